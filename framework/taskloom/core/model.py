@@ -1,0 +1,225 @@
+"""The words of the house as values: jobs, policies, reasons, outcomes, states.
+
+Plain frozen records, all times in seconds. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+from taskloom.errors import Place
+
+__all__ = [
+    "WAIT_FOR_EVER",
+    "ErrorInfo",
+    "How",
+    "JobSpec",
+    "JobState",
+    "JoinPolicy",
+    "Moment",
+    "Otherwise",
+    "Outcome",
+    "Reason",
+    "ReasonKind",
+    "RunnerSpec",
+    "StartMode",
+    "StartPolicy",
+    "WaitingFor",
+]
+
+WAIT_FOR_EVER = float("inf")
+"""The `within` of `join: wait`."""
+
+
+class Moment(NamedTuple):
+    """One reading of both clocks."""
+
+    mono: float
+    """Seconds of the monotonic clock: what deadlines and durations are counted in."""
+    wall: float
+    """Seconds since the epoch: what people and calendars read."""
+
+
+class ReasonKind(Enum):
+    """Why something was stopped, skipped or blocked."""
+
+    USER = "user"
+    """Somebody asked, through the library, the command line or the control API."""
+    SIGNAL = "signal"
+    """The process got INT or TERM."""
+    DEADLINE = "deadline"
+    """The run was longer than its `timeout`."""
+    FINISHED = "finished"
+    """All that kept the program alive has ended."""
+    ESSENTIAL = "essential"
+    """An essential job failed for good."""
+    REPLACED = "replaced"
+    """A newer firing of the same job took its place."""
+    RELOAD = "reload"
+    """Its declaration changed."""
+    WATCHDOG = "watchdog"
+    """It did not poll for too long, or was not ready in time."""
+    DEPENDENCY = "dependency"
+    """A job that it needs can no longer give what it waits for."""
+    SHUTDOWN = "shutdown"
+    """The scheduler stops."""
+
+
+class Reason(NamedTuple):
+    """Why: a kind for programs and free text for people."""
+
+    kind: ReasonKind
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}: {self.text}" if self.text else self.kind.value
+
+
+class Outcome(Enum):
+    """How a run ended."""
+
+    SUCCEEDED = "succeeded"
+    """It returned, and nobody had asked it to stop."""
+    FAILED = "failed"
+    """Something escaped from it."""
+    CANCELLED = "cancelled"
+    """It was asked to stop, and stopped."""
+    TIMED_OUT = "timed_out"
+    """It was stopped because it was longer than its `timeout`."""
+    START_FAILED = "start_failed"
+    """It never began: no thread or no instance could be made."""
+    ABANDONED = "abandoned"
+    """It outlived its join policy; its thread lives on in the ledger."""
+    LOST = "lost"
+    """The process ended before it did."""
+
+
+class JobState(Enum):
+    """Where a job stands."""
+
+    DISABLED = "disabled"
+    """Declared with `enabled: false`: cannot be started."""
+    WAITING = "waiting"
+    """Has no run and may get one; `WaitingFor` says what it waits for."""
+    RUNNING = "running"
+    """Has a run that nobody asked to stop."""
+    STOPPING = "stopping"
+    """Has a run that was asked to stop."""
+    BLOCKED = "blocked"
+    """Cannot get a run while the thread of its abandoned run lives."""
+    FINISHED = "finished"
+    """Its last run ended and nothing will start it but a person."""
+    SKIPPED = "skipped"
+    """Never started: what it waited for can no longer come true."""
+
+
+class WaitingFor(Enum):
+    """What a waiting job waits for."""
+
+    START = "start"
+    """Somebody's start."""
+    DELAY = "delay"
+    """The end of its start delay."""
+    DEPENDENCY = "dependency"
+    """Another job."""
+    BACKOFF = "backoff"
+    """The end of its restart delay."""
+    FIRING = "next firing"
+    """Its schedule."""
+
+
+class Otherwise(Enum):
+    """What happens to a run that outlived its join policy."""
+
+    ABANDON = "abandon"
+    """Leave its thread behind, in the ledger. For daemon jobs only: the process may end without them."""
+    EXIT = "exit"
+    """At the end of a whole shutdown the process leaves by a hard exit with code 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinPolicy:
+    """How long a stop waits for a run, and what it does then."""
+
+    within: float
+    """Seconds; 0 asks and wakes without waiting, WAIT_FOR_EVER waits."""
+    otherwise: Otherwise
+
+
+class StartMode(Enum):
+    """When a job's first run starts."""
+
+    AUTO = "auto"
+    """When the scheduler starts (after `delay_seconds`)."""
+    MANUAL = "manual"
+    """When somebody starts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartPolicy:
+    """When a job's first run starts."""
+
+    mode: StartMode = StartMode.AUTO
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSpec:
+    """Where the job's runs execute: a runner's name and its options."""
+
+    name: str = "thread"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """A validated job: everything that its declaration says, in final form.
+
+    `task` is the name for people; `binding` is what makes the runs' bodies: the core passes it on to the
+    runner and never looks inside.
+    """
+
+    name: str
+    task: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    enabled: bool = True
+    daemon: bool = False
+    poll_interval: float = 1.0
+    join: JoinPolicy = JoinPolicy(10.0, Otherwise.EXIT)
+    start: StartPolicy = StartPolicy()
+    runner: RunnerSpec = RunnerSpec()
+    after: tuple[str, ...] = ()
+    place: Place | None = None
+    binding: Any = field(default=None, repr=False, compare=False)
+
+
+class How(Enum):
+    """How a run's body came back, before anyone asks what that means."""
+
+    RETURNED = "returned"
+    """`run` returned."""
+    CANCELLED = "cancelled"
+    """`Cancelled` escaped from `run`."""
+    RAISED = "raised"
+    """Another exception escaped from `run`."""
+    PERMANENT = "permanent"
+    """`PermanentFailure` escaped from `run`."""
+    NOT_ENTERED = "not entered"
+    """The run was cancelled before `run` was called."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """What is kept of an exception: text only, so that no frame and no object stays alive."""
+
+    type: str
+    message: str
+    traceback: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type

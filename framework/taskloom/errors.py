@@ -1,0 +1,245 @@
+"""Every error that Taskloom raises, as one tree.
+
+The branches say what the reader has to do next: fix the job file (`JobFileError`), fix the call
+(`UsageError`), mend an installed package (`CatalogError`) or report a bug (`InternalError`).
+A class takes facts and builds its own sentence; tools read its attributes.
+
+`Cancelled` and `PermanentFailure` stand apart: tasks raise them, and no caller ever sees them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+__all__ = [
+    "AlreadyRunning",
+    "AmbiguousTask",
+    "Cancelled",
+    "CatalogError",
+    "DuplicateJob",
+    "InternalError",
+    "InvalidJob",
+    "JobBlocked",
+    "JobDisabled",
+    "JobFileError",
+    "JobStopping",
+    "MissingExtra",
+    "NotATask",
+    "PermanentFailure",
+    "Place",
+    "Problem",
+    "Related",
+    "SchedulerStopped",
+    "SelfJoin",
+    "TaskImportFailed",
+    "TaskNotFound",
+    "TaskloomError",
+    "UnknownJob",
+    "UsageError",
+    "near_match",
+]
+
+
+def near_match(wanted: str, known: Iterable[str]) -> str | None:
+    """Return the known name that the writer most likely meant, or None."""
+    found = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+class Place(NamedTuple):
+    """Where something stands in a job file: 1-based line and column, counted in characters."""
+
+    path: str
+    line: int
+    column: int
+    length: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+class Related(NamedTuple):
+    """A second place that explains a problem, such as the first of two equal keys."""
+
+    place: Place
+    message: str
+
+
+class Problem(NamedTuple):
+    """One mistake in a job file.
+
+    `message` begins in lower case with "cannot ..." and names the legal values; `hint` is the near
+    match or the cure, shown under the caret. `source_line` is the text of the line at `place`.
+    """
+
+    place: Place
+    message: str
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+    job: str | None = None
+    source_line: str = ""
+    related: tuple[Related, ...] = ()
+
+    def __str__(self) -> str:
+        owner = f"job {self.job!r}: " if self.job is not None else ""
+        return f"{self.place}: {self.severity}: {owner}{self.message}"
+
+
+class TaskloomError(Exception):
+    """Is the base of everything that Taskloom raises on purpose."""
+
+
+class JobFileError(TaskloomError):
+    """Job files cannot be used. Fix the files: `problems` holds every mistake, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UsageError(TaskloomError):
+    """A call cannot be carried out. Fix the call; nothing was changed by it."""
+
+
+class InvalidJob(UsageError):
+    """A job declared in code cannot be used. `reasons` holds every mistake, a sentence each."""
+
+    def __init__(self, name: str, reasons: Sequence[str]) -> None:
+        self.name, self.reasons = name, tuple(reasons)
+        super().__init__(f"cannot add job {name!r}: {'; '.join(self.reasons)}")
+
+
+class UnknownJob(UsageError):
+    """No job of this name was added."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        near = near_match(name, self.known)
+        hint = f"; did you mean {near!r}?" if near else ""
+        super().__init__(f"cannot find job {name!r}; known: {_listed(self.known)}{hint}")
+
+
+class DuplicateJob(UsageError):
+    """A job of this name was added before."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"cannot add job {name!r}: a job of this name exists")
+
+
+class AlreadyRunning(UsageError):
+    """A running job cannot be started a second time; its run goes on untouched."""
+
+    def __init__(self, job: str, run: str) -> None:
+        self.job, self.run = job, run
+        super().__init__(f"cannot start job {job!r}: run {run} is still running")
+
+
+class JobStopping(UsageError):
+    """A job that is being stopped cannot be started; wait until its run has ended."""
+
+    def __init__(self, job: str, run: str) -> None:
+        self.job, self.run = job, run
+        super().__init__(f"cannot start job {job!r}: run {run} is still stopping")
+
+
+class JobBlocked(UsageError):
+    """A job whose abandoned thread still lives cannot be started."""
+
+    def __init__(self, job: str, run: str) -> None:
+        self.job, self.run = job, run
+        super().__init__(f"cannot start job {job!r}: the thread of its abandoned run {run} is still alive")
+
+
+class JobDisabled(UsageError):
+    """A job with `enabled: false` cannot be started."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        super().__init__(f"cannot start job {job!r}: it is disabled")
+
+
+class SchedulerStopped(UsageError):
+    """A scheduler that was asked to stop starts nothing and takes no more jobs."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+        super().__init__(f"cannot {wanted}: the scheduler was stopped")
+
+
+class SelfJoin(UsageError):
+    """A run cannot wait for its own end."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        super().__init__(f"cannot join run {run} from its own thread: it would wait for itself")
+
+
+class CatalogError(TaskloomError):
+    """An installed package cannot be used as asked. Install or mend a package."""
+
+
+class TaskNotFound(CatalogError):
+    """No installed package offers this name in the entry-point group."""
+
+    def __init__(self, name: str, installed: Iterable[str], kind: str = "task") -> None:
+        self.name, self.installed, self.kind = name, tuple(sorted(installed)), kind
+        self.near = near_match(name, self.installed)
+        super().__init__(f"cannot find {kind} {name!r}; installed: {_listed(self.installed)}")
+
+
+class TaskImportFailed(CatalogError):
+    """A package offers the name, and importing it failed. `traceback` is the plugin's own."""
+
+    def __init__(self, name: str, distribution: str, error: str, traceback: str, kind: str = "task") -> None:
+        self.name, self.distribution, self.error, self.traceback, self.kind = name, distribution, error, traceback, kind
+        super().__init__(f"cannot import {kind} {name!r} of {distribution}: {error}")
+
+
+class NotATask(CatalogError):
+    """A package offers the name, and what stands there is no task (or no runner)."""
+
+    def __init__(self, name: str, distribution: str, why: str, kind: str = "task") -> None:
+        self.name, self.distribution, self.why, self.kind = name, distribution, why, kind
+        super().__init__(f"cannot use {kind} {name!r} of {distribution}: {why}")
+
+
+class AmbiguousTask(CatalogError):
+    """Two installed packages offer one name; `distributions` holds each as "name version"."""
+
+    def __init__(self, name: str, distributions: Iterable[str], kind: str = "task") -> None:
+        self.name, self.distributions, self.kind = name, tuple(sorted(distributions)), kind
+        super().__init__(f"cannot choose {kind} {name!r}: offered by {' and by '.join(self.distributions)}")
+
+
+class MissingExtra(CatalogError):
+    """A feature needs an optional package."""
+
+    def __init__(self, wanted: str, extra: str) -> None:
+        self.wanted, self.extra = wanted, extra
+        super().__init__(f"cannot use {wanted}: run: pip install 'taskloom[{extra}]'")
+
+
+class InternalError(TaskloomError):
+    """Taskloom broke one of its own rules. Please report it with the traceback."""
+
+    def __init__(self, rule: str) -> None:
+        self.rule = rule
+        super().__init__(f"internal error: {rule}")
+
+
+class Cancelled(BaseException):
+    """Raised inside a task by `ctx.raise_if_cancelled()` and the cancel-aware waits.
+
+    Derives from BaseException so that the `except Exception` of a task's retry loop lets it pass.
+    """
+
+
+class PermanentFailure(Exception):  # noqa: N818 - a verdict that a task gives, named as it reads there
+    """Raise it from a task whose failure no restart can mend."""

@@ -1,0 +1,275 @@
+"""What the author of a task needs, and all of it.
+
+A task is a class with `run(self, ctx)` or a plain function `f(ctx, ...)`, offered by an installed package
+under the entry-point group `taskloom.tasks`:
+
+    class Heartbeat(Task):
+        every: Duration = param("5s", description="time between two beats")
+
+        def run(self, ctx: Context) -> None:
+            while not ctx.wait(self.every):          # True once cancelled
+                ctx.log.info("still here")
+
+The contract:
+- `run` is called once, on a thread of its own, on a fresh instance: `self` is the run's own.
+- Poll `ctx.cancelled`, or wait with `ctx.wait`; return (or raise `Cancelled`) soon after it turns true.
+- `terminate(self)` is optional: called at most once, on another thread, when cancellation is asked for
+  while `run` is running. It must not block.
+- Whatever escapes from `run` is recorded as the run's error; `PermanentFailure` is never restarted.
+- `run` returns None; another value is ignored with a warning.
+- A task that sets `announces_ready = True` calls `ctx.ready()`; all others are ready once started.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, dataclass_transform, runtime_checkable
+
+from taskloom.errors import Cancelled, PermanentFailure
+
+if TYPE_CHECKING:
+    import logging
+
+    from taskloom.core.model import Reason
+
+__all__ = [
+    "CancelHandle",
+    "Cancelled",
+    "Context",
+    "Duration",
+    "ParamInfo",
+    "PermanentFailure",
+    "Task",
+    "param",
+    "parse_duration",
+]
+
+Item = TypeVar("Item")
+
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+# Ten years: longer is a slip of the unit, and far below where a lock's timeout overflows.
+LONGEST_DURATION_SECONDS = 10 * 366 * 86400.0
+
+
+def parse_duration(value: object) -> float:
+    """Return the seconds that a duration such as `500ms`, `1h30m` or `2.5` means.
+
+    Raises ValueError, with the legal forms, for text in another form, for a bool, and for a number
+    that is negative, not finite or over ten years.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"cannot read {value!r} as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds")
+    if isinstance(value, str):
+        seconds = _parse_units(value)
+    else:
+        seconds = float(value)
+    if not (math.isfinite(seconds) and 0 <= seconds <= LONGEST_DURATION_SECONDS):
+        raise ValueError(f"cannot use {value!r} as a duration; it must be between 0 and ten years")
+    return seconds
+
+
+def _parse_units(text: str) -> float:
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"cannot read {text!r} as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds")
+    parts = _DURATION_PART.findall(text)
+    order = [list(_UNIT_SECONDS).index(unit) for _, unit in parts]
+    if order != sorted(set(order), reverse=True):
+        raise ValueError(f"cannot read {text!r} as a duration; name each unit once, largest first")
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+class _DurationMarker:
+    """Teaches pydantic the durations of job files; pydantic is imported only when it asks."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(parse_duration)
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
+        return {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": LONGEST_DURATION_SECONDS},
+                {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["500ms", "10s", "1h30m"]},
+            ]
+        }
+
+    def __repr__(self) -> str:
+        return "Duration"
+
+
+Duration = Annotated[float, _DurationMarker()]
+"""Seconds, as a float. In a job file it may be written `500ms 10s 5m 2h 1d 1h30m` or as a number of seconds."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ParamInfo:
+    """What `param()` says of a parameter beyond its type and default: for people and for pydantic."""
+
+    description: str = ""
+    examples: tuple[Any, ...] = ()
+    constraints: tuple[tuple[str, Any], ...] = ()
+
+
+def param(
+    default: Any = dataclasses.MISSING,
+    *,
+    description: str = "",
+    examples: Iterable[Any] = (),
+    **constraints: Any,
+) -> Any:
+    """Describe one parameter of a task.
+
+    Without a default the parameter is required. The constraints are pydantic's: `ge gt le lt multiple_of
+    min_length max_length pattern`. They hold, like the type, when a job file is loaded; the default is
+    held to them too. Raises TypeError for a constraint of another name.
+    """
+    known = {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern"}
+    unknown = sorted(set(constraints) - known)
+    if unknown:
+        raise TypeError(f"cannot use constraint {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    info = ParamInfo(description, tuple(examples), tuple(constraints.items()))
+    return _field(default, {"taskloom": info})
+
+
+def _field(default: Any, metadata: dict[str, Any], **options: Any) -> Any:
+    """Make a dataclass field; a list, dict or set as default is copied for each instance."""
+    if isinstance(default, list | dict | set):
+        return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=metadata, **options)
+    return dataclasses.field(default=default, metadata=metadata, **options)
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(param, dataclasses.field))
+class Task:
+    """Derive from it, annotate the parameters, write `run`.
+
+    A subclass becomes a keyword-only dataclass of its annotated public attributes. Annotated private
+    attributes are set, fresh, on each instance and are no parameters; what is not annotated is a plain
+    class attribute. A subclass with an `__init__` of its own keeps it, and its keyword arguments are the
+    parameters.
+    """
+
+    announces_ready: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, annotation in cls.__dict__.get("__annotations__", {}).items():
+            if not _is_class_variable(annotation):
+                _prepare_field(cls, name, annotation)
+        dataclasses.dataclass(kw_only=True, eq=False)(cls)
+
+    def run(self, ctx: Context) -> None:
+        """Do the work; called once per instance, on the run's own thread."""
+        raise NotImplementedError(f"{type(self).__name__} has no run(self, ctx)")
+
+
+def _is_class_variable(annotation: object) -> bool:
+    text = annotation if isinstance(annotation, str) else repr(annotation)
+    return text.startswith(("ClassVar", "typing.ClassVar", "t.ClassVar"))
+
+
+def _prepare_field(cls: type, name: str, annotation: object) -> None:
+    """Turn the annotated attribute into the dataclass field that it stands for."""
+    value = cls.__dict__.get(name, dataclasses.MISSING)
+    if name.startswith("_"):
+        if not isinstance(value, dataclasses.Field):
+            setattr(cls, name, _field(value, {}, init=False, repr=False))
+        return
+    if isinstance(value, list | dict | set):
+        setattr(cls, name, _field(value, {}))
+    elif isinstance(value, str) and _is_duration(annotation):
+        setattr(cls, name, parse_duration(value))
+    elif isinstance(value, dataclasses.Field) and isinstance(value.default, str) and _is_duration(annotation):
+        value.default = parse_duration(value.default)
+
+
+def _is_duration(annotation: object) -> bool:
+    """Tell whether a parameter is a Duration, so that its default may be written as in a job file."""
+    return annotation == Duration or annotation in ("Duration", "taskloom.Duration", "task.Duration")
+
+
+class CancelHandle(Protocol):
+    """What `ctx.on_cancel` returns."""
+
+    def close(self) -> None:
+        """Take the callback back. Twice is once; after the cancel it changes nothing."""
+
+
+@runtime_checkable
+class Context(Protocol):
+    """What a run is given: cancellation, log, progress, who and where it is.
+
+    Every member may be used from any thread that the task starts.
+    """
+
+    @property
+    def cancelled(self) -> bool:
+        """The poll: True once the run was asked to stop, and true for ever after. Each read is counted."""
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the run was asked to stop; the first reason wins."""
+
+    @property
+    def urgent(self) -> bool:
+        """True once three quarters of the time to stop are over."""
+
+    @property
+    def poll_interval(self) -> float:
+        """Seconds: the timeout to give to blocking calls that know nothing of cancellation."""
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger with job and run bound to every line."""
+
+    @property
+    def job(self) -> str:
+        """The job's name."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, unique in this process."""
+
+    @property
+    def attempt(self) -> int:
+        """1 for a first run, one more for each restart."""
+
+    @property
+    def replica(self) -> int:
+        """Which of the job's replicas this is, from 1."""
+
+    def raise_if_cancelled(self) -> None:
+        """Raise Cancelled once the run was asked to stop."""
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block until cancelled, or for so many seconds; return True when cancelled."""
+
+    def sleep(self, seconds: float) -> None:
+        """Block for so many seconds; raise Cancelled as soon as the run is asked to stop."""
+
+    def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
+        """Have the callback called once, on a helper thread, when the run is asked to stop.
+
+        Registered later than that, it is called at once, in the caller.
+        """
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once cancelled: for a selector. Never read or close it."""
+
+    def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
+        """Say how far the run is."""
+
+    def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
+        """Yield the items; poll and report progress at each; raise Cancelled once asked to stop."""
+
+    def ready(self) -> None:
+        """Say that the run does its work now; only for a task with `announces_ready = True`."""
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to one of the run's counters."""

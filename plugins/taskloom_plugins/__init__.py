@@ -1,0 +1,1 @@
+"""The built-in tasks; each imports what a stranger's package would."""
