@@ -1,0 +1,42 @@
+# Everything there is to do here. Each target makes .venv ready by itself, once; it needs only make and Python 3.11+.
+#   make run  JOBS=path/to/jobs     make test  ARGS="-k countdown"     make test  PYTHON=/path/to/python3
+
+.DEFAULT_GOAL := help
+.PHONY: run test lint bench docs clean help
+
+JOBS ?= jobs/quickstart.yaml
+ARGS ?=
+PYTHON ?=
+export PYTHON
+
+# Another project's settings must not reach into .venv; an active environment may stay active.
+unexport PYTHONHOME PYTHONPATH
+
+run: ## run the example jobs (JOBS=PATH names others)
+	@sh .ci/setup.sh run
+	@exec .venv/bin/python -m taskloom run $(JOBS)
+
+test: ## run the tests (ARGS=... goes to pytest)
+	@sh .ci/setup.sh test
+	@exec .venv/bin/python -m pytest $(ARGS)
+
+lint: ## check style and types
+	@sh .ci/setup.sh lint
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m mypy
+
+bench: ## measure against peers, side by side in one run
+	@sh .ci/setup.sh bench
+	@exec .venv/bin/python benchmarks $(ARGS)
+
+docs: ## build the documentation into docs/_build
+	@sh .ci/setup.sh docs
+	.venv/bin/python -m sphinx -q -W --keep-going docs docs/_build
+	@echo "open docs/_build/index.html"
+
+clean: ## remove .venv and everything that was built
+	rm -rf .venv build dist taskloom.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find framework plugins tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
