@@ -22,6 +22,7 @@ __all__ = [
     "Moment",
     "Otherwise",
     "Outcome",
+    "Phase",
     "Reason",
     "ReasonKind",
     "RunnerSpec",
@@ -129,6 +130,17 @@ class WaitingFor(Enum):
     """The end of its restart delay."""
     FIRING = "next firing"
     """Its schedule."""
+
+
+class Phase(Enum):
+    """Where the scheduler as a whole stands."""
+
+    OPEN = "open"
+    """Runs may start."""
+    STOPPING = "stopping"
+    """Everything is being stopped; no run starts any more."""
+    STOPPED = "stopped"
+    """The stop is over; only late exits still come."""
 
 
 class Otherwise(Enum):

@@ -1,0 +1,29 @@
+"""Time, behind one door: the only importer of `time`."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from taskloom.core.model import Moment
+
+__all__ = ["Clock", "MonotonicClock", "mono"]
+
+mono = time.monotonic
+"""Seconds of the monotonic clock; for shells that only measure a wait of their own."""
+
+
+class Clock(Protocol):
+    """Where a scheduler reads the time."""
+
+    def now(self) -> Moment:
+        """Read both clocks."""
+
+
+class MonotonicClock:
+    """The machine's clocks."""
+
+    __slots__ = ()
+
+    def now(self) -> Moment:
+        return Moment(time.monotonic(), time.time())

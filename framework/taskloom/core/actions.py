@@ -1,0 +1,62 @@
+"""What the core wants done. The shell carries the actions out in their order; an Event among them is told on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from taskloom.core.events import Event
+from taskloom.core.model import JobSpec, Reason
+
+__all__ = ["Action", "AskRun", "HurryRun", "NameRun", "RemindStopping", "RunOver", "StartRun", "StopOver", "WorkOver"]
+
+
+class StartRun(NamedTuple):
+    """Have the runner begin the run; answer RunStarted or RunStartFailed."""
+
+    run: str
+    spec: JobSpec
+    attempt: int
+    replica: int
+
+
+class AskRun(NamedTuple):
+    """Set the run's token and wake it. Neighbouring AskRuns are one stop: all flags first, then the waking."""
+
+    run: str
+    reason: Reason
+
+
+class HurryRun(NamedTuple):
+    """Tell the run that little time is left."""
+
+    run: str
+
+
+class NameRun(NamedTuple):
+    """Find out where the overdue run stands; answer RunNamed."""
+
+    run: str
+
+
+class RemindStopping(NamedTuple):
+    """Say who is still awaited: up to five runs, how many more there are, seconds left (inf: no deadline)."""
+
+    runs: tuple[str, ...]
+    more: int
+
+
+class RunOver(NamedTuple):
+    """Release who joins the run: its thread has left the body for good."""
+
+    run: str
+
+
+class WorkOver(NamedTuple):
+    """Release who waits for the end of the work: nothing keeps the program alive any more."""
+
+
+class StopOver(NamedTuple):
+    """Release who waits for the end of the shutdown."""
+
+
+Action = Event | StartRun | AskRun | HurryRun | NameRun | RemindStopping | RunOver | WorkOver | StopOver

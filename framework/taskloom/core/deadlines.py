@@ -1,0 +1,54 @@
+"""Deadlines as data: a heap that forgets the entries whose subject no longer wants them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from enum import Enum
+from itertools import count
+from typing import Any
+
+__all__ = ["Deadlines", "Due"]
+
+
+class Due(Enum):
+    """What falls due."""
+
+    DELAY = "delay"
+    """A job's start delay is over."""
+    HURRY = "hurry"
+    """A run has used up most of its time to stop."""
+    OVERDUE = "overdue"
+    """A run's time to stop is over."""
+    REMIND = "remind"
+    """It is time to say again who is awaited."""
+
+
+_Entry = tuple[float, int, Due, Any]
+
+
+class Deadlines:
+    """Entries (when, what, subject) in the order of their monotonic seconds; equal ones in order of their coming."""
+
+    def __init__(self, is_stale: Callable[[float, Due, Any], bool]) -> None:
+        self._is_stale = is_stale
+        self._heap: list[_Entry] = []
+        self._order = count()
+
+    def add(self, when: float, due: Due, subject: Any = None) -> None:
+        """Add an entry; one at inf never comes and is not kept."""
+        if when != float("inf"):
+            heapq.heappush(self._heap, (when, next(self._order), due, subject))
+
+    def next(self) -> float | None:
+        """Return when the first entry that still counts falls due, or None."""
+        heap = self._heap
+        while heap and self._is_stale(heap[0][0], heap[0][2], heap[0][3]):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def pop_until(self, now: float) -> Iterator[tuple[Due, Any]]:
+        """Take out and yield what has fallen due. Entries may be added meanwhile."""
+        while (when := self.next()) is not None and when <= now:
+            _, _, due, subject = heapq.heappop(self._heap)
+            yield due, subject

@@ -1,0 +1,100 @@
+"""Events: frozen records of what happened. All that is seen from outside is folded from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from taskloom.core.model import ErrorInfo, Outcome, Reason
+
+__all__ = ["NOTHING", "Event", "EventName", "as_dict", "format_wall"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class EventName(Enum):
+    """What happened."""
+
+    SCHEDULER_STARTED = "scheduler_started"
+    """Signals that the scheduler may start runs; the first event of a program."""
+    SCHEDULER_STOPPING = "scheduler_stopping"
+    """Signals that everything is being stopped; no run starts after it."""
+    SCHEDULER_STOPPED = "scheduler_stopped"
+    """Signals that the stop is over; `data` counts the survivors."""
+    JOB_ADDED = "job_added"
+    """Signals that a job was declared."""
+    QUEUED = "queued"
+    """Signals that a run was made and its runner was told to start it."""
+    STARTED = "started"
+    """Signals that the run's body is about to be entered."""
+    READY = "ready"
+    """Signals that the run does its work now."""
+    CANCEL_REQUESTED = "cancel_requested"
+    """Signals that the run was asked to stop, and why."""
+    STOP_OVERDUE = "stop_overdue"
+    """Signals that the run outlived its `within`; `data` says where it stands."""
+    ENDED = "ended"
+    """Signals how the run ended: exactly one for each run that was queued."""
+    LATE_EXIT = "late_exit"
+    """Signals that the thread of an abandoned run has ended after all."""
+    SKIPPED = "skipped"
+    """Signals that a job which waited will not start, and why."""
+    BLOCKED = "blocked"
+    """Signals that a job cannot get a run while its abandoned thread lives."""
+    CALLBACK_FAILED = "callback_failed"
+    """Signals that `terminate()` or an `on_cancel` callback raised, or was not even begun in time."""
+
+
+class Event(NamedTuple):
+    """One record.
+
+    `seq` counts from 1 without a gap per scheduler; `at` is seconds since the epoch, `mono` monotonic seconds.
+    """
+
+    seq: int
+    at: float
+    mono: float
+    event: EventName
+    job: str | None = None
+    run: str | None = None
+    attempt: int | None = None
+    reason: Reason | None = None
+    outcome: Outcome | None = None
+    seconds: float | None = None
+    error: ErrorInfo | None = None
+    data: Mapping[str, Any] = NOTHING
+
+
+def format_wall(seconds: float) -> str:
+    """Write seconds since the epoch as RFC 3339, UTC, to the microsecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def as_dict(event: Event) -> dict[str, Any]:
+    """Return the event as JSON has it: only the fields that apply, `data` merged in."""
+    out: dict[str, Any] = {
+        "seq": event.seq,
+        "at": format_wall(event.at),
+        "mono": round(event.mono, 6),
+        "event": event.event.value,
+    }
+    for name, value in (("job", event.job), ("run", event.run), ("attempt", event.attempt)):
+        if value is not None:
+            out[name] = value
+    if event.reason is not None:
+        out["reason"] = {"kind": event.reason.kind.value, "text": event.reason.text}
+    if event.outcome is not None:
+        out["outcome"] = event.outcome.value
+    if event.seconds is not None:
+        out["seconds"] = round(event.seconds, 6)
+    if event.error is not None:
+        out["error"] = {
+            "type": event.error.type,
+            "message": event.error.message,
+            "traceback": event.error.traceback,
+        }
+    out.update(event.data)
+    return out

@@ -1,0 +1,134 @@
+"""What the core is told: commands from people, reports from runners, and that time has passed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
+
+__all__ = [
+    "AddJob",
+    "CallbackFailed",
+    "HurryShutdown",
+    "Input",
+    "RunEnded",
+    "RunNamed",
+    "RunReady",
+    "RunStartFailed",
+    "RunStarted",
+    "Shutdown",
+    "StartAll",
+    "StartJob",
+    "StopJob",
+    "Tick",
+]
+
+
+class AddJob(NamedTuple):
+    """Declare a job."""
+
+    spec: JobSpec
+
+
+class StartAll(NamedTuple):
+    """Start every enabled job with `start: auto` that was not started yet."""
+
+
+class StartJob(NamedTuple):
+    """Start one job now."""
+
+    job: str
+
+
+class StopJob(NamedTuple):
+    """Stop one job; with `run` only if that is still the job's run."""
+
+    job: str
+    reason: Reason
+    run: str | None = None
+
+
+class Shutdown(NamedTuple):
+    """Stop everything, for good. `within`: seconds for all of it, inf for no deadline."""
+
+    reason: Reason
+    within: float
+
+
+class HurryShutdown(NamedTuple):
+    """Give a shutdown that goes on at most so many more seconds."""
+
+    within: float
+
+
+class Tick(NamedTuple):
+    """Time has passed: look at the deadlines."""
+
+
+class RunStarted(NamedTuple):
+    """The runner began the run; `is_ready` unless its task announces readiness."""
+
+    run: str
+    is_ready: bool
+
+
+class RunStartFailed(NamedTuple):
+    """The runner could not begin the run."""
+
+    run: str
+    error: ErrorInfo
+
+
+class RunReady(NamedTuple):
+    """The task said that it is ready."""
+
+    run: str
+
+
+class RunEnded(NamedTuple):
+    """The run's body came back.
+
+    `was_asked` is read on the run's own thread right after that: it, not the order of messages, tells
+    whether the cancel came first. `was_woken`: its `terminate` or a callback of it had begun.
+    """
+
+    run: str
+    how: How
+    error: ErrorInfo | None
+    was_asked: bool
+    was_woken: bool
+
+
+class RunNamed(NamedTuple):
+    """Where an overdue run stands: the answer to the action NameRun."""
+
+    run: str
+    where: str
+    stack: str
+    poll_age: float | None
+    callbacks: tuple[str, ...] = ()
+
+
+class CallbackFailed(NamedTuple):
+    """A `terminate` or `on_cancel` callback raised."""
+
+    run: str
+    callback: str
+    error: ErrorInfo
+
+
+Input = (
+    AddJob
+    | StartAll
+    | StartJob
+    | StopJob
+    | Shutdown
+    | HurryShutdown
+    | Tick
+    | RunStarted
+    | RunStartFailed
+    | RunReady
+    | RunEnded
+    | RunNamed
+    | CallbackFailed
+)

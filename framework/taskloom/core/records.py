@@ -1,0 +1,115 @@
+"""What the core remembers of each job and run. Only the lifecycle changes a record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from taskloom.core.inputs import RunNamed
+from taskloom.core.model import (
+    ErrorInfo,
+    JobSpec,
+    JobState,
+    Moment,
+    Otherwise,
+    Outcome,
+    Reason,
+    StartMode,
+    WaitingFor,
+)
+from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
+
+__all__ = ["JobRecord", "RunRecord"]
+
+_ACTIVE = (JobState.RUNNING, JobState.STOPPING)
+
+
+@dataclass(slots=True, eq=False)
+class RunRecord:
+    """One run, from queued to over. Moments are None until they come."""
+
+    id: str
+    job: JobRecord
+    attempt: int
+    queued: Moment
+    started: Moment | None = None
+    ready: Moment | None = None
+    asked: Moment | None = None
+    ended: Moment | None = None
+    reason: Reason | None = None
+    # Monotonic seconds at which the join policy decides; inf where it waits for ever.
+    overdue_at: float = float("inf")
+    # Set at `within`: where it stood then.
+    named: RunNamed | None = None
+    is_urgent: bool = False
+    outcome: Outcome | None = None
+    error: ErrorInfo | None = None
+    failed_callbacks: list[str] = field(default_factory=list)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Tell whether it outlived its `within`."""
+        return self.named is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, or 0.0 when it never began or has not ended."""
+        if self.started is None or self.ended is None:
+            return 0.0
+        return self.ended.mono - self.started.mono
+
+
+@dataclass(slots=True, eq=False)
+class JobRecord:
+    """One declared job and where it stands."""
+
+    spec: JobSpec
+    state: JobState
+    waiting_for: WaitingFor | None
+    # Monotonic seconds at which a delay is over.
+    due_at: float | None = None
+    # The run that is running or stopping, or was abandoned and lives.
+    run: RunRecord | None = None
+    last_run: RunRecord | None = None
+    runs: int = 0
+    reason: Reason | None = None
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+
+    @classmethod
+    def declared(cls, spec: JobSpec) -> JobRecord:
+        """Return the record of a job that nothing has happened to yet."""
+        if not spec.enabled:
+            return cls(spec, JobState.DISABLED, None)
+        return cls(spec, JobState.WAITING, WaitingFor.START)
+
+    @property
+    def is_active(self) -> bool:
+        """Tell whether it has a run that is not given up, or will get one by itself."""
+        if self.state is JobState.WAITING:
+            return self.waiting_for is not WaitingFor.START
+        return self.state in _ACTIVE
+
+    @property
+    def may_autostart(self) -> bool:
+        """Tell whether the scheduler's start has to start it."""
+        return (
+            self.state is JobState.WAITING
+            and self.waiting_for is WaitingFor.START
+            and self.spec.start.mode is StartMode.AUTO
+        )
+
+    @property
+    def may_be_abandoned(self) -> bool:
+        """Tell whether its join policy leaves an overdue run behind."""
+        return self.spec.join.otherwise is Otherwise.ABANDON
+
+    def refused_start(self) -> UsageError:
+        """Return the error that says why a START is refused in this state."""
+        name, run = self.spec.name, self.run.id if self.run is not None else ""
+        if self.state is JobState.DISABLED:
+            return JobDisabled(name)
+        if self.state is JobState.STOPPING:
+            return JobStopping(name, run)
+        if self.state is JobState.BLOCKED:
+            return JobBlocked(name, run)
+        return AlreadyRunning(name, run)

@@ -1,0 +1,247 @@
+"""The cooperative cancellation that a run polls or waits on.
+
+One token per run. It is asked once (`ask`), then woken once (`wake`): two steps, because a stop of thousands
+sets all flags first and then wakes them in waves (waking everybody at once stampedes the GIL).
+
+Guarantees:
+- The first reason wins and stays; once true the poll stays true.
+- A waiter that begins after `ask` returns at once, and one that began before it is released by `wake`:
+  a waiter puts its lock into the list and *then* looks at the flag; `ask` sets the flag and *then* `wake`
+  reads the list. Whichever order, one of the two sees the other.
+- Each callback is handed out at most once: to `take_callbacks`, or to the late registrant itself.
+- After `close` nothing is called and no descriptor is touched (its number may belong to somebody else by then).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import Protocol
+
+from taskloom.core.model import Reason
+from taskloom.errors import Cancelled
+
+__all__ = ["CancelCallback", "CancelToken", "Pulse", "lock_timeout"]
+
+# The longest that a lock can wait (threading.TIMEOUT_MAX), rounded down; about 292 years.
+_LONGEST_LOCK_SECONDS = 9_000_000_000.0
+
+
+def lock_timeout(seconds: float | None) -> float:
+    """Translate seconds (None or inf: for ever; negative: not at all) into a lock's timeout.
+
+    Raises ValueError for nan, which a lock would take for "do not wait": a busy loop.
+    """
+    if seconds is None:
+        return -1
+    if math.isnan(seconds):
+        raise ValueError("cannot wait for nan seconds")
+    if seconds >= _LONGEST_LOCK_SECONDS:
+        return -1
+    return max(seconds, 0.0)
+
+
+class Pulse(Protocol):
+    """Who samples the polls. It sleeps while every run waits on its token, and is woken by one that stops waiting."""
+
+    is_idle: bool
+
+    def rouse(self) -> None:
+        """Begin to sample again; any thread may call it."""
+
+
+class _NoPulse:
+    is_idle = False
+
+    def rouse(self) -> None:
+        """Do nothing: nobody samples."""
+
+
+class CancelCallback:
+    """One registered callback; it is begun at most once, and not at all after `close`."""
+
+    __slots__ = ("_callback", "_once", "name")
+
+    def __init__(self, callback: Callable[[], object], name: str) -> None:
+        self._callback = callback
+        self._once = allocate_lock()
+        self.name = name
+
+    def close(self) -> None:
+        """Take the callback back, unless it was begun."""
+        self._once.acquire(blocking=False)
+
+    def begin(self) -> bool:
+        """Claim the right to call it; False when it was begun or taken back before."""
+        return self._once.acquire(blocking=False)
+
+    def __call__(self) -> None:
+        self._callback()
+
+
+class CancelToken:
+    """A run's cancellation. Any thread may call any method."""
+
+    __slots__ = ("_callbacks", "_descriptors", "_is_woken", "_lock", "_pulse", "_waiters",
+                 "callbacks_begun", "is_asked", "polls", "reason", "urgent")  # fmt: skip
+
+    def __init__(self, pulse: Pulse | None = None) -> None:
+        self.is_asked = False
+        self.reason: Reason | None = None
+        self.urgent = False
+        self.polls = 0
+        self.callbacks_begun = 0
+        self._pulse: Pulse = pulse or _NoPulse()
+        self._lock = allocate_lock()
+        self._waiters: list[object] = []
+        # None once they were handed out or the run has ended.
+        self._callbacks: list[CancelCallback] | None = []
+        # The readable end and the end to write; one and the same for an eventfd.
+        self._descriptors: tuple[int, int] | None = None
+        self._is_woken = False
+
+    # -- the run's side
+
+    @property
+    def cancelled(self) -> bool:
+        """The poll. A lost count under contention does no harm: only whether it moved is ever asked."""
+        self.polls += 1
+        return self.is_asked
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether the run is inside a wait that the token wakes."""
+        return bool(self._waiters)
+
+    @property
+    def is_wakeable(self) -> bool:
+        """Tell whether a callback or a descriptor would wake the run out of blocked I/O."""
+        return bool(self._callbacks) or self._descriptors is not None
+
+    def raise_if_cancelled(self) -> None:
+        """Raise Cancelled once asked."""
+        if self.cancelled:
+            raise Cancelled
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block until woken or for so many seconds; return True when asked to stop."""
+        self.polls += 1
+        if self.is_asked:
+            return True
+        waiter = allocate_lock()
+        waiter.acquire()
+        self._waiters.append(waiter)
+        if not self.is_asked:
+            waiter.acquire(True, lock_timeout(seconds))
+        return self.left(waiter)
+
+    def sleep(self, seconds: float) -> None:
+        """Block for so many seconds; raise Cancelled as soon as asked to stop."""
+        if self.wait(seconds):
+            raise Cancelled
+
+    def entered(self) -> object:
+        """Count as waiting, for a wait that the token wakes by its descriptor or a callback; pass it to `left`."""
+        waiter = allocate_lock()
+        waiter.acquire()
+        self._waiters.append(waiter)
+        return waiter
+
+    def left(self, waiter: object) -> bool:
+        """End what `entered` began; return True when asked to stop."""
+        try:
+            self._waiters.remove(waiter)
+        except ValueError:
+            pass  # wake() took it first
+        self.polls += 1
+        if self._pulse.is_idle:
+            self._pulse.rouse()
+        return self.is_asked
+
+    def on_cancel(self, callback: Callable[[], object], name: str = "") -> CancelCallback:
+        """Have it called once when woken; later than that it is called here and now, in the caller."""
+        handle = CancelCallback(callback, name or getattr(callback, "__qualname__", repr(callback)))
+        with self._lock:
+            if not self._is_woken and self._callbacks is not None:
+                self._callbacks.append(handle)
+                return handle
+        if self._is_woken and handle.begin():
+            handle()
+        return handle
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once woken. Raises ValueError after the run has ended."""
+        with self._lock:
+            if self._callbacks is None and not self._is_woken:
+                raise ValueError("cannot give a descriptor: the run has ended")
+            if self._descriptors is None:
+                self._descriptors = _make_descriptors()
+                if self._is_woken:
+                    _signal(self._descriptors)
+            return self._descriptors[0]
+
+    # -- the side of who stops it
+
+    def enter(self, terminate: Callable[[], object] | None) -> bool:
+        """Let the body be entered and register its `terminate`, or return False: it was asked before."""
+        with self._lock:
+            if self.is_asked or self._callbacks is None:
+                return False
+            if terminate is not None:
+                self._callbacks.append(CancelCallback(terminate, "terminate"))
+            return True
+
+    def ask(self, reason: Reason) -> bool:
+        """Set the flag; False when it was set before. Wakes nobody yet."""
+        with self._lock:
+            if self.is_asked:
+                return False
+            self.reason = reason
+            self.is_asked = True
+            return True
+
+    def wake(self) -> None:
+        """Release every wait and make the descriptor readable."""
+        waiters = self._waiters
+        while waiters:
+            try:
+                waiter = waiters.pop()
+            except IndexError:
+                break  # the waiter itself took it: it had timed out
+            waiter.release()  # type: ignore[attr-defined]
+        with self._lock:
+            self._is_woken = True
+            if self._descriptors is not None:
+                _signal(self._descriptors)
+
+    def take_callbacks(self) -> list[CancelCallback]:
+        """Hand out the callbacks, once; call it after `wake`."""
+        with self._lock:
+            taken, self._callbacks = self._callbacks or [], None
+            return taken
+
+    def close(self) -> None:
+        """End its service: the run has ended. Callbacks not begun are dropped."""
+        with self._lock:
+            dropped, self._callbacks = self._callbacks, None
+            descriptors, self._descriptors = self._descriptors, None
+            self._is_woken = False
+        for callback in dropped or ():
+            callback.close()
+        for descriptor in set(descriptors or ()):
+            os.close(descriptor)
+
+
+def _make_descriptors() -> tuple[int, int]:
+    if hasattr(os, "eventfd"):
+        descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        return descriptor, descriptor
+    return os.pipe()
+
+
+def _signal(descriptors: tuple[int, int]) -> None:
+    # Under the token's lock on purpose: eight bytes into a descriptor of our own never block, and outside of
+    # the lock `close` could have given its number to another file.
+    os.write(descriptors[1], (1).to_bytes(8, "little"))
