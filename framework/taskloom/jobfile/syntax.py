@@ -1,0 +1,170 @@
+"""What a parser's complaint means to the person who wrote the file.
+
+libyaml and the pure-Python parser word their complaints alike but not equally. Both are reduced here to facts
+(what was being read, what went wrong, and the two character offsets), and the sentence is ours.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from taskloom.errors import Problem, Related
+from taskloom.jobfile.places import Source
+
+__all__ = ["Complaint", "explain"]
+
+_QUOTE_IT = "quote it"
+
+
+class Complaint(NamedTuple):
+    """The facts of a syntax error: `context` began at offset `began`, and `problem` was met at offset `met`."""
+
+    context: str
+    began: int | None
+    problem: str
+    met: int
+
+
+def explain(source: Source, complaint: Complaint) -> Problem:
+    """Return the problem that names the slip behind `complaint`, or the parser's own words where none is known."""
+    for recognise in (_tab, _template, _tag, _word_that_is_no_text, _escape, _open_quote, _missing_colon, _second_colon,
+                      _open_bracket, _odd_indent, _second_document):  # fmt: skip
+        problem = recognise(source, complaint)
+        if problem is not None:
+            return problem
+    words = complaint.problem or complaint.context or "the text ends too early"
+    return source.problem(complaint.met, f"cannot read this as YAML: {words}")
+
+
+_INDENT_WITH_TAB = re.compile(r"[ ]*\t")
+
+
+def _tab(source: Source, complaint: Complaint) -> Problem | None:
+    place = source.place(complaint.met)
+    line_start = complaint.met - place.column + 1
+    found = _INDENT_WITH_TAB.match(source.text, line_start)
+    if not found or (complaint.context.startswith("while scanning a quoted") and "end of stream" in complaint.problem):
+        return None
+    message = f"cannot use a tab to indent line {place.line}"
+    return source.problem(found.end() - 1, message, hint="indent with spaces")
+
+
+_TEMPLATE = re.compile(r"\{\{[^\r\n]*?\}\}|\{\{[^\r\n]*|\{%[^\r\n]*?%\}")
+
+
+def _template(source: Source, complaint: Complaint) -> Problem | None:
+    place = source.place(complaint.met)
+    for number in {place.line, source.place(complaint.began).line if complaint.began is not None else place.line}:
+        found = _TEMPLATE.search(source.lines[number - 1])
+        if found:
+            start = complaint.met - place.column + 1 if number == place.line else _line_start(source, complaint.began)
+            return _starts_with(source, start + found.start(), found[0], "'{' starts a mapping")
+    return None
+
+
+def _line_start(source: Source, index: int | None) -> int:
+    index = index or 0
+    return index - source.place(index).column + 1
+
+
+def _starts_with(source: Source, start: int, word: str, why: str) -> Problem:
+    shown = word if len(word) <= 40 else word[:37] + "..."
+    return source.problem(start, f"cannot read {shown!r}: {why}", end=start + len(word), hint=_QUOTE_IT)
+
+
+def _tag(source: Source, complaint: Complaint) -> Problem | None:
+    about_tag = complaint.context.startswith("while scanning a tag") or "tag handle" in complaint.problem
+    if not about_tag:
+        return None
+    return source.problem(complaint.began if complaint.began is not None else complaint.met,
+                          "cannot use a tag: '!' starts one, and tags are not allowed here",
+                          hint="quote it, if it is a text")  # fmt: skip
+
+
+_WORD = re.compile(r"[^\s,\]}]+")
+_SPECIAL = {"@": "'@' starts no YAML text", "`": "'`' starts no YAML text", "%": "'%' starts no YAML text",
+            "*": "'*' starts an alias", "&": "'&' starts an anchor"}  # fmt: skip
+
+
+def _word_that_is_no_text(source: Source, complaint: Complaint) -> Problem | None:
+    if "cannot start any token" in complaint.problem:
+        start = complaint.met
+    elif complaint.context.startswith(("while scanning an alias", "while scanning an anchor")):
+        start = complaint.began if complaint.began is not None else complaint.met
+    else:
+        return None
+    found = _WORD.match(source.text, start)
+    if found is None or found[0][0] not in _SPECIAL:
+        return None
+    return _starts_with(source, start, found[0], _SPECIAL[found[0][0]])
+
+
+_ESCAPE = re.compile(r"\\?(?:x[^\"\s]{0,2}|u[^\"\s]{0,4}|U[^\"\s]{0,8}|.)")
+
+
+def _escape(source: Source, complaint: Complaint) -> Problem | None:
+    context = complaint.context
+    if "scanning a double" not in context and not ("quoted scalar" in context and "escape" in complaint.problem):
+        return None
+    if "end of stream" in complaint.problem or "document indicator" in complaint.problem:
+        return None
+    backslash = source.text.rfind("\\", 0, complaint.met + 1)
+    if backslash < 0:
+        return None
+    found = _ESCAPE.match(source.text, backslash)
+    word = found[0] if found else "\\"
+    message = f"cannot read {word!r} in double quotes: a backslash starts an escape there"
+    return source.problem(backslash, message.replace("\\\\", "\\"), end=backslash + len(word),
+                          hint="write \\\\, or use single quotes")  # fmt: skip
+
+
+def _open_quote(source: Source, complaint: Complaint) -> Problem | None:
+    ends = "end of stream" in complaint.problem or "document indicator" in complaint.problem
+    if not ends or "quoted scalar" not in complaint.context or complaint.began is None:
+        return None
+    return source.problem(complaint.began, f"cannot find the closing {source.text[complaint.began]}",
+                          hint="opened here")  # fmt: skip
+
+
+def _missing_colon(source: Source, complaint: Complaint) -> Problem | None:
+    if "could not find expected ':'" not in complaint.problem or complaint.began is None:
+        return None
+    line = source.text[complaint.began :].splitlines()[0].rstrip()
+    return source.problem(complaint.began, f"cannot find ':' after {line[:40]!r}", end=complaint.began + len(line),
+                          hint="write 'key: value', with a space after ':'")  # fmt: skip
+
+
+def _second_colon(source: Source, complaint: Complaint) -> Problem | None:
+    if "mapping values are not allowed" not in complaint.problem:
+        return None
+    return source.problem(complaint.met, "cannot start a value at this ':'",
+                          hint="quote the text that holds it, or mend the indentation")  # fmt: skip
+
+
+def _open_bracket(source: Source, complaint: Complaint) -> Problem | None:
+    if not complaint.context.startswith("while parsing a flow") or complaint.began is None:
+        return None
+    bracket = source.text[complaint.began : complaint.began + 1]
+    closing = {"[": "]", "{": "}"}.get(bracket)
+    if closing is None:
+        return None
+    where = Related(source.place(complaint.began), f"{bracket!r} opened here")
+    return source.problem(complaint.met, f"cannot find ',' or {closing!r} here", related=(where,),
+                          hint=f"close the {bracket!r} of line {where.place.line}, or quote the text")  # fmt: skip
+
+
+def _odd_indent(source: Source, complaint: Complaint) -> Problem | None:
+    if not complaint.context.startswith("while parsing a block") or complaint.began is None:
+        return None
+    where = Related(source.place(complaint.began), "the block begins here")
+    wanted = "a '- '" if "collection" in complaint.context or "sequence" in complaint.context else "a key"
+    return source.problem(complaint.met, f"cannot read this line: {wanted} of the block is due here", related=(where,),
+                          hint=f"indent it like line {where.place.line}")  # fmt: skip
+
+
+def _second_document(source: Source, complaint: Complaint) -> Problem | None:
+    if "document start" not in complaint.problem:
+        return None
+    return source.problem(complaint.met, "cannot read what follows the end of the document",
+                          hint="one document per file")  # fmt: skip
