@@ -1,0 +1,133 @@
+"""Fixtures that every folder of tests shares."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST_SETUPTOOLS = 77  # as pyproject.toml asks
+
+# Seconds that a thread gets to end after its test: generous, because it bounds failures alone.
+THREAD_GRACE_SECONDS = 10.0
+
+# What a developer's shell may hold and a test must not depend on.
+FOREIGN_VARIABLES = (
+    "COLUMNS",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "NOTIFY_SOCKET",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONUNBUFFERED",
+    "PYTHONWARNINGS",
+    "VIRTUAL_ENV",
+)
+
+
+@pytest.fixture
+def child_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment for a child process: an empty HOME, output buffered as for everybody, English, UTF-8."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in FOREIGN_VARIABLES and not name.startswith(("TASKLOOM_", "XDG_", "COV_"))
+    }
+    return kept | {"HOME": str(tmp_path_factory.mktemp("home")), "LC_ALL": "C.UTF-8"}
+
+
+@pytest.fixture
+def need_tool() -> Callable[[str], str]:
+    """Return the path of a program that the test talks to.
+
+    Where it is missing the test is skipped, loudly; under CI it fails, since there everything is installed.
+    """
+
+    def path_of(name: str) -> str:
+        path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+        if path is None and os.environ.get("CI"):
+            pytest.fail(f"cannot find {name!r}, and under CI nothing may be missing")
+        if path is None:
+            pytest.skip(f"LOUD: cannot find {name!r}; install it to run this test")
+        return path
+
+    return path_of
+
+
+@pytest.fixture
+def taskloom_cli(child_env: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `python -m taskloom ARGUMENTS...` to its end; the result has `returncode`, `stdout` and `stderr`.
+
+    Options: `timeout` in seconds (30), `cwd` (the test's own folder), `stdin` as text, `env` to add variables.
+    """
+
+    def run(
+        *arguments: str | os.PathLike[str],
+        timeout: float = 30.0,
+        cwd: Path = tmp_path,
+        stdin: str = "",
+        env: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "taskloom", *(os.fspath(each) for each in arguments)],
+            cwd=cwd,
+            env=child_env | (env or {}),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def build_wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Build the wheel of a source folder, in a copy: a build leaves its litter beside the source.
+
+    The setuptools of this environment is used when it is new enough, so that no network is needed.
+    """
+
+    def build(source: Path) -> Path:
+        place = tmp_path_factory.mktemp("wheel")
+        copy, wheels = place / "source", place / "wheels"
+        litter = shutil.ignore_patterns(".*", "build", "dist", "docs", "tests", "*.egg-info", "__pycache__")
+        shutil.copytree(source, copy, ignore=litter)
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(copy)]
+        if int(importlib.metadata.version("setuptools").split(".")[0]) >= OLDEST_SETUPTOOLS:
+            command.append("--no-build-isolation")
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        assert answer.returncode == 0, answer.stderr
+        [wheel] = wheels.glob("*.whl")
+        return wheel
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def wheel(build_wheel: Callable[[Path], Path]) -> Path:
+    """The wheel of Taskloom, built from this checkout."""
+    return build_wheel(ROOT)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a non-daemon thread running: it would hold the interpreter, and disturb what follows."""
+    before = set(threading.enumerate())
+
+    yield
+
+    mine = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    for thread in mine:
+        thread.join(THREAD_GRACE_SECONDS)
+    left = sorted(thread.name for thread in mine if thread.is_alive())
+    assert not left, f"threads outlived the test: {', '.join(left)}"

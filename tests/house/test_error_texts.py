@@ -1,0 +1,112 @@
+"""The exact text of every error class; a class without a row fails the last test."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from taskloom import errors
+from taskloom.errors import Place, Problem, Related, TaskloomError
+
+MISSING_LINE = Problem(Place("jobs/a.yaml", 7, 11, 9), "cannot find task 'countdwon'; installed: countdown", job="tick")
+DOUBLE_KEY = Problem(
+    Place("jobs/b.yaml", 3, 1),
+    "cannot use key 'jobs' twice",
+    severity="warning",
+    related=(Related(Place("jobs/b.yaml", 1, 1), "first used here"),),
+)
+
+ROWS: list[tuple[BaseException, str]] = [
+    (errors.TaskloomError("cannot go on"), "cannot go on"),
+    (
+        errors.JobFileError([MISSING_LINE, DOUBLE_KEY]),
+        (
+            "jobs/a.yaml:7:11: error: job 'tick': cannot find task 'countdwon'; installed: countdown\n"
+            "jobs/b.yaml:3:1: warning: cannot use key 'jobs' twice"
+        ),
+    ),
+    (errors.UsageError("cannot wait: not started"), "cannot wait: not started"),
+    (
+        errors.InvalidJob("tick", ["cannot use within -1", "cannot find task 'tock'"]),
+        "cannot add job 'tick': cannot use within -1; cannot find task 'tock'",
+    ),
+    (
+        errors.UnknownJob("tik", ["tock", "tick"]),
+        "cannot find job 'tik'; known: tick, tock; did you mean 'tick'?",
+    ),
+    (errors.UnknownJob("other", []), "cannot find job 'other'; known: none"),
+    (errors.DuplicateJob("tick"), "cannot add job 'tick': a job of this name exists"),
+    (errors.AlreadyRunning("tick", "tick#1"), "cannot start job 'tick': run tick#1 is still running"),
+    (errors.JobStopping("tick", "tick#1"), "cannot start job 'tick': run tick#1 is still stopping"),
+    (
+        errors.JobBlocked("tick", "tick#1"),
+        "cannot start job 'tick': the thread of its abandoned run tick#1 is still alive",
+    ),
+    (errors.JobDisabled("tick"), "cannot start job 'tick': it is disabled"),
+    (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
+    (errors.SelfJoin("tick#1"), "cannot join run tick#1 from its own thread: it would wait for itself"),
+    (errors.CatalogError("cannot use it"), "cannot use it"),
+    (
+        errors.TaskNotFound("countdwon", ["socket-reader", "countdown"]),
+        "cannot find task 'countdwon'; installed: countdown, socket-reader",
+    ),
+    (errors.TaskNotFound("fiber", [], kind="runner"), "cannot find runner 'fiber'; installed: none"),
+    (
+        errors.TaskImportFailed("beat", "acme-beats 1.0", "ImportError: no module named 'acme'", "Traceback ..."),
+        "cannot import task 'beat' of acme-beats 1.0: ImportError: no module named 'acme'",
+    ),
+    (
+        errors.NotATask("beat", "acme-beats 1.0", "it is a coroutine function"),
+        "cannot use task 'beat' of acme-beats 1.0: it is a coroutine function",
+    ),
+    (
+        errors.AmbiguousTask("beat", ["other-beats 2.1", "acme-beats 1.0"]),
+        "cannot choose task 'beat': offered by acme-beats 1.0 and by other-beats 2.1",
+    ),
+    (
+        errors.MissingExtra("the history", "history"),
+        "cannot use the history: run: pip install 'taskloom[history]'",
+    ),
+    (errors.InternalError("a run ended twice"), "internal error: a run ended twice"),
+    (errors.Cancelled(), ""),
+    (errors.PermanentFailure("the disk is gone"), "the disk is gone"),
+]
+
+
+@pytest.mark.parametrize(("error", "text"), ROWS, ids=[type(error).__name__ for error, _ in ROWS])
+def test_an_error_says_exactly_this(error: BaseException, text: str) -> None:
+    assert str(error) == text
+
+
+def test_every_error_class_has_a_row() -> None:
+    classes = {
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, BaseException) and value.__module__ == errors.__name__
+    }
+
+    assert classes - {type(error) for error, _ in ROWS} == set()
+
+
+def test_every_error_class_is_a_public_name() -> None:
+    assert {type(error).__name__ for error, _ in ROWS} <= set(errors.__all__)
+
+
+def test_every_error_text_is_one_sentence_without_a_full_stop() -> None:
+    for error, text in ROWS:
+        assert not text.endswith("."), type(error)
+        if isinstance(error, TaskloomError) and not isinstance(error, errors.JobFileError):
+            assert text.startswith(("cannot ", "internal error: ")), type(error)
+
+
+def test_a_job_file_error_keeps_its_problems_for_tools() -> None:
+    error = errors.JobFileError([MISSING_LINE, DOUBLE_KEY])
+
+    assert error.problems == (MISSING_LINE, DOUBLE_KEY)
+    assert str(error.problems[1].related[0].place) == "jobs/b.yaml:1:1"
+
+
+def test_what_a_task_raises_stands_apart_from_what_taskloom_raises() -> None:
+    assert not issubclass(errors.Cancelled, Exception)
+    assert not issubclass(errors.PermanentFailure, TaskloomError)

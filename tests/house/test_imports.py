@@ -1,0 +1,291 @@
+"""Imports point one way, and each outside thing has one doorway.
+
+Read from the source with `ast`, so that an import inside a function counts as well. What stands under
+`if TYPE_CHECKING:` does not: it is never executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A module imports from its own tier and from those above it in this list; the names are parts of `taskloom`.
+TIERS = (
+    {"errors"},
+    {"task", "core"},
+    {"runners", "waiting", "token", "clock"},
+    {"observe", "scheduler", "jobfile", "catalog", "job", "params", "paramcheck", "signatures", "binding"},
+    {"cli", "control", "web", "testing"},
+    {"__main__"},
+)
+
+# Narrower than their tier.
+ONLY = {"errors": {"errors"}, "task": {"errors"}, "core": {"core", "errors"}}
+
+# Outside package -> the module, or the package, of `taskloom` that may import it.
+DOORWAYS = {
+    "click": "taskloom.cli",
+    "dask": "taskloom.runners.dask",
+    "distributed": "taskloom.runners.dask",
+    "sqlalchemy": "taskloom.observe.history",
+    "stevedore": "taskloom.catalog",
+    "time": "taskloom.clock",
+    "yaml": "taskloom.jobfile.reader",
+}
+
+# All that the core may import of the standard library: nothing here has a thread, a clock or does I/O.
+PURE = {
+    "__future__", "abc", "bisect", "collections", "copy", "dataclasses", "datetime", "difflib", "enum", "fractions",
+    "functools", "heapq", "itertools", "json", "math", "operator", "random", "re", "string", "textwrap", "types",
+    "typing", "zoneinfo",
+}  # fmt: skip
+PURE_PACKAGES = {"cronsim"}
+
+# What the built-in tasks may name of `taskloom` beside the public names of the package itself.
+AUTHOR_MODULES = {"taskloom.waiting"}
+
+
+class Import(NamedTuple):
+    """One executed import: who, what (dotted), which name from it, and where."""
+
+    importer: str
+    module: str
+    name: str | None
+    place: str
+
+
+class ImportReader(ast.NodeVisitor):
+    """Collects the imports of one file that can be executed."""
+
+    def __init__(self, importer: str, is_package: bool, file: str) -> None:
+        self.importer, self.is_package, self.file = importer, is_package, file
+        self.found: list[Import] = []
+
+    def visit_If(self, node: ast.If) -> None:
+        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            for statement in node.orelse:
+                self.visit(statement)
+        else:
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._add(node, alias.name, None)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            self._add(node, self._absolute(node), alias.name)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = ast.unparse(node.func)
+        if called.endswith("import_module") or called == "__import__":
+            for argument in node.args[:1]:
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                    self._add(node, argument.value, None)
+        self.generic_visit(node)
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        if node.level == 0:
+            return node.module or ""
+        package = self.importer.split(".")
+        package = package[: len(package) - node.level + int(self.is_package)]
+        return ".".join([*package, *([node.module] if node.module else [])])
+
+    def _add(self, node: ast.AST, module: str, name: str | None) -> None:
+        self.found.append(Import(self.importer, module, name, f"{self.file}:{getattr(node, 'lineno', 0)}"))
+
+
+class Tree:
+    """The source of both packages, as a set of module names and a list of imports."""
+
+    def __init__(self, root: Path) -> None:
+        self.modules: dict[str, Path] = {}
+        self.imports: list[Import] = []
+        for source_root in (root / "framework", root / "plugins"):
+            for file in sorted(source_root.rglob("*.py")):
+                parts = list(file.relative_to(source_root).with_suffix("").parts)
+                is_package = parts[-1] == "__init__"
+                name = ".".join(parts[:-1] if is_package else parts)
+                self.modules[name] = file
+                reader = ImportReader(name, is_package, str(file.relative_to(root)))
+                reader.visit(ast.parse(file.read_text(encoding="utf-8")))
+                self.imports += reader.found
+
+    def target(self, one: Import) -> str:
+        """Return the module that is meant: `from taskloom import errors` means `taskloom.errors`."""
+        inner = f"{one.module}.{one.name}"
+        return inner if inner in self.modules else one.module
+
+    def public_names(self) -> set[str]:
+        """Return what `taskloom.__all__` lists."""
+        for node in ast.parse(self.modules["taskloom"].read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                return set(ast.literal_eval(node.value))
+        return set()
+
+
+def part_of(module: str) -> str:
+    """Return the part of the house: `core` for `taskloom.core.model`, nothing for the package itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def tier_of(part: str) -> int:
+    """Return the height of a part; one that has no tier yet may import nothing and be imported by none."""
+    return next((height for height, parts in enumerate(TIERS) if part in parts), -1)
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def violations(root: Path) -> list[str]:
+    """Return every broken rule, as `file:line: what`."""
+    tree = Tree(root)
+    return [f"{one.place}: {complaint}" for one in tree.imports for complaint in complaints(tree, one)]
+
+
+def complaints(tree: Tree, one: Import) -> Iterator[str]:
+    target = tree.target(one)
+    if within(one.importer, "taskloom_plugins"):
+        yield from plugin_complaints(tree, one, target)
+        return
+    yield from doorway_complaints(one, target)
+    if within(target, "taskloom_plugins"):
+        yield f"{one.importer} imports the built-in tasks; they are found as a stranger's are"
+    elif within(target, "taskloom"):
+        yield from arrow_complaints(one, target)
+    elif part_of(one.importer) == "core":
+        top = target.split(".")[0]
+        if top not in PURE | PURE_PACKAGES:
+            yield f"{one.importer} imports {top}; the core is pure"
+
+
+def arrow_complaints(one: Import, target: str) -> Iterator[str]:
+    importer, imported = part_of(one.importer), part_of(target)
+    if importer == "":
+        return  # the package itself lends the public names, from wherever they live
+    if imported == "":
+        if one.name != "__version__":
+            yield f"{one.importer} imports {one.name or 'taskloom'} from the package; name the module it lives in"
+        return
+    if importer in ONLY and imported not in ONLY[importer]:
+        yield f"{one.importer} imports {target}; {importer} imports {' and '.join(sorted(ONLY[importer]))} alone"
+    elif tier_of(imported) > tier_of(importer) or -1 in (tier_of(imported), tier_of(importer)):
+        yield f"{one.importer} imports {target}, against the arrows"
+
+
+def doorway_complaints(one: Import, target: str) -> Iterator[str]:
+    top = target.split(".")[0]
+    if top in DOORWAYS and not within(one.importer, DOORWAYS[top]):
+        yield f"{one.importer} imports {top}, whose doorway is {DOORWAYS[top]}"
+
+
+def plugin_complaints(tree: Tree, one: Import, target: str) -> Iterator[str]:
+    if within(target, "taskloom_plugins") or target in AUTHOR_MODULES:
+        return
+    if target == "taskloom":
+        if one.name is not None and one.name not in tree.public_names():
+            yield f"{one.importer} imports {one.name}, which is no public name of taskloom"
+    elif within(target, "taskloom"):
+        yield f"{one.importer} imports {target}; a built-in task imports public names alone"
+    elif target.split(".")[0] not in sys.stdlib_module_names:
+        yield f"{one.importer} imports {target}; a built-in task needs the standard library alone"
+
+
+def test_imports_keep_the_arrows_and_the_doorways() -> None:
+    found = violations(ROOT)
+
+    assert not found, "\n".join(found)
+
+
+def test_every_part_of_the_house_has_a_tier() -> None:
+    parts = {part_of(module) for module in Tree(ROOT).modules if within(module, "taskloom")} - {""}
+
+    assert parts >= {"errors", "task", "core"}
+    assert {part for part in parts if not any(part in tier for tier in TIERS)} == set()
+
+
+BROKEN = [
+    ("core/lifecycle.py", "import threading", "taskloom.core.lifecycle imports threading; the core is pure"),
+    ("core/model.py", "def f():\n    import os.path", "taskloom.core.model imports os; the core is pure"),
+    ("core/model.py", "from taskloom import task", "core imports core and errors alone"),
+    ("core/model.py", "from ..runners import thread", "core imports core and errors alone"),
+    ("task.py", "from taskloom.core.model import Reason", "task imports errors alone"),
+    ("errors.py", "import taskloom.task", "errors imports errors alone"),
+    ("runners/thread.py", "from taskloom.scheduler import Scheduler", "against the arrows"),
+    ("runners/thread.py", "from taskloom import Scheduler", "name the module it lives in"),
+    ("scheduler.py", "import time", "taskloom.scheduler imports time, whose doorway is taskloom.clock"),
+    ("scheduler.py", "from taskloom import cli", "against the arrows"),
+    ("cli/verbs.py", "import yaml", "whose doorway is taskloom.jobfile.reader"),
+    ("jobfile/loader.py", "from importlib import import_module\nimport_module('yaml')", "whose doorway is"),
+    ("observe/console.py", "import taskloom_plugins.countdown", "they are found as a stranger's are"),
+    ("../taskloom_plugins/tick.py", "from taskloom.task import Task", "a built-in task imports public names alone"),
+    ("../taskloom_plugins/tick.py", "from taskloom import secret", "secret, which is no public name of taskloom"),
+    ("../taskloom_plugins/tick.py", "import yaml", "a built-in task needs the standard library alone"),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "complaint"), BROKEN)
+def test_a_broken_rule_is_found_and_named(tmp_path: Path, file: str, text: str, complaint: str) -> None:
+    write_house(tmp_path, {file: text})
+
+    found = violations(tmp_path)
+
+    assert len(found) == 1
+    assert complaint in found[0]
+
+
+KEPT = {
+    "core/lifecycle.py": "import heapq\nfrom taskloom.core import model\nfrom taskloom.errors import near_match",
+    "task.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from taskloom.scheduler import Scheduler",
+    "clock.py": "import time",
+    "jobfile/reader.py": "import yaml",
+    "cli/run.py": "def f():\n    import click\n    from taskloom import __version__, scheduler",
+    "../taskloom_plugins/tick.py": "import time\nfrom taskloom import Task\nfrom taskloom.waiting import recv",
+}
+
+
+def test_a_house_in_order_is_left_in_peace(tmp_path: Path) -> None:
+    write_house(tmp_path, KEPT)
+
+    assert violations(tmp_path) == []
+
+
+def write_house(root: Path, files: dict[str, str]) -> None:
+    """Write a small tree of both packages, every part of it there and empty, then the given files."""
+    empty = ["core/model.py", "errors.py", "task.py", "scheduler.py", "runners/thread.py", "waiting.py", "cli/verbs.py"]
+    texts = dict.fromkeys(empty, "") | {"__init__.py": "__all__ = ['Scheduler', 'Task']"} | files
+    for name, text in texts.items():
+        owner = root / "plugins" if name.startswith("../") else root / "framework" / "taskloom"
+        file = owner / name.removeprefix("../")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        init = file.parent / "__init__.py"
+        if not init.exists() and file.parent != root:
+            init.touch()
+
+
+LIGHT = [
+    ("taskloom", {"click", "pydantic", "rich", "stevedore", "yaml"}),
+    ("taskloom.scheduler", {"click", "pydantic", "rich", "yaml"}),
+    ("taskloom.cli", {"pydantic", "rich", "stevedore", "yaml"}),
+]
+
+
+@pytest.mark.parametrize(("module", "heavy"), LIGHT, ids=[module for module, _ in LIGHT])
+def test_importing_loads_nothing_heavy(module: str, heavy: set[str], child_env: dict[str, str]) -> None:
+    program = f"import sys, {module}; print(*(name for name in sys.modules if '.' not in name))"
+
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env=child_env, capture_output=True, text=True, timeout=30, check=True
+    )
+
+    assert heavy & set(answer.stdout.split()) == set()

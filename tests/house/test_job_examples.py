@@ -1,0 +1,127 @@
+"""Every job file in jobs/ says what to see, is valid, and runs.
+
+The convention, which the first two lines of each file keep:
+
+    # What there is to see when it runs.
+    # ends: by itself
+
+or `# ends: on Ctrl-C`. The first kind is run to its end, which has to be exit code 0. The second is interrupted
+as soon as all its jobs have started, and has to end with 130.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "jobs").glob("*.y*ml"))
+ENDS = {"# ends: by itself": 0, "# ends: on Ctrl-C": 130}
+
+# Bounds of failures alone: an example is short.
+START_SECONDS = 20
+END_SECONDS = 45
+
+each_example = pytest.mark.parametrize("example", EXAMPLES, ids=[file.name for file in EXAMPLES])
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A folder with a copy of jobs/, so that what the examples write stays out of the checkout."""
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    return tmp_path
+
+
+def head(example: Path) -> list[str]:
+    return example.read_text(encoding="utf-8").splitlines()[:2]
+
+
+def expected_code(example: Path) -> int | None:
+    return ENDS.get(head(example)[1])
+
+
+def test_there_are_examples() -> None:
+    assert "quickstart.yaml" in {file.name for file in EXAMPLES}
+
+
+@each_example
+def test_an_example_says_what_to_see_and_how_it_ends(example: Path) -> None:
+    what_to_see, how_it_ends = head(example)
+
+    assert what_to_see.startswith("# ")
+    assert len(what_to_see) > 20
+    assert how_it_ends in ENDS
+
+
+@each_example
+def test_an_example_is_valid(
+    example: Path, copied: Path, taskloom_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    answer = taskloom_cli("validate", f"jobs/{example.name}", cwd=copied)
+
+    assert answer.returncode == 0, answer.stderr
+
+
+@each_example
+def test_an_example_runs_and_ends_as_it_says(example: Path, copied: Path, child_env: dict[str, str]) -> None:
+    fifo, output = copied / "events", copied / "output"
+    os.mkfifo(fifo)
+    command = [sys.executable, "-m", "taskloom", "run", f"jobs/{example.name}", "--events", str(fifo)]
+
+    # The reader is there before the program is, so that neither has to wait for the other.
+    with os.fdopen(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as events, output.open("wb") as file:
+        program = subprocess.Popen(
+            command, cwd=copied, env=child_env, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+        try:
+            started = read_started(events.fileno(), program.pid, jobs_at_start(example))
+            if expected_code(example) == 130:
+                program.send_signal(signal.SIGINT)
+            program.wait(END_SECONDS)
+        finally:
+            program.kill()
+            program.wait()
+
+    seen = output.read_text(encoding="utf-8")
+    assert started == jobs_at_start(example), seen
+    assert program.returncode == expected_code(example), seen
+    assert "Traceback" not in seen
+
+
+def jobs_at_start(example: Path) -> set[str]:
+    """Return the jobs that start without anybody's asking."""
+    document = yaml.safe_load(example.read_text(encoding="utf-8"))
+    return {
+        name
+        for name, job in document["jobs"].items()
+        if not name.startswith("x-") and job.get("start") != "manual" and job.get("enabled", True)
+    }
+
+
+def read_started(events: int, pid: int, wanted: set[str]) -> set[str]:
+    """Return the wanted jobs that started: all of them, or those there are when the program ended or time was up."""
+    started: set[str] = set()
+    text = b""
+    program = os.pidfd_open(pid)
+    try:
+        while started != wanted:
+            readable, _, _ = select.select([events, program], [], [], START_SECONDS)
+            read = os.read(events, 65536) if events in readable else b""
+            if not read:
+                break
+            *lines, text = (text + read).split(b"\n")
+            names = {record.get("job") for record in map(json.loads, lines) if record["event"] == "started"}
+            started |= names & wanted
+    finally:
+        os.close(program)
+    return started
