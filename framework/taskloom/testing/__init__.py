@@ -1,1 +1,13 @@
-"""Placeholder docstring."""
+"""The testing kit, for our tests and for yours: virtual time, fake runs, and a checker of what happened.
+
+- `FakeContext`, `VirtualClock`: unit tests of a task, without a scheduler, a thread or a wait.
+- `TaskConformance`: what every task has to do, as a pytest class to derive from.
+- `simulate()`: the real lifecycle in virtual time; `check()` and `check_events()` judge what happened.
+"""
+
+from __future__ import annotations
+
+from taskloom.testing.clock import VirtualClock
+from taskloom.testing.context import FakeContext, ProgressCall
+
+__all__ = ["FakeContext", "ProgressCall", "VirtualClock"]

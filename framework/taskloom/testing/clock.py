@@ -1,0 +1,55 @@
+"""Time that passes only when it is told to."""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+
+from taskloom.core.model import Moment
+
+__all__ = ["VirtualClock"]
+
+# 2026-01-01T00:00:00Z: a history should not depend on the day on which it was made.
+FIRST_WALL_SECONDS = 1_767_225_600.0
+
+
+class VirtualClock:
+    """A clock for tests and for the simulator. Any thread may use it.
+
+    The monotonic clock begins at 0 and only ever goes forward; the wall clock goes with it, and may be stepped.
+    """
+
+    __slots__ = ("_lock", "_mono", "_wall_offset")
+
+    def __init__(self, mono: float = 0.0, wall: float = FIRST_WALL_SECONDS) -> None:
+        self._lock = allocate_lock()
+        self._mono = mono
+        self._wall_offset = wall - mono
+
+    def now(self) -> Moment:
+        """Read both clocks."""
+        mono = self._mono
+        return Moment(mono, mono + self._wall_offset)
+
+    def advance(self, seconds: float) -> Moment:
+        """Let so many seconds pass and return the new time. Raises ValueError for a negative or endless number."""
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"cannot advance by {seconds:g} seconds; time passes forward, and never all of it")
+        with self._lock:
+            self._mono += seconds
+        return self.now()
+
+    def advance_to(self, mono: float) -> Moment:
+        """Let time pass until this monotonic second and return the new time. One that is past changes nothing."""
+        if not mono < float("inf"):
+            raise ValueError(f"cannot advance to second {mono:g}; time passes forward, and never all of it")
+        with self._lock:
+            self._mono = max(self._mono, mono)
+        return self.now()
+
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or, with a negative number, back, as a time service or an operator does."""
+        with self._lock:
+            self._wall_offset += seconds
+
+    def __repr__(self) -> str:
+        return f"<VirtualClock at {self._mono:g} s>"

@@ -1,0 +1,215 @@
+"""A context for the unit tests of a task: no scheduler, no thread, and no waiting where time is virtual."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sized
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
+
+from taskloom.core.model import Reason, ReasonKind
+from taskloom.errors import Cancelled
+from taskloom.testing.clock import VirtualClock
+from taskloom.token import CancelCallback, CancelToken
+
+__all__ = ["FakeContext", "ProgressCall"]
+
+Item = TypeVar("Item")
+
+
+class ProgressCall(NamedTuple):
+    """The arguments of one `ctx.progress(...)`."""
+
+    done: float
+    total: float | None
+    unit: str
+
+
+class FakeContext:
+    """What a run is given, for a test: `Task(...).run(FakeContext())`.
+
+    Cancellation is the real one: `cancel()` from a thread, or from inside the task, wakes waits, descriptors and
+    callbacks; the callbacks run in the caller of `cancel()`, and what they raise is in `callback_errors`.
+
+    With `clock=VirtualClock()` a wait takes no time: it advances the clock and returns, so that a countdown of
+    ten minutes is tested in milliseconds. `cancel_after` asks the run to stop once so many virtual seconds have
+    passed, `cancel_after_polls` at that poll (1 is the first). A `wait()` without seconds, when nothing is going to
+    cancel it, blocks until somebody does, as it does in a real run.
+
+    Close it, or use it in a `with` block, when the task asks for `fileno()`.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: VirtualClock | None = None,
+        cancel_after: float | None = None,
+        cancel_after_polls: int | None = None,
+        job: str = "fake",
+        attempt: int = 1,
+        replica: int = 1,
+        poll_interval: float = 1.0,
+    ) -> None:
+        if cancel_after is not None and clock is None:
+            raise ValueError(f"cannot cancel after {cancel_after:g} virtual seconds without clock=VirtualClock()")
+        self.clock = clock
+        self.token = CancelToken()
+        self.job, self.run_id, self.attempt, self.replica = job, f"{job}#1", attempt, replica
+        self.poll_interval = poll_interval
+        self.records: list[logging.LogRecord] = []
+        """All that was logged through `ctx.log`, in order."""
+        self.log = _make_log(job, self.run_id, self.records)
+        self.counts: Counter[str] = Counter()
+        """The run's counters."""
+        self.progress_calls: list[ProgressCall] = []
+        """Every call of `ctx.progress`, those by `ctx.track` included."""
+        self.is_ready = threading.Event()
+        """Set once the task called `ctx.ready()`."""
+        self.callback_errors: list[BaseException] = []
+        """What `on_cancel` callbacks raised; a real run reports each as an event."""
+        self._cancel_at = clock.now().mono + cancel_after if clock and cancel_after is not None else float("inf")
+        self._cancel_at_poll = cancel_after_polls
+        weakref.finalize(self, self.token.close)
+
+    # -- the test's side
+
+    def cancel(self, reason: str | Reason = "") -> None:
+        """Ask the run to stop, wake it, and call its callbacks. The first reason wins; twice is once."""
+        asked = reason if isinstance(reason, Reason) else Reason(ReasonKind.USER, reason)
+        if not self.token.ask(asked):
+            return
+        self.token.wake()
+        for callback in self.token.take_callbacks():
+            self._call(callback)
+
+    def hurry(self) -> None:
+        """Make `ctx.urgent` true, as three quarters into a stop."""
+        self.token.urgent = True
+
+    def close(self) -> None:
+        """Give the descriptor back; callbacks that were not called are dropped."""
+        self.token.close()
+
+    @property
+    def messages(self) -> list[str]:
+        """The text of each line that was logged."""
+        return [record.getMessage() for record in self.records]
+
+    @property
+    def polls(self) -> int:
+        """How often the task looked whether it was asked to stop: each wait counts too."""
+        return self.token.polls
+
+    def __enter__(self) -> FakeContext:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(self, callback: CancelCallback) -> None:
+        if not callback.begin():
+            return
+        try:
+            callback()
+        except BaseException as error:  # noqa: BLE001 - a callback is the task's code, and must not end the test's
+            self.callback_errors.append(error)
+
+    def _cancel_when_due(self) -> None:
+        """Carry out `cancel_after` and `cancel_after_polls`."""
+        if self._cancel_at_poll is not None and self.token.polls + 1 >= self._cancel_at_poll:
+            self.cancel(f"poll {self._cancel_at_poll}")
+        if self.clock is not None and self.clock.now().mono >= self._cancel_at:
+            self.cancel("cancel_after")
+
+    # -- the task's side
+
+    @property
+    def cancelled(self) -> bool:
+        """The poll."""
+        self._cancel_when_due()
+        return self.token.cancelled
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the run was asked to stop."""
+        return self.token.reason
+
+    @property
+    def urgent(self) -> bool:
+        """True after `hurry()`."""
+        return self.token.urgent
+
+    def raise_if_cancelled(self) -> None:
+        """Raise Cancelled once the run was asked to stop."""
+        if self.cancelled:
+            raise Cancelled
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait on the token or, in virtual time, advance the clock; True when cancelled."""
+        self._cancel_when_due()
+        if self.clock is None or (seconds is None and self._cancel_at == float("inf")):
+            return self.token.wait(seconds)
+        if not self.token.is_asked:
+            wanted = float("inf") if seconds is None else self.clock.now().mono + max(seconds, 0.0)
+            self.clock.advance_to(min(wanted, self._cancel_at))
+        # Not `self.cancelled`: a wait is one poll.
+        if self.clock.now().mono >= self._cancel_at:
+            self.cancel("cancel_after")
+        return self.token.cancelled
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raise Cancelled when asked to stop."""
+        if self.wait(seconds):
+            raise Cancelled
+
+    def on_cancel(self, callback: Callable[[], object]) -> CancelCallback:
+        """Have it called by `cancel()`; after the cancel it is called here and now."""
+        return self.token.on_cancel(callback)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once cancelled."""
+        return self.token.fileno()
+
+    def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
+        """Note the call in `progress_calls`."""
+        self.progress_calls.append(ProgressCall(done, total, unit))
+
+    def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
+        """Yield the items; poll and report progress at each; raise Cancelled once asked to stop."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        for done, item in enumerate(items, start=1):
+            self.raise_if_cancelled()
+            yield item
+            self.progress(done, total, unit)
+
+    def ready(self) -> None:
+        """Set `is_ready`."""
+        self.is_ready.set()
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to `counts`."""
+        self.counts[name] += n
+
+
+class _ListHandler(logging.Handler):
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+
+def _make_log(job: str, run: str, records: list[logging.LogRecord]) -> logging.LoggerAdapter[logging.Logger]:
+    # A logger of its own, so that two contexts never share lines; its parent lets pytest's caplog see them too.
+    logger = logging.Logger("taskloom.task", logging.DEBUG)  # noqa: LOG001
+    logger.parent = logging.getLogger("taskloom.task")
+    logger.addHandler(_ListHandler(records))
+    extra: dict[str, Any] = {"job": job, "run": run}
+    return logging.LoggerAdapter(logger, extra)
