@@ -1,0 +1,257 @@
+"""What is installed: entry points become tasks and runners. The only importer of stevedore.
+
+Names come from `importlib.metadata`, fresh, with the distribution that offers each; only what is asked for
+is imported, through stevedore. Its own listing is not used: its disk cache serves stale entries for two
+minutes after a reinstall and drops the distribution, and it sees two equal names only when they are adjacent.
+"""
+
+from __future__ import annotations
+
+import traceback as tracebacks
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from taskloom.errors import AmbiguousTask, CatalogError, NotATask, TaskImportFailed, TaskNotFound
+from taskloom.params import ShapeError, TaskShape, inspect_task
+from taskloom.task import Task
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+    from types import TracebackType
+
+__all__ = ["Catalog", "CatalogEntry", "GivenCatalog", "Kind", "LoadedRunner", "LoadedTask"]
+
+Kind = Literal["task", "runner"]
+_GROUPS: Mapping[Kind, str] = {"task": "taskloom.tasks", "runner": "taskloom.runners"}
+_NOT_THE_PLUGINS = ("taskloom.catalog", "stevedore", "importlib")
+
+
+class CatalogEntry(NamedTuple):
+    """One name that an installed distribution offers."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    """Where it stands, as `module:object`."""
+
+    @property
+    def offered_by(self) -> str:
+        """The distribution with its version, for messages."""
+        return f"{self.distribution} {self.version}"
+
+
+class LoadedTask(NamedTuple):
+    """A task that was imported and found usable."""
+
+    name: str
+    distribution: str
+    version: str
+    shape: TaskShape
+
+
+class LoadedRunner(NamedTuple):
+    """A runner that was imported; calling `factory` makes one."""
+
+    name: str
+    distribution: str
+    version: str
+    factory: Any
+
+
+class Catalog:
+    """The tasks and runners that installed packages offer.
+
+    Reads the metadata once, at the first question; a new catalog sees what was installed since. Each plugin is
+    imported at most once, and a failure is remembered too: ten thousand jobs of a broken task import it once.
+    """
+
+    def __init__(self) -> None:
+        self._offers: dict[Kind, list[tuple[CatalogEntry, EntryPoint]]] = {}
+        self._tasks: dict[str, LoadedTask | CatalogError] = {}
+        self._runners: dict[str, LoadedRunner | CatalogError] = {}
+        self._shapes: dict[object, TaskShape] = {}
+
+    def names(self, kind: Kind = "task") -> list[str]:
+        """Return the offered names, sorted, without importing any of them."""
+        return sorted({entry.name for entry in self.entries(kind)})
+
+    def entries(self, kind: Kind = "task") -> list[CatalogEntry]:
+        """Return all that is offered, sorted by name, without importing any of it. A name may come twice."""
+        return [entry for entry, _ in self._offered(kind)]
+
+    def load(self, name: str) -> LoadedTask:
+        """Import a task.
+
+        Raises TaskNotFound, AmbiguousTask, TaskImportFailed (whatever the import raised, `sys.exit()`
+        included) or NotATask.
+        """
+        if name not in self._tasks:
+            self._tasks[name] = self._load_task(name)
+        return _or_raise(self._tasks[name])
+
+    def load_runner(self, name: str) -> LoadedRunner:
+        """Import a runner. Raises the same errors as `load`."""
+        if name not in self._runners:
+            self._runners[name] = self._load_runner(name)
+        return _or_raise(self._runners[name])
+
+    def shape_of(self, target: object) -> TaskShape:
+        """Return the shape of a class, an instance or a function that code gave; each is looked at once.
+
+        Raises ShapeError when it is no task.
+        """
+        if isinstance(target, Task):
+            return self.shape_of(type(target)).of_instance(target)
+        try:
+            known = self._shapes.get(target)
+        except TypeError:  # unhashable, such as a callable dataclass
+            return inspect_task(target)
+        if known is None:
+            known = self._shapes[target] = inspect_task(target)
+        return known
+
+    def _load_task(self, name: str) -> LoadedTask | CatalogError:
+        try:
+            entry, found = self._import("task", name)
+            return LoadedTask(name, entry.distribution, entry.version, self.shape_of(found))
+        except ShapeError as error:
+            return NotATask(name, self._entry("task", name)[0].offered_by, str(error))
+        except CatalogError as error:
+            return error
+
+    def _load_runner(self, name: str) -> LoadedRunner | CatalogError:
+        try:
+            entry, found = self._import("runner", name)
+        except CatalogError as error:
+            return error
+        if not callable(found) or not callable(getattr(found, "start", None)):
+            why = f"{found!r:.60} is not a class with a method start"
+            return NotATask(name, entry.offered_by, why, kind="runner")
+        return LoadedRunner(name, entry.distribution, entry.version, found)
+
+    def _offered(self, kind: Kind) -> list[tuple[CatalogEntry, EntryPoint]]:
+        if kind not in self._offers:
+            found = [(_entry_of(point), point) for point in _entry_points(_GROUPS[kind])]
+            self._offers[kind] = sorted(found, key=lambda pair: pair[0])
+        return self._offers[kind]
+
+    def _entry(self, kind: Kind, name: str) -> tuple[CatalogEntry, EntryPoint]:
+        """Return the one offer of a name. Raises TaskNotFound or AmbiguousTask."""
+        offers = {pair[0]: pair for pair in self._offered(kind) if pair[0].name == name}
+        if not offers:
+            raise TaskNotFound(name, self.names(kind), kind)
+        if len(offers) > 1:
+            raise AmbiguousTask(name, [entry.offered_by for entry in offers], kind)
+        return next(iter(offers.values()))
+
+    def _import(self, kind: Kind, name: str) -> tuple[CatalogEntry, Any]:
+        entry, point = self._entry(kind, name)
+        try:
+            return entry, _load_through_stevedore(_GROUPS[kind], point)
+        except BaseException as error:  # noqa: BLE001 - a plugin's module may raise anything, SystemExit included
+            text, trace = _told(error), _traceback_of(error)
+            raise TaskImportFailed(name, entry.offered_by, text, trace, kind) from None
+
+
+class GivenCatalog(Catalog):
+    """A catalog of tasks that code gives by name, for tests and for programs that install none.
+
+    Nothing else is found. `load` raises as for installed tasks.
+    """
+
+    def __init__(self, tasks: Mapping[str, object], version: str = "0") -> None:
+        super().__init__()
+        self._given, self._version = dict(tasks), version
+
+    def entries(self, kind: Kind = "task") -> list[CatalogEntry]:
+        """Return what was given, and the thread runner."""
+        if kind == "runner":
+            return [CatalogEntry("thread", "taskloom", self._version, "taskloom.runners.thread:ThreadRunner")]
+        return [
+            CatalogEntry(name, "given", self._version, f"{getattr(task, '__module__', '?')}:{name}")
+            for name, task in sorted(self._given.items())
+        ]
+
+    def _import(self, kind: Kind, name: str) -> tuple[CatalogEntry, Any]:
+        if kind == "task" and name in self._given:
+            return CatalogEntry(name, "given", self._version, name), self._given[name]
+        raise TaskNotFound(name, self.names(kind), kind)
+
+    def _entry(self, kind: Kind, name: str) -> tuple[CatalogEntry, Any]:
+        return next(entry for entry in self.entries(kind) if entry.name == name), None
+
+
+def _or_raise(loaded: Any) -> Any:
+    if isinstance(loaded, CatalogError):
+        # Without the traceback of the last time it was raised, which would grow and keep frames alive.
+        raise loaded.with_traceback(None)
+    return loaded
+
+
+def _entry_points(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group, as the disk has them now."""
+    import importlib
+    import importlib.metadata
+
+    importlib.invalidate_caches()
+    try:
+        return list(importlib.metadata.entry_points(group=group))
+    except Exception:  # noqa: BLE001 - one broken distribution must not hide all others
+        return [point for dist in importlib.metadata.distributions() for point in _points_of(dist, group)]
+
+
+def _points_of(distribution: Distribution, group: str) -> Iterator[EntryPoint]:
+    try:
+        yield from distribution.entry_points.select(group=group)
+    except Exception:  # noqa: BLE001 - its entry_points.txt cannot be read: it offers nothing
+        return
+
+
+def _entry_of(point: EntryPoint) -> CatalogEntry:
+    name, version = "unknown", "?"
+    if point.dist is not None:
+        # Either is None where a half-removed distribution has left its entry points behind.
+        name, version = point.dist.name or name, point.dist.version or version
+    return CatalogEntry(point.name, name, version, point.value)
+
+
+def _load_through_stevedore(group: str, point: EntryPoint) -> Any:
+    """Return what an entry point stands for. Raises whatever importing it raises."""
+    from stevedore.named import NamedExtensionManager
+
+    class OneEntryPoint(NamedExtensionManager[Any]):
+        """Loads the entry point that was chosen: fresh, and never another of the same name."""
+
+        def list_entry_points(self) -> list[EntryPoint]:
+            return [point]
+
+    failures: list[BaseException] = []
+    manager = OneEntryPoint(
+        group,
+        [point.name],
+        on_load_failure_callback=lambda _manager, _point, error: failures.append(error),
+        # Otherwise a plugin that fails is logged as missing too.
+        on_missing_entrypoints_callback=None,
+    )
+    if failures:
+        raise failures[0]
+    return manager.extensions[0].plugin
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({'' if error.code is None else repr(error.code)}) when imported"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _traceback_of(error: BaseException) -> str:
+    """Return the traceback as text, from the plugin's first line on."""
+    trace = error.__traceback__
+    while trace is not None and _module_of(trace).startswith(_NOT_THE_PLUGINS):
+        trace = trace.tb_next
+    return "".join(tracebacks.format_exception(type(error), error, trace))
+
+
+def _module_of(trace: TracebackType) -> str:
+    return str(trace.tb_frame.f_globals.get("__name__", ""))

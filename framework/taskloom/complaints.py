@@ -1,0 +1,187 @@
+"""What is wrong with a value, in our own words.
+
+Whoever finds a mistake says what and where (`Mistake`); where that stands in a file is found out later.
+pydantic's errors become the same sentences as our own, and a secret is never quoted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from taskloom.signatures import ParamShape
+
+__all__ = ["Mistake", "ParamErrors", "mask_secrets", "mistakes_of", "quoted", "value_hint"]
+
+_MASK = "**********"
+_LONGEST_QUOTE = 60
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "path_type": "a path",
+    "bytes_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "none_required": "null",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "multiple_of": "a multiple of {multiple_of:g}",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "too_short": "at least {min_length} items",
+    "too_long": "at most {max_length} items",
+    "string_unicode": "text of valid Unicode",
+    "callable_type": "a callable, which only code can give",
+    "needs_python_object": "an object that only code can give",
+}
+_ABSENT = {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
+_UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"}
+_YES_AND_NO = {"yes", "no", "on", "off", "y", "n", "true", "false"}
+
+
+class Mistake(NamedTuple):
+    """One thing that is wrong with a declaration, before it is known where that stands in a file.
+
+    `loc` leads from the declaration to the value (keys and list indices); `at_key` says that the key
+    itself is at fault.
+    """
+
+    loc: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+    at_key: bool = False
+
+
+class ParamErrors(ValueError):
+    """Values do not fit a task's parameters: `errors` holds every mistake, its `loc` relative to the params."""
+
+    def __init__(self, errors: Sequence[Mistake]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.message for error in errors))
+
+
+def quoted(value: object) -> str:
+    """Return the value as a message shows it: as in a job file, cut short."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
+
+
+def mistakes_of(errors: Iterable[Any], given: Mapping[str, Any], params: Mapping[str, ParamShape]) -> list[Mistake]:
+    """Return a mistake for each place that pydantic's errors name: the arms of a union that all failed are one."""
+    by_place: dict[tuple[str | int, ...], list[Any]] = {}
+    for error in errors:
+        by_place.setdefault(_place_in(given, error["loc"]), []).append(error)
+    return [
+        _mistake(loc, found, is_secret=bool(loc) and _is_secret(params[str(loc[0])].annotation))
+        for loc, found in by_place.items()
+    ]
+
+
+def _mistake(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bool) -> Mistake:
+    """Return the mistake at one place, where each arm of a union has its own complaint."""
+    first = errors[0]
+    kinds = {error["type"] for error in errors}
+    value = first["input"]
+    shown = _MASK if is_secret else quoted(value)
+    if kinds & _ABSENT:
+        return Mistake(loc, f"cannot do without {first['loc'][-1]!r} in {_name(loc)}")
+    if kinds & _UNKNOWN:
+        return Mistake(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}", at_key=True)
+    for error in errors:
+        if error["type"] in ("value_error", "assertion_error"):
+            text = str(error["ctx"]["error"])
+            text = _masked(text, [value]) if is_secret else text
+            return Mistake(loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}")
+    expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
+    return Mistake(loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", value_hint(kinds, value))
+
+
+def _expected(error: Any) -> str:
+    if error["type"] in _EXPECTED:
+        return _EXPECTED[error["type"]].format(**error.get("ctx", {}))
+    text: str = error["msg"]
+    return text.removeprefix("Input should be ").removeprefix("Value should be ")
+
+
+def value_hint(kinds: Iterable[str], value: object) -> str:
+    """Return the cure for the usual slips between YAML's types; `kinds` are pydantic's names of what failed."""
+    if "bool_type" in kinds and (value in (0, 1) or (isinstance(value, str) and value.lower() in _YES_AND_NO)):
+        return "write true or false"
+    if "string_type" in kinds and isinstance(value, bool | int | float):
+        return "quote it to make it text"
+    if isinstance(value, str) and {"int_type", "float_type"} & set(kinds) and value.strip("+-").isdigit():
+        return f"write {value} without quotes"
+    return ""
+
+
+def _name(loc: Sequence[str | int]) -> str:
+    """Return the path to a value as it is said: `peers[0].port`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return text.removeprefix(".") or "params"
+
+
+def _place_in(given: Mapping[str, Any], loc: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Return the part of pydantic's location that exists in the data.
+
+    It also names the arms of unions, function validators and dictionary keys, which are nowhere in a file.
+    """
+    place: list[str | int] = []
+    value: Any = given
+    for part in loc:
+        is_there = part in value if isinstance(value, dict) else isinstance(value, list) and _is_index(part, value)
+        if is_there:
+            place.append(part)
+            value = value[part]
+    return tuple(place)
+
+
+def _is_index(part: object, value: Sequence[Any]) -> bool:
+    return isinstance(part, int) and 0 <= part < len(value)
+
+
+def mask_secrets(text: str, params: Sequence[ParamShape], given: Mapping[str, Any]) -> str:
+    """Return the text with whatever secret params hold blotted out: it may come from a plugin's exception."""
+    secrets = [given[param.name] for param in params if param.name in given and _is_secret(param.annotation)]
+    return _masked(text, secrets)
+
+
+def _masked(text: str, secrets: Iterable[object]) -> str:
+    for value in secrets:
+        if isinstance(value, Mapping):
+            text = _masked(text, value.values())
+        elif isinstance(value, list | tuple):
+            text = _masked(text, value)
+        elif hasattr(value, "get_secret_value"):
+            text = _masked(text, [value.get_secret_value()])
+        elif value is not None and not isinstance(value, bool) and str(value):
+            text = text.replace(str(value), _MASK)
+    return text
+
+
+def _is_secret(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
+    """Tell whether a type is, or holds at any depth, one of pydantic's secrets."""
+    if annotation in seen:
+        return False
+    if isinstance(annotation, type) and hasattr(annotation, "get_secret_value"):
+        return True
+    inner = [*get_args(annotation)]
+    inner += [field.annotation for field in getattr(annotation, "model_fields", {}).values()]
+    return any(_is_secret(each, (*seen, annotation)) for each in inner)

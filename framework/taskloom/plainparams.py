@@ -1,0 +1,83 @@
+"""Taking values that are plainly right without pydantic, whose import costs seven times a bare interpreter start.
+
+Everything else, every mistake included, is left to `paramcheck`: this module only ever says yes, and a test
+holds that pydantic would have said the same.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+from taskloom.signatures import REQUIRED, ParamShape
+from taskloom.task import Duration, parse_duration
+
+__all__ = ["accept_plain"]
+
+
+class _NotPlain(Exception):
+    """Pydantic has to decide."""
+
+
+def accept_plain(params: Sequence[ParamShape], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the values, defaults included, when each is plainly right; None when that is not plain to see."""
+    values: dict[str, Any] = {}
+    taken = 0
+    try:
+        for param in params:
+            value = given.get(param.name, REQUIRED)
+            if value is not REQUIRED:
+                taken += 1
+            elif param.factory is not None:
+                value = param.factory()
+            else:
+                value = param.default
+            plain = _plain(param.annotation, value, param.info.constraints)
+            if param.name in given or param.factory is None:
+                values[param.name] = plain
+    except (_NotPlain, ValueError, TypeError, OverflowError):
+        return None
+    return values if taken == len(given) else None
+
+
+def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] = ()) -> Any:
+    """Return the value as its type wants it; raise _NotPlain, or ValueError, when that is not plain to see."""
+    result: Any
+    if (annotation is int or annotation is str or annotation is bool) and type(value) is annotation:
+        result = value
+    elif annotation is float and type(value) in (int, float):
+        result = float(value)
+    elif annotation == Duration:
+        result = parse_duration(value)
+    else:
+        result = _plain_compound(annotation, value)
+    for name, limit in constraints:
+        if name not in _HOLDS or type(result) not in (int, float, str, list) or not _HOLDS[name](result, limit):
+            raise _NotPlain
+    return result
+
+
+def _plain_compound(annotation: Any, value: Any) -> Any:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal and any(value == each and type(value) is type(each) for each in arguments):
+        return value
+    if origin is Union or origin is types.UnionType:
+        arms = [arm for arm in arguments if arm is not types.NoneType]
+        if value is None and len(arms) < len(arguments):
+            return None
+        if len(arms) == 1:
+            return _plain(arms[0], value)
+    if origin is list and type(value) is list:
+        return [_plain(arguments[0], item) for item in value]
+    raise _NotPlain
+
+
+_HOLDS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "ge": lambda value, limit: value >= limit,
+    "gt": lambda value, limit: value > limit,
+    "le": lambda value, limit: value <= limit,
+    "lt": lambda value, limit: value < limit,
+    "min_length": lambda value, limit: len(value) >= limit,
+    "max_length": lambda value, limit: len(value) <= limit,
+}

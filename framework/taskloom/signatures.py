@@ -1,0 +1,201 @@
+"""Reading the parameters of a task off its class or function; refusing, in words, what cannot be one.
+
+Only the standard library is used: neither importing a task package nor declaring a job in code imports
+pydantic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from taskloom.task import ParamInfo, Task
+
+__all__ = [
+    "REQUIRED",
+    "ParamShape",
+    "ShapeError",
+    "check_class",
+    "check_function",
+    "has_own_init",
+    "params_of_class",
+    "params_of_function",
+]
+
+REQUIRED: Any = inspect.Parameter.empty
+"""Stands for the default of a parameter that has none."""
+
+
+NO_INFO = ParamInfo()
+
+
+class ShapeError(TypeError):
+    """What was given is no task. The message is the reason, fit to follow "cannot use task 'x': "."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ParamShape:
+    """One parameter of a task."""
+
+    name: str
+    annotation: Any
+    default: Any = REQUIRED
+    factory: Callable[[], Any] | None = None
+    """Makes the default: called for each instance, so that a list is never shared."""
+    info: ParamInfo = NO_INFO
+
+    @property
+    def is_required(self) -> bool:
+        """True when it has no default of either kind."""
+        return self.default is REQUIRED and self.factory is None
+
+
+def check_class(cls: type) -> None:
+    """Raise ShapeError, with the reason, unless the class is a task that can be run."""
+    if not issubclass(cls, Task):
+        raise ShapeError(f"class {cls.__name__} is no task; derive it from taskloom.Task")
+    if cls.run is Task.run:
+        raise ShapeError(f"class {cls.__name__} has no run(self, ctx)")
+    _refuse_other_kinds(cls.run, f"{cls.__name__}.run")
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        raise ShapeError(f"class {cls.__name__} is abstract; it lacks {missing}")
+    _check_method(cls, "run", 1, "run(self, ctx)")
+    if getattr(cls, "terminate", None) is not None:
+        _refuse_other_kinds(getattr(cls, "terminate"), f"{cls.__name__}.terminate")
+        _check_method(cls, "terminate", 0, "terminate(self)")
+
+
+def _refuse_other_kinds(function: object, name: str) -> None:
+    """Refuse what would only make an object when called, and never do its work."""
+    kinds: dict[str, Callable[[Any], bool]] = {
+        "a coroutine function": inspect.iscoroutinefunction,
+        "an asynchronous generator": inspect.isasyncgenfunction,
+        "a generator": inspect.isgeneratorfunction,
+    }
+    for kind, is_kind in kinds.items():
+        if is_kind(function):
+            raise ShapeError(f"{name} is {kind}; a run is a plain function on a thread of its own")
+
+
+def _check_method(cls: type, name: str, arguments: int, wanted: str) -> None:
+    """Refuse a method that the runner could not call with exactly so many arguments."""
+    found = getattr(cls, name)
+    if not callable(found):
+        raise ShapeError(f"{cls.__name__}.{name} is {type(found).__name__}, not a method; expected {wanted}")
+    is_unbound = inspect.isfunction(inspect.getattr_static(cls, name))
+    expected = arguments + is_unbound
+    signature = inspect.signature(found)
+    named = [each for each in signature.parameters.values() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    try:
+        signature.bind(*[None] * expected)
+    except TypeError:
+        fits = False
+    else:
+        fits = len(named) <= expected
+    if not fits:
+        raise ShapeError(f"{cls.__name__}.{name}{signature} has the wrong parameters; expected {wanted}")
+
+
+def check_function(function: Callable[..., object], name: str) -> None:
+    """Raise ShapeError, with the reason, unless the function can be a task: f(ctx, ...)."""
+    _refuse_other_kinds(function, name)
+    _refuse_other_kinds(getattr(type(function), "__call__", None), name)  # noqa: B004 - of an object with one
+    parameters = list(_signature(function, name).parameters.values())
+    if not parameters:
+        raise ShapeError(f"{name}() takes no parameters; its first is the context: {name}(ctx)")
+    first, *others = parameters
+    if first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        raise ShapeError(f"{name}: the first parameter, {first}, cannot take the context; write {name}(ctx, ...)")
+    for other in others:
+        if other.name == "ctx" or _names_context(other.annotation):
+            raise ShapeError(f"{name}: the context {other.name!r} must be the first parameter")
+
+
+def _names_context(annotation: object) -> bool:
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return text.rpartition(".")[2] == "Context"
+
+
+def _signature(function: Callable[..., object], name: str) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        raise ShapeError(f"{name} has no signature that can be read") from None
+
+
+def params_of_function(function: Callable[..., object], name: str) -> tuple[ParamShape, ...]:
+    """Return the parameters after the first, which is the context."""
+    parameters = list(_signature(function, name).parameters.values())[1:]
+    return tuple(_from_signature(parameters, _globals_of(function), name))
+
+
+def params_of_class(cls: type[Task]) -> tuple[ParamShape, ...]:
+    """Return the keyword parameters of the constructor, generated or its own."""
+    if has_own_init(cls):
+        init = cls.__init__
+        parameters = list(inspect.signature(init).parameters.values())[1:]
+        return tuple(_from_signature(parameters, _globals_of(init), f"{cls.__name__}.__init__"))
+    return tuple(_from_fields(cls))
+
+
+def has_own_init(cls: type[Task]) -> bool:
+    """Tell whether somebody wrote the class's constructor; else it is the one that dataclasses generated."""
+    code = getattr(cls.__init__, "__code__", None)
+    # dataclasses build theirs inside a function of this name, on every Python that we support.
+    return code is None or not code.co_qualname.startswith("__create_fn__")
+
+
+def _globals_of(function: Callable[..., object]) -> dict[str, Any]:
+    """Return the names that the annotations of a function were written with."""
+    inner = inspect.unwrap(getattr(function, "func", function))
+    names: dict[str, Any] = getattr(inner, "__globals__", {})
+    return names
+
+
+def _from_signature(
+    parameters: list[inspect.Parameter], names: Mapping[str, Any], owner: str
+) -> Iterator[ParamShape]:
+    for each in parameters:
+        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
+            raise ShapeError(f"{owner}: parameter {each} cannot be given by name; name every parameter")
+        annotation = Any if each.annotation is REQUIRED else _resolve(each.annotation, names, {}, owner, each.name)
+        if isinstance(each.default, dataclasses.Field):
+            yield _from_field(each.name, annotation, each.default)
+        else:
+            yield ParamShape(each.name, annotation, each.default)
+
+
+def _from_fields(cls: type[Task]) -> Iterator[ParamShape]:
+    # Not dataclasses.fields(): it leaves out InitVars, which the constructor takes.
+    fields = vars(cls)["__dataclass_fields__"]
+    for name in inspect.signature(cls.__init__).parameters:
+        if name in fields:
+            base = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
+            names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
+            annotation = _resolve(fields[name].type, names, dict(vars(base)), cls.__name__, name)
+            if isinstance(annotation, dataclasses.InitVar):
+                annotation = annotation.type
+            yield _from_field(name, annotation, fields[name])
+
+
+def _from_field(name: str, annotation: object, field: dataclasses.Field[Any]) -> ParamShape:
+    default = REQUIRED if field.default is dataclasses.MISSING else field.default
+    factory = None if field.default_factory is dataclasses.MISSING else field.default_factory
+    return ParamShape(name, annotation, default, factory, field.metadata.get("taskloom", ParamInfo()))
+
+
+def _resolve(annotation: object, names: Mapping[str, Any], own: Mapping[str, Any], owner: str, name: str) -> Any:
+    """Return the type that an annotation means: alone, so that an odd private one beside it does no harm."""
+    if isinstance(annotation, dataclasses.InitVar):
+        return annotation
+    holder = types.SimpleNamespace(__annotations__={name: annotation})
+    try:
+        return typing.get_type_hints(holder, dict(names), dict(own), include_extras=True)[name]
+    except Exception as error:  # noqa: BLE001 - an annotation is any expression, and may raise anything
+        raise ShapeError(f"{owner}: cannot tell the type of parameter {name!r}, {annotation!r}: {error}") from None
