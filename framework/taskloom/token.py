@@ -62,12 +62,14 @@ class _NoPulse:
 class CancelCallback:
     """One registered callback; it is begun at most once, and not at all after `close`."""
 
-    __slots__ = ("_callback", "_once", "name")
+    __slots__ = ("_callback", "_once", "is_begun", "is_done", "name")
 
     def __init__(self, callback: Callable[[], object], name: str) -> None:
         self._callback = callback
         self._once = allocate_lock()
         self.name = name
+        self.is_begun = False
+        self.is_done = False
 
     def close(self) -> None:
         """Take the callback back, unless it was begun."""
@@ -75,24 +77,42 @@ class CancelCallback:
 
     def begin(self) -> bool:
         """Claim the right to call it; False when it was begun or taken back before."""
-        return self._once.acquire(blocking=False)
+        if not self._once.acquire(blocking=False):
+            return False
+        self.is_begun = True
+        return True
 
     def __call__(self) -> None:
-        self._callback()
+        try:
+            self._callback()
+        finally:
+            self.is_done = True
 
 
 class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
-    __slots__ = ("_callbacks", "_descriptors", "_is_woken", "_lock", "_pulse", "_waiters",
-                 "callbacks_begun", "is_asked", "polls", "reason", "urgent")  # fmt: skip
+    __slots__ = (
+        "_callbacks",
+        "_descriptors",
+        "_is_woken",
+        "_lock",
+        "_pulse",
+        "_waiters",
+        "handed_out",
+        "is_asked",
+        "polls",
+        "reason",
+        "urgent",
+    )
 
     def __init__(self, pulse: Pulse | None = None) -> None:
         self.is_asked = False
         self.reason: Reason | None = None
         self.urgent = False
         self.polls = 0
-        self.callbacks_begun = 0
+        self.handed_out: list[CancelCallback] = []
+        """The callbacks that were taken to be called, or were called by their late registrants."""
         self._pulse: Pulse = pulse or _NoPulse()
         self._lock = allocate_lock()
         self._waiters: list[object] = []
@@ -114,6 +134,11 @@ class CancelToken:
     def is_waiting(self) -> bool:
         """Tell whether the run is inside a wait that the token wakes."""
         return bool(self._waiters)
+
+    @property
+    def was_woken(self) -> bool:
+        """Tell whether a callback has begun."""
+        return any(callback.is_begun for callback in self.handed_out)
 
     @property
     def is_wakeable(self) -> bool:
@@ -168,6 +193,7 @@ class CancelToken:
                 self._callbacks.append(handle)
                 return handle
         if self._is_woken and handle.begin():
+            self.handed_out.append(handle)
             handle()
         return handle
 
@@ -220,15 +246,16 @@ class CancelToken:
         """Hand out the callbacks, once; call it after `wake`."""
         with self._lock:
             taken, self._callbacks = self._callbacks or [], None
+            self.handed_out.extend(taken)
             return taken
 
     def close(self) -> None:
-        """End its service: the run has ended. Callbacks not begun are dropped."""
+        """End its service: the run has ended. Callbacks that were handed out but not begun are dropped."""
         with self._lock:
-            dropped, self._callbacks = self._callbacks, None
+            self._callbacks = None
             descriptors, self._descriptors = self._descriptors, None
             self._is_woken = False
-        for callback in dropped or ():
+        for callback in self.handed_out:
             callback.close()
         for descriptor in set(descriptors or ()):
             os.close(descriptor)

@@ -1,1 +1,75 @@
-"""Placeholder docstring."""
+"""Where a run executes, and the contract of a runner.
+
+A runner, registered under the entry-point group `taskloom.runners`:
+- `start` returns once the run is bound to begin, or raises: then the run never began, and no report comes.
+- It makes the body (`order.binding.make()`) where the run executes, registers its `terminate` with
+  `token.enter` and enters `run` only when that returned True: a run cancelled before never enters.
+- It emits exactly one RunEnded or RunStartFailed per run that `start` returned for, whatever escaped from the
+  body, and whenever that is; RunReady any number of times before. `emit` never blocks and never raises.
+- It never starts a run that it was not told to, and keeps nothing of a run after its report but the handle.
+- It never imports the scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from taskloom.core.inputs import RunEnded, RunReady, RunStartFailed
+from taskloom.token import CancelToken
+
+if TYPE_CHECKING:
+    from taskloom.runners.body import Binding
+    from taskloom.runners.gauges import Gauges
+
+__all__ = ["Emit", "RunHandle", "RunOrder", "Runner", "Stack"]
+
+Emit = Callable[[RunReady | RunEnded | RunStartFailed], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """What is to be run."""
+
+    run: str
+    job: str
+    task: str
+    attempt: int
+    replica: int
+    daemon: bool
+    poll_interval: float
+    binding: Binding
+
+
+class Stack(NamedTuple):
+    """Where a run stands."""
+
+    where: str
+    """`file:line in function`: the innermost frame that is neither ours nor the standard library's."""
+    text: str
+    """The whole stack as a traceback shows it; "" where only `where` was asked for."""
+
+
+class RunHandle(Protocol):
+    """One run that a runner began."""
+
+    @property
+    def gauges(self) -> Gauges:
+        """Progress and counters of the run."""
+
+    def is_alive(self) -> bool:
+        """Tell whether the body may still be executing."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until nothing of the run is left; False when that took longer than `timeout` seconds."""
+
+
+class Runner(Protocol):
+    """Begins runs. One instance serves a scheduler; any thread may call it."""
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> RunHandle:
+        """Begin the run. Raises whatever kept it from beginning."""
+
+    def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
+        """Say where these runs stand, in one look; whole texts for the first `texts` of them."""

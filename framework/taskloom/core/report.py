@@ -1,0 +1,180 @@
+"""The end of it all as values: who ended how, who did not, and the exit code that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import ErrorInfo, JobState, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.records import JobRecord, RunRecord
+
+__all__ = ["ExitCode", "JobReport", "StopReport", "Survivor", "exit_code", "make_job_report", "make_stop_report"]
+
+_FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
+
+
+class ExitCode(IntEnum):
+    """What `taskloom run` leaves with; the first that applies, in this order."""
+
+    UNUSABLE = 2
+    """The job files or the command line cannot be used; nothing was started."""
+    KILLED = 137
+    """The watcher process had to end the program."""
+    SURVIVOR = 3
+    """A job whose `otherwise` is `exit` outlived its join policy."""
+    FAILED = 1
+    """Some job's last run ended failed, timed_out or start_failed."""
+    INTERRUPTED = 130
+    """Stopped by INT."""
+    FINE = 0
+    """All the rest, TERM included."""
+    BUG = 70
+    """Taskloom broke one of its own rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """A run that outlived its join policy and was alive when the stop ended. Seconds throughout."""
+
+    job: str
+    run: str
+    where: str
+    """`file:line in function` of where it stood at its `within`, or "" where nobody could look."""
+    stack: str
+    poll_age: float | None
+    """How long it had not polled then; None when it never did."""
+    within: float
+    waited: float
+    """From the ask to the end of the stop."""
+    otherwise: Otherwise
+    callbacks: tuple[str, ...] = ()
+    """What went wrong when it was woken."""
+
+    def __str__(self) -> str:
+        return f"{self.job}: {self.otherwise.value} after {self.within:g} s, at {self.where or 'an unknown place'}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """One job as it stood: the same words in every view."""
+
+    job: str
+    task: str
+    daemon: bool
+    state: JobState
+    waiting_for: WaitingFor | None
+    runs: int
+    outcome: Outcome | None
+    """Of the last run; None while it is running or when there was none."""
+    seconds: float
+    reason: Reason | None
+    error: ErrorInfo | None
+    is_overdue: bool = False
+    run: str | None = None
+    outcomes: Mapping[str, int] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "job": self.job,
+            "task": self.task,
+            "daemon": self.daemon,
+            "state": self.state.value,
+            "waiting_for": self.waiting_for.value if self.waiting_for else None,
+            "runs": self.runs,
+            "run": self.run,
+            "outcome": self.outcome.value if self.outcome else None,
+            "seconds": round(self.seconds, 6),
+            "reason": str(self.reason) if self.reason else None,
+            "error": str(self.error) if self.error else None,
+            "overdue": self.is_overdue,
+            "outcomes": dict(self.outcomes or {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """How a whole shutdown went."""
+
+    reason: Reason
+    seconds: float
+    jobs: tuple[JobReport, ...]
+    survivors: tuple[Survivor, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether every run has ended."""
+        return not self.survivors
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return the code that `taskloom run` leaves with."""
+        return exit_code(self.jobs, self.survivors, self.reason)
+
+    def __str__(self) -> str:
+        head = f"stopped {len(self.jobs)} jobs in {self.seconds:.1f} s ({self.reason})"
+        return "\n".join([head, *(f"  survivor: {survivor}" for survivor in self.survivors)])
+
+
+def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: Reason) -> ExitCode:
+    """Return the exit code that these facts lead to; DESIGN section 6 has the order."""
+    if any(survivor.otherwise is Otherwise.EXIT for survivor in survivors):
+        return ExitCode.SURVIVOR
+    if any(job.outcome in _FAILURES for job in jobs):
+        return ExitCode.FAILED
+    if reason.kind is ReasonKind.SIGNAL and "INT" in reason.text:
+        return ExitCode.INTERRUPTED
+    return ExitCode.FINE
+
+
+def make_job_report(job: JobRecord, now: float) -> JobReport:
+    """Copy what is seen of a job; `now` is monotonic seconds."""
+    run = job.last_run
+    seconds = 0.0
+    if run is not None and run.started is not None:
+        seconds = run.seconds if run.ended is not None else now - run.started.mono
+    return JobReport(
+        job=job.spec.name,
+        task=job.spec.task,
+        daemon=job.spec.daemon,
+        state=job.state,
+        waiting_for=job.waiting_for,
+        runs=job.runs,
+        outcome=run.outcome if run is not None else None,
+        seconds=seconds,
+        reason=run.reason if run is not None and job.state is not JobState.SKIPPED else job.reason,
+        error=run.error if run is not None else None,
+        is_overdue=run is not None and run.is_overdue and run.ended is None,
+        run=run.id if run is not None else None,
+        outcomes={outcome.value: count for outcome, count in job.outcomes.items()},
+    )
+
+
+def make_stop_report(core: Lifecycle, now: float) -> StopReport:
+    """Report the shutdown of `core`, which has ended; `now` is monotonic seconds."""
+    asked, ended = core.stop_asked, core.stop_ended
+    seconds = (ended.mono if ended else now) - (asked.mono if asked else now)
+    return StopReport(
+        reason=core.stop_reason or Reason(ReasonKind.SHUTDOWN),
+        seconds=seconds,
+        jobs=tuple(make_job_report(job, now) for job in core.jobs.values()),
+        survivors=tuple(_make_survivor(run, now) for run in core.runs.values()),
+    )
+
+
+def _make_survivor(run: RunRecord, now: float) -> Survivor:
+    named, asked = run.named, run.asked.mono if run.asked else now
+    return Survivor(
+        job=run.job.spec.name,
+        run=run.id,
+        where=named.where if named else "",
+        stack=named.stack if named else "",
+        poll_age=named.poll_age if named else None,
+        within=run.overdue_at - asked,
+        waited=now - asked,
+        otherwise=run.job.spec.join.otherwise,
+        callbacks=tuple(run.failed_callbacks) + (named.callbacks if named else ()),
+    )

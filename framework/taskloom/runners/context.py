@@ -1,0 +1,112 @@
+"""What a run is given: implements `taskloom.task.Context` over a token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
+
+from taskloom.core.inputs import RunReady
+from taskloom.core.model import Reason
+from taskloom.runners import Emit, RunOrder
+from taskloom.runners.gauges import Gauges, Progress
+from taskloom.token import CancelCallback, CancelToken
+
+if TYPE_CHECKING:
+    import logging
+
+__all__ = ["RunContext", "current_run"]
+
+Item = TypeVar("Item")
+
+current_run: ContextVar[RunContext | None] = ContextVar("taskloom.current_run", default=None)
+"""The context of the run whose thread this is: how log lines are attributed."""
+
+
+class RunContext:
+    """One run's context."""
+
+    __slots__ = ("_emit", "_gauges", "_log", "_order", "_token")
+
+    def __init__(self, order: RunOrder, token: CancelToken, emit: Emit, gauges: Gauges) -> None:
+        self._order = order
+        self._token = token
+        self._emit = emit
+        self._gauges = gauges
+        self._log: logging.LoggerAdapter[logging.Logger] | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        # The token's own property again, by hand: one call less in the loop that every task runs.
+        token = self._token
+        token.polls += 1
+        return token.is_asked
+
+    @property
+    def reason(self) -> Reason | None:
+        return self._token.reason
+
+    @property
+    def urgent(self) -> bool:
+        return self._token.urgent
+
+    @property
+    def poll_interval(self) -> float:
+        return self._order.poll_interval
+
+    @property
+    def job(self) -> str:
+        return self._order.job
+
+    @property
+    def run_id(self) -> str:
+        return self._order.run
+
+    @property
+    def attempt(self) -> int:
+        return self._order.attempt
+
+    @property
+    def replica(self) -> int:
+        return self._order.replica
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        if self._log is None:
+            from taskloom.runners.logs import run_logger
+
+            self._log = run_logger(self._order.job, self._order.run)
+        return self._log
+
+    def raise_if_cancelled(self) -> None:
+        self._token.raise_if_cancelled()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        return self._token.wait(seconds)
+
+    def sleep(self, seconds: float) -> None:
+        self._token.sleep(seconds)
+
+    def on_cancel(self, callback: Callable[[], object]) -> CancelCallback:
+        return self._token.on_cancel(callback)
+
+    def fileno(self) -> int:
+        return self._token.fileno()
+
+    def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
+        self._gauges.progress = Progress(done, total, unit)
+
+    def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        for done, item in enumerate(items):
+            self._token.raise_if_cancelled()
+            self._gauges.progress = Progress(done, total, unit)
+            yield item
+            self._gauges.progress = Progress(done + 1, total, unit)
+
+    def ready(self) -> None:
+        self._emit(RunReady(self._order.run))
+
+    def count(self, name: str, n: int = 1) -> None:
+        self._gauges.count(name, n)

@@ -1,0 +1,66 @@
+"""Where threads stand: one look at the frames of all of them."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+from taskloom.runners import Stack
+
+__all__ = ["look"]
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__))
+_INSTALLED = os.path.abspath(sysconfig.get_paths()["purelib"])
+
+
+def look(idents: Sequence[int | None], texts: int) -> list[Stack]:
+    """Return a Stack for each thread, in order; the whole text for the first `texts` of them."""
+    frames = _frames()
+    try:
+        return [_stack(frames.get(ident or 0), number < texts) for number, ident in enumerate(idents)]
+    finally:
+        frames.clear()  # a frame keeps every local of its task alive
+
+
+def _frames() -> dict[int, FrameType]:
+    """Read the frames of all threads.
+
+    On 3.11 a garbage collection inside `sys._current_frames` can deadlock (cpython#106883): it is paused there.
+    """
+    if sys.version_info >= (3, 12):
+        return sys._current_frames()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _stack(frame: FrameType | None, with_text: bool) -> Stack:
+    if frame is None:
+        return Stack("", "")
+    text = "".join(traceback.format_stack(frame)) if with_text else ""
+    return Stack(_where(frame), text)
+
+
+def _where(innermost: FrameType) -> str:
+    """Name the innermost frame that the task's author would call theirs, or else the innermost."""
+    frame: FrameType | None = innermost
+    while frame is not None and not _is_theirs(frame.f_code.co_filename):
+        frame = frame.f_back
+    place = frame or innermost
+    return f"{place.f_code.co_filename}:{place.f_lineno} in {place.f_code.co_name}"
+
+
+def _is_theirs(path: str) -> bool:
+    if path.startswith((_OURS + os.sep, "<frozen")):
+        return False
+    return path.startswith(_INSTALLED + os.sep) or not path.startswith(_LIBRARY + os.sep)

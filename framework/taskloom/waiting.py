@@ -1,0 +1,121 @@
+"""Blocking calls that the cancel wakes within a millisecond: recv, accept, connect, get.
+
+They take the context and raise `Cancelled`. A blocked call of a socket is not woken by `close()` from another
+thread, and `shutdown()` looks like the peer's end of file; so these wait for the socket and for the token's
+descriptor together. The socket may be blocking or not; its own timeout is honoured.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import select
+import socket
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from taskloom.clock import mono
+from taskloom.errors import Cancelled
+
+if TYPE_CHECKING:
+    from taskloom.task import Context
+
+__all__ = ["accept", "connect", "get", "recv"]
+
+Item = TypeVar("Item")
+
+
+def recv(ctx: Context, sock: socket.socket, size: int) -> bytes:
+    """Receive up to `size` bytes; b"" is the peer's end of file. Raises Cancelled, TimeoutError, OSError."""
+    deadline = _deadline(sock)
+    while True:
+        ctx.raise_if_cancelled()
+        try:
+            return sock.recv(size, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            _wait_for(ctx, sock, select.POLLIN, deadline)
+
+
+def accept(ctx: Context, sock: socket.socket) -> tuple[socket.socket, Any]:
+    """Accept a connection; the new socket blocks. Raises Cancelled, TimeoutError, OSError."""
+    deadline = _deadline(sock)
+    while True:
+        _wait_for(ctx, sock, select.POLLIN, deadline)
+        timeout = sock.gettimeout()
+        sock.setblocking(False)
+        try:
+            return sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            continue  # the peer was gone before we came, or another thread was faster
+        finally:
+            sock.settimeout(timeout)
+
+
+def connect(ctx: Context, sock: socket.socket, address: Any) -> None:
+    """Connect the socket. Raises Cancelled, TimeoutError, OSError. Looking up a host name cannot be woken."""
+    deadline, timeout = _deadline(sock), sock.gettimeout()
+    ctx.raise_if_cancelled()
+    sock.setblocking(False)
+    try:
+        code = sock.connect_ex(address)
+        if code in (errno.EINPROGRESS, errno.EALREADY):
+            _wait_for(ctx, sock, select.POLLOUT, deadline)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+    finally:
+        sock.settimeout(timeout)
+
+
+def get(ctx: Context, source: queue.Queue[Item], timeout: float | None = None) -> Item:
+    """Take an item from a `queue.Queue`. Raises Cancelled, and queue.Empty after `timeout` seconds."""
+    if not isinstance(source, queue.Queue):
+        raise TypeError(f"cannot wait for a {type(source).__name__}; use a queue.Queue, LifoQueue or PriorityQueue")
+    deadline = None if timeout is None else mono() + timeout
+
+    def wake() -> None:
+        with source.not_empty:
+            source.not_empty.notify_all()
+
+    handle = ctx.on_cancel(wake)
+    try:
+        while True:
+            _wait_until_filled(ctx, source, deadline)
+            try:
+                return source.get_nowait()
+            except queue.Empty:
+                pass  # another consumer was faster
+    finally:
+        handle.close()
+
+
+def _wait_until_filled(ctx: Context, source: queue.Queue[Any], deadline: float | None) -> None:
+    with source.not_empty:
+        while True:
+            # Under the queue's own lock: a cancel after this look finds us waiting, and wakes us.
+            ctx.raise_if_cancelled()
+            if source._qsize():
+                return
+            left = None if deadline is None else deadline - mono()
+            if left is not None and left <= 0:
+                raise queue.Empty
+            source.not_empty.wait(left)
+
+
+def _deadline(sock: socket.socket) -> float | None:
+    timeout = sock.gettimeout()
+    # A non-blocking socket is given to these calls in order to be waited for.
+    return mono() + timeout if timeout else None
+
+
+def _wait_for(ctx: Context, sock: socket.socket, events: int, deadline: float | None) -> None:
+    """Block until the socket has one of the events. Raises Cancelled, TimeoutError."""
+    poller = select.poll()
+    poller.register(sock, events)
+    poller.register(ctx.fileno(), select.POLLIN)
+    left = None if deadline is None else max(0.0, deadline - mono()) * 1000
+    ready = poller.poll(left)
+    if ctx.cancelled:
+        raise Cancelled
+    if not ready:
+        raise TimeoutError("timed out")
