@@ -8,8 +8,9 @@ minutes after a reinstall and drops the distribution, and it sees two equal name
 from __future__ import annotations
 
 import traceback as tracebacks
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from taskloom.errors import AmbiguousTask, CatalogError, NotATask, TaskImportFailed, TaskNotFound
 from taskloom.params import ShapeError, TaskShape, inspect_task
@@ -38,7 +39,12 @@ class CatalogEntry(NamedTuple):
     @property
     def offered_by(self) -> str:
         """The distribution with its version, for messages."""
-        return f"{self.distribution} {self.version}"
+        return f"{self.distribution} {self.version}".rstrip()
+
+
+class _Offer(NamedTuple):
+    entry: CatalogEntry
+    load: Callable[[], Any]
 
 
 class LoadedTask(NamedTuple):
@@ -67,7 +73,7 @@ class Catalog:
     """
 
     def __init__(self) -> None:
-        self._offers: dict[Kind, list[tuple[CatalogEntry, EntryPoint]]] = {}
+        self._offers: dict[Kind, list[_Offer]] = {}
         self._tasks: dict[str, LoadedTask | CatalogError] = {}
         self._runners: dict[str, LoadedRunner | CatalogError] = {}
         self._shapes: dict[object, TaskShape] = {}
@@ -78,7 +84,7 @@ class Catalog:
 
     def entries(self, kind: Kind = "task") -> list[CatalogEntry]:
         """Return all that is offered, sorted by name, without importing any of it. A name may come twice."""
-        return [entry for entry, _ in self._offered(kind)]
+        return [offer.entry for offer in self._offered(kind)]
 
     def load(self, name: str) -> LoadedTask:
         """Import a task.
@@ -116,7 +122,7 @@ class Catalog:
             entry, found = self._import("task", name)
             return LoadedTask(name, entry.distribution, entry.version, self.shape_of(found))
         except ShapeError as error:
-            return NotATask(name, self._entry("task", name)[0].offered_by, str(error))
+            return NotATask(name, self._offer("task", name).entry.offered_by, str(error))
         except CatalogError as error:
             return error
 
@@ -130,15 +136,17 @@ class Catalog:
             return NotATask(name, entry.offered_by, why, kind="runner")
         return LoadedRunner(name, entry.distribution, entry.version, found)
 
-    def _offered(self, kind: Kind) -> list[tuple[CatalogEntry, EntryPoint]]:
+    def _offered(self, kind: Kind) -> list[_Offer]:
         if kind not in self._offers:
-            found = [(_entry_of(point), point) for point in _entry_points(_GROUPS[kind])]
-            self._offers[kind] = sorted(found, key=lambda pair: pair[0])
+            group = _GROUPS[kind]
+            found = [_Offer(_entry_of(point), partial(_through_stevedore, group, point)) for point in _points(group)]
+            self._offers[kind] = sorted(found, key=lambda offer: offer.entry)
         return self._offers[kind]
 
-    def _entry(self, kind: Kind, name: str) -> tuple[CatalogEntry, EntryPoint]:
+    def _offer(self, kind: Kind, name: str) -> _Offer:
         """Return the one offer of a name. Raises TaskNotFound or AmbiguousTask."""
-        offers = {pair[0]: pair for pair in self._offered(kind) if pair[0].name == name}
+        # One distribution found twice on the path with the same target is no choice to make.
+        offers = {offer.entry: offer for offer in self._offered(kind) if offer.entry.name == name}
         if not offers:
             raise TaskNotFound(name, self.names(kind), kind)
         if len(offers) > 1:
@@ -146,50 +154,48 @@ class Catalog:
         return next(iter(offers.values()))
 
     def _import(self, kind: Kind, name: str) -> tuple[CatalogEntry, Any]:
-        entry, point = self._entry(kind, name)
+        offer = self._offer(kind, name)
         try:
-            return entry, _load_through_stevedore(_GROUPS[kind], point)
+            return offer.entry, offer.load()
         except BaseException as error:  # noqa: BLE001 - a plugin's module may raise anything, SystemExit included
             text, trace = _told(error), _traceback_of(error)
-            raise TaskImportFailed(name, entry.offered_by, text, trace, kind) from None
+            raise TaskImportFailed(name, offer.entry.offered_by, text, trace, kind) from None
 
 
 class GivenCatalog(Catalog):
     """A catalog of tasks that code gives by name, for tests and for programs that install none.
 
-    Nothing else is found. `load` raises as for installed tasks.
+    `load` raises as for installed tasks; the only runner is `thread`.
     """
 
-    def __init__(self, tasks: Mapping[str, object], version: str = "0") -> None:
+    def __init__(self, tasks: Mapping[str, object]) -> None:
         super().__init__()
-        self._given, self._version = dict(tasks), version
+        self._given = dict(tasks)
 
-    def entries(self, kind: Kind = "task") -> list[CatalogEntry]:
-        """Return what was given, and the thread runner."""
+    def _offered(self, kind: Kind) -> list[_Offer]:
         if kind == "runner":
-            return [CatalogEntry("thread", "taskloom", self._version, "taskloom.runners.thread:ThreadRunner")]
+            return [offer for offer in super()._offered(kind) if offer.entry.distribution == "taskloom"]
         return [
-            CatalogEntry(name, "given", self._version, f"{getattr(task, '__module__', '?')}:{name}")
+            _Offer(CatalogEntry(name, "given", "", getattr(task, "__module__", "?")), partial(_itself, task))
             for name, task in sorted(self._given.items())
         ]
 
-    def _import(self, kind: Kind, name: str) -> tuple[CatalogEntry, Any]:
-        if kind == "task" and name in self._given:
-            return CatalogEntry(name, "given", self._version, name), self._given[name]
-        raise TaskNotFound(name, self.names(kind), kind)
 
-    def _entry(self, kind: Kind, name: str) -> tuple[CatalogEntry, Any]:
-        return next(entry for entry in self.entries(kind) if entry.name == name), None
+def _itself(task: object) -> object:
+    return task
 
 
-def _or_raise(loaded: Any) -> Any:
+Loaded = TypeVar("Loaded", LoadedTask, LoadedRunner)
+
+
+def _or_raise(loaded: Loaded | CatalogError) -> Loaded:
     if isinstance(loaded, CatalogError):
         # Without the traceback of the last time it was raised, which would grow and keep frames alive.
         raise loaded.with_traceback(None)
     return loaded
 
 
-def _entry_points(group: str) -> list[EntryPoint]:
+def _points(group: str) -> list[EntryPoint]:
     """Return the entry points of a group, as the disk has them now."""
     import importlib
     import importlib.metadata
@@ -216,7 +222,7 @@ def _entry_of(point: EntryPoint) -> CatalogEntry:
     return CatalogEntry(point.name, name, version, point.value)
 
 
-def _load_through_stevedore(group: str, point: EntryPoint) -> Any:
+def _through_stevedore(group: str, point: EntryPoint) -> Any:
     """Return what an entry point stands for. Raises whatever importing it raises."""
     from stevedore.named import NamedExtensionManager
 

@@ -66,8 +66,9 @@ def check_class(cls: type) -> None:
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise ShapeError(f"class {cls.__name__} is abstract; it lacks {missing}")
     _check_method(cls, "run", 1, "run(self, ctx)")
-    if getattr(cls, "terminate", None) is not None:
-        _refuse_other_kinds(getattr(cls, "terminate"), f"{cls.__name__}.terminate")
+    terminate = getattr(cls, "terminate", None)
+    if terminate is not None:
+        _refuse_other_kinds(terminate, f"{cls.__name__}.terminate")
         _check_method(cls, "terminate", 0, "terminate(self)")
 
 
