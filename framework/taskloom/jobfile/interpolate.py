@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from taskloom.errors import Problem, near_match
-from taskloom.jobfile.places import Borrowed, Branch, Span, Standing
-from taskloom.jobfile.reader import Document
+from taskloom.jobfile.document import Document
+from taskloom.jobfile.places import Branch, Span, Standing, edges, settle
 from taskloom.jobfile.scalars import BadScalar, Scalar, resolve
 
 __all__ = ["interpolate"]
 
 FORMS = "legal: ${VAR}, ${VAR:-default}, ${VAR:?message}, and $${ for a literal ${"
 
-_REFERENCE = re.compile(r"(?P<escape>\$\$\{)|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:[-?])(?P<text>[^{}]*))?\}|)")
+_REFERENCE = re.compile(
+    r"(?P<escape>\$\$\{)|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:[-?])(?P<text>[^{}]*))?\}|)"
+)
 
 
 def interpolate(document: Document, environ: Mapping[str, str]) -> list[Problem]:
@@ -29,7 +31,7 @@ def interpolate(document: Document, environ: Mapping[str, str]) -> list[Problem]
     value with a problem is left as written. Costs one search of the text when there is nothing to replace.
     """
     text = document.source.text
-    # A double-quoted "\x24{VAR}" has no "${" in the text and one in its value; without a backslash there is no such thing.
+    # A double-quoted "\x24{VAR}" has a "${" in its value and none in the text. It takes a backslash.
     if "${" not in text and "\\" not in text:
         return []
     walk = _Walk(document, environ)
@@ -54,20 +56,20 @@ class _Walk:
         self.problems: dict[tuple[int, str], Problem] = {}
 
     def container(self, value: Any, standing: Standing) -> None:
-        branch = _settle(standing)
+        branch = settle(standing)
         if not isinstance(branch, Branch) or id(value) in self._seen:
             return
         self._seen.add(id(value))
         places: Any = branch.values
         for key, item in list(value.items()) if isinstance(value, dict) else list(enumerate(value)):
             if isinstance(item, str):
-                if "${" in item:
-                    value[key] = self._scalar(item, _settle(places[key]))
+                where = settle(places[key])
+                if "${" in item and isinstance(where, int):
+                    value[key] = self._scalar(item, where)
             elif isinstance(item, dict | list):
                 self.container(item, places[key])
 
-    def _scalar(self, text: str, span: Span | Branch) -> Scalar:
-        assert isinstance(span, int)  # noqa: S101 - the reader gives a scalar a span
+    def _scalar(self, text: str, span: Span) -> Scalar:
         faults: list[_Fault] = []
         replaced = _substitute(text, self._environ, faults)
         if not faults and span & 1:
@@ -82,7 +84,7 @@ class _Walk:
         return text if faults else replaced
 
     def _complain(self, span: Span, text: str, fault: _Fault) -> None:
-        start, end = span >> 33, span >> 1 & 0xFFFFFFFF
+        start, end = edges(span)
         spots = [found.start() for found in re.finditer(r"\$\{", self._source.text[start:end])]
         # With escapes or folding in between the counts may differ, and then the whole scalar is pointed at.
         if len(spots) == text.count("${"):
@@ -129,9 +131,3 @@ def _value(found: re.Match[str], environ: Mapping[str, str]) -> str | tuple[str,
     near = near_match(name, environ)
     hint = f"did you mean ${{{near}}}?" if near else f"set it, or give a default: ${{{name}:-...}}"
     return f"cannot find the environment variable {name!r}", hint
-
-
-def _settle(standing: Standing) -> Span | Branch:
-    while isinstance(standing, Borrowed):
-        standing = standing.standing
-    return standing

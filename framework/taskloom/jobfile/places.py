@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from taskloom.errors import Place, Problem, Related
 
-__all__ = ["Borrowed", "Branch", "Path", "Places", "Source", "Span", "Standing", "pack"]
+__all__ = ["Borrowed", "Branch", "Path", "Places", "Source", "Span", "Standing", "edges", "pack", "settle"]
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -91,18 +91,18 @@ class Places:
 
     def value(self, path: Path) -> Place:
         """Return where the value at `path` is written. Text that came through an alias is answered at its anchor."""
-        return self.source.place(*_edges(self._span(path)))
+        return self.source.place(*edges(self._span(path)))
 
     def key(self, path: Path) -> Place:
         """Return where the last key of `path` is written; for an item of a list, where the item is."""
-        return self.source.place(*_edges(self._key_span(path)))
+        return self.source.place(*edges(self._key_span(path)))
 
     def related(self, path: Path) -> tuple[Related, ...]:
-        """Return where the value at `path` was used, when it is written elsewhere: one entry per alias, outermost first."""
+        """Return where the value at `path` was used, if it is written elsewhere: a place per alias, outermost first."""
         found = []
         for standing in self._walk(path)[0]:
             while isinstance(standing, Borrowed):
-                found.append(Related(self.source.place(*_edges(standing.used)), standing.how))
+                found.append(Related(self.source.place(*edges(standing.used)), standing.how))
                 standing = standing.standing
         return tuple(found)
 
@@ -118,16 +118,16 @@ class Places:
 
     def written(self, path: Path) -> str:
         """Return the scalar at `path` as the file has it, quotes and `${...}` included; "" for anything else."""
-        if not self._exists(path) or isinstance(_settle(self._walk(path)[0][-1]), Branch):
+        if not self._exists(path) or isinstance(settle(self._walk(path)[0][-1]), Branch):
             return ""
-        start, end = _edges(self._span(path))
+        start, end = edges(self._span(path))
         return self.source.text[start:end]
 
     def _walk(self, path: Path) -> tuple[list[Standing], int]:
         """Return what stands at each step of `path` from the root on, and how many steps exist."""
         trail = [self.root]
         for step in path:
-            branch = _settle(trail[-1])
+            branch = settle(trail[-1])
             found = _child(branch, step)
             if found is None:
                 break
@@ -141,25 +141,27 @@ class Places:
         trail, depth = self._walk(path)
         if depth < len(path):
             return self._key_span(path[:depth])
-        standing = _settle(trail[-1])
+        standing = settle(trail[-1])
         return standing.span if isinstance(standing, Branch) else standing
 
     def _key_span(self, path: Path) -> Span:
         trail, depth = self._walk(path)
         if depth:
-            parent = _settle(trail[depth - 1])
+            parent = settle(trail[depth - 1])
             key = path[depth - 1]
             if isinstance(parent, Branch) and isinstance(key, str) and key in parent.keys:
                 return parent.keys[key]
-        standing = _settle(trail[depth])
+        standing = settle(trail[depth])
         return standing.span if isinstance(standing, Branch) else standing
 
 
-def _edges(span: Span) -> tuple[int, int]:
+def edges(span: Span) -> tuple[int, int]:
+    """Return the character offsets at which `span` starts and ends."""
     return span >> 33, span >> 1 & _END_MASK
 
 
-def _settle(standing: Standing) -> Span | Branch:
+def settle(standing: Standing) -> Span | Branch:
+    """Return where the value is really written, however many aliases brought it."""
     while isinstance(standing, Borrowed):
         standing = standing.standing
     return standing

@@ -1,11 +1,11 @@
 """From the bytes of a job file to plain values, each with its place. The only module that imports yaml.
 
 The parser's *events* are walked here, never its composer: libyaml's composer dies with SIGSEGV on deep nesting
-(in a thread with a small stack at 760 levels), PyYAML's merge keys take minutes for 407 bytes, and its constructors
+(in a thread with a small stack at 760 levels), PyYAML's merge keys take seconds for 407 bytes, and its constructors
 let thirteen kinds of input escape as foreign exceptions. Rules of this file:
 
-- the budget is charged before anything is built, an alias pays for everything beneath its anchor, and the
-  count of a shared container is kept, so that a bomb dies at its first step over the budget;
+- the budget is charged before a container grows, an alias pays for everything beneath its anchor, and what an
+  anchored container costs is kept: a bomb dies at its first step over the budget, and nothing is walked twice;
 - a mistake that leaves the rest readable is noted and reading goes on; a syntax error or a spent budget ends it;
 - whatever goes wrong, only `JobFileError` leaves `read_bytes` and `read_file`.
 """
@@ -15,59 +15,32 @@ from __future__ import annotations
 import gc
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from functools import partial
+from itertools import islice
+from typing import Any, Literal, TypeAlias
 
 import yaml
+from yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent, StreamEndEvent
 
 from taskloom.errors import JobFileError, Place, Problem, Related, near_match
-from taskloom.jobfile.places import Borrowed, Branch, Places, Source, Span, Standing, pack
-from taskloom.jobfile.scalars import BadScalar, Scalar, hidden_character, resolve
+from taskloom.jobfile.anchors import Anchor, merge
+from taskloom.jobfile.document import Document, Limits, Value
+from taskloom.jobfile.files import bytes_of, unreadable
+from taskloom.jobfile.places import Borrowed, Branch, Places, Source, Span, Standing, edges, pack
+from taskloom.jobfile.scalars import BadScalar, Scalar, hidden_character, is_text, resolve, shortened
 from taskloom.jobfile.syntax import Complaint, explain
-from taskloom.jobfile.text import Refused, check_bytes, decode
+from taskloom.jobfile.text import Refused, check_text, decode
 
-__all__ = ["Document", "Limits", "Value", "read_bytes", "read_file"]
+__all__ = ["Document", "Limits", "Parser", "Value", "read_bytes", "read_file"]
 
-Value: TypeAlias = "dict[str, Value] | list[Value] | Scalar"
 Parser: TypeAlias = Literal["libyaml", "python"]
 
-# A file with more mistakes than this was not written as a job file; nobody reads the thousandth.
+# A file with more mistakes than this was not written as a job file, and nobody reads the thousandth.
 MAX_PROBLEMS = 1000
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one job file may hold. `nodes` counts keys, scalars and containers, and what an alias repeats."""
-
-    bytes: int = 8 * 1024 * 1024
-    depth: int = 32
-    nodes: int = 500_000
-
-
 _LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One job file as plain values. `root` is a mapping, or None when the file holds nothing."""
-
-    source: Source
-    root: Value
-    places: Places
-    warnings: list[Problem] = field(default_factory=list)
-
-    @property
-    def path(self) -> str:
-        """The path as the user gave it."""
-        return self.source.path
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines of the file, without their line breaks."""
-        return self.source.lines
 
 
 def read_file(path: str | os.PathLike[str], *, limits: Limits = _LIMITS) -> Document:
@@ -76,47 +49,13 @@ def read_file(path: str | os.PathLike[str], *, limits: Limits = _LIMITS) -> Docu
     At most one byte over the limit is read, and a pipe or a device is never waited for. Raises JobFileError alone.
     """
     name = os.fspath(path)
-    try:
-        data = _bytes_of(name, limits.bytes)
-    except OSError as error:
-        raise _unreadable(name, f"cannot read the file: {(error.strerror or str(error)).lower()}") from error
-    except ValueError as error:  # a NUL or a lone surrogate in the path
-        raise _unreadable(name, f"cannot read the file: {error}") from error
-    return read_bytes(data, name, limits=limits)
-
-
-def _unreadable(path: str, message: str) -> JobFileError:
-    return JobFileError([Problem(Place(path, 1, 1), message)])
-
-
-def _bytes_of(path: str, limit: int) -> bytes:
-    # O_NONBLOCK: opening a FIFO would wait for its writer. What was opened is looked at, not what the name meant before.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
-    descriptor = os.open(path, flags)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise _unreadable(path, f"cannot read the file: it is {_kind(mode)}, not a regular file")
-        chunks: list[bytes] = []
-        wanted = limit + 1
-        while wanted and (chunk := os.read(descriptor, min(wanted, 1 << 20))):
-            chunks.append(chunk)
-            wanted -= len(chunk)
-        return b"".join(chunks)
-    finally:
-        os.close(descriptor)
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
-             stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}  # fmt: skip
-    return kinds.get(stat.S_IFMT(mode), "something else")
+    return read_bytes(bytes_of(name, limits.bytes), name, limits=limits)
 
 
 def read_bytes(data: bytes, path: str, *, limits: Limits = _LIMITS, parser: Parser | None = None) -> Document:
     """Read the job file whose content is `data`; `path` is only for the messages.
 
-    `parser` None means libyaml where PyYAML was built with it, else the pure-Python parser. Both give the same verdicts.
+    `parser` None means libyaml where PyYAML was built with it, else the pure-Python parser: the verdicts are the same.
     Automatic garbage collection is paused meanwhile. Raises JobFileError alone, with every problem that could be found.
     """
     try:
@@ -125,13 +64,14 @@ def read_bytes(data: bytes, path: str, *, limits: Limits = _LIMITS, parser: Pars
     except JobFileError:
         raise
     except Exception as error:
-        message = f"internal error: cannot read the file: {type(error).__name__}: {error}"
-        raise JobFileError([Problem(Place(path, 1, 1), message, "please report this")]) from error
+        raise unreadable(path, f"internal error: {type(error).__name__}: {error}", "please report this") from error
 
 
 @contextmanager
 def _paused_gc() -> Iterator[None]:
-    # A large file makes hundreds of thousands of containers and no garbage: collecting among them makes reading superlinear.
+    # A large file makes hundreds of thousands of containers and no garbage; full collections among them cost more
+    # than the reading (2.0 s against 0.56 s for 10,000 jobs with plain PyYAML). Two threads doing this at once both
+    # leave it as the first one found it.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -143,25 +83,26 @@ def _paused_gc() -> Iterator[None]:
 
 def _read(data: bytes, path: str, limits: Limits, parser: Parser) -> Document:
     if len(data) > limits.bytes:
-        raise _unreadable(path, f"cannot read the file: it is larger than {limits.bytes:,} bytes")
+        raise unreadable(path, f"it is larger than {limits.bytes:,} bytes")
     try:
         source = decode(data, path)
     except Refused as refused:
         raise JobFileError(refused.problems) from None
-    unseen = _at_most(MAX_PROBLEMS, check_bytes(source))
+    unseen = list(islice(check_text(source), MAX_PROBLEMS))
     if unseen:
-        raise JobFileError(unseen)
+        raise JobFileError(_in_order(unseen))
     return _read_text(source, limits, parser)
 
 
-def _at_most(count: int, problems: Iterator[Problem]) -> list[Problem]:
-    found = [problem for problem, _ in zip(problems, range(count), strict=False)]
-    return sorted(found, key=lambda problem: problem.place)
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: problem.place)
 
 
 def _read_text(source: Source, limits: Limits, parser: Parser) -> Document:
     events = _Events(source, parser)
     builder = _Builder(events.next, source, limits)
+    root: Value = None
+    standing: Standing = 0
     try:
         root, standing = builder.document()
     except Refused as refused:
@@ -171,7 +112,7 @@ def _read_text(source: Source, limits: Limits, parser: Parser) -> Document:
     finally:
         events.close()
     if builder.problems:
-        raise JobFileError(sorted(builder.problems, key=lambda problem: problem.place))
+        raise JobFileError(_in_order(builder.problems))
     document = Document(source, root, Places(source, standing))
     if root is None:
         place = Place(source.path, 1, 1)
@@ -188,17 +129,21 @@ def _complaint(error: yaml.YAMLError) -> Complaint:
 
 
 class _Events:
-    """One parser over one text, and the same errors from both kinds of parser."""
+    """One parser over one text, and the same exceptions from both kinds of parser."""
 
     def __init__(self, source: Source, parser: Parser) -> None:
-        # PyYAML's types do not say that an event parser is a part of each loader.
-        self._loader: Any = yaml.CSafeLoader(source.text.encode()) if parser == "libyaml" else yaml.SafeLoader(source.text)
-        self.next: Callable[[], Any] = self._loader.get_event if parser == "libyaml" else self._next_in_python
+        # Any: PyYAML's type hints do not say that each loader is an event parser too.
+        if parser == "libyaml":
+            self._loader: Any = yaml.CSafeLoader(source.text.encode())
+            self.next: Callable[[], Any] = self._loader.get_event
+        else:
+            self._loader = yaml.SafeLoader(source.text)
+            self.next = self._next_in_python
 
     def _next_in_python(self) -> Any:
         try:
             return self._loader.get_event()
-        except (ValueError, OverflowError) as error:  # chr() of an escape beyond Unicode, which libyaml refuses itself
+        except (ValueError, OverflowError) as error:  # chr() of an escape beyond Unicode; libyaml refuses it in words
             mark = self._loader.get_mark()
             raise yaml.MarkedYAMLError("while scanning a double-quoted scalar", None, "bad escape", mark) from error
 
@@ -206,38 +151,26 @@ class _Events:
         self._loader.dispose()
 
 
-class _Anchor(NamedTuple):
-    """What an alias repeats, and what it costs. `nodes` is 0 while the anchored container is still being read."""
+_Node: TypeAlias = "tuple[Value, Standing, int]"  # the last is the height: how many containers stand in each other
 
-    value: Value
-    standing: Standing
-    nodes: int
-    height: int
-    span: Span
-
-
-_Node: TypeAlias = "tuple[Value, Standing, int]"  # with the height: how many containers deep it goes
-
-_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:\s+(?:#[^\r\n]*\s*)*)?)+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_SHOWN = 40
+_ANCHOR_IN_FRONT = re.compile(r"&[^\s,\[\]{}]*(?:\s+(?:#[^\r\n]*\s*)*)?")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class _Builder:
-    """Builds plain values and their places from events, charging the budget on the way."""
+    """Builds plain values and their places from events, and charges the budget on the way."""
 
     def __init__(self, next_event: Callable[[], Any], source: Source, limits: Limits) -> None:
         self._next, self._source, self._limits = next_event, source, limits
         self._nodes = 0
-        self._anchors: dict[str, _Anchor] = {}
-        self._good_keys: dict[str, str] = {}  # plain keys that were looked at; one string object for all that are equal
+        self._anchors: dict[str, Anchor] = {}
+        self._good_keys: dict[str, str] = {}  # plain keys already looked at: equal keys share one string and one check
         self.problems: list[Problem] = []
 
     def document(self) -> tuple[Value, Standing]:
-        """Return the values of the one document and where they stand."""
+        """Return the values of the one document, and where they stand."""
         self._next()  # the start of the stream
-        event = self._next()
-        if type(event) is yaml.StreamEndEvent:
+        if type(self._next()) is StreamEndEvent:
             return None, 0
         event = self._next()
         root, standing, _ = self._node(event, 0)
@@ -245,44 +178,53 @@ class _Builder:
             self._refuse_root(root, event)
         self._next()  # the end of the document
         event = self._next()
-        if type(event) is not yaml.StreamEndEvent:
+        if type(event) is not StreamEndEvent:
             self._complain(event, "cannot read a second document", "one document per file: split the file")
         return root, standing
 
     def _refuse_root(self, root: Value, event: Any) -> None:
         found = "a list" if isinstance(root, list) else "a single value"
         slip = isinstance(root, str) and ":" in root
-        self._complain(event, f"cannot use {found} as a job file: a mapping such as 'jobs:' is expected",
+        self._complain(event, f"cannot use {found} as a job file: a mapping is expected, such as 'jobs:'",
                        "did you forget the space after ':'?" if slip else "")  # fmt: skip
 
     def _node(self, event: Any, depth: int) -> _Node:
         kind = type(event)
-        if kind is yaml.ScalarEvent:
-            value, span = self._scalar(event)
-            return value, span, 0
-        if kind is yaml.AliasEvent:
+        if kind is ScalarEvent:
+            self._charge(event, 1)
+            return (*self._scalar(event), 0)
+        if kind is AliasEvent:
             return self._alias(event, depth)
-        if depth == self._limits.depth:
-            raise Refused(self._problem(event, f"cannot nest deeper than {depth} levels"))
         if event.tag is not None:
             self._refuse_tag(event)
-        branch = Branch(self._span(event), {}, {} if kind is yaml.MappingStartEvent else [])
-        value = {} if kind is yaml.MappingStartEvent else []
+        return self._container(event, depth, is_mapping=kind is MappingStartEvent)
+
+    def _container(self, event: Any, depth: int, *, is_mapping: bool) -> _Node:
+        self._check_depth(event, depth + 1)
+        value: Value = {} if is_mapping else []
+        branch = Branch(self._span(event), {}, {} if is_mapping else [])
         before = self._nodes
         self._charge(event, 1)
         if event.anchor is not None:
-            self._anchor(event, _Anchor(value, branch, 0, 0, branch.span))
-        fill = self._fill_mapping if kind is yaml.MappingStartEvent else self._fill_sequence
-        height = 1 + fill(value, branch, depth + 1)
+            self._anchor(event, Anchor(value, branch, 0, 0, branch.span))
+        height = 1 + (self._fill_mapping if is_mapping else self._fill_sequence)(value, branch, depth + 1)
         if event.anchor is not None:
-            self._anchors[event.anchor] = _Anchor(value, branch, self._nodes - before, height, branch.span)
+            self._anchors[event.anchor] = Anchor(value, branch, self._nodes - before, height, branch.span)
         return value, branch, height
 
+    # The two loops below see every line of every file. So the budget is charged in place, `value` and `branch` are
+    # Any, and no object is made per line but what the document keeps.
+
     def _fill_sequence(self, items: Any, branch: Any, depth: int) -> int:
-        next_event, height = self._next, 0
-        places = branch.values
-        while type(event := next_event()) is not yaml.SequenceEndEvent:
-            if type(event) is yaml.ScalarEvent:
+        """Read the items of a list and return the height of the highest."""
+        next_event, places, budget, height = self._next, branch.values, self._limits.nodes, 0
+        value: Value
+        standing: Standing
+        while type(event := next_event()) is not SequenceEndEvent:
+            if type(event) is ScalarEvent:
+                self._nodes += 1
+                if self._nodes > budget:
+                    self._charge(event, 0)
                 value, standing = self._scalar(event)
             else:
                 value, standing, below = self._node(event, depth)
@@ -292,64 +234,74 @@ class _Builder:
         return height
 
     def _fill_mapping(self, entries: Any, branch: Any, depth: int) -> int:
-        next_event, height = self._next, 0
+        """Read the entries of a mapping, merge what `<<` brings, and return the height of the highest value."""
+        next_event, budget, height = self._next, self._limits.nodes, 0
         keys, places = branch.keys, branch.values
-        merged: tuple[Any, Value, Standing] | None = None
-        while type(key_event := next_event()) is not yaml.MappingEndEvent:
+        value: Value
+        standing: Standing
+        merge_later: Callable[[], None] | None = None
+        while type(key_event := next_event()) is not MappingEndEvent:
             key = self._key(key_event, keys, depth)
-            event = next_event()
-            if type(event) is yaml.ScalarEvent:
+            event: Any = next_event()
+            if type(event) is ScalarEvent:
+                self._nodes += 2
+                if self._nodes > budget:
+                    self._charge(event, 0)
                 value, standing = self._scalar(event)
             else:
+                self._nodes += 1
                 value, standing, below = self._node(event, depth)
                 height = max(height, below)
             if key is None:
                 continue
-            if key == "<<" and keys[key] & 1:  # only a plain `<<` merges
-                merged = event, value, standing
-                continue
-            entries[key] = value
-            places[key] = standing
-        if merged is not None:
+            if key == "<<" and not key_event.style:
+                merge_later = partial(self._merge, entries, branch, event, value, standing)
+            else:
+                entries[key] = value
+                places[key] = standing
+        if merge_later is not None:
             del keys["<<"]
-            self._merge(entries, branch, *merged)
+            merge_later()
         return height
 
     def _key(self, event: Any, keys: dict[str, Span], depth: int) -> str | None:
         """Note where the key stands and return it; None when it cannot be used, which is noted too."""
-        if type(event) is not yaml.ScalarEvent:
-            return self._refuse_key(event, depth)
-        self._charge(event, 1)
-        key = self._good_keys.get(event.value) if not event.style else None
-        if key is None or event.tag is not None or event.anchor is not None:
+        if not isinstance(event, ScalarEvent):
+            self._refuse_key(event, depth)
+            return None
+        key: str | None = self._good_keys.get(event.value)
+        if key is None or event.style or event.tag is not None or event.anchor is not None:
             key = self._new_key(event)
             if key is None:
                 return None
-        span = event.start_mark.index << 33 | event.end_mark.index << 1 | (not event.style)
         if key in keys:
-            return self._refuse_duplicate(event, key, keys[key])
-        keys[key] = span
+            self._refuse_duplicate(event, key, keys[key])
+            return None
+        start, end = event.start_mark, event.end_mark
+        keys[key] = start.index << 33 | end.index << 1 | (not event.style)
         return key
 
     def _new_key(self, event: Any) -> str | None:
         text: str = event.value
         hidden = hidden_character(text)
         if event.tag is not None:
-            return self._refuse_tag(event)
-        if event.anchor is not None:
-            return self._complain(event, "cannot put an anchor on a key", "put it on the value")
-        if hidden:
-            return self._complain(event, f"cannot use {hidden} in a key: it is invisible or turns the direction of text")
-        if not event.style:
-            if not isinstance(_resolved_or_text(text), str):
-                return self._complain(event, f"cannot use {text or 'nothing'} as a key: a key is a text",
-                                      f'quote it: "{text}"' if text else "write a key before the ':'")  # fmt: skip
-            self._good_keys[text] = text
-        return text
+            self._refuse_tag(event)
+        elif event.anchor is not None:
+            self._complain(event, "cannot put an anchor on a key", "put it on the value")
+        elif hidden:
+            self._complain(event, f"cannot use {hidden} in a key: it is invisible or turns the direction of text")
+        elif event.style:
+            return text
+        elif is_text(text):
+            return self._good_keys.setdefault(text, text)
+        else:
+            hint = f"quote it: {shortened(text)!r}" if text else "write a key before the ':'"
+            self._complain(event, f"cannot use {shortened(text) or 'nothing'} as a key: a key is a text", hint)
+        return None
 
     def _refuse_key(self, event: Any, depth: int) -> None:
-        kind = {yaml.MappingStartEvent: "a mapping", yaml.SequenceStartEvent: "a list"}.get(type(event), "an alias")
-        start = event.start_mark.index
+        kind = {MappingStartEvent: "a mapping", AliasEvent: "an alias"}.get(type(event), "a list")
+        start: int = event.start_mark.index
         if self._source.text[start - 1 : start + 1] == "{{":
             self._complain(event, "cannot read '{{': '{' starts a mapping", 'quote the text: "{{ ... }}"')
         else:
@@ -358,85 +310,88 @@ class _Builder:
             self._node(event, depth)
 
     def _refuse_duplicate(self, event: Any, key: str, first: Span) -> None:
-        place = self._source.place(first >> 33, (first >> 1) & 0xFFFFFFFF)
-        shown = key if len(key) <= _SHOWN else key[: _SHOWN - 3] + "..."
-        self._complain(event, f"cannot use key {shown!r} twice: it is first written in line {place.line}",
+        place = self._source.place(*edges(first))
+        self._complain(event, f"cannot use key {shortened(key)!r} twice: it is first written in line {place.line}",
                        related=Related(place, "first written here"))  # fmt: skip
 
     def _scalar(self, event: Any) -> tuple[Scalar, Span]:
-        text: str = event.value
-        start, end = event.start_mark.index, event.end_mark.index
-        self._charge(event, 1)
-        value: Scalar = text
-        plain = not event.style
-        if plain:
+        value: Scalar = event.value
+        span = event.start_mark.index << 33 | event.end_mark.index << 1
+        if not event.style:
+            span |= 1
             try:
-                value = resolve(text)
+                value = resolve(event.value)
             except BadScalar as bad:
                 self._complain(event, bad.message, bad.hint)
-        elif not text.isascii() and _SURROGATE.search(text):
-            self._complain(event, "cannot read half a character: an escape from \\ud800 to \\udfff is no character")
-        span = start << 33 | end << 1 | plain
+        elif not event.value.isascii():
+            self._check_characters(event)
         if event.tag is not None:
             self._refuse_tag(event)
         if event.anchor is not None:
-            span = self._span(event) & ~1 | plain
-            self._anchor(event, _Anchor(value, span, 1, 0, span))
+            span = self._span(event) | span & 1
+            self._anchor(event, Anchor(value, span, 1, 0, span))
         return value, span
 
-    def _anchor(self, event: Any, anchor: _Anchor) -> None:
+    def _check_characters(self, event: Any) -> None:
+        # Only the pure-Python parser lets an escape make half a character. libyaml stops there, so reading ends here.
+        found = _HALF_CHARACTER.search(event.value)
+        if found:
+            start, end = event.start_mark.index, event.end_mark.index
+            spot = self._source.text.find(f"\\u{ord(found[0]):04x}", start, end)
+            raise Refused(explain(self._source, Complaint("while scanning a double-quoted scalar", start, "bad escape",
+                                                          max(spot, start))))  # fmt: skip
+
+    def _anchor(self, event: Any, anchor: Anchor) -> None:
         first = self._anchors.get(event.anchor)
         if first is not None:
-            place = self._source.place(first.span >> 33)
+            place = self._source.place(*edges(first.span))
             self._complain(event, f"cannot use anchor {event.anchor!r} twice: it is first written in line {place.line}",
                            related=Related(place, "first written here"))  # fmt: skip
         self._anchors[event.anchor] = anchor
 
     def _alias(self, event: Any, depth: int) -> _Node:
-        anchor = self._anchors.get(event.anchor)
+        span, anchor = self._span(event), self._anchors.get(event.anchor)
         if anchor is None:
             near = near_match(event.anchor, self._anchors)
             self._complain(event, f"cannot find anchor {event.anchor!r}: '*' starts an alias",
                            f"did you mean '*{near}'?" if near else "quote it, if it is a text")  # fmt: skip
-            return None, self._span(event), 0
+            return None, span, 0
         if not anchor.nodes:
             self._complain(event, f"cannot use alias {event.anchor!r} inside its own anchor")
-            return None, self._span(event), 0
-        if depth + anchor.height > self._limits.depth:
-            raise Refused(self._problem(event, f"cannot nest deeper than {self._limits.depth} levels"))
+            return None, span, 0
+        self._check_depth(event, depth + anchor.height)
         self._charge(event, anchor.nodes)
         how = f"used here through alias {event.anchor!r}"
-        return anchor.value, Borrowed(anchor.standing, self._span(event), how), anchor.height
+        return anchor.value, Borrowed(anchor.standing, span, how), anchor.height
 
     def _merge(self, entries: dict[str, Value], branch: Any, event: Any, value: Value, standing: Standing) -> None:
-        """Add what `<<` brings. Own keys win, and of a list the earlier mapping wins."""
-        places = standing.standing if isinstance(standing, Borrowed) else standing
-        several = isinstance(value, list) and isinstance(places, Branch)
-        parts = zip(value, places.values, strict=True) if several else [(value, standing)]  # type: ignore[union-attr, arg-type]
-        for part, where in parts:
-            if not isinstance(part, dict):
-                self._complain(event, "cannot merge this: '<<' takes an alias of a mapping, or a list of them")
-                return
-            _add_missing(entries, branch, part, where)
+        if not merge(entries, branch, value, standing):
+            self._complain(event, "cannot merge this: '<<' takes an alias of a mapping, or a list of such")
+
+    def _check_depth(self, event: Any, depth: int) -> None:
+        if depth > self._limits.depth:
+            raise Refused(self._problem(event, f"cannot nest deeper than {self._limits.depth} levels"))
 
     def _charge(self, event: Any, nodes: int) -> None:
         self._nodes += nodes
         if self._nodes > self._limits.nodes:
-            raise Refused(self._problem(event, f"cannot read more than {self._limits.nodes:,} values from one file"
-                                               ", aliases written out"))  # fmt: skip
+            message = f"cannot read more than {self._limits.nodes:,} keys and values from one file, aliases written out"
+            raise Refused(self._problem(event, message))
 
     def _span(self, event: Any) -> Span:
-        """Return the span of a node, without the anchor in front of it."""
+        """Return the span of a node, without the anchor in front of it and not marked as plain."""
         start, end = event.start_mark.index, event.end_mark.index
-        if getattr(event, "tag", None) is None and event.anchor is not None and type(event) is not yaml.AliasEvent:
-            found = _PROPERTIES.match(self._source.text, start)
-            if found and (found.end() <= end or type(event) is not yaml.ScalarEvent):
+        if event.anchor is not None and type(event) is not AliasEvent and event.tag is None:
+            found = _ANCHOR_IN_FRONT.match(self._source.text, start)
+            if found and (found.end() < end or type(event) is not ScalarEvent):
                 start = found.end()
         return pack(start, max(start, end))
 
     def _refuse_tag(self, event: Any) -> None:
-        tag = event.tag if len(event.tag) <= _SHOWN else event.tag[: _SHOWN - 3] + "..."
-        self._complain(event, f"cannot use tag {tag!r}: tags are not allowed here", "remove it, or quote the text")
+        written = re.compile(r"![^\s,\[\]{}]*").search(self._source.text, event.start_mark.index)
+        tag = written[0] if written else event.tag
+        self._complain(event, f"cannot use tag {shortened(tag)!r}: tags are not allowed here",
+                       "remove it, or quote the text")  # fmt: skip
 
     def _problem(self, event: Any, message: str, hint: str = "", related: Related | None = None) -> Problem:
         return self._source.problem(event.start_mark.index, message, end=event.end_mark.index, hint=hint,
@@ -446,24 +401,3 @@ class _Builder:
         self.problems.append(self._problem(event, message, hint, related))
         if len(self.problems) == MAX_PROBLEMS:
             raise Refused(self._problem(event, f"cannot go on after {MAX_PROBLEMS:,} problems"))
-
-
-def _resolved_or_text(text: str) -> Scalar:
-    try:
-        return resolve(text)
-    except BadScalar:
-        return 0  # it looks like a number, and so it is no more a text than one
-
-
-def _add_missing(entries: dict[str, Value], branch: Any, part: dict[str, Value], where: Standing) -> None:
-    origin = where.standing if isinstance(where, Borrowed) else where
-    while isinstance(origin, Borrowed):
-        origin = origin.standing
-    if not isinstance(origin, Branch) or not isinstance(origin.values, dict):
-        return
-    for key, value in part.items():
-        if key not in entries:
-            entries[key] = value
-            branch.keys[key] = origin.keys[key]
-            inner = origin.values[key]
-            branch.values[key] = Borrowed(inner, where.used, where.how) if isinstance(where, Borrowed) else inner

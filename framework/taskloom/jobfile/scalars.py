@@ -1,7 +1,7 @@
 """What an unquoted word of a job file means: the YAML 1.2 core schema, and nothing of YAML 1.1.
 
 So `no`, `on`, `22:22` and `2024-13-45` are texts, `0o17` and `0x1F` are integers and `1e3` is a float. Where
-the schema would hand over a surprise (a leading zero, more digits than a float holds exactly) there is an error instead.
+the schema would hand over a surprise (a leading zero, more digits than 64 bits hold) there is an error instead.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-__all__ = ["BadScalar", "Scalar", "hidden_character", "resolve"]
+__all__ = ["BadScalar", "Scalar", "hidden_character", "is_text", "resolve", "shortened"]
 
 Scalar: TypeAlias = str | int | float | bool | None
 
@@ -17,8 +17,9 @@ Scalar: TypeAlias = str | int | float | bool | None
 MAX_INTEGER_DIGITS = 18
 # The longest exact decimal that a person writes is far shorter, and float() of a long one costs time.
 MAX_NUMBER_LENGTH = 100
+_SHOWN = 40
 
-_WORDS: dict[str, Scalar] = {
+_WORDS: dict[str, float | bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True,
     "false": False, "False": False, "FALSE": False,
@@ -67,7 +68,7 @@ def _decimal(text: str) -> int:
     if len(digits) > 1 and digits[0] == "0":
         bare = (digits.lstrip("0") or "0")[:MAX_INTEGER_DIGITS]
         octal = f", 0o{bare} for octal" if set(bare) <= set("01234567") else ""
-        raise BadScalar(f"cannot read {_short(text)} as an integer: it has a leading zero",
+        raise BadScalar(f"cannot read {shortened(text)!r} as an integer: it has a leading zero",
                         f"write {bare}{octal}, or quote it")  # fmt: skip
     if len(digits) > MAX_INTEGER_DIGITS:
         raise _too_large(text)
@@ -83,26 +84,35 @@ def _bounded(text: str, base: int) -> int:
 
 def _float(text: str) -> float:
     if len(text) > MAX_NUMBER_LENGTH:
-        raise BadScalar(f"cannot read {_short(text)}: a number has at most {MAX_NUMBER_LENGTH} characters", "quote it")
+        raise BadScalar(f"cannot read {shortened(text)!r} as a number: it is too long", "quote it")
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise BadScalar(f"cannot read {_short(text)} as a number: it is too large", "quote it, if it is a text")
+        raise BadScalar(f"cannot read {shortened(text)!r} as a number: it is too large", "quote it, if it is a text")
     return number
 
 
 def _too_large(text: str) -> BadScalar:
-    return BadScalar(f"cannot read {_short(text)}: an integer has at most {MAX_INTEGER_DIGITS} digits", "quote it")
+    return BadScalar(f"cannot read {shortened(text)!r}: an integer has at most {MAX_INTEGER_DIGITS} digits", "quote it")
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+def is_text(text: str) -> bool:
+    """Return whether an unquoted `text` is one, and neither a number (or an attempt at one) nor a boolean nor null."""
+    try:
+        return isinstance(resolve(text), str)
+    except BadScalar:
+        return False
+
+
+def shortened(text: str) -> str:
+    """Return `text` cut to what a message can quote."""
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def hidden_character(text: str) -> str | None:
-    """Return the first character of `text` that is invisible or changes the direction of text, as "U+202E"; else None.
+    """Return the first character of `text` that is invisible or turns the direction of text, as "U+202E"; else None.
 
-    Whatever `str.isprintable` refuses counts (U+0000, line breaks, joiners, spaces other than " "), and so do the fillers
-    that it lets pass.
+    Whatever `str.isprintable` refuses counts (U+0000, line breaks, joiners, spaces other than " "), and so do the
+    fillers that it lets pass.
     """
     if text.isprintable() and (text.isascii() or not _UNSEEN.search(text)):
         return None

@@ -29,7 +29,7 @@ class Complaint(NamedTuple):
 def explain(source: Source, complaint: Complaint) -> Problem:
     """Return the problem that names the slip behind `complaint`, or the parser's own words where none is known."""
     for recognise in (_tab, _template, _tag, _word_that_is_no_text, _escape, _open_quote, _missing_colon, _second_colon,
-                      _open_bracket, _odd_indent, _second_document):  # fmt: skip
+                      _block_header, _stray_mark, _after_quote, _open_bracket, _odd_indent, _second_document):  # fmt: skip
         problem = recognise(source, complaint)
         if problem is not None:
             return problem
@@ -105,9 +105,9 @@ _ESCAPE = re.compile(r"\\?(?:x[^\"\s]{0,2}|u[^\"\s]{0,4}|U[^\"\s]{0,8}|.)")
 
 def _escape(source: Source, complaint: Complaint) -> Problem | None:
     context = complaint.context
-    if "scanning a double" not in context and not ("quoted scalar" in context and "escape" in complaint.problem):
+    if not context.startswith(("while parsing a quoted scalar", "while scanning a double-quoted scalar")):
         return None
-    if "end of stream" in complaint.problem or "document indicator" in complaint.problem:
+    if "end of stream" in complaint.problem or "document" in complaint.problem:
         return None
     backslash = source.text.rfind("\\", 0, complaint.met + 1)
     if backslash < 0:
@@ -140,6 +140,35 @@ def _second_colon(source: Source, complaint: Complaint) -> Problem | None:
         return None
     return source.problem(complaint.met, "cannot start a value at this ':'",
                           hint="quote the text that holds it, or mend the indentation")  # fmt: skip
+
+
+def _block_header(source: Source, complaint: Complaint) -> Problem | None:
+    if not complaint.context.startswith("while scanning a block scalar"):
+        return None
+    return source.problem(complaint.met, "cannot read this after '|' or '>'", hint="start the text on the next line")
+
+
+_STRAY = {"]": "no '[' is open", "}": "no '{' is open", ",": "no list is open", ":": "a key is due before it"}
+
+
+def _stray_mark(source: Source, complaint: Complaint) -> Problem | None:
+    met = source.text[complaint.met : complaint.met + 1]
+    if not complaint.context.startswith(("while parsing a block", "while parsing a node")) or met not in _STRAY:
+        return None
+    return source.problem(complaint.met, f"cannot use {met!r} here: {_STRAY[met]}", hint="quote it, if it is a text")
+
+
+def _after_quote(source: Source, complaint: Complaint) -> Problem | None:
+    place = source.place(complaint.met)
+    before = source.lines[place.line - 1][: place.column - 1].rstrip()
+    if not complaint.context.startswith(("while parsing a block", "while parsing a flow")) or before[-1:] not in (
+        "'",
+        '"',
+    ):
+        return None
+    return source.problem(
+        complaint.met, f"cannot read what follows the closing {before[-1]}", hint="quote the whole text"
+    )
 
 
 def _open_bracket(source: Source, complaint: Complaint) -> Problem | None:

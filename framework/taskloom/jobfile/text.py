@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from taskloom.errors import Place, Problem
 from taskloom.jobfile.places import Source
 
-__all__ = ["Refused", "check_bytes", "decode"]
+__all__ = ["Refused", "check_text", "decode"]
 
 _UTF8_BOM = codecs.BOM_UTF8
 _FOREIGN_BOMS = (
@@ -34,8 +34,8 @@ _DIRECTIVE = re.compile(r"^%[^\r\n]*", re.MULTILINE)
 _AFTER_RETURN = re.compile(r"(?<=\r)%[^\r\n]*")
 
 
-class Refused(Exception):  # noqa: N818 - carries problems to the reader's boundary and never leaves it
-    """The text cannot be handed to a parser. `problems` says why."""
+class Refused(Exception):
+    """Reading ends here, and `problems` says why. It never leaves the reader's boundary."""
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
@@ -63,14 +63,13 @@ def _encoding_problem(path: str, message: str) -> Problem:
 
 def _undecodable(body: bytes, start: int, skipped: int, path: str) -> Problem:
     before = Source(path, body[:start].decode("utf-8"))
-    line_end = re.compile(rb"[\r\n]|\Z").search(body, start)
-    assert line_end is not None  # noqa: S101 - the pattern matches at the end of anything
-    shown = Source(path, body[: line_end.start()].decode("utf-8", "replace"))
+    rest = re.split(rb"[\r\n]", body[start:], maxsplit=1)[0]
+    shown = Source(path, before.text + rest.decode("utf-8", "replace"))
     message = f"cannot read byte 0x{body[start]:02x} at offset {start + skipped}: it is not UTF-8"
     return shown.problem(len(before.text), message, hint=_SAVE_AS_UTF8)
 
 
-def check_bytes(source: Source) -> Iterator[Problem]:
+def check_text(source: Source) -> Iterator[Problem]:
     """Yield a problem for each character and each line that no parser may see."""
     text = source.text
     # translate() is several times faster than the pattern, and nearly every job file is ASCII.
@@ -81,7 +80,7 @@ def check_bytes(source: Source) -> Iterator[Problem]:
         for pattern in (_DIRECTIVE, _AFTER_RETURN):
             for found in pattern.finditer(text):
                 message = f"cannot use a '%' line: YAML directives such as {found[0][:20]!r} are not allowed here"
-                yield source.problem(found.start(), message, end=found.end(), hint="remove the line, or indent the text")
+                yield source.problem(found.start(), message, end=found.end(), hint="remove the line")
 
 
 def _forbidden(source: Source, found: re.Match[str]) -> Problem:
