@@ -4,8 +4,9 @@
 .DEFAULT_GOAL := help
 .PHONY: run test lint bench docs clean help
 
-JOBS ?= jobs/quickstart.yaml
-ARGS ?=
+# JOBS and ARGS count on make's command line alone: such short names may mean something else in an environment.
+JOBS = jobs/quickstart.yaml
+ARGS =
 PYTHON ?=
 export PYTHON
 

@@ -13,7 +13,7 @@ then
     exit 0
 fi
 
-# Prints what is wrong with an interpreter; nothing when it will do.
+# Prints what is wrong with an interpreter; "nothing" when it will do.
 fault_of() {
     "$1" -c '
 import sys
@@ -27,6 +27,8 @@ else:
     from importlib.util import find_spec
     if find_spec("ensurepip") is None or find_spec("venv") is None:
         print("%s has no ensurepip: apt install python3-venv" % words)
+    else:
+        print("nothing")
 ' 2>/dev/null || echo "it does not run"
 }
 
@@ -38,9 +40,9 @@ then
         exit 2
     fi
     fault=$(fault_of "$PYTHON")
-    if [ -n "$fault" ]
+    if [ "$fault" != nothing ]
     then
-        echo "cannot use PYTHON=$PYTHON: $fault" >&2
+        echo "cannot use PYTHON=$PYTHON: ${fault:-it is no Python}" >&2
         exit 2
     fi
     exec "$PYTHON" -I .ci/setup_venv.py --same-version "$kind"
@@ -51,8 +53,8 @@ for candidate in python3.13 python3.12 python3.11 python3
 do
     command -v "$candidate" >/dev/null 2>&1 || continue
     fault=$(fault_of "$candidate")
-    [ -n "$fault" ] || exec "$candidate" -I .ci/setup_venv.py "$kind"
-    faults="$faults; $candidate: $fault"
+    [ "$fault" != nothing ] || exec "$candidate" -I .ci/setup_venv.py "$kind"
+    faults="$faults; $candidate: ${fault:-it is no Python}"
 done
 if [ -n "$faults" ]
 then
