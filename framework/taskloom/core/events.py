@@ -19,7 +19,7 @@ class EventName(Enum):
     """What happened."""
 
     SCHEDULER_STARTED = "scheduler_started"
-    """Signals that the scheduler may start runs; the first event of a program."""
+    """Signals that every job with `start: auto` is being started; at most one per scheduler."""
     SCHEDULER_STOPPING = "scheduler_stopping"
     """Signals that everything is being stopped; no run starts after it."""
     SCHEDULER_STOPPED = "scheduler_stopped"

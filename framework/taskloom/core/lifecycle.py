@@ -13,12 +13,13 @@ join policy decide: its job is BLOCKED behind an abandoned thread, or goes on ST
 of an abandoned run is legal: it frees the ledger.
 
 A whole shutdown walks the levels of the dependency graph: a level is left when each of its runs has ended, was
-abandoned or is overdue. Stop beats everything: from the moment of a shutdown no run is queued, whatever comes.
+abandoned or is overdue; a run that was being stopped before is awaited in its own level alone. Stop beats everything:
+from the moment of a shutdown no run is queued, whatever comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -57,8 +58,10 @@ class Lifecycle:
         self.stop_ended: Moment | None = None
         self.stop_deadline = _NEVER
         self._levels: list[list[str]] = []
+        # The runs of the levels that were asked already; always part of `stopping`.
+        self._awaited: set[str] = set()
         self._deadlines = Deadlines(self._is_stale)
-        self._is_reminding = False
+        self._remind_at = _NEVER
         # How many jobs keep the program alive, daemons apart.
         self._holding = 0
         self._active_daemons = 0
@@ -182,8 +185,8 @@ class Lifecycle:
             return
         self.stop_deadline = min(self.stop_deadline, self._now.mono + command.within)
         waiting, self._levels = self._levels, []
-        for name in (name for level in waiting for name in level):
-            self._stop(self.jobs[name], self._shutdown_reason())
+        for level in waiting:
+            self._stop_level(level)
         for run in self.stopping.values():
             self._schedule_overdue(run, min(run.overdue_at, self.stop_deadline))
             self._hurry(run)
@@ -206,32 +209,39 @@ class Lifecycle:
         if due is Due.DELAY:
             return subject.waiting_for is not WaitingFor.DELAY or subject.due_at != when
         if due is Due.REMIND:
-            return not self._is_reminding
+            return when != self._remind_at
         if subject.id not in self.stopping:
             return True
         return subject.is_urgent if due is Due.HURRY else bool(subject.overdue_at != when)
 
     def _remind(self) -> None:
-        awaited = self.stopping
-        if not awaited:
-            self._is_reminding = False
-            return
-        first = tuple(islice(awaited, REMINDED_RUNS))
-        self._todo.append(actions.RemindStopping(first, len(awaited) - len(first)))
-        self._deadlines.add(self._now.mono + REMINDER_SECONDS, Due.REMIND)
+        first = tuple(islice(self.stopping, REMINDED_RUNS))
+        self._todo.append(actions.RemindStopping(first, len(self.stopping) - len(first)))
+        self._schedule_reminder(REMINDER_SECONDS)
+
+    def _schedule_reminder(self, seconds: float) -> None:
+        self._remind_at = self._now.mono + seconds
+        self._deadlines.add(self._remind_at, Due.REMIND)
 
     # -- reports
 
     def _run_started(self, report: inputs.RunStarted) -> None:
         run = self._live(report.run)
-        run.started = self._now
+        if run.started is not None:
+            raise InternalError(f"run {run.id} was started twice")
         self._move(run.job, Trigger.STARTED, run.job.state)
+        if run.outcome is Outcome.ABANDONED:
+            return  # it was closed while it was being made
+        run.started = self._now
         self._emit_run(EventName.STARTED, run)
         if report.is_ready:
             self._be_ready(run)
 
     def _run_start_failed(self, report: inputs.RunStartFailed) -> None:
         run = self._live(report.run)
+        if run.outcome is Outcome.ABANDONED:
+            self._exit_late(run)
+            return
         run.error = report.error
         self._end(run, Trigger.START_FAILED, Outcome.START_FAILED)
 
@@ -252,9 +262,10 @@ class Lifecycle:
         self._end(run, Trigger.ENDED, outcome)
 
     def _run_named(self, report: inputs.RunNamed) -> None:
-        run = self.stopping.pop(report.run, None)
+        run = self.stopping.get(report.run)
         if run is None:
             return  # it ended while it was looked at
+        self._await_no_more(run)
         run.named = report
         waited = run.overdue_at - run.asked.mono if run.asked else 0.0
         details = {"within": round(waited, 3), "where": report.where, "poll_age": report.poll_age}
@@ -308,10 +319,17 @@ class Lifecycle:
         self.stopping[run.id] = run
         self._emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
         self._todo.append(actions.AskRun(run.id, reason))
-        self._schedule_overdue(run, min(self._now.mono + run.job.spec.join.within, self.stop_deadline))
-        if not self._is_reminding:
-            self._is_reminding = True
-            self._deadlines.add(self._now.mono + FIRST_REMINDER_SECONDS, Due.REMIND)
+        # A level may be asked after the deadline of the shutdown: to look where the one before hangs takes time.
+        latest = max(self.stop_deadline, self._now.mono)
+        self._schedule_overdue(run, min(self._now.mono + run.job.spec.join.within, latest))
+        if self._remind_at == _NEVER:
+            self._schedule_reminder(FIRST_REMINDER_SECONDS)
+
+    def _await_no_more(self, run: RunRecord) -> None:
+        self.stopping.pop(run.id, None)
+        self._awaited.discard(run.id)
+        if not self.stopping:
+            self._remind_at = _NEVER
 
     def _schedule_overdue(self, run: RunRecord, overdue_at: float) -> None:
         """Set when the join policy decides, and when the run is hurried before that."""
@@ -344,7 +362,7 @@ class Lifecycle:
         """Write the run's one end into the books."""
         run.outcome, run.ended = outcome, self._now
         run.job.outcomes[outcome] += 1
-        self.stopping.pop(run.id, None)
+        self._await_no_more(run)
         self._emit_run(EventName.ENDED, run, reason=run.reason, outcome=outcome, seconds=run.seconds, error=run.error)
 
     def _exit_late(self, run: RunRecord) -> None:
@@ -364,15 +382,21 @@ class Lifecycle:
         """Go on to the next level once nobody of this one is awaited, and end after the last."""
         if self.phase is not Phase.STOPPING:
             return
-        while not self.stopping:
+        while not self._awaited:
             if not self._levels:
                 self.phase = Phase.STOPPED
                 self.stop_ended = self._now
                 self._emit(EventName.SCHEDULER_STOPPED, data={"survivors": len(self.runs)})
                 self._todo.append(actions.StopOver())
                 return
-            for name in self._levels.pop(0):
-                self._stop(self.jobs[name], self._shutdown_reason())
+            self._stop_level(self._levels.pop(0))
+
+    def _stop_level(self, names: Iterable[str]) -> None:
+        for name in names:
+            job = self.jobs[name]
+            self._stop(job, self._shutdown_reason())
+            if job.run is not None and job.run.id in self.stopping:
+                self._awaited.add(job.run.id)
 
     # -- the table and the events
 

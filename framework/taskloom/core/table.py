@@ -78,6 +78,7 @@ TRANSITIONS: Mapping[JobState, Mapping[Trigger, tuple[JobState, ...]]] = Mapping
         },
         _S.BLOCKED: {
             # Late words of an abandoned thread are legal, and change nothing but the ledger.
+            _T.STARTED: _to(_S.BLOCKED),
             _T.READY: _to(_S.BLOCKED),
             _T.STOP: _to(_S.BLOCKED),
             _T.LATE_EXIT: _to(_S.FINISHED),

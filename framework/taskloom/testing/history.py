@@ -1,0 +1,89 @@
+"""What happened, step by step: each input that the lifecycle was handed, and what it answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from taskloom.core.actions import Action
+from taskloom.core.events import Event, as_dict
+from taskloom.core.inputs import AddJob, Input
+from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import JobSpec, Moment
+from taskloom.errors import UsageError
+from taskloom.testing.clock import VirtualClock
+
+__all__ = ["History", "RecordedCore", "Step"]
+
+
+class Step(NamedTuple):
+    """One input, when it was handed in, and the answer: actions, or the error that refused it."""
+
+    now: Moment
+    message: Input
+    actions: tuple[Action, ...]
+    error: UsageError | None = None
+
+
+@dataclass(slots=True)
+class History:
+    """The steps of one lifecycle, in order, and the seed that they can be had again from."""
+
+    seed: int | None = None
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def events(self) -> Iterator[Event]:
+        """All events, in order."""
+        return (action for step in self.steps for action in step.actions if isinstance(action, Event))
+
+    @property
+    def jobs(self) -> dict[str, JobSpec]:
+        """The jobs that were added, by name."""
+        return {
+            step.message.spec.name: step.message.spec
+            for step in self.steps
+            if isinstance(step.message, AddJob) and step.error is None
+        }
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return the events as JSON has them."""
+        return [as_dict(event) for event in self.events]
+
+    def prefix(self, count: int) -> History:
+        """Return the first `count` steps as a history of their own."""
+        return History(self.seed, self.steps[:count])
+
+    def tail(self, count: int = 20) -> str:
+        """Write the last steps for people: when, what came in, what came out."""
+        return "\n".join(_describe(step) for step in self.steps[-count:])
+
+
+class RecordedCore:
+    """A lifecycle and a virtual clock; `tell` hands an input in and keeps what came of it."""
+
+    def __init__(self, clock: VirtualClock | None = None, seed: int | None = None) -> None:
+        self.clock = clock or VirtualClock()
+        self.lifecycle = Lifecycle()
+        self.history = History(seed)
+
+    def tell(self, message: Input) -> list[Action]:
+        """Hand in one input at the clock's time and return the actions. Raises the UsageError that refuses it."""
+        now = self.clock.now()
+        try:
+            actions = self.lifecycle.handle(message, now)
+        except UsageError as error:
+            self.history.steps.append(Step(now, message, (), error))
+            raise
+        self.history.steps.append(Step(now, message, tuple(actions)))
+        return actions
+
+
+def _describe(step: Step) -> str:
+    answers = [
+        f"{a.event.value}({a.run or a.job or ''})" if isinstance(a, Event) else f"{type(a).__name__}{tuple(a)[:1]}"
+        for a in step.actions
+    ]
+    message = type(step.message).__name__ + repr(tuple(step.message)[:1])
+    return f"{step.now.mono:12.3f}  {message} -> {', '.join(answers) or step.error or 'nothing'}"
