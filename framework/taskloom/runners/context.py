@@ -78,6 +78,10 @@ class RunContext:
             self._log = run_logger(self._order.job, self._order.run)
         return self._log
 
+    def belongs_to(self, token: CancelToken) -> bool:
+        """Tell whether this is the context of the run that has this token."""
+        return self._token is token
+
     def raise_if_cancelled(self) -> None:
         self._token.raise_if_cancelled()
 

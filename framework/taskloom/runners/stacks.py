@@ -8,15 +8,16 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from taskloom.runners import Stack
 
 __all__ = ["look"]
 
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_LIBRARY = os.path.dirname(os.path.abspath(os.__file__))
-_INSTALLED = os.path.abspath(sysconfig.get_paths()["purelib"])
+_OURS = str(Path(__file__).resolve().parent.parent)
+_LIBRARY = str(Path(os.__file__).resolve().parent)
+_INSTALLED = str(Path(sysconfig.get_paths()["purelib"]).resolve())
 
 
 def look(idents: Sequence[int | None], texts: int) -> list[Stack]:

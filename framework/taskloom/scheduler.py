@@ -1,0 +1,144 @@
+"""The scheduler as a library: declare jobs, start them, stop every one of them on time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from taskloom.clock import Clock, MonotonicClock, mono
+from taskloom.core.events import Event
+from taskloom.core.inputs import AddJob, HurryShutdown, Shutdown, StartAll
+from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
+from taskloom.core.report import StopReport, make_stop_report
+from taskloom.handles import JobHandle, JobStatus, Run, make_status
+from taskloom.listeners import QUEUE_LIMIT, Listener
+from taskloom.runners import Runner
+from taskloom.runners.context import current_run
+from taskloom.runners.thread import ThreadRunner
+from taskloom.shell import Shell
+
+if TYPE_CHECKING:
+    from taskloom.catalog import Catalog
+    from taskloom.job import Job
+
+__all__ = ["STOP_WITHIN_SECONDS", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler"]
+
+# .NET's host and Kubernetes give a whole shutdown 30 s as well.
+STOP_WITHIN_SECONDS = 30.0
+
+
+class Scheduler:
+    """Owns jobs and decides when runs start and stop.
+
+    Any thread may call any method, tasks and listeners included; several schedulers live in one process. No
+    signal handler is installed and the process is never ended. `clock`, `runners` and `catalog` are for tests
+    and for hosts that bring their own.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        runners: Mapping[str, Runner] | None = None,
+        catalog: Catalog | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._shell = Shell(clock or MonotonicClock(), runners or {"thread": ThreadRunner()})
+
+    def __enter__(self) -> Scheduler:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # -- jobs
+
+    def add(self, job: Job | JobSpec) -> JobHandle:
+        """Declare a job; nothing starts.
+
+        Raises InvalidJob, a CatalogError for a task that cannot be loaded, DuplicateJob or SchedulerStopped.
+        """
+        spec = job if isinstance(job, JobSpec) else self._spec(job)
+        self._shell.order(AddJob(spec))
+        return JobHandle(spec.name, self._shell)
+
+    def add_all(self, jobs: Iterable[Job | JobSpec]) -> list[JobHandle]:
+        """Declare several jobs, in order."""
+        return [self.add(job) for job in jobs]
+
+    def job(self, name: str) -> JobHandle:
+        """Return the handle of a job. Raises UnknownJob."""
+        self._shell.ask(None, lambda core: core.job(name))
+        return JobHandle(name, self._shell)
+
+    def _spec(self, job: Job) -> JobSpec:
+        from taskloom.jobfile.schema import spec_of
+
+        if self._catalog is None:
+            from taskloom.catalog import Catalog
+
+            self._catalog = Catalog()
+        return spec_of(job, self._catalog)
+
+    # -- starting and waiting
+
+    def start(self) -> None:
+        """Start every `start: auto` job that was not started yet. Raises SchedulerStopped."""
+        self._shell.order(StartAll())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing keeps the program alive; False when that took longer than `timeout` seconds.
+
+        That is when `taskloom run` would end: no job that is no daemon is running, stopping or waiting for a
+        time of its own, and no daemon lives where only daemons were started.
+        """
+        return self._shell.wait_until(lambda core: core.is_work_over, timeout)
+
+    # -- stopping
+
+    def stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> StopReport:
+        """Stop everything for good, by the join policies and in `within` seconds (inf: however long it takes).
+
+        Twice is once: the second call waits for the same stop and returns the same report. Called from a run,
+        it waits for all but that run. Nothing can be added or started afterwards.
+        """
+        shell = self._shell
+        until = mono() + within
+        shell.order(Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within))
+        caller = self._calling_run()
+        if caller is None:
+            shell.stopped.wait()
+            shell.close(until)
+        else:
+            shell.wait_until(lambda core: core.phase is Phase.STOPPED or set(core.stopping) <= {caller.id})
+        return shell.report or shell.ask(None, lambda core: make_stop_report(core, shell.now().mono))
+
+    def hurry(self, within: float) -> None:
+        """Give the stop that goes on at most so many more seconds, and tell every run that it is urgent."""
+        self._shell.order(HurryShutdown(within))
+
+    def _calling_run(self) -> Run | None:
+        context = current_run.get()
+        if context is None:
+            return None
+        run = self._shell.live.get(context.run_id)
+        return run if run is not None and context.belongs_to(run.token) else None
+
+    # -- watching
+
+    def listen(self, callback: Callable[[Event], object], *, limit: int = QUEUE_LIMIT) -> Listener:
+        """Have every event from now on given to the callback, in order, on a thread of its own.
+
+        More than `limit` events that wait are dropped, and counted, as are those that the callback raised at.
+        """
+        listener = Listener(callback, limit)
+        self._shell.add_listener(listener)
+        return listener
+
+    def status(self) -> list[JobStatus]:
+        """Return where each job stands, in the order in which they were added."""
+        shell = self._shell
+        return shell.ask(None, lambda core: [make_status(shell, core, name) for name in core.jobs])

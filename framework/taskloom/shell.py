@@ -1,0 +1,373 @@
+"""The shell around the pure core: hands it what happened, carries out what it decides.
+
+There is no scheduler thread to wake for every command. Messages go into a queue, and whoever put one in takes
+the *turn*, if nobody has it, and works until the queue is empty; the others have left their message and go their
+way. So the core has one caller at a time and needs no lock, a report never waits, and starting a job costs no
+switch of threads. Nothing that may block happens in the turn: no I/O, no logging, no listener, no plugin code.
+
+One timer thread stands by for deadlines; it sleeps without end while there are none.
+"""
+
+from __future__ import annotations
+
+import threading
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import Callable, Mapping
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from taskloom.clock import Clock, mono
+from taskloom.core import actions
+from taskloom.core.events import Event
+from taskloom.core.inputs import Input, RunEnded, RunNamed, RunStarted, RunStartFailed, Tick
+from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import Moment
+from taskloom.core.report import StopReport, make_stop_report
+from taskloom.errors import TaskNotFound
+from taskloom.handles import Run
+from taskloom.latch import Latch
+from taskloom.listeners import Listener
+from taskloom.polls import SAMPLE_SECONDS, PollSampler
+from taskloom.reminder import remind
+from taskloom.runners import Runner, RunOrder
+from taskloom.runners.failure import describe
+from taskloom.runners.wakers import Wakers
+from taskloom.token import CancelCallback
+
+__all__ = ["Shell"]
+
+Result = TypeVar("Result")
+
+# Waking thousands at once makes them queue for the GIL; waves of 16 to 128 were measured alike, and 2-6 times as
+# fast as all at once. A wave waits this long for its runs to end, so that stragglers cost a millisecond a wave.
+WAVE_RUNS = 64
+WAVE_SECONDS = 0.001
+# Whole stacks are for people: beyond so many in one look, only the place is noted.
+WHOLE_STACKS = 100
+
+
+def _nothing(_: Lifecycle) -> None:
+    return None
+
+
+class _Call:
+    """A command whose caller waits for the answer."""
+
+    __slots__ = ("error", "latch", "message", "read", "result")
+
+    def __init__(self, message: Input | None, read: Callable[[Lifecycle], Any] | None) -> None:
+        self.message = message
+        self.read = read
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.latch = Latch()
+
+
+class Shell:
+    """One lifecycle with its runners, timer, helpers and listeners."""
+
+    def __init__(self, clock: Clock, runners: Mapping[str, Runner]) -> None:
+        self.live: dict[str, Run] = {}
+        self.last: dict[str, Run] = {}
+        """The latest run of each job, ended or not."""
+        self.listeners: tuple[Listener, ...] = ()
+        self.stopped = Latch()
+        self.report: StopReport | None = None
+        self.bug: Exception | None = None
+        self.sampler = PollSampler(self._ring)
+        self._clock = clock
+        self._runners = runners
+        self._core = Lifecycle()
+        self._inbox: SimpleQueue[Any] = SimpleQueue()
+        self._turn = allocate_lock()
+        self._todo: deque[Any] = deque()
+        self._to_wake: list[Run] = []
+        self._to_name: list[str] = []
+        self._leaving: deque[Run] = deque()
+        self._watchers: list[Latch] = []
+        self._wakers = Wakers(self.tell)
+        self._alarm: SimpleQueue[None] = SimpleQueue()
+        self._deadline: float | None = None
+        self._timer: threading.Thread | None = None
+        self._is_closed = False
+        self._carry: dict[type, Callable[[Any], None]] = {
+            Event: self._publish,
+            actions.StartRun: self._start_run,
+            actions.AskRun: self._ask_run,
+            actions.HurryRun: self._hurry_run,
+            actions.NameRun: self._name_run,
+            actions.RemindStopping: self._remind,
+            actions.RunOver: self._run_over,
+            actions.WorkOver: self._work_over,
+            actions.StopOver: self._stop_over,
+            _Call: self._answer,
+        }
+
+    # -- how messages come in
+
+    def tell(self, message: Input) -> None:
+        """Hand a report to the core; never blocks, from any thread."""
+        self._inbox.put(message)
+        self._pump()
+
+    def ask(self, message: Input | None, read: Callable[[Lifecycle], Result]) -> Result:
+        """Hand a command to the core, see its actions carried out, and return what `read` finds then.
+
+        `read` is called in the turn and must only look. Raises what the core raises.
+        """
+        call = _Call(message, read)
+        self._inbox.put(call)
+        self._pump()
+        call.latch.wait()
+        if call.error is not None:
+            raise call.error
+        return call.result  # type: ignore[no-any-return]
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell it of every event from now on."""
+
+        def add(_: Lifecycle) -> None:
+            self.listeners = (*self.listeners, listener)
+
+        self.ask(None, add)
+
+    def order(self, command: Input) -> None:
+        """Hand a command to the core and see its actions carried out. Raises what the core raises."""
+        self.ask(command, _nothing)
+
+    def now(self) -> Moment:
+        """Read the scheduler's clock."""
+        return self._clock.now()
+
+    def wait_until(self, is_true: Callable[[Lifecycle], bool], timeout: float | None = None) -> bool:
+        """Wait until that is true of the core; False when it took longer than `timeout` seconds.
+
+        It is looked at in the turn whenever a run is over or overdue, the work is over or the stop is over.
+        """
+        until = None if timeout is None else mono() + timeout
+        while True:
+            latch = Latch()
+            self._watchers.append(latch)  # before the look: a change after it opens the latch
+            if self.ask(None, is_true):
+                return True
+            left = None if until is None else until - mono()
+            if left is not None and left <= 0:
+                return False
+            latch.wait(left)
+
+    # -- the turn
+
+    def _pump(self) -> None:
+        # Who fails to take the turn leaves the message to who has it: that one looks at the queue again after
+        # giving the turn back, so no message is left lying.
+        while (self._todo or not self._inbox.empty()) and self._turn.acquire(blocking=False):
+            try:
+                self._work()
+            finally:
+                self._turn.release()
+                if self._todo:
+                    self._ring()  # a Ctrl-C struck the caller in the middle: the timer finishes the work
+
+    def _work(self) -> None:
+        todo, inbox = self._todo, self._inbox
+        while True:
+            while todo:
+                action = todo.popleft()
+                self._carry[type(action)](action)
+            if self._to_wake:
+                self._wake_in_waves()
+            elif self._to_name:
+                self._name_all()
+            elif inbox.empty():
+                break
+            else:
+                self._take_in(inbox.get())
+        self._set_deadline(self._core.next_deadline())
+
+    def _take_in(self, message: Any) -> None:
+        now = self._clock.now()
+        if type(message) is _Call:
+            self._take_in_call(message, now)
+            return
+        try:
+            self._todo.extend(self._core.handle(message, now))
+        except Exception as error:  # noqa: BLE001 - a rule of our own is broken; keep the others going
+            self.bug = self.bug or error
+
+    def _take_in_call(self, call: _Call, now: Moment) -> None:
+        try:
+            if call.message is not None:
+                self._todo.extend(self._core.handle(call.message, now))
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there
+            call.error = error
+        self._todo.append(call)
+
+    def _answer(self, call: _Call) -> None:
+        if call.error is None and call.read is not None:
+            try:
+                call.result = call.read(self._core)
+            except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there
+                call.error = error
+        call.latch.open()
+
+    # -- what the core wants done
+
+    def _publish(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener.put(event)
+
+    def _start_run(self, action: actions.StartRun) -> None:
+        spec = action.spec
+        order = RunOrder(
+            action.run, spec.name, spec.task, action.attempt, action.replica,
+            spec.daemon, spec.poll_interval, spec.binding,
+        )  # fmt: skip
+        run = Run(self._core.runs[action.run], self, order)
+        self.live[action.run] = self.last[spec.name] = run
+        message: RunStarted | RunStartFailed
+        try:
+            self._prepare()
+            run.begin(self._runner(spec.runner.name), self.sampler)
+            message = RunStarted(action.run, not spec.binding.announces_ready)
+        except Exception as error:  # noqa: BLE001 - whatever a runner raises, it is this run's end alone
+            message = RunStartFailed(action.run, describe(error))
+        self._take_in(message)
+
+    def _runner(self, name: str) -> Runner:
+        try:
+            return self._runners[name]
+        except KeyError:
+            raise TaskNotFound(name, self._runners, kind="runner") from None
+
+    def _ask_run(self, action: actions.AskRun) -> None:
+        run = self.live[action.run]
+        run.token.ask(action.reason)
+        self._to_wake.append(run)
+
+    def _wake_in_waves(self) -> None:
+        runs, self._to_wake = self._to_wake, []
+        for start in range(0, len(runs), WAVE_RUNS):
+            wave = runs[start : start + WAVE_RUNS]
+            for run in wave:
+                run.token.wake()
+                callbacks = run.token.take_callbacks()
+                if callbacks:
+                    self._wakers.submit(run.id, callbacks)
+            if start + WAVE_RUNS < len(runs):
+                self._let_end(len(wave))
+
+    def _let_end(self, awaited: int) -> None:
+        """Take in messages until so many runs have ended, for a moment at most."""
+        until = mono() + WAVE_SECONDS
+        while awaited and (left := until - mono()) > 0:
+            try:
+                message = self._inbox.get(timeout=left)
+            except Empty:
+                return
+            awaited -= type(message) is RunEnded
+            self._take_in(message)
+
+    def _hurry_run(self, action: actions.HurryRun) -> None:
+        self.live[action.run].token.urgent = True
+
+    def _name_run(self, action: actions.NameRun) -> None:
+        self._to_name.append(action.run)
+
+    def _name_all(self) -> None:
+        names, self._to_name = self._to_name, []
+        now = self._clock.now().mono
+        for run, stack in self.look([self.live[name] for name in names if name in self.live]):
+            self._take_in(RunNamed(run.id, stack.where, stack.text, run.poll_age(now), run.unfinished_callbacks()))
+        self._tell_watchers()
+
+    def look(self, runs: list[Run], texts: int = WHOLE_STACKS) -> list[tuple[Run, Any]]:
+        """Say where the runs stand, in one look per runner."""
+        by_runner: dict[str, list[Run]] = {}
+        for run in runs:
+            by_runner.setdefault(run.runner_name, []).append(run)
+        found: list[tuple[Run, Any]] = []
+        for name, group in by_runner.items():
+            handles = [run.handle for run in group if run.handle is not None]
+            stacks = self._runners[name].stacks(handles, texts)
+            found.extend(zip(group, stacks, strict=True))
+        return found
+
+    def _remind(self, action: actions.RemindStopping) -> None:
+        # Said by a helper: a log handler may block, and the stop has to go on.
+        runs = [self.live[name] for name in action.runs if name in self.live]
+        self._wakers.submit("", [CancelCallback(lambda: remind(self, runs, action.more), "reminder")])
+
+    def _run_over(self, action: actions.RunOver) -> None:
+        run = self.live.pop(action.run)
+        self.sampler.forget(run.id)
+        leaving = self._leaving
+        leaving.append(run)
+        while leaving and leaving[0].is_gone():
+            leaving.popleft()
+        run.over.open()
+        self._tell_watchers()
+
+    def _work_over(self, action: actions.WorkOver) -> None:
+        self._tell_watchers()
+
+    def _stop_over(self, action: actions.StopOver) -> None:
+        self.report = make_stop_report(self._core, self._clock.now().mono)
+        self.stopped.open()
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        while self._watchers:
+            self._watchers.pop().open()
+
+    # -- time
+
+    def _prepare(self) -> None:
+        """Make the threads that a stop will need, while threads are still to be had."""
+        if self._timer is None:
+            timer = threading.Thread(target=self._keep_time, name="taskloom-timer", daemon=True)
+            timer.start()
+            self._timer = timer
+            self._wakers.prepare()
+
+    def _set_deadline(self, deadline: float | None) -> None:
+        before, self._deadline = self._deadline, deadline
+        if deadline is not None and (before is None or deadline < before):
+            self._ring()
+
+    def _ring(self) -> None:
+        self._alarm.put(None)
+
+    def _keep_time(self) -> None:
+        sample_at: float | None = None
+        while not self._is_closed:
+            now = self._clock.now().mono
+            if sample_at is None and not self.sampler.is_idle:
+                sample_at = now + SAMPLE_SECONDS
+            due = [when for when in (self._deadline, sample_at, self._relief(now)) if when is not None]
+            try:
+                self._alarm.get(timeout=max(0.0, min(due) - now) if due else None)
+            except Empty:
+                pass
+            now = self._clock.now().mono
+            if self._deadline is not None and now >= self._deadline:
+                self._inbox.put(Tick())
+            self._pump()
+            if sample_at is not None and now >= sample_at:
+                self.sampler.sample(now)
+                sample_at = None
+
+    def _relief(self, now: float) -> float | None:
+        """Return when the waking helpers want to be looked after."""
+        seconds = self._wakers.relieve()
+        return None if seconds is None else now + seconds
+
+    # -- the end
+
+    def close(self, until: float) -> None:
+        """See the threads of the ended runs gone, until that monotonic second; let the helpers end."""
+        while self._leaving:
+            self._leaving.popleft().is_gone(max(0.0, until - mono()))
+        self._is_closed = True
+        self._wakers.close()
+        self._ring()
