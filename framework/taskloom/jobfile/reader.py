@@ -2,12 +2,8 @@
 
 The parser's *events* are walked here, never its composer: libyaml's composer dies with SIGSEGV on deep nesting
 (in a thread with a small stack at 760 levels), PyYAML's merge keys take seconds for 407 bytes, and its constructors
-let thirteen kinds of input escape as foreign exceptions. Rules of this file:
-
-- the budget is charged before a container grows, an alias pays for everything beneath its anchor, and what an
-  anchored container costs is kept: a bomb dies at its first step over the budget, and nothing is walked twice;
-- a mistake that leaves the rest readable is noted and reading goes on; a syntax error or a spent budget ends it;
-- whatever goes wrong, only `JobFileError` leaves `read_bytes` and `read_file`.
+let thirteen kinds of input escape as foreign exceptions. Whatever goes wrong, only `JobFileError` leaves
+`read_bytes` and `read_file`.
 """
 
 from __future__ import annotations
@@ -17,19 +13,16 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 import yaml
-from yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent, StreamEndEvent
 
-from taskloom.errors import JobFileError, Place, Problem, Related, near_match
-from taskloom.jobfile.anchors import Anchor, merge
+from taskloom.errors import JobFileError, Place, Problem
+from taskloom.jobfile.builder import MAX_PROBLEMS, Builder, Kinds
 from taskloom.jobfile.document import Document, Limits, Value
 from taskloom.jobfile.files import bytes_of, unreadable
-from taskloom.jobfile.places import Borrowed, Branch, Places, Source, Span, Standing, edges, pack
-from taskloom.jobfile.scalars import BadScalar, Scalar, hidden_character, is_text, resolve, shortened
+from taskloom.jobfile.places import Places, Source, Standing
 from taskloom.jobfile.syntax import Complaint, explain
 from taskloom.jobfile.text import Refused, check_text, decode
 
@@ -37,10 +30,9 @@ __all__ = ["Document", "Limits", "Parser", "Value", "read_bytes", "read_file"]
 
 Parser: TypeAlias = Literal["libyaml", "python"]
 
-# A file with more mistakes than this was not written as a job file, and nobody reads the thousandth.
-MAX_PROBLEMS = 1000
-
 _LIMITS = Limits()
+_KINDS = Kinds(yaml.ScalarEvent, yaml.AliasEvent, yaml.MappingStartEvent, yaml.MappingEndEvent,
+               yaml.SequenceEndEvent, yaml.StreamEndEvent)  # fmt: skip
 
 
 def read_file(path: str | os.PathLike[str], *, limits: Limits = _LIMITS) -> Document:
@@ -100,7 +92,7 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
 
 def _read_text(source: Source, limits: Limits, parser: Parser) -> Document:
     events = _Events(source, parser)
-    builder = _Builder(events.next, source, limits)
+    builder = Builder(events.next, _KINDS, source, limits)
     root: Value = None
     standing: Standing = 0
     try:
@@ -128,6 +120,49 @@ def _complaint(error: yaml.YAMLError) -> Complaint:
     return Complaint(error.context or "", began, error.problem or "", met)
 
 
+# Inside [ ] and { } the pure-Python parser ends an unquoted word at its first "?", and so refuses most URLs there.
+_QUESTION_IN_A_WORD = re.compile(r"(?<=[^\s,\[\]{}])\?")
+
+
+class _PythonLoader(yaml.SafeLoader):
+    """The pure-Python parser, brought to libyaml's verdicts where the two differ."""
+
+    def __init__(self, text: str) -> None:
+        self._question = next(char for char in map(chr, range(0xE000, 0xF900)) if char not in text)
+        super().__init__(_QUESTION_IN_A_WORD.sub(self._question, text))
+
+    def next_event(self) -> Any:
+        try:
+            event: Any = self.get_event()  # type: ignore[no-untyped-call]
+        except (ValueError, OverflowError) as error:  # chr() of an escape beyond Unicode; libyaml refuses it in words
+            raise yaml.MarkedYAMLError("while scanning a double-quoted scalar", None, "", self.get_mark()) from error
+        if type(event) is yaml.ScalarEvent:
+            event.value = event.value.replace(self._question, "?")
+        return event
+
+    def scan_to_next_token(self) -> None:
+        """Skip what stands between tokens. Unlike the original it skips a tab too, everywhere but in an indent."""
+        while True:
+            blanks = " \t" if self.flow_level or not self.allow_simple_key else " "
+            while self.peek() in blanks:
+                self.forward()
+            if self.peek() == "#":
+                while self.peek() not in "\0\r\n":
+                    self.forward()
+            if not self.scan_line_break():  # type: ignore[no-untyped-call]
+                return
+            if not self.flow_level:
+                self.allow_simple_key = True
+
+    def scan_plain(self) -> Any:
+        """Read an unquoted word. Unlike the original it refuses `{k:[v]}`, where a space is missing after ":"."""
+        token: Any = super().scan_plain()
+        ends_oddly = self.peek() == ":" and self.peek(1) in ",[]{}"
+        if self.flow_level and (ends_oddly or ":" + self._question in token.value):
+            raise yaml.MarkedYAMLError("while scanning a plain scalar", None, "found unexpected ':'", self.get_mark())
+        return token
+
+
 class _Events:
     """One parser over one text, and the same exceptions from both kinds of parser."""
 
@@ -137,267 +172,8 @@ class _Events:
             self._loader: Any = yaml.CSafeLoader(source.text.encode())
             self.next: Callable[[], Any] = self._loader.get_event
         else:
-            self._loader = yaml.SafeLoader(source.text)
-            self.next = self._next_in_python
-
-    def _next_in_python(self) -> Any:
-        try:
-            return self._loader.get_event()
-        except (ValueError, OverflowError) as error:  # chr() of an escape beyond Unicode; libyaml refuses it in words
-            mark = self._loader.get_mark()
-            raise yaml.MarkedYAMLError("while scanning a double-quoted scalar", None, "bad escape", mark) from error
+            self._loader = _PythonLoader(source.text)
+            self.next = self._loader.next_event
 
     def close(self) -> None:
         self._loader.dispose()
-
-
-_Node: TypeAlias = "tuple[Value, Standing, int]"  # the last is the height: how many containers stand in each other
-
-_ANCHOR_IN_FRONT = re.compile(r"&[^\s,\[\]{}]*(?:\s+(?:#[^\r\n]*\s*)*)?")
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-
-
-class _Builder:
-    """Builds plain values and their places from events, and charges the budget on the way."""
-
-    def __init__(self, next_event: Callable[[], Any], source: Source, limits: Limits) -> None:
-        self._next, self._source, self._limits = next_event, source, limits
-        self._nodes = 0
-        self._anchors: dict[str, Anchor] = {}
-        self._good_keys: dict[str, str] = {}  # plain keys already looked at: equal keys share one string and one check
-        self.problems: list[Problem] = []
-
-    def document(self) -> tuple[Value, Standing]:
-        """Return the values of the one document, and where they stand."""
-        self._next()  # the start of the stream
-        if type(self._next()) is StreamEndEvent:
-            return None, 0
-        event = self._next()
-        root, standing, _ = self._node(event, 0)
-        if root is not None and not isinstance(root, dict):
-            self._refuse_root(root, event)
-        self._next()  # the end of the document
-        event = self._next()
-        if type(event) is not StreamEndEvent:
-            self._complain(event, "cannot read a second document", "one document per file: split the file")
-        return root, standing
-
-    def _refuse_root(self, root: Value, event: Any) -> None:
-        found = "a list" if isinstance(root, list) else "a single value"
-        slip = isinstance(root, str) and ":" in root
-        self._complain(event, f"cannot use {found} as a job file: a mapping is expected, such as 'jobs:'",
-                       "did you forget the space after ':'?" if slip else "")  # fmt: skip
-
-    def _node(self, event: Any, depth: int) -> _Node:
-        kind = type(event)
-        if kind is ScalarEvent:
-            self._charge(event, 1)
-            return (*self._scalar(event), 0)
-        if kind is AliasEvent:
-            return self._alias(event, depth)
-        if event.tag is not None:
-            self._refuse_tag(event)
-        return self._container(event, depth, is_mapping=kind is MappingStartEvent)
-
-    def _container(self, event: Any, depth: int, *, is_mapping: bool) -> _Node:
-        self._check_depth(event, depth + 1)
-        value: Value = {} if is_mapping else []
-        branch = Branch(self._span(event), {}, {} if is_mapping else [])
-        before = self._nodes
-        self._charge(event, 1)
-        if event.anchor is not None:
-            self._anchor(event, Anchor(value, branch, 0, 0, branch.span))
-        height = 1 + (self._fill_mapping if is_mapping else self._fill_sequence)(value, branch, depth + 1)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = Anchor(value, branch, self._nodes - before, height, branch.span)
-        return value, branch, height
-
-    # The two loops below see every line of every file. So the budget is charged in place, `value` and `branch` are
-    # Any, and no object is made per line but what the document keeps.
-
-    def _fill_sequence(self, items: Any, branch: Any, depth: int) -> int:
-        """Read the items of a list and return the height of the highest."""
-        next_event, places, budget, height = self._next, branch.values, self._limits.nodes, 0
-        value: Value
-        standing: Standing
-        while type(event := next_event()) is not SequenceEndEvent:
-            if type(event) is ScalarEvent:
-                self._nodes += 1
-                if self._nodes > budget:
-                    self._charge(event, 0)
-                value, standing = self._scalar(event)
-            else:
-                value, standing, below = self._node(event, depth)
-                height = max(height, below)
-            items.append(value)
-            places.append(standing)
-        return height
-
-    def _fill_mapping(self, entries: Any, branch: Any, depth: int) -> int:
-        """Read the entries of a mapping, merge what `<<` brings, and return the height of the highest value."""
-        next_event, budget, height = self._next, self._limits.nodes, 0
-        keys, places = branch.keys, branch.values
-        value: Value
-        standing: Standing
-        merge_later: Callable[[], None] | None = None
-        while type(key_event := next_event()) is not MappingEndEvent:
-            key = self._key(key_event, keys, depth)
-            event: Any = next_event()
-            if type(event) is ScalarEvent:
-                self._nodes += 2
-                if self._nodes > budget:
-                    self._charge(event, 0)
-                value, standing = self._scalar(event)
-            else:
-                self._nodes += 1
-                value, standing, below = self._node(event, depth)
-                height = max(height, below)
-            if key is None:
-                continue
-            if key == "<<" and not key_event.style:
-                merge_later = partial(self._merge, entries, branch, event, value, standing)
-            else:
-                entries[key] = value
-                places[key] = standing
-        if merge_later is not None:
-            del keys["<<"]
-            merge_later()
-        return height
-
-    def _key(self, event: Any, keys: dict[str, Span], depth: int) -> str | None:
-        """Note where the key stands and return it; None when it cannot be used, which is noted too."""
-        if not isinstance(event, ScalarEvent):
-            self._refuse_key(event, depth)
-            return None
-        key: str | None = self._good_keys.get(event.value)
-        if key is None or event.style or event.tag is not None or event.anchor is not None:
-            key = self._new_key(event)
-            if key is None:
-                return None
-        if key in keys:
-            self._refuse_duplicate(event, key, keys[key])
-            return None
-        start, end = event.start_mark, event.end_mark
-        keys[key] = start.index << 33 | end.index << 1 | (not event.style)
-        return key
-
-    def _new_key(self, event: Any) -> str | None:
-        text: str = event.value
-        hidden = hidden_character(text)
-        if event.tag is not None:
-            self._refuse_tag(event)
-        elif event.anchor is not None:
-            self._complain(event, "cannot put an anchor on a key", "put it on the value")
-        elif hidden:
-            self._complain(event, f"cannot use {hidden} in a key: it is invisible or turns the direction of text")
-        elif event.style:
-            return text
-        elif is_text(text):
-            return self._good_keys.setdefault(text, text)
-        else:
-            hint = f"quote it: {shortened(text)!r}" if text else "write a key before the ':'"
-            self._complain(event, f"cannot use {shortened(text) or 'nothing'} as a key: a key is a text", hint)
-        return None
-
-    def _refuse_key(self, event: Any, depth: int) -> None:
-        kind = {MappingStartEvent: "a mapping", AliasEvent: "an alias"}.get(type(event), "a list")
-        start: int = event.start_mark.index
-        if self._source.text[start - 1 : start + 1] == "{{":
-            self._complain(event, "cannot read '{{': '{' starts a mapping", 'quote the text: "{{ ... }}"')
-        else:
-            self._complain(event, f"cannot use {kind} as a key: a key is a text")
-        if kind != "an alias":
-            self._node(event, depth)
-
-    def _refuse_duplicate(self, event: Any, key: str, first: Span) -> None:
-        place = self._source.place(*edges(first))
-        self._complain(event, f"cannot use key {shortened(key)!r} twice: it is first written in line {place.line}",
-                       related=Related(place, "first written here"))  # fmt: skip
-
-    def _scalar(self, event: Any) -> tuple[Scalar, Span]:
-        value: Scalar = event.value
-        span = event.start_mark.index << 33 | event.end_mark.index << 1
-        if not event.style:
-            span |= 1
-            try:
-                value = resolve(event.value)
-            except BadScalar as bad:
-                self._complain(event, bad.message, bad.hint)
-        elif not event.value.isascii():
-            self._check_characters(event)
-        if event.tag is not None:
-            self._refuse_tag(event)
-        if event.anchor is not None:
-            span = self._span(event) | span & 1
-            self._anchor(event, Anchor(value, span, 1, 0, span))
-        return value, span
-
-    def _check_characters(self, event: Any) -> None:
-        # Only the pure-Python parser lets an escape make half a character. libyaml stops there, so reading ends here.
-        found = _HALF_CHARACTER.search(event.value)
-        if found:
-            start, end = event.start_mark.index, event.end_mark.index
-            spot = self._source.text.find(f"\\u{ord(found[0]):04x}", start, end)
-            raise Refused(explain(self._source, Complaint("while scanning a double-quoted scalar", start, "bad escape",
-                                                          max(spot, start))))  # fmt: skip
-
-    def _anchor(self, event: Any, anchor: Anchor) -> None:
-        first = self._anchors.get(event.anchor)
-        if first is not None:
-            place = self._source.place(*edges(first.span))
-            self._complain(event, f"cannot use anchor {event.anchor!r} twice: it is first written in line {place.line}",
-                           related=Related(place, "first written here"))  # fmt: skip
-        self._anchors[event.anchor] = anchor
-
-    def _alias(self, event: Any, depth: int) -> _Node:
-        span, anchor = self._span(event), self._anchors.get(event.anchor)
-        if anchor is None:
-            near = near_match(event.anchor, self._anchors)
-            self._complain(event, f"cannot find anchor {event.anchor!r}: '*' starts an alias",
-                           f"did you mean '*{near}'?" if near else "quote it, if it is a text")  # fmt: skip
-            return None, span, 0
-        if not anchor.nodes:
-            self._complain(event, f"cannot use alias {event.anchor!r} inside its own anchor")
-            return None, span, 0
-        self._check_depth(event, depth + anchor.height)
-        self._charge(event, anchor.nodes)
-        how = f"used here through alias {event.anchor!r}"
-        return anchor.value, Borrowed(anchor.standing, span, how), anchor.height
-
-    def _merge(self, entries: dict[str, Value], branch: Any, event: Any, value: Value, standing: Standing) -> None:
-        if not merge(entries, branch, value, standing):
-            self._complain(event, "cannot merge this: '<<' takes an alias of a mapping, or a list of such")
-
-    def _check_depth(self, event: Any, depth: int) -> None:
-        if depth > self._limits.depth:
-            raise Refused(self._problem(event, f"cannot nest deeper than {self._limits.depth} levels"))
-
-    def _charge(self, event: Any, nodes: int) -> None:
-        self._nodes += nodes
-        if self._nodes > self._limits.nodes:
-            message = f"cannot read more than {self._limits.nodes:,} keys and values from one file, aliases written out"
-            raise Refused(self._problem(event, message))
-
-    def _span(self, event: Any) -> Span:
-        """Return the span of a node, without the anchor in front of it and not marked as plain."""
-        start, end = event.start_mark.index, event.end_mark.index
-        if event.anchor is not None and type(event) is not AliasEvent and event.tag is None:
-            found = _ANCHOR_IN_FRONT.match(self._source.text, start)
-            if found and (found.end() < end or type(event) is not ScalarEvent):
-                start = found.end()
-        return pack(start, max(start, end))
-
-    def _refuse_tag(self, event: Any) -> None:
-        written = re.compile(r"![^\s,\[\]{}]*").search(self._source.text, event.start_mark.index)
-        tag = written[0] if written else event.tag
-        self._complain(event, f"cannot use tag {shortened(tag)!r}: tags are not allowed here",
-                       "remove it, or quote the text")  # fmt: skip
-
-    def _problem(self, event: Any, message: str, hint: str = "", related: Related | None = None) -> Problem:
-        return self._source.problem(event.start_mark.index, message, end=event.end_mark.index, hint=hint,
-                                    related=(related,) if related else ())  # fmt: skip
-
-    def _complain(self, event: Any, message: str, hint: str = "", related: Related | None = None) -> None:
-        self.problems.append(self._problem(event, message, hint, related))
-        if len(self.problems) == MAX_PROBLEMS:
-            raise Refused(self._problem(event, f"cannot go on after {MAX_PROBLEMS:,} problems"))

@@ -28,8 +28,7 @@ class Complaint(NamedTuple):
 
 def explain(source: Source, complaint: Complaint) -> Problem:
     """Return the problem that names the slip behind `complaint`, or the parser's own words where none is known."""
-    for recognise in (_tab, _template, _tag, _word_that_is_no_text, _escape, _open_quote, _missing_colon, _second_colon,
-                      _block_header, _stray_mark, _after_quote, _open_bracket, _odd_indent, _second_document):  # fmt: skip
+    for recognise in _RECOGNISERS:
         problem = recognise(source, complaint)
         if problem is not None:
             return problem
@@ -83,7 +82,8 @@ def _tag(source: Source, complaint: Complaint) -> Problem | None:
 
 
 _WORD = re.compile(r"[^\s,\]}]+")
-_SPECIAL = {"@": "'@' starts no YAML text", "`": "'`' starts no YAML text", "%": "'%' starts no YAML text",
+_SPECIAL = {"|": "a '|' text cannot stand inside [ ] or { }", ">": "a '>' text cannot stand inside [ ] or { }",
+            "@": "'@' starts no YAML text", "`": "'`' starts no YAML text", "%": "'%' starts no YAML text",
             "*": "'*' starts an alias", "&": "'&' starts an anchor"}  # fmt: skip
 
 
@@ -94,6 +94,8 @@ def _word_that_is_no_text(source: Source, complaint: Complaint) -> Problem | Non
         start = complaint.began if complaint.began is not None else complaint.met
     else:
         return None
+    if source.text.startswith("\t", start):
+        return source.problem(start, "cannot use a tab here", hint="use spaces")
     found = _WORD.match(source.text, start)
     if found is None or found[0][0] not in _SPECIAL:
         return None
@@ -140,6 +142,31 @@ def _second_colon(source: Source, complaint: Complaint) -> Problem | None:
         return None
     return source.problem(complaint.met, "cannot start a value at this ':'",
                           hint="quote the text that holds it, or mend the indentation")  # fmt: skip
+
+
+def _missing_value(source: Source, complaint: Complaint) -> Problem | None:
+    if "node content" not in complaint.problem:
+        return None
+    return source.problem(complaint.met, "cannot find a value here", hint="write one, or quote the text")
+
+
+def _tight_colon(source: Source, complaint: Complaint) -> Problem | None:
+    if "unexpected ':'" not in complaint.problem:
+        return None
+    return source.problem(complaint.met, "cannot read this ':'", hint="write a space after it, or quote the text")
+
+
+def _question(source: Source, complaint: Complaint) -> Problem | None:
+    if "mapping keys are not allowed" not in complaint.problem:
+        return None
+    return source.problem(complaint.met, "cannot start a key at this '?'", hint="quote the text")
+
+
+def _list_item(source: Source, complaint: Complaint) -> Problem | None:
+    if "sequence entries are not allowed" not in complaint.problem:
+        return None
+    return source.problem(complaint.met, "cannot start a list item at this '-'",
+                          hint="begin the list on a line of its own, or quote the text")  # fmt: skip
 
 
 def _block_header(source: Source, complaint: Complaint) -> Problem | None:
@@ -197,3 +224,26 @@ def _second_document(source: Source, complaint: Complaint) -> Problem | None:
         return None
     return source.problem(complaint.met, "cannot read what follows the end of the document",
                           hint="one document per file")  # fmt: skip
+
+
+# The first that recognises the slip explains it: what one line shows by itself comes before what spans blocks.
+_RECOGNISERS = (
+    _tab,
+    _template,
+    _tag,
+    _word_that_is_no_text,
+    _escape,
+    _open_quote,
+    _missing_colon,
+    _second_colon,
+    _tight_colon,
+    _question,
+    _list_item,
+    _block_header,
+    _stray_mark,
+    _missing_value,
+    _after_quote,
+    _open_bracket,
+    _odd_indent,
+    _second_document,
+)
