@@ -44,7 +44,12 @@ class CountedFramer(Framer):
     @property
     def pending(self) -> bool:
         """See `Framer.pending`."""
-        return not self.broken and bool(self._held or self._to_skip)
+        return not self.broken and (self.skipping or bool(self._held))
+
+    @property
+    def skipping(self) -> bool:
+        """See `Framer.skipping`."""
+        return self._to_skip > 0
 
     @abstractmethod
     def _locate(self, buffer: bytes, at: int) -> _Found | None:
@@ -132,9 +137,9 @@ class SyslogFramer(OctetCountedFramer):
         self._skips_line = False
 
     @property
-    def pending(self) -> bool:
-        """See `Framer.pending`."""
-        return super().pending or (self._skips_line and not self.broken)
+    def skipping(self) -> bool:
+        """See `Framer.skipping`."""
+        return self._skips_line or super().skipping
 
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`."""

@@ -34,6 +34,11 @@ class Framer(ABC):
     def pending(self) -> bool:
         """True while an unfinished frame is held or skipped; a broken stream has none."""
 
+    @property
+    def skipping(self) -> bool:
+        """True while what comes belongs to a frame over the limit, which was counted and is not kept."""
+        return False
+
     @abstractmethod
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes of the stream; return the frames that they complete, in order."""
@@ -52,7 +57,9 @@ class Framer(ABC):
 
     def fitting(self, frames: list[bytes]) -> list[bytes]:
         """Return the frames with the policy applied to those over the limit."""
-        kept = []
+        if len(max(frames, key=len, default=b"")) <= self.max_frame:
+            return frames
+        kept: list[bytes] = []
         for frame in frames:
             if len(frame) <= self.max_frame:
                 kept.append(frame)
@@ -95,6 +102,11 @@ class SeparatorFramer(Framer):
     def pending(self) -> bool:
         """See `Framer.pending`."""
         return not self.broken and (self._skipping or bool(self._held))
+
+    @property
+    def skipping(self) -> bool:
+        """See `Framer.skipping`."""
+        return self._skipping
 
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`; costs one `split` for each piece, not a step for each byte."""
@@ -157,8 +169,7 @@ class SeparatorFramer(Framer):
         elif self._held:
             pieces[0] = bytes(self._held) + pieces[0]
         self._held.clear()
-        frames = self._stripped(pieces)
-        return frames if not frames or len(max(frames, key=len)) <= self.max_frame else self.fitting(frames)
+        return self.fitting(self._stripped(pieces))
 
     def _stripped(self, frames: list[bytes]) -> list[bytes]:
         return [frame.removesuffix(b"\r") for frame in frames] if self._strip_cr else frames

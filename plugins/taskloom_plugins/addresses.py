@@ -1,0 +1,95 @@
+"""Reads and writes the addresses of the socket tasks. Pure: nothing is looked up here."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Address", "address_of", "parse_address"]
+
+_FORMS = "write tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH or unix-dgram:///PATH"
+_HOST_PORT = re.compile(r"(?:\[(?P<literal>[^\[\]]*)\]|(?P<name>[^:\[\]/]*)):(?P<port>\d{1,5})", re.ASCII)
+_KINDS = {
+    "tcp": socket.SOCK_STREAM,
+    "udp": socket.SOCK_DGRAM,
+    "unix": socket.SOCK_STREAM,
+    "unix-dgram": socket.SOCK_DGRAM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a socket task listens or connects to; `str()` of it is how job files write it."""
+
+    scheme: str
+    host: str = ""
+    """A name or a literal without brackets; empty is every interface."""
+    port: int = 0
+    path: str = ""
+    """Of a unix socket; a relative one starts at the working directory."""
+
+    @property
+    def kind(self) -> socket.SocketKind:
+        """SOCK_STREAM or SOCK_DGRAM."""
+        return _KINDS[self.scheme]
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it carries a stream of bytes; else datagrams."""
+        return self.kind == socket.SOCK_STREAM
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is a path; else a host and a port."""
+        return self.scheme.startswith("unix")
+
+    def __str__(self) -> str:
+        if self.is_unix:
+            return f"{self.scheme}://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Return what the text says. Raises ValueError, with the legal forms."""
+    scheme, slashes, rest = text.partition("://")
+    if scheme not in _KINDS or not slashes:
+        raise ValueError(f"cannot read {text!r} as an address; {_FORMS}")
+    if scheme.startswith("unix"):
+        if not rest or "\0" in rest:
+            raise ValueError(f"cannot read {text!r} as an address: it holds no path; {_FORMS}")
+        return Address(scheme, path=rest)
+    match = _HOST_PORT.fullmatch(rest)
+    if match is None:
+        raise ValueError(f"cannot read {text!r} as an address: {_trouble(rest)}; {_FORMS}")
+    port = int(match["port"])
+    if port > 65535:
+        raise ValueError(f"cannot read {text!r} as an address: port {port} is over 65535")
+    return Address(scheme, match["literal"] or match["name"] or "", port)
+
+
+def _trouble(host_port: str) -> str:
+    """Say what is wrong with the part after the slashes."""
+    if host_port.count(":") > 1 and not host_port.startswith("["):
+        return "an IPv6 host stands in brackets, as in tcp://[::1]:5514"
+    return f"{host_port!r} is not HOST:PORT"
+
+
+def address_of(scheme: str, sockaddr: Any) -> str:
+    """Return the address text for what the socket module returns for a peer or for a socket of our own.
+
+    A peer on a unix socket mostly has no address; then it is the bare scheme, as in `unix://`.
+    """
+    if scheme.startswith("unix"):
+        path = sockaddr if isinstance(sockaddr, str) else _abstract(sockaddr)
+        return f"{scheme}://{path}"
+    host, port = sockaddr[:2]
+    # A socket for both families sees IPv4 peers so; people write them the short way.
+    return str(Address(scheme, host.removeprefix("::ffff:"), port))
+
+
+def _abstract(sockaddr: bytes | None) -> str:
+    """Return an abstract unix address in the usual notation, with an @ for its leading NUL."""
+    return (sockaddr or b"").replace(b"\0", b"@").decode("utf-8", "backslashreplace")

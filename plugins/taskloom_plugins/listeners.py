@@ -1,0 +1,173 @@
+"""The two ways to listen: taking in connections, and taking in datagrams."""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+import struct
+import time
+
+from taskloom import Context
+from taskloom_plugins.addresses import Address, address_of
+from taskloom_plugins.endpoints import EndpointError, explain
+from taskloom_plugins.intake import Intake
+from taskloom_plugins.loop import Loop
+from taskloom_plugins.notices import Notices
+from taskloom_plugins.peers import Peers
+
+__all__ = ["Acceptor", "DatagramReader"]
+
+_ACCEPTS_A_TURN = 64
+_SHORTEST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 1.0
+# What a machine that is short of descriptors or memory answers; it passes.
+_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+_DATAGRAMS_A_TURN = 256
+_UDP_AT_MOST = 64 * 1024
+_UNIX_AT_LEAST = 256 * 1024
+
+# getsockopt(SO_MEMINFO) of Linux: nine counters, the last of which is what a full buffer lost.
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("9I")
+_LOSS_EVERY_SECONDS = 1.0
+
+
+class Acceptor:
+    """Takes connections in, up to a limit, and rests when the machine has no descriptor left."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        loop: Loop,
+        peers: Peers,
+        sock: socket.socket,
+        *,
+        scheme: str,
+        max_peers: int,
+        notices: Notices,
+    ) -> None:
+        self._ctx, self._loop, self._peers, self._notices = ctx, loop, peers, notices
+        self._sock, self._scheme, self._max_peers = sock, scheme, max_peers
+        self._pause = _SHORTEST_PAUSE_SECONDS
+        self.deadline = math.inf
+        loop.watch(sock, self._accept)
+
+    def tick(self, now: float) -> None:
+        """Called when a pause is over."""
+        del now
+        self.deadline = math.inf
+        self._loop.watch(self._sock, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_A_TURN):
+            try:
+                sock, sockaddr = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _SHORTAGES:
+                    raise EndpointError(f"cannot accept connections: {explain(error)}") from error
+                self._rest(error)
+                return
+            self._pause = _SHORTEST_PAUSE_SECONDS
+            self._take(sock, address_of(self._scheme, sockaddr))
+
+    def _take(self, sock: socket.socket, source: str) -> None:
+        if len(self._peers) >= self._max_peers:
+            sock.close()
+            self._ctx.count("refused")
+            self._notices.warn("refused peers", "refused %s: %d peers are connected", source, self._max_peers)
+            return
+        sock.setblocking(False)
+        self._peers.add(sock, source)
+
+    def _rest(self, error: OSError) -> None:
+        """Leave the waiting connections alone for a while: asking again at once would spin."""
+        self._notices.warn("accept", "cannot accept connections for now: %s", explain(error))
+        self._loop.forget(self._sock)
+        self.deadline = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+class DatagramReader:
+    """Drains a datagram socket, and asks the kernel now and then what a full buffer has lost."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        loop: Loop,
+        intake: Intake,
+        sock: socket.socket,
+        *,
+        address: Address,
+        max_frame: int,
+        wants_source: bool,
+        idle_seconds: float,
+    ) -> None:
+        """Take the largest frame: a longer datagram must be seen to be longer."""
+        self._ctx, self._intake, self._sock, self._address = ctx, intake, sock, address
+        self._size = max(_UNIX_AT_LEAST, max_frame + 1) if address.is_unix else _UDP_AT_MOST
+        self._idle_seconds = idle_seconds or math.inf
+        self._lost = 0
+        self.is_over = False
+        """True once the other side of a connected socket is gone, or silent for too long."""
+        self._last_heard = time.monotonic()
+        self.deadline = self._last_heard + _LOSS_EVERY_SECONDS
+        loop.watch(sock, self._read_with_source if wants_source else self._read)
+
+    def tick(self, now: float) -> None:
+        """Called once a second: count what was lost, and look whether anything came."""
+        self.deadline = now + _LOSS_EVERY_SECONDS
+        self.count_lost()
+        if now - self._last_heard >= self._idle_seconds:
+            self._ctx.count("timeouts")
+            self._intake.notices.warn("silent peers", "leaving %s: silent for %g s", self._address, self._idle_seconds)
+            self.is_over = True
+
+    def count_lost(self) -> None:
+        """Ask the kernel how many datagrams found the buffer full; what it does not tell stays unknown."""
+        try:
+            told = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        except OSError:
+            return
+        if len(told) < _MEMINFO.size:
+            return
+        lost = _MEMINFO.unpack(told)[-1] - self._lost
+        if lost > 0:
+            self._lost += lost
+            self._ctx.count("lost", lost)
+            self._intake.notices.warn(
+                "lost datagrams", "%d datagrams were lost: they came faster than they are written", lost
+            )
+
+    def _read(self) -> None:
+        datagrams: list[bytes] = []
+        take, receive, size = datagrams.append, self._sock.recv, self._size
+        try:
+            for _ in range(_DATAGRAMS_A_TURN):
+                take(receive(size))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._lose(error)
+        if datagrams:
+            self._last_heard = time.monotonic()
+            self._intake.datagrams(datagrams, str(self._address))
+
+    def _read_with_source(self) -> None:
+        try:
+            for _ in range(_DATAGRAMS_A_TURN):
+                datagram, sockaddr = self._sock.recvfrom(self._size)
+                self._intake.datagrams([datagram], address_of(self._address.scheme, sockaddr))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """Take note of what the network says of a connected socket: mostly that nobody listens there."""
+        self._ctx.count("resets")
+        self._intake.notices.warn("broken connections", "lost %s: %s", self._address, explain(error))
+        self.is_over = True

@@ -1,0 +1,175 @@
+"""The task `socket-reader`: frames from sockets, written as records."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import ClassVar
+
+from taskloom import Context, Duration, Task, param
+from taskloom_plugins.backoff import Backoff
+from taskloom_plugins.counted_framing import ByteOrder
+from taskloom_plugins.decoding import DecoderName, Errors
+from taskloom_plugins.endpoints import connect, explain, listening, send_all
+from taskloom_plugins.framing import Oversize
+from taskloom_plugins.intake import Intake
+from taskloom_plugins.listeners import Acceptor, DatagramReader
+from taskloom_plugins.loop import Loop
+from taskloom_plugins.output import Output, open_target
+from taskloom_plugins.peers import Peers, Timeouts
+from taskloom_plugins.records import Format
+from taskloom_plugins.wiring import Framing, Wiring, address_for
+
+__all__ = ["SocketReader"]
+
+
+class SocketReader(Task):
+    """Read frames from a socket and write each to standard output or to a file.
+
+    Listens for many peers, or connects to one and connects again when the connection is lost. Ready once it
+    listens, or is connected for the first time. A stop wakes it at once; what it has read of complete frames
+    is written then, an unfinished one is counted.
+    """
+
+    announces_ready: ClassVar[bool] = True
+
+    listen: str | None = param(
+        None,
+        description="the address to listen on; port 0 picks a free one, and the log says which",
+        examples=["tcp://127.0.0.1:5514", "udp://[::1]:5514", "unix:///run/app.sock"],
+    )
+    connect: str | None = param(None, description="the address to connect to, instead of listening")
+    framing: Framing | None = param(
+        None, description="where frames end; by default line for streams, datagram for datagrams"
+    )
+    delimiter: str | None = param(None, min_length=1, description="what ends a frame, with framing delimiter")
+    frame_size: int | None = param(None, ge=1, description="bytes in a frame, with framing fixed")
+    length_offset: int = param(0, ge=0, le=1024, description="bytes before the length, with framing length-prefixed")
+    length_size: int = param(4, ge=1, le=8, description="bytes that hold the length")
+    length_order: ByteOrder = param("big", description="which end of the length comes first")
+    length_counts_header: bool = param(False, description="whether the length counts the header itself")
+    length_keep_header: bool = param(False, description="whether the frame is written with its header")
+    max_frame: int = param(65536, ge=1, le=64 << 20, description="the longest frame, in bytes")
+    oversize: Oversize = param("drop", description="what happens to a longer one; close gives up the connection")
+    decoder: DecoderName | None = param(None, description="what frames are: text by default, bytes with framing raw")
+    encoding: str = param("utf-8", description="of text")
+    errors: Errors = param("replace", description="what happens to bytes that are no text; strict drops the frame")
+    output: str = param("stdout", min_length=1, description="stdout, or the file to append to")
+    format: Format = param("text", description="text: the frame and a newline; json: with time and source address")
+    flush: Duration = param("0s", description="how long records may be gathered; 0 writes what each read brought")
+    max_peers: int = param(256, ge=1, description="connections at a time; more are closed at once, and counted")
+    mode: str | None = param(None, pattern="^[0-7]{3,4}$", description='permissions of the unix socket, such as "660"')
+    send_on_connect: str = param("", description="what to send once connected")
+    connect_timeout: Duration = param("10s", gt=0, description="how long one try to connect may take")
+    idle_timeout: Duration = param("0s", description="close a connection that is silent for so long; 0 is never")
+    frame_timeout: Duration = param("0s", description="close a connection whose frame takes longer; 0 is never")
+    reconnect: bool = param(True, description="connect again when the connection is lost; false ends the run")
+    reconnect_delay: Duration = param("0.5s", gt=0, description="the first wait before connecting again; then doubled")
+    reconnect_max: Duration = param("30s", gt=0, description="the longest wait before connecting again")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for parameters that do not fit each other: so it is known before anything starts."""
+        self._address = address_for(self)
+        self._wiring = Wiring(self, self._address)
+
+    def run(self, ctx: Context) -> None:
+        """Read until the run is cancelled, or the one connection is over for good."""
+        wiring = self._wiring
+        target = open_target(ctx, self.output, is_lines=wiring.is_lines)
+        with Output(target, self.flush) as output:
+            intake = Intake(
+                ctx,
+                wiring.new_framer,
+                wiring.new_records(),
+                output,
+                oversize=self.oversize,
+                is_lines=wiring.passes_lines,
+            )
+            with contextlib.closing(intake.notices):
+                if self.listen is not None:
+                    self._listen(ctx, intake, output)
+                else:
+                    self._stay_connected(ctx, intake, output)
+
+    # -- listening ---------------------------------------------------------------------------------
+
+    def _listen(self, ctx: Context, intake: Intake, output: Output) -> None:
+        mode = None if self.mode is None else int(self.mode, 8)
+        with listening(ctx, self._address, mode) as (sock, name), Loop(ctx) as loop:
+            ctx.log.info("listening on %s", name)
+            ctx.ready()
+            if self._address.is_stream:
+                self._take_peers(ctx, loop, intake, output, sock)
+            else:
+                self._take_datagrams(ctx, loop, intake, output, sock)
+
+    def _take_peers(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
+        peers = Peers(ctx, loop, intake, Timeouts(self.idle_timeout, self.frame_timeout))
+        scheme, limit = self._address.scheme, self.max_peers
+        acceptor = Acceptor(ctx, loop, peers, sock, scheme=scheme, max_peers=limit, notices=intake.notices)
+        try:
+            loop.run([output, peers, acceptor])
+        finally:
+            peers.close_all()
+
+    def _take_datagrams(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
+        wants_source = self.format == "json" and self.listen is not None
+        reader = DatagramReader(
+            ctx,
+            loop,
+            intake,
+            sock,
+            address=self._address,
+            max_frame=self.max_frame,
+            wants_source=wants_source,
+            idle_seconds=self.idle_timeout,
+        )
+        try:
+            loop.run([output, reader], lambda: reader.is_over)
+        finally:
+            reader.count_lost()
+
+    # -- connecting --------------------------------------------------------------------------------
+
+    def _stay_connected(self, ctx: Context, intake: Intake, output: Output) -> None:
+        """Connect, read to the end, and begin again, with growing delays as long as it does not work."""
+        backoff = Backoff(self.reconnect_delay, self.reconnect_max)
+        while True:
+            try:
+                sock = connect(ctx, self._address, self.connect_timeout)
+            except ConnectionError as error:
+                if not self.reconnect:
+                    raise
+                intake.notices.warn("failed connections", "%s", error)
+            else:
+                began = time.monotonic()
+                self._read_connection(ctx, intake, output, sock)
+                backoff.connected_for(time.monotonic() - began)
+                if not self.reconnect or ctx.cancelled:
+                    return
+            output.flush()
+            delay = backoff.next_delay()
+            ctx.log.info("connecting to %s again in %.1f s", self._address, delay)
+            ctx.sleep(delay)
+            ctx.count("reconnects")
+
+    def _read_connection(self, ctx: Context, intake: Intake, output: Output, sock: socket.socket) -> None:
+        """Read one connection to its end, and close it."""
+        with sock, Loop(ctx) as loop:
+            ctx.log.info("connected to %s", self._address)
+            ctx.ready()
+            try:
+                send_all(ctx, sock, self.send_on_connect.encode())
+            except OSError as error:
+                intake.notices.warn("broken connections", "lost %s: %s", self._address, explain(error))
+                return
+            if not self._address.is_stream:
+                self._take_datagrams(ctx, loop, intake, output, sock)
+                return
+            peers = Peers(ctx, loop, intake, Timeouts(self.idle_timeout, self.frame_timeout))
+            peers.add(sock, str(self._address))
+            try:
+                loop.run([output, peers], lambda: not len(peers))
+            finally:
+                peers.close_all()

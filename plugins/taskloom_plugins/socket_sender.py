@@ -1,0 +1,161 @@
+"""The task `socket-sender`: lines to an address, for examples and for trying a reader."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import time
+
+from taskloom import Context, Duration, Task, param
+from taskloom_plugins.addresses import Address, parse_address
+from taskloom_plugins.backoff import Backoff
+from taskloom_plugins.endpoints import connect, explain, send_all, wait_for
+from taskloom_plugins.notices import Notices
+
+__all__ = ["SocketSender"]
+
+# How long the end of a connection waits for the other side to close too: then it has read everything.
+_FAREWELL_SECONDS = 2.0
+
+
+class SocketSender(Task):
+    """Send numbered lines to an address, and connect again whenever the connection is lost.
+
+    A line that could not be handed over whole is sent again on the next connection; one that was handed over
+    is never sent twice. Whether lines that were handed over before a connection broke have arrived cannot be
+    known: the log says where that happened. A stop wakes it at once.
+    """
+
+    to: str = param(description="the address to send to", examples=["tcp://127.0.0.1:5514", "unix:///run/app.sock"])
+    count: int = param(10, ge=0, description="how many lines; 0 is for ever")
+    interval: Duration = param("1s", description="time between two lines")
+    line: str = param("hello {n}", description="the line; {n} is its number from 1, {job} the name of the job")
+    connect_timeout: Duration = param("10s", gt=0, description="how long one try to connect may take")
+    reconnect_delay: Duration = param("0.5s", gt=0, description="the first wait before connecting again; then doubled")
+    reconnect_max: Duration = param("30s", gt=0, description="the longest wait before connecting again")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an address or a line that cannot be used."""
+        self._address = _parse_target(self.to)
+        try:
+            line = self._line_of(1, "job")
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
+            raise ValueError(f"cannot use line {self.line!r}; write {{n}}, {{job}}, and {{{{ for a brace") from error
+        if "\n" in line and self._address.is_stream:
+            raise ValueError(f"cannot use line {self.line!r}: it holds a newline, which would make it two")
+
+    def run(self, ctx: Context) -> None:
+        """Send the lines; return when all are handed over, or the run is cancelled."""
+        link = _Link(ctx, self._address, self.connect_timeout, Backoff(self.reconnect_delay, self.reconnect_max))
+        try:
+            n = 0
+            while not self.count or n < self.count:
+                if n and ctx.wait(self.interval):
+                    return
+                n += 1
+                link.send(self._line_of(n, ctx.job).encode(), n)
+                ctx.count("lines")
+                if self.count:
+                    ctx.progress(n, self.count, "lines")
+            link.say_farewell()
+        finally:
+            link.close()
+
+    def _line_of(self, n: int, job: str) -> str:
+        return self.line.format(n=n, job=job)
+
+
+def _parse_target(text: str) -> Address:
+    address = parse_address(text)
+    if not address.is_unix and not (address.host and address.port):
+        raise ValueError(f"cannot send to {text!r}; it needs a host and a port other than 0")
+    return address
+
+
+class _Link:
+    """A connection that is made when it is needed, and made again when it is lost."""
+
+    def __init__(self, ctx: Context, address: Address, connect_timeout: float, backoff: Backoff) -> None:
+        self._ctx, self._address, self._timeout, self._backoff = ctx, address, connect_timeout, backoff
+        self._notices = Notices(ctx.log)
+        self._sock: socket.socket | None = None
+        self._since = 0.0
+        self._sent = 0
+
+    def send(self, line: bytes, number: int) -> None:
+        """Hand the line to the kernel, on as many connections as it takes. Raises Cancelled at a stop."""
+        data = line + b"\n" if self._address.is_stream else line
+        while True:
+            sock = self._connected()
+            try:
+                if self._address.is_stream and _is_closed(sock):
+                    raise ConnectionResetError(errno.ECONNRESET, "the other side has closed the connection")
+                send_all(self._ctx, sock, data)
+            except OSError as error:
+                self._lose(error)
+            else:
+                self._sent = number
+                return
+
+    def say_farewell(self) -> None:
+        """End the last connection and see that the other side has taken everything."""
+        if self._sock is None or not self._address.is_stream:
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            deadline = time.monotonic() + _FAREWELL_SECONDS
+            while wait_for(self._ctx, self._sock.fileno(), select.POLLIN, deadline - time.monotonic()):
+                if not self._sock.recv(4096):
+                    return
+        except OSError as error:
+            self._warn(error)
+
+    def close(self) -> None:
+        """Close the connection; twice is once."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+        self._notices.close()
+
+    def _connected(self) -> socket.socket:
+        """Return the connection, made anew where there is none. Raises Cancelled at a stop."""
+        while self._sock is None:
+            try:
+                self._sock = connect(self._ctx, self._address, self._timeout)
+            except ConnectionError as error:
+                self._notices.warn("failed connections", "%s", error)
+                self._ctx.sleep(self._backoff.next_delay())
+            else:
+                self._since = time.monotonic()
+                self._ctx.log.info("connected to %s", self._address)
+        return self._sock
+
+    def _lose(self, error: OSError) -> None:
+        """Give up a broken connection, and wait before the next one."""
+        self._warn(error)
+        self._ctx.count("reconnects")
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        self._backoff.connected_for(time.monotonic() - self._since)
+        self._ctx.sleep(self._backoff.next_delay())
+
+    def _warn(self, error: OSError) -> None:
+        self._notices.warn(
+            "broken connections",
+            "lost %s after line %d: %s; what it had not read by then is lost",
+            self._address,
+            self._sent,
+            explain(error),
+        )
+
+
+def _is_closed(sock: socket.socket) -> bool:
+    """Tell whether the other side has ended the connection; what it says besides is thrown away."""
+    try:
+        while data := sock.recv(4096):
+            del data
+    except BlockingIOError:
+        return False
+    return True

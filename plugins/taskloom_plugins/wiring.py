@@ -1,0 +1,126 @@
+"""From the parameters of a socket-reader to its framer and its records, with the checks between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from taskloom_plugins.addresses import Address, parse_address
+from taskloom_plugins.counted_framing import LengthPrefixedFramer, OctetCountedFramer, SyslogFramer
+from taskloom_plugins.decoding import BytesDecoder, Decoder, JsonDecoder, TextDecoder
+from taskloom_plugins.framing import FixedFramer, Framer, SeparatorFramer, WholeFramer
+from taskloom_plugins.records import JsonRecords, Records, TextRecords
+
+if TYPE_CHECKING:
+    from taskloom_plugins.socket_reader import SocketReader
+
+__all__ = ["Framing", "Wiring", "address_for"]
+
+Framing = Literal["line", "nul", "delimiter", "octet-counted", "syslog", "fixed", "length-prefixed", "datagram", "raw"]
+
+
+def address_for(reader: SocketReader) -> Address:
+    """Return the one address that the reader was given. Raises ValueError."""
+    if reader.listen is not None and reader.connect is None:
+        return parse_address(reader.listen)
+    if reader.connect is None or reader.listen is not None:
+        given = "both" if reader.connect is not None else "neither"
+        raise ValueError(f"cannot read with {given} of 'listen' and 'connect'; give one of them")
+    address = parse_address(reader.connect)
+    if not address.is_unix and not (address.host and address.port):
+        raise ValueError(f"cannot connect to {reader.connect!r}; it needs a host and a port other than 0")
+    return address
+
+
+class Wiring:
+    """What the parameters ask for, in one place. Built when a job file is loaded, and again for each run."""
+
+    def __init__(self, reader: SocketReader, address: Address) -> None:
+        """Raise ValueError for parameters that do not fit each other."""
+        self._reader = reader
+        self.framing: Framing = reader.framing or ("line" if address.is_stream else "datagram")
+        """The framing, by default that of the address."""
+        _check_framing(reader, self.framing, address)
+        _check_mode(reader, address)
+        self._decoder = self._new_decoder()
+        # A frame's newline stands for its end; a raw stream has no ends.
+        self.is_lines = self.framing != "raw" or reader.format == "json"
+        """Whether the output is lines."""
+        self.new_framer = self._framer_factory()
+        """Makes a framer for a new stream."""
+
+    @property
+    def passes_lines(self) -> bool:
+        """Whether frames end with LF and hold none, so that many can be taken as one piece."""
+        return self.framing == "line"
+
+    def new_records(self) -> Records:
+        """Return what writes the frames."""
+        if self._reader.format == "json":
+            return JsonRecords(self._decoder)
+        ending = b"\n" if self.is_lines else b""
+        return TextRecords(self._decoder, ending, is_chomping=self.framing == "datagram")
+
+    def _new_decoder(self) -> Decoder:
+        name = self._reader.decoder or ("bytes" if self.framing == "raw" else "text")
+        if self.framing == "raw" and name != "bytes":
+            raise ValueError(f"cannot decode {name} with framing raw: its pieces have no meaning; use decoder bytes")
+        if name == "text":
+            return TextDecoder(self._reader.encoding, self._reader.errors)
+        return BytesDecoder() if name == "bytes" else JsonDecoder()
+
+    def _framer_factory(self) -> Callable[[], Framer]:
+        reader = self._reader
+        limit = (reader.max_frame, reader.oversize)
+        delimiter = (reader.delimiter or "").encode()
+        makers: dict[Framing, Callable[[], Framer]] = {
+            "line": lambda: SeparatorFramer(b"\n", *limit, strip_cr=True),
+            "nul": lambda: SeparatorFramer(b"\0", *limit),
+            "delimiter": lambda: SeparatorFramer(delimiter, *limit),
+            "octet-counted": lambda: OctetCountedFramer(*limit),
+            "syslog": lambda: SyslogFramer(*limit),
+            "fixed": lambda: FixedFramer(reader.frame_size or 1),
+            "length-prefixed": lambda: LengthPrefixedFramer(
+                *limit,
+                offset=reader.length_offset,
+                size=reader.length_size,
+                order=reader.length_order,
+                counts_header=reader.length_counts_header,
+                keep_header=reader.length_keep_header,
+            ),
+            "datagram": lambda: WholeFramer(*limit),
+            "raw": WholeFramer,
+        }
+        return makers[self.framing]
+
+
+def _check_framing(reader: SocketReader, framing: Framing, address: Address) -> None:
+    """Refuse what would be ignored or could never work."""
+    for name, value, owner in (
+        ("delimiter", reader.delimiter, "delimiter"),
+        ("frame_size", reader.frame_size, "fixed"),
+    ):
+        if framing == owner and value is None:
+            raise ValueError(f"cannot use framing {framing} without {name!r}")
+        if framing != owner and value is not None:
+            raise ValueError(f"cannot use {name!r} with framing {framing}; it belongs to framing {owner}")
+    if reader.frame_size is not None and reader.frame_size > reader.max_frame:
+        raise ValueError(f"cannot use frame_size {reader.frame_size}: it is over max_frame {reader.max_frame}")
+    if address.is_stream and framing == "datagram":
+        raise ValueError(f"cannot use framing datagram with {address}: a stream has no datagrams; use raw")
+    if not address.is_stream and reader.oversize == "close":
+        raise ValueError(
+            f"cannot use oversize close with {address}: datagrams have no connection; use drop or truncate"
+        )
+
+
+def _check_mode(reader: SocketReader, address: Address) -> None:
+    """Refuse what has no meaning for how the reader gets its bytes."""
+    if reader.mode is not None and not (address.is_unix and reader.listen is not None):
+        raise ValueError("cannot use 'mode' here; it is for a unix socket to listen on")
+    if reader.send_on_connect and reader.connect is None:
+        raise ValueError("cannot use 'send_on_connect' with 'listen'; it is for 'connect'")
+    if not address.is_stream and reader.frame_timeout:
+        raise ValueError(f"cannot use 'frame_timeout' with {address}: a datagram comes whole")
+    if not address.is_stream and reader.listen is not None and reader.idle_timeout:
+        raise ValueError(f"cannot use 'idle_timeout' with {address}: there is no connection to close")
