@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-DISTRIBUTION = Path(__file__).parent / "dist"
+DISTRIBUTION = Path(__file__).parent / "acme"
 
 JOBS = """\
 jobs:
