@@ -159,9 +159,7 @@ def _globals_of(function: Callable[..., object]) -> dict[str, Any]:
     return names
 
 
-def _from_signature(
-    parameters: list[inspect.Parameter], names: Mapping[str, Any], owner: str
-) -> Iterator[ParamShape]:
+def _from_signature(parameters: list[inspect.Parameter], names: Mapping[str, Any], owner: str) -> Iterator[ParamShape]:
     for each in parameters:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
             raise ShapeError(f"{owner}: parameter {each} cannot be given by name; name every parameter")

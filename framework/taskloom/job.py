@@ -1,0 +1,32 @@
+"""A job declared in code, with the field names of a job file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Job"]
+
+
+@dataclass(kw_only=True)
+class Job:
+    """Declare a job; `Scheduler.add` checks it and takes it.
+
+    Every field takes what a job file takes, durations as text included. `task` may also be a Task class, an
+    instance of one (its values are the params, and each run gets a fresh one of the same) or a function
+    `f(ctx, ...)`. Params that are no data (a queue, a callback) are shared by all runs; lists and mappings are
+    copied for each.
+    """
+
+    name: str
+    task: Any
+    params: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    labels: Sequence[str] = ()
+    enabled: bool = True
+    daemon: bool = False
+    poll_interval: float | str = "1s"
+    join: float | str | Mapping[str, Any] = "10s"
+    start: str | Mapping[str, Any] = "auto"
+    runner: str | Mapping[str, Any] = "thread"
