@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from taskloom.core.inputs import RunEnded
+from taskloom.core.model import ErrorInfo, How, Outcome, Reason, ReasonKind
+from taskloom.core.outcome import decide_outcome
+
+ERROR = ErrorInfo("ValueError", "bad", "Traceback")
+
+ASKED = [kind for kind in ReasonKind if kind not in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG)]
+
+
+def report(how: How, was_woken: bool = False) -> RunEnded:
+    has_error = how in (How.RAISED, How.PERMANENT)
+    return RunEnded("a#1", how, ERROR if has_error else None, was_asked=True, was_woken=was_woken)
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"),
+    [
+        (How.RETURNED, Outcome.SUCCEEDED),
+        (How.RAISED, Outcome.FAILED),
+        (How.PERMANENT, Outcome.FAILED),
+        (How.CANCELLED, Outcome.FAILED),
+        (How.NOT_ENTERED, Outcome.CANCELLED),
+    ],
+)
+def test_without_an_ask_it_is_what_the_body_did(how: How, outcome: Outcome) -> None:
+    assert decide_outcome(report(how), None)[0] is outcome
+
+
+@pytest.mark.parametrize(("kind", "how"), [*product(ASKED, How)], ids=lambda value: value.value)
+def test_after_an_ask_it_is_cancelled_unless_it_failed_on_its_own_account(kind: ReasonKind, how: How) -> None:
+    failed_alone = how in (How.RAISED, How.PERMANENT)
+
+    outcome, error = decide_outcome(report(how), Reason(kind))
+
+    assert outcome is (Outcome.FAILED if failed_alone else Outcome.CANCELLED)
+    assert error is (ERROR if failed_alone else None)
+
+
+@pytest.mark.parametrize("how", [How.RAISED, How.PERMANENT])
+def test_an_error_that_the_wake_up_may_have_caused_is_kept_beside_cancelled(how: How) -> None:
+    assert decide_outcome(report(how, was_woken=True), Reason(ReasonKind.USER)) == (Outcome.CANCELLED, ERROR)
+
+
+@pytest.mark.parametrize("was_woken", [False, True], ids=["not woken", "woken"])
+@pytest.mark.parametrize("how", [How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT])
+def test_the_first_cause_wins_over_how_the_body_came_back(how: How, was_woken: bool) -> None:
+    ended = report(how, was_woken)
+
+    assert decide_outcome(ended, Reason(ReasonKind.DEADLINE))[0] is Outcome.TIMED_OUT
+    assert decide_outcome(ended, Reason(ReasonKind.WATCHDOG))[0] is Outcome.FAILED
+
+
+@pytest.mark.parametrize("kind", [*ReasonKind])
+def test_a_run_that_never_entered_is_cancelled_whatever_the_reason(kind: ReasonKind) -> None:
+    assert decide_outcome(report(How.NOT_ENTERED), Reason(kind)) == (Outcome.CANCELLED, None)
+
+
+def test_a_timeout_error_of_the_task_itself_is_a_failure_like_any_other() -> None:
+    own = RunEnded("a#1", How.RAISED, ErrorInfo("TimeoutError", "peer", "Traceback"), was_asked=False, was_woken=False)
+
+    assert decide_outcome(own, None) == (Outcome.FAILED, own.error)
