@@ -19,7 +19,7 @@ from taskloom.jobfile.anchors import Anchor, merge
 from taskloom.jobfile.document import Limits, Value
 from taskloom.jobfile.places import Borrowed, Branch, Source, Span, Standing, edges, pack
 from taskloom.jobfile.scalars import BadScalar, Scalar, hidden_character, is_text, resolve, shortened
-from taskloom.jobfile.syntax import Complaint, explain
+from taskloom.jobfile.syntax import Complaint, explain, tab_in_a_word
 from taskloom.jobfile.text import Refused
 
 __all__ = ["Builder", "Kinds"]
@@ -28,6 +28,7 @@ __all__ = ["Builder", "Kinds"]
 MAX_PROBLEMS = 1000
 
 _ANCHOR_IN_FRONT = re.compile(r"&[^\s,\[\]{}]*(?:\s+(?:#[^\r\n]*\s*)*)?")
+_TAG = re.compile(r"!<[^>\s]*>|![^\s,\[\]{}]*")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -178,6 +179,8 @@ class Builder:
             self._refuse_tag(event)
         elif event.anchor is not None:
             self._complain(event, "cannot put an anchor on a key", "put it on the value")
+        elif self._has_tabs and not event.style and "\t" in text:
+            self._refuse_tab(event)
         elif hidden:
             self._complain(event, f"cannot use {hidden} in a key: it is invisible or turns the direction of text")
         elif event.style:
@@ -210,7 +213,7 @@ class Builder:
         if not event.style:
             span |= 1
             if self._has_tabs and "\t" in event.value:
-                self._complain(event, "cannot use a tab inside an unquoted text", "quote it, or use spaces")
+                self._refuse_tab(event)
             try:
                 value = resolve(event.value)
             except BadScalar as bad:
@@ -257,7 +260,8 @@ class Builder:
         return anchor.value, Borrowed(anchor.standing, span, how), anchor.height
 
     def _merge(self, entries: dict[str, Value], branch: Any, event: Any, value: Value, standing: Standing) -> None:
-        if not merge(entries, branch, value, standing):
+        is_lost_alias = type(event) is self._kinds.alias and not isinstance(standing, Borrowed)
+        if not is_lost_alias and not merge(entries, branch, value, standing):
             self._complain(event, "cannot merge this: '<<' takes an alias of a mapping, or a list of such")
 
     def _check_depth(self, event: Any, depth: int) -> None:
@@ -279,8 +283,12 @@ class Builder:
                 start = found.end()
         return pack(start, max(start, end))
 
+    def _refuse_tab(self, event: Any) -> None:
+        tab = self._source.text.find("\t", event.start_mark.index)
+        self._note(tab_in_a_word(self._source, tab))
+
     def _refuse_tag(self, event: Any) -> None:
-        written = re.compile(r"![^\s,\[\]{}]*").search(self._source.text, event.start_mark.index)
+        written = _TAG.search(self._source.text, event.start_mark.index)
         tag = written[0] if written else event.tag
         self._complain(event, f"cannot use tag {shortened(tag)!r}: tags are not allowed here",
                        "remove it, or quote the text")  # fmt: skip
@@ -290,6 +298,10 @@ class Builder:
                                     related=(related,) if related else ())  # fmt: skip
 
     def _complain(self, event: Any, message: str, hint: str = "", related: Related | None = None) -> None:
-        self.problems.append(self._problem(event, message, hint, related))
+        self._note(self._problem(event, message, hint, related))
+
+    def _note(self, problem: Problem) -> None:
+        self.problems.append(problem)
         if len(self.problems) == MAX_PROBLEMS:
-            raise Refused(self._problem(event, f"cannot go on after {MAX_PROBLEMS:,} problems"))
+            message = f"cannot go on after {MAX_PROBLEMS:,} problems"
+            raise Refused(problem._replace(message=message, hint="", related=()))

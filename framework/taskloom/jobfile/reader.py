@@ -23,7 +23,7 @@ from taskloom.jobfile.builder import MAX_PROBLEMS, Builder, Kinds
 from taskloom.jobfile.document import Document, Limits, Value
 from taskloom.jobfile.files import bytes_of, unreadable
 from taskloom.jobfile.places import Places, Source, Standing
-from taskloom.jobfile.syntax import Complaint, explain
+from taskloom.jobfile.syntax import TAB_IN_A_WORD, Complaint, explain
 from taskloom.jobfile.text import Refused, check_text, decode
 
 __all__ = ["Document", "Limits", "Parser", "Value", "read_bytes", "read_file"]
@@ -159,8 +159,21 @@ class _PythonLoader(yaml.SafeLoader):
         token: Any = super().scan_plain()
         ends_oddly = self.peek() == ":" and self.peek(1) in ",[]{}"
         if self.flow_level and (ends_oddly or ":" + self._question in token.value):
-            raise yaml.MarkedYAMLError("while scanning a plain scalar", None, "found unexpected ':'", self.get_mark())
+            self._refuse_word("found unexpected ':'")
+        if self.peek() == "\t" and self._goes_on_after_tab():
+            self._refuse_word(TAB_IN_A_WORD)
         return token
+
+    def _goes_on_after_tab(self) -> bool:
+        ahead = 1
+        while self.peek(ahead) in " \t":
+            ahead += 1
+        if self.peek(ahead) == ":":
+            return self.peek(ahead + 1) not in "\0 \t\r\n"
+        return self.peek(ahead) not in ("\0\r\n#,[]{}" if self.flow_level else "\0\r\n#")
+
+    def _refuse_word(self, why: str) -> None:
+        raise yaml.MarkedYAMLError("while scanning a plain scalar", None, why, self.get_mark())
 
 
 class _Events:

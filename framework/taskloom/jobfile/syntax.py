@@ -12,9 +12,10 @@ from typing import NamedTuple
 from taskloom.errors import Problem, Related
 from taskloom.jobfile.places import Source
 
-__all__ = ["Complaint", "explain"]
+__all__ = ["TAB_IN_A_WORD", "Complaint", "explain", "tab_in_a_word"]
 
 _QUOTE_IT = "quote it"
+_QUOTE_A_TEXT = "quote it, if it is a text"
 
 
 class Complaint(NamedTuple):
@@ -62,6 +63,17 @@ def _template(source: Source, complaint: Complaint) -> Problem | None:
     return None
 
 
+_REFERENCE = re.compile(r"\$\{[^}\r\n]*\}?")
+
+
+def _reference_in_brackets(source: Source, complaint: Complaint) -> Problem | None:
+    found = _REFERENCE.match(source.text, max(0, complaint.met - 1))
+    if found is None or not complaint.context.startswith("while parsing a flow"):
+        return None
+    return source.problem(found.start(), f"cannot read {found[0][:40]!r} inside {{ }} or [ ]: '{{' starts a mapping",
+                          end=found.end(), hint="quote it, or give it a line of its own")  # fmt: skip
+
+
 def _line_start(source: Source, index: int | None) -> int:
     index = index or 0
     return index - source.place(index).column + 1
@@ -78,7 +90,7 @@ def _tag(source: Source, complaint: Complaint) -> Problem | None:
         return None
     return source.problem(complaint.began if complaint.began is not None else complaint.met,
                           "cannot use a tag: '!' starts one, and tags are not allowed here",
-                          hint="quote it, if it is a text")  # fmt: skip
+                          hint=_QUOTE_A_TEXT)  # fmt: skip
 
 
 _WORD = re.compile(r"[^\s,\]}]+")
@@ -122,7 +134,7 @@ def _escape(source: Source, complaint: Complaint) -> Problem | None:
 
 
 def _open_quote(source: Source, complaint: Complaint) -> Problem | None:
-    ends = "end of stream" in complaint.problem or "document indicator" in complaint.problem
+    ends = "end of stream" in complaint.problem or "document" in complaint.problem
     if not ends or "quoted scalar" not in complaint.context or complaint.began is None:
         return None
     return source.problem(complaint.began, f"cannot find the closing {source.text[complaint.began]}",
@@ -147,7 +159,23 @@ def _second_colon(source: Source, complaint: Complaint) -> Problem | None:
 def _missing_value(source: Source, complaint: Complaint) -> Problem | None:
     if "node content" not in complaint.problem:
         return None
+    if not source.text[complaint.met :].strip():
+        return source.problem(complaint.met, "cannot find the rest: the file ends inside [ ] or { }", hint="close them")
+    if source.text[complaint.met] == ":":
+        return source.problem(complaint.met, f"cannot use ':' here: {_STRAY[':']}", hint=_QUOTE_A_TEXT)
     return source.problem(complaint.met, "cannot find a value here", hint="write one, or quote the text")
+
+
+TAB_IN_A_WORD = "found a tab in a plain scalar"
+
+
+def tab_in_a_word(source: Source, tab: int) -> Problem:
+    """Return the problem of a tab in the middle of an unquoted text, which every editor shows differently."""
+    return source.problem(tab, "cannot use a tab inside an unquoted text", hint="quote the text, or use spaces")
+
+
+def _tab_in_a_word(source: Source, complaint: Complaint) -> Problem | None:
+    return tab_in_a_word(source, complaint.met) if complaint.problem == TAB_IN_A_WORD else None
 
 
 def _tight_colon(source: Source, complaint: Complaint) -> Problem | None:
@@ -182,7 +210,7 @@ def _stray_mark(source: Source, complaint: Complaint) -> Problem | None:
     met = source.text[complaint.met : complaint.met + 1]
     if not complaint.context.startswith(("while parsing a block", "while parsing a node")) or met not in _STRAY:
         return None
-    return source.problem(complaint.met, f"cannot use {met!r} here: {_STRAY[met]}", hint="quote it, if it is a text")
+    return source.problem(complaint.met, f"cannot use {met!r} here: {_STRAY[met]}", hint=_QUOTE_A_TEXT)
 
 
 def _after_quote(source: Source, complaint: Complaint) -> Problem | None:
@@ -228,8 +256,10 @@ def _second_document(source: Source, complaint: Complaint) -> Problem | None:
 
 # The first that recognises the slip explains it: what one line shows by itself comes before what spans blocks.
 _RECOGNISERS = (
+    _tab_in_a_word,
     _tab,
     _template,
+    _reference_in_brackets,
     _tag,
     _word_that_is_no_text,
     _escape,
