@@ -241,5 +241,5 @@ class Cancelled(BaseException):
     """
 
 
-class PermanentFailure(Exception):  # noqa: N818 - a verdict that a task gives, named as it reads there
+class PermanentFailure(Exception):
     """Raise it from a task whose failure no restart can mend."""
