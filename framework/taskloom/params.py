@@ -157,12 +157,17 @@ def _body_with_terminate(instance: Any) -> Body:
     return Body(instance.run, instance.terminate)
 
 
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
+
 def _is_shareable(value: object) -> bool:
     """Tell whether runs may share the value.
 
     Data is theirs to change, so it is copied. What is not data (a queue, a callback: code declared the job)
     is shared on purpose.
     """
+    if type(value) in _PLAIN:
+        return True
     if isinstance(value, tuple):
         return all(_is_shareable(item) for item in value)
     is_record = hasattr(value, "model_fields") or dataclasses.is_dataclass(value)

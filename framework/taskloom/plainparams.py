@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin
 
 from taskloom.signatures import REQUIRED, ParamShape
@@ -48,14 +49,18 @@ def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] =
         result = value
     elif annotation is float and type(value) in (int, float):
         result = float(value)
-    elif annotation == Duration:
-        result = parse_duration(value)
+    elif annotation is Duration or annotation == Duration:
+        result = _seconds_of_text(value) if type(value) is str else parse_duration(value)
     else:
         result = _plain_compound(annotation, value)
     for name, limit in constraints:
         if name not in _HOLDS or type(result) not in (int, float, str, list) or not _HOLDS[name](result, limit):
             raise _NotPlain
     return result
+
+
+# Many jobs write the same few durations.
+_seconds_of_text = lru_cache(maxsize=1024)(parse_duration)
 
 
 def _plain_compound(annotation: Any, value: Any) -> Any:

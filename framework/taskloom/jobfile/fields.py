@@ -7,6 +7,7 @@ pydantic is not used here: the sentences about a dozen fields are better written
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from taskloom.complaints import Mistake, quoted, value_hint
@@ -91,9 +92,13 @@ def _params(value: object) -> Mapping[str, Any]:
     raise _unfit("params", value, "a mapping of the task's parameters")
 
 
+# Many jobs write the same few durations.
+_seconds_of_text = lru_cache(maxsize=1024)(parse_duration)
+
+
 def _seconds(value: object, *loc: str) -> float:
     try:
-        return parse_duration(value)
+        return _seconds_of_text(value) if type(value) is str else parse_duration(value)
     except ValueError as error:
         raise JobMistakes([Mistake(loc, f"{error}")]) from None
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from taskloom.params import TaskShape
     from taskloom.runners.body import Binding
 
-__all__ = ["JOB_NAME", "is_note", "job_spec", "read_defaults", "spec_of"]
+__all__ = ["JOB_NAME", "ONLY_IN_A_JOB", "is_note", "job_spec", "read_defaults", "spec_of"]
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
-_ONLY_IN_A_JOB = ("task", "params", "description", "after")
+ONLY_IN_A_JOB = ("task", "params", "description", "after")
 _DEFAULT_JOIN = Join()
 # What `vars()` of a Job says when nothing but the required fields was given.
 _OF_CODE = ("name", "task")
@@ -36,9 +36,9 @@ def is_note(key: str) -> bool:
 
 def read_defaults(written: Mapping[str, object]) -> dict[str, Any]:
     """Return the values that a file's `defaults:` gives to all its jobs. Raises JobMistakes."""
-    values, mistakes = _read({key: value for key, value in written.items() if key not in _ONLY_IN_A_JOB})
+    values, mistakes = _read({key: value for key, value in written.items() if key not in ONLY_IN_A_JOB})
     for key in written:
-        if key in _ONLY_IN_A_JOB:
+        if key in ONLY_IN_A_JOB:
             mistakes.append(Mistake((key,), f"cannot set {key!r} in defaults; it belongs to each job", at_key=True))
     if mistakes:
         raise JobMistakes(mistakes)

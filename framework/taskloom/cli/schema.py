@@ -1,0 +1,33 @@
+"""`taskloom schema`: what an editor needs to complete and check job files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["schema"]
+
+
+@click.command()
+@click.option("-o", "--output", metavar="FILE", help="Write to this file instead of standard output.")
+def schema(output: str | None) -> None:
+    """Print the JSON Schema of job files, over the tasks that are installed.
+
+    Name it in the first line of a job file, and an editor with a YAML language server completes and checks it:
+
+    # yaml-language-server: $schema=taskloom.schema.json
+    """
+    import json
+
+    from taskloom.catalog import Catalog
+    from taskloom.jobfile.jsonschema import job_file_schema
+
+    text = json.dumps(job_file_schema(Catalog()), indent=2, ensure_ascii=False)
+    if output is None or output == "-":
+        click.echo(text)
+        return
+    try:
+        Path(output).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write {output!r}: {error.strerror}") from None

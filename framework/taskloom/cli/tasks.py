@@ -1,0 +1,229 @@
+"""`taskloom tasks`: what is installed, and what one task takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from taskloom.catalog import Catalog, CatalogEntry, LoadedTask
+    from taskloom.params import ParamShape, TaskShape
+
+__all__ = ["tasks"]
+
+EXIT_NOT_FOUND = 2
+
+
+class _Row(NamedTuple):
+    """One line of the listing. `error` says why the task cannot be used."""
+
+    entry: CatalogEntry
+    summary: str
+    error: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"broken: {self.error}" if self.error else self.summary
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="json prints everything as data on standard output.")  # fmt: skip
+@click.pass_context
+def tasks(context: click.Context, name: str | None, output: str) -> None:
+    """List the installed tasks, or show what the task NAME does and takes.
+
+    A task that cannot be used is listed with the reason; with its NAME, the traceback of its import is shown.
+    """
+    from taskloom.catalog import Catalog
+    from taskloom.errors import CatalogError
+
+    catalog = Catalog()
+    if name is None:
+        rows = [_row(catalog, entry) for entry in catalog.entries()]
+        _echo_json([_row_as_json(row) for row in rows]) if output == "json" else _echo_rows(rows)
+        return
+    try:
+        loaded = catalog.load(name)
+        _echo_json(_task_as_json(loaded)) if output == "json" else click.echo("\n".join(_described(loaded)))
+    except CatalogError as error:
+        _echo_error(error)
+        context.exit(EXIT_NOT_FOUND)
+
+
+def _row(catalog: Catalog, entry: CatalogEntry) -> _Row:
+    from taskloom.errors import CatalogError
+
+    try:
+        doc = catalog.load(entry.name).shape.doc
+    except CatalogError as error:
+        return _Row(entry, "", str(error))
+    return _Row(entry, " ".join(doc.partition("\n\n")[0].split()))
+
+
+def _echo_json(data: Any) -> None:
+    import json
+
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def _row_as_json(row: _Row) -> dict[str, Any]:
+    entry = row.entry
+    return {
+        "name": entry.name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "target": entry.target,
+        "summary": row.summary,
+        "error": row.error or None,
+    }
+
+
+def _echo_rows(rows: Sequence[_Row]) -> None:
+    cells = [
+        (row.entry.name, row.entry.offered_by, f"broken: {row.error}" if row.error else row.summary) for row in rows
+    ]
+    if sys.stdout.isatty():
+        _echo_table(cells)
+    else:
+        for line in cells:
+            click.echo("\t".join(line))
+
+
+def _echo_table(cells: Iterable[tuple[str, str, str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("task", "package", "what it does", box=box.SIMPLE, pad_edge=False)
+    for name, package, text in cells:
+        # As Text, so that a docstring with brackets is no markup.
+        style = "red" if text.startswith("broken: ") else ""
+        table.add_row(Text(name, style="bold"), Text(package), Text(text, style=style))
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    click.echo(captured.get(), nl=False)
+
+
+def _echo_error(error: Exception) -> None:
+    from taskloom.errors import TaskImportFailed, TaskNotFound
+
+    if isinstance(error, TaskImportFailed):
+        click.echo(error.traceback, err=True, nl=False)
+    near = f"; did you mean {error.near!r}?" if isinstance(error, TaskNotFound) and error.near else ""
+    click.echo(f"error: {error}{near}", err=True)
+
+
+def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
+    shape = loaded.shape
+    return {
+        "name": loaded.name,
+        "distribution": loaded.distribution,
+        "version": loaded.version,
+        "target": shape.label,
+        "doc": shape.doc,
+        "has_terminate": shape.has_terminate,
+        "announces_ready": shape.announces_ready,
+        "params": [_param_as_json(param) for param in shape.params],
+        "schema": shape.json_schema(),
+    }
+
+
+def _param_as_json(param: ParamShape) -> dict[str, Any]:
+    from taskloom.cli.typewords import type_words
+
+    return {
+        "name": param.name,
+        "type": type_words(param.annotation),
+        "required": param.is_required,
+        "default": None if param.is_required else _default_text(param),
+        "description": _description(param),
+        "examples": list(param.info.examples),
+    }
+
+
+def _described(loaded: LoadedTask) -> list[str]:
+    shape = loaded.shape
+    lines = [f"{loaded.name}  ({loaded.distribution} {loaded.version}, {shape.label})", ""]
+    if shape.doc:
+        lines += [shape.doc, ""]
+    if shape.params:
+        lines += [*_table([("parameter", "type", "default", "description"), *map(_cells, shape.params)]), ""]
+    else:
+        lines += ["It takes no parameters.", ""]
+    return [*lines, "A job of it:", "", *_example(loaded)]
+
+
+def _cells(param: ParamShape) -> tuple[str, ...]:
+    from taskloom.cli.typewords import type_words
+
+    return param.name, type_words(param.annotation), _default_text(param), _description(param)
+
+
+def _default_text(param: ParamShape) -> str:
+    from taskloom.cli.typewords import written
+
+    if param.is_required:
+        return "required"
+    return written(param.factory() if param.factory is not None else param.default, param.annotation)
+
+
+def _description(param: ParamShape) -> str:
+    from taskloom.cli.typewords import constraint_words
+
+    return "; ".join(each for each in (param.info.description, constraint_words(param.info.constraints)) if each)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the rows in columns; the last column runs free, so that no terminal's width cuts a word."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return ["  ".join([*map(str.ljust, row[:-1], widths), row[-1]]).rstrip() for row in rows]
+
+
+def _example(loaded: LoadedTask) -> list[str]:
+    """Return a job file with one job of the task."""
+    from taskloom.cli.typewords import written
+
+    lines = ["jobs:", f"  my-{loaded.name}:", f"    task: {loaded.name}"]
+    params = {param.name: param for param in loaded.shape.params}
+    values = _example_params(loaded.shape)
+    if values:
+        lines.append("    params:")
+    return lines + [f"      {name}: {written(value, params[name].annotation)}" for name, value in values.items()]
+
+
+def _example_params(shape: TaskShape) -> dict[str, Any]:
+    """Return what is required and, if the task takes that together, what its author gives examples of."""
+    from taskloom.params import ParamErrors
+
+    required = {param.name: _example_value(param) for param in shape.params if param.is_required}
+    optional = {
+        param.name: _example_value(param) for param in shape.params if param.info.examples and not param.is_required
+    }
+    # Alternatives, such as `listen` and `connect`, do not go together: the first that is taken is shown.
+    for choice in (optional, *({name: value} for name, value in optional.items()), {}):
+        try:
+            shape.validate(required | choice)
+        except ParamErrors:
+            continue
+        return required | choice
+    return required
+
+
+def _example_value(param: ParamShape) -> Any:
+    return param.info.examples[0] if param.info.examples else _placeholder(param.annotation)
+
+
+def _placeholder(annotation: Any) -> Any:
+    """Return a value of the type for a parameter whose author gave no example."""
+    from taskloom.task import Duration
+
+    if annotation == Duration:
+        return 1.0
+    return {int: 1, float: 1.0, bool: True, list: [], dict: {}}.get(annotation, "...")

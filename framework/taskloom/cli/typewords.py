@@ -1,0 +1,91 @@
+"""Types and values as people write them in a job file: for listings and messages."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from taskloom.task import Duration
+
+__all__ = ["constraint_words", "duration_text", "type_words", "written"]
+
+_WORDS: dict[Any, str] = {
+    Any: "anything",
+    bool: "true or false",
+    float: "number",
+    int: "integer",
+    str: "text",
+    types.NoneType: "null",
+    list: "list",
+    dict: "mapping",
+}
+_LISTS = (list, set, frozenset, tuple)
+_CONSTRAINTS = {
+    "ge": "at least {}",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "multiple_of": "a multiple of {}",
+    "min_length": "at least {} long",
+    "max_length": "at most {} long",
+    "pattern": "matching {}",
+}
+_PLAIN_TEXT = re.compile(r"[A-Za-z/][A-Za-z0-9_./:@-]*(?<!:)", re.ASCII)
+_NOT_TEXT = {"true", "false", "null"}
+
+
+def type_words(annotation: Any) -> str:
+    """Return what a type is called in a job file: `integer`, `duration`, `list of text`, `fast or slow`."""
+    if annotation == Duration:
+        return "duration"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_words(arguments[0])
+    if origin is Literal:
+        return " or ".join(written(each) for each in arguments)
+    if origin is Union or origin is types.UnionType:
+        return " or ".join(dict.fromkeys(type_words(each) for each in arguments))
+    if origin in _LISTS:
+        return f"list of {' or '.join(dict.fromkeys(type_words(each) for each in arguments if each is not ...))}"
+    return _WORDS.get(origin or annotation) or _class_words(origin or annotation)
+
+
+def _class_words(annotation: Any) -> str:
+    if not isinstance(annotation, type):
+        return str(annotation)
+    if issubclass(annotation, Enum):
+        return " or ".join(written(each) for each in annotation)
+    if hasattr(annotation, "get_secret_value"):
+        return "secret text"
+    return "path" if issubclass(annotation, PurePath) else annotation.__name__
+
+
+def constraint_words(constraints: Iterable[tuple[str, Any]]) -> str:
+    """Return the constraints of a parameter in words, with commas between."""
+    return ", ".join(_CONSTRAINTS[name].format(limit) for name, limit in constraints)
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as a job file has it: `200ms`, `5s`, `2h`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"
+
+
+def written(value: Any, annotation: Any = None) -> str:
+    """Return a value as it may stand in a job file. A secret is masked."""
+    if annotation == Duration and isinstance(value, int | float):
+        return duration_text(value)
+    if isinstance(value, Enum):
+        return written(value.value)
+    if isinstance(value, PurePath):
+        value = str(value)
+    if isinstance(value, str) and _PLAIN_TEXT.fullmatch(value) and value not in _NOT_TEXT:
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
