@@ -126,7 +126,7 @@ class SeparatorFramer(Framer):
     def feed_joined(self, data: bytes) -> tuple[bytes, int]:
         """See `Framer.feed_joined`; plain lines pass in one piece, without an object for each."""
         end = data.rfind(b"\n") + 1
-        if not end or not self._passes_whole(data):
+        if not end or not self._passes_whole(data, end):
             return super().feed_joined(data)
         joined = bytes(self._held) + data[:end] if self._held else data[:end]
         self._held[:] = data[end:]
@@ -143,15 +143,25 @@ class SeparatorFramer(Framer):
         frames = self.fitting(self._stripped([tail]))
         return frames[0] if frames else None
 
-    def _passes_whole(self, data: bytes) -> bool:
-        """Tell whether every line in the piece is a frame as it stands, newline included."""
+    def _passes_whole(self, data: bytes, end: int) -> bool:
+        """Tell whether every line before `end` is a frame as it stands, newline included."""
         return (
             self._separator == b"\n"
             and not (self.broken or self._skipping or (self._strip_cr and b"\r" in data))
-            and len(self._held) + data.find(b"\n") <= self.max_frame
-            and len(data) <= self.max_frame
             and not (self._strip_cr and self._held.endswith(b"\r"))
+            and len(self._held) + data.find(b"\n") <= self.max_frame
+            and self._has_no_overlong_line(data, end)
         )
+
+    def _has_no_overlong_line(self, data: bytes, end: int) -> bool:
+        """Tell whether a newline is always near enough; looks from limit to limit, not at each line."""
+        newline = data.find(b"\n")
+        while newline + 1 + self.max_frame < end:
+            following = data.rfind(b"\n", newline + 1, newline + 2 + self.max_frame)
+            if following < 0:
+                return False
+            newline = following
+        return True
 
     def _reunited(self, data: bytes) -> bytes:
         """Put the end of what is held before the piece, so that no separator stays cut in two."""
