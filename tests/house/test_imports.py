@@ -29,7 +29,7 @@ TIERS = (
 
 # A module that was parted from another for its size keeps that one's tier.
 PARTED_FROM = {
-    "token": ("latch", "polls"),
+    "token": ("bell", "latch", "polls"),
     "scheduler": ("shell", "handles", "listeners", "reminder"),
     "catalog": ("params", "paramcheck", "plainparams", "signatures", "complaints"),
     "jobfile": ("job",),
