@@ -7,7 +7,10 @@
 
 from __future__ import annotations
 
+from taskloom.testing.behaviour import Behaviour
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.context import FakeContext, ProgressCall
+from taskloom.testing.history import History, Step
+from taskloom.testing.simulator import At, simulate
 
-__all__ = ["FakeContext", "ProgressCall", "VirtualClock"]
+__all__ = ["At", "Behaviour", "FakeContext", "History", "ProgressCall", "Step", "VirtualClock", "simulate"]
