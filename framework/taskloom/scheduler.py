@@ -13,7 +13,7 @@ from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.report import StopReport, make_stop_report
 from taskloom.handles import JobHandle, JobStatus, Run, make_status
 from taskloom.listeners import QUEUE_LIMIT, Listener
-from taskloom.runners import Runner
+from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
 from taskloom.shell import Shell
@@ -95,7 +95,7 @@ class Scheduler:
         That is when `taskloom run` would end: no job that is no daemon is running, stopping or waiting for a
         time of its own, and no daemon lives where only daemons were started.
         """
-        return self._shell.wait_until(lambda core: core.is_work_over, timeout)
+        return self._shell.wait_until(lambda core: core.is_work_over or core.phase is Phase.STOPPED, timeout)
 
     # -- stopping
 
@@ -107,7 +107,7 @@ class Scheduler:
         """
         shell = self._shell
         until = mono() + within
-        shell.order(Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within))
+        self.request_stop(within, reason=reason)
         caller = self._calling_run()
         if caller is None:
             shell.stopped.wait()
@@ -115,6 +115,14 @@ class Scheduler:
         else:
             shell.wait_until(lambda core: core.phase is Phase.STOPPED or set(core.stopping) <= {caller.id})
         return shell.report or shell.ask(None, lambda core: make_stop_report(core, shell.now().mono))
+
+    def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
+        """Begin what `stop` does, and return at once. Twice is once."""
+        self._shell.order(Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within))
+
+    def wait_stopped(self, timeout: float | None = None) -> bool:
+        """Wait until a stop, whoever asked for it, is over; False when that took longer than `timeout` seconds."""
+        return self._shell.stopped.wait(timeout)
 
     def hurry(self, within: float) -> None:
         """Give the stop that goes on at most so many more seconds, and tell every run that it is urgent."""
@@ -137,6 +145,15 @@ class Scheduler:
         listener = Listener(callback, limit)
         self._shell.add_listener(listener)
         return listener
+
+    @property
+    def bug(self) -> Exception | None:
+        """The first breach of Taskloom's own rules, if there was one; the scheduler went on without that message."""
+        return self._shell.bug
+
+    def stacks(self) -> list[tuple[Run, Stack]]:
+        """Say where each run that may be executing stands."""
+        return self._shell.look(list(self._shell.live.values()))
 
     def status(self) -> list[JobStatus]:
         """Return where each job stands, in the order in which they were added."""

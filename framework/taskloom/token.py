@@ -15,11 +15,11 @@ Guarantees:
 from __future__ import annotations
 
 import math
-import os
 from _thread import allocate_lock
 from collections.abc import Callable
 from typing import Protocol
 
+from taskloom.bell import Bell
 from taskloom.core.model import Reason
 from taskloom.errors import Cancelled
 
@@ -93,8 +93,8 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
+        "_bell",
         "_callbacks",
-        "_descriptors",
         "_is_woken",
         "_lock",
         "_pulse",
@@ -118,8 +118,7 @@ class CancelToken:
         self._waiters: list[object] = []
         # None once they were handed out or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
-        # The readable end and the end to write; one and the same for an eventfd.
-        self._descriptors: tuple[int, int] | None = None
+        self._bell: Bell | None = None
         self._is_woken = False
 
     # -- the run's side
@@ -143,7 +142,7 @@ class CancelToken:
     @property
     def is_wakeable(self) -> bool:
         """Tell whether a callback or a descriptor would wake the run out of blocked I/O."""
-        return bool(self._callbacks) or self._descriptors is not None
+        return bool(self._callbacks) or self._bell is not None
 
     def raise_if_cancelled(self) -> None:
         """Raise Cancelled once asked."""
@@ -202,11 +201,11 @@ class CancelToken:
         with self._lock:
             if self._callbacks is None and not self._is_woken:
                 raise ValueError("cannot give a descriptor: the run has ended")
-            if self._descriptors is None:
-                self._descriptors = _make_descriptors()
+            if self._bell is None:
+                self._bell = Bell()
                 if self._is_woken:
-                    _signal(self._descriptors)
-            return self._descriptors[0]
+                    self._bell.ring()
+            return self._bell.fileno()
 
     # -- the side of who stops it
 
@@ -239,8 +238,10 @@ class CancelToken:
             waiter.release()  # type: ignore[attr-defined]
         with self._lock:
             self._is_woken = True
-            if self._descriptors is not None:
-                _signal(self._descriptors)
+            if self._bell is not None:
+                # Under the lock on purpose: it never blocks, and outside of the lock `close` could have given
+                # the descriptor's number to another file.
+                self._bell.ring()
 
     def take_callbacks(self) -> list[CancelCallback]:
         """Hand out the callbacks, once; call it after `wake`."""
@@ -253,22 +254,9 @@ class CancelToken:
         """End its service: the run has ended. Callbacks that were handed out but not begun are dropped."""
         with self._lock:
             self._callbacks = None
-            descriptors, self._descriptors = self._descriptors, None
+            bell, self._bell = self._bell, None
             self._is_woken = False
         for callback in self.handed_out:
             callback.close()
-        for descriptor in set(descriptors or ()):
-            os.close(descriptor)
-
-
-def _make_descriptors() -> tuple[int, int]:
-    if hasattr(os, "eventfd"):
-        descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        return descriptor, descriptor
-    return os.pipe()
-
-
-def _signal(descriptors: tuple[int, int]) -> None:
-    # Under the token's lock on purpose: eight bytes into a descriptor of our own never block, and outside of
-    # the lock `close` could have given its number to another file.
-    os.write(descriptors[1], (1).to_bytes(8, "little"))
+        if bell is not None:
+            bell.close()

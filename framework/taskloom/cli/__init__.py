@@ -1,1 +1,23 @@
-"""Placeholder docstring."""
+"""The command line. Each verb lives in a module of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in (["--version"], ["-V"]):
+        # The one question that scripts ask often; importing click takes three bare interpreter starts.
+        from taskloom import __version__
+
+        print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer
+        sys.exit(0)
+    from taskloom.cli.entry import call
+
+    sys.exit(call(words))

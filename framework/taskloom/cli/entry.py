@@ -1,0 +1,117 @@
+"""The group of verbs, and the way from an exception to an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from taskloom import __version__
+from taskloom.errors import JobFileError, TaskloomError, near_match
+
+__all__ = ["call"]
+
+# name -> (module, one line for the list of verbs, group)
+_VERBS = {
+    "run": ("taskloom.cli.run", "Run the jobs of job files until they end or a signal comes.", "Run"),
+    "validate": ("taskloom.cli.validate", "Check job files and report every mistake at once.", "Run"),
+    "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one with its parameters.", "Author"),
+    "schema": ("taskloom.cli.schema", "Write the JSON Schema of job files, for editors.", "Author"),
+}
+
+_USAGE, _BUG, _INTERRUPTED = 2, 70, 130
+
+
+class _Verbs(click.Group):
+    """Knows the verbs by name, and imports one only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = import_module(_VERBS[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; say which was meant when there is none of that name."""
+        if args and args[0] not in _VERBS and not args[0].startswith("-"):
+            near = near_match(args[0], _VERBS)
+            hint = f"; did you mean {near!r}?" if near else ""
+            ctx.fail(f"cannot find verb {args[0]!r}; verbs: {', '.join(_VERBS)}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs in their groups; the one-line texts stand here, so that help imports no verb."""
+        for group in dict.fromkeys(group for _, _, group in _VERBS.values()):
+            rows = [(name, text) for name, (_, text, its_group) in _VERBS.items() if its_group == group]
+            with formatter.section(group):
+                formatter.write_dl(rows)
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="taskloom", message="%(prog)s %(version)s")
+def _taskloom() -> None:
+    """Keep many long-running Python jobs in one process and stop every one of them on time.
+
+    \b
+    Examples:
+      taskloom validate jobs/
+      taskloom run jobs/quickstart.yaml
+      taskloom tasks countdown
+    """
+
+
+def call(words: Sequence[str]) -> int:
+    """Call the verb and return the exit code. What a user got wrong is said in a sentence, without a traceback."""
+    try:
+        result: Any = _taskloom.main(args=list(words), prog_name="taskloom", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return _USAGE
+    except click.ClickException as error:
+        error.show()
+        return _USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return _reader_gone()
+    except JobFileError as error:
+        _show_problems(error)
+        return _USAGE
+    except TaskloomError as error:
+        click.echo(f"taskloom: {error}", err=True)
+        return _USAGE
+    except Exception:  # noqa: BLE001 - the last door: whatever comes here is ours
+        return _show_bug()
+    return result if isinstance(result, int) else 0
+
+
+def _reader_gone() -> int:
+    """Leave quietly: whoever read our output has enough. Nothing more may be written at exit either."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    return 0
+
+
+def _show_problems(error: JobFileError) -> None:
+    from taskloom.jobfile.frames import render_all
+
+    click.echo(render_all(error.problems), err=True)
+
+
+def _show_bug() -> int:
+    import traceback
+
+    click.echo(traceback.format_exc(), err=True, nl=False)
+    click.echo(f"taskloom {__version__}: internal error; please report the lines above with your job file", err=True)
+    return _BUG

@@ -1,0 +1,221 @@
+"""What `taskloom run` does, from the first signal handler to the exit code.
+
+The main thread only waits on one queue: for signal numbers, and for word from the scheduler. Signal handlers put
+a number there and do nothing else; they are installed before anything that may take long, and before the first
+thread. The watcher process is forked then too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from enum import Enum
+from queue import SimpleQueue
+
+from taskloom.cli.escalation import HURRY_SECONDS, Escalation, Step
+from taskloom.cli.leaving import close_listeners, hold_descriptors, leave
+from taskloom.cli.watcher import Watcher
+from taskloom.clock import mono
+from taskloom.core.model import JobSpec, Reason, ReasonKind
+from taskloom.core.report import ExitCode, StopReport
+from taskloom.observe.console import Console, ConsoleHandler
+from taskloom.observe.eventfile import EventFile
+from taskloom.observe.output import Output
+from taskloom.observe.streams import TextStream
+from taskloom.observe.summary import summary, table
+from taskloom.scheduler import Listener, Scheduler
+
+__all__ = ["Program"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class _Word(Enum):
+    WORK_OVER = "work over"
+    STOPPED = "stopped"
+
+
+class Program:
+    """One `taskloom run`. `stop_within`: seconds for the whole stop, inf for no deadline."""
+
+    def __init__(
+        self, stop_within: float, *, events: str | None = None, labels: Sequence[str] = (), is_verbose: bool = False
+    ) -> None:
+        self._stop_within = stop_within
+        self._events_path = events
+        self._labels = frozenset(labels)
+        self._is_verbose = is_verbose
+        self._inbox: SimpleQueue[int | _Word] = SimpleQueue()
+        self._escalation = Escalation(has_terminal=sys.stdin is not None and sys.stdin.isatty())
+        self._scheduler = Scheduler()
+        self._listeners: list[Listener] = []
+        self._is_stopping = False
+        self._hard_deadline = float("inf")
+
+    def run(self, paths: Sequence[str]) -> int:
+        """Do it all and return the exit code, or leave by a hard exit where threads are left behind."""
+        hold_descriptors()
+        for number in _SIGNALS:
+            signal.signal(number, lambda number, _: self._inbox.put(number))
+        self._watcher = Watcher(self._stop_within, has_terminal=self._escalation.has_terminal)
+        try:
+            specs = self._load(paths)
+            event_file = self._open_events()
+        except BaseException:
+            self._watcher.dismiss()
+            raise
+        self._set_up_output()
+        self._listen(event_file)
+        self._console.say(_loaded(specs, paths))
+        self._scheduler.add_all(specs)
+        report = self._supervise()
+        return self._finish(report)
+
+    # -- setting up
+
+    def _load(self, paths: Sequence[str]) -> list[JobSpec]:
+        """Read the files. Raises JobFileError with every mistake of all of them."""
+        from taskloom.errors import JobFileError
+        from taskloom.jobfile.frames import render_all
+        from taskloom.jobfile.loader import check
+
+        result = check(*paths)
+        if any(problem.severity == "error" for problem in result.problems):
+            raise JobFileError(result.problems)
+        if result.problems:
+            sys.stderr.write(render_all(result.problems) + "\n")
+        if not self._labels:
+            return list(result.jobs)
+        chosen = [job for job in result.jobs if self._labels & set(job.labels)]
+        if not chosen:
+            import click
+
+            known = sorted({label for job in result.jobs for label in job.labels})
+            wanted = ", ".join(sorted(self._labels))
+            raise click.UsageError(f"cannot find a job with label {wanted!r}; labels: {', '.join(known) or 'none'}")
+        return chosen
+
+    def _open_events(self) -> EventFile | None:
+        if self._events_path is None:
+            return None
+        try:
+            return EventFile(self._events_path)
+        except OSError as error:
+            import click
+
+            raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
+
+    def _set_up_output(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        is_colored = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._output = Output()
+        self._console = Console(self._output.line, is_colored=is_colored)
+        sys.stdout = TextStream(self._output.data, 1)
+        sys.stderr = TextStream(self._output.line, 2)
+        root = logging.getLogger()
+        root.addHandler(ConsoleHandler(self._console))
+        root.setLevel(logging.DEBUG if self._is_verbose else logging.INFO)
+        logging.raiseExceptions = False
+
+    def _listen(self, event_file: EventFile | None) -> None:
+        self._listeners.append(self._scheduler.listen(self._console))
+        if event_file is not None:
+            self._listeners.append(self._scheduler.listen(event_file))
+
+    # -- the main thread's life
+
+    def _supervise(self) -> StopReport:
+        if self._inbox.empty():  # a signal may have come while the files were read: then nothing starts at all
+            self._scheduler.start()
+        threading.Thread(target=self._watch_scheduler, name="taskloom-conductor", daemon=True).start()
+        while True:
+            word = self._inbox.get()
+            if word is _Word.STOPPED:
+                return self._scheduler.stop()
+            if word is _Word.WORK_OVER:
+                self._stop(Reason(ReasonKind.FINISHED, "nothing keeps the program alive"))
+            else:
+                self._take_signal(word)
+
+    def _watch_scheduler(self) -> None:
+        self._scheduler.wait()
+        self._inbox.put(_Word.WORK_OVER)
+        self._scheduler.wait_stopped()
+        self._inbox.put(_Word.STOPPED)
+
+    def _take_signal(self, number: int) -> None:
+        name = signal.Signals(number).name.removeprefix("SIG")
+        step = self._escalation.step(number, mono())
+        if step is Step.STOP:
+            self._console.say(f"{name}: stopping; once more to leave only {HURRY_SECONDS:g} s", level="WARNING")
+            self._stop(Reason(ReasonKind.SIGNAL, name))
+        elif step is Step.HURRY:
+            self._console.say(
+                f"{name} again: {HURRY_SECONDS:g} s more at most; once more to leave now", level="WARNING"
+            )
+            self._scheduler.hurry(HURRY_SECONDS)
+            self._set_hard_deadline(HURRY_SECONDS)
+        elif step is Step.LEAVE:
+            os._exit(128 + number)
+        elif step is Step.STATUS:
+            self._say_status()
+        elif step is Step.RELOAD:
+            self._console.say("HUP: this version does not reload; nothing has changed", level="WARNING")
+
+    def _stop(self, reason: Reason) -> None:
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        if reason.kind is not ReasonKind.SIGNAL:
+            self._watcher.stop_began()
+            self._escalation.stopping()
+        self._set_hard_deadline(self._stop_within)
+        self._scheduler.request_stop(self._stop_within, reason=reason)
+        awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
+        if awaited:
+            more = f" and {len(awaited) - 5} more" if len(awaited) > 5 else ""
+            self._console.say(f"stopping ({reason}): waiting for {', '.join(awaited[:5])}{more}")
+
+    def _set_hard_deadline(self, seconds: float) -> None:
+        """Have all stacks printed, by C code, should the program still be there when it must be gone."""
+        self._hard_deadline = min(self._hard_deadline, mono() + seconds)
+        if self._hard_deadline != float("inf"):
+            import faulthandler
+
+            faulthandler.dump_traceback_later(self._hard_deadline - mono() + 0.3, exit=False, file=2)
+
+    def _say_status(self) -> None:
+        lines = [table(self._scheduler.status())]
+        for run, stack in self._scheduler.stacks():
+            lines.append(f"\n{run.id} stands at {stack.where or 'an unknown place'}\n{stack.text.rstrip()}")
+        self._output.line(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+
+    # -- the end
+
+    def _finish(self, report: StopReport) -> int:
+        close_listeners(self._listeners, self._console)
+        self._output.line(summary(report, self._scheduler.status()).encode("utf-8", "backslashreplace"))
+        code = report.exit_code
+        bug = self._scheduler.bug
+        if bug is not None:
+            code = ExitCode.BUG
+            self._console.say(f"{bug}; please report it", level="CRITICAL")
+        return leave(
+            report,
+            code,
+            console=self._console,
+            output=self._output,
+            watcher=self._watcher,
+            deadline=self._hard_deadline,
+        )
+
+
+def _loaded(specs: Sequence[JobSpec], paths: Sequence[str]) -> str:
+    names = [spec.name for spec in specs]
+    listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"loaded {len(names)} job{'s' * (len(names) != 1)} from {', '.join(paths)}: {listed}"

@@ -1,0 +1,67 @@
+"""`taskloom run`: the verb. What it does is in `program`."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["run"]
+
+
+class _Within(click.ParamType[float]):
+    """A duration, or `forever`."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from taskloom.task import parse_duration
+
+        if value == "forever":
+            return float("inf")
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(_number_or_text(str(value)))
+        except ValueError as error:
+            self.fail(f"{error}; or forever", param, ctx)
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@click.command(short_help="Run the jobs of job files until they end or a signal comes.")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--stop-within", type=_Within(), default="30s", show_default=True,
+              help="How long a whole stop may take; forever lifts the limit.")  # fmt: skip
+@click.option("--events", metavar="PATH", help="Append every event as a JSON line to this file.")
+@click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
+              help="Run only the jobs that have this label; several: any of them.")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Show debug lines too.")
+def run(paths: tuple[str, ...], stop_within: float, events: str | None, labels: tuple[str, ...], verbose: bool) -> int:
+    """Run the jobs of job files until they end or a signal comes.
+
+    Each PATH is a job file or a folder of them. The program ends when every job that is no daemon has ended; it
+    then stops the daemons. Log lines and the summary go to stderr.
+
+    \b
+    Signals:
+      INT, TERM   stop gracefully; a second one leaves 2 more seconds; a third leaves at once
+      QUIT        say how every job stands, with all stacks; nothing stops
+
+    \b
+    Exit codes:
+      0  fine          1  some job failed          2  job files or usage invalid, nothing started
+      3  a job outlived its join policy            130  stopped by INT
+      137  ended by the watcher, or 128+n by a third signal n          70  a bug of ours
+
+    \b
+    Examples:
+      taskloom run jobs/quickstart.yaml
+      taskloom run jobs/ --stop-within 10s --events events.jsonl
+    """
+    from taskloom.cli.program import Program
+
+    return Program(stop_within, events=events, labels=labels, is_verbose=verbose).run(paths)

@@ -1,0 +1,42 @@
+"""Every event as a JSON line in a file: what `taskloom run --events PATH` writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+from taskloom.core.events import Event, as_dict
+
+__all__ = ["EventFile"]
+
+
+class EventFile:
+    """Appends events to a file; a listener of the scheduler, called on one thread only.
+
+    Raises OSError when the file cannot be opened; a pipe without a reader is such a one.
+    """
+
+    def __init__(self, path: str) -> None:
+        # Non-blocking, or a pipe that nobody reads would hold up the start.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+        self._descriptor = os.open(path, flags, 0o644)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            os.set_blocking(self._descriptor, True)
+        self.error: OSError | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Write the event; after a failure nothing more is tried, and `error` says why."""
+        if self.error is not None:
+            raise self.error
+        line = (json.dumps(as_dict(event), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError as error:
+            self.error = error
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
