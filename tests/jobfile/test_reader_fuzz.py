@@ -49,14 +49,44 @@ jobs:
       nothing: ~
 """,
     'jobs:\n  grüße:\n    task: ${TASK:-countdown}\n    params:\n      message: "日本 ${WHO:?say who} $${x}"\n'
-    "      list:\n      - 1\n      - - a\n        - b\n      - {k: [v, w]}\n      text: |\n        ${HOME}\n        end\n".encode(),
+    "      list:\n      - 1\n      - - a\n        - b\n      - {k: [v, w]}\n"
+    "      text: |\n        ${HOME}\n        end\n".encode(),
 )
-TOKENS = (
-    b"\t", b"\n", b"\r", b"\r\n", b" ", b": ", b"- ", b"? ", b"[", b"]", b"{", b"}", b",", b"&a ", b"*a", b"*note", b"<<: ", b"!!int ",
-    b"! ", b"%TAG", b"#", b"'", b'"', b"\\", b"\\x", b"\\u12", b"\\ud800", b"\\UFFFFFFFF", b"|", b">", b"|9", b"@", b"`", b"---\n", b"...\n", b"\x00", b"\xff",
-    b"\xc3", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\xe2\x80\xae", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80", b"010", b"1e999", b".inf", b"9" * 30, b"0x", b"null",
-    b"${", b"${X}", b"${X:-", b"$${", b"{{ x }}", b"[" * 40, b"- " * 40, b"a: &a [*a]\n", b"\n\n", b"~",
-)  # fmt: skip
+TOKENS: tuple[bytes, ...] = (
+    *(
+        b"\t",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b" ",
+        b"\n\n",
+        b": ",
+        b":",
+        b"- ",
+        b"? ",
+        b"?",
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b",",
+        b"#",
+        b"~",
+    ),
+    *(b"&a ", b"*a", b"*note", b"<<: ", b"!!int ", b"! ", b"%TAG", b"a: &a [*a]\n", b"---\n", b"...\n"),
+    *(b"'", b'"', b"\\", b"\\x", b"\\u12", b"\\ud800", b"\\UFFFFFFFF", b"|", b">", b"|9", b"@", b"`", b"{{ x }}"),
+    *(
+        b"\x00",
+        b"\xff",
+        b"\xc3",
+        b"\xef\xbb\xbf",
+        b"\xe2\x80\xa8",
+        b"\xe2\x80\xae",
+        b"\xf0\x9f\x98\x80",
+        b"\xed\xa0\x80",
+    ),
+    *(b"010", b"1e999", b".inf", b"9" * 30, b"0x", b"null", b"${", b"${X}", b"${X:-", b"$${", b"[" * 40, b"- " * 40),
+)
 
 
 def mutated(source: random.Random) -> bytes:
