@@ -74,7 +74,8 @@ def call(words: Sequence[str]) -> int:
     """Call the verb and return the exit code. What a user got wrong is said in a sentence, without a traceback."""
     try:
         result: Any = _taskloom.main(args=list(words), prog_name="taskloom", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where the caller had closed it
+            sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return _USAGE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import sys
 import threading
@@ -52,7 +51,6 @@ def leave(
     if output.dropped_lines:
         console.say(f"{output.dropped_lines} log lines were dropped: nobody took them fast enough", level="WARNING")
     output.close(FLUSH_SECONDS)
-    faulthandler.cancel_dump_traceback_later()
     watcher.dismiss()
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     if threading.active_count() > 1:

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from enum import Enum
 from queue import SimpleQueue
 
+import click
+
 from taskloom.cli.escalation import HURRY_SECONDS, Escalation, Step
 from taskloom.cli.leaving import close_listeners, hold_descriptors, leave
 from taskloom.cli.watcher import Watcher
@@ -87,13 +89,11 @@ class Program:
         if any(problem.severity == "error" for problem in result.problems):
             raise JobFileError(result.problems)
         if result.problems:
-            sys.stderr.write(render_all(result.problems) + "\n")
+            click.echo(render_all(result.problems), err=True)
         if not self._labels:
             return list(result.jobs)
         chosen = [job for job in result.jobs if self._labels & set(job.labels)]
         if not chosen:
-            import click
-
             known = sorted({label for job in result.jobs for label in job.labels})
             wanted = ", ".join(sorted(self._labels))
             raise click.UsageError(f"cannot find a job with label {wanted!r}; labels: {', '.join(known) or 'none'}")
@@ -105,14 +105,12 @@ class Program:
         try:
             return EventFile(self._events_path)
         except OSError as error:
-            import click
-
             raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
 
     def _set_up_output(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        is_colored = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        # Either is None where the caller had closed it.
+        is_colored = sys.stderr is not None and sys.stderr.isatty()
+        is_colored = is_colored and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._output = Output()
         self._console = Console(self._output.line, is_colored=is_colored)
         sys.stdout = TextStream(self._output.data, 1)
@@ -159,7 +157,7 @@ class Program:
                 f"{name} again: {HURRY_SECONDS:g} s more at most; once more to leave now", level="WARNING"
             )
             self._scheduler.hurry(HURRY_SECONDS)
-            self._set_hard_deadline(HURRY_SECONDS)
+            self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
         elif step is Step.LEAVE:
             os._exit(128 + number)
         elif step is Step.STATUS:
@@ -174,20 +172,12 @@ class Program:
         if reason.kind is not ReasonKind.SIGNAL:
             self._watcher.stop_began()
             self._escalation.stopping()
-        self._set_hard_deadline(self._stop_within)
+        self._hard_deadline = mono() + self._stop_within
         self._scheduler.request_stop(self._stop_within, reason=reason)
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
         if awaited:
             more = f" and {len(awaited) - 5} more" if len(awaited) > 5 else ""
             self._console.say(f"stopping ({reason}): waiting for {', '.join(awaited[:5])}{more}")
-
-    def _set_hard_deadline(self, seconds: float) -> None:
-        """Have all stacks printed, by C code, should the program still be there when it must be gone."""
-        self._hard_deadline = min(self._hard_deadline, mono() + seconds)
-        if self._hard_deadline != float("inf"):
-            import faulthandler
-
-            faulthandler.dump_traceback_later(self._hard_deadline - mono() + 0.3, exit=False, file=2)
 
     def _say_status(self) -> None:
         lines = [table(self._scheduler.status())]

@@ -10,6 +10,7 @@ terminal, and ends as soon as the program is gone: it waits for that too (pidfd)
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import select
@@ -23,6 +24,9 @@ __all__ = ["Watcher"]
 
 # No signal has this number; the program sends it when it stops without one.
 _STOP_BEGAN = 255
+# Has C code print all stacks, whoever holds the GIL: a real-time signal, which no task is likely to use.
+_TELL_STACKS = signal.SIGRTMAX
+TELL_STACKS_SECONDS = 0.2
 _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -41,6 +45,7 @@ class Watcher:
             os.close(self._writing)
             _watch(program, reading, stop_within, Escalation(has_terminal=has_terminal))
         os.close(reading)
+        faulthandler.register(_TELL_STACKS, file=2, all_threads=True)
         signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -54,6 +59,7 @@ class Watcher:
     def dismiss(self) -> None:
         """End the watcher and wait for it: it outlives nobody."""
         signal.set_wakeup_fd(-1)
+        faulthandler.unregister(_TELL_STACKS)
         os.close(self._writing)
         try:
             os.kill(self._pid, signal.SIGKILL)
@@ -89,12 +95,18 @@ def _loop(program: int, reading: int, stop_within: float, escalation: Escalation
     poller.register(reading, select.POLLIN)
     if handle is not None:
         poller.register(handle, select.POLLIN)
-    deadline = float("inf")
+    deadline, has_told = float("inf"), False
     while True:
         left = deadline - mono()
         if left <= 0:
-            _kill(program, handle)
+            _send(signal.SIGKILL, program, handle)
             return
+        if not has_told:
+            left -= TELL_STACKS_SECONDS
+            if left <= 0:
+                has_told = True
+                _send(_TELL_STACKS, program, handle)
+                continue
         ready = poller.poll(None if left == float("inf") else left * 1000)
         if any(descriptor == handle for descriptor, _ in ready):
             return  # the program has ended
@@ -124,11 +136,11 @@ def _open_process(program: int) -> int | None:
         return None
 
 
-def _kill(program: int, handle: int | None) -> None:
+def _send(number: int, program: int, handle: int | None) -> None:
     try:
         if handle is not None:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            signal.pidfd_send_signal(handle, number)
         elif os.getppid() == program:
-            os.kill(program, signal.SIGKILL)
+            os.kill(program, number)
     except ProcessLookupError:
         pass
