@@ -37,11 +37,12 @@ class Latch:
         """Block until open or for so many seconds (None: for ever); return whether it is open."""
         if self.is_open:
             return True
+        timeout = lock_timeout(seconds)
         waiter = allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)
         if not self.is_open:
-            waiter.acquire(True, lock_timeout(seconds))
+            waiter.acquire(True, timeout)
         try:
             self._waiters.remove(waiter)
         except ValueError:

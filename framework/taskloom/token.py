@@ -65,7 +65,8 @@ class CancelCallback:
     __slots__ = ("_callback", "_once", "is_begun", "is_done", "name")
 
     def __init__(self, callback: Callable[[], object], name: str) -> None:
-        self._callback = callback
+        # None once it cannot be called any more: a bound method holds the whole task, and runs are remembered.
+        self._callback: Callable[[], object] | None = callback
         self._once = allocate_lock()
         self.name = name
         self.is_begun = False
@@ -73,7 +74,8 @@ class CancelCallback:
 
     def close(self) -> None:
         """Take the callback back, unless it was begun."""
-        self._once.acquire(blocking=False)
+        if self._once.acquire(blocking=False):
+            self._callback = None
 
     def begin(self) -> bool:
         """Claim the right to call it; False when it was begun or taken back before."""
@@ -83,8 +85,11 @@ class CancelCallback:
         return True
 
     def __call__(self) -> None:
+        """Call it, after `begin` said True."""
+        callback, self._callback = self._callback, None
         try:
-            self._callback()
+            if callback is not None:
+                callback()
         finally:
             self.is_done = True
 
@@ -95,6 +100,7 @@ class CancelToken:
     __slots__ = (
         "_bell",
         "_callbacks",
+        "_is_closed",
         "_is_woken",
         "_lock",
         "_pulse",
@@ -120,6 +126,7 @@ class CancelToken:
         self._callbacks: list[CancelCallback] | None = []
         self._bell: Bell | None = None
         self._is_woken = False
+        self._is_closed = False
 
     # -- the run's side
 
@@ -154,12 +161,16 @@ class CancelToken:
         self.polls += 1
         if self.is_asked:
             return True
+        timeout = lock_timeout(seconds)  # before the entry into the list: a refused wait must not count as one
         waiter = allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)
-        if not self.is_asked:
-            waiter.acquire(True, lock_timeout(seconds))
-        return self.left(waiter)
+        try:
+            if not self.is_asked:
+                waiter.acquire(True, timeout)
+        finally:
+            self.left(waiter)
+        return self.is_asked
 
     def sleep(self, seconds: float) -> None:
         """Block for so many seconds; raise Cancelled as soon as asked to stop."""
@@ -188,10 +199,12 @@ class CancelToken:
         """Have it called once when woken; later than that it is called here and now, in the caller."""
         handle = CancelCallback(callback, name or getattr(callback, "__qualname__", repr(callback)))
         with self._lock:
-            if not self._is_woken and self._callbacks is not None:
+            if self._is_closed:
+                handle.close()
+            elif not self._is_woken and self._callbacks is not None:
                 self._callbacks.append(handle)
                 return handle
-        if self._is_woken and handle.begin():
+        if handle.begin():
             self.handed_out.append(handle)
             handle()
         return handle
@@ -199,7 +212,7 @@ class CancelToken:
     def fileno(self) -> int:
         """Return a descriptor that is readable once woken. Raises ValueError after the run has ended."""
         with self._lock:
-            if self._callbacks is None and not self._is_woken:
+            if self._is_closed:
                 raise ValueError("cannot give a descriptor: the run has ended")
             if self._bell is None:
                 self._bell = Bell()
@@ -255,7 +268,7 @@ class CancelToken:
         with self._lock:
             self._callbacks = None
             bell, self._bell = self._bell, None
-            self._is_woken = False
+            self._is_closed = True
         for callback in self.handed_out:
             callback.close()
         if bell is not None:
