@@ -7,7 +7,7 @@ pydantic's errors become the same sentences as our own, and a secret is never qu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from taskloom.signatures import ParamShape
@@ -90,7 +90,7 @@ def mistakes_of(errors: Iterable[Any], given: Mapping[str, Any], params: Mapping
     for error in errors:
         by_place.setdefault(_place_in(given, error["loc"]), []).append(error)
     return [
-        _mistake(loc, found, is_secret=bool(loc) and _is_secret(params[str(loc[0])].annotation))
+        _mistake(loc, found, is_secret=bool(loc) and _is_secret(_type_at(params[str(loc[0])].annotation, loc[1:])))
         for loc, found in by_place.items()
     ]
 
@@ -108,7 +108,7 @@ def _mistake(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bo
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
             text = str(error["ctx"]["error"])
-            text = _masked(text, [value]) if is_secret else text
+            text = text.replace(str(value), _MASK) if is_secret and value else text
             return Mistake(loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}")
     expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
     return Mistake(loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", value_hint(kinds, value))
@@ -157,31 +157,48 @@ def _is_index(part: object, value: Sequence[Any]) -> bool:
     return isinstance(part, int) and 0 <= part < len(value)
 
 
-def mask_secrets(text: str, params: Sequence[ParamShape], given: Mapping[str, Any]) -> str:
-    """Return the text with whatever secret params hold blotted out: it may come from a plugin's exception."""
-    secrets = [given[param.name] for param in params if param.name in given and _is_secret(param.annotation)]
-    return _masked(text, secrets)
-
-
-def _masked(text: str, secrets: Iterable[object]) -> str:
-    for value in secrets:
-        if isinstance(value, Mapping):
-            text = _masked(text, value.values())
-        elif isinstance(value, list | tuple):
-            text = _masked(text, value)
-        elif hasattr(value, "get_secret_value"):
-            text = _masked(text, [value.get_secret_value()])
-        elif value is not None and not isinstance(value, bool) and str(value):
-            text = text.replace(str(value), _MASK)
+def mask_secrets(text: str, values: object) -> str:
+    """Return the text with the secrets among the checked values blotted out: it may be a plugin's own sentence."""
+    for secret in _secrets_in(values):
+        text = text.replace(secret, _MASK)
     return text
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    if hasattr(value, "get_secret_value"):
+        yield from filter(None, [str(value.get_secret_value())])
+    elif isinstance(value, Mapping):
+        yield from _secrets_in(list(value.values()))
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _secrets_in(item)
+    elif hasattr(type(value), "model_fields"):
+        yield from _secrets_in(vars(value))
+
+
+def _type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
+    """Return the type of what stands at `loc`, or of what holds it, as far as pydantic's models tell."""
+    for part in loc:
+        for each in _types_in(annotation):
+            if part in getattr(each, "model_fields", {}):
+                annotation = each.model_fields[part].annotation
+                break
+    return annotation
 
 
 def _is_secret(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
     """Tell whether a type is, or holds at any depth, one of pydantic's secrets."""
     if annotation in seen:
         return False
-    if isinstance(annotation, type) and hasattr(annotation, "get_secret_value"):
-        return True
-    inner = [*get_args(annotation)]
-    inner += [field.annotation for field in getattr(annotation, "model_fields", {}).values()]
-    return any(_is_secret(each, (*seen, annotation)) for each in inner)
+    inner = [*_types_in(annotation)]
+    fields = [field.annotation for each in inner for field in getattr(each, "model_fields", {}).values()]
+    return any(isinstance(each, type) and hasattr(each, "get_secret_value") for each in inner) or any(
+        _is_secret(each, (*seen, annotation)) for each in fields
+    )
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """Yield a type and those that it is made of: `list[int | str]` holds `int` and `str`."""
+    yield annotation
+    for each in get_args(annotation):
+        yield from _types_in(each)

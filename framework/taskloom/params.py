@@ -90,7 +90,7 @@ class TaskShape:
         try:
             binding.make()
         except BaseException as error:  # the plugin's own code: whatever it raises is its verdict on the params
-            text = mask_secrets(_verdict(error), self.params, given)
+            text = mask_secrets(_verdict(error), values)
             raise ParamErrors([Mistake((), f"cannot make {self.name} of these params: {text}")]) from error
         return values, binding
 
@@ -170,7 +170,7 @@ def _is_shareable(value: object) -> bool:
         return True
     if isinstance(value, tuple):
         return all(_is_shareable(item) for item in value)
-    is_record = hasattr(value, "model_fields") or dataclasses.is_dataclass(value)
+    is_record = hasattr(type(value), "model_fields") or dataclasses.is_dataclass(value)
     return not (isinstance(value, list | dict | set | bytearray) or (is_record and not isinstance(value, type)))
 
 

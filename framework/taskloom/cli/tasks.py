@@ -163,7 +163,9 @@ def _described(loaded: LoadedTask) -> list[str]:
 def _cells(param: ParamShape) -> tuple[str, ...]:
     from taskloom.cli.typewords import type_words
 
-    return param.name, type_words(param.annotation), _default_text(param), _description(param)
+    # "or null" says nothing beside a default of null.
+    words = type_words(param.annotation)
+    return param.name, words.removesuffix(" or null") or words, _default_text(param), _description(param)
 
 
 def _default_text(param: ParamShape) -> str:

@@ -1,0 +1,406 @@
+"""What a task takes is read off its class or function, and values are held to it as strictly as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import queue
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from taskloom.params import ParamErrors, ShapeError, inspect_task
+from taskloom.task import Context, Duration, Task, param
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Peer(BaseModel):
+    host: str
+    port: int = 80
+    token: SecretStr | None = None
+
+
+class Beat(Task):
+    """Say that we are here."""
+
+    LIMIT: ClassVar[int] = 3
+    volume = 11
+    times: int = param(ge=1, le=9, description="how often")
+    every: Duration = param("5s", description="time between two")
+    words: list[str] = param(["boom"])
+    mode: Literal["fast", "slow"] = "fast"
+    colour: Colour = Colour.RED
+    target: Path = Path("out.log")
+    secret: SecretStr = SecretStr("")
+    peers: list[Peer] = []
+    extra: dict[str, int] | None = None
+    _seen: int = 0
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+
+class Classic(Task):
+    """Has a constructor of its own, as in every textbook."""
+
+    def __init__(self, n: int, host: str = "localhost", *, flag: bool = False) -> None:
+        if n > 100:
+            raise ValueError(f"{n} is too many")
+        self.n, self.host, self.flag, self._running = n, host, flag, True
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+    def terminate(self) -> None:
+        self._running = False
+
+
+def beat(ctx: Context, every: Duration = param("1s", description="pace"), times: int = 2) -> None:  # noqa: B008 - read, never called
+    """Beat."""
+
+
+def errors_of(target: object, params: dict[str, Any]) -> list[tuple[tuple[str | int, ...], str, str]]:
+    with pytest.raises(ParamErrors) as caught:
+        inspect_task(target).validate(params)
+    return [(error.loc, error.message, error.hint) for error in caught.value.errors]
+
+
+def test_the_annotated_public_attributes_of_a_class_are_its_params() -> None:
+    shape = inspect_task(Beat)
+
+    assert [each.name for each in shape.params] == [
+        "times", "every", "words", "mode", "colour", "target", "secret", "peers", "extra",
+    ]  # fmt: skip
+    assert (shape.name, shape.doc) == ("Beat", "Say that we are here.")
+    assert not shape.has_terminate
+    assert shape.params[0].is_required
+    assert shape.params[0].info.description == "how often"
+
+
+def test_the_arguments_of_an_own_constructor_are_the_params() -> None:
+    shape = inspect_task(Classic)
+
+    assert [(each.name, each.annotation) for each in shape.params] == [("n", int), ("host", str), ("flag", bool)]
+    assert shape.has_terminate
+
+
+def test_the_parameters_of_a_function_after_the_first_are_the_params() -> None:
+    shape = inspect_task(beat)
+
+    assert [each.name for each in shape.params] == ["every", "times"]
+    assert shape.params[0].info.description == "pace"
+    assert shape.validate({}) == {"every": 1.0, "times": 2}
+    assert shape.label.endswith("test_params:beat")
+
+
+def test_the_docstring_that_dataclasses_invent_is_none() -> None:
+    class Silent(Task):
+        n: int = 1
+
+        def run(self, ctx: Context) -> None:
+            """Do nothing."""
+
+    assert inspect_task(Silent).doc == ""
+
+
+def test_plain_data_becomes_what_the_types_say() -> None:
+    values = inspect_task(Beat).validate(
+        {
+            "times": 3,
+            "every": "1m30s",
+            "mode": "slow",
+            "colour": "blue",
+            "target": "here.log",
+            "secret": "hunter2",
+            "peers": [{"host": "h", "token": "t"}],
+            "extra": {"a": 1},
+        }
+    )
+
+    assert values["every"] == 90.0
+    assert values["colour"] is Colour.BLUE
+    assert values["target"] == Path("here.log")
+    assert values["secret"].get_secret_value() == "hunter2"
+    assert values["peers"][0].port == 80
+    assert values["extra"] == {"a": 1}
+
+
+def test_every_mistake_is_said_at_once_in_words() -> None:
+    found = errors_of(
+        Beat,
+        {
+            "tims": 3,
+            "every": "5x",
+            "words": ["a", 5],
+            "mode": "fats",
+            "colour": "green",
+            "target": 7,
+            "peers": [{"host": "h", "port": "80"}, {}],
+            "extra": [],
+        },
+    )
+
+    assert found == [
+        (
+            ("tims",),
+            "cannot find parameter 'tims'; known: times, every, words, mode, colour, target, secret, peers, extra",
+            "did you mean 'times'?",
+        ),
+        ((), "cannot do without parameter 'times'", "how often"),
+        (("every",), "cannot read '5x' as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds", ""),
+        (("words", 1), "cannot use 5 as words[1]; expected text", "quote it to make it text"),
+        (("mode",), "cannot use 'fats' as mode; expected 'fast' or 'slow'", ""),
+        (("colour",), "cannot use 'green' as colour; expected 'red' or 'blue'", ""),
+        (("target",), "cannot use 7 as target; expected text", "quote it to make it text"),
+        (("peers", 0, "port"), "cannot use '80' as peers[0].port; expected an integer", "write 80 without quotes"),
+        (("peers", 1), "cannot do without 'host' in peers[1]", ""),
+        (("extra",), "cannot use [] as extra; expected a mapping", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "hint"),
+    [
+        (True, "cannot use true as times; expected an integer", ""),
+        ("5", "cannot use '5' as times; expected an integer", "write 5 without quotes"),
+        (5.0, "cannot use 5.0 as times; expected an integer", ""),
+        (0, "cannot use 0 as times; expected at least 1", ""),
+        (10, "cannot use 10 as times; expected at most 9", ""),
+        (None, "cannot use null as times; expected an integer", ""),
+        ([1], "cannot use [1] as times; expected an integer", ""),
+        ("x" * 99, f"cannot use '{'x' * 59}... as times; expected an integer", ""),
+    ],
+)
+def test_an_integer_is_never_guessed(value: object, message: str, hint: str) -> None:
+    assert errors_of(Beat, {"times": value}) == [(("times",), message, hint)]
+
+
+@pytest.mark.parametrize("value", ["no", "yes", "on", "off", 0, 1, "true", "False"])
+def test_a_bool_is_never_guessed(value: object) -> None:
+    [(loc, message, hint)] = errors_of(Classic, {"n": 1, "flag": value})
+
+    assert loc == ("flag",)
+    assert message == f"cannot use {value!r} as flag; expected true or false"
+    assert hint == "write true or false"
+
+
+def test_a_union_that_fails_is_one_mistake_that_names_all_arms() -> None:
+    def either(ctx: Context, port: int | Literal["auto"], more: list[int | bool] = []) -> None:  # noqa: B006
+        """Do nothing."""
+
+    assert errors_of(either, {"port": "x", "more": [1, "x"]}) == [
+        (("port",), "cannot use 'x' as port; expected an integer or 'auto'", ""),
+        (("more", 1), "cannot use 'x' as more[1]; expected an integer or true or false", ""),
+    ]
+
+
+def test_a_secret_is_never_quoted() -> None:
+    [(_, wrong_type, _)] = errors_of(Beat, {"times": 1, "secret": 12345})
+    [(_, nested, _)] = errors_of(Beat, {"times": 1, "peers": [{"host": "h", "token": 12345}]})
+
+    assert wrong_type == "cannot use ********** as secret; expected text"
+    assert "12345" not in nested
+
+
+def test_what_a_constructor_says_of_a_secret_is_blotted_out() -> None:
+    class Vault(Task):
+        key: SecretStr
+        hint: str = ""
+
+        def __post_init__(self) -> None:
+            raise ValueError(f"bad key {self.key.get_secret_value()} ({self.hint})")
+
+        def run(self, ctx: Context) -> None:
+            """Do nothing."""
+
+    [(loc, message, _)] = errors_of(Vault, {"key": "hunter2", "hint": "as always"})
+
+    assert loc == ()
+    assert message == "cannot make Vault of these params: bad key ********** (as always)"
+
+
+def test_what_the_constructor_refuses_is_known_before_anything_starts() -> None:
+    class Exits(Task):
+        def __post_init__(self) -> None:
+            sys.exit(0)
+
+        def run(self, ctx: Context) -> None:
+            """Do nothing."""
+
+    assert errors_of(Classic, {"n": 101}) == [((), "cannot make Classic of these params: 101 is too many", "")]
+    assert errors_of(Exits, {}) == [((), "cannot make Exits of these params: SystemExit: 0", "")]
+
+
+@pytest.mark.parametrize(
+    ("default", "annotation"),
+    [("ten", int), (True, int), (0, bool), (None, str), (["a", 1], list[str]), ("5x", Duration), ("green", Colour)],
+)
+def test_a_default_is_held_to_its_own_type(default: object, annotation: Any) -> None:
+    def task(ctx: Context, n: Any = default) -> None:
+        """Do nothing."""
+
+    task.__annotations__["n"] = annotation
+
+    with pytest.raises(ShapeError, match=r"^default of parameter 'n': cannot "):
+        inspect_task(task).validate({})
+
+
+def test_a_default_is_held_to_its_constraints() -> None:
+    def task(ctx: Context, n: int = param(0, ge=1)) -> None:
+        """Do nothing."""
+
+    with pytest.raises(ShapeError) as caught:
+        inspect_task(task).validate({})
+
+    assert str(caught.value) == "default of parameter 'n': cannot use 0 as n; expected at least 1"
+
+
+def test_any_name_is_free_for_a_parameter() -> None:
+    def task(ctx: Context, json: Colour, copy: Colour, schema: Colour, model_config: Colour) -> None:
+        """Do nothing."""
+
+    names = dict.fromkeys(["json", "copy", "schema", "model_config"], "red")
+
+    assert inspect_task(task).validate(names) == dict.fromkeys(names, Colour.RED)
+
+
+def test_each_run_gets_a_fresh_instance_and_lists_of_its_own() -> None:
+    given = {"times": 1, "words": ["a"], "peers": [{"host": "h"}]}
+    shape = inspect_task(Beat)
+
+    binding = shape.binding(shape.validate(given))
+    first, second = (binding.make().run.__self__ for _ in range(2))  # type: ignore[attr-defined]
+
+    assert first is not second
+    assert first.words == second.words == ["a"]
+    assert first.words is not second.words
+    assert first.peers[0] is not second.peers[0]
+    assert binding.make().terminate is None
+
+
+def test_the_body_of_a_function_gets_its_values_by_name() -> None:
+    seen: list[object] = []
+
+    def note(ctx: Context, word: str, items: list[int]) -> None:
+        items.append(1)
+        seen.append((ctx, word, items))
+
+    binding = inspect_task(note).bind({"word": "w", "items": []})[1]
+    binding.make().run("context")  # type: ignore[arg-type]
+    binding.make().run("context")  # type: ignore[arg-type]
+
+    assert seen == [("context", "w", [1]), ("context", "w", [1])]
+
+
+def test_terminate_belongs_to_the_instance_of_the_run() -> None:
+    binding = inspect_task(Classic).bind({"n": 1})[1]
+
+    body, other = binding.make(), binding.make()
+    assert body.terminate is not None
+    body.terminate()
+
+    assert binding.has_terminate
+    assert body.run.__self__._running is False  # type: ignore[attr-defined]
+    assert other.run.__self__._running is True  # type: ignore[attr-defined]
+
+
+def test_the_values_of_an_instance_are_its_params() -> None:
+    make: Any = Beat  # the type says that `every` is a float, and a job file's text is taken too
+
+    values, binding = inspect_task(make(times=2, every="10ms", words=["x"])).bind({})
+
+    assert values["every"] == 0.01
+    assert binding.make().run.__self__.words == ["x"]  # type: ignore[attr-defined]
+
+
+def test_the_values_of_an_instance_are_checked_like_any_other() -> None:
+    make: Any = Beat
+
+    assert errors_of(make(times="2"), {}) == [
+        (("times",), "cannot use '2' as times; expected an integer", "write 2 without quotes")
+    ]
+
+
+def test_an_instance_with_a_constructor_of_its_own_is_copied_for_each_run() -> None:
+    original = Classic(5)
+
+    binding = inspect_task(original).bind({})[1]
+    first, second = (binding.make().run.__self__ for _ in range(2))  # type: ignore[attr-defined]
+
+    assert first is not second is not original
+    assert (first.n, second.n) == (5, 5)
+
+
+def test_params_beside_an_instance_are_refused() -> None:
+    assert errors_of(Classic(5), {"n": 6}) == [
+        ((), "cannot take params beside an instance of Classic, which holds its own", "")
+    ]
+
+
+def test_what_is_no_data_is_shared_by_the_runs_on_purpose() -> None:
+    def drain(ctx: Context, source: queue.Queue[int], done: Any = None) -> None:
+        """Do nothing."""
+
+    shared: queue.Queue[int] = queue.Queue()
+
+    values, binding = inspect_task(drain).bind({"source": shared, "done": print})
+
+    assert values["source"] is shared
+    assert binding.make().run.keywords["source"] is shared  # type: ignore[attr-defined]
+
+
+def test_an_initvar_is_a_parameter_too() -> None:
+    class Opened(Task):
+        path: dataclasses.InitVar[str]
+        size: int = 0
+
+        def __post_init__(self, path: str) -> None:
+            self.opened = path
+
+        def run(self, ctx: Context) -> None:
+            """Do nothing."""
+
+    binding = inspect_task(Opened).bind({"path": "p"})[1]
+
+    assert binding.make().run.__self__.opened == "p"  # type: ignore[attr-defined]
+
+
+def test_the_json_schema_names_types_defaults_and_what_is_required() -> None:
+    schema = inspect_task(Beat).json_schema()
+
+    assert schema["required"] == ["times"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["times"] == {
+        "type": "integer", "minimum": 1, "maximum": 9, "description": "how often",
+    }  # fmt: skip
+    assert schema["properties"]["every"]["default"] == 5.0
+    assert schema["properties"]["mode"] == {"enum": ["fast", "slow"], "type": "string", "default": "fast"}
+    assert schema["properties"]["secret"]["writeOnly"] is True
+
+
+def test_plain_values_need_no_pydantic() -> None:
+    program = """
+import sys
+from typing import Literal
+from taskloom.params import inspect_task
+from taskloom.task import Duration, Task, param
+class Plain(Task):
+    start: int = param(5, ge=0)
+    interval: Duration = param("1s")
+    mode: Literal["a", "b"] | None = None
+    names: list[str] = param(["x"], min_length=1)
+    def run(self, ctx): ...
+inspect_task(Plain).bind({"start": 3, "interval": "200ms", "mode": "b"})
+print("pydantic" in sys.modules)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+
+    assert answer.stdout == "False\n"
