@@ -90,6 +90,7 @@ def test_values_in_lists_mappings_aliases_and_merges_are_replaced() -> None:
         ("${UNSET}", 4, 8, "cannot find the environment variable 'UNSET'", "set it, or give a default: ${UNSET:-...}"),
         ("x/${NAM}/y", 6, 6, "cannot find the environment variable 'NAM'", "did you mean ${NAME}?"),
         ("'x ${UNSET:?say it}'", 7, 16, "cannot use ${UNSET}: say it", ""),
+        ("'${UNSET:?say\n\n  it }'", 5, 12, "cannot use ${UNSET}: say it", ""),
         ("${EMPTY:?}", 4, 10, "cannot use ${EMPTY}: it is not set", ""),
         ("${}", 4, 3, "cannot read this '${'", FORMS),
         ("${1X}", 4, 5, "cannot read this '${'", FORMS),
@@ -109,7 +110,7 @@ def test_a_bad_reference_is_pointed_at(text: str, column: int, length: int, mess
 
     problem = problems[0]
     assert (problem.place.line, problem.place.column, problem.place.length) == (1, column, length)
-    assert (problem.message, problem.hint, problem.source_line) == (message, hint, f"a: {text}")
+    assert (problem.message, problem.hint, problem.source_line) == (message, hint, f"a: {text}".splitlines()[0])
     assert isinstance(root, dict)
     assert "${" in str(root["a"])
 

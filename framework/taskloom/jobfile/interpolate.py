@@ -125,7 +125,8 @@ def _value(found: re.Match[str], environ: Mapping[str, str]) -> str | tuple[str,
     if how == ":-":
         return str(rest)
     if how == ":?":
-        return f"cannot use ${{{name}}}: {rest or 'it is not set'}", ""
+        # The text may be folded over lines; a message is one line.
+        return f"cannot use ${{{name}}}: {' '.join(str(rest).split()) or 'it is not set'}", ""
     if name in environ:
         return value
     near = near_match(name, environ)
