@@ -1,0 +1,261 @@
+"""Reads the pages and plays their blocks, from the first to the last, as a reader would who types them.
+
+What a fenced block is, says its language:
+- `console`: each `$ command` is run by a shell, in the page's folder, and what it prints is compared with the lines
+  below it. `...` stands for any lines. `^C` presses Ctrl-C once the lines above it are there.
+- `yaml`: a job file, the jobs of one or the fields of one job; it has to be valid, unless it has a name.
+- `python`: a program; it has to end with exit code 0.
+- A block whose first line is a comment with a file name (`# launch.yaml`) becomes that file instead.
+- Anything else is for people alone.
+
+Times, durations, process ids and the width of columns are not compared. What `taskloom run` prints comes from
+several threads, so it is compared line by line in any order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import importlib.metadata
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from taskloom.jobfile.frames import render_all
+from taskloom.jobfile.loader import check
+
+ROOT = Path(__file__).resolve().parents[2]
+
+OLDEST_SETUPTOOLS = 77  # as setup.cfg asks for the tests; with it no network is needed
+
+# Bound failures alone.
+COMMAND_SECONDS = 60.0
+
+_FILE_NAME = re.compile(r"# ([\w./-]+\.(?:yaml|py|toml|cfg))")
+_FENCE = re.compile(r"(?P<ticks>`{3,})(?P<language>[\w{}-]*)\s*")
+# What differs from run to run; the order matters.
+_VARIABLE = (
+    (re.compile(r"\x1b\[[0-9;]*m"), ""),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?"), "TIMESTAMP"),
+    (re.compile(r"\d\d:\d\d:\d\d([.,]\d+)?"), "TIME"),
+    (re.compile(r"\d+(\.\d+)? ?m?s\b"), "SECONDS"),
+    (re.compile(r"\bpid \d+"), "pid N"),
+    (re.compile(r"-{3,}|─{3,}"), "---"),
+    (re.compile(r"[ \t]+"), " "),
+)
+# Said only where a job takes so long to stop that somebody could ask.
+_BY_CHANCE = re.compile(r"TIME INFO taskloom stopping \(")
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    @property
+    def file_name(self) -> str | None:
+        """The file that the block stands for, if it names one."""
+        found = _FILE_NAME.fullmatch(self.text.partition("\n")[0].strip())
+        return found[1] if found else None
+
+
+class Command(NamedTuple):
+    """One command of a console block, with the lines that it should print."""
+
+    text: str
+    expected: list[str]
+
+    @property
+    def is_unordered(self) -> bool:
+        """Whether its lines come from several threads."""
+        return "taskloom run" in self.text or self.text.startswith("make run")
+
+
+def blocks_of(page: str) -> list[Block]:
+    """Return the fenced blocks of a page, named by its path in the project."""
+    found: list[Block] = []
+    open_fence, language, start, lines = "", "", 0, []
+    for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), start=1):
+        fence = _FENCE.fullmatch(line.strip())
+        if not open_fence and fence:
+            open_fence, language, start, lines = fence["ticks"], fence["language"], number + 1, []
+        elif open_fence and line.strip() == open_fence:
+            found.append(Block(page, start, language, "\n".join(lines)))
+            open_fence = ""
+        elif open_fence:
+            lines.append(line)
+    assert not open_fence, f"{page}: the block at line {start} has no end"
+    return found
+
+
+def commands_of(block: Block) -> list[Command]:
+    """Return the commands of a console block."""
+    commands: list[Command] = []
+    for line in block.text.splitlines():
+        if line.startswith("$ "):
+            commands.append(Command(line[2:].partition("  #")[0].rstrip(), []))
+        else:
+            assert commands, f"{block.page}:{block.line}: a console block begins with a command"
+            commands[-1].expected.append(line)
+    return commands
+
+
+def normalized(text: str) -> list[str]:
+    """Return the lines without what differs from run to run, and without empty ones."""
+    for pattern, instead in _VARIABLE:
+        text = pattern.sub(instead, text)
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not _BY_CHANCE.match(line)]
+
+
+def same_lines(expected: list[str], got: list[str], *, is_unordered: bool = False) -> bool:
+    """Tell whether the output is as expected; the expected line `...` matches any lines."""
+    if is_unordered:
+        fixed = sorted(line for line in expected if line != "...")
+        if "..." in expected:
+            return all(got.count(line) >= fixed.count(line) for line in fixed)
+        return fixed == sorted(got)
+    # Each line as one unit of a glob pattern, with everything but the dots taken literally.
+    pattern = "\n".join("*" if line == "..." else re.sub(r"([*?[])", r"[\1]", line) for line in expected)
+    return fnmatch.fnmatchcase("\n".join(got), pattern)
+
+
+class Player:
+    """Plays the blocks of a page in a folder of its own."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.folder, self._env = folder, env
+
+    def play(self, block: Block) -> None:
+        """Do with the block what its language says. Raises AssertionError where the page is wrong."""
+        name = block.file_name
+        if name is not None:
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text + "\n", encoding="utf-8")
+        elif block.language == "console":
+            for command in commands_of(block):
+                self._run(command, f"{block.page}:{block.line}")
+        elif block.language == "python":
+            self._run(Command("python - 2>&1 <<'END'\n" + block.text + "\nEND", ["..."]), f"{block.page}:{block.line}")
+        elif block.language == "yaml":
+            self._check(block)
+
+    def _run(self, command: Command, place: str) -> None:
+        before, interrupt, after = _parted(command.expected)
+        program = subprocess.Popen(
+            ["sh", "-c", command.text],
+            cwd=self.folder,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            if interrupt:
+                output = _read_until(program, normalized("\n".join(before)))
+                os.killpg(program.pid, signal.SIGINT)
+            else:
+                output = ""
+            output += program.communicate(timeout=COMMAND_SECONDS)[0].decode()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+            program.wait()
+        wanted, got = normalized("\n".join(before + after)), normalized(output)
+        assert same_lines(wanted, got, is_unordered=command.is_unordered), (
+            f"{place}: {command.text}\n--- the page says\n" + "\n".join(wanted) + f"\n--- it printed\n{output}"
+        )
+        is_python = command.text.startswith("python -")
+        assert program.returncode == 0 or not is_python, f"{place}: exit code {program.returncode}\n{output}"
+
+    def _check(self, block: Block) -> None:
+        text = block.text
+        if not re.search(r"^(jobs|defaults):", text, re.MULTILINE):
+            # The fields of one job, which may lack its task.
+            head = "" if re.search(r"^task:", text, re.MULTILINE) else "    task: countdown\n"
+            text = "jobs:\n  example:\n" + head + "".join(f"    {line}\n" for line in text.splitlines())
+        path = self.folder / "example.yaml"
+        path.write_text(text + "\n", encoding="utf-8")
+        result = check(path, environ={"HOME": str(self.folder)})
+        assert not result.errors, f"{block.page}:{block.line}\n{render_all(result.errors)}"
+
+
+def _parted(expected: list[str]) -> tuple[list[str], bool, list[str]]:
+    """Return the lines before the Ctrl-C, whether there is one, and those after it."""
+    if "^C" not in expected:
+        return expected, False, []
+    at = expected.index("^C")
+    return expected[:at], True, expected[at + 1 :]
+
+
+def _read_until(program: subprocess.Popen[bytes], awaited: list[str]) -> str:
+    """Return what the program prints until every awaited line is there."""
+    assert program.stdout is not None
+    output = b""
+    while not all(line in normalized(output.decode(errors="replace")) for line in awaited if line != "..."):
+        readable, _, _ = select.select([program.stdout], [], [], COMMAND_SECONDS)
+        chunk = os.read(program.stdout.fileno(), 65536) if readable else b""
+        assert chunk, f"these lines were awaited: {awaited}; there were\n{output.decode()}"
+        output += chunk
+    return output.decode()
+
+
+@pytest.fixture(scope="session")
+def readers_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `taskloom`, `python`, `pip` and `make` as a reader has them after `make run`.
+
+    They belong to an environment of its own, so that a page can install something.
+    """
+    place = tmp_path_factory.mktemp("reader")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / ".venv"], check=True)
+    python = place / ".venv" / "bin" / "python"
+    [packages] = (place / ".venv").glob("lib/python*/site-packages")
+    borrowed = [sysconfig.get_path("purelib"), str(ROOT / "framework"), str(ROOT / "plugins")]
+    (packages / "borrowed.pth").write_text("\n".join(borrowed) + "\n", encoding="utf-8")
+    programs = place / "bin"
+    programs.mkdir()
+    options = "--quiet --no-deps --disable-pip-version-check"
+    if int(importlib.metadata.version("setuptools").split(".")[0]) >= OLDEST_SETUPTOOLS:
+        options += " --no-index --no-build-isolation"
+    for name, line in {
+        "python": f'exec "{python}" "$@"',
+        "taskloom": f'exec "{python}" -P -m taskloom "$@"',
+        "pip": f'exec "{sys.executable}" -m pip --python "{python}" "$@" {options}',
+        "make": f'[ "$*" = run ] && exec "{python}" -m taskloom run jobs/quickstart.yaml',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        (programs / name).chmod(0o755)
+    return programs
+
+
+@pytest.fixture
+def player(tmp_path: Path, readers_programs: Path, child_env: dict[str, str]) -> Iterator[Player]:
+    """Plays blocks in a folder that holds the examples, as a checkout does."""
+    (tmp_path / "jobs").symlink_to(ROOT / "jobs")
+    yield Player(tmp_path, child_env | {"PATH": f"{readers_programs}:{os.environ['PATH']}"})
+
+
+@pytest.fixture
+def read_blocks() -> Callable[[str], list[Block]]:
+    """Return the blocks of a page, which is named by its path in the project."""
+    return blocks_of
+
+
+@pytest.fixture
+def same() -> Callable[..., bool]:
+    """Return what compares outputs."""
+    return same_lines

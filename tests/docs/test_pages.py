@@ -1,0 +1,59 @@
+"""Every block of the README and of the documentation does what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)")
+LANGUAGES = {"console", "yaml", "python", "toml", "text", "json", "mermaid", "ini", "sh"}
+
+each_page = pytest.mark.parametrize("page", [page for page in PAGES if "_build" not in page])
+
+
+@each_page
+def test_a_page_does_what_it_says(page: str, read_blocks: Callable[[str], list[Any]], player: Any) -> None:
+    for block in read_blocks(page):
+        player.play(block)
+
+
+@each_page
+def test_each_block_of_a_page_says_its_language(page: str, read_blocks: Callable[[str], list[Any]]) -> None:
+    languages = {block.language for block in read_blocks(page)}
+
+    assert {each for each in languages if not each.startswith("{")} <= LANGUAGES
+
+
+@each_page
+def test_each_link_of_a_page_leads_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    targets = {target for target in LINK.findall(text) if "://" not in target}
+
+    assert [target for target in sorted(targets) if not ((ROOT / page).parent / target).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "is_unordered", "is_same"),
+    [
+        (["a", "b"], ["a", "b"], False, True),
+        (["a", "b"], ["b", "a"], False, False),
+        (["a", "b"], ["b", "a"], True, True),
+        (["a", "b"], ["a", "b", "b"], True, False),
+        (["a", "...", "d"], ["a", "b", "c", "d"], False, True),
+        (["a", "...", "d"], ["a", "b", "c"], False, False),
+        (["a", "...", "d"], ["d", "x", "a"], True, True),
+        (["[a-z] *?"], ["[a-z] *?"], False, True),
+        (["[a-z]"], ["b"], False, False),
+    ],
+)
+def test_outputs_are_compared_line_by_line(
+    expected: list[str], got: list[str], is_unordered: bool, is_same: bool, same: Callable[..., bool]
+) -> None:
+    assert same(expected, got, is_unordered=is_unordered) is is_same
