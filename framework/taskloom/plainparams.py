@@ -47,6 +47,8 @@ def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] =
     result: Any
     if (annotation is int or annotation is str or annotation is bool) and type(value) is annotation:
         result = value
+    elif annotation is Any and type(value) in _SCALARS:
+        result = value
     elif annotation is float and type(value) in (int, float):
         result = float(value)
     elif annotation is Duration or annotation == Duration:
@@ -58,6 +60,8 @@ def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] =
             raise _NotPlain
     return result
 
+
+_SCALARS = frozenset({bool, int, float, str, type(None)})
 
 # Many jobs write the same few durations.
 _seconds_of_text = lru_cache(maxsize=1024)(parse_duration)
