@@ -60,7 +60,7 @@ def set_up(checkout: Path, tools: Path) -> SetUp:
 
 def write_python(path: Path, pretend: str) -> Path:
     """Write a Python that pretends something before it does what it is asked for."""
-    path.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} -c "import sys\n{pretend}\n$1"\n')
+    path.write_text(f'#!/bin/sh\nshift\nexec '{sys.executable}' -c "import sys\n{pretend}\n$1"\n')
     path.chmod(0o755)
     return path
 
