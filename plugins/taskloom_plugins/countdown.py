@@ -10,9 +10,9 @@ __all__ = ["Countdown"]
 class Countdown(Task):
     """Count down to 1, one number an interval, and say a message at the end."""
 
-    start: int = param(10, ge=0, description="the number to begin with; 0 says the message at once")
-    interval: Duration = param("1s", description="time between two numbers")
-    message: str = param("liftoff", description="what to say at the end; empty is nothing")
+    start: int = param(default=10, ge=0, description="the number to begin with; 0 says the message at once")
+    interval: Duration = param(default="1s", description="time between two numbers")
+    message: str = param(default="liftoff", description="what to say at the end; empty is nothing")
 
     def run(self, ctx: Context) -> None:
         """Log the numbers; return early when the run is cancelled."""

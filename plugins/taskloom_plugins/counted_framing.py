@@ -66,7 +66,6 @@ class CountedFramer(Framer):
         buffer = bytes(self._held)
         frames, at = self._walk(buffer)
         self._held[:] = buffer[at:]
-        self._wanted -= min(at, self._wanted)
         return frames
 
     def end(self) -> bytes | None:
@@ -84,10 +83,11 @@ class CountedFramer(Framer):
             if found is None:
                 break
             size = found.stop - found.start
-            self._wanted = found.start + min(size, self.max_frame)
-            if len(buffer) < self._wanted and not self._drops(size):
+            wanted = found.start + min(size, self.max_frame)
+            if len(buffer) < wanted and not self._drops(size):
+                self._wanted = wanted - at
                 break
-            frame = buffer[found.start : self._wanted]
+            frame = buffer[found.start : wanted]
             frames += [frame] if size <= self.max_frame else self.overlong(frame)
             self._to_skip = max(0, found.following - len(buffer))
             at = min(found.following, len(buffer))

@@ -150,6 +150,7 @@ class SeparatorFramer(Framer):
             and not (self.broken or self._skipping or (self._strip_cr and b"\r" in data))
             and not (self._strip_cr and self._held.endswith(b"\r"))
             and len(self._held) + data.find(b"\n") <= self.max_frame
+            and len(data) - end <= self.max_frame
             and self._has_no_overlong_line(data, end)
         )
 

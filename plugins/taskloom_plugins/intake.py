@@ -70,7 +70,7 @@ class Intake:
     def datagrams(self, datagrams: list[bytes], source: str) -> None:
         """Take datagrams of one source; none of them goes on in the next."""
         framer = self.new_framer()
-        if isinstance(framer, WholeFramer):
+        if isinstance(framer, WholeFramer):  # the common case, and the one that has to keep up with bursts
             self._ctx.count("bytes", sum(map(len, datagrams)))
             self._write(self._records.batch(framer.fitting(datagrams), source), source)
             self._judge(framer, 0, source)

@@ -35,38 +35,56 @@ class SocketReader(Task):
     announces_ready: ClassVar[bool] = True
 
     listen: str | None = param(
-        None,
+        default=None,
         description="the address to listen on; port 0 picks a free one, and the log says which",
         examples=["tcp://127.0.0.1:5514", "udp://[::1]:5514", "unix:///run/app.sock"],
     )
-    connect: str | None = param(None, description="the address to connect to, instead of listening")
+    connect: str | None = param(default=None, description="the address to connect to, instead of listening")
     framing: Framing | None = param(
-        None, description="where frames end; by default line for streams, datagram for datagrams"
+        default=None, description="where frames end; by default line for streams, datagram for datagrams"
     )
-    delimiter: str | None = param(None, min_length=1, description="what ends a frame, with framing delimiter")
-    frame_size: int | None = param(None, ge=1, description="bytes in a frame, with framing fixed")
-    length_offset: int = param(0, ge=0, le=1024, description="bytes before the length, with framing length-prefixed")
-    length_size: int = param(4, ge=1, le=8, description="bytes that hold the length")
-    length_order: ByteOrder = param("big", description="which end of the length comes first")
-    length_counts_header: bool = param(False, description="whether the length counts the header itself")
-    length_keep_header: bool = param(False, description="whether the frame is written with its header")
-    max_frame: int = param(65536, ge=1, le=64 << 20, description="the longest frame, in bytes")
-    oversize: Oversize = param("drop", description="what happens to a longer one; close gives up the connection")
-    decoder: DecoderName | None = param(None, description="what frames are: text by default, bytes with framing raw")
-    encoding: str = param("utf-8", description="of text")
-    errors: Errors = param("replace", description="what happens to bytes that are no text; strict drops the frame")
-    output: str = param("stdout", min_length=1, description="stdout, or the file to append to")
-    format: Format = param("text", description="text: the frame and a newline; json: with time and source address")
-    flush: Duration = param("0s", description="how long records may be gathered; 0 writes what each read brought")
-    max_peers: int = param(256, ge=1, description="connections at a time; more are closed at once, and counted")
-    mode: str | None = param(None, pattern="^[0-7]{3,4}$", description='permissions of the unix socket, such as "660"')
-    send_on_connect: str = param("", description="what to send once connected")
-    connect_timeout: Duration = param("10s", gt=0, description="how long one try to connect may take")
-    idle_timeout: Duration = param("0s", description="close a connection that is silent for so long; 0 is never")
-    frame_timeout: Duration = param("0s", description="close a connection whose frame takes longer; 0 is never")
-    reconnect: bool = param(True, description="connect again when the connection is lost; false ends the run")
-    reconnect_delay: Duration = param("0.5s", gt=0, description="the first wait before connecting again; then doubled")
-    reconnect_max: Duration = param("30s", gt=0, description="the longest wait before connecting again")
+    delimiter: str | None = param(default=None, min_length=1, description="what ends a frame, with framing delimiter")
+    frame_size: int | None = param(default=None, ge=1, description="bytes in a frame, with framing fixed")
+    length_offset: int = param(
+        default=0, ge=0, le=1024, description="bytes before the length, with framing length-prefixed"
+    )
+    length_size: int = param(default=4, ge=1, le=8, description="bytes that hold the length")
+    length_order: ByteOrder = param(default="big", description="which end of the length comes first")
+    length_counts_header: bool = param(default=False, description="whether the length counts the header itself")
+    length_keep_header: bool = param(default=False, description="whether the frame is written with its header")
+    max_frame: int = param(default=65536, ge=1, le=64 << 20, description="the longest frame, in bytes")
+    oversize: Oversize = param(
+        default="drop", description="what happens to a longer one; close gives up the connection"
+    )
+    decoder: DecoderName | None = param(
+        default=None, description="what frames are: text by default, bytes with framing raw"
+    )
+    encoding: str = param(default="utf-8", description="of text")
+    errors: Errors = param(
+        default="replace", description="what happens to bytes that are no text; strict drops the frame"
+    )
+    output: str = param(default="stdout", min_length=1, description="stdout, or the file to append to")
+    format: Format = param(
+        default="text", description="text: the frame and a newline; json: with time and source address"
+    )
+    flush: Duration = param(
+        default="0s", description="how long records may be gathered; 0 writes what each read brought"
+    )
+    max_peers: int = param(default=256, ge=1, description="connections at a time; more are closed at once, and counted")
+    mode: str | None = param(
+        default=None, pattern="^[0-7]{3,4}$", description='permissions of the unix socket, such as "660"'
+    )
+    send_on_connect: str = param(default="", description="what to send once connected")
+    connect_timeout: Duration = param(default="10s", gt=0, description="how long one try to connect may take")
+    idle_timeout: Duration = param(
+        default="0s", description="close a connection that is silent for so long; 0 is never"
+    )
+    frame_timeout: Duration = param(default="0s", description="close a connection whose frame takes longer; 0 is never")
+    reconnect: bool = param(default=True, description="connect again when the connection is lost; false ends the run")
+    reconnect_delay: Duration = param(
+        default="0.5s", gt=0, description="the first wait before connecting again; then doubled"
+    )
+    reconnect_max: Duration = param(default="30s", gt=0, description="the longest wait before connecting again")
 
     def __post_init__(self) -> None:
         """Raise ValueError for parameters that do not fit each other: so it is known before anything starts."""

@@ -28,12 +28,14 @@ class SocketSender(Task):
     """
 
     to: str = param(description="the address to send to", examples=["tcp://127.0.0.1:5514", "unix:///run/app.sock"])
-    count: int = param(10, ge=0, description="how many lines; 0 is for ever")
-    interval: Duration = param("1s", description="time between two lines")
-    line: str = param("hello {n}", description="the line; {n} is its number from 1, {job} the name of the job")
-    connect_timeout: Duration = param("10s", gt=0, description="how long one try to connect may take")
-    reconnect_delay: Duration = param("0.5s", gt=0, description="the first wait before connecting again; then doubled")
-    reconnect_max: Duration = param("30s", gt=0, description="the longest wait before connecting again")
+    count: int = param(default=10, ge=0, description="how many lines; 0 is for ever")
+    interval: Duration = param(default="1s", description="time between two lines")
+    line: str = param(default="hello {n}", description="the line; {n} is its number from 1, {job} the name of the job")
+    connect_timeout: Duration = param(default="10s", gt=0, description="how long one try to connect may take")
+    reconnect_delay: Duration = param(
+        default="0.5s", gt=0, description="the first wait before connecting again; then doubled"
+    )
+    reconnect_max: Duration = param(default="30s", gt=0, description="the longest wait before connecting again")
 
     def __post_init__(self) -> None:
         """Raise ValueError for an address or a line that cannot be used."""

@@ -1,0 +1,41 @@
+"""The task `countdown`."""
+
+from __future__ import annotations
+
+from taskloom.testing import FakeContext, VirtualClock
+from taskloom_plugins.countdown import Countdown
+
+
+def test_it_counts_down_and_says_its_message() -> None:
+    ctx = FakeContext(clock=VirtualClock())
+
+    Countdown(start=3, message="go").run(ctx)
+
+    assert ctx.messages == ["3", "2", "1", "go"]
+    assert [(call.done, call.total) for call in ctx.progress_calls] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_its_interval_lies_between_the_numbers_and_before_the_message() -> None:
+    clock = VirtualClock()
+    before = clock.now().mono
+
+    Countdown(start=600, interval=2.5).run(FakeContext(clock=clock))
+
+    assert clock.now().mono - before == 1500.0
+
+
+def test_a_cancelled_countdown_says_no_message() -> None:
+    ctx = FakeContext(clock=VirtualClock(), cancel_after=1.5)
+
+    Countdown(start=5).run(ctx)
+
+    assert ctx.messages == ["5", "4"]
+
+
+def test_from_zero_only_the_message_is_said_and_an_empty_one_is_not() -> None:
+    ctx = FakeContext(clock=VirtualClock())
+
+    Countdown(start=0, message="now").run(ctx)
+    Countdown(start=0, message="").run(ctx)
+
+    assert ctx.messages == ["now"]
