@@ -6,6 +6,7 @@ The interpreters of strangers are stood in for by scripts that answer as those w
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def set_up(checkout: Path, tools: Path) -> SetUp:
 
 def write_python(path: Path, pretend: str) -> Path:
     """Write a Python that pretends something before it does what it is asked for."""
-    path.write_text(f'#!/bin/sh\nshift\nexec '{sys.executable}' -c "import sys\n{pretend}\n$1"\n')
+    path.write_text(f'#!/bin/sh\nshift\nexec {shlex.quote(sys.executable)} -c "import sys\n{pretend}\n$1"\n')
     path.chmod(0o755)
     return path
 
