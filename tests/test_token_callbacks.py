@@ -278,3 +278,24 @@ def test_a_run_is_wakeable_while_a_callback_or_a_descriptor_stands_by(token: Can
     seen.append(other.is_wakeable)
 
     assert seen == [False, True, True, False]
+
+
+def test_a_callback_that_is_taken_back_leaves_nothing_behind(token: CancelToken) -> None:
+    """A wait that the token wakes takes one back each time: a run of weeks makes millions."""
+    for _ in range(3):
+        token.on_cancel(lambda: None).close()
+
+    assert not token.is_wakeable
+    assert token.take_callbacks() == []
+
+
+def test_a_callback_that_is_taken_back_while_they_are_handed_out_hides_no_other(token: CancelToken) -> None:
+    handles = [token.on_cancel(lambda: None) for _ in range(3)]
+    token.ask(FIRST)
+    token.wake()
+    taken = token.take_callbacks()
+
+    handles[0].close()
+
+    assert taken == handles
+    assert [handle.begin() for handle in taken] == [False, True, True]

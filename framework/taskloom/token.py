@@ -62,11 +62,13 @@ class _NoPulse:
 class CancelCallback:
     """One registered callback; it is begun at most once, and not at all after `close`."""
 
-    __slots__ = ("_callback", "_once", "is_begun", "is_done", "name")
+    __slots__ = ("_callback", "_home", "_once", "is_begun", "is_done", "name")
 
-    def __init__(self, callback: Callable[[], object], name: str) -> None:
+    def __init__(self, callback: Callable[[], object], name: str, home: list[CancelCallback] | None = None) -> None:
         # None once it cannot be called any more: a bound method holds the whole task, and runs are remembered.
         self._callback: Callable[[], object] | None = callback
+        # The list of callbacks that it stands in, and leaves when it is taken back.
+        self._home = home
         self._once = allocate_lock()
         self.name = name
         self.is_begun = False
@@ -76,6 +78,10 @@ class CancelCallback:
         """Take the callback back, unless it was begun."""
         if self._once.acquire(blocking=False):
             self._callback = None
+            try:
+                (self._home or []).remove(self)
+            except ValueError:
+                pass  # it was handed out meanwhile
 
     def begin(self) -> bool:
         """Claim the right to call it; False when it was begun or taken back before."""
@@ -197,7 +203,7 @@ class CancelToken:
 
     def on_cancel(self, callback: Callable[[], object], name: str = "") -> CancelCallback:
         """Have it called once when woken; later than that it is called here and now, in the caller."""
-        handle = CancelCallback(callback, name or getattr(callback, "__qualname__", repr(callback)))
+        handle = CancelCallback(callback, name or getattr(callback, "__qualname__", repr(callback)), self._callbacks)
         with self._lock:
             if self._is_closed:
                 handle.close()
@@ -259,17 +265,28 @@ class CancelToken:
     def take_callbacks(self) -> list[CancelCallback]:
         """Hand out the callbacks, once; call it after `wake`."""
         with self._lock:
-            taken, self._callbacks = self._callbacks or [], None
+            taken = self._empty()
             self.handed_out.extend(taken)
             return taken
 
     def close(self) -> None:
         """End its service: the run has ended. Callbacks that were handed out but not begun are dropped."""
         with self._lock:
-            self._callbacks = None
+            self._empty()
             bell, self._bell = self._bell, None
             self._is_closed = True
         for callback in self.handed_out:
             callback.close()
         if bell is not None:
             bell.close()
+
+    def _empty(self) -> list[CancelCallback]:
+        """Take the callbacks out of their list and give the list up.
+
+        It is left empty, and a copy walked: a callback that is taken back meanwhile leaves the old list, and
+        the list and its callbacks must not keep each other alive.
+        """
+        callbacks, self._callbacks = self._callbacks or [], None
+        taken = callbacks.copy()
+        callbacks.clear()
+        return taken

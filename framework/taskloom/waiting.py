@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskloom.clock import mono
 from taskloom.errors import Cancelled
+from taskloom.token import lock_timeout
 
 if TYPE_CHECKING:
     from taskloom.task import Context
@@ -24,10 +25,18 @@ __all__ = ["accept", "connect", "get", "recv"]
 
 Item = TypeVar("Item")
 
+# The listener of a unix socket whose backlog is full refuses with EAGAIN, and no descriptor tells when it has room.
+_RETRY_SECONDS = 0.02
+# poll() takes 24 days and locks take 292 years at most: longer waits are made of several.
+_LONGEST_WAIT_SECONDS = 86400.0
+
 
 def recv(ctx: Context, sock: socket.socket, size: int) -> bytes:
     """Receive up to `size` bytes; b"" is the peer's end of file. Raises Cancelled, TimeoutError, OSError."""
     deadline = _deadline(sock)
+    if deadline is not None:
+        # A socket with a timeout waits inside its own recv, whatever the flags, and there it is deaf to the cancel.
+        _wait_for(ctx, sock, select.POLLIN, deadline)
     while True:
         ctx.raise_if_cancelled()
         try:
@@ -58,6 +67,9 @@ def connect(ctx: Context, sock: socket.socket, address: Any) -> None:
     sock.setblocking(False)
     try:
         code = sock.connect_ex(address)
+        while code == errno.EAGAIN and sock.family == socket.AF_UNIX:
+            _pause(ctx, deadline)
+            code = sock.connect_ex(address)
         if code in (errno.EINPROGRESS, errno.EALREADY):
             _wait_for(ctx, sock, select.POLLOUT, deadline)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -71,6 +83,7 @@ def get(ctx: Context, source: queue.Queue[Item], timeout: float | None = None) -
     """Take an item from a `queue.Queue`. Raises Cancelled, and queue.Empty after `timeout` seconds."""
     if not isinstance(source, queue.Queue):
         raise TypeError(f"cannot wait for a {type(source).__name__}; use a queue.Queue, LifoQueue or PriorityQueue")
+    lock_timeout(timeout)  # nan would make a busy loop
     deadline = None if timeout is None else mono() + timeout
 
     def wake() -> None:
@@ -94,12 +107,12 @@ def _wait_until_filled(ctx: Context, source: queue.Queue[Any], deadline: float |
         while True:
             # Under the queue's own lock: a cancel after this look finds us waiting, and wakes us.
             ctx.raise_if_cancelled()
-            if source._qsize():
-                return
+            if source._qsize() or getattr(source, "is_shutdown", False):
+                return  # from 3.13 on a queue can be shut down, which get_nowait() tells
             left = None if deadline is None else deadline - mono()
             if left is not None and left <= 0:
                 raise queue.Empty
-            source.not_empty.wait(left)
+            source.not_empty.wait(None if left is None else min(left, _LONGEST_WAIT_SECONDS))
 
 
 def _deadline(sock: socket.socket) -> float | None:
@@ -113,9 +126,20 @@ def _wait_for(ctx: Context, sock: socket.socket, events: int, deadline: float | 
     poller = select.poll()
     poller.register(sock, events)
     poller.register(ctx.fileno(), select.POLLIN)
-    left = None if deadline is None else max(0.0, deadline - mono()) * 1000
-    ready = poller.poll(left)
-    if ctx.cancelled:
-        raise Cancelled
-    if not ready:
+    while True:
+        left = None if deadline is None else max(0.0, deadline - mono())
+        ready = poller.poll(None if left is None else min(left, _LONGEST_WAIT_SECONDS) * 1000)
+        if ctx.cancelled:
+            raise Cancelled
+        if ready:
+            return
+        if left is not None and left <= _LONGEST_WAIT_SECONDS:
+            raise TimeoutError("timed out")
+
+
+def _pause(ctx: Context, deadline: float | None) -> None:
+    """Let some time pass before a unix socket is tried again. Raises Cancelled, TimeoutError."""
+    left = None if deadline is None else deadline - mono()
+    if left is not None and left <= 0:
         raise TimeoutError("timed out")
+    ctx.sleep(_RETRY_SECONDS if left is None else min(left, _RETRY_SECONDS))
