@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
 
+from taskloom.cli.watcher import WATCHED as STOP_SIGNALS
 from taskloom.cli.watcher import Watcher
 from taskloom.clock import mono
 from taskloom.core.report import ExitCode, StopReport
@@ -51,6 +53,10 @@ def leave(
     if output.dropped_lines:
         console.say(f"{output.dropped_lines} log lines were dropped: nobody took them fast enough", level="WARNING")
     output.close(FLUSH_SECONDS)
+    # The code is settled. The interpreter would set our handlers back to the default while it ends, and one more
+    # signal would then change how we ended.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     watcher.dismiss()
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     if threading.active_count() > 1:

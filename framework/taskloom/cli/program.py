@@ -20,7 +20,7 @@ import click
 
 from taskloom.cli.escalation import HURRY_SECONDS, Escalation, Step
 from taskloom.cli.leaving import close_listeners, hold_descriptors, leave
-from taskloom.cli.watcher import Watcher
+from taskloom.cli.watcher import WATCHED, Watcher
 from taskloom.clock import mono
 from taskloom.core.model import JobSpec, Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
@@ -32,8 +32,6 @@ from taskloom.observe.summary import summary, table
 from taskloom.scheduler import Listener, Scheduler
 
 __all__ = ["Program"]
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class _Word(Enum):
@@ -61,7 +59,7 @@ class Program:
     def run(self, paths: Sequence[str]) -> int:
         """Do it all and return the exit code, or leave by a hard exit where threads are left behind."""
         hold_descriptors()
-        for number in _SIGNALS:
+        for number in WATCHED:
             signal.signal(number, lambda number, _: self._inbox.put(number))
         self._watcher = Watcher(self._stop_within, has_terminal=self._escalation.has_terminal)
         try:

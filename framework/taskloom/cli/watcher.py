@@ -20,14 +20,14 @@ from typing import NoReturn
 from taskloom.cli.escalation import HURRY_SECONDS, LAST_WORD_SECONDS, Escalation, Step
 from taskloom.clock import mono
 
-__all__ = ["Watcher"]
+__all__ = ["WATCHED", "Watcher"]
 
 # No signal has this number; the program sends it when it stops without one.
 _STOP_BEGAN = 255
 # Has C code print all stacks, whoever holds the GIL: a real-time signal, which no task is likely to use.
 _TELL_STACKS = signal.SIGRTMAX
 TELL_STACKS_SECONDS = 0.2
-_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Watcher:
@@ -39,7 +39,7 @@ class Watcher:
         os.set_blocking(self._writing, False)
         program = os.getpid()
         # A signal between the fork and the child's own settings would be handled as the program handles it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._writing)
@@ -72,9 +72,9 @@ def _watch(program: int, reading: int, stop_within: float, escalation: Escalatio
     """Be the watcher; never returns into the program's code."""
     try:
         gc.disable()  # a collection would touch, and so copy, the pages shared with the program
-        for number in _WATCHED:
+        for number in WATCHED:
             signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         _let_go_of_output()
         _loop(program, reading, stop_within, escalation)
     finally:

@@ -1,0 +1,152 @@
+"""Signals, as a user sends them: one, two, three, a thousand, from a shell and from a terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Start = Callable[..., Any]
+
+TWO_POLITE = "jobs: {one: {task: polite}, two: {task: polite}}"
+ONE_DEAF = "jobs: {deaf: {task: deaf, join: 8s}, polite: {task: polite}}"
+
+
+def quiet(stderr: str) -> bool:
+    return "Fatal Python error" not in stderr and "Traceback" not in stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_one_signal_stops_polite_jobs_and_says_how_they_ended(start_program: Start, number: int, code: int) -> None:
+    program = start_program(TWO_POLITE)
+    program.wait_for("two          started")
+
+    program.send(number)
+
+    assert program.end() == code
+    assert program.stderr.count("cancelled after") == 2
+    assert quiet(program.stderr)
+
+
+def test_a_second_signal_leaves_two_more_seconds_and_names_who_is_stuck(start_program: Start) -> None:
+    program = start_program(ONE_DEAF)
+    program.wait_for("polite       started")
+
+    program.send(signal.SIGTERM)
+    program.wait_for("polite       cancelled")
+    hurried = _until_taken(program, signal.SIGTERM, "TERM again")
+
+    assert program.end() == 3
+    overdue = next(event for event in program.events() if event["event"] == "stop_overdue")
+    assert overdue["within"] < 8
+    assert "misbehaving.py" in overdue["where"]
+    assert hurried
+    assert quiet(program.stderr.partition("its stack")[0])
+
+
+def _until_taken(program: Any, number: int, text: str) -> bool:
+    """Send the signal again and again: one that comes too soon after the last is taken for a double press."""
+    while text not in program.stderr and program.process.poll() is None:
+        program.send(number)
+        try:
+            program.process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            pass
+    return text in program.stderr
+
+
+def test_a_third_signal_leaves_at_once_with_its_own_code(start_program: Start) -> None:
+    program = start_program("jobs: {deaf: {task: deaf, join: wait}}", "--stop-within", "forever")
+    program.wait_for("deaf         started")
+
+    program.send(signal.SIGINT)
+    program.wait_for("INT: stopping")
+    _until_taken(program, signal.SIGTERM, "TERM again")
+    _until_taken(program, signal.SIGTERM, "never said")
+
+    assert program.end() == 128 + signal.SIGTERM
+    assert quiet(program.stderr)
+
+
+def test_a_thousand_signals_in_a_row_are_one_stop(start_program: Start) -> None:
+    program = start_program(TWO_POLITE)
+    program.wait_for("two          started")
+
+    for _ in range(1000):
+        if program.process.poll() is None:
+            program.send(signal.SIGTERM)
+
+    assert program.end() == 0
+    assert quiet(program.stderr)
+
+
+@pytest.mark.parametrize("tenth", range(8))
+def test_a_signal_while_starting_never_hangs_and_never_leaves_a_process(start_program: Start, tenth: int) -> None:
+    program = start_program(TWO_POLITE)
+
+    try:
+        program.process.wait(tenth * 0.05)
+    except subprocess.TimeoutExpired:
+        pass
+    program.send(signal.SIGTERM)
+
+    # Before the handlers are there it ends as any program does.
+    assert program.end() in (0, -signal.SIGTERM)
+    assert quiet(program.stderr)
+
+
+def test_quit_says_where_every_job_stands_and_stops_nothing(start_program: Start) -> None:
+    program = start_program(ONE_DEAF)
+    program.wait_for("polite       started")
+
+    program.send(signal.SIGQUIT)
+
+    program.wait_for("deaf#1 stands at")
+    assert "DEAF STANDS HERE" in program.stderr
+    assert program.process.poll() is None
+    program.kill()
+
+
+def test_hup_without_a_terminal_changes_nothing_and_says_so(start_program: Start) -> None:
+    program = start_program(TWO_POLITE)
+    program.wait_for("two          started")
+
+    program.send(signal.SIGHUP)
+
+    program.wait_for("this version does not reload")
+    program.send(signal.SIGTERM)
+    assert program.end() == 0
+
+
+def test_ctrl_c_at_a_terminal_stops_everything(start_program: Start, terminal: tuple[int, int]) -> None:
+    master, slave = terminal
+    program = start_program(TWO_POLITE, stdin=slave, stdout=slave, preexec_fn=lambda: _own_terminal(slave))
+    program.wait_for("two          started")
+
+    os.write(master, b"\x03")
+
+    assert program.end() == 130
+    assert quiet(program.stderr)
+
+
+def test_a_terminal_that_goes_away_stops_everything(start_program: Start, terminal: tuple[int, int]) -> None:
+    master, slave = terminal
+    program = start_program(TWO_POLITE, stdin=slave, preexec_fn=lambda: _own_terminal(slave))
+    os.close(slave)
+    program.wait_for("two          started")
+
+    os.close(master)
+
+    assert program.end() == 0
+    assert "HUP: stopping" in program.stderr
+
+
+def _own_terminal(descriptor: int) -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)

@@ -1,0 +1,132 @@
+"""Stops that end on time, whatever the tasks do, with the documented exit code."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taskloom.testing.checker import check_events
+
+Start = Callable[..., Any]
+
+# What a stop may take beyond its deadline here, where the machine is shared: the bound itself is 0.25 s.
+SLACK_SECONDS = 1.5
+
+
+def no_fault_of_ours(stderr: str) -> bool:
+    return "Fatal Python error" not in stderr and "internal error" not in stderr
+
+
+def test_a_job_that_never_polls_ends_the_program_with_3_at_its_within(start_program: Start) -> None:
+    program = start_program("jobs: {deaf: {task: deaf, join: 1s}, polite: {task: polite}}")
+    program.wait_for("polite       started")
+
+    program.send(signal.SIGTERM)
+
+    assert program.end() == 3
+    events = program.events()
+    asked = next(event for event in events if event["event"] == "cancel_requested" and event["job"] == "deaf")
+    overdue = next(event for event in events if event["event"] == "stop_overdue")
+    assert 1.0 <= overdue["mono"] - asked["mono"] <= 1.0 + SLACK_SECONDS
+    assert "DEAF STANDS HERE" in program.stderr
+    assert check_events(events) == []
+
+
+def test_a_daemon_job_that_never_polls_is_abandoned_and_the_program_ends_well(start_program: Start) -> None:
+    program = start_program("jobs: {deaf: {task: deaf, daemon: true, join: 300ms}, short: {task: silent_leaver}}")
+
+    assert program.end() == 0
+    assert "abandoned: its thread is left behind" in program.stderr
+    assert check_events(program.events()) == []
+
+
+def test_a_job_that_swallows_every_cancel_is_named(start_program: Start) -> None:
+    program = start_program("jobs: {stubborn: {task: swallower, join: 500ms}}")
+    program.wait_for("stubborn     started")
+
+    program.send(signal.SIGTERM)
+
+    assert program.end() == 3
+    assert "misbehaving.py" in program.stderr
+
+
+def test_c_code_that_holds_the_gil_is_ended_by_the_watcher_and_its_line_is_shown(start_program: Start) -> None:
+    program = start_program("jobs: {hog: {task: gil}, polite: {task: polite}}", "--stop-within", "1s")
+    program.wait_for("loaded 2 jobs")
+
+    program.send(signal.SIGTERM)
+
+    assert program.end() == -signal.SIGKILL
+    assert "in gil" in program.stderr
+
+
+def test_a_thousand_polite_jobs_are_all_joined(start_program: Start) -> None:
+    jobs = "\n".join(f"  p{number}: {{task: polite}}" for number in range(1000))
+    program = start_program(f"defaults: {{join: 5s}}\njobs:\n{jobs}\n")
+    program.wait_for("p999         started")
+
+    program.send(signal.SIGTERM)
+
+    assert program.end() == 0
+    events = program.events()
+    assert sum(event["event"] == "ended" and event["outcome"] == "cancelled" for event in events) == 1000
+    assert check_events(events) == []
+
+
+def test_one_deaf_job_among_a_thousand_is_the_only_one_named(start_program: Start) -> None:
+    jobs = "\n".join(f"  p{number}: {{task: polite}}" for number in range(1000))
+    program = start_program(f"defaults: {{join: 2s}}\njobs:\n  deaf: {{task: deaf}}\n{jobs}\n")
+    program.wait_for("p999         started")
+
+    program.send(signal.SIGTERM)
+
+    assert program.end() == 3
+    assert program.stderr.count("is still running") == 1
+    assert "DEAF STANDS HERE" in program.stderr
+
+
+@pytest.mark.parametrize(
+    ("job", "code", "text"),
+    [
+        ("{task: bad}", 1, "ValueError: boom"),
+        ("{task: leaver}", 1, "SystemExit"),
+        ("{task: leaver, params: {code: 3}}", 1, "SystemExit: 3"),
+        ("{task: silent_leaver}", 0, "succeeded"),
+        ("{task: leaker, params: {daemon: true}}", 0, "succeeded"),
+    ],
+    ids=["raises", "exits-0", "exits-3", "returns", "leaves-a-daemon-thread"],
+)
+def test_the_exit_code_says_how_the_job_ended(start_program: Start, job: str, code: int, text: str) -> None:
+    program = start_program(f"jobs: {{job: {job}}}")
+
+    assert program.end() == code
+    assert text in program.stderr
+    assert no_fault_of_ours(program.stderr)
+
+
+def test_a_thread_that_a_task_left_behind_is_named_and_does_not_hold_the_end(start_program: Start) -> None:
+    program = start_program("jobs: {job: {task: leaker}}", "--stop-within", "1s")
+
+    assert program.end() == 0
+    assert "waiting for threads that are not ours and no daemons: leaked" in program.stderr
+
+
+def test_a_package_that_exits_at_import_is_a_problem_of_the_job_file(start_program: Start) -> None:
+    program = start_program("jobs:\n  job: {task: exits-at-import}\n")
+
+    assert program.end() == 2
+    assert "cannot import task 'exits-at-import' of broken-toy 1.0" in program.stderr
+    assert not program.events_path.exists() or program.events() == []
+
+
+def test_daemons_alone_run_until_a_signal(start_program: Start) -> None:
+    program = start_program("jobs: {beat: {task: polite, daemon: true}}")
+    program.wait_for("beat         started")
+
+    program.send(signal.SIGTERM)
+
+    assert program.end() == 0
+    assert "signal: TERM" in program.stderr
