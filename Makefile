@@ -23,8 +23,10 @@ test: ## run the tests (ARGS=... goes to pytest)
 
 lint: ## check style and types
 	@sh .ci/setup.sh lint
-	.venv/bin/python -m ruff check .
-	.venv/bin/python -m mypy
+	@code=0; \
+	.venv/bin/python -m ruff check . || code=1; \
+	.venv/bin/python -m mypy || code=1; \
+	exit $$code
 
 bench: ## measure against peers, side by side in one run
 	@sh .ci/setup.sh bench
