@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from taskloom.core.events import Event
 from taskloom.latch import Latch
+from taskloom.runners.failure import describe
 
 __all__ = ["QUEUE_LIMIT", "Listener"]
 
@@ -77,4 +78,4 @@ class Listener:
             self._callback(event)
         except BaseException as error:  # noqa: BLE001 - a listener is somebody else's code
             self.failed += 1
-            self.last_error = f"{type(error).__name__}: {error}"
+            self.last_error = str(describe(error))  # its own __str__ may raise as well
