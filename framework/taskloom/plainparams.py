@@ -45,14 +45,13 @@ def accept_plain(params: Sequence[ParamShape], given: Mapping[str, Any]) -> dict
 def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] = ()) -> Any:
     """Return the value as its type wants it; raise _NotPlain, or ValueError, when that is not plain to see."""
     result: Any
-    if (annotation is int or annotation is str or annotation is bool) and type(value) is annotation:
+    kind = type(value)
+    if kind in _SCALARS and (kind is annotation or annotation is Any):
         result = value
-    elif annotation is Any and type(value) in _SCALARS:
-        result = value
-    elif annotation is float and type(value) in (int, float):
+    elif annotation is float and kind in (int, float):
         result = float(value)
     elif annotation is Duration or annotation == Duration:
-        result = _seconds_of_text(value) if type(value) is str else parse_duration(value)
+        result = _seconds_of_text(value) if kind is str else parse_duration(value)
     else:
         result = _plain_compound(annotation, value)
     for name, limit in constraints:

@@ -117,7 +117,7 @@ def _echo_error(error: Exception) -> None:
     if isinstance(error, TaskImportFailed):
         click.echo(error.traceback, err=True, nl=False)
     near = f"; did you mean {error.near!r}?" if isinstance(error, TaskNotFound) and error.near else ""
-    click.echo(f"error: {error}{near}", err=True)
+    click.echo(f"taskloom: {error}{near}", err=True)
 
 
 def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:

@@ -119,7 +119,9 @@ class _Checker:
         try:
             found = sorted(each.name for each in Path(path).iterdir() if _is_job_file(each))
         except OSError as error:
-            self._problems.append(_about(path, f"cannot read directory {path!r}: {error.strerror}"))
+            self._problems.append(
+                _about(path, f"cannot read directory {path!r}: {(error.strerror or str(error)).lower()}")
+            )
             return []
         if not found:
             self._problems.append(_about(path, f"cannot find a job file in {path!r}; expected *.yaml or *.yml"))
@@ -231,15 +233,20 @@ def _strange_keys(document: Document, root: Mapping[str, Any]) -> Iterator[Probl
             continue
         near = near_match(key, _TOP_KEYS)
         hint = f"did you mean {near!r}?" if near else ""
-        if isinstance(value, dict) and "task" in value:
+        if _is_job(value):
             hint = "put the job under 'jobs:'"
         message = f"cannot find key {key!r}; known: {', '.join(_TOP_KEYS)}, and x-... for notes"
         yield document.places.problem((key,), message, hint=hint, at_key=True)
 
 
+def _is_job(value: object) -> bool:
+    return isinstance(value, dict) and "task" in value
+
+
 def _no_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
     if "jobs" not in root:
-        if not any(near_match(key, ["jobs"]) for key in root):
+        # Where the hint at a strange key tells already, nothing is said twice.
+        if not any(near_match(key, ["jobs"]) or _is_job(value) for key, value in root.items()):
             yield document.places.problem((), "cannot find 'jobs'; a job file holds its jobs under that key")
     elif root["jobs"]:
         yield document.places.problem(("jobs",), "cannot use this as jobs; expected a mapping of names to jobs")
