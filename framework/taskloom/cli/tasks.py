@@ -87,11 +87,15 @@ def _echo_rows(rows: Sequence[_Row]) -> None:
     cells = [
         (row.entry.name, row.entry.offered_by, f"broken: {row.error}" if row.error else row.summary) for row in rows
     ]
-    if sys.stdout.isatty():
+    if _is_terminal():
         _echo_table(cells)
     else:
         for line in cells:
             click.echo("\t".join(line))
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _echo_table(cells: Iterable[tuple[str, str, str]]) -> None:

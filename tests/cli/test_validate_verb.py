@@ -1,0 +1,158 @@
+"""`taskloom validate`: problems on standard error, a summary on standard output, an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from taskloom.cli.validate import validate
+
+GOOD = "jobs:\n  c:\n    task: countdown\n    join: 5s\n  b:\n    task: countdown\n    daemon: true\n"
+BAD = "jobs:\n  a:\n    task: countdwon\n    daemon: no\n"
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text(GOOD)
+    Path("bad.yaml").write_text(BAD)
+    Path("slow.yaml").write_text("jobs:\n  a:\n    task: countdown\n    join: wait\n")
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(validate, arguments, catch_exceptions=False)
+
+    return call
+
+
+def test_good_files_give_a_summary_and_0(call: Call) -> None:
+    answer = call("good.yaml")
+
+    assert answer.exit_code == 0
+    assert answer.stdout == "2 jobs in 1 file: no problems; worst-case stop 10 s\n"
+    assert answer.stderr == ""
+
+
+def test_bad_files_give_every_problem_as_a_frame_and_2(call: Call) -> None:
+    answer = call("bad.yaml", "good.yaml")
+
+    assert answer.exit_code == 2
+    assert answer.stdout == "2 files: 2 errors\n"
+    assert answer.stderr == (
+        "bad.yaml:3:11: error: job 'a': cannot find task 'countdwon'; "
+        "installed: countdown, socket-reader, socket-sender\n"
+        "  3 |     task: countdwon\n"
+        "    |           ^^^^^^^^^ did you mean 'countdown'?\n"
+        "bad.yaml:4:13: error: job 'a': cannot use 'no' as daemon; expected true or false\n"
+        "  4 |     daemon: no\n"
+        "    |             ^^ write true or false\n"
+    )
+
+
+def test_warnings_do_not_change_the_exit_code(call: Call) -> None:
+    answer = call("slow.yaml")
+
+    assert answer.exit_code == 0
+    assert answer.stdout == "1 job in 1 file: 1 warning; worst-case stop 30 s\n"
+    assert "slow.yaml:4:11: warning: job 'a': cannot tell how long a stop takes" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "within, worst", [("20s", "20 s"), ("1m", "60 s"), ("5", "5 s"), ("2.5", "2.5 s"), ("forever", "unbounded")]
+)
+def test_the_time_to_stop_bounds_a_join_that_waits(call: Call, within: str, worst: str) -> None:
+    answer = call("slow.yaml", "--stop-within", within)
+
+    assert answer.exit_code == 0
+    assert answer.stdout.endswith(f"worst-case stop {worst}\n")
+
+
+@pytest.mark.parametrize("within", ["soon", "-5", "1e999", "nan"])
+def test_a_time_to_stop_that_is_none_is_a_usage_error(call: Call, within: str) -> None:
+    answer = call("good.yaml", "--stop-within", within)
+
+    assert answer.exit_code == 2
+    assert "Invalid value for '--stop-within': cannot " in answer.stderr
+
+
+def test_no_path_is_a_usage_error(call: Call) -> None:
+    assert call().exit_code == 2
+
+
+def test_everything_comes_as_data_on_standard_output(call: Call) -> None:
+    answer = call("bad.yaml", "good.yaml", "-o", "json")
+
+    data = json.loads(answer.stdout)
+    assert answer.exit_code == 2
+    assert answer.stderr == ""
+    assert data["files"] == ["bad.yaml", "good.yaml"]
+    assert data["problems"][0] == {
+        "path": "bad.yaml",
+        "line": 3,
+        "column": 11,
+        "length": 9,
+        "severity": "error",
+        "job": "a",
+        "message": "cannot find task 'countdwon'; installed: countdown, socket-reader, socket-sender",
+        "hint": "did you mean 'countdown'?",
+        "related": [],
+    }
+
+
+def test_the_jobs_as_data_are_in_final_form(call: Call) -> None:
+    data = json.loads(call("good.yaml", "-o", "json").stdout)
+
+    assert data["worst_stop_seconds"] == 10.0
+    assert data["jobs"][1] == {
+        "name": "b",
+        "task": "countdown",
+        "description": "",
+        "labels": [],
+        "enabled": True,
+        "daemon": True,
+        "poll_interval": 1.0,
+        "join": {"within": 10.0, "otherwise": "abandon"},
+        "start": {"mode": "auto", "delay": 0.0},
+        "runner": "thread",
+        "path": "good.yaml",
+        "line": 5,
+    }
+
+
+def test_a_stop_that_is_not_bounded_is_null_as_data(call: Call) -> None:
+    data = json.loads(call("slow.yaml", "-o", "json", "--stop-within", "forever").stdout)
+
+    assert data["worst_stop_seconds"] is None
+    assert data["jobs"][0]["join"]["within"] is None
+
+
+def test_the_program_says_the_same_and_shows_no_traceback(taskloom_cli: Callable[..., object], tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "bad.yaml").write_text(BAD)
+
+    answer = taskloom_cli("validate", "jobs")
+
+    assert answer.returncode == 2  # type: ignore[attr-defined]
+    assert "jobs/bad.yaml:3:11: error: job 'a': cannot find task" in answer.stderr  # type: ignore[attr-defined]
+    assert "Traceback" not in answer.stderr  # type: ignore[attr-defined]
+
+
+def test_validating_plain_jobs_imports_neither_pydantic_nor_rich(child_env: dict[str, str], call: Call) -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys\nfrom taskloom.cli.validate import validate\n"
+        "try:\n    validate(['good.yaml'])\nexcept SystemExit: pass\n"
+        "print(sorted({'pydantic', 'rich', 'asyncio', 'jsonschema'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True, env=child_env
+    )
+
+    assert answer.stdout.splitlines()[-1] == "[]"

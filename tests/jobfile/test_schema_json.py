@@ -1,0 +1,149 @@
+"""The JSON Schema takes what the loader takes, and flags what a typo makes."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from taskloom.catalog import Catalog, GivenCatalog
+from taskloom.jobfile.fields import FIELDS
+from taskloom.jobfile.jsonschema import job_file_schema
+from taskloom.task import Context, Duration, Task, param
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "jobs").glob("*.y*ml"))
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Peer(BaseModel):
+    port: int
+
+
+class Paint(Task):
+    """Paint it.
+
+    At length.
+    """
+
+    colour: Colour = param(description="which")
+    every: Duration = param(default="1s")
+    peers: list[Peer] = []
+    flag: bool = False
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+
+class Other(Task):
+    peers: list[Peer] = []
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    catalog = GivenCatalog({"paint": Paint, "other": Other, "broken": 5})
+    return json.loads(json.dumps(job_file_schema(catalog)))  # type: ignore[no-any-return]
+
+
+def complaints(schema: dict[str, Any], document: object) -> list[str]:
+    validator = jsonschema.Draft202012Validator(schema)
+    return [error.message for error in validator.iter_errors(document)]
+
+
+def test_it_is_a_schema(schema: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[file.name for file in EXAMPLES])
+def test_every_example_of_the_house_is_valid(example: Path) -> None:
+    document = yaml.safe_load(example.read_text(encoding="utf-8"))
+
+    assert complaints(job_file_schema(Catalog()), document) == []
+
+
+VALID: list[dict[str, Any]] = [
+    {"task": "paint", "params": {"colour": "red"}},
+    {"task": "paint", "params": {"colour": "red", "every": "5s", "peers": [{"port": 1}], "flag": True}},
+    {"task": "paint", "params": {"colour": "${COLOUR}", "every": "${EVERY:-5s}", "flag": "${FLAG}"}},
+    {"task": "other"},
+    {"task": "other", "params": None},
+    {"task": "${TASK}", "params": {"what": "ever"}},
+    {"task": "broken", "params": {"what": "ever"}},
+    {"task": "other", "x-note": {"any": 1}},
+    {"task": "other", "daemon": True, "join": {"within": "5s", "otherwise": "abandon"}, "start": {"delay": "1s"}},
+    {"task": "other", "join": "wait", "start": "manual", "poll_interval": 0.5, "runner": {"thread": {}}},
+    {"task": "other", "join": 0, "labels": ["a"], "enabled": False, "description": "d"},
+]
+
+
+@pytest.mark.parametrize("job", VALID, ids=map(str, VALID))
+def test_what_the_loader_takes_is_valid(schema: dict[str, Any], job: dict[str, Any]) -> None:
+    assert complaints(schema, {"jobs": {"a": job}}) == []
+
+
+INVALID: list[dict[str, Any]] = [
+    {},
+    {"task": "pant"},
+    {"task": "paint"},
+    {"task": "paint", "params": {}},
+    {"task": "paint", "params": {"colour": "blue"}},
+    {"task": "paint", "params": {"colour": "red", "evry": "5s"}},
+    {"task": "paint", "params": {"colour": "red", "every": "5 s"}},
+    {"task": "paint", "params": {"colour": "red", "peers": [{"port": "x"}]}},
+    {"task": "paint", "params": {"colour": "red", "flag": "no"}},
+    {"task": "other", "params": {"colour": "red"}},
+    {"task": "other", "deamon": True},
+    {"task": "other", "daemon": "no"},
+    {"task": "other", "restart": "always"},
+    {"task": "other", "join": {"within": "5s", "otherwise": "kill"}},
+    {"task": "other", "join": {"wthin": "5s"}},
+    {"task": "other", "start": "soon"},
+    {"task": "other", "start": {}},
+    {"task": "other", "labels": [5]},
+]
+
+
+@pytest.mark.parametrize("job", INVALID, ids=map(str, INVALID))
+def test_a_mistake_in_a_job_is_flagged(schema: dict[str, Any], job: dict[str, Any]) -> None:
+    assert complaints(schema, {"jobs": {"a": job}}) != []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"jobs": {}},
+        {"jbs": {"a": {"task": "other"}}},
+        {"jobs": {"a b": {"task": "other"}}},
+        {"jobs": {"a": {"task": "other"}}, "defaults": {"task": "other"}},
+        {"jobs": {"a": {"task": "other"}}, "defaults": {"daemn": True}},
+    ],
+    ids=str,
+)
+def test_a_mistake_around_the_jobs_is_flagged(schema: dict[str, Any], document: dict[str, Any]) -> None:
+    assert complaints(schema, document) != []
+
+
+def test_notes_and_defaults_are_valid(schema: dict[str, Any]) -> None:
+    document = {"x-a": 1, "defaults": {"join": "5s", "x-b": 2}, "jobs": {"a": {"task": "other"}}}
+
+    assert complaints(schema, document) == []
+
+
+def test_an_editor_can_show_what_everything_is_for(schema: dict[str, Any]) -> None:
+    job = schema["$defs"]["job"]
+
+    assert {name for name, field in job["properties"].items() if field.get("description")} == set(FIELDS)
+    assert {"const": "paint", "description": "Paint it."} in job["properties"]["task"]["anyOf"]
+    assert schema["$defs"]["params of paint"]["properties"]["colour"]["description"] == "which"
