@@ -155,10 +155,10 @@ def make_job_report(job: JobRecord, now: float) -> JobReport:
 
 def make_stop_report(core: Lifecycle, now: float) -> StopReport:
     """Report the shutdown of `core`, which has ended; `now` is monotonic seconds."""
-    asked, ended = core.stop_asked, core.stop_ended
+    asked, ended = core.shutdown.asked, core.shutdown.ended
     seconds = (ended.mono if ended else now) - (asked.mono if asked else now)
     return StopReport(
-        reason=core.stop_reason or Reason(ReasonKind.SHUTDOWN),
+        reason=core.shutdown.reason,
         seconds=seconds,
         jobs=tuple(make_job_report(job, now) for job in core.jobs.values()),
         survivors=tuple(_make_survivor(run, now) for run in core.runs.values()),

@@ -1,0 +1,95 @@
+"""The books: every job and run, the one door through which a state changes, and the events that tell of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskloom.core.actions import Action
+from taskloom.core.events import Event, EventName
+from taskloom.core.model import JobState, Moment, Outcome, WaitingFor
+from taskloom.core.records import JobRecord, RunRecord
+from taskloom.core.table import TRANSITIONS, Trigger
+from taskloom.errors import InternalError, UnknownJob
+
+__all__ = ["Books"]
+
+
+class Books:
+    """What the parts of the lifecycle share. `now` and `todo` belong to the message that is being handled."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobRecord] = {}
+        self.runs: dict[str, RunRecord] = {}
+        """Every run whose body may still be executing: running, stopping, or abandoned."""
+        self.now = Moment(0.0, 0.0)
+        self.todo: list[Action] = []
+        self._seq = 0
+        # How many jobs keep the program alive, daemons apart.
+        self._holding = 0
+        self._active_daemons = 0
+        self._has_held = False
+
+    def job(self, name: str) -> JobRecord:
+        """Return a job's record. Raises UnknownJob."""
+        try:
+            return self.jobs[name]
+        except KeyError:
+            raise UnknownJob(name, self.jobs) from None
+
+    def live(self, run_id: str) -> RunRecord:
+        """Return the record of a run that may be executing. Raises InternalError: nobody else reports."""
+        try:
+            return self.runs[run_id]
+        except KeyError:
+            raise InternalError(f"a report came for run {run_id}, which is not live") from None
+
+    @property
+    def is_work_over(self) -> bool:
+        """Tell whether `taskloom run` would end: nothing keeps the program alive.
+
+        That is: no job that is no daemon runs, stops or waits for a time of its own. Where no such job was
+        ever started, living daemons keep the program alive by themselves.
+        """
+        return self._holding == 0 and (self._has_held or self._active_daemons == 0)
+
+    def move(self, job: JobRecord, trigger: Trigger, target: JobState, waiting_for: WaitingFor | None = None) -> None:
+        """Change the job's state as the table allows. Raises InternalError, and changes nothing, where it does not."""
+        if target not in TRANSITIONS[job.state].get(trigger, ()):
+            raise InternalError(f"{trigger.value} leads no job from {job.state.value} to {target.value}")
+        was_active = job.is_active
+        job.state, job.waiting_for = target, waiting_for
+        change = job.is_active - was_active
+        if change and job.spec.daemon:
+            self._active_daemons += change
+        elif change:
+            self._holding += change
+            self._has_held = True
+
+    def close(self, run: RunRecord, outcome: Outcome) -> None:
+        """Write the run's one end."""
+        run.outcome, run.ended = outcome, self.now
+        run.job.outcomes[outcome] += 1
+        self.emit(
+            EventName.ENDED,
+            run.job.spec.name,
+            run,
+            reason=run.reason,
+            outcome=outcome,
+            seconds=run.seconds,
+            error=run.error,
+        )
+
+    def release(self, run: RunRecord) -> None:
+        """Strike out a run that executes no more."""
+        run.job.run = None
+        del self.runs[run.id]
+
+    def emit(self, name: EventName, job: str | None = None, run: RunRecord | None = None, **fields: Any) -> None:
+        """Put an event among the actions."""
+        self._seq += 1
+        run_id, attempt = (run.id, run.attempt) if run is not None else (None, None)
+        self.todo.append(Event(self._seq, self.now.wall, self.now.mono, name, job, run_id, attempt, **fields))
+
+    def emit_run(self, name: EventName, run: RunRecord, **fields: Any) -> None:
+        """Put an event of a run among the actions."""
+        self.emit(name, run.job.spec.name, run, **fields)
