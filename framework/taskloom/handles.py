@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.core.inputs import StartJob, StopJob
 from taskloom.core.model import ErrorInfo, Outcome, Reason, ReasonKind
-from taskloom.core.records import RunRecord
 from taskloom.core.report import JobReport, make_job_report
 from taskloom.errors import SelfJoin
-from taskloom.latch import Latch
-from taskloom.polls import PollSampler, PollTrack
-from taskloom.runners import RunHandle, Runner, RunOrder
+from taskloom.live import LiveRun
 from taskloom.runners.context import current_run
-from taskloom.runners.gauges import Gauges, Progress
-from taskloom.token import CancelToken
+from taskloom.runners.gauges import Progress
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
@@ -27,50 +23,45 @@ __all__ = ["JobHandle", "JobStatus", "Run"]
 class Run:
     """One execution of a job. Any thread may use it, for as long as it likes."""
 
-    __slots__ = ("_order", "_record", "_shell", "_track", "handle", "over", "token")
+    __slots__ = ("_live", "_shell")
 
-    def __init__(self, record: RunRecord, shell: Shell, order: RunOrder) -> None:
-        self.over = Latch()
-        self.token = CancelToken(shell.sampler)
-        self._record = record
+    def __init__(self, live: LiveRun, shell: Shell) -> None:
+        self._live = live
         self._shell = shell
-        self._order = order
-        self._track: PollTrack | None = None
-        self.handle: RunHandle | None = None
 
     @property
     def id(self) -> str:
         """The run's name, unique in its scheduler."""
-        return self._record.id
+        return self._live.id
 
     @property
     def job(self) -> str:
         """The job's name."""
-        return self._order.job
+        return self._live.job
 
     @property
     def outcome(self) -> Outcome | None:
         """How it ended, or None. An abandoned run has its outcome while its thread lives."""
-        return self._record.outcome
+        return self._live.record.outcome
 
     @property
     def error(self) -> ErrorInfo | None:
         """What escaped from it: type, message and traceback text."""
-        return self._record.error
+        return self._live.record.error
 
     @property
     def reason(self) -> Reason | None:
         """Why it was asked to stop."""
-        return self._record.reason
+        return self._live.record.reason
 
     @property
     def seconds(self) -> float:
         """How long it ran, once it has ended."""
-        return self._record.seconds
+        return self._live.record.seconds
 
     def is_alive(self) -> bool:
         """Tell whether its body may still be executing."""
-        return not self.over.is_open
+        return self._live.is_alive()
 
     def cancel(self, text: str = "") -> None:
         """Ask this run, and no later one of its job, to stop. Returns at once; twice is once."""
@@ -81,58 +72,17 @@ class Run:
 
         Raises SelfJoin on the run's own thread.
         """
-        context = current_run.get()
-        if context is not None and context.belongs_to(self.token):
+        if _is_on_thread_of(self._live):
             raise SelfJoin(self.id)
-        return self.over.wait(timeout)
+        return self._live.over.wait(timeout)
 
     def __repr__(self) -> str:
         return f"<Run {self.id} {self.outcome.value if self.outcome else 'alive'}>"
 
-    # -- for the shell
 
-    @property
-    def runner_name(self) -> str:
-        """The name of the runner that executes it."""
-        return self._record.job.spec.runner.name
-
-    def begin(self, runner: Runner, sampler: PollSampler) -> None:
-        """Have the runner start it. Raises whatever kept it from starting."""
-        now = self._record.queued.mono
-        self._track = PollTrack(self.token, now, is_unobserved=self._order.binding.has_terminate)
-        self.handle = runner.start(self._order, self.token, self._shell.tell)
-        sampler.watch(self.id, self._track)
-
-    def poll_age(self, now: float) -> float | None:
-        """Seconds since its last poll; None where unobserved."""
-        return self._track.age(now) if self._track else None
-
-    @property
-    def worst_gap(self) -> float:
-        """The longest time without a poll that was seen, in seconds."""
-        return self._track.worst_gap if self._track else 0.0
-
-    def unfinished_callbacks(self) -> tuple[str, ...]:
-        """Name the callbacks that were handed out and have not come back."""
-        return tuple(
-            f"{callback.name}: {'still running' if callback.is_begun else 'not begun'}"
-            for callback in self.token.handed_out
-            if not callback.is_done
-        )
-
-    @property
-    def gauges(self) -> Gauges:
-        """Progress and counters."""
-        return self.handle.gauges if self.handle is not None else Gauges()
-
-    def is_gone(self, timeout: float = 0.0) -> bool:
-        """Wait so many seconds for the last of it to be gone: the thread itself, which has left the body."""
-        return self.handle is None or self.handle.join(timeout)
-
-    @property
-    def record(self) -> RunRecord:
-        """What the core remembers of it; to look at only."""
-        return self._record
+def _is_on_thread_of(run: LiveRun) -> bool:
+    context = current_run.get()
+    return context is not None and context.belongs_to(run.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +131,7 @@ class JobHandle:
         A run that could not be begun is returned too, with the outcome start_failed.
         """
         shell = self._shell
-        return shell.ask(StartJob(self.name), lambda _: shell.last[self.name])
+        return shell.ask(StartJob(self.name), lambda _: Run(shell.last[self.name], shell))
 
     def stop(self, text: str = "", *, timeout: float | None = None) -> bool:
         """Stop the job's run by its join policy and wait for that, or for `timeout` seconds.
@@ -197,8 +147,7 @@ class JobHandle:
         )
         if run is None:
             return True
-        context = current_run.get()
-        if context is not None and context.belongs_to(run.token):
+        if _is_on_thread_of(run):
             return False
         shell.wait_until(lambda _: run.over.is_open or run.record.is_overdue, timeout)
         return run.over.is_open

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from taskloom.handles import Run
-    from taskloom.shell import Shell
+from taskloom.live import LiveRun
+from taskloom.runners import Stack
 
 __all__ = ["remind"]
 
 _log = logging.getLogger("taskloom.stop")
 
 
-def remind(shell: Shell, runs: list[Run], more: int) -> None:
-    """Log a line for each run, and how many more there are; called on a helper thread."""
-    now = shell.now().mono
-    for run, stack in shell.look([run for run in runs if run.is_alive()], texts=0):
+def remind(found: Iterable[tuple[LiveRun, Stack]], more: int, now: float) -> None:
+    """Log a line for each run and where it stands, and how many more there are; called on a helper thread."""
+    for run, stack in found:
         _log.warning("%s", _sentence(run, stack.where, now), extra={"job": run.job, "run": run.id})
     if more:
         _log.warning("still stopping: and %d more", more)
 
 
-def _sentence(run: Run, where: str, now: float) -> str:
+def _sentence(run: LiveRun, where: str, now: float) -> str:
     record = run.record
     elapsed = now - record.asked.mono if record.asked else 0.0
     left = record.overdue_at - now

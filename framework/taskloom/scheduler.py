@@ -113,7 +113,7 @@ class Scheduler:
             shell.stopped.wait()
             shell.close(until)
         else:
-            shell.wait_until(lambda core: core.phase is Phase.STOPPED or set(core.stopping) <= {caller.id})
+            shell.wait_until(lambda core: core.phase is Phase.STOPPED or set(core.stopping) <= {caller})
         return shell.report or shell.ask(None, lambda core: make_stop_report(core, shell.now().mono))
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
@@ -128,12 +128,13 @@ class Scheduler:
         """Give the stop that goes on at most so many more seconds, and tell every run that it is urgent."""
         self._shell.order(HurryShutdown(within))
 
-    def _calling_run(self) -> Run | None:
+    def _calling_run(self) -> str | None:
+        """Return the id of the run whose thread this is, if it is one of ours."""
         context = current_run.get()
         if context is None:
             return None
-        run = self._shell.live.get(context.run_id)
-        return run if run is not None and context.belongs_to(run.token) else None
+        live = self._shell.live.get(context.run_id)
+        return live.id if live is not None and context.belongs_to(live.token) else None
 
     # -- watching
 
@@ -153,7 +154,8 @@ class Scheduler:
 
     def stacks(self) -> list[tuple[Run, Stack]]:
         """Say where each run that may be executing stands."""
-        return self._shell.look(list(self._shell.live.values()))
+        shell = self._shell
+        return [(Run(live, shell), stack) for live, stack in shell.look(list(shell.live.values()))]
 
     def status(self) -> list[JobStatus]:
         """Return where each job stands, in the order in which they were added."""

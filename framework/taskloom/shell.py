@@ -25,9 +25,9 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment
 from taskloom.core.report import StopReport, make_stop_report
 from taskloom.errors import TaskNotFound
-from taskloom.handles import Run
 from taskloom.latch import Latch
 from taskloom.listeners import Listener
+from taskloom.live import LiveRun
 from taskloom.polls import SAMPLE_SECONDS, PollSampler
 from taskloom.reminder import remind
 from taskloom.runners import Runner, RunOrder
@@ -68,8 +68,8 @@ class Shell:
     """One lifecycle with its runners, timer, helpers and listeners."""
 
     def __init__(self, clock: Clock, runners: Mapping[str, Runner]) -> None:
-        self.live: dict[str, Run] = {}
-        self.last: dict[str, Run] = {}
+        self.live: dict[str, LiveRun] = {}
+        self.last: dict[str, LiveRun] = {}
         """The latest run of each job, ended or not."""
         self.listeners: tuple[Listener, ...] = ()
         self.stopped = Latch()
@@ -82,9 +82,9 @@ class Shell:
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._turn = allocate_lock()
         self._todo: deque[Any] = deque()
-        self._to_wake: list[Run] = []
+        self._to_wake: list[LiveRun] = []
         self._to_name: list[str] = []
-        self._leaving: deque[Run] = deque()
+        self._leaving: deque[LiveRun] = deque()
         self._watchers: list[Latch] = []
         self._wakers = Wakers(self.tell)
         self._alarm: SimpleQueue[None] = SimpleQueue()
@@ -223,12 +223,12 @@ class Shell:
             action.run, spec.name, spec.task, action.attempt, action.replica,
             spec.daemon, spec.poll_interval, spec.binding,
         )  # fmt: skip
-        run = Run(self._core.runs[action.run], self, order)
+        run = LiveRun(self._core.runs[action.run], order, self.sampler)
         self.live[action.run] = self.last[spec.name] = run
         message: RunStarted | RunStartFailed
         try:
             self._prepare()
-            run.begin(self._runner(spec.runner.name), self.sampler)
+            run.begin(self._runner(spec.runner.name), self.sampler, self.tell)
             message = RunStarted(action.run, not spec.binding.announces_ready)
         except Exception as error:  # noqa: BLE001 - whatever a runner raises, it is this run's end alone
             message = RunStartFailed(action.run, describe(error))
@@ -281,12 +281,12 @@ class Shell:
             self._take_in(RunNamed(run.id, stack.where, stack.text, run.poll_age(now), run.unfinished_callbacks()))
         self._tell_watchers()
 
-    def look(self, runs: list[Run], texts: int = WHOLE_STACKS) -> list[tuple[Run, Any]]:
+    def look(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Any]]:
         """Say where the runs stand, in one look per runner."""
-        by_runner: dict[str, list[Run]] = {}
+        by_runner: dict[str, list[LiveRun]] = {}
         for run in runs:
             by_runner.setdefault(run.runner_name, []).append(run)
-        found: list[tuple[Run, Any]] = []
+        found: list[tuple[LiveRun, Any]] = []
         for name, group in by_runner.items():
             handles = [run.handle for run in group if run.handle is not None]
             stacks = self._runners[name].stacks(handles, texts)
@@ -296,7 +296,11 @@ class Shell:
     def _remind(self, action: actions.RemindStopping) -> None:
         # Said by a helper: a log handler may block, and the stop has to go on.
         runs = [self.live[name] for name in action.runs if name in self.live]
-        self._wakers.submit("", [CancelCallback(lambda: remind(self, runs, action.more), "reminder")])
+
+        def say() -> None:
+            remind(self.look([run for run in runs if run.is_alive()], texts=0), action.more, self.now().mono)
+
+        self._wakers.submit("", [CancelCallback(say, "reminder")])
 
     def _run_over(self, action: actions.RunOver) -> None:
         run = self.live.pop(action.run)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -159,7 +160,7 @@ class Task:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name, annotation in cls.__dict__.get("__annotations__", {}).items():
+        for name, annotation in inspect.get_annotations(cls).items():
             if not _is_class_variable(annotation):
                 _prepare_field(cls, name, annotation)
         dataclasses.dataclass(kw_only=True, eq=False)(cls)

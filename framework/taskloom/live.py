@@ -1,0 +1,87 @@
+"""One run while it lives, as the shell holds it: its token, its runner's handle, what is known of its polls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taskloom.core.inputs import RunEnded, RunReady, RunStartFailed
+from taskloom.core.records import RunRecord
+from taskloom.latch import Latch
+from taskloom.polls import PollSampler, PollTrack
+from taskloom.runners import RunHandle, Runner, RunOrder
+from taskloom.runners.gauges import Gauges
+from taskloom.token import CancelToken
+
+__all__ = ["LiveRun"]
+
+
+class LiveRun:
+    """The shell's side of a run. `over` opens once the core knows that the body has come back."""
+
+    __slots__ = ("_order", "_track", "handle", "over", "record", "token")
+
+    def __init__(self, record: RunRecord, order: RunOrder, sampler: PollSampler) -> None:
+        self.record = record
+        """What the core remembers of it; to look at only."""
+        self.over = Latch()
+        self.token = CancelToken(sampler)
+        self.handle: RunHandle | None = None
+        self._order = order
+        self._track: PollTrack | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's name, unique in its scheduler."""
+        return self.record.id
+
+    @property
+    def job(self) -> str:
+        """The job's name."""
+        return self._order.job
+
+    @property
+    def runner_name(self) -> str:
+        """The name of the runner that executes it."""
+        return self.record.job.spec.runner.name
+
+    @property
+    def gauges(self) -> Gauges:
+        """Progress and counters."""
+        return self.handle.gauges if self.handle is not None else Gauges()
+
+    @property
+    def worst_gap(self) -> float:
+        """The longest time without a poll that was seen, in seconds."""
+        return self._track.worst_gap if self._track is not None else 0.0
+
+    def begin(
+        self,
+        runner: Runner,
+        sampler: PollSampler,
+        emit: Callable[[RunReady | RunEnded | RunStartFailed], None],
+    ) -> None:
+        """Have the runner start it. Raises whatever kept it from starting."""
+        has_terminate = self._order.binding.has_terminate
+        self._track = PollTrack(self.token, self.record.queued.mono, is_unobserved=has_terminate)
+        self.handle = runner.start(self._order, self.token, emit)
+        sampler.watch(self.id, self._track)
+
+    def is_alive(self) -> bool:
+        """Tell whether its body may still be executing."""
+        return not self.over.is_open
+
+    def is_gone(self, timeout: float = 0.0) -> bool:
+        """Wait so many seconds for the last of it to be gone: the thread itself, which has left the body."""
+        return self.handle is None or self.handle.join(timeout)
+
+    def poll_age(self, now: float) -> float | None:
+        """Return the seconds since its last poll; None where unobserved."""
+        return self._track.age(now) if self._track is not None else None
+
+    def unfinished_callbacks(self) -> tuple[str, ...]:
+        """Name the callbacks that were handed out and have not come back."""
+        return tuple(
+            f"{callback.name}: {'still running' if callback.is_begun else 'not begun'}"
+            for callback in self.token.handed_out
+            if not callback.is_done
+        )
