@@ -24,7 +24,8 @@ def describe(error: BaseException) -> ErrorInfo:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        # A copy in a plain str: a str of the plugin's own class would stay alive, with all that it holds.
+        return str.__str__(str(error))
     except BaseException as second:  # noqa: BLE001 - as above
         return f"(its message cannot be read: {type(second).__qualname__})"
 

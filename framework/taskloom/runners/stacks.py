@@ -15,9 +15,15 @@ from taskloom.runners import Stack
 
 __all__ = ["look"]
 
-_OURS = str(Path(__file__).resolve().parent.parent)
-_LIBRARY = str(Path(os.__file__).resolve().parent)
-_INSTALLED = str(Path(sysconfig.get_paths()["purelib"]).resolve())
+
+def _spellings(folder: Path) -> tuple[str, ...]:
+    """Return the beginnings of the paths in a folder: code may name its file with or without symbolic links."""
+    return tuple({f"{folder}{os.sep}", f"{folder.resolve()}{os.sep}"})
+
+
+_OURS = _spellings(Path(__file__).parent.parent)
+_LIBRARY = _spellings(Path(os.__file__).parent)
+_INSTALLED = _spellings(Path(sysconfig.get_paths()["purelib"]))
 
 
 def look(idents: Sequence[int | None], texts: int) -> list[Stack]:
@@ -62,6 +68,6 @@ def _where(innermost: FrameType) -> str:
 
 
 def _is_theirs(path: str) -> bool:
-    if path.startswith((_OURS + os.sep, "<frozen")):
+    if path.startswith((*_OURS, "<frozen")):
         return False
-    return path.startswith(_INSTALLED + os.sep) or not path.startswith(_LIBRARY + os.sep)
+    return path.startswith(_INSTALLED) or not path.startswith(_LIBRARY)

@@ -68,7 +68,7 @@ class ThreadRun:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the body to come back and then for the thread to be gone."""
-        if timeout is None:
+        if timeout is None or timeout > threading.TIMEOUT_MAX:
             self._done.wait()
             self._thread.join()
             return True
@@ -99,26 +99,32 @@ class ThreadRun:
             return RunEnded(order.run, How.NOT_ENTERED, None, True, False)
         context = RunContext(order, token, self._emit, self.gauges)
         current_run.set(context)
-        how, error_info = _call(body, context)
-        was_asked = token.is_asked  # read here, on the run's own thread: what came first, decided where it happened
-        was_woken = token.was_woken
+        how, error_info, was_asked, was_woken = _call(body, context, token)
         token.close()
         return RunEnded(order.run, how, error_info, was_asked, was_woken)
 
 
-def _call(body: Body, context: RunContext) -> tuple[How, ErrorInfo | None]:
-    """Call the body; nothing escapes, and no frame or exception is kept."""
+def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, ErrorInfo | None, bool, bool]:
+    """Call the body; nothing escapes, and no frame or exception is kept.
+
+    Whether it had been asked, and woken, is read at once, on the run's own thread: to describe an error or to log
+    may take long, and an ask that comes meanwhile was not the cause.
+    """
     try:
         result = body.run(context)
-    except Cancelled as error:
-        return How.CANCELLED, describe(error)
-    except PermanentFailure as error:
-        return How.PERMANENT, describe(error)
+        was_asked, was_woken = token.is_asked, token.was_woken
+        # Inside as well: to close a generator that was begun is to run the plugin's code again.
+        how, error_info = (How.RETURNED, None) if result is None else _judge(result, context)
     except BaseException as error:  # noqa: BLE001 - the plugin boundary: SystemExit and all
-        return How.RAISED, describe(error)
-    if result is None:
-        return How.RETURNED, None
-    return _judge(result, context)
+        was_asked, was_woken = token.is_asked, token.was_woken
+        how, error_info = _how(error), describe(error)
+    return how, error_info, was_asked, was_woken
+
+
+def _how(error: BaseException) -> How:
+    if isinstance(error, Cancelled):
+        return How.CANCELLED
+    return How.PERMANENT if isinstance(error, PermanentFailure) else How.RAISED
 
 
 def _judge(result: object, context: RunContext) -> tuple[How, ErrorInfo | None]:

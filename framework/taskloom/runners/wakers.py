@@ -59,7 +59,7 @@ class Wakers:
         now = mono()
         with self._lock:
             stuck = sum(now - began >= STUCK_SECONDS for began in self._busy.values())
-            may_grow = self._idle == 0 and self._helpers < min(HELPERS + stuck, MOST_HELPERS)
+            may_grow = self._queue.qsize() > self._idle and self._helpers < min(HELPERS + stuck, MOST_HELPERS)
         if may_grow:
             self._grow()
         return STUCK_SECONDS

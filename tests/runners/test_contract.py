@@ -1,0 +1,314 @@
+"""The contract in the docstring of `taskloom.runners`, sentence by sentence, over all runners."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import subprocess
+import sys
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from taskloom.core.inputs import RunEnded, RunReady, RunStartFailed
+from taskloom.core.model import How, Reason, ReasonKind
+from taskloom.errors import Cancelled, PermanentFailure
+from taskloom.runners.body import Body
+from taskloom.token import CancelToken
+
+SOON = 20.0
+WHY = Reason(ReasonKind.USER, "enough")
+
+
+class Boom(Exception):
+    """What a task of these tests raises."""
+
+
+def test_every_installed_runner_is_held_to_the_contract() -> None:
+    installed = {entry.value for entry in importlib.metadata.entry_points(group="taskloom.runners")}
+
+    assert installed == {"taskloom.runners.thread:ThreadRunner"}, "add it to RUNNERS in conftest.py"
+
+
+def test_the_body_is_made_where_the_run_executes_and_run_once(bench: Any) -> None:
+    places: list[int] = []
+
+    def make() -> Body:
+        places.append(threading.get_ident())
+        return Body(lambda ctx: places.append(threading.get_ident()), None)
+
+    bench.start(lambda ctx: None, make=make)
+    [report] = bench.end()
+
+    assert report == RunEnded("job#1", How.RETURNED, None, False, False)
+    assert len(places) == 2
+    assert places[0] == places[1] != threading.get_ident()
+
+
+def test_start_returns_while_the_run_goes_on(bench: Any) -> None:
+    handle = bench.start(lambda ctx: ctx.wait())
+    alive = [handle.is_alive(), handle.join(0), handle.join(0.01)]
+
+    bench.tokens[0].ask(WHY)
+    bench.tokens[0].wake()
+    bench.end()
+    alive += [handle.is_alive(), handle.join(0), handle.join()]
+
+    assert alive == [True, False, False, False, True, True]
+
+
+def test_a_body_that_cannot_be_made_is_a_failed_start(bench: Any) -> None:
+    def make() -> Body:
+        raise Boom("no such file")
+
+    bench.start(lambda ctx: None, make=make)
+    [report] = bench.end()
+
+    assert isinstance(report, RunStartFailed)
+    assert str(report.error) == "Boom: no such file"
+    assert "in make" in report.error.traceback
+
+
+def test_a_run_that_was_cancelled_before_is_never_entered(bench: Any) -> None:
+    calls: list[str] = []
+    token = CancelToken()
+    token.ask(WHY)
+
+    bench.start(lambda ctx: calls.append("run"), lambda: calls.append("terminate"), token=token)
+    [report] = bench.end()
+
+    assert report == RunEnded("job#1", How.NOT_ENTERED, None, True, False)
+    assert calls == []
+    assert token.take_callbacks() == []
+
+
+def test_a_run_that_is_cancelled_while_its_body_is_made_is_never_entered(bench: Any) -> None:
+    # 1. the runner makes the body
+    # 2. the run is asked to stop, and woken: there is no `terminate` to call yet
+    # 3. the body is there, and must not be entered: nobody would wake it
+    calls: list[str] = []
+    token = CancelToken()
+
+    def make() -> Body:
+        token.ask(WHY)
+        token.wake()
+        return Body(lambda ctx: calls.append("run"), lambda: calls.append("terminate"))
+
+    bench.start(lambda ctx: None, make=make, token=token)
+    [report] = bench.end()
+
+    assert report == RunEnded("job#1", How.NOT_ENTERED, None, True, False)
+    assert calls == []
+
+
+def test_terminate_stands_ready_when_run_is_entered(bench: Any) -> None:
+    token = CancelToken()
+    found: list[str] = []
+
+    def run(ctx: Any) -> None:
+        token.ask(WHY)
+        token.wake()
+        found.extend(callback.name for callback in token.take_callbacks())
+
+    bench.start(run, lambda: None, token=token)
+    bench.end()
+
+    assert found == ["terminate"]
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [
+        (Boom("oops"), How.RAISED),
+        (SystemExit(0), How.RAISED),
+        (SystemExit(3), How.RAISED),
+        (KeyboardInterrupt(), How.RAISED),
+        (GeneratorExit(), How.RAISED),
+        (RecursionError("too deep"), How.RAISED),
+        (MemoryError(), How.RAISED),
+        (BaseExceptionGroup("both", [Boom("a"), SystemExit(1)]), How.RAISED),
+        (Cancelled(), How.CANCELLED),
+        (PermanentFailure("never again"), How.PERMANENT),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value.value,
+)
+def test_one_end_is_reported_whatever_escapes(bench: Any, error: BaseException, how: How) -> None:
+    def run(ctx: Any) -> None:
+        raise error
+
+    bench.start(run)
+    [report] = bench.end()
+
+    assert isinstance(report, RunEnded)
+    assert (report.how, report.was_asked, report.was_woken) == (how, False, False)
+    assert report.error is not None
+    assert report.error.type == type(error).__name__
+    assert report.error.message == str(error)
+    assert "in run" in report.error.traceback
+
+
+def test_readiness_is_reported_as_often_as_it_is_said_and_before_the_end(bench: Any) -> None:
+    def run(ctx: Any) -> None:
+        ctx.ready()
+        ctx.ready()
+
+    bench.start(run)
+    bench.end()
+
+    ready = RunReady("job#1")
+    assert bench.reports == [ready, ready, RunEnded("job#1", How.RETURNED, None, False, False)]
+
+
+@pytest.mark.parametrize("is_woken", [False, True])
+def test_the_report_tells_whether_the_ask_and_the_waking_came_before_the_end(bench: Any, is_woken: bool) -> None:
+    token = CancelToken()
+
+    def run(ctx: Any) -> None:
+        ctx.on_cancel(lambda: None)
+        token.ask(WHY)
+        if is_woken:
+            token.wake()
+            [callback] = token.take_callbacks()
+            assert callback.begin()
+        raise Boom
+
+    bench.start(run, token=token)
+    [report] = bench.end()
+
+    assert (report.was_asked, report.was_woken) == (True, is_woken)
+
+
+def test_an_ask_after_the_body_came_back_is_not_the_cause(bench: Any) -> None:
+    # 1. the body raises
+    # 2. the runner describes the error, which takes long (here: the error's own __str__)
+    # 3. the run is asked to stop, and its callback begins
+    token = CancelToken()
+
+    class Slow(Exception):
+        def __str__(self) -> str:
+            token.ask(WHY)
+            token.wake()
+            for callback in token.take_callbacks():
+                callback.begin()
+            return "slow"
+
+    def run(ctx: Any) -> None:
+        ctx.on_cancel(lambda: None)
+        raise Slow
+
+    bench.start(run, token=token)
+    [report] = bench.end()
+
+    assert token.is_asked
+    assert (report.error.message, report.was_asked, report.was_woken) == ("slow", False, False)
+
+
+def test_nothing_is_kept_of_a_run_but_its_handle(bench: Any) -> None:
+    """Neither the body nor a local of it outlives the run, and no garbage collection is needed for that."""
+    references: list[weakref.ref[Any]] = []
+
+    class Work:
+        def run(self, ctx: Any) -> None:
+            class Local:
+                """Something big."""
+
+            local = Local()
+            references.append(weakref.ref(local))
+            ctx.on_cancel(self.terminate)
+            raise Boom(local)
+
+        def terminate(self) -> None:
+            """Do nothing."""
+
+    def make() -> Body:
+        body = Work()
+        references.append(weakref.ref(body))
+        return Body(body.run, body.terminate)
+
+    gc.disable()
+    try:
+        bench.start(lambda ctx: None, make=make)
+        bench.end()
+        alive = [reference() for reference in references]
+    finally:
+        gc.enable()
+
+    assert alive == [None, None]
+
+
+def test_no_run_begins_that_nobody_ordered(bench: Any) -> None:
+    runs: list[str] = []
+    for _ in range(3):
+        bench.start(lambda ctx: runs.append(ctx.run_id))
+    bench.end(3)
+
+    assert sorted(runs) == ["job#1", "job#2", "job#3"]
+    assert len(bench.reports) == 3
+
+
+def test_the_handle_shows_the_runs_gauges(bench: Any) -> None:
+    seen = threading.Event()
+    going_on = threading.Event()
+
+    def run(ctx: Any) -> None:
+        ctx.count("lines", 2)
+        ctx.count("lines")
+        ctx.progress(1, 4, "files")
+        seen.set()
+        going_on.wait(SOON)
+
+    handle = bench.start(run)
+    assert seen.wait(SOON)
+    gauges = handle.gauges
+    counts, progress = gauges.counts, gauges.progress
+    going_on.set()
+    bench.end()
+
+    assert counts == {"lines": 3}
+    assert progress == (1, 4, "files")
+    assert handle.gauges.counts == {"lines": 3}, "the last word stays readable"
+
+
+def test_the_runner_says_where_its_runs_stand(bench: Any) -> None:
+    is_inside = [threading.Event(), threading.Event()]
+
+    def first(ctx: Any) -> None:
+        is_inside[0].set()
+        ctx.wait()
+
+    def second(ctx: Any) -> None:
+        is_inside[1].set()
+        ctx.wait()
+
+    handles = [bench.start(first), bench.start(second)]
+    for event in is_inside:
+        assert event.wait(SOON)
+    looked = bench.runner.stacks(handles, 1)
+    for token in bench.tokens:
+        token.ask(WHY)
+        token.wake()
+    bench.end(2)
+
+    assert [stack.where.rpartition(" in ")[2] for stack in looked] == ["first", "second"]
+    assert [bool(stack.text) for stack in looked] == [True, False]
+    assert f'{__file__}", line' in looked[0].text
+
+
+def test_a_run_that_has_ended_stands_nowhere(bench: Any) -> None:
+    handle = bench.start(lambda ctx: None)
+    bench.end()
+
+    assert bench.runner.stacks([handle], 1) == [("", "")]
+
+
+def test_no_runner_needs_the_scheduler() -> None:
+    program = "import sys, taskloom.runners.thread; print(sorted(m for m in sys.modules if m.startswith('taskloom.')))"
+
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    loaded = answer.stdout
+    assert "taskloom.runners.thread" in loaded
+    for absent in ("taskloom.scheduler", "taskloom.shell", "taskloom.catalog", "taskloom.jobfile"):
+        assert absent not in loaded

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from taskloom.runners.gauges import Gauges, Progress
+
+
+def test_a_run_that_says_nothing_has_no_numbers() -> None:
+    gauges = Gauges()
+
+    assert (gauges.counts, gauges.progress) == ({}, None)
+
+
+def test_counts_add_up() -> None:
+    gauges = Gauges()
+
+    for name, n in (("lines", 1), ("bytes", 100), ("lines", 2), ("lines", -1)):
+        gauges.count(name, n)
+
+    assert gauges.counts == {"lines": 2, "bytes": 100}
+
+
+def test_what_is_read_is_a_copy() -> None:
+    gauges = Gauges()
+    gauges.count("lines", 1)
+
+    gauges.counts["lines"] = 99
+
+    assert gauges.counts == {"lines": 1}
+
+
+def test_no_count_is_lost_between_threads(fast_switching: None) -> None:
+    gauges = Gauges()
+
+    def count(_: int) -> None:
+        for _ in range(500):
+            gauges.count("lines", 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(4)))
+
+    assert gauges.counts == {"lines": 2000}
+
+
+def test_the_last_progress_counts() -> None:
+    gauges = Gauges()
+
+    gauges.progress = Progress(1, 2, "files")
+    gauges.progress = Progress(2, 2, "files")
+
+    assert gauges.progress == (2, 2, "files")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from taskloom.core.model import Reason, ReasonKind
+from taskloom.errors import Cancelled
+from taskloom.runners import RunOrder
+from taskloom.runners.body import Binding, Body
+from taskloom.runners.context import RunContext
+from taskloom.runners.gauges import Gauges
+from taskloom.task import Context
+from taskloom.token import CancelToken
+
+WHY = Reason(ReasonKind.USER, "enough")
+
+
+@pytest.fixture
+def token() -> CancelToken:
+    return CancelToken()
+
+
+@pytest.fixture
+def gauges() -> Gauges:
+    return Gauges()
+
+
+@pytest.fixture
+def context(token: CancelToken, gauges: Gauges) -> RunContext:
+    binding = Binding(lambda: Body(lambda ctx: None, None))
+    order = RunOrder("tick#7", "tick", "countdown", 3, 2, False, 0.25, binding)
+    return RunContext(order, token, lambda report: None, gauges)
+
+
+def test_it_is_what_a_task_is_promised(context: RunContext) -> None:
+    def takes(context: Context) -> Context:
+        return context
+
+    assert isinstance(takes(context), Context)
+
+
+def test_it_says_who_and_where_the_run_is(context: RunContext) -> None:
+    who = (context.job, context.run_id, context.attempt, context.replica, context.poll_interval)
+
+    assert who == ("tick", "tick#7", 3, 2, 0.25)
+
+
+def test_its_poll_is_the_tokens_and_is_counted(context: RunContext, token: CancelToken) -> None:
+    before = context.cancelled
+    token.ask(WHY)
+
+    assert (before, context.cancelled, token.polls) == (False, True, 2)
+    assert context.reason == WHY
+
+
+def test_it_turns_urgent_with_the_token(context: RunContext, token: CancelToken) -> None:
+    before = context.urgent
+    token.urgent = True
+
+    assert (before, context.urgent) == (False, True)
+
+
+def test_its_waits_end_with_the_cancel(context: RunContext, token: CancelToken) -> None:
+    before = context.wait(0)
+    token.ask(WHY)
+
+    assert (before, context.wait()) == (False, True)
+    with pytest.raises(Cancelled):
+        context.sleep(3600)
+    with pytest.raises(Cancelled):
+        context.raise_if_cancelled()
+
+
+def test_lines_of_its_log_carry_job_and_run_beside_what_the_task_adds(
+    context: RunContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "taskloom.task"):
+        context.log.info("beat %d", 3, extra={"peer": "left"})
+
+    [record] = caplog.records
+    assert (record.name, record.getMessage()) == ("taskloom.task", "beat 3")
+    assert {name: record.__dict__[name] for name in ("job", "run", "peer")} == {
+        "job": "tick", "run": "tick#7", "peer": "left",
+    }  # fmt: skip
+    assert context.log is context.log
+
+
+@pytest.mark.parametrize(
+    ("items", "total", "expected"),
+    [([1, 2], None, 2), (iter([1, 2]), None, None), (iter([1, 2]), 5, 5), ([1, 2], 9, 9)],
+)
+def test_track_reports_per_item(
+    context: RunContext, gauges: Gauges, items: Any, total: float | None, expected: float | None
+) -> None:
+    seen = [gauges.progress for _ in context.track(items, total, "files")]
+
+    assert seen == [(0, expected, "files"), (1, expected, "files")]
+    assert gauges.progress == (2, expected, "files")
+
+
+def test_track_raises_at_the_next_item_once_cancelled(context: RunContext, token: CancelToken, gauges: Gauges) -> None:
+    items = []
+
+    with pytest.raises(Cancelled):
+        for item in context.track(range(10)):
+            items.append(item)
+            token.ask(WHY)
+
+    assert items == [0]
+    assert gauges.progress == (1, 10, "")
+
+
+def test_it_belongs_to_its_own_token_alone(context: RunContext, token: CancelToken) -> None:
+    assert context.belongs_to(token)
+    assert not context.belongs_to(CancelToken())
