@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -54,13 +55,16 @@ def test_a_job_that_swallows_every_cancel_is_named(start_program: Start) -> None
 
 
 def test_c_code_that_holds_the_gil_is_ended_by_the_watcher_and_its_line_is_shown(start_program: Start) -> None:
-    program = start_program("jobs: {hog: {task: gil}, polite: {task: polite}}", "--stop-within", "1s")
-    program.wait_for("loaded 2 jobs")
+    reading, writing = os.pipe()
+    program = start_program("jobs: {hog: {task: gil}, polite: {task: polite}}", "--stop-within", "1s", stdout=writing)
+    os.close(writing)
+    assert os.read(reading, 100) == b"holding"
 
     program.send(signal.SIGTERM)
 
     assert program.end() == -signal.SIGKILL
     assert "in gil" in program.stderr
+    os.close(reading)
 
 
 def test_a_thousand_polite_jobs_are_all_joined(start_program: Start) -> None:
