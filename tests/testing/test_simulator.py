@@ -123,4 +123,4 @@ def test_a_prefix_of_a_history_is_a_history_and_its_tail_reads_like_a_log() -> N
 
     assert list(prefix.jobs) == ["a"]
     assert prefix.as_dicts() == history.as_dicts()[:5]
-    assert prefix.tail(1).split() == ["0.000", "RunStarted('a#1',)", "->", "started(a#1),", "ready(a#1)"]
+    assert prefix.tail(1).strip() == "0.000  RunStarted(a#1, True) -> started(a#1), ready(a#1)"

@@ -32,6 +32,8 @@ class History:
 
     seed: int | None = None
     steps: list[Step] = field(default_factory=list)
+    lifecycle: Lifecycle | None = None
+    """The lifecycle as it stands after the last step; None in a prefix."""
 
     @property
     def events(self) -> Iterator[Event]:
@@ -66,7 +68,7 @@ class RecordedCore:
     def __init__(self, clock: VirtualClock | None = None, seed: int | None = None) -> None:
         self.clock = clock or VirtualClock()
         self.lifecycle = Lifecycle()
-        self.history = History(seed)
+        self.history = History(seed, lifecycle=self.lifecycle)
 
     def tell(self, message: Input) -> list[Action]:
         """Hand in one input at the clock's time and return the actions. Raises the UsageError that refuses it."""
@@ -82,8 +84,12 @@ class RecordedCore:
 
 def _describe(step: Step) -> str:
     answers = [
-        f"{a.event.value}({a.run or a.job or ''})" if isinstance(a, Event) else f"{type(a).__name__}{tuple(a)[:1]}"
-        for a in step.actions
+        f"{action.event.value}({action.run or action.job or ''})"
+        if isinstance(action, Event)
+        else f"{type(action).__name__}({action[0] if action else ''})"
+        for action in step.actions
     ]
-    message = type(step.message).__name__ + repr(tuple(step.message)[:1])
-    return f"{step.now.mono:12.3f}  {message} -> {', '.join(answers) or step.error or 'nothing'}"
+    message = step.message
+    subject = message.spec.name if isinstance(message, AddJob) else ", ".join(map(str, message))
+    words = f"{type(message).__name__}({subject})"
+    return f"{step.now.mono:12.3f}  {words} -> {', '.join(answers) or step.error or 'nothing'}"

@@ -104,7 +104,8 @@ class Stage(RecordedCore):
         record = self.lifecycle.runs.get(run)
         if was_asked is None:
             was_asked = record is not None and record.asked is not None
-        error = BOOM if how in (How.RAISED, How.PERMANENT) else None
+        has_failed = how in (How.RAISED, How.PERMANENT) or (how is How.CANCELLED and not was_asked)
+        error = BOOM if has_failed else None
         return self.tell(inputs.RunEnded(run, how, error, was_asked, was_woken))
 
     def named(self, run: str, where: str = "task.py:7 in run") -> list[Action]:
