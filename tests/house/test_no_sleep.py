@@ -1,7 +1,7 @@
 """No test waits by the clock: it waits for what it wants to see.
 
 Code that stands for a task may sleep, since that is what it is there to do; its line says so with the comment
-`# the task under test`. `ctx.sleep` is Taskloom's own, wakes when cancelled, and is always fine.
+`# the task under test`. The sleep of a context or a token is Taskloom's own, wakes when cancelled, and is always fine.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 EXCUSE = "the task under test"
+CANCEL_AWARE = {"context", "ctx", "token"}
 
 
 def sleeps(source: str) -> list[int]:
@@ -30,7 +31,7 @@ def sleeps(source: str) -> list[int]:
 
 def is_sleep(called: ast.expr) -> bool:
     if isinstance(called, ast.Attribute):
-        return called.attr in {"sleep", "sleep_ms"} and ast.unparse(called.value) not in {"ctx", "context"}
+        return called.attr in {"sleep", "sleep_ms"} and ast.unparse(called.value) not in CANCEL_AWARE
     return isinstance(called, ast.Name) and called.id == "sleep"
 
 
