@@ -7,10 +7,13 @@ from typing import Protocol
 
 from taskloom.core.model import Moment
 
-__all__ = ["Clock", "MonotonicClock", "mono"]
+__all__ = ["Clock", "MonotonicClock", "mono", "wall"]
 
 mono = time.monotonic
 """Seconds of the monotonic clock; for shells that only measure a wait of their own."""
+
+wall = time.time
+"""Seconds since the epoch; for shells that only stamp a line of their own."""
 
 
 class Clock(Protocol):

@@ -30,7 +30,7 @@ from taskloom.listeners import Listener
 from taskloom.live import LiveRun
 from taskloom.polls import SAMPLE_SECONDS, PollSampler
 from taskloom.reminder import remind
-from taskloom.runners import Runner, RunOrder
+from taskloom.runners import Runner, RunOrder, Stack
 from taskloom.runners.failure import describe
 from taskloom.runners.wakers import Wakers
 from taskloom.token import CancelCallback
@@ -43,6 +43,8 @@ Result = TypeVar("Result")
 # fast as all at once. A wave waits this long for its runs to end, so that stragglers cost a millisecond a wave.
 WAVE_RUNS = 64
 WAVE_SECONDS = 0.001
+# A lock cannot wait for 300 years, and a stop may be given longer than that.
+LONGEST_SLEEP_SECONDS = 86400.0
 # Whole stacks are for people: beyond so many in one look, only the place is noted.
 WHOLE_STACKS = 100
 
@@ -129,6 +131,7 @@ class Shell:
 
         def add(_: Lifecycle) -> None:
             self.listeners = (*self.listeners, listener)
+            self._end_listeners()
 
         self.ask(None, add)
 
@@ -149,12 +152,21 @@ class Shell:
         while True:
             latch = Latch()
             self._watchers.append(latch)  # before the look: a change after it opens the latch
-            if self.ask(None, is_true):
-                return True
-            left = None if until is None else until - mono()
-            if left is not None and left <= 0:
-                return False
-            latch.wait(left)
+            try:
+                if self.ask(None, is_true):
+                    return True
+                left = None if until is None else until - mono()
+                if left is not None and left <= 0:
+                    return False
+                latch.wait(left)
+            finally:
+                self._watch_no_more(latch)
+
+    def _watch_no_more(self, latch: Latch) -> None:
+        try:
+            self._watchers.remove(latch)
+        except ValueError:
+            pass  # it was opened
 
     # -- the turn
 
@@ -174,7 +186,10 @@ class Shell:
         while True:
             while todo:
                 action = todo.popleft()
-                self._carry[type(action)](action)
+                try:
+                    self._carry[type(action)](action)
+                except Exception as error:  # noqa: BLE001 - a rule is broken; the others, and the timer, go on
+                    self.bug = self.bug or error
             if self._to_wake:
                 self._wake_in_waves()
             elif self._to_name:
@@ -185,8 +200,8 @@ class Shell:
                 self._take_in(inbox.get())
         self._set_deadline(self._core.next_deadline())
 
-    def _take_in(self, message: Any) -> None:
-        now = self._clock.now()
+    def _take_in(self, message: Any, at: Moment | None = None) -> None:
+        now = at or self._clock.now()
         if type(message) is _Call:
             self._take_in_call(message, now)
             return
@@ -226,13 +241,15 @@ class Shell:
         run = LiveRun(self._core.runs[action.run], order, self.sampler)
         self.live[action.run] = self.last[spec.name] = run
         message: RunStarted | RunStartFailed
+        # What the run says from now on comes after its start: nothing else is taken in before the answer.
+        before = self._clock.now()
         try:
             self._prepare()
             run.begin(self._runner(spec.runner.name), self.sampler, self.tell)
             message = RunStarted(action.run, not spec.binding.announces_ready)
         except Exception as error:  # noqa: BLE001 - whatever a runner raises, it is this run's end alone
             message = RunStartFailed(action.run, describe(error))
-        self._take_in(message)
+        self._take_in(message, before)
 
     def _runner(self, name: str) -> Runner:
         try:
@@ -254,6 +271,7 @@ class Shell:
                 callbacks = run.token.take_callbacks()
                 if callbacks:
                     self._wakers.submit(run.id, callbacks)
+                    self._ring()  # the timer looks after helpers that get stuck
             if start + WAVE_RUNS < len(runs):
                 self._let_end(len(wave))
 
@@ -277,16 +295,26 @@ class Shell:
     def _name_all(self) -> None:
         names, self._to_name = self._to_name, []
         now = self._clock.now().mono
-        for run, stack in self.look([self.live[name] for name in names if name in self.live]):
-            self._take_in(RunNamed(run.id, stack.where, stack.text, run.poll_age(now), run.unfinished_callbacks()))
+        stacks: dict[str, Stack] = {}
+        try:
+            found = self.look([self.live[name] for name in names if name in self.live])
+            stacks = {run.id: stack for run, stack in found}
+        except Exception as error:  # noqa: BLE001 - a runner breaks its contract
+            self.bug = self.bug or error
+        for name in names:  # each of them: a run that nobody can see must not hold up the stop
+            where, text = stacks.get(name, Stack("", ""))
+            run = self.live.get(name)
+            age, callbacks = (run.poll_age(now), run.unfinished_callbacks()) if run is not None else (None, ())
+            self._take_in(RunNamed(name, where, text, age, callbacks))
         self._tell_watchers()
 
-    def look(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Any]]:
+    def look(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
         """Say where the runs stand, in one look per runner."""
         by_runner: dict[str, list[LiveRun]] = {}
         for run in runs:
-            by_runner.setdefault(run.runner_name, []).append(run)
-        found: list[tuple[LiveRun, Any]] = []
+            if run.handle is not None:
+                by_runner.setdefault(run.runner_name, []).append(run)
+        found: list[tuple[LiveRun, Stack]] = []
         for name, group in by_runner.items():
             handles = [run.handle for run in group if run.handle is not None]
             stacks = self._runners[name].stacks(handles, texts)
@@ -311,6 +339,7 @@ class Shell:
             leaving.popleft()
         run.over.open()
         self._tell_watchers()
+        self._end_listeners()
 
     def _work_over(self, action: actions.WorkOver) -> None:
         self._tell_watchers()
@@ -319,10 +348,24 @@ class Shell:
         self.report = make_stop_report(self._core, self._clock.now().mono)
         self.stopped.open()
         self._tell_watchers()
+        self._end_listeners()
+        self._is_closed = True
+        self._wakers.close()
+        self._ring()
 
     def _tell_watchers(self) -> None:
-        while self._watchers:
-            self._watchers.pop().open()
+        watchers = self._watchers
+        while watchers:
+            try:
+                watchers.pop().open()
+            except IndexError:
+                return  # its waiter had waited long enough and took it back
+
+    def _end_listeners(self) -> None:
+        """Let the listeners end, once they have told what they have, when nothing can happen any more."""
+        if self.report is not None and not self.live:
+            for listener in self.listeners:
+                listener.close(0)
 
     # -- time
 
@@ -350,11 +393,14 @@ class Shell:
                 sample_at = now + SAMPLE_SECONDS
             due = [when for when in (self._deadline, sample_at, self._relief(now)) if when is not None]
             try:
-                self._alarm.get(timeout=max(0.0, min(due) - now) if due else None)
+                self._alarm.get(timeout=min(max(0.0, min(due) - now), LONGEST_SLEEP_SECONDS) if due else None)
             except Empty:
                 pass
             now = self._clock.now().mono
             if self._deadline is not None and now >= self._deadline:
+                # Gone before the Tick comes, and set anew by the turn that takes it: one Tick is enough, however
+                # long that turn is busy with other things.
+                self._deadline = None
                 self._inbox.put(Tick())
             self._pump()
             if sample_at is not None and now >= sample_at:
@@ -369,9 +415,8 @@ class Shell:
     # -- the end
 
     def close(self, until: float) -> None:
-        """See the threads of the ended runs gone, until that monotonic second; let the helpers end."""
-        while self._leaving:
-            self._leaving.popleft().is_gone(max(0.0, until - mono()))
-        self._is_closed = True
-        self._wakers.close()
-        self._ring()
+        """See the threads of the ended runs gone, and the timer, until that monotonic second."""
+        for run in self.ask(None, lambda _: tuple(self._leaving)):
+            run.is_gone(max(0.0, until - mono()))
+        if self._timer is not None:
+            self._timer.join(min(max(0.0, until - mono()), LONGEST_SLEEP_SECONDS))

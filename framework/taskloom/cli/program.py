@@ -34,6 +34,10 @@ from taskloom.scheduler import Listener, Scheduler
 __all__ = ["Program"]
 
 
+# A time after every other: the summary is the last of the lines.
+_LAST = float("inf")
+
+
 class _Word(Enum):
     WORK_OVER = "work over"
     STOPPED = "stopped"
@@ -187,7 +191,7 @@ class Program:
 
     def _finish(self, report: StopReport) -> int:
         close_listeners(self._listeners, self._console)
-        self._output.line(summary(report, self._scheduler.status()).encode("utf-8", "backslashreplace"))
+        self._output.line(summary(report, self._scheduler.status()).encode("utf-8", "backslashreplace"), at=_LAST)
         code = report.exit_code
         bug = self._scheduler.bug
         if bug is not None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from taskloom.clock import wall
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome
 from taskloom.runners.context import current_run
@@ -19,18 +20,19 @@ _BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.ABANDON
 class Console:
     """Writes lines `12:00:01.234 INFO    job         message` to `put`, which never blocks."""
 
-    def __init__(self, put: Callable[[bytes], None], *, is_colored: bool) -> None:
+    def __init__(self, put: Callable[[bytes, float], None], *, is_colored: bool) -> None:
         self._put = put
         self._is_colored = is_colored
 
     def say(self, message: str, *, level: str = "INFO", job: str = "taskloom", at: float | None = None) -> None:
         """Write a line, or several that begin alike. `at`: seconds since the epoch; None is now."""
-        moment = datetime.now() if at is None else datetime.fromtimestamp(at)  # noqa: DTZ005, DTZ006 - for people here
+        at = wall() if at is None else at
+        moment = datetime.fromtimestamp(at)  # noqa: DTZ006 - for people here
         head = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d} {level:<7} {job:<12} "
         color = _COLORS.get(level) if self._is_colored else None
         lines = [head + _printable(line) for line in message.splitlines() or [""]]
         text = "\n".join(f"\033[{color}m{line}\033[0m" if color else line for line in lines)
-        self._put((text + "\n").encode("utf-8", "backslashreplace"))
+        self._put((text + "\n").encode("utf-8", "backslashreplace"), at)
 
     # -- events
 

@@ -4,6 +4,9 @@ So a reader that went away, a full pipe or a terminal on hold stops nobody but t
 and counted once too many wait, and task data makes its own run wait, until it is cancelled. The thread polls
 before each write and writes at most 4 KiB, which a pipe that polls writable takes without blocking; so it can
 always be told to end.
+
+Log lines are held for a few milliseconds and written in the order of their times: they come from many threads, and
+"started" is told by another thread than the first words of the run.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from _thread import allocate_lock
 from collections import deque
 
 from taskloom.bell import Bell
-from taskloom.clock import mono
+from taskloom.clock import mono, wall
 from taskloom.errors import Cancelled
 from taskloom.latch import Latch
 from taskloom.runners.context import current_run
@@ -26,6 +29,8 @@ __all__ = ["Output"]
 WRITE_BYTES = 4096
 # Some ten thousand lines; then something is wrong with the reader, and new lines are dropped.
 LOG_BYTES = 2 * 1024 * 1024
+# Longer than a handful of switches between threads, shorter than anybody sees.
+HOLD_SECONDS = 0.005
 # Task data waits sooner: what is queued here is lost in a crash.
 DATA_BYTES = 512 * 1024
 
@@ -40,6 +45,9 @@ class Output:
         self._queues: dict[int, deque[bytes]] = {1: deque(), 2: deque()}
         self._sizes = {1: 0, 2: 0}
         self._dead: set[int] = set()
+        # Log lines that are held: (time, order of coming, text), and since when there are any.
+        self._held: list[tuple[float, int, bytes]] = []
+        self._held_since = 0.0
         self._rooms: list[Latch] = []
         self._until: float | None = None
         self._ended = Latch()
@@ -47,14 +55,22 @@ class Output:
         self._thread = threading.Thread(target=self._run, name="taskloom-output", daemon=True)
         self._thread.start()
 
-    def line(self, text: bytes, descriptor: int = 2) -> None:
-        """Queue a whole line of the log; never blocks. Dropped, and counted, when too much is queued."""
+    def line(self, text: bytes, at: float | None = None) -> None:
+        """Queue a whole line of the log for descriptor 2; never blocks. `at`: seconds since the epoch.
+
+        Dropped, and counted, when too much is queued.
+        """
         with self._lock:
-            if self._sizes[descriptor] > LOG_BYTES:
+            if self._sizes[2] > LOG_BYTES:
                 self.dropped_lines += 1
                 return
-            self._append(descriptor, text)
-        self._bell.ring()
+            if not self._held:
+                self._held_since = mono()
+            self._held.append((wall() if at is None else at, len(self._held), text))
+            self._sizes[2] += len(text)
+            is_first = len(self._held) == 1
+        if is_first:
+            self._bell.ring()
 
     def data(self, content: bytes) -> None:
         """Queue a task's data for descriptor 1.
@@ -76,7 +92,7 @@ class Output:
         self._until = mono() + timeout
         self._bell.ring()
         self._ended.wait(timeout + 0.1)
-        return not self._queues[1] and not self._queues[2]
+        return not (self._queues[1] or self._queues[2] or self._held)
 
     def _wait_for(self, room: Latch, size: int) -> None:
         context = current_run.get()
@@ -101,6 +117,7 @@ class Output:
 
     def _run(self) -> None:
         while not self._is_over():
+            self._release_lines()
             waiting = [descriptor for descriptor in (1, 2) if self._queues[descriptor]]
             for descriptor in self._writable(waiting):
                 self._write(descriptor)
@@ -110,7 +127,26 @@ class Output:
     def _is_over(self) -> bool:
         if self._until is None:
             return False
-        return not (self._queues[1] or self._queues[2]) or mono() >= self._until
+        return not (self._queues[1] or self._queues[2] or self._held) or mono() >= self._until
+
+    def _release_lines(self) -> None:
+        """Queue the held lines, in the order of their times, once they were held long enough."""
+        if not self._held or (self._until is None and mono() < self._held_since + HOLD_SECONDS):
+            return
+        with self._lock:
+            held, self._held = self._held, []
+            if 2 in self._dead:
+                self.lost_bytes += sum(len(text) for _, _, text in held)
+                self._sizes[2] = 0
+                return
+            self._queues[2].extend(text for _, _, text in sorted(held))
+
+    def _patience(self) -> float | None:
+        """Return for how many seconds there is nothing to do unless something comes; None: for ever."""
+        ends = [self._until] if self._until is not None else []
+        if self._held:
+            ends.append(self._held_since + HOLD_SECONDS)
+        return max(0.0, min(ends) - mono()) if ends else None
 
     def _writable(self, waiting: list[int]) -> list[int]:
         """Wait until a descriptor with work is writable or gone, or the bell rings."""
@@ -118,8 +154,8 @@ class Output:
         poller.register(self._bell, select.POLLIN)
         for descriptor in waiting:
             poller.register(descriptor, select.POLLOUT)
-        left = None if self._until is None else max(0.0, self._until - mono()) * 1000
-        ready = [descriptor for descriptor, _ in poller.poll(left)]
+        patience = self._patience()
+        ready = [descriptor for descriptor, _ in poller.poll(None if patience is None else patience * 1000)]
         self._bell.silence()
         return [descriptor for descriptor in ready if descriptor in waiting]
 
