@@ -5,12 +5,11 @@ the *turn*, if nobody has it, and works until the queue is empty; the others hav
 way. So the core has one caller at a time and needs no lock, a report never waits, and starting a job costs no
 switch of threads. Nothing that may block happens in the turn: no I/O, no logging, no listener, no plugin code.
 
-One timer thread stands by for deadlines; it sleeps without end while there are none.
+One timer thread stands by for deadlines.
 """
 
 from __future__ import annotations
 
-import threading
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -28,11 +27,11 @@ from taskloom.errors import TaskNotFound
 from taskloom.latch import Latch
 from taskloom.listeners import Listener
 from taskloom.live import LiveRun
-from taskloom.polls import SAMPLE_SECONDS, PollSampler
 from taskloom.reminder import remind
 from taskloom.runners import Runner, RunOrder, Stack
 from taskloom.runners.failure import describe
 from taskloom.runners.wakers import Wakers
+from taskloom.timer import Timer
 from taskloom.token import CancelCallback
 
 __all__ = ["Shell"]
@@ -43,8 +42,6 @@ Result = TypeVar("Result")
 # fast as all at once. A wave waits this long for its runs to end, so that stragglers cost a millisecond a wave.
 WAVE_RUNS = 64
 WAVE_SECONDS = 0.001
-# A lock cannot wait for 300 years, and a stop may be given longer than that.
-LONGEST_SLEEP_SECONDS = 86400.0
 # Whole stacks are for people: beyond so many in one look, only the place is noted.
 WHOLE_STACKS = 100
 
@@ -77,7 +74,6 @@ class Shell:
         self.stopped = Latch()
         self.report: StopReport | None = None
         self.bug: Exception | None = None
-        self.sampler = PollSampler(self._ring)
         self._clock = clock
         self._runners = runners
         self._core = Lifecycle()
@@ -89,10 +85,8 @@ class Shell:
         self._leaving: deque[LiveRun] = deque()
         self._watchers: list[Latch] = []
         self._wakers = Wakers(self.tell)
-        self._alarm: SimpleQueue[None] = SimpleQueue()
-        self._deadline: float | None = None
-        self._timer: threading.Thread | None = None
-        self._is_closed = False
+        self._timer = Timer(clock, self._tick, self._wakers.relieve)
+        self.sampler = self._timer.sampler
         self._carry: dict[type, Callable[[Any], None]] = {
             Event: self._publish,
             actions.StartRun: self._start_run,
@@ -179,7 +173,7 @@ class Shell:
             finally:
                 self._turn.release()
                 if self._todo:
-                    self._ring()  # a Ctrl-C struck the caller in the middle: the timer finishes the work
+                    self._timer.ring()  # a Ctrl-C struck the caller in the middle: the timer finishes the work
 
     def _work(self) -> None:
         todo, inbox = self._todo, self._inbox
@@ -198,7 +192,7 @@ class Shell:
                 break
             else:
                 self._take_in(inbox.get())
-        self._set_deadline(self._core.next_deadline())
+        self._timer.set_deadline(self._core.next_deadline())
 
     def _take_in(self, message: Any, at: Moment | None = None) -> None:
         now = at or self._clock.now()
@@ -271,7 +265,7 @@ class Shell:
                 callbacks = run.token.take_callbacks()
                 if callbacks:
                     self._wakers.submit(run.id, callbacks)
-                    self._ring()  # the timer looks after helpers that get stuck
+                    self._timer.ring()  # the timer looks after helpers that get stuck
             if start + WAVE_RUNS < len(runs):
                 self._let_end(len(wave))
 
@@ -349,9 +343,8 @@ class Shell:
         self.stopped.open()
         self._tell_watchers()
         self._end_listeners()
-        self._is_closed = True
         self._wakers.close()
-        self._ring()
+        self._timer.close()
 
     def _tell_watchers(self) -> None:
         watchers = self._watchers
@@ -371,46 +364,13 @@ class Shell:
 
     def _prepare(self) -> None:
         """Make the threads that a stop will need, while threads are still to be had."""
-        if self._timer is None:
-            timer = threading.Thread(target=self._keep_time, name="taskloom-timer", daemon=True)
-            timer.start()
-            self._timer = timer
-            self._wakers.prepare()
+        self._timer.prepare()
+        self._wakers.prepare()
 
-    def _set_deadline(self, deadline: float | None) -> None:
-        before, self._deadline = self._deadline, deadline
-        if deadline is not None and (before is None or deadline < before):
-            self._ring()
-
-    def _ring(self) -> None:
-        self._alarm.put(None)
-
-    def _keep_time(self) -> None:
-        sample_at: float | None = None
-        while not self._is_closed:
-            now = self._clock.now().mono
-            if sample_at is None and not self.sampler.is_idle:
-                sample_at = now + SAMPLE_SECONDS
-            due = [when for when in (self._deadline, sample_at, self._relief(now)) if when is not None]
-            try:
-                self._alarm.get(timeout=min(max(0.0, min(due) - now), LONGEST_SLEEP_SECONDS) if due else None)
-            except Empty:
-                pass
-            now = self._clock.now().mono
-            if self._deadline is not None and now >= self._deadline:
-                # Gone before the Tick comes, and set anew by the turn that takes it: one Tick is enough, however
-                # long that turn is busy with other things.
-                self._deadline = None
-                self._inbox.put(Tick())
-            self._pump()
-            if sample_at is not None and now >= sample_at:
-                self.sampler.sample(now)
-                sample_at = None
-
-    def _relief(self, now: float) -> float | None:
-        """Return when the waking helpers want to be looked after."""
-        seconds = self._wakers.relieve()
-        return None if seconds is None else now + seconds
+    def _tick(self, is_due: bool) -> None:
+        if is_due:
+            self._inbox.put(Tick())
+        self._pump()
 
     # -- the end
 
@@ -418,5 +378,4 @@ class Shell:
         """See the threads of the ended runs gone, and the timer, until that monotonic second."""
         for run in self.ask(None, lambda _: tuple(self._leaving)):
             run.is_gone(max(0.0, until - mono()))
-        if self._timer is not None:
-            self._timer.join(min(max(0.0, until - mono()), LONGEST_SLEEP_SECONDS))
+        self._timer.join(max(0.0, until - mono()))

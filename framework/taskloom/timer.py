@@ -1,0 +1,90 @@
+"""The one thread that stands by for deadlines; it sleeps without end while there are none."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from taskloom.clock import Clock
+from taskloom.polls import SAMPLE_SECONDS, PollSampler
+
+__all__ = ["Timer"]
+
+# A lock cannot wait for 300 years, and a stop may be given longer than that.
+LONGEST_SLEEP_SECONDS = 86400.0
+
+
+class Timer:
+    """Calls `tick` on its own thread: with True when the deadline has come, else whenever it was rung.
+
+    `relieve` is asked how soon the waking helpers want to be looked after, in seconds.
+    """
+
+    def __init__(self, clock: Clock, tick: Callable[[bool], None], relieve: Callable[[], float | None]) -> None:
+        self.sampler = PollSampler(self.ring)
+        self._clock = clock
+        self._tick = tick
+        self._relieve = relieve
+        self._alarm: SimpleQueue[None] = SimpleQueue()
+        self._deadline: float | None = None
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def prepare(self) -> None:
+        """Have the thread ready. Raises RuntimeError when there is none to be had."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._keep_time, name="taskloom-timer", daemon=True)
+            thread.start()
+            self._thread = thread
+
+    def set_deadline(self, deadline: float | None) -> None:
+        """Take the monotonic second at which to tick next, or None. Only the turn calls it."""
+        before, self._deadline = self._deadline, deadline
+        if deadline is not None and (before is None or deadline < before):
+            self.ring()
+
+    def ring(self) -> None:
+        """Wake the thread; from any thread, never blocks."""
+        self._alarm.put(None)
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._is_closed = True
+        self.ring()
+
+    def join(self, timeout: float) -> None:
+        """Wait so many seconds for the thread to be gone."""
+        if self._thread is not None:
+            self._thread.join(min(timeout, LONGEST_SLEEP_SECONDS))
+
+    def _keep_time(self) -> None:
+        sample_at: float | None = None
+        while not self._is_closed:
+            now = self._clock.now().mono
+            if sample_at is None and not self.sampler.is_idle:
+                sample_at = now + SAMPLE_SECONDS
+            self._sleep(now, sample_at)
+            now = self._clock.now().mono
+            self._tick(self._has_come(now))
+            if sample_at is not None and now >= sample_at:
+                self.sampler.sample(now)
+                sample_at = None
+
+    def _sleep(self, now: float, sample_at: float | None) -> None:
+        relief = self._relieve()
+        relieve_at = None if relief is None else now + relief
+        due = [when for when in (self._deadline, sample_at, relieve_at) if when is not None]
+        try:
+            self._alarm.get(timeout=min(max(0.0, min(due) - now), LONGEST_SLEEP_SECONDS) if due else None)
+        except Empty:
+            pass
+
+    def _has_come(self, now: float) -> bool:
+        deadline = self._deadline
+        if deadline is None or now < deadline:
+            return False
+        # Gone before the Tick is told, and set anew by the turn that takes it in: one Tick is enough, however
+        # long that turn is busy with other things.
+        self._deadline = None
+        return True
