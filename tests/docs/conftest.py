@@ -24,7 +24,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,7 +86,8 @@ class Command(NamedTuple):
 def blocks_of(page: str) -> list[Block]:
     """Return the fenced blocks of a page, named by its path in the project."""
     found: list[Block] = []
-    open_fence, language, start, lines = "", "", 0, []
+    open_fence, language, start = "", "", 0
+    lines: list[str] = []
     for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), start=1):
         fence = _FENCE.fullmatch(line.strip())
         if not open_fence and fence:
@@ -156,7 +157,8 @@ class Player:
     def _run(self, command: Command, place: str) -> None:
         before, interrupt, after = _parted(command.expected)
         program = subprocess.Popen(
-            ["sh", "-c", command.text],
+            # As an interactive shell does, this one survives the Ctrl-C and goes on with the next command.
+            ["sh", "-c", f"trap : INT\n{command.text}"],
             cwd=self.folder,
             env=self._env,
             stdin=subprocess.DEVNULL,
@@ -171,6 +173,7 @@ class Player:
             else:
                 output = ""
             output += program.communicate(timeout=COMMAND_SECONDS)[0].decode()
+            output = output.replace(str(self.folder), "/home/you")
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(program.pid, signal.SIGKILL)
@@ -214,11 +217,11 @@ def _read_until(program: subprocess.Popen[bytes], awaited: list[str]) -> str:
     return output.decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def readers_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `taskloom`, `python`, `pip` and `make` as a reader has them after `make run`.
 
-    They belong to an environment of its own, so that a page can install something.
+    They belong to an environment of their own, so that a page can install something.
     """
     place = tmp_path_factory.mktemp("reader")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / ".venv"], check=True)
@@ -243,10 +246,10 @@ def readers_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def player(tmp_path: Path, readers_programs: Path, child_env: dict[str, str]) -> Iterator[Player]:
+def player(tmp_path: Path, readers_programs: Path, child_env: dict[str, str]) -> Player:
     """Plays blocks in a folder that holds the examples, as a checkout does."""
     (tmp_path / "jobs").symlink_to(ROOT / "jobs")
-    yield Player(tmp_path, child_env | {"PATH": f"{readers_programs}:{os.environ['PATH']}"})
+    return Player(tmp_path, child_env | {"PATH": f"{readers_programs}:{os.environ['PATH']}"})
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""The pages that are made from the code say what the code says now."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from taskloom import EventName, JobState
+from taskloom.core.table import TRANSITIONS, mermaid
+from taskloom.jobfile.fields import FIELDS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_generated_page_is_what_the_generator_writes_now(generate: ModuleType) -> None:
+    pages: dict[str, str] = generate.pages()
+
+    outdated = [name for name, text in pages.items() if (DOCS / "reference" / name).read_text("utf-8") != text]
+
+    assert outdated == [], "run: python docs/generate.py"
+
+
+def test_every_page_of_the_reference_is_generated(generate: ModuleType) -> None:
+    assert {page.name for page in (DOCS / "reference").iterdir()} == set(generate.pages())
+
+
+def test_the_diagram_of_the_states_is_drawn_from_the_table() -> None:
+    page = (DOCS / "reference" / "states.md").read_text("utf-8")
+
+    assert f"```mermaid\n{mermaid()}\n```" in page
+    assert all(f"`{state.value}`" in page for state in TRANSITIONS)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("job-file.md", list(FIELDS)),
+        ("events.md", [name.value for name in EventName]),
+        ("states.md", [state.value for state in JobState]),
+    ],
+)
+def test_a_page_of_the_reference_has_a_row_for_each_word(page: str, words: list[str]) -> None:
+    text = (DOCS / "reference" / page).read_text("utf-8")
+
+    assert [word for word in words if f"| `{word}` | " not in text] == []
+
+
+def test_no_row_of_the_reference_lacks_its_meaning(generate: ModuleType) -> None:
+    """Each enum member has a docstring, which is what the page shows."""
+    rows = [line for name in ("words.md", "states.md", "events.md") for line in generate.pages()[name].splitlines()]
+
+    assert [row for row in rows if row.startswith("| `") and row.rstrip(" |").count(" | ") == 0] == []
+
+
+def test_member_docs_are_read_from_the_source(generate: ModuleType) -> None:
+    assert generate.member_docs(JobState)["DISABLED"] == "Declared with `enabled: false`: cannot be started."
