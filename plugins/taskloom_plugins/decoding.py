@@ -63,8 +63,8 @@ class TextDecoder(Decoder):
     def __init__(self, encoding: str = "utf-8", errors: Errors = "replace") -> None:
         """Raise ValueError for an encoding that Python does not know."""
         try:
-            b"".decode(encoding)
-        except LookupError:
+            b"x".decode(encoding, "replace")
+        except (LookupError, UnicodeError):
             raise ValueError(f"cannot find text encoding {encoding!r}; write utf-8, latin-1, ...") from None
         self._encoding, self._errors = encoding, errors
         self._is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "ascii", "us-ascii")

@@ -144,11 +144,12 @@ class _Link:
         self._ctx.sleep(self._backoff.next_delay())
 
     def _warn(self, error: OSError) -> None:
+        where = f"after line {self._sent}" if self._sent else "before the first line"
         self._notices.warn(
             "broken connections",
-            "lost %s after line %d: %s; what it had not read by then is lost",
+            "lost %s %s: %s; what the other side had not read by then is lost",
             self._address,
-            self._sent,
+            where,
             explain(error),
         )
 

@@ -1,0 +1,116 @@
+"""Decoders and records: what is written for a frame."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskloom_plugins.decoding import BytesDecoder, Decoder, Errors, JsonDecoder, TextDecoder
+from taskloom_plugins.framing import SeparatorFramer
+from taskloom_plugins.records import JsonRecords, TextRecords
+
+NOON = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "frames", "written"),
+    [
+        (TextDecoder(), [b"a", b"", "ß☃".encode()], "a\n\nß☃\n".encode()),
+        (TextDecoder("latin-1"), [b"\xdf", b"a"], "ß\na\n".encode()),
+        (TextDecoder("utf-16-le"), ["a☃".encode("utf-16-le")], "a☃\n".encode()),
+        (TextDecoder("ascii"), [b"plain"], b"plain\n"),
+        (BytesDecoder(), [b"\xff\0", b"b"], b"\xff\0\nb\n"),
+        (JsonDecoder(), [b'{"a": 1.10}', b" [2]\r"], b'{"a": 1.10}\n[2]\n'),
+        (JsonDecoder(), [b'{\n "a":\r\n "\\u2603"}'], b'{"a":"\\u2603"}\n'),
+    ],
+)
+def test_text_records_are_the_frame_and_a_newline(decoder: Decoder, frames: list[bytes], written: bytes) -> None:
+    batch = TextRecords(decoder).batch(frames, "tcp://peer:1")
+
+    assert batch.data == written
+    assert (batch.written, batch.undecodable, batch.left_out) == (len(frames), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "frame", "member"),
+    [
+        (TextDecoder(), 'a "quoted"\nß'.encode(), {"data": 'a "quoted"\nß'}),
+        (BytesDecoder(), b"\xff\0", {"base64": "/wA="}),
+        (JsonDecoder(), b'{"a": [1, null, "\xc3\x9f"]}', {"data": {"a": [1, None, "ß"]}}),
+        (JsonDecoder(), b'"\\ud83d"', {"data": "\ud83d"}),
+    ],
+)
+def test_json_records_hold_time_source_and_value_on_one_line(
+    decoder: Decoder, frame: bytes, member: dict[str, Any]
+) -> None:
+    batch = JsonRecords(decoder, now=lambda: NOON).batch([frame], "tcp://[::1]:9")
+
+    assert batch.data.count(b"\n") == 1
+    assert json.loads(batch.data) == {"at": "2026-11-22T12:00:00.123Z", "from": "tcp://[::1]:9", **member}
+
+
+@pytest.mark.parametrize(
+    ("errors", "written", "left_out"),
+    [
+        ("replace", "ok\n\ufffd!\nok\n", 0),
+        ("ignore", "ok\n!\nok\n", 0),
+        ("backslashreplace", "ok\n\\xff!\nok\n", 0),
+        ("strict", "ok\nok\n", 1),
+    ],
+)
+def test_bytes_that_are_no_text_meet_the_policy(errors: Errors, written: str, left_out: int) -> None:
+    batch = TextRecords(TextDecoder("utf-8", errors)).batch([b"ok", b"\xff!", b"ok"], "")
+
+    assert batch.data.decode() == written
+    assert (batch.written, batch.undecodable, batch.left_out) == (3 - left_out, 1, left_out)
+    assert batch.trouble == "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+
+
+@pytest.mark.parametrize(
+    ("frame", "trouble"),
+    [
+        (b"", "Expecting value: line 1 column 1 (char 0)"),
+        (b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b"-Infinity", "-Infinity is no JSON"),
+        (b"1e999", "1e999 is too large a number"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (b'"\xff"', "'utf-8' codec can't decode byte 0xff in position 1: invalid start byte"),
+    ],
+)
+def test_a_frame_that_is_no_json_is_left_out_with_its_reason(frame: bytes, trouble: str) -> None:
+    for records in (TextRecords(JsonDecoder()), JsonRecords(JsonDecoder())):
+        batch = records.batch([frame, b"1"], "")
+
+        assert (batch.written, batch.undecodable, batch.left_out) == (1, 1, 1)
+        assert batch.trouble == trouble
+
+
+def test_a_raw_stream_is_written_without_newlines() -> None:
+    assert TextRecords(BytesDecoder(), b"").batch([b"a\n", b"b"], "").data == b"a\nb"
+
+
+def test_a_datagram_that_ends_its_line_itself_gets_no_second_newline() -> None:
+    batch = TextRecords(TextDecoder(), is_chomping=True).batch([b"a\n", b"b\r\n", b"c", b"d\n\n"], "")
+
+    assert batch.data == b"a\nb\nc\nd\n\n"
+
+
+def test_an_encoding_that_python_does_not_know_is_refused() -> None:
+    for unknown in ("utf9", "base64"):
+        with pytest.raises(ValueError, match=f"cannot find text encoding '{unknown}'"):
+            TextDecoder(unknown)
+
+
+@given(stream=st.lists(st.sampled_from([b"a", b"\n", b"\r", "ß".encode(), b"\xff"])).map(b"".join))
+def test_lines_in_one_piece_are_written_as_lines_one_by_one(stream: bytes) -> None:
+    one_by_one = TextRecords(TextDecoder()).batch(SeparatorFramer(b"\n").feed(stream), "")
+
+    lines, count = SeparatorFramer(b"\n").feed_joined(stream)
+    in_one_piece = TextRecords(TextDecoder()).joined(lines, count)
+
+    assert in_one_piece == one_by_one

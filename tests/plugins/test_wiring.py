@@ -1,0 +1,83 @@
+"""Parameters that do not fit each other are refused before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from taskloom_plugins.socket_reader import SocketReader
+from taskloom_plugins.socket_sender import SocketSender
+
+TCP, UDP, UNIX = "tcp://127.0.0.1:1", "udp://127.0.0.1:1", "unix:///run/S"
+
+
+@pytest.mark.parametrize(
+    ("params", "trouble"),
+    [
+        ({}, "cannot read with neither of 'listen' and 'connect'; give one of them"),
+        ({"listen": TCP, "connect": TCP}, "cannot read with both of 'listen' and 'connect'; give one of them"),
+        ({"connect": "tcp://:1"}, "cannot connect to 'tcp://:1'; it needs a host and a port other than 0"),
+        ({"connect": "udp://h:0"}, "cannot connect to 'udp://h:0'; it needs a host and a port other than 0"),
+        ({"listen": TCP, "framing": "delimiter"}, "cannot use framing delimiter without 'delimiter'"),
+        ({"listen": TCP, "framing": "fixed"}, "cannot use framing fixed without 'frame_size'"),
+        (
+            {"listen": TCP, "delimiter": ";"},
+            "cannot use 'delimiter' with framing line; it belongs to framing delimiter",
+        ),
+        ({"listen": TCP, "frame_size": 4}, "cannot use 'frame_size' with framing line; it belongs to framing fixed"),
+        (
+            {"listen": TCP, "framing": "fixed", "frame_size": 9, "max_frame": 8},
+            "cannot use frame_size 9: it is over max_frame 8",
+        ),
+        (
+            {"listen": TCP, "framing": "datagram"},
+            f"cannot use framing datagram with {TCP}: a stream has no datagrams; use raw",
+        ),
+        (
+            {"listen": UDP, "oversize": "close"},
+            f"cannot use oversize close with {UDP}: datagrams have no connection; use drop or truncate",
+        ),
+        (
+            {"listen": TCP, "framing": "raw", "decoder": "json"},
+            "cannot decode json with framing raw: its pieces have no meaning; use decoder bytes",
+        ),
+        ({"listen": TCP, "encoding": "utf9"}, "cannot find text encoding 'utf9'; write utf-8, latin-1, ..."),
+        ({"listen": TCP, "mode": "660"}, "cannot use 'mode' here; it is for a unix socket to listen on"),
+        ({"connect": UNIX, "mode": "660"}, "cannot use 'mode' here; it is for a unix socket to listen on"),
+        ({"listen": TCP, "send_on_connect": "hi"}, "cannot use 'send_on_connect' with 'listen'; it is for 'connect'"),
+        ({"listen": UDP, "frame_timeout": 1.0}, f"cannot use 'frame_timeout' with {UDP}: a datagram comes whole"),
+        (
+            {"listen": UDP, "idle_timeout": 1.0},
+            f"cannot use 'idle_timeout' with {UDP}: there is no connection to close",
+        ),
+    ],
+)
+def test_a_reader_refuses_what_would_be_ignored_or_could_not_work(params: dict[str, Any], trouble: str) -> None:
+    with pytest.raises(ValueError, match="cannot") as caught:
+        SocketReader(**params)
+
+    assert str(caught.value) == trouble
+
+
+@pytest.mark.parametrize(
+    ("params", "trouble"),
+    [
+        ({"to": "tcp://:1"}, "cannot send to 'tcp://:1'; it needs a host and a port other than 0"),
+        ({"to": TCP, "line": "{m}"}, "cannot use line '{m}'; write {n}, {job}, and {{ for a brace"),
+        ({"to": TCP, "line": "{n"}, "cannot use line '{n'; write {n}, {job}, and {{ for a brace"),
+        ({"to": TCP, "line": "{}"}, "cannot use line '{}'; write {n}, {job}, and {{ for a brace"),
+        ({"to": TCP, "line": "{n.x}"}, "cannot use line '{n.x}'; write {n}, {job}, and {{ for a brace"),
+        ({"to": TCP, "line": "a\nb"}, "cannot use line 'a\\nb': it holds a newline, which would make it two"),
+    ],
+)
+def test_a_sender_refuses_what_it_could_not_send(params: dict[str, Any], trouble: str) -> None:
+    with pytest.raises(ValueError, match="cannot") as caught:
+        SocketSender(**params)
+
+    assert str(caught.value) == trouble
+
+
+def test_the_default_framing_is_that_of_the_address() -> None:
+    assert SocketReader(listen=TCP)._wiring.framing == "line"
+    assert SocketReader(listen=UDP)._wiring.framing == "datagram"
