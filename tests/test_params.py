@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from taskloom.params import ParamErrors, ShapeError, inspect_task
 from taskloom.task import Context, Duration, Task, param
@@ -199,6 +199,29 @@ def test_a_union_that_fails_is_one_mistake_that_names_all_arms() -> None:
     assert errors_of(either, {"port": "x", "more": [1, "x"]}) == [
         (("port",), "cannot use 'x' as port; expected an integer or 'auto'", ""),
         (("more", 1), "cannot use 'x' as more[1]; expected an integer or true or false", ""),
+    ]
+
+
+class Open(BaseModel, extra="allow"):
+    host: str = Field(default="", alias="Host")
+
+
+def test_a_key_that_a_nested_model_would_drop_is_a_mistake() -> None:
+    def dial(ctx: Context, peers: list[Peer] = [], more: dict[str, Peer] = {}, wide: Open | None = None) -> None:  # noqa: B006
+        """Do nothing."""
+
+    found = errors_of(
+        dial,
+        {
+            "peers": [{"host": "h"}, {"host": "h", "prt": 1}],
+            "more": {"a": {"host": "h", "b": 1}},
+            "wide": {"Host": "h", "else": 1},
+        },
+    )
+
+    assert found == [
+        (("peers", 1, "prt"), "cannot find 'prt' here; known: host, port, token", "did you mean 'port'?"),
+        (("more", "a", "b"), "cannot find 'b' here; known: host, port, token", ""),
     ]
 
 

@@ -32,6 +32,7 @@ class ParamModel:
         mistakes = [*self._unknown(given), *self._missing(given)]
         values, errors = self._validated({name: given[name] for name in given if name in self._params})
         mistakes += mistakes_of(errors, given, self._params)
+        mistakes += (mistake for name, value in values.items() for mistake in _ignored(value, given[name], (name,)))
         if mistakes:
             raise ParamErrors(mistakes)
         return {**self._defaults, **values}
@@ -44,7 +45,7 @@ class ParamModel:
         for name, value in schema.get("properties", {}).items():
             value.pop("title", None)
             default = self._params[name].default
-            if default is not REQUIRED and _json(default) is not None:
+            if default is not REQUIRED and _json(default) is not None and "writeOnly" not in value:
                 value["default"] = default
         return {**schema, "required": required} if required else schema
 
@@ -92,6 +93,26 @@ class ParamModel:
         for param in self._params.values():
             if param.is_required and param.name not in given:
                 yield Mistake((), f"cannot do without parameter {param.name!r}", param.info.description)
+
+
+def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[Mistake]:
+    """Yield the keys that a nested model dropped: pydantic's do so in silence unless their author says otherwise."""
+    if isinstance(value, list) and isinstance(given, list):
+        for index, (item, each) in enumerate(zip(value, given, strict=False)):
+            yield from _ignored(item, each, (*loc, index))
+    elif isinstance(value, dict) and isinstance(given, dict):
+        for key, each in given.items():
+            yield from _ignored(value.get(key), each, (*loc, key))
+    elif isinstance(given, dict) and hasattr(type(value), "model_fields"):
+        names = {field.alias or name: name for name, field in type(value).model_fields.items()}
+        for key, each in given.items():
+            attribute = str(names.get(key, key))
+            if attribute in names.values():
+                yield from _ignored(getattr(value, attribute), each, (*loc, key))
+            elif "extra" not in type(value).model_config:
+                near = near_match(key, names)
+                hint = f"did you mean {near!r}?" if near else ""
+                yield Mistake((*loc, key), f"cannot find {key!r} here; known: {', '.join(names)}", hint, at_key=True)
 
 
 def _adapter(params: Sequence[ParamShape]) -> Any:

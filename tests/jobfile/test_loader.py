@@ -292,9 +292,18 @@ def test_a_broken_task_is_imported_once_however_many_jobs_name_it(write: Write) 
     assert asked == ["gone"]
 
 
-def test_loading_leaves_garbage_collection_as_it_was(write: Write, catalog: Catalog) -> None:
+@pytest.mark.parametrize("is_collecting", [True, False])
+def test_loading_leaves_garbage_collection_as_it_was(write: Write, catalog: Catalog, is_collecting: bool) -> None:
     write("a.yaml", JOB.format("a"))
+    write("b.yaml", "jobs: [\n")
+    was_collecting = gc.isenabled()
+    try:
+        if not is_collecting:
+            gc.disable()
 
-    load("a.yaml", catalog=catalog)
+        check("a.yaml", "b.yaml", catalog=catalog)
 
-    assert gc.isenabled()
+        assert gc.isenabled() is is_collecting
+    finally:
+        if was_collecting:
+            gc.enable()

@@ -173,10 +173,12 @@ def _cells(param: ParamShape) -> tuple[str, ...]:
 
 
 def _default_text(param: ParamShape) -> str:
-    from taskloom.cli.typewords import written
+    from taskloom.cli.typewords import type_words, written
 
     if param.is_required:
         return "required"
+    if "secret" in type_words(param.annotation):
+        return "hidden"
     return written(param.factory() if param.factory is not None else param.default, param.annotation)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -73,8 +74,16 @@ def check(
 
         catalog = Catalog()
     checker = _Checker(os.environ if environ is None else environ, catalog, stop_within)
-    for path in paths:
-        checker.add(path)
+    # Ten thousand jobs are half a million new objects, none of them garbage; looking through them again and again
+    # takes a third of the time. The reader pauses collection too, and both leave it as they found it.
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for path in paths:
+            checker.add(path)
+    finally:
+        if was_collecting:
+            gc.enable()
     return checker.result()
 
 

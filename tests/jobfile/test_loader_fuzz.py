@@ -1,0 +1,134 @@
+"""Whatever is in a job file: problems, never another exception; and what passes, passes the JSON Schema too."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from taskloom.catalog import GivenCatalog
+from taskloom.errors import JobFileError
+from taskloom.jobfile import check, load
+from taskloom.jobfile.fields import FIELDS, LATER
+from taskloom.jobfile.jsonschema import job_file_schema
+from taskloom.task import Context, Duration, Task, param
+
+
+class Tick(Task):
+    n: int = param(default=1, ge=0)
+    every: Duration = param(default="1s")
+    words: list[str] = []
+
+    def __post_init__(self) -> None:
+        if self.n == 3:
+            raise ValueError("cannot use 3")
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+
+def needy(ctx: Context, host: str, options: dict[str, Any] | None = None) -> None:
+    """Do nothing."""
+
+
+CPU_SECONDS = 0.5  # a hundred times what such a document takes: only something quadratic gets there
+
+CATALOG = GivenCatalog({"tick": Tick, "needy": needy, "broken": 5})
+VALIDATOR = jsonschema.Draft202012Validator(job_file_schema(CATALOG))
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**17), 10**17)
+    | st.integers(-1, 5)
+    | st.floats(allow_nan=False, allow_infinity=False, width=16)
+    | st.sampled_from(
+        ["", "5s", "0s", "wait", "auto", "manual", "thread", "abandon", "exit", "no", "tick", "${X}", "${"]
+    )
+    | st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=6)
+)
+KEYS = ["within", "otherwise", "delay", "thread", "n", "every", "words", "host", "options", "x-note", *FIELDS, *LATER]
+names = st.sampled_from(KEYS)
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
+)
+
+
+durations = st.sampled_from(["5s", "1h30m", 0, 2.5, "wait"])
+likely: dict[str, st.SearchStrategy[Any]] = {
+    "task": st.sampled_from(["tick", "needy", "broken", "tok"]),
+    "params": st.fixed_dictionaries(
+        {},
+        optional={"n": st.integers(0, 5), "every": durations, "words": st.lists(st.just("w")), "host": st.just("h")},
+    ),
+    "daemon": st.booleans(),
+    "join": durations | st.fixed_dictionaries({}, optional={"within": durations, "otherwise": st.just("exit")}),
+    "start": st.sampled_from(["auto", "manual", {"delay": "1s"}]),
+    "labels": st.lists(st.sampled_from(["a", "b"])),
+    "poll_interval": durations,
+    "runner": st.sampled_from(["thread", {"thread": None}]),
+}
+fields = st.fixed_dictionaries(
+    {"task": likely["task"]}, optional={k: v | anything for k, v in likely.items() if k != "task"}
+)
+jobs = fields | st.dictionaries(names, anything, max_size=4)
+documents = st.fixed_dictionaries(
+    {"jobs": st.dictionaries(st.sampled_from(["a", "b", "c d", "x-e"]), jobs | anything, max_size=3) | anything},
+    optional={"defaults": st.dictionaries(names, anything, max_size=2), "x-note": anything, "jbs": anything},
+)
+
+sound_fields = st.fixed_dictionaries(
+    {"task": st.sampled_from(["tick", "needy"])}, optional={k: v for k, v in likely.items() if k != "task"}
+)
+sound_documents = st.fixed_dictionaries(
+    {"jobs": st.dictionaries(st.sampled_from(["a", "b", "c", "x-e"]), sound_fields, min_size=1, max_size=3)},
+    optional={"x-note": anything},
+)
+
+
+def hold(document: dict[str, Any], place: Path) -> None:
+    """State the property of one document."""
+    place.write_text(json.dumps(document))
+
+    before = time.process_time()
+    result = check(place, catalog=CATALOG, environ={"X": "5"})
+    spent = time.process_time() - before
+
+    if result.errors:
+        with pytest.raises(JobFileError):
+            load(place, catalog=CATALOG, environ={"X": "5"})
+        assert all(problem.place.path == str(place) and problem.message for problem in result.problems)
+    else:
+        assert [error.message for error in VALIDATOR.iter_errors(document)] == []
+        assert all(job.binding.make() for job in result.jobs)
+    assert spent < CPU_SECONDS, f"{spent} s of CPU for {document}"
+
+
+relaxed = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=300
+)
+
+
+@relaxed
+@given(document=documents)
+def test_any_document_gives_jobs_or_problems(document: dict[str, Any], tmp_path: Path) -> None:
+    hold(document, tmp_path / "any.yaml")
+
+
+@relaxed
+@given(document=sound_documents)
+def test_what_the_loader_takes_the_schema_takes(document: dict[str, Any], tmp_path: Path) -> None:
+    hold(document, tmp_path / "sound.yaml")
+
+
+@pytest.mark.long
+@settings(relaxed, max_examples=20_000)
+@given(document=documents)
+def test_very_many_documents_give_jobs_or_problems(document: dict[str, Any], tmp_path: Path) -> None:
+    hold(document, tmp_path / "any.yaml")
