@@ -72,11 +72,16 @@ def _painted(style: str, text: str) -> str:
 
 
 def _frame(place: Place, line: str, hint: str, paint: Any) -> list[str]:
-    cells = [_cell(character) for character in line]
-    caret_from = min(place.column - 1, len(cells))
-    caret_to = min(caret_from + max(1, place.length), max(len(cells), caret_from + 1))
-    first, last = _window(cells, caret_from)
-    before, after = "…" if first else "", "…" if last < len(cells) else ""
+    # A line of megabytes is cut before its characters are looked at one by one.
+    cut = max(0, place.column - 1 - WIDTH)
+    rest = line[cut : place.column - 1 + 2 * WIDTH]
+    cells = [_cell(character) for character in rest]
+    caret_from = min(place.column - 1 - cut, len(cells))
+    caret_to = max(caret_from + 1, min(caret_from + place.length, len(cells)))
+    first, last = (
+        _window(cells, caret_from) if len(rest) < len(line) or _width("".join(cells)) > WIDTH else (0, len(cells))
+    )
+    before, after = "…" if cut or first else "", "…" if cut + last < len(line) else ""
     indent = len(before) + _width("".join(cells[first:caret_from]))
     carets = max(1, _width("".join(cells[caret_from : min(caret_to, last)])))
     gutter = str(place.line)
@@ -88,9 +93,7 @@ def _frame(place: Place, line: str, hint: str, paint: Any) -> list[str]:
 
 
 def _window(cells: list[str], caret: int) -> tuple[int, int]:
-    """Return which cells to show: all of them when they fit, else those around the caret."""
-    if sum(map(_width, cells)) <= WIDTH:
-        return 0, len(cells)
+    """Return which cells to show: those around the caret that fit."""
     first, room = caret, _BEFORE_CARET
     while first > 0 and room >= _width(cells[first - 1]):
         first -= 1

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from taskloom.errors import Problem, near_match
 from taskloom.jobfile.document import Document
-from taskloom.jobfile.places import Branch, Span, Standing, edges, settle
+from taskloom.jobfile.places import Borrowed, Branch, Span, Standing, edges, settle
 from taskloom.jobfile.scalars import BadScalar, Scalar, resolve
 
 __all__ = ["interpolate"]
@@ -36,7 +36,12 @@ def interpolate(document: Document, environ: Mapping[str, str]) -> list[Problem]
         return []
     walk = _Walk(document, environ)
     walk.container(document.root, document.places.root)
-    return sorted(walk.problems.values(), key=lambda problem: problem.place)
+    return sorted(walk.problems, key=lambda problem: problem.place)
+
+
+# More mistakes than this nobody reads, and more text than a job file may hold itself is no value of a job.
+MAX_PROBLEMS = 1000
+MAX_CHARACTERS = 8 * 1024 * 1024
 
 
 class _Fault(NamedTuple):
@@ -47,13 +52,19 @@ class _Fault(NamedTuple):
     hint: str
 
 
+class _Enough(Exception):
+    """The rest of a scalar is not looked at."""
+
+
 class _Walk:
-    """Visits every container once, however many aliases share it."""
+    """Visits every container and every scalar once, however many aliases share it."""
 
     def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
         self._source, self._environ = document.source, environ
         self._seen: set[int] = set()
-        self.problems: dict[tuple[int, str], Problem] = {}
+        self._done: dict[Span, Scalar] = {}
+        self._characters = 0
+        self.problems: list[Problem] = []
 
     def container(self, value: Any, standing: Standing) -> None:
         branch = settle(standing)
@@ -63,15 +74,28 @@ class _Walk:
         places: Any = branch.values
         for key, item in list(value.items()) if isinstance(value, dict) else list(enumerate(value)):
             if isinstance(item, str):
-                where = settle(places[key])
-                if "${" in item and isinstance(where, int):
-                    value[key] = self._scalar(item, where)
+                value[key] = self._scalar(item, places[key])
             elif isinstance(item, dict | list):
                 self.container(item, places[key])
 
-    def _scalar(self, text: str, span: Span) -> Scalar:
+    def _scalar(self, text: str, standing: Standing) -> Scalar:
+        span = settle(standing)
+        if not isinstance(span, int):
+            return text
+        # Only through an alias is a scalar met twice; its text may be a megabyte and its aliases half a million.
+        if isinstance(standing, Borrowed) and span in self._done:
+            return self._done[span]
+        value = self._replaced(text, span) if "${" in text else text
+        if isinstance(standing, Borrowed):
+            self._done[span] = value
+        return value
+
+    def _replaced(self, text: str, span: Span) -> Scalar:
         faults: list[_Fault] = []
-        replaced = _substitute(text, self._environ, faults)
+        try:
+            replaced = self._substitute(text, faults)
+        except _Enough:
+            replaced = text
         if not faults and span & 1:
             try:
                 return resolve(replaced)
@@ -79,37 +103,43 @@ class _Walk:
                 # Not the reader's message: it would quote the value.
                 hint = "quote it, if it is a text"
                 faults.append(_Fault(0, "cannot read this as a number once its variables are put in", hint))
-        for fault in faults:
-            self._complain(span, text, fault)
+        if faults:
+            self._complain(span, text, faults)
+            self._done[span] = text  # told once, however many aliases repeat it
         return text if faults else replaced
 
-    def _complain(self, span: Span, text: str, fault: _Fault) -> None:
+    def _complain(self, span: Span, text: str, faults: list[_Fault]) -> None:
         start, end = edges(span)
         spots = [found.start() for found in re.finditer(r"\$\{", self._source.text[start:end])]
         # With escapes or folding in between the counts may differ, and then the whole scalar is pointed at.
-        if len(spots) == text.count("${"):
-            start += spots[fault.nth]
-            closing = self._source.text.find("}", start, end)
-            end = closing + 1 if closing >= 0 else end
-        problem = self._source.problem(start, fault.message, end=end, hint=fault.hint)
-        self.problems[start, fault.message] = problem
+        is_as_written = len(spots) == text.count("${")
+        for fault in faults[: MAX_PROBLEMS - len(self.problems)]:
+            first, last = start, end
+            if is_as_written:
+                first = start + spots[fault.nth]
+                last = 1 + self._source.text.find("}", first, end) or end
+            self.problems.append(self._source.problem(first, fault.message, end=last, hint=fault.hint))
 
+    def _substitute(self, text: str, faults: list[_Fault]) -> str:
+        nth = -1
 
-def _substitute(text: str, environ: Mapping[str, str], faults: list[_Fault]) -> str:
-    nth = -1
+        def put_in(found: re.Match[str]) -> str:
+            nonlocal nth
+            nth += 1
+            if found["escape"]:
+                return "${"
+            result = _value(found, self._environ)
+            if isinstance(result, str):
+                self._characters += len(result)
+                if self._characters <= MAX_CHARACTERS:
+                    return result
+                result = f"cannot put in more than {MAX_CHARACTERS:,} characters", ""
+            faults.append(_Fault(nth, *result))
+            if self._characters > MAX_CHARACTERS or len(faults) == MAX_PROBLEMS:
+                raise _Enough
+            return ""
 
-    def put_in(found: re.Match[str]) -> str:
-        nonlocal nth
-        nth += 1
-        if found["escape"]:
-            return "${"
-        result = _value(found, environ)
-        if isinstance(result, str):
-            return result
-        faults.append(_Fault(nth, *result))
-        return ""
-
-    return _REFERENCE.sub(put_in, text)
+        return _REFERENCE.sub(put_in, text)
 
 
 def _value(found: re.Match[str], environ: Mapping[str, str]) -> str | tuple[str, str]:

@@ -41,25 +41,25 @@ _INDENT_WITH_TAB = re.compile(r"[ ]*\t")
 
 
 def _tab(source: Source, complaint: Complaint) -> Problem | None:
-    place = source.place(complaint.met)
-    line_start = complaint.met - place.column + 1
-    found = _INDENT_WITH_TAB.match(source.text, line_start)
+    found = _INDENT_WITH_TAB.match(source.text, source.line_start(complaint.met))
     if not found or (complaint.context.startswith("while scanning a quoted") and "end of stream" in complaint.problem):
         return None
-    message = f"cannot use a tab to indent line {place.line}"
-    return source.problem(found.end() - 1, message, hint="indent with spaces")
+    problem = source.problem(found.end() - 1, "", hint="indent with spaces")
+    return problem._replace(message=f"cannot use a tab to indent line {problem.place.line}")
 
 
 _TEMPLATE = re.compile(r"\{\{[^\r\n]*?\}\}|\{\{[^\r\n]*|\{%[^\r\n]*?%\}")
+# How far around the complaint a template is looked for: in a line of megabytes the pattern would take its square.
+_NEAR = 200
 
 
 def _template(source: Source, complaint: Complaint) -> Problem | None:
-    place = source.place(complaint.met)
-    for number in {place.line, source.place(complaint.began).line if complaint.began is not None else place.line}:
-        found = _TEMPLATE.search(source.lines[number - 1])
-        if found:
-            start = complaint.met - place.column + 1 if number == place.line else _line_start(source, complaint.began)
-            return _starts_with(source, start + found.start(), found[0], "'{' starts a mapping")
+    for spot in (complaint.met, complaint.began):
+        if spot is None:
+            continue
+        found = _TEMPLATE.search(source.text, max(source.line_start(spot), spot - _NEAR), spot + _NEAR)
+        if found and source.line_start(found.start()) == source.line_start(spot):
+            return _starts_with(source, found.start(), found[0], "'{' starts a mapping")
     return None
 
 
@@ -72,11 +72,6 @@ def _reference_in_brackets(source: Source, complaint: Complaint) -> Problem | No
         return None
     return source.problem(found.start(), f"cannot read {found[0][:40]!r} inside {{ }} or [ ]: '{{' starts a mapping",
                           end=found.end(), hint="quote it, or give it a line of its own")  # fmt: skip
-
-
-def _line_start(source: Source, index: int | None) -> int:
-    index = index or 0
-    return index - source.place(index).column + 1
 
 
 def _starts_with(source: Source, start: int, word: str, why: str) -> Problem:
@@ -144,7 +139,7 @@ def _open_quote(source: Source, complaint: Complaint) -> Problem | None:
 def _missing_colon(source: Source, complaint: Complaint) -> Problem | None:
     if "could not find expected ':'" not in complaint.problem or complaint.began is None:
         return None
-    line = source.text[complaint.began :].splitlines()[0].rstrip()
+    line = source.line(complaint.began)[complaint.began - source.line_start(complaint.began) :].rstrip()
     return source.problem(complaint.began, f"cannot find ':' after {line[:40]!r}", end=complaint.began + len(line),
                           hint="write 'key: value', with a space after ':'")  # fmt: skip
 
@@ -214,8 +209,7 @@ def _stray_mark(source: Source, complaint: Complaint) -> Problem | None:
 
 
 def _after_quote(source: Source, complaint: Complaint) -> Problem | None:
-    place = source.place(complaint.met)
-    before = source.lines[place.line - 1][: place.column - 1].rstrip()
+    before = source.text[max(source.line_start(complaint.met), complaint.met - _NEAR) : complaint.met].rstrip()
     if not complaint.context.startswith(("while parsing a block", "while parsing a flow")) or before[-1:] not in (
         "'",
         '"',
