@@ -8,9 +8,23 @@
 from __future__ import annotations
 
 from taskloom.testing.behaviour import Behaviour
+from taskloom.testing.checker import Violation, check, check_events, explain
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.context import FakeContext, ProgressCall
 from taskloom.testing.history import History, Step
 from taskloom.testing.simulator import At, simulate
 
-__all__ = ["At", "Behaviour", "FakeContext", "History", "ProgressCall", "Step", "VirtualClock", "simulate"]
+__all__ = [
+    "At",
+    "Behaviour",
+    "FakeContext",
+    "History",
+    "ProgressCall",
+    "Step",
+    "Violation",
+    "VirtualClock",
+    "check",
+    "check_events",
+    "explain",
+    "simulate",
+]

@@ -175,6 +175,9 @@ class Promises:
         elif fact.event == "cancel_requested" and run_before is not None:
             self._begin_stop(run_before, step)
         elif fact.event in ("ended", "stop_overdue") and run_before is not None:
+            clock = self._clocks.get(run_before.run)
+            if fact.event == "stop_overdue" and (clock is None or not clock.is_named):
+                self._broken("I7", f"{run_before.run} was found overdue, and nobody was sent to look")
             self._end_stop(run_before)
             if fact.event == "ended":
                 self._unasked.pop(run_before.run, None)
