@@ -8,7 +8,7 @@ What a fenced block is, says its language:
 - A block whose first line is a comment with a file name (`# launch.yaml`) becomes that file instead.
 - Anything else is for people alone.
 
-Times, durations, process ids and the width of columns are not compared. What `taskloom run` prints comes from
+Times, durations, names that the kernel chose and the width of columns are not compared. What `taskloom run` prints comes from
 several threads, so it is compared line by line in any order.
 """
 
@@ -48,7 +48,7 @@ _VARIABLE = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?"), "TIMESTAMP"),
     (re.compile(r"\d\d:\d\d:\d\d([.,]\d+)?"), "TIME"),
     (re.compile(r"\d+(\.\d+)? ?m?s\b"), "SECONDS"),
-    (re.compile(r"\bpid \d+"), "pid N"),
+    (re.compile(r"://@[0-9a-f]+"), "://@NAME"),  # the kernel's choice
     (re.compile(r"-{3,}|─{3,}"), "---"),
     (re.compile(r"[ \t]+"), " "),
 )
