@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
 from taskloom.core.events import Event
@@ -17,6 +17,7 @@ from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
 from taskloom.shell import Shell
+from taskloom.token import lock_timeout
 
 if TYPE_CHECKING:
     from taskloom.catalog import Catalog
@@ -46,7 +47,7 @@ class Scheduler:
         self._catalog = catalog
         self._shell = Shell(clock or MonotonicClock(), runners or {"thread": ThreadRunner()})
 
-    def __enter__(self) -> Scheduler:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -118,6 +119,7 @@ class Scheduler:
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
         """Begin what `stop` does, and return at once. Twice is once."""
+        lock_timeout(within)  # nan is no time, and would never be over
         self._shell.order(Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within))
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
@@ -126,6 +128,7 @@ class Scheduler:
 
     def hurry(self, within: float) -> None:
         """Give the stop that goes on at most so many more seconds, and tell every run that it is urgent."""
+        lock_timeout(within)
         self._shell.order(HurryShutdown(within))
 
     def _calling_run(self) -> str | None:

@@ -1,0 +1,17 @@
+"""What the tests of the scheduler share: a real one whose every event is judged at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from taskloom.testing.watched import WatchedScheduler
+
+
+@pytest.fixture
+def scheduler() -> Iterator[WatchedScheduler]:
+    """A scheduler with real threads; at the end it is stopped, and its history held to the rules."""
+    watched = WatchedScheduler()
+    yield watched
+    watched.finish()
