@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-import queue
 import subprocess
 import sys
 from pathlib import Path
@@ -293,107 +291,6 @@ def test_any_name_is_free_for_a_parameter() -> None:
     names = dict.fromkeys(["json", "copy", "schema", "model_config"], "red")
 
     assert inspect_task(task).validate(names) == dict.fromkeys(names, Colour.RED)
-
-
-def test_each_run_gets_a_fresh_instance_and_lists_of_its_own() -> None:
-    given = {"times": 1, "words": ["a"], "peers": [{"host": "h"}]}
-    shape = inspect_task(Beat)
-
-    binding = shape.binding(shape.validate(given))
-    first, second = (binding.make().run.__self__ for _ in range(2))  # type: ignore[attr-defined]
-
-    assert first is not second
-    assert first.words == second.words == ["a"]
-    assert first.words is not second.words
-    assert first.peers[0] is not second.peers[0]
-    assert binding.make().terminate is None
-
-
-def test_the_body_of_a_function_gets_its_values_by_name() -> None:
-    seen: list[object] = []
-
-    def note(ctx: Context, word: str, items: list[int]) -> None:
-        items.append(1)
-        seen.append((ctx, word, items))
-
-    binding = inspect_task(note).bind({"word": "w", "items": []})[1]
-    binding.make().run("context")  # type: ignore[arg-type]
-    binding.make().run("context")  # type: ignore[arg-type]
-
-    assert seen == [("context", "w", [1]), ("context", "w", [1])]
-
-
-def test_terminate_belongs_to_the_instance_of_the_run() -> None:
-    binding = inspect_task(Classic).bind({"n": 1})[1]
-
-    body, other = binding.make(), binding.make()
-    assert body.terminate is not None
-    body.terminate()
-
-    assert binding.has_terminate
-    assert body.run.__self__._running is False  # type: ignore[attr-defined]
-    assert other.run.__self__._running is True  # type: ignore[attr-defined]
-
-
-def test_the_values_of_an_instance_are_its_params() -> None:
-    make: Any = Beat  # the type says that `every` is a float, and a job file's text is taken too
-
-    values, binding = inspect_task(make(times=2, every="10ms", words=["x"])).bind({})
-
-    assert values["every"] == 0.01
-    assert binding.make().run.__self__.words == ["x"]  # type: ignore[attr-defined]
-
-
-def test_the_values_of_an_instance_are_checked_like_any_other() -> None:
-    make: Any = Beat
-
-    assert errors_of(make(times="2"), {}) == [
-        (("times",), "cannot use '2' as times; expected an integer", "write 2 without quotes")
-    ]
-
-
-def test_an_instance_with_a_constructor_of_its_own_is_copied_for_each_run() -> None:
-    original = Classic(5)
-
-    binding = inspect_task(original).bind({})[1]
-    first, second = (binding.make().run.__self__ for _ in range(2))  # type: ignore[attr-defined]
-
-    assert first is not second is not original
-    assert (first.n, second.n) == (5, 5)
-
-
-def test_params_beside_an_instance_are_refused() -> None:
-    assert errors_of(Classic(5), {"n": 6}) == [
-        ((), "cannot take params beside an instance of Classic, which holds its own", "")
-    ]
-
-
-def test_what_is_no_data_is_shared_by_the_runs_on_purpose() -> None:
-    def drain(ctx: Context, source: queue.Queue[int], done: Any = None) -> None:
-        """Do nothing."""
-
-    shared: queue.Queue[int] = queue.Queue()
-
-    values, binding = inspect_task(drain).bind({"source": shared, "done": print})
-
-    assert values["source"] is shared
-    assert binding.make().run.keywords["source"] is shared  # type: ignore[attr-defined]
-
-
-def test_an_initvar_is_a_parameter_too() -> None:
-    class Opened(Task):
-        path: dataclasses.InitVar[str]
-        size: int = 0
-
-        def __post_init__(self, path: str) -> None:
-            self.opened = path
-
-        def run(self, ctx: Context) -> None:
-            """Do nothing."""
-
-    binding = inspect_task(Opened).bind({"path": "p"})[1]
-
-    assert binding.make().run.__self__.opened == "p"  # type: ignore[attr-defined]
 
 
 def test_the_json_schema_names_types_defaults_and_what_is_required() -> None:
