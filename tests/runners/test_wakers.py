@@ -100,8 +100,6 @@ def test_the_first_helper_stands_ready_before_there_is_work(pool: Pool, monkeypa
     pool.wakers.prepare()
     pool.wakers.prepare()
     callback, done = pool.quick()
-    while pool.wakers._idle == 0:
-        pass  # the helper is on its way
     monkeypatch.setattr(threading.Thread, "start", None)
 
     pool.submit(callback)

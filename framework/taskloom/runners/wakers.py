@@ -32,7 +32,9 @@ class Wakers:
         self._queue: SimpleQueue[tuple[str, CancelCallback] | None] = SimpleQueue()
         self._lock = allocate_lock()
         self._helpers = 0
-        self._idle = 0
+        # Callbacks that wait or are being called: what helpers are wanted for. Counted here, because a helper
+        # that has just taken one looks idle for a moment still.
+        self._open = 0
         # When each busy helper began what it does, by an id of its own.
         self._busy: dict[int, float] = {}
 
@@ -46,6 +48,8 @@ class Wakers:
     def submit(self, run: str, callbacks: list[CancelCallback]) -> None:
         """Have the callbacks of a run called soon."""
         for callback in callbacks:
+            with self._lock:
+                self._open += 1
             self._queue.put((run, callback))
             self.relieve()
 
@@ -59,7 +63,7 @@ class Wakers:
         now = mono()
         with self._lock:
             stuck = sum(now - began >= STUCK_SECONDS for began in self._busy.values())
-            may_grow = self._queue.qsize() > self._idle and self._helpers < min(HELPERS + stuck, MOST_HELPERS)
+            may_grow = self._helpers < min(self._open, HELPERS + stuck, MOST_HELPERS)
         if may_grow:
             self._grow()
         return STUCK_SECONDS
@@ -84,20 +88,17 @@ class Wakers:
 
     def _help(self, number: int) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
             item = self._queue.get()
-            with self._lock:
-                self._idle -= 1
-                self._busy[number] = mono()
             if item is None:
                 break
+            with self._lock:
+                self._busy[number] = mono()
             self._call(*item)
             with self._lock:
+                self._open -= 1
                 del self._busy[number]
         with self._lock:
             self._helpers -= 1
-            del self._busy[number]
 
     def _call(self, run: str, callback: CancelCallback) -> None:
         if not callback.begin():
