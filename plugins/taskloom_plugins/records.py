@@ -56,18 +56,22 @@ class Records(ABC):
 
 
 class TextRecords(Records):
-    """Each frame and a newline; `ending` is empty for what is no frames but a raw stream."""
+    """Each frame and a newline. `ending` is empty for what is no frames but a raw stream."""
 
-    def __init__(self, decoder: Decoder, ending: bytes = b"\n", *, is_chomping: bool = False) -> None:
-        """Take what ends each record. Chomping spares a frame that ends with a newline a second one."""
+    def __init__(self, decoder: Decoder, ending: bytes = b"\n") -> None:
+        """Take what ends each record."""
         super().__init__(decoder)
-        self._ending, self._is_chomping = ending, is_chomping
+        self._ending = ending
 
     def batch(self, frames: Sequence[bytes], source: str) -> Batch:
-        """See `Records.batch`; text has no place for the source."""
-        if self._is_chomping:
-            frames = [frame.removesuffix(b"\n").removesuffix(b"\r") for frame in frames]
+        """See `Records.batch`; text has no place for the source.
+
+        A frame that ends with a newline of its own, as many datagrams do, gets no second one.
+        """
         joined = self._ending.join([*frames, b""])
+        if self._ending and b"\n\n" in joined:
+            frames = [f[:-2] if f.endswith(b"\r\n") else f.removesuffix(b"\n") for f in frames]
+            joined = self._ending.join([*frames, b""])
         if self.decoder.passes(joined):
             return Batch(joined, len(frames))
         return self._decoded(frames, lambda frame: self.decoder.line(frame) + self._ending)

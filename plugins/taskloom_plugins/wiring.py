@@ -58,8 +58,7 @@ class Wiring:
         """Return what writes the frames."""
         if self._reader.format == "json":
             return JsonRecords(self._decoder)
-        ending = b"\n" if self.is_lines else b""
-        return TextRecords(self._decoder, ending, is_chomping=self.framing == "datagram")
+        return TextRecords(self._decoder, b"\n" if self.is_lines else b"")
 
     def _new_decoder(self) -> Decoder:
         name = self._reader.decoder or ("bytes" if self.framing == "raw" else "text")

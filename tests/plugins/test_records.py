@@ -94,10 +94,11 @@ def test_a_raw_stream_is_written_without_newlines() -> None:
     assert TextRecords(BytesDecoder(), b"").batch([b"a\n", b"b"], "").data == b"a\nb"
 
 
-def test_a_datagram_that_ends_its_line_itself_gets_no_second_newline() -> None:
-    batch = TextRecords(TextDecoder(), is_chomping=True).batch([b"a\n", b"b\r\n", b"c", b"d\n\n"], "")
+def test_a_frame_that_ends_its_line_itself_gets_no_second_newline() -> None:
+    batch = TextRecords(TextDecoder()).batch([b"a\n", b"b\r\n", b"c", b"", b"d\n\n"], "")
 
-    assert batch.data == b"a\nb\nc\nd\n\n"
+    assert batch.data == b"a\nb\nc\n\nd\n\n"
+    assert batch.written == 5
 
 
 def test_an_encoding_that_python_does_not_know_is_refused() -> None:
