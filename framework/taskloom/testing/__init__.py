@@ -10,6 +10,7 @@ from __future__ import annotations
 from taskloom.testing.behaviour import Behaviour
 from taskloom.testing.checker import Violation, check, check_events, explain
 from taskloom.testing.clock import VirtualClock
+from taskloom.testing.conformance import TaskConformance
 from taskloom.testing.context import FakeContext, ProgressCall
 from taskloom.testing.history import History, Step
 from taskloom.testing.simulator import At, simulate
@@ -21,6 +22,7 @@ __all__ = [
     "History",
     "ProgressCall",
     "Step",
+    "TaskConformance",
     "Violation",
     "VirtualClock",
     "check",

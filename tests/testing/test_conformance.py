@@ -1,0 +1,259 @@
+"""The kit passes good tasks of every style, and each of its checks is failed by a task that is bad in just that way."""
+
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from taskloom import Cancelled, Context, Duration, Task, param, waiting
+from taskloom.testing import TaskConformance
+
+# Lets the tasks that ignore their cancel go, once their test is over.
+released = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def let_go() -> Iterator[None]:
+    released.clear()
+
+    yield
+
+    released.set()
+    for thread in threading.enumerate():
+        if thread.name in ("conformance", "left behind"):
+            thread.join(10)
+
+
+class Waiting(Task):
+    """Wait again and again."""
+
+    every: Duration = param(default=0.01, description="time between two looks")
+
+    def run(self, ctx: Context) -> None:
+        while not ctx.wait(self.every):
+            ctx.count("beats")
+
+
+class Classic(Task):
+    """Stop by `terminate`, as the classic recipe does."""
+
+    _running: bool = True
+
+    def run(self, ctx: Context) -> None:
+        if ctx.cancelled:
+            return
+        self._wake = threading.Event()
+        while self._running:
+            self._wake.wait(0.01)
+
+    def terminate(self) -> None:
+        self._running = False
+
+
+class Quick(Task):
+    """End at once."""
+
+    def run(self, ctx: Context) -> None:
+        ctx.log.info("done")
+
+
+def pump(ctx: Context, source: queue.Queue[int], every: Duration = 0.01) -> None:
+    """Take items from a queue until cancelled, which raises Cancelled."""
+    while True:
+        waiting.get(ctx, source)
+
+
+class TestWaiting(TaskConformance):
+    def make_task(self) -> Task:
+        return Waiting(every=0.005)
+
+
+class TestClassic(TaskConformance):
+    def make_task(self) -> Task:
+        return Classic()
+
+
+class TestQuick(TaskConformance):
+    def make_task(self) -> Task:
+        return Quick()
+
+
+class TestFunctionThatWaitsForAQueue(TaskConformance):
+    def make_task(self) -> Callable[..., object]:
+        return functools.partial(pump, source=queue.Queue())
+
+
+# -- bad in one way each
+
+
+class Silent(Task):
+    def run(self, ctx: Context) -> None:
+        ctx.wait()
+
+
+class Undescribed(Task):
+    """Take a parameter that nobody explains."""
+
+    limit: int = param(default=0)
+    every: float = 1.0
+
+    def run(self, ctx: Context) -> None:
+        ctx.wait()
+
+
+class Unwritable(Task):
+    """Take what no job file can hold."""
+
+    limit: int = param(default=0, ge=0, description="a limit")
+
+    def run(self, ctx: Context) -> None:
+        ctx.wait()
+
+
+class Deaf(Task):
+    """Never look."""
+
+    def run(self, ctx: Context) -> None:
+        released.wait()
+
+
+class Stubborn(Task):
+    """Look, and go on."""
+
+    def run(self, ctx: Context) -> None:
+        while not released.wait(0.001):
+            ctx.raise_if_cancelled() if not ctx.cancelled else None
+
+
+class Swallowing(Task):
+    """Catch even Cancelled in its retry loop."""
+
+    def run(self, ctx: Context) -> None:
+        while not released.is_set():
+            try:
+                ctx.sleep(0.001)
+            except BaseException:  # noqa: BLE001 - the mistake that is shown
+                released.wait(0.001)
+
+
+class LateStarter(Task):
+    """Look only after a long preparation."""
+
+    def run(self, ctx: Context) -> None:
+        if ctx.polls == 0 and ctx.reason is not None:  # type: ignore[attr-defined]
+            released.wait()
+        ctx.wait()
+
+
+class Littering(Task):
+    """Leave a thread behind."""
+
+    def run(self, ctx: Context) -> None:
+        threading.Thread(target=released.wait, name="left behind", daemon=True).start()
+        ctx.wait()
+
+
+class Failing(Task):
+    """Raise when cancelled."""
+
+    def run(self, ctx: Context) -> None:
+        ctx.wait()
+        raise RuntimeError("the cancel surprised it")
+
+
+class BadCallback(Task):
+    """Register a callback that raises."""
+
+    def run(self, ctx: Context) -> None:
+        ctx.on_cancel(lambda: 1 / 0)
+        ctx.wait()
+
+
+class Eager(Task):
+    """Raise Cancelled on its own."""
+
+    def run(self, ctx: Context) -> None:
+        raise Cancelled
+
+
+class Returning(Task):
+    """Return a result."""
+
+    def run(self, ctx: Context) -> None:
+        return 42  # type: ignore[return-value]
+
+
+class Remembering(Task):
+    """Keep something for its next run."""
+
+    was_run = False
+
+    def run(self, ctx: Context) -> None:
+        if Remembering.was_run:
+            raise RuntimeError("cannot run twice")
+        Remembering.was_run = True
+        ctx.wait()
+
+
+BAD: list[tuple[Callable[[], Any], str, str]] = [
+    (Silent, "test_it_says_what_it_does", "Silent has no docstring"),
+    (Undescribed, "test_every_param_says_what_it_means", "without a description: limit, every"),
+    (lambda: Unwritable(limit=-1), "test_its_params_have_a_schema_and_take_the_values_of_this_task", "limit"),
+    (
+        Deaf,
+        "test_it_looks_whether_it_was_cancelled",
+        r"did not look at its context within 0.2 s, it stands at .*test_c",
+    ),
+    (Stubborn, "test_it_is_back_soon_after_the_cancel", r"not back 0.2 s after the cancel, it stands at .* in run"),
+    (Swallowing, "test_it_is_back_soon_after_the_cancel", r"not back 0.2 s after the cancel"),
+    (LateStarter, "test_it_is_back_soon_when_it_is_cancelled_before_its_first_look", "not back 0.2 s after the cancel"),
+    (Littering, "test_it_leaves_no_thread_behind", "still alive after the run: left behind"),
+    (Failing, "test_it_ends_without_an_error_of_its_own", "RuntimeError: the cancel surprised it"),
+    (BadCallback, "test_it_ends_without_an_error_of_its_own", "a callback raised .*ZeroDivisionError"),
+    (Eager, "test_it_does_not_raise_cancelled_before_it_was_cancelled", "run raised Cancelled, and nobody had asked"),
+    (Returning, "test_it_returns_nothing", "run returned 42"),
+    (Remembering, "test_it_runs_again_on_a_fresh_instance", "a second run raised RuntimeError"),
+    (lambda: 42, "test_it_says_what_it_does", "42 is neither a Task class nor a function"),
+]
+
+
+@pytest.mark.parametrize(("make", "check", "complaint"), BAD, ids=[f"{check} {text:.20}" for _, check, text in BAD])
+def test_a_bad_task_fails_its_check_in_words(make: Callable[[], Any], check: str, complaint: str) -> None:
+    class Conformance(TaskConformance):
+        starts_within = stops_within = 0.2
+
+        def make_task(self) -> Any:
+            return make()
+
+    with pytest.raises(Exception, match=complaint):
+        getattr(Conformance(), check)()
+
+
+def test_every_check_is_failed_by_some_bad_task() -> None:
+    checks = {name for name in vars(TaskConformance) if name.startswith("test_")}
+
+    assert checks == {check for _, check, _ in BAD}
+
+
+def test_an_error_after_the_cancel_is_excused_where_terminate_may_have_caused_it() -> None:
+    class Woken(Failing):
+        """Raise when woken by `terminate`."""
+
+        def terminate(self) -> None:
+            """Do what makes `run` fail."""
+
+    class Conformance(TaskConformance):
+        def make_task(self) -> Task:
+            return Woken()
+
+    Conformance().test_it_ends_without_an_error_of_its_own()
+
+
+def test_without_make_task_there_is_nothing_to_check() -> None:
+    with pytest.raises(TypeError, match="make_task"):
+        type("Empty", (TaskConformance,), {})()
