@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from taskloom.core import actions, inputs
 from taskloom.core.actions import Action
-from taskloom.core.events import Event
+from taskloom.core.events import Event, EventName
 from taskloom.core.model import (
     ErrorInfo,
     How,
@@ -21,7 +21,7 @@ from taskloom.core.model import (
 )
 from taskloom.testing.history import RecordedCore
 
-__all__ = ["BOOM", "Stage", "make_job", "show"]
+__all__ = ["BOOM", "Stage", "event_of", "make_job", "show"]
 
 BOOM = ErrorInfo("RuntimeError", "boom", "Traceback: boom")
 """The error of every fake run that fails."""
@@ -129,6 +129,12 @@ class Stage(RecordedCore):
     def state(self, job: str) -> JobState:
         """Return where the job stands."""
         return self.lifecycle.jobs[job].state
+
+
+def event_of(found: Sequence[Action], name: EventName) -> Event:
+    """Return the one event of this name. Raises ValueError when there is none, or more than one."""
+    (event,) = [action for action in found if isinstance(action, Event) and action.event is name]
+    return event
 
 
 def show(found: Sequence[Action]) -> list[str]:
