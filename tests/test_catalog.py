@@ -6,11 +6,14 @@ The distributions are toys: a folder on the path with a module and the metadata 
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from stevedore.extension import ExtensionManager
 
 from taskloom.catalog import Catalog, GivenCatalog
 from taskloom.errors import AmbiguousTask, CatalogError, NotATask, TaskImportFailed, TaskNotFound
@@ -76,6 +79,50 @@ def test_only_the_task_that_is_asked_for_is_imported(install: Install) -> None:
 
     assert "toy_good" in sys.modules
     assert "toy_bad" not in sys.modules
+
+
+def test_of_five_hundred_tasks_the_one_that_is_named_is_imported(install: Install) -> None:
+    points = {f"t{number}": f"toy_{number}:Good" for number in range(500)}
+    install("toy", code={f"toy_{number}": GOOD for number in range(500)}, **points)
+
+    Catalog().load("t250")
+
+    assert [name for name in sys.modules if name.startswith("toy_")] == ["toy_250"]
+
+
+def test_what_stevedore_remembers_of_another_day_is_not_asked(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = EntryPoint("good", "toy_stale:Gone", "taskloom.tasks")
+    monkeypatch.setitem(ExtensionManager.ENTRY_POINT_CACHE, "taskloom.tasks", [stale])
+    install("toy", good="toy_good:Good", code={"toy_good": GOOD})
+
+    loaded = Catalog().load("good")
+
+    assert (loaded.distribution, loaded.shape.name) == ("toy", "Good")
+
+
+def test_garbage_in_stevedores_cache_on_disk_does_no_harm(child_env: dict[str, str], tmp_path: Path) -> None:
+    program = (
+        "import pathlib\n"
+        "from stevedore.extension import ExtensionManager\n"
+        "ExtensionManager('toy.group.that.nobody.offers')\n"
+        f"for file in pathlib.Path({str(tmp_path)!r}).rglob('*'):\n"
+        "    file.is_file() and file.write_text('garbage')\n"
+        "from taskloom.catalog import Catalog\n"
+        "print(Catalog().load('countdown').name)\n"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env=child_env | {"XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (answer.returncode, answer.stdout) == (0, "countdown\n"), answer.stderr
 
 
 def test_a_name_that_nobody_offers_is_told_with_its_near_match(install: Install) -> None:
@@ -144,6 +191,17 @@ def test_what_is_no_task_is_refused_by_name(install: Install) -> None:
 
     assert isinstance(error, NotATask)
     assert str(error) == "cannot use task 'odd' of toy 1.0: class Odd is no task; derive it from taskloom.Task"
+
+
+def test_a_task_whose_default_does_not_fit_is_refused_by_name(install: Install) -> None:
+    install("toy", odd="toy_odd:odd", code={"toy_odd": "def odd(ctx, n: int = 'x'): ...\n"})
+
+    error = failure("odd")
+
+    assert isinstance(error, NotATask)
+    assert str(error) == (
+        "cannot use task 'odd' of toy 1.0: default of parameter 'n': cannot use 'x' as n; expected an integer"
+    )
 
 
 def test_two_distributions_that_offer_one_name_are_both_named(install: Install) -> None:

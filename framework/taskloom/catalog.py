@@ -105,16 +105,16 @@ class Catalog:
     def shape_of(self, target: object) -> TaskShape:
         """Return the shape of a class, an instance or a function that code gave; each is looked at once.
 
-        Raises ShapeError when it is no task.
+        Raises ShapeError when it is no task, or when a default does not fit.
         """
         if isinstance(target, Task):
             return self.shape_of(type(target)).of_instance(target)
         try:
             known = self._shapes.get(target)
         except TypeError:  # unhashable, such as a callable dataclass
-            return inspect_task(target)
+            return _checked(inspect_task(target))
         if known is None:
-            known = self._shapes[target] = inspect_task(target)
+            known = self._shapes[target] = _checked(inspect_task(target))
         return known
 
     def _load_task(self, name: str) -> LoadedTask | CatalogError:
@@ -179,6 +179,11 @@ class GivenCatalog(Catalog):
             _Offer(CatalogEntry(name, "given", "", getattr(task, "__module__", "?")), partial(_itself, task))
             for name, task in sorted(self._given.items())
         ]
+
+
+def _checked(shape: TaskShape) -> TaskShape:
+    shape.check_defaults()
+    return shape
 
 
 def _itself(task: object) -> object:

@@ -69,6 +69,11 @@ class TaskShape:
         """
         return self._model
 
+    def check_defaults(self) -> None:
+        """Raise ShapeError when a default does not fit its own type or constraints."""
+        if accept_plain([param for param in self.params if not param.is_required], {}) is None:
+            self.model()
+
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the params mapping. Raises ShapeError like `model`."""
         return self.model().json_schema()

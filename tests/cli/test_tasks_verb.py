@@ -14,6 +14,7 @@ from taskloom.cli.tasks import tasks
 from taskloom.jobfile import check
 
 TOYS = '''
+print("a plugin that talks")
 import enum
 from taskloom.task import Task, Duration, param
 
@@ -179,6 +180,13 @@ def test_the_listing_comes_as_data(call: Call) -> None:
         "error": None,
     }
     assert rows["gone"]["error"] == "cannot import task 'gone' of toy-tasks 1.2: OSError: no disk"
+
+
+def test_what_a_plugin_prints_when_imported_goes_to_standard_error(call: Call) -> None:
+    answer = call("-o", "json")
+
+    assert "a plugin that talks" in answer.stderr
+    assert json.loads(answer.stdout)
 
 
 def test_one_task_comes_as_data(call: Call) -> None:

@@ -99,15 +99,33 @@ def test_what_is_no_task_is_told_by_name(task: object, reason: str) -> None:
     assert caught.value.reasons == (reason,)
 
 
-def test_a_task_whose_default_is_wrong_is_told_with_its_place() -> None:
+def test_a_task_whose_default_is_wrong_is_told_by_name() -> None:
     with pytest.raises(InvalidJob) as caught:
-        spec_of(Job(name="a", task="spoiled"), CATALOG)
+        spec_of(Job(name="a", task=spoiled), CATALOG)
+
+    [reason] = caught.value.reasons
+    assert reason == (
+        "cannot use task 'spoiled' of this program: default of parameter 'n': cannot use 'x' as n; expected an integer"
+    )
+
+
+class Unknowable:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+        raise RuntimeError("no schema today")
+
+
+def odd(ctx: Context, what: Unknowable) -> None:
+    """Do nothing."""
+
+
+def test_a_type_that_pydantic_cannot_check_is_told_with_its_task() -> None:
+    with pytest.raises(InvalidJob) as caught:
+        spec_of(Job(name="a", task=odd, params={"what": 5}), CATALOG)
 
     [reason] = caught.value.reasons
     assert reason.startswith("cannot use the task at ")
-    assert reason.endswith(
-        "test_schema_jobs:spoiled: default of parameter 'n': cannot use 'x' as n; expected an integer"
-    )
+    assert reason.endswith(":odd: cannot check its parameters: RuntimeError: no schema today")
 
 
 def test_a_job_of_plain_values_imports_neither_pydantic_nor_yaml_nor_stevedore() -> None:

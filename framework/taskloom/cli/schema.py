@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 
 import click
@@ -23,7 +25,8 @@ def schema(output: str | None) -> None:
     from taskloom.catalog import Catalog
     from taskloom.jobfile.jsonschema import job_file_schema
 
-    text = json.dumps(job_file_schema(Catalog()), indent=2, ensure_ascii=False)
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no part of the schema
+        text = json.dumps(job_file_schema(Catalog()), indent=2, ensure_ascii=False)
     if output is None or output == "-":
         click.echo(text)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,16 +42,19 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
     """
     from taskloom.catalog import Catalog
     from taskloom.errors import CatalogError
+    from taskloom.signatures import ShapeError
 
     catalog = Catalog()
     if name is None:
-        rows = [_row(catalog, entry) for entry in catalog.entries()]
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no row of the list
+            rows = [_row(catalog, entry) for entry in catalog.entries()]
         _echo_json([_row_as_json(row) for row in rows]) if output == "json" else _echo_rows(rows)
         return
     try:
-        loaded = catalog.load(name)
+        with contextlib.redirect_stdout(sys.stderr):
+            loaded = catalog.load(name)
         _echo_json(_task_as_json(loaded)) if output == "json" else click.echo("\n".join(_described(loaded)))
-    except CatalogError as error:
+    except (CatalogError, ShapeError) as error:
         _echo_error(error)
         context.exit(EXIT_NOT_FOUND)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,8 @@ def validate(context: click.Context, paths: tuple[str, ...], output: str, stop_w
     from taskloom.jobfile import check
     from taskloom.jobfile.frames import render_all
 
-    result = check(*paths, stop_within=stop_within)
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no answer of ours
+        result = check(*paths, stop_within=stop_within)
     if output == "json":
         import json
 

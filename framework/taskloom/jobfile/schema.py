@@ -193,7 +193,7 @@ def _bound(
         mistakes += (
             each._replace(loc=("params", *each.loc), at_key=each.at_key or not each.loc) for each in errors.errors
         )
-    except ShapeError as error:  # only its defaults are looked at as late as this
+    except ShapeError as error:  # a type that pydantic cannot check
         where = shape.label if shape is not None else "?"
         mistakes.append(Mistake(("task",), f"cannot use the task at {where}: {error}"))
     except CatalogError as error:
