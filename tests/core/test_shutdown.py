@@ -271,10 +271,11 @@ def test_hurrying_asks_all_levels_at_once_and_leaves_them_so_many_seconds() -> N
 
 def test_hurrying_never_gives_more_time() -> None:
     stage = stage_of("a", within=1)
-    stage.shutdown()
+    stage.shutdown(within=5)
 
     stage.hurry(within=20)
 
+    assert stage.lifecycle.stop_deadline == 5
     assert NameRun("a#1") in stage.advance(1)
 
 

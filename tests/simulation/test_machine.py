@@ -216,6 +216,7 @@ class Machine(RuleBasedStateMachine):
             job.run: job.first_words for job in naive.jobs.values() if job.is_awaited
         }
         assert core.next_deadline() == naive.next_deadline()
+        assert core.stop_deadline == naive.stop_deadline
         assert core.is_work_over == naive.is_work_over()
 
     def teardown(self) -> None:

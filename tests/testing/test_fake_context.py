@@ -164,6 +164,15 @@ def test_what_the_task_reports_is_kept() -> None:
     assert (ctx.job, ctx.run_id, ctx.attempt, ctx.replica, ctx.poll_interval) == ("tick", "tick#1", 2, 3, 0.5)
 
 
+def test_log_lines_carry_job_and_run_beside_what_the_task_adds() -> None:
+    ctx = FakeContext(job="tick")
+
+    ctx.log.info("a frame", extra={"peer": "::1"})
+
+    (record,) = ctx.records
+    assert (vars(record)["job"], vars(record)["run"], vars(record)["peer"]) == ("tick", "tick#1", "::1")
+
+
 def test_two_contexts_do_not_share_log_lines() -> None:
     one, two = FakeContext(job="one"), FakeContext(job="two")
 

@@ -8,10 +8,11 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
+from taskloom.runners.logs import TASK_LOGGER, run_logger
 from taskloom.testing.clock import VirtualClock
 from taskloom.token import CancelCallback, CancelToken
 
@@ -208,8 +209,9 @@ class _ListHandler(logging.Handler):
 
 def _make_log(job: str, run: str, records: list[logging.LogRecord]) -> logging.LoggerAdapter[logging.Logger]:
     # A logger of its own, so that two contexts never share lines; its parent lets pytest's caplog see them too.
-    logger = logging.Logger("taskloom.task", logging.DEBUG)  # noqa: LOG001
-    logger.parent = logging.getLogger("taskloom.task")
+    logger = logging.Logger(TASK_LOGGER, logging.DEBUG)  # noqa: LOG001
+    logger.parent = logging.getLogger(TASK_LOGGER)
     logger.addHandler(_ListHandler(records))
-    extra: dict[str, Any] = {"job": job, "run": run}
-    return logging.LoggerAdapter(logger, extra)
+    log = run_logger(job, run)
+    log.logger = logger
+    return log
