@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import subprocess
 import sys
@@ -179,6 +180,26 @@ def test_every_mistake_is_said_at_once_in_words() -> None:
 )
 def test_an_integer_is_never_guessed(value: object, message: str, hint: str) -> None:
     assert errors_of(Beat, {"times": value}) == [(("times",), message, hint)]
+
+
+def test_a_limit_is_said_as_it_is_written() -> None:
+    def limited(
+        ctx: Context,
+        big: int = param(default=1, le=67108864),  # noqa: B008
+        half: float = param(default=1, gt=0.5),  # noqa: B008
+        every: Duration = param(default=1, gt=0),
+        day: dt.date = param(default=dt.date(2027, 1, 1), ge=dt.date(2026, 1, 1)),
+    ) -> None:
+        """Do nothing."""
+
+    given = {"big": 10**9, "half": 0.25, "every": 0, "day": "2025-05-05"}
+
+    assert [message for _, message, _ in errors_of(limited, given)] == [
+        "cannot use 1000000000 as big; expected at most 67108864",
+        "cannot use 0.25 as half; expected more than 0.5",
+        "cannot use 0 as every; expected more than 0",
+        "cannot use '2025-05-05' as day; expected at least 2026-01-01",
+    ]
 
 
 @pytest.mark.parametrize("value", ["no", "yes", "on", "off", 0, 1, "true", "False"])

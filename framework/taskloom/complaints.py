@@ -36,11 +36,11 @@ _EXPECTED = {
     "none_required": "null",
     "literal_error": "{expected}",
     "enum": "{expected}",
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le:g}",
-    "multiple_of": "a multiple of {multiple_of:g}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
     "string_too_short": "at least {min_length} characters",
     "string_too_long": "at most {max_length} characters",
     "string_pattern_mismatch": "text that matches {pattern}",
@@ -116,9 +116,15 @@ def _mistake(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bo
 
 def _expected(error: Any) -> str:
     if error["type"] in _EXPECTED:
-        return _EXPECTED[error["type"]].format(**error.get("ctx", {}))
+        facts = {name: _limit(value) for name, value in error.get("ctx", {}).items()}
+        return _EXPECTED[error["type"]].format(**facts)
     text: str = error["msg"]
     return text.removeprefix("Input should be ").removeprefix("Value should be ")
+
+
+def _limit(value: object) -> object:
+    """Return a limit without the ".0" that pydantic gives to those of numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def value_hint(kinds: Iterable[str], value: object) -> str:

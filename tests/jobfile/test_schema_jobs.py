@@ -84,6 +84,11 @@ def test_everything_that_is_wrong_with_a_job_is_in_one_error() -> None:
     )
 
 
+def test_a_name_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidJob, match="cannot use 5 as the name of a job"):
+        spec_of(Job(name=5, task=idle), CATALOG)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "task, reason",
     [

@@ -95,7 +95,8 @@ def job_spec(
 
 def spec_of(job: Job, catalog: Catalog) -> JobSpec:
     """Return the validated form of a job declared in code. Raises InvalidJob with everything that is wrong."""
-    plain = {key: value for key, value in vars(job).items() if key not in _OF_CODE and value != _JOB_DEFAULTS[key]}
+    given = {key: getattr(job, key) for key in _JOB_DEFAULTS if key not in _OF_CODE}
+    plain = {key: value for key, value in given.items() if value != _JOB_DEFAULTS[key]}
     if isinstance(job.labels, tuple):
         plain["labels"] = list(job.labels)
     values, mistakes = _read(plain)
@@ -111,7 +112,7 @@ def spec_of(job: Job, catalog: Catalog) -> JobSpec:
 
 
 def _assembled(
-    name: str,
+    name: Any,
     values: dict[str, Any],
     find: Callable[[], TaskShape] | None,
     *,
@@ -120,7 +121,7 @@ def _assembled(
     place: Place | None = None,
 ) -> JobSpec:
     """Return the job of final values; raise JobMistakes with the mistakes that were and that turn up."""
-    if not JOB_NAME.fullmatch(str(name)):
+    if not isinstance(name, str) or not JOB_NAME.fullmatch(name):
         message = (
             f"cannot use {name!r} as the name of a job; expected a letter or a digit, then letters, digits, '_', '-'"
         )
