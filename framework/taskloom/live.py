@@ -70,8 +70,12 @@ class LiveRun:
         """Tell whether its body may still be executing."""
         return not self.over.is_open
 
-    def is_gone(self, timeout: float = 0.0) -> bool:
-        """Wait so many seconds for the last of it to be gone: the thread itself, which has left the body."""
+    def is_gone(self) -> bool:
+        """Tell whether the last of it is gone: the thread itself, which has left the body."""
+        return self.handle is None or self.handle.is_gone()
+
+    def join(self, timeout: float) -> bool:
+        """Wait so many seconds for the last of it to be gone."""
         return self.handle is None or self.handle.join(timeout)
 
     def poll_age(self, now: float) -> float | None:

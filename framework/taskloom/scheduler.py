@@ -114,7 +114,7 @@ class Scheduler:
             shell.stopped.wait()
             shell.close(until)
         else:
-            shell.wait_until(lambda core: core.phase is Phase.STOPPED or set(core.stopping) <= {caller})
+            shell.wait_for_others(caller)
         return shell.report or shell.ask(None, lambda core: make_stop_report(core, shell.now().mono))
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:

@@ -21,7 +21,7 @@ from taskloom.core import actions
 from taskloom.core.events import Event
 from taskloom.core.inputs import Input, RunEnded, RunNamed, RunStarted, RunStartFailed, Tick
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import Moment
+from taskloom.core.model import Moment, Phase
 from taskloom.core.report import StopReport, make_stop_report
 from taskloom.errors import TaskNotFound
 from taskloom.latch import Latch
@@ -33,6 +33,7 @@ from taskloom.runners.failure import describe
 from taskloom.runners.wakers import Wakers
 from taskloom.timer import Timer
 from taskloom.token import CancelCallback
+from taskloom.watchers import Watchers
 
 __all__ = ["Shell"]
 
@@ -53,14 +54,16 @@ def _nothing(_: Lifecycle) -> None:
 class _Call:
     """A command whose caller waits for the answer."""
 
-    __slots__ = ("error", "latch", "message", "read", "result")
+    __slots__ = ("error", "is_done", "latch", "message", "read", "result")
 
     def __init__(self, message: Input | None, read: Callable[[Lifecycle], Any] | None) -> None:
         self.message = message
         self.read = read
         self.result: Any = None
         self.error: Exception | None = None
-        self.latch = Latch()
+        self.is_done = False
+        # Made only by a caller that has to wait: mostly it finds the turn free and does the work itself.
+        self.latch: Latch | None = None
 
 
 class Shell:
@@ -77,13 +80,15 @@ class Shell:
         self._clock = clock
         self._runners = runners
         self._core = Lifecycle()
+        self._core.hear(False)
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._turn = allocate_lock()
         self._todo: deque[Any] = deque()
         self._to_wake: list[LiveRun] = []
         self._to_name: list[str] = []
         self._leaving: deque[LiveRun] = deque()
-        self._watchers: list[Latch] = []
+        self._watchers = Watchers()
+        self._stoppers: set[str] = set()
         self._wakers = Wakers(self.tell)
         self._timer = Timer(clock, self._tick, self._wakers.relieve)
         self.sampler = self._timer.sampler
@@ -115,7 +120,10 @@ class Shell:
         call = _Call(message, read)
         self._inbox.put(call)
         self._pump()
-        call.latch.wait()
+        if not call.is_done:
+            latch = call.latch = Latch()
+            if not call.is_done:  # the answer marks itself and then looks for a latch: one of us sees the other
+                latch.wait()
         if call.error is not None:
             raise call.error
         return call.result  # type: ignore[no-any-return]
@@ -125,6 +133,7 @@ class Shell:
 
         def add(_: Lifecycle) -> None:
             self.listeners = (*self.listeners, listener)
+            self._core.hear(True)
             self._end_listeners()
 
         self.ask(None, add)
@@ -142,25 +151,20 @@ class Shell:
 
         It is looked at in the turn whenever a run is over or overdue, the work is over or the stop is over.
         """
-        until = None if timeout is None else mono() + timeout
-        while True:
-            latch = Latch()
-            self._watchers.append(latch)  # before the look: a change after it opens the latch
-            try:
-                if self.ask(None, is_true):
-                    return True
-                left = None if until is None else until - mono()
-                if left is not None and left <= 0:
-                    return False
-                latch.wait(left)
-            finally:
-                self._watch_no_more(latch)
+        return self._watchers.wait_until(lambda: self.ask(None, is_true), timeout)
 
-    def _watch_no_more(self, latch: Latch) -> None:
+    def wait_for_others(self, run: str) -> None:
+        """Wait, on the thread of a run, until the stop awaits nobody but runs that wait here themselves."""
+
+        def enter(_: Lifecycle) -> None:
+            self._stoppers.add(run)
+            self._watchers.tell()
+
+        self.ask(None, enter)
         try:
-            self._watchers.remove(latch)
-        except ValueError:
-            pass  # it was opened
+            self.wait_until(lambda core: core.phase is Phase.STOPPED or core.stopping.keys() <= self._stoppers)
+        finally:
+            self._stoppers.discard(run)
 
     # -- the turn
 
@@ -218,7 +222,9 @@ class Shell:
                 call.result = call.read(self._core)
             except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there
                 call.error = error
-        call.latch.open()
+        call.is_done = True
+        if call.latch is not None:
+            call.latch.open()
 
     # -- what the core wants done
 
@@ -300,7 +306,7 @@ class Shell:
             run = self.live.get(name)
             age, callbacks = (run.poll_age(now), run.unfinished_callbacks()) if run is not None else (None, ())
             self._take_in(RunNamed(name, where, text, age, callbacks))
-        self._tell_watchers()
+        self._watchers.tell()
 
     def look(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
         """Say where the runs stand, in one look per runner."""
@@ -332,27 +338,19 @@ class Shell:
         while leaving and leaving[0].is_gone():
             leaving.popleft()
         run.over.open()
-        self._tell_watchers()
+        self._watchers.tell()
         self._end_listeners()
 
     def _work_over(self, action: actions.WorkOver) -> None:
-        self._tell_watchers()
+        self._watchers.tell()
 
     def _stop_over(self, action: actions.StopOver) -> None:
         self.report = make_stop_report(self._core, self._clock.now().mono)
         self.stopped.open()
-        self._tell_watchers()
+        self._watchers.tell()
         self._end_listeners()
         self._wakers.close()
         self._timer.close()
-
-    def _tell_watchers(self) -> None:
-        watchers = self._watchers
-        while watchers:
-            try:
-                watchers.pop().open()
-            except IndexError:
-                return  # its waiter had waited long enough and took it back
 
     def _end_listeners(self) -> None:
         """Let the listeners end, once they have told what they have, when nothing can happen any more."""
@@ -377,5 +375,5 @@ class Shell:
     def close(self, until: float) -> None:
         """See the threads of the ended runs gone, and the timer, until that monotonic second."""
         for run in self.ask(None, lambda _: tuple(self._leaving)):
-            run.is_gone(max(0.0, until - mono()))
+            run.join(max(0.0, until - mono()))
         self._timer.join(max(0.0, until - mono()))

@@ -23,6 +23,8 @@ class Books:
         """Every run whose body may still be executing: running, stopping, or abandoned."""
         self.now = Moment(0.0, 0.0)
         self.todo: list[Action] = []
+        self.is_heard = True
+        """False while nobody listens: events are then counted, and not made."""
         self._seq = 0
         # How many jobs keep the program alive, daemons apart.
         self._holding = 0
@@ -87,9 +89,14 @@ class Books:
     def emit(self, name: EventName, job: str | None = None, run: RunRecord | None = None, **fields: Any) -> None:
         """Put an event among the actions."""
         self._seq += 1
+        if not self.is_heard:
+            return
         run_id, attempt = (run.id, run.attempt) if run is not None else (None, None)
         self.todo.append(Event(self._seq, self.now.wall, self.now.mono, name, job, run_id, attempt, **fields))
 
     def emit_run(self, name: EventName, run: RunRecord, **fields: Any) -> None:
         """Put an event of a run among the actions."""
+        if not self.is_heard:
+            self._seq += 1
+            return
         self.emit(name, run.job.spec.name, run, **fields)

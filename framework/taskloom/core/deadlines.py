@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from enum import Enum
 from itertools import count
 from typing import Any
+
+from taskloom.core.words import Word, direct
 
 __all__ = ["Deadlines", "Due"]
 
 
-class Due(Enum):
+@direct
+class Due(Word):
     """What falls due."""
 
     DELAY = "delay"

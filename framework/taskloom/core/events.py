@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from taskloom.core.model import ErrorInfo, Outcome, Reason
+from taskloom.core.words import Word, direct
 
 __all__ = ["NOTHING", "Event", "EventName", "as_dict", "format_wall"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class EventName(Enum):
+@direct
+class EventName(Word):
     """What happened."""
 
     SCHEDULER_STARTED = "scheduler_started"

@@ -81,6 +81,10 @@ class Lifecycle:
         self._was_work_over = is_work_over
         return todo
 
+    def hear(self, is_heard: bool) -> None:
+        """Say whether somebody listens: events that nobody would get are counted, but not among the actions."""
+        self._books.is_heard = is_heard
+
     def next_deadline(self) -> float | None:
         """Return the monotonic second at which a Tick is due, or None."""
         return self._deadlines.next()

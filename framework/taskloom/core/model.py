@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, NamedTuple
 
+from taskloom.core.words import Word, direct
 from taskloom.errors import Place
 
 __all__ = [
@@ -44,7 +44,8 @@ class Moment(NamedTuple):
     """Seconds since the epoch: what people and calendars read."""
 
 
-class ReasonKind(Enum):
+@direct
+class ReasonKind(Word):
     """Why something was stopped, skipped or blocked."""
 
     USER = "user"
@@ -79,7 +80,8 @@ class Reason(NamedTuple):
         return f"{self.kind.value}: {self.text}" if self.text else self.kind.value
 
 
-class Outcome(Enum):
+@direct
+class Outcome(Word):
     """How a run ended."""
 
     SUCCEEDED = "succeeded"
@@ -98,7 +100,8 @@ class Outcome(Enum):
     """The process ended before it did."""
 
 
-class JobState(Enum):
+@direct
+class JobState(Word):
     """Where a job stands."""
 
     DISABLED = "disabled"
@@ -117,7 +120,8 @@ class JobState(Enum):
     """Never started: what it waited for can no longer come true."""
 
 
-class WaitingFor(Enum):
+@direct
+class WaitingFor(Word):
     """What a waiting job waits for."""
 
     START = "start"
@@ -132,7 +136,8 @@ class WaitingFor(Enum):
     """Its schedule."""
 
 
-class Phase(Enum):
+@direct
+class Phase(Word):
     """Where the scheduler as a whole stands."""
 
     OPEN = "open"
@@ -143,7 +148,8 @@ class Phase(Enum):
     """The stop is over; only late exits still come."""
 
 
-class Otherwise(Enum):
+@direct
+class Otherwise(Word):
     """What happens to a run that outlived its join policy."""
 
     ABANDON = "abandon"
@@ -161,7 +167,8 @@ class JoinPolicy:
     otherwise: Otherwise
 
 
-class StartMode(Enum):
+@direct
+class StartMode(Word):
     """When a job's first run starts."""
 
     AUTO = "auto"
@@ -210,7 +217,8 @@ class JobSpec:
     binding: Any = field(default=None, repr=False, compare=False)
 
 
-class How(Enum):
+@direct
+class How(Word):
     """How a run's body came back, before anyone asks what that means."""
 
     RETURNED = "returned"

@@ -10,15 +10,16 @@ To add a policy (restart, schedule, dependency) is to add targets and triggers h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from types import MappingProxyType
 
 from taskloom.core.model import JobState
+from taskloom.core.words import Word, direct
 
 __all__ = ["TRANSITIONS", "Trigger", "mermaid"]
 
 
-class Trigger(Enum):
+@direct
+class Trigger(Word):
     """What can happen to a job."""
 
     START = "start"

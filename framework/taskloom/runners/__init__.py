@@ -13,7 +13,6 @@ A runner, registered under the entry-point group `taskloom.runners`:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from taskloom.core.inputs import RunEnded, RunReady, RunStartFailed
@@ -28,8 +27,7 @@ __all__ = ["Emit", "RunHandle", "RunOrder", "Runner", "Stack"]
 Emit = Callable[[RunReady | RunEnded | RunStartFailed], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RunOrder:
+class RunOrder(NamedTuple):
     """What is to be run."""
 
     run: str
@@ -40,6 +38,7 @@ class RunOrder:
     daemon: bool
     poll_interval: float
     binding: Binding
+    """What makes the body: `runners.body.Binding`."""
 
 
 class Stack(NamedTuple):
@@ -60,6 +59,9 @@ class RunHandle(Protocol):
 
     def is_alive(self) -> bool:
         """Tell whether the body may still be executing."""
+
+    def is_gone(self) -> bool:
+        """Tell whether nothing of the run is left, its thread included."""
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until nothing of the run is left; False when that took longer than `timeout` seconds."""

@@ -66,6 +66,10 @@ class ThreadRun:
         """Tell whether the body may still be executing."""
         return not self._done.is_open
 
+    def is_gone(self) -> bool:
+        """Tell whether the thread has ended."""
+        return self._done.is_open and not self._thread.is_alive()
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the body to come back and then for the thread to be gone."""
         if timeout is None or timeout > threading.TIMEOUT_MAX:
