@@ -1,0 +1,234 @@
+"""Start, stop and end that meet: each order by force, and many by chance (faults A7 and E)."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from taskloom.core.events import EventName
+from taskloom.core.model import Outcome
+from taskloom.errors import SchedulerStopped, UsageError
+from taskloom.runners import RunOrder
+from taskloom.runners.thread import ThreadRun, ThreadRunner
+from taskloom.testing.watched import WatchedScheduler
+from taskloom.token import CancelToken
+
+SOON = 20.0
+
+
+def wait(ctx: Any) -> None:
+    ctx.wait()
+
+
+class LyingRunner(ThreadRunner):
+    """Does something while a run is being started: the turn is taken then, and messages wait."""
+
+    def __init__(self, meanwhile: Any) -> None:
+        self._meanwhile = meanwhile
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun:
+        self._meanwhile()
+        return super().start(order, token, emit)
+
+
+def test_a_stop_that_comes_while_a_run_is_being_started_ends_that_run() -> None:
+    # 1. start: the run is queued, and its thread about to be made
+    # 2. stop, from another thread: its message waits for the turn
+    # 3. the thread is made; then the stop is carried out, and asks it
+    is_stopping = threading.Event()
+
+    def stop() -> None:
+        is_stopping.set()
+        scheduler.stop()
+
+    def stop_meanwhile() -> None:
+        pool.submit(stop)
+        assert is_stopping.wait(SOON)
+
+    with ThreadPoolExecutor(1) as pool:
+        scheduler = WatchedScheduler(runners={"thread": LyingRunner(stop_meanwhile)})
+        run = scheduler.add_function("a", wait).start()
+        assert run.join(SOON)
+
+    assert run.outcome is Outcome.CANCELLED
+    assert scheduler.finish().is_clean
+
+
+def test_a_start_that_comes_after_the_stop_makes_no_thread(scheduler: WatchedScheduler) -> None:
+    threads: list[str] = []
+    job = scheduler.add_function("a", lambda ctx: threads.append("made"))
+    scheduler.stop()
+
+    with pytest.raises(SchedulerStopped):
+        job.start()
+
+    assert threads == []
+    assert "queued" not in scheduler.told()
+
+
+def test_stop_racing_start_has_a_whole_story_whoever_wins(fast_switching: None) -> None:
+    wins = {"start": 0, "stop": 0}
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(200):
+            scheduler = WatchedScheduler()
+            jobs = [scheduler.add_function(f"job{n}", wait) for n in range(2)]
+            barrier = threading.Barrier(2)
+
+            def stop(scheduler: WatchedScheduler = scheduler, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait()
+                scheduler.stop()
+
+            stopping = pool.submit(stop)
+            barrier.wait()
+            try:
+                if number % 2:
+                    scheduler.start()
+                else:
+                    jobs[0].start()
+                wins["start"] += 1
+            except SchedulerStopped:
+                wins["stop"] += 1
+            stopping.result(SOON)
+
+            assert scheduler.finish().is_clean
+            names = scheduler.told()
+            assert "queued" not in names[names.index("scheduler_stopping") :]
+
+    assert sum(wins.values()) == 200
+
+
+def test_stop_of_a_job_racing_its_start_never_cancels_the_next_run(
+    scheduler: WatchedScheduler, fast_switching: None
+) -> None:
+    job = scheduler.add_function("a", wait)
+    refused = 0
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(100):
+            barrier = threading.Barrier(2)
+
+            def stop(barrier: threading.Barrier = barrier) -> bool:
+                barrier.wait()
+                return job.stop()
+
+            stopping = pool.submit(stop)
+            barrier.wait()
+            try:
+                run = job.start()
+            except UsageError:
+                refused += 1
+                stopping.result(SOON)
+                continue
+            stopping.result(SOON)
+            job.stop()
+            assert run.join(SOON)
+            assert run.outcome is Outcome.CANCELLED
+
+    assert refused == 0, "the job is finished whenever a round begins"
+
+
+def test_a_cancel_of_an_old_run_does_not_reach_the_new_one(scheduler: WatchedScheduler) -> None:
+    job = scheduler.add_function("a", wait)
+    old = job.start()
+    old.cancel()
+    assert old.join(SOON)
+    new = job.start()
+
+    old.cancel("too late")
+
+    assert new.is_alive()
+    assert job.status().state == "running"
+
+
+# -- fault A7: the cancel and the return
+
+
+def test_a_run_that_returns_before_the_cancel_has_succeeded(scheduler: WatchedScheduler) -> None:
+    run = scheduler.add_function("a", lambda ctx: None).start()
+    assert run.join(SOON)
+
+    run.cancel()
+
+    assert (run.outcome, run.reason) == (Outcome.SUCCEEDED, None)
+
+
+def test_a_run_that_returns_after_the_cancel_was_cancelled(scheduler: WatchedScheduler) -> None:
+    is_there, go_on = threading.Event(), threading.Event()
+
+    def deaf(ctx: Any) -> None:
+        is_there.set()
+        go_on.wait(SOON)
+
+    run = scheduler.add_function("a", deaf).start()
+    assert is_there.wait(SOON)
+    run.cancel()
+    go_on.set()
+
+    assert run.join(SOON)
+    assert run.outcome is Outcome.CANCELLED
+
+
+def test_a_cancel_that_comes_between_the_return_and_its_report_was_too_late(scheduler: WatchedScheduler) -> None:
+    # 1. the body returns; the run's thread notes that nobody had asked
+    # 2. the run is cancelled: the core takes it for stopping
+    # 3. the report comes
+    has_run = threading.Event()
+    runs: list[Any] = []
+
+    class Value:
+        """What `run` returns; the runner says a word about it before it reports."""
+
+    def run(ctx: Any) -> object:
+        assert has_run.wait(SOON)
+        return Value()
+
+    def cancel(record: logging.LogRecord) -> bool:
+        runs[0].cancel()
+        return False
+
+    logger = logging.getLogger("taskloom.task")
+    logger.addFilter(cancel)
+    try:
+        runs.append(scheduler.add_function("a", run).start())
+        has_run.set()
+        assert runs[0].join(SOON)
+    finally:
+        logger.removeFilter(cancel)
+
+    assert (runs[0].outcome, runs[0].reason) == (Outcome.SUCCEEDED, None)
+    scheduler.wait_for(EventName.ENDED, "a")
+    assert scheduler.told("a")[-2:] == ["cancel_requested", "ended succeeded"]
+
+
+def test_a_thousand_cancels_at_random_moments_agree_with_what_the_run_saw(
+    scheduler: WatchedScheduler, fast_switching: None
+) -> None:
+    """The same thread of the host, the same job: no run sees the cancel of another, and each says what was first."""
+    generator = random.Random(7)
+    polls: list[bool] = []
+    spins: list[int] = []
+
+    def spin(ctx: Any) -> None:
+        asked = False
+        for _ in range(spins[-1]):
+            asked = ctx.cancelled
+        polls.append(asked)
+
+    job = scheduler.add_function("a", spin)
+    for _ in range(1000):
+        spins.append(generator.randrange(60))
+        run = job.start()
+        for _ in range(generator.randrange(60)):
+            pass
+        run.cancel()
+        assert run.join(SOON)
+
+        if run.outcome is Outcome.SUCCEEDED:
+            assert polls[-1] is False
+        else:
+            assert run.outcome is Outcome.CANCELLED
+    assert job.status().report.runs == 1000
