@@ -1,0 +1,140 @@
+"""A Ctrl-C that strikes the host inside a call, and other ways to break the scheduler in the middle of its turn."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from taskloom.core.events import EventName
+from taskloom.core.model import Outcome
+from taskloom.runners import RunHandle, RunOrder, Stack
+from taskloom.runners.thread import ThreadRun, ThreadRunner
+from taskloom.testing.watched import WatchedScheduler
+from taskloom.token import CancelToken
+
+SOON = 20.0
+
+
+def wait(ctx: Any) -> None:
+    ctx.wait()
+
+
+class Struck(ThreadRunner):
+    """A runner that a Ctrl-C strikes while it starts the run of a certain job, before or after its thread began."""
+
+    def __init__(self, job: str, *, is_begun: bool) -> None:
+        self._job, self._is_begun = job, is_begun
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun:
+        if order.job != self._job:
+            return super().start(order, token, emit)
+        if self._is_begun:
+            super().start(order, token, emit)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_stop_ends_on_time_after_a_start_that_was_interrupted(is_begun: bool) -> None:
+    scheduler = WatchedScheduler(runners={"thread": Struck("a", is_begun=is_begun)})
+    others = [scheduler.add_function(name, wait).start() for name in ("b", "c")]
+    struck = scheduler.add_function("a", wait, within=0.1)
+
+    with pytest.raises(KeyboardInterrupt):
+        struck.start()
+    report = scheduler.stop()
+
+    assert [run.outcome for run in others] == [Outcome.CANCELLED] * 2
+    assert [survivor.job for survivor in report.survivors] == ([] if is_begun else ["a"])
+    assert struck.status().state == ("finished" if is_begun else "stopping")
+
+
+class Blind(ThreadRunner):
+    """A runner that cannot say where its runs stand."""
+
+    def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
+        raise ZeroDivisionError("I look nowhere")
+
+
+def test_a_stop_ends_on_time_when_the_runner_cannot_say_where_its_runs_stand() -> None:
+    is_there, let_go = threading.Event(), threading.Event()
+
+    def deaf(ctx: Any) -> None:
+        is_there.set()
+        let_go.wait(SOON)
+
+    scheduler = WatchedScheduler(runners={"thread": Blind()})
+    run = scheduler.add_function("deaf", deaf, within=0.05).start()
+    assert is_there.wait(SOON)
+
+    report = scheduler.stop()
+    let_go.set()
+
+    assert [(survivor.job, survivor.where, survivor.stack) for survivor in report.survivors] == [("deaf", "", "")]
+    assert isinstance(scheduler.bug, ZeroDivisionError)
+    assert run.join(SOON)
+    scheduler.wait_for(EventName.SCHEDULER_STOPPED)
+
+
+HOST = """
+    import os, signal, threading
+    from taskloom.testing.watched import WatchedScheduler
+
+    def wait(ctx):
+        ctx.wait()
+
+    runs = []
+    try:
+        with WatchedScheduler() as scheduler:
+            for number in range(20):
+                runs.append(scheduler.add_function(f"job{number}", wait).start())
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            scheduler.wait()
+    except KeyboardInterrupt:
+        print("interrupted", sum(run.is_alive() for run in runs), [str(run.outcome) for run in runs][:1])
+"""
+
+
+def test_a_host_that_gets_a_ctrl_c_while_it_waits_leaves_the_block_and_stops_everything(
+    child_env: dict[str, str],
+) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(HOST)],
+        env=child_env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == "interrupted 0 ['Outcome.CANCELLED']\n"
+
+
+NO_STOP = """
+    from taskloom.testing.watched import WatchedScheduler
+
+    def wait_a_little(ctx):
+        ctx.wait(0.1)
+        print("patient is done", flush=True)
+
+    def wait(ctx):
+        ctx.wait()
+
+    scheduler = WatchedScheduler()
+    scheduler.add_function("patient", wait_a_little).start()
+    scheduler.add_function("daemon", wait, daemon=True).start()
+    print("main returns", flush=True)
+"""
+
+
+def test_a_host_that_returns_without_stop_gets_what_threading_gives(child_env: dict[str, str]) -> None:
+    """The interpreter waits for the runs that are no daemons, and leaves the others behind."""
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(NO_STOP)],
+        env=child_env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (answer.returncode, answer.stdout) == (0, "main returns\npatient is done\n")
+    assert answer.stderr == ""

@@ -1,0 +1,87 @@
+"""Many at once: every one starts, every one is stopped and joined, nothing is left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from taskloom.core.events import EventName
+from taskloom.core.model import Outcome
+from taskloom.testing.watched import WatchedScheduler
+
+SOON = 60.0
+
+
+@pytest.fixture
+def small_stacks() -> Iterator[None]:
+    """Thousands of threads with the usual stacks of 8 MiB would ask for more address space than a container gives."""
+    before = threading.stack_size(256 * 1024)
+    yield
+    threading.stack_size(before)
+
+
+def wait(ctx: Any) -> None:
+    ctx.wait()
+
+
+def spin(ctx: Any) -> None:
+    while not ctx.cancelled:
+        pass
+
+
+def start_and_stop(jobs: int, spinners: int = 0) -> None:
+    before = set(threading.enumerate())
+    scheduler = WatchedScheduler()
+    handles = [scheduler.add_function(f"job{number}", wait) for number in range(jobs)]
+    handles += [scheduler.add_function(f"spin{number}", spin) for number in range(spinners)]
+
+    scheduler.start()
+    assert sum(status.state == "running" for status in scheduler.status()) == jobs + spinners
+    report = scheduler.finish(within=SOON)
+
+    assert report.survivors == ()
+    assert {job.outcome for job in report.jobs} == {Outcome.CANCELLED}
+    assert len(report.jobs) == len(handles)
+    left = [thread for thread in set(threading.enumerate()) - before if not thread.name.startswith("taskloom-")]
+    assert left == [], "stop() returns when the threads of all runs are gone"
+    names = [event.event for event in scheduler.events]
+    assert names.count(EventName.ENDED) == jobs + spinners
+
+
+def test_a_thousand_waiting_jobs_start_and_stop(small_stacks: None) -> None:
+    start_and_stop(1000)
+
+
+def test_a_thousand_stop_beside_ten_that_spin(small_stacks: None) -> None:
+    start_and_stop(1000, spinners=10)
+
+
+@pytest.mark.long
+def test_ten_thousand_waiting_jobs_start_and_stop(small_stacks: None) -> None:
+    start_and_stop(10_000)
+
+
+def test_a_thousand_are_stopped_on_time_when_one_never_listens(small_stacks: None) -> None:
+    is_there, let_go = threading.Event(), threading.Event()
+
+    def deaf(ctx: Any) -> None:
+        is_there.set()
+        let_go.wait(SOON)
+
+    scheduler = WatchedScheduler()
+    for number in range(1000):
+        scheduler.add_function(f"job{number}", wait)
+    scheduler.add_function("deaf", deaf, within=0.5)
+    scheduler.start()
+    assert is_there.wait(SOON)
+
+    report = scheduler.stop()
+    let_go.set()
+
+    [survivor] = report.survivors
+    assert (survivor.job, survivor.where.rpartition(" in ")[2]) == ("deaf", "deaf")
+    assert report.exit_code == 3
+    scheduler.finish()
