@@ -24,11 +24,13 @@ def run_pytest(tmp_path: Path, child_env: dict[str, str]) -> PyTest:
         assert short != fixtures
         (tmp_path / "conftest.py").write_text(short, encoding="utf-8")
         (tmp_path / "test_inner.py").write_text(source, encoding="utf-8")
-        variables = {name: value for name, value in child_env.items() if name != "CI"} | variables
+        # Without the plugins, whose import takes longer than the tests.
+        settings = {name: value for name, value in child_env.items() if name != "CI"}
+        settings |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | variables
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", tmp_path],
             cwd=tmp_path,
-            env=variables,
+            env=settings,
             capture_output=True,
             text=True,
             timeout=60,
