@@ -185,10 +185,10 @@ def test_an_integer_is_never_guessed(value: object, message: str, hint: str) -> 
 def test_a_limit_is_said_as_it_is_written() -> None:
     def limited(
         ctx: Context,
-        big: int = param(default=1, le=67108864),  # noqa: B008
-        half: float = param(default=1, gt=0.5),  # noqa: B008
-        every: Duration = param(default=1, gt=0),
-        day: dt.date = param(default=dt.date(2027, 1, 1), ge=dt.date(2026, 1, 1)),
+        big: int = param(default=1, le=67108864),
+        half: float = param(default=1, gt=0.5),
+        every: Duration = param(default=1, gt=0),  # noqa: B008
+        day: dt.date = param(default=dt.date(2027, 1, 1), ge=dt.date(2026, 1, 1)),  # noqa: B008
     ) -> None:
         """Do nothing."""
 

@@ -222,8 +222,9 @@ def _points_of(distribution: Distribution, group: str) -> Iterator[EntryPoint]:
 def _entry_of(point: EntryPoint) -> CatalogEntry:
     name, version = "unknown", "?"
     if point.dist is not None:
-        # Either is None where a half-removed distribution has left its entry points behind.
-        name, version = point.dist.name or name, point.dist.version or version
+        # Either may be missing where a half-removed distribution has left its entry points behind.
+        metadata = point.dist.metadata
+        name, version = metadata.get("Name") or name, metadata.get("Version") or version
     return CatalogEntry(point.name, name, version, point.value)
 
 

@@ -25,7 +25,7 @@ class ParamModel:
     def __init__(self, params: Sequence[ParamShape]) -> None:
         self._params = {param.name: param for param in params}
         self._adapter = _adapter(params)
-        self._defaults = self._checked_defaults()
+        self.defaults: Mapping[str, Any] = self._checked_defaults()
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values, in their types and with the defaults. Raises ParamErrors with every mistake."""
@@ -35,7 +35,7 @@ class ParamModel:
         mistakes += (mistake for name, value in values.items() for mistake in _ignored(value, given[name], (name,)))
         if mistakes:
             raise ParamErrors(mistakes)
-        return {**self._defaults, **values}
+        return {**self.defaults, **values}
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the params mapping."""

@@ -10,13 +10,14 @@ import copy
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from taskloom.complaints import Mistake, ParamErrors, mask_secrets
 from taskloom.plainparams import accept_plain
 from taskloom.runners.body import Binding, Body
 from taskloom.signatures import (
+    REQUIRED,
     ParamShape,
     ShapeError,
     check_class,
@@ -30,7 +31,40 @@ from taskloom.task import Task
 if TYPE_CHECKING:
     from taskloom.paramcheck import ParamModel
 
-__all__ = ["Mistake", "ParamErrors", "ParamShape", "ShapeError", "TaskShape", "inspect_task"]
+__all__ = ["Mistake", "ParamErrors", "ParamSet", "ParamShape", "ShapeError", "TaskShape", "inspect_task"]
+
+
+class ParamSet:
+    """The parameters of one task, and what holds values to them; shared by the shapes of all its instances."""
+
+    def __init__(self, shapes: tuple[ParamShape, ...]) -> None:
+        self.shapes = shapes
+        self._by_name = {shape.name: shape for shape in shapes}
+        self._required = {shape.name for shape in shapes if shape.is_required}
+
+    @functools.cached_property
+    def model(self) -> ParamModel:
+        """The pydantic model. Raises ShapeError when it cannot be built, or when a default does not fit."""
+        from taskloom.paramcheck import ParamModel
+
+        return ParamModel(self.shapes)
+
+    @functools.cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """The defaults in their types, without those that each instance makes anew. Raises ShapeError like `model`."""
+        written = {shape.name: shape.default for shape in self.shapes if shape.default is not REQUIRED}
+        made = {shape.name: shape.factory() for shape in self.shapes if shape.factory is not None}
+        values = accept_plain(self._by_name, {**written, **made})
+        if values is None:
+            return self.model.defaults
+        return {name: values[name] for name in written}
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the given values in their types, and the defaults. Raises ParamErrors, and ShapeError like `model`."""
+        values = accept_plain(self._by_name, given) if self._required <= given.keys() else None
+        if values is None:
+            return self.model.check(given)
+        return {**self.defaults, **values}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +74,7 @@ class TaskShape:
     target: type[Task] | Callable[..., object]
     name: str
     doc: str
-    params: tuple[ParamShape, ...]
+    takes: ParamSet
     has_terminate: bool = False
     announces_ready: bool = False
     instance: Task | None = None
@@ -52,11 +86,10 @@ class TaskShape:
         inner = getattr(self.target, "func", self.target)
         return f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
 
-    @functools.cached_property
-    def _model(self) -> ParamModel:
-        from taskloom.paramcheck import ParamModel
-
-        return ParamModel(self.params)
+    @property
+    def params(self) -> tuple[ParamShape, ...]:
+        """The parameters, in the order of the signature."""
+        return self.takes.shapes
 
     def of_instance(self, instance: Task) -> TaskShape:
         """Return the shape of an instance of this class: its values are the params."""
@@ -67,16 +100,15 @@ class TaskShape:
 
         Raises ShapeError when pydantic cannot check one of the types, or when a default does not fit.
         """
-        return self._model
+        return self.takes.model
 
     def check_defaults(self) -> None:
         """Raise ShapeError when a default does not fit its own type or constraints."""
-        if accept_plain([param for param in self.params if not param.is_required], {}) is None:
-            self.model()
+        _ = self.takes.defaults
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the params mapping. Raises ShapeError like `model`."""
-        return self.model().json_schema()
+        return self.takes.model.json_schema()
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the parameters, in their types, defaults included.
@@ -90,7 +122,7 @@ class TaskShape:
     def bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
         """Return what `validate` returns, and the binding of it."""
         given = self._given(params)
-        values = {} if self._is_ready_made else self._check(given)
+        values = {} if self._is_ready_made else self.takes.check(given)
         binding = self.binding(values)
         try:
             binding.make()
@@ -98,10 +130,6 @@ class TaskShape:
             text = mask_secrets(_verdict(error), values)
             raise ParamErrors([Mistake((), f"cannot make {self.name} of these params: {text}")]) from error
         return values, binding
-
-    def _check(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        values = accept_plain(self.params, given)
-        return self.model().check(given) if values is None else values
 
     @property
     def _is_ready_made(self) -> bool:
@@ -132,7 +160,7 @@ class TaskShape:
     def _maker(self, values: Mapping[str, Any]) -> Callable[[], Body]:
         if not isinstance(self.target, type):
             function = self.target
-            if all(_is_shareable(value) for value in values.values()):
+            if _are_shareable(values.values()):
                 body = Body(functools.partial(function, **values), None) if values else Body(function, None)
                 return lambda: body
             return lambda: Body(functools.partial(function, **_fresh(values)), None)
@@ -146,7 +174,7 @@ class TaskShape:
         if self._is_ready_made:
             pristine = self.instance  # it never runs itself, so each copy is as new
             return lambda: cast("Task", copy.deepcopy(pristine))
-        if all(_is_shareable(value) for value in values.values()):
+        if _are_shareable(values.values()):
             return functools.partial(cls, **values)
         return lambda: cls(**_fresh(values))
 
@@ -165,6 +193,10 @@ def _body_with_terminate(instance: Any) -> Body:
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
+def _are_shareable(values: Collection[object]) -> bool:
+    return _PLAIN.issuperset(map(type, values)) or all(map(_is_shareable, values))
+
+
 def _is_shareable(value: object) -> bool:
     """Tell whether runs may share the value.
 
@@ -174,7 +206,7 @@ def _is_shareable(value: object) -> bool:
     if type(value) in _PLAIN:
         return True
     if isinstance(value, tuple):
-        return all(_is_shareable(item) for item in value)
+        return _are_shareable(value)
     is_record = hasattr(type(value), "model_fields") or dataclasses.is_dataclass(value)
     return not (isinstance(value, list | dict | set | bytearray) or (is_record and not isinstance(value, type)))
 
@@ -210,7 +242,7 @@ def _inspect_class(cls: type) -> TaskShape:
         name=cls.__name__,
         # A dataclass without a docstring gets its signature as one, which says nothing new.
         doc="" if doc.startswith(f"{cls.__name__}(") else inspect.cleandoc(doc),
-        params=params_of_class(cls),
+        takes=ParamSet(params_of_class(cls)),
         has_terminate=getattr(cls, "terminate", None) is not None,
         announces_ready=bool(getattr(cls, "announces_ready", False)),
     )
@@ -224,6 +256,6 @@ def _inspect_function(function: Callable[..., object]) -> TaskShape:
         target=function,
         name=name,
         doc=inspect.cleandoc(function.__doc__ or "") if hasattr(function, "__name__") else "",
-        params=params_of_function(function, name),
+        takes=ParamSet(params_of_function(function, name)),
         announces_ready=bool(getattr(function, "announces_ready", False)),
     )

@@ -7,11 +7,11 @@ holds that pydantic would have said the same.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin
 
-from taskloom.signatures import REQUIRED, ParamShape
+from taskloom.signatures import ParamShape
 from taskloom.task import Duration, parse_duration
 
 __all__ = ["accept_plain"]
@@ -21,25 +21,14 @@ class _NotPlain(Exception):
     """Pydantic has to decide."""
 
 
-def accept_plain(params: Sequence[ParamShape], given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the values, defaults included, when each is plainly right; None when that is not plain to see."""
-    values: dict[str, Any] = {}
-    taken = 0
+def accept_plain(params: Mapping[str, ParamShape], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the given values in their types when each is plainly right; None when that is not plain to see."""
     try:
-        for param in params:
-            value = given.get(param.name, REQUIRED)
-            if value is not REQUIRED:
-                taken += 1
-            elif param.factory is not None:
-                value = param.factory()
-            else:
-                value = param.default
-            plain = _plain(param.annotation, value, param.info.constraints)
-            if param.name in given or param.factory is None:
-                values[param.name] = plain
-    except (_NotPlain, ValueError, TypeError, OverflowError):
+        return {
+            name: _plain(params[name].annotation, value, params[name].info.constraints) for name, value in given.items()
+        }
+    except (_NotPlain, KeyError, ValueError, TypeError, OverflowError):
         return None
-    return values if taken == len(given) else None
 
 
 def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] = ()) -> Any:
@@ -54,6 +43,8 @@ def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] =
         result = _seconds_of_text(value) if kind is str else parse_duration(value)
     else:
         result = _plain_compound(annotation, value)
+    if result is None and annotation is not Any:
+        return None  # the constraints of an optional parameter are those of the other arm
     for name, limit in constraints:
         if name not in _HOLDS or type(result) not in (int, float, str, list) or not _HOLDS[name](result, limit):
             raise _NotPlain
