@@ -222,9 +222,11 @@ def _points_of(distribution: Distribution, group: str) -> Iterator[EntryPoint]:
 def _entry_of(point: EntryPoint) -> CatalogEntry:
     name, version = "unknown", "?"
     if point.dist is not None:
-        # Either may be missing where a half-removed distribution has left its entry points behind.
+        # Either may be missing where a half-removed distribution has left its entry points behind, and asking for
+        # what is missing is None, a warning or a KeyError, by the version of Python.
         metadata = point.dist.metadata
-        name, version = metadata.get("Name") or name, metadata.get("Version") or version
+        name = metadata["Name"] if "Name" in metadata else name
+        version = metadata["Version"] if "Version" in metadata else version
     return CatalogEntry(point.name, name, version, point.value)
 
 

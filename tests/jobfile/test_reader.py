@@ -254,7 +254,7 @@ def test_a_missing_file_a_link_to_itself_and_a_name_that_is_none_are_refused(tmp
 
     assert refusal(tmp_path / "none.yaml") == "cannot read the file: no such file or directory"
     assert refusal(tmp_path / "loop.yaml") == "cannot read the file: too many levels of symbolic links"
-    assert refusal("a\0.yaml") == "cannot read the file: its path is no path (embedded null byte)"
+    assert refusal("a\0.yaml") == "cannot read the file: its path holds a NUL or half a character"
     assert refusal("x" * 300) == "cannot read the file: file name too long"
 
 

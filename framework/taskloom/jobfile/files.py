@@ -32,8 +32,9 @@ def bytes_of(path: str, limit: int) -> bytes:
         return _bytes_of(path, limit)
     except OSError as error:
         raise unreadable(path, (error.strerror or str(error)).lower()) from error
-    except ValueError as error:  # a NUL or half a character in the path
-        raise unreadable(path, f"its path is no path ({error})") from error
+    except ValueError as error:
+        # In words of our own: each Python has others.
+        raise unreadable(path, "its path holds a NUL or half a character") from error
 
 
 def _bytes_of(path: str, limit: int) -> bytes:
