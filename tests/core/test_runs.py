@@ -215,3 +215,15 @@ def test_a_refused_command_takes_no_number(stage: Stage) -> None:
     stage.ended("a#1")
 
     assert [event.seq for event in stage.history.events] == list(range(1, 7))
+
+
+def test_events_that_nobody_hears_are_numbered_and_not_made(stage: Stage) -> None:
+    stage.lifecycle.hear(False)
+    unheard = stage.start_all() + stage.started("a#1")
+
+    stage.lifecycle.hear(True)
+    heard = stage.ended("a#1")
+
+    assert show(unheard) == ["StartRun a#1", "StartRun d#1"]
+    assert event_of(heard, EventName.ENDED).seq == 2 + 3 + 2 + 1
+    assert stage.state("a") is JobState.FINISHED
