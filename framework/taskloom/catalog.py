@@ -225,8 +225,8 @@ def _entry_of(point: EntryPoint) -> CatalogEntry:
         # Either may be missing where a half-removed distribution has left its entry points behind, and asking for
         # what is missing is None, a warning or a KeyError, by the version of Python.
         metadata = point.dist.metadata
-        name = metadata["Name"] if "Name" in metadata else name
-        version = metadata["Version"] if "Version" in metadata else version
+        name = metadata["Name"] if "Name" in metadata else name  # noqa: SIM401 - the protocol has no get
+        version = metadata["Version"] if "Version" in metadata else version  # noqa: SIM401
     return CatalogEntry(point.name, name, version, point.value)
 
 
