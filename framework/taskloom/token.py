@@ -197,9 +197,11 @@ class CancelToken:
         except ValueError:
             pass  # wake() took it first
         self.polls += 1
+        if self.is_asked:
+            return True  # how old its polls are is of no more interest: the stop has its own clock
         if self._pulse.is_idle:
             self._pulse.rouse()
-        return self.is_asked
+        return False
 
     def on_cancel(self, callback: Callable[[], object], name: str = "") -> CancelCallback:
         """Have it called once when woken; later than that it is called here and now, in the caller."""

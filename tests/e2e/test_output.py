@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_closed_and_full_descriptors_never_change_the_exit_code(
     (tmp_path / "jobs.yaml").write_text("jobs: {one: {task: bad}}")
     env = child_env | {"PYTHONPATH": str(toy_packages)}
 
-    command = f"exec {sys.executable} -m taskloom run jobs.yaml {closing}"
+    command = f"exec {shlex.quote(sys.executable)} -m taskloom run jobs.yaml {closing}"
     answer = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, env=env, timeout=30, capture_output=True, check=False
     )
@@ -129,3 +130,11 @@ def test_a_label_that_no_job_has_is_a_usage_error(start_program: Start) -> None:
 
     assert program.end() == 2
     assert "cannot find a job with label 'z'; labels: x" in program.stderr
+
+
+def test_a_listing_whose_reader_went_away_is_no_failure(child_env: dict[str, str]) -> None:
+    command = f"{shlex.quote(sys.executable)} -m taskloom tasks | true; exit ${{PIPESTATUS[0]}}"
+
+    answer = subprocess.run(["bash", "-c", command], env=child_env, timeout=30, capture_output=True, check=False)
+
+    assert (answer.returncode, answer.stderr) == (0, b"")

@@ -84,7 +84,7 @@ def call(words: Sequence[str]) -> int:
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is click's own way to leave a pipe that nobody reads
         return _reader_gone()
     except JobFileError as error:
         _show_problems(error)

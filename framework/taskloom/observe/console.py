@@ -72,7 +72,7 @@ def _ended(event: Event) -> tuple[str, str]:
 
 def _overdue(event: Event) -> tuple[str, str]:
     where = event.data.get("where")
-    place = f" at {where}" if where else ""
+    place = f" at {where}" if where else " at an unknown place"
     age = event.data.get("poll_age")
     polled = "" if age is None else f", polled {age:.1f} s ago"
     callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))

@@ -5,7 +5,7 @@ and counted once too many wait, and task data makes its own run wait, until it i
 before each write and writes at most 4 KiB, which a pipe that polls writable takes without blocking; so it can
 always be told to end.
 
-Log lines are held for a few milliseconds and written in the order of their times: they come from many threads, and
+Log lines are held for some milliseconds and written in the order of their times: they come from many threads, and
 "started" is told by another thread than the first words of the run.
 """
 
@@ -29,8 +29,8 @@ __all__ = ["Output"]
 WRITE_BYTES = 4096
 # Some ten thousand lines; then something is wrong with the reader, and new lines are dropped.
 LOG_BYTES = 2 * 1024 * 1024
-# Longer than a handful of switches between threads, shorter than anybody sees.
-HOLD_SECONDS = 0.005
+# Longer than a few switches between threads on a busy machine, shorter than anybody sees.
+HOLD_SECONDS = 0.02
 # Task data waits sooner: what is queued here is lost in a crash.
 DATA_BYTES = 512 * 1024
 

@@ -43,7 +43,7 @@ def _note(status: JobStatus) -> str:
     """What the run counted, why it was stopped, and what went wrong."""
     parts = []
     if status.counts:
-        parts.append(", ".join(f"{n} {name}" for name, n in sorted(status.counts.items())))
+        parts.append(", ".join(f"{name} {n}" for name, n in sorted(status.counts.items())))
     if status.report.reason is not None:
         parts.append(f"({status.report.reason})")
     if status.report.error is not None:
