@@ -150,9 +150,12 @@ class _Checker:
             unset = interpolate(document, self._environ)
             yield from unset
             # What could not be substituted stands there as `${...}`: that it is no number either is no news.
-            spoiled = [problem.place for problem in unset]
-            found = self._file(document, document.root)
-            yield from (each for each in found if not any(_covers(each.place, place) for place in spoiled))
+            spoiled: dict[int, list[Place]] = {}
+            for problem in unset:
+                spoiled.setdefault(problem.place.line, []).append(problem.place)
+            for found in self._file(document, document.root):
+                if not any(_covers(found.place, place) for place in spoiled.get(found.place.line, ())):
+                    yield found
 
     def _file(self, document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _strange_keys(document, root)
