@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -134,3 +136,16 @@ def test_daemons_alone_run_until_a_signal(start_program: Start) -> None:
 
     assert program.end() == 0
     assert "signal: TERM" in program.stderr
+
+
+def test_the_report_comes_as_json_on_stdout_when_wanted(start_program: Start) -> None:
+    program = start_program("jobs: {job: {task: bad}}", "-o", "json", stdout=subprocess.PIPE)
+
+    assert program.end() == 1
+    report = json.loads(program.process.stdout.read())
+    program.process.stdout.close()
+    assert report["exit_code"] == 1
+    assert report["survivors"] == []
+    assert [(job["job"], job["outcome"], job["error"]) for job in report["jobs"]] == [
+        ("job", "failed", "ValueError: boom")
+    ]

@@ -47,11 +47,18 @@ class Program:
     """One `taskloom run`. `stop_within`: seconds for the whole stop, inf for no deadline."""
 
     def __init__(
-        self, stop_within: float, *, events: str | None = None, labels: Sequence[str] = (), is_verbose: bool = False
+        self,
+        stop_within: float,
+        *,
+        events: str | None = None,
+        labels: Sequence[str] = (),
+        wants_json: bool = False,
+        is_verbose: bool = False,
     ) -> None:
         self._stop_within = stop_within
         self._events_path = events
         self._labels = frozenset(labels)
+        self._wants_json = wants_json
         self._is_verbose = is_verbose
         self._inbox: SimpleQueue[int | _Word] = SimpleQueue()
         self._escalation = Escalation(has_terminal=sys.stdin is not None and sys.stdin.isatty())
@@ -191,7 +198,15 @@ class Program:
 
     def _finish(self, report: StopReport) -> int:
         close_listeners(self._listeners, self._console)
-        self._output.line(summary(report, self._scheduler.status()).encode("utf-8", "backslashreplace"), at=_LAST)
+        if self._wants_json:
+            import json
+
+            # The report was made when the stop ended; who came back late since then is in the status.
+            statuses = [status.as_dict() for status in self._scheduler.status()]
+            self._output.last_word((json.dumps(report.as_dict() | {"jobs": statuses}) + "\n").encode())
+        else:
+            text = summary(report, self._scheduler.status())
+            self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
         code = report.exit_code
         bug = self._scheduler.bug
         if bug is not None:

@@ -39,8 +39,17 @@ def _number_or_text(text: str) -> float | str:
 @click.option("--events", metavar="PATH", help="Append every event as a JSON line to this file.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Run only the jobs that have this label; several: any of them.")  # fmt: skip
+@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How the job table is given at the end: as text on stderr, or as JSON on stdout.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show debug lines too.")
-def run(paths: tuple[str, ...], stop_within: float, events: str | None, labels: tuple[str, ...], verbose: bool) -> int:
+def run(  # noqa: PLR0917 - click gives them by name
+    paths: tuple[str, ...],
+    stop_within: float,
+    events: str | None,
+    labels: tuple[str, ...],
+    output: str,
+    verbose: bool,
+) -> int:
     """Run the jobs of job files until they end or a signal comes.
 
     Each PATH is a job file or a folder of them. The program ends when every job that is no daemon has ended; it
@@ -64,4 +73,5 @@ def run(paths: tuple[str, ...], stop_within: float, events: str | None, labels: 
     """
     from taskloom.cli.program import Program
 
-    return Program(stop_within, events=events, labels=labels, is_verbose=verbose).run(paths)
+    program = Program(stop_within, events=events, labels=labels, wants_json=output == "json", is_verbose=verbose)
+    return program.run(paths)

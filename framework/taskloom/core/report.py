@@ -53,6 +53,20 @@ class Survivor:
     callbacks: tuple[str, ...] = ()
     """What went wrong when it was woken."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "job": self.job,
+            "run": self.run,
+            "where": self.where,
+            "stack": self.stack,
+            "poll_age": self.poll_age,
+            "within": round(self.within, 6),
+            "waited": round(self.waited, 6),
+            "otherwise": self.otherwise.value,
+            "callbacks": list(self.callbacks),
+        }
+
     def __str__(self) -> str:
         return f"{self.job}: {self.otherwise.value} after {self.within:g} s, at {self.where or 'an unknown place'}"
 
@@ -113,6 +127,16 @@ class StopReport:
     def exit_code(self) -> ExitCode:
         """Return the code that `taskloom run` leaves with."""
         return exit_code(self.jobs, self.survivors, self.reason)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "exit_code": int(self.exit_code),
+            "reason": {"kind": self.reason.kind.value, "text": self.reason.text},
+            "seconds": round(self.seconds, 6),
+            "jobs": [job.as_dict() for job in self.jobs],
+            "survivors": [survivor.as_dict() for survivor in self.survivors],
+        }
 
     def __str__(self) -> str:
         head = f"stopped {len(self.jobs)} jobs in {self.seconds:.1f} s ({self.reason})"

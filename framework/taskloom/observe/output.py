@@ -87,6 +87,12 @@ class Output:
             self._wait_for(room, len(content))
         self._bell.ring()
 
+    def last_word(self, content: bytes) -> None:
+        """Queue data for descriptor 1 without waiting for room: the program ends after it."""
+        with self._lock:
+            self._append(1, content)
+        self._bell.ring()
+
     def close(self, timeout: float) -> bool:
         """Write what is queued while the descriptors take it, for so many seconds at most. True when all went out."""
         self._until = mono() + timeout
