@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from taskloom.core.actions import HurryRun, NameRun, RemindStopping
-from taskloom.core.events import Event, EventName
+from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, JobState, Otherwise, Outcome, Phase, Reason, ReasonKind
 from taskloom.errors import SchedulerStopped
-from taskloom.testing.stage import Stage, make_job, show
+from taskloom.testing.stage import Stage, event_of, make_job, show
 
 
 def stage_of(*names: str, within: float = 10.0) -> Stage:
@@ -112,7 +112,7 @@ def test_a_level_that_comes_after_the_deadline_gets_no_time_and_never_a_negative
 
     asked = stage.named("top#1")
     due = stage.advance(0)
-    (overdue,) = [a for a in stage.named("base#1") if isinstance(a, Event) and a.event is EventName.STOP_OVERDUE]
+    overdue = event_of(stage.named("base#1"), EventName.STOP_OVERDUE)
 
     assert "AskRun base#1" in show(asked)
     assert NameRun("base#1") in due
@@ -212,8 +212,7 @@ def test_survivors_are_counted_abandoned_and_overdue_alike() -> None:
     stage.named("daemon#1")
     found = stage.named("stuck#1")
 
-    (stopped,) = [a for a in found if isinstance(a, Event) and a.event is EventName.SCHEDULER_STOPPED]
-    assert stopped.data == {"survivors": 2}
+    assert event_of(found, EventName.SCHEDULER_STOPPED).data == {"survivors": 2}
 
 
 def test_an_overdue_run_may_still_end_after_the_stop() -> None:
@@ -277,6 +276,28 @@ def test_hurrying_never_gives_more_time() -> None:
 
     assert stage.lifecycle.stop_deadline == 5
     assert NameRun("a#1") in stage.advance(1)
+
+
+def test_hurrying_after_the_deadline_gives_no_negative_time_and_names_nobody_twice() -> None:
+    """1. the deadline passes while it is looked where `top` hangs  2. `base` is asked and named  3. a second signal"""
+    stage = Stage()
+    stage.add(make_job("base"), make_job("middle", after=["base"]), make_job("top", after=["middle"]))
+    for name in ("base", "middle", "top"):
+        stage.run(name)
+    stage.shutdown(within=1)
+    stage.advance(1)
+    stage.clock.advance(0.25)
+    stage.named("top#1")
+    named = stage.advance(0)
+
+    hurried = stage.hurry()
+    due = stage.advance(0)
+
+    assert show(named) == ["HurryRun middle#1", "NameRun middle#1"]
+    assert show(hurried) == ["cancel_requested base#1", "AskRun base#1", "HurryRun base#1"]
+    assert show(due) == ["NameRun base#1"]
+    assert event_of(stage.named("middle#1"), EventName.STOP_OVERDUE).data["within"] == 0
+    assert event_of(stage.named("base#1"), EventName.STOP_OVERDUE).data["within"] == 0
 
 
 def test_a_hurried_shutdown_awaits_every_level_before_it_is_over() -> None:

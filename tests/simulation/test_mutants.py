@@ -129,12 +129,12 @@ MUTANTS = [
            "            books.move(job, Trigger.STOP, job.state, job.waiting_for)",
            "            books.move(job, Trigger.STOP, job.state, job.waiting_for)\n"
            "            if job.run is not None:\n                job.run.reason = reason"),
-    Mutant("the shutdown gives more time than there was", "ladder", "min(run.overdue_at, self.latest)", "self.latest"),
+    Mutant("the shutdown gives more time than there was", "ladder", "min(run.overdue_at, self._latest_for(run))", "self._latest_for(run)"),
     Mutant("a hurried shutdown gives more time", "ladder", "self.latest = min(self.latest, deadline)", "self.latest = deadline"),
     Mutant("a later level has its whole within", "ladder",
-           "min(now.mono + run.job.spec.join.within, max(self.latest, now.mono))",
+           "min(now.mono + run.job.spec.join.within, self._latest_for(run))",
            "now.mono + run.job.spec.join.within"),
-    Mutant("a later level gets less than nothing", "ladder", "max(self.latest, now.mono)", "self.latest"),
+    Mutant("a later level gets less than nothing", "ladder", "max(self.latest, run.asked.mono) if run.asked is not None else self.latest", "self.latest"),
     Mutant("a stopped delay leaves the job waiting", "ladder",
            "books.move(job, Trigger.STOP, JobState.SKIPPED)", "books.move(job, Trigger.STOP, JobState.WAITING)"),
     # -- the whole stop

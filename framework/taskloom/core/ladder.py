@@ -57,7 +57,7 @@ class StopLadder:
         """Let no run have longer than that, now and from now on."""
         self.latest = min(self.latest, deadline)
         for run in self.stopping.values():
-            self._set_overdue(run, min(run.overdue_at, self.latest))
+            self._set_overdue(run, min(run.overdue_at, self._latest_for(run)))
 
     def hurry_all(self) -> None:
         """Tell every run that is awaited that little time is left."""
@@ -104,10 +104,13 @@ class StopLadder:
         self.stopping[run.id] = run
         books.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
         books.todo.append(AskRun(run.id, reason))
-        # A level may be asked after the deadline of the shutdown: to look where the one before hangs takes time.
-        self._set_overdue(run, min(now.mono + run.job.spec.join.within, max(self.latest, now.mono)))
+        self._set_overdue(run, min(now.mono + run.job.spec.join.within, self._latest_for(run)))
         if self._remind_at == _NEVER:
             self._set_reminder(FIRST_REMINDER_SECONDS)
+
+    def _latest_for(self, run: RunRecord) -> float:
+        # A level may be asked after the deadline of the shutdown: to look where the one before hangs takes time.
+        return max(self.latest, run.asked.mono) if run.asked is not None else self.latest
 
     def _set_overdue(self, run: RunRecord, overdue_at: float) -> None:
         """Set when the join policy decides, and when the run is hurried before that."""

@@ -157,7 +157,7 @@ class Naive:
         self.stop_deadline = min(self.stop_deadline, now + within)
         seen = [line for job in self.jobs.values() for line in self._stop(job, self.stop_words or "", now)]
         for job in self._awaited():
-            job.deadline = min(job.deadline, self.stop_deadline)
+            job.deadline = min(job.deadline, max(self.stop_deadline, job.asked or 0.0))
             seen += self._urge(job)
         return seen + self._go_on(now)
 

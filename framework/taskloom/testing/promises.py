@@ -51,6 +51,7 @@ class StopClock:
 
     def cut(self, deadline: float, now: float) -> None:
         """Leave less time; more is never given."""
+        deadline = max(deadline, self.asked)
         if deadline < self.deadline:
             self.deadline, self.not_before = deadline, now
 
