@@ -146,7 +146,9 @@ def _field(default: Any, metadata: dict[str, Any], **options: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata, **options)
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(param, dataclasses.field))
+# `param` is no field specifier here: a type checker finds a specifier's default by the keyword `default` alone, and
+# would call every parameter written `param("5s")` required.
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
 class Task:
     """Derive from it, annotate the parameters, write `run`.
 
@@ -163,11 +165,20 @@ class Task:
         for name, annotation in inspect.get_annotations(cls).items():
             if not _is_class_variable(annotation):
                 _prepare_field(cls, name, annotation)
-        dataclasses.dataclass(kw_only=True, eq=False)(cls)
+        dataclasses.dataclass(kw_only=True, eq=False, init=not _writes_its_own_constructor(cls))(cls)
 
     def run(self, ctx: Context) -> None:
         """Do the work; called once per instance, on the run's own thread."""
         raise NotImplementedError(f"{type(self).__name__} has no run(self, ctx)")
+
+
+def _writes_its_own_constructor(cls: type[Task]) -> bool:
+    """Tell whether the class, or the one it would inherit `__init__` from, has one that no dataclass made."""
+    for base in cls.__mro__:
+        if "__init__" in base.__dict__:
+            made = base.__dict__.get("__dataclass_params__")
+            return base is not object and (base is cls or made is None or not made.init)
+    return False
 
 
 def _is_class_variable(annotation: object) -> bool:
