@@ -73,6 +73,8 @@ class TextDecoder(Decoder):
         """See `Decoder.passes`: true of what is valid UTF-8, or ASCII, from end to end."""
         if not self._is_utf8:
             return False
+        if joined.isascii():  # quicker than to decode it, and mostly the case
+            return True
         try:
             joined.decode(self._encoding)
         except UnicodeDecodeError:

@@ -74,13 +74,17 @@ def _resolve(ctx: Context, address: Address, doing: str) -> list[_Resolved]:
     if not address.host:
         # One socket for both families where the machine has IPv6.
         return [(socket.AF_INET6, ("::", address.port)), (socket.AF_INET, ("0.0.0.0", address.port))]
-    try:
-        found = socket.getaddrinfo(
-            address.host, address.port, type=address.kind, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        )
-    except socket.gaierror:
-        found = _look_up(ctx, address, doing)
+    found = _read_literal(address) or _look_up(ctx, address, doing)
     return [(family, sockaddr) for family, _, _, _, sockaddr in found]
+
+
+def _read_literal(address: Address) -> list[Any]:
+    """Return what an address in digits means, without asking anyone; nothing for a name."""
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    try:
+        return socket.getaddrinfo(address.host, address.port, type=address.kind, flags=flags)
+    except (OSError, UnicodeError):
+        return []
 
 
 def _look_up(ctx: Context, address: Address, doing: str) -> list[Any]:
@@ -138,7 +142,7 @@ def _bound(ctx: Context, address: Address, mode: int | None) -> socket.socket:
     try:
         candidates = _resolve(ctx, address, "listen on")
     except ConnectionError as error:
-        raise EndpointError(f"cannot listen on {address}: {error}") from error
+        raise EndpointError(f"cannot listen on {address}: {error}") from None
     trouble = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     for family, sockaddr in candidates:
         try:
@@ -147,7 +151,7 @@ def _bound(ctx: Context, address: Address, mode: int | None) -> socket.socket:
             trouble = error
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 break
-    raise EndpointError(f"cannot listen on {address}: {explain(trouble)}") from trouble
+    raise EndpointError(f"cannot listen on {address}: {explain(trouble)}")
 
 
 def _bind(family: int, address: Address, sockaddr: Any, mode: int | None) -> socket.socket:
@@ -224,7 +228,7 @@ def connect(ctx: Context, address: Address, timeout: float) -> socket.socket:
             return _connect_one(ctx, family, address, sockaddr, timeout)
         except OSError as error:
             trouble = error
-    raise ConnectionError(f"cannot connect to {address}: {explain(trouble)}") from trouble
+    raise ConnectionError(f"cannot connect to {address}: {explain(trouble)}")
 
 
 def _connect_one(ctx: Context, family: int, address: Address, sockaddr: Any, timeout: float) -> socket.socket:

@@ -128,7 +128,7 @@ class SeparatorFramer(Framer):
         end = data.rfind(b"\n") + 1
         if not end or not self._passes_whole(data, end):
             return super().feed_joined(data)
-        joined = bytes(self._held) + data[:end] if self._held else data[:end]
+        joined = b"".join((self._held, memoryview(data)[:end]))
         self._held[:] = data[end:]
         return joined, data.count(b"\n", 0, end)
 

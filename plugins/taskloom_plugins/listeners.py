@@ -68,7 +68,7 @@ class Acceptor:
                 return
             except OSError as error:
                 if error.errno not in _SHORTAGES:
-                    raise EndpointError(f"cannot accept connections: {explain(error)}") from error
+                    raise EndpointError(f"cannot accept connections: {explain(error)}") from None
                 self._rest(error)
                 return
             self._pause = _SHORTEST_PAUSE_SECONDS
@@ -109,6 +109,7 @@ class DatagramReader:
         """Take the largest frame: a longer datagram must be seen to be longer."""
         self._ctx, self._intake, self._sock, self._address = ctx, intake, sock, address
         self._size = max(_UNIX_AT_LEAST, max_frame + 1) if address.is_unix else _UDP_AT_MOST
+        self._source = str(address)
         self._idle_seconds = idle_seconds or math.inf
         self._lost = 0
         self.is_over = False
@@ -154,7 +155,7 @@ class DatagramReader:
             self._lose(error)
         if datagrams:
             self._last_heard = time.monotonic()
-            self._intake.datagrams(datagrams, str(self._address))
+            self._intake.datagrams(datagrams, self._source)
 
     def _read_with_source(self) -> None:
         try:

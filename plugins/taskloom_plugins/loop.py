@@ -58,9 +58,10 @@ class Loop:
         """
         poll, handlers, clock = self._epoll.poll, self._handlers, time.monotonic
         interval = self._ctx.poll_interval
+        now = clock()
         while not (self._ctx.cancelled or is_over()):
             deadline = min([part.deadline for part in parts])
-            for descriptor, _ in poll(max(0.0, min(interval, deadline - clock()))):
+            for descriptor, _ in poll(max(0.0, min(interval, deadline - now))):
                 # A handler that ran a moment ago may have forgotten this one.
                 handlers.get(descriptor, _do_nothing)()
             now = clock()

@@ -50,7 +50,7 @@ class StdoutTarget:
             stdout.flush()
         except (OSError, ValueError, AttributeError) as error:
             why = explain(error) if isinstance(error, OSError) else str(error)
-            raise OutputError(f"cannot write to standard output: {why}") from error
+            raise OutputError(f"cannot write to standard output: {why}") from None
 
     def close(self) -> None:
         """See `Target.close`; it is not ours to close."""
@@ -69,7 +69,7 @@ class FileTarget:
             )
         except (OSError, ValueError) as error:
             why = explain(error) if isinstance(error, OSError) else str(error)
-            raise OutputError(f"cannot append to {path!r}: {why}") from error
+            raise OutputError(f"cannot append to {path!r}: {why}") from None
 
     def write(self, records: bytes) -> None:
         """See `Target.write`. Raises Cancelled where a pipe is full and the run is asked to stop."""
@@ -80,7 +80,7 @@ class FileTarget:
             except BlockingIOError:
                 wait_for(self._ctx, self._descriptor, select.POLLOUT)
             except OSError as error:
-                raise OutputError(f"cannot append to {self._path!r}: {explain(error)}") from error
+                raise OutputError(f"cannot append to {self._path!r}: {explain(error)}") from None
 
     def end_last_line(self) -> None:
         """Write a newline after a record that an earlier run could not finish, so that ours begins a line."""

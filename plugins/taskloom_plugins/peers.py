@@ -13,10 +13,11 @@ from taskloom_plugins.framing import Framer
 from taskloom_plugins.intake import Intake
 from taskloom_plugins.loop import Loop
 
-__all__ = ["Peer", "Peers", "Timeouts"]
+__all__ = ["READ_BYTES", "Peer", "Peers", "Timeouts"]
 
 # Few, large reads: what a read costs besides copying is paid less often.
-_READ_BYTES = 256 * 1024
+READ_BYTES = 256 * 1024
+"""The most that one read takes from a connection."""
 # So many reads, then the next peer: one that never stops sending does not starve the others.
 _READS_A_TURN = 4
 
@@ -94,7 +95,7 @@ class Peers:
             if not peer.is_open or self._ctx.cancelled:
                 return
             try:
-                data = peer.sock.recv(_READ_BYTES)
+                data = peer.sock.recv(READ_BYTES)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -104,7 +105,7 @@ class Peers:
                 self._close(peer, is_orderly=True)
                 return
             self._take(peer, data)
-            if len(data) < _READ_BYTES:
+            if len(data) < READ_BYTES:
                 return  # that was all there is, so asking again would mostly be in vain
 
     def _take(self, peer: Peer, data: bytes) -> None:

@@ -68,10 +68,10 @@ class TextRecords(Records):
 
         A frame that ends with a newline of its own, as many datagrams do, gets no second one.
         """
-        joined = self._ending.join([*frames, b""])
-        if self._ending and b"\n\n" in joined:
+        # Two passes at the speed of memchr tell that no frame holds a newline, which is the common case.
+        if self._ending and b"\n" in b"".join(frames):
             frames = [f[:-2] if f.endswith(b"\r\n") else f.removesuffix(b"\n") for f in frames]
-            joined = self._ending.join([*frames, b""])
+        joined = self._ending.join([*frames, b""]) if self._ending else b"".join(frames)
         if self.decoder.passes(joined):
             return Batch(joined, len(frames))
         return self._decoded(frames, lambda frame: self.decoder.line(frame) + self._ending)
