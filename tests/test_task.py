@@ -22,7 +22,7 @@ def test_annotated_public_attributes_are_keyword_only_parameters() -> None:
 
     assert (task.every, task.hosts, task.limit, task.constant) == (2.0, ["b"], 3, "plain")
     with pytest.raises(TypeError):
-        Plain(2.0)  # type: ignore[misc]
+        Plain(2.0)  # type: ignore[call-arg]
 
 
 def test_a_default_duration_is_seconds() -> None:
