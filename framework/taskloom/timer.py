@@ -1,4 +1,9 @@
-"""The one thread that stands by for deadlines; it sleeps without end while there are none."""
+"""The one thread that stands by for deadlines.
+
+While runs live it looks up every second and a half, so that a deadline farther away than that can be set without
+waking it: the first one of a stop would else wake it at the very moment when the stopped run wants to run. While
+there is neither a run nor a deadline it sleeps without end.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,9 @@ __all__ = ["Timer"]
 
 # A lock cannot wait for 300 years, and a stop may be given longer than that.
 LONGEST_SLEEP_SECONDS = 86400.0
+# Less than the first reminder of a stop (2 s), and well under one wake-up a second.
+LOOK_UP_SECONDS = 1.5
+_AWAKE = float("-inf")
 
 
 class Timer:
@@ -28,6 +36,9 @@ class Timer:
         self._relieve = relieve
         self._alarm: SimpleQueue[None] = SimpleQueue()
         self._deadline: float | None = None
+        # Until when it sleeps. Written before the deadline is read once more, as a new deadline is written before
+        # this is read: one of the two always sees the other.
+        self._sleeps_until = _AWAKE
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -40,8 +51,8 @@ class Timer:
 
     def set_deadline(self, deadline: float | None) -> None:
         """Take the monotonic second at which to tick next, or None. Only the turn calls it."""
-        before, self._deadline = self._deadline, deadline
-        if deadline is not None and (before is None or deadline < before):
+        self._deadline = deadline
+        if deadline is not None and deadline < self._sleeps_until:
             self.ring()
 
     def ring(self) -> None:
@@ -73,12 +84,19 @@ class Timer:
 
     def _sleep(self, now: float, sample_at: float | None) -> None:
         relief = self._relieve()
-        relieve_at = None if relief is None else now + relief
-        due = [when for when in (self._deadline, sample_at, relieve_at) if when is not None]
+        longest = LOOK_UP_SECONDS if self.sampler.tracks else LONGEST_SLEEP_SECONDS
+        until = now + (longest if relief is None else min(longest, relief))
+        if sample_at is not None:
+            until = min(until, sample_at)
+        self._sleeps_until = until
+        deadline = self._deadline
+        if deadline is not None and deadline < until:
+            self._sleeps_until = until = deadline
         try:
-            self._alarm.get(timeout=min(max(0.0, min(due) - now), LONGEST_SLEEP_SECONDS) if due else None)
+            self._alarm.get(timeout=max(0.0, until - now))
         except Empty:
             pass
+        self._sleeps_until = _AWAKE
 
     def _has_come(self, now: float) -> bool:
         deadline = self._deadline
