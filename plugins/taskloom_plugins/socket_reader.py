@@ -154,6 +154,7 @@ class SocketReader(Task):
     def _stay_connected(self, ctx: Context, intake: Intake, output: Output) -> None:
         """Connect, read to the end, and begin again, with growing delays as long as it does not work."""
         backoff = Backoff(self.reconnect_delay, self.reconnect_max)
+        is_ready = False
         while True:
             try:
                 sock = connect(ctx, self._address, self.connect_timeout)
@@ -163,6 +164,10 @@ class SocketReader(Task):
                 intake.notices.warn("failed connections", "%s", error)
             else:
                 began = time.monotonic()
+                ctx.log.info("connected to %s", self._address)
+                if not is_ready:
+                    ctx.ready()
+                    is_ready = True
                 self._read_connection(ctx, intake, output, sock)
                 backoff.connected_for(time.monotonic() - began)
                 if not self.reconnect or ctx.cancelled:
@@ -176,8 +181,6 @@ class SocketReader(Task):
     def _read_connection(self, ctx: Context, intake: Intake, output: Output, sock: socket.socket) -> None:
         """Read one connection to its end, and close it."""
         with sock, Loop(ctx) as loop:
-            ctx.log.info("connected to %s", self._address)
-            ctx.ready()
             try:
                 send_all(ctx, sock, self.send_on_connect.encode())
             except OSError as error:

@@ -24,7 +24,13 @@ class WatchedContext(FakeContext):
     def __init__(self, *, job: str, poll_interval: float) -> None:
         super().__init__(job=job, poll_interval=poll_interval)
         self.changed = threading.Condition()
+        self.times_ready = 0
         self.log.logger.addHandler(_Waker(self.changed))
+
+    def ready(self) -> None:
+        """Count the calls: a run says so once."""
+        super().ready()
+        self.times_ready += 1
 
     def count(self, name: str, n: int = 1) -> None:
         """Add, and wake the test."""

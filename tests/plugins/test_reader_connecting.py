@@ -63,6 +63,7 @@ def test_a_lost_connection_is_made_again_and_nothing_read_is_lost(
 
     assert out.read_text() == "0\n1\n2\n"
     assert reader.ctx.counts["reconnects"] >= 2
+    assert reader.ctx.times_ready == 1
 
 
 def test_a_server_that_is_not_there_yet_is_waited_for(start: Start, out: Path, tmp_path: Path) -> None:

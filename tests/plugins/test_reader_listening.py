@@ -43,6 +43,11 @@ class SlowPipe:
         self._pieces: list[bytes] = []
         self._thread = threading.Thread(target=self._read)
 
+    def read_first(self) -> bytes:
+        """Wait for the first write."""
+        os.set_blocking(self._end, True)
+        return os.read(self._end, 1 << 16)
+
     def begin_reading(self) -> None:
         os.set_blocking(self._end, True)
         self._thread.start()
@@ -258,6 +263,30 @@ def test_a_greedy_peer_meets_back_pressure_and_loses_nothing(start: Start, slow_
     came_through = stream.startswith(content[:-1])
     assert came_through
     assert 0 < len(content) < len(stream)
+
+
+def test_records_may_be_gathered_but_no_longer_than_asked(start: Start, slow_pipe: SlowPipe) -> None:
+    """Nothing more ever comes, so only the delay can bring out what has come."""
+    reader = start(SocketReader(listen="tcp://127.0.0.1:0", output=slow_pipe.path, flush=0.05))
+
+    with reader.client() as client:
+        client.sendall(b"one\ntwo\n")
+        written = slow_pipe.read_first()
+    reader.stop()
+
+    assert written == b"one\ntwo\n"
+
+
+def test_a_stop_writes_what_was_gathered(start: Start, out: Path) -> None:
+    reader = start(SocketReader(listen="tcp://127.0.0.1:0", output=str(out), flush=3600.0))
+
+    with reader.client() as client:
+        client.sendall(b"one\n")
+        reader.until_count("frames", 1)
+        before_the_stop = out.read_text()
+        reader.stop()
+
+    assert (before_the_stop, out.read_text()) == ("", "one\n")
 
 
 # -- places ----------------------------------------------------------------------------------------
