@@ -12,7 +12,7 @@ from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
 from taskloom.testing.watched import WatchedScheduler
 
-SOON = 60.0
+SOON = 300.0
 
 
 @pytest.fixture
@@ -60,6 +60,7 @@ def test_a_thousand_stop_beside_ten_that_spin(small_stacks: None) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_ten_thousand_waiting_jobs_start_and_stop(small_stacks: None) -> None:
     start_and_stop(10_000)
 

@@ -1,0 +1,194 @@
+"""Fault B1: no thread is to be had. The run is start_failed, the scheduler goes on, and recovers with the system."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskloom.core.model import Outcome
+from taskloom.runners.body import Binding
+from taskloom.testing.stage import make_job
+from taskloom.testing.watched import WatchedScheduler
+
+SOON = 20.0
+
+
+class NoMoreThreads:
+    """Lets `threading.Thread.start` fail at certain counts, as it does where the system gives no more threads."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, is_refused: Callable[[int], bool]) -> None:
+        self.count = 0
+        self.refused: list[str] = []
+        self._is_refused = is_refused
+        real = threading.Thread.start
+        refusals = self
+
+        def start(thread: threading.Thread) -> None:
+            refusals.count += 1
+            if refusals._is_refused(refusals.count):
+                refusals.refused.append(thread.name)
+                raise RuntimeError("can't start new thread")
+            real(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+    def lift(self) -> None:
+        self._is_refused = lambda count: False
+
+
+def wait(ctx: Any) -> None:
+    ctx.wait()
+
+
+@pytest.mark.parametrize("number", range(1, 21))
+def test_the_nth_thread_that_is_refused_costs_one_run_at_most(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    jobs = [scheduler.add_function(f"job{n}", wait, lambda: None) for n in range(9)]
+    threads = NoMoreThreads(monkeypatch, lambda count: count == number)
+
+    runs = [job.start() for job in jobs]
+    report = scheduler.stop()
+
+    assert report.is_clean
+    outcomes = [run.outcome for run in runs]
+    failed = outcomes.count(Outcome.START_FAILED)
+    assert failed == sum(name.startswith("job") or name == "taskloom-timer" for name in threads.refused)
+    assert outcomes.count(Outcome.CANCELLED) == len(jobs) - failed
+    for run in runs:
+        if run.outcome is Outcome.START_FAILED:
+            assert str(run.error) == "RuntimeError: can't start new thread"
+
+
+def test_a_job_whose_start_failed_is_started_when_threads_are_to_be_had_again(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = scheduler.add_function("good", wait).start()
+    job = scheduler.add_function("a", wait)
+    threads = NoMoreThreads(monkeypatch, lambda count: True)
+
+    failed = [job.start().outcome for _ in range(3)]
+    state = job.status()
+    threads.lift()
+    run = job.start()
+
+    assert failed == [Outcome.START_FAILED] * 3
+    assert (state.state, state.report.outcomes) == ("finished", {"start_failed": 3})
+    assert run.is_alive()
+    assert good.is_alive()
+
+
+def test_a_scheduler_that_gets_no_thread_at_all_stops_in_good_order(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        scheduler.add_function(f"job{number}", wait)
+    NoMoreThreads(monkeypatch, lambda count: True)
+
+    scheduler.start()
+
+    assert scheduler.wait(SOON)
+    report = scheduler.stop()
+    assert report.exit_code == 1
+    assert {job.outcome for job in report.jobs} == {Outcome.START_FAILED}
+
+
+def test_a_stop_needs_no_thread_that_was_not_there_before(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = threading.Event()
+    is_there = threading.Event()
+
+    def deaf(ctx: Any) -> None:
+        is_there.set()
+        called.wait(SOON)
+
+    scheduler.add_function("a", deaf, called.set).start()
+    assert is_there.wait(SOON)
+    NoMoreThreads(monkeypatch, lambda count: True)
+
+    report = scheduler.stop()
+
+    assert report.is_clean
+    assert called.is_set()
+
+
+def test_a_constructor_that_raises_is_a_failed_start() -> None:
+    def make() -> Any:
+        raise SystemExit("not me")
+
+    with WatchedScheduler() as scheduler:
+        run = scheduler.add(replace(make_job("faulty"), binding=Binding(make))).start()
+
+        assert run.join(SOON)
+        assert (run.outcome, str(run.error)) == (Outcome.START_FAILED, "SystemExit: not me")
+
+
+UNDER_A_LIMIT = """
+    from taskloom.testing.watched import WatchedScheduler
+
+    def wait(ctx):
+        ctx.wait()
+
+    scheduler = WatchedScheduler()
+    runs = [scheduler.add_function(f"job{n}", wait, lambda: None).start() for n in range(12)]
+    report = scheduler.stop()
+    assert report.is_clean, report
+    print(" ".join(run.outcome.value for run in runs))
+    scheduler.finish()
+"""
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 7, 12])
+def test_a_real_refusal_of_the_kernel_is_survived(
+    child_env: dict[str, str], need_tool: Callable[[str], str], tmp_path: Path, number: int
+) -> None:
+    """strace has the Nth clone3 fail with EAGAIN; the first is the listener's thread."""
+    strace = need_tool("strace")
+    works = subprocess.run(
+        [strace, "-f", "-qq", "-o", os.devnull, "-e", "inject=clone3:error=EAGAIN:when=99", sys.executable, "-c", ""],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if works.returncode != 0:
+        pytest.skip(f"LOUD: strace cannot trace here: {works.stderr.strip()}")
+    log = tmp_path / "strace.log"
+
+    answer = subprocess.run(
+        [strace, "-f", "-qq", "-o", str(log), "-e", "trace=clone3", "-e", f"inject=clone3:error=EAGAIN:when={number}",
+         sys.executable, "-c", textwrap.dedent(UNDER_A_LIMIT)],
+        env=child_env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if not re.search(r"clone3\(", log.read_text()):
+        pytest.skip("LOUD: this C library starts threads without clone3")
+
+    assert "INJECTED" in log.read_text()
+    assert (answer.returncode, answer.stderr) == (0, "")
+    outcomes = answer.stdout.split()
+    assert len(outcomes) == 12
+    assert outcomes.count("start_failed") <= 1
+    assert outcomes.count("cancelled") >= 11
+
+
+def test_a_real_limit_of_the_system_is_survived(child_env: dict[str, str], need_tool: Callable[[str], str]) -> None:
+    """Too little address space for the stacks of all threads: some start, the others do not, and all is well."""
+    program = "import threading\nthreading.stack_size(64 << 20)\n" + textwrap.dedent(UNDER_A_LIMIT)
+
+    answer = subprocess.run(
+        [need_tool("prlimit"), f"--as={900 << 20}", sys.executable, "-c", program],
+        env=child_env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+    outcomes = answer.stdout.split()
+    assert set(outcomes) == {"cancelled", "start_failed"}
+    assert outcomes.index("start_failed") > 0
