@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -37,10 +38,10 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def wait_until(ready: object, seconds: float = 60.0) -> None:
-    """Look every millisecond until the callable says true. Raises TimeoutError."""
+def wait_until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Look every millisecond until that is true. Raises TimeoutError."""
     until = time.perf_counter() + seconds
-    while not ready():  # type: ignore[operator]
+    while not ready():
         if time.perf_counter() > until:
             raise TimeoutError(f"not ready after {seconds:g} s")
         time.sleep(0.001)
