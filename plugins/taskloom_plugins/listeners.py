@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import math
+import operator
 import socket
 import struct
 import time
+from typing import Any
 
 from taskloom import Context
 from taskloom_plugins.addresses import Address, address_of
@@ -64,7 +67,7 @@ class Acceptor:
         for _ in range(_ACCEPTS_A_TURN):
             try:
                 sock, sockaddr = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
                 if error.errno not in _SHORTAGES:
@@ -103,13 +106,14 @@ class DatagramReader:
         *,
         address: Address,
         max_frame: int,
+        is_connected: bool,
         wants_source: bool,
         idle_seconds: float,
     ) -> None:
         """Take the largest frame: a longer datagram must be seen to be longer."""
         self._ctx, self._intake, self._sock, self._address = ctx, intake, sock, address
         self._size = max(_UNIX_AT_LEAST, max_frame + 1) if address.is_unix else _UDP_AT_MOST
-        self._source = str(address)
+        self._source, self._is_connected = str(address), is_connected
         self._idle_seconds = idle_seconds or math.inf
         self._lost = 0
         self.is_over = False
@@ -149,7 +153,7 @@ class DatagramReader:
         try:
             for _ in range(_DATAGRAMS_A_TURN):
                 take(receive(size))
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
             pass
         except OSError as error:
             self._lose(error)
@@ -158,17 +162,23 @@ class DatagramReader:
             self._intake.datagrams(datagrams, self._source)
 
     def _read_with_source(self) -> None:
+        """Read as `_read` does, at the cost of an address for each datagram."""
+        arrived: list[tuple[bytes, Any]] = []
+        take, receive, size = arrived.append, self._sock.recvfrom, self._size
         try:
             for _ in range(_DATAGRAMS_A_TURN):
-                datagram, sockaddr = self._sock.recvfrom(self._size)
-                self._intake.datagrams([datagram], address_of(self._address.scheme, sockaddr))
-        except (BlockingIOError, InterruptedError):
+                take(receive(size))
+        except BlockingIOError:
             pass
         except OSError as error:
             self._lose(error)
+        for sockaddr, group in itertools.groupby(arrived, key=operator.itemgetter(1)):
+            self._intake.datagrams([datagram for datagram, _ in group], address_of(self._address.scheme, sockaddr))
 
     def _lose(self, error: OSError) -> None:
         """Take note of what the network says of a connected socket: mostly that nobody listens there."""
+        if not self._is_connected:
+            raise EndpointError(f"cannot read from {self._address}: {explain(error)}") from None
         self._ctx.count("resets")
         self._intake.notices.warn("broken connections", "lost %s: %s", self._address, explain(error))
         self.is_over = True

@@ -68,7 +68,7 @@ class FileTarget:
                 path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666
             )
         except (OSError, ValueError) as error:
-            why = explain(error) if isinstance(error, OSError) else str(error)
+            why = explain(error) if isinstance(error, OSError) else "it is no path"
             raise OutputError(f"cannot append to {path!r}: {why}") from None
 
     def write(self, records: bytes) -> None:

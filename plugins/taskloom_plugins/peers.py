@@ -96,7 +96,7 @@ class Peers:
                 return
             try:
                 data = peer.sock.recv(READ_BYTES)
-            except (BlockingIOError, InterruptedError):
+            except BlockingIOError:
                 return
             except OSError as error:
                 self._break_off(peer, error)

@@ -133,7 +133,7 @@ class SocketReader(Task):
             peers.close_all()
 
     def _take_datagrams(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
-        wants_source = self.format == "json" and self.listen is not None
+        is_connected = self.connect is not None
         reader = DatagramReader(
             ctx,
             loop,
@@ -141,7 +141,8 @@ class SocketReader(Task):
             sock,
             address=self._address,
             max_frame=self.max_frame,
-            wants_source=wants_source,
+            is_connected=is_connected,
+            wants_source=self.format == "json" and not is_connected,
             idle_seconds=self.idle_timeout,
         )
         try:
