@@ -9,7 +9,8 @@ import operator
 import socket
 import struct
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 from taskloom import Context
 from taskloom_plugins.addresses import Address, address_of
@@ -20,6 +21,8 @@ from taskloom_plugins.notices import Notices
 from taskloom_plugins.peers import Peers
 
 __all__ = ["Acceptor", "DatagramReader"]
+
+Arrived = TypeVar("Arrived")
 
 _ACCEPTS_A_TURN = 64
 _SHORTEST_PAUSE_SECONDS = 0.1
@@ -148,23 +151,20 @@ class DatagramReader:
             )
 
     def _read(self) -> None:
-        datagrams: list[bytes] = []
-        take, receive, size = datagrams.append, self._sock.recv, self._size
-        try:
-            for _ in range(_DATAGRAMS_A_TURN):
-                take(receive(size))
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._lose(error)
+        datagrams = self._drain(self._sock.recv)
         if datagrams:
-            self._last_heard = time.monotonic()
             self._intake.datagrams(datagrams, self._source)
 
     def _read_with_source(self) -> None:
         """Read as `_read` does, at the cost of an address for each datagram."""
-        arrived: list[tuple[bytes, Any]] = []
-        take, receive, size = arrived.append, self._sock.recvfrom, self._size
+        arrived = self._drain(self._sock.recvfrom)
+        for sockaddr, group in itertools.groupby(arrived, key=operator.itemgetter(1)):
+            self._intake.datagrams([datagram for datagram, _ in group], address_of(self._address.scheme, sockaddr))
+
+    def _drain(self, receive: Callable[[int], Arrived]) -> list[Arrived]:
+        """Return what waits in the socket, up to a limit: asking until there is nothing spares many polls."""
+        arrived: list[Arrived] = []
+        take, size = arrived.append, self._size
         try:
             for _ in range(_DATAGRAMS_A_TURN):
                 take(receive(size))
@@ -172,8 +172,9 @@ class DatagramReader:
             pass
         except OSError as error:
             self._lose(error)
-        for sockaddr, group in itertools.groupby(arrived, key=operator.itemgetter(1)):
-            self._intake.datagrams([datagram for datagram, _ in group], address_of(self._address.scheme, sockaddr))
+        if arrived:
+            self._last_heard = time.monotonic()
+        return arrived
 
     def _lose(self, error: OSError) -> None:
         """Take note of what the network says of a connected socket: mostly that nobody listens there."""

@@ -144,3 +144,17 @@ def start() -> Iterator[Start]:
 def out(tmp_path: Path) -> Path:
     """The file that a reader writes to."""
     return tmp_path / "out.log"
+
+
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    """A TCP server on loopback; accepting waits for a bounded time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_SECONDS)
+        yield listener
+
+
+@pytest.fixture
+def to_server(server: socket.socket) -> str:
+    """The server's address, as job files write it."""
+    return f"tcp://127.0.0.1:{server.getsockname()[1]}"

@@ -23,19 +23,10 @@ if TYPE_CHECKING:
 QUICK: dict[str, Any] = {"reconnect_delay": 0.01, "reconnect_max": 0.02}
 
 
-@pytest.fixture
-def server() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
-        yield listener
-
-
-def address_of_server(server: socket.socket) -> str:
-    return f"tcp://127.0.0.1:{server.getsockname()[1]}"
-
-
-def test_it_sends_first_what_it_was_told_and_reads_the_answer(start: Start, out: Path, server: socket.socket) -> None:
-    reader = start(SocketReader(connect=address_of_server(server), output=str(out), send_on_connect="?WATCH\n"))
+def test_it_sends_first_what_it_was_told_and_reads_the_answer(
+    start: Start, out: Path, server: socket.socket, to_server: str
+) -> None:
+    reader = start(SocketReader(connect=to_server, output=str(out), send_on_connect="?WATCH\n"))
 
     peer, _ = server.accept()
     with peer:
@@ -50,9 +41,9 @@ def test_it_sends_first_what_it_was_told_and_reads_the_answer(start: Start, out:
 
 
 def test_a_lost_connection_is_made_again_and_nothing_read_is_lost(
-    start: Start, out: Path, server: socket.socket
+    start: Start, out: Path, server: socket.socket, to_server: str
 ) -> None:
-    reader = start(SocketReader(connect=address_of_server(server), output=str(out), **QUICK))
+    reader = start(SocketReader(connect=to_server, output=str(out), **QUICK))
 
     for number in range(3):
         peer, _ = server.accept()
@@ -84,8 +75,10 @@ def test_a_server_that_is_not_there_yet_is_waited_for(start: Start, out: Path, t
     assert any(f"cannot connect to unix://{path}: no such file or directory" in line for line in reader.ctx.messages)
 
 
-def test_without_reconnect_the_run_ends_with_its_connection(start: Start, out: Path, server: socket.socket) -> None:
-    reader = start(SocketReader(connect=address_of_server(server), output=str(out), reconnect=False))
+def test_without_reconnect_the_run_ends_with_its_connection(
+    start: Start, out: Path, server: socket.socket, to_server: str
+) -> None:
+    reader = start(SocketReader(connect=to_server, output=str(out), reconnect=False))
 
     peer, _ = server.accept()
     peer.sendall(b"all\nthere is")
@@ -97,7 +90,7 @@ def test_without_reconnect_the_run_ends_with_its_connection(start: Start, out: P
 
 def test_without_reconnect_a_refused_connection_is_a_clear_failure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        address = address_of_server(closed)
+        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
 
     with FakeContext() as ctx, pytest.raises(ConnectionError) as caught:
         SocketReader(connect=address, reconnect=False).run(ctx)
@@ -176,8 +169,10 @@ def test_unix_datagram_peers_can_be_asked_and_answer(start: Start, out: Path, tm
     assert out.read_text() == "answer\n"
 
 
-def test_a_silent_server_is_left_after_the_idle_timeout(start: Start, out: Path, server: socket.socket) -> None:
-    reader = start(SocketReader(connect=address_of_server(server), output=str(out), idle_timeout=0.01, **QUICK))
+def test_a_silent_server_is_left_after_the_idle_timeout(
+    start: Start, out: Path, server: socket.socket, to_server: str
+) -> None:
+    reader = start(SocketReader(connect=to_server, output=str(out), idle_timeout=0.01, **QUICK))
 
     first, _ = server.accept()
     second, _ = server.accept()
@@ -270,9 +265,11 @@ def test_a_stop_wakes_it_while_a_name_is_looked_up(
 
 
 @pytest.mark.parametrize("state", ["silent", "backoff"])
-def test_a_stop_wakes_it_between_the_data(start: Start, out: Path, server: socket.socket, state: str) -> None:
+def test_a_stop_wakes_it_between_the_data(
+    start: Start, out: Path, server: socket.socket, to_server: str, state: str
+) -> None:
     reader = start(
-        SocketReader(connect=address_of_server(server), output=str(out), reconnect_delay=SELDOM, reconnect_max=SELDOM),
+        SocketReader(connect=to_server, output=str(out), reconnect_delay=SELDOM, reconnect_max=SELDOM),
         poll_interval=SELDOM,
     )
     peer, _ = server.accept()
@@ -323,7 +320,7 @@ def test_a_reader_cancelled_before_it_runs_leaves_nothing_behind(tmp_path: Path)
     assert not path.exists()
 
 
-def test_a_connecting_reader_cancelled_before_it_runs_does_not_connect(server: socket.socket) -> None:
+def test_a_connecting_reader_cancelled_before_it_runs_does_not_connect(server: socket.socket, to_server: str) -> None:
     with FakeContext() as ctx, pytest.raises(Cancelled):
         ctx.cancel()
-        SocketReader(connect=address_of_server(server), output="stdout").run(ctx)
+        SocketReader(connect=to_server, output="stdout").run(ctx)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,6 @@ if TYPE_CHECKING:
 
 QUICK: dict[str, Any] = {"reconnect_delay": 0.01, "reconnect_max": 0.02}
 SELDOM = 3600.0
-
-
-@pytest.fixture
-def server() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
-        yield listener
-
-
-def address_of_server(server: socket.socket) -> str:
-    return f"tcp://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(
@@ -66,9 +54,9 @@ def test_it_waits_for_a_server_that_is_not_there_yet(start: Start, tmp_path: Pat
 
 
 def test_a_line_that_meets_a_closed_connection_is_sent_on_the_next_and_only_there(
-    start: Start, server: socket.socket
+    start: Start, server: socket.socket, to_server: str
 ) -> None:
-    sender = start(SocketSender(to=address_of_server(server), count=3, interval=0.05, **QUICK))
+    sender = start(SocketSender(to=to_server, count=3, interval=0.05, **QUICK))
     received = b""
 
     for _ in range(3):
@@ -82,9 +70,11 @@ def test_a_line_that_meets_a_closed_connection_is_sent_on_the_next_and_only_ther
     assert any("after line 1: the other side has closed the connection" in line for line in sender.ctx.messages)
 
 
-def test_a_line_that_was_handed_over_in_part_is_sent_whole_again(start: Start, server: socket.socket) -> None:
+def test_a_line_that_was_handed_over_in_part_is_sent_whole_again(
+    start: Start, server: socket.socket, to_server: str
+) -> None:
     """The first server reads nothing and goes away while the line fills its window."""
-    sender = start(SocketSender(to=address_of_server(server), count=1, line="x" * 20_000_000, **QUICK))
+    sender = start(SocketSender(to=to_server, count=1, line="x" * 20_000_000, **QUICK))
     first, _ = server.accept()
     first.recv(1)
     first.close()
@@ -100,8 +90,8 @@ def test_a_line_that_was_handed_over_in_part_is_sent_whole_again(start: Start, s
     assert any("before the first line: " in line for line in sender.ctx.messages)
 
 
-def test_a_count_of_zero_is_for_ever(start: Start, server: socket.socket) -> None:
-    sender = start(SocketSender(to=address_of_server(server), count=0, interval=0.0))
+def test_a_count_of_zero_is_for_ever(start: Start, server: socket.socket, to_server: str) -> None:
+    sender = start(SocketSender(to=to_server, count=0, interval=0.0))
 
     peer, _ = server.accept()
     with peer:
@@ -114,7 +104,9 @@ def test_a_count_of_zero_is_for_ever(start: Start, server: socket.socket) -> Non
 
 
 @pytest.mark.parametrize("state", ["connecting again", "waiting for its interval", "sending"])
-def test_a_stop_wakes_it_at_once(start: Start, server: socket.socket, tmp_path: Path, state: str) -> None:
+def test_a_stop_wakes_it_at_once(
+    start: Start, server: socket.socket, to_server: str, tmp_path: Path, state: str
+) -> None:
     """An hour between two polls: only being woken can end the run while the test waits."""
     if state == "connecting again":
         to = f"unix://{tmp_path}/S"
@@ -123,7 +115,7 @@ def test_a_stop_wakes_it_at_once(start: Start, server: socket.socket, tmp_path: 
         sender.stop()
         return
     line = "x" * 20_000_000 if state == "sending" else "x"
-    sender = start(SocketSender(to=address_of_server(server), line=line, interval=SELDOM), poll_interval=SELDOM)
+    sender = start(SocketSender(to=to_server, line=line, interval=SELDOM), poll_interval=SELDOM)
     peer, _ = server.accept()
     with peer:
         peer.recv(1)
