@@ -15,7 +15,7 @@ unexport PYTHONHOME PYTHONPATH
 
 run: ## run the example jobs (JOBS=PATH names others)
 	@sh .ci/setup.sh run
-	@exec .venv/bin/python -m taskloom run $(JOBS)
+	@exec .venv/bin/python -P -m taskloom run $(JOBS)
 
 test: ## run the tests (ARGS=... goes to pytest)
 	@sh .ci/setup.sh test

@@ -30,7 +30,8 @@ class Listener:
         self.last_error = ""
         self._callback = callback
         self._limit = limit
-        self._events: deque[Event] = deque()
+        # A latch among the events is opened when all before it were delivered.
+        self._events: deque[Event | Latch] = deque()
         self._signal = allocate_lock()
         self._signal.acquire()
         self._is_closing = False
@@ -47,6 +48,17 @@ class Listener:
             return
         self._events.append(event)
         self._ring()
+
+    def flush(self, timeout: float | None = 1.0) -> bool:
+        """Wait so many seconds until the events queued so far are delivered. True when they were."""
+        if threading.get_ident() == self._thread.ident:
+            return not self._events
+        if self._is_closing:
+            return self._ended.wait(timeout)
+        mark = Latch()
+        self._events.append(mark)
+        self._ring()
+        return mark.wait(timeout)
 
     def close(self, timeout: float | None = 1.0) -> bool:
         """Take no more events; wait so many seconds until the queued ones are delivered. True when they were."""
@@ -67,13 +79,16 @@ class Listener:
         events = self._events
         while True:
             while events:
-                self._call(events.popleft())
+                self._hand_on(events.popleft())
             if self._is_closing:
                 break
             self._signal.acquire()
         self._ended.open()
 
-    def _call(self, event: Event) -> None:
+    def _hand_on(self, event: Event | Latch) -> None:
+        if isinstance(event, Latch):
+            event.open()
+            return
         try:
             self._callback(event)
         except BaseException as error:  # noqa: BLE001 - a listener is somebody else's code

@@ -28,7 +28,7 @@ def _sentence(run: LiveRun, where: str, now: float) -> str:
     parts = [f"still stopping after {elapsed:.1f} s"]
     parts.append("no deadline" if left == float("inf") else f"{max(0.0, left):.1f} s left")
     age = run.poll_age(now)
-    parts.append("polls unobserved" if age is None else f"polled {age:.1f} s ago")
+    parts.append("polls unobserved" if age is None else f"no poll for {age:.1f} s")
     if where:
         parts.append(f"at {where}")
     return ", ".join(parts)

@@ -43,6 +43,8 @@ Result = TypeVar("Result")
 # fast as all at once. A wave waits this long for its runs to end, so that stragglers cost a millisecond a wave.
 WAVE_RUNS = 64
 WAVE_SECONDS = 0.001
+# What a stop waits for a listener to tell the last events; one that is stuck holds no stop for longer.
+FLUSH_SECONDS = 0.2
 # Whole stacks are for people: beyond so many in one look, only the place is noted.
 WHOLE_STACKS = 100
 
@@ -272,11 +274,13 @@ class Shell:
                 if callbacks:
                     self._wakers.submit(run.id, callbacks)
                     self._timer.ring()  # the timer looks after helpers that get stuck
-            if start + WAVE_RUNS < len(runs):
-                self._let_end(len(wave))
+            self._let_end(len(wave))
 
     def _let_end(self, awaited: int) -> None:
-        """Take in messages until so many runs have ended, for a moment at most."""
+        """Take in messages until so many runs have ended, for a moment at most.
+
+        After the last wave too: to wait is to let go of the GIL, and the woken runs want nothing but that.
+        """
         until = mono() + WAVE_SECONDS
         while awaited and (left := until - mono()) > 0:
             try:
@@ -373,7 +377,12 @@ class Shell:
     # -- the end
 
     def close(self, until: float) -> None:
-        """See the threads of the ended runs gone, and the timer, until that monotonic second."""
+        """See the threads of the ended runs gone, and the timer, until that monotonic second.
+
+        Then the last events told, for a moment.
+        """
         for run in self.ask(None, lambda _: tuple(self._leaving)):
             run.join(max(0.0, until - mono()))
         self._timer.join(max(0.0, until - mono()))
+        for listener in self.listeners:
+            listener.flush(FLUSH_SECONDS)

@@ -97,9 +97,9 @@ def test_a_run_that_is_awaited_is_said_with_its_time_its_poll_age_and_its_place(
 
     place = re.escape(__file__) + r":\d+ in run"
     assert re.fullmatch(
-        rf"still stopping after 2\.0 s, 8\.0 s left, polled \d\.\d s ago, at {place}", first.getMessage()
+        rf"still stopping after 2\.0 s, 8\.0 s left, no poll for \d\.\d s, at {place}", first.getMessage()
     )
-    assert second.getMessage().startswith("still stopping after 5.0 s, 5.0 s left, polled 5.0 s ago, at ")
+    assert second.getMessage().startswith("still stopping after 5.0 s, 5.0 s left, no poll for 5.0 s, at ")
     assert (first.levelno, first.__dict__["job"], first.__dict__["run"]) == (logging.WARNING, "deaf", "deaf#1")
 
 

@@ -181,7 +181,7 @@ def test_a_run_is_hurried_before_its_time_is_over(scheduler: WatchedScheduler) -
             assert ctx.cancelled
         seen.append(ctx.urgent)
 
-    run = scheduler.add_function("a", until_urgent, within=0.2).start()
+    run = scheduler.add_function("a", until_urgent, within=1).start()
     scheduler.wait_for(EventName.READY)
     while not seen:
         pass  # else the cancel may come before run is entered

@@ -94,7 +94,7 @@ class Program:
         from taskloom.jobfile.frames import render_all
         from taskloom.jobfile.loader import check
 
-        result = check(*paths)
+        result = check(*paths, stop_within=self._stop_within)
         if any(problem.severity == "error" for problem in result.problems):
             raise JobFileError(result.problems)
         if result.problems:
@@ -210,7 +210,7 @@ class Program:
         code = report.exit_code
         bug = self._scheduler.bug
         if bug is not None:
-            code = ExitCode.BUG
+            code = code or ExitCode.BUG
             self._console.say(f"{bug}; please report it", level="CRITICAL")
         return leave(
             report,

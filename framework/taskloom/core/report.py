@@ -45,7 +45,7 @@ class Survivor:
     """`file:line in function` of where it stood at its `within`, or "" where nobody could look."""
     stack: str
     poll_age: float | None
-    """How long it had not polled then; None when it never did."""
+    """How long it had not polled then, since its start if it never did; None where unobserved."""
     within: float
     waited: float
     """From the ask to the end of the stop."""

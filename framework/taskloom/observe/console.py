@@ -74,7 +74,7 @@ def _overdue(event: Event) -> tuple[str, str]:
     where = event.data.get("where")
     place = f" at {where}" if where else " at an unknown place"
     age = event.data.get("poll_age")
-    polled = "" if age is None else f", polled {age:.1f} s ago"
+    polled = "" if age is None else f", no poll for {age:.1f} s"
     callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
     return f"did not stop within {event.data['within']:g} s: it stands{place}{polled}{callbacks}", "ERROR"
 

@@ -56,7 +56,7 @@ def _survivor(survivor: Survivor) -> str:
     lines = [f"{head} (within {survivor.within:g} s, otherwise {survivor.otherwise.value})"]
     lines.append(f"  at {survivor.where or 'a place that could not be read'}")
     if survivor.poll_age is not None:
-        lines.append(f"  last polled {survivor.poll_age:.1f} s before it was looked at")
+        lines.append(f"  no poll for {survivor.poll_age:.1f} s when it was looked at")
     lines.extend(f"  {text}" for text in survivor.callbacks)
     if survivor.stack:
         lines.append("  its stack, innermost last:")

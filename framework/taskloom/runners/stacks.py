@@ -54,8 +54,15 @@ def _frames() -> dict[int, FrameType]:
 def _stack(frame: FrameType | None, with_text: bool) -> Stack:
     if frame is None:
         return Stack("", "")
-    text = "".join(traceback.format_stack(frame)) if with_text else ""
-    return Stack(_where(frame), text)
+    return Stack(_where(frame), _text(frame) if with_text else "")
+
+
+def _text(innermost: FrameType) -> str:
+    """Write the stack from the first frame that is the author's: what led there is the same for every run."""
+    lines = traceback.StackSummary.extract(traceback.walk_stack(innermost))
+    lines.reverse()
+    first = next((number for number, line in enumerate(lines) if _is_theirs(line.filename)), 0)
+    return "".join(traceback.StackSummary.from_list(lines[first:]).format())
 
 
 def _where(innermost: FrameType) -> str:
