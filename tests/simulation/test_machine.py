@@ -254,6 +254,7 @@ def test_any_order_of_inputs_is_answered_as_the_naive_model_answers_it() -> None
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_fifty_thousand_inputs_are_answered_as_the_naive_model_answers_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

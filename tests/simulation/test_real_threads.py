@@ -140,6 +140,7 @@ def test_real_threads_that_switch_all_the_time_break_no_rule(hectic_switching: N
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_real_threads_break_no_rule_again_and_again(hectic_switching: None, capsys: pytest.CaptureFixture[str]) -> None:
     first = int(os.environ.get("TASKLOOM_SEED", random.SystemRandom().randrange(2**32)))
 
