@@ -12,7 +12,7 @@ import pytest
 from taskloom.core import actions
 from taskloom.core.events import Event
 from taskloom.core.inputs import StartJob, StopJob
-from taskloom.core.model import Reason, ReasonKind
+from taskloom.core.model import WAIT_FOR_EVER, Reason, ReasonKind
 from taskloom.testing import At, Behaviour, History, Step, Violation, check, check_events, explain, simulate
 from taskloom.testing.stage import Stage, make_job
 
@@ -159,6 +159,18 @@ def test_a_stop_that_took_too_long_is_found() -> None:
     assert [str(one) for one in check_events(events(), stop_within=1, slack=0.5)] == [
         "I7 at 0: the stop took 2 s, allowed were 1 s and 0.5 s"
     ]
+
+
+def test_a_stop_without_a_deadline_may_wait_for_ever_for_who_may_take_for_ever() -> None:
+    forever = simulate(
+        [make_job("a", within=WAIT_FOR_EVER)],
+        seconds=10,
+        behaviours={"a": Behaviour.ignores()},
+        stop_within=WAIT_FOR_EVER,
+    )
+
+    assert check(forever) == []
+    assert [one.rule for one in check_events(forever.events, is_whole=True)] == ["I7", "I1"]
 
 
 def test_a_stream_that_is_cut_off_is_sound_as_far_as_it_goes() -> None:

@@ -64,7 +64,7 @@ def check(history: History, *, is_whole: bool = True, lateness: float = 0.0) -> 
         promises.walk(step)
         if promises.ledger.violations or promises.violations:
             found += _take(promises, number)
-    if is_whole:
+    if is_whole and not promises.waits_for_ever:
         promises.close()
         found += _take(promises, len(history.steps))
     return found + _judge_counters(history, promises.ledger)

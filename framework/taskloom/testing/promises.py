@@ -106,6 +106,11 @@ class Promises:
         self._judge_work_over(step)
         self._judge_levels()
 
+    @property
+    def waits_for_ever(self) -> bool:
+        """Tell whether a stop without a deadline awaits a run that may take for ever: legal, and never over."""
+        return self._is_stopping and any(clock.deadline == NEVER for clock in self._clocks.values())
+
     def close(self) -> None:
         """Judge what only the end can tell, for a history that went on until nothing more was due."""
         self._missed()
