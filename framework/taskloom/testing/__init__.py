@@ -2,7 +2,8 @@
 
 - `FakeContext`, `VirtualClock`: unit tests of a task, without a scheduler, a thread or a wait.
 - `TaskConformance`: what every task has to do, as a pytest class to derive from.
-- `simulate()`: the real lifecycle in virtual time; `check()` and `check_events()` judge what happened.
+- `simulate()`: the real lifecycle in virtual time, over jobs of `make_job` or of `taskloom.load`.
+- `check()` and `check_events()` judge what happened, simulated or real; `explain()` says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from taskloom.testing.conformance import TaskConformance
 from taskloom.testing.context import FakeContext, ProgressCall
 from taskloom.testing.history import History, Step
 from taskloom.testing.simulator import At, simulate
+from taskloom.testing.stage import make_job
 
 __all__ = [
     "At",
@@ -28,5 +30,6 @@ __all__ = [
     "check",
     "check_events",
     "explain",
+    "make_job",
     "simulate",
 ]
