@@ -7,6 +7,7 @@ class TestHeartbeat(TaskConformance):
 
 from __future__ import annotations
 
+import functools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -49,7 +50,8 @@ class TaskConformance(ABC):
         """`taskloom tasks NAME` and the editor show the docstring."""
         shape = self._shape()
         # functools.partial only binds here: the plugin offers the function behind it.
-        doc = shape.doc or getattr(getattr(shape.target, "func", None), "__doc__", None) or ""
+        bound = shape.target.func if isinstance(shape.target, functools.partial) else None
+        doc = shape.doc or (bound.__doc__ if bound is not None else None) or ""
         _demand(doc.strip() != "", f"{shape.name} has no docstring; its first line is what people see listed")
 
     def test_every_param_says_what_it_means(self) -> None:
