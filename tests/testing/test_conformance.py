@@ -68,22 +68,28 @@ def pump(ctx: Context, source: queue.Queue[int], every: Duration = 0.01) -> None
         waiting.get(ctx, source)
 
 
-class TestWaiting(TaskConformance):
+class Patient(TaskConformance):
+    """The time is no matter here, and the machine may be busy."""
+
+    starts_within = stops_within = 20.0
+
+
+class TestWaiting(Patient):
     def make_task(self) -> Task:
         return Waiting(every=0.005)
 
 
-class TestClassic(TaskConformance):
+class TestClassic(Patient):
     def make_task(self) -> Task:
         return Classic()
 
 
-class TestQuick(TaskConformance):
+class TestQuick(Patient):
     def make_task(self) -> Task:
         return Quick()
 
 
-class TestFunctionThatWaitsForAQueue(TaskConformance):
+class TestFunctionThatWaitsForAQueue(Patient):
     def make_task(self) -> Callable[..., object]:
         return functools.partial(pump, source=queue.Queue())
 
@@ -224,8 +230,12 @@ BAD: list[tuple[Callable[[], Any], str, str]] = [
 
 @pytest.mark.parametrize(("make", "check", "complaint"), BAD, ids=[f"{check} {text:.20}" for _, check, text in BAD])
 def test_a_bad_task_fails_its_check_in_words(make: Callable[[], Any], check: str, complaint: str) -> None:
+    # Short only where the time has to run out: a busy machine is slow, and nothing else may fail on it.
+    has_to_run_out = "0.2 s" in complaint
+
     class Conformance(TaskConformance):
-        starts_within = stops_within = 0.2
+        starts_within = 0.2 if make is Deaf else 20.0
+        stops_within = 0.2 if has_to_run_out else 1.0 if make is Littering else 20.0
 
         def make_task(self) -> Any:
             return make()
