@@ -133,7 +133,7 @@ class Stubborn(Task):
 
     def run(self, ctx: Context) -> None:
         while not released.wait(0.001):
-            ctx.raise_if_cancelled() if not ctx.cancelled else None
+            self.seen = ctx.cancelled
 
 
 class Swallowing(Task):
@@ -148,10 +148,10 @@ class Swallowing(Task):
 
 
 class LateStarter(Task):
-    """Look only after a long preparation."""
+    """Take a cancel that came before its first look for none."""
 
     def run(self, ctx: Context) -> None:
-        if ctx.polls == 0 and ctx.reason is not None:  # type: ignore[attr-defined]
+        if ctx.cancelled:
             released.wait()
         ctx.wait()
 
