@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from taskloom_plugins.counted_framing import LengthPrefixedFramer, OctetCountedFramer, SyslogFramer
@@ -67,6 +67,8 @@ def test_any_chunking_gives_the_same_frames(
 
 
 @pytest.mark.parametrize("name", STREAM_FRAMERS)
+@example(stream=b"\n3 abc", places=[], limit=1, oversize="drop")
+@example(stream=b"a\r\nb\n", places=[2], limit=4, oversize="drop")
 @given(stream=streams, places=cuts, limit=st.integers(1, 12), oversize=st.sampled_from(POLICIES))
 def test_the_joined_form_holds_the_same_frames(
     name: str, stream: bytes, places: list[int], limit: int, oversize: Oversize

@@ -98,6 +98,14 @@ def test_without_reconnect_a_refused_connection_is_a_clear_failure() -> None:
     assert str(caught.value) == f"cannot connect to {address}: connection refused"
 
 
+def test_a_port_that_answers_itself_is_nobody(to_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may give the caller the very port that it calls; the sockets then say the same of both ends."""
+    monkeypatch.setattr(socket.socket, "getsockname", lambda self: self.getpeername())
+
+    with FakeContext() as ctx, pytest.raises(ConnectionError, match="connection refused"):
+        SocketReader(connect=to_server, reconnect=False).run(ctx)
+
+
 def test_an_unknown_host_is_a_clear_failure_even_with_reconnect() -> None:
     with FakeContext() as ctx, pytest.raises(EndpointError) as caught:
         SocketReader(connect="tcp://no such host:1").run(ctx)

@@ -229,6 +229,18 @@ def test_a_datagram_over_the_limit_is_seen_as_such_even_where_the_kernel_cut_it(
     assert (reader.ctx.counts["oversize"], reader.ctx.counts["truncated"]) == (1, 1)
 
 
+def test_a_datagram_under_a_large_limit_comes_whole(start: Start, out: Path) -> None:
+    reader = start(SocketReader(listen="unix-dgram://S", output=str(out), max_frame=150_000))
+
+    with reader.client() as client:
+        client.send(b"x" * 100_000)
+        reader.until_count("frames", 1)
+    reader.stop()
+
+    assert out.read_text() == "x" * 100_000 + "\n"
+    assert reader.ctx.counts["oversize"] == 0
+
+
 def test_datagrams_that_the_kernel_had_to_drop_are_counted(start: Start, slow_pipe: SlowPipe) -> None:
     reader = start(SocketReader(listen="udp://127.0.0.1:0", output=slow_pipe.path))
     sent = 20_000
@@ -241,6 +253,7 @@ def test_datagrams_that_the_kernel_had_to_drop_are_counted(start: Start, slow_pi
     reader.stop()
 
     assert reader.ctx.counts["lost"] > 0
+    assert reader.ctx.counts["frames"] + reader.ctx.counts["lost"] == sent
     assert slow_pipe.content() == (b"x" * 1000 + b"\n") * reader.ctx.counts["frames"]
 
 
@@ -393,6 +406,23 @@ def test_the_permissions_of_a_unix_socket_are_as_asked_whatever_the_umask(
     assert stat.S_IMODE(socket_path.stat().st_mode) == int(mode, 8)
 
     reader.stop()
+
+
+def test_a_unix_socket_is_at_no_moment_open_to_more_people_than_asked(
+    start: Start, out: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just before the permissions are made exact, which is when the file is new, they are no wider."""
+    modes: list[int] = []
+    real = Path.chmod
+
+    def chmod(self: Path, mode: int, **options: bool) -> None:
+        modes.append(stat.S_IMODE(self.stat().st_mode))
+        real(self, mode, **options)
+
+    monkeypatch.setattr(Path, "chmod", chmod)
+    start(SocketReader(listen=f"unix://{socket_path}", output=str(out), mode="600")).until_log("listening on")
+
+    assert [mode & 0o077 for mode in modes] == [0]
 
 
 def test_an_empty_host_listens_on_every_interface(start: Start, out: Path) -> None:
