@@ -167,6 +167,19 @@ def test_everything_that_waits_is_skipped_at_once() -> None:
     assert stage.advance(60) == []
 
 
+def test_who_waits_below_a_running_dependent_is_skipped_at_once_too() -> None:
+    """Its delay could end before its level comes, and it would start while everything stops."""
+    stage = Stage()
+    stage.add(make_job("base", delay=5), make_job("top", after=["base"]))
+    stage.start_all()
+    stage.started("top#1")
+
+    found = stage.shutdown()
+
+    assert show(found) == ["scheduler_stopping", "skipped base", "cancel_requested top#1", "AskRun top#1"]
+    assert "StartRun base#1" not in show(stage.advance(20))
+
+
 def test_from_the_shutdown_on_nothing_is_started_or_added() -> None:
     stage = stage_of("a")
     stage.add(make_job("b"))

@@ -38,6 +38,8 @@ class Scenario:
         drawn = _draw_jobs(random, jobs)
         seconds = hours * 3600.0
         pause = BUSY_SECONDS if seconds <= 3600.0 else CALM_SECONDS
+        if pause == BUSY_SECONDS and random.random() < 0.2:
+            seconds = draw_seconds(random, 60.0)  # a stop among the first starts and delays
         script = _draw_script(random, drawn, seconds, pause)
         within = random.choice(STOP_WITHINS)
         return cls(seed, tuple(drawn), seconds, tuple(script), within, ends_with_work=random.random() < 0.1)
