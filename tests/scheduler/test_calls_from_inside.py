@@ -66,7 +66,7 @@ def test_a_task_may_cancel_its_own_run(scheduler: WatchedScheduler) -> None:
 
 def test_a_task_may_stop_its_own_job_and_does_not_wait_for_itself(scheduler: WatchedScheduler) -> None:
     inside = Inside(lambda: scheduler.job("a").stop())
-    run = scheduler.add_function("a", inside.run).start()
+    run = scheduler.add_function("a", inside.run, within=SOON * 10).start()
 
     assert run.join(SOON)
     assert (inside.answer, run.outcome) == (False, Outcome.CANCELLED)

@@ -54,6 +54,72 @@ def test_a_stop_ends_on_time_after_a_start_that_was_interrupted(is_begun: bool) 
     assert struck.status().state == ("finished" if is_begun else "stopping")
 
 
+def test_what_an_interrupted_caller_left_undone_is_done_without_another_call() -> None:
+    scheduler = WatchedScheduler(runners={"thread": Struck("a", is_begun=True)})
+    for name in ("b", "a", "c"):
+        scheduler.add_function(name, wait)
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.start()
+
+    scheduler.wait_for(EventName.STARTED, "c")
+    assert scheduler.finish().is_clean
+
+
+class Slow(ThreadRunner):
+    """A runner whose handles say, for as long as they may, that something of the run is left."""
+
+    def __init__(self) -> None:
+        self.joined: list[str] = []
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun:
+        joined = self.joined
+
+        class Lingering(ThreadRun):
+            def is_gone(self) -> bool:
+                return False
+
+            def join(self, timeout: float | None = None) -> bool:
+                joined.append(order.run)
+                return super().join(timeout)
+
+        return Lingering(order, token, emit)
+
+
+def test_a_stop_returns_when_the_threads_themselves_are_gone() -> None:
+    """The body of a run has come back before its thread is gone: what follows must not meet it."""
+    runner = Slow()
+    scheduler = WatchedScheduler(runners={"thread": runner})
+    for name in ("a", "b"):
+        scheduler.add_function(name, wait).start()
+
+    scheduler.finish()
+
+    assert sorted(set(runner.joined)) == ["a#1", "b#1"]
+
+
+class Broken(ThreadRunner):
+    """A runner whose handles break their contract."""
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun:
+        class Handle(ThreadRun):
+            def is_gone(self) -> bool:
+                raise ZeroDivisionError("nobody knows")
+
+        return Handle(order, token, emit)
+
+
+def test_a_runner_that_breaks_its_contract_is_a_bug_to_report_and_holds_up_nobody() -> None:
+    scheduler = WatchedScheduler(runners={"thread": Broken()})
+    runs = [scheduler.add_function(name, wait).start() for name in ("a", "b")]
+
+    report = scheduler.stop()
+
+    assert report.is_clean
+    assert [run.join(SOON) for run in runs] == [True, True]
+    assert isinstance(scheduler.bug, ZeroDivisionError)
+
+
 class Blind(ThreadRunner):
     """A runner that cannot say where its runs stand."""
 
