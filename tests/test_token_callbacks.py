@@ -157,7 +157,7 @@ def test_a_callback_is_let_go_once_it_can_not_be_called_any_more(token: CancelTo
     token.ask(FIRST)
     token.wake()
     [handle] = token.take_callbacks()
-    token.handed_out.append(CancelCallback(dropped.terminate, "terminate"))
+    token.handed_out += (CancelCallback(dropped.terminate, "terminate"),)
     assert handle.begin()
     handle()
     token.close()

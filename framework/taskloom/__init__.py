@@ -16,8 +16,9 @@ The house, in the order in which data flows:
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+# What type checkers take for True. To import `typing` for the name would cost more than all the rest here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from taskloom.core.events import Event, EventName
     from taskloom.core.model import JobState, Outcome, Reason, ReasonKind

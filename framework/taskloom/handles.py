@@ -65,7 +65,7 @@ class Run:
 
     def cancel(self, text: str = "") -> None:
         """Ask this run, and no later one of its job, to stop. Returns at once; twice is once."""
-        self._shell.order(StopJob(self.job, Reason(ReasonKind.USER, text), self.id))
+        self._shell.cancel(self._live, Reason(ReasonKind.USER, text))
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False when that took longer than `timeout` seconds.

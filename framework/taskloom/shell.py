@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
 from taskloom.core.events import Event
-from taskloom.core.inputs import Input, RunEnded, RunNamed, RunStarted, RunStartFailed, Tick
+from taskloom.core.inputs import Input, RunNamed, RunStarted, RunStartFailed, StopJob, Tick
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import Moment, Phase
+from taskloom.core.model import Moment, Phase, Reason
 from taskloom.core.report import StopReport, make_stop_report
 from taskloom.errors import TaskNotFound
 from taskloom.latch import Latch
@@ -33,18 +33,13 @@ from taskloom.runners.failure import describe
 from taskloom.runners.wakers import Wakers
 from taskloom.timer import Timer
 from taskloom.token import CancelCallback
+from taskloom.waking import SILENCE_SECONDS, Waking
 from taskloom.watchers import Watchers
 
 __all__ = ["Shell"]
 
 Result = TypeVar("Result")
 
-# Waking thousands at once makes them queue for the GIL; waves of 16 to 128 were measured alike, and 2-6 times as
-# fast as all at once. The next wave is woken once the runs of this one have ended, or when none has ended for a
-# millisecond: a straggler costs that. Whatever they do, a wave is waited for no longer than the last figure.
-WAVE_RUNS = 64
-SILENCE_SECONDS = 0.001
-WAVE_SECONDS = 0.02
 # What a stop waits for a listener to tell the last events; one that is stuck holds no stop for longer.
 FLUSH_SECONDS = 0.2
 # Whole stacks are for people: beyond so many in one look, only the place is noted.
@@ -88,13 +83,14 @@ class Shell:
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._turn = allocate_lock()
         self._todo: deque[Any] = deque()
-        self._to_wake: list[LiveRun] = []
         self._to_name: list[str] = []
         self._leaving: deque[LiveRun] = deque()
         self._watchers = Watchers()
         self._stoppers: set[str] = set()
+        self._is_prepared = False
         self._wakers = Wakers(self.tell)
         self._timer = Timer(clock, self._tick, self._wakers.relieve)
+        self._waking = Waking(self._wakers, self._timer, self._inbox, self._take_in)
         self.sampler = self._timer.sampler
         self._carry: dict[type, Callable[[Any], None]] = {
             Event: self._publish,
@@ -131,6 +127,31 @@ class Shell:
         if call.error is not None:
             raise call.error
         return call.result  # type: ignore[no-any-return]
+
+    def cancel(self, run: LiveRun, reason: Reason) -> None:
+        """Ask one run to stop. Where nothing else is going on it is woken first, and the books are kept after that.
+
+        That is what everybody would see anyway, only sooner: the turn is ours and nothing waits in it, so the core
+        can but agree, and what the run says when it wakes up is taken in after the order.
+        """
+        said: list[Any] = []
+        is_mine = self._turn.acquire(blocking=False)
+        if is_mine:
+            try:
+                if not self._todo and self._inbox.empty() and not run.over.is_open and run.token.ask(reason):
+                    self._waking.wake(run)
+                    # To wait is to let go of the GIL, and the woken run wants nothing but that.
+                    said.append(self._inbox.get(timeout=SILENCE_SECONDS))
+            except Empty:
+                pass
+            finally:
+                self._take_in(StopJob(run.job, reason, run.id))
+                for message in said:
+                    self._take_in(message)
+                self._turn.release()
+            self._pump()
+        else:
+            self.order(StopJob(run.job, reason, run.id))
 
     def add_listener(self, listener: Listener) -> None:
         """Tell it of every event from now on."""
@@ -192,8 +213,8 @@ class Shell:
                     self._carry[type(action)](action)
                 except Exception as error:  # noqa: BLE001 - a rule is broken; the others, and the timer, go on
                     self.bug = self.bug or error
-            if self._to_wake:
-                self._wake_in_waves()
+            if self._waking:
+                self._waking.wake_all()
             elif self._to_name:
                 self._name_all()
             elif inbox.empty():
@@ -262,35 +283,7 @@ class Shell:
             raise TaskNotFound(name, self._runners, kind="runner") from None
 
     def _ask_run(self, action: actions.AskRun) -> None:
-        run = self.live[action.run]
-        run.token.ask(action.reason)
-        self._to_wake.append(run)
-
-    def _wake_in_waves(self) -> None:
-        runs, self._to_wake = self._to_wake, []
-        for start in range(0, len(runs), WAVE_RUNS):
-            wave = runs[start : start + WAVE_RUNS]
-            for run in wave:
-                run.token.wake()
-                callbacks = run.token.take_callbacks()
-                if callbacks:
-                    self._wakers.submit(run.id, callbacks)
-                    self._timer.ring()  # the timer looks after helpers that get stuck
-            self._let_end(len(wave))
-
-    def _let_end(self, awaited: int) -> None:
-        """Take in messages until so many runs have ended, for a moment at most.
-
-        After the last wave too: to wait is to let go of the GIL, and the woken runs want nothing but that.
-        """
-        until = mono() + WAVE_SECONDS
-        while awaited and mono() < until:
-            try:
-                message = self._inbox.get(timeout=SILENCE_SECONDS)
-            except Empty:
-                return
-            awaited -= type(message) is RunEnded
-            self._take_in(message)
+        self._waking.ask(self.live[action.run], action.reason)
 
     def _hurry_run(self, action: actions.HurryRun) -> None:
         self.live[action.run].token.urgent = True
@@ -338,14 +331,15 @@ class Shell:
 
     def _run_over(self, action: actions.RunOver) -> None:
         run = self.live.pop(action.run)
+        run.over.open()  # first of all: somebody waits for it, and a handle may break its contract
+        self._watchers.tell()
         self.sampler.forget(run.id)
         leaving = self._leaving
         leaving.append(run)
         while leaving and leaving[0].is_gone():
             leaving.popleft()
-        run.over.open()
-        self._watchers.tell()
-        self._end_listeners()
+        if self.report is not None:
+            self._end_listeners()
 
     def _work_over(self, action: actions.WorkOver) -> None:
         self._watchers.tell()
@@ -368,8 +362,10 @@ class Shell:
 
     def _prepare(self) -> None:
         """Make the threads that a stop will need, while threads are still to be had."""
-        self._timer.prepare()
-        self._wakers.prepare()
+        if not self._is_prepared:
+            self._timer.prepare()
+            self._wakers.prepare()
+            self._is_prepared = True
 
     def _tick(self, is_due: bool) -> None:
         if is_due:

@@ -123,7 +123,7 @@ class CancelToken:
         self.reason: Reason | None = None
         self.urgent = False
         self.polls = 0
-        self.handed_out: list[CancelCallback] = []
+        self.handed_out: tuple[CancelCallback, ...] = ()
         """The callbacks that were taken to be called, or were called by their late registrants."""
         self._pulse: Pulse = pulse or _NoPulse()
         self._lock = allocate_lock()
@@ -192,10 +192,11 @@ class CancelToken:
 
     def left(self, waiter: object) -> bool:
         """End what `entered` began; return True when asked to stop."""
-        try:
-            self._waiters.remove(waiter)
-        except ValueError:
-            pass  # wake() took it first
+        if self._waiters:
+            try:
+                self._waiters.remove(waiter)
+            except ValueError:
+                pass  # wake() took it first
         self.polls += 1
         if self.is_asked:
             return True  # how old its polls are is of no more interest: the stop has its own clock
@@ -213,7 +214,8 @@ class CancelToken:
                 self._callbacks.append(handle)
                 return handle
         if handle.begin():
-            self.handed_out.append(handle)
+            with self._lock:
+                self.handed_out += (handle,)
             handle()
         return handle
 
@@ -268,13 +270,15 @@ class CancelToken:
         """Hand out the callbacks, once; call it after `wake`."""
         with self._lock:
             taken = self._empty()
-            self.handed_out.extend(taken)
+            self.handed_out += tuple(taken)
             return taken
 
     def close(self) -> None:
         """End its service: the run has ended. Callbacks that were handed out but not begun are dropped."""
         with self._lock:
-            self._empty()
+            if self._callbacks:
+                self._empty()
+            self._callbacks = None
             bell, self._bell = self._bell, None
             self._is_closed = True
         for callback in self.handed_out:

@@ -149,7 +149,7 @@ def test_what_went_wrong_in_the_callbacks_is_kept_for_the_report(stage: Stage) -
     assert event_of(found, EventName.CALLBACK_FAILED).data == {"callback": "terminate"}
     record = stage.lifecycle.jobs["a"].last_run
     assert record is not None
-    assert record.failed_callbacks == ["terminate: RuntimeError: boom"]
+    assert record.failed_callbacks == ("terminate: RuntimeError: boom",)
     assert (record.outcome, record.error) == (Outcome.CANCELLED, BOOM)
     assert stage.callback_failed("a#1") == []
 

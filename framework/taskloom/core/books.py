@@ -58,6 +58,8 @@ class Books:
         """Change the job's state as the table allows. Raises InternalError, and changes nothing, where it does not."""
         if target not in TRANSITIONS[job.state].get(trigger, ()):
             raise InternalError(f"{trigger.value} leads no job from {job.state.value} to {target.value}")
+        if target is job.state and waiting_for is job.waiting_for:
+            return  # most reports change no state: it is only seen to that they may come
         was_active = job.is_active
         job.state, job.waiting_for = target, waiting_for
         change = job.is_active - was_active
@@ -71,9 +73,8 @@ class Books:
         """Write the run's one end."""
         run.outcome, run.ended = outcome, self.now
         run.job.outcomes[outcome] += 1
-        self.emit(
+        self.emit_run(
             EventName.ENDED,
-            run.job.spec.name,
             run,
             reason=run.reason,
             outcome=outcome,

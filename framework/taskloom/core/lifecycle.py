@@ -232,7 +232,7 @@ class Lifecycle:
     def _callback_failed(self, report: inputs.CallbackFailed) -> None:
         run = self.runs.get(report.run)
         if run is not None:
-            run.failed_callbacks.append(f"{report.callback}: {report.error}")
+            run.failed_callbacks += (f"{report.callback}: {report.error}",)
             self._books.emit_run(EventName.CALLBACK_FAILED, run, error=report.error, data={"callback": report.callback})
 
     # -- steps that commands and reports share
@@ -275,5 +275,6 @@ class Lifecycle:
         books.todo.append(actions.RunOver(run.id))
 
     def _await_no_more(self, run: RunRecord) -> None:
-        self._ladder.release(run)
-        self.shutdown.release(run)
+        if run.asked is not None:
+            self._ladder.release(run)
+            self.shutdown.release(run)

@@ -44,7 +44,7 @@ class RunRecord:
     is_urgent: bool = False
     outcome: Outcome | None = None
     error: ErrorInfo | None = None
-    failed_callbacks: list[str] = field(default_factory=list)
+    failed_callbacks: tuple[str, ...] = ()
 
     @property
     def is_overdue(self) -> bool:

@@ -200,5 +200,5 @@ def _make_survivor(run: RunRecord, now: float) -> Survivor:
         within=run.overdue_at - asked,
         waited=now - asked,
         otherwise=run.job.spec.join.otherwise,
-        callbacks=tuple(run.failed_callbacks) + (named.callbacks if named else ()),
+        callbacks=run.failed_callbacks + (named.callbacks if named else ()),
     )
