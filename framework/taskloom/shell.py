@@ -13,7 +13,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Mapping
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from taskloom.clock import Clock, mono
@@ -134,24 +134,19 @@ class Shell:
         That is what everybody would see anyway, only sooner: the turn is ours and nothing waits in it, so the core
         can but agree, and what the run says when it wakes up is taken in after the order.
         """
-        said: list[Any] = []
-        is_mine = self._turn.acquire(blocking=False)
-        if is_mine:
-            try:
-                if not self._todo and self._inbox.empty() and not run.over.is_open and run.token.ask(reason):
-                    self._waking.wake(run)
-                    # To wait is to let go of the GIL, and the woken run wants nothing but that.
-                    said.append(self._inbox.get(timeout=SILENCE_SECONDS))
-            except Empty:
-                pass
-            finally:
-                self._take_in(StopJob(run.job, reason, run.id))
-                for message in said:
-                    self._take_in(message)
-                self._turn.release()
-            self._pump()
-        else:
-            self.order(StopJob(run.job, reason, run.id))
+        order = StopJob(run.job, reason, run.id)
+        if not self._turn.acquire(blocking=False):
+            self.order(order)
+            return
+        try:
+            is_alone = not self._todo and self._inbox.empty()
+            self._inbox.put(order)  # before all that the run may say when it wakes up
+            if is_alone and not run.over.is_open and run.token.ask(reason):
+                self._waking.wake(run)
+                run.join(SILENCE_SECONDS)  # to wait is to let go of the GIL, and the woken run wants nothing but that
+        finally:
+            self._turn.release()
+        self._pump()
 
     def add_listener(self, listener: Listener) -> None:
         """Tell it of every event from now on."""
@@ -196,13 +191,16 @@ class Shell:
     def _pump(self) -> None:
         # Who fails to take the turn leaves the message to who has it: that one looks at the queue again after
         # giving the turn back, so no message is left lying.
-        while (self._todo or not self._inbox.empty()) and self._turn.acquire(blocking=False):
+        while (self._is_behind() or not self._inbox.empty()) and self._turn.acquire(blocking=False):
             try:
                 self._work()
             finally:
                 self._turn.release()
-                if self._todo:
+                if self._is_behind():
                     self._timer.ring()  # a Ctrl-C struck the caller in the middle: the timer finishes the work
+
+    def _is_behind(self) -> bool:
+        return bool(self._todo or self._waking or self._to_name)
 
     def _work(self) -> None:
         todo, inbox = self._todo, self._inbox
@@ -292,7 +290,7 @@ class Shell:
         self._to_name.append(action.run)
 
     def _name_all(self) -> None:
-        names, self._to_name = self._to_name, []
+        names = self._to_name.copy()
         now = self._clock.now().mono
         stacks: dict[str, Stack] = {}
         try:
@@ -305,6 +303,7 @@ class Shell:
             run = self.live.get(name)
             age, callbacks = (run.poll_age(now), run.unfinished_callbacks()) if run is not None else (None, ())
             self._take_in(RunNamed(name, where, text, age, callbacks))
+        del self._to_name[: len(names)]  # now and not before: a Ctrl-C may strike in the middle
         self._watchers.tell()
 
     def look(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:

@@ -148,6 +148,11 @@ class CancelToken:
         return bool(self._waiters)
 
     @property
+    def is_woken(self) -> bool:
+        """Tell whether its waits were released."""
+        return self._is_woken
+
+    @property
     def was_woken(self) -> bool:
         """Tell whether a callback has begun."""
         return any(callback.is_begun for callback in self.handed_out)

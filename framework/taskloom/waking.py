@@ -7,6 +7,7 @@ millisecond: a straggler costs that. Whatever they do, a wave is waited for no l
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -28,6 +29,9 @@ WAVE_SECONDS = 0.02
 class Waking:
     """The runs that were asked to stop and are not woken yet. Only the turn uses it.
 
+    A Ctrl-C may strike anywhere in it, and a run that is not woken is not stopped: so each run stays on the list
+    until it was woken, and to wake one twice does no harm.
+
     `inbox` is where the runs' reports come in, and `take_in` hands one to the core.
     """
 
@@ -36,14 +40,15 @@ class Waking:
         self._timer = timer
         self._inbox = inbox
         self._take_in = take_in
-        self._runs: list[LiveRun] = []
+        self._runs: deque[LiveRun] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._runs)
 
     def ask(self, run: LiveRun, reason: Reason) -> None:
-        """Set the run's flag; it is woken with the others. One that was asked before is woken already."""
-        if run.token.ask(reason):
+        """Set the run's flag; it is woken with the others, unless it is woken already."""
+        run.token.ask(reason)
+        if not run.token.is_woken:
             self._runs.append(run)
 
     def wake(self, run: LiveRun) -> None:
@@ -56,12 +61,13 @@ class Waking:
 
     def wake_all(self) -> None:
         """Wake everybody who was asked, in waves."""
-        runs, self._runs = self._runs, []
-        for start in range(0, len(runs), WAVE_RUNS):
-            wave = runs[start : start + WAVE_RUNS]
-            for run in wave:
-                self.wake(run)
-            self._let_end(len(wave))
+        runs = self._runs
+        while runs:
+            count = min(WAVE_RUNS, len(runs))
+            for _ in range(count):
+                self.wake(runs[0])
+                runs.popleft()
+            self._let_end(count)
 
     def _let_end(self, awaited: int) -> None:
         """Take in messages until so many runs have ended, for a moment at most.

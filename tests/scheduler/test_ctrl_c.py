@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from taskloom.core.events import EventName
+from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Outcome
 from taskloom.runners import RunHandle, RunOrder, Stack
 from taskloom.runners.thread import ThreadRun, ThreadRunner
@@ -64,6 +65,81 @@ def test_what_an_interrupted_caller_left_undone_is_done_without_another_call() -
 
     scheduler.wait_for(EventName.STARTED, "c")
     assert scheduler.finish().is_clean
+
+
+class Strike:
+    """A Ctrl-C that strikes at the nth call of something, before or after it does its work."""
+
+    def __init__(self, real: Any, nth: int, *, is_after: bool) -> None:
+        self._real, self._nth, self._is_after = real, nth, is_after
+        self.calls = 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        if self.calls != self._nth:
+            return self._real(*arguments, **options)
+        if self._is_after:
+            self._real(*arguments, **options)
+        raise KeyboardInterrupt
+
+
+def strike_method(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, nth: int, *, is_after: bool) -> None:
+    strike = Strike(getattr(owner, name), nth, is_after=is_after)
+
+    def struck(*arguments: Any, **options: Any) -> Any:
+        return strike(*arguments, **options)  # a function, since only that becomes a method
+
+    monkeypatch.setattr(owner, name, struck)
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+def test_a_cancel_that_was_interrupted_while_it_woke_the_run_is_carried_out(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch, is_after: bool
+) -> None:
+    run = scheduler.add_function("a", wait).start()
+    strike_method(monkeypatch, CancelToken, "wake", 1, is_after=is_after)
+
+    with pytest.raises(KeyboardInterrupt):
+        run.cancel()
+
+    assert run.join(SOON), "without another call"
+    assert run.outcome is Outcome.CANCELLED
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+def test_a_cancel_that_was_interrupted_in_the_core_leaves_the_scheduler_usable(
+    monkeypatch: pytest.MonkeyPatch, is_after: bool
+) -> None:
+    """What the core was about to order may be lost, events included, but nothing else."""
+    scheduler = WatchedScheduler()
+    runs = [scheduler.add_function(name, wait, within=0.2).start() for name in ("a", "b")]
+    scheduler.wait_for(EventName.READY, count=2)
+    strike_method(monkeypatch, Lifecycle, "handle", 1, is_after=is_after)
+
+    with pytest.raises(KeyboardInterrupt):
+        runs[0].cancel()
+    monkeypatch.undo()
+    is_over = scheduler.job("b").stop()
+    report = scheduler.stop()
+
+    assert is_over
+    assert scheduler.stop() is report
+    assert runs[0].join(SOON)
+
+
+@pytest.mark.parametrize("nth", [1, 3, 70])
+@pytest.mark.parametrize("is_after", [False, True])
+def test_a_stop_that_was_interrupted_while_it_woke_the_runs_wakes_the_others(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch, nth: int, is_after: bool
+) -> None:
+    runs = [scheduler.add_function(f"job{number}", wait).start() for number in range(80)]
+    strike_method(monkeypatch, CancelToken, "wake", nth, is_after=is_after)
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.stop()
+
+    assert all(run.join(SOON) for run in runs), "without another call"
+    assert scheduler.stop().is_clean
 
 
 class Slow(ThreadRunner):
