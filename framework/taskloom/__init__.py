@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from taskloom.core.events import Event, EventName
     from taskloom.core.model import JobState, Outcome, Reason, ReasonKind
     from taskloom.core.report import StopReport
-    from taskloom.errors import Cancelled, JobFileError, PermanentFailure, SchedulerStopped, TaskloomError, UsageError
+    from taskloom.errors import (
+        Cancelled,
+        JobFileError,
+        PermanentFailure,
+        SchedulerStopped,
+        TaskFailure,
+        TaskloomError,
+        UsageError,
+    )
     from taskloom.job import Job
     from taskloom.jobfile import load
     from taskloom.scheduler import Scheduler
@@ -48,6 +56,7 @@ __all__ = [
     "SchedulerStopped",
     "StopReport",
     "Task",
+    "TaskFailure",
     "TaskloomError",
     "UsageError",
     "load",
@@ -72,6 +81,7 @@ _HOME = {
     "SchedulerStopped": "errors",
     "StopReport": "core.report",
     "Task": "task",
+    "TaskFailure": "errors",
     "TaskloomError": "errors",
     "UsageError": "errors",
     "load": "jobfile",

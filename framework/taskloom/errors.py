@@ -4,7 +4,7 @@ The branches say what the reader has to do next: fix the job file (`JobFileError
 (`UsageError`), mend an installed package (`CatalogError`) or report a bug (`InternalError`).
 A class takes facts and builds its own sentence; tools read its attributes.
 
-`Cancelled` and `PermanentFailure` stand apart: tasks raise them, and no caller ever sees them.
+`Cancelled`, `TaskFailure` and `PermanentFailure` stand apart: tasks raise them, and no caller ever sees them.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ __all__ = [
     "Related",
     "SchedulerStopped",
     "SelfJoin",
+    "TaskFailure",
     "TaskImportFailed",
     "TaskNotFound",
     "TaskloomError",
@@ -241,5 +242,9 @@ class Cancelled(BaseException):
     """
 
 
-class PermanentFailure(Exception):
+class TaskFailure(Exception):
+    """Raise it from a task for a failure that its message explains in full: the log shows no traceback of it."""
+
+
+class PermanentFailure(TaskFailure):
     """Raise it from a task whose failure no restart can mend."""

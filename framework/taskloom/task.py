@@ -15,7 +15,8 @@ The contract:
 - Poll `ctx.cancelled`, or wait with `ctx.wait`; return (or raise `Cancelled`) soon after it turns true.
 - `terminate(self)` is optional: called at most once, on another thread, when cancellation is asked for
   while `run` is running. It must not block.
-- Whatever escapes from `run` is recorded as the run's error; `PermanentFailure` is never restarted.
+- Whatever escapes from `run` is recorded as the run's error. `TaskFailure` is for those that need no traceback,
+  and `PermanentFailure`, one of them, is never restarted.
 - `run` returns None; another value is ignored with a warning.
 - A task that sets `announces_ready = True` calls `ctx.ready()`; all others are ready once started.
 """
@@ -30,7 +31,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
-from taskloom.errors import Cancelled, PermanentFailure
+from taskloom.errors import Cancelled, PermanentFailure, TaskFailure
 
 if TYPE_CHECKING:
     import logging
@@ -45,6 +46,7 @@ __all__ = [
     "ParamInfo",
     "PermanentFailure",
     "Task",
+    "TaskFailure",
     "param",
     "parse_duration",
 ]

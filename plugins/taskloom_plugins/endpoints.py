@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from taskloom import Context, PermanentFailure
+from taskloom import Context, PermanentFailure, TaskFailure
 from taskloom_plugins.addresses import Address, address_of
 
 __all__ = ["EndpointError", "connect", "explain", "listening", "send_all", "wait_for"]
@@ -29,7 +29,7 @@ _Resolved = tuple[int, Any]
 """Family and socket address."""
 
 
-class EndpointError(Exception):
+class EndpointError(TaskFailure):
     """An address cannot be used; the sentence names it."""
 
 

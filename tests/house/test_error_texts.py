@@ -71,6 +71,7 @@ ROWS: list[tuple[BaseException, str]] = [
     (errors.InternalError("a run ended twice"), "internal error: a run ended twice"),
     (errors.Cancelled(), ""),
     (errors.PermanentFailure("the disk is gone"), "the disk is gone"),
+    (errors.TaskFailure("the disk is full"), "the disk is full"),
 ]
 
 

@@ -240,6 +240,10 @@ class ErrorInfo:
     type: str
     message: str
     traceback: str
+    is_explained: bool = False
+    """Whether the message says it all, and people need no traceback."""
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}" if self.message else self.type
+        if not self.message:
+            return self.type
+        return self.message if self.is_explained else f"{self.type}: {self.message}"

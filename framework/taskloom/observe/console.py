@@ -64,7 +64,7 @@ def _ended(event: Event) -> tuple[str, str]:
     message = f"{outcome.value} after {event.seconds or 0.0:.1f} s"
     if event.error is not None:
         message += f": {event.error}"
-        if outcome is Outcome.FAILED:
+        if outcome is Outcome.FAILED and not event.error.is_explained:
             message += f"\n{event.error.traceback.rstrip()}"
     level = "ERROR" if outcome in _BAD else "INFO"
     return message, level

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskloom.core.model import ErrorInfo
+from taskloom.errors import TaskFailure
 
 __all__ = ["LONGEST_TEXT", "describe"]
 
@@ -17,7 +18,8 @@ def describe(error: BaseException) -> ErrorInfo:
     memory, is described by what can still be said.
     """
     try:
-        return ErrorInfo(type(error).__qualname__, _cut(_message(error)), _cut(_traceback(error)))
+        is_explained = isinstance(error, TaskFailure)
+        return ErrorInfo(type(error).__qualname__, _cut(_message(error)), _cut(_traceback(error)), is_explained)
     except BaseException:  # noqa: BLE001 - the plugin's exception has its own code, and it runs here
         return ErrorInfo(type(error).__qualname__, "", "")
 
@@ -33,8 +35,12 @@ def _message(error: BaseException) -> str:
 def _traceback(error: BaseException) -> str:
     import traceback
 
+    # Without the frame that called the body: it is ours, and the same for every run.
+    place = error.__traceback__
     try:
-        return "".join(traceback.format_exception(error))
+        return "".join(
+            traceback.format_exception(type(error), error, place.tb_next if place and place.tb_next else place)
+        )
     except BaseException as second:  # noqa: BLE001 - as above
         return f"(its traceback cannot be written: {type(second).__qualname__})\n"
 
