@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
+from taskloom.collector import paused_gc
 from taskloom.core.events import Event
 from taskloom.core.inputs import AddJob, HurryShutdown, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
@@ -88,7 +89,8 @@ class Scheduler:
 
     def start(self) -> None:
         """Start every `start: auto` job that was not started yet. Raises SchedulerStopped."""
-        self._shell.order(StartAll())
+        with paused_gc():  # some twenty objects a run, and none is garbage: collections are an eighth of the time
+            self._shell.order(StartAll())
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing keeps the program alive; False when that took longer than `timeout` seconds.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Mapping
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from taskloom.clock import Clock, mono
@@ -82,6 +82,8 @@ class Shell:
         self._core.hear(False)
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._turn = allocate_lock()
+        # Messages that are taken in before those of the inbox.
+        self._first: deque[Any] = deque()
         self._todo: deque[Any] = deque()
         self._to_name: list[str] = []
         self._leaving: deque[LiveRun] = deque()
@@ -140,10 +142,13 @@ class Shell:
             return
         try:
             is_alone = not self._todo and self._inbox.empty()
-            self._inbox.put(order)  # before all that the run may say when it wakes up
+            self._first.append(order)
             if is_alone and not run.over.is_open and run.token.ask(reason):
                 self._waking.wake(run)
-                run.join(SILENCE_SECONDS)  # to wait is to let go of the GIL, and the woken run wants nothing but that
+                # To wait is to let go of the GIL, and the woken run wants nothing but that.
+                self._first.append(self._inbox.get(timeout=SILENCE_SECONDS))
+        except Empty:
+            pass
         finally:
             self._turn.release()
         self._pump()
@@ -200,7 +205,7 @@ class Shell:
                     self._timer.ring()  # a Ctrl-C struck the caller in the middle: the timer finishes the work
 
     def _is_behind(self) -> bool:
-        return bool(self._todo or self._waking or self._to_name)
+        return bool(self._todo or self._first or self._to_name or self._waking)
 
     def _work(self) -> None:
         todo, inbox = self._todo, self._inbox
@@ -215,6 +220,8 @@ class Shell:
                 self._waking.wake_all()
             elif self._to_name:
                 self._name_all()
+            elif self._first:
+                self._take_in(self._first.popleft())
             elif inbox.empty():
                 break
             else:

@@ -30,6 +30,7 @@ TIERS = (
 # A module that was parted from another for its size keeps that one's tier.
 PARTED_FROM = {
     "token": ("bell", "latch", "polls"),
+    "clock": ("collector",),
     "scheduler": ("shell", "handles", "listeners", "live", "reminder", "timer", "waking", "watchers"),
     "catalog": ("params", "paramcheck", "plainparams", "signatures", "complaints"),
     "jobfile": ("job",),

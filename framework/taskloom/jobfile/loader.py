@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from taskloom.collector import paused_gc
 from taskloom.complaints import Mistake, quoted
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
 from taskloom.errors import JobFileError, Place, Problem, Related, near_match
@@ -76,14 +76,9 @@ def check(
     checker = _Checker(os.environ if environ is None else environ, catalog, stop_within)
     # Ten thousand jobs are half a million new objects, none of them garbage; looking through them again and again
     # takes a third of the time. The reader pauses collection too, and both leave it as they found it.
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with paused_gc():
         for path in paths:
             checker.add(path)
-    finally:
-        if was_collecting:
-            gc.enable()
     return checker.result()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import sysconfig
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from taskloom.collector import paused_gc
 from taskloom.runners import Stack
 
 __all__ = ["look"]
@@ -42,13 +42,8 @@ def _frames() -> dict[int, FrameType]:
     """
     if sys.version_info >= (3, 12):
         return sys._current_frames()
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with paused_gc():
         return sys._current_frames()
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _stack(frame: FrameType | None, with_text: bool) -> Stack:
