@@ -170,9 +170,7 @@ def _in_turn(cases: Sequence[Case], turn: int) -> Iterator[Case]:
 def _measure_once(measured: Measured, case: Case, times: int) -> None:
     command = [sys.executable, str(HERE), "--case", case.name, "--times", str(times), str(measured.row.number)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    answer = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=CASE_SECONDS
-    )
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=CASE_SECONDS)
     if answer.returncode != 0:
         last = (answer.stderr.strip() or "no word").splitlines()[-1]
         measured.skipped[case.name] = f"ended with {answer.returncode}: {last}"

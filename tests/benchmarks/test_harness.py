@@ -85,11 +85,10 @@ def test_a_claim_over_a_case_that_was_not_measured_counts_as_missed(
 
 def test_a_peer_that_is_not_installed_is_skipped_and_said(measured: Any, modules: dict[str, ModuleType]) -> None:
     found = modules["harness"].measure(measured.row, rounds=0, times=1)
+    table = modules["report"].table(found)
 
     assert found.skipped == {"theirs": "nothing_of_this_name is not installed (pip install -e '.[bench]')"}
-    assert modules["report"].table(found).endswith(
-        "  skipped theirs: nothing_of_this_name is not installed (pip install -e '.[bench]')"
-    )
+    assert table.endswith("  skipped theirs: nothing_of_this_name is not installed (pip install -e '.[bench]')")
 
 
 def test_the_json_has_every_round(measured: Any, modules: dict[str, ModuleType]) -> None:
