@@ -25,6 +25,7 @@ lint: ## check style and types
 	@sh .ci/setup.sh lint
 	@code=0; \
 	.venv/bin/python -m ruff check . || code=1; \
+	.venv/bin/python -m ruff format --check . || code=1; \
 	.venv/bin/python -m mypy || code=1; \
 	exit $$code
 
