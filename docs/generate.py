@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from taskloom import JobState, Outcome, ReasonKind, errors, task, waiting
+from taskloom import JobState, Outcome, ReasonKind, errors, task, testing, waiting
 from taskloom.catalog import Catalog, LoadedTask
 from taskloom.cli import entry
 from taskloom.cli.typewords import constraint_words, type_words, written
@@ -25,6 +25,7 @@ from taskloom.job import Job
 from taskloom.jobfile.fields import FIELDS, LATER
 from taskloom.listeners import Listener
 from taskloom.params import ParamShape
+from taskloom.runners import Stack
 from taskloom.scheduler import Scheduler
 
 __all__ = ["pages"]
@@ -123,13 +124,19 @@ def members(owner: type, called_on: str) -> str:
     return "\n".join(definition(each, called_on) for each in methods_of(owner) if each.name not in INNER)
 
 
-def attributes(owner: type) -> str:
-    """Return a table of the annotated attributes of a record."""
-    types = {name: str(annotation) for name, annotation in inspect.get_annotations(owner).items()}
-    return table(
-        ("field", "type", "meaning"),
-        [(code(name), code(types.get(name, "")), doc) for name, doc in member_docs(owner).items()],
-    )
+def attributes(owner: type, meanings: Mapping[str, str] | None = None) -> str:
+    """Return a table of the annotated attributes of a record; `meanings`: of those without a docstring."""
+    types, docs = inspect.get_annotations(owner), dict(meanings or {})
+    rows = [
+        (code(name), code(_type_text(types.get(name, ""))), doc or docs.get(name, ""))
+        for name, doc in member_docs(owner).items()
+    ]
+    return table(("field", "type", "meaning"), rows)
+
+
+def _type_text(annotation: object) -> str:
+    # A NamedTuple turns the text of an annotation into a reference.
+    return str(getattr(annotation, "__forward_arg__", annotation))
 
 
 # -- the pages -----------------------------------------------------------------------------------
@@ -197,7 +204,7 @@ def events_page() -> str:
         + f"\n## Fields\n\n{inspect.cleandoc(Event.__doc__ or '')}\n\n"
         + table(
             ("field", "type"),
-            [(code(name), code(getattr(kind, "__forward_arg__", str(kind)))) for name, kind in kinds.items()],
+            [(code(name), code(_type_text(kind))) for name, kind in kinds.items()],
         )
         + "\nAs JSON, `at` is RFC 3339 in UTC, `reason` has `kind` and `text`, `error` has `type`, `message` and\n"
         "`traceback`, fields that do not apply are left out, and what is in `data` stands beside the others.\n"
@@ -279,12 +286,61 @@ def library_page() -> str:
     """Return the reference of the scheduler and what it hands out."""
     parts = ["# The library, name by name\n\nHow they go together is told in [As a library](../library.md).\n"]
     for owner, called_on in ((Scheduler, "scheduler."), (JobHandle, "job."), (Run, "run."), (Listener, "listener.")):
-        parts.append(f"## {owner.__name__}\n\n{inspect.cleandoc(owner.__doc__ or '')}\n\n{members(owner, called_on)}")
-    parts += (
-        f"## {record.__name__}\n\n{inspect.cleandoc(record.__doc__ or '')}\n\n{attributes(record)}"
-        for record in (Job, JobStatus, JobReport, StopReport, Survivor)
-    )
+        parts.append(f"{_headed(owner)}\n{members(owner, called_on)}")
+    for record, called_on in (
+        (Job, ""),
+        (JobStatus, "status."),
+        (JobReport, "report."),
+        (StopReport, "report."),
+        (Survivor, "survivor."),
+        (Stack, ""),
+    ):
+        parts.append(f"{_headed(record)}\n{_record(record, called_on)}")
     return "\n".join(parts)
+
+
+def _record(owner: type, called_on: str) -> str:
+    # What a field of a job means is said where job files are checked.
+    meanings = {name: each.summary for name, each in FIELDS.items()} | {"name": "Unique in its scheduler."}
+    fields = attributes(owner, meanings if owner is Job else None)
+    return "\n".join(filter(None, (fields, members(owner, called_on))))
+
+
+def _headed(owner: type) -> str:
+    return f"## {owner.__name__}\n\n{inspect.cleandoc(owner.__doc__ or '')}\n"
+
+
+def testing_page() -> str:
+    """Return the reference of the testing kit."""
+    parts = ["# The testing kit, name by name\n\nHow to use it is told in [Testing](../testing.md).\n"]
+    parts.append(f"{_headed(testing.FakeContext)}\n{_made(testing.FakeContext)}")
+    parts[-1] += f"\n{members(testing.FakeContext, 'ctx.')}"
+    parts.append(f"{_headed(testing.VirtualClock)}\n{_made(testing.VirtualClock)}")
+    parts[-1] += f"\n{members(testing.VirtualClock, 'clock.')}"
+    parts.append(f"{_headed(testing.TaskConformance)}\n{attributes(testing.TaskConformance)}")
+    parts.append("## Simulating and judging\n")
+    parts += [_function(each) for each in (testing.simulate, testing.make_job, testing.check, testing.explain)]
+    parts.append(_function(testing.check_events))
+    for record, called_on in (
+        (testing.Behaviour, "Behaviour."),
+        (testing.History, "history."),
+        (testing.Violation, ""),
+    ):
+        parts.append(f"{_headed(record)}\n{_record(record, called_on)}")
+    return "\n".join(parts)
+
+
+def _made(owner: type) -> str:
+    """Return how an instance is made."""
+    [node] = ast.parse(textwrap.dedent(inspect.getsource(owner.__init__))).body  # type: ignore[misc]
+    assert isinstance(node, ast.FunctionDef)
+    return f"`{signature_of(node, '.').replace('.__init__', owner.__name__).removesuffix(' -> None')}`\n"
+
+
+def _function(function: Callable[..., object]) -> str:
+    node = ast.parse(inspect.getsource(function)).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    return definition(node)
 
 
 _PAGES: Mapping[str, Callable[[], str]] = {
@@ -296,6 +352,7 @@ _PAGES: Mapping[str, Callable[[], str]] = {
     "library.md": library_page,
     "states.md": states_page,
     "tasks.md": tasks_page,
+    "testing.md": testing_page,
     "words.md": words_page,
 }
 
