@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from taskloom.core.inputs import RunEnded, RunReady, RunStartFailed
+from taskloom.core.model import Moment
 from taskloom.core.records import RunRecord
 from taskloom.latch import Latch
 from taskloom.polls import PollSampler, PollTrack
-from taskloom.runners import RunHandle, Runner, RunOrder
+from taskloom.runners import Emit, RunHandle, Runner, RunOrder
 from taskloom.runners.gauges import Gauges
 from taskloom.token import CancelToken
 
@@ -18,7 +16,7 @@ __all__ = ["LiveRun"]
 class LiveRun:
     """The shell's side of a run. `over` opens once the core knows that the body has come back."""
 
-    __slots__ = ("_order", "_track", "handle", "over", "record", "token")
+    __slots__ = ("_order", "_track", "begun", "handle", "over", "record", "token")
 
     def __init__(self, record: RunRecord, order: RunOrder, sampler: PollSampler) -> None:
         self.record = record
@@ -26,6 +24,8 @@ class LiveRun:
         self.over = Latch()
         self.token = CancelToken(sampler)
         self.handle: RunHandle | None = None
+        self.begun: Moment | None = None
+        """When the runner was told to start it."""
         self._order = order
         self._track: PollTrack | None = None
 
@@ -54,13 +54,9 @@ class LiveRun:
         """The longest time without a poll that was seen, in seconds."""
         return self._track.worst_gap if self._track is not None else 0.0
 
-    def begin(
-        self,
-        runner: Runner,
-        sampler: PollSampler,
-        emit: Callable[[RunReady | RunEnded | RunStartFailed], None],
-    ) -> None:
+    def begin(self, runner: Runner, sampler: PollSampler, emit: Emit, now: Moment) -> None:
         """Have the runner start it. Raises whatever kept it from starting."""
+        self.begun = now
         has_terminate = self._order.binding.has_terminate
         self._track = PollTrack(self.token, self.record.queued.mono, is_unobserved=has_terminate)
         self.handle = runner.start(self._order, self.token, emit)

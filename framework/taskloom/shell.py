@@ -82,6 +82,7 @@ class Shell:
         self._core.hear(False)
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._turn = allocate_lock()
+        self._latest = Moment(0.0, 0.0)
         # Messages that are taken in before those of the inbox.
         self._first: deque[Any] = deque()
         self._todo: deque[Any] = deque()
@@ -228,8 +229,8 @@ class Shell:
                 self._take_in(inbox.get())
         self._timer.set_deadline(self._core.next_deadline())
 
-    def _take_in(self, message: Any, at: Moment | None = None) -> None:
-        now = at or self._clock.now()
+    def _take_in(self, message: Any) -> None:
+        now = self._latest = self._clock.now() if type(message) is not RunStarted else self._start_of(message)
         if type(message) is _Call:
             self._take_in_call(message, now)
             return
@@ -237,6 +238,16 @@ class Shell:
             self._todo.extend(self._core.handle(message, now))
         except Exception as error:  # noqa: BLE001 - a rule of our own is broken; keep the others going
             self.bug = self.bug or error
+
+    def _start_of(self, message: RunStarted) -> Moment:
+        """Date a start back to when the runner was told, so that it comes before the run's first words.
+
+        Not before what was taken in since: the core's time never goes back.
+        """
+        run = self.live.get(message.run)
+        if run is None or run.begun is None:
+            return self._clock.now()
+        return max(run.begun, self._latest)
 
     def _take_in_call(self, call: _Call, now: Moment) -> None:
         try:
@@ -270,16 +281,11 @@ class Shell:
         )  # fmt: skip
         run = LiveRun(self._core.runs[action.run], order, self.sampler)
         self.live[action.run] = self.last[spec.name] = run
-        message: RunStarted | RunStartFailed
-        # What the run says from now on comes after its start: nothing else is taken in before the answer.
-        before = self._clock.now()
         try:
             self._prepare()
-            run.begin(self._runner(spec.runner.name), self.sampler, self.tell)
-            message = RunStarted(action.run, not spec.binding.announces_ready)
+            run.begin(self._runner(spec.runner.name), self.sampler, self.tell, self._clock.now())
         except Exception as error:  # noqa: BLE001 - whatever a runner raises, it is this run's end alone
-            message = RunStartFailed(action.run, describe(error))
-        self._take_in(message, before)
+            self._take_in(RunStartFailed(action.run, describe(error)))
 
     def _runner(self, name: str) -> Runner:
         try:

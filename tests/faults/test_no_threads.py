@@ -123,15 +123,16 @@ def test_a_stop_needs_no_thread_that_was_not_there_before(
     assert called.is_set()
 
 
-def test_a_constructor_that_raises_is_a_failed_start() -> None:
+def test_a_constructor_that_raises_is_a_failed_start_and_no_start(scheduler: WatchedScheduler) -> None:
     def make() -> Any:
         raise SystemExit("not me")
 
-    with WatchedScheduler() as scheduler:
-        run = scheduler.add(replace(make_job("faulty"), binding=Binding(make))).start()
+    run = scheduler.add(replace(make_job("faulty"), binding=Binding(make))).start()
 
-        assert run.join(SOON)
-        assert (run.outcome, str(run.error)) == (Outcome.START_FAILED, "SystemExit: not me")
+    assert run.join(SOON)
+    scheduler.finish()
+    assert (run.outcome, str(run.error)) == (Outcome.START_FAILED, "SystemExit: not me")
+    assert [event.event.value for event in scheduler.told("faulty")] == ["job_added", "queued", "ended"]
 
 
 UNDER_A_LIMIT = """

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from taskloom.core.inputs import RunEnded, RunReady, RunStartFailed
+from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners import RunHandle, Runner, RunOrder
 from taskloom.runners.body import Binding, Body
 from taskloom.runners.thread import ThreadRunner
 from taskloom.token import CancelToken
 
-Report = RunReady | RunEnded | RunStartFailed
+Report = RunStarted | RunReady | RunEnded | RunStartFailed
 
 SOON = 20.0
 
@@ -61,7 +61,7 @@ class Bench:
         return self.ends()
 
     def ends(self) -> list[RunEnded | RunStartFailed]:
-        return [report for report in self.reports if not isinstance(report, RunReady)]
+        return [report for report in self.reports if isinstance(report, RunEnded | RunStartFailed)]
 
     def outcome_of(self, run: Callable[[Any], object]) -> tuple[How, ErrorInfo | None]:
         """Run a function to its end; return how it came back."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from taskloom.core.inputs import RunEnded, RunReady, RunStartFailed
+from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import How, Reason, ReasonKind
 from taskloom.errors import Cancelled, PermanentFailure
 from taskloom.runners.body import Body
@@ -67,6 +67,7 @@ def test_a_body_that_cannot_be_made_is_a_failed_start(bench: Any) -> None:
     [report] = bench.end()
 
     assert isinstance(report, RunStartFailed)
+    assert bench.reports == [report]
     assert str(report.error) == "Boom: no such file"
     assert "in make" in report.error.traceback
 
@@ -80,6 +81,7 @@ def test_a_run_that_was_cancelled_before_is_never_entered(bench: Any) -> None:
     [report] = bench.end()
 
     assert report == RunEnded("job#1", How.NOT_ENTERED, None, True, False)
+    assert bench.reports == [report]
     assert calls == []
     assert token.take_callbacks() == []
 
@@ -100,6 +102,7 @@ def test_a_run_that_is_cancelled_while_its_body_is_made_is_never_entered(bench: 
     [report] = bench.end()
 
     assert report == RunEnded("job#1", How.NOT_ENTERED, None, True, False)
+    assert bench.reports == [report]
     assert calls == []
 
 
@@ -157,8 +160,8 @@ def test_readiness_is_reported_as_often_as_it_is_said_and_before_the_end(bench: 
     bench.start(run)
     bench.end()
 
-    ready = RunReady("job#1")
-    assert bench.reports == [ready, ready, RunEnded("job#1", How.RETURNED, None, False, False)]
+    ready, ended = RunReady("job#1"), RunEnded("job#1", How.RETURNED, None, False, False)
+    assert bench.reports == [RunStarted("job#1", is_ready=True), ready, ready, ended]
 
 
 @pytest.mark.parametrize("is_woken", [False, True])
@@ -245,7 +248,7 @@ def test_no_run_begins_that_nobody_ordered(bench: Any) -> None:
     bench.end(3)
 
     assert sorted(runs) == ["job#1", "job#2", "job#3"]
-    assert len(bench.reports) == 3
+    assert len(bench.ends()) == 3
 
 
 def test_the_handle_shows_the_runs_gauges(bench: Any) -> None:

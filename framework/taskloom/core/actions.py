@@ -11,7 +11,7 @@ __all__ = ["Action", "AskRun", "HurryRun", "NameRun", "RemindStopping", "RunOver
 
 
 class StartRun(NamedTuple):
-    """Have the runner begin the run; answer RunStarted or RunStartFailed."""
+    """Have the runner begin the run; RunStarted or RunStartFailed will come."""
 
     run: str
     spec: JobSpec

@@ -66,7 +66,7 @@ class Tick(NamedTuple):
 
 
 class RunStarted(NamedTuple):
-    """The runner began the run; `is_ready` unless its task announces readiness."""
+    """The run's body is about to be entered; `is_ready` unless its task announces readiness."""
 
     run: str
     is_ready: bool

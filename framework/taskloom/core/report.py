@@ -197,8 +197,8 @@ def _make_survivor(run: RunRecord, now: float) -> Survivor:
         where=named.where if named else "",
         stack=named.stack if named else "",
         poll_age=named.poll_age if named else None,
-        within=run.overdue_at - asked,
-        waited=now - asked,
+        within=round(run.overdue_at - asked, 6),
+        waited=round(now - asked, 6),
         otherwise=run.job.spec.join.otherwise,
         callbacks=run.failed_callbacks + (named.callbacks if named else ()),
     )

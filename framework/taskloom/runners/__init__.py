@@ -4,8 +4,9 @@ A runner, registered under the entry-point group `taskloom.runners`:
 - `start` returns once the run is bound to begin, or raises: then the run never began, and no report comes.
 - It makes the body (`order.binding.make()`) where the run executes, registers its `terminate` with
   `token.enter` and enters `run` only when that returned True: a run cancelled before never enters.
-- It emits exactly one RunEnded or RunStartFailed per run that `start` returned for, whatever escaped from the
-  body, and whenever that is; RunReady any number of times before. `emit` never blocks and never raises.
+- It emits RunStarted when `run` is about to be entered, and never for a body that could not be made; then exactly
+  one RunEnded or RunStartFailed per run that `start` returned for, whatever escaped from the body, and whenever that
+  is; RunReady any number of times between. `emit` never blocks and never raises.
 - It never starts a run that it was not told to, and keeps nothing of a run after its report but the handle.
 - It never imports the scheduler.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from taskloom.core.inputs import RunEnded, RunReady, RunStartFailed
+from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.token import CancelToken
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Emit", "RunHandle", "RunOrder", "Runner", "Stack"]
 
-Emit = Callable[[RunReady | RunEnded | RunStartFailed], None]
+Emit = Callable[[RunStarted | RunReady | RunEnded | RunStartFailed], None]
 
 
 class RunOrder(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from taskloom.clock import mono
-from taskloom.core.inputs import RunEnded, RunStartFailed
+from taskloom.core.inputs import RunEnded, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.errors import Cancelled, PermanentFailure
 from taskloom.latch import Latch
@@ -101,6 +101,7 @@ class ThreadRun:
         if not token.enter(body.terminate):
             token.close()
             return RunEnded(order.run, How.NOT_ENTERED, None, True, False)
+        self._emit(RunStarted(order.run, not order.binding.announces_ready))
         context = RunContext(order, token, self._emit, self.gauges)
         current_run.set(context)
         how, error_info, was_asked, was_woken = _call(body, context, token)
