@@ -16,7 +16,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_its_two_commands_are_targets_that_run_the_quickstart_and_the_tests() -> None:
     dry = {
-        target: subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        target: subprocess.run(
+            ["make", "-n", "--no-print-directory", target], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         for target in ("run", "test")
     }
 

@@ -132,7 +132,7 @@ def test_a_constructor_that_raises_is_a_failed_start_and_no_start(scheduler: Wat
     assert run.join(SOON)
     scheduler.finish()
     assert (run.outcome, str(run.error)) == (Outcome.START_FAILED, "SystemExit: not me")
-    assert scheduler.told("faulty") == ["job_added", "queued", "ended"]
+    assert scheduler.told("faulty") == ["job_added", "queued", "ended start_failed"]
 
 
 UNDER_A_LIMIT = """
