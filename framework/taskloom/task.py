@@ -171,7 +171,7 @@ class Task:
 
     def run(self, ctx: Context) -> None:
         """Do the work; called once per instance, on the run's own thread."""
-        raise NotImplementedError(f"{type(self).__name__} has no run(self, ctx)")
+        raise TypeError(f"{type(self).__name__} has no run(self, ctx)")
 
 
 def _writes_its_own_constructor(cls: type[Task]) -> bool:
