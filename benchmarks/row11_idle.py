@@ -71,10 +71,7 @@ ROW = Row(
         Case("Event.wait", Role.LIMIT, event_wait),
     ],
     figures={"cpu_s": "CPU s a minute", "wakes": "wake-ups a second"},
-    claims=[
-        Limit("taskloom, ctx.wait", "cpu_s", hold=0.1, aim=0.01),
-        Limit("taskloom, ctx.wait", "wakes", hold=2.0, aim=1.0),
-    ],
+    claims=[Limit("taskloom, ctx.wait", "cpu_s", hold=0.1, aim=0.01)],
     full=10,
     quick=3,
     tiny=1,
