@@ -107,8 +107,8 @@ class JobStatus:
         """Return it as JSON has it."""
         return {
             **self.report.as_dict(),
-            "poll_age": self.poll_age,
-            "worst_gap": self.worst_gap,
+            "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
+            "worst_gap": round(self.worst_gap, 6),
             "wakeable": self.is_wakeable,
             "counts": self.counts,
             "progress": self.progress._asdict() if self.progress else None,

@@ -110,7 +110,7 @@ class Scheduler:
         """
         shell = self._shell
         until = mono() + within
-        self.request_stop(within, reason=reason)
+        shell.order(_shutdown(within, reason))
         caller = self._calling_run()
         if caller is None:
             shell.stopped.wait()
@@ -120,9 +120,11 @@ class Scheduler:
         return shell.report or shell.ask(None, lambda core: make_stop_report(core, shell.now().mono))
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
-        """Begin what `stop` does, and return at once. Twice is once."""
-        lock_timeout(within)  # nan is no time, and would never be over
-        self._shell.order(Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within))
+        """Begin what `stop` does, and return at once; a signal handler may call it too. Twice is once.
+
+        It leaves its wish and waits for nothing, so it may be carried out a moment later.
+        """
+        self._shell.tell(_shutdown(within, reason))
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop, whoever asked for it, is over; False when that took longer than `timeout` seconds."""
@@ -166,3 +168,8 @@ class Scheduler:
         """Return where each job stands, in the order in which they were added."""
         shell = self._shell
         return shell.ask(None, lambda core: [make_status(shell, core, name) for name in core.jobs])
+
+
+def _shutdown(within: float, reason: Reason | None) -> Shutdown:
+    lock_timeout(within)  # nan is no time, and would never be over
+    return Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within)

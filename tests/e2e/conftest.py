@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -160,8 +161,15 @@ class Program:
 
     def kill(self) -> None:
         """End whatever is left of it."""
-        for number in self.relatives():
-            os.kill(number, signal.SIGKILL)
+        poller = select.poll()
+        handles = [os.pidfd_open(number) for number in self.relatives()]
+        for handle in handles:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        for handle in handles:
+            poller.register(handle, select.POLLIN)
+            poller.poll(PATIENCE_SECONDS * 1000)
+            poller.unregister(handle)
+            os.close(handle)
         self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
         if self.process.stderr is not None:

@@ -340,3 +340,16 @@ def test_joining_itself_is_an_error(scheduler: WatchedScheduler) -> None:
     assert runs[0].join(SOON)
     assert runs[0].error.type == SelfJoin.__name__
     assert runs[0].error.message == "cannot join run a#1 from its own thread: it would wait for itself"
+
+
+def test_a_signal_handler_may_ask_for_the_stop_in_the_middle_of_a_call(scheduler: WatchedScheduler) -> None:
+    """The handler comes while this very thread holds the turn: it leaves the wish, and the turn takes it up."""
+    shell = scheduler._shell
+
+    def while_in_the_turn(_: object) -> None:
+        scheduler.request_stop(within=5)
+
+    scheduler.add_function("a", lambda ctx: ctx.wait()).start()
+    shell.ask(None, while_in_the_turn)
+
+    assert scheduler.wait_stopped(SOON)

@@ -189,9 +189,13 @@ class Program:
             self._console.say(f"stopping ({reason}): waiting for {', '.join(awaited[:5])}{more}")
 
     def _say_status(self) -> None:
-        lines = [table(self._scheduler.status())]
+        statuses = self._scheduler.status()
+        ages = {status.report.run: status.poll_age for status in statuses}
+        lines = [table(statuses)]
         for run, stack in self._scheduler.stacks():
-            lines.append(f"\n{run.id} stands at {stack.where or 'an unknown place'}\n{stack.text.rstrip()}")
+            age = ages.get(run.id)
+            polled = "" if age is None else f", no poll for {age:.1f} s"
+            lines.append(f"\n{run.id} stands at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
         self._output.line(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
 
     # -- the end

@@ -60,7 +60,7 @@ class Survivor:
             "run": self.run,
             "where": self.where,
             "stack": self.stack,
-            "poll_age": self.poll_age,
+            "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
             "within": round(self.within, 6),
             "waited": round(self.waited, 6),
             "otherwise": self.otherwise.value,
@@ -139,7 +139,7 @@ class StopReport:
         }
 
     def __str__(self) -> str:
-        head = f"stopped {len(self.jobs)} jobs in {self.seconds:.1f} s ({self.reason})"
+        head = f"stopped {len(self.jobs)} job{'s' * (len(self.jobs) != 1)} in {self.seconds:.1f} s ({self.reason})"
         return "\n".join([head, *(f"  survivor: {survivor}" for survivor in self.survivors)])
 
 
