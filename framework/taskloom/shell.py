@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
 from taskloom.core.events import Event
-from taskloom.core.inputs import Input, RunNamed, RunStarted, RunStartFailed, StopJob, Tick
+from taskloom.core.inputs import Input, RunEnded, RunNamed, RunStarted, RunStartFailed, StopJob, Tick
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
 from taskloom.core.report import StopReport, make_stop_report
@@ -113,6 +113,8 @@ class Shell:
     def tell(self, message: Input) -> None:
         """Hand a report to the core; never blocks, from any thread."""
         self._inbox.put(message)
+        if type(message) is RunEnded:
+            self._waking.ended()
         self._pump()
 
     def ask(self, message: Input | None, read: Callable[[Lifecycle], Result]) -> Result:

@@ -2,18 +2,19 @@
 
 Waking thousands at once makes them queue for the GIL; waves of 16 to 128 were measured alike, and 2-6 times as
 fast as all at once. The next wave is woken once the runs of this one have ended, or when none has ended for a
-millisecond: a straggler costs that. Whatever they do, a wave is waited for no longer than the last figure.
+millisecond: a straggler costs that. Whatever they do, a wave is waited for no longer than the last figure. Waves
+that overlap are a stampede in the end: ten thousand threads that queue for the GIL wake up every 5 ms to ask for it.
 """
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from taskloom.clock import mono
-from taskloom.core.inputs import RunEnded
 from taskloom.core.model import Reason
 from taskloom.live import LiveRun
 from taskloom.runners.wakers import Wakers
@@ -23,7 +24,7 @@ __all__ = ["SILENCE_SECONDS", "Waking"]
 
 WAVE_RUNS = 64
 SILENCE_SECONDS = 0.001
-WAVE_SECONDS = 0.02
+WAVE_SECONDS = 0.03
 
 
 class Waking:
@@ -41,6 +42,9 @@ class Waking:
         self._inbox = inbox
         self._take_in = take_in
         self._runs: deque[LiveRun] = deque()
+        # One for each run of the wave that has not ended.
+        self._tickets: list[None] = []
+        self._all_ended = allocate_lock()
 
     def __bool__(self) -> bool:
         return bool(self._runs)
@@ -64,21 +68,39 @@ class Waking:
         runs = self._runs
         while runs:
             count = min(WAVE_RUNS, len(runs))
+            self._all_ended = allocate_lock()
+            self._all_ended.acquire()
+            self._tickets = [None] * count
             for _ in range(count):
                 self.wake(runs[0])
                 runs.popleft()
             self._let_end(count)
 
-    def _let_end(self, awaited: int) -> None:
-        """Take in messages until so many runs have ended, for a moment at most.
-
-        After the last wave too: to wait is to let go of the GIL, and the woken runs want nothing but that.
-        """
-        until = mono() + WAVE_SECONDS
-        while awaited and mono() < until:
+    def ended(self) -> None:
+        """Take note, on the thread of a run, that it has reported its end."""
+        tickets = self._tickets
+        if tickets:
             try:
-                message = self._inbox.get(timeout=SILENCE_SECONDS)
-            except Empty:
-                return
-            awaited -= type(message) is RunEnded
-            self._take_in(message)
+                tickets.pop()
+                if not tickets:
+                    self._all_ended.release()
+            except (IndexError, RuntimeError):
+                pass  # another run was the last, or the wave was given up
+
+    def _let_end(self, awaited: int) -> None:
+        """Sleep until so many runs have ended, for a moment at most; then take in what they said.
+
+        After the last wave too: to wait is to let go of the GIL, and the woken runs want nothing but that. Nor do
+        they have to share it with somebody who takes in each report as it comes.
+        """
+        now = mono()
+        until, left = now + WAVE_SECONDS, awaited
+        while now < until and not self._all_ended.acquire(timeout=SILENCE_SECONDS):
+            began, now = now, mono()
+            before, left = left, len(self._tickets)
+            # Who was called back late is on a busy machine or behind the GIL, and so are the runs: no silence yet.
+            if left == before and now - began < 2 * SILENCE_SECONDS:
+                break
+        self._tickets = []
+        while not self._inbox.empty():
+            self._take_in(self._inbox.get())
