@@ -1,6 +1,6 @@
 """What `taskloom run` does, from the first signal handler to the exit code.
 
-The main thread only waits on one queue: for signal numbers, and for word from the scheduler. Signal handlers put
+The main thread only waits on one mailbox: for signal numbers, and for word from the scheduler. Signal handlers put
 a number there and do nothing else; they are installed before anything that may take long, and before the first
 thread. The watcher process is forked then too.
 """
@@ -14,12 +14,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from enum import Enum
-from queue import SimpleQueue
 
 import click
 
 from taskloom.cli.escalation import HURRY_SECONDS, Escalation, Step
 from taskloom.cli.leaving import close_listeners, hold_descriptors, leave
+from taskloom.cli.mailbox import Mailbox
 from taskloom.cli.watcher import WATCHED, Watcher
 from taskloom.clock import mono
 from taskloom.core.model import JobSpec, Reason, ReasonKind
@@ -60,7 +60,7 @@ class Program:
         self._labels = frozenset(labels)
         self._wants_json = wants_json
         self._is_verbose = is_verbose
-        self._inbox: SimpleQueue[int | _Word] = SimpleQueue()
+        self._inbox: Mailbox[int | _Word] = Mailbox()
         self._escalation = Escalation(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._scheduler = Scheduler()
         self._listeners: list[Listener] = []
@@ -73,6 +73,7 @@ class Program:
         for number in WATCHED:
             signal.signal(number, lambda number, _: self._inbox.put(number))
         self._watcher = Watcher(self._stop_within, has_terminal=self._escalation.has_terminal)
+        self._inbox.listen(self._watcher.echo)
         try:
             specs = self._load(paths)
             event_file = self._open_events()
@@ -137,7 +138,7 @@ class Program:
     # -- the main thread's life
 
     def _supervise(self) -> StopReport:
-        if self._inbox.empty():  # a signal may have come while the files were read: then nothing starts at all
+        if self._inbox.is_empty():  # a signal may have come while the files were read: then nothing starts at all
             self._scheduler.start()
         threading.Thread(target=self._watch_scheduler, name="taskloom-conductor", daemon=True).start()
         while True:

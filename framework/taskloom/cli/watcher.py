@@ -36,15 +36,20 @@ class Watcher:
     def __init__(self, stop_within: float, *, has_terminal: bool) -> None:
         """Fork the process; call it before any thread is started."""
         reading, self._writing = os.pipe()
+        self.echo, echoing = os.pipe()
+        """Readable whenever the watcher has read something; at its end once the watcher is gone."""
         os.set_blocking(self._writing, False)
+        os.set_blocking(echoing, False)
         program = os.getpid()
         # A signal between the fork and the child's own settings would be handled as the program handles it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._writing)
-            _watch(program, reading, stop_within, Escalation(has_terminal=has_terminal))
+            os.close(self.echo)
+            _watch(program, reading, echoing, stop_within, Escalation(has_terminal=has_terminal))
         os.close(reading)
+        os.close(echoing)
         faulthandler.register(_TELL_STACKS, file=2, all_threads=True)
         signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -61,6 +66,7 @@ class Watcher:
         signal.set_wakeup_fd(-1)
         faulthandler.unregister(_TELL_STACKS)
         os.close(self._writing)
+        os.close(self.echo)
         try:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
@@ -68,7 +74,7 @@ class Watcher:
             pass  # somebody reaped it before
 
 
-def _watch(program: int, reading: int, stop_within: float, escalation: Escalation) -> NoReturn:
+def _watch(program: int, reading: int, echoing: int, stop_within: float, escalation: Escalation) -> NoReturn:
     """Be the watcher; never returns into the program's code."""
     try:
         gc.disable()  # a collection would touch, and so copy, the pages shared with the program
@@ -76,7 +82,7 @@ def _watch(program: int, reading: int, stop_within: float, escalation: Escalatio
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         _let_go_of_output()
-        _loop(program, reading, stop_within, escalation)
+        _loop(program, reading, echoing, stop_within, escalation)
     finally:
         os._exit(0)
 
@@ -89,7 +95,7 @@ def _let_go_of_output() -> None:
     os.chdir("/")
 
 
-def _loop(program: int, reading: int, stop_within: float, escalation: Escalation) -> None:
+def _loop(program: int, reading: int, echoing: int, stop_within: float, escalation: Escalation) -> None:
     handle = _open_process(program)
     poller = select.poll()
     poller.register(reading, select.POLLIN)
@@ -114,8 +120,17 @@ def _loop(program: int, reading: int, stop_within: float, escalation: Escalation
             numbers = os.read(reading, 4096)
             if not numbers:
                 return  # the program let go of us
+            _echo(echoing)
             for number in numbers:
                 deadline = min(deadline, mono() + _allowance(number, stop_within, escalation))
+
+
+def _echo(echoing: int) -> None:
+    """Wake the program's main thread: see `mailbox` for why a signal alone may not."""
+    try:
+        os.write(echoing, b".")
+    except (BlockingIOError, BrokenPipeError):
+        pass  # so many echoes unheard that one more tells nothing; or nobody is there to hear
 
 
 def _allowance(number: int, stop_within: float, escalation: Escalation) -> float:
