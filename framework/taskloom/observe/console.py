@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from taskloom.clock import wall
 from taskloom.core.events import Event, EventName
@@ -115,9 +116,14 @@ class ConsoleHandler(logging.Handler):
         self._console = console
         self._formatter = logging.Formatter()
 
-    def createLock(self) -> None:  # noqa: N802 - logging's name
-        """Have no lock: the console's queue has its own, held for a moment."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Hand the record on without the handler's lock: the console's queue has its own, held for a moment."""
+        passed: Any = self.filter(record)
+        if isinstance(passed, logging.LogRecord):  # from 3.12 on a filter may put another in its place
+            record = passed
+        if passed:
+            self.emit(record)
+        return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -1,0 +1,101 @@
+"""What the console makes of log records and events."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from taskloom.core.events import Event, EventName
+from taskloom.core.model import ErrorInfo, Outcome
+from taskloom.observe.console import Console, ConsoleHandler
+
+
+class Sink:
+    """Takes the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def put(self, text: bytes, at: float) -> None:
+        # Without the time, which is the machine's own.
+        self.lines.extend(re.sub(r"^\S+ ", "", line) for line in text.decode().splitlines())
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+def logger(sink: Sink) -> Iterator[logging.Logger]:
+    """A logger whose only handler is a console's."""
+    logger = logging.getLogger("test_console")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    handler = ConsoleHandler(Console(sink.put, is_colored=False))
+    logger.addHandler(handler)
+    yield logger
+    logger.removeHandler(handler)
+
+
+def test_a_record_becomes_a_line_of_its_job(sink: Sink, logger: logging.Logger) -> None:
+    logger.info("beat %d", 3, extra={"job": "heart"})
+
+    assert sink.lines == ["INFO    heart        beat 3"]
+
+
+def test_a_record_of_nobody_bears_the_name_of_its_logger(sink: Sink, logger: logging.Logger) -> None:
+    logger.warning("careful")
+
+    assert sink.lines == ["WARNING test_console careful"]
+
+
+def test_a_filter_may_drop_a_record(sink: Sink, logger: logging.Logger) -> None:
+    logger.handlers[0].addFilter(lambda record: "secret" not in record.getMessage())
+
+    logger.info("secret")
+    logger.info("open")
+
+    assert sink.lines == ["INFO    test_console open"]
+
+
+def test_a_bad_log_call_is_said_and_ends_nobody(sink: Sink, logger: logging.Logger) -> None:
+    logger.info("%d", "no number")
+
+    [line] = sink.lines
+    assert line.startswith("INFO    test_console cannot format the log message '%d'")
+
+
+def test_the_terminals_own_language_is_taken_out(sink: Sink, logger: logging.Logger) -> None:
+    logger.info("red: \x1b[31m\nsecond line", extra={"job": "a"})
+
+    assert sink.lines == ["INFO    a            red: \\x1b[31m", "INFO    a            second line"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            ErrorInfo("ValueError", "boom", "Traceback\n  here\n"),
+            [
+                "ERROR   job          failed after 1.5 s: ValueError: boom",
+                "ERROR   job          Traceback",
+                "ERROR   job            here",
+            ],
+        ),
+        (
+            ErrorInfo("PermanentFailure", "the disk is gone", "Traceback\n", is_explained=True),
+            ["ERROR   job          failed after 1.5 s: the disk is gone"],
+        ),
+    ],
+    ids=["a traceback for a surprise", "none for what the message explains"],
+)
+def test_a_failure_is_told(sink: Sink, error: ErrorInfo, expected: list[str]) -> None:
+    console = Console(sink.put, is_colored=False)
+
+    console(Event(1, 0.0, 0.0, EventName.ENDED, "job", "job#1", 1, None, Outcome.FAILED, 1.5, error))
+
+    assert sink.lines == expected
