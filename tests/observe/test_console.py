@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -30,15 +29,11 @@ def sink() -> Sink:
 
 
 @pytest.fixture
-def logger(sink: Sink) -> Iterator[logging.Logger]:
-    """A logger whose only handler is a console's."""
-    logger = logging.getLogger("test_console")
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    handler = ConsoleHandler(Console(sink.put, is_colored=False))
-    logger.addHandler(handler)
-    yield logger
-    logger.removeHandler(handler)
+def logger(sink: Sink) -> logging.Logger:
+    """A logger that nobody else knows, with a console's handler alone."""
+    logger = logging.Logger("test_console", logging.INFO)
+    logger.addHandler(ConsoleHandler(Console(sink.put, is_colored=False)))
+    return logger
 
 
 def test_a_record_becomes_a_line_of_its_job(sink: Sink, logger: logging.Logger) -> None:
