@@ -31,7 +31,7 @@ def sink() -> Sink:
 @pytest.fixture
 def logger(sink: Sink) -> logging.Logger:
     """A logger that nobody else knows, with a console's handler alone."""
-    logger = logging.Logger("test_console", logging.INFO)
+    logger = logging.Logger("test_console", logging.INFO)  # noqa: LOG001 - a registered one has other handlers too
     logger.addHandler(ConsoleHandler(Console(sink.put, is_colored=False)))
     return logger
 
