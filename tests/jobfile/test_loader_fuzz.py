@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from taskloom.catalog import GivenCatalog
 from taskloom.errors import JobFileError
-from taskloom.jobfile import check, load
+from taskloom.jobfile import CheckResult, check, load
 from taskloom.jobfile.fields import FIELDS, LATER
 from taskloom.jobfile.jsonschema import job_file_schema
 from taskloom.task import Context, Duration, Task, param
@@ -92,13 +92,21 @@ sound_documents = st.fixed_dictionaries(
 )
 
 
+def timed_check(place: Path) -> tuple[CheckResult, float]:
+    """Check the file; return the result and this thread's CPU seconds."""
+    before = time.thread_time()
+    result = check(place, catalog=CATALOG, environ={"X": "5"})
+    return result, time.thread_time() - before
+
+
 def hold(document: dict[str, Any], place: Path) -> None:
     """State the property of one document."""
     place.write_text(json.dumps(document))
 
-    before = time.process_time()
-    result = check(place, catalog=CATALOG, environ={"X": "5"})
-    spent = time.process_time() - before
+    result, spent = timed_check(place)
+    if spent >= CPU_SECONDS:
+        # Once more: a full collection of what earlier tests left may have struck just here.
+        result, spent = timed_check(place)
 
     if result.errors:
         with pytest.raises(JobFileError):
