@@ -15,7 +15,7 @@ Guarantees:
 from __future__ import annotations
 
 import math
-from _thread import allocate_lock
+from _thread import LockType, allocate_lock
 from collections.abc import Callable
 from typing import Protocol
 
@@ -127,7 +127,7 @@ class CancelToken:
         """The callbacks that were taken to be called, or were called by their late registrants."""
         self._pulse: Pulse = pulse or _NoPulse()
         self._lock = allocate_lock()
-        self._waiters: list[object] = []
+        self._waiters: list[LockType] = []
         # None once they were handed out or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
         self._bell: Bell | None = None
@@ -173,9 +173,7 @@ class CancelToken:
         if self.is_asked:
             return True
         timeout = lock_timeout(seconds)  # before the entry into the list: a refused wait must not count as one
-        waiter = allocate_lock()
-        waiter.acquire()
-        self._waiters.append(waiter)
+        waiter = self.entered()
         try:
             if not self.is_asked:
                 waiter.acquire(True, timeout)
@@ -188,14 +186,14 @@ class CancelToken:
         if self.wait(seconds):
             raise Cancelled
 
-    def entered(self) -> object:
-        """Count as waiting, for a wait that the token wakes by its descriptor or a callback; pass it to `left`."""
+    def entered(self) -> LockType:
+        """Count as waiting: return a held lock that `wake` releases, to be passed to `left`."""
         waiter = allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)
         return waiter
 
-    def left(self, waiter: object) -> bool:
+    def left(self, waiter: LockType) -> bool:
         """End what `entered` began; return True when asked to stop."""
         if self._waiters:
             try:
@@ -263,7 +261,7 @@ class CancelToken:
                 waiter = waiters.pop()
             except IndexError:
                 break  # the waiter itself took it: it had timed out
-            waiter.release()  # type: ignore[attr-defined]
+            waiter.release()
         with self._lock:
             self._is_woken = True
             if self._bell is not None:
