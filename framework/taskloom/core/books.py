@@ -25,6 +25,7 @@ class Books:
         self.todo: list[Action] = []
         self.is_heard = True
         """False while nobody listens: events are then counted, and not made."""
+        self._families: dict[str, list[JobRecord]] = {}
         self._seq = 0
         # How many jobs keep the program alive, daemons apart.
         self._holding = 0
@@ -37,6 +38,17 @@ class Books:
             return self.jobs[name]
         except KeyError:
             raise UnknownJob(name, self.jobs) from None
+
+    def family(self, name: str) -> list[JobRecord]:
+        """Return the records of a declared job: its own, or those of its replicas; none where nobody declared it."""
+        return self._families.get(name, [])
+
+    def needed_jobs(self) -> dict[str, list[str]]:
+        """Return for every job the names of those that it starts after."""
+        return {
+            name: [needed.spec.name for need in job.spec.after for needed in self.family(need.job)]
+            for name, job in self.jobs.items()
+        }
 
     def live(self, run_id: str) -> RunRecord:
         """Return the record of a run that may be executing. Raises InternalError: nobody else reports."""

@@ -1,4 +1,4 @@
-"""The words of the house as values: jobs, policies, reasons, outcomes, states.
+"""The words of the house as values: jobs, reasons, outcomes, states. Policies are in `policies`.
 
 Plain frozen records, all times in seconds. Nothing here decides anything.
 """
@@ -6,9 +6,20 @@ Plain frozen records, all times in seconds. Nothing here decides anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from taskloom.core.policies import (
+    WAIT_FOR_EVER,
+    JoinPolicy,
+    Need,
+    Otherwise,
+    RestartPolicy,
+    Schedule,
+    StartMode,
+    StartPolicy,
+    Watchdog,
+)
 from taskloom.core.words import Word, direct
 from taskloom.errors import Place
 
@@ -30,10 +41,6 @@ __all__ = [
     "StartPolicy",
     "WaitingFor",
 ]
-
-WAIT_FOR_EVER = float("inf")
-"""The `within` of `join: wait`."""
-
 
 class Moment(NamedTuple):
     """One reading of both clocks."""
@@ -148,49 +155,15 @@ class Phase(Word):
     """The stop is over; only late exits still come."""
 
 
-@direct
-class Otherwise(Word):
-    """What happens to a run that outlived its join policy."""
-
-    ABANDON = "abandon"
-    """Leave its thread behind, in the ledger. For daemon jobs only: the process may end without them."""
-    EXIT = "exit"
-    """At the end of a whole shutdown the process leaves by a hard exit with code 3."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinPolicy:
-    """How long a stop waits for a run, and what it does then."""
-
-    within: float
-    """Seconds; 0 asks and wakes without waiting, WAIT_FOR_EVER waits."""
-    otherwise: Otherwise
-
-
-@direct
-class StartMode(Word):
-    """When a job's first run starts."""
-
-    AUTO = "auto"
-    """When the scheduler starts (after `delay_seconds`)."""
-    MANUAL = "manual"
-    """When somebody starts it."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartPolicy:
-    """When a job's first run starts."""
-
-    mode: StartMode = StartMode.AUTO
-    delay_seconds: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class RunnerSpec:
     """Where the job's runs execute: a runner's name and its options."""
 
     name: str = "thread"
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_JOIN, _START, _RUNNER, _RESTART = JoinPolicy(10.0, Otherwise.EXIT), StartPolicy(), RunnerSpec(), RestartPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,12 +182,39 @@ class JobSpec:
     enabled: bool = True
     daemon: bool = False
     poll_interval: float = 1.0
-    join: JoinPolicy = JoinPolicy(10.0, Otherwise.EXIT)
-    start: StartPolicy = StartPolicy()
-    runner: RunnerSpec = RunnerSpec()
-    after: tuple[str, ...] = ()
+    join: JoinPolicy = _JOIN
+    start: StartPolicy = _START
+    runner: RunnerSpec = _RUNNER
+    schedule: Schedule | None = None
+    after: tuple[Need, ...] = ()
+    restart: RestartPolicy = _RESTART
+    timeout: float | None = None
+    """Seconds that a run may take, from the order to begin it."""
+    ready_within: float | None = None
+    """Seconds that a run may take to be ready, from the order to begin it."""
+    watchdog: Watchdog | None = None
+    essential: bool = False
+    replicas: int = 1
+    replica: int = 1
+    """Which of its replicas this is, from 1."""
+    declared: str = ""
+    """The name that it was declared under, where that is another: `web` of the replica `web.2`."""
     place: Place | None = None
     binding: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def family(self) -> str:
+        """The name that other jobs know it by: its own, or that of the job that it is a replica of."""
+        return self.declared or self.name
+
+    def replicated(self) -> tuple[JobSpec, ...]:
+        """Return the jobs that this declaration stands for: itself, or its replicas `name.1` to `name.n`."""
+        if self.replicas == 1 or self.declared:
+            return (self,)
+        return tuple(
+            replace(self, name=f"{self.name}.{number}", replica=number, declared=self.name)
+            for number in range(1, self.replicas + 1)
+        )
 
 
 @direct

@@ -45,7 +45,7 @@ class WholeStop:
             if job.run is None:
                 self._ladder.stop(job, reason)
         self._ladder.cut(books.now.mono + within)
-        self._levels = graph.stop_levels({name: job.spec.after for name, job in books.jobs.items()})
+        self._levels = graph.stop_levels(books.needed_jobs())
         self.advance()
 
     def hurry(self, within: float) -> None:

@@ -259,7 +259,7 @@ class Naive:
         return [*seen, "scheduler_stopped", "StopOver"]
 
     def _height(self, job: NaiveJob) -> int:
-        above = [other for other in self.jobs.values() if job.spec.name in other.spec.after]
+        above = [other for other in self.jobs.values() if job.spec.name in [need.job for need in other.spec.after]]
         return max((self._height(other) + 1 for other in above), default=0)
 
     def is_work_over(self) -> bool:

@@ -358,7 +358,7 @@ def _heights(jobs: dict[str, JobSpec]) -> dict[str, int]:
     """Return how many jobs stand above each one, on the longest way up through those that need it."""
     needed_by: dict[str, list[str]] = {name: [] for name in jobs}
     for name, job in jobs.items():
-        for need in job.after:
+        for need in (each.job for each in job.after):
             needed_by.get(need, []).append(name)
     found: dict[str, int] = {}
 
