@@ -18,11 +18,12 @@ from taskloom.cli import entry
 from taskloom.cli.typewords import constraint_words, type_words, written
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Otherwise, WaitingFor
+from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
 from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
 from taskloom.core.table import TRANSITIONS, Trigger, mermaid
 from taskloom.handles import JobHandle, JobStatus, Run
 from taskloom.job import Job
-from taskloom.jobfile.fields import FIELDS, LATER
+from taskloom.jobfile.fields import FIELDS
 from taskloom.listeners import Listener
 from taskloom.params import ParamShape
 from taskloom.runners import Stack
@@ -148,14 +149,22 @@ def job_file_page() -> str:
         (code(each.name), code(each.default) or ("required" if each.name == "task" else ""), each.summary)
         for each in FIELDS.values()
     ]
-    later = ", ".join(code(name) for name in LATER)
     return (
         "# The fields of a job\n\n"
         "How a file is read, and what `defaults`, notes and `${VAR}` are, is told in [Job files](../job-files.md).\n\n"
         + table(("field", "default", "meaning"), rows)
-        + f"\nRefused as not honoured by this version: {later}.\n\n"
-        "## `join`: what `otherwise` may be\n\n"
+        + "\n## `join`: what `otherwise` may be\n\n"
         + enum_table(Otherwise, ("`otherwise`", "what happens to a run that outlived its `within`"))
+        + "\n## `restart`: what `when` may be\n\n"
+        + enum_table(RestartWhen, ("`when`", "which ends of a run are followed by another one"))
+        + "\n## `after`: the conditions\n\n"
+        + enum_table(Condition, ("condition", "what the other job must have come to"))
+        + "\n## `schedule`: what `overlap` and `missed` may be\n\n"
+        + enum_table(Overlap, ("`overlap`", "what a firing does that finds the job's run alive"))
+        + "\n"
+        + enum_table(Missed, ("`missed`", "what becomes of instants at which nobody could start a run"))
+        + "\n## `watchdog`: what `then` may be\n\n"
+        + enum_table(WatchdogThen, ("`then`", "what happens to a run that has not polled for too long"))
     )
 
 

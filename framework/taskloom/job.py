@@ -13,8 +13,8 @@ __all__ = ["Job"]
 class Job:
     """Declare a job; `Scheduler.add` checks it and takes it.
 
-    Every field takes what a job file takes, durations as text included. `task` may also be a Task class, an
-    instance of one (its values are the params, and each run gets a fresh one of the same) or a function
+    Every field takes what a job file takes, durations as text included; None is `none`. `task` may also be a Task
+    class, an instance of one (its values are the params, and each run gets a fresh one of the same) or a function
     `f(ctx, ...)`. Params that are no data (a queue, a callback) are shared by all runs; lists and mappings are
     copied for each.
     """
@@ -29,4 +29,12 @@ class Job:
     poll_interval: float | str = "1s"
     join: float | str | Mapping[str, Any] = "10s"
     start: str | Mapping[str, Any] = "auto"
+    schedule: Mapping[str, Any] | None = None
+    after: str | Sequence[str | Mapping[str, str]] | Mapping[str, str] = ()
+    restart: str | Mapping[str, Any] = "never"
+    timeout: float | str | None = None
+    ready_within: float | str | None = None
+    watchdog: float | str | Mapping[str, Any] | None = None
+    essential: bool = False
+    replicas: int = 1
     runner: str | Mapping[str, Any] = "thread"

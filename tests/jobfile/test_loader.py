@@ -113,7 +113,7 @@ def test_the_catalog_is_what_is_installed(write: Write) -> None:
 
 def test_problems_come_in_the_order_of_the_files_and_then_of_the_lines(write: Write, catalog: Catalog) -> None:
     write("b.yaml", "jobs:\n  b:\n    daemon: no\n    task: tok\n  c:\n    task: tick\n    params: {n: -1}\nextra: 1\n")
-    write("a.yaml", "jobs:\n  a:\n    task: tick\n    restart: always\n")
+    write("a.yaml", "jobs:\n  a:\n    task: tick\n    restart: sometimes\n")
     write("c.yaml", "jobs:\n  a: [\n")
 
     with pytest.raises(JobFileError) as caught:

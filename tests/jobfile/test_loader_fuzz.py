@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from taskloom.catalog import GivenCatalog
 from taskloom.errors import JobFileError
 from taskloom.jobfile import CheckResult, check, load
-from taskloom.jobfile.fields import FIELDS, LATER
+from taskloom.jobfile.fields import FIELDS
 from taskloom.jobfile.jsonschema import job_file_schema
 from taskloom.task import Context, Duration, Task, param
 
@@ -53,7 +53,7 @@ scalars = (
     )
     | st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=6)
 )
-KEYS = ["within", "otherwise", "delay", "thread", "n", "every", "words", "host", "options", "x-note", *FIELDS, *LATER]
+KEYS = ["within", "otherwise", "delay", "thread", "n", "every", "words", "host", "options", "x-note", *FIELDS]
 names = st.sampled_from(KEYS)
 anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6

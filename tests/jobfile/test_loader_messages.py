@@ -114,22 +114,24 @@ a.yaml:4:5: error: job 'in': cannot make Reader of these params: cannot read 'he
     |     ^^^^^^""",
     ),
     (
-        "a field of another tool, and one of a later version",
+        "a field of another tool, and a word that is misspelt",
         """\
 jobs:
   tick:
     task: countdown
     interval: 5s
-    restart: always
+    restart: allways
 """,
         """\
 a.yaml:4:5: error: job 'tick': cannot find field 'interval'; known: task, params, description, labels, enabled, \
-daemon, poll_interval, join, start, runner
+daemon, poll_interval, join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, replicas, \
+runner
   4 |     interval: 5s
     |     ^^^^^^^^ did you mean 'poll_interval'?
-a.yaml:5:5: error: job 'tick': cannot use field 'restart': it is not honoured by this version
-  5 |     restart: always
-    |     ^^^^^^^""",
+a.yaml:5:14: error: job 'tick': cannot use 'allways' as restart; expected never, on-failure, always or \
+{when: on-failure, delay: 1s}
+  5 |     restart: allways
+    |              ^^^^^^^ did you mean 'always'?""",
     ),
     (
         "jobs that stand at the top",
@@ -197,7 +199,7 @@ a.yaml:1:12: error: cannot set 'task' in defaults; it belongs to each job
   1 | defaults: {task: countdown, daemn: true}
     |            ^^^^
 a.yaml:1:29: error: cannot find field 'daemn'; known: task, params, description, labels, enabled, daemon, \
-poll_interval, join, start, runner
+poll_interval, join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, replicas, runner
   1 | defaults: {task: countdown, daemn: true}
     |                             ^^^^^ did you mean 'daemon'?""",
     ),

@@ -43,7 +43,15 @@ FIELDS: dict[str, Any] = {
     "poll_interval": "2s",
     "join": {"within": "5s"},
     "start": {"delay": "1s"},
-    "runner": "thread",
+    "schedule": {"every": "5m", "jitter": "10s"},
+    "after": ["b", {"c": "finished"}],
+    "restart": {"delay": "1s", "limit": {"times": 3, "within": "1m"}},
+    "timeout": "1m",
+    "ready_within": 5,
+    "watchdog": {"after": "30s", "then": "restart"},
+    "essential": True,
+    "replicas": 2,
+    "runner": {"thread": {"reuse": True}},
 }
 
 

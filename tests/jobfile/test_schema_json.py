@@ -106,7 +106,7 @@ INVALID: list[dict[str, Any]] = [
     {"task": "other", "params": {"colour": "red"}},
     {"task": "other", "deamon": True},
     {"task": "other", "daemon": "no"},
-    {"task": "other", "restart": "always"},
+    {"task": "other", "restart": "allways"},
     {"task": "other", "join": {"within": "5s", "otherwise": "kill"}},
     {"task": "other", "join": {"wthin": "5s"}},
     {"task": "other", "start": "soon"},

@@ -1,32 +1,35 @@
 """The fields of a job, and what each may hold.
 
-One table, `FIELDS`, is what job files, jobs declared in code, the JSON Schema and the reference are made of.
-pydantic is not used here: the sentences about a dozen fields are better written than translated.
+One table, `FIELDS`, is what job files, jobs declared in code, the JSON Schema and the reference are made of; the
+readers of the larger fields stand in modules of their own. pydantic is not used here: the sentences about two dozen
+fields are better written than translated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from taskloom.complaints import Mistake, quoted, value_hint
-from taskloom.core.model import WAIT_FOR_EVER, Otherwise, RunnerSpec, StartMode, StartPolicy
-from taskloom.errors import near_match
-from taskloom.task import parse_duration
+from taskloom.core.model import RunnerSpec, StartMode, StartPolicy
+from taskloom.jobfile.joins import JOIN, Join, read_join
+from taskloom.jobfile.limits import LIMIT, REPLICAS, WATCHDOG, limit_reader, read_replicas, read_watchdog
+from taskloom.jobfile.needs import AFTER, read_after
+from taskloom.jobfile.readers import (
+    DURATION,
+    JobMistakes,
+    Parts,
+    near_hint,
+    positive,
+    read_flag,
+    read_seconds,
+    read_text,
+    unfit,
+)
+from taskloom.jobfile.restarts import RESTART, read_restart
+from taskloom.jobfile.schedules import SCHEDULE, read_schedule
 
-__all__ = ["FIELDS", "LATER", "Field", "JobMistakes", "Join"]
-
-LATER = ("restart", "schedule", "after", "timeout", "ready_within", "watchdog", "essential", "replicas")
-"""Fields that a job file may come to have, and that this version refuses rather than ignores."""
-
-
-class JobMistakes(Exception):
-    """A declaration cannot be used: `mistakes` holds all that is wrong with it."""
-
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("; ".join(mistake.message for mistake in self.mistakes))
+__all__ = ["FIELDS", "Field", "JobMistakes", "Join"]
 
 
 class Field(NamedTuple):
@@ -42,38 +45,17 @@ class Field(NamedTuple):
     """JSON Schema of the plain value."""
 
 
-class Join(NamedTuple):
-    """A join policy as written: what `otherwise` defaults to depends on `daemon`."""
-
-    within: float = 10.0
-    otherwise: Otherwise | None = None
-
-
-def _unfit(name: str, value: object, expected: str, hint: str = "", loc: tuple[str | int, ...] = ()) -> JobMistakes:
-    return JobMistakes([Mistake((name, *loc), f"cannot use {quoted(value)} as {name}; expected {expected}", hint)])
-
-
 def _flag(name: str) -> Callable[[object], bool]:
-    def read(value: object) -> bool:
-        if isinstance(value, bool):
-            return value
-        raise _unfit(name, value, "true or false", value_hint(["bool_type"], value))
-
-    return read
+    return lambda value: read_flag(value, (name,))
 
 
 def _text(name: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if isinstance(value, str):
-            return value
-        raise _unfit(name, value, "text", value_hint(["string_type"], value))
-
-    return read
+    return lambda value: read_text(value, (name,))
 
 
 def _labels(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise _unfit("labels", value, "a list of texts", f"write [{value}]" if isinstance(value, str) else "")
+        raise unfit(value, ("labels",), "a list of texts", f"write [{value}]" if isinstance(value, str) else "")
     mistakes = []
     for index, label in enumerate(value):
         if not isinstance(label, str) or not label:
@@ -89,87 +71,32 @@ def _params(value: object) -> Mapping[str, Any]:
         return {}
     if isinstance(value, Mapping):
         return value
-    raise _unfit("params", value, "a mapping of the task's parameters")
-
-
-# Many jobs write the same few durations.
-_seconds_of_text = lru_cache(maxsize=1024)(parse_duration)
-
-
-def _seconds(value: object, *loc: str) -> float:
-    try:
-        return _seconds_of_text(value) if type(value) is str else parse_duration(value)
-    except ValueError as error:
-        raise JobMistakes([Mistake(loc, f"{error}")]) from None
+    raise unfit(value, ("params",), "a mapping of the task's parameters")
 
 
 def _poll_interval(value: object) -> float:
-    seconds = _seconds(value, "poll_interval")
-    if seconds == 0:
-        raise _unfit("poll_interval", value, "more than 0")
-    return seconds
+    return positive(value, ("poll_interval",))
 
 
-def _within(value: object, *loc: str) -> float:
-    return WAIT_FOR_EVER if value == "wait" else _seconds(value, *loc)
-
-
-def _join(value: object) -> Join:
-    if isinstance(value, Mapping):
-        return _join_mapping(value)
-    try:
-        return Join(_within(value, "join"))
-    except JobMistakes:
-        hint = "did you mean 'wait'?" if isinstance(value, str) and near_match(value, ["wait", "forever"]) else ""
-        expected = "a duration such as 10s, wait, or {within: 5s, otherwise: abandon}"
-        raise _unfit("join", value, expected, hint) from None
-
-
-def _join_mapping(value: Mapping[str, object]) -> Join:
-    mistakes = _unknown_keys("join", value, ("within", "otherwise"))
-    join = Join()
-    try:
-        join = Join(_within(value.get("within", join.within), "join", "within"))
-    except JobMistakes as error:
-        mistakes += error.mistakes
-    choices = {each.value: each for each in Otherwise}
-    otherwise = value.get("otherwise")
-    if "otherwise" in value and (not isinstance(otherwise, str) or otherwise not in choices):
-        near = near_match(otherwise, choices) if isinstance(otherwise, str) else None
-        message = f"cannot use {quoted(otherwise)} as join.otherwise; expected {' or '.join(choices)}"
-        mistakes.append(Mistake(("join", "otherwise"), message, f"did you mean {near!r}?" if near else ""))
-    if mistakes:
-        raise JobMistakes(mistakes)
-    return join._replace(otherwise=choices.get(str(otherwise)))
-
-
-def _unknown_keys(name: str, value: Mapping[str, object], known: tuple[str, ...]) -> list[Mistake]:
-    found = []
-    for key in value:
-        if key not in known:
-            near = near_match(str(key), known)
-            message = f"cannot find {key!r} in {name}; known: {', '.join(known)}"
-            found.append(Mistake((name, key), message, f"did you mean {near!r}?" if near else "", at_key=True))
-    return found
+_AUTO, _MANUAL = StartPolicy(), StartPolicy(StartMode.MANUAL)
 
 
 def _start(value: object) -> StartPolicy:
+    loc, expected = ("start",), "auto, manual or {delay: 5s}"
     if value == "auto":
         return _AUTO
     if value == "manual":
         return _MANUAL
     if not isinstance(value, Mapping):
-        near = near_match(value, ["auto", "manual"]) if isinstance(value, str) else None
-        raise _unfit("start", value, "auto, manual or {delay: 5s}", f"did you mean {near!r}?" if near else "")
-    mistakes = _unknown_keys("start", value, ("delay",))
-    if mistakes:
-        raise JobMistakes(mistakes)
+        raise unfit(value, loc, expected, near_hint(value, ["auto", "manual"]))
+    parts = Parts(value, loc, ("delay",))
+    delay = parts.read("delay", read_seconds, 0.0)
+    parts.done()
     if "delay" not in value:
-        raise _unfit("start", value, "auto, manual or {delay: 5s}")
-    return StartPolicy(StartMode.AUTO, _seconds(value["delay"], "start", "delay"))
+        raise unfit(value, loc, expected)
+    return StartPolicy(StartMode.AUTO, delay)
 
 
-_AUTO, _MANUAL = StartPolicy(), StartPolicy(StartMode.MANUAL)
 _THREAD = RunnerSpec()
 
 
@@ -179,22 +106,22 @@ def _runner(value: object) -> RunnerSpec:
     if isinstance(value, str) and value:
         return RunnerSpec(value)
     if not isinstance(value, Mapping) or len(value) != 1:
-        raise _unfit("runner", value, "the name of a runner, such as thread")
+        raise unfit(value, ("runner",), "the name of a runner, such as thread")
     name, options = next(iter(value.items()))
     if options is None or options == {}:
         return RunnerSpec(name)
     if not isinstance(options, Mapping):
-        raise _unfit("runner", options, "a mapping of the runner's options", loc=(name,))
+        raise unfit(options, ("runner", name), "a mapping of the runner's options", name="runner")
+    if name == "thread":
+        parts = Parts(options, ("runner", name), ("reuse",))
+        reuse = parts.read("reuse", read_flag, False)
+        parts.done()
+        return RunnerSpec(name, {"reuse": True}) if reuse else _THREAD
     raise JobMistakes(
         Mistake(("runner", name, option), f"cannot honour {option!r} of runner {name!r} in this version", at_key=True)
         for option in options
     )
 
-
-_DURATION: Mapping[str, Any] = {
-    "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}, {"type": "number", "minimum": 0}]
-}
-_WITHIN: Mapping[str, Any] = {"anyOf": [{"const": "wait"}, *_DURATION["anyOf"]]}
 
 FIELDS: Mapping[str, Field] = {
     field.name: field
@@ -212,19 +139,58 @@ FIELDS: Mapping[str, Field] = {
               "true: runs on daemon threads, and does not keep `taskloom run` alive.", {"type": "boolean"}),
         Field("poll_interval", _poll_interval, "1s",
               "The timeout, as ctx.poll_interval, that the task gives to blocking calls that know no cancellation.",
-              _DURATION),
-        Field("join", _join, "10s",
+              DURATION),
+        Field("join", read_join, "10s",
               "How long a stop waits for a run: a duration, 0s (asked and woken, not awaited), wait (for ever), or "
               "{within, otherwise}. otherwise is what happens then: abandon (daemon jobs only, their default) leaves "
               "the thread behind; exit (default of the others) ends a whole shutdown by a hard exit with code 3.",
-              {"anyOf": [*_WITHIN["anyOf"], {
-                  "type": "object", "additionalProperties": False,
-                  "properties": {"within": _WITHIN, "otherwise": {"enum": [each.value for each in Otherwise]}}}]}),
-        Field("start", _start, "auto", "When the first run starts: auto, manual, or {delay: 5s} after the start.",
+              JOIN),
+        Field("start", _start, "auto",
+              "When the first run starts, or the schedule is armed: auto, manual (when somebody starts it), or "
+              "{delay: 5s}, counted from when all that `after` names has come true.",
               {"anyOf": [{"enum": ["auto", "manual"]},
                          {"type": "object", "additionalProperties": False, "required": ["delay"],
-                          "properties": {"delay": _DURATION}}]}),
-        Field("runner", _runner, "thread", "Where the runs execute.",
-              {"anyOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}),
+                          "properties": {"delay": DURATION}}]}),
+        Field("schedule", read_schedule, "none",
+              "When runs start by themselves: {every: 5m}, {cron: '0 6 * * *'} (as Debian's cron means it; six fields "
+              "begin with seconds) or {at: '2030-01-31 06:00'}. Beside it: timezone of cron and at (the machine's), "
+              "jitter (0s), overlap (skip, queue, replace), missed (once, skip), grace (1h: how late a missed instant "
+              "may still run), immediately (false).",
+              SCHEDULE),
+        Field("after", read_after, "[]",
+              "The jobs to wait for: a name, a list of names, or {job: condition}. A bare name waits for ready; the "
+              "other conditions are started, succeeded and finished. The name of a job with replicas means all of "
+              "them.",
+              AFTER),
+        Field("restart", read_restart, "never",
+              "Which ends of a run are followed by another one: never, on-failure, always, or {when: on-failure, "
+              "delay: 0.5s, factor: 2, max_delay: 30s, jitter: 50%, limit: {times: 5, within: 10m}}. The delay grows "
+              "by factor up to max_delay, jitter comes on top, and begins anew after a healthy run. With more "
+              "restarts than times inside the sliding window the job gives up; without limit it never does.",
+              RESTART),
+        Field("timeout", limit_reader("timeout"), "none",
+              "How long a run may take, from the order to begin it; then it is stopped and ends timed_out.", LIMIT),
+        Field("ready_within", limit_reader("ready_within"), "none",
+              "How long a run may take to be ready; then it is stopped and ends failed. For tasks that announce "
+              "that they are ready: any other is ready once started.", LIMIT),
+        Field("watchdog", read_watchdog, "none",
+              "How long a ready run may go without a poll of its cancellation: a duration, or {after, then}; then is "
+              "warn, stop or restart. Ages are known to 1 s. A task with terminate() that never polls cannot be "
+              "watched.",
+              WATCHDOG),
+        Field("essential", _flag("essential"), "false", "true: when the job fails for good, everything stops.",
+              {"type": "boolean"}),
+        Field("replicas", read_replicas, "1",
+              "How many instances there are, named name.1 to name.n; ctx.replica tells a run which it is.", REPLICAS),
+        Field("runner", _runner, "thread",
+              "Where the runs execute: thread, or {thread: {reuse: true}} (daemon jobs only), which keeps idle "
+              "threads for the runs to come; what a task leaves in thread-locals carries over.",
+              {"anyOf": [
+                  {"type": "string", "minLength": 1},
+                  {"type": "object", "minProperties": 1, "maxProperties": 1,
+                   "properties": {"thread": {
+                       "type": ["object", "null"], "additionalProperties": False,
+                       "properties": {"reuse": {"type": "boolean"}}}}},
+              ]}),
     )
 }  # fmt: skip

@@ -82,7 +82,22 @@ def _then(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields() -> dict[str, Any]:
-    return {name: _with_variable({"description": each.summary, **each.schema}) for name, each in FIELDS.items()}
+    return {
+        name: _with_variable({"description": each.summary, **_inside(each.schema)}) for name, each in FIELDS.items()
+    }
+
+
+def _inside(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a field with `${VAR}` taken by everything within it, but not yet by itself."""
+    found = dict(schema)
+    if "anyOf" in found:
+        found["anyOf"] = [_inside(each) for each in found["anyOf"]]
+    if "properties" in found:
+        found["properties"] = {key: _with_variable(_inside(each)) for key, each in found["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(found.get(key), Mapping):
+            found[key] = _with_variable(_inside(found[key]))
+    return found
 
 
 def _closed(properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.complaints import Mistake, ParamErrors
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec
+from taskloom.core.policies import RestartPolicy, RestartWhen
 from taskloom.errors import CatalogError, InvalidJob, NotATask, Place, TaskImportFailed, TaskNotFound, near_match
 from taskloom.job import Job
-from taskloom.jobfile.fields import FIELDS, LATER, JobMistakes, Join
+from taskloom.jobfile.fields import FIELDS, JobMistakes, Join
+from taskloom.jobfile.needs import written_needs
 from taskloom.signatures import ShapeError
 
 if TYPE_CHECKING:
@@ -64,9 +66,7 @@ def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[Mistake]]
 def _foreign(key: str) -> list[Mistake]:
     if is_note(key):
         return []
-    if key in LATER:
-        return [Mistake((key,), f"cannot use field {key!r}: it is not honoured by this version", at_key=True)]
-    near = near_match(key, [*FIELDS, *LATER])
+    near = near_match(key, FIELDS)
     message = f"cannot find field {key!r}; known: {', '.join(FIELDS)}"
     return [Mistake((key,), message, f"did you mean {near!r}?" if near else "", at_key=True)]
 
@@ -84,6 +84,8 @@ def job_spec(
     Raises JobMistakes with everything that is wrong; a location in them starts at the job.
     """
     values, mistakes = _read(written)
+    if "after" in values:
+        mistakes += _own_name(name, values, written)
     find: Callable[[], TaskShape] | None = None
     if "task" in values:
         find = partial(_installed, values["task"], catalog)
@@ -100,6 +102,7 @@ def spec_of(job: Job, catalog: Catalog) -> JobSpec:
     if isinstance(job.labels, tuple):
         plain["labels"] = list(job.labels)
     values, mistakes = _read(plain)
+    mistakes += _own_name(job.name, values, plain)
     if isinstance(job.task, str):
         values["task"], find = job.task, partial(_installed, job.task, catalog)
     else:
@@ -127,7 +130,8 @@ def _assembled(
         )
         mistakes.append(Mistake((), message, "63 characters at most" if len(str(name)) > 63 else "", at_key=True))
     values["join"] = _join_policy(values, mistakes)
-    _check_runner(values.get("runner"), catalog, mistakes)
+    _check_runner(values.get("runner"), values, catalog, mistakes)
+    _check_supervision(values, mistakes)
     shape, bound = _bound(find, values.get("params") or {}, mistakes)
     if mistakes or shape is None or bound is None:
         raise JobMistakes(mistakes)
@@ -150,11 +154,15 @@ def _given(task: object, catalog: Catalog) -> TaskShape:
 def _join_policy(policies: Mapping[str, Any], mistakes: list[Mistake]) -> JoinPolicy:
     join: Join = policies.get("join", _DEFAULT_JOIN)
     is_daemon = policies.get("daemon", False)
-    is_known = not any(mistake.loc == ("daemon",) for mistake in mistakes)
-    if join.otherwise is Otherwise.ABANDON and not is_daemon and is_known:
+    if join.otherwise is Otherwise.ABANDON and not is_daemon and not _is_doubtful("daemon", mistakes):
         message = "cannot abandon a job that is not a daemon: its thread would keep the process alive"
         mistakes.append(Mistake(("join", "otherwise"), message, "write daemon: true, or otherwise: exit"))
     return _shared_policy(join.within, join.otherwise or (Otherwise.ABANDON if is_daemon else Otherwise.EXIT))
+
+
+def _is_doubtful(field: str, mistakes: list[Mistake]) -> bool:
+    """Tell whether a field was written wrong, so that nobody knows what was meant."""
+    return any(mistake.loc[:1] == (field,) for mistake in mistakes)
 
 
 @lru_cache(maxsize=256)
@@ -162,8 +170,29 @@ def _shared_policy(within: float, otherwise: Otherwise) -> JoinPolicy:
     return JoinPolicy(within, otherwise)
 
 
-def _check_runner(runner: RunnerSpec | None, catalog: Catalog, mistakes: list[Mistake]) -> None:
-    if runner is None or runner.name == "thread":
+def _own_name(name: object, values: Mapping[str, Any], written: Mapping[str, object]) -> list[Mistake]:
+    """Return a mistake where a job waits for itself."""
+    needs = written_needs(written["after"]) if "after" in values else ()
+    return [Mistake(need.loc, "cannot start after itself", at_key=need.at_key) for need in needs if need.job == name]
+
+
+def _check_supervision(values: Mapping[str, Any], mistakes: list[Mistake]) -> None:
+    """Note where the fields of supervision contradict each other."""
+    restart: RestartPolicy | None = values.get("restart")
+    if restart is not None and restart.when is RestartWhen.ALWAYS and values.get("schedule") is not None:
+        message = "cannot restart always beside a schedule, which says when the next run starts"
+        mistakes.append(Mistake(("restart",), message, "write restart: on-failure, or leave it out"))
+
+
+def _check_runner(
+    runner: RunnerSpec | None, values: Mapping[str, Any], catalog: Catalog, mistakes: list[Mistake]
+) -> None:
+    if runner is None:
+        return
+    if runner.name == "thread":
+        if runner.options.get("reuse") and not values.get("daemon", False) and not _is_doubtful("daemon", mistakes):
+            message = "cannot reuse the threads of a job that is not a daemon: idle threads are daemon threads"
+            mistakes.append(Mistake(("runner", "thread", "reuse"), message, "write daemon: true"))
         return
     try:
         catalog.load_runner(runner.name)
