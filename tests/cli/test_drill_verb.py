@@ -1,0 +1,122 @@
+"""`taskloom drill`: its options, its exit codes, and what goes to which stream.
+
+Always in a child process: a drill may leave by a hard exit.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+JOBS = """\
+jobs:
+  tick:
+    task: countdown
+    params: {start: 1000, interval: 10ms}
+    labels: [slow]
+    join: 5s
+  launch:
+    task: countdown
+    params: {start: 1, interval: 1ms}
+  off:
+    task: countdown
+    enabled: false
+    labels: [off]
+"""
+
+
+@pytest.fixture
+def call(taskloom_cli: Call, tmp_path: Path) -> Call:
+    (tmp_path / "jobs.yaml").write_text(JOBS)
+
+    def call(*options: str, file: str = "jobs.yaml") -> subprocess.CompletedProcess[str]:
+        return taskloom_cli("drill", file, "--warm-up", "100ms", *options)
+
+    return call
+
+
+def told(answer: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    return {job["job"]: job for job in json.loads(answer.stdout)["jobs"]}
+
+
+def test_every_enabled_job_is_drilled_and_0_says_that_all_pass(call: Call) -> None:
+    answer = call("-o", "json")
+
+    assert answer.returncode == 0, answer.stderr
+    jobs = told(answer)
+    assert list(jobs) == ["tick", "launch"]
+    assert jobs["tick"]["verdict"] == "in time"
+    assert jobs["tick"]["budget"] == 5.0
+    assert jobs["launch"]["verdict"] == "ended by itself"
+
+
+def test_the_table_goes_to_stdout_and_what_happens_to_stderr(call: Call) -> None:
+    answer = call()
+
+    assert [line.split()[0] for line in answer.stdout.splitlines() if line] == ["JOB", "tick", "launch", "2"]
+    assert "drilling tick (1 of 2)" in answer.stderr
+    assert "tick         asked to stop (user: stop drill)" in answer.stderr
+    assert "drilled launch: ended by itself" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--job", "launch"], ["launch"]),
+        (["--job", "launch", "--job", "tick"], ["tick", "launch"]),
+        (["-l", "slow"], ["tick"]),
+        (["-l", "slow", "-l", "off"], ["tick"]),
+    ],
+)
+def test_jobs_are_chosen_by_name_and_label(call: Call, options: list[str], names: list[str]) -> None:
+    assert list(told(call(*options, "-o", "json"))) == names
+
+
+def test_a_budget_replaces_that_of_every_job(call: Call) -> None:
+    answer = call("--budget", "1.5s", "--job", "tick", "-o", "json")
+
+    assert told(answer)["tick"]["budget"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--job", "tik"], "cannot find job 'tik'; jobs: tick, launch, off; did you mean 'tick'?"),
+        (["--job", "off"], "cannot find an enabled job with name 'off': there is nothing to drill"),
+        (["-l", "fast"], "cannot find an enabled job with label 'fast': there is nothing to drill"),
+        (["--budget", "0s"], "cannot stop within '0s'; it must be more than 0"),
+        (["--budget", "soon"], "cannot read 'soon' as a duration"),
+        (["--warm-up", "-1s"], "cannot read '-1s' as a duration"),
+    ],
+)
+def test_what_cannot_be_used_is_told_and_nothing_starts(call: Call, options: list[str], message: str) -> None:
+    answer = call(*options)
+
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    assert "drilling" not in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_a_file_with_mistakes_is_told_as_frames_and_nothing_starts(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(JOBS.replace("join: 5s", "join: soon"))
+
+    answer = call(file="bad.yaml")
+
+    assert answer.returncode == 2
+    assert "bad.yaml:6:11: error: job 'tick': cannot " in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_the_help_says_that_the_tasks_really_run(taskloom_cli: Call) -> None:
+    answer = taskloom_cli("drill", "--help")
+
+    assert "The tasks really run: they open their sockets and write their files." in " ".join(answer.stdout.split())
+    assert "Act:\n  drill" in taskloom_cli("--help").stdout

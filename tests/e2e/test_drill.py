@@ -1,0 +1,145 @@
+"""A real `taskloom drill`: the examples pass, and a task that ignores its token is named, line and all."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).resolve().parents[2]
+
+# Bounds failures alone.
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def drill(taskloom_cli: Call, toy_packages: Path, tmp_path: Path) -> Call:
+    """Drill tasks that misbehave, each as a job of its own name."""
+
+    def drill(*tasks: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        jobs = "".join(f"  {name}: {{task: {name}}}\n" for name in tasks)
+        (tmp_path / "jobs.yaml").write_text(f"defaults: {{join: 300ms}}\njobs:\n{jobs}")
+        return taskloom_cli(
+            *("drill", "jobs.yaml", "--warm-up", "100ms", *options),
+            env={"PYTHONPATH": str(toy_packages)},
+            timeout=PATIENCE_SECONDS,
+        )
+
+    return drill
+
+
+def line_of(mark: str, toy_packages: Path) -> int:
+    lines = (toy_packages / "misbehaving.py").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if mark in line)
+
+
+def test_every_example_passes(taskloom_cli: Call, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+
+    answer = taskloom_cli("drill", "jobs", "--warm-up", "200ms", "-o", "json", timeout=PATIENCE_SECONDS)
+
+    told = json.loads(answer.stdout)
+    assert answer.returncode == 0, answer.stderr
+    assert told["passes"] is True
+    assert told["drilled"] == len(told["jobs"]) >= 10
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_task_that_ignores_its_token_fails_the_drill_and_its_line_is_named(drill: Call, toy_packages: Path) -> None:
+    answer = drill("polite", "deaf")
+
+    place = f"{toy_packages / 'misbehaving.py'}:{line_of('DEAF STANDS HERE', toy_packages)} in deaf"
+    assert answer.returncode == 1
+    assert f"deaf did not stop within 300ms (task deaf, declared at jobs.yaml:4)\n  at {place}\n" in answer.stdout
+    assert "time.sleep(seconds)  # DEAF STANDS HERE" in answer.stdout
+    assert answer.stdout.endswith("2 jobs drilled: 1 passed, 1 did not\n")
+
+
+def test_a_run_that_does_not_stop_holds_up_neither_the_others_nor_the_end(drill: Call) -> None:
+    answer = drill("deaf", "swallower", "polite", options=("-o", "json"))
+
+    told = json.loads(answer.stdout)
+    assert answer.returncode == 1
+    assert [job["verdict"] for job in told["jobs"]] == ["over budget", "over budget", "in time"]
+    assert told["jobs"][1]["has_seen_stop"] is True
+
+
+def test_tasks_that_fail_leave_or_leak_are_told_apart(drill: Call) -> None:
+    answer = drill("bad", "leaver", "leaker", "silent_leaver", options=("-o", "json"))
+
+    told = {job["job"]: job for job in json.loads(answer.stdout)["jobs"]}
+    assert answer.returncode == 1
+    assert {name: job["verdict"] for name, job in told.items()} == {
+        "bad": "failed",
+        "leaver": "failed",
+        "leaker": "ended by itself",
+        "silent_leaver": "ended by itself",
+    }
+    assert told["bad"]["error"] == "ValueError: boom"
+    assert told["leaker"]["threads_left"] == ["leaked"]
+
+
+def test_what_a_task_prints_is_not_in_the_answer(drill: Call) -> None:
+    answer = drill("printer", options=("-o", "json"))
+
+    assert json.loads(answer.stdout)["jobs"][0]["verdict"] == "in time"
+    assert "xxxx" in answer.stderr
+
+
+def test_ctrl_c_ends_the_drill_with_130_and_tells_how_far_it_came(
+    child_env: dict[str, str], toy_packages: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.yaml").write_text("jobs:\n  first: {task: silent_leaver}\n  second: {task: polite}\n")
+    program = subprocess.Popen(
+        [sys.executable, "-m", "taskloom", "drill", "jobs.yaml", "--warm-up", "1h", "-o", "json"],
+        cwd=tmp_path,
+        env=child_env | {"PYTHONPATH": str(toy_packages)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        said = read_until(program, b"second       started")
+        program.send_signal(signal.SIGINT)
+        answer, _ = program.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        program.kill()
+        program.wait()
+
+    told: dict[str, Any] = json.loads(answer)
+    assert program.returncode == 130, said
+    assert (told["passes"], told["wanted"], told["drilled"]) == (False, 2, 1)
+    assert told["jobs"][0]["job"] == "first"
+
+
+def read_until(program: subprocess.Popen[bytes], text: bytes) -> bytes:
+    """Return what it says on stderr until that text is there."""
+    assert program.stderr is not None
+    said = b""
+    while text not in said:
+        readable, _, _ = select.select([program.stderr], [], [], PATIENCE_SECONDS)
+        piece = os.read(program.stderr.fileno(), 65536) if readable else b""
+        assert piece, f"{text!r} never came:\n{said.decode()}"
+        said += piece
+    return said
+
+
+@pytest.mark.long
+def test_a_task_that_holds_the_interpreter_ends_the_drill_with_1_and_all_stacks(
+    drill: Call, toy_packages: Path
+) -> None:
+    answer = drill("polite", "gil")
+
+    assert answer.returncode == 1
+    assert "drilling gil (2 of 2)" in answer.stderr
+    assert f'misbehaving.py", line {line_of("GIL IS HELD HERE", toy_packages)} in gil' in answer.stderr
