@@ -18,6 +18,8 @@ __all__ = [
     "AmbiguousTask",
     "Cancelled",
     "CatalogError",
+    "DependencyCycle",
+    "DependencyUnmet",
     "DuplicateJob",
     "InternalError",
     "InvalidJob",
@@ -31,6 +33,7 @@ __all__ = [
     "Place",
     "Problem",
     "Related",
+    "Replicated",
     "SchedulerStopped",
     "SelfJoin",
     "TaskFailure",
@@ -156,6 +159,30 @@ class JobBlocked(UsageError):
     def __init__(self, job: str, run: str) -> None:
         self.job, self.run = job, run
         super().__init__(f"cannot start job {job!r}: the thread of its abandoned run {run} is still alive")
+
+
+class DependencyUnmet(UsageError):
+    """A job whose dependencies have not come true is not started; start it with `now`, or let it wait by `arm`."""
+
+    def __init__(self, job: str, what: str, *, is_lost: bool) -> None:
+        self.job, self.what, self.is_lost = job, what, is_lost
+        super().__init__(f"cannot start job {job!r}: {what}" if is_lost else f"cannot start job {job!r}: needs {what}")
+
+
+class DependencyCycle(UsageError):
+    """Jobs that wait for each other in a circle can never start; take one of the dependencies away."""
+
+    def __init__(self, circle: Sequence[str]) -> None:
+        self.circle = tuple(circle)
+        super().__init__(f"cannot order jobs that wait for each other: {' -> '.join(circle)}")
+
+
+class Replicated(UsageError):
+    """A job of several replicas is several jobs: add it with `add_all`."""
+
+    def __init__(self, job: str, replicas: int) -> None:
+        self.job, self.replicas = job, replicas
+        super().__init__(f"cannot add job {job!r} as one: it has {replicas} replicas; use add_all")
 
 
 class JobDisabled(UsageError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from taskloom.core.inputs import StartJob, StopJob
+from taskloom.core.inputs import ArmJob, RestartJob, StartJob, StopJob
 from taskloom.core.model import ErrorInfo, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, make_job_report
 from taskloom.errors import SelfJoin
@@ -97,6 +97,9 @@ class JobStatus:
     """Whether a stop would wake it out of blocked I/O."""
     counts: dict[str, int]
     progress: Progress | None
+    would_meet_join: bool | None = None
+    """Whether a stop would be over within the job's join policy, by its longest time without a poll so far; None
+    without a run, or where nobody can tell."""
 
     @property
     def state(self) -> str:
@@ -110,6 +113,7 @@ class JobStatus:
             "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
             "worst_gap": round(self.worst_gap, 6),
             "wakeable": self.is_wakeable,
+            "would_meet_join": self.would_meet_join,
             "counts": self.counts,
             "progress": self.progress._asdict() if self.progress else None,
         }
@@ -124,14 +128,36 @@ class JobHandle:
         self.name = name
         self._shell = shell
 
-    def start(self) -> Run:
-        """Start a run now.
+    @property
+    def run(self) -> Run | None:
+        """The job's latest run, ended or not; None when it never had one."""
+        live = self._shell.last.get(self.name)
+        return Run(live, self._shell) if live is not None else None
 
-        Raises AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped; nothing is changed then.
+    def start(self, *, now: bool = False) -> Run:
+        """Start a run now, whatever delay, backoff or firing the job waits for.
+
+        Raises DependencyUnmet where the jobs that it needs are not what it needs them to be, unless `now`; and
+        AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped. Nothing is changed then.
         A run that could not be begun is returned too, with the outcome start_failed.
         """
         shell = self._shell
-        return shell.ask(StartJob(self.name), lambda _: Run(shell.last[self.name], shell))
+        return shell.ask(StartJob(self.name, now), lambda _: Run(shell.last[self.name], shell))
+
+    def arm(self) -> None:
+        """Let the job start by itself, as `Scheduler.start` does: after its dependencies and delay, by its schedule.
+
+        Raises AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped; a job that waits already
+        goes on waiting.
+        """
+        self._shell.order(ArmJob(self.name))
+
+    def restart(self, text: str = "") -> None:
+        """Stop the job's run, if it has one, and start another as soon as it has ended. Returns at once.
+
+        It waits for no delay and is not counted as a restart. Raises JobBlocked, JobDisabled or SchedulerStopped.
+        """
+        self._shell.order(RestartJob(self.name, Reason(ReasonKind.USER, text or "restart")))
 
     def stop(self, text: str = "", *, timeout: float | None = None) -> bool:
         """Stop the job's run by its join policy and wait for that, or for `timeout` seconds.
@@ -163,11 +189,13 @@ class JobHandle:
 
 def make_status(shell: Shell, core: Lifecycle, name: str) -> JobStatus:
     """Copy what is seen of a job; called in the shell's turn. Raises UnknownJob."""
-    now = shell.now().mono
-    report = make_job_report(core.job(name), now)
+    now = shell.now()
+    report = make_job_report(core, core.job(name), now)
     run = shell.last.get(name)
     if run is None:
         return JobStatus(report, None, 0.0, False, {}, None)
     gauges = run.gauges
-    age = run.poll_age(now) if run.is_alive() else None
-    return JobStatus(report, age, run.worst_gap, run.token.is_wakeable, gauges.counts, gauges.progress)
+    age = run.poll_age(now.mono) if run.is_alive() else None
+    is_wakeable = run.token.is_wakeable
+    meets = None if age is None else is_wakeable or max(age, run.worst_gap) <= report.within
+    return JobStatus(report, age, run.worst_gap, is_wakeable, gauges.counts, gauges.progress, meets)

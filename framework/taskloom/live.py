@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskloom.core.model import Moment
+from taskloom.core.model import JobSpec, Moment
 from taskloom.core.records import RunRecord
 from taskloom.latch import Latch
 from taskloom.polls import PollSampler, PollTrack
@@ -42,7 +42,7 @@ class LiveRun:
     @property
     def runner_name(self) -> str:
         """The name of the runner that executes it."""
-        return self.record.job.spec.runner.name
+        return self.record.spec.runner.name
 
     @property
     def gauges(self) -> Gauges:
@@ -58,9 +58,13 @@ class LiveRun:
         """Have the runner start it. Raises whatever kept it from starting."""
         self.begun = now
         has_terminate = self._order.binding.has_terminate
-        self._track = PollTrack(self.token, self.record.queued.mono, is_unobserved=has_terminate)
+        self._track = PollTrack(self.record, self.token, self.record.queued.mono, is_unobserved=has_terminate)
         self.handle = runner.start(self._order, self.token, emit)
         sampler.watch(self.id, self._track)
+
+    def apply(self, spec: JobSpec) -> None:
+        """Have the run keep a new declaration as far as it can while it goes on."""
+        self.gauges.poll_interval = spec.poll_interval
 
     def is_alive(self) -> bool:
         """Tell whether its body may still be executing."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from taskloom.core.inputs import RunResponsive, RunUnresponsive
+from taskloom.core.records import RunRecord
 from taskloom.token import CancelToken
 
 __all__ = ["SAMPLE_SECONDS", "PollSampler", "PollTrack"]
@@ -19,15 +21,18 @@ SAMPLE_SECONDS = 1.0
 class PollTrack:
     """What is known of one run's polls. Monotonic seconds."""
 
-    __slots__ = ("is_unobserved", "moved_at", "polls", "token", "worst_gap")
+    __slots__ = ("is_missed", "is_unobserved", "moved_at", "polls", "record", "token", "worst_gap")
 
-    def __init__(self, token: CancelToken, now: float, *, is_unobserved: bool) -> None:
+    def __init__(self, record: RunRecord, token: CancelToken, now: float, *, is_unobserved: bool) -> None:
+        self.record = record
         self.token = token
         self.polls = 0
         self.moved_at = now
         self.worst_gap = 0.0
         # A task with `terminate` may never poll at all: then nothing is said of its age.
         self.is_unobserved = is_unobserved
+        # Whether the watchdog was told of it.
+        self.is_missed = False
 
     def look(self, now: float) -> bool:
         """Note whether it polled since the last look; return whether it is outside a token wait."""
@@ -48,17 +53,37 @@ class PollTrack:
         self.look(now)
         return None if self.is_unobserved else now - self.moved_at
 
+    def watch(self, now: float) -> RunUnresponsive | RunResponsive | None:
+        """Return what the run's watchdog has to be told, if anything; call it after `look`."""
+        watchdog = self.record.spec.watchdog
+        if watchdog is None:
+            return None
+        gap = self._missing_for(now)
+        if self.is_missed == (gap > watchdog.after):
+            return None
+        self.is_missed = not self.is_missed
+        run = self.record.id
+        return RunUnresponsive(run, gap) if self.is_missed else RunResponsive(run)
+
+    def _missing_for(self, now: float) -> float:
+        """Return for how long a poll is missed: not before the run is ready, nor where a stop would wake it."""
+        ready = self.record.ready
+        if ready is None or self.is_unobserved or self.token.is_waiting or self.token.is_wakeable:
+            return 0.0
+        return now - max(self.moved_at, ready.mono)
+
 
 class PollSampler:
-    """Looks at all runs once a second, while any of them is outside a token wait.
+    """Looks at all runs once a second, while any of them is outside a token wait; tells of those that are missed.
 
     Implements `taskloom.token.Pulse`. Only the scheduler's timer calls `sample`.
     """
 
-    def __init__(self, alarm: Callable[[], None]) -> None:
+    def __init__(self, alarm: Callable[[], None], tell: Callable[[RunUnresponsive | RunResponsive], None]) -> None:
         self.tracks: dict[str, PollTrack] = {}
         self.is_idle = True
         self._alarm = alarm
+        self._tell = tell
 
     def rouse(self) -> None:
         """Begin to look again; called by the run that stopped waiting, on its thread."""
@@ -79,6 +104,11 @@ class PollSampler:
         """Look at every run; go idle when all of them wait."""
         # Idle first, then look: a run that stops waiting after it was looked at sees the mark and rouses us.
         self.is_idle = True
-        outside = [track.look(now) for track in list(self.tracks.values())]
+        tracks = list(self.tracks.values())
+        outside = [track.look(now) for track in tracks]
         if any(outside):
             self.is_idle = False
+        for track in tracks:
+            news = track.watch(now)
+            if news is not None:
+                self._tell(news)

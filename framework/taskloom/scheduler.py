@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Self
 from taskloom.clock import Clock, MonotonicClock, mono
 from taskloom.collector import paused_gc
 from taskloom.core.events import Event
-from taskloom.core.inputs import AddJob, HurryShutdown, Shutdown, StartAll
+from taskloom.core.inputs import AddJob, HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
+from taskloom.core.reload import Change
 from taskloom.core.report import StopReport, make_stop_report
+from taskloom.errors import Replicated
 from taskloom.handles import JobHandle, JobStatus, Run, make_status
 from taskloom.listeners import QUEUE_LIMIT, Listener
 from taskloom.runners import Runner, Stack
@@ -22,6 +24,7 @@ from taskloom.token import lock_timeout
 
 if TYPE_CHECKING:
     from taskloom.catalog import Catalog
+    from taskloom.core.lifecycle import Lifecycle
     from taskloom.job import Job
 
 __all__ = ["STOP_WITHIN_SECONDS", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler"]
@@ -34,8 +37,9 @@ class Scheduler:
     """Owns jobs and decides when runs start and stop.
 
     Any thread may call any method, tasks and listeners included; several schedulers live in one process. No
-    signal handler is installed and the process is never ended. `clock`, `runners` and `catalog` are for tests
-    and for hosts that bring their own.
+    signal handler is installed and the process is never ended. `stop_within` is what a stop of everything gets, in
+    seconds, that the failure of an essential job brings about. `clock`, `runners` and `catalog` are for tests and
+    for hosts that bring their own.
     """
 
     def __init__(
@@ -44,9 +48,11 @@ class Scheduler:
         clock: Clock | None = None,
         runners: Mapping[str, Runner] | None = None,
         catalog: Catalog | None = None,
+        stop_within: float = STOP_WITHIN_SECONDS,
     ) -> None:
+        lock_timeout(stop_within)
         self._catalog = catalog
-        self._shell = Shell(clock or MonotonicClock(), runners or {"thread": ThreadRunner()})
+        self._shell = Shell(clock or MonotonicClock(), runners or {"thread": ThreadRunner()}, stop_within)
 
     def __enter__(self) -> Self:
         return self
@@ -61,15 +67,40 @@ class Scheduler:
     def add(self, job: Job | JobSpec) -> JobHandle:
         """Declare a job; nothing starts.
 
-        Raises InvalidJob, a CatalogError for a task that cannot be loaded, DuplicateJob or SchedulerStopped.
+        Raises InvalidJob, a CatalogError for a task that cannot be loaded, DependencyCycle, DuplicateJob or
+        SchedulerStopped; and Replicated for a job of several replicas, which `add_all` takes.
         """
-        spec = job if isinstance(job, JobSpec) else self._spec(job)
-        self._shell.order(AddJob(spec))
-        return JobHandle(spec.name, self._shell)
+        specs = self._specs([job])
+        if len(specs) != 1:
+            raise Replicated(specs[0].family, len(specs))
+        return self._add(specs)[0]
 
     def add_all(self, jobs: Iterable[Job | JobSpec]) -> list[JobHandle]:
-        """Declare several jobs, in order."""
-        return [self.add(job) for job in jobs]
+        """Declare several jobs, in order; one of n replicas is declared as the jobs `name.1` to `name.n`."""
+        return self._add(self._specs(jobs))
+
+    def reload(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
+        """Put these declarations in the place of all that there are, and return what that does with each job.
+
+        All or nothing: raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, and nothing is
+        changed then. Runs that have to end are asked, and not awaited.
+        """
+        specs = tuple(self._specs(jobs))
+        return self._shell.ask(Reload(specs), lambda core: core.changes)
+
+    def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
+        """Say what `reload` with these declarations would do with each job; nothing is changed."""
+        specs = self._specs(jobs)
+        return self._shell.ask(None, lambda core: core.preview(specs))
+
+    def _add(self, specs: Iterable[JobSpec]) -> list[JobHandle]:
+        for spec in specs:
+            self._shell.order(AddJob(spec))
+        return [JobHandle(spec.name, self._shell) for spec in specs]
+
+    def _specs(self, jobs: Iterable[Job | JobSpec]) -> list[JobSpec]:
+        declared = (job if isinstance(job, JobSpec) else self._spec(job) for job in jobs)
+        return [spec for job in declared for spec in job.replicated()]
 
     def job(self, name: str) -> JobHandle:
         """Return the handle of a job. Raises UnknownJob."""
@@ -95,8 +126,9 @@ class Scheduler:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing keeps the program alive; False when that took longer than `timeout` seconds.
 
-        That is when `taskloom run` would end: no job that is no daemon is running, stopping or waiting for a
-        time of its own, and no daemon lives where only daemons were started.
+        That is when `taskloom run` would end: no job that is no daemon is running, stopping or waiting for
+        something that comes by itself, and no daemon lives where only daemons were started; or an essential job
+        has failed for good, or a stop is over.
         """
         return self._shell.wait_until(lambda core: core.is_work_over or core.phase is Phase.STOPPED, timeout)
 
@@ -117,7 +149,7 @@ class Scheduler:
             shell.close(until)
         else:
             shell.wait_for_others(caller)
-        return shell.report or shell.ask(None, lambda core: make_stop_report(core, shell.now().mono))
+        return shell.report or shell.ask(None, lambda core: make_stop_report(core, shell.now()))
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
         """Begin what `stop` does, and return at once; a signal handler may call it too. Twice is once.

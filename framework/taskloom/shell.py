@@ -10,6 +10,7 @@ One timer thread stands by for deadlines.
 
 from __future__ import annotations
 
+from _random import Random
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ from taskloom.reminder import remind
 from taskloom.runners import Runner, RunOrder, Stack
 from taskloom.runners.failure import describe
 from taskloom.runners.wakers import Wakers
+from taskloom.sight import look
 from taskloom.timer import Timer
 from taskloom.token import CancelCallback
 from taskloom.waking import SILENCE_SECONDS, Waking
@@ -68,7 +70,7 @@ class _Call:
 class Shell:
     """One lifecycle with its runners, timer, helpers and listeners."""
 
-    def __init__(self, clock: Clock, runners: Mapping[str, Runner]) -> None:
+    def __init__(self, clock: Clock, runners: Mapping[str, Runner], stop_within: float) -> None:
         self.live: dict[str, LiveRun] = {}
         self.last: dict[str, LiveRun] = {}
         """The latest run of each job, ended or not."""
@@ -78,7 +80,7 @@ class Shell:
         self.bug: Exception | None = None
         self._clock = clock
         self._runners = runners
-        self._core = Lifecycle()
+        self._core = Lifecycle(Random().random, stop_within)
         self._core.hear(False)
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._turn = allocate_lock()
@@ -92,7 +94,7 @@ class Shell:
         self._stoppers: set[str] = set()
         self._is_prepared = False
         self._wakers = Wakers(self.tell)
-        self._timer = Timer(clock, self._tick, self._wakers.relieve)
+        self._timer = Timer(clock, self._tick, self._wakers.relieve, self.tell)
         self._waking = Waking(self._wakers, self._timer, self._inbox, self._take_in)
         self.sampler = self._timer.sampler
         self._carry: dict[type, Callable[[Any], None]] = {
@@ -103,6 +105,8 @@ class Shell:
             actions.NameRun: self._name_run,
             actions.RemindStopping: self._remind,
             actions.RunOver: self._run_over,
+            actions.ApplySpec: self._apply_spec,
+            actions.ForgetJob: self._forget_job,
             actions.WorkOver: self._work_over,
             actions.StopOver: self._stop_over,
             _Call: self._answer,
@@ -290,10 +294,9 @@ class Shell:
             self._take_in(RunStartFailed(action.run, describe(error)))
 
     def _runner(self, name: str) -> Runner:
-        try:
-            return self._runners[name]
-        except KeyError:
-            raise TaskNotFound(name, self._runners, kind="runner") from None
+        if name not in self._runners:
+            raise TaskNotFound(name, self._runners, kind="runner")
+        return self._runners[name]
 
     def _ask_run(self, action: actions.AskRun) -> None:
         self._waking.ask(self.live[action.run], action.reason)
@@ -323,16 +326,7 @@ class Shell:
 
     def look(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
         """Say where the runs stand, in one look per runner."""
-        by_runner: dict[str, list[LiveRun]] = {}
-        for run in runs:
-            if run.handle is not None:
-                by_runner.setdefault(run.runner_name, []).append(run)
-        found: list[tuple[LiveRun, Stack]] = []
-        for name, group in by_runner.items():
-            handles = [run.handle for run in group if run.handle is not None]
-            stacks = self._runners[name].stacks(handles, texts)
-            found.extend(zip(group, stacks, strict=True))
-        return found
+        return look(self._runners, runs, texts)
 
     def _remind(self, action: actions.RemindStopping) -> None:
         # Said by a helper: a log handler may block, and the stop has to go on.
@@ -355,11 +349,17 @@ class Shell:
         if self.report is not None:
             self._end_listeners()
 
+    def _apply_spec(self, action: actions.ApplySpec) -> None:
+        self.live[action.run].apply(action.spec)
+
+    def _forget_job(self, action: actions.ForgetJob) -> None:
+        self.last.pop(action.job, None)
+
     def _work_over(self, action: actions.WorkOver) -> None:
         self._watchers.tell()
 
     def _stop_over(self, action: actions.StopOver) -> None:
-        self.report = make_stop_report(self._core, self._clock.now().mono)
+        self.report = make_stop_report(self._core, self._clock.now())
         self.stopped.open()
         self._watchers.tell()
         self._end_listeners()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from taskloom.clock import Clock
+from taskloom.core.inputs import RunResponsive, RunUnresponsive
 from taskloom.polls import SAMPLE_SECONDS, PollSampler
 
 __all__ = ["Timer"]
@@ -26,11 +27,18 @@ _AWAKE = float("-inf")
 class Timer:
     """Calls `tick` on its own thread: with True when the deadline has come, else whenever it was rung.
 
-    `relieve` is asked how soon the waking helpers want to be looked after, in seconds.
+    `relieve` is asked how soon the waking helpers want to be looked after, in seconds. `tell` takes what the poll
+    sampler has to say of runs that their watchdogs miss.
     """
 
-    def __init__(self, clock: Clock, tick: Callable[[bool], None], relieve: Callable[[], float | None]) -> None:
-        self.sampler = PollSampler(self.ring)
+    def __init__(
+        self,
+        clock: Clock,
+        tick: Callable[[bool], None],
+        relieve: Callable[[], float | None],
+        tell: Callable[[RunUnresponsive | RunResponsive], None],
+    ) -> None:
+        self.sampler = PollSampler(self.ring, tell)
         self._clock = clock
         self._tick = tick
         self._relieve = relieve

@@ -57,8 +57,10 @@ def test_the_first_cause_wins_over_how_the_body_came_back(how: How, was_woken: b
 
 
 @pytest.mark.parametrize("kind", [*ReasonKind])
-def test_a_run_that_never_entered_is_cancelled_whatever_the_reason(kind: ReasonKind) -> None:
-    assert decide_outcome(report(How.NOT_ENTERED), Reason(kind)) == (Outcome.CANCELLED, None)
+def test_a_run_that_never_entered_is_cancelled_unless_it_was_stopped_for_being_late(kind: ReasonKind) -> None:
+    late = {ReasonKind.DEADLINE: Outcome.TIMED_OUT, ReasonKind.WATCHDOG: Outcome.FAILED}
+
+    assert decide_outcome(report(How.NOT_ENTERED), Reason(kind)) == (late.get(kind, Outcome.CANCELLED), None)
 
 
 def test_a_timeout_error_of_the_task_itself_is_a_failure_like_any_other() -> None:

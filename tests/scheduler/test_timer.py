@@ -13,6 +13,10 @@ from taskloom.timer import Timer
 SOON = 20.0
 
 
+def nobody(_: object) -> None:
+    """Be told of what the watchdogs miss."""
+
+
 class Ticks:
     """What the timer said, in order, and a wait for it."""
 
@@ -43,7 +47,7 @@ def ticks() -> Ticks:
 
 @pytest.fixture
 def timer(clock: VirtualClock, ticks: Ticks) -> Iterator[Timer]:
-    timer = Timer(clock, ticks, lambda: None)
+    timer = Timer(clock, ticks, lambda: None, nobody)
     timer.prepare()
     yield timer
     timer.close()
@@ -108,7 +112,7 @@ def test_preparing_twice_makes_one_thread(timer: Timer) -> None:
 
 
 def test_a_timer_that_was_never_prepared_is_closed_and_joined(clock: VirtualClock, ticks: Ticks) -> None:
-    timer = Timer(clock, ticks, lambda: None)
+    timer = Timer(clock, ticks, lambda: None, nobody)
 
     timer.close()
     timer.join(SOON)
@@ -123,7 +127,7 @@ def test_helpers_that_may_be_stuck_are_looked_after_by_themselves(clock: Virtual
         asked.release()
         return 0.01
 
-    timer = Timer(clock, ticks, relieve)
+    timer = Timer(clock, ticks, relieve, nobody)
     timer.prepare()
     for _ in range(5):
         assert asked.acquire(timeout=SOON)

@@ -7,7 +7,19 @@ from typing import NamedTuple
 from taskloom.core.events import Event
 from taskloom.core.model import JobSpec, Reason
 
-__all__ = ["Action", "AskRun", "HurryRun", "NameRun", "RemindStopping", "RunOver", "StartRun", "StopOver", "WorkOver"]
+__all__ = [
+    "Action",
+    "ApplySpec",
+    "AskRun",
+    "ForgetJob",
+    "HurryRun",
+    "NameRun",
+    "RemindStopping",
+    "RunOver",
+    "StartRun",
+    "StopOver",
+    "WorkOver",
+]
 
 
 class StartRun(NamedTuple):
@@ -51,6 +63,19 @@ class RunOver(NamedTuple):
     run: str
 
 
+class ApplySpec(NamedTuple):
+    """Have the live run keep its job's new declaration, as far as it can while it runs."""
+
+    run: str
+    spec: JobSpec
+
+
+class ForgetJob(NamedTuple):
+    """Drop what is kept of a job that was removed."""
+
+    job: str
+
+
 class WorkOver(NamedTuple):
     """Release who waits for the end of the work: nothing keeps the program alive any more."""
 
@@ -59,4 +84,16 @@ class StopOver(NamedTuple):
     """Release who waits for the end of the shutdown."""
 
 
-Action = Event | StartRun | AskRun | HurryRun | NameRun | RemindStopping | RunOver | WorkOver | StopOver
+Action = (
+    Event
+    | StartRun
+    | AskRun
+    | HurryRun
+    | NameRun
+    | RemindStopping
+    | RunOver
+    | ApplySpec
+    | ForgetJob
+    | WorkOver
+    | StopOver
+)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from taskloom.core.actions import Action
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import JobState, Moment, Outcome, WaitingFor
+from taskloom.core.model import JobSpec, JobState, Moment, Outcome, WaitingFor
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.core.table import TRANSITIONS, Trigger
 from taskloom.errors import InternalError, UnknownJob
@@ -25,7 +26,10 @@ class Books:
         self.todo: list[Action] = []
         self.is_heard = True
         """False while nobody listens: events are then counted, and not made."""
-        self._families: dict[str, list[JobRecord]] = {}
+        self.families: dict[str, list[JobRecord]] = {}
+        """The records of each declared name: one, or those of its replicas."""
+        # The names of the jobs that start after each declared name; a dict for its order.
+        self._dependents: dict[str, dict[str, None]] = {}
         self._seq = 0
         # How many jobs keep the program alive, daemons apart.
         self._holding = 0
@@ -39,16 +43,56 @@ class Books:
         except KeyError:
             raise UnknownJob(name, self.jobs) from None
 
-    def family(self, name: str) -> list[JobRecord]:
-        """Return the records of a declared job: its own, or those of its replicas; none where nobody declared it."""
-        return self._families.get(name, [])
-
     def needed_jobs(self) -> dict[str, list[str]]:
         """Return for every job the names of those that it starts after."""
         return {
-            name: [needed.spec.name for need in job.spec.after for needed in self.family(need.job)]
+            name: [needed.spec.name for need in job.spec.after for needed in self.families.get(need.job, ())]
             for name, job in self.jobs.items()
         }
+
+    def needed_families(self) -> dict[str, list[str]]:
+        """Return for every declared name those that it starts after."""
+        return {name: [need.job for need in jobs[0].spec.after] for name, jobs in self.families.items()}
+
+    def dependents_of(self, job: JobRecord) -> Sequence[JobRecord]:
+        """Return the jobs that start after this one, in the order of their declarations."""
+        names = self._dependents.get(job.spec.family)
+        return [self.jobs[name] for name in names] if names else ()
+
+    def declare(self, spec: JobSpec) -> JobRecord:
+        """Take in a new job."""
+        job = self.jobs[spec.name] = JobRecord.declared(spec)
+        self._enter(job)
+        self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
+        return job
+
+    def redeclare(self, job: JobRecord, spec: JobSpec) -> None:
+        """Put a new declaration in the place of a job's old one."""
+        was_active = job.is_active
+        if was_active and job.spec.daemon is not spec.daemon:
+            self._count_active(spec, 1)
+            self._count_active(job.spec, -1)
+        self._strike_out(job)
+        job.spec = spec
+        self._enter(job)
+
+    def forget(self, job: JobRecord) -> None:
+        """Strike out a job that neither has nor will have a run."""
+        self._strike_out(job)
+        del self.jobs[job.spec.name]
+
+    def _enter(self, job: JobRecord) -> None:
+        self.families.setdefault(job.spec.family, []).append(job)
+        for need in job.spec.after:
+            self._dependents.setdefault(need.job, {})[job.spec.name] = None
+
+    def _strike_out(self, job: JobRecord) -> None:
+        family = self.families[job.spec.family]
+        family.remove(job)
+        if not family:
+            del self.families[job.spec.family]
+        for need in job.spec.after:
+            self._dependents.get(need.job, {}).pop(job.spec.name, None)
 
     def live(self, run_id: str) -> RunRecord:
         """Return the record of a run that may be executing. Raises InternalError: nobody else reports."""
@@ -75,9 +119,13 @@ class Books:
         was_active = job.is_active
         job.state, job.waiting_for = target, waiting_for
         change = job.is_active - was_active
-        if change and job.spec.daemon:
+        if change:
+            self._count_active(job.spec, change)
+
+    def _count_active(self, spec: JobSpec, change: int) -> None:
+        if spec.daemon:
             self._active_daemons += change
-        elif change:
+        else:
             self._holding += change
             self._has_held = True
 

@@ -8,14 +8,19 @@ from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
 
 __all__ = [
     "AddJob",
+    "ArmJob",
     "CallbackFailed",
     "HurryShutdown",
     "Input",
+    "Reload",
+    "RestartJob",
     "RunEnded",
     "RunNamed",
     "RunReady",
+    "RunResponsive",
     "RunStartFailed",
     "RunStarted",
+    "RunUnresponsive",
     "Shutdown",
     "StartAll",
     "StartJob",
@@ -35,9 +40,29 @@ class StartAll(NamedTuple):
 
 
 class StartJob(NamedTuple):
-    """Start one job now."""
+    """Start one job now: it waits for no delay or schedule; for its dependencies, unless `is_now`, it is refused."""
 
     job: str
+    is_now: bool = False
+
+
+class ArmJob(NamedTuple):
+    """Start one job as the start of all does: after its dependencies and its delay, by its schedule."""
+
+    job: str
+
+
+class RestartJob(NamedTuple):
+    """Stop the job's run, if it has one, and start another at once. No delay, and not counted."""
+
+    job: str
+    reason: Reason
+
+
+class Reload(NamedTuple):
+    """Put these declarations, replicas and all, in the place of those that there are."""
+
+    specs: tuple[JobSpec, ...]
 
 
 class StopJob(NamedTuple):
@@ -77,6 +102,19 @@ class RunStartFailed(NamedTuple):
 
     run: str
     error: ErrorInfo
+
+
+class RunUnresponsive(NamedTuple):
+    """The run has not polled for longer than its watchdog allows; `poll_age` in seconds."""
+
+    run: str
+    poll_age: float
+
+
+class RunResponsive(NamedTuple):
+    """The run polled again."""
+
+    run: str
 
 
 class RunReady(NamedTuple):
@@ -121,13 +159,18 @@ Input = (
     AddJob
     | StartAll
     | StartJob
+    | ArmJob
+    | RestartJob
     | StopJob
+    | Reload
     | Shutdown
     | HurryShutdown
     | Tick
     | RunStarted
     | RunStartFailed
     | RunReady
+    | RunUnresponsive
+    | RunResponsive
     | RunEnded
     | RunNamed
     | CallbackFailed

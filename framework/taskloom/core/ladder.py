@@ -14,7 +14,7 @@ from taskloom.core.books import Books
 from taskloom.core.deadlines import Deadlines, Due
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Reason, WaitingFor
-from taskloom.core.records import JobRecord, RunRecord
+from taskloom.core.records import JobRecord, RunRecord, Then
 from taskloom.core.table import Trigger
 
 __all__ = ["FIRST_REMINDER_SECONDS", "HURRY_SHARE", "REMINDED_RUNS", "REMINDER_SECONDS", "StopLadder"]
@@ -41,17 +41,35 @@ class StopLadder:
         self._remind_at = _NEVER
 
     def stop(self, job: JobRecord, reason: Reason) -> None:
-        """Carry out a STOP on the job, whatever its state."""
+        """Carry out a STOP on the job, whatever its state: all that was pending ends, and its run is asked."""
         books = self._books
+        job.firing = None
+        self._expect_nothing(job)
         if job.state is JobState.WAITING and job.waiting_for is not WaitingFor.START:
-            books.move(job, Trigger.STOP, JobState.SKIPPED)
+            books.move(job, Trigger.STOP, JobState.SKIPPED if job.last_run is None else JobState.FINISHED)
             job.reason = reason
             books.emit(EventName.SKIPPED, job.spec.name, reason=reason)
         elif job.state is JobState.RUNNING and job.run is not None:
-            books.move(job, Trigger.STOP, JobState.STOPPING)
-            self._ask(job.run, reason)
+            self.ask(job.run, reason)
         else:
             books.move(job, Trigger.STOP, job.state, job.waiting_for)
+
+    def cancel(self, job: JobRecord, reason: Reason) -> None:
+        """Stop the job's run, which no restart follows; its schedule goes on."""
+        self._expect_nothing(job)
+        if job.run is not None:
+            self.ask(job.run, reason)
+
+    def ask(self, run: RunRecord, reason: Reason) -> None:
+        """Ask a run to stop; what follows it is not decided here. The first reason counts, later ones are nothing."""
+        if run.job.state is JobState.RUNNING:
+            self._books.move(run.job, Trigger.STOP, JobState.STOPPING)
+            self._ask(run, reason)
+
+    def _expect_nothing(self, job: JobRecord) -> None:
+        # A job that a reload took away goes all the same.
+        if job.then is not Then.REMOVAL:
+            job.then = Then.NOTHING
 
     def cut(self, deadline: float) -> None:
         """Let no run have longer than that, now and from now on."""
@@ -104,7 +122,7 @@ class StopLadder:
         self.stopping[run.id] = run
         books.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
         books.todo.append(AskRun(run.id, reason))
-        self._set_overdue(run, min(now.mono + run.job.spec.join.within, self._latest_for(run)))
+        self._set_overdue(run, min(now.mono + run.spec.join.within, self._latest_for(run)))
         if self._remind_at == _NEVER:
             self._set_reminder(FIRST_REMINDER_SECONDS)
 

@@ -6,17 +6,18 @@ Rules of this file:
 - A job's state changes in `Books.move` alone, which obeys the table in `table.py`. A refused command raises a
   UsageError and has changed nothing.
 
-Theory of operation. A run is queued by START; the shell answers RunStarted or RunStartFailed, and some time later
-RunEnded, exactly once, whatever happened in between. A stop climbs the ladder (`ladder.py`) until the run has
-ended or is named; then the join policy decides: its job is BLOCKED behind an abandoned thread, or goes on
-STOPPING, overdue. A late RunEnded of an abandoned run is legal: it frees the ledger.
+Theory of operation. A run is queued (`supervision.py`) by a START or by what a job waited for; the shell answers
+RunStarted or RunStartFailed, and some time later RunEnded, exactly once, whatever happened in between. A stop climbs
+the ladder (`ladder.py`) until the run has ended or is named; then the join policy decides: its job is BLOCKED behind
+an abandoned thread, or goes on STOPPING, overdue. A late RunEnded of an abandoned run is legal: it frees the ledger.
+After every end `supervision` decides what follows: a restart, the next firing, or nothing.
 
 Stop beats everything: from the moment of a whole shutdown (`shutdown.py`) no run is queued, whatever comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from taskloom.core import actions, inputs
@@ -24,12 +25,16 @@ from taskloom.core.books import Books
 from taskloom.core.deadlines import Deadlines, Due
 from taskloom.core.events import EventName
 from taskloom.core.ladder import StopLadder
-from taskloom.core.model import JobState, Moment, Outcome, Phase, WaitingFor
+from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
+from taskloom.core.needs import find_cycle, judge
 from taskloom.core.outcome import decide_outcome
-from taskloom.core.records import JobRecord, RunRecord
+from taskloom.core.policies import WatchdogThen
+from taskloom.core.records import JobRecord, RunRecord, Then
+from taskloom.core.reload import Change, Reloader
 from taskloom.core.shutdown import WholeStop
+from taskloom.core.supervision import Supervision
 from taskloom.core.table import TRANSITIONS, Trigger
-from taskloom.errors import DuplicateJob, InternalError, SchedulerStopped
+from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, SchedulerStopped
 
 __all__ = ["Lifecycle"]
 
@@ -37,11 +42,15 @@ __all__ = ["Lifecycle"]
 class Lifecycle:
     """All jobs and runs of one scheduler."""
 
-    def __init__(self) -> None:
+    def __init__(self, chance: Callable[[], float], stop_within: float) -> None:
         self._books = Books()
         self._deadlines = Deadlines(self._is_stale)
         self._ladder = StopLadder(self._books, self._deadlines)
         self.shutdown = WholeStop(self._books, self._ladder)
+        self._supervision = Supervision(
+            self._books, self._deadlines, self._ladder, self.shutdown, chance=chance, stop_within=stop_within
+        )
+        self._reloader = Reloader(self._books, self._ladder, self._supervision)
         self.jobs = self._books.jobs
         self.runs = self._books.runs
         self.stopping = self._ladder.stopping
@@ -51,16 +60,33 @@ class Lifecycle:
             inputs.AddJob: self._add,
             inputs.StartAll: self._start_all,
             inputs.StartJob: self._start_job,
+            inputs.ArmJob: self._arm_job,
+            inputs.RestartJob: self._restart_job,
             inputs.StopJob: self._stop_job,
+            inputs.Reload: self._reload,
             inputs.Shutdown: self._shutdown,
             inputs.HurryShutdown: self._hurry_shutdown,
             inputs.Tick: self._tick,
             inputs.RunStarted: self._run_started,
             inputs.RunStartFailed: self._run_start_failed,
             inputs.RunReady: self._run_ready,
+            inputs.RunUnresponsive: self._run_unresponsive,
+            inputs.RunResponsive: self._run_responsive,
             inputs.RunEnded: self._run_ended,
             inputs.RunNamed: self._run_named,
             inputs.CallbackFailed: self._callback_failed,
+        }
+        self._falls_due: dict[Due, Callable[[Any], None]] = {
+            Due.DELAY: self._supervision.delay_over,
+            Due.BACKOFF: self._supervision.backoff_over,
+            Due.GATE: lambda _: self._supervision.open_gate(),
+            Due.FIRING: self._supervision.firings.fall_due,
+            Due.CLOCK: lambda _: self._supervision.firings.look_at_clock(),
+            Due.TIMEOUT: self._time_out,
+            Due.UNREADY: self._miss_readiness,
+            Due.HURRY: self._ladder.hurry,
+            Due.OVERDUE: self._ladder.name,
+            Due.REMIND: lambda _: self._ladder.remind(),
         }
 
     # -- the interface
@@ -75,7 +101,7 @@ class Lifecycle:
         todo: list[actions.Action] = []
         books.todo = todo
         self._handlers[type(message)](message)
-        is_work_over = books.is_work_over
+        is_work_over = self.is_work_over
         if is_work_over and not self._was_work_over:
             todo.append(actions.WorkOver())
         self._was_work_over = is_work_over
@@ -103,8 +129,12 @@ class Lifecycle:
 
     @property
     def is_work_over(self) -> bool:
-        """Tell whether `taskloom run` would end: nothing keeps the program alive."""
-        return self._books.is_work_over
+        """Tell whether `taskloom run` would end: nothing keeps the program alive, or an essential job has failed."""
+        return self._books.is_work_over or self.shutdown.reason.kind is ReasonKind.ESSENTIAL
+
+    def what_is_waited_for(self, job: JobRecord) -> str:
+        """Say what a job waits for in another one; empty where it does not."""
+        return judge(job.spec.after, self._books.families).text if job.waiting_for is WaitingFor.DEPENDENCY else ""
 
     def job(self, name: str) -> JobRecord:
         """Return a job's record. Raises UnknownJob."""
@@ -114,42 +144,83 @@ class Lifecycle:
 
     def _add(self, command: inputs.AddJob) -> None:
         spec = command.spec
-        if self.phase is not Phase.OPEN:
-            raise SchedulerStopped(f"add job {spec.name!r}")
+        self._must_be_open(f"add job {spec.name!r}")
         if spec.name in self.jobs:
             raise DuplicateJob(spec.name)
-        self.jobs[spec.name] = JobRecord.declared(spec)
-        self._books.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
+        if spec.after:
+            needs = {**self._books.needed_families(), spec.family: [need.job for need in spec.after]}
+            circle = find_cycle(spec.family, needs)
+            if circle:
+                raise DependencyCycle(circle)
+        self._books.declare(spec)
 
     def _start_all(self, command: inputs.StartAll) -> None:
-        if self.phase is not Phase.OPEN:
-            raise SchedulerStopped("start")
+        self._must_be_open("start")
         if not self._has_started:
             self._has_started = True
             self._books.emit(EventName.SCHEDULER_STARTED, data={"jobs": len(self.jobs)})
-        for job in self.jobs.values():
-            if not job.may_autostart:
-                continue
-            if job.spec.start.delay_seconds > 0:
-                self._books.move(job, Trigger.ARM, JobState.WAITING, WaitingFor.DELAY)
-                job.due_at = self._books.now.mono + job.spec.start.delay_seconds
-                self._deadlines.add(job.due_at, Due.DELAY, job)
-            else:
-                self._queue(job, Trigger.START)
+        for job in list(self.jobs.values()):
+            if job.may_autostart:
+                self._supervision.arm(job)
 
     def _start_job(self, command: inputs.StartJob) -> None:
+        job = self._startable(command.job, Trigger.START)
+        if job.spec.after and not command.is_now:
+            verdict = judge(job.spec.after, self._books.families)
+            if not verdict.is_met:
+                raise DependencyUnmet(command.job, verdict.text, is_lost=verdict.is_lost)
+        self._supervision.queue(job, Trigger.START)
+        if job.spec.schedule is not None and job.firing is None:
+            self._supervision.firings.arm(job, job.spec.schedule)
+
+    def _arm_job(self, command: inputs.ArmJob) -> None:
+        job = self._startable(command.job, Trigger.ARM)
+        if not job.is_active:  # twice is once
+            self._supervision.arm(job)
+
+    def _restart_job(self, command: inputs.RestartJob) -> None:
         job = self.job(command.job)
-        if self.phase is not Phase.OPEN:
-            raise SchedulerStopped(f"start job {command.job!r}")
-        if Trigger.START not in TRANSITIONS[job.state]:
+        self._must_be_open(f"restart job {command.job!r}")
+        if job.state in (JobState.DISABLED, JobState.BLOCKED):
             raise job.refused_start()
-        self._queue(job, Trigger.START)
+        if job.run is None:
+            self._start_job(inputs.StartJob(command.job, is_now=True))
+            return
+        if job.then is not Then.REMOVAL:
+            job.then = Then.RESTART
+        self._ladder.ask(job.run, command.reason)
+
+    def _startable(self, name: str, trigger: Trigger) -> JobRecord:
+        job = self.job(name)
+        self._must_be_open(f"start job {name!r}")
+        if trigger not in TRANSITIONS[job.state]:
+            raise job.refused_start()
+        return job
+
+    def _must_be_open(self, wish: str) -> None:
+        if self.phase is not Phase.OPEN:
+            raise SchedulerStopped(wish)
 
     def _stop_job(self, command: inputs.StopJob) -> None:
         job = self.job(command.job)
-        if command.run is not None and (job.run is None or job.run.id != command.run):
-            return
-        self._ladder.stop(job, command.reason)
+        if command.run is None:
+            self._ladder.stop(job, command.reason)
+            self._supervision.tell_dependents(job)
+        elif job.run is not None and job.run.id == command.run:
+            self._ladder.cancel(job, command.reason)
+
+    def _reload(self, command: inputs.Reload) -> None:
+        self._must_be_open("reload")
+        self._reloader.reload(command.specs, has_started=self._has_started)
+
+    def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
+        """Say what a reload with these declarations would do with each job; nothing changes."""
+        return self._reloader.preview(specs)
+
+    @property
+    def changes(self) -> list[Change]:
+        """What the last reload did with each job."""
+        return self._reloader.changes
 
     def _shutdown(self, command: inputs.Shutdown) -> None:
         self.shutdown.begin(command.reason, command.within)
@@ -161,19 +232,27 @@ class Lifecycle:
 
     def _tick(self, command: inputs.Tick) -> None:
         for due, subject in self._deadlines.pop_until(self._books.now.mono):
-            if due is Due.DELAY:
-                self._queue(subject, Trigger.DELAY_OVER)
-            elif due is Due.HURRY:
-                self._ladder.hurry(subject)
-            elif due is Due.OVERDUE:
-                self._ladder.name(subject)
-            else:
-                self._ladder.remind()
+            self._falls_due[due](subject)
 
     def _is_stale(self, when: float, due: Due, subject: Any) -> bool:
-        if due is Due.DELAY:
-            return subject.waiting_for is not WaitingFor.DELAY or subject.due_at != when
+        if due is Due.DELAY or due is Due.BACKOFF:
+            return self._supervision.is_stale(when, due, subject)
+        if due is Due.FIRING or due is Due.CLOCK:
+            return self._supervision.firings.is_stale(when, due, subject)
+        if due is Due.GATE:
+            return False
+        if due is Due.TIMEOUT:
+            return bool(subject.timeout_at != when or subject.asked or subject.ended)
+        if due is Due.UNREADY:
+            return bool(subject.unready_at != when or subject.ready or subject.asked or subject.ended)
         return self._ladder.is_stale(when, due, subject)
+
+    def _time_out(self, run: RunRecord) -> None:
+        reason = Reason(ReasonKind.DEADLINE, f"longer than its timeout of {run.spec.timeout:g} s")
+        self._ladder.ask(run, reason)
+
+    def _miss_readiness(self, run: RunRecord) -> None:
+        self._ladder.ask(run, Reason(ReasonKind.WATCHDOG, f"not ready within {run.spec.ready_within:g} s"))
 
     # -- reports
 
@@ -188,6 +267,8 @@ class Lifecycle:
         self._books.emit_run(EventName.STARTED, run)
         if report.is_ready:
             self._be_ready(run)
+        else:
+            self._supervision.tell_dependents(run.job)
 
     def _run_start_failed(self, report: inputs.RunStartFailed) -> None:
         run = self._books.live(report.run)
@@ -203,6 +284,23 @@ class Lifecycle:
             self._books.move(run.job, Trigger.READY, run.job.state)
             self._be_ready(run)
 
+    def _run_unresponsive(self, report: inputs.RunUnresponsive) -> None:
+        run = self.runs.get(report.run)
+        watchdog = run.spec.watchdog if run is not None else None
+        if run is None or watchdog is None or run.ready is None or run.asked or run.unresponsive:
+            return
+        run.unresponsive = self._books.now
+        self._books.emit_run(EventName.UNRESPONSIVE, run, data={"poll_age": round(report.poll_age, 3)})
+        if watchdog.then is not WatchdogThen.WARN:
+            run.job.then = Then.NOTHING if watchdog.then is WatchdogThen.STOP else Then.RETRY
+            self._ladder.ask(run, Reason(ReasonKind.WATCHDOG, f"no poll for {report.poll_age:.1f} s"))
+
+    def _run_responsive(self, report: inputs.RunResponsive) -> None:
+        run = self.runs.get(report.run)
+        if run is not None and run.unresponsive is not None and run.outcome is None:
+            since, run.unresponsive = run.unresponsive, None
+            self._books.emit_run(EventName.RESPONSIVE, run, seconds=self._books.now.mono - since.mono)
+
     def _run_ended(self, report: inputs.RunEnded) -> None:
         run = self._books.live(report.run)
         if run.outcome is Outcome.ABANDONED:
@@ -211,7 +309,7 @@ class Lifecycle:
         # A cancel that came after the body had returned is taken back here: it was too late to be the cause.
         run.reason = run.reason if report.was_asked else None
         outcome, run.error = decide_outcome(report, run.reason)
-        self._end(run, Trigger.ENDED, outcome)
+        self._end(run, Trigger.ENDED, outcome, is_permanent=report.how is How.PERMANENT)
 
     def _run_named(self, report: inputs.RunNamed) -> None:
         run = self.stopping.get(report.run)
@@ -223,7 +321,7 @@ class Lifecycle:
         if report.callbacks:
             details["callbacks"] = list(report.callbacks)
         self._books.emit_run(EventName.STOP_OVERDUE, run, data=details)
-        if run.job.may_be_abandoned:
+        if run.may_be_abandoned:
             self._abandon(run)
         else:
             self._books.move(run.job, Trigger.OVERDUE, JobState.STOPPING)
@@ -237,44 +335,37 @@ class Lifecycle:
 
     # -- steps that commands and reports share
 
-    def _queue(self, job: JobRecord, trigger: Trigger) -> None:
-        self._books.move(job, trigger, JobState.RUNNING)
-        job.runs += 1
-        job.reason = None
-        run = RunRecord(f"{job.spec.name}#{job.runs}", job, 1, self._books.now)
-        job.run = job.last_run = run
-        self.runs[run.id] = run
-        self._books.emit_run(EventName.QUEUED, run)
-        self._books.todo.append(actions.StartRun(run.id, job.spec, run.attempt, 1))
-
     def _be_ready(self, run: RunRecord) -> None:
         run.ready = self._books.now
         if run.outcome is None:
             self._books.emit_run(EventName.READY, run)
+        self._supervision.tell_dependents(run.job)
 
     def _abandon(self, run: RunRecord) -> None:
         """Leave the run behind: it ends for the books, and its thread stays in `runs`."""
         self._books.move(run.job, Trigger.OVERDUE, JobState.BLOCKED)
         self._books.close(run, Outcome.ABANDONED)
         self._books.emit_run(EventName.BLOCKED, run)
+        self._supervision.keep_pending(run)
+        self._supervision.tell_dependents(run.job)
 
-    def _end(self, run: RunRecord, trigger: Trigger, outcome: Outcome) -> None:
+    def _end(self, run: RunRecord, trigger: Trigger, outcome: Outcome, *, is_permanent: bool = False) -> None:
         books = self._books
-        books.move(run.job, trigger, JobState.FINISHED)
         books.close(run, outcome)
         books.release(run)
         books.todo.append(actions.RunOver(run.id))
-        self._await_no_more(run)
+        self._supervision.follow(run, trigger, is_permanent=is_permanent)
+        if run.asked is not None:
+            self._await_no_more(run)
 
     def _exit_late(self, run: RunRecord) -> None:
         books = self._books
-        books.move(run.job, Trigger.LATE_EXIT, JobState.FINISHED)
         books.release(run)
         since = books.now.mono - run.ended.mono if run.ended else 0.0
         books.emit_run(EventName.LATE_EXIT, run, seconds=since)
         books.todo.append(actions.RunOver(run.id))
+        self._supervision.follow(run, Trigger.LATE_EXIT)
 
     def _await_no_more(self, run: RunRecord) -> None:
-        if run.asked is not None:
-            self._ladder.release(run)
-            self.shutdown.release(run)
+        self._ladder.release(run)
+        self.shutdown.release(run)

@@ -42,6 +42,7 @@ __all__ = [
     "WaitingFor",
 ]
 
+
 class Moment(NamedTuple):
     """One reading of both clocks."""
 

@@ -19,7 +19,7 @@ def decide_outcome(report: RunEnded, reason: Reason | None) -> tuple[Outcome, Er
     recv): cancelled, with the error kept. Where nothing woke it, it failed on its own account.
     """
     if report.how is How.NOT_ENTERED:
-        return Outcome.CANCELLED, None
+        return (_VERDICTS.get(reason.kind, Outcome.CANCELLED) if reason is not None else Outcome.CANCELLED), None
     if reason is None:
         return (Outcome.SUCCEEDED if report.how is How.RETURNED else Outcome.FAILED), report.error
     if reason.kind in _VERDICTS:

@@ -11,17 +11,49 @@ from taskloom.core.model import (
     JobSpec,
     JobState,
     Moment,
-    Otherwise,
     Outcome,
     Reason,
-    StartMode,
     WaitingFor,
 )
+from taskloom.core.policies import Otherwise, StartMode
+from taskloom.core.restart import Backoff
+from taskloom.core.words import Word, direct
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
 
-__all__ = ["JobRecord", "RunRecord"]
+__all__ = ["Firing", "JobRecord", "RunRecord", "Then"]
 
+_NEVER = float("inf")
 _ACTIVE = (JobState.RUNNING, JobState.STOPPING)
+
+
+@direct
+class Then(Word):
+    """What follows the end of a job's run, as far as it is known before that end."""
+
+    POLICY = "policy"
+    """What the restart policy says."""
+    NOTHING = "nothing"
+    """No restart: somebody stopped the run. A schedule goes on unless the job was stopped."""
+    RETRY = "retry"
+    """A restart after its delay, counted."""
+    RESTART = "restart"
+    """Another run at once, not counted: somebody asked for it, or its declaration changed."""
+    FIRING = "firing"
+    """Another run at once: its schedule fired meanwhile."""
+    REMOVAL = "removal"
+    """The job goes: a reload took it away."""
+
+
+@dataclass(slots=True, eq=False)
+class Firing:
+    """The next firing of an armed schedule."""
+
+    instant: float
+    """Monotonic seconds for an interval, seconds since the epoch for a calendar."""
+    jitter: float
+    """Seconds that it comes after its instant."""
+    due_at: float
+    """Monotonic seconds, by what is known of the wall clock."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,15 +64,22 @@ class RunRecord:
     job: JobRecord
     attempt: int
     queued: Moment
+    spec: JobSpec
+    """The declaration that it keeps: that of its job when it was queued, unless a reload applied a newer one."""
     started: Moment | None = None
     ready: Moment | None = None
     asked: Moment | None = None
     ended: Moment | None = None
     reason: Reason | None = None
-    # Monotonic seconds at which the join policy decides; inf where it waits for ever.
-    overdue_at: float = float("inf")
+    # Monotonic seconds, inf where there is no such deadline.
+    timeout_at: float = _NEVER
+    unready_at: float = _NEVER
+    # When the join policy decides; inf where it waits for ever.
+    overdue_at: float = _NEVER
     # Set at `within`: where it stood then.
     named: RunNamed | None = None
+    # Since when the watchdog misses a poll.
+    unresponsive: Moment | None = None
     is_urgent: bool = False
     outcome: Outcome | None = None
     error: ErrorInfo | None = None
@@ -58,6 +97,18 @@ class RunRecord:
             return 0.0
         return self.ended.mono - self.started.mono
 
+    @property
+    def ready_seconds(self) -> float:
+        """How long it was ready, or 0.0 when it never was or has not ended."""
+        if self.ready is None or self.ended is None:
+            return 0.0
+        return self.ended.mono - self.ready.mono
+
+    @property
+    def may_be_abandoned(self) -> bool:
+        """Tell whether its join policy leaves it behind when it is overdue."""
+        return self.spec.join.otherwise is Otherwise.ABANDON
+
 
 @dataclass(slots=True, eq=False)
 class JobRecord:
@@ -66,12 +117,21 @@ class JobRecord:
     spec: JobSpec
     state: JobState
     waiting_for: WaitingFor | None
-    # Monotonic seconds at which a delay is over.
+    # Monotonic seconds at which a delay or a backoff is over.
     due_at: float | None = None
     # The run that is running or stopping, or was abandoned and lives.
     run: RunRecord | None = None
     last_run: RunRecord | None = None
+    then: Then = Then.POLICY
+    # None while its schedule is not armed.
+    firing: Firing | None = None
+    backoff: Backoff | None = None
     runs: int = 0
+    restarts: int = 0
+    missed: int = 0
+    has_failed: bool = False
+    """Whether it failed for good: its last run failed and no restart was to follow, or it gave up."""
+    has_given_up: bool = False
     reason: Reason | None = None
     outcomes: Counter[Outcome] = field(default_factory=Counter)
 
@@ -97,11 +157,6 @@ class JobRecord:
             and self.waiting_for is WaitingFor.START
             and self.spec.start.mode is StartMode.AUTO
         )
-
-    @property
-    def may_be_abandoned(self) -> bool:
-        """Tell whether its join policy leaves an overdue run behind."""
-        return self.spec.join.otherwise is Otherwise.ABANDON
 
     def refused_start(self) -> UsageError:
         """Return the error that says why a START is refused in this state."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, JobState, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import ErrorInfo, JobState, Moment, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.records import JobRecord, RunRecord
 
 __all__ = ["ExitCode", "JobReport", "StopReport", "Survivor", "exit_code", "make_job_report", "make_stop_report"]
 
-_FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
+_TIMED = (WaitingFor.DELAY, WaitingFor.BACKOFF)
 
 
 class ExitCode(IntEnum):
@@ -26,7 +27,7 @@ class ExitCode(IntEnum):
     SURVIVOR = 3
     """A job whose `otherwise` is `exit` outlived its join policy."""
     FAILED = 1
-    """Some job's last run ended failed, timed_out or start_failed."""
+    """Some job's last run ended failed, timed_out or start_failed and no restart was pending, or it gave up."""
     INTERRUPTED = 130
     """Stopped by INT."""
     FINE = 0
@@ -89,6 +90,41 @@ class JobReport:
     is_overdue: bool = False
     run: str | None = None
     outcomes: Mapping[str, int] | None = None
+    attempt: int = 0
+    """Of the last run; 0 when there was none."""
+    restarts: int = 0
+    """How often it was restarted by its policy."""
+    missed: int = 0
+    """How many instants of its schedule passed without a run."""
+    waits_for: str = ""
+    """What it waits for in another job, where it does."""
+    due_in: float | None = None
+    """Seconds until its delay or its backoff is over."""
+    next_firing: float | None = None
+    """When its schedule fires next, in seconds since the epoch."""
+    has_failed: bool = False
+    """Whether it failed for good: its last run failed and no restart was to follow, or it gave up."""
+    has_given_up: bool = False
+    is_ready: bool = False
+    is_flapping: bool = False
+    is_unresponsive: bool = False
+    within: float = 0.0
+    """What its join policy gives it, in seconds."""
+    family: str = ""
+    replica: int = 1
+    labels: tuple[str, ...] = ()
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What is to be said of it beside its state."""
+        marks = {
+            "ready": self.is_ready,
+            "overdue": self.is_overdue,
+            "unresponsive": self.is_unresponsive,
+            "flapping": self.is_flapping,
+            "gave up": self.has_given_up,
+        }
+        return tuple(mark for mark, is_set in marks.items() if is_set)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -106,6 +142,16 @@ class JobReport:
             "error": str(self.error) if self.error else None,
             "overdue": self.is_overdue,
             "outcomes": dict(self.outcomes or {}),
+            "attempt": self.attempt,
+            "restarts": self.restarts,
+            "missed": self.missed,
+            "waits_for": self.waits_for or None,
+            "due_in": None if self.due_in is None else round(self.due_in, 6),
+            "next_firing": None if self.next_firing is None else format_wall(self.next_firing),
+            "failed": self.has_failed,
+            "marks": list(self.marks),
+            "replica": self.replica,
+            "labels": list(self.labels),
         }
 
 
@@ -147,19 +193,19 @@ def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: 
     """Return the exit code that these facts lead to; DESIGN section 6 has the order."""
     if any(survivor.otherwise is Otherwise.EXIT for survivor in survivors):
         return ExitCode.SURVIVOR
-    if any(job.outcome in _FAILURES for job in jobs):
+    if any(job.has_failed for job in jobs):
         return ExitCode.FAILED
     if reason.kind is ReasonKind.SIGNAL and "INT" in reason.text:
         return ExitCode.INTERRUPTED
     return ExitCode.FINE
 
 
-def make_job_report(job: JobRecord, now: float) -> JobReport:
-    """Copy what is seen of a job; `now` is monotonic seconds."""
+def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
+    """Copy what is seen of a job."""
     run = job.last_run
     seconds = 0.0
     if run is not None and run.started is not None:
-        seconds = run.seconds if run.ended is not None else now - run.started.mono
+        seconds = run.seconds if run.ended is not None else now.mono - run.started.mono
     return JobReport(
         job=job.spec.name,
         task=job.spec.task,
@@ -174,17 +220,37 @@ def make_job_report(job: JobRecord, now: float) -> JobReport:
         is_overdue=run is not None and run.is_overdue and run.ended is None,
         run=run.id if run is not None else None,
         outcomes={outcome.value: count for outcome, count in job.outcomes.items()},
+        attempt=run.attempt if run is not None else 0,
+        restarts=job.restarts,
+        missed=job.missed,
+        waits_for=core.what_is_waited_for(job),
+        due_in=max(0.0, job.due_at - now.mono) if job.due_at is not None and job.waiting_for in _TIMED else None,
+        next_firing=_next_firing(job, now),
+        has_failed=job.has_failed,
+        has_given_up=job.has_given_up,
+        is_ready=run is not None and run.ready is not None and run.ended is None,
+        is_flapping=job.backoff is not None and job.backoff.is_flapping(now.mono),
+        is_unresponsive=run is not None and run.unresponsive is not None and run.ended is None,
+        within=job.spec.join.within,
+        family=job.spec.family,
+        replica=job.spec.replica,
+        labels=job.spec.labels,
     )
 
 
-def make_stop_report(core: Lifecycle, now: float) -> StopReport:
-    """Report the shutdown of `core`, which has ended; `now` is monotonic seconds."""
+def _next_firing(job: JobRecord, now: Moment) -> float | None:
+    return None if job.firing is None else now.wall + job.firing.due_at - now.mono
+
+
+def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:
+    """Report the shutdown of `core`, which has ended."""
+    now = moment.mono
     asked, ended = core.shutdown.asked, core.shutdown.ended
     seconds = (ended.mono if ended else now) - (asked.mono if asked else now)
     return StopReport(
         reason=core.shutdown.reason,
         seconds=seconds,
-        jobs=tuple(make_job_report(job, now) for job in core.jobs.values()),
+        jobs=tuple(make_job_report(core, job, moment) for job in core.jobs.values()),
         survivors=tuple(_make_survivor(run, now) for run in core.runs.values()),
     )
 

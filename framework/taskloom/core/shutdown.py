@@ -42,6 +42,7 @@ class WholeStop:
         self.reason, self.asked = reason, books.now
         books.emit(EventName.SCHEDULER_STOPPING, reason=reason)
         for job in books.jobs.values():
+            job.firing = None
             if job.run is None:
                 self._ladder.stop(job, reason)
         self._ladder.cut(books.now.mono + within)

@@ -4,7 +4,7 @@ Two rules: everything that changes a job's state looks here first, and a pair th
 changes nothing. A refused START is the caller's mistake and gets its own error (lifecycle); any other refused
 pair is a bug of ours.
 
-To add a policy (restart, schedule, dependency) is to add targets and triggers here, not flags elsewhere.
+To add a policy is to add targets and triggers here, not flags elsewhere.
 """
 
 from __future__ import annotations
@@ -23,11 +23,19 @@ class Trigger(Word):
     """What can happen to a job."""
 
     START = "start"
-    """Somebody, or the scheduler's own start, wants a run."""
+    """Somebody, or the scheduler's own start, wants a run now."""
     ARM = "arm"
-    """The scheduler's own start begins the job's start delay."""
+    """The job is to start by itself: after its dependencies, after its delay, by its schedule."""
+    NEEDS_MET = "needs met"
+    """What it waited for in other jobs has come true."""
+    NEEDS_LOST = "needs lost"
+    """What it waited for in other jobs can no longer come true."""
     DELAY_OVER = "delay over"
     """The start delay is over."""
+    BACKOFF_OVER = "backoff over"
+    """The restart delay is over."""
+    FIRED = "fired"
+    """The schedule fires."""
     STOP = "stop"
     """Somebody wants no run: by name, or because everything stops."""
     START_FAILED = "start failed"
@@ -42,6 +50,8 @@ class Trigger(Word):
     """The run outlived its `within`, and was named; the join policy decides."""
     LATE_EXIT = "late exit"
     """The thread of an abandoned run ended after all."""
+    RELOADED = "reloaded"
+    """Its declaration was replaced."""
 
 
 def _to(*targets: JobState) -> tuple[JobState, ...]:
@@ -51,29 +61,45 @@ def _to(*targets: JobState) -> tuple[JobState, ...]:
 _S = JobState
 _T = Trigger
 
+# What follows a run: nothing, or a wait for a restart, the next firing, or a start that comes at once.
+_AFTER_A_RUN = _to(_S.FINISHED, _S.WAITING)
+# Declared anew: waits for its start, or is switched off.
+_DECLARED = _to(_S.WAITING, _S.DISABLED)
+_AT_REST = {
+    _T.START: _to(_S.RUNNING),
+    _T.ARM: _to(_S.WAITING),
+    _T.RELOADED: _DECLARED,
+}
+
 TRANSITIONS: Mapping[JobState, Mapping[Trigger, tuple[JobState, ...]]] = MappingProxyType(
     {
-        _S.DISABLED: {_T.STOP: _to(_S.DISABLED)},
+        _S.DISABLED: {_T.STOP: _to(_S.DISABLED), _T.RELOADED: _DECLARED},
         _S.WAITING: {
-            _T.START: _to(_S.RUNNING),
-            _T.ARM: _to(_S.WAITING),
-            _T.DELAY_OVER: _to(_S.RUNNING),
-            # Skipped when something was pending; a job that only waits for a person goes on waiting.
-            _T.STOP: _to(_S.WAITING, _S.SKIPPED),
+            **_AT_REST,
+            # On to the next thing to wait for, or to a run.
+            _T.NEEDS_MET: _to(_S.RUNNING, _S.WAITING),
+            _T.NEEDS_LOST: _to(_S.SKIPPED),
+            _T.DELAY_OVER: _to(_S.RUNNING, _S.WAITING),
+            _T.BACKOFF_OVER: _to(_S.RUNNING),
+            # Finished when no instant is left.
+            _T.FIRED: _to(_S.RUNNING, _S.FINISHED),
+            # When something was pending: skipped, or finished where it ran before. A job that only waits for a
+            # person goes on waiting.
+            _T.STOP: _to(_S.WAITING, _S.SKIPPED, _S.FINISHED),
         },
         _S.RUNNING: {
             _T.STARTED: _to(_S.RUNNING),
             _T.READY: _to(_S.RUNNING),
-            _T.START_FAILED: _to(_S.FINISHED),
+            _T.START_FAILED: _AFTER_A_RUN,
             _T.STOP: _to(_S.STOPPING),
-            _T.ENDED: _to(_S.FINISHED),
+            _T.ENDED: _AFTER_A_RUN,
         },
         _S.STOPPING: {
             _T.STARTED: _to(_S.STOPPING),
             _T.READY: _to(_S.STOPPING),
-            _T.START_FAILED: _to(_S.FINISHED),
+            _T.START_FAILED: _AFTER_A_RUN,
             _T.STOP: _to(_S.STOPPING),
-            _T.ENDED: _to(_S.FINISHED),
+            _T.ENDED: _AFTER_A_RUN,
             # Blocked when the run is abandoned; otherwise it is waited for, and marked overdue.
             _T.OVERDUE: _to(_S.STOPPING, _S.BLOCKED),
         },
@@ -82,10 +108,10 @@ TRANSITIONS: Mapping[JobState, Mapping[Trigger, tuple[JobState, ...]]] = Mapping
             _T.STARTED: _to(_S.BLOCKED),
             _T.READY: _to(_S.BLOCKED),
             _T.STOP: _to(_S.BLOCKED),
-            _T.LATE_EXIT: _to(_S.FINISHED),
+            _T.LATE_EXIT: _AFTER_A_RUN,
         },
-        _S.FINISHED: {_T.START: _to(_S.RUNNING), _T.STOP: _to(_S.FINISHED)},
-        _S.SKIPPED: {_T.START: _to(_S.RUNNING), _T.STOP: _to(_S.SKIPPED)},
+        _S.FINISHED: {**_AT_REST, _T.STOP: _to(_S.FINISHED)},
+        _S.SKIPPED: {**_AT_REST, _T.STOP: _to(_S.SKIPPED)},
     }
 )
 

@@ -52,7 +52,8 @@ class RunContext:
 
     @property
     def poll_interval(self) -> float:
-        return self._order.poll_interval
+        changed = self._gauges.poll_interval
+        return self._order.poll_interval if changed is None else changed
 
     @property
     def job(self) -> str:

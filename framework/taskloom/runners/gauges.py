@@ -1,4 +1,4 @@
-"""Numbers that a run reports of itself: read at any time, never stored, no events."""
+"""Numbers that a run reports of itself, and the one that it is told: read at any time, never stored, no events."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ class Progress(NamedTuple):
 class Gauges:
     """A run's counters and progress. Any thread may write and read."""
 
-    __slots__ = ("_counts", "_lock", "progress")
+    __slots__ = ("_counts", "_lock", "poll_interval", "progress")
 
     def __init__(self) -> None:
+        # Seconds; None unless a reload changed it while the run goes on.
+        self.poll_interval: float | None = None
         self.progress: Progress | None = None
         self._counts: dict[str, int] | None = None
         self._lock = allocate_lock()

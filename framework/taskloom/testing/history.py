@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, NamedTuple
 
 from taskloom.core.actions import Action
@@ -65,9 +66,9 @@ class History:
 class RecordedCore:
     """A lifecycle and a virtual clock; `tell` hands an input in and keeps what came of it."""
 
-    def __init__(self, clock: VirtualClock | None = None, seed: int | None = None) -> None:
+    def __init__(self, clock: VirtualClock | None = None, seed: int | None = 0, *, stop_within: float = 30.0) -> None:
         self.clock = clock or VirtualClock()
-        self.lifecycle = Lifecycle()
+        self.lifecycle = Lifecycle(Random(seed).random, stop_within)
         self.history = History(seed, lifecycle=self.lifecycle)
 
     def tell(self, message: Input) -> list[Action]:

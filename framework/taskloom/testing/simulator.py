@@ -73,7 +73,7 @@ class _Simulator:
     def __init__(self, seed: int, behaviours: Behaviours, stop_within: float, ends_with_work: bool) -> None:
         self.random = Random(seed)
         self.clock = VirtualClock()
-        self.core = RecordedCore(self.clock, seed)
+        self.core = RecordedCore(self.clock, seed, stop_within=stop_within)
         self._behaviours, self._stop_within, self._ends_with_work = behaviours, stop_within, ends_with_work
         self._heap: list[tuple[float, float, int, Callable[[], None]]] = []
         self._order = count()

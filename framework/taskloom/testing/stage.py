@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.actions import Action
@@ -12,13 +13,10 @@ from taskloom.core.model import (
     How,
     JobSpec,
     JobState,
-    JoinPolicy,
-    Otherwise,
     Reason,
     ReasonKind,
-    StartMode,
-    StartPolicy,
 )
+from taskloom.core.policies import JoinPolicy, Need, Otherwise, StartMode, StartPolicy
 from taskloom.testing.history import RecordedCore
 
 __all__ = ["BOOM", "Stage", "event_of", "make_job", "show"]
@@ -36,9 +34,13 @@ def make_job(
     delay: float = 0.0,
     manual: bool = False,
     enabled: bool = True,
-    after: Sequence[str] = (),
+    after: Sequence[str | Need] = (),
+    **policies: Any,
 ) -> JobSpec:
-    """Declare a job without a task, as a job file would: `otherwise` is `abandon` for daemons, else `exit`."""
+    """Declare a job without a task, as a job file would: `otherwise` is `abandon` for daemons, else `exit`.
+
+    `after`: a bare name is a need that the job is ready. `policies` are fields of JobSpec, such as `restart`.
+    """
     return JobSpec(
         name=name,
         task="fake",
@@ -46,7 +48,8 @@ def make_job(
         enabled=enabled,
         join=JoinPolicy(within, otherwise or (Otherwise.ABANDON if daemon else Otherwise.EXIT)),
         start=StartPolicy(StartMode.MANUAL if manual else StartMode.AUTO, delay),
-        after=tuple(after),
+        after=tuple(Need(need) if isinstance(need, str) else need for need in after),
+        **policies,
     )
 
 
@@ -62,10 +65,31 @@ class Stage(RecordedCore):
         """Start what starts by itself."""
         return self.tell(inputs.StartAll())
 
-    def start(self, job: str) -> str:
+    def start(self, job: str, *, is_now: bool = True) -> str:
         """Start a job and return the name of its new run, which the runner has not begun yet."""
-        (run,) = [action.run for action in self.tell(inputs.StartJob(job)) if isinstance(action, actions.StartRun)]
+        found = self.tell(inputs.StartJob(job, is_now))
+        (run,) = [action.run for action in found if isinstance(action, actions.StartRun)]
         return run
+
+    def arm(self, job: str) -> list[Action]:
+        """Let a job start by itself."""
+        return self.tell(inputs.ArmJob(job))
+
+    def restart(self, job: str, text: str = "again") -> list[Action]:
+        """Restart a job because a user asked, in these words."""
+        return self.tell(inputs.RestartJob(job, Reason(ReasonKind.USER, text)))
+
+    def reload(self, *jobs: JobSpec) -> list[Action]:
+        """Put these declarations in the place of all others."""
+        return self.tell(inputs.Reload(jobs))
+
+    def unresponsive(self, run: str, poll_age: float = 5.0) -> list[Action]:
+        """Have the watchdog miss the run's polls."""
+        return self.tell(inputs.RunUnresponsive(run, poll_age))
+
+    def responsive(self, run: str) -> list[Action]:
+        """Have the run poll again."""
+        return self.tell(inputs.RunResponsive(run))
 
     def run(self, job: str) -> str:
         """Start a job, have the runner begin its run, and return the run's name."""

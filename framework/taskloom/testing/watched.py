@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import Otherwise
+from taskloom.core.policies import Need, Otherwise
 from taskloom.core.report import StopReport
 from taskloom.runners.body import Binding, Body
 from taskloom.scheduler import JobHandle, Scheduler
@@ -67,15 +67,23 @@ class WatchedScheduler(Scheduler):
         otherwise: Otherwise | None = None,
         delay: float = 0.0,
         manual: bool = False,
-        after: tuple[str, ...] = (),
+        after: Sequence[str | Need] = (),
         announces_ready: bool = False,
+        **policies: Any,
     ) -> JobHandle:
-        """Declare a job that calls a function with the context; within in seconds."""
+        """Declare a job that calls a function with the context; within in seconds. `policies`: as in `make_job`."""
         binding = Binding(
             lambda: Body(run, terminate), has_terminate=terminate is not None, announces_ready=announces_ready
         )
         declared = make_job(
-            name, daemon=daemon, within=within, otherwise=otherwise, delay=delay, manual=manual, after=after
+            name,
+            daemon=daemon,
+            within=within,
+            otherwise=otherwise,
+            delay=delay,
+            manual=manual,
+            after=after,
+            **policies,
         )
         return self.add(replace(declared, task=getattr(run, "__name__", "function"), binding=binding))
 

@@ -1,0 +1,212 @@
+"""New declarations in the place of old ones: what changes for which job, and how it is carried out.
+
+All or nothing: what cannot be is refused before anything changes. A job whose declaration is the same keeps its
+run; one whose policies changed keeps it too, under the new ones; only what a run was made from restarts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import NamedTuple
+
+from taskloom.core import actions
+from taskloom.core.books import Books
+from taskloom.core.events import EventName
+from taskloom.core.ladder import StopLadder
+from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
+from taskloom.core.needs import find_cycle
+from taskloom.core.records import JobRecord, Then
+from taskloom.core.supervision import Supervision
+from taskloom.core.table import Trigger
+from taskloom.core.words import Word, direct
+from taskloom.errors import DependencyCycle
+
+__all__ = ["Change", "Reloader", "Verdict", "compare"]
+
+# What a run is made from: a change of these cannot reach a run that goes on.
+_MAKING = ("task", "params", "daemon", "runner")
+_OVER = (JobState.FINISHED, JobState.SKIPPED)
+_IGNORED = ("name", "place", "binding", "replica", "replicas", "declared")
+
+
+@direct
+class Verdict(Word):
+    """What a reload does with a job."""
+
+    ADD = "add"
+    """It is new."""
+    REMOVE = "remove"
+    """It is gone: its run is stopped, and it is forgotten."""
+    KEEP = "keep"
+    """Nothing about it has changed."""
+    APPLY = "apply now"
+    """The changed fields hold from now on, for the live run too."""
+    RESTART = "restart"
+    """Its run is stopped by its policies, and another follows."""
+
+
+class Change(NamedTuple):
+    """What a reload does with one job, and the fields that cause it."""
+
+    job: str
+    verdict: Verdict
+    fields: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        because = f" ({', '.join(self.fields)})" if self.fields else ""
+        return f"{self.job}: {self.verdict.value}{because}"
+
+
+def compare(old: Mapping[str, JobSpec], new: Iterable[JobSpec]) -> list[Change]:
+    """Say what putting `new` in the place of `old` does with each job: removals first, then in their new order."""
+    specs = {spec.name: spec for spec in new}
+    changes = [Change(name, Verdict.REMOVE) for name in old if name not in specs]
+    changes.extend(_compare(old.get(name), spec) for name, spec in specs.items())
+    return changes
+
+
+def _compare(old: JobSpec | None, new: JobSpec) -> Change:
+    if old is None:
+        return Change(new.name, Verdict.ADD)
+    changed = tuple(
+        field.name
+        for field in fields(JobSpec)
+        if field.name not in _IGNORED and getattr(old, field.name) != getattr(new, field.name)
+    )
+    if not changed:
+        return Change(new.name, Verdict.KEEP)
+    is_new_making = any(name in _MAKING for name in changed)
+    return Change(new.name, Verdict.RESTART if is_new_making else Verdict.APPLY, changed)
+
+
+class Reloader:
+    """Carries a reload out."""
+
+    def __init__(self, books: Books, ladder: StopLadder, supervision: Supervision) -> None:
+        self._books = books
+        self._ladder = ladder
+        self._supervision = supervision
+        self.changes: list[Change] = []
+        """What the last one did."""
+
+    def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
+        """Say what a reload would do. Raises DependencyCycle."""
+        new = {spec.name: spec for spec in specs}
+        needs = {name: [need.job for need in spec.after] for name, spec in _families(new.values()).items()}
+        for name in needs:
+            circle = find_cycle(name, needs)
+            if circle:
+                raise DependencyCycle(circle)
+        return compare({name: job.spec for name, job in self._books.jobs.items()}, new.values())
+
+    def reload(self, specs: Iterable[JobSpec], *, has_started: bool) -> None:
+        """Do it. Raises DependencyCycle, and has changed nothing then."""
+        new = {spec.name: spec for spec in specs}
+        changes = self.changes = self.preview(new.values())
+        self._books.emit(EventName.RELOADED, data=_told(changes))
+        for change in changes:
+            if change.verdict is Verdict.REMOVE:
+                self._remove(self._books.jobs[change.job])
+            elif change.verdict is Verdict.ADD:
+                self._books.declare(new[change.job])
+            else:
+                self._books.redeclare(self._books.jobs[change.job], new[change.job])
+        for change in changes:
+            if change.verdict is Verdict.APPLY:
+                self._apply(self._books.jobs[change.job], change, has_started=has_started)
+            elif change.verdict is Verdict.RESTART:
+                self._restart(self._books.jobs[change.job], change, has_started=has_started)
+        if has_started:
+            self._arm_added(changes)
+        for job in list(self._books.jobs.values()):
+            if job.waiting_for is WaitingFor.DEPENDENCY:
+                self._supervision.look_at_needs(job)
+
+    def _arm_added(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            job = self._books.jobs.get(change.job)
+            if change.verdict is Verdict.ADD and job is not None and job.may_autostart:
+                self._supervision.arm(job)
+
+    def _remove(self, job: JobRecord) -> None:
+        self._ladder.stop(job, Reason(ReasonKind.RELOAD, "no longer declared"))
+        if job.run is not None:
+            job.then = Then.REMOVAL
+        else:
+            self._supervision.remove(job)
+
+    def _apply(self, job: JobRecord, change: Change, *, has_started: bool) -> None:
+        """Have the new policies hold, for the live run too."""
+        run, spec = job.run, job.spec
+        if "enabled" in change.fields:
+            self._switch(job, change, has_started=has_started)
+            return
+        if run is not None and run.outcome is None:
+            run.spec = spec
+            self._supervision.set_limits(run)
+            self._books.todo.append(actions.ApplySpec(run.id, spec))
+        if "schedule" in change.fields:
+            self._reschedule(job, has_started=has_started)
+
+    def _reschedule(self, job: JobRecord, *, has_started: bool) -> None:
+        """Have the new schedule count from now on, where the old one was armed or would be."""
+        was_armed = job.firing is not None
+        job.firing = None
+        is_going_on = job.run is not None and job.then is not Then.NOTHING
+        if job.spec.schedule is None:
+            if job.waiting_for is WaitingFor.FIRING:
+                self._ladder.stop(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
+        elif was_armed or is_going_on:
+            is_armed = self._supervision.firings.arm(job, job.spec.schedule)
+            if not is_armed and job.waiting_for is WaitingFor.FIRING:
+                self._supervision.run_dry(job)
+        elif job.state in _OVER:
+            self._begin_again(job, has_started=has_started)
+
+    def _restart(self, job: JobRecord, change: Change, *, has_started: bool) -> None:
+        reason = Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed")
+        if "enabled" in change.fields:
+            self._switch(job, change, has_started=has_started)
+        elif job.run is not None:
+            # A stop by a person wins: what was told to stop does not come back because its declaration changed.
+            if job.state is not JobState.STOPPING or job.then is not Then.NOTHING:
+                job.then = Then.RESTART
+            self._ladder.ask(job.run, reason)
+            if "schedule" in change.fields:
+                self._reschedule(job, has_started=has_started)
+        elif job.state in _OVER:
+            self._begin_again(job, has_started=has_started)
+        elif "schedule" in change.fields:
+            self._reschedule(job, has_started=has_started)
+
+    def _begin_again(self, job: JobRecord, *, has_started: bool) -> None:
+        """Treat a job that is over as a new one: whoever mends its params wants to see it run."""
+        self._books.move(job, Trigger.RELOADED, JobState.WAITING, WaitingFor.START)
+        if has_started and job.may_autostart:
+            self._supervision.arm(job)
+
+    def _switch(self, job: JobRecord, change: Change, *, has_started: bool) -> None:
+        """Switch a job on or off."""
+        if job.spec.enabled:
+            if job.state is JobState.DISABLED:
+                self._begin_again(job, has_started=has_started)
+            elif job.run is not None and job.run.reason is not None and job.run.reason.kind is ReasonKind.RELOAD:
+                job.then = Then.RESTART  # switched off and on again before its run had stopped
+            return
+        self._ladder.stop(job, Reason(ReasonKind.RELOAD, "it was disabled"))
+        if job.run is None:
+            self._books.move(job, Trigger.RELOADED, JobState.DISABLED)
+            self._supervision.tell_dependents(job)
+
+
+def _families(specs: Iterable[JobSpec]) -> dict[str, JobSpec]:
+    return {spec.family: spec for spec in specs}
+
+
+def _told(changes: Iterable[Change]) -> dict[str, list[str]]:
+    told: dict[str, list[str]] = {verdict.value.split()[0]: [] for verdict in Verdict if verdict is not Verdict.KEEP}
+    for change in changes:
+        if change.verdict is not Verdict.KEEP:
+            told[change.verdict.value.split()[0]].append(change.job)
+    return told
