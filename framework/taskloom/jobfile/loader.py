@@ -8,23 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.collector import paused_gc
-from taskloom.complaints import Mistake, quoted
-from taskloom.core.model import WAIT_FOR_EVER, JobSpec
+from taskloom.complaints import Mistake
+from taskloom.core.model import JobSpec
 from taskloom.errors import JobFileError, Place, Problem, Related, near_match
+from taskloom.jobfile.advice import advice
 from taskloom.jobfile.fields import JobMistakes
+from taskloom.jobfile.placing import Declared, problems_of
+from taskloom.jobfile.relations import doubts, refusals
 from taskloom.jobfile.schema import is_note, job_spec, read_defaults
+from taskloom.jobfile.worststop import SlowStop, WorstStop, worst_stop
 
 if TYPE_CHECKING:
     from taskloom.catalog import Catalog
     from taskloom.jobfile.document import Document
+    from taskloom.jobfile.origins import Origin
 
 __all__ = ["STOP_WITHIN_SECONDS", "CheckResult", "check", "load"]
 
 STOP_WITHIN_SECONDS = 30.0
 """The time that a whole shutdown gets, unless the command line says otherwise."""
-
-# A shorter text is no secret worth the name, and may be part of any word of a message.
-_SHORTEST_SECRET = 4
 
 _TOP_KEYS = ("defaults", "jobs")
 AnyPath = str | os.PathLike[str]
@@ -39,7 +41,11 @@ class CheckResult(NamedTuple):
     files: tuple[str, ...]
     """The files that were read."""
     worst_stop_seconds: float
-    """The longest that stopping all jobs takes; `join: wait` counts as the whole of the time to stop."""
+    """The longest that stopping all jobs takes, level by level; `join: wait` counts as the whole of the time."""
+    stop_chain: tuple[SlowStop, ...] = ()
+    """The jobs that make it so, in the order of the stop."""
+    origins: Mapping[str, Mapping[str, Origin]] = {}
+    """Per job and field where its value comes from; only when it was asked for."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -64,10 +70,12 @@ def check(
     environ: Mapping[str, str] | None = None,
     catalog: Catalog | None = None,
     stop_within: float = STOP_WITHIN_SECONDS,
+    with_origins: bool = False,
 ) -> CheckResult:
     """Return what `load` would, and all problems, warnings included; nothing about the files is raised.
 
-    `stop_within`, in seconds, is what a whole shutdown will get: a job that may take longer is warned of.
+    `stop_within`, in seconds, is what a whole shutdown will get: what may take longer is warned of. With
+    `with_origins` the result also tells where each value comes from, which takes a while.
     """
     if catalog is None:
         from taskloom.catalog import Catalog
@@ -79,7 +87,7 @@ def check(
     with paused_gc():
         for path in paths:
             checker.add(path)
-    return checker.result()
+        return checker.result(with_origins=with_origins)
 
 
 class _Checker:
@@ -89,8 +97,10 @@ class _Checker:
         self._environ, self._catalog, self._stop_within = environ, catalog, stop_within
         self._files: dict[str, str] = {}
         self._problems: list[Problem] = []
-        self._jobs: list[JobSpec] = []
-        self._declared: dict[str, Place] = {}
+        self._jobs: list[Declared] = []
+        self._names: dict[str, Place] = {}
+        # By path and line: where variables stand that are not set.
+        self._spoiled: dict[tuple[str, int], list[Place]] = {}
 
     def add(self, path: AnyPath) -> None:
         """Read a file, or the job files of a directory. One that was read before is not read again."""
@@ -100,22 +110,40 @@ class _Checker:
                 self._files[real] = name
                 self._problems += self._read(name)
 
-    def result(self) -> CheckResult:
+    def result(self, *, with_origins: bool) -> CheckResult:
         """Return all that was found, and what can only be told of all files together."""
+        self._problems += self._news(refusals(self._jobs, self._names))
         has_errors = any(problem.severity == "error" for problem in self._problems)
-        enabled = [job for job in self._jobs if job.enabled]
-        if not self._declared and not has_errors:
+        specs = tuple(job.spec for job in self._jobs if job.spec is not None)
+        if not self._names and not has_errors:
             where = next(iter(self._files.values()), ".")
             self._problems.append(_about(where, "cannot find any job: there is nothing to run"))
-        # With a mistake in a job, nobody knows whether it was meant to be a daemon.
-        if enabled and not has_errors and all(job.daemon for job in enabled):
-            self._problems.append(_daemons_only(enabled[0]))
-        worst = max((self._longest(job) for job in enabled), default=0.0)
-        return CheckResult(tuple(self._jobs), _in_order(self._problems), tuple(self._files.values()), worst)
+        self._problems += advice(self._jobs, self._stop_within)
+        worst = worst_stop(specs, self._stop_within)
+        # With a mistake in a job, nobody knows whether it was meant to be a daemon, or what it waits for.
+        if not has_errors:
+            self._problems += doubts(self._jobs)
+            self._problems += self._of_all(specs, worst)
+        origins: Mapping[str, Mapping[str, Origin]] = {}
+        if with_origins:
+            from taskloom.jobfile.origins import origins_of
 
-    def _longest(self, job: JobSpec) -> float:
-        """Return the seconds that stopping a job may take; the end of a whole shutdown bounds `wait` alone."""
-        return self._stop_within if job.join.within == WAIT_FOR_EVER else job.join.within
+            origins = {job.name: origins_of(job) for job in self._jobs if job.spec is not None}
+        files = tuple(self._files.values())
+        return CheckResult(specs, _in_order(self._problems), files, worst.seconds, worst.chain, origins)
+
+    def _of_all(self, specs: Iterable[JobSpec], worst: WorstStop) -> Iterator[Problem]:
+        """Yield the warnings about all jobs taken together."""
+        enabled = [spec for spec in specs if spec.enabled]
+        if enabled and all(spec.daemon for spec in enabled):
+            yield _daemons_only(enabled[0])
+        if worst.seconds > self._stop_within and len(worst.chain) > 1:
+            [last] = [job for job in self._jobs if job.name == worst.chain[-1].job]
+            message = (
+                f"cannot stop within {self._stop_within:g} s for sure: dependents are stopped before what they "
+                f"depend on, and that may take {worst.seconds:g} s: {worst}"
+            )
+            yield last.warning("join", Mistake((), message))
 
     def _expanded(self, path: str) -> list[str]:
         if not Path(path).is_dir():
@@ -144,13 +172,19 @@ class _Checker:
         if isinstance(document.root, dict):
             unset = interpolate(document, self._environ)
             yield from unset
-            # What could not be substituted stands there as `${...}`: that it is no number either is no news.
-            spoiled: dict[int, list[Place]] = {}
             for problem in unset:
-                spoiled.setdefault(problem.place.line, []).append(problem.place)
-            for found in self._file(document, document.root):
-                if not any(_covers(found.place, place) for place in spoiled.get(found.place.line, ())):
-                    yield found
+                self._spoiled.setdefault(problem.place[:2], []).append(problem.place)
+            yield from self._news(self._file(document, document.root))
+
+    def _news(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        """Yield the problems that are news.
+
+        What could not be substituted stands there as `${...}`: that it is no number, and no job's name, is none.
+        """
+        for problem in problems:
+            spoiled = self._spoiled.get(problem.place[:2], ())
+            if not any(_covers(problem.place, place) for place in spoiled):
+                yield problem
 
     def _file(self, document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _strange_keys(document, root)
@@ -167,16 +201,15 @@ class _Checker:
         if not isinstance(jobs, dict) or not jobs:
             yield from _no_jobs(document, root)
             return
-        before = len(self._jobs)
+        shared = written if isinstance(written, dict) else {}
         for name, job in jobs.items():
-            yield from self._job(document, name, job, defaults)
-        for path, job in _longest_stops(self._jobs[before:], jobs):
-            if job.join.within > self._stop_within:
-                yield document.places.problem(path, self._slow(job), severity="warning", job=job.name)
+            yield from self._job(document, name, job, shared, defaults)
 
-    def _job(self, document: Document, name: str, written: object, defaults: dict[str, Any]) -> Iterator[Problem]:
+    def _job(
+        self, document: Document, name: str, written: object, shared: Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> Iterator[Problem]:
         place = document.places.key(("jobs", name))
-        first = self._declared.setdefault(name, place)
+        first = self._names.setdefault(name, place)
         if first is not place:
             message = f"cannot use the name {name!r} twice: it is first used at {first}"
             problem = document.places.problem(("jobs", name), message, job=name, at_key=True)
@@ -185,28 +218,13 @@ class _Checker:
             message = f"cannot use {'null' if written is None else 'this'} as a job; expected a mapping of its fields"
             yield document.places.problem(("jobs", name), message, job=name, at_key=True)
             return
+        spec = None
         try:
             spec = job_spec(name, written, self._catalog, defaults=defaults, place=place)
         except JobMistakes as error:
             yield from problems_of(document, ("jobs", name), written, error.mistakes)
-            return
         if first is place:
-            self._jobs.append(spec)
-
-    def _slow(self, job: JobSpec) -> str:
-        if job.join.within == WAIT_FOR_EVER:
-            return "cannot tell how long a stop takes: join: wait waits for ever, to the end of a whole shutdown"
-        return f"cannot stop within {self._stop_within:g} s for sure: this job alone may take {job.join.within:g} s"
-
-
-def _longest_stops(specs: Iterable[JobSpec], written: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], JobSpec]]:
-    """Yield where each join policy of enabled jobs is written, with its job; that of `defaults:` once."""
-    seen = set()
-    for job in specs:
-        path = ("jobs", job.name, "join") if "join" in written[job.name] else ("defaults", "join")
-        if job.enabled and path not in seen:
-            seen.add(path)
-            yield path, job
+            self._jobs.append(Declared(name, document, written, shared, spec))
 
 
 def _is_job_file(path: Path) -> bool:
@@ -259,44 +277,3 @@ def _no_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
         yield document.places.problem(("jobs",), "cannot use this as jobs; expected a mapping of names to jobs")
     else:
         yield document.places.problem(("jobs",), "cannot find a job under 'jobs'", at_key=True)
-
-
-def problems_of(
-    document: Document, base: tuple[str, ...], written: Mapping[str, Any], mistakes: Iterable[Mistake]
-) -> Iterator[Problem]:
-    """Place the mistakes of what is written at `base`.
-
-    A value that came from the environment is shown as it is written, `${PASSWORD}`: never quoted.
-    """
-    job = base[-1] if base[0] == "jobs" else None
-    for mistake in mistakes:
-        path = (*base, *mistake.loc)
-        message, hint = mistake.message, mistake.hint
-        for value, text in _substituted(document, path, _at(written, mistake.loc)):
-            message, hint = message.replace(value, text), hint.replace(value, text)
-        yield document.places.problem(path, message, hint=hint, job=job, at_key=mistake.at_key)
-
-
-def _at(value: Any, loc: Iterable[str | int]) -> Any:
-    for part in loc:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            break
-    return value
-
-
-def _substituted(document: Document, path: tuple[str | int, ...], value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the values beneath a path that came from the environment, each with what is written in the file."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _substituted(document, (*path, key), item)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _substituted(document, (*path, index), item)
-    else:
-        written = document.places.written(path)
-        if "${" in written:
-            yield quoted(value), quoted(written.strip("\"'"))
-            if len(str(value)) >= _SHORTEST_SECRET:
-                yield str(value), written.strip("\"'")
