@@ -129,5 +129,5 @@ def _said(instant: float, zone: tzinfo) -> str:
 
 def _checked(text: str, instant: float) -> float:
     if not 0 <= instant < LAST:
-        raise CalendarError(text, "at", "expected an instant from 1970-01-01 to 9999-12-29 in UTC")
+        raise CalendarError(text, "at", "expected an instant from 1970-01-01 to 9999-12-26 in UTC")
     return instant

@@ -120,6 +120,9 @@ def _why_not_so_many(parts: list[str]) -> str:
 
 
 def _why_refused(parts: list[str]) -> str:
+    last = parts[-1]
+    if len(parts) == 6 and (last.startswith("/") or (last.isdecimal() and len(last) == 4)):
+        return f"{shown(last)} has no place here: neither a year nor a command follows the fields"
     for field, part in zip(_fields_of(parts), parts, strict=True):
         for term in part.split(","):
             if not _is_legal(field, term):

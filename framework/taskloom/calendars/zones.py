@@ -23,16 +23,17 @@ __all__ = ["DAY", "LAST", "LOCALTIME", "Span", "find_zone", "local_timezone", "o
 DAY = 86_400
 """Seconds of a day of UTC."""
 
-LAST = 253_402_128_000
-"""9999-12-30T00:00Z in seconds: no instant is looked for from here on, so that every local date has four digits."""
+# Time is probed in pieces that hold one change at most: since 1970 no zone had two within less than 601,200 s.
+_PIECE = 4 * DAY
+
+LAST = 733_223 * _PIECE
+"""9999-12-27T00:00Z in seconds: no instant is looked for from here on, so that every local date has four digits."""
 
 LOCALTIME = "localtime"
 """The name of the machine's zone where only its rules are known, from /etc/localtime."""
 
 _NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
-_OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)")
-# Time is probed in pieces that hold one change at most: since 1970 no zone had two within less than 601,200 s.
-_PIECE = 4 * DAY
+_OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)", re.ASCII)
 
 
 def find_zone(name: str) -> tzinfo:

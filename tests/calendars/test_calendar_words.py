@@ -1,0 +1,155 @@
+"""Schedules and instants, said to people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from taskloom.calendars import at_calendar, cron_calendar, format_instant, in_words, next_instants
+from taskloom.core.model import Moment
+from taskloom.core.policies import Missed, Overlap, Schedule
+
+Utc = Callable[[str], float]
+
+BERLIN = "Europe/Berlin"
+WORKDAYS = cron_calendar("0 3 * * MON-FRI", BERLIN)
+
+
+@pytest.mark.parametrize(
+    "seconds, said",
+    [
+        (1, "every second"),
+        (60, "every minute"),
+        (3600, "every hour"),
+        (86_400, "every day"),
+        (300, "every 5 minutes"),
+        (1.5, "every 1.5 seconds"),
+        (0.25, "every 0.25 seconds"),
+        (5400, "every 1 h 30 min"),
+        (90_061.5, "every 1 d 1 h 1 min 1.5 s"),
+        (604_800, "every 7 days"),
+        (0.0001, "every 0.0001 seconds"),
+        (100_000_000, "every 1157 d 9 h 46 min 40 s"),
+    ],
+)
+def test_an_interval_is_said_in_one_unit_or_in_short_ones(seconds: float, said: str) -> None:
+    assert in_words(Schedule(every=seconds)) == f"{said}, drift-free; overlap skipped"
+
+
+@pytest.mark.parametrize(
+    "schedule, said",
+    [
+        (Schedule(every=300, immediately=True), "every 5 minutes, at once and then drift-free; overlap skipped"),
+        (
+            Schedule(every=60, jitter=10, overlap=Overlap.QUEUE, missed=Missed.SKIP),
+            (
+                "every minute, drift-free; overlap queued; up to 10 seconds later by chance; "
+                "a missed instant is not made up for"
+            ),
+        ),
+        (
+            Schedule(calendar=WORKDAYS, overlap=Overlap.REPLACE, grace=60),
+            (
+                "at 03:00 on Monday through Friday, Europe/Berlin time (0 3 * * MON-FRI); overlap replaces the run; "
+                "a missed instant is made up for within 1 minute"
+            ),
+        ),
+        (
+            Schedule(calendar=cron_calendar("*/5 * * * *", "UTC"), immediately=True),
+            "at once, and then every fifth minute of every hour, UTC time (*/5 * * * *); overlap skipped",
+        ),
+        (
+            Schedule(calendar=cron_calendar("@daily", BERLIN)),
+            "at 00:00 every day, Europe/Berlin time (@daily); overlap skipped",
+        ),
+        (
+            Schedule(calendar=at_calendar("2026-12-24T18:00", BERLIN)),
+            "once, Thu 2026-12-24 18:00:00 CET (Europe/Berlin); overlap skipped",
+        ),
+    ],
+)
+def test_a_schedule_is_said_in_one_line(schedule: Schedule, said: str) -> None:
+    assert in_words(schedule) == said
+
+
+class OfSomebodyElse:
+    """A calendar that is none of ours."""
+
+    def after(self, wall: float) -> float | None:
+        return wall + 7
+
+    def latest(self, wall: float) -> float | None:
+        return wall
+
+
+def test_a_calendar_of_somebody_else_is_said_as_it_is_written() -> None:
+    schedule = Schedule(calendar=OfSomebodyElse(), text="by the moon")
+
+    assert in_words(schedule) == "by the moon; overlap skipped"
+    assert next_instants(schedule, Moment(0, 100.0), 2) == [107, 114]
+
+
+def test_the_next_instants_of_an_interval_are_counted_from_now() -> None:
+    now = Moment(mono=5.0, wall=1000.5)
+
+    assert next_instants(Schedule(every=60), now) == [1060.5, 1120.5, 1180.5]
+    assert next_instants(Schedule(every=60, immediately=True), now) == [1000.5, 1060.5, 1120.5]
+    assert next_instants(Schedule(every=60, immediately=True), now, 0) == []
+
+
+def test_the_next_instants_of_a_calendar_are_its_own(utc: Utc) -> None:
+    friday = Moment(mono=0.0, wall=utc("2026-11-20T12:00Z"))
+
+    found = next_instants(Schedule(calendar=WORKDAYS), friday, 2)
+
+    assert [format_instant(each, BERLIN) for each in found] == [
+        "Mon 2026-11-23 03:00:00 CET",
+        "Tue 2026-11-24 03:00:00 CET",
+    ]
+
+
+def test_a_calendar_that_comes_to_its_end_has_fewer(utc: Utc) -> None:
+    schedule = Schedule(calendar=at_calendar("2026-12-24T18:00Z"), immediately=True)
+    before, after = utc("2026-12-24T17:00Z"), utc("2026-12-24T18:00Z")
+
+    assert next_instants(schedule, Moment(0, before)) == [before, after]
+    assert next_instants(schedule, Moment(0, after)) == [after]
+
+
+@pytest.mark.parametrize(
+    "wall, timezone, said",
+    [
+        (1_795_357_800.9, "UTC", "Sun 2026-11-22 14:30:00 UTC"),
+        (1_795_357_800, BERLIN, "Sun 2026-11-22 15:30:00 CET"),
+        (1_795_357_800, "Australia/Lord_Howe", "Mon 2026-11-23 01:30:00 +11"),
+        (1_795_357_800, "+05:30", "Sun 2026-11-22 20:00:00 UTC+05:30"),
+        (1_795_357_800, "No/Where", "Sun 2026-11-22 14:30:00 UTC"),
+        (-0.5, "UTC", "Wed 1969-12-31 23:59:59 UTC"),
+        (1e15, "UTC", "1000000000000000 s since 1970-01-01 UTC"),
+        (math.inf, "UTC", "inf s since 1970-01-01 UTC"),
+        (math.nan, "UTC", "nan s since 1970-01-01 UTC"),
+    ],
+)
+def test_an_instant_is_said_with_its_weekday_and_zone(wall: float, timezone: str, said: str) -> None:
+    assert format_instant(wall, timezone) == said
+
+
+def test_an_instant_without_a_zone_is_said_in_the_machines_or_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    in_tokyo = format_instant(0)
+    monkeypatch.setenv("TZ", "CET-1CEST")
+
+    assert (in_tokyo, format_instant(0)) == ("Thu 1970-01-01 09:00:00 JST", "Thu 1970-01-01 00:00:00 UTC")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["* * * * * *", "5-59/10 1,2 L * *", "0 0 LW 2-4 5#2", "7 7 7 7 7", "*/2 */3 */4 */5 */6", "0,30 8-18 * * 5L"],
+)
+def test_every_form_of_an_expression_can_be_said(expression: str) -> None:
+    said = in_words(Schedule(calendar=cron_calendar(expression, "UTC")))
+
+    assert said.endswith(f", UTC time ({expression}); overlap skipped")
+    assert said[0].islower()
