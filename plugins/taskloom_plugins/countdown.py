@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskloom import Context, Duration, Task, param
+from taskloom import Context, Duration, Task, TaskFailure, param
 
 __all__ = ["Countdown"]
 
@@ -13,14 +13,19 @@ class Countdown(Task):
     start: int = param(default=10, ge=0, description="the number to begin with; 0 says the message at once")
     interval: Duration = param(default="1s", description="time between two numbers")
     message: str = param(default="liftoff", description="what to say at the end; empty is nothing")
+    failures: int = param(
+        default=0, ge=0, description="how many attempts fail at the end instead, to try out a restart policy"
+    )
 
     def run(self, ctx: Context) -> None:
-        """Log the numbers; return early when the run is cancelled."""
+        """Log the numbers; return early when the run is cancelled. Raises TaskFailure in the first `failures` attempts."""
         for number in range(self.start, 0, -1):
             ctx.log.info("%d", number)
             ctx.progress(self.start - number, self.start, "numbers")
             if ctx.wait(self.interval):
                 return
         ctx.progress(self.start, self.start, "numbers")
+        if ctx.attempt <= self.failures:
+            raise TaskFailure(f"attempt {ctx.attempt} fails, as the first {self.failures} are to")
         if self.message:
             ctx.log.info("%s", self.message)

@@ -5,8 +5,9 @@ The convention, which the first two lines of each file keep:
     # What there is to see when it runs.
     # ends: by itself
 
-or `# ends: on Ctrl-C`. The first kind is run to its end, which has to be exit code 0. The second is interrupted
-as soon as all its jobs have started, and has to end with 130.
+or `# ends: by itself, with exit code 1`, or `# ends: on Ctrl-C`. The first two are run to their end, which has to be
+that exit code, 0 where none is said. The third is interrupted as soon as all its jobs have started, and has to end
+with 130.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "jobs").glob("*.y*ml"))
-ENDS = {"# ends: by itself": 0, "# ends: on Ctrl-C": 130}
+ENDS = {"# ends: by itself": 0, "# ends: by itself, with exit code 1": 1, "# ends: on Ctrl-C": 130}
 
 # Bounds of failures alone: an example is short.
 START_SECONDS = 20
@@ -99,13 +100,18 @@ def test_an_example_runs_and_ends_as_it_says(example: Path, copied: Path, child_
 
 
 def jobs_at_start(example: Path) -> set[str]:
-    """Return the jobs that start without anybody's asking."""
+    """Return the jobs that start without anybody's asking, replicas one by one."""
     document = yaml.safe_load(example.read_text(encoding="utf-8"))
     return {
-        name
+        replica
         for name, job in document["jobs"].items()
+        for replica in replicas(name, job.get("replicas", 1))
         if not name.startswith("x-") and job.get("start") != "manual" and job.get("enabled", True)
     }
+
+
+def replicas(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}.{number}" for number in range(1, count + 1)]
 
 
 def read_started(events: int, pid: int, wanted: set[str]) -> set[str]:
