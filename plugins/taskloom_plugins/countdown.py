@@ -18,7 +18,7 @@ class Countdown(Task):
     )
 
     def run(self, ctx: Context) -> None:
-        """Log the numbers; return early when the run is cancelled. Raises TaskFailure in the first `failures` attempts."""
+        """Log the numbers; return early when cancelled. Raises TaskFailure in the first `failures` attempts."""
         for number in range(self.start, 0, -1):
             ctx.log.info("%d", number)
             ctx.progress(self.start - number, self.start, "numbers")
