@@ -281,11 +281,7 @@ class Shell:
 
     def _start_run(self, action: actions.StartRun) -> None:
         spec = action.spec
-        order = RunOrder(
-            action.run, spec.name, spec.task, action.attempt, action.replica,
-            spec.daemon, spec.poll_interval, spec.binding,
-        )  # fmt: skip
-        run = LiveRun(self._core.runs[action.run], order, self.sampler)
+        run = LiveRun(self._core.runs[action.run], RunOrder.of(action), self.sampler)
         self.live[action.run] = self.last[spec.name] = run
         try:
             self._prepare()
@@ -365,6 +361,8 @@ class Shell:
         self._end_listeners()
         self._wakers.close()
         self._timer.close()
+        for runner in self._runners.values():
+            runner.close()
 
     def _end_listeners(self) -> None:
         """Let the listeners end, once they have told what they have, when nothing can happen any more."""
@@ -396,5 +394,7 @@ class Shell:
         for run in self.ask(None, lambda _: tuple(self._leaving)):
             run.join(max(0.0, until - mono()))
         self._timer.join(max(0.0, until - mono()))
+        for runner in self._runners.values():
+            runner.join(max(0.0, until - mono()))
         for listener in self.listeners:
             listener.flush(FLUSH_SECONDS)

@@ -7,19 +7,22 @@ A runner, registered under the entry-point group `taskloom.runners`:
 - It emits RunStarted when `run` is about to be entered, and never for a body that could not be made; then exactly
   one RunEnded or RunStartFailed per run that `start` returned for, whatever escaped from the body, and whenever that
   is; RunReady any number of times between. `emit` never blocks and never raises.
-- It never starts a run that it was not told to, and keeps nothing of a run after its report but the handle.
+- It never starts a run that it was not told to, and keeps nothing of a run after its report but the handle. What it
+  keeps between runs (idle threads) shows nothing of one run to the next, and is gone after `close`.
 - It never imports the scheduler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.token import CancelToken
 
 if TYPE_CHECKING:
+    from taskloom.core.actions import StartRun
     from taskloom.runners.body import Binding
     from taskloom.runners.gauges import Gauges
 
@@ -40,6 +43,15 @@ class RunOrder(NamedTuple):
     poll_interval: float
     binding: Binding
     """What makes the body: `runners.body.Binding`."""
+    options: Mapping[str, Any] = MappingProxyType({})
+    """What the job says of its runner, in the runner's own words."""
+
+    @classmethod
+    def of(cls, action: StartRun) -> RunOrder:
+        """Return the order that carries out what the core wants."""
+        spec = action.spec
+        who = (action.run, spec.name, spec.task, action.attempt, action.replica)
+        return cls(*who, spec.daemon, spec.poll_interval, spec.binding, spec.runner.options)
 
 
 class Stack(NamedTuple):
@@ -62,7 +74,7 @@ class RunHandle(Protocol):
         """Tell whether the body may still be executing."""
 
     def is_gone(self) -> bool:
-        """Tell whether nothing of the run is left, its thread included."""
+        """Tell whether nothing of the run is left: its thread has ended, or is free for another run."""
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until nothing of the run is left; False when that took longer than `timeout` seconds."""
@@ -76,3 +88,12 @@ class Runner(Protocol):
 
     def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
         """Say where these runs stand, in one look; whole texts for the first `texts` of them."""
+
+    def close(self) -> None:
+        """Called when no run will be started any more: let go of what is kept between runs.
+
+        Never blocks, since it is called in the scheduler's turn. What runs still use goes when they end.
+        """
+
+    def join(self, timeout: float) -> bool:
+        """Wait, after `close`, for what was kept between runs to be gone; False when not in so many seconds."""

@@ -1,14 +1,19 @@
-"""Runs in threads of their own: one fresh `threading.Thread` per run, with the job's real daemon flag.
+"""Runs in threads: one fresh `threading.Thread` per run, with the job's real daemon flag.
 
 Never a ThreadPoolExecutor: its exit hook joins what cannot be joined. A new Thread for every attempt: after a
 failed start 3.13 refuses a second `start` of the same object.
+
+A daemon job that says `{reuse: true}` gets a thread for itself, too, while it runs; but one that other runs had
+before it, and others get after it.
 """
 
 from __future__ import annotations
 
 import threading
+from _thread import get_ident
 from collections.abc import Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import TYPE_CHECKING
 
 from taskloom.clock import mono
 from taskloom.core.inputs import RunEnded, RunStarted, RunStartFailed
@@ -22,49 +27,112 @@ from taskloom.runners.failure import describe
 from taskloom.runners.gauges import Gauges
 from taskloom.token import CancelToken
 
-__all__ = ["ThreadRun", "ThreadRunner"]
+if TYPE_CHECKING:
+    from taskloom.runners.threadcache import ThreadCache
+
+__all__ = ["ReusingRun", "ThreadRun", "ThreadRunner"]
 
 _LAZY = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 class ThreadRunner:
-    """Starts runs in threads."""
+    """Starts runs in threads. Its one option is `reuse`."""
 
-    def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> ThreadRun:
-        """Start the thread. Raises RuntimeError when there is none to be had."""
-        return ThreadRun(order, token, emit)
+    # Made when it is first wanted: most programs reuse no thread, and what a start-up costs is measured.
+    _cache: ThreadCache | None = None
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> ThreadRun | ReusingRun:
+        """Have a thread begin the run. Raises RuntimeError when there is none to be had."""
+        if not order.options.get("reuse"):
+            return ThreadRun(order, token, emit)
+        if not order.daemon:
+            raise ValueError(f"cannot reuse threads for {order.job!r}: only a daemon job may")
+        run = ReusingRun(order, token, emit)
+        (self._cache or self._make_cache()).start(run)
+        return run
+
+    def _make_cache(self) -> ThreadCache:
+        from taskloom.runners.threadcache import ThreadCache
+
+        self._cache = vars(self).setdefault("_cache", ThreadCache())  # of two who come at once, one makes it
+        return self._cache
 
     def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
         """Say where the runs stand, in one look at all threads."""
         from taskloom.runners.stacks import look
 
-        idents = [handle.ident for handle in handles if isinstance(handle, ThreadRun)]
-        return look(idents, texts)
+        runs = [handle for handle in handles if isinstance(handle, _Execution)]
+        found = look([run.ident for run in runs], texts)
+        # Who has ended since may have left the thread, or its identifier, to another run: that one was seen, then.
+        return [stack if run.ident is not None else Stack("", "") for run, stack in zip(runs, found, strict=True)]
+
+    def close(self) -> None:
+        """Let the idle threads end, and the others when they are free. Never blocks."""
+        if self._cache is not None:
+            self._cache.close()
+
+    def join(self, timeout: float) -> bool:
+        """Wait, after `close`, for the free threads to be gone; False when not in so many seconds."""
+        return self._cache is None or self._cache.join(timeout)
 
 
-class ThreadRun:
-    """One run in its thread."""
+class _Execution:
+    """A run as the thread sees it that executes it."""
 
-    __slots__ = ("_done", "_emit", "_order", "_thread", "_token", "gauges")
+    __slots__ = ("_done", "_emit", "_order", "_token", "gauges", "ident")
 
     def __init__(self, order: RunOrder, token: CancelToken, emit: Emit) -> None:
         self.gauges = Gauges()
+        self.ident: int | None = None
+        """The thread that executes it, as `sys._current_frames` knows it; None before and after."""
         self._order = order
         self._token = token
         self._emit = emit
         # Our own mark of the end: before 3.13 a signal during Thread.join() marks a live thread as dead.
         self._done = Latch()
-        self._thread = threading.Thread(target=self._main, name=order.job, daemon=order.daemon)
-        self._thread.start()
-
-    @property
-    def ident(self) -> int | None:
-        """The thread's identifier, as `sys._current_frames` knows it."""
-        return self._thread.ident
 
     def is_alive(self) -> bool:
         """Tell whether the body may still be executing."""
         return not self._done.is_open
+
+    def execute(self) -> None:
+        """Make the body, run it, and tell how it came back. Called once, on the thread of the run."""
+        report: RunEnded | RunStartFailed | None = None
+        self.ident = get_ident()
+        try:
+            report = self._run()
+        finally:
+            # Whatever happened above, the end is told: exactly once, and last of all.
+            self._emit(report or _never_reported(self._order.run))
+            self.ident = None
+
+    def _run(self) -> RunEnded | RunStartFailed:
+        order, token = self._order, self._token
+        try:
+            body = order.binding.make()
+        except BaseException as error:  # noqa: BLE001 - the plugin boundary
+            token.close()
+            return RunStartFailed(order.run, describe(error))
+        if not token.enter(body.terminate):
+            token.close()
+            return RunEnded(order.run, How.NOT_ENTERED, None, True, False)
+        self._emit(RunStarted(order.run, not order.binding.announces_ready))
+        context = RunContext(order, token, self._emit, self.gauges)
+        current_run.set(context)
+        how, error_info, was_asked, was_woken = _call(body, context, token)
+        token.close()
+        return RunEnded(order.run, how, error_info, was_asked, was_woken)
+
+
+class ThreadRun(_Execution):
+    """One run in a thread of its own."""
+
+    __slots__ = ("_thread",)
+
+    def __init__(self, order: RunOrder, token: CancelToken, emit: Emit) -> None:
+        super().__init__(order, token, emit)
+        self._thread = threading.Thread(target=self._main, name=order.job, daemon=order.daemon)
+        self._thread.start()
 
     def is_gone(self) -> bool:
         """Tell whether the thread has ended."""
@@ -83,30 +151,33 @@ class ThreadRun:
         return not self._thread.is_alive()
 
     def _main(self) -> None:
-        report: RunEnded | RunStartFailed | None = None
         try:
-            report = self._run()
+            self.execute()
         finally:
-            # Whatever happened above, the end is told: exactly once, and last of all.
-            self._emit(report or _never_reported(self._order.run))
             self._done.open()
 
-    def _run(self) -> RunEnded | RunStartFailed:
-        order, token = self._order, self._token
-        try:
-            body = order.binding.make()
-        except BaseException as error:  # noqa: BLE001 - the plugin boundary
-            token.close()
-            return RunStartFailed(order.run, describe(error))
-        if not token.enter(body.terminate):
-            token.close()
-            return RunEnded(order.run, How.NOT_ENTERED, None, True, False)
-        self._emit(RunStarted(order.run, not order.binding.announces_ready))
-        context = RunContext(order, token, self._emit, self.gauges)
-        current_run.set(context)
-        how, error_info, was_asked, was_woken = _call(body, context, token)
-        token.close()
-        return RunEnded(order.run, how, error_info, was_asked, was_woken)
+
+class ReusingRun(_Execution):
+    """One run in a thread that others had before, and others get after it."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """What the thread is called meanwhile: the job's name."""
+        return self._order.job
+
+    def leave(self) -> None:
+        """Take note that the thread is free for another run."""
+        self._done.open()
+
+    def is_gone(self) -> bool:
+        """Tell whether the thread is free for another run, or has ended."""
+        return self._done.is_open
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the body to come back and the thread to be free."""
+        return self._done.wait(timeout)
 
 
 def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, ErrorInfo | None, bool, bool]:
