@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import runpy
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
@@ -35,11 +36,7 @@ FOLDER = Path(__file__).resolve().parent / "reference"
 HELP_WIDTH = 100
 NOT_YET = "Not used by this version. "
 # Words of the design whose features are still to come; they stand here so that a reader of events knows them.
-LATER_WORDS = {
-    *(WaitingFor.DEPENDENCY, WaitingFor.BACKOFF, WaitingFor.FIRING, Outcome.TIMED_OUT, Outcome.LOST),
-    *(ReasonKind.DEADLINE, ReasonKind.ESSENTIAL, ReasonKind.REPLACED, ReasonKind.RELOAD),
-    *(ReasonKind.WATCHDOG, ReasonKind.DEPENDENCY),
-}
+LATER_WORDS = {Outcome.LOST}
 # What the scheduler's own modules call, and nobody else.
 INNER = {"begin", "gauges", "handle", "is_gone", "poll_age", "put", "record", "runner_name", "unfinished_callbacks"}
 WARNING = "% Made by docs/generate.py from the code. Change the docstrings there, not this page.\n\n"
@@ -352,6 +349,20 @@ def _function(function: Callable[..., object]) -> str:
     return definition(node)
 
 
+def restarts_page() -> str:
+    """Return what follows each way of ending, under each restart policy."""
+    rows = runpy.run_path(str(Path(__file__).with_name("causes.py")))["rows"]()
+    return (
+        "# What follows the end of a run\n\n"
+        "For each way in which a run can end: its outcome, and what follows under each `restart.when`. A restart waits "
+        "for its delay and is counted; `gives up` is a failure for good. What the page says was found by asking the "
+        "lifecycle. How restarts are declared is told in [Supervising](../supervising.md).\n\n"
+        + table(("how it ended", "outcome", *(code(when.value) for when in RestartWhen)), rows)
+        + "\nA firing of a schedule replaces a pending restart, and still comes after a job gave up. Where a run was "
+        "abandoned, what would follow waits until its thread has ended.\n"
+    )
+
+
 _PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": command_line_page,
     "context.md": context_page,
@@ -359,6 +370,7 @@ _PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events_page,
     "job-file.md": job_file_page,
     "library.md": library_page,
+    "restarts.md": restarts_page,
     "states.md": states_page,
     "tasks.md": tasks_page,
     "testing.md": testing_page,

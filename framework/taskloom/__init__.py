@@ -3,7 +3,8 @@
 The house, in the order in which data flows:
     jobfile/    text -> validated jobs        (reader is the only importer of yaml)
     catalog     entry points -> tasks, runners   (the only importer of stevedore); params: their parameters
-    core/       decides: states, deadlines, outcomes. No thread, no clock, no I/O
+    calendars/  cron expressions and instants -> when a schedule fires (the only importer of cronsim, zoneinfo)
+    core/       decides: states, restarts, firings, deadlines, outcomes. No thread, no clock, no I/O
     scheduler   the shell around the core: hands it what happened, carries out what it says
     runners/    where a run executes          (thread)
     observe/    folds events into log lines, tables, files
