@@ -24,7 +24,6 @@ from taskloom.token import lock_timeout
 
 if TYPE_CHECKING:
     from taskloom.catalog import Catalog
-    from taskloom.core.lifecycle import Lifecycle
     from taskloom.job import Job
 
 __all__ = ["STOP_WITHIN_SECONDS", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler"]
@@ -161,6 +160,11 @@ class Scheduler:
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop, whoever asked for it, is over; False when that took longer than `timeout` seconds."""
         return self._shell.stopped.wait(timeout)
+
+    @property
+    def stop_reason(self) -> Reason | None:
+        """Why everything is being stopped, or was; None before that."""
+        return self._shell.ask(None, lambda core: core.shutdown.reason if core.phase is not Phase.OPEN else None)
 
     def hurry(self, within: float) -> None:
         """Give the stop that goes on at most so many more seconds, and tell every run that it is urgent."""

@@ -111,17 +111,6 @@ def test_quit_says_where_every_job_stands_and_stops_nothing(start_program: Start
     program.kill()
 
 
-def test_hup_without_a_terminal_changes_nothing_and_says_so(start_program: Start) -> None:
-    program = start_program(TWO_POLITE)
-    program.wait_for("two          started")
-
-    program.send(signal.SIGHUP)
-
-    program.wait_for("this version does not reload")
-    program.send(signal.SIGTERM)
-    assert program.end() == 0
-
-
 def test_ctrl_c_at_a_terminal_stops_everything(start_program: Start, terminal: tuple[int, int]) -> None:
     master, slave = terminal
     program = start_program(TWO_POLITE, stdin=slave, stdout=slave, preexec_fn=lambda: _own_terminal(slave))

@@ -41,11 +41,15 @@ class Escalation:
         self._next = [Step.STOP, Step.HURRY, Step.LEAVE]
         self._counted_at = float("-inf")
 
+    def is_stop(self, number: int) -> bool:
+        """Tell whether this signal asks for a stop."""
+        return number in self._stops
+
     def step(self, number: int, now: float) -> Step:
         """Take in a signal at that monotonic second."""
         if number == signal.SIGQUIT:
             return Step.STATUS
-        if number not in self._stops:
+        if not self.is_stop(number):
             return Step.RELOAD if number == signal.SIGHUP else Step.NOTHING
         if now - self._counted_at < AGAIN_SECONDS:
             return Step.NOTHING

@@ -18,8 +18,10 @@ from enum import Enum
 import click
 
 from taskloom.cli.escalation import HURRY_SECONDS, Escalation, Step
+from taskloom.cli.jobfiles import JobFiles, Selection
 from taskloom.cli.leaving import close_listeners, hold_descriptors, leave
 from taskloom.cli.mailbox import Mailbox
+from taskloom.cli.reloading import NEEDED_WORDS, Reloading
 from taskloom.cli.watcher import WATCHED, Watcher
 from taskloom.clock import mono
 from taskloom.core.model import JobSpec, Reason, ReasonKind
@@ -57,13 +59,14 @@ class Program:
     ) -> None:
         self._stop_within = stop_within
         self._events_path = events
-        self._labels = frozenset(labels)
+        self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
         self._inbox: Mailbox[int | _Word] = Mailbox()
         self._escalation = Escalation(has_terminal=sys.stdin is not None and sys.stdin.isatty())
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(stop_within=stop_within)
         self._listeners: list[Listener] = []
+        self._is_stop_wanted = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
 
@@ -71,43 +74,31 @@ class Program:
         """Do it all and return the exit code, or leave by a hard exit where threads are left behind."""
         hold_descriptors()
         for number in WATCHED:
-            signal.signal(number, lambda number, _: self._inbox.put(number))
+            signal.signal(number, self._hear)
         self._watcher = Watcher(self._stop_within, has_terminal=self._escalation.has_terminal)
         self._inbox.listen(self._watcher.echo)
+        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within)
         try:
-            specs = self._load(paths)
+            selection = files.read()
             event_file = self._open_events()
         except BaseException:
             self._watcher.dismiss()
             raise
         self._set_up_output()
         self._listen(event_file)
-        self._console.say(_loaded(specs, paths))
-        self._scheduler.add_all(specs)
+        self._tell_of(selection, paths)
+        self._reloading = Reloading(files, self._scheduler, self._console, self._show)
+        self._scheduler.add_all(selection.specs)
         report = self._supervise()
         return self._finish(report)
 
+    def _hear(self, number: int, _: object) -> None:
+        """Take in a signal: the handler, which interrupts the main thread anywhere."""
+        if self._escalation.is_stop(number):
+            self._is_stop_wanted = True
+        self._inbox.put(number)
+
     # -- setting up
-
-    def _load(self, paths: Sequence[str]) -> list[JobSpec]:
-        """Read the files. Raises JobFileError with every mistake of all of them."""
-        from taskloom.errors import JobFileError
-        from taskloom.jobfile.frames import render_all
-        from taskloom.jobfile.loader import check
-
-        result = check(*paths, stop_within=self._stop_within)
-        if any(problem.severity == "error" for problem in result.problems):
-            raise JobFileError(result.problems)
-        if result.problems:
-            click.echo(render_all(result.problems), err=True)
-        if not self._labels:
-            return list(result.jobs)
-        chosen = [job for job in result.jobs if self._labels & set(job.labels)]
-        if not chosen:
-            known = sorted({label for job in result.jobs for label in job.labels})
-            wanted = ", ".join(sorted(self._labels))
-            raise click.UsageError(f"cannot find a job with label {wanted!r}; labels: {', '.join(known) or 'none'}")
-        return chosen
 
     def _open_events(self) -> EventFile | None:
         if self._events_path is None:
@@ -135,10 +126,23 @@ class Program:
         if event_file is not None:
             self._listeners.append(self._scheduler.listen(event_file))
 
+    def _tell_of(self, selection: Selection, paths: Sequence[str]) -> None:
+        if selection.warnings:
+            from taskloom.jobfile.frames import render_all
+
+            self._show(f"{render_all(selection.warnings)}\n")
+        self._console.say(_loaded(selection.specs, paths))
+        if selection.needed:
+            self._console.say(NEEDED_WORDS + ", ".join(selection.needed))
+
+    def _show(self, text: str) -> None:
+        """Write text as it is, between the lines of the log."""
+        self._output.line(text.encode("utf-8", "backslashreplace"))
+
     # -- the main thread's life
 
     def _supervise(self) -> StopReport:
-        if self._inbox.is_empty():  # a signal may have come while the files were read: then nothing starts at all
+        if not self._is_stop_wanted:  # it may have come while the files were read: then nothing starts at all
             self._scheduler.start()
         threading.Thread(target=self._watch_scheduler, name="taskloom-conductor", daemon=True).start()
         while True:
@@ -146,7 +150,8 @@ class Program:
             if word is _Word.STOPPED:
                 return self._scheduler.stop()
             if word is _Word.WORK_OVER:
-                self._stop(Reason(ReasonKind.FINISHED, "nothing keeps the program alive"))
+                finished = Reason(ReasonKind.FINISHED, "nothing keeps the program alive")
+                self._stop(self._scheduler.stop_reason or finished)
             else:
                 self._take_signal(word)
 
@@ -173,7 +178,13 @@ class Program:
         elif step is Step.STATUS:
             self._say_status()
         elif step is Step.RELOAD:
-            self._console.say("HUP: this version does not reload; nothing has changed", level="WARNING")
+            self._reload()
+
+    def _reload(self) -> None:
+        if self._is_stopping:
+            self._console.say("HUP: everything is being stopped; nothing is reloaded", level="WARNING")
+            return
+        self._reloading.ask()
 
     def _stop(self, reason: Reason) -> None:
         if self._is_stopping:
@@ -184,10 +195,16 @@ class Program:
             self._escalation.stopping()
         self._hard_deadline = mono() + self._stop_within
         self._scheduler.request_stop(self._stop_within, reason=reason)
+        self._say_awaited(reason)
+
+    def _say_awaited(self, reason: Reason) -> None:
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
-        if awaited:
-            more = f" and {len(awaited) - 5} more" if len(awaited) > 5 else ""
-            self._console.say(f"stopping ({reason}): waiting for {', '.join(awaited[:5])}{more}")
+        more = f" and {len(awaited) - 5} more" if len(awaited) > 5 else ""
+        waiting = f": waiting for {', '.join(awaited[:5])}{more}" if awaited else ""
+        if reason.kind is ReasonKind.ESSENTIAL:
+            self._console.say(f"stopping ({reason}){waiting}", level="ERROR")
+        elif awaited:
+            self._console.say(f"stopping ({reason}){waiting}")
 
     def _say_status(self) -> None:
         statuses = self._scheduler.status()
@@ -197,7 +214,7 @@ class Program:
             age = ages.get(run.id)
             polled = "" if age is None else f", no poll for {age:.1f} s"
             lines.append(f"\n{run.id} stands at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
-        self._output.line(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+        self._show("\n".join(lines) + "\n")
 
     # -- the end
 

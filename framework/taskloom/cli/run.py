@@ -38,7 +38,7 @@ def _number_or_text(text: str) -> float | str:
               help="How long a whole stop may take; forever lifts the limit.")  # fmt: skip
 @click.option("--events", metavar="PATH", help="Append every event as a JSON line to this file.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
-              help="Run only the jobs that have this label; several: any of them.")  # fmt: skip
+              help="Run only jobs with this label, and those that they start after; several: any of them.")  # fmt: skip
 @click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How the job table is given at the end: as text on stderr, or as JSON on stdout.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show debug lines too.")
@@ -58,6 +58,8 @@ def run(  # noqa: PLR0917 - click gives them by name
     \b
     Signals:
       INT, TERM   stop gracefully; a second one leaves 2 more seconds; a third leaves at once
+      HUP         read the job files again: all of what they say now takes effect, or, where one cannot be used,
+                  none of it; at a terminal, which is then gone, stop gracefully
       QUIT        say how every job stands, with all stacks; nothing stops
 
     \b
