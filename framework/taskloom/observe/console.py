@@ -3,27 +3,59 @@
 from __future__ import annotations
 
 import logging
+import threading
+from _thread import allocate_lock
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from taskloom.clock import wall
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import Outcome
+from taskloom.observe.flood import Flood, Limit, Repeats, Sum
+from taskloom.observe.telling import Telling, tell
 from taskloom.runners.context import current_run
 
 __all__ = ["Console", "ConsoleHandler"]
 
 _COLORS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
-_BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.ABANDONED)
+_TRACEBACKS = "tracebacks were left out"
+# A traceback is ten lines, and the tenth says no more than the first few.
+_TIGHTER = {_TRACEBACKS: Limit(20, 1.0)}
+
+
+def _call_later(seconds: float, callback: Callable[[], None]) -> None:
+    """Have it called on a daemon thread of its own, once so many seconds have passed."""
+    timer = threading.Timer(seconds, callback)
+    timer.daemon = True
+    timer.name = "taskloom-console"
+    try:
+        timer.start()
+    except RuntimeError:
+        pass  # no thread to be had: the next event tells what is due
 
 
 class Console:
     """Writes lines `12:00:01.234 INFO    job         message` to `put`, which never blocks."""
 
-    def __init__(self, put: Callable[[bytes, float], None], *, is_colored: bool) -> None:
+    def __init__(
+        self,
+        put: Callable[[bytes, float], None],
+        *,
+        is_colored: bool,
+        call_later: Callable[[float, Callable[[], None]], None] = _call_later,
+    ) -> None:
         self._put = put
         self._is_colored = is_colored
+        self._call_later = call_later
+        # For what follows: events come on one thread, and the time to tell a sum on another.
+        self._lock = allocate_lock()
+        self._flood = Flood(special=_TIGHTER)
+        self._repeats = Repeats()
+        # The level of each kind of line, and what the wall clock is ahead of the monotonic one.
+        self._levels: dict[str, str] = {}
+        self._ahead = 0.0
+        self._is_timed = False
 
     def say(self, message: str, *, level: str = "INFO", job: str = "taskloom", at: float | None = None) -> None:
         """Write a line, or several that begin alike. `at`: seconds since the epoch; None is now."""
@@ -38,11 +70,65 @@ class Console:
     # -- events
 
     def __call__(self, event: Event) -> None:
-        """Say what an event means, if it is worth a line; a listener of the scheduler."""
-        teller = _TELLERS.get(event.event)
-        if teller is not None:
-            message, level = teller(event)
-            self.say(message, level=level, job=event.job or "taskloom", at=event.at)
+        """Say what an event means, if it is worth a line; a listener of the scheduler.
+
+        Lines of one kind that come too thick are counted instead, and told in a sum some seconds later.
+        """
+        with self._lock:
+            self._ahead = event.at - event.mono
+            self._say_sums(event.mono, everything=event.event is EventName.SCHEDULER_STOPPED)
+            telling = tell(event)
+            if telling is not None:
+                self._tell(event, telling)
+            self._time_sums(event.mono)
+
+    def _tell(self, event: Event, telling: Telling) -> None:
+        job = event.job or "taskloom"
+        self._levels[telling.kind] = telling.level
+        if event.event is EventName.JOB_REMOVED:
+            self._repeats.forget(job)
+        if telling.kind and not self._flood.admits(telling.kind, job, event.mono):
+            return
+        message = telling.message
+        if telling.traceback:
+            message += self._traceback(job, telling.traceback, event.mono)
+        self.say(message, level=telling.level, job=job, at=event.at)
+
+    def _traceback(self, job: str, traceback: str, at: float) -> str:
+        if self._repeats.is_repeated(job, traceback, at):
+            return " (traceback as before)"
+        if not self._flood.admits(_TRACEBACKS, job, at):
+            return ""
+        self._repeats.note(job, traceback, at)
+        return f"\n{traceback}"
+
+    def _say_sums(self, at: float, *, everything: bool = False) -> None:
+        for sum_ in self._flood.sums(at, everything=everything):
+            level = self._levels.get(sum_.kind, "INFO")
+            self.say(_summed(sum_), level=level, at=at + self._ahead)
+
+    def _time_sums(self, at: float) -> None:
+        """See that the next sum is told even if nothing happens any more."""
+        due = self._flood.due
+        if due is not None and not self._is_timed:
+            self._is_timed = True
+            self._call_later(max(0.0, due - at), partial(self._on_time, due))
+
+    def _on_time(self, at: float) -> None:
+        with self._lock:
+            self._is_timed = False
+            self._say_sums(at)
+            self._time_sums(at)
+
+
+def _summed(sum_: Sum) -> str:
+    """Return `and 4,321 more runs failed in the last 5 s, of 1,234 jobs`."""
+    kind = sum_.kind
+    if sum_.lines == 1:
+        noun, _, rest = kind.partition(" ")
+        kind = f"{noun.removesuffix('s')} {rest.replace('were ', 'was ').replace('are ', 'is ')}"
+    jobs = f", of {sum_.jobs:,} job{'s' * (sum_.jobs != 1)}"
+    return f"and {sum_.lines:,} more {kind} in the last {max(1.0, sum_.seconds):.0f} s{jobs}"
 
 
 def _printable(line: str) -> str:
@@ -50,62 +136,6 @@ def _printable(line: str) -> str:
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
-
-
-def _started(_: Event) -> tuple[str, str]:
-    return "started", "INFO"
-
-
-def _cancel_requested(event: Event) -> tuple[str, str]:
-    return f"asked to stop ({event.reason})", "INFO"
-
-
-def _ended(event: Event) -> tuple[str, str]:
-    outcome = event.outcome or Outcome.FAILED
-    message = f"{outcome.value} after {event.seconds or 0.0:.1f} s"
-    if event.error is not None:
-        message += f": {event.error}"
-        if outcome is Outcome.FAILED and not event.error.is_explained:
-            message += f"\n{event.error.traceback.rstrip()}"
-    level = "ERROR" if outcome in _BAD else "INFO"
-    return message, level
-
-
-def _overdue(event: Event) -> tuple[str, str]:
-    where = event.data.get("where")
-    place = f" at {where}" if where else " at an unknown place"
-    age = event.data.get("poll_age")
-    polled = "" if age is None else f", no poll for {age:.1f} s"
-    callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
-    return f"did not stop within {event.data['within']:g} s: it stands{place}{polled}{callbacks}", "ERROR"
-
-
-def _late_exit(event: Event) -> tuple[str, str]:
-    return f"its abandoned thread has ended, {event.seconds or 0.0:.1f} s late", "WARNING"
-
-
-def _blocked(_: Event) -> tuple[str, str]:
-    return "abandoned: its thread is left behind; no new run until that ends", "WARNING"
-
-
-def _skipped(event: Event) -> tuple[str, str]:
-    return f"skipped ({event.reason})", "INFO"
-
-
-def _callback_failed(event: Event) -> tuple[str, str]:
-    return f"its {event.data['callback']} failed: {event.error}", "WARNING"
-
-
-_TELLERS: dict[EventName, Callable[[Event], tuple[str, str]]] = {
-    EventName.STARTED: _started,
-    EventName.CANCEL_REQUESTED: _cancel_requested,
-    EventName.ENDED: _ended,
-    EventName.STOP_OVERDUE: _overdue,
-    EventName.LATE_EXIT: _late_exit,
-    EventName.BLOCKED: _blocked,
-    EventName.SKIPPED: _skipped,
-    EventName.CALLBACK_FAILED: _callback_failed,
-}
 
 
 class ConsoleHandler(logging.Handler):

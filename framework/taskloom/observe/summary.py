@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
+from taskloom.core.model import JobState
 from taskloom.core.report import StopReport, Survivor
 from taskloom.handles import JobStatus
 
 __all__ = ["summary", "table"]
 
-_HEAD = ("JOB", "STATE", "OUTCOME", "RUNS", "TIME", "NOTE")
+
+class _Column(NamedTuple):
+    """A column of the table: what stands in a job's row, and which jobs need the column (None: it is always there)."""
+
+    head: str
+    text: Callable[[JobStatus], str]
+    is_needed: Callable[[JobStatus], bool] | None = None
 
 
 def summary(report: StopReport, jobs: Sequence[JobStatus]) -> str:
@@ -20,23 +29,40 @@ def summary(report: StopReport, jobs: Sequence[JobStatus]) -> str:
 
 
 def table(jobs: Sequence[JobStatus]) -> str:
-    """Return a line for each job, columns aligned."""
-    rows = [_HEAD, *(_row(job) for job in jobs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    """Return a line for each job, columns aligned; a column that no job has a use for is left out."""
+    columns = [column for column in _COLUMNS if column.is_needed is None or any(map(column.is_needed, jobs))]
+    rows = [[column.head for column in columns], *([column.text(job) for column in columns] for job in jobs)]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def _row(status: JobStatus) -> tuple[str, ...]:
+def _state(status: JobStatus) -> str:
+    """The state, what is waited for and for how long, and the marks."""
     report = status.report
-    state = report.state.value
+    parts = [report.state.value]
     if report.waiting_for is not None:
-        state = f"waiting for {report.waiting_for.value}"
-    elif report.is_overdue:
-        state = f"{state}, overdue"
-    outcome = report.outcome.value if report.outcome else "-"
-    seconds = f"{report.seconds:.1f} s" if report.runs else "-"
-    return (report.job, state, outcome, str(report.runs), seconds, _note(status))
+        parts = [f"waiting for {report.waits_for or report.waiting_for.value}"]
+    if report.due_in is not None:
+        parts[0] += f" ({report.due_in:.1f} s)"
+    if report.state is JobState.RUNNING and not report.is_ready:
+        parts.append("not ready")
+    # That a running job is ready is nothing to remark.
+    return ", ".join([*parts, *(mark for mark in report.marks if mark != "ready")])
+
+
+def _outcome(status: JobStatus) -> str:
+    return status.report.outcome.value if status.report.outcome else "-"
+
+
+def _time(status: JobStatus) -> str:
+    return f"{status.report.seconds:.1f} s" if status.report.runs else "-"
+
+
+def _next_firing(status: JobStatus) -> str:
+    if status.report.next_firing is None:
+        return "-"
+    instant = datetime.fromtimestamp(status.report.next_firing)  # noqa: DTZ006 - for people here
+    return f"{instant:%Y-%m-%d %H:%M:%S}"
 
 
 def _note(status: JobStatus) -> str:
@@ -44,11 +70,26 @@ def _note(status: JobStatus) -> str:
     parts = []
     if status.counts:
         parts.append(", ".join(f"{name} {n}" for name, n in sorted(status.counts.items())))
+    if status.would_meet_join is False:
+        parts.append("would not stop in time")
     if status.report.reason is not None:
         parts.append(f"({status.report.reason})")
     if status.report.error is not None:
         parts.append(str(status.report.error).splitlines()[0])
     return " ".join(parts)
+
+
+_COLUMNS = (
+    _Column("JOB", lambda status: status.report.job),
+    _Column("STATE", _state),
+    _Column("OUTCOME", _outcome),
+    _Column("RUNS", lambda status: str(status.report.runs)),
+    _Column("RESTARTS", lambda status: str(status.report.restarts), lambda status: status.report.restarts > 0),
+    _Column("MISSED", lambda status: str(status.report.missed), lambda status: status.report.missed > 0),
+    _Column("TIME", _time),
+    _Column("NEXT FIRING", _next_firing, lambda status: status.report.next_firing is not None),
+    _Column("NOTE", _note),
+)
 
 
 def _survivor(survivor: Survivor) -> str:

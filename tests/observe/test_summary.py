@@ -1,0 +1,89 @@
+"""The table of jobs: a column more where some job needs it, and the marks beside the state."""
+
+from __future__ import annotations
+
+import re
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from taskloom.core.model import ErrorInfo, JobState, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.report import JobReport
+from taskloom.handles import JobStatus
+from taskloom.observe.summary import table
+
+pytestmark = pytest.mark.usefixtures("in_berlin")
+
+
+def status(job: str, state: JobState, **fields: Any) -> JobStatus:
+    counts, meets = fields.pop("counts", {}), fields.pop("would_meet_join", None)
+    known = {"waiting_for": None, "runs": 1, "outcome": None, "seconds": 1.5, "reason": None, "error": None}
+    report = JobReport(job=job, task="t", daemon=False, state=state, **(known | fields))
+    return JobStatus(report, None, 0.0, False, counts, None, meets)
+
+
+def state_of(job: JobStatus) -> str:
+    return re.split(r" {2,}", table([job]).splitlines()[1])[1]
+
+
+def test_jobs_that_need_no_more_have_six_columns() -> None:
+    jobs = [
+        status("a", JobState.FINISHED, outcome=Outcome.SUCCEEDED, counts={"lines": 3}),
+        status("launch", JobState.RUNNING, is_ready=True, runs=2),
+        status("off", JobState.DISABLED, runs=0),
+    ]
+
+    assert table(jobs) == dedent("""\
+        JOB     STATE     OUTCOME    RUNS  TIME   NOTE
+        a       finished  succeeded  1     1.5 s  lines 3
+        launch  running   -          2     1.5 s
+        off     disabled  -          0     -""")
+
+
+def test_a_column_is_there_for_all_when_one_job_needs_it() -> None:
+    jobs = [
+        status("flaky", JobState.RUNNING, is_ready=True, runs=8, restarts=7, is_flapping=True),
+        status("tick", JobState.WAITING, waiting_for=WaitingFor.FIRING, next_firing=1_795_000_000.0, missed=12),
+    ]
+
+    assert table(jobs) == dedent("""\
+        JOB    STATE                    OUTCOME  RUNS  RESTARTS  MISSED  TIME   NEXT FIRING          NOTE
+        flaky  running, flapping        -        8     7         0       1.5 s  -
+        tick   waiting for next firing  -        1     0         12      1.5 s  2026-11-18 12:06:40""")
+
+
+@pytest.mark.parametrize(
+    ("job", "text"),
+    [
+        (status("j", JobState.WAITING, waiting_for=WaitingFor.START), "waiting for start"),
+        (status("j", JobState.WAITING, waiting_for=WaitingFor.BACKOFF, due_in=12.34), "waiting for backoff (12.3 s)"),
+        (
+            status("j", JobState.WAITING, waiting_for=WaitingFor.DEPENDENCY, waits_for="job 'db' to be ready"),
+            "waiting for job 'db' to be ready",
+        ),
+        (status("j", JobState.RUNNING), "running, not ready"),
+        (status("j", JobState.RUNNING, is_ready=True, is_unresponsive=True), "running, unresponsive"),
+        (status("j", JobState.STOPPING, is_ready=True, is_overdue=True), "stopping, overdue"),
+        (status("j", JobState.FINISHED, outcome=Outcome.FAILED, has_given_up=True), "finished, gave up"),
+    ],
+)
+def test_the_state_says_what_is_waited_for_and_the_marks(job: JobStatus, text: str) -> None:
+    assert state_of(job) == text
+
+
+def test_the_note_says_what_went_wrong_in_one_line() -> None:
+    job = status(
+        "j",
+        JobState.RUNNING,
+        is_ready=True,
+        would_meet_join=False,
+        reason=Reason(ReasonKind.USER, "enough"),
+        error=ErrorInfo("ValueError", "boom\nsecond line", ""),
+    )
+
+    assert table([job]).endswith("would not stop in time (user: enough) ValueError: boom")
+
+
+def test_no_jobs_are_a_head_alone() -> None:
+    assert table([]) == "JOB  STATE  OUTCOME  RUNS  TIME  NOTE"
