@@ -30,6 +30,8 @@ STEP_SECONDS = 0.1
 # Debian's cron takes a step back of less than three hours for a change of the hour, after which nothing runs
 # twice, and a longer one for a correction: the new time counts.
 CORRECTION_SECONDS = 3 * 3600.0
+# The instants of a calendar are at least so far apart: nothing has passed after one that came sooner than that.
+CALENDAR_SECONDS = 1.0
 # Missed instants are counted so far, and no further.
 COUNTED_INSTANTS = 1000
 
@@ -140,13 +142,14 @@ class Firings:
         now = self._books.now
         if schedule.every is not None:
             late = now.mono - firing.due_at
-            older = floor(max(0.0, now.mono - firing.instant) / schedule.every)
+            # By when it was due, not by its instant: with much jitter the next instant may come before that.
+            older = floor(max(0.0, late) / schedule.every)
             return _Passed(firing.instant + older * schedule.every, older, late - older * schedule.every)
         late = now.wall - firing.jitter - firing.instant
         if schedule.calendar is None or late < -STEP_SECONDS:
             return None
         latest = firing.instant
-        if late > 0:
+        if late >= CALENDAR_SECONDS:
             latest = max(latest, schedule.calendar.latest(firing.instant + late) or latest)
         older = _count(schedule.calendar, firing.instant, latest)
         return _Passed(latest, older, max(0.0, now.wall - firing.jitter - latest))
