@@ -110,7 +110,10 @@ class RestartPolicy:
 
 
 class Calendar(Protocol):
-    """Instants of the wall clock, in seconds since the epoch. Asks no clock: the same question, the same answer."""
+    """Instants of the wall clock, in seconds since the epoch, at least a second apart.
+
+    Asks no clock: the same question, the same answer.
+    """
 
     def after(self, wall: float) -> float | None:
         """Return the first instant that is later, or None when there is none any more."""
