@@ -148,6 +148,15 @@ class TestBackTheClock:
 
         assert found == [utc(change) - repeat + 17 * 60]
 
+    def test_a_scheduler_that_starts_inside_the_repeat_does_not_run_it_again(
+        self, utc: Utc, zone: str, change: str, left: str, shown: str
+    ) -> None:
+        calendar = cron_calendar(f"{fields_at(shown, 17)} * * *", zone)
+        repeat = 1800 if zone == "Australia/Lord_Howe" else 3600
+
+        assert calendar.after(utc(change) + 300) == utc(change) + DAY + 17 * 60
+        assert calendar.latest(utc(change) + repeat) == utc(change) - repeat + 17 * 60
+
     def test_a_fixed_job_at_the_end_of_the_repeat_runs_when_the_clock_gets_there(
         self, utc: Utc, zone: str, change: str, left: str, shown: str
     ) -> None:
@@ -210,3 +219,33 @@ def test_a_clock_put_back_by_three_hours_is_a_correction_and_the_new_time_is_use
     found = firings("30 23 * * *", "Antarctica/Casey", change - DAY // 2, change + DAY // 2)
 
     assert found == [change - 9000, change + 1800]
+
+
+@pytest.mark.parametrize(
+    "expression, times", [("*/45 2 25 10 *", 4), ("* 45 2 25 10 *", 120), ("*/20 50 2 25 10 *", 6)]
+)
+def test_a_job_by_the_clock_once_a_year_runs_both_times_in_a_repeat(utc: Utc, expression: str, times: int) -> None:
+    change = utc("2026-10-25T01:00Z")
+
+    found = firings(expression, "Europe/Berlin", change - 100 * DAY, change + 100 * DAY)
+    calendar = cron_calendar(expression, "Europe/Berlin")
+
+    assert len(found) == times
+    assert found[times // 2 :] == [at + 3600 for at in found[: times // 2]]
+    assert calendar.latest(found[times // 2] - 0.5) == found[times // 2 - 1]
+
+
+@pytest.mark.parametrize("behind", [2, 60, 1700])
+def test_the_first_of_two_repeated_times_is_found_from_inside_the_second(utc: Utc, behind: int) -> None:
+    calendar = cron_calendar("* 45 2 25 10 *", "Europe/Berlin")
+    again = utc("2026-10-25T01:45Z")
+
+    assert calendar.latest(again - behind) == again - 3600 + 59
+
+
+def test_changes_on_the_edge_of_a_day_of_utc_are_seen(utc: Utc) -> None:
+    # Midnight in Greenwich: Baku from 04:00 to 05:00, Windhoek from 02:00 to 01:00.
+    ahead, back = utc("2012-03-25T00:00Z"), utc("2003-04-06T00:00Z")
+
+    assert firings("20 4 * * *", "Asia/Baku", ahead - 7200, ahead + 7200) == [ahead]
+    assert firings("20 1 * * *", "Africa/Windhoek", back - 7200, back + 7200) == [back - 2400]

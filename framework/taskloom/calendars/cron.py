@@ -210,8 +210,7 @@ class CronCalendar:
             if local is None:
                 return None
             if local >= begin:
-                instant = max(local - span.offset, span.start)
-                return float(instant) if instant >= 0 else None
+                return float(max(local - span.offset, span.start))
             is_clear = high - begin >= DAY
             last = min(span.start - 1, local + 2 * DAY) if is_clear else span.start - 1
         return None

@@ -51,7 +51,7 @@ def format_instant(wall: float, timezone: str | None = None) -> str:
     Never raises: UTC stands in for a zone that cannot be had, and seconds for a year that has no four digits.
     """
     try:
-        moment = (_EPOCH + timedelta(seconds=wall // 1)).astimezone(_zone_or_utc(timezone))
+        moment = (_EPOCH + timedelta(seconds=wall)).astimezone(_zone_or_utc(timezone))
     except (OverflowError, ValueError):
         return f"{wall:.0f} s since 1970-01-01 UTC"
     weekday = _WEEKDAYS[moment.weekday()]
