@@ -53,7 +53,10 @@ scalars = (
     )
     | st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=6)
 )
-KEYS = ["within", "otherwise", "delay", "thread", "n", "every", "words", "host", "options", "x-note", *FIELDS]
+KEYS = [
+    *("within", "otherwise", "delay", "thread", "cron", "at", "limit", "times", "then"),
+    *("n", "every", "words", "host", "options", "x-note", *FIELDS),
+]
 names = st.sampled_from(KEYS)
 anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
@@ -72,7 +75,32 @@ likely: dict[str, st.SearchStrategy[Any]] = {
     "start": st.sampled_from(["auto", "manual", {"delay": "1s"}]),
     "labels": st.lists(st.sampled_from(["a", "b"])),
     "poll_interval": durations,
-    "runner": st.sampled_from(["thread", {"thread": None}]),
+    "runner": st.sampled_from(["thread", {"thread": None}, {"thread": {"reuse": True}}]),
+    "schedule": st.sampled_from(
+        [{"every": "5m"}, {"cron": "*/5 * * * *", "timezone": "UTC"}, {"at": "2030-01-31T06:00Z"}]
+    )
+    | st.fixed_dictionaries(
+        {"every": durations},
+        optional={"jitter": durations, "overlap": st.just("queue"), "grace": durations, "immediately": st.booleans()},
+    ),
+    "after": st.sampled_from(["a", "b"])
+    | st.lists(st.sampled_from(["a", "b", {"c": "started"}]), max_size=2)
+    | st.dictionaries(st.sampled_from(["a", "b", "c"]), st.sampled_from(["ready", "finished", "${X}"]), max_size=2),
+    "restart": st.sampled_from(["never", "on-failure", "always"])
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "delay": durations,
+            "factor": st.floats(0.9, 3),
+            "jitter": st.sampled_from(["50%", 0.1, 2]),
+            "limit": st.fixed_dictionaries({"times": st.integers(0, 10**17)}, optional={"within": durations}),
+        },
+    ),
+    "timeout": durations,
+    "ready_within": durations,
+    "watchdog": durations | st.fixed_dictionaries({"after": durations}, optional={"then": st.just("restart")}),
+    "essential": st.booleans(),
+    "replicas": st.integers(0, 3),
 }
 fields = st.fixed_dictionaries(
     {"task": likely["task"]}, optional={k: v | anything for k, v in likely.items() if k != "task"}

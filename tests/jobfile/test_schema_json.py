@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from taskloom.catalog import Catalog, GivenCatalog
-from taskloom.jobfile.fields import FIELDS
+from taskloom.jobfile.fields import FIELDS, JobMistakes
 from taskloom.jobfile.jsonschema import job_file_schema
 from taskloom.task import Context, Duration, Task, param
 
@@ -85,6 +85,8 @@ VALID: list[dict[str, Any]] = [
     {"task": "other", "daemon": True, "join": {"within": "5s", "otherwise": "abandon"}, "start": {"delay": "1s"}},
     {"task": "other", "join": "wait", "start": "manual", "poll_interval": 0.5, "runner": {"thread": {}}},
     {"task": "other", "join": 0, "labels": ["a"], "enabled": False, "description": "d"},
+    {"task": "other", "join": {"within": "${WITHIN}"}, "schedule": {"cron": "${CRON}", "immediately": "${NOW}"}},
+    {"task": "other", "after": ["a", {"b": "${CONDITION}"}], "restart": {"limit": {"times": "${N}", "within": "1m"}}},
 ]
 
 
@@ -118,6 +120,69 @@ INVALID: list[dict[str, Any]] = [
 @pytest.mark.parametrize("job", INVALID, ids=map(str, INVALID))
 def test_a_mistake_in_a_job_is_flagged(schema: dict[str, Any], job: dict[str, Any]) -> None:
     assert complaints(schema, {"jobs": {"a": job}}) != []
+
+
+# Each value is offered to the reader of its field and to the schema: both take it, or neither does.
+TAKEN: dict[str, list[Any]] = {
+    "restart": [
+        *("never", "on-failure", "always", {"when": "never"}, {"delay": "1s"}),
+        *({"jitter": "50%"}, {"jitter": "12.5%"}, {"jitter": 0}, {"jitter": 1}, {"jitter": 0.5}),
+        {"factor": 1, "delay": 0, "max_delay": "1h", "limit": {"times": 1, "within": "1m"}},
+    ],
+    "schedule": [
+        *("none", {"every": "5m"}, {"every": 300}, {"cron": "@daily"}),
+        {"at": "2030-01-31T06:00", "timezone": "Europe/Berlin", "grace": "1d", "missed": "skip"},
+        {"every": 1, "jitter": 0.5, "overlap": "queue", "missed": "once", "immediately": True},
+    ],
+    "after": ["a", [], ["a"], ["a", {"b": "started"}], {}, {"a": "ready", "b": "succeeded"}],
+    "timeout": ["none", "5m", 0.5],
+    "ready_within": ["none", "5m", 0.5],
+    "watchdog": ["none", "5m", 5, {"after": "5s"}, {"after": 5, "then": "restart"}],
+    "essential": [True],
+    "replicas": [1, 1000],
+    "runner": ["thread", {"thread": None}, {"thread": {}}, {"thread": {"reuse": False}}],
+}
+REFUSED: dict[str, list[Any]] = {
+    "restart": [
+        *("no", "Never", True, None, 5, [], {}, {"whn": "never"}, {"when": "no"}),
+        *({"jitter": 50}, {"jitter": "half"}, {"jitter": -0.1}, {"jitter": None}),
+        *({"factor": 0.5}, {"factor": "2"}, {"factor": 101}, {"factor": None}),
+        *({"limit": 5}, {"limit": {}}, {"limit": {"times": 5}}, {"limit": {"within": "1m"}}),
+        *({"limit": {"times": 0, "within": "1m"}}, {"delay": -1}, {"delay": "1 s"}, {"delay": None}),
+    ],
+    "schedule": [
+        *("5m", None, 5, [], {}, {"jitter": "1s"}, {"evry": "5m"}, {"cron": 5}),
+        *({"every": "5m", "cron": "@daily"}, {"every": "5m", "overlap": "no"}),
+        *({"every": "5m", "missed": 1}, {"every": "5m", "immediately": "yes"}),
+    ],
+    "after": [5, None, "", [5], [""], {"a": "redy"}, {"a": None}, [{"a": "ready", "b": "ready"}]],
+    "timeout": [None, "wait", -1, True],
+    "ready_within": [None, "soon", -1],
+    "watchdog": [None, "warn", True, {}, {"then": "warn"}, {"after": "5s", "then": "kill"}],
+    "essential": ["yes", 1, None],
+    "replicas": [0, 1001, 2.5, "2", True, None],
+    "runner": ["", [], {"thread": {"reus": True}}, {"thread": {"reuse": "yes"}}],
+}
+
+
+def each_of(values: dict[str, list[Any]]) -> list[Any]:
+    """Return the values one by one, each with its field."""
+    return [pytest.param(name, each, id=f"{name}-{each}") for name, written in values.items() for each in written]
+
+
+@pytest.mark.parametrize("field, value", each_of(TAKEN))
+def test_what_a_reader_takes_the_schema_takes(schema: dict[str, Any], field: str, value: object) -> None:
+    FIELDS[field].read(value)
+
+    assert complaints(schema, {"jobs": {"a": {"task": "other", field: value}}}) == []
+
+
+@pytest.mark.parametrize("field, value", each_of(REFUSED))
+def test_what_a_reader_refuses_the_schema_flags(schema: dict[str, Any], field: str, value: object) -> None:
+    with pytest.raises(JobMistakes):
+        FIELDS[field].read(value)
+
+    assert complaints(schema, {"jobs": {"a": {"task": "other", field: value}}}) != []
 
 
 @pytest.mark.parametrize(

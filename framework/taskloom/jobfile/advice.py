@@ -56,5 +56,5 @@ def _unready(spec: JobSpec, ready_within: float) -> Iterator[tuple[str, Mistake]
         message = f"cannot have an effect: task {spec.task!r} does not announce that it is ready, so it is once started"
         yield "ready_within", Mistake((), message, "leave it out, or use timeout")
     elif spec.timeout is not None and ready_within >= spec.timeout:
-        message = f"cannot have an effect: the timeout of {spec.timeout:g} s is over no later"
-        yield "ready_within", Mistake((), message, "less than the timeout")
+        message = f"cannot have an effect: the timeout, {spec.timeout:g} s, is no longer than {ready_within:g} s"
+        yield "ready_within", Mistake((), message, "write less than the timeout")

@@ -46,10 +46,14 @@ class Declared(NamedTuple):
         return problem._replace(related=(*problem.related, *related))
 
     def warning(self, field: str, mistake: Mistake, related: tuple[Related, ...] = ()) -> Problem:
-        """Return a warning about a field, which may come from the defaults; the mistake's location begins inside it."""
+        """Return a warning about a field, which may come from the defaults.
+
+        The mistake's location begins inside the field, and counts only where a mapping or a list is written.
+        """
         path = self.path_of(field)
         whole = self.shared if path[0] == "defaults" else self.written
-        inside = mistake._replace(loc=(field, *mistake.loc))
+        is_simple = not isinstance(whole.get(field), Mapping | list)
+        inside = mistake._replace(loc=(field,) if is_simple else (field, *mistake.loc))
         [problem] = problems_of(self.document, path[:-1], whole, [inside])
         return problem._replace(severity="warning", job=self.name, related=(*problem.related, *related))
 

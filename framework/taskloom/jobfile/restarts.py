@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from math import inf, isfinite
 from typing import Any
 
@@ -150,10 +150,13 @@ def most_restarts(policy: RestartPolicy) -> int:
         return 0
     times, within = policy.limit.times, policy.limit.within
     delays, least = _delays(policy)
+    # What so many of the shorter delays take; from there on each costs `least`.
+    taken = list(accumulate(takewhile(lambda delay: delay <= least, delays), initial=0.0))
     fewest, most = 0, times - 1  # counted in the times between restarts
     while fewest < most:
         middle = (fewest + most + 1) // 2
-        if _least_seconds(delays, least, middle) < within:
+        near = min(middle, len(taken) - 1)
+        if taken[near] + (middle - near) * least < within:
             fewest = middle
         else:
             most = middle - 1
@@ -177,9 +180,3 @@ def _delays(policy: RestartPolicy) -> tuple[list[float], float]:
         delays.append(delay)
         spent += delay
     return delays, min(least, first)
-
-
-def _least_seconds(delays: list[float], least: float, count: int) -> float:
-    """Return the least time that so many delays take."""
-    near = list(takewhile(lambda delay: delay <= least, delays[:count]))
-    return sum(near) + (count - len(near)) * least

@@ -116,44 +116,56 @@ def _calendar(parts: Parts, kind: str, value: Mapping[str, object]) -> Calendar 
         message = "cannot use a timezone with every: intervals are counted on a clock that knows no zones"
         parts.refuse("timezone", message, at_key=True)
         return None
-    before = len(parts.mistakes)
-    zone = parts.read("timezone", _zone, None)
-    if kind not in ("cron", "at") or len(parts.mistakes) > before:
-        return None
+    zone = parts.read("timezone", _zone, "UTC") if "timezone" in value else None
 
     def read(value: object, loc: Loc) -> Calendar:
         text = read_text(value, loc)
         try:
-            return _built(kind, text, zone)
+            return _cron(text, zone) if kind == "cron" else _at(text, zone)
         except ValueError as error:  # a CalendarError, whose text is a whole sentence
             raise JobMistakes([Mistake(loc, f"{error}")]) from None
 
-    return parts.read(kind, read, None)
+    return parts.read(kind, read, None) if kind in ("cron", "at") else None
 
 
-def _built(kind: str, text: str, zone: str | None) -> Calendar:
-    from taskloom import calendars
+def _at(text: str, zone: str | None) -> Calendar:
+    from taskloom.calendars import at_calendar
 
-    return _shared_calendar(kind, text, calendars.local_timezone() if zone is None else zone)
+    return at_calendar(text, zone)
+
+
+def _cron(text: str, zone: str | None) -> Calendar:
+    from taskloom.calendars import local_timezone
+
+    return _shared_cron(text, local_timezone() if zone is None else zone)
 
 
 @lru_cache(maxsize=1024)
-def _shared_calendar(kind: str, text: str, zone: str) -> Calendar:
-    """Return one calendar for all jobs that write the same: each takes a tenth of a millisecond to build."""
-    from taskloom import calendars
+def _shared_cron(text: str, zone: str) -> Calendar:
+    """Return one calendar for all jobs that write the same: it takes as long to build as a whole job to load."""
+    from taskloom.calendars import cron_calendar
 
-    return calendars.cron_calendar(text, zone) if kind == "cron" else calendars.at_calendar(text, zone)
+    return cron_calendar(text, zone)
 
 
 def _zone(value: object, loc: Loc) -> str:
     zone = read_text(value, loc)
+    trouble = _trouble_with_zone(zone)
+    if trouble:
+        raise JobMistakes([Mistake(loc, trouble)])
+    return zone
+
+
+@lru_cache(maxsize=256)
+def _trouble_with_zone(zone: str) -> str:
+    """Return why a zone cannot be used; a thousand jobs may have the same typo, and finding what was meant is slow."""
     from taskloom.calendars import find_zone
 
     try:
         find_zone(zone)
     except ValueError as error:
-        raise JobMistakes([Mistake(loc, f"{error}")]) from None
-    return zone
+        return str(error)
+    return ""
 
 
 def _as_text(value: object) -> str:

@@ -1,0 +1,54 @@
+"""Every mistake in a field of supervision, with the exact frame; each file is read by both YAML parsers.
+
+The tables are in `bad_jobs/`, a file for each topic. `said` is what `taskloom validate` shows, "" where nothing is
+wrong. `idle` is a function, `slow` a task that announces that it is ready.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from taskloom.catalog import GivenCatalog
+from taskloom.jobfile import check
+from taskloom.jobfile.frames import render_all
+from taskloom.task import Context, Task
+
+TABLES = sorted((Path(__file__).parent / "bad_jobs").glob("*.yaml"))
+
+
+def idle(ctx: Context, n: int = 1) -> None:
+    """Do nothing."""
+
+
+class Slow(Task):
+    announces_ready = True
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+
+CATALOG = GivenCatalog({"idle": idle, "slow": Slow})
+ROWS: list[dict[str, Any]] = [row for table in TABLES for row in yaml.safe_load(table.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize("with_libyaml", [True, False], ids=["libyaml", "python"])
+@pytest.mark.parametrize("row", ROWS, ids=[row["summary"] for row in ROWS])
+def test_a_bad_job_is_told(
+    row: dict[str, str], with_libyaml: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(yaml, "__with_libyaml__", with_libyaml)
+    Path("a.yaml").write_text(row["text"], encoding="utf-8")
+
+    result = check("a.yaml", catalog=CATALOG, environ={})
+
+    assert render_all(result.problems) == row["said"].rstrip("\n")
+
+
+def test_there_are_at_least_120_bad_jobs_and_none_twice() -> None:
+    assert len({row["text"] for row in ROWS}) == len(ROWS) >= 120
+    assert [table.stem for table in TABLES] == ["limits", "needs", "restarts", "schedules"]
