@@ -93,7 +93,8 @@ def _failure(job: Drilled) -> Iterator[str]:
     yield from (f"  {text}" for text in job.callbacks)
     if job.error is not None:
         yield f"  {job.error}"
-        yield from (f"  {line}" for line in job.error.traceback.splitlines())
+        if not job.error.is_explained:
+            yield from (f"  {line}" for line in job.error.traceback.splitlines())
     if job.stack:
         yield "  its stack, innermost last:"
         yield from (f"  {line}" for line in job.stack.splitlines())
