@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskloom.calendars import AtCalendar, CalendarError, CronCalendar, at_calendar, cron_calendar
@@ -78,6 +78,7 @@ def test_before_1970_and_after_9999_there_is_nothing(utc: Utc, calendar: CronCal
     assert calendar.after(last) is None
 
 
+@settings(deadline=None)  # a busy machine takes its time
 @given(st.sampled_from(EVERY_CALENDAR), st.floats(min_value=0, max_value=250_000_000_000))
 def test_after_and_latest_agree_about_every_instant(calendar: CronCalendar, wall: float) -> None:
     following = calendar.after(wall)
