@@ -95,6 +95,12 @@ def test_a_drill_that_was_interrupted_says_how_far_it_came() -> None:
     assert as_text([], 1) == "\ninterrupted: 0 of 1 job drilled, 0 passed"
 
 
+def test_the_sum_says_how_many_passed_without_being_asked() -> None:
+    early = replace(FINE, verdict=Verdict.ENDED, outcome=Outcome.SUCCEEDED, stopped_in=None)
+
+    assert as_text([FINE, early], 2).endswith("\n\n2 jobs drilled: all passed, 1 of them before the ask")
+
+
 def test_json_has_everything() -> None:
     told = json.loads(as_json([FINE, DEAF], 2))
 

@@ -123,6 +123,8 @@ def test_a_task_that_fails_before_the_ask_fails_the_drill(drill: Drill) -> None:
     assert told.verdict is Verdict.FAILED
     assert told.outcome is Outcome.FAILED
     assert str(told.error) == "ValueError: boom"
+    assert told.error is not None
+    assert told.error.traceback.splitlines()[1].startswith(f'  File "{__file__}", line ')
 
 
 def test_a_task_that_fails_when_it_is_stopped_fails_the_drill(drill: Drill) -> None:

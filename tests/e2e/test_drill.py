@@ -96,6 +96,26 @@ def test_what_a_task_prints_is_not_in_the_answer(drill: Call) -> None:
     assert "xxxx" in answer.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_streams_that_the_caller_closed_change_no_exit_code(
+    child_env: dict[str, str], toy_packages: Path, tmp_path: Path, closed: str
+) -> None:
+    (tmp_path / "jobs.yaml").write_text("jobs:\n  polite: {task: polite}\n")
+    command = [sys.executable, "-m", "taskloom", "drill", "jobs.yaml", "--warm-up", "10ms"]
+
+    answer = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        cwd=tmp_path,
+        env=child_env | {"PYTHONPATH": str(toy_packages)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_ctrl_c_ends_the_drill_with_130_and_tells_how_far_it_came(
     child_env: dict[str, str], toy_packages: Path, tmp_path: Path
 ) -> None:

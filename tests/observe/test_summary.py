@@ -85,5 +85,11 @@ def test_the_note_says_what_went_wrong_in_one_line() -> None:
     assert table([job]).endswith("would not stop in time (user: enough) ValueError: boom")
 
 
+def test_a_stop_that_goes_on_is_not_foretold() -> None:
+    job = status("j", JobState.STOPPING, is_ready=True, is_overdue=True, would_meet_join=False)
+
+    assert "would not" not in table([job])
+
+
 def test_no_jobs_are_a_head_alone() -> None:
     assert table([]) == "JOB  STATE  OUTCOME  RUNS  TIME  NOTE"

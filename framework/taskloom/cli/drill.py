@@ -186,9 +186,7 @@ def _leave(code: int, answer: str) -> None:
     """Give the answer; where a run is left behind leave by a hard exit here, since its thread might hold ours up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the code is settled
     try:
-        click.echo(answer)
-        sys.stdout.flush()
+        click.echo(answer)  # which flushes, and does nothing where the caller had closed the stream
     finally:
         if threading.active_count() > 1:
-            sys.stderr.flush()
             os._exit(code)

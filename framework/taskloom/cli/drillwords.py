@@ -43,7 +43,9 @@ def _sum(drilled: Sequence[Drilled], wanted: int) -> str:
     if len(drilled) < wanted:
         return f"\ninterrupted: {len(drilled)} of {jobs} drilled, {passed} passed"
     if passed == wanted:
-        return f"\n{jobs} drilled: all passed"
+        # Those have shown nothing about their stop; nobody should think they had.
+        early = sum(job.verdict is Verdict.ENDED for job in drilled)
+        return f"\n{jobs} drilled: all passed" + (f", {early} of them before the ask" if early else "")
     return f"\n{jobs} drilled: {passed} passed, {wanted - passed} did not"
 
 

@@ -155,6 +155,11 @@ def timed(binding: Binding, clock: PollClock) -> Binding:
             clock.begin()
             try:
                 return body.run(cast("Context", TimedContext(ctx, clock)))
+            except BaseException as error:
+                # What is told of it begins with the task's own code, as for any other run.
+                if error.__traceback__ is not None:
+                    error.__traceback__ = error.__traceback__.tb_next
+                raise
             finally:
                 clock.learn()
 

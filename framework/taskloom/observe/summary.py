@@ -70,7 +70,7 @@ def _note(status: JobStatus) -> str:
     parts = []
     if status.counts:
         parts.append(", ".join(f"{name} {n}" for name, n in sorted(status.counts.items())))
-    if status.would_meet_join is False:
+    if status.would_meet_join is False and status.report.state is JobState.RUNNING:
         parts.append("would not stop in time")
     if status.report.reason is not None:
         parts.append(f"({status.report.reason})")
