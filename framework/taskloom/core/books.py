@@ -50,9 +50,10 @@ class Books:
             for name, job in self.jobs.items()
         }
 
-    def needed_families(self) -> dict[str, list[str]]:
-        """Return for every declared name those that it starts after."""
-        return {name: [need.job for need in jobs[0].spec.after] for name, jobs in self.families.items()}
+    def needs_of(self, family: str) -> list[str]:
+        """Return the names that a declared name starts after; none for one that is not declared."""
+        jobs = self.families.get(family)
+        return [need.job for need in jobs[0].spec.after] if jobs else []
 
     def dependents_of(self, job: JobRecord) -> Sequence[JobRecord]:
         """Return the jobs that start after this one, in the order of their declarations."""

@@ -15,7 +15,7 @@ from taskloom.core.books import Books
 from taskloom.core.deadlines import Deadlines, Due
 from taskloom.core.events import EventName, format_wall
 from taskloom.core.ladder import StopLadder
-from taskloom.core.model import JobState, Reason, ReasonKind
+from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
 from taskloom.core.records import Firing, JobRecord, Then
 
@@ -46,20 +46,26 @@ class _Passed(NamedTuple):
 
 
 class Firings:
-    """All armed schedules. `fire` starts a job's run; `chance` draws a number from 0.0 to 1.0."""
+    """All armed schedules. `chance` draws a number from 0.0 to 1.0.
+
+    `fire` starts a job's run; `run_dry` is for a job that waits for a firing when there is no instant left.
+    """
 
     def __init__(
         self,
         books: Books,
         deadlines: Deadlines,
         ladder: StopLadder,
+        *,
         fire: Callable[[JobRecord], None],
+        run_dry: Callable[[JobRecord], None],
         chance: Callable[[], float],
     ) -> None:
         self._books = books
         self._deadlines = deadlines
         self._ladder = ladder
         self._fire = fire
+        self._run_dry = run_dry
         self._chance = chance
         # What the wall clock was ahead of the monotonic one when the calendars were last aimed.
         self._offset = 0.0
@@ -91,6 +97,8 @@ class Firings:
         if passed.older:
             self._miss(job, schedule, self._previous(schedule, passed.latest), passed.older, "late")
         self._land(job, schedule, passed)
+        if _is_dry(job):
+            self._run_dry(job)
 
     def look_at_clock(self) -> None:
         """See whether the wall clock was set, and aim the calendars anew if it was."""
@@ -199,6 +207,10 @@ class Firings:
     def _as_wall(self, schedule: Schedule, instant: float) -> float:
         now = self._books.now
         return now.wall + (instant - now.mono) if schedule.every is not None else instant
+
+
+def _is_dry(job: JobRecord) -> bool:
+    return job.firing is None and job.waiting_for is WaitingFor.FIRING
 
 
 def _calendar(job: JobRecord) -> Calendar | None:

@@ -55,8 +55,9 @@ class StopLadder:
             books.move(job, Trigger.STOP, job.state, job.waiting_for)
 
     def cancel(self, job: JobRecord, reason: Reason) -> None:
-        """Stop the job's run, which no restart follows; its schedule goes on."""
-        self._expect_nothing(job)
+        """Stop the job's run, which no restart follows; its schedule goes on, a queued firing included."""
+        if job.then is not Then.FIRING:
+            self._expect_nothing(job)
         if job.run is not None:
             self.ask(job.run, reason)
 

@@ -148,8 +148,8 @@ class Lifecycle:
         if spec.name in self.jobs:
             raise DuplicateJob(spec.name)
         if spec.after:
-            needs = {**self._books.needed_families(), spec.family: [need.job for need in spec.after]}
-            circle = find_cycle(spec.family, needs)
+            needs, books = [need.job for need in spec.after], self._books
+            circle = find_cycle(spec.family, lambda name: needs if name == spec.family else books.needs_of(name))
             if circle:
                 raise DependencyCycle(circle)
         self._books.declare(spec)
@@ -170,8 +170,7 @@ class Lifecycle:
             if not verdict.is_met:
                 raise DependencyUnmet(command.job, verdict.text, is_lost=verdict.is_lost)
         self._supervision.queue(job, Trigger.START)
-        if job.spec.schedule is not None and job.firing is None:
-            self._supervision.firings.arm(job, job.spec.schedule)
+        self._supervision.rearm(job)
 
     def _arm_job(self, command: inputs.ArmJob) -> None:
         job = self._startable(command.job, Trigger.ARM)
@@ -188,6 +187,7 @@ class Lifecycle:
             return
         if job.then is not Then.REMOVAL:
             job.then = Then.RESTART
+            self._supervision.rearm(job)
         self._ladder.ask(job.run, command.reason)
 
     def _startable(self, name: str, trigger: Trigger) -> JobRecord:
@@ -292,7 +292,8 @@ class Lifecycle:
         run.unresponsive = self._books.now
         self._books.emit_run(EventName.UNRESPONSIVE, run, data={"poll_age": round(report.poll_age, 3)})
         if watchdog.then is not WatchdogThen.WARN:
-            run.job.then = Then.NOTHING if watchdog.then is WatchdogThen.STOP else Then.RETRY
+            if run.job.then is Then.POLICY:  # a firing that waits for the end of this run still comes
+                run.job.then = Then.NOTHING if watchdog.then is WatchdogThen.STOP else Then.RETRY
             self._ladder.ask(run, Reason(ReasonKind.WATCHDOG, f"no poll for {report.poll_age:.1f} s"))
 
     def _run_responsive(self, report: inputs.RunResponsive) -> None:
@@ -306,8 +307,11 @@ class Lifecycle:
         if run.outcome is Outcome.ABANDONED:
             self._exit_late(run)
             return
-        # A cancel that came after the body had returned is taken back here: it was too late to be the cause.
-        run.reason = run.reason if report.was_asked else None
+        if not report.was_asked:
+            # A cancel that came after the body had returned is taken back here: it was too late to be the cause.
+            run.reason = None
+            if run.job.then is Then.RETRY:
+                run.job.then = Then.POLICY
         outcome, run.error = decide_outcome(report, run.reason)
         self._end(run, Trigger.ENDED, outcome, is_permanent=report.how is How.PERMANENT)
 
@@ -347,7 +351,6 @@ class Lifecycle:
         self._books.close(run, Outcome.ABANDONED)
         self._books.emit_run(EventName.BLOCKED, run)
         self._supervision.keep_pending(run)
-        self._supervision.tell_dependents(run.job)
 
     def _end(self, run: RunRecord, trigger: Trigger, outcome: Outcome, *, is_permanent: bool = False) -> None:
         books = self._books

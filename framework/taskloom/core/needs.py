@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from taskloom.core.model import JobState, Outcome
@@ -116,22 +116,22 @@ def _why_lost(job: JobRecord, need: Need) -> str:
     return f"job {name!r} {how}, and was to be {need.condition.value}"
 
 
-def find_cycle(name: str, needs: Mapping[str, Sequence[str]]) -> list[str]:
+def find_cycle(name: str, needs: Callable[[str], Iterable[str]]) -> list[str]:
     """Return the jobs of a circle through `name`, which is first and last; empty where there is none.
 
-    `needs` maps every declared job to those that it starts after; names that are no keys are passed over.
+    `needs` returns for a job those that it starts after, and none for a name that is not declared.
     """
     came_from: dict[str, str] = {}
     todo = [name]
     while todo:
         job = todo.pop()
-        for need in needs.get(job, ()):
+        for need in needs(job):
             if need == name:
                 path = [name, job]
                 while path[-1] != name:
                     path.append(came_from[path[-1]])
                 return path[::-1]
-            if need in needs and need not in came_from:
+            if need not in came_from:
                 came_from[need] = job
                 todo.append(need)
     return []

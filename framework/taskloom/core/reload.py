@@ -6,13 +6,14 @@ run; one whose policies changed keeps it too, under the new ones; only what a ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import NamedTuple
 
 from taskloom.core import actions
 from taskloom.core.books import Books
 from taskloom.core.events import EventName
+from taskloom.core.graph import stop_levels
 from taskloom.core.ladder import StopLadder
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.needs import find_cycle
@@ -20,7 +21,7 @@ from taskloom.core.records import JobRecord, Then
 from taskloom.core.supervision import Supervision
 from taskloom.core.table import Trigger
 from taskloom.core.words import Word, direct
-from taskloom.errors import DependencyCycle
+from taskloom.errors import DependencyCycle, DuplicateJob
 
 __all__ = ["Change", "Reloader", "Verdict", "compare"]
 
@@ -91,18 +92,17 @@ class Reloader:
         """What the last one did."""
 
     def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
-        """Say what a reload would do. Raises DependencyCycle."""
-        new = {spec.name: spec for spec in specs}
-        needs = {name: [need.job for need in spec.after] for name, spec in _families(new.values()).items()}
-        for name in needs:
-            circle = find_cycle(name, needs)
-            if circle:
-                raise DependencyCycle(circle)
+        """Say what a reload would do. Raises DuplicateJob or DependencyCycle."""
+        new = _by_name(specs)
+        # A job that is taken away is still waited for while it stops.
+        leaving = (job.spec for job in self._books.jobs.values() if job.run is not None)
+        families = {spec.family: spec for specs in (leaving, new.values()) for spec in specs}
+        _refuse_circles({name: [need.job for need in spec.after] for name, spec in families.items()})
         return compare({name: job.spec for name, job in self._books.jobs.items()}, new.values())
 
     def reload(self, specs: Iterable[JobSpec], *, has_started: bool) -> None:
-        """Do it. Raises DependencyCycle, and has changed nothing then."""
-        new = {spec.name: spec for spec in specs}
+        """Do it. Raises DuplicateJob or DependencyCycle, and has changed nothing then."""
+        new = _by_name(specs)
         changes = self.changes = self.preview(new.values())
         self._books.emit(EventName.RELOADED, data=_told(changes))
         for change in changes:
@@ -113,15 +113,22 @@ class Reloader:
             else:
                 self._books.redeclare(self._books.jobs[change.job], new[change.job])
         for change in changes:
-            if change.verdict is Verdict.APPLY:
-                self._apply(self._books.jobs[change.job], change, has_started=has_started)
-            elif change.verdict is Verdict.RESTART:
-                self._restart(self._books.jobs[change.job], change, has_started=has_started)
+            job = self._books.jobs.get(change.job)
+            if job is not None and change.verdict is not Verdict.REMOVE:
+                self._carry_out(job, change, has_started=has_started)
         if has_started:
             self._arm_added(changes)
         for job in list(self._books.jobs.values()):
             if job.waiting_for is WaitingFor.DEPENDENCY:
                 self._supervision.look_at_needs(job)
+
+    def _carry_out(self, job: JobRecord, change: Change, *, has_started: bool) -> None:
+        if job.then is Then.REMOVAL:
+            self._come_back(job)
+        elif change.verdict is Verdict.APPLY:
+            self._apply(job, change, has_started=has_started)
+        elif change.verdict is Verdict.RESTART:
+            self._restart(job, change, has_started=has_started)
 
     def _arm_added(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -148,12 +155,16 @@ class Reloader:
             self._books.todo.append(actions.ApplySpec(run.id, spec))
         if "schedule" in change.fields:
             self._reschedule(job, has_started=has_started)
+        elif "after" in change.fields and job.state is JobState.SKIPPED and _was_lost(job):
+            self._begin_again(job, has_started=has_started)
+        elif "start" in change.fields and has_started and job.may_autostart:
+            self._supervision.arm(job)
 
     def _reschedule(self, job: JobRecord, *, has_started: bool) -> None:
         """Have the new schedule count from now on, where the old one was armed or would be."""
         was_armed = job.firing is not None
         job.firing = None
-        is_going_on = job.run is not None and job.then is not Then.NOTHING
+        is_going_on = job.waiting_for is WaitingFor.BACKOFF or (job.run is not None and job.then is not Then.NOTHING)
         if job.spec.schedule is None:
             if job.waiting_for is WaitingFor.FIRING:
                 self._ladder.stop(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
@@ -169,8 +180,7 @@ class Reloader:
         if "enabled" in change.fields:
             self._switch(job, change, has_started=has_started)
         elif job.run is not None:
-            # A stop by a person wins: what was told to stop does not come back because its declaration changed.
-            if job.state is not JobState.STOPPING or job.then is not Then.NOTHING:
+            if not _is_to_stay_stopped(job):
                 job.then = Then.RESTART
             self._ladder.ask(job.run, reason)
             if "schedule" in change.fields:
@@ -191,17 +201,58 @@ class Reloader:
         if job.spec.enabled:
             if job.state is JobState.DISABLED:
                 self._begin_again(job, has_started=has_started)
-            elif job.run is not None and job.run.reason is not None and job.run.reason.kind is ReasonKind.RELOAD:
-                job.then = Then.RESTART  # switched off and on again before its run had stopped
+            else:
+                self._come_back(job)
             return
         self._ladder.stop(job, Reason(ReasonKind.RELOAD, "it was disabled"))
         if job.run is None:
             self._books.move(job, Trigger.RELOADED, JobState.DISABLED)
             self._supervision.tell_dependents(job)
 
+    def _come_back(self, job: JobRecord) -> None:
+        """Treat a job as kept that was taken away or switched off, and is back before its run has stopped."""
+        job.then = Then.NOTHING
+        if job.spec.enabled and not _was_stopped_by_person(job):
+            if job.spec.schedule is None:
+                job.then = Then.RESTART
+            else:
+                self._supervision.rearm(job)
 
-def _families(specs: Iterable[JobSpec]) -> dict[str, JobSpec]:
-    return {spec.family: spec for spec in specs}
+
+def _by_name(specs: Iterable[JobSpec]) -> dict[str, JobSpec]:
+    new: dict[str, JobSpec] = {}
+    for spec in specs:
+        if spec.name in new:
+            raise DuplicateJob(spec.name)
+        new[spec.name] = spec
+    return new
+
+
+def _refuse_circles(needs: Mapping[str, Sequence[str]]) -> None:
+    try:
+        stop_levels(needs)
+    except ValueError:
+        for name in needs:
+            circle = find_cycle(name, lambda job: needs.get(job, ()))
+            if circle:
+                raise DependencyCycle(circle) from None
+        raise
+
+
+def _was_lost(job: JobRecord) -> bool:
+    """Tell whether a skipped job waited for what could not come true any more."""
+    return job.reason is not None and job.reason.kind is ReasonKind.DEPENDENCY
+
+
+def _was_stopped_by_person(job: JobRecord) -> bool:
+    return job.run is not None and job.run.reason is not None and job.run.reason.kind is ReasonKind.USER
+
+
+def _is_to_stay_stopped(job: JobRecord) -> bool:
+    """Tell whether no run is to follow though the declaration changed: a stop by a person wins."""
+    if not job.spec.enabled:
+        return True
+    return job.then is Then.NOTHING and (job.state is JobState.STOPPING or _was_stopped_by_person(job))
 
 
 def _told(changes: Iterable[Change]) -> dict[str, list[str]]:

@@ -56,7 +56,11 @@ class Backoff:
 
     def is_flapping(self, now: float) -> bool:
         """Tell whether it was restarted so often of late that something must be wrong."""
-        return self._since(now - FLAPPING_SECONDS) >= FLAPPING_RESTARTS
+        return self.count_recent(now) >= FLAPPING_RESTARTS
+
+    def count_recent(self, now: float) -> int:
+        """Return how many restarts began of late, as far as they are remembered."""
+        return self._since(now - FLAPPING_SECONDS)
 
     def note(self, policy: RestartPolicy, now: float) -> None:
         """Take note that a counted restart begins."""

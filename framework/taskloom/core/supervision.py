@@ -43,7 +43,7 @@ class Supervision:
         chance: Callable[[], float],
         stop_within: float,
     ) -> None:
-        self.firings = Firings(books, deadlines, ladder, self._fire, chance)
+        self.firings = Firings(books, deadlines, ladder, fire=self._fire, run_dry=self.run_dry, chance=chance)
         self._books = books
         self._deadlines = deadlines
         self._ladder = ladder
@@ -92,6 +92,20 @@ class Supervision:
 
     def look_at_needs(self, job: JobRecord) -> None:
         """Go on with a job that waits for others, or skip it, or leave it waiting."""
+        if self._comes_to_rest(job):
+            self.tell_dependents(job)
+
+    def tell_dependents(self, job: JobRecord) -> None:
+        """Have those look again that wait for this job, and then those that wait for the ones that are skipped."""
+        # A list, and no recursion: a chain of jobs may be longer than the interpreter's stack.
+        at_rest = deque((job,))
+        while at_rest:
+            for dependent in self._books.dependents_of(at_rest.popleft()):
+                if dependent.waiting_for is WaitingFor.DEPENDENCY and self._comes_to_rest(dependent):
+                    at_rest.append(dependent)
+
+    def _comes_to_rest(self, job: JobRecord) -> bool:
+        """Go on with a job that waits for others as they stand; tell whether that was the end of its waiting."""
         verdict = judge(job.spec.after, self._books.families)
         if verdict.is_met:
             self._after_needs(job)
@@ -99,13 +113,7 @@ class Supervision:
             self._books.move(job, Trigger.NEEDS_LOST, JobState.SKIPPED)
             job.reason = Reason(ReasonKind.DEPENDENCY, verdict.text)
             self._books.emit(EventName.SKIPPED, job.spec.name, reason=job.reason)
-            self.tell_dependents(job)
-
-    def tell_dependents(self, job: JobRecord) -> None:
-        """Have those look again that wait for this job."""
-        for dependent in self._books.dependents_of(job):
-            if dependent.waiting_for is WaitingFor.DEPENDENCY:
-                self.look_at_needs(dependent)
+        return not job.is_active
 
     def _after_needs(self, job: JobRecord) -> None:
         delay = job.spec.start.delay_seconds
@@ -126,14 +134,22 @@ class Supervision:
         if schedule.immediately:
             self.queue(job, Trigger.FIRED)
         elif not is_armed:
-            self.run_dry(job)
+            self._run_dry(job)
 
     def run_dry(self, job: JobRecord) -> None:
-        """Let a job come to rest whose schedule has no instant left."""
+        """Let a job come to rest that waits for its next firing, and whose schedule has no instant left."""
+        self._run_dry(job)
+        self._settle(job)
+
+    def _run_dry(self, job: JobRecord) -> None:
         self._books.move(job, Trigger.FIRED, JobState.FINISHED)
         job.reason = Reason(ReasonKind.FINISHED, "its schedule has no instant to come")
         self._books.emit(EventName.SKIPPED, job.spec.name, reason=job.reason)
-        self.tell_dependents(job)
+
+    def rearm(self, job: JobRecord) -> None:
+        """Have the schedule go on of a job that a person starts; a stop had ended it."""
+        if job.spec.schedule is not None and job.firing is None:
+            self.firings.arm(job, job.spec.schedule)
 
     def _fire(self, job: JobRecord) -> None:
         self.queue(job, Trigger.FIRED)
@@ -143,6 +159,8 @@ class Supervision:
     def delay_over(self, job: JobRecord) -> None:
         """Go on once the start delay is over."""
         self._after_waits(job, Trigger.DELAY_OVER)
+        if not job.is_active:
+            self.tell_dependents(job)
 
     def backoff_over(self, job: JobRecord) -> None:
         """Restart the job, now or as soon as the gate lets it in."""
@@ -185,14 +203,18 @@ class Supervision:
         last = job.last_run
         self.queue(job, Trigger.BACKOFF_OVER, last.attempt + 1 if last is not None else 1)
         if not was_flapping and backoff.is_flapping(now):
-            self._books.emit(EventName.FLAPPING, job.spec.name, data={"restarts": len(backoff.times)})
+            self._books.emit(EventName.FLAPPING, job.spec.name, data={"restarts": backoff.count_recent(now)})
 
     # -- what follows a run
 
     def follow(self, run: RunRecord, trigger: Trigger, *, is_permanent: bool = False) -> None:
         """Begin what follows: the run's end is in the books, and it executes no more."""
         job, books = run.job, self._books
-        then = self._what_follows(run, is_permanent=is_permanent)
+        if trigger is Trigger.LATE_EXIT:
+            # What follows was decided when it was abandoned; since then a person may have changed that.
+            then = job.then if self._shutdown.phase is Phase.OPEN else Then.NOTHING
+        else:
+            then = self._what_follows(run, is_permanent=is_permanent)
         if then is Then.NOTHING or then is Then.REMOVAL:
             self._come_to_rest(job, trigger)
         elif then is Then.RETRY:
@@ -202,14 +224,20 @@ class Supervision:
             self.queue(job, Trigger.FIRED if then is Then.FIRING else Trigger.START)
         if then is Then.REMOVAL:
             self.remove(job)
-        self.tell_dependents(job)
-        if job.has_failed and job.spec.essential and (job.has_given_up or job.firing is None):
-            reason = Reason(ReasonKind.ESSENTIAL, f"job {job.spec.name!r} failed for good")
-            self._shutdown.begin(reason, self._stop_within)
+        self._settle(job)
 
     def keep_pending(self, run: RunRecord) -> None:
         """Decide, when a run is abandoned, what its late exit will release."""
         run.job.then = self._what_follows(run, is_permanent=False)
+        self._settle(run.job)
+
+    def _settle(self, job: JobRecord) -> None:
+        """Draw the consequences for others of how the job stands now."""
+        # First this: nobody is started any more because of a job whose failure stops everything.
+        if job.has_failed and job.spec.essential and (job.has_given_up or job.firing is None):
+            reason = Reason(ReasonKind.ESSENTIAL, f"job {job.spec.name!r} failed for good")
+            self._shutdown.begin(reason, self._stop_within)
+        self.tell_dependents(job)
 
     def remove(self, job: JobRecord) -> None:
         """Take away a job that has no run and waits for nothing."""
