@@ -17,11 +17,19 @@ from typing import Any
 
 import pytest
 
+from taskloom.testing.checker import check_events
+
 # Bounds failures alone: a test waits for a line or an end, never for a time.
 PATIENCE_SECONDS = 30.0
 
+# The exit codes after which every event was told: an end with a report.
+LEFT_BY_ITSELF = (0, 1, 3, 130)
+
 TASKS = '''
 import os, re, signal, sys, threading, time
+
+from pydantic import SecretStr
+from taskloom import PermanentFailure, Task
 
 def polite(ctx):
     """Wait until asked to stop."""
@@ -35,6 +43,11 @@ def gil(ctx):
     """Hold the GIL in C for ever."""
     os.write(1, b"holding")
     re.match(r"(a+)+$", "a" * 60 + "b")  # GIL IS HELD HERE
+
+def last_hog(ctx):
+    """Hold the GIL in C for ever, once asked to stop."""
+    ctx.wait()
+    gil(ctx)
 
 def swallower(ctx):
     """Swallow every cancel."""
@@ -63,6 +76,45 @@ def leaker(ctx, daemon: bool = False):
 
 def silent_leaver(ctx):
     """Return at once."""
+
+def flaky(ctx, failures: int = 1, stays: bool = False):
+    """Fail so many times in a row; then return, or stay until asked to stop."""
+    if ctx.attempt <= failures:
+        raise ValueError(f"attempt {ctx.attempt} fails")
+    if stays:
+        ctx.wait()
+
+def hopeless(ctx):
+    """Fail for a reason that no restart can mend."""
+    raise PermanentFailure("no such device")
+
+def sayer(ctx, text: str):
+    """Say a word, and who it is; stay until asked to stop."""
+    ctx.log.info("says %s, replica %s", text, ctx.replica)
+    ctx.wait()
+
+def stuck(ctx, until: str):
+    """Neither poll nor wait until a file is there; a later attempt is polite."""
+    while ctx.attempt == 1 and not os.path.exists(until):
+        time.sleep(0.01)  # STUCK STANDS HERE
+    if ctx.attempt > 1:
+        ctx.wait()
+
+def secretive(ctx, word: SecretStr):
+    """Have a secret; stay until asked to stop."""
+    ctx.wait()
+
+class Opening(Task):
+    """Be ready once a file is there; stay until asked to stop."""
+
+    announces_ready = True
+    until: str = ""
+
+    def run(self, ctx):
+        while not ctx.wait(0.01):
+            if os.path.exists(self.until):
+                ctx.ready()
+                ctx.wait()
 '''
 
 BROKEN = "import sys\nsys.exit(7)\n"
@@ -72,10 +124,14 @@ BROKEN = "import sys\nsys.exit(7)\n"
 def toy_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two installed distributions: tasks that misbehave, and one that exits when imported."""
     folder = tmp_path_factory.mktemp("packages")
-    names = ["polite", "deaf", "gil", "swallower", "printer", "bad", "leaver", "leaker", "silent_leaver"]
+    names = [
+        *("polite", "deaf", "gil", "swallower", "printer", "bad", "leaver", "leaker", "silent_leaver"),
+        *("flaky", "hopeless", "last_hog", "sayer", "stuck", "secretive"),
+    ]
     (folder / "misbehaving.py").write_text(TASKS)
     (folder / "broken_toy.py").write_text(BROKEN)
-    _register(folder, "misbehaving", [f"{name} = misbehaving:{name}" for name in names])
+    tasks = [f"{name} = misbehaving:{name}" for name in names]
+    _register(folder, "misbehaving", [*tasks, "opening = misbehaving:Opening"])
     _register(folder, "broken-toy", ["exits-at-import = broken_toy:anything"])
     return folder
 
@@ -88,10 +144,12 @@ def _register(folder: Path, name: str, lines: list[str]) -> None:
 
 
 class Program:
-    """One running `taskloom run`."""
+    """One running `taskloom run`. All that it told is judged when it has ended, however it did."""
 
-    def __init__(self, command: list[str], env: dict[str, str], folder: Path, **streams: Any) -> None:
-        self.events_path = folder / "events.jsonl"
+    def __init__(self, command: list[str], env: dict[str, str], folder: Path, events: str, **streams: Any) -> None:
+        self.folder = folder
+        self.events_path = folder / events
+        self._is_judged = False
         self._lines: list[str] = []
         self._changed = threading.Condition()
         streams.setdefault("stdin", subprocess.DEVNULL)
@@ -140,11 +198,55 @@ class Program:
         """Wait for the end and return the exit code; negative for a signal."""
         code = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
+        self.judge()
         return code
 
-    def events(self) -> list[dict[str, Any]]:
-        """What it wrote to its event file."""
-        return [json.loads(line) for line in self.events_path.read_text().splitlines()]
+    def reload(self, jobs: str) -> None:
+        """Write the job file anew, and have it read again."""
+        (self.folder / "jobs.yaml").write_text(jobs)
+        self.send(signal.SIGHUP)
+
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        """What it wrote to its event file so far: all, or the events of these names."""
+        *lines, _ = self.events_path.read_text().split("\n")  # what comes after the last line break is half a line
+        found = [json.loads(line) for line in lines]
+        return [event for event in found if event["event"] in names] if names else found
+
+    def told(self, *names: str) -> list[str]:
+        """Return `event job` of the events of these names, in order; an end with its outcome."""
+        found = self.events(*names)
+        return [" ".join([e["event"], e.get("job", ""), e.get("outcome", "")]).strip() for e in found]
+
+    def wait_for_event(self, name: str, job: str | None = None, count: int = 1) -> dict[str, Any]:
+        """Wait until its file has the event so often, and return the last of them."""
+        bound = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < bound:
+            found = []
+            if self.events_path.exists():
+                found = [event for event in self.events(name) if job in (None, event.get("job"))]
+            if len(found) >= count:
+                return found[count - 1]
+            self.pass_time(0.02)
+        raise AssertionError(f"{name} of {job or 'anybody'} did not come {count} times:\n{self.stderr}")
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass. It must not end meanwhile."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+        raise AssertionError(f"it ended with {self.process.returncode}:\n{self.stderr}")
+
+    def judge(self) -> None:
+        """Hold its events to the rules of every history; where it left by itself, to those of a whole one."""
+        if self._is_judged or not self.events_path.exists() or self.events_path.is_fifo():
+            return
+        self._is_judged = True
+        # Not where it was killed, left at once by a third signal, or said itself that the disk was too slow.
+        is_whole = self.process.returncode in LEFT_BY_ITSELF and "could not be delivered" not in self.stderr
+        events = self.events()
+        violations = check_events(events, is_whole=is_whole and bool(events))
+        assert violations == [], f"its events break the rules, {violations}:\n{self.told()}"
 
     def relatives(self) -> list[int]:
         """Return the processes of its session that live."""
@@ -181,10 +283,11 @@ def start_program(child_env: dict[str, str], toy_packages: Path, tmp_path: Path)
     """Start `taskloom run` on the text of a job file; nothing of it may be left when the test ends."""
     programs: list[Program] = []
 
-    def start(jobs: str, *options: str, **streams: Any) -> Program:
+    def start(jobs: str, *options: str, env: dict[str, str] | None = None, **streams: Any) -> Program:
         (tmp_path / "jobs.yaml").write_text(jobs)
         command = [sys.executable, "-m", "taskloom", "run", "jobs.yaml", *options]
-        program = Program(command, child_env | {"PYTHONPATH": str(toy_packages)}, tmp_path, **streams)
+        variables = child_env | {"PYTHONPATH": str(toy_packages)} | (env or {})
+        program = Program(command, variables, tmp_path, f"events{len(programs) or ''}.jsonl", **streams)
         programs.append(program)
         return program
 
@@ -194,6 +297,8 @@ def start_program(child_env: dict[str, str], toy_packages: Path, tmp_path: Path)
     for program in programs:
         program.kill()
     assert not left, f"processes outlived the program: {left}"
+    for program in programs:
+        program.judge()
 
 
 @pytest.fixture

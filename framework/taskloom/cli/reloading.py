@@ -100,12 +100,15 @@ class Reloading:
     def _tell(self, changes: Iterable[Change], at: float) -> None:
         """Say what becomes of each job that changes, and count all; `at` puts it before what came of it."""
         counts = dict.fromkeys(Verdict, 0)
-        told = 0
+        lines = []
         for change in changes:
             counts[change.verdict] += 1
-            if change.verdict is not Verdict.KEEP and told < TOLD_CHANGES:
-                told += 1
-                self._say(str(change), at=at)
+            if change.verdict is not Verdict.KEEP:
+                lines.append(str(change))
+        for line in lines[:TOLD_CHANGES]:
+            self._say(line, at=at)
+        if len(lines) > TOLD_CHANGES:
+            self._say(f"{len(lines) - TOLD_CHANGES} more are not named here", at=at)
         self._say(", ".join(f"{verdict.value} {count}" for verdict, count in counts.items() if count), at=at)
 
     def _show_problems(self, problems: Iterable[Problem]) -> None:
