@@ -31,7 +31,7 @@ TIERS = (
 PARTED_FROM = {
     "token": ("bell", "latch", "polls"),
     "clock": ("collector",),
-    "scheduler": ("shell", "handles", "listeners", "live", "reminder", "timer", "waking", "watchers"),
+    "scheduler": ("shell", "handles", "listeners", "live", "reminder", "sight", "timer", "waking", "watchers"),
     "catalog": ("params", "paramcheck", "plainparams", "signatures", "complaints"),
     "jobfile": ("job",),
 }
