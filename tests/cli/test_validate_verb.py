@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,16 +119,113 @@ def test_the_jobs_as_data_are_in_final_form(call: Call) -> None:
         "poll_interval": 1.0,
         "join": {"within": 10.0, "otherwise": "abandon"},
         "start": {"mode": "auto", "delay": 0.0},
+        "schedule": None,
+        "after": [],
+        "restart": {
+            "when": "never",
+            "delay": 0.5,
+            "factor": 2.0,
+            "max_delay": 30.0,
+            "jitter": 0.5,
+            "limit": None,
+        },
+        "timeout": None,
+        "ready_within": None,
+        "watchdog": None,
+        "essential": False,
+        "replicas": 1,
         "runner": "thread",
+        "runner_options": {},
         "path": "good.yaml",
         "line": 5,
     }
+
+
+def test_the_fields_of_supervision_are_in_the_data(call: Call) -> None:
+    Path("supervised.yaml").write_text(
+        "jobs:\n"
+        "  db: {task: countdown, daemon: true, runner: {thread: {reuse: true}}, watchdog: {after: 5s, then: stop}}\n"
+        "  web:\n"
+        "    task: countdown\n"
+        "    after: {db: started}\n"
+        "    restart: {when: always, delay: 1s, limit: {times: 3, within: 1m}}\n"
+        "    timeout: 5m\n"
+        "    essential: true\n"
+        "    replicas: 2\n"
+        "  once:\n"
+        "    task: countdown\n"
+        "    schedule: {at: 2130-01-31T06:00, timezone: Europe/Berlin, overlap: queue}\n"
+    )
+
+    db, web, once = json.loads(call("supervised.yaml", "-o", "json").stdout)["jobs"]
+
+    assert (db["runner"], db["runner_options"]) == ("thread", {"reuse": True})
+    assert db["watchdog"] == {"after": 5.0, "then": "stop"}
+    assert web["after"] == [{"job": "db", "condition": "started"}]
+    assert web["restart"] == {
+        "when": "always",
+        "delay": 1.0,
+        "factor": 2.0,
+        "max_delay": 30.0,
+        "jitter": 0.5,
+        "limit": {"times": 3, "within": 60.0},
+    }
+    assert (web["timeout"], web["essential"], web["replicas"]) == (300.0, True, 2)
+    assert once["schedule"] == {
+        "text": "at 2130-01-31T06:00",
+        "words": "once, Tue 2130-01-31 06:00:00 CET (Europe/Berlin); overlap queued",
+        "every": None,
+        "timezone": "Europe/Berlin",
+        "jitter": 0.0,
+        "overlap": "queue",
+        "missed": "once",
+        "grace": 3600.0,
+        "immediately": False,
+        "next": ["2130-01-31T05:00:00.000000Z"],
+    }
+
+
+def test_each_schedule_is_said_in_words_with_its_next_instants(call: Call) -> None:
+    Path("times.yaml").write_text(
+        "jobs:\n"
+        "  once: {task: countdown, schedule: {at: 2130-01-31T06:00, timezone: Europe/Berlin}}\n"
+        "  gone: {task: countdown, schedule: {at: 2001-01-31T06:00Z}}\n"
+        "  daily: {task: countdown, schedule: {cron: 0 6 * * *, timezone: UTC}}\n"
+        "  off: {task: countdown, schedule: {every: 5m}, enabled: false}\n"
+    )
+
+    lines = call("times.yaml").stdout.splitlines()
+
+    assert lines[:4] == [
+        "once: once, Tue 2130-01-31 06:00:00 CET (Europe/Berlin); overlap skipped",
+        "  next: Tue 2130-01-31 06:00:00 CET",
+        "gone: once, Wed 2001-01-31 06:00:00 UTC (UTC); overlap skipped",
+        "  next: never again",
+    ]
+    assert lines[4] == "daily: at 06:00 every day, UTC time (0 6 * * *); overlap skipped"
+    assert re.fullmatch(r"  next: (\w{3} \d{4}-\d\d-\d\d 06:00:00 UTC(, )?){3}", lines[5])
+    assert lines[6:] == ["4 jobs in 1 file: no problems; worst-case stop 10 s"]
+
+
+def test_the_worst_stop_adds_what_is_stopped_one_after_the_other(call: Call) -> None:
+    Path("chain.yaml").write_text(
+        "jobs:\n  db: {task: countdown, join: 20s}\n  web: {task: countdown, join: 25s, after: db}\n"
+    )
+
+    answer = call("chain.yaml")
+    data = json.loads(call("chain.yaml", "-o", "json").stdout)
+
+    assert answer.stdout == "2 jobs in 1 file: 1 warning; worst-case stop 45 s\n"
+    assert "and that may take 45 s: web (25 s) -> db (20 s)" in answer.stderr
+    assert data["worst_stop_seconds"] == 45.0
+    assert data["worst_stop_chain"] == [{"job": "web", "seconds": 25.0}, {"job": "db", "seconds": 20.0}]
 
 
 def test_a_stop_that_is_not_bounded_is_null_as_data(call: Call) -> None:
     data = json.loads(call("slow.yaml", "-o", "json", "--stop-within", "forever").stdout)
 
     assert data["worst_stop_seconds"] is None
+    assert data["worst_stop_chain"] == [{"job": "a", "seconds": None}]
     assert data["jobs"][0]["join"]["within"] is None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from taskloom.core.model import JobSpec
+    from taskloom.core.model import Moment
     from taskloom.jobfile import CheckResult
 
 __all__ = ["validate"]
@@ -47,28 +47,59 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     metavar="DURATION",
     help="The time that a whole shutdown will get, or forever: what may take longer is warned of.",
 )
+@click.option(
+    "--plan",
+    "with_plan",
+    is_flag=True,
+    help="Show what would start, in which order, and where each value comes from.",
+)
 @click.pass_context
-def validate(context: click.Context, paths: tuple[str, ...], output: str, stop_within: float) -> None:
+def validate(
+    context: click.Context, paths: tuple[str, ...], output: str, stop_within: float, *, with_plan: bool
+) -> None:
     """Check job files, and start nothing.
 
-    Of a directory, the *.yaml and *.yml files are read. Problems go to standard error, a summary to standard
-    output. The exit code is 2 when a file cannot be used, else 0; warnings do not change it.
+    Of a directory, the *.yaml and *.yml files are read. Problems go to standard error; each schedule in words with
+    its next instants, and a summary, to standard output. The exit code is 2 when a file cannot be used, else 0;
+    warnings do not change it.
     """
+    from taskloom.clock import MonotonicClock
     from taskloom.jobfile import check
-    from taskloom.jobfile.frames import render_all
 
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no answer of ours
-        result = check(*paths, stop_within=stop_within)
-    if output == "json":
-        import json
-
-        click.echo(json.dumps(_as_json(result), indent=2, ensure_ascii=False))
-    else:
-        if result.problems:
-            click.echo(render_all(result.problems, color=_wants_color()), err=True)
-        click.echo(_summary(result))
+        result = check(*paths, stop_within=stop_within, with_origins=with_plan)
+    show = _show_as_json if output == "json" else _show_as_text
+    show(result, MonotonicClock().now(), with_plan=with_plan and not result.errors)
     if result.errors:
         context.exit(EXIT_INVALID)
+
+
+def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
+    import json
+
+    data = _as_json(result, now)
+    if with_plan:
+        from taskloom.cli import plan
+
+        data["plan"] = plan.as_json(result)
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
+    from taskloom.cli.jobwords import schedule_lines
+    from taskloom.jobfile.frames import render_all
+
+    if result.problems:
+        click.echo(render_all(result.problems, color=_wants_color()), err=True)
+    if not result.errors:
+        for job in result.jobs:
+            for line in schedule_lines(job, now) if job.enabled else ():
+                click.echo(line)
+    if with_plan:
+        from taskloom.cli import plan
+
+        click.echo(plan.as_text(result, is_terminal=sys.stdout.isatty()))
+    click.echo(_summary(result))
 
 
 def _wants_color() -> bool:
@@ -94,34 +125,14 @@ def _seconds_text(seconds: float) -> str:
     return "unbounded" if seconds == float("inf") else f"{seconds:g} s"
 
 
-def _as_json(result: CheckResult) -> dict[str, Any]:
+def _as_json(result: CheckResult, now: Moment) -> dict[str, Any]:
+    from taskloom.cli.jobwords import finite, job_as_json
     from taskloom.jobfile.frames import as_json
 
     return {
         "files": list(result.files),
-        "jobs": [_job_as_json(job) for job in result.jobs],
+        "jobs": [job_as_json(job, now) for job in result.jobs],
         "problems": as_json(result.problems),
-        "worst_stop_seconds": _finite(result.worst_stop_seconds),
+        "worst_stop_seconds": finite(result.worst_stop_seconds),
+        "worst_stop_chain": [{"job": slow.job, "seconds": finite(slow.seconds)} for slow in result.stop_chain],
     }
-
-
-def _job_as_json(job: JobSpec) -> dict[str, Any]:
-    place = {} if job.place is None else {"path": job.place.path, "line": job.place.line}
-    return {
-        "name": job.name,
-        "task": job.task,
-        "description": job.description,
-        "labels": list(job.labels),
-        "enabled": job.enabled,
-        "daemon": job.daemon,
-        "poll_interval": job.poll_interval,
-        "join": {"within": _finite(job.join.within), "otherwise": job.join.otherwise.value},
-        "start": {"mode": job.start.mode.value, "delay": job.start.delay_seconds},
-        "runner": job.runner.name,
-        **place,
-    }
-
-
-def _finite(seconds: float) -> float | None:
-    """Return the seconds, and None for ever: JSON has no infinity."""
-    return None if seconds == float("inf") else seconds

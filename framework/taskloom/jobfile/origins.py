@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from taskloom.complaints import mask_secrets
 from taskloom.errors import Place
 from taskloom.jobfile.fields import FIELDS
-from taskloom.jobfile.placing import Declared
+from taskloom.jobfile.placing import Declared, as_written
 
 __all__ = ["Origin", "origins_of"]
 
@@ -16,6 +17,8 @@ class Origin(NamedTuple):
     """Who gave a field its value: the job itself, the `defaults:` of its file, or nobody; and where."""
 
     source: Literal["job", "defaults", "default"]
+    written: str
+    """The value as it is written, on one line; secrets masked, and `${VAR}` as it stands."""
     place: Place | None = None
 
     def __str__(self) -> str:
@@ -26,13 +29,16 @@ class Origin(NamedTuple):
 
 
 def origins_of(job: Declared) -> Mapping[str, Origin]:
-    """Return the origin of every field."""
+    """Return the origin of every field of a job without mistakes."""
     return {name: _origin(job, name) for name in FIELDS}
 
 
 def _origin(job: Declared, field: str) -> Origin:
-    if field in job.written:
-        return Origin("job", job.place_of(field))
-    if field in job.shared:
-        return Origin("defaults", job.place_of(field))
-    return Origin("default")
+    path = job.path_of(field)
+    whole = job.shared if path[0] == "defaults" else job.written
+    if field not in whole:
+        return Origin("default", FIELDS[field].default)
+    written = as_written(job.document, path, whole[field])
+    if job.spec is not None:
+        written = mask_secrets(written, job.spec.params)
+    return Origin("defaults" if path[0] == "defaults" else "job", written, job.place_of(field))

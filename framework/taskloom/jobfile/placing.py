@@ -10,7 +10,7 @@ from taskloom.core.model import JobSpec
 from taskloom.errors import Place, Problem, Related
 from taskloom.jobfile.document import Document
 
-__all__ = ["Declared", "problems_of"]
+__all__ = ["Declared", "as_written", "problems_of"]
 
 # A shorter text is no secret worth the name, and may be part of any word of a message.
 _SHORTEST_SECRET = 4
@@ -72,6 +72,15 @@ def problems_of(
         for value, text in _substituted(document, path, _at(written, mistake.loc)):
             message, hint = message.replace(value, text), hint.replace(value, text)
         yield document.places.problem(path, message, hint=hint, job=job, at_key=mistake.at_key)
+
+
+def as_written(document: Document, path: tuple[str | int, ...], value: Any) -> str:
+    """Return the value at a path on one line, as the file has it: `${VAR}` stays, and what `<<` brought is there."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {as_written(document, (*path, key), item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(as_written(document, (*path, index), item) for index, item in enumerate(value))}]"
+    return " ".join(document.places.written(path).split())
 
 
 def _at(value: Any, loc: Iterable[str | int]) -> Any:

@@ -1,0 +1,282 @@
+"""`taskloom validate --plan`: what starts when, what does not and why, and where each value comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from taskloom.cli.jobwords import restart_words, schedule_lines, start_words
+from taskloom.cli.plan import plan_of
+from taskloom.cli.validate import validate
+from taskloom.core.model import JobSpec, Moment, StartMode, StartPolicy
+from taskloom.core.policies import Condition, Need, RestartLimit, RestartPolicy, RestartWhen, Schedule
+
+FILE = """\
+defaults: {restart: {delay: 1s, limit: {times: 5, within: 10m}}}
+jobs:
+  web:
+    task: countdown
+    after: [db, {migrate: succeeded}]
+    params: {start: 5, message: "${SECRET}"}
+    replicas: 3
+  db: {task: countdown, daemon: true, join: 20s}
+  migrate: {task: countdown, after: db, essential: true, restart: never}
+  man: {task: countdown, start: manual}
+  waits: {task: countdown, after: man}
+  off: {task: countdown, enabled: false}
+"""
+
+PLAN = """\
+What starts, in this order
+LEVEL  JOB                  STARTS                                      RESTARTS
+1      db (daemon)          at the start                                on failure, after 1s, growing to 30s; gives up \
+beyond 5 in 10m
+2      migrate (essential)  when db is ready                            never
+3      web (3 replicas)     when db is ready and migrate has succeeded  on failure, after 1s, growing to 30s; gives up \
+beyond 5 in 10m
+
+What does not
+JOB    WHY
+man    waits until somebody starts it (job plan.yaml:10)
+waits  waits for man, which does not start by itself
+off    disabled (job plan.yaml:12)
+
+Where the values come from
+JOB      FIELD      VALUE                                        FROM
+web      task       countdown                                    job plan.yaml:4
+web      params     {start: 5, message: "${SECRET}"}             job plan.yaml:6
+web      after      [db, {migrate: succeeded}]                   job plan.yaml:5
+web      restart    {delay: 1s, limit: {times: 5, within: 10m}}  defaults: plan.yaml:1
+web      replicas   3                                            job plan.yaml:7
+db       task       countdown                                    job plan.yaml:8
+db       daemon     true                                         job plan.yaml:8
+db       join       20s                                          job plan.yaml:8
+db       restart    {delay: 1s, limit: {times: 5, within: 10m}}  defaults: plan.yaml:1
+migrate  task       countdown                                    job plan.yaml:9
+migrate  after      db                                           job plan.yaml:9
+migrate  restart    never                                        job plan.yaml:9
+migrate  essential  true                                         job plan.yaml:9
+man      task       countdown                                    job plan.yaml:10
+man      start      manual                                       job plan.yaml:10
+man      restart    {delay: 1s, limit: {times: 5, within: 10m}}  defaults: plan.yaml:1
+waits    task       countdown                                    job plan.yaml:11
+waits    after      man                                          job plan.yaml:11
+waits    restart    {delay: 1s, limit: {times: 5, within: 10m}}  defaults: plan.yaml:1
+off      task       countdown                                    job plan.yaml:12
+off      enabled    false                                        job plan.yaml:12
+off      restart    {delay: 1s, limit: {times: 5, within: 10m}}  defaults: plan.yaml:1
+
+All other values are the defaults: params {}, labels [], enabled true, daemon false, poll_interval 1s, join 10s, \
+start auto, schedule none, after [], timeout none, ready_within none, watchdog none, essential false, replicas 1, \
+runner thread
+
+The longest stop: web (10 s) -> migrate (10 s) -> db (20 s)
+
+6 jobs in 1 file: 2 warnings; worst-case stop 40 s
+"""
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECRET", "hunter2")
+    Path("plan.yaml").write_text(FILE)
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(validate, ["--plan", *arguments], catch_exceptions=False)
+
+    return call
+
+
+def test_the_plan_shows_what_starts_and_where_each_value_comes_from(call: Call) -> None:
+    answer = call("plan.yaml")
+
+    assert answer.exit_code == 0
+    assert answer.stdout == PLAN
+
+
+def test_a_value_of_the_environment_is_shown_as_it_is_written(call: Call) -> None:
+    for answer in (call("plan.yaml"), call("plan.yaml", "-o", "json")):
+        assert "hunter2" not in answer.output
+        assert "${SECRET}" in answer.output
+
+
+def test_the_plan_is_there_as_data(call: Call) -> None:
+    plan = json.loads(call("plan.yaml", "-o", "json").stdout)["plan"]
+
+    assert plan["starts"][1] == {
+        "level": 2,
+        "job": "migrate",
+        "when": "when db is ready",
+        "restart": "never",
+    }
+    assert plan["stays"] == [
+        {"job": "man", "why": "waits until somebody starts it"},
+        {"job": "waits", "why": "waits for man, which does not start by itself"},
+        {"job": "off", "why": "disabled"},
+    ]
+    assert plan["values"]["web"]["restart"] == {
+        "written": "{delay: 1s, limit: {times: 5, within: 10m}}",
+        "from": "defaults",
+        "path": "plan.yaml",
+        "line": 1,
+    }
+    assert plan["values"]["web"]["join"] == {"written": "10s", "from": "default"}
+    assert plan["worst_stop"] == {
+        "seconds": 40.0,
+        "chain": [
+            {"job": "web", "seconds": 10.0},
+            {"job": "migrate", "seconds": 10.0},
+            {"job": "db", "seconds": 20.0},
+        ],
+    }
+
+
+def test_files_with_mistakes_have_no_plan(call: Call) -> None:
+    Path("bad.yaml").write_text("jobs:\n  a: {task: countdown, after: b}\n")
+
+    answer = call("bad.yaml")
+    data = json.loads(call("bad.yaml", "-o", "json").stdout)
+
+    assert (answer.exit_code, answer.stdout) == (2, "1 file: 1 error\n")
+    assert "plan" not in data
+
+
+def test_a_value_that_an_alias_or_a_merge_brought_is_shown_with_its_line(call: Call) -> None:
+    Path("alias.yaml").write_text(
+        "x-join: &join {within: 5s}\n"
+        "x-more: &more\n"
+        "  daemon: true\n"
+        "jobs:\n"
+        "  a:\n"
+        "    <<: *more\n"
+        "    task: countdown\n"
+        "    join: *join\n"
+    )
+
+    values = json.loads(call("alias.yaml", "-o", "json").stdout)["plan"]["values"]["a"]
+
+    assert values["daemon"] == {"written": "true", "from": "job", "path": "alias.yaml", "line": 3}
+    assert values["join"] == {"written": "{within: 5s}", "from": "job", "path": "alias.yaml", "line": 8}
+
+
+def on_a_terminal(command: list[str], env: dict[str, str], cwd: Path) -> str:
+    """Return what a program writes to a terminal."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=env, cwd=cwd):
+        os.close(theirs)
+        parts = []
+        try:
+            while data := os.read(ours, 65536):
+                parts.append(data)
+        except OSError:  # how Linux tells that the other end is closed
+            pass
+    os.close(ours)
+    return b"".join(parts).decode()
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_gets_tables_in_colour_unless_it_wants_none(
+    call: Call, child_env: dict[str, str], tmp_path: Path, no_color: str
+) -> None:
+    command = [sys.executable, "-m", "taskloom", "validate", "--plan", "plan.yaml"]
+    env = child_env | {"SECRET": "x", "TERM": "xterm-256color", "NO_COLOR": no_color, "COLUMNS": "120"}
+
+    shown = on_a_terminal(command, env, tmp_path)
+
+    assert "─────" in shown
+    assert ("\x1b[1;36mlevel" in shown) is (no_color == "")
+    assert "restarts" in shown
+
+
+def job(name: str, *needs: Need | str, **fields: object) -> JobSpec:
+    after = tuple(each if isinstance(each, Need) else Need(each) for each in needs)
+    return JobSpec(name=name, task="idle", after=after, **fields)  # type: ignore[arg-type]
+
+
+def test_a_job_comes_after_all_that_it_waits_for_and_as_early_as_it_may() -> None:
+    jobs = [job("d", "c", "a"), job("c", "b"), job("b", "a"), job("a"), job("e", "a")]
+
+    plan = plan_of(jobs)
+
+    assert [(start.level, start.job.name) for start in plan.starts] == [
+        (1, "a"), (2, "b"), (2, "e"), (3, "c"), (4, "d"),
+    ]  # fmt: skip
+
+
+def test_whoever_waits_for_a_job_that_stays_stays_too() -> None:
+    jobs = [job("c", "b"), job("b", "a"), job("a", start=StartPolicy(StartMode.MANUAL)), job("x")]
+
+    plan = plan_of(jobs)
+
+    assert [start.job.name for start in plan.starts] == ["x"]
+    assert [(stay.job.name, stay.why) for stay in plan.stays] == [
+        ("c", "waits for b, which does not start by itself"),
+        ("b", "waits for a, which does not start by itself"),
+        ("a", "waits until somebody starts it"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "policy, words",
+    [
+        (RestartPolicy(), "never"),
+        (RestartPolicy(RestartWhen.ON_FAILURE), "on failure, after 500ms, growing to 30s"),
+        (RestartPolicy(RestartWhen.ALWAYS, delay=5.0, factor=1.0), "always, after 5s"),
+        (
+            RestartPolicy(RestartWhen.ALWAYS, delay=60.0, max_delay=60.0, limit=RestartLimit(3, 90.0)),
+            "always, after 1m; gives up beyond 3 in 90s",
+        ),
+    ],
+)
+def test_a_restart_policy_is_a_few_words(policy: RestartPolicy, words: str) -> None:
+    assert restart_words(policy) == words
+
+
+@pytest.mark.parametrize(
+    "spec, words",
+    [
+        (job("a"), "at the start"),
+        (job("a", start=StartPolicy(delay_seconds=5.0)), "5s after the start"),
+        (job("a", "b", start=StartPolicy(delay_seconds=5.0)), "when b is ready, 5s later"),
+        (
+            job("a", Need("b", Condition.STARTED), Need("c", Condition.SUCCEEDED), Need("d", Condition.FINISHED)),
+            "when b has started, c has succeeded and d has finished",
+        ),
+        (job("a", schedule=Schedule(every=300.0)), "every 5 minutes, drift-free; overlap skipped"),
+        (
+            job("a", "b", schedule=Schedule(every=60.0)),
+            "when b is ready, then every minute, drift-free; overlap skipped",
+        ),
+        (job("a", "b", start=StartPolicy(StartMode.MANUAL)), "when somebody starts it"),
+    ],
+)
+def test_when_a_job_starts_is_said_in_words(spec: JobSpec, words: str) -> None:
+    assert start_words(spec) == words
+
+
+def test_a_schedule_is_said_with_its_next_three_instants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    spec = job("tick", schedule=Schedule(every=90.0, immediately=True))
+
+    lines = list(schedule_lines(spec, Moment(0.0, 1_800_000_000.0)))
+
+    assert lines[0] == "tick: every 1 min 30 s, at once and then drift-free; overlap skipped"
+    assert lines[1].startswith("  next: ")
+    assert [text.split()[2] for text in lines[1].removeprefix("  next: ").split(", ")] == [
+        "08:00:00", "08:01:30", "08:03:00",
+    ]  # fmt: skip
+
+
+def test_a_job_without_a_schedule_has_no_line() -> None:
+    assert list(schedule_lines(job("tick"), Moment(0.0, 0.0))) == []
