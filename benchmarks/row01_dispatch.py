@@ -21,8 +21,16 @@ def _noop(ctx: Context) -> None:
 
 
 def taskloom(times: int) -> Figures:
+    return _taskloom(times, Job(name="noop", task=_noop))
+
+
+def taskloom_reusing(times: int) -> Figures:
+    return _taskloom(times, Job(name="noop", task=_noop, daemon=True, runner={"thread": {"reuse": True}}))
+
+
+def _taskloom(times: int, declared: Job) -> Figures:
     with Scheduler() as scheduler:
-        job = scheduler.add(Job(name="noop", task=_noop))
+        job = scheduler.add(declared)
         job.start().join()
         with Stopwatch() as watch:
             for _ in range(times):
@@ -123,6 +131,7 @@ ROW = Row(
     title="a no-op job, started, finished and joined, one by one",
     cases=[
         Case("taskloom", Role.PRODUCT, taskloom),
+        Case("taskloom, reused thread", Role.PRODUCT, taskloom_reusing),
         Case("threading.Thread", Role.PEER, raw_threads),
         Case("APScheduler", Role.PEER, apscheduler, needs="apscheduler"),
         Case("dramatiq", Role.PEER, dramatiq, needs="dramatiq"),
@@ -135,6 +144,8 @@ ROW = Row(
     claims=[
         Claim("taskloom", "us", "threading.Thread", hold=1.15, aim=1.05),
         Claim("taskloom", "cpu_us", "threading.Thread", hold=1.15, aim=1.05),
+        Claim("taskloom, reused thread", "us", "threading.Thread", hold=1.15, aim=0.45),
+        Claim("taskloom, reused thread", "cpu_us", "threading.Thread", hold=1.15, aim=0.45),
     ],
     full=10_000,
     quick=1_000,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,8 +24,9 @@ SOON = 20.0
 class Bench:
     """Runs plain functions through a runner; `reports` is all that the runner said, in order."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.runner = runner
+        self._options = options
         self.reports: list[Report] = []
         self.handles: list[RunHandle] = []
         self.tokens: list[CancelToken] = []
@@ -42,11 +44,13 @@ class Bench:
         *,
         make: Callable[[], Body] | None = None,
         token: CancelToken | None = None,
-        daemon: bool = False,
+        daemon: bool | None = None,
     ) -> RunHandle:
         token = token or CancelToken()
+        is_daemon = bool(self._options) if daemon is None else daemon
         binding = Binding(make or (lambda: Body(run, terminate)), has_terminate=terminate is not None)
-        order = RunOrder(f"job#{len(self.handles) + 1}", "job", "function", 1, 1, daemon, 0.5, binding)
+        name = f"job#{len(self.handles) + 1}"
+        order = RunOrder(name, "job", "function", 1, 1, is_daemon, 0.5, binding, self._options)
         self.tokens.append(token)
         handle = self.runner.start(order, token, self.emit)
         self.handles.append(handle)
@@ -70,24 +74,53 @@ class Bench:
         assert isinstance(report, RunEnded)
         return report.how, report.error
 
+    def finish(self) -> None:
+        """See that everything goes."""
+        for handle in self.handles:
+            assert handle.join(SOON)
+        self.runner.close()
+        assert self.runner.join(SOON)
 
-# A new runner joins here, and has its contract tested.
-RUNNERS: list[Callable[[], Runner]] = [ThreadRunner]
+
+class Kind(NamedTuple):
+    """A runner and the options that a job may give it."""
+
+    make: Callable[[], Runner]
+    options: Mapping[str, Any] = MappingProxyType({})
+    name: str = ""
 
 
-@pytest.fixture(params=RUNNERS, ids=lambda runner: runner.__name__)
+REUSING = Kind(ThreadRunner, {"reuse": True}, "ThreadRunner-reuse")
+
+# A new runner, or a new form of one, joins here, and has its contract tested.
+RUNNERS = [Kind(ThreadRunner), REUSING]
+
+
+@pytest.fixture(params=RUNNERS, ids=lambda kind: kind.name or kind.make.__name__)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A bench for each runner."""
-    bench = Bench(request.param())
+    bench = Bench(request.param.make(), request.param.options)
+
     yield bench
-    for handle in bench.handles:
-        assert handle.join(SOON)
+
+    bench.finish()
 
 
 @pytest.fixture
 def thread_bench() -> Iterator[Bench]:
-    """A bench for the thread runner."""
+    """A bench for the thread runner, a fresh thread for each run."""
     bench = Bench(ThreadRunner())
+
     yield bench
-    for handle in bench.handles:
-        assert handle.join(SOON)
+
+    bench.finish()
+
+
+@pytest.fixture
+def reusing_bench() -> Iterator[Bench]:
+    """A bench for the thread runner, threads reused."""
+    bench = Bench(ThreadRunner(), REUSING.options)
+
+    yield bench
+
+    bench.finish()

@@ -105,19 +105,18 @@ class _KeptThread(threading.Thread):
         super().__init__(name=IDLE_NAME, daemon=True)
         self._cache = cache
         self._work: Work | None = None
-        self._is_lent = False
+        self._is_busy = False
         self._given = allocate_lock()
         self._given.acquire()
 
     def give(self, work: Work | None) -> None:
         """Hand it something. For who took it out of the cache, or made it."""
         self._work = work
-        self._is_lent = work is not None
         self._given.release()
 
     def is_free(self, cache: ThreadCache) -> bool:
         """Tell whether it belongs to this cache and has no work."""
-        return self._cache is cache and not self._is_lent
+        return self._cache is cache and self._work is None and not self._is_busy
 
     def run(self) -> None:
         """Do what is given, until there is nothing for so long that it may end."""
@@ -133,21 +132,26 @@ class _KeptThread(threading.Thread):
 
     def _do_work(self) -> bool:
         """Do the work that is there; tell whether to stay. A function, so that nothing of it is held while idle."""
-        work, self._work = self._work, None
+        work = self._work
         assert work is not None
+        self._is_busy = True  # before the work is taken: the thread is not free in between
+        self._work = None
         may_stay = False
         try:
-            self.name = work.name
-            _trace_like_a_new_thread()
-            Context().run(work.execute)
-            self.name = IDLE_NAME
-            self._is_lent = False
+            self._execute(work)
             may_stay = self._cache.take_back(self)
         finally:
-            if not may_stay:
-                self._is_lent = False
             work.leave()
         return may_stay
+
+    def _execute(self, work: Work) -> None:
+        self.name = work.name
+        try:
+            _trace_like_a_new_thread()
+            Context().run(work.execute)
+        finally:
+            self.name = IDLE_NAME
+            self._is_busy = False
 
 
 def _trace_like_a_new_thread() -> None:
