@@ -266,23 +266,25 @@ def test_a_thread_that_comes_back_to_a_closed_cache_ends(lender: Lender) -> None
     assert not thread.is_alive()
 
 
-def test_a_thread_that_comes_back_while_the_cache_is_closed_is_told_to_end_once(
+def test_work_that_is_given_to_a_thread_that_comes_back_to_a_closed_cache_is_done(
     lender: Lender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 1. close: the cache is marked as closed
-    # 2. the thread comes back: it is in the cache, and sees the mark
-    # 3. close finds the thread in the cache, takes it out and tells it to end
-    # 4. the thread wants to take itself out, and is too late: it must take in what it was told
-    real = lender.cache.forget
-
+    # 1. the cache is closed while the thread works
+    # 2. the thread comes back: it stands in the cache, and sees that it was closed
+    # 3. somebody takes it out of the cache, and gives it work (`close` would: the word to end)
+    # 4. the thread wants to take itself out, and is too late: it must see what it was given
     def forget_late(thread: threadcache_module._KeptThread) -> bool:
-        lender.cache.close()
-        return real(thread)
+        monkeypatch.undo()
+        late.append(lender.begin())
+        return lender.cache.forget(thread)
 
+    late: list[Piece] = []
     monkeypatch.setattr(lender.cache, "forget", forget_late)
-    thread = lender.do(lambda: setattr(lender.cache, "_is_closed", True))
+    thread = lender.do(lender.cache.close)
     thread.join(SOON)
 
+    assert late[0].has_left.is_set()
+    assert late[0].thread is thread
     assert not thread.is_alive()
 
 
