@@ -23,7 +23,7 @@ TIERS = (
     {"task", "core"},
     {"runners", "waiting", "token", "clock", "calendars"},
     {"observe", "scheduler", "jobfile", "catalog"},
-    {"cli", "control", "web", "testing"},
+    {"cli", "control", "web", "testing", "simulation"},
     {"__main__"},
 )
 

@@ -19,6 +19,7 @@ __all__ = ["call"]
 _VERBS = {
     "run": ("taskloom.cli.run", "Run the jobs of job files until they end or a signal comes.", "Run"),
     "validate": ("taskloom.cli.validate", "Check job files and report every mistake at once.", "Run"),
+    "simulate": ("taskloom.cli.simulate", "Show what the jobs would do in a week, in virtual time.", "Run"),
     "drill": ("taskloom.cli.drill", "Start each job alone, ask it to stop, and time it; fail over budget.", "Act"),
     "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one with its parameters.", "Author"),
     "schema": ("taskloom.cli.schema", "Write the JSON Schema of job files, for editors.", "Author"),

@@ -1,0 +1,16 @@
+"""What `taskloom simulate` does: the same core in virtual time, over runs that only pretend to work.
+
+plan        what is assumed: how long runs work, which fail, what trouble comes when
+driver      the core, a heap and virtual clocks; tells every event and keeps none
+tally       counts per job
+judge       the rules that every history keeps, event by event
+simulated   the result, as data
+remarks     what there is to say about it, in words
+"""
+
+from __future__ import annotations
+
+from taskloom.simulation.plan import FOR_EVER, ClockStep, Plan, Span, Trouble
+from taskloom.simulation.simulated import Simulated, simulate_jobs
+
+__all__ = ["FOR_EVER", "ClockStep", "Plan", "Simulated", "Span", "Trouble", "simulate_jobs"]

@@ -1,0 +1,171 @@
+"""What is counted of each job while a simulation goes on: events are folded as they come, and forgotten."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from taskloom.core.events import Event, EventName
+from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
+from taskloom.core.records import Then
+from taskloom.core.supervision import FAILURES
+
+__all__ = ["JobTally", "Tally"]
+
+
+@dataclass(slots=True)
+class JobTally:
+    """One job. All times in seconds."""
+
+    spec: JobSpec
+    runs: int = 0
+    restarts: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    """How many instants of its schedule, by why: `overlap`, `late`, `blocked`."""
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    longest_run: float = 0.0
+    longest_stop: float = 0.0
+    """From an ask to the end of the run, or until it was given up."""
+    overdue: int = 0
+    """How many of its runs outlived their join policy."""
+    unended: int = 0
+    """How many of its runs were alive when all was over."""
+    flapping: int = 0
+    """How often it was found to restart too often."""
+    unresponsive: int = 0
+    """How often the watchdog missed a poll."""
+    gave_up: int = 0
+    gave_up_why: str = ""
+    skipped: Reason | None = None
+    """Why it was not started, or will not be any more."""
+    has_given_up: bool = False
+    """Whether it had given up when the stop of everything began."""
+    pending: int = 0
+    """1 where a firing waited for the end of a run when everything was stopped."""
+    state: JobState = JobState.WAITING
+    """Where it stood when the stop of everything began."""
+    waiting_for: WaitingFor | None = None
+    next_firing: float | None = None
+    """Seconds since the epoch; None where none was to come."""
+
+    @property
+    def firings(self) -> int:
+        """How many instants of its schedule have come: each began a run, waited for one to end, or was missed."""
+        schedule = self.spec.schedule
+        if schedule is None:
+            return 0
+        at_once = min(self.runs, int(schedule.immediately))
+        return self.runs - self.restarts - at_once + self.pending + self.missed.total()
+
+    @property
+    def succeeded(self) -> int:
+        """How many runs succeeded."""
+        return self.outcomes[Outcome.SUCCEEDED]
+
+    @property
+    def failed(self) -> int:
+        """How many runs ended as failures: failed, timed out, or not even started."""
+        return sum(self.outcomes[outcome] for outcome in FAILURES)
+
+
+class Tally:
+    """Counts for each of the jobs, and for everything together."""
+
+    def __init__(self, specs: Iterable[JobSpec]) -> None:
+        self.jobs = {spec.name: JobTally(spec) for spec in specs}
+        self.events = 0
+        self.stopping: Event | None = None
+        """The event that said so, with the reason."""
+        self.stopped: Event | None = None
+        self._asked: dict[str, Event] = {}
+        self._handlers: dict[EventName, Callable[[Event], None]] = {
+            EventName.QUEUED: self._queued,
+            EventName.ENDED: self._ended,
+            EventName.CANCEL_REQUESTED: self._cancel_requested,
+            EventName.STOP_OVERDUE: self._stop_overdue,
+            EventName.MISSED: self._missed,
+            EventName.GAVE_UP: self._gave_up,
+            EventName.FLAPPING: self._flapping,
+            EventName.UNRESPONSIVE: self._unresponsive,
+            EventName.SKIPPED: self._skipped,
+            EventName.SCHEDULER_STOPPING: self._scheduler_stopping,
+            EventName.SCHEDULER_STOPPED: self._scheduler_stopped,
+        }
+
+    def take(self, event: Event) -> None:
+        """Count an event."""
+        self.events += 1
+        handler = self._handlers.get(event.event)
+        if handler is not None:
+            handler(event)
+
+    def look(self, core: Lifecycle, now: Moment) -> None:
+        """Note where every job stands, as the stop of everything begins."""
+        for name, record in core.jobs.items():
+            job = self.jobs[name]
+            job.state, job.waiting_for = record.state, record.waiting_for
+            job.has_given_up = record.has_given_up
+            job.next_firing = None if record.firing is None else now.wall + record.firing.due_at - now.mono
+
+    def close(self, core: Lifecycle, now: Moment) -> None:
+        """Note what only the end can tell."""
+        for event in self._asked.values():
+            self._stop_took(self._job_of(event), now.mono - event.mono)
+        for run in core.runs.values():
+            self.jobs[run.job.spec.name].unended += 1
+        for name, record in core.jobs.items():
+            self.jobs[name].pending = int(record.then is Then.FIRING)
+
+    def _job_of(self, event: Event) -> JobTally:
+        return self.jobs[event.job or ""]
+
+    def _queued(self, event: Event) -> None:
+        job = self.jobs[event.job or ""]
+        job.runs += 1
+        if event.attempt != 1:
+            job.restarts += 1
+
+    def _ended(self, event: Event) -> None:
+        job = self.jobs[event.job or ""]
+        if event.outcome is not None:
+            job.outcomes[event.outcome] += 1
+        if event.seconds is not None and event.seconds > job.longest_run:
+            job.longest_run = event.seconds
+        if event.run in self._asked:
+            self._stop_took(job, event.mono - self._asked.pop(event.run).mono)
+
+    def _cancel_requested(self, event: Event) -> None:
+        self._asked[event.run or ""] = event
+
+    @staticmethod
+    def _stop_took(job: JobTally, seconds: float) -> None:
+        job.longest_stop = max(job.longest_stop, seconds)
+
+    def _stop_overdue(self, event: Event) -> None:
+        self._job_of(event).overdue += 1
+
+    def _missed(self, event: Event) -> None:
+        self._job_of(event).missed[event.data["why"]] += event.data["count"]
+
+    def _gave_up(self, event: Event) -> None:
+        job = self._job_of(event)
+        job.gave_up += 1
+        job.gave_up_why = event.data["why"]
+
+    def _flapping(self, event: Event) -> None:
+        self._job_of(event).flapping += 1
+
+    def _unresponsive(self, event: Event) -> None:
+        self._job_of(event).unresponsive += 1
+
+    def _skipped(self, event: Event) -> None:
+        if self.stopping is None:  # later every job that waits is skipped
+            self._job_of(event).skipped = event.reason
+
+    def _scheduler_stopping(self, event: Event) -> None:
+        self.stopping = event
+
+    def _scheduler_stopped(self, event: Event) -> None:
+        self.stopped = event
