@@ -13,6 +13,16 @@ import pytest
 MOST_CPU_SECONDS = 1.0
 # All of the node budget is read before it is used up: half a million nodes, on a machine that others use too.
 MOST_CPU_SECONDS_OF = {"300,000 keys": 4.0}
+# Every job has its own report, with its place: a fifth of a millisecond each, and as long again for the frames.
+MOST_CPU_SECONDS_OF |= dict.fromkeys(
+    (
+        "5,000 jobs that wait for nobody",
+        "5,000 times one typo in a timezone",
+        "5,000 bad expressions",
+        "5,000 limits out of reach",
+    ),
+    4.0,
+)
 MOST_GROWTH_KIB = 100 * 1024
 
 
@@ -26,6 +36,15 @@ def _alias_bomb(levels: int) -> str:
     lines = ["a0: &a0 [x, x]"]
     lines.extend(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels))
     return "\n".join(lines)
+
+
+def _jobs(count: int, fields: str) -> bytes:
+    """Return a file of so many jobs, each with the fields: `number` is the job's own, `after` that of the next."""
+    lines = (
+        f"  j{number}: {{task: countdown, {fields.format(number=number, after=(number + 1) % count)}}}\n"
+        for number in range(count)
+    )
+    return ("jobs:\n" + "".join(lines)).encode()
 
 
 HOSTILE = {
@@ -47,6 +66,13 @@ HOSTILE = {
     "UTF-16": "jobs: {}\n".encode("utf-16"),
     "NUL": b"jobs: {a\0b: 1}\n",
     "a text": b"jobs:1\n",
+    "a circle of 5,000 jobs": _jobs(5_000, "after: j{after}"),
+    "5,000 jobs that wait for nobody": _jobs(5_000, "after: k{number}"),
+    "5,000 times one typo in a timezone": _jobs(5_000, "schedule: {{cron: 0 6 * * *, timezone: Europe/Berln}}"),
+    "5,000 bad expressions": _jobs(5_000, "schedule: {{cron: 0 6 * * x{number}}}"),
+    "5,000 limits out of reach": _jobs(
+        5_000, "restart: {{delay: {number}ms, factor: 1.0001, limit: {{times: 100000, within: 5m}}}}"
+    ),
 }
 
 
@@ -71,7 +97,7 @@ def test_a_hostile_file_is_explained_cheaply(name: str, tmp_path: Path, child_en
     code, output, seconds, kib = _validate(hostile, child_env)
 
     assert code == 2, output[:2000]
-    assert re.search(r"hostile\.yaml:\d+:\d+: error: cannot ", output), output[:2000]
+    assert re.search(r"hostile\.yaml:\d+:\d+: error: (job 'j\d+': )?cannot ", output), output[:2000]
     assert "Traceback" not in output
     assert seconds - base_seconds < MOST_CPU_SECONDS_OF.get(name, MOST_CPU_SECONDS)
     assert kib - base_kib < MOST_GROWTH_KIB
