@@ -214,7 +214,7 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I4", "AskRun of a#1 for user: other", lambda: tampered(
         lambda step, old: [actions.AskRun("a#1", Reason(ReasonKind.USER, "other"))]
         if isinstance(old, actions.AskRun) and old.run == "a#1" else [old])),
-    ("I2", "job a was stopped, and a#1 was not asked", lambda: tampered(
+    ("I9", "cancel_requested of a#1 had to come now, and did not", lambda: tampered(
         lambda step, old: [] if isinstance(step.message, StopJob) and step.message.job == "a" else [old])),
     ("I4", "a#1 started, and no event says so", lambda: tampered(
         lambda step, old: [] if isinstance(old, Event) and old.event.value == "started" else [old])),

@@ -58,7 +58,7 @@ def check(history: History, *, is_whole: bool = True, lateness: float = 0.0) -> 
     `is_whole`: it went on until nothing more was due. `lateness`: ticks were handed in up to so many seconds late.
     Also held against each other: the counters of the lifecycle and the fold of its events.
     """
-    promises = Promises(lateness)
+    promises = Promises(lateness, history.stop_within)
     found: list[Violation] = []
     for number, step in enumerate(history.steps, start=1):
         promises.walk(step)

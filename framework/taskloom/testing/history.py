@@ -35,6 +35,8 @@ class History:
     steps: list[Step] = field(default_factory=list)
     lifecycle: Lifecycle | None = None
     """The lifecycle as it stands after the last step; None in a prefix."""
+    stop_within: float = 30.0
+    """Seconds that a stop gets which an essential job brings about."""
 
     @property
     def events(self) -> Iterator[Event]:
@@ -56,7 +58,7 @@ class History:
 
     def prefix(self, count: int) -> History:
         """Return the first `count` steps as a history of their own."""
-        return History(self.seed, self.steps[:count])
+        return History(self.seed, self.steps[:count], stop_within=self.stop_within)
 
     def tail(self, count: int = 20) -> str:
         """Write the last steps for people: when, what came in, what came out."""
@@ -69,7 +71,7 @@ class RecordedCore:
     def __init__(self, clock: VirtualClock | None = None, seed: int | None = 0, *, stop_within: float = 30.0) -> None:
         self.clock = clock or VirtualClock()
         self.lifecycle = Lifecycle(Random(seed).random, stop_within)
-        self.history = History(seed, lifecycle=self.lifecycle)
+        self.history = History(seed, lifecycle=self.lifecycle, stop_within=stop_within)
 
     def tell(self, message: Input) -> list[Action]:
         """Hand in one input at the clock's time and return the actions. Raises the UsageError that refuses it."""

@@ -2,96 +2,24 @@
 
 The rules are the invariants of the design, by their numbers: I1 one end for each run, I3 one live thread for each job,
 I4 the order within a run and the gapless numbers, I7 who outlived the stop is named, I8 the ledger of the abandoned,
-I9 nothing starts once everything stops.
+I6 a restart is announced and comes no earlier than that, I9 nothing starts once everything stops.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
-from taskloom.core.events import Event
+from taskloom.testing.facts import ROUNDING_SECONDS, Fact, RunFacts, Violation, differ, fact_of, judge_end
 
-__all__ = ["Fact", "Ledger", "Violation", "fact_of"]
-
-# Events are written with microseconds; a difference of two and a third may be off by each one's rounding.
-ROUNDING_SECONDS = 3e-6
+__all__ = ["Fact", "Ledger", "RunFacts", "Violation", "fact_of"]
 
 # What may still come once the stop is over: words of those who outlived it.
 LATE = {"ready", "ended", "late_exit", "callback_failed", "started"}
-
-
-class Violation(NamedTuple):
-    """One broken rule: its number, where it showed (`seq` of the event, or the step of a history), and what."""
-
-    rule: str
-    where: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.rule} at {self.where}: {self.text}"
-
-
-class Fact(NamedTuple):
-    """An event, in the form in which both its records and its JSON are judged."""
-
-    seq: int
-    mono: float
-    event: str
-    job: str | None
-    run: str | None
-    reason: tuple[str, str] | None
-    outcome: str | None
-    seconds: float | None
-    has_error: bool
-    data: Mapping[str, Any]
-
-
-def fact_of(event: Event | Mapping[str, Any]) -> Fact:
-    """Read an event record or its JSON object. Raises KeyError or TypeError for what is no event."""
-    if isinstance(event, Event):
-        reason = (event.reason.kind.value, event.reason.text) if event.reason is not None else None
-        outcome = event.outcome.value if event.outcome is not None else None
-        has_error = event.error is not None
-        return Fact(event.seq, event.mono, event.event.value, event.job, event.run, reason, outcome, event.seconds,
-                    has_error, event.data)  # fmt: skip
-    written = event.get("reason")
-    return Fact(
-        event["seq"],
-        event["mono"],
-        event["event"],
-        event.get("job"),
-        event.get("run"),
-        (written["kind"], written["text"]) if written is not None else None,
-        event.get("outcome"),
-        event.get("seconds"),
-        event.get("error") is not None,
-        event,
-    )
-
-
-@dataclass(slots=True)
-class RunFacts:
-    """What the events said of one run so far; times are monotonic seconds."""
-
-    run: str
-    job: str
-    queued: float
-    started: float | None = None
-    ready: float | None = None
-    asked: float | None = None
-    reason: tuple[str, str] | None = None
-    overdue: float | None = None
-    outcome: str | None = None
-    ended: float | None = None
-    is_blocking: bool = False
-
-    @property
-    def is_awaited(self) -> bool:
-        """Asked, and neither ended nor given up."""
-        return self.asked is not None and self.ended is None and self.overdue is None
+# What makes a job flap.
+FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
+MISSED_WHY = {"late", "overlap", "blocked"}
 
 
 @dataclass(slots=True)
@@ -103,12 +31,15 @@ class Ledger:
     live: dict[str, RunFacts] = field(default_factory=dict)
     """Runs whose thread may be alive, abandoned ones among them."""
     live_of_job: dict[str, RunFacts] = field(default_factory=dict)
+    last_of_job: dict[str, RunFacts] = field(default_factory=dict)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often each (job, outcome) came."""
     runs: Counter[str] = field(default_factory=Counter)
     stopping: float | None = None
     stopped: float | None = None
     _seen: set[str] = field(default_factory=set)
+    _restarts: dict[str, deque[float]] = field(default_factory=dict)
+    """When the latest restarts of each job began."""
     _seq: int = 0
     _mono: float = float("-inf")
     _has_started: bool = False
@@ -187,9 +118,25 @@ class Ledger:
             self._broken("I1", fact, f"{name} was queued twice")
         if job in self.live_of_job:
             self._broken("I3", fact, f"{name} was queued while {self.live_of_job[job].run} is live")
+        self._judge_attempt(fact, self.last_of_job.get(job))
         self._seen.add(name)
         self.runs[job] += 1
-        self.live[name] = self.live_of_job[job] = RunFacts(name, job, fact.mono)
+        run = RunFacts(name, job, fact.mono, fact.attempt or 1)
+        self.live[name] = self.live_of_job[job] = self.last_of_job[job] = run
+
+    def _judge_attempt(self, fact: Fact, last: RunFacts | None) -> None:
+        if fact.attempt is None or fact.attempt == 1:
+            return
+        if last is None or last.restart_at is None:
+            self._broken("I6", fact, f"{fact.run} is attempt {fact.attempt}, and no restart was scheduled")
+            return
+        if fact.attempt != last.attempt + 1:
+            self._broken("I6", fact, f"{fact.run} is attempt {fact.attempt}, after attempt {last.attempt}")
+        if fact.mono < last.restart_at - ROUNDING_SECONDS:
+            early = last.restart_at - fact.mono
+            self._broken("I6", fact, f"{fact.run} was restarted {early:g} s too early")
+        restarts = self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS))
+        restarts.append(fact.mono)
 
     def _started(self, fact: Fact) -> None:
         run = self._run_of(fact)
@@ -232,7 +179,7 @@ class Ledger:
             return
         if run.ended is not None:
             self._broken("I1", fact, f"{fact.run} ended twice")
-        for text in _judge_end(run, fact):
+        for text in judge_end(run, fact):
             self._broken("I1", fact, f"{fact.run} {text}")
         run.outcome, run.ended = fact.outcome, fact.mono
         self.outcomes[run.job, fact.outcome or ""] += 1
@@ -245,7 +192,7 @@ class Ledger:
             return
         if run.outcome != "abandoned" or run.ended is None:
             self._broken("I8", fact, f"{fact.run} exited late, and was not abandoned")
-        elif _differ(fact.seconds, fact.mono - run.ended):
+        elif differ(fact.seconds, fact.mono - run.ended):
             self._broken("I8", fact, f"{fact.run} exited {fact.mono - run.ended:g} s late, not {fact.seconds}")
         self._forget(run)
 
@@ -257,6 +204,79 @@ class Ledger:
         del self.live[run.run]
         if self.live_of_job.get(run.job) is run:
             del self.live_of_job[run.job]
+
+    # -- supervision
+
+    def _last_of(self, fact: Fact) -> RunFacts | None:
+        """Return the job's last run, of which the event speaks: it has ended."""
+        run = self.last_of_job.get(fact.job or "")
+        if run is None or run.run != fact.run or run.ended is None:
+            self._broken("I6", fact, f"{fact.event} of {fact.run}, which is not the last run of its job, or goes on")
+            return None
+        return run
+
+    def _restart_scheduled(self, fact: Fact) -> None:
+        run = self._last_of(fact)
+        if run is None:
+            return
+        if run.restart_at is not None or fact.run in self.live:
+            self._broken("I6", fact, f"a restart after {fact.run} was scheduled twice, or before its thread was back")
+        if self.stopping is not None:
+            self._broken("I9", fact, f"a restart after {fact.run} was scheduled while everything stops")
+        if fact.seconds is None or fact.seconds < 0:
+            self._broken("I6", fact, f"a restart after {fact.run} waits {fact.seconds} s")
+        run.restart_at = fact.mono + (fact.seconds or 0.0)
+
+    def _gave_up(self, fact: Fact) -> None:
+        run = self._last_of(fact)
+        if run is not None and run.restart_at is not None:
+            self._broken("I6", fact, f"job {fact.job} gave up after {fact.run}, and a restart is scheduled")
+        if not fact.data.get("why"):
+            self._broken("I6", fact, f"job {fact.job} gave up, and nobody said why")
+
+    def _flapping(self, fact: Fact) -> None:
+        times = self._restarts.get(fact.job or "") or deque[float]()
+        if len(times) < FLAPPING_RESTARTS or times[0] < fact.mono - FLAPPING_SECONDS - ROUNDING_SECONDS:
+            self._broken("I6", fact, f"job {fact.job} is flapping after {len(times)} restarts")
+
+    def _missed(self, fact: Fact) -> None:
+        if fact.job not in self.jobs:
+            self._broken("I10", fact, f"job {fact.job} missed an instant, and was never added")
+        if fact.data.get("why") not in MISSED_WHY or fact.data.get("count", 0) < 1:
+            said = f"{fact.data.get('count')} instants, {fact.data.get('why')}"
+            self._broken("I10", fact, f"job {fact.job} missed {said}")
+
+    def _unresponsive(self, fact: Fact) -> None:
+        run = self._run_of(fact)
+        if run is not None:
+            if run.ready is None or run.asked is not None or run.unresponsive is not None:
+                self._broken("I4", fact, f"{fact.run} was unresponsive before it was ready, after its ask or twice")
+            run.unresponsive = fact.mono
+
+    def _responsive(self, fact: Fact) -> None:
+        run = self._run_of(fact)
+        if run is not None:
+            since, run.unresponsive = run.unresponsive, None
+            if since is None:
+                self._broken("I4", fact, f"{fact.run} was responsive again, and was not unresponsive")
+            elif differ(fact.seconds, fact.mono - since):
+                self._broken("I4", fact, f"{fact.run} was unresponsive for {fact.mono - since:g} s, not {fact.seconds}")
+
+    def _job_removed(self, fact: Fact) -> None:
+        job = fact.job or ""
+        if job not in self.jobs or job in self.live_of_job:
+            self._broken("I12", fact, f"job {job} was removed, and was not there or has a live run")
+        self.jobs.discard(job)
+        for books in (self.last_of_job, self._restarts, self.runs):
+            books.pop(job, None)
+        for outcome in [key for key in self.outcomes if key[0] == job]:
+            del self.outcomes[outcome]
+
+    def _reloaded(self, fact: Fact) -> None:
+        gone = [name for kind in ("remove", "apply", "restart") for name in fact.data.get(kind, ["nothing is said"])]
+        unknown = [name for name in gone if name not in self.jobs]
+        if unknown or any(name in self.jobs for name in fact.data.get("add", ["nothing is said"])):
+            self._broken("I12", fact, f"a reload changed jobs that are not there, or added others twice: {unknown}")
 
     # -- the scheduler
 
@@ -283,34 +303,6 @@ class Ledger:
             self._broken("I8", fact, f"{fact.data.get('survivors')} survivors were counted, {len(self.live)} live")
 
 
-def _differ(first: float | None, second: float) -> bool:
-    return first is None or abs(first - second) > ROUNDING_SECONDS
-
-
-def _judge_end(run: RunFacts, fact: Fact) -> list[str]:
-    """Return what does not fit between how a run ended and what was said of it before."""
-    outcome = fact.outcome
-    was_asked, has_started = run.asked is not None, run.started is not None
-    seconds = fact.mono - run.started if run.started is not None else 0.0
-    complaints = {
-        f"ended after {seconds:g} s, not {fact.seconds}": _differ(fact.seconds, seconds),
-        f"ended {outcome}, and never started": outcome in ("succeeded", "failed", "timed_out") and not has_started,
-        f"ended {outcome}, and nobody had asked": outcome in ("cancelled", "timed_out", "abandoned") and not was_asked,
-        f"ended {outcome} without its reason": outcome in ("cancelled", "timed_out", "abandoned") and not fact.reason,
-        "failed to start, and had started": outcome == "start_failed" and has_started,
-        f"ended {outcome} without an error": outcome in ("failed", "start_failed") and not fact.has_error
-                                             and (fact.reason or ("",))[0] != "watchdog",
-        "succeeded with an error or a reason": outcome == "succeeded" and (fact.has_error or fact.reason is not None),
-        "timed out for another reason": outcome == "timed_out" and (fact.reason or ("",))[0] != "deadline",
-        "was abandoned before it was overdue": outcome == "abandoned" and run.overdue is None,
-        f"ended for {fact.reason}, first asked for {run.reason}": fact.reason is not None and fact.reason != run.reason,
-        f"ended with no known outcome: {outcome}": outcome not in _OUTCOMES,
-    }  # fmt: skip
-    return [text for text, is_broken in complaints.items() if is_broken]
-
-
-_OUTCOMES = {"succeeded", "failed", "cancelled", "timed_out", "start_failed", "abandoned"}
-
 _HANDLERS: dict[str, Callable[[Ledger, Fact], None]] = {
     "scheduler_started": Ledger._scheduler_started,
     "scheduler_stopping": Ledger._scheduler_stopping,
@@ -326,4 +318,12 @@ _HANDLERS: dict[str, Callable[[Ledger, Fact], None]] = {
     "skipped": Ledger._skipped,
     "blocked": Ledger._blocked,
     "callback_failed": Ledger._callback_failed,
+    "restart_scheduled": Ledger._restart_scheduled,
+    "gave_up": Ledger._gave_up,
+    "flapping": Ledger._flapping,
+    "missed": Ledger._missed,
+    "unresponsive": Ledger._unresponsive,
+    "responsive": Ledger._responsive,
+    "job_removed": Ledger._job_removed,
+    "reloaded": Ledger._reloaded,
 }

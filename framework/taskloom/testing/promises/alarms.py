@@ -1,0 +1,56 @@
+"""What has to come by when, and falls away when it has come."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+__all__ = ["Alarms"]
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Alarms(Generic[Key]):
+    """One due second for each key; the earliest first, and of one second in the order in which they were set."""
+
+    __slots__ = ("_count", "_due", "_heap")
+
+    def __init__(self) -> None:
+        self._due: dict[Key, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._count = 0
+
+    def set(self, key: Key, due: float) -> None:
+        """Set or move an alarm; one at inf never comes."""
+        if due == float("inf"):
+            self.drop(key)
+            return
+        self._count += 1
+        self._due[key] = (due, self._count)
+        heapq.heappush(self._heap, (due, self._count, key))
+
+    def drop(self, key: Key) -> None:
+        """Take an alarm back; one that is not set is nothing."""
+        self._due.pop(key, None)
+
+    def due_of(self, key: Key) -> float | None:
+        """Return for when it is set, or None."""
+        found = self._due.get(key)
+        return found[0] if found is not None else None
+
+    def is_any_due(self, now: float) -> bool:
+        """Tell whether there may be one that is due by now."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
+    def pop_until(self, now: float) -> Iterator[tuple[Key, float]]:
+        """Take out and yield those that are due by now."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            due, count, key = heapq.heappop(heap)
+            if self._due.get(key) == (due, count):
+                del self._due[key]
+                yield key, due
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._due

@@ -1,0 +1,231 @@
+"""I10: each instant of a schedule comes to at most one run, and to a word where it comes to none.
+
+Intervals count on the monotonic clock, calendars on the wall clock; every 15 s somebody looks whether that was set.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import floor
+
+from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
+from taskloom.testing.promises.alarms import Alarms
+from taskloom.testing.promises.books import EPSILON_SECONDS, NEVER, Books, JobBook, Next, Wait
+
+__all__ = ["Schedules"]
+
+LATE_SECONDS = 1.0
+LOOK_SECONDS, STEP_SECONDS, CORRECTION_SECONDS = 15.0, 0.1, 3 * 3600.0
+COUNTED = 1000
+
+
+class Schedules:
+    """All armed schedules. Jitter is chance that nobody tells: a window is open from an instant to its last second."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._due: Alarms[str] = Alarms()
+        self._open: dict[str, None] = {}
+        """Jobs whose instant has come, and may not have been handled yet."""
+        self._calendars: dict[str, None] = {}
+        self._offset, self._look_at = 0.0, NEVER
+
+    # -- arming
+
+    def arm(self, book: JobBook) -> None:
+        """Aim at the first instant; there may be none."""
+        books, schedule = self._books, book.spec.schedule
+        if schedule is None:
+            return
+        if schedule.every is not None:
+            self._aim(book, schedule, books.now + schedule.every)
+        elif schedule.calendar is not None:
+            if self._look_at == NEVER:
+                self._offset, self._look_at = books.wall - books.now, books.now + LOOK_SECONDS
+            self._aim(book, schedule, schedule.calendar.after(books.wall))
+
+    def disarm(self, book: JobBook) -> None:
+        """No instant comes any more."""
+        name = book.spec.name
+        book.instant = None
+        self._due.drop(name)
+        self._open.pop(name, None)
+        self._calendars.pop(name, None)
+        self._books.alarms.drop(("the firing", name))
+
+    def run_dry(self, book: JobBook) -> None:
+        """Have a job come to rest that has no instant left."""
+        book.come_to_rest("finished")
+        self._books.touch(book.spec.name)
+        self._books.owe("skipped", book.spec.name)
+
+    def _aim(self, book: JobBook, schedule: Schedule, instant: float | None) -> None:
+        self.disarm(book)
+        book.instant = instant
+        if instant is not None:
+            if schedule.calendar is not None:
+                self._calendars[book.spec.name] = None
+            self._set_due(book, schedule)
+
+    def _set_due(self, book: JobBook, schedule: Schedule) -> None:
+        books, instant = self._books, book.instant or 0.0
+        due = instant if schedule.every is not None else books.now + (instant - books.wall)
+        self._due.set(book.spec.name, due)
+        books.alarms.set(("the firing", book.spec.name), due + schedule.jitter)
+
+    # -- what time brings
+
+    def begin_tick(self) -> None:
+        """See whose instant has come."""
+        if self._look_at <= self._books.now:
+            self._look_at_clock()
+        for name, _ in self._due.pop_until(self._books.now + EPSILON_SECONDS):
+            self._open[name] = None
+
+    def _look_at_clock(self) -> None:
+        books = self._books
+        if not self._calendars:
+            self._look_at = NEVER
+            return
+        self._look_at = books.now + LOOK_SECONDS
+        step = books.wall - books.now - self._offset
+        if abs(step) < STEP_SECONDS:
+            return
+        self._offset += step
+        for name in list(self._calendars):
+            book = books.jobs[name]
+            schedule = book.spec.schedule
+            if schedule is None or schedule.calendar is None:
+                continue
+            if step < -CORRECTION_SECONDS:
+                self._aim(book, schedule, schedule.calendar.after(books.wall))
+            else:
+                self._open.pop(name, None)
+                self._set_due(book, schedule)
+
+    def may_fire(self, job: str) -> bool:
+        """Tell whether an instant of the job has come that may not have been handled yet."""
+        return job in self._open
+
+    def end_tick(self) -> None:
+        """Handle those of whom nothing was seen, and that were due."""
+        for name in list(self._open):
+            book = self._books.jobs[name]
+            due = self._books.alarms.due_of(("the firing", name))
+            if due is None or due <= self._books.now + EPSILON_SECONDS:
+                self.take(book)
+
+    def take(self, book: JobBook) -> None:
+        """Handle the instant that has come: say what the step has to bring, and aim at the next."""
+        books, schedule, first = self._books, book.spec.schedule, book.instant
+        self._open.pop(book.spec.name, None)
+        if schedule is None or first is None:
+            return
+        passed = self._every(book, schedule, first) if schedule.every else self._calendar(book, schedule, first)
+        if passed is None:
+            self._set_due(book, schedule)
+            return
+        latest, older = passed
+        following = latest + schedule.every if schedule.every else _after(schedule.calendar, latest)
+        self._aim(book, schedule, following)
+        if older:
+            books.owe("missed", book.spec.name, count=older, why="late")
+        self._land(book, schedule, latest)
+        if following is None and book.wait is Wait.FIRING and ("queued", book.spec.name) not in _heads(books):
+            self.run_dry(book)
+
+    # -- how many instants have come
+
+    def _every(self, book: JobBook, schedule: Schedule, first: float) -> tuple[float, int] | None:
+        every, passed = schedule.every or 1.0, self._books.now - first
+        most = floor(max(0.0, passed + EPSILON_SECONDS) / every)
+        least = floor(max(0.0, passed + EPSILON_SECONDS - schedule.jitter) / every)
+        older = most if most == least else self._told_older(book, least, most)
+        return first + older * every, older
+
+    def _calendar(self, book: JobBook, schedule: Schedule, first: float) -> tuple[float, int] | None:
+        calendar, wall = schedule.calendar, self._books.wall
+        if calendar is None or wall - first < -STEP_SECONDS:
+            return None  # the wall clock was set back
+        most, least = _count(calendar, first, wall), _count(calendar, first, wall - schedule.jitter)
+        older = most if most == least else self._told_older(book, least, most)
+        latest = _latest(calendar, first, wall) if older == most else _nth(calendar, first, older)
+        return latest, older
+
+    def _told_older(self, book: JobBook, least: int, most: int) -> int:
+        """Take over what was told, where the jitter leaves it open how many instants were too late."""
+        for event in self._books.coming("missed", book.spec.name):
+            if event.data["why"] == "late" and least <= event.data["count"] <= most:
+                return int(event.data["count"])
+        return least
+
+    # -- what the latest of them comes to
+
+    def _land(self, book: JobBook, schedule: Schedule, latest: float) -> None:
+        books, name = self._books, book.spec.name
+        when = latest if schedule.calendar is None else books.now + (latest - books.wall)
+        if self._is_too_late(book, schedule, books.now - when):
+            books.owe("missed", name, count=1, why="late", instant=_Instant(books.wall + when - books.now))
+        elif book.wait in (Wait.FIRING, Wait.BACKOFF):
+            books.owe("queued", name, attempt=1)
+        elif book.is_blocked:
+            books.owe("missed", name, count=1, why="blocked", instant=_Instant(books.wall + when - books.now))
+        elif schedule.overlap is Overlap.SKIP or book.follows in (Next.FIRING, Next.AGAIN, Next.REMOVAL):
+            books.owe("missed", name, count=1, why="overlap", instant=_Instant(books.wall + when - books.now))
+        else:
+            book.follows = Next.FIRING
+            if schedule.overlap is Overlap.REPLACE and book.is_running:
+                books.owe("cancel_requested", name, reason=("replaced", "its schedule fired again"))
+
+    def _is_too_late(self, book: JobBook, schedule: Schedule, late: float) -> bool:
+        allowed = LATE_SECONDS if schedule.missed is Missed.SKIP else max(LATE_SECONDS, schedule.grace)
+        if abs(late - allowed) < EPSILON_SECONDS or late - schedule.jitter <= allowed < late:
+            told = [one.data["count"] for one in self._books.coming("missed", book.spec.name)
+                    if one.data["why"] == "late"]  # fmt: skip
+            return bool(told) and told[-1] == 1
+        return late > allowed
+
+
+class _Instant:
+    """A second of the wall clock; equal to its RFC 3339 text, to the millisecond."""
+
+    def __init__(self, wall: float) -> None:
+        self._wall = wall
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and abs(datetime.fromisoformat(other).timestamp() - self._wall) < 1e-3
+
+    def __hash__(self) -> int:
+        return hash(self._wall)
+
+    def __repr__(self) -> str:
+        return datetime.fromtimestamp(self._wall, UTC).isoformat()
+
+
+def _heads(books: Books) -> list[tuple[str, str]]:
+    return [(event, subject) for event, subject, _ in books.owed]
+
+
+def _after(calendar: Calendar | None, instant: float) -> float | None:
+    return calendar.after(instant) if calendar is not None else None
+
+
+def _latest(calendar: Calendar, first: float, wall: float) -> float:
+    return max(first, calendar.latest(wall) or first) if wall >= first + 1.0 else first
+
+
+def _count(calendar: Calendar, first: float, wall: float) -> int:
+    """Count the instants from the first to just before the latest that has come."""
+    latest, count = _latest(calendar, first, wall), 0
+    instant: float | None = first
+    while instant is not None and instant < latest and count < COUNTED:
+        count += 1
+        instant = calendar.after(instant)
+    return count
+
+
+def _nth(calendar: Calendar, first: float, count: int) -> float:
+    instant = first
+    for _ in range(count):
+        instant = calendar.after(instant) or instant
+    return instant

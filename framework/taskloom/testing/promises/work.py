@@ -1,0 +1,46 @@
+"""Whether the work is over: nothing keeps the program alive any more, and that is said once."""
+
+from __future__ import annotations
+
+from taskloom.core import actions
+from taskloom.testing.promises.books import Books
+
+__all__ = ["Work"]
+
+
+class Work:
+    """Counts the jobs that run, or will by themselves; daemons apart."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._active = {False: 0, True: 0}
+        self._counted: dict[str, bool] = {}
+        """The active jobs, and whether each is a daemon."""
+        self._has_held = False
+        self._was_over = True
+        self.is_essential_lost = False
+        """Everything stops because an essential job failed for good: whoever waits for the work need not."""
+
+    def note(self, job: str) -> None:
+        """Count the job as it stands now."""
+        book = self._books.jobs.get(job)
+        was = self._counted.pop(job, None)
+        if was is not None:
+            self._active[was] -= 1
+        if book is not None and book.is_active:
+            is_daemon = self._counted[job] = book.spec.daemon
+            self._active[is_daemon] += 1
+            self._has_held = self._has_held or not is_daemon
+
+    def judge(self) -> None:
+        """Hold what was said against what is."""
+        for job in self._books.touched:
+            self.note(job)
+        is_over = self._active[False] == 0 and (self._has_held or self._active[True] == 0)
+        is_over = is_over or self.is_essential_lost
+        expected = int(is_over and not self._was_over)
+        self._was_over = is_over
+        step = self._books.step
+        found = sum(type(action) is actions.WorkOver for action in step.actions) if step is not None else 0
+        if found != expected:
+            self._books.broken("I9", f"WorkOver came {found} times, expected {expected}")
