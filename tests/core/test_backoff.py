@@ -1,0 +1,396 @@
+"""How long restarts wait, when a job gives up, when it flaps, and how many may begin at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from taskloom.core.actions import Action, StartRun
+from taskloom.core.events import Event, EventName
+from taskloom.core.inputs import Tick
+from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import How, JobState
+from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
+from taskloom.core.report import make_job_report
+from taskloom.core.restart import GATE_RESTARTS, GATE_SECONDS, RestartGate
+from taskloom.testing.stage import Stage, event_of, make_job, show
+
+ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
+
+
+def policy(**fields: Any) -> RestartPolicy:
+    return RestartPolicy(RestartWhen.ON_FAILURE, **{"jitter": 0.0, **fields})
+
+
+def stage_of(restart: RestartPolicy = ON_FAILURE, chance: Callable[[], float] | None = None) -> Stage:
+    """Return a stage with job `a` running; `chance` draws the jitter."""
+    stage = Stage()
+    if chance is not None:
+        stage.lifecycle = Lifecycle(chance, 30.0)
+    stage.add(make_job("a", restart=restart))
+    stage.run("a")
+    return stage
+
+
+def live(stage: Stage) -> str:
+    run = stage.lifecycle.jobs["a"].run
+    assert run is not None
+    return run.id
+
+
+def fail(stage: Stage, after: float = 0.0) -> list[Action]:
+    """Have the run of `a` fail once it was ready for so long."""
+    run = live(stage)
+    if stage.lifecycle.runs[run].started is None:
+        stage.started(run)
+    stage.advance(after)
+    return stage.ended(run, How.RAISED)
+
+
+def wait_of(found: list[Action]) -> float | None:
+    return event_of(found, EventName.RESTART_SCHEDULED).seconds
+
+
+def events(found: list[Action]) -> list[Event]:
+    return [action for action in found if isinstance(action, Event)]
+
+
+def names(found: list[Action]) -> list[EventName]:
+    return [event.event for event in events(found)]
+
+
+# -- how long a restart waits
+
+
+def test_each_restart_waits_twice_as_long_up_to_half_a_minute() -> None:
+    stage = stage_of()
+    waits = []
+
+    for _ in range(9):
+        wait = wait_of(fail(stage))
+        waits.append(wait)
+        stage.advance(wait or 0.0)
+
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert live(stage) == "a#10"
+
+
+@pytest.mark.parametrize(("chance", "first", "last"), [(0.0, 0.5, 30.0), (1.0, 0.75, 45.0), (0.5, 0.625, 37.5)])
+def test_chance_adds_up_to_half_of_the_delay_the_longest_included(chance: float, first: float, last: float) -> None:
+    stage = stage_of(RestartPolicy(RestartWhen.ON_FAILURE), lambda: chance)
+    waits = []
+
+    for _ in range(8):
+        waits.append(wait_of(fail(stage)))
+        stage.advance(45)
+
+    assert (waits[0], waits[-1]) == (first, last)
+
+
+def test_the_delay_counts_from_the_end_of_the_run_and_not_a_moment_less() -> None:
+    stage = stage_of()
+    fail(stage)
+
+    before = stage.advance(0.4999)
+    due = stage.advance(0.0001)
+
+    assert before == []
+    assert show(due) == ["queued a#2", "StartRun a#2"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "waits"),
+    [
+        ({"delay": 0.0}, [0, 0, 0, 0]),
+        ({"delay": 3.0, "factor": 1.0}, [3, 3, 3, 3]),
+        ({"delay": 1.0, "factor": 10.0, "max_delay": 50.0}, [1, 10, 50, 50]),
+        ({"delay": 60.0, "max_delay": 5.0}, [5, 5, 5, 5]),
+    ],
+)
+def test_delay_factor_and_their_bound_are_the_jobs_own(fields: dict[str, float], waits: list[float]) -> None:
+    stage = stage_of(policy(**fields))
+    found = []
+
+    for _ in waits:
+        found.append(wait_of(fail(stage)))
+        stage.advance(found[-1] or 0.0)
+
+    assert found == waits
+
+
+@pytest.mark.parametrize(("healthy", "next_wait"), [(29.999, 4), (30.0, 0.5), (1000.0, 0.5)])
+def test_half_a_minute_of_health_brings_back_the_first_delay(healthy: float, next_wait: float) -> None:
+    stage = stage_of()
+    for _ in range(3):
+        stage.advance(wait_of(fail(stage)) or 0.0)
+
+    assert wait_of(fail(stage, after=healthy)) == next_wait
+
+
+@pytest.mark.parametrize(("healthy", "next_wait"), [(99.999, 200), (100.0, 50)])
+def test_health_is_measured_against_the_last_delay_where_that_is_longer(healthy: float, next_wait: float) -> None:
+    stage = stage_of(policy(delay=50.0, max_delay=1000.0))
+    for _ in range(2):
+        stage.advance(wait_of(fail(stage)) or 0.0)
+
+    assert wait_of(fail(stage, after=healthy)) == next_wait
+
+
+def test_a_run_that_was_never_ready_was_never_healthy() -> None:
+    stage = stage_of()
+    stage.advance(wait_of(fail(stage)) or 0.0)
+    stage.started("a#2", is_ready=False)
+    stage.advance(3600)
+
+    assert wait_of(stage.ended("a#2", How.RAISED)) == 1
+
+
+def test_a_long_life_before_the_first_failure_changes_nothing() -> None:
+    assert wait_of(fail(stage_of(), after=3600)) == 0.5
+
+
+# -- the limit
+
+
+LIMITED = policy(delay=1.0, factor=1.0, limit=RestartLimit(3, 10.0))
+
+
+def test_more_restarts_than_the_limit_inside_its_window_and_the_job_gives_up() -> None:
+    stage = stage_of(LIMITED)
+    for _ in range(3):
+        fail(stage)
+        stage.advance(1)
+
+    gave_up = fail(stage)
+
+    assert show(gave_up) == ["ended a#4 failed", "RunOver a#4", "gave_up a#4", "WorkOver"]
+    assert event_of(gave_up, EventName.GAVE_UP).data == {"why": "more than 3 restarts within 10 s"}
+    assert stage.state("a") is JobState.FINISHED
+    assert stage.advance(3600) == []
+
+
+@pytest.mark.parametrize(("lives", "gives_up"), [(6.9, True), (7.0, True), (7.1, True), (7.999, True), (8.0, False)])
+def test_the_window_slides_and_its_far_edge_is_outside(lives: float, gives_up: bool) -> None:
+    """Restarts begin at 1, 2 and 3 s; the run that fails for good does so at 3 s and what it lived."""
+    stage = stage_of(LIMITED)
+    for _ in range(3):
+        fail(stage)
+        stage.advance(1)
+
+    found = fail(stage, after=lives)
+
+    assert (EventName.GAVE_UP in names(found)) == gives_up
+    assert (EventName.RESTART_SCHEDULED in names(found)) != gives_up
+
+
+def test_a_job_that_gave_up_may_be_started_by_hand_and_its_window_goes_on_sliding() -> None:
+    stage = stage_of(LIMITED)
+    for _ in range(3):
+        fail(stage)
+        stage.advance(1)
+    fail(stage)
+
+    stage.run("a")
+    has_given_up = stage.lifecycle.jobs["a"].has_given_up
+    again = names(fail(stage))
+    stage.run("a")
+    later = names(fail(stage, after=10))
+
+    assert not has_given_up
+    assert EventName.GAVE_UP in again
+    assert EventName.RESTART_SCHEDULED in later
+
+
+def test_restarts_by_hand_are_not_counted() -> None:
+    stage = stage_of(LIMITED)
+    for _ in range(20):
+        stage.restart("a")
+        stage.ended(live(stage))
+        stage.started(live(stage))
+
+    assert stage.lifecycle.jobs["a"].restarts == 0
+    assert EventName.RESTART_SCHEDULED in names(fail(stage))
+
+
+# -- flapping
+
+
+def is_flapping(stage: Stage) -> bool:
+    return make_job_report(stage.lifecycle, stage.lifecycle.jobs["a"], stage.clock.now()).is_flapping
+
+
+def test_a_job_flaps_from_its_fifth_restart_in_a_minute_and_is_told_so_once() -> None:
+    stage = stage_of(policy(delay=1.0, factor=1.0))
+    told = []
+
+    for restart in range(1, 8):
+        fail(stage)
+        found = stage.advance(1)
+        told += [(restart, dict(event.data)) for event in events(found) if event.event is EventName.FLAPPING]
+
+    assert told == [(5, {"restarts": 5})]
+    assert is_flapping(stage)
+
+
+@pytest.mark.parametrize(("gap", "flaps"), [(14.0, True), (15.0, False)])
+def test_five_restarts_that_take_a_whole_minute_are_no_flapping(gap: float, flaps: bool) -> None:
+    stage = stage_of(policy(delay=gap, factor=1.0))
+
+    for _ in range(5):
+        fail(stage)
+        stage.advance(gap)
+
+    assert is_flapping(stage) == flaps
+
+
+def test_flapping_ends_by_itself_and_may_be_told_again() -> None:
+    stage = stage_of(policy(delay=1.0, factor=1.0))
+    for _ in range(5):
+        fail(stage)
+        stage.advance(1)
+    marks = [is_flapping(stage)]
+    stage.advance(55.9)
+    marks.append(is_flapping(stage))
+    stage.advance(0.1)
+    marks.append(is_flapping(stage))
+    found: list[Action] = []
+    for _ in range(5):
+        fail(stage)
+        found += stage.advance(1)
+
+    assert marks == [True, True, False]
+    assert event_of(found, EventName.FLAPPING).data == {"restarts": 5}
+
+
+def test_a_large_limit_does_not_make_older_restarts_count_as_flapping() -> None:
+    stage = stage_of(policy(delay=20.0, factor=1.0, max_delay=20.0, limit=RestartLimit(100, 86400.0)))
+    for _ in range(30):
+        fail(stage)
+        stage.advance(20)
+
+    assert stage.lifecycle.jobs["a"].restarts == 30
+    assert not is_flapping(stage)
+    assert EventName.FLAPPING not in [event.event for event in stage.history.events]
+
+
+# -- the gate
+
+
+def storm(jobs: int) -> Stage:
+    """So many jobs fail at the same moment."""
+    stage = Stage()
+    stage.add(*(make_job(f"j{number}", restart=ON_FAILURE) for number in range(jobs)))
+    stage.start_all()
+    for number in range(jobs):
+        stage.started(f"j{number}#1")
+    for number in range(jobs):
+        stage.ended(f"j{number}#1", How.RAISED)
+    return stage
+
+
+def test_five_thousand_jobs_that_fail_at_once_come_back_twenty_at_a_time_and_in_order() -> None:
+    stage = storm(5000)
+    begun: list[tuple[float, str]] = []
+
+    while (due := stage.lifecycle.next_deadline()) is not None:
+        stage.clock.advance_to(due)
+        found = stage.lifecycle.handle(Tick(), stage.clock.now())
+        begun += [(due, action.run) for action in found if isinstance(action, StartRun)]
+
+    groups = Counter(at for at, _ in begun)
+    moments = list(groups)
+    assert [run for _, run in begun] == [f"j{number}#2" for number in range(5000)]
+    assert set(groups.values()) == {GATE_RESTARTS}
+    assert moments[0] == 0.5
+    assert all(after - before >= GATE_SECONDS - 1e-9 for before, after in pairwise(moments))
+    assert moments[-1] == pytest.approx(0.5 + 249 * GATE_SECONDS)
+
+
+def test_those_that_are_stopped_while_they_wait_at_the_gate_do_not_start() -> None:
+    stage = storm(60)
+    first = stage.advance(0.5)
+    for number in (20, 25, 39, 40, 59):
+        stage.stop(f"j{number}")
+
+    second = stage.advance(0.1)
+    third = stage.advance(0.1)
+    rest = stage.advance(60)
+
+    begun = [[action.run for action in found if isinstance(action, StartRun)] for found in (first, second, third, rest)]
+    assert [len(group) for group in begun] == [20, 20, 15, 0]
+    assert set(begun[1]) | set(begun[2]) == {f"j{n}#2" for n in range(20, 60) if n not in (20, 25, 39, 40, 59)}
+
+
+def test_a_job_that_a_person_starts_from_the_gate_starts_once() -> None:
+    stage = storm(30)
+    stage.advance(0.5)
+
+    stage.run("j25")
+    stage.advance(60)
+
+    assert stage.lifecycle.jobs["j25"].runs == 2
+    assert stage.lifecycle.jobs["j25"].restarts == 0
+
+
+def test_a_shutdown_empties_the_gate() -> None:
+    stage = storm(100)
+    stage.advance(0.5)
+    stage.shutdown()
+
+    found = stage.advance(20)
+
+    assert [action for action in found if isinstance(action, StartRun)] == []
+
+
+def test_the_gate_lets_so_many_in_and_opens_again_a_while_later() -> None:
+    gate = RestartGate()
+
+    let_in = [gate.let_in(10.0) for _ in range(GATE_RESTARTS + 2)]
+
+    assert let_in == [True] * GATE_RESTARTS + [False, False]
+    assert gate.opens_at == 10.0 + GATE_SECONDS
+    assert not gate.let_in(10.0 + GATE_SECONDS - 0.001)
+    assert gate.let_in(gate.opens_at)
+
+
+# -- what a person does meanwhile
+
+
+def test_a_stop_wins_over_a_restart_that_falls_due_at_the_same_moment() -> None:
+    stage = stage_of()
+    fail(stage)
+    stage.clock.advance(0.5)
+
+    stopped = stage.stop("a")
+    due = stage.tell(Tick())
+
+    assert show(stopped) == ["skipped a", "WorkOver"]
+    assert due == []
+    assert stage.state("a") is JobState.FINISHED
+
+
+def test_a_start_by_hand_waits_for_no_delay_and_begins_with_the_first_attempt() -> None:
+    stage = stage_of()
+    fail(stage)
+
+    stage.run("a")
+    again = stage.advance(60)
+
+    job = stage.lifecycle.jobs["a"]
+    assert again == []
+    assert (live(stage), job.run and job.run.attempt, job.restarts) == ("a#2", 1, 0)
+
+
+def test_a_restart_by_hand_while_a_restart_is_pending_takes_its_place() -> None:
+    stage = stage_of()
+    fail(stage)
+
+    found = stage.restart("a")
+
+    assert show(found) == ["queued a#2", "StartRun a#2"]
+    assert stage.lifecycle.jobs["a"].waiting_for is None
+    assert stage.advance(60) == []
