@@ -204,6 +204,14 @@ poll_interval, join, start, schedule, after, restart, timeout, ready_within, wat
     |                             ^^^^^ did you mean 'daemon'?""",
     ),
     (
+        "defaults that are a list",
+        "defaults: [daemon]\njobs:\n  a: {task: countdown}\n",
+        """\
+a.yaml:1:11: error: cannot use this as defaults; expected a mapping of fields
+  1 | defaults: [daemon]
+    |           ^""",
+    ),
+    (
         "an error in an anchored text points at it and says where it was used",
         """\
 x-slow: &slow

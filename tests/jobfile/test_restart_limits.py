@@ -32,6 +32,8 @@ def test_the_seconds_of_health_are_those_of_the_core() -> None:
         (policy(0.5, 2.0, 30.0, 5, 600.0), 5),
         (policy(0.0, 2.0, 30.0, 1000, 0.001), 1000),
         (policy(1.0, 1.0, 1.0, 10**17, 86_400.0), 86_400),
+        # Delays that hardly grow are not followed for ever: the first stands for all.
+        (policy(1.0, 1.0001, 3600.0, 10**17, 86_400.0), 86_400),
     ],
 )
 def test_so_many_restarts_fit(limited: RestartPolicy, expected: int) -> None:

@@ -128,22 +128,22 @@ def _circular(circle: list[str], jobs: Mapping[str, Declared], needs: Mapping[st
 def doubts(declared: Sequence[Declared]) -> Iterator[Problem]:
     """Yield a warning for each job that would not start by itself, or too late. All must be sound, without circles."""
     jobs = {job.name: job for job in declared}
-    waiting = [(job, job.spec) for job in declared if job.spec is not None and job.spec.after and job.spec.enabled]
-    for job, spec in waiting:
+    specs = {job.name: job.spec for job in declared if job.spec is not None}
+    waiting = [spec for spec in specs.values() if spec.after and spec.enabled]
+    for spec in waiting:
+        job = jobs[spec.name]
         for written, need in zip(_needs_of(job), spec.after, strict=True):
-            mistake, field = _doubt(spec, need, jobs[need.job].spec)
+            mistake, field = _doubt(spec, need, specs[need.job])
             if mistake:
                 related = Related(jobs[need.job].place_of(field), "written here")
                 where = Mistake(written.loc[1:], mistake, at_key=written.at_key)
                 yield job.warning("after", where, (related,))
     if waiting:
-        yield from _too_late(declared, jobs)
+        yield from _too_late({name: spec for name, spec in specs.items() if spec.enabled}, jobs)
 
 
-def _doubt(spec: JobSpec, need: Need, other: JobSpec | None) -> tuple[str, str]:
+def _doubt(spec: JobSpec, need: Need, other: JobSpec) -> tuple[str, str]:
     """Return why a dependency will not come true by itself, and the field of the other job that says so."""
-    if other is None:
-        return "", ""
     if other.start.mode is StartMode.MANUAL and spec.start.mode is StartMode.AUTO:
         return f"cannot start before somebody starts job {need.job!r}, which has start: manual", "start"
     forever = other.restart.when is RestartWhen.ALWAYS and other.restart.limit is None
@@ -152,9 +152,8 @@ def _doubt(spec: JobSpec, need: Need, other: JobSpec | None) -> tuple[str, str]:
     return "", ""
 
 
-def _too_late(declared: Sequence[Declared], jobs: Mapping[str, Declared]) -> Iterator[Problem]:
+def _too_late(specs: Mapping[str, JobSpec], jobs: Mapping[str, Declared]) -> Iterator[Problem]:
     """Yield a warning for each daemon job that waits for the end of all that keeps the program alive."""
-    specs = {job.name: job.spec for job in declared if job.spec is not None and job.spec.enabled}
     holding = [name for name, spec in specs.items() if not spec.daemon and spec.start.mode is StartMode.AUTO]
     if not holding or len(holding) * len(specs) > _MOST_BITS:
         return
