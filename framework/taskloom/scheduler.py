@@ -37,8 +37,9 @@ class Scheduler:
 
     Any thread may call any method, tasks and listeners included; several schedulers live in one process. No
     signal handler is installed and the process is never ended. `stop_within` is what a stop of everything gets, in
-    seconds, that the failure of an essential job brings about. `clock`, `runners` and `catalog` are for tests and
-    for hosts that bring their own.
+    seconds, that the failure of an essential job brings about. `on_stopping` is called when such a stop begins, or
+    any other of everything, before a run is asked; on whatever thread that is, and it must not block. `clock`,
+    `runners` and `catalog` are for tests and for hosts that bring their own.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Scheduler:
         runners: Mapping[str, Runner] | None = None,
         catalog: Catalog | None = None,
         stop_within: float = STOP_WITHIN_SECONDS,
+        on_stopping: Callable[[], object] | None = None,
     ) -> None:
         lock_timeout(stop_within)
         self._catalog = catalog
-        self._shell = Shell(clock or MonotonicClock(), runners or {"thread": ThreadRunner()}, stop_within)
+        runners = runners or {"thread": ThreadRunner()}
+        self._shell = Shell(clock or MonotonicClock(), runners, stop_within, on_stopping)
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
-from taskloom.core.events import Event
+from taskloom.core.events import Event, EventName
 from taskloom.core.inputs import Input, RunEnded, RunNamed, RunStarted, RunStartFailed, StopJob, Tick
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
@@ -48,10 +48,6 @@ FLUSH_SECONDS = 0.2
 WHOLE_STACKS = 100
 
 
-def _nothing(_: Lifecycle) -> None:
-    return None
-
-
 class _Call:
     """A command whose caller waits for the answer."""
 
@@ -70,7 +66,9 @@ class _Call:
 class Shell:
     """One lifecycle with its runners, timer, helpers and listeners."""
 
-    def __init__(self, clock: Clock, runners: Mapping[str, Runner], stop_within: float) -> None:
+    def __init__(
+        self, clock: Clock, runners: Mapping[str, Runner], stop_within: float, on_stopping: Callable[[], object] | None
+    ) -> None:
         self.live: dict[str, LiveRun] = {}
         self.last: dict[str, LiveRun] = {}
         """The latest run of each job, ended or not."""
@@ -78,10 +76,11 @@ class Shell:
         self.stopped = Latch()
         self.report: StopReport | None = None
         self.bug: Exception | None = None
+        self._on_stopping = on_stopping
         self._clock = clock
         self._runners = runners
         self._core = Lifecycle(Random().random, stop_within)
-        self._core.hear(False)
+        self._core.hear(on_stopping is not None)
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._turn = allocate_lock()
         self._latest = Moment(0.0, 0.0)
@@ -172,7 +171,7 @@ class Shell:
 
     def order(self, command: Input) -> None:
         """Hand a command to the core and see its actions carried out. Raises what the core raises."""
-        self.ask(command, _nothing)
+        self.ask(command, lambda _: None)
 
     def now(self) -> Moment:
         """Read the scheduler's clock."""
@@ -276,6 +275,8 @@ class Shell:
     # -- what the core wants done
 
     def _publish(self, event: Event) -> None:
+        if event.event is EventName.SCHEDULER_STOPPING and self._on_stopping is not None:
+            self._on_stopping()
         for listener in self.listeners:
             listener.put(event)
 
@@ -387,10 +388,7 @@ class Shell:
     # -- the end
 
     def close(self, until: float) -> None:
-        """See the threads of the ended runs gone, and the timer, until that monotonic second.
-
-        Then the last events told, for a moment.
-        """
+        """See the threads of ended runs gone, and the timer, until that monotonic second, and the last events told."""
         for run in self.ask(None, lambda _: tuple(self._leaving)):
             run.join(max(0.0, until - mono()))
         self._timer.join(max(0.0, until - mono()))

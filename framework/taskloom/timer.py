@@ -60,7 +60,15 @@ class Timer:
     def set_deadline(self, deadline: float | None) -> None:
         """Take the monotonic second at which to tick next, or None. Only the turn calls it."""
         self._deadline = deadline
-        if deadline is not None and deadline < self._sleeps_until:
+        if deadline is None:
+            return
+        if self._thread is None and not self._is_closed:
+            # Before any run: a schedule or a start delay is all that there is.
+            try:
+                self.prepare()
+            except RuntimeError:
+                return  # no thread is to be had; the next deadline that is set tries again
+        if deadline < self._sleeps_until:
             self.ring()
 
     def ring(self) -> None:

@@ -64,7 +64,7 @@ class Program:
         self._is_verbose = is_verbose
         self._inbox: Mailbox[int | _Word] = Mailbox()
         self._escalation = Escalation(has_terminal=sys.stdin is not None and sys.stdin.isatty())
-        self._scheduler = Scheduler(stop_within=stop_within)
+        self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._stop_begins)
         self._listeners: list[Listener] = []
         self._is_stop_wanted = False
         self._is_stopping = False
@@ -190,12 +190,17 @@ class Program:
         if self._is_stopping:
             return
         self._is_stopping = True
-        if reason.kind is not ReasonKind.SIGNAL:
-            self._watcher.stop_began()
-            self._escalation.stopping()
         self._hard_deadline = mono() + self._stop_within
         self._scheduler.request_stop(self._stop_within, reason=reason)
         self._say_awaited(reason)
+
+    def _stop_begins(self) -> None:
+        """Start the clocks of a stop that no signal began; called before any run is asked.
+
+        Not later: the first run that is asked may never let go of the GIL again.
+        """
+        self._escalation.stopping()
+        self._watcher.stop_began()
 
     def _say_awaited(self, reason: Reason) -> None:
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
