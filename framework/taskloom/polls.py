@@ -21,7 +21,7 @@ SAMPLE_SECONDS = 1.0
 class PollTrack:
     """What is known of one run's polls. Monotonic seconds."""
 
-    __slots__ = ("is_missed", "is_unobserved", "moved_at", "polls", "record", "token", "worst_gap")
+    __slots__ = ("excused_at", "is_missed", "is_unobserved", "moved_at", "polls", "record", "token", "worst_gap")
 
     def __init__(self, record: RunRecord, token: CancelToken, now: float, *, is_unobserved: bool) -> None:
         self.record = record
@@ -33,6 +33,8 @@ class PollTrack:
         self.is_unobserved = is_unobserved
         # Whether the watchdog was told of it.
         self.is_missed = False
+        # When it was last seen where nobody missed its polls.
+        self.excused_at = now
 
     def look(self, now: float) -> bool:
         """Note whether it polled since the last look; return whether it is outside a token wait."""
@@ -56,21 +58,25 @@ class PollTrack:
     def watch(self, now: float) -> RunUnresponsive | RunResponsive | None:
         """Return what the run's watchdog has to be told, if anything; call it after `look`."""
         watchdog = self.record.spec.watchdog
-        if watchdog is None:
+        gap = self._missing_for(now) if watchdog is not None else self._excuse(now)
+        is_missed = watchdog is not None and gap > watchdog.after
+        if is_missed is self.is_missed:
             return None
-        gap = self._missing_for(now)
-        if self.is_missed == (gap > watchdog.after):
-            return None
-        self.is_missed = not self.is_missed
+        self.is_missed = is_missed
         run = self.record.id
-        return RunUnresponsive(run, gap) if self.is_missed else RunResponsive(run)
+        return RunUnresponsive(run, gap) if is_missed else RunResponsive(run)
 
     def _missing_for(self, now: float) -> float:
         """Return for how long a poll is missed: not before the run is ready, nor where a stop would wake it."""
         ready = self.record.ready
         if ready is None or self.is_unobserved or self.token.is_waiting or self.token.is_wakeable:
-            return 0.0
-        return now - max(self.moved_at, ready.mono)
+            return self._excuse(now)
+        return now - max(self.moved_at, self.excused_at, ready.mono)
+
+    def _excuse(self, now: float) -> float:
+        # What comes after an hour in a read that a stop would wake has not been without a poll for an hour.
+        self.excused_at = now
+        return 0.0
 
 
 class PollSampler:

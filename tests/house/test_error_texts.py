@@ -43,6 +43,16 @@ ROWS: list[tuple[BaseException, str]] = [
         errors.JobBlocked("tick", "tick#1"),
         "cannot start job 'tick': the thread of its abandoned run tick#1 is still alive",
     ),
+    (
+        errors.DependencyUnmet("tick", "job 'db' to be ready", is_lost=False),
+        "cannot start job 'tick': needs job 'db' to be ready",
+    ),
+    (
+        errors.DependencyUnmet("tick", "job 'db' ended failed, and was to be ready", is_lost=True),
+        "cannot start job 'tick': job 'db' ended failed, and was to be ready",
+    ),
+    (errors.DependencyCycle(["a", "b", "a"]), "cannot order jobs that wait for each other: a -> b -> a"),
+    (errors.Replicated("web", 3), "cannot add job 'web' as one: it has 3 replicas; use add_all"),
     (errors.JobDisabled("tick"), "cannot start job 'tick': it is disabled"),
     (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
     (errors.SelfJoin("tick#1"), "cannot join run tick#1 from its own thread: it would wait for itself"),
