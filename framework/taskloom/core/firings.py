@@ -67,8 +67,6 @@ class Firings:
         self._fire = fire
         self._run_dry = run_dry
         self._chance = chance
-        # What the wall clock was ahead of the monotonic one when the calendars were last aimed.
-        self._offset = 0.0
         self._clock_at = float("inf")
 
     def arm(self, job: JobRecord, schedule: Schedule) -> bool:
@@ -78,7 +76,6 @@ class Firings:
             self._aim(job, schedule, now.mono + schedule.every)
         elif schedule.calendar is not None:
             if self._clock_at == float("inf"):
-                self._offset = now.wall - now.mono
                 self._set_clock()
             self._aim(job, schedule, schedule.calendar.after(now.wall))
         return job.firing is not None
@@ -90,7 +87,7 @@ class Firings:
             return
         passed = self._passed(firing, schedule)
         if passed is None:
-            self._set_due(job, firing, schedule)
+            self._follow_clock(job)
             return
         job.firing = None
         self._aim(job, schedule, self._next(schedule, passed.latest))
@@ -102,19 +99,13 @@ class Firings:
 
     def look_at_clock(self) -> None:
         """See whether the wall clock was set, and aim the calendars anew if it was."""
-        now = self._books.now
-        offset = now.wall - now.mono
-        step = offset - self._offset
         armed = [job for job in self._books.jobs.values() if _calendar(job) is not None]
         if not armed:
             self._clock_at = float("inf")
             return
         self._set_clock()
-        if abs(step) < STEP_SECONDS:
-            return
-        self._offset = offset
         for job in armed:
-            self._aim_anew(job, is_corrected=step < -CORRECTION_SECONDS)
+            self._follow_clock(job)
 
     def is_stale(self, when: float, due: Due, job: JobRecord | None) -> bool:
         """Tell whether a deadline of a schedule no longer counts."""
@@ -184,13 +175,18 @@ class Firings:
         firing = job.firing = Firing(instant, jitter, 0.0)
         self._set_due(job, firing, schedule)
 
-    def _aim_anew(self, job: JobRecord, *, is_corrected: bool) -> None:
-        firing, calendar = job.firing, _calendar(job)
+    def _follow_clock(self, job: JobRecord) -> None:
+        """Aim anew if the wall clock was set since the job was aimed.
+
+        Each is compared with its own aim: a clock that is set and soon set right again may have led some astray.
+        """
+        firing, calendar, now = job.firing, _calendar(job), self._books.now
         if firing is None or calendar is None or job.spec.schedule is None:
             return
-        if is_corrected:
-            self._aim(job, job.spec.schedule, calendar.after(self._books.now.wall))
-        else:
+        step = (now.wall - now.mono) - (firing.instant + firing.jitter - firing.due_at)
+        if step < -CORRECTION_SECONDS:
+            self._aim(job, job.spec.schedule, calendar.after(now.wall))
+        elif abs(step) >= STEP_SECONDS:
             self._set_due(job, firing, job.spec.schedule)
 
     def _set_due(self, job: JobRecord, firing: Firing, schedule: Schedule) -> None:
