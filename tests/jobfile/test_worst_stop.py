@@ -32,6 +32,8 @@ def job(name: str, within: float, *after: str, enabled: bool = True, replicas: i
         ([job("a", WAIT_FOR_EVER), job("b", 0.5, "a")], 30.5, "b (0.5 s) -> a (wait)"),
         # A level waits for its slowest job, though nothing depends on that one.
         ([job("a", 1.0), job("b", 2.0, "a"), job("c", 20.0)], 21.0, "c (20 s) -> a (1 s)"),
+        # Of equals, one that depends on the next is named.
+        ([job("x", 2.0), job("a", 1.0), job("b", 2.0, "a"), job("y", 2.0)], 3.0, "b (2 s) -> a (1 s)"),
         ([job("a", 1.0, "b"), job("b", 2.0, "a")], 2.0, "b (2 s)"),
     ],
 )

@@ -45,12 +45,15 @@ def worst_stop(specs: Sequence[JobSpec], stop_within: float) -> WorstStop:
     Dependents are stopped before what they depend on, all jobs (and replicas) of a level at once. Among jobs that
     wait for each other in a circle no level can be told: they count as one.
     """
-    slowest = [_slowest(level, stop_within) for level in _levels(specs)]
-    chain = tuple(each for each in slowest if each is not None and each.seconds > 0)
-    return WorstStop(sum(each.seconds for each in chain), chain)
+    chain: list[SlowStop] = []
+    for level in reversed(_levels(specs)):
+        slowest = _slowest(level, stop_within, chain[-1].job if chain else "")
+        if slowest is not None and slowest.seconds > 0:
+            chain.append(slowest)
+    return WorstStop(sum(each.seconds for each in chain), tuple(reversed(chain)))
 
 
-def _levels(specs: Sequence[JobSpec]) -> Iterable[Iterable[JobSpec]]:
+def _levels(specs: Sequence[JobSpec]) -> list[Sequence[JobSpec]]:
     if not any(spec.after for spec in specs):
         return [specs]
     jobs = {spec.name: spec for spec in specs}
@@ -61,14 +64,21 @@ def _levels(specs: Sequence[JobSpec]) -> Iterable[Iterable[JobSpec]]:
     return [[jobs[name] for name in level] for level in levels]
 
 
-def _slowest(level: Iterable[JobSpec], stop_within: float) -> SlowStop | None:
-    """Return the slowest job of a level; a disabled one has no run to wait for."""
-    slowest, worst = None, -1.0
+def _slowest(level: Iterable[JobSpec], stop_within: float, below: str) -> SlowStop | None:
+    """Return the slowest job of a level, and of equals one that depends on the job `below`.
+
+    A disabled job has no run to wait for.
+    """
+    slowest, worst = None, (-1.0, False)
     for spec in level:
         within = spec.join.within
         seconds = stop_within if within == WAIT_FOR_EVER else within
-        if spec.enabled and seconds > worst:
-            slowest, worst = spec, seconds
+        # Only to break a tie are the needs looked at: most files have tens of jobs in a level, some have thousands.
+        if not spec.enabled or seconds < worst[0] or (seconds == worst[0] and worst[1]):
+            continue
+        rank = (seconds, any(need.job == below for need in spec.after))
+        if rank > worst:
+            slowest, worst = spec, rank
     if slowest is None:
         return None
-    return SlowStop(slowest.name, worst, slowest.join.within == WAIT_FOR_EVER)
+    return SlowStop(slowest.name, worst[0], slowest.join.within == WAIT_FOR_EVER)
