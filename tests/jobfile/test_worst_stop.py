@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, JoinPolicy, Otherwise
 from taskloom.core.policies import Need
 from taskloom.jobfile.worststop import SlowStop, worst_stop
+from taskloom.testing import Behaviour, simulate
 
 
 def job(name: str, within: float, *after: str, enabled: bool = True, replicas: int = 1) -> JobSpec:
@@ -53,3 +57,29 @@ def test_a_long_chain_is_shown_by_its_ends() -> None:
         "j0 (1 s) -> j1 (1 s) -> j2 (1 s) -> j3 (1 s) -> ... 12 more ... -> "
         "j16 (1 s) -> j17 (1 s) -> j18 (1 s) -> j19 (1 s)"
     )
+
+
+@st.composite
+def declarations(draw: st.DrawFn) -> list[JobSpec]:
+    """Draw jobs that each wait for some of those before them."""
+    jobs: list[JobSpec] = []
+    for number in range(draw(st.integers(1, 8))):
+        earlier = [each.name for each in jobs if each.enabled]
+        after = draw(st.lists(st.sampled_from(earlier), max_size=3, unique=True)) if earlier else []
+        within = draw(st.sampled_from([0.0, 0.5, 1.0, 4.0, 20.0]))
+        is_enabled = draw(st.integers(0, 9)) > 0
+        jobs.append(job(f"j{number}", within, *after, enabled=is_enabled, replicas=draw(st.integers(1, 2))))
+    return jobs
+
+
+@given(jobs=declarations())
+def test_a_stop_of_runs_that_never_look_takes_just_so_long(jobs: list[JobSpec]) -> None:
+    """The lifecycle itself, in virtual time: every run ignores the ask, and so every join takes all of its time."""
+    replicas = [each for declared in jobs for each in declared.replicated()]
+    ignoring = {each.name: Behaviour.ignores() for each in replicas}
+
+    events = list(simulate(replicas, seconds=100.0, behaviours=ignoring, stop_within=1e6).events)
+
+    [began] = [event.mono for event in events if event.event is EventName.SCHEDULER_STOPPING]
+    [ended] = [event.mono for event in events if event.event is EventName.SCHEDULER_STOPPED]
+    assert ended - began == pytest.approx(worst_stop(jobs, stop_within=1e6).seconds)
