@@ -105,11 +105,18 @@ class Driver:
                 when, _, happening, subject = heapq.heappop(heap)
                 self._pass_time(when)
                 happening(subject)
-            elif due is not None:
+            elif due is None or self._is_endless:
+                return
+            else:
                 self._pass_time(due)
                 self._tell(inputs.Tick())
-            else:
-                return  # a stop without a deadline awaits a run that never ends
+
+    @property
+    def _is_endless(self) -> bool:
+        """Tell whether a stop without a deadline awaits runs of which none will end: reminders alone would come."""
+        awaited = self.core.stopping.values()
+        is_stopping = self.core.phase is Phase.STOPPING and not self._heap
+        return is_stopping and all(run.overdue_at == WAIT_FOR_EVER for run in awaited)
 
     def _pass_time(self, mono: float) -> None:
         if mono > self.now.mono:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from taskloom.collector import paused_gc
 from taskloom.core.events import Event, format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, Reason
 from taskloom.errors import InternalError
@@ -97,7 +98,8 @@ def simulate_jobs(specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Call
     if judge is not None:
         told.append(judge.take)
     driver = Driver(specs, plan, hear=_all_of(told), before_stop=tally.look)
-    driver.run()
+    with paused_gc():  # nothing that is over is kept in a circle
+        driver.run()
     tally.close(driver.core, driver.now)
     if judge is not None and tally.stopped is not None:
         judge.close()

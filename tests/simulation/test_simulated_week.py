@@ -1,0 +1,387 @@
+"""A simulated week: its firings, held against a walk over every minute, and what fails, hangs and is stopped in it.
+
+Another seed than the usual one: set SIMULATE_SEED. A failure prints the one it had.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import tracemalloc
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from taskloom.core.events import Event, EventName
+from taskloom.core.model import JobSpec, JobState, ReasonKind
+from taskloom.core.policies import Need, Otherwise, RestartLimit, RestartPolicy, RestartWhen, Schedule, Watchdog
+from taskloom.core.policies import WatchdogThen as Then
+from taskloom.errors import InternalError
+from taskloom.jobfile import load
+from taskloom.simulation import FOR_EVER, ClockStep, Plan, Simulated, Span, Trouble, simulate_jobs
+from taskloom.simulation.judge import Judge
+from taskloom.simulation.remarks import remarks
+from taskloom.testing.checker import check_events
+from taskloom.testing.stage import make_job
+from taskloom.testing.walk import walk_firings
+
+HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
+# Half a second beside every instant, so that none falls on the beginning or the end.
+SPRING = datetime.fromisoformat("2026-03-26T00:00:00.5Z").timestamp()
+AUTUMN = datetime.fromisoformat("2026-10-22T00:00:00.5Z").timestamp()
+ZONES = ("Europe/Berlin", "Europe/Berlin", "Europe/London", "UTC", "Asia/Kolkata", "America/New_York")
+ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0)
+
+
+def simulated(
+    jobs: Sequence[JobSpec], hear: Callable[[Event], None] | None = None, seconds: float = DAY, **said: Any
+) -> Simulated:
+    plan = Plan(seconds=seconds, **({"start": SPRING} | said))
+    return simulate_jobs(jobs, plan, [hear] if hear is not None else [])
+
+
+def only(result: Simulated) -> dict[str, object]:
+    [job] = result.as_dict()["jobs"]
+    return dict(job)
+
+
+# -- firings
+
+
+@pytest.mark.parametrize("start", [pytest.param(SPRING, id="spring"), pytest.param(AUTUMN, id="autumn")])
+@pytest.mark.parametrize("count", [pytest.param(24, id="some"), pytest.param(1000, id="all", marks=pytest.mark.long)])
+def test_the_firings_of_a_week_are_those_of_a_walk_over_every_minute(tmp_path: Path, start: float, count: int) -> None:
+    seed = int(os.environ.get("SIMULATE_SEED", "1"))
+    print("seed:", seed)
+    written = drawn_schedules(Random(seed), count)
+    specs = load(job_file(tmp_path, written))
+    told: dict[str, list[float]] = defaultdict(list)
+
+    result = simulated(specs, firings_of(told), WEEK, start=start, seed=seed, work=(("long-*", Span(30.0, 200.0)),))
+
+    for name, (expression, zone) in written.items():
+        assert told[name] == walk_firings(expression, zone, start, start + WEEK), (name, expression, zone)
+    assert {job.spec.name: job.firings for job in result.jobs} == {name: len(told[name]) for name in written}
+    assert sum(job.missed["overlap"] for job in result.jobs) > 0, "nothing overlapped: that part shows nothing"
+
+
+def drawn_schedules(chance: Random, count: int) -> dict[str, tuple[str, str]]:
+    """Draw schedules of five fields, most of which fire all day; the runs of some take longer than a minute."""
+    found = {"long-0": ("* * * * *", "UTC")}
+    for number in range(1, count):
+        minute = chance.choice([f"{chance.randrange(60)}", f"*/{chance.randint(5, 59)}", f"{chance.randrange(9)}/20"])
+        hour = chance.choice(["*", "*", f"{chance.randrange(24)}", f"*/{chance.randint(2, 9)}", "1-3"])
+        day = chance.choice(["* * *", "* * *", f"{chance.randint(22, 31)} * *", "* * 1-5", "* * SUN", "*/2 * 0"])
+        found[f"{'long' if number % 5 == 0 else 'job'}-{number}"] = (f"{minute} {hour} {day}", chance.choice(ZONES))
+    return found
+
+
+def job_file(folder: Path, schedules: dict[str, tuple[str, str]]) -> Path:
+    lines = ["jobs:"]
+    for name, (expression, zone) in schedules.items():
+        lines += [f"  {name}:", "    task: countdown", f"    schedule: {{cron: '{expression}', timezone: {zone}}}"]
+    path = folder / "week.yaml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def firings_of(told: dict[str, list[float]]) -> Callable[[Event], None]:
+    """Return a listener that notes each instant that began a run or was missed."""
+
+    def hear(event: Event) -> None:
+        if event.event is EventName.QUEUED:
+            told[event.job or ""].append(round(event.at, 3))
+        elif event.event is EventName.MISSED:
+            assert event.data["count"] == 1
+            told[event.job or ""].append(datetime.fromisoformat(event.data["instant"]).timestamp())
+
+    return hear
+
+
+@pytest.mark.parametrize("every", [60.0, 77.0, 300.0, 3601.5])
+@pytest.mark.parametrize("immediately", [False, True])
+def test_an_interval_fires_as_often_as_it_fits(every: float, immediately: bool) -> None:
+    job = make_job("tick", schedule=Schedule(every=every, immediately=immediately))
+
+    result = simulated([job], seconds=DAY + 0.5)
+
+    fits = int((DAY + 0.5) // every)
+    assert only(result)["firings"] == fits
+    assert only(result)["runs"] == fits + immediately
+
+
+def test_a_run_that_takes_exactly_its_interval_overlaps_with_nothing() -> None:
+    job = make_job("tick", schedule=Schedule(every=60.0))
+
+    result = simulated([job], seconds=HOUR + 0.5, work=(("tick", Span(60.0, 60.0)),))
+
+    assert (only(result)["firings"], only(result)["runs"], only(result)["overlaps"]) == (60, 60, 0)
+
+
+def test_a_run_that_takes_longer_overlaps_and_a_remark_says_so() -> None:
+    job = make_job("tick", schedule=Schedule(every=60.0, text="every 1m"))
+
+    result = simulated([job], seconds=HOUR + 0.5, work=(("tick", Span(61.0, 61.0)),))
+
+    assert (only(result)["firings"], only(result)["runs"], only(result)["overlaps"]) == (60, 30, 30)
+    assert remarks(result) == ["tick overlapped 30 times: a run took up to 1m1s, and its schedule is every 1m"]
+
+
+def test_a_thousand_jobs_for_seven_days_take_seconds() -> None:
+    jobs = [make_job(f"job-{number}", schedule=Schedule(every=60.0 * (5 + number % 56))) for number in range(100)]
+    began = time.process_time()
+
+    result = simulated(jobs, seconds=WEEK / 10, is_checked=False)
+
+    # A hundredth of the thousand jobs' week; what it takes here is measured in tenths of a second.
+    assert time.process_time() - began < 10.0
+    assert sum(job.firings for job in result.jobs) > 4000
+
+
+def test_a_longer_time_takes_no_more_memory() -> None:
+    jobs = [make_job(f"job-{number}", schedule=Schedule(every=60.0), restart=ON_FAILURE) for number in range(5)]
+
+    def peak(seconds: float) -> int:
+        tracemalloc.start()
+        simulated(jobs, seconds=seconds, fail=(("*", 0.1),))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(HOUR)  # imports, and what is made once
+    assert peak(20 * HOUR) < 1.2 * peak(2 * HOUR)
+
+
+# -- chance
+
+
+def test_the_same_seed_gives_the_same_to_the_last_digit() -> None:
+    jobs = [make_job(f"job-{number}", schedule=Schedule(every=300.0, jitter=60.0)) for number in range(5)]
+
+    def events(seed: int) -> list[Event]:
+        found: list[Event] = []
+        simulated(jobs, found.append, seed=seed, fail=(("*", 0.2),), work=(("*", Span(1.0, 400.0)),))
+        return found
+
+    assert events(1) == events(1)
+    assert events(1) != events(2)
+
+
+def test_one_more_job_changes_nothing_that_the_others_draw() -> None:
+    jobs = [make_job(f"job-{number}", schedule=Schedule(every=300.0)) for number in range(3)]
+    said: dict[str, Any] = {"fail": (("*", 0.3),), "work": (("*", Span(1.0, 400.0)),)}
+
+    with_all, without_one = simulated(jobs, **said), simulated(jobs[1:], **said)
+
+    assert with_all.as_dict()["jobs"][1:] == without_one.as_dict()["jobs"]
+
+
+def test_the_share_that_fails_is_the_share_that_was_asked_for() -> None:
+    jobs = [make_job(name, schedule=Schedule(every=60.0)) for name in ("all", "some", "none")]
+
+    result = simulated(jobs, seconds=WEEK, fail=(("*", 0.05), ("all", 1.0), ("none", 0.0)))
+
+    found = {job.spec.name: job.failed / job.runs for job in result.jobs}
+    assert found["all"] == 1.0
+    assert found["some"] == pytest.approx(0.05, abs=0.01)
+    assert found["none"] == 0.0
+
+
+def test_the_last_words_that_fit_a_job_count() -> None:
+    jobs = [make_job(name, schedule=Schedule(every=600.0)) for name in ("poll-a", "poll-b", "other")]
+
+    result = simulated(jobs, work=(("poll-*", Span(5.0, 5.0)), ("poll-b", Span(7.0, 7.0))))
+
+    assert [job.longest_run for job in result.jobs] == pytest.approx([5.0, 7.0, 1.0])
+
+
+def test_what_is_said_of_a_job_is_said_of_its_replicas() -> None:
+    [job] = [make_job("web", replicas=3, restart=ON_FAILURE)]
+
+    result = simulated([job], crashes=(Trouble("web", 60.0), Trouble("web.2", 120.0)))
+
+    assert {one.spec.name: one.failed for one in result.jobs} == {"web.1": 1, "web.2": 2, "web.3": 1}
+
+
+# -- failures and restarts
+
+
+def test_restarts_are_those_that_the_events_tell_and_no_rule_is_broken() -> None:
+    jobs = [make_job(f"job-{number}", schedule=Schedule(every=600.0), restart=ON_FAILURE) for number in range(5)]
+    events: list[Event] = []
+
+    result = simulated(jobs, events.append, fail=(("*", 0.25),))
+
+    assert check_events(events, is_whole=True) == []
+    told = Counter((event.event, event.job) for event in events)
+    queued = Counter(event.job for event in events if event.event is EventName.QUEUED and event.attempt != 1)
+    for job in result.jobs:
+        assert job.restarts == queued[job.spec.name] == told[EventName.RESTART_SCHEDULED, job.spec.name] > 10
+        assert job.restarts == job.failed
+        assert job.runs == job.firings + job.restarts
+
+
+def test_who_restarts_too_often_gives_up_and_a_remark_says_when() -> None:
+    job = make_job("web", restart=RestartPolicy(RestartWhen.ON_FAILURE, limit=RestartLimit(3, 600.0)))
+
+    result = simulated([job], work=(("web", Span(10.0, 10.0)),), fail=(("web", 1.0),))
+
+    found = only(result)
+    assert (found["runs"], found["failed"], found["restarts"], found["gave_up"]) == (4, 4, 3, 1)
+    assert remarks(result)[1:] == ["web gave up: more than 3 restarts within 600 s"]
+
+
+def test_a_crash_fails_the_run_that_lives_then() -> None:
+    job = make_job("web", restart=ON_FAILURE)
+    events: list[Event] = []
+
+    result = simulated([job], events.append, crashes=(Trouble("web", HOUR), Trouble("web", 2 * HOUR)))
+
+    assert [event.mono for event in events if event.outcome is not None][:2] == [HOUR, 2 * HOUR]
+    assert (only(result)["failed"], only(result)["restarts"], only(result)["state"]) == (2, 2, "running")
+
+
+def test_a_crash_that_finds_no_run_is_remarked() -> None:
+    job = make_job("nightly", schedule=Schedule(every=2 * HOUR))
+
+    result = simulated([job], crashes=(Trouble("nightly", HOUR),))
+
+    assert remarks(result) == ["nightly had no run to crash at 1h"]
+
+
+# -- runs that do not stop
+
+
+def test_a_hanging_run_shows_the_longest_stop() -> None:
+    jobs = [make_job("web", within=7.0), make_job("db", within=3.0)]
+
+    result = simulated(jobs, hangs=(Trouble("web", HOUR),), stops_in=(("db", Span(2.0, 2.0)),))
+
+    assert result.stop_seconds == 7.0
+    assert [job.longest_stop for job in result.jobs] == [7.0, 2.0]
+    assert remarks(result) == ["web had a run that did not stop within 7s"]
+
+
+def test_a_hanging_run_is_found_by_its_watchdog_and_blocks_its_job_once_it_is_abandoned() -> None:
+    job = make_job(
+        "poll", daemon=True, within=5.0, otherwise=Otherwise.ABANDON, watchdog=Watchdog(30.0, Then.RESTART),
+        schedule=Schedule(every=600.0),
+    )  # fmt: skip
+
+    result = simulated(
+        [job, make_job("web")],
+        seconds=2 * HOUR + 0.5,
+        work=(("poll", Span(60.0, 60.0)),),
+        hangs=(Trouble("poll", 610.0),),
+    )
+
+    found = result.as_dict()["jobs"][0]
+    assert (found["unresponsive"], found["overdue"], found["state"]) == (1, 1, "blocked")
+    assert found["outcomes"] == {"abandoned": 1}
+    assert (found["firings"], found["missed"], found["longest_stop"]) == (12, {"blocked": 11}, 5.0)
+
+
+def test_a_stop_without_a_deadline_that_a_run_ignores_is_never_over() -> None:
+    job = make_job("web", within=float("inf"), otherwise=Otherwise.EXIT)
+
+    result = simulated([job], stop_within=float("inf"), hangs=(Trouble("web", HOUR),))
+
+    assert result.stop_seconds is None
+    assert remarks(result) == ["the stop was never over: it has no deadline, and a run that ignores it"]
+
+
+# -- the end
+
+
+def test_it_ends_when_nothing_keeps_the_program_alive() -> None:
+    jobs = [
+        make_job("launch"),
+        make_job("web", daemon=True),
+        make_job("tick", daemon=True, schedule=Schedule(every=9.0)),
+    ]
+
+    result = simulated(jobs, work=(("launch", Span(90.0, 90.0)),))
+
+    assert (result.seconds, result.reason.kind) == (90.0, ReasonKind.FINISHED)
+    assert [job.state for job in result.jobs] == [JobState.FINISHED, JobState.RUNNING, JobState.WAITING]
+    assert [job.next_firing for job in result.jobs] == [None, None, None]
+    assert remarks(result)[0] == "everything ended after 1m30s: nothing keeps the program alive then"
+
+
+def test_it_ends_when_an_essential_job_fails_for_good() -> None:
+    result = simulated([make_job("web", essential=True), make_job("db")], crashes=(Trouble("web", 60.0),))
+
+    assert (result.seconds, result.reason.kind) == (60.0, ReasonKind.ESSENTIAL)
+    assert remarks(result)[0] == "everything was stopped after 1m (essential: job 'web' failed for good)"
+
+
+def test_a_job_whose_dependency_fails_is_skipped_and_a_remark_says_why() -> None:
+    jobs = [make_job("first"), make_job("second", after=[Need("first")]), make_job("third", manual=True)]
+
+    result = simulated(jobs, work=(("first", FOR_EVER),), fail=(("first", 1.0),), seconds=60.0)
+
+    assert [job.runs for job in result.jobs] == [1, 1, 0]
+    assert "third was never started: it has start: manual" in remarks(result)
+
+
+def test_jobs_that_all_wait_for_people_are_over_at_once() -> None:
+    result = simulated([make_job("third", manual=True)])
+
+    assert result.seconds == 0.0
+
+
+# -- clocks
+
+
+def test_a_clock_that_is_set_forward_has_one_firing_made_up_for() -> None:
+    [job] = load_text_job("cron: '*/10 * * * *', timezone: UTC")
+
+    result = simulated([job], seconds=DAY - 1.0, clock_steps=(ClockStep(HOUR, 5 * HOUR + 300.0),))
+
+    found = only(result)
+    assert found["missed"] == {"late": 5}
+    assert found["firings"] == 24 * 6 + 5
+    assert remarks(result) == ["job missed 5 firings that came too late: the clock was set"]
+
+
+def load_text_job(schedule: str) -> list[JobSpec]:
+    from taskloom.calendars import cron_calendar
+
+    expression = schedule.split("'")[1]
+    return [make_job("job", schedule=Schedule(calendar=cron_calendar(expression, "UTC"), text=f"cron {expression}"))]
+
+
+# -- the judge
+
+
+def test_a_broken_rule_names_the_seed_and_the_shortest_prefix() -> None:
+    events: list[Event] = []
+    simulated([make_job("web")], events.append)
+    judge = Judge(7)
+    for event in events[:3]:
+        judge.take(event)
+
+    with pytest.raises(InternalError, match=r"seed 7: I4 at \d+: seq 5 follows 3") as caught:
+        judge.take(events[4])
+
+    assert "shortest prefix: 5 events, ending in\n" in str(caught.value)
+    assert '"event": "queued"' in str(caught.value)
+
+
+def test_a_run_that_is_queued_twice_is_found_though_no_name_is_kept() -> None:
+    events: list[Event] = []
+    simulated([make_job("tick", schedule=Schedule(every=60.0))], events.append, seconds=200.0)
+    judge = Judge(0)
+    names = [event.event for event in events]
+    second_end = [number for number, name in enumerate(names) if name is EventName.ENDED][1]
+    for event in events[: second_end + 1]:
+        judge.take(event)
+    first_queued = events[names.index(EventName.QUEUED)]
+
+    with pytest.raises(InternalError, match="tick#1 was queued twice"):
+        judge.take(first_queued._replace(seq=second_end + 2, mono=150.0))
