@@ -55,6 +55,10 @@ class Books:
         jobs = self.families.get(family)
         return [need.job for need in jobs[0].spec.after] if jobs else []
 
+    def is_needed(self, family: str) -> bool:
+        """Tell whether a job starts after this declared name."""
+        return bool(self._dependents.get(family))
+
     def dependents_of(self, job: JobRecord) -> Sequence[JobRecord]:
         """Return the jobs that start after this one, in the order of their declarations."""
         names = self._dependents.get(job.spec.family)

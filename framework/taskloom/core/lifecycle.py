@@ -147,12 +147,16 @@ class Lifecycle:
         self._must_be_open(f"add job {spec.name!r}")
         if spec.name in self.jobs:
             raise DuplicateJob(spec.name)
-        if spec.after:
-            needs, books = [need.job for need in spec.after], self._books
+        self._refuse_circle(spec)
+        self._books.declare(spec)
+
+    def _refuse_circle(self, spec: JobSpec) -> None:
+        books, needs = self._books, [need.job for need in spec.after]
+        # A new job closes a circle only where somebody waits for it already: a long chain is not walked at each link.
+        if spec.family in needs or (needs and books.is_needed(spec.family)):
             circle = find_cycle(spec.family, lambda name: needs if name == spec.family else books.needs_of(name))
             if circle:
                 raise DependencyCycle(circle)
-        self._books.declare(spec)
 
     def _start_all(self, command: inputs.StartAll) -> None:
         self._must_be_open("start")

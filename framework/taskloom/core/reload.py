@@ -90,6 +90,8 @@ class Reloader:
         self._supervision = supervision
         self.changes: list[Change] = []
         """What the last one did."""
+        # What is new or begins again; started last of all, for what a job needs may begin again as well.
+        self._to_arm: list[JobRecord] = []
 
     def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
         """Say what a reload would do. Raises DuplicateJob or DependencyCycle."""
@@ -105,36 +107,37 @@ class Reloader:
         new = _by_name(specs)
         changes = self.changes = self.preview(new.values())
         self._books.emit(EventName.RELOADED, data=_told(changes))
+        # All declarations before the first consequence: nobody is skipped for a job that is gone from a list of
+        # needs which is gone as well.
+        for change in changes:
+            if change.verdict is Verdict.ADD:
+                self._books.declare(new[change.job])
+            elif change.verdict is not Verdict.REMOVE:
+                self._books.redeclare(self._books.jobs[change.job], new[change.job])
         for change in changes:
             if change.verdict is Verdict.REMOVE:
                 self._remove(self._books.jobs[change.job])
-            elif change.verdict is Verdict.ADD:
-                self._books.declare(new[change.job])
-            else:
-                self._books.redeclare(self._books.jobs[change.job], new[change.job])
+        self._to_arm = []
         for change in changes:
             job = self._books.jobs.get(change.job)
             if job is not None and change.verdict is not Verdict.REMOVE:
-                self._carry_out(job, change, has_started=has_started)
-        if has_started:
-            self._arm_added(changes)
+                self._carry_out(job, change)
+        for job in self._to_arm:
+            if has_started and job.may_autostart:
+                self._supervision.arm(job)
         for job in list(self._books.jobs.values()):
             if job.waiting_for is WaitingFor.DEPENDENCY:
                 self._supervision.look_at_needs(job)
 
-    def _carry_out(self, job: JobRecord, change: Change, *, has_started: bool) -> None:
-        if job.then is Then.REMOVAL:
+    def _carry_out(self, job: JobRecord, change: Change) -> None:
+        if change.verdict is Verdict.ADD:
+            self._to_arm.append(job)
+        elif job.then is Then.REMOVAL:
             self._come_back(job)
         elif change.verdict is Verdict.APPLY:
-            self._apply(job, change, has_started=has_started)
+            self._apply(job, change)
         elif change.verdict is Verdict.RESTART:
-            self._restart(job, change, has_started=has_started)
-
-    def _arm_added(self, changes: Iterable[Change]) -> None:
-        for change in changes:
-            job = self._books.jobs.get(change.job)
-            if change.verdict is Verdict.ADD and job is not None and job.may_autostart:
-                self._supervision.arm(job)
+            self._restart(job, change)
 
     def _remove(self, job: JobRecord) -> None:
         self._ladder.stop(job, Reason(ReasonKind.RELOAD, "no longer declared"))
@@ -143,24 +146,24 @@ class Reloader:
         else:
             self._supervision.remove(job)
 
-    def _apply(self, job: JobRecord, change: Change, *, has_started: bool) -> None:
+    def _apply(self, job: JobRecord, change: Change) -> None:
         """Have the new policies hold, for the live run too."""
         run, spec = job.run, job.spec
         if "enabled" in change.fields:
-            self._switch(job, change, has_started=has_started)
+            self._switch(job)
             return
         if run is not None and run.outcome is None:
             run.spec = spec
             self._supervision.set_limits(run)
             self._books.todo.append(actions.ApplySpec(run.id, spec))
         if "schedule" in change.fields:
-            self._reschedule(job, has_started=has_started)
+            self._reschedule(job)
         elif "after" in change.fields and job.state is JobState.SKIPPED and _was_lost(job):
-            self._begin_again(job, has_started=has_started)
-        elif "start" in change.fields and has_started and job.may_autostart:
-            self._supervision.arm(job)
+            self._begin_again(job)
+        elif "start" in change.fields:
+            self._to_arm.append(job)
 
-    def _reschedule(self, job: JobRecord, *, has_started: bool) -> None:
+    def _reschedule(self, job: JobRecord) -> None:
         """Have the new schedule count from now on, where the old one was armed or would be."""
         was_armed = job.firing is not None
         job.firing = None
@@ -173,41 +176,39 @@ class Reloader:
             if not is_armed and job.waiting_for is WaitingFor.FIRING:
                 self._supervision.run_dry(job)
         elif job.state in _OVER:
-            self._begin_again(job, has_started=has_started)
+            self._begin_again(job)
 
-    def _restart(self, job: JobRecord, change: Change, *, has_started: bool) -> None:
+    def _restart(self, job: JobRecord, change: Change) -> None:
         reason = Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed")
         if "enabled" in change.fields:
-            self._switch(job, change, has_started=has_started)
+            self._switch(job)
         elif job.run is not None:
             if not _is_to_stay_stopped(job):
                 job.then = Then.RESTART
             self._ladder.ask(job.run, reason)
             if "schedule" in change.fields:
-                self._reschedule(job, has_started=has_started)
+                self._reschedule(job)
         elif job.state in _OVER:
-            self._begin_again(job, has_started=has_started)
+            self._begin_again(job)
         elif "schedule" in change.fields:
-            self._reschedule(job, has_started=has_started)
+            self._reschedule(job)
 
-    def _begin_again(self, job: JobRecord, *, has_started: bool) -> None:
+    def _begin_again(self, job: JobRecord) -> None:
         """Treat a job that is over as a new one: whoever mends its params wants to see it run."""
         self._books.move(job, Trigger.RELOADED, JobState.WAITING, WaitingFor.START)
-        if has_started and job.may_autostart:
-            self._supervision.arm(job)
+        self._to_arm.append(job)
 
-    def _switch(self, job: JobRecord, change: Change, *, has_started: bool) -> None:
+    def _switch(self, job: JobRecord) -> None:
         """Switch a job on or off."""
         if job.spec.enabled:
             if job.state is JobState.DISABLED:
-                self._begin_again(job, has_started=has_started)
+                self._begin_again(job)
             else:
                 self._come_back(job)
             return
         self._ladder.stop(job, Reason(ReasonKind.RELOAD, "it was disabled"))
         if job.run is None:
             self._books.move(job, Trigger.RELOADED, JobState.DISABLED)
-            self._supervision.tell_dependents(job)
 
     def _come_back(self, job: JobRecord) -> None:
         """Treat a job as kept that was taken away or switched off, and is back before its run has stopped."""

@@ -240,11 +240,10 @@ class Supervision:
         self.tell_dependents(job)
 
     def remove(self, job: JobRecord) -> None:
-        """Take away a job that has no run and waits for nothing."""
+        """Take away a job that has no run and waits for nothing; to tell its dependents is the caller's."""
         self._books.forget(job)
         self._books.emit(EventName.JOB_REMOVED, job.spec.name)
         self._books.todo.append(actions.ForgetJob(job.spec.name))
-        self.tell_dependents(job)
 
     def _come_to_rest(self, job: JobRecord, trigger: Trigger) -> None:
         if job.firing is not None:
