@@ -10,6 +10,7 @@ import pytest
 
 from taskloom.catalog import GivenCatalog
 from taskloom.core.model import JoinPolicy, Otherwise
+from taskloom.core.policies import Need
 from taskloom.errors import InvalidJob
 from taskloom.job import Job
 from taskloom.jobfile.schema import job_spec, spec_of
@@ -75,6 +76,37 @@ def test_a_task_is_a_name_a_class_an_instance_or_a_function(task: object, name: 
 
 def test_labels_may_be_a_tuple() -> None:
     assert spec_of(Job(name="a", task=idle, labels=("x", "y")), CATALOG).labels == ("x", "y")
+
+
+@pytest.mark.parametrize("after", ["b", ("b",), ["b"], {"b": "ready"}, ({"b": "ready"},)])
+def test_dependencies_may_be_written_in_each_form(after: Any) -> None:
+    assert spec_of(Job(name="a", task=idle, after=after), CATALOG).after == (Need("b"),)
+
+
+def test_contradictions_among_the_fields_of_a_job_in_code_are_told() -> None:
+    job = Job(
+        name="a",
+        task=idle,
+        after={"a": "started"},
+        schedule={"every": "5m"},
+        restart="always",
+        runner={"thread": {"reuse": True}},
+    )
+
+    with pytest.raises(InvalidJob) as caught:
+        spec_of(job, CATALOG)
+
+    assert caught.value.reasons == (
+        "cannot start after itself",
+        (
+            "cannot reuse the threads of a job that is not a daemon: idle threads are daemon threads "
+            "(write daemon: true)"
+        ),
+        (
+            "cannot restart always beside a schedule, which says when the next run starts "
+            "(write restart: on-failure, or leave it out)"
+        ),
+    )
 
 
 def test_everything_that_is_wrong_with_a_job_is_in_one_error() -> None:
