@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,17 +11,15 @@ from taskloom.collector import paused_gc
 from taskloom.complaints import Mistake
 from taskloom.core.model import JobSpec
 from taskloom.errors import JobFileError, Place, Problem, Related, near_match
-from taskloom.jobfile.advice import advice
 from taskloom.jobfile.fields import JobMistakes
 from taskloom.jobfile.placing import Declared, problems_of
-from taskloom.jobfile.relations import doubts, refusals
 from taskloom.jobfile.schema import is_note, job_spec, read_defaults
-from taskloom.jobfile.worststop import SlowStop, WorstStop, worst_stop
 
 if TYPE_CHECKING:
     from taskloom.catalog import Catalog
     from taskloom.jobfile.document import Document
     from taskloom.jobfile.origins import Origin
+    from taskloom.jobfile.worststop import SlowStop, WorstStop
 
 __all__ = ["STOP_WITHIN_SECONDS", "CheckResult", "check", "load"]
 
@@ -112,7 +110,10 @@ class _Checker:
 
     def result(self, *, with_origins: bool) -> CheckResult:
         """Return all that was found, and what can only be told of all files together."""
-        self._problems += self._news(refusals(self._jobs, self._names))
+        from taskloom.jobfile.advice import advice
+        from taskloom.jobfile.worststop import worst_stop
+
+        self._problems += self._news(self._refusals())
         has_errors = any(problem.severity == "error" for problem in self._problems)
         specs = tuple(job.spec for job in self._jobs if job.spec is not None)
         if not self._names and not has_errors:
@@ -122,7 +123,6 @@ class _Checker:
         worst = worst_stop(specs, self._stop_within)
         # With a mistake in a job, nobody knows whether it was meant to be a daemon, or what it waits for.
         if not has_errors:
-            self._problems += doubts(self._jobs)
             self._problems += self._of_all(specs, worst)
         origins: Mapping[str, Mapping[str, Origin]] = {}
         if with_origins:
@@ -132,8 +132,19 @@ class _Checker:
         files = tuple(self._files.values())
         return CheckResult(specs, _in_order(self._problems), files, worst.seconds, worst.chain, origins)
 
-    def _of_all(self, specs: Iterable[JobSpec], worst: WorstStop) -> Iterator[Problem]:
+    def _refusals(self) -> Iterator[Problem]:
+        """Yield the dependencies that cannot be. Few programs have any, and those that have none import nothing."""
+        if any("after" in job.written for job in self._jobs):
+            from taskloom.jobfile.relations import refusals
+
+            yield from refusals(self._jobs, self._names)
+
+    def _of_all(self, specs: Sequence[JobSpec], worst: WorstStop) -> Iterator[Problem]:
         """Yield the warnings about all jobs taken together."""
+        if any(spec.after for spec in specs):
+            from taskloom.jobfile.relations import doubts
+
+            yield from doubts(self._jobs)
         enabled = [spec for spec in specs if spec.enabled]
         if enabled and all(spec.daemon for spec in enabled):
             yield _daemons_only(enabled[0])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.complaints import Mistake, quoted
 from taskloom.core.model import JobSpec
 from taskloom.errors import Place, Problem, Related
-from taskloom.jobfile.document import Document
+
+if TYPE_CHECKING:
+    from taskloom.jobfile.document import Document
 
 __all__ = ["Declared", "as_written", "problems_of"]
 
