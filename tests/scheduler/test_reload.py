@@ -1,0 +1,228 @@
+"""New declarations in the place of old ones, in a running scheduler: all of them, or none."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from taskloom.core.events import EventName
+from taskloom.core.model import JobState, Outcome
+from taskloom.errors import DependencyCycle, InvalidJob, SchedulerStopped, UnknownJob
+from taskloom.job import Job
+from taskloom.scheduler import Scheduler
+from taskloom.testing.watched import WatchedScheduler
+
+SOON = 20.0
+
+
+def wait(ctx: Any) -> None:
+    ctx.wait()
+
+
+def named(ctx: Any, word: str = "one") -> None:
+    ctx.wait()
+
+
+BEFORE = [
+    Job(name="web", task=named, params={"word": "one"}),
+    Job(name="db", task=named, join="5s"),
+    Job(name="old", task=named),
+    Job(name="same", task=named),
+]
+AFTER = [
+    Job(name="web", task=named, params={"word": "two"}),
+    Job(name="db", task=named, join="4s", poll_interval="9s"),
+    Job(name="same", task=named),
+    Job(name="new", task=named),
+]
+CHANGES = ["old: remove", "web: restart (params)", "db: apply now (poll_interval, join)", "same: keep", "new: add"]
+
+
+def test_a_preview_says_what_a_reload_would_do_and_changes_nothing(scheduler: WatchedScheduler) -> None:
+    scheduler.add_all(BEFORE)
+    scheduler.start()
+    before = scheduler.told()
+
+    changes = scheduler.preview(AFTER)
+
+    assert [str(change) for change in changes] == CHANGES
+    assert scheduler.told() == before
+    assert [status.report.job for status in scheduler.status()] == ["web", "db", "old", "same"]
+
+
+def test_a_reload_does_what_its_preview_said(scheduler: WatchedScheduler) -> None:
+    handles = {handle.name: handle for handle in scheduler.add_all(BEFORE)}
+    scheduler.start()
+    runs = {name: handle.run for name, handle in handles.items()}
+
+    changes = scheduler.reload(AFTER)
+
+    assert [str(change) for change in changes] == CHANGES
+    scheduler.wait_for(EventName.JOB_REMOVED, "old")
+    scheduler.wait_for(EventName.STARTED, "web", count=2)
+    scheduler.wait_for(EventName.STARTED, "new")
+    for name in ("db", "same"):
+        now, before = handles[name].run, runs[name]
+        assert now is not None and before is not None  # noqa: PT018 - one fact, for the type checker
+        assert (now.id, now.is_alive()) == (before.id, True)
+    with pytest.raises(UnknownJob):
+        handles["old"].status()
+    assert runs["old"] is not None
+    assert (runs["old"].join(SOON), runs["old"].outcome) == (True, Outcome.CANCELLED)
+
+
+def test_a_live_run_keeps_to_what_was_applied(scheduler: WatchedScheduler) -> None:
+    seen: list[float] = []
+    look, is_seen = threading.Semaphore(0), threading.Semaphore(0)
+
+    def look_at(ctx: Any) -> None:
+        while not ctx.cancelled:
+            if look.acquire(timeout=0.01):
+                seen.append(ctx.poll_interval)
+                is_seen.release()
+
+    def see() -> None:
+        look.release()
+        assert is_seen.acquire(timeout=SOON)
+
+    handle = scheduler.add(Job(name="a", task=look_at, poll_interval="1s", join="10s"))
+    handle.start()
+    see()
+
+    scheduler.reload([Job(name="a", task=look_at, poll_interval="3s", join="7s")])
+    see()
+
+    assert seen == [1.0, 3.0]
+    assert handle.status().report.within == 7.0
+    assert handle.status().report.runs == 1
+
+
+@pytest.mark.parametrize(
+    ("jobs", "error"),
+    [
+        ([Job(name="web", task=named, params={"wrod": "two"})], InvalidJob),
+        ([Job(name="web", task=named, join="soon")], InvalidJob),
+        ([Job(name="web", task=named, after="db"), Job(name="db", task=named, after="web")], DependencyCycle),
+    ],
+)
+def test_a_reload_that_cannot_be_changes_nothing(
+    scheduler: WatchedScheduler, jobs: list[Job], error: type[Exception]
+) -> None:
+    scheduler.add_all(BEFORE)
+    scheduler.start()
+    scheduler.wait_for(EventName.READY, "same")
+    before = scheduler.told()
+
+    with pytest.raises(error):
+        scheduler.reload(jobs)
+
+    assert scheduler.told() == before
+    assert {status.state for status in scheduler.status()} == {"running"}
+
+
+def test_after_a_stop_nothing_can_be_reloaded(scheduler: WatchedScheduler) -> None:
+    scheduler.add_all(BEFORE)
+    scheduler.stop()
+
+    with pytest.raises(SchedulerStopped, match="cannot reload"):
+        scheduler.reload(AFTER)
+
+
+def test_before_the_start_a_reload_only_declares(scheduler: WatchedScheduler) -> None:
+    scheduler.add_all(BEFORE)
+
+    scheduler.reload(AFTER)
+
+    assert {status.state for status in scheduler.status()} == {"waiting"}
+    assert [status.report.runs for status in scheduler.status()] == [0, 0, 0, 0]
+
+
+def test_a_task_may_reload_its_own_scheduler(scheduler: WatchedScheduler) -> None:
+    def reload(ctx: Any) -> None:
+        scheduler.reload([Job(name="me", task=reload, join="3s"), Job(name="other", task=named)])
+        ctx.wait()
+
+    scheduler.add(Job(name="me", task=reload))
+    scheduler.start()
+
+    scheduler.wait_for(EventName.STARTED, "other")
+    assert scheduler.job("me").status().state == "running"
+
+
+def test_replicas_come_and_go_one_by_one(scheduler: WatchedScheduler) -> None:
+    scheduler.add_all([Job(name="web", task=named, replicas=2)])
+    scheduler.start()
+
+    more = scheduler.reload([Job(name="web", task=named, replicas=3)])
+    scheduler.wait_for(EventName.STARTED, "web.3")
+    fewer = scheduler.reload([Job(name="web", task=named, replicas=2)])
+    scheduler.wait_for(EventName.JOB_REMOVED, "web.3")
+
+    assert [str(change) for change in more] == ["web.1: keep", "web.2: keep", "web.3: add"]
+    assert [str(change) for change in fewer] == ["web.3: remove", "web.1: keep", "web.2: keep"]
+
+
+def test_a_removed_job_may_come_back_and_its_runs_are_others(scheduler: WatchedScheduler) -> None:
+    scheduler.add_all(BEFORE)
+    scheduler.start()
+    scheduler.reload(AFTER)
+    scheduler.wait_for(EventName.JOB_REMOVED, "old")
+
+    scheduler.reload(BEFORE)
+
+    queued = scheduler.wait_for(EventName.QUEUED, "old", count=2)
+    runs = [event.run for event in scheduler.events if event.event is EventName.QUEUED]
+    assert len(set(runs)) == len(runs), "the name of a run is unique in its scheduler"
+    assert queued.job == "old"
+
+
+def test_a_job_that_is_switched_off_is_stopped_and_disabled(scheduler: WatchedScheduler) -> None:
+    [handle] = scheduler.add_all([Job(name="a", task=named)])
+    scheduler.start()
+
+    scheduler.reload([Job(name="a", task=named, enabled=False)])
+    scheduler.wait_for(EventName.ENDED, "a")
+    off = handle.status().report.state
+    scheduler.reload([Job(name="a", task=named)])
+
+    scheduler.wait_for(EventName.STARTED, "a", count=2)
+    assert off is JobState.DISABLED
+
+
+def test_several_schedulers_reload_each_for_itself() -> None:
+    first, second = WatchedScheduler(), WatchedScheduler()
+    for scheduler in (first, second):
+        scheduler.add_all(BEFORE)
+        scheduler.start()
+
+    first.reload(AFTER)
+
+    first.wait_for(EventName.JOB_REMOVED, "old")
+    assert "reloaded" not in second.told()
+    assert [status.report.job for status in second.status()] == ["web", "db", "old", "same"]
+    for scheduler in (first, second):
+        scheduler.finish()
+
+
+def test_reloads_from_many_threads_are_carried_out_one_after_another(fast_switching: None) -> None:
+    scheduler = WatchedScheduler()
+    scheduler.add_all(BEFORE)
+    scheduler.start()
+
+    def flip(scheduler: Scheduler) -> None:
+        for jobs in (AFTER, BEFORE) * 5:
+            scheduler.reload(jobs)
+
+    threads = [threading.Thread(target=flip, args=(scheduler,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+
+    scheduler.reload(AFTER)
+    assert sorted(status.report.job for status in scheduler.status() if status.report.job != "old") == [
+        *("db", "new", "same", "web"),
+    ]
+    scheduler.finish()
