@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
+from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
 from taskloom.runners.body import Binding
 from taskloom.testing.stage import make_job
 from taskloom.testing.watched import WatchedScheduler
@@ -86,6 +88,37 @@ def test_a_job_whose_start_failed_is_started_when_threads_are_to_be_had_again(
     assert (state.state, state.report.outcomes) == ("finished", {"start_failed": 3})
     assert run.is_alive()
     assert good.is_alive()
+
+
+def test_a_start_that_failed_counts_as_a_failure_and_is_tried_again(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler.add_function("good", wait).start()
+    policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=0.001, max_delay=0.001)
+    job = scheduler.add_function("a", wait, restart=policy)
+    threads = NoMoreThreads(monkeypatch, lambda count: True)
+
+    job.start()
+    scheduler.wait_for(EventName.RESTART_SCHEDULED, "a", count=3)
+    threads.lift()
+
+    scheduler.wait_for(EventName.STARTED, "a")
+    assert set(threads.refused) == {"a"}
+    assert job.status().report.restarts >= 3
+
+
+def test_a_schedule_that_got_no_thread_to_wait_on_goes_on_with_the_next_command(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler.add_function("a", wait, schedule=Schedule(every=0.001))
+    threads = NoMoreThreads(monkeypatch, lambda count: True)
+    scheduler.start()
+    threads.lift()
+
+    scheduler.status()
+
+    scheduler.wait_for(EventName.STARTED, "a")
+    assert threads.refused == ["taskloom-timer"]
 
 
 def test_a_scheduler_that_gets_no_thread_at_all_stops_in_good_order(
