@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from taskloom.calendars import format_instant
+from taskloom.core.events import format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobState
 from taskloom.simulation.plan import SCHEDULED_WORK, Span
 from taskloom.simulation.remarks import remarks
@@ -72,10 +73,10 @@ def _span(span: Span) -> str:
 def _sum(result: Simulated) -> str:
     jobs, runs, events = len(result.jobs), sum(job.runs for job in result.jobs), result.events
     took = "never ended" if result.stop_seconds is None else f"took {span_text(result.stop_seconds)}"
-    worst = result.worst_stop_seconds
+    worst, start = result.worst_stop_seconds, format_wall(result.plan.start).replace(".000000", "")
     most = "and nothing limits it" if worst == WAIT_FOR_EVER else f"and may take {span_text(worst)}"
     return (
-        f"{counted(jobs, 'job')} for {span_text(result.seconds)} from {format_instant(result.plan.start)}, "
+        f"{counted(jobs, 'job')} for {span_text(result.seconds)} from {start}, "
         f"seed {result.plan.seed}: {counted(runs, 'run')}, {counted(events, 'event')}; the stop {took}, {most}"
     )
 
