@@ -1,0 +1,339 @@
+"""Reload: what each changed field does with a job, wherever the job stands, and what stays untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from taskloom.core.actions import ApplySpec
+from taskloom.core.events import EventName
+from taskloom.core.model import (
+    How,
+    JobSpec,
+    JobState,
+    JoinPolicy,
+    Otherwise,
+    Reason,
+    ReasonKind,
+    RunnerSpec,
+)
+from taskloom.core.policies import (
+    Need,
+    RestartPolicy,
+    RestartWhen,
+    Schedule,
+    StartMode,
+    StartPolicy,
+    Watchdog,
+)
+from taskloom.core.reload import Change, Verdict, compare
+from taskloom.errors import DependencyCycle, DuplicateJob, Place, SchedulerStopped
+from taskloom.testing.stage import Stage, event_of, make_job, show
+
+ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
+JOB = make_job("a", daemon=True, within=1.0, restart=ON_FAILURE)
+PARAMS = replace(JOB, params={"n": 1})
+GONE = Reason(ReasonKind.RELOAD, "no longer declared")
+NEW_PARAMS = Reason(ReasonKind.RELOAD, "params changed")
+
+# A new value for each field of a job, and what a reload that brings it does.
+FIELDS: dict[str, tuple[Any, Verdict]] = {
+    "task": ("other", Verdict.RESTART),
+    "params": ({"n": 1}, Verdict.RESTART),
+    "daemon": (False, Verdict.RESTART),
+    "runner": (RunnerSpec("process"), Verdict.RESTART),
+    "description": ("words", Verdict.APPLY),
+    "labels": (("web",), Verdict.APPLY),
+    "enabled": (False, Verdict.APPLY),
+    "poll_interval": (2.0, Verdict.APPLY),
+    "join": (JoinPolicy(3.0, Otherwise.ABANDON), Verdict.APPLY),
+    "start": (StartPolicy(StartMode.MANUAL), Verdict.APPLY),
+    "schedule": (Schedule(every=5.0), Verdict.APPLY),
+    "after": ((Need("b"),), Verdict.APPLY),
+    "restart": (RestartPolicy(), Verdict.APPLY),
+    "timeout": (5.0, Verdict.APPLY),
+    "ready_within": (5.0, Verdict.APPLY),
+    "watchdog": (Watchdog(5.0), Verdict.APPLY),
+    "essential": (True, Verdict.APPLY),
+    "place": (Place("b.yaml", 9, 1), Verdict.KEEP),
+    "binding": (object(), Verdict.KEEP),
+    "replicas": (3, Verdict.KEEP),
+    "replica": (2, Verdict.KEEP),
+    "declared": ("b", Verdict.KEEP),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_a_changed_field_does(name: str) -> None:
+    value, verdict = FIELDS[name]
+
+    (change,) = compare({"a": JOB}, [replace(JOB, **{name: value})])
+
+    assert change == Change("a", verdict, (name,) if verdict is not Verdict.KEEP else ())
+
+
+def test_every_field_has_a_verdict() -> None:
+    assert set(FIELDS) == {field.name for field in fields(JobSpec)} - {"name"}
+
+
+def test_one_field_that_a_run_is_made_from_is_enough_to_restart_and_all_that_changed_are_named() -> None:
+    (change,) = compare({"a": JOB}, [replace(PARAMS, timeout=5.0, labels=("x",))])
+
+    assert change.verdict is Verdict.RESTART
+    assert set(change.fields) == {"params", "timeout", "labels"}
+    assert str(Change("a", Verdict.RESTART, ("params", "timeout"))) == "a: restart (params, timeout)"
+    assert str(Change("a", Verdict.KEEP)) == "a: keep"
+
+
+def test_a_new_name_is_a_removal_and_an_addition() -> None:
+    found = compare({"a": JOB}, [replace(JOB, name="z")])
+
+    assert found == [Change("a", Verdict.REMOVE), Change("z", Verdict.ADD)]
+
+
+# -- untouched jobs
+
+
+def test_untouched_jobs_keep_their_run_and_are_told_nothing() -> None:
+    stage = running()
+    stage.add(make_job("b"))
+    stage.run("b")
+
+    found = stage.reload(PARAMS, make_job("b"))
+
+    run = stage.lifecycle.jobs["b"].run
+    assert run is not None
+    assert (run.id, run.asked) == ("b#1", None)
+    assert not [line for line in show(found) if "b#1" in line]
+
+
+def test_a_job_whose_policies_change_keeps_its_run_under_the_new_ones() -> None:
+    stage = running()
+    new = replace(JOB, join=JoinPolicy(3.0, Otherwise.ABANDON), restart=RestartPolicy(), description="words")
+
+    found = stage.reload(new)
+    stage.ended("a#1", How.RAISED)
+
+    assert ApplySpec("a#1", new) in found
+    assert stage.state("a") is JobState.FINISHED
+
+
+def test_the_event_says_what_became_of_which_job() -> None:
+    stage = running()
+    stage.add(make_job("kept"), make_job("applied"), make_job("gone"))
+
+    found = stage.reload(PARAMS, make_job("kept"), make_job("applied", timeout=5.0), make_job("new"))
+
+    data = event_of(found, EventName.RELOADED).data
+    assert data == {"add": ["new"], "remove": ["gone"], "apply": ["applied"], "restart": ["a"]}
+    assert [str(change) for change in stage.lifecycle.changes] == [
+        "gone: remove", "a: restart (params)", "kept: keep", "applied: apply now (timeout)", "new: add",
+    ]  # fmt: skip
+
+
+def test_a_preview_says_the_same_and_changes_nothing() -> None:
+    stage = running()
+    before = list(stage.history.events)
+
+    preview = stage.lifecycle.preview([PARAMS, make_job("new")])
+
+    assert [str(change) for change in preview] == ["a: restart (params)", "new: add"]
+    assert stage.lifecycle.jobs["a"].spec is not PARAMS
+    assert list(stage.history.events) == before
+
+
+# -- a restart, wherever the job stands
+
+
+def declared() -> Stage:
+    stage = Stage()
+    stage.add(JOB)
+    return stage
+
+
+def started(job: JobSpec) -> Callable[[], Stage]:
+    def make() -> Stage:
+        stage = Stage()
+        stage.add(make_job("b", manual=True), job)
+        stage.start_all()
+        return stage
+
+    return make
+
+
+def running() -> Stage:
+    stage = Stage()
+    stage.add(JOB)
+    stage.start_all()
+    stage.started("a#1")
+    return stage
+
+
+def after_running(*steps: Callable[[Stage], object]) -> Callable[[], Stage]:
+    def make() -> Stage:
+        stage = running()
+        for step in steps:
+            step(stage)
+        return stage
+
+    return make
+
+
+def stop(stage: Stage) -> None:
+    stage.stop("a")
+
+
+def restart(stage: Stage) -> None:
+    stage.restart("a")
+
+
+def abandon(stage: Stage) -> None:
+    stage.advance(1)
+    stage.named("a#1")
+
+
+def end(stage: Stage) -> None:
+    stage.ended("a#1")
+
+
+def fail(stage: Stage) -> None:
+    stage.ended("a#1", How.RAISED)
+
+
+def switch_off(stage: Stage) -> None:
+    stage.reload(replace(JOB, enabled=False))
+
+
+def take_away(stage: Stage) -> None:
+    stage.reload()
+
+
+# Where the job stands; what a reload that changes its params does at once; whether a run follows the end of its run.
+RESTARTS: dict[str, tuple[Callable[[], Stage], list[str], bool | None]] = {
+    "declared": (declared, [], None),
+    "waiting for its delay": (started(replace(JOB, start=StartPolicy(StartMode.AUTO, 5.0))), [], None),
+    "waiting for a person": (started(replace(JOB, start=StartPolicy(StartMode.MANUAL))), [], None),
+    "running": (running, ["cancel_requested a#1", "AskRun a#1"], True),
+    "stopping, by a person": (after_running(stop), [], False),
+    "stopping, for a restart": (after_running(restart), [], True),
+    "blocked, by a person": (after_running(stop, abandon), [], False),
+    "blocked, restart pending": (after_running(restart, abandon), [], True),
+    "backing off": (after_running(fail), [], None),
+    "finished": (after_running(end), ["queued a#2", "StartRun a#2"], None),
+    "disabled": (after_running(end, switch_off), ["queued a#2", "StartRun a#2"], None),
+    "stopping, switched off": (after_running(switch_off), [], True),
+    "blocked, switched off": (after_running(switch_off, abandon), [], True),
+    "stopping, taken away": (after_running(take_away), [], True),
+    "blocked, taken away": (after_running(take_away, abandon), [], True),
+    "stopped by a person, then taken away": (after_running(stop, take_away), [], False),
+    "stopped by a person, then switched off": (after_running(stop, switch_off), [], False),
+}
+
+
+MEETINGS = [(where, "restart") for where in RESTARTS]
+MEETINGS += [(where, "keep") for where in RESTARTS if "away" in where or "off" in where]
+
+
+@pytest.mark.parametrize(("where", "what"), MEETINGS)
+def test_a_reload_meets_the_job_wherever_it_stands(where: str, what: str) -> None:
+    """With new params, and with the declaration that it had when it was running, where that says something else."""
+    make, at_once, follows = RESTARTS[where]
+    stage = make()
+    base = replace(stage.lifecycle.jobs["a"].spec, enabled=True)
+    new = replace(base, params={"n": 1}) if what == "restart" else base
+
+    found = [line for line in show(stage.reload(*_others(stage), new)) if line.split()[0] != "reloaded"]
+
+    assert found == at_once
+    if follows is not None:
+        ended = show(stage.ended("a#1"))
+        assert ("StartRun a#2" in ended) == follows
+        assert stage.state("a") is (JobState.RUNNING if follows else JobState.FINISHED)
+    assert stage.lifecycle.jobs["a"].spec.params == new.params
+
+
+def _others(stage: Stage) -> list[JobSpec]:
+    return [job.spec for name, job in stage.lifecycle.jobs.items() if name != "a"]
+
+
+def test_a_run_that_a_reload_restarts_is_told_why_and_climbs_its_own_ladder() -> None:
+    stage = running()
+
+    found = stage.reload(replace(PARAMS, join=JoinPolicy(100.0, Otherwise.ABANDON)))
+    named = stage.advance(1)
+
+    assert event_of(found, EventName.CANCEL_REQUESTED).reason == Reason(ReasonKind.RELOAD, "params, join changed")
+    assert "NameRun a#1" in show(named)
+
+
+def test_the_run_that_follows_is_made_from_the_newest_declaration() -> None:
+    stage = running()
+    stage.reload(PARAMS)
+    stage.reload(replace(JOB, params={"n": 2}))
+
+    stage.ended("a#1")
+
+    assert stage.lifecycle.runs["a#2"].spec.params == {"n": 2}
+    assert stage.lifecycle.jobs["a"].restarts == 0
+
+
+def test_a_disabled_job_never_comes_back_because_its_params_change() -> None:
+    stage = after_running(switch_off, abandon)()
+
+    stage.reload(replace(PARAMS, enabled=False))
+    stage.ended("a#1")
+
+    assert stage.state("a") is JobState.DISABLED
+
+
+# -- all or nothing
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_circle_is_refused_and_nothing_has_changed(length: int) -> None:
+    stage = running()
+    before = list(stage.history.events)
+    names = [f"j{number}" for number in range(length)]
+    circle = [make_job(name, after=[names[number - 1]]) for number, name in enumerate(names)]
+
+    with pytest.raises(DependencyCycle) as caught:
+        stage.reload(PARAMS, *circle)
+
+    assert set(caught.value.circle) == set(names)
+    assert list(stage.history.events) == before
+    assert stage.lifecycle.jobs["a"].spec == JOB
+
+
+def test_a_circle_through_a_job_that_is_taken_away_and_still_stops_is_refused() -> None:
+    """The stop of everything goes by what each job starts after; a circle among the living would have no order."""
+    stage = Stage()
+    stage.add(make_job("b"), make_job("a", after=["b"]))
+    stage.run("b")
+    stage.run("a")
+
+    with pytest.raises(DependencyCycle):
+        stage.reload(make_job("b", after=["a"]))
+    stage.reload(make_job("b"))
+
+    assert "scheduler_stopping" in show(stage.shutdown())
+
+
+def test_two_declarations_of_one_name_are_refused_and_nothing_has_changed() -> None:
+    stage = running()
+    before = list(stage.history.events)
+
+    with pytest.raises(DuplicateJob):
+        stage.reload(PARAMS, JOB)
+
+    assert list(stage.history.events) == before
+
+
+def test_nothing_is_reloaded_once_everything_stops() -> None:
+    stage = running()
+    stage.shutdown()
+
+    with pytest.raises(SchedulerStopped, match="cannot reload: the scheduler was stopped"):
+        stage.reload(JOB)

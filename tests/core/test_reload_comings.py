@@ -1,0 +1,367 @@
+"""Reload: jobs that come and go, are switched on and off, and get, change or lose a schedule or a dependency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from taskloom.core.actions import ForgetJob
+from taskloom.core.events import EventName
+from taskloom.core.model import How, JobState, Reason, ReasonKind, WaitingFor
+from taskloom.core.policies import Calendar, Overlap, RestartPolicy, RestartWhen, Schedule
+from taskloom.errors import JobDisabled
+from taskloom.testing import VirtualClock
+from taskloom.testing.stage import Stage, event_of, make_job, show
+
+ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
+JOB = make_job("a", daemon=True, within=1.0, restart=ON_FAILURE)
+
+
+def started(**policies: Any) -> Stage:
+    """Return a stage at second 0 on which `a` was started as everything is."""
+    stage = Stage(VirtualClock(0, 0))
+    usual: dict[str, Any] = {"daemon": True, "within": 1.0, "restart": ON_FAILURE}
+    stage.add(make_job("a", **usual | policies))
+    stage.start_all()
+    return stage
+
+
+def running(**policies: Any) -> Stage:
+    stage = started(**policies)
+    stage.started("a#1")
+    return stage
+
+
+def backing_off(**policies: Any) -> Stage:
+    stage = running(**policies)
+    stage.ended("a#1", How.RAISED)
+    return stage
+
+
+def finished(**policies: Any) -> Stage:
+    stage = running(**policies)
+    stage.ended("a#1")
+    return stage
+
+
+def blocked() -> Stage:
+    stage = running()
+    stage.stop("a")
+    stage.advance(1)
+    stage.named("a#1")
+    return stage
+
+
+AT_REST: dict[str, Callable[[], Stage]] = {
+    "declared": lambda: started(manual=True),
+    "waiting for its delay": lambda: started(delay=5.0),
+    "waiting for its firing": lambda: started(schedule=Schedule(every=5.0)),
+    "backing off": backing_off,
+    "finished": finished,
+}
+
+
+# -- removal
+
+
+def test_a_running_job_that_is_taken_away_is_stopped_and_then_forgotten() -> None:
+    stage = running()
+
+    found = stage.reload()
+    ended = stage.ended("a#1")
+
+    assert event_of(found, EventName.CANCEL_REQUESTED).reason == Reason(ReasonKind.RELOAD, "no longer declared")
+    assert show(ended) == ["ended a#1 cancelled", "RunOver a#1", "job_removed a", "ForgetJob a", "WorkOver"]
+    assert stage.lifecycle.jobs == {}
+
+
+def test_a_blocked_job_that_is_taken_away_is_forgotten_when_its_thread_ends() -> None:
+    stage = blocked()
+    stage.reload()
+
+    assert list(stage.lifecycle.jobs) == ["a"]
+    assert show(stage.ended("a#1")) == ["late_exit a#1", "RunOver a#1", "job_removed a", "ForgetJob a"]
+
+
+@pytest.mark.parametrize("where", AT_REST)
+def test_a_job_without_a_run_that_is_taken_away_is_forgotten_at_once(where: str) -> None:
+    stage = AT_REST[where]()
+
+    found = stage.reload()
+
+    assert ForgetJob("a") in found
+    assert "a" not in stage.lifecycle.jobs
+    assert stage.advance(3600) == []
+
+
+def test_a_removed_name_may_be_added_anew_and_no_run_ever_has_the_name_of_an_older_one() -> None:
+    stage = finished()
+    stage.reload()
+
+    found = stage.reload(JOB)
+
+    assert show(found) == ["reloaded", "job_added a", "queued a#2", "StartRun a#2"]
+
+
+# -- switching on and off
+
+
+def test_a_disabled_job_is_stopped_and_refuses_to_start() -> None:
+    stage = running()
+
+    found = stage.reload(replace(JOB, enabled=False))
+    stage.ended("a#1")
+
+    assert event_of(found, EventName.CANCEL_REQUESTED).reason == Reason(ReasonKind.RELOAD, "it was disabled")
+    assert stage.state("a") is JobState.DISABLED
+    with pytest.raises(JobDisabled):
+        stage.start("a")
+
+
+@pytest.mark.parametrize("where", AT_REST)
+def test_a_job_without_a_run_is_disabled_at_once(where: str) -> None:
+    stage = AT_REST[where]()
+
+    stage.reload(replace(stage.lifecycle.jobs["a"].spec, enabled=False))
+
+    assert stage.state("a") is JobState.DISABLED
+    assert stage.advance(3600) == []
+
+
+@pytest.mark.parametrize(("manual", "state"), [(False, JobState.RUNNING), (True, JobState.WAITING)])
+def test_a_job_that_is_enabled_starts_as_it_would_have(manual: bool, state: JobState) -> None:
+    stage = Stage()
+    stage.add(make_job("a", enabled=False, manual=manual))
+    stage.start_all()
+
+    stage.reload(make_job("a", manual=manual))
+
+    assert stage.state("a") is state
+
+
+def test_enabling_starts_nothing_before_the_start_of_all() -> None:
+    stage = Stage()
+    stage.add(make_job("a", enabled=False))
+
+    stage.reload(make_job("a"))
+
+    assert (stage.state("a"), stage.lifecycle.jobs["a"].waiting_for) == (JobState.WAITING, WaitingFor.START)
+
+
+# -- schedules
+
+
+EVERY, OFTEN = Schedule(every=10.0), Schedule(every=3.0)
+
+
+def queued_at(stage: Stage, seconds: float) -> list[float]:
+    """Let time pass, have each run succeed at once, and return when runs were queued."""
+    end, moments = stage.clock.now().mono + seconds, []
+    while (due := stage.lifecycle.next_deadline()) is not None and due <= end:
+        found = stage.advance(due - stage.clock.now().mono)
+        for line in show(found):
+            if line.startswith("StartRun"):
+                moments.append(due)
+                stage.started(line.split()[1])
+                stage.ended(line.split()[1])
+    stage.clock.advance_to(end)
+    return moments
+
+
+@pytest.mark.parametrize(
+    ("make", "moments"),
+    [(running, []), (backing_off, [0.5]), (finished, [])],
+    ids=["running", "backing off", "finished"],
+)
+def test_a_schedule_that_is_added_counts_from_the_reload(make: Callable[[], Stage], moments: list[float]) -> None:
+    stage = make()
+    new = replace(stage.lifecycle.jobs["a"].spec, schedule=EVERY)
+
+    stage.reload(new)
+    if stage.lifecycle.jobs["a"].run is not None:
+        stage.ended("a#1")
+
+    assert queued_at(stage, 25) == [*moments, 10, 20]
+
+
+def test_a_schedule_that_is_changed_counts_anew() -> None:
+    stage = started(schedule=EVERY)
+    stage.advance(9)
+
+    stage.reload(replace(stage.lifecycle.jobs["a"].spec, schedule=OFTEN))
+
+    assert queued_at(stage, 10) == [12, 15, 18]
+
+
+def test_a_schedule_that_did_not_change_keeps_its_instants_whatever_else_does() -> None:
+    stage = started(schedule=EVERY)
+    stage.advance(9)
+
+    stage.reload(replace(stage.lifecycle.jobs["a"].spec, params={"n": 1}, timeout=60.0))
+
+    assert queued_at(stage, 12) == [10, 20]
+
+
+def test_a_schedule_that_is_taken_away_leaves_a_job_that_waits_for_it_at_rest() -> None:
+    stage = started(schedule=EVERY)
+
+    found = stage.reload(JOB)
+
+    reason = Reason(ReasonKind.RELOAD, "it has no schedule any more")
+    assert event_of(found, EventName.SKIPPED).reason == reason
+    assert stage.state("a") is JobState.SKIPPED
+    assert stage.advance(3600) == []
+
+
+def test_a_schedule_that_is_taken_away_leaves_the_run_alone_that_it_began() -> None:
+    stage = started(schedule=EVERY)
+    stage.advance(10)
+    stage.started("a#1")
+
+    stage.reload(JOB)
+
+    assert stage.state("a") is JobState.RUNNING
+    stage.ended("a#1")
+    assert stage.state("a") is JobState.FINISHED
+
+
+def test_a_schedule_without_an_instant_to_come_finishes_the_job(instants: Callable[..., Calendar]) -> None:
+    stage = started(schedule=EVERY)
+
+    stage.reload(replace(JOB, schedule=Schedule(calendar=instants())))
+
+    assert stage.state("a") is JobState.FINISHED
+
+
+def test_an_overlap_that_is_changed_holds_at_the_next_firing() -> None:
+    stage = running()
+    stage.reload(replace(JOB, schedule=EVERY))
+
+    stage.reload(replace(JOB, schedule=replace(EVERY, overlap=Overlap.REPLACE)))
+
+    assert "AskRun a#1" in show(stage.advance(10))
+
+
+@pytest.mark.parametrize("step", ["switched off", "taken away"])
+def test_a_scheduled_job_that_is_back_before_its_run_has_stopped_waits_for_its_firing(step: str) -> None:
+    stage = running(schedule=replace(EVERY, immediately=True))
+    spec = stage.lifecycle.jobs["a"].spec
+    stage.reload(*([replace(spec, enabled=False)] if step == "switched off" else []))
+
+    stage.reload(spec)
+    ended = stage.ended("a#1")
+
+    assert "StartRun a#2" not in show(ended)
+    assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.FIRING
+    assert queued_at(stage, 10) == [10]
+
+
+# -- dependencies, starts
+
+
+def test_a_job_that_waits_goes_on_when_a_reload_takes_away_what_it_waits_for() -> None:
+    stage = Stage()
+    stage.add(make_job("b", manual=True), make_job("a", after=["b"]))
+    stage.start_all()
+
+    found = stage.reload(make_job("b", manual=True), make_job("a"))
+
+    assert "StartRun a#1" in show(found)
+
+
+def test_a_job_that_waits_for_one_that_is_taken_away_is_skipped_once_that_is_gone() -> None:
+    stage = Stage()
+    stage.add(make_job("b"), make_job("a", after=["b"]))
+    stage.start_all()
+    stage.started("b#1", is_ready=False)
+    stage.reload(make_job("a", after=["b"]))
+    before = stage.state("a")
+
+    found = stage.ended("b#1")
+
+    assert before is JobState.WAITING
+    assert show(found)[-3:] == ["ForgetJob b", "skipped a", "WorkOver"]
+
+
+def test_a_skipped_job_whose_dependencies_are_mended_begins_again() -> None:
+    stage = Stage()
+    stage.add(make_job("b", enabled=False), make_job("a", after=["b"]))
+    stage.start_all()
+    skipped = stage.state("a")
+
+    stage.reload(make_job("b", enabled=False), make_job("a"))
+
+    assert skipped is JobState.SKIPPED
+    assert stage.state("a") is JobState.RUNNING
+
+
+def test_a_job_that_a_person_kept_from_starting_is_not_begun_by_a_change_of_its_dependencies() -> None:
+    stage = Stage()
+    stage.add(make_job("b", manual=True), make_job("a", after=["b"]))
+    stage.start_all()
+    stage.stop("a")
+
+    stage.reload(make_job("b", manual=True), make_job("a"))
+
+    assert stage.state("a") is JobState.SKIPPED
+
+
+def test_a_manual_job_that_becomes_automatic_is_started() -> None:
+    stage = started(manual=True)
+
+    found = stage.reload(JOB)
+
+    assert "StartRun a#1" in show(found)
+
+
+# -- what keeps the program alive
+
+
+def test_the_work_is_over_when_the_last_job_that_held_it_is_taken_away() -> None:
+    stage = Stage()
+    stage.add(make_job("a"), make_job("b", delay=60.0), make_job("d", daemon=True))
+    stage.start_all()
+    stage.started("a#1")
+    stage.started("d#1")
+
+    first = stage.reload(make_job("a"), make_job("d", daemon=True))
+    second = stage.reload(make_job("d", daemon=True))
+    third = stage.ended("a#1")
+
+    assert ["WorkOver" in show(found) for found in (first, second, third)] == [False, False, True]
+
+
+def test_a_job_that_becomes_a_daemon_holds_the_work_no_more_and_one_that_ceases_to_be_does() -> None:
+    stage = Stage()
+    stage.add(make_job("a"), make_job("d", daemon=True))
+    stage.start_all()
+    over = [stage.lifecycle.is_work_over]
+
+    stage.reload(make_job("a", daemon=True), make_job("d", daemon=True))
+    over.append(stage.lifecycle.is_work_over)
+    stage.reload(make_job("a", daemon=True), make_job("d"))
+    over.append(stage.lifecycle.is_work_over)
+    stage.ended("d#1")
+    over.append(stage.lifecycle.is_work_over)
+    stage.ended("d#2")
+    over.append(stage.lifecycle.is_work_over)
+
+    assert over == [False, True, False, False, True]
+
+
+@pytest.mark.parametrize("where", AT_REST)
+def test_a_job_that_comes_and_goes_leaves_the_count_of_those_that_hold_as_it_was(where: str) -> None:
+    stage = AT_REST[where]()
+    stage.reload(replace(stage.lifecycle.jobs["a"].spec, daemon=False))
+    stage.reload(make_job("z"))
+
+    held = stage.lifecycle.is_work_over
+    for run in list(stage.lifecycle.runs):
+        stage.ended(run)
+
+    assert (held, stage.lifecycle.is_work_over) == (False, True)
+    assert stage.lifecycle._books._holding == 0
+    assert stage.lifecycle._books._active_daemons == 0

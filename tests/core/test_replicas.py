@@ -1,0 +1,139 @@
+"""Replicas: one declaration, several jobs, each with a life of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskloom.core.actions import StartRun
+from taskloom.core.model import How, JobSpec, JobState
+from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
+from taskloom.core.reload import Change, Verdict
+from taskloom.errors import DependencyCycle
+from taskloom.testing.stage import Stage, make_job, show
+
+ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
+
+
+def stage_of(*jobs: JobSpec) -> Stage:
+    """Return a stage on which all replicas of these jobs were started."""
+    stage = Stage()
+    for job in jobs:
+        stage.add(*job.replicated())
+    stage.start_all()
+    return stage
+
+
+def test_a_job_of_three_replicas_is_three_jobs_that_know_their_numbers() -> None:
+    specs = make_job("web", replicas=3).replicated()
+
+    assert [(spec.name, spec.replica, spec.family) for spec in specs] == [
+        ("web.1", 1, "web"), ("web.2", 2, "web"), ("web.3", 3, "web"),
+    ]  # fmt: skip
+    assert [spec.replicated() for spec in specs] == [(spec,) for spec in specs]
+
+
+def test_a_job_of_one_replica_is_itself() -> None:
+    job = make_job("web")
+
+    assert job.replicated() == (job,)
+    assert (job.family, job.replica) == ("web", 1)
+
+
+def test_each_replica_is_started_and_its_runner_is_told_its_number() -> None:
+    stage = Stage()
+    stage.add(*make_job("web", replicas=3).replicated())
+
+    found = stage.start_all()
+
+    started = [(action.run, action.replica) for action in found if isinstance(action, StartRun)]
+    assert started == [("web.1#1", 1), ("web.2#1", 2), ("web.3#1", 3)]
+
+
+def test_each_replica_is_restarted_and_stopped_by_itself() -> None:
+    stage = stage_of(make_job("web", replicas=3, restart=ON_FAILURE))
+    for number in (1, 2, 3):
+        stage.started(f"web.{number}#1")
+
+    stage.ended("web.2#1", How.RAISED)
+    stage.stop("web.3")
+    restarted = stage.advance(0.5)
+
+    assert show(restarted) == ["queued web.2#2", "StartRun web.2#2"]
+    assert [stage.state(f"web.{number}") for number in (1, 2, 3)] == [
+        JobState.RUNNING, JobState.RUNNING, JobState.STOPPING,
+    ]  # fmt: skip
+
+
+def test_each_replica_fires_by_itself() -> None:
+    stage = stage_of(make_job("web", replicas=2, schedule=Schedule(every=10.0)))
+
+    found = stage.advance(10)
+
+    assert [action.run for action in found if isinstance(action, StartRun)] == ["web.1#1", "web.2#1"]
+
+
+def test_dependents_of_replicas_are_stopped_before_all_of_them() -> None:
+    stage = stage_of(make_job("db", replicas=2), make_job("web", replicas=2, after=["db"]))
+    for run in ("db.1#1", "db.2#1", "web.1#1", "web.2#1"):
+        stage.started(run)
+
+    first = stage.shutdown()
+    second = stage.ended("web.1#1") + stage.ended("web.2#1")
+
+    assert [line for line in show(first) if line.startswith("AskRun")] == ["AskRun web.1#1", "AskRun web.2#1"]
+    assert [line for line in show(second) if line.startswith("AskRun")] == ["AskRun db.1#1", "AskRun db.2#1"]
+
+
+def test_a_circle_through_replicas_is_refused_by_their_declared_name() -> None:
+    stage = Stage()
+    stage.add(*make_job("web", replicas=2, after=["db"]).replicated())
+
+    with pytest.raises(DependencyCycle, match="db -> web -> db"):
+        stage.add(make_job("db", after=["web"]))
+
+
+def test_a_reload_to_more_replicas_leaves_those_that_there_are_alone() -> None:
+    stage = stage_of(make_job("web", replicas=2))
+    stage.started("web.1#1")
+
+    found = stage.reload(*make_job("web", replicas=4).replicated())
+
+    assert [line for line in show(found) if line.startswith(("StartRun", "AskRun"))] == [
+        "StartRun web.3#1", "StartRun web.4#1",
+    ]  # fmt: skip
+    assert [change.verdict for change in stage.lifecycle.changes] == [Verdict.KEEP] * 2 + [Verdict.ADD] * 2
+
+
+def test_a_reload_to_fewer_replicas_takes_the_last_away() -> None:
+    stage = stage_of(make_job("web", replicas=3))
+
+    stage.reload(*make_job("web", replicas=2).replicated())
+
+    assert stage.lifecycle.changes[0] == Change("web.3", Verdict.REMOVE)
+    assert stage.state("web.3") is JobState.STOPPING
+    assert {stage.state("web.1"), stage.state("web.2")} == {JobState.RUNNING}
+
+
+def test_a_reload_from_one_job_to_replicas_stops_the_one() -> None:
+    stage = stage_of(make_job("web"))
+
+    stage.reload(*make_job("web", replicas=2).replicated())
+    found = stage.ended("web#1", How.NOT_ENTERED)
+
+    assert "job_removed web" in show(found)
+    assert list(stage.lifecycle.jobs) == ["web.1", "web.2"]
+    assert [job.spec.name for job in stage.lifecycle._books.families["web"]] == ["web.1", "web.2"]
+
+
+def test_a_need_follows_the_replicas_that_a_reload_leaves() -> None:
+    stage = stage_of(make_job("db", replicas=2), make_job("web", after=["db"]))
+    stage.started("db.1#1")
+
+    stage.reload(*make_job("db", replicas=1).replicated(), make_job("web", after=["db"]))
+    while_it_leaves = stage.state("web")
+    for run in ("db.1#1", "db.2#1"):
+        stage.ended(run, How.NOT_ENTERED if run == "db.2#1" else How.RETURNED)
+    begun = stage.started("db#1")
+
+    assert while_it_leaves is JobState.WAITING
+    assert "StartRun web#1" in show(begun)
