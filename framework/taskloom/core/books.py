@@ -30,6 +30,9 @@ class Books:
         """The records of each declared name: one, or those of its replicas."""
         # The names of the jobs that start after each declared name; a dict for its order.
         self._dependents: dict[str, dict[str, None]] = {}
+        # How many runs were made of jobs that are gone: one that comes back goes on counting, for a run's name is
+        # given once in the life of a scheduler.
+        self._numbers: dict[str, int] = {}
         self._seq = 0
         # How many jobs keep the program alive, daemons apart.
         self._holding = 0
@@ -67,6 +70,7 @@ class Books:
     def declare(self, spec: JobSpec) -> JobRecord:
         """Take in a new job."""
         job = self.jobs[spec.name] = JobRecord.declared(spec)
+        job.number = self._numbers.pop(spec.name, 0)
         self._enter(job)
         self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
         return job
@@ -85,6 +89,7 @@ class Books:
         """Strike out a job that neither has nor will have a run."""
         self._strike_out(job)
         del self.jobs[job.spec.name]
+        self._numbers[job.spec.name] = job.number
 
     def _enter(self, job: JobRecord) -> None:
         self.families.setdefault(job.spec.family, []).append(job)

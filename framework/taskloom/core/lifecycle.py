@@ -34,7 +34,7 @@ from taskloom.core.reload import Change, Reloader
 from taskloom.core.shutdown import WholeStop
 from taskloom.core.supervision import Supervision
 from taskloom.core.table import TRANSITIONS, Trigger
-from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, SchedulerStopped
+from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
 
 __all__ = ["Lifecycle"]
 
@@ -184,7 +184,9 @@ class Lifecycle:
     def _restart_job(self, command: inputs.RestartJob) -> None:
         job = self.job(command.job)
         self._must_be_open(f"restart job {command.job!r}")
-        if job.state in (JobState.DISABLED, JobState.BLOCKED):
+        if not job.spec.enabled:
+            raise JobDisabled(command.job)  # its run may be stopping for just that
+        if job.state is JobState.BLOCKED:
             raise job.refused_start()
         if job.run is None:
             self._start_job(inputs.StartJob(command.job, is_now=True))
@@ -329,6 +331,7 @@ class Lifecycle:
         if report.callbacks:
             details["callbacks"] = list(report.callbacks)
         self._books.emit_run(EventName.STOP_OVERDUE, run, data=details)
+        self._ladder.release(run)
         if run.may_be_abandoned:
             self._abandon(run)
         else:
@@ -361,6 +364,7 @@ class Lifecycle:
         books.close(run, outcome)
         books.release(run)
         books.todo.append(actions.RunOver(run.id))
+        self._ladder.release(run)  # before what follows: that may be a stop of everything, which reminds of others
         self._supervision.follow(run, trigger, is_permanent=is_permanent)
         if run.asked is not None:
             self._await_no_more(run)

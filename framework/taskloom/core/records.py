@@ -126,6 +126,8 @@ class JobRecord:
     # None while its schedule is not armed.
     firing: Firing | None = None
     backoff: Backoff | None = None
+    number: int = 0
+    """The number in the name of its newest run."""
     runs: int = 0
     restarts: int = 0
     missed: int = 0

@@ -61,10 +61,11 @@ class Supervision:
         books, spec = self._books, job.spec
         books.move(job, trigger, JobState.RUNNING)
         job.runs += 1
+        job.number += 1
         job.reason = None
         job.then = Then.POLICY
         job.has_failed = job.has_given_up = False
-        run = RunRecord(f"{spec.name}#{job.runs}", job, attempt, books.now, spec)
+        run = RunRecord(f"{spec.name}#{job.number}", job, attempt, books.now, spec)
         job.run = job.last_run = run
         books.runs[run.id] = run
         books.emit_run(EventName.QUEUED, run)

@@ -14,15 +14,17 @@ from taskloom.testing.clock import VirtualClock
 from taskloom.testing.conformance import TaskConformance
 from taskloom.testing.context import FakeContext, ProgressCall
 from taskloom.testing.history import History, Step
-from taskloom.testing.simulator import At, simulate
+from taskloom.testing.simulator import At, ClockStep, Stall, simulate
 from taskloom.testing.stage import make_job
 
 __all__ = [
     "At",
     "Behaviour",
+    "ClockStep",
     "FakeContext",
     "History",
     "ProgressCall",
+    "Stall",
     "Step",
     "TaskConformance",
     "Violation",

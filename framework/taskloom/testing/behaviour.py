@@ -41,6 +41,10 @@ class Behaviour:
     """Its body is back at the very instant of the ask, and a hair before it."""
     naming: float = 0.0
     """How long it takes to look where it stands."""
+    silent_after: float | None = None
+    """From its start until it stops polling; None, where it always polls."""
+    silent_for: float = NEVER
+    """For how long it does not poll then."""
 
     @classmethod
     def returns(cls, after: float) -> Behaviour:
@@ -88,4 +92,6 @@ def draw_behaviour(random: Random, longest: float = 3600.0) -> Behaviour:
         is_woken=chance() < 0.5,
         slips_away=chance() < 0.06,
         naming=0.25 if chance() < 0.2 else 0.0,
+        silent_after=draw_seconds(random, 60.0) if chance() < 0.15 else None,
+        silent_for=draw_seconds(random, 30.0),
     )

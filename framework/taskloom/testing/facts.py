@@ -103,7 +103,8 @@ def judge_end(run: RunFacts, fact: Fact) -> list[str]:
     seconds = fact.mono - run.started if run.started is not None else 0.0
     complaints = {
         f"ended after {seconds:g} s, not {fact.seconds}": differ(fact.seconds, seconds),
-        f"ended {outcome}, and never started": outcome in ("succeeded", "failed", "timed_out") and not has_started,
+        f"ended {outcome}, and never started": outcome in ("succeeded", "failed") and not has_started
+                                                 and (fact.reason or ("",))[0] != "watchdog",
         f"ended {outcome}, and nobody had asked": outcome in ("cancelled", "timed_out", "abandoned") and not was_asked,
         f"ended {outcome} without its reason": outcome in ("cancelled", "timed_out", "abandoned") and not fact.reason,
         "failed to start, and had started": outcome == "start_failed" and has_started,

@@ -85,6 +85,12 @@ class RecordedCore:
         return actions
 
 
+def _shorten(part: object) -> str:
+    if isinstance(part, JobSpec):
+        return part.name
+    return " ".join(map(_shorten, part)) if isinstance(part, tuple) and not hasattr(part, "_fields") else str(part)
+
+
 def _describe(step: Step) -> str:
     answers = [
         f"{action.event.value}({action.run or action.job or ''})"
@@ -93,6 +99,6 @@ def _describe(step: Step) -> str:
         for action in step.actions
     ]
     message = step.message
-    subject = message.spec.name if isinstance(message, AddJob) else ", ".join(map(str, message))
+    subject = ", ".join(map(_shorten, message))
     words = f"{type(message).__name__}({subject})"
     return f"{step.now.mono:12.3f}  {words} -> {', '.join(answers) or step.error or 'nothing'}"

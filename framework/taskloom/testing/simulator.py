@@ -10,6 +10,7 @@ To simulate more is to add: a new action gets a method and a line in `_carry_out
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
@@ -23,7 +24,7 @@ from taskloom.testing.behaviour import Behaviour, draw_behaviour
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.history import History, RecordedCore
 
-__all__ = ["At", "Behaviours", "simulate"]
+__all__ = ["At", "Behaviours", "ClockStep", "Stall", "simulate"]
 
 # After the shutdown began: what has not come back by then never does.
 DRAIN_SECONDS = 7200.0
@@ -33,11 +34,26 @@ FAKE_ERROR = ErrorInfo("RuntimeError", "a fake run failed", "Traceback (most rec
 Behaviours = Mapping[str, Behaviour | Sequence[Behaviour]]
 
 
-class At(NamedTuple):
-    """A command of the script, and when it is given: seconds from the beginning."""
+class ClockStep(NamedTuple):
+    """The wall clock is set, forward or back, while the monotonic one goes on: by a time service, an operator, or a
+    suspended machine that wakes up.
+    """
+
+    by: float
+    """Seconds."""
+
+
+class Stall(NamedTuple):
+    """The program gets no turn for a while: all that falls due meanwhile comes late."""
 
     seconds: float
-    command: inputs.Input
+
+
+class At(NamedTuple):
+    """A command of the script, or what befalls the machine, and when: seconds from the beginning."""
+
+    seconds: float
+    command: inputs.Input | ClockStep | Stall
 
 
 def simulate(
@@ -63,7 +79,7 @@ def simulate(
     simulator.give(inputs.AddJob(job) for job in jobs)
     simulator.give([inputs.StartAll()])
     for at in script:
-        simulator.at(at.seconds, lambda command=at.command: simulator.give([command]))  # type: ignore[misc]
+        simulator.at(at.seconds, lambda command=at.command: simulator.obey(command))  # type: ignore[misc]
     simulator.at(seconds, simulator.stop)
     simulator.run(seconds + DRAIN_SECONDS)
     return simulator.core.history
@@ -85,6 +101,7 @@ class _Simulator:
             actions.HurryRun: lambda action: self._runs[action.run].hurry(),
             actions.NameRun: lambda action: self._runs[action.run].name(),
             actions.RunOver: lambda action: self._runs.__delitem__(action.run),
+            actions.ApplySpec: lambda action: self._runs[action.run].apply(action.spec),
             actions.WorkOver: lambda _: self.at(self.now, self.finish),
         }
 
@@ -96,6 +113,15 @@ class _Simulator:
         """Have it happen at this second; among those of one instant chance decides."""
         if when != float("inf"):
             heapq.heappush(self._heap, (when, self.random.random(), next(self._order), happening))
+
+    def obey(self, command: inputs.Input | ClockStep | Stall) -> None:
+        """Do what the script says."""
+        if isinstance(command, ClockStep):
+            self.clock.step_wall(command.by)
+        elif isinstance(command, Stall):
+            self.clock.advance(command.seconds)
+        else:
+            self.give([command])
 
     def give(self, commands: Iterable[inputs.Input]) -> None:
         """Give commands; a refusal is in the history."""
@@ -139,7 +165,7 @@ class _Simulator:
                 heapq.heappop(self._heap)[3]()
 
     def _start(self, action: actions.StartRun) -> None:
-        run = _FakeRun(self, action.run, self._behaviour_of(action.spec.name))
+        run = _FakeRun(self, action, self._behaviour_of(action.spec.name))
         self._runs[action.run] = run
         self.at(self.now + run.behaviour.making, run.begin)
 
@@ -155,9 +181,9 @@ class _Simulator:
 class _FakeRun:
     """One run and its thread, as far as the scheduler can tell."""
 
-    def __init__(self, simulator: _Simulator, run: str, behaviour: Behaviour) -> None:
+    def __init__(self, simulator: _Simulator, order: actions.StartRun, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
-        self._simulator, self._run = simulator, run
+        self._simulator, self._run, self._spec = simulator, order.run, order.spec
         self._has_begun = False
         self._is_asked = False
         self._is_back = False
@@ -175,6 +201,8 @@ class _FakeRun:
             self._later(behaviour.work, lambda: self._come_back(behaviour.how))
             if behaviour.ready_after is not None:
                 self._later(behaviour.ready_after, self._say_ready)
+            if behaviour.silent_after is not None:
+                self._later(behaviour.silent_after, self._fall_silent)
             self._simulator.tell(inputs.RunStarted(self._run, behaviour.ready_after is None))
 
     def ask(self) -> None:
@@ -196,6 +224,29 @@ class _FakeRun:
         """Look where it stands; the answer comes though it may have ended meanwhile."""
         answer = inputs.RunNamed(self._run, "fake.py:1 in run", "", None)
         self._later(self.behaviour.naming, lambda: self._simulator.tell(answer))
+
+    def apply(self, spec: JobSpec) -> None:
+        """Keep another declaration from now on."""
+        self._spec = spec
+
+    def _fall_silent(self) -> None:
+        """Poll no more for a while; whoever looks at the polls once a second sees it when it is too long."""
+        watchdog, seconds = self._spec.watchdog, self.behaviour.silent_for
+        if watchdog is None or self._is_back or seconds <= watchdog.after:
+            return
+        now = self._simulator.now
+        seen = math.floor(now + watchdog.after) + 1.0
+        if seen < now + seconds:
+            self._simulator.at(seen, lambda: self._be_missed(seen - now))
+            self._simulator.at(math.floor(now + seconds) + 1.0, self._be_heard)
+
+    def _be_missed(self, poll_age: float) -> None:
+        if not self._is_back:
+            self._simulator.tell(inputs.RunUnresponsive(self._run, poll_age))
+
+    def _be_heard(self) -> None:
+        if not self._is_back:
+            self._simulator.tell(inputs.RunResponsive(self._run))
 
     def _later(self, seconds: float, happening: Callable[[], None]) -> None:
         self._simulator.at(self._simulator.now + seconds, happening)

@@ -61,6 +61,8 @@ class JobBook:
     wait: Wait | None = Wait.PERSON
     rest: str = ""
     """`finished`, `skipped` or `disabled`, where it is at rest."""
+    is_lost: bool = False
+    """Whether it was skipped because what it waited for could not come any more."""
     run: RunFacts | None = None
     """The run whose thread may be alive, an abandoned one too."""
     last: RunFacts | None = None
@@ -105,7 +107,7 @@ class JobBook:
 
     def come_to_rest(self, how: str) -> None:
         """Wait for nothing any more."""
-        self.wait, self.rest = None, how
+        self.wait, self.rest, self.is_lost = None, how, False
 
     def wait_for(self, what: Wait) -> None:
         """Have no run, and wait for one."""

@@ -24,13 +24,20 @@ class Ends:
     def abandoned(self, book: JobBook, run: RunFacts) -> None:
         """Its thread lives on: what would follow is kept for its late exit."""
         book.follows = self._decide(book, run, is_permanent=False)
-        self._judge_essential(book)
+        self.judge_essential(book)
 
     def over(self, book: JobBook, run: RunFacts, *, is_permanent: bool) -> None:
-        """Its thread is back: it is followed by what follows."""
-        books, name = self._books, book.spec.name
+        """It has ended."""
         book.run = None
-        found = self._decide(book, run, is_permanent=is_permanent)
+        self._follow(book, run, self._decide(book, run, is_permanent=is_permanent))
+
+    def exited_late(self, book: JobBook, run: RunFacts) -> None:
+        """The thread of an abandoned run is back: what was kept for it is released."""
+        book.run = None
+        self._follow(book, run, book.follows if self._books.is_open else Next.NOTHING)
+
+    def _follow(self, book: JobBook, run: RunFacts, found: Next) -> None:
+        books, name = self._books, book.spec.name
         if found is Next.RETRY:
             self._restarts.owe(book, run)
         elif found is Next.AGAIN or found is Next.FIRING:
@@ -40,7 +47,7 @@ class Ends:
             self._rest(book)
             if found is Next.REMOVAL:
                 books.owe("job_removed", name)
-        self._judge_essential(book)
+        self.judge_essential(book)
 
     def _rest(self, book: JobBook) -> None:
         if book.instant is not None:
@@ -69,7 +76,8 @@ class Ends:
             return Next.NOTHING
         return Next.RETRY
 
-    def _judge_essential(self, book: JobBook) -> None:
+    def judge_essential(self, book: JobBook) -> None:
+        """Have everything stop where an essential job has failed for good."""
         is_for_good = book.has_failed and (book.has_given_up or book.instant is None)
         if is_for_good and book.spec.essential and self._books.is_open:
             self._books.owe("scheduler_stopping", "", reason=("essential", f"job {book.spec.name!r} failed for good"))

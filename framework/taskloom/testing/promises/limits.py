@@ -60,7 +60,7 @@ class Limits:
         self._books.owe("unresponsive", report.run, poll_age=round(report.poll_age, 3))
         if watchdog.then is WatchdogThen.WARN:
             return
-        if book.follows is not Next.FIRING:
+        if book.follows is Next.POLICY:
             book.follows = Next.NOTHING if watchdog.then is WatchdogThen.STOP else Next.RETRY
         reason = ("watchdog", f"no poll for {report.poll_age:.1f} s")
         self._books.owe("cancel_requested", report.run, reason=reason)

@@ -34,6 +34,7 @@ class Reloads:
         self._schedules = schedules
         self._limits = limits
         self._stop = stop
+        self._begun: list[str] = []
 
     def reload(self, command: inputs.Reload) -> None:
         """Say what becomes of each job."""
@@ -42,7 +43,7 @@ class Reloads:
         removed = [name for name in jobs if name not in new]
         added = [name for name in new if name not in jobs]
         changed = {name: _changed(jobs[name].spec, spec) for name, spec in new.items() if name in jobs}
-        restarted = [name for name, what in changed.items() if MAKING & {*what} or jobs[name].follows is Next.REMOVAL]
+        restarted = [name for name, what in changed.items() if MAKING & {*what}]
         applied = [name for name, what in changed.items() if what and name not in restarted]
         books.owe("reloaded", "", add=added, remove=removed, apply=applied, restart=restarted)
         for name, spec in new.items():
@@ -53,12 +54,17 @@ class Reloads:
             books.touch(name)
         for name in removed:
             self._remove(jobs[name])
-        for name in applied:
-            self._apply(jobs[name], changed[name])
-        for name in restarted:
-            self._restart(jobs[name], changed[name])
-        for name in added:
-            self._start(jobs[name])
+        self._begun = []
+        for name, what in changed.items():
+            if jobs[name].follows is Next.REMOVAL:
+                self._come_back(jobs[name])
+            elif name in restarted:
+                self._restart(jobs[name], what)
+            elif what:
+                self._apply(jobs[name], what)
+        for name in dict.fromkeys((*self._begun, *added)):
+            if books.has_started and jobs[name].starts_itself:
+                self._starts.arm(jobs[name])
 
     def _remove(self, book: JobBook) -> None:
         self._stop(book, Reason(ReasonKind.RELOAD, "no longer declared"))
@@ -66,10 +72,6 @@ class Reloads:
             book.follows = Next.REMOVAL
         else:
             self._books.owe("job_removed", book.spec.name)
-
-    def _start(self, book: JobBook) -> None:
-        if self._books.has_started and book.starts_itself:
-            self._starts.arm(book)
 
     def _apply(self, book: JobBook, changed: list[str]) -> None:
         if "enabled" in changed:
@@ -81,6 +83,10 @@ class Reloads:
             self._books.owe("ApplySpec", book.run.run)
         if "schedule" in changed:
             self._reschedule(book)
+        elif "after" in changed and book.rest == "skipped" and book.is_lost:
+            self._begin_again(book)
+        elif "start" in changed:
+            self._begun.append(book.spec.name)
 
     def _reschedule(self, book: JobBook) -> None:
         was_armed = book.instant is not None
@@ -94,7 +100,7 @@ class Reloads:
             self._schedules.arm(book)
             if book.instant is None and book.wait is Wait.FIRING:
                 self._schedules.run_dry(book)
-        elif book.rest:
+        elif book.rest and book.rest != "disabled":
             self._begin_again(book)
 
     def _restart(self, book: JobBook, changed: list[str]) -> None:
@@ -102,7 +108,7 @@ class Reloads:
             self._switch(book)
             return
         if book.run is not None:
-            if book.is_running or book.is_blocked or book.follows is not Next.NOTHING:
+            if book.spec.enabled and (book.follows is not Next.NOTHING or self._is_ended_by_policy(book)):
                 book.follows = Next.AGAIN
             if book.is_running:
                 reason = ("reload", f"{', '.join(changed)} changed")
@@ -115,7 +121,7 @@ class Reloads:
 
     def _begin_again(self, book: JobBook) -> None:
         book.wait_for(Wait.PERSON)
-        self._start(book)
+        self._begun.append(book.spec.name)
 
     def _switch(self, book: JobBook) -> None:
         if not book.spec.enabled:
@@ -124,8 +130,22 @@ class Reloads:
                 book.come_to_rest("disabled")
         elif book.rest == "disabled":
             self._begin_again(book)
-        elif book.run is not None and book.run.reason is not None and book.run.reason[0] == "reload":
+        else:
+            self._come_back(book)
+
+    def _come_back(self, book: JobBook) -> None:
+        """It was taken away or switched off, and is back before its run has stopped."""
+        book.follows = Next.NOTHING
+        if not book.spec.enabled or _was_stopped_by_person(book):
+            return
+        if book.spec.schedule is None:
             book.follows = Next.AGAIN
+        else:
+            self._schedules.rearm(book)
+
+    def _is_ended_by_policy(self, book: JobBook) -> bool:
+        """Tell whether nothing follows the run by its policy alone: nobody had stopped the job."""
+        return book.is_running or (book.is_blocked and not _was_stopped_by_person(book))
 
     # -- what came out
 
@@ -139,6 +159,10 @@ class Reloads:
         """Judge that the job is gone."""
         if not self._books.pay_action("ForgetJob", action.job):
             self._books.broken("I12", f"job {action.job} was dropped, and was not removed")
+
+
+def _was_stopped_by_person(book: JobBook) -> bool:
+    return book.run is not None and book.run.reason is not None and book.run.reason[0] == "user"
 
 
 def _changed(old: JobSpec, new: JobSpec) -> list[str]:

@@ -74,7 +74,7 @@ class Restarts:
 
     def _pass_gate(self, fact: Fact) -> None:
         now = self._books.now
-        if now >= self._opened + GATE_SECONDS - EPSILON_SECONDS:
+        if now >= self._opened + GATE_SECONDS:
             self._opened, self._let_in = now, 0
         self._let_in += 1
         if self._let_in > GATE_RESTARTS:

@@ -5,6 +5,7 @@ Intervals count on the monotonic clock, calendars on the wall clock; every 15 s 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from math import floor
 
@@ -22,13 +23,15 @@ COUNTED = 1000
 class Schedules:
     """All armed schedules. Jitter is chance that nobody tells: a window is open from an instant to its last second."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, judge_essential: Callable[[JobBook], None]) -> None:
         self._books = books
+        self._judge_essential = judge_essential
         self._due: Alarms[str] = Alarms()
         self._open: dict[str, None] = {}
         """Jobs whose instant has come, and may not have been handled yet."""
-        self._calendars: dict[str, None] = {}
-        self._offset, self._look_at = 0.0, NEVER
+        self._calendars: dict[str, float] = {}
+        """Jobs aimed by a calendar, and what the wall clock was ahead of the monotonic one then."""
+        self._look_at = NEVER
 
     # -- arming
 
@@ -41,8 +44,13 @@ class Schedules:
             self._aim(book, schedule, books.now + schedule.every)
         elif schedule.calendar is not None:
             if self._look_at == NEVER:
-                self._offset, self._look_at = books.wall - books.now, books.now + LOOK_SECONDS
+                self._look_at = books.now + LOOK_SECONDS
             self._aim(book, schedule, schedule.calendar.after(books.wall))
+
+    def rearm(self, book: JobBook) -> None:
+        """Have the schedule go on of a job that a person starts."""
+        if book.instant is None:
+            self.arm(book)
 
     def disarm(self, book: JobBook) -> None:
         """No instant comes any more."""
@@ -58,18 +66,19 @@ class Schedules:
         book.come_to_rest("finished")
         self._books.touch(book.spec.name)
         self._books.owe("skipped", book.spec.name)
+        self._judge_essential(book)
 
     def _aim(self, book: JobBook, schedule: Schedule, instant: float | None) -> None:
         self.disarm(book)
         book.instant = instant
         if instant is not None:
-            if schedule.calendar is not None:
-                self._calendars[book.spec.name] = None
             self._set_due(book, schedule)
 
     def _set_due(self, book: JobBook, schedule: Schedule) -> None:
         books, instant = self._books, book.instant or 0.0
         due = instant if schedule.every is not None else books.now + (instant - books.wall)
+        if schedule.calendar is not None:
+            self._calendars[book.spec.name] = books.wall - books.now
         self._due.set(book.spec.name, due)
         books.alarms.set(("the firing", book.spec.name), due + schedule.jitter)
 
@@ -79,7 +88,7 @@ class Schedules:
         """See whose instant has come."""
         if self._look_at <= self._books.now:
             self._look_at_clock()
-        for name, _ in self._due.pop_until(self._books.now + EPSILON_SECONDS):
+        for name, _ in self._due.pop_until(self._books.now):
             self._open[name] = None
 
     def _look_at_clock(self) -> None:
@@ -88,31 +97,57 @@ class Schedules:
             self._look_at = NEVER
             return
         self._look_at = books.now + LOOK_SECONDS
-        step = books.wall - books.now - self._offset
-        if abs(step) < STEP_SECONDS:
-            return
-        self._offset += step
         for name in list(self._calendars):
-            book = books.jobs[name]
-            schedule = book.spec.schedule
-            if schedule is None or schedule.calendar is None:
-                continue
-            if step < -CORRECTION_SECONDS:
-                self._aim(book, schedule, schedule.calendar.after(books.wall))
-            else:
-                self._open.pop(name, None)
-                self._set_due(book, schedule)
+            self._follow_clock(books.jobs[name])
+
+    def _follow_clock(self, book: JobBook) -> None:
+        """Aim anew where the wall clock was set since: at the same instant, or by the new time where that is right."""
+        books, schedule = self._books, book.spec.schedule
+        step = books.wall - books.now - self._calendars.get(book.spec.name, 0.0)
+        if schedule is None or schedule.calendar is None or abs(step) < STEP_SECONDS:
+            return
+        self._open.pop(book.spec.name, None)
+        if step < -CORRECTION_SECONDS:
+            self._aim(book, schedule, schedule.calendar.after(books.wall))
+        else:
+            self._set_due(book, schedule)
 
     def may_fire(self, job: str) -> bool:
         """Tell whether an instant of the job has come that may not have been handled yet."""
         return job in self._open
+
+    def close_windows(self) -> None:
+        """Handle those that fired unseen, by their jitter: the last second for it has passed, and no tick came."""
+        for name in list(self._open):
+            book, due = self._books.jobs[name], self._books.alarms.due_of(("the firing", name))
+            if self._was_set_back(book):
+                self._follow_clock(book)
+            elif due is not None and due < self._books.now - self._books.lateness:
+                self.fire_unseen(book)
+
+    def _was_set_back(self, book: JobBook) -> bool:
+        """Tell whether the wall clock says that the instant is still to come."""
+        is_calendar = book.spec.schedule is not None and book.spec.schedule.calendar is not None
+        return is_calendar and book.instant is not None and self._books.wall < book.instant - STEP_SECONDS
+
+    def fire_unseen(self, book: JobBook) -> None:
+        """Handle an instant whose firing nothing told of: a run waits for the end of the one that there is."""
+        schedule, first = book.spec.schedule, book.instant
+        if schedule is None or first is None or book.run is None:
+            return
+        is_told = schedule.overlap is Overlap.SKIP or book.follows is Next.FIRING
+        if is_told or (schedule.overlap is Overlap.REPLACE and book.is_running):
+            return
+        if book.follows not in (Next.AGAIN, Next.REMOVAL):  # as somebody wanted since then
+            book.follows = Next.FIRING
+        self._aim(book, schedule, first + schedule.every if schedule.every else _after(schedule.calendar, first))
 
     def end_tick(self) -> None:
         """Handle those of whom nothing was seen, and that were due."""
         for name in list(self._open):
             book = self._books.jobs[name]
             due = self._books.alarms.due_of(("the firing", name))
-            if due is None or due <= self._books.now + EPSILON_SECONDS:
+            if due is None or due <= self._books.now:
                 self.take(book)
 
     def take(self, book: JobBook) -> None:
@@ -123,14 +158,14 @@ class Schedules:
             return
         passed = self._every(book, schedule, first) if schedule.every else self._calendar(book, schedule, first)
         if passed is None:
-            self._set_due(book, schedule)
+            self._follow_clock(book)
             return
         latest, older = passed
         following = latest + schedule.every if schedule.every else _after(schedule.calendar, latest)
         self._aim(book, schedule, following)
         if older:
             books.owe("missed", book.spec.name, count=older, why="late")
-        self._land(book, schedule, latest)
+        self._land(book, schedule, latest, told_late=int(older > 0))
         if following is None and book.wait is Wait.FIRING and ("queued", book.spec.name) not in _heads(books):
             self.run_dry(book)
 
@@ -161,10 +196,10 @@ class Schedules:
 
     # -- what the latest of them comes to
 
-    def _land(self, book: JobBook, schedule: Schedule, latest: float) -> None:
+    def _land(self, book: JobBook, schedule: Schedule, latest: float, *, told_late: int) -> None:
         books, name = self._books, book.spec.name
         when = latest if schedule.calendar is None else books.now + (latest - books.wall)
-        if self._is_too_late(book, schedule, books.now - when):
+        if self._is_too_late(book, schedule, books.now - when, told_late):
             books.owe("missed", name, count=1, why="late", instant=_Instant(books.wall + when - books.now))
         elif book.wait in (Wait.FIRING, Wait.BACKOFF):
             books.owe("queued", name, attempt=1)
@@ -177,12 +212,12 @@ class Schedules:
             if schedule.overlap is Overlap.REPLACE and book.is_running:
                 books.owe("cancel_requested", name, reason=("replaced", "its schedule fired again"))
 
-    def _is_too_late(self, book: JobBook, schedule: Schedule, late: float) -> bool:
+    def _is_too_late(self, book: JobBook, schedule: Schedule, late: float, told_late: int) -> bool:
         allowed = LATE_SECONDS if schedule.missed is Missed.SKIP else max(LATE_SECONDS, schedule.grace)
         if abs(late - allowed) < EPSILON_SECONDS or late - schedule.jitter <= allowed < late:
-            told = [one.data["count"] for one in self._books.coming("missed", book.spec.name)
-                    if one.data["why"] == "late"]  # fmt: skip
-            return bool(told) and told[-1] == 1
+            # Left open by the jitter, or by the last digit: what was told counts, older instants apart.
+            coming = self._books.coming("missed", book.spec.name)
+            return len([event for event in coming if event.data["why"] == "late"]) > told_late
         return late > allowed
 
 

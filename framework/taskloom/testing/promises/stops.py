@@ -104,10 +104,10 @@ class Stops:
 
     # -- one run
 
-    def begin(self, run: RunFacts, within: float) -> None:
-        """It was asked."""
+    def begin(self, run: RunFacts, within: float, *, is_whole: bool) -> None:
+        """It was asked; `is_whole`, for the reason for which everything stops."""
         books = self._books
-        if self.is_going_on and not isinstance(_message(books), inputs.StopJob | inputs.HurryShutdown):
+        if is_whole and not isinstance(_message(books), inputs.HurryShutdown):
             self._judge_order(run)
         if self._unasked.pop(run.run, None) is not None:
             self._unasked_at[self._height_of(run.job)] -= 1

@@ -33,10 +33,10 @@ class Promises:
 
     def __init__(self, lateness: float = 0.0, stop_within: float = 30.0) -> None:
         books = self._books = Books(lateness, stop_within)
-        self._schedules = Schedules(books)
-        self._starts = Starts(books, self._schedules)
         self._restarts = Restarts(books)
         self._ends = Ends(books, self._restarts)
+        self._schedules = Schedules(books, self._ends.judge_essential)
+        self._starts = Starts(books, self._schedules)
         self._limits = Limits(books)
         self._stops = Stops(books)
         self._reloads = Reloads(books, self._starts, self._schedules, self._limits, self.stop_job)
@@ -107,6 +107,7 @@ class Promises:
         if step.error is not None:
             judge_refusal(books, message, step.error)
             return
+        self._schedules.close_windows()
         self._judge_alarms()
         self._is_tick = type(message) is inputs.Tick
         command = self._commands.get(type(message))
@@ -183,8 +184,7 @@ class Promises:
 
     def _start_now(self, book: JobBook) -> None:
         self._books.owe("queued", book.spec.name, attempt=1)
-        if book.spec.schedule is not None and book.instant is None:
-            self._schedules.arm(book)
+        self._schedules.rearm(book)
 
     def _arm_job(self, command: inputs.ArmJob) -> None:
         book = self._books.jobs[command.job]
@@ -200,6 +200,7 @@ class Promises:
             return
         if book.follows is not Next.REMOVAL:
             book.follows = Next.AGAIN
+            self._schedules.rearm(book)
         self._owe_ask(book, command.reason)
 
     def _stop_job(self, command: inputs.StopJob) -> None:
@@ -243,6 +244,8 @@ class Promises:
 
     def _event(self, event: Event) -> None:
         fact = fact_of(event)
+        if self._is_tick and fact.reason is not None and fact.reason[0] == "replaced":
+            self._take_firing(fact)  # while its run is not asked yet
         self.ledger.enter(fact)
         if fact.job is not None:
             self._books.touched[fact.job] = None
@@ -296,12 +299,11 @@ class Promises:
         if book is None or run is None:
             return
         kind = fact.reason[0] if fact.reason is not None else ""
-        if self._is_tick and kind == "replaced" and self._schedules.may_fire(book.spec.name):
-            self._schedules.take(book)
         if not self._books.pay(fact):
             self._judge_ask(run, kind, fact)
         self._limits.forget(run.run)
-        self._stops.begin(run, (book.run_spec or book.spec).join.within)
+        is_whole = not self._books.is_open and fact.reason == self._stop_reason
+        self._stops.begin(run, (book.run_spec or book.spec).join.within, is_whole=is_whole)
 
     def _judge_ask(self, run: RunFacts, kind: str, fact: Fact) -> None:
         if self._is_tick and kind in ("deadline", "watchdog"):
@@ -327,8 +329,10 @@ class Promises:
         if self._schedules.may_fire(book.spec.name) and any(
             event.attempt == 1 for event in self._books.coming("queued", book.spec.name)
         ):
-            self._schedules.take(book)  # it fired unseen, by its jitter, while the run went on
+            self._schedules.fire_unseen(book)
         message = self._books.step.message if self._books.step is not None else None
+        if isinstance(message, inputs.RunEnded) and not message.was_asked and book.follows is Next.RETRY:
+            book.follows = Next.POLICY  # the watchdog came too late
         is_permanent = isinstance(message, inputs.RunEnded) and message.how is How.PERMANENT
         self._ends.over(book, run, is_permanent=is_permanent)
 
@@ -336,7 +340,7 @@ class Promises:
         book = self._book_of(fact)
         run = self.ledger.last_of_job.get(fact.job or "")
         if book is not None and run is not None:
-            self._ends.over(book, run, is_permanent=False)
+            self._ends.exited_late(book, run)
 
     def _restart_scheduled(self, fact: Fact) -> None:
         book = self._book_of(fact)
@@ -346,11 +350,15 @@ class Promises:
             self._restarts.scheduled(book, fact)
 
     def _missed(self, fact: Fact) -> None:
-        book = self._book_of(fact)
-        if book is not None and self._is_tick and self._schedules.may_fire(book.spec.name):
-            self._schedules.take(book)
+        if self._is_tick:
+            self._take_firing(fact)
         if not self._books.pay(fact):
             self._books.broken("I10", f"job {fact.job} missed {fact.data.get('count')}, and no such instant had come")
+
+    def _take_firing(self, fact: Fact) -> None:
+        book = self._book_of(fact)
+        if book is not None and self._schedules.may_fire(book.spec.name):
+            self._schedules.take(book)
 
     def _job_skipped(self, fact: Fact) -> None:
         books, book = self._books, self._book_of(fact)
@@ -360,6 +368,7 @@ class Promises:
             standing = stands(books, book)
             if standing == LOST and fact.reason is not None and fact.reason[0] == "dependency":
                 book.come_to_rest("skipped")
+                book.is_lost = True
                 return
             if standing == MET:
                 self._starts.after_needs(book)

@@ -1,0 +1,29 @@
+"""A calendar that costs nothing: an instant every so many seconds of the wall clock, from one to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor
+
+__all__ = ["FakeCalendar"]
+
+
+@dataclass(frozen=True, slots=True)
+class FakeCalendar:
+    """Instants at `first`, `first + period`, and so on, none after `last`; in seconds since the epoch."""
+
+    first: float
+    period: float
+    last: float = float("inf")
+
+    def after(self, wall: float) -> float | None:
+        """Return the first instant that is later, or None when there is none any more."""
+        if wall < self.first:
+            return self.first if self.first <= self.last else None
+        instant = self.first + (floor((wall - self.first) / self.period) + 1) * self.period
+        return instant if instant <= self.last else None
+
+    def latest(self, wall: float) -> float | None:
+        """Return the last instant that is not later, or None when there was none."""
+        wall = min(wall, self.last)
+        return None if wall < self.first else self.first + floor((wall - self.first) / self.period) * self.period
