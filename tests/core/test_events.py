@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from taskloom.core.events import Event, EventName, as_dict, format_wall
 from taskloom.core.model import ErrorInfo, How, Outcome, Reason, ReasonKind
+from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule, Watchdog
 from taskloom.testing import VirtualClock
 from taskloom.testing.stage import Stage, make_job
 
@@ -41,6 +43,46 @@ def test_the_json_form_of_a_whole_story() -> None:
     ]  # fmt: skip
 
     found = stage.history.as_dicts()
+
+    assert found == golden
+    assert json.loads(json.dumps(found)) == golden
+
+
+def test_the_json_form_of_what_supervision_tells() -> None:
+    """Golden, as above: a restart, a firing that is missed, the watchdog, a reload."""
+    stage = Stage(VirtualClock(mono=10, wall=1_000_000_000))
+    job = make_job("a", restart=RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0), watchdog=Watchdog(3.0))
+    stage.add(job)
+    stage.run("a")
+    seen = len(stage.history.as_dicts())
+    stage.unresponsive("a#1", 3.25)
+    stage.advance(0.5)
+    stage.responsive("a#1")
+    stage.reload(replace(job, schedule=Schedule(every=1.0)))
+    stage.advance(1)
+    stage.ended("a#1", How.RAISED)
+    stage.reload()
+
+    first, half, last = (f"2001-09-09T01:46:4{second}00000Z" for second in ("0.0", "0.5", "1.5"))
+    run = {"job": "a", "run": "a#1", "attempt": 1}
+    error = {"type": "RuntimeError", "message": "boom", "traceback": "Traceback: boom"}
+    none: dict[str, list[str]] = {"add": [], "remove": [], "apply": [], "restart": []}
+    golden: list[dict[str, Any]] = [
+        {"seq": 5, "at": first, "mono": 10, "event": "unresponsive", **run, "poll_age": 3.25},
+        {"seq": 6, "at": half, "mono": 10.5, "event": "responsive", **run, "seconds": 0.5},
+        {"seq": 7, "at": half, "mono": 10.5, "event": "reloaded", **none, "apply": ["a"]},
+        {"seq": 8, "at": last, "mono": 11.5, "event": "missed", "job": "a", "instant": last, "count": 1,
+         "why": "overlap"},
+        {"seq": 9, "at": last, "mono": 11.5, "event": "ended", **run, "outcome": "failed", "seconds": 1.5,
+         "error": error},
+        {"seq": 10, "at": last, "mono": 11.5, "event": "restart_scheduled", **run, "seconds": 0.5},
+        {"seq": 11, "at": last, "mono": 11.5, "event": "reloaded", **none, "remove": ["a"]},
+        {"seq": 12, "at": last, "mono": 11.5, "event": "skipped", "job": "a",
+         "reason": {"kind": "reload", "text": "no longer declared"}},
+        {"seq": 13, "at": last, "mono": 11.5, "event": "job_removed", "job": "a"},
+    ]  # fmt: skip
+
+    found = stage.history.as_dicts()[seen:]
 
     assert found == golden
     assert json.loads(json.dumps(found)) == golden

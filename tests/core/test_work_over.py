@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from taskloom.core.model import Otherwise
+from typing import Any
+
+import pytest
+
+from taskloom.core.model import How, Otherwise
+from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen, Schedule
 from taskloom.testing.stage import Stage, make_job, show
 
 # -- when the work is over
@@ -83,3 +88,68 @@ def test_an_abandoned_run_of_a_job_that_is_no_daemon_keeps_nothing_alive() -> No
     stage.advance(1)
 
     assert show(stage.named("a#1"))[-1] == "WorkOver"
+
+
+# -- what a job may wait for
+
+WAITS: dict[str, dict[str, Any]] = {
+    "a delay": {"delay": 5.0},
+    "another job": {"after": ["m"]},
+    "its next firing": {"schedule": Schedule(every=5.0)},
+}
+
+
+@pytest.mark.parametrize("what", WAITS)
+@pytest.mark.parametrize("daemon", [False, True])
+def test_what_waits_for_something_that_comes_keeps_the_program_alive_unless_it_is_a_daemon(
+    what: str, daemon: bool
+) -> None:
+    stage = Stage()
+    stage.add(make_job("m", manual=True), make_job("now"), make_job("a", daemon=daemon, **WAITS[what]))
+    stage.start_all()
+    stage.started("now#1")
+
+    found = stage.ended("now#1")
+
+    assert ("WorkOver" in show(found)) == daemon
+    assert stage.lifecycle.is_work_over == daemon
+
+
+def test_a_pending_restart_keeps_the_program_alive_until_the_job_gives_up() -> None:
+    limit = RestartLimit(1, 60.0)
+    stage = Stage()
+    stage.add(make_job("a", restart=RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0, limit=limit)))
+    stage.run("a")
+
+    first = stage.ended("a#1", How.RAISED)
+    stage.advance(0.5)
+    second = stage.ended("a#2", How.RAISED)
+
+    assert "WorkOver" not in show(first)
+    assert show(second)[-2:] == ["gave_up a#2", "WorkOver"]
+
+
+def test_a_restart_that_waits_behind_an_abandoned_thread_keeps_nothing_alive() -> None:
+    """That thread may live for ever; what it would release comes only if somebody else keeps the program alive."""
+    stage = Stage()
+    stage.add(make_job("a", otherwise=Otherwise.ABANDON, within=1.0, restart=RestartPolicy(RestartWhen.ALWAYS)))
+    stage.run("a")
+    stage.restart("a")
+    stage.advance(1)
+
+    abandoned = stage.named("a#1")
+    late = stage.ended("a#1")
+
+    assert show(abandoned)[-1] == "WorkOver"
+    assert show(late)[-1] == "StartRun a#2"
+    assert not stage.lifecycle.is_work_over
+
+
+def test_the_work_is_over_when_the_last_job_that_waited_is_skipped() -> None:
+    stage = Stage()
+    stage.add(make_job("b"), make_job("a", after=["b"]), make_job("z", after=["a"]))
+    stage.start_all()
+
+    found = stage.start_failed("b#1")
+
+    assert show(found)[-3:] == ["skipped a", "skipped z", "WorkOver"]
