@@ -13,7 +13,6 @@ from taskloom.polls import PollSampler, PollTrack
 from taskloom.testing.stage import Stage, make_job
 from taskloom.token import CancelToken
 
-
 News = RunUnresponsive | RunResponsive
 
 
