@@ -21,7 +21,8 @@ class Restarts:
     def __init__(self, books: Books) -> None:
         self._books = books
         self._due: Alarms[str] = Alarms()
-        self._at_gate: dict[str, None] = {}
+        self._at_gate: dict[str, float] = {}
+        """Those whose delay is over, and since when."""
         self._opened, self._let_in = float("-inf"), 0
 
     # -- after a run
@@ -62,11 +63,13 @@ class Restarts:
     def begins(self, book: JobBook, fact: Fact) -> None:
         """Judge a run that follows as a restart, and count it."""
         books, name, now = self._books, book.spec.name, self._books.now
-        due = self._due.due_of(name)
-        if name not in self._at_gate and (due is None or due > now + EPSILON_SECONDS):
+        due = self._at_gate.get(name, self._due.due_of(name))
+        if due is None or due > now + EPSILON_SECONDS:
             books.broken("I6", f"{fact.run} is a restart at {now:g} s, due at {due} s")
-        if self._at_gate and next(iter(self._at_gate)) != name:
-            books.broken("I6", f"{fact.run} was let in before {next(iter(self._at_gate))}")
+        elif self._at_gate:
+            first, its_due = next(iter(self._at_gate.items()))
+            if its_due < due:
+                books.broken("I6", f"{fact.run} was let in before {first}")
         if fact.attempt != book.attempt + 1:
             books.broken("I6", f"{fact.run} is attempt {fact.attempt}, after attempt {book.attempt}")
         self._pass_gate(fact)
@@ -93,10 +96,10 @@ class Restarts:
     def end_tick(self) -> None:
         """Judge that nobody waits whom the gate would let in."""
         books = self._books
-        for name, _ in self._due.pop_until(books.now):
+        for name, due in self._due.pop_until(books.now):
             books.alarms.drop(("the restart", name))
             if books.jobs[name].wait is Wait.BACKOFF:
-                self._at_gate[name] = None
+                self._at_gate[name] = due
         if not self._at_gate:
             books.alarms.drop(("the gate", ""))
             return
