@@ -1,0 +1,97 @@
+"""Row 14: what ten times the jobs cost, from load to stop. How many times: jobs; the other case has ten times as many.
+
+Each step is timed once in a fresh process, with real threads that wait on their tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+from harness import Case, Claim, Figures, Role, Row
+from jobfiles import job_file
+from meters import wait_until
+
+from taskloom import Scheduler, load
+
+TENFOLD = 10
+# Every so many jobs, one is changed in a field that applies to its live run.
+RELOADED = 10
+# How often the status is asked for: a garbage collection may fall into any of them.
+ASKED = 9
+
+Result = TypeVar("Result")
+
+
+class Steps:
+    """Milliseconds of each step."""
+
+    def __init__(self) -> None:
+        self.figures: Figures = {}
+
+    def time(self, name: str, step: Callable[[], Result], times: int = 1) -> Result:
+        """Take a step, so many times, and note how long it took, as the median."""
+        taken = []
+        for _ in range(times):
+            began = time.perf_counter()
+            result = step()
+            taken.append((time.perf_counter() - began) * 1e3)
+        self.figures[name] = median(taken)
+        return result
+
+
+def _live_through(jobs: int) -> Figures:
+    steps = Steps()
+    with job_file(jobs) as path:
+        return _live_with(path, steps)
+
+
+def _live_with(path: Path, steps: Steps) -> Figures:
+    specs = list(steps.time("load", lambda: load(path)))
+    scheduler = Scheduler()
+
+    def start() -> None:
+        scheduler.add_all(specs)
+        scheduler.start()
+
+    changed = [
+        replace(spec, poll_interval=0.25) if number % RELOADED == 0 else spec for number, spec in enumerate(specs)
+    ]
+    steps.time("start", start)
+    wait_until(lambda: all(job.poll_age == 0.0 for job in scheduler.status()))  # each of them waits on its token
+    steps.time("status", scheduler.status, ASKED)
+    changes = steps.time("reload", lambda: scheduler.reload(changed))
+    report = steps.time("stop", scheduler.stop)
+    if not report.is_clean or len(changes) < len(specs) // RELOADED:
+        raise RuntimeError("not everything was changed and stopped")
+    return steps.figures
+
+
+def once(jobs: int) -> Figures:
+    return _live_through(jobs)
+
+
+def tenfold(jobs: int) -> Figures:
+    return _live_through(TENFOLD * jobs)
+
+
+ROW = Row(
+    number=14,
+    title="ten times the jobs",
+    cases=[
+        Case("so many jobs", Role.PRODUCT, once),
+        Case("ten times as many", Role.PRODUCT, tenfold),
+    ],
+    figures=dict.fromkeys(("load", "start", "status", "reload", "stop"), "ms"),
+    claims=[
+        Claim("ten times as many", step, "so many jobs", hold=15.0, aim=11.0)
+        for step in ("load", "start", "status", "reload", "stop")
+    ],
+    full=1_000,
+    quick=200,
+    tiny=10,
+)
