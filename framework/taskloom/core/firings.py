@@ -68,6 +68,12 @@ class Firings:
         self._run_dry = run_dry
         self._chance = chance
         self._clock_at = float("inf")
+        # What the wall clock was ahead of the monotonic one when all were last compared with it, and whether one was
+        # aimed by another clock since: nothing to do for thousands of calendars every 15 s while neither changes.
+        self._offset = 0.0
+        self._is_any_astray = False
+        # The jobs that were aimed by a calendar; some may not be any more.
+        self._by_calendar: dict[JobRecord, None] = {}
 
     def arm(self, job: JobRecord, schedule: Schedule) -> bool:
         """Begin: the first instant is one interval from now, or the calendar's next. False when there is none."""
@@ -76,6 +82,7 @@ class Firings:
             self._aim(job, schedule, now.mono + schedule.every)
         elif schedule.calendar is not None:
             if self._clock_at == float("inf"):
+                self._offset, self._is_any_astray = now.wall - now.mono, False
                 self._set_clock()
             self._aim(job, schedule, schedule.calendar.after(now.wall))
         return job.firing is not None
@@ -99,13 +106,17 @@ class Firings:
 
     def look_at_clock(self) -> None:
         """See whether the wall clock was set, and aim the calendars anew if it was."""
-        armed = [job for job in self._books.jobs.values() if _calendar(job) is not None]
-        if not armed:
+        now = self._books.now
+        self._drop_disarmed()
+        if not self._by_calendar:
             self._clock_at = float("inf")
             return
         self._set_clock()
-        for job in armed:
-            self._follow_clock(job)
+        offset = now.wall - now.mono
+        if self._is_any_astray or abs(offset - self._offset) >= STEP_SECONDS / 2:
+            self._offset, self._is_any_astray = offset, False
+            for job in list(self._by_calendar):
+                self._follow_clock(job)
 
     def is_stale(self, when: float, due: Due, job: JobRecord | None) -> bool:
         """Tell whether a deadline of a schedule no longer counts."""
@@ -175,6 +186,14 @@ class Firings:
         firing = job.firing = Firing(instant, jitter, 0.0)
         self._set_due(job, firing, schedule)
 
+    def _drop_disarmed(self) -> None:
+        """Forget the first ones of those that wait for no calendar any more, so that none is left when none waits."""
+        while self._by_calendar:
+            job = next(iter(self._by_calendar))
+            if _calendar(job) is not None:
+                return
+            del self._by_calendar[job]
+
     def _follow_clock(self, job: JobRecord) -> None:
         """Aim anew if the wall clock was set since the job was aimed.
 
@@ -193,6 +212,10 @@ class Firings:
         instant, now = firing.instant, self._books.now
         if schedule.every is None:
             instant = now.mono + (instant - now.wall)
+            self._by_calendar[job] = None
+            # Half a step here and half a step until the next look: nobody is a whole one astray unseen.
+            if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 2:
+                self._is_any_astray = True
         firing.due_at = instant + firing.jitter
         self._deadlines.add(firing.due_at, Due.FIRING, job)
 
