@@ -22,7 +22,7 @@ STOP_WITHINS = (0.0, 1.0, 5.0, 30.0, 30.0, 300.0)
 BUSY_SECONDS, CALM_SECONDS = 60.0, 14_400.0
 # How much longer delays and intervals are in calm scenarios.
 CALM_PACE = 240.0
-STEPS = (0.05, 0.5, 2.0, 30.0, 1800.0, 3600.0, 7200.0, 14_400.0, 86_400.0, 1_728_000.0)
+STEPS = (0.02, 0.5, 2.0, 30.0, 1800.0, 3600.0, 7200.0, 14_400.0, 86_400.0, 1_728_000.0)
 STORM_JOBS, STORM_SECONDS = 70, 6.0
 
 
@@ -89,7 +89,7 @@ class Scenario:
 
 
 def _draw_jobs(random: Random, count: int, pace: Pace) -> list[JobSpec]:
-    essential = 0.03 if random.random() < 0.2 else 0.0
+    essential = 0.06 / pace.seconds if random.random() < 0.3 else 0.0
     jobs: list[JobSpec] = []
     families: list[str] = []
     while len(jobs) < count:
