@@ -173,6 +173,24 @@ def test_a_scheduled_job_that_failed_and_then_missed_its_last_instant_has_failed
     assert (before, is_stopping(stage)) == (False, True)
 
 
+@pytest.mark.parametrize("is_taken_away", [True, False])
+def test_a_reload_that_leaves_a_failed_job_no_firing_stops_everything_and_starts_nothing(
+    instants: Callable[..., Calendar], is_taken_away: bool
+) -> None:
+    stage = stage_of(schedule=Schedule(every=10.0))
+    stage.start_all()
+    stage.ended("a#1", How.RAISED)
+    dry = None if is_taken_away else Schedule(calendar=instants())
+    new, watch = make_job("new"), make_job("watch", after=[Need("a", Condition.FINISHED)])
+
+    found = show(stage.reload(make_job("a", essential=True, schedule=dry), make_job("other"), new, watch))
+
+    assert is_stopping(stage)
+    begun = [line for line in found if line.startswith("StartRun")]
+    assert all(found.index(line) < found.index("scheduler_stopping") for line in begun)
+    assert stage.lifecycle.jobs["new"].state is not JobState.RUNNING
+
+
 # -- abandoned
 
 

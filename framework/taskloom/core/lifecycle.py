@@ -218,6 +218,10 @@ class Lifecycle:
     def _reload(self, command: inputs.Reload) -> None:
         self._must_be_open("reload")
         self._reloader.reload(command.specs, has_started=self._has_started)
+        for change in self._reloader.changes:
+            # Last of all: an essential job that failed and now never fires again stops everything.
+            if "schedule" in change.fields and change.job in self.jobs:
+                self._supervision.settle(self.jobs[change.job])
 
     def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
         """Say what a reload with these declarations would do with each job; nothing changes."""

@@ -43,7 +43,7 @@ class Supervision:
         chance: Callable[[], float],
         stop_within: float,
     ) -> None:
-        self.firings = Firings(books, deadlines, ladder, fire=self._fire, run_dry=self.run_dry, chance=chance)
+        self.firings = Firings(books, deadlines, ladder, fire=self._fire, run_dry=self._fire_no_more, chance=chance)
         self._books = books
         self._deadlines = deadlines
         self._ladder = ladder
@@ -135,14 +135,13 @@ class Supervision:
         if schedule.immediately:
             self.queue(job, Trigger.FIRED)
         elif not is_armed:
-            self._run_dry(job)
+            self.run_dry(job)
 
     def run_dry(self, job: JobRecord) -> None:
-        """Let a job come to rest that waits for its next firing, and whose schedule has no instant left."""
-        self._run_dry(job)
-        self._settle(job)
+        """Let a job come to rest that waits for its next firing, and whose schedule has no instant left.
 
-    def _run_dry(self, job: JobRecord) -> None:
+        What that means for others is not drawn yet.
+        """
         self._books.move(job, Trigger.FIRED, JobState.FINISHED)
         job.reason = Reason(ReasonKind.FINISHED, "its schedule has no instant to come")
         self._books.emit(EventName.SKIPPED, job.spec.name, reason=job.reason)
@@ -154,6 +153,10 @@ class Supervision:
 
     def _fire(self, job: JobRecord) -> None:
         self.queue(job, Trigger.FIRED)
+
+    def _fire_no_more(self, job: JobRecord) -> None:
+        self.run_dry(job)
+        self.settle(job)
 
     # -- what falls due
 
@@ -225,14 +228,14 @@ class Supervision:
             self.queue(job, Trigger.FIRED if then is Then.FIRING else Trigger.START)
         if then is Then.REMOVAL:
             self.remove(job)
-        self._settle(job)
+        self.settle(job)
 
     def keep_pending(self, run: RunRecord) -> None:
         """Decide, when a run is abandoned, what its late exit will release."""
         run.job.then = self._what_follows(run, is_permanent=False)
-        self._settle(run.job)
+        self.settle(run.job)
 
-    def _settle(self, job: JobRecord) -> None:
+    def settle(self, job: JobRecord) -> None:
         """Draw the consequences for others of how the job stands now."""
         # First this: nobody is started any more because of a job whose failure stops everything.
         if job.has_failed and job.spec.essential and (job.has_given_up or job.firing is None):
