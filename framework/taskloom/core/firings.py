@@ -113,7 +113,7 @@ class Firings:
             return
         self._set_clock()
         offset = now.wall - now.mono
-        if self._is_any_astray or abs(offset - self._offset) >= STEP_SECONDS / 2:
+        if self._is_any_astray or abs(offset - self._offset) >= STEP_SECONDS / 4:
             self._offset, self._is_any_astray = offset, False
             for job in list(self._by_calendar):
                 self._follow_clock(job)
@@ -213,8 +213,8 @@ class Firings:
         if schedule.every is None:
             instant = now.mono + (instant - now.wall)
             self._by_calendar[job] = None
-            # Half a step here and half a step until the next look: nobody is a whole one astray unseen.
-            if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 2:
+            # A part of a step here and a part until the next look: nobody is a whole one astray unseen.
+            if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 4:
                 self._is_any_astray = True
         firing.due_at = instant + firing.jitter
         self._deadlines.add(firing.due_at, Due.FIRING, job)
