@@ -238,7 +238,8 @@ def test_a_clock_that_is_slewed_for_hours_fires_once_a_minute_and_never_twice(mi
 
     instants = [round(wall / MINUTE) for wall in walls_of(moments)]
     assert instants == list(range(1, len(instants) + 1))
-    assert all(abs(wall - MINUTE * round(wall / MINUTE)) <= 0.16 for wall in walls_of(moments))
+    # A step of 0.1 s is followed, and it is looked for every 15 s.
+    assert all(abs(wall - MINUTE * round(wall / MINUTE)) < 0.2 for wall in walls_of(moments))
     assert len(instants) >= 119
 
 
