@@ -8,6 +8,7 @@ import pytest
 
 from taskloom.core.actions import RemindStopping
 from taskloom.core.model import How, JobState
+from taskloom.core.policies import Condition, Need, RestartPolicy, RestartWhen
 from taskloom.errors import JobDisabled
 from taskloom.testing.stage import Stage, make_job, show
 
@@ -88,3 +89,22 @@ def test_a_job_that_stops_because_it_was_disabled_is_not_restarted() -> None:
 
     assert "queued a#2" not in show(stage.ended("a#1"))
     assert stage.state("a") is JobState.DISABLED
+
+
+def test_who_waits_for_a_blocked_job_is_skipped_when_its_restart_is_called_off() -> None:
+    stage = Stage()
+    policy = RestartPolicy(RestartWhen.ON_FAILURE)
+    stage.add(
+        make_job("a", daemon=True, within=1, timeout=5.0, restart=policy),
+        make_job("b", after=[Need("a", Condition.SUCCEEDED)]),
+    )
+    stage.start_all()
+    stage.started("a#1")
+    stage.advance(6)
+    stage.named("a#1")
+    assert stage.state("a") is JobState.BLOCKED
+    assert stage.state("b") is JobState.WAITING
+
+    found = stage.stop("a", run="a#1")
+
+    assert show(found) == ["skipped b", "WorkOver"]

@@ -211,9 +211,9 @@ class Lifecycle:
         job = self.job(command.job)
         if command.run is None:
             self._ladder.stop(job, command.reason)
-            self._supervision.tell_dependents(job)
         elif job.run is not None and job.run.id == command.run:
             self._ladder.cancel(job, command.reason)
+        self._supervision.tell_dependents(job)
 
     def _reload(self, command: inputs.Reload) -> None:
         self._must_be_open("reload")

@@ -1,94 +1,52 @@
 """A second model of the lifecycle, written from the words of the design alone, to hold the first one against.
 
 It is naive on purpose: no table, no heap, no counters. It scans all jobs at each question, and knows no shortcut.
+It knows no chance either: restarts and schedules have no jitter, and schedules are intervals.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-from taskloom.core.model import How, JobSpec, Otherwise, StartMode
+from taskloom.core.model import JobSpec, Otherwise, StartMode
+from taskloom.core.policies import WatchdogThen
+from taskloom.testing.naivejob import NEVER, NaiveJob, needs_stand, outcome_of
+from taskloom.testing.naivereload import reload_all
+from taskloom.testing.naivetime import bring
 
 __all__ = ["Naive", "NaiveJob", "outcome_of"]
-
-NEVER = float("inf")
-
-
-@dataclass
-class NaiveJob:
-    """One job and its newest run, in plain words."""
-
-    spec: JobSpec
-    is_tried: bool = False
-    delayed_until: float | None = None
-    is_skipped: bool = False
-    runs: int = 0
-    # The thread of the newest run may be alive.
-    is_live: bool = False
-    has_begun: bool = False
-    is_ready: bool = False
-    asked: float | None = None
-    first_words: str = ""
-    deadline: float = NEVER
-    is_urgent: bool = False
-    is_looked_at: bool = False
-    is_overdue: bool = False
-    is_abandoned: bool = False
-    ends: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def run(self) -> str:
-        return f"{self.spec.name}#{self.runs}"
-
-    @property
-    def is_awaited(self) -> bool:
-        return self.is_live and self.asked is not None and not self.is_overdue
-
-    @property
-    def holds(self) -> bool:
-        return self.delayed_until is not None or (self.is_live and not self.is_abandoned)
-
-    @property
-    def hurry_at(self) -> float:
-        if self.asked is None or self.deadline == NEVER:
-            return NEVER
-        return self.asked + (self.deadline - self.asked) * 3 / 4
-
-    @property
-    def state(self) -> str:
-        if not self.spec.enabled:
-            return "disabled"
-        if self.is_abandoned:
-            return "blocked"
-        if self.is_live:
-            return "running" if self.asked is None else "stopping"
-        if self.runs:
-            return "finished"
-        return "skipped" if self.is_skipped else "waiting"
 
 
 class Naive:
     """All jobs. Each method says what has to be seen of it, in the words of `show`; None where it is refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop_within: float = 30.0) -> None:
         self.jobs: dict[str, NaiveJob] = {}
+        self.gone: dict[str, int] = {}
+        self.stop_within = stop_within
+        self.stop_kind = ""
         self.stop_words: str | None = None
         self.stop_deadline = NEVER
         self.is_stop_over = False
         self.is_hurried = False
         self.is_announced = False
-        self.remind_at = NEVER
+        self.remind: tuple[float, int] | None = None
         self.asks: list[str] = []
         self.has_held = False
         self.was_over = True
+        self.settings = 0
 
     # -- what people say
 
     def add(self, spec: JobSpec) -> list[str] | None:
         if self.stop_words is not None or spec.name in self.jobs:
             return None
-        self.jobs[spec.name] = NaiveJob(spec)
+        return self.declare(spec)
+
+    def declare(self, spec: JobSpec) -> list[str]:
+        job = self.jobs[spec.name] = NaiveJob(spec, number=self.gone.get(spec.name, 0))
+        if not spec.enabled:
+            job.rests("disabled")
         return [f"job_added {spec.name}"]
 
     def start_all(self, now: float) -> list[str] | None:
@@ -96,135 +54,339 @@ class Naive:
             return None
         seen = [] if self.is_announced else ["scheduler_started"]
         self.is_announced = True
-        for job in self.jobs.values():
-            starts_itself = job.spec.enabled and job.spec.start.mode is StartMode.AUTO
-            if not starts_itself or job.is_tried or job.runs:
-                continue
-            job.is_tried = True
-            if job.spec.start.delay_seconds:
-                job.delayed_until = now + job.spec.start.delay_seconds
-            else:
-                seen += self._begin(job)
-        return seen
+        return seen + self.arm_all([job for job in self.jobs.values() if self.starts_itself(job)], now)
 
-    def start(self, name: str) -> list[str] | None:
-        job = self.jobs[name]
-        if self.stop_words is not None or not job.spec.enabled or job.is_live:
+    def starts_itself(self, job: NaiveJob) -> bool:
+        return job.waits == "person" and job.spec.start.mode is StartMode.AUTO
+
+    def arm_all(self, jobs: Sequence[NaiveJob], now: float) -> list[str]:
+        for job in jobs:
+            job.waits, job.rest = "dependency", ""
+            # It holds the program while it waits, however short that is.
+            self.has_held = self.has_held or not job.spec.daemon
+        return self.look(now)
+
+    def arm(self, name: str, now: float) -> list[str] | None:
+        job = self.jobs.get(name)
+        if self.stop_words is not None or job is None or not job.spec.enabled or job.is_live:
             return None
-        return self._begin(job)
+        return [] if job.holds else self.arm_all([job], now)
 
-    def _begin(self, job: NaiveJob) -> list[str]:
+    def start(self, name: str, now: float, *, is_now: bool = True) -> list[str] | None:
+        job = self.jobs.get(name)
+        if self.stop_words is not None or job is None or not job.spec.enabled or job.is_live:
+            return None
+        if not is_now and needs_stand(job, self.jobs.values()) != "met":
+            return None
+        return self.begin(job, now) + self.rearm(job, now)
+
+    def restart(self, name: str, words: str, now: float) -> list[str] | None:
+        job = self.jobs.get(name)
+        if self.stop_words is not None or job is None or not job.spec.enabled or job.is_abandoned:
+            return None
+        if not job.is_live:
+            return self.begin(job, now) + self.rearm(job, now)
+        if job.then != "removal":
+            job.then = "again"
+            self.rearm(job, now)
+        return self.ask(job, "user", words, now)
+
+    def rearm(self, job: NaiveJob, now: float) -> list[str]:
+        if job.spec.schedule is not None and job.instant is None:
+            self.aim(job, now + (job.spec.schedule.every or 0.0))
+        return []
+
+    def aim(self, job: NaiveJob, instant: float) -> None:
+        job.instant = instant
+        self.set_due(job, "firing", instant)
+
+    def set_due(self, job: NaiveJob, what: str, when: float) -> None:
+        self.settings += 1
+        job.due.pop(what, None)
+        if when != NEVER:
+            job.due[what] = (when, self.settings)
+
+    def disarm(self, job: NaiveJob) -> None:
+        job.instant = None
+        job.due.pop("firing", None)
+
+    def begin(self, job: NaiveJob, now: float, attempt: int = 1) -> list[str]:
+        spec = job.spec
         job.runs += 1
-        job.is_live, job.delayed_until = True, None
-        job.has_begun = job.is_ready = job.is_urgent = job.is_looked_at = job.is_overdue = False
-        job.asked, job.first_words, job.deadline = None, "", NEVER
+        job.number += 1
+        job.is_live, job.waits, job.rest, job.outcome, job.then = True, "", "", "", "policy"
+        job.run_spec, job.attempt, job.queued = spec, attempt, now
+        job.has_begun = job.is_urgent = job.is_looked_at = job.is_overdue = job.missed_polls = False
+        job.has_failed = job.gave_up = False
+        job.began = job.became_ready = job.asked = None
+        job.first_kind, job.first_words, job.deadline = "", "", NEVER
+        job.due.pop("delay", None)
+        job.due.pop("backoff", None)
+        self.set_limits(job)
         return [f"queued {job.run}", f"StartRun {job.run}"]
 
-    def stop(self, name: str, words: str, now: float, run: str | None) -> list[str]:
-        job = self.jobs[name]
-        if run is not None and not (job.is_live and job.run == run):
-            return []
-        return self._stop(job, words, now)
+    def set_limits(self, job: NaiveJob) -> None:
+        spec = job.run_spec
+        if spec is not None and job.is_running:
+            self.set_due(job, "timeout", NEVER if spec.timeout is None else job.queued + spec.timeout)
+            is_ready = job.became_ready is not None or spec.ready_within is None
+            self.set_due(job, "unready", NEVER if is_ready else job.queued + (spec.ready_within or 0.0))
 
-    def _stop(self, job: NaiveJob, words: str, now: float) -> list[str]:
-        if job.delayed_until is not None:
-            job.delayed_until, job.is_skipped = None, True
+    def stop(self, name: str, words: str, now: float, run: str | None) -> list[str] | None:
+        job = self.jobs.get(name)
+        if job is None:
+            return None
+        if run is None:
+            return self.stop_job(job, "user", words, now) + self.look(now)
+        if not (job.is_live and job.run == run):
+            return []
+        if job.then not in ("firing", "removal"):
+            job.then = "nothing"
+        return self.ask(job, "user", words, now)
+
+    def stop_job(self, job: NaiveJob, kind: str, words: str, now: float) -> list[str]:
+        self.disarm(job)
+        if job.then != "removal":
+            job.then = "nothing"
+        if job.is_pending:
+            job.due.pop("delay", None)
+            job.due.pop("backoff", None)
+            job.was_lost = False
+            job.rests("finished" if job.runs else "skipped")
             return [f"skipped {job.spec.name}"]
-        if not job.is_live or job.asked is not None:
+        return self.ask(job, kind, words, now)
+
+    def ask(self, job: NaiveJob, kind: str, words: str, now: float) -> list[str]:
+        if not job.is_running:
             return []
         if not self._awaited():
-            self.remind_at = now + 2
-        job.asked, job.first_words = now, words
-        job.deadline = min(now + job.spec.join.within, max(now, self.stop_deadline))
+            self._set_reminder(now + 2)
+        job.asked, job.first_kind, job.first_words = now, kind, words
+        job.due.pop("timeout", None)
+        job.due.pop("unready", None)
+        self._set_deadline(job, min(now + (job.run_spec or job.spec).join.within, max(now, self.stop_deadline)))
         self.asks.append(job.run)
         return [f"cancel_requested {job.run}", f"AskRun {job.run}"]
 
-    def shutdown(self, words: str, within: float, now: float) -> list[str]:
+    def _set_deadline(self, job: NaiveJob, deadline: float) -> None:
+        if job.asked is None or deadline == job.deadline:
+            return
+        job.deadline = deadline
+        if not job.is_urgent:
+            self.set_due(job, "hurry", NEVER if deadline == NEVER else job.asked + (deadline - job.asked) * 0.75)
+        self.set_due(job, "name", deadline)
+
+    def _set_reminder(self, when: float) -> None:
+        self.settings += 1
+        self.remind = (when, self.settings)
+
+    def reload(self, specs: Sequence[JobSpec], now: float) -> list[str] | None:
+        return None if self.stop_words is not None else reload_all(self, specs, now)
+
+    def shutdown(self, words: str, within: float, now: float, kind: str = "shutdown") -> list[str]:
         if self.stop_words is not None:
             return []
-        self.stop_words, self.stop_deadline = words, now + within
+        self.stop_kind, self.stop_words, self.stop_deadline = kind, words, now + within
         seen = ["scheduler_stopping"]
         for job in self.jobs.values():
-            job.deadline = min(job.deadline, self.stop_deadline) if job.is_awaited else job.deadline
+            self.disarm(job)
+            if job.is_awaited:
+                self._set_deadline(job, min(job.deadline, self.stop_deadline))
             if not job.is_live:
-                seen += self._stop(job, words, now)
+                seen += self.stop_job(job, kind, words, now)
         return seen + self._go_on(now)
 
     def hurry(self, within: float, now: float) -> list[str]:
         if self.stop_words is None or self.is_stop_over:
             return []
         self.is_hurried = True
+        jobs = list(self.jobs.values())
+        seen = [line for job in jobs for line in self.stop_job(job, self.stop_kind, self.stop_words or "", now)]
         self.stop_deadline = min(self.stop_deadline, now + within)
-        seen = [line for job in self.jobs.values() for line in self._stop(job, self.stop_words or "", now)]
         for job in self._awaited():
-            job.deadline = min(job.deadline, max(self.stop_deadline, job.asked or 0.0))
-            seen += self._urge(job)
+            self._set_deadline(job, min(job.deadline, max(self.stop_deadline, job.asked or 0.0)))
+            seen += self.urge(job)
         return seen + self._go_on(now)
 
-    def _urge(self, job: NaiveJob) -> list[str]:
+    def urge(self, job: NaiveJob) -> list[str]:
         was_urgent, job.is_urgent = job.is_urgent, True
+        job.due.pop("hurry", None)
         return [] if was_urgent else [f"HurryRun {job.run}"]
 
     # -- what runs say
 
-    def started(self, job: NaiveJob, is_ready: bool) -> list[str]:
+    def started(self, job: NaiveJob, is_ready: bool, now: float) -> list[str]:
         job.has_begun = True
         if job.is_abandoned:
             return []
-        job.is_ready = is_ready
-        return [f"started {job.run}"] + ([f"ready {job.run}"] if is_ready else [])
+        job.began = now
+        return [f"started {job.run}"] + (self.ready(job, now) if is_ready else self.look(now))
 
-    def ready(self, job: NaiveJob) -> list[str]:
-        was_ready, job.is_ready = job.is_ready, True
-        return [] if was_ready or job.is_abandoned else [f"ready {job.run}"]
+    def ready(self, job: NaiveJob, now: float) -> list[str]:
+        if job.became_ready is not None:
+            return []
+        job.became_ready = now
+        job.due.pop("unready", None)
+        return [] if job.is_abandoned else [f"ready {job.run}", *self.look(now)]
 
-    def ended(self, job: NaiveJob, outcome: str, now: float) -> list[str]:
+    def unresponsive(self, job: NaiveJob, words: str, now: float) -> list[str]:
+        watchdog = (job.run_spec or job.spec).watchdog
+        if watchdog is None or job.became_ready is None or not job.is_running or job.missed_polls:
+            return []
+        job.missed_polls = True
+        seen = [f"unresponsive {job.run}"]
+        if watchdog.then is WatchdogThen.WARN:
+            return seen
+        if job.then == "policy":
+            job.then = "nothing" if watchdog.then is WatchdogThen.STOP else "retry"
+        return seen + self.ask(job, "watchdog", words, now)
+
+    def responsive(self, job: NaiveJob) -> list[str]:
+        missed, job.missed_polls = job.missed_polls, False
+        return [f"responsive {job.run}"] if missed and not job.is_abandoned else []
+
+    def ended(
+        self, job: NaiveJob, outcome: str, now: float, *, is_early: bool = False, is_permanent: bool = False
+    ) -> list[str]:
+        """The run is back; `is_early`: before it could see that it was asked."""
         job.is_live = False
         if job.is_abandoned:
             job.is_abandoned = False
-            return [f"late_exit {job.run}", f"RunOver {job.run}"]
+            seen = [f"late_exit {job.run}", f"RunOver {job.run}"]
+            return seen + self._follow(job, job.then if self.stop_words is None else "nothing", now)
+        if is_early and job.then == "retry":
+            job.then = "policy"
         job.ends[outcome] += 1
-        return [f"ended {job.run} {outcome}", f"RunOver {job.run}", *self._let_go(now)]
+        job.outcome = outcome
+        for what in ("timeout", "unready", "hurry", "name"):
+            job.due.pop(what, None)
+        if not self._awaited():
+            self.remind = None
+        seen = [f"ended {job.run} {outcome}", f"RunOver {job.run}"]
+        then, more = self._decide(job, now, is_permanent=is_permanent)
+        return seen + more + self._follow(job, then, now) + self._go_on(now)
 
     def named(self, job: NaiveJob, now: float) -> list[str]:
         if not job.is_awaited:
             return []
         job.is_overdue = True
+        job.due = {what: due for what, due in job.due.items() if what == "firing"}
+        if not self._awaited():
+            self.remind = None
         seen = [f"stop_overdue {job.run}"]
-        if job.spec.join.otherwise is Otherwise.ABANDON:
-            job.is_abandoned = True
+        if (job.run_spec or job.spec).join.otherwise is Otherwise.ABANDON:
+            job.is_abandoned, job.abandoned_at = True, now
+            job.outcome = "abandoned"
             job.ends["abandoned"] += 1
             seen += [f"ended {job.run} abandoned", f"blocked {job.run}"]
-        return seen + self._let_go(now)
+            job.then, more = self._decide(job, now, is_permanent=False)
+            seen += more + self.settle(job, now)
+        return seen + self._go_on(now)
+
+    # -- what follows a run
+
+    def _decide(self, job: NaiveJob, now: float, *, is_permanent: bool) -> tuple[str, list[str]]:
+        then, seen = job.then, []
+        if self.stop_words is not None:
+            then = "nothing"
+        elif then in ("policy", "retry"):
+            then = "retry" if job.wants_restart() else "nothing"
+            if then == "retry" and (is_permanent or job.has_used_up(now)):
+                then, job.gave_up = "nothing", True
+                seen = [f"gave_up {job.run}"]
+        job.has_failed = job.gave_up or (job.counts_as_failure() and then == "nothing")
+        return then, seen
+
+    def _follow(self, job: NaiveJob, then: str, now: float) -> list[str]:
+        seen: list[str] = []
+        if then == "retry":
+            job.waits = "backoff"
+            # An abandoned run was healthy until it was given up.
+            self.set_due(job, "backoff", now + job.next_delay(job.abandoned_at if job.outcome == "abandoned" else now))
+            seen = [f"restart_scheduled {job.run}"]
+        elif then in ("again", "firing"):
+            seen = self.begin(job, now)
+        elif then == "removal":
+            seen = self.forget(job)
+        elif job.instant is not None:
+            job.waits = "firing"
+        else:
+            job.rests("finished")
+        return seen + self.settle(job, now)
+
+    def forget(self, job: NaiveJob) -> list[str]:
+        name = job.spec.name
+        self.gone[name] = job.number
+        del self.jobs[name]
+        return [f"job_removed {name}", f"ForgetJob {name}"]
+
+    def settle(self, job: NaiveJob, now: float) -> list[str]:
+        seen: list[str] = []
+        if job.spec.essential and job.has_failed and (job.gave_up or job.instant is None):
+            words = f"job {job.spec.name!r} failed for good"
+            seen = self.shutdown(words, self.stop_within, now, "essential")
+        return seen + self.look(now)
+
+    def look(self, now: float) -> list[str]:
+        """Go on with all who wait for others, as long as anything changes."""
+        seen: list[str] = []
+        while True:
+            found = [line for job in list(self.jobs.values()) for line in self._look_at(job, now)]
+            if not found:
+                return seen
+            seen += [line for line in found if line]
+
+    def _look_at(self, job: NaiveJob, now: float) -> list[str]:
+        stands = needs_stand(job, self.jobs.values()) if job.waits == "dependency" else "open"
+        if stands == "lost":
+            job.waits, job.rest, job.was_lost = "", "skipped", True
+            return [f"skipped {job.spec.name}"]
+        if stands == "open":
+            return []
+        if job.spec.start.delay_seconds:
+            job.waits = "delay"
+            self.set_due(job, "delay", now + job.spec.start.delay_seconds)
+            return [""]
+        return self.after_delay(job, now)
+
+    def after_delay(self, job: NaiveJob, now: float) -> list[str]:
+        job.due.pop("delay", None)
+        schedule = job.spec.schedule
+        if schedule is None:
+            return self.begin(job, now)
+        job.waits = "firing"
+        self.rearm(job, now)
+        return self.begin(job, now) if schedule.immediately else [""]
 
     # -- what time brings
 
     def tick(self, now: float) -> list[str]:
-        seen = []
-        for job in self.jobs.values():
-            if job.delayed_until is not None and job.delayed_until <= now:
-                seen += self._begin(job)
-            if job.is_awaited and job.hurry_at <= now:
-                seen += self._urge(job)
-            if job.is_awaited and job.deadline <= now and not job.is_looked_at:
-                job.is_looked_at = True
-                seen.append(f"NameRun {job.run}")
-        if self.remind_at <= now:
-            runs = self.awaited_runs()
-            seen.append(f"RemindStopping {','.join(runs[:5])} +{max(0, len(runs) - 5)}")
-            self.remind_at = now + 3
+        """Handle what is due, the earliest first, and of one instant what was set first."""
+        seen: list[str] = []
+        while (first := self._first_due(now)) is not None:
+            seen += [line for line in first() if line]
         return seen
 
-    def next_deadline(self) -> float | None:
-        times = [self.remind_at]
+    def _first_due(self, now: float) -> Callable[[], list[str]] | None:
+        found: list[tuple[float, int, Callable[[], list[str]]]] = []
         for job in self.jobs.values():
-            if job.delayed_until is not None:
-                times.append(job.delayed_until)
-            if job.is_awaited:
-                times += [NEVER if job.is_urgent else job.hurry_at, NEVER if job.is_looked_at else job.deadline]
-        return min((when for when in times if when != NEVER), default=None)
+            for what, (when, number) in job.due.items():
+                found.append((when, number, lambda job=job, what=what: bring(self, job, what, now)))  # type: ignore[misc]
+        if self.remind is not None:
+            found.append((*self.remind, lambda: self._say_who_is_awaited(now)))
+        due = [one for one in found if one[0] <= now]
+        return min(due, key=lambda one: one[:2])[2] if due else None
 
-    # -- what follows
+    def _say_who_is_awaited(self, now: float) -> list[str]:
+        runs = self.awaited_runs()
+        self._set_reminder(now + 3)
+        return [f"RemindStopping {','.join(runs[:5])} +{max(0, len(runs) - 5)}"]
+
+    def next_deadline(self) -> float | None:
+        times = [when for job in self.jobs.values() for when, _ in job.due.values()]
+        return min(times + ([self.remind[0]] if self.remind is not None else []), default=None)
+
+    # -- the whole stop, and the end of the work
 
     def _awaited(self) -> list[NaiveJob]:
         return [job for job in self.jobs.values() if job.is_awaited]
@@ -237,11 +399,6 @@ class Naive:
         """Take over in which order those of one instant were asked: any order is fine."""
         self.asks = [run for run in self.asks if run not in asked] + asked
 
-    def _let_go(self, now: float) -> list[str]:
-        if not self._awaited():
-            self.remind_at = NEVER
-        return self._go_on(now)
-
     def _go_on(self, now: float) -> list[str]:
         """Stop whoever nobody above him is awaited for any more; be over when nobody is left."""
         if self.stop_words is None or self.is_stop_over:
@@ -252,32 +409,22 @@ class Naive:
                 return seen
             for job in self.jobs.values():
                 if self._height(job) == height:
-                    seen += self._stop(job, self.stop_words, now)
+                    seen += self.stop_job(job, self.stop_kind, self.stop_words, now)
         if self._awaited():
             return seen
         self.is_stop_over = True
         return [*seen, "scheduler_stopped", "StopOver"]
 
     def _height(self, job: NaiveJob) -> int:
-        above = [other for other in self.jobs.values() if job.spec.name in [need.job for need in other.spec.after]]
+        above = [other for other in self.jobs.values() if job.spec.family in [need.job for need in other.spec.after]]
         return max((self._height(other) + 1 for other in above), default=0)
 
     def is_work_over(self) -> bool:
         holding = [job.spec.daemon for job in self.jobs.values() if job.holds]
         self.has_held = self.has_held or False in holding
-        return False not in holding and (self.has_held or not holding)
+        return self.stop_kind == "essential" or (False not in holding and (self.has_held or not holding))
 
     def work_over(self) -> list[str]:
         """Return what has to be said after any input: once, when nothing keeps the program alive any more."""
         was_over, self.was_over = self.was_over, self.is_work_over()
         return ["WorkOver"] if self.was_over and not was_over else []
-
-
-def outcome_of(how: How, was_asked: bool, was_woken: bool) -> str:
-    """Say how a run ended, for reasons that have no verdict of their own."""
-    if how is How.NOT_ENTERED:
-        return "cancelled"
-    if not was_asked:
-        return "succeeded" if how is How.RETURNED else "failed"
-    has_failed_alone = how in (How.RAISED, How.PERMANENT) and not was_woken
-    return "failed" if has_failed_alone else "cancelled"

@@ -162,6 +162,10 @@ class Books:
         """Have the step bring this event."""
         self.owed.append((event, subject, fields))
 
+    def owes(self, event: str) -> bool:
+        """Tell whether the step has to bring such an event."""
+        return any(owed == event for owed, _, _ in self.owed)
+
     def pay(self, fact: Fact) -> bool:
         """Tell whether the event was owed, and see that it says what it has to."""
         for number, (event, subject, fields) in enumerate(self.owed):

@@ -78,9 +78,10 @@ class Ends:
 
     def judge_essential(self, book: JobBook) -> None:
         """Have everything stop where an essential job has failed for good."""
+        books = self._books
         is_for_good = book.has_failed and (book.has_given_up or book.instant is None)
-        if is_for_good and book.spec.essential and self._books.is_open:
-            self._books.owe("scheduler_stopping", "", reason=("essential", f"job {book.spec.name!r} failed for good"))
+        if is_for_good and book.spec.essential and books.is_open and not books.owes("scheduler_stopping"):
+            books.owe("scheduler_stopping", "", reason=("essential", f"job {book.spec.name!r} failed for good"))
 
 
 def _is_failure(run: RunFacts) -> bool:

@@ -19,7 +19,9 @@ NO_POLICY = {"name", "place", "binding", "replica", "replicas", "declared"}
 
 
 class Reloads:
-    """All reloads. `stop` has everything that is pending for a job end, and its run asked."""
+    """All reloads. `stop` has everything that is pending for a job end, and its run asked; `judge_essential` has
+    everything stop where an essential job has failed for good.
+    """
 
     def __init__(
         self,
@@ -28,12 +30,14 @@ class Reloads:
         schedules: Schedules,
         limits: Limits,
         stop: Callable[[JobBook, Reason], None],
+        judge_essential: Callable[[JobBook], None],
     ) -> None:
         self._books = books
         self._starts = starts
         self._schedules = schedules
         self._limits = limits
         self._stop = stop
+        self._judge_essential = judge_essential
         self._begun: list[str] = []
 
     def reload(self, command: inputs.Reload) -> None:
@@ -65,6 +69,9 @@ class Reloads:
         for name in dict.fromkeys((*self._begun, *added)):
             if books.has_started and jobs[name].starts_itself:
                 self._starts.arm(jobs[name])
+        for name, what in changed.items():
+            if "schedule" in what:
+                self._judge_essential(jobs[name])
 
     def _remove(self, book: JobBook) -> None:
         self._stop(book, Reason(ReasonKind.RELOAD, "no longer declared"))

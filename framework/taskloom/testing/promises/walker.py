@@ -39,7 +39,9 @@ class Promises:
         self._starts = Starts(books, self._schedules)
         self._limits = Limits(books)
         self._stops = Stops(books)
-        self._reloads = Reloads(books, self._starts, self._schedules, self._limits, self.stop_job)
+        self._reloads = Reloads(
+            books, self._starts, self._schedules, self._limits, self.stop_job, self._ends.judge_essential
+        )
         self._work = Work(books)
         self._is_tick = False
         self._stop_reason: tuple[str, str] | None = None
@@ -212,6 +214,7 @@ class Promises:
             if book.follows not in (Next.REMOVAL, Next.FIRING):
                 book.follows = Next.NOTHING
             self._owe_ask(book, command.reason)
+            self._books.touch(command.job)
 
     def stop_job(self, book: JobBook, reason: Reason) -> None:
         """Have all that is pending end, and the run asked."""
@@ -381,6 +384,8 @@ class Promises:
         if book is not None:
             self._end_waits(book)
             self._schedules.disarm(book)
+            for name in self._books.dependents(book.spec.name):
+                self._books.touch(name)
             self._books.forget(book.spec.name)
             self._books.owe("ForgetJob", fact.job or "")
 
