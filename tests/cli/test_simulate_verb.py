@@ -13,7 +13,7 @@ import pytest
 from taskloom.cli import simulatewords
 from taskloom.cli.entry import call
 from taskloom.errors import InternalError
-from taskloom.simulation import simulated
+from taskloom.simulation import Plan, simulated
 from taskloom.simulation.words import span_text
 from taskloom.testing import check_events
 
@@ -219,10 +219,10 @@ def test_a_broken_rule_is_our_bug_and_says_how_to_have_it_again(
     simulate: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class LyingJudge:
-        def __init__(self, seed: int) -> None:
-            self.seed = seed
+        def __init__(self, plan: Plan) -> None:
+            self.seed = plan.seed
 
-        def take(self, event: object) -> None:
+        def take(self, *step: object) -> bool:
             raise InternalError(f"seed {self.seed}: I3 at 12: two runs of one job")
 
     monkeypatch.setattr(simulated, "_judge", LyingJudge)

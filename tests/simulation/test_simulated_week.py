@@ -17,15 +17,19 @@ from typing import Any
 
 import pytest
 
+from taskloom.core.actions import Action
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import JobSpec, JobState, ReasonKind
+from taskloom.core.inputs import Input
+from taskloom.core.model import JobSpec, JobState, Moment, ReasonKind
 from taskloom.core.policies import Need, Otherwise, RestartLimit, RestartPolicy, RestartWhen, Schedule, Watchdog
 from taskloom.core.policies import WatchdogThen as Then
 from taskloom.errors import InternalError
 from taskloom.jobfile import load
 from taskloom.simulation import FOR_EVER, ClockStep, Plan, Simulated, Span, Trouble, simulate_jobs
+from taskloom.simulation.driver import Driver
 from taskloom.simulation.judge import Judge
 from taskloom.simulation.remarks import remarks
+from taskloom.simulation.tally import Tally
 from taskloom.testing.checker import check_events
 from taskloom.testing.stage import make_job
 from taskloom.testing.walk import walk_firings
@@ -35,6 +39,7 @@ HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
 SPRING = datetime.fromisoformat("2026-03-26T00:00:00.5Z").timestamp()
 AUTUMN = datetime.fromisoformat("2026-10-22T00:00:00.5Z").timestamp()
 ZONES = ("Europe/Berlin", "Europe/Berlin", "Europe/London", "UTC", "Asia/Kolkata", "America/New_York")
+Steps = Sequence[Action]
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0)
 
 
@@ -136,7 +141,7 @@ def test_a_thousand_jobs_for_seven_days_take_seconds() -> None:
     jobs = [make_job(f"job-{number}", schedule=Schedule(every=60.0 * (5 + number % 56))) for number in range(100)]
     began = time.process_time()
 
-    result = simulated(jobs, seconds=WEEK / 10, is_checked=False)
+    result = simulated(jobs, seconds=WEEK / 10, checked_steps=0)
 
     # A hundredth of the thousand jobs' week; what it takes here is measured in tenths of a second.
     assert time.process_time() - began < 10.0
@@ -148,13 +153,13 @@ def test_a_longer_time_takes_no_more_memory() -> None:
 
     def peak(seconds: float) -> int:
         tracemalloc.start()
-        simulated(jobs, seconds=seconds, fail=(("*", 0.1),))
+        simulated(jobs, seconds=seconds, fail=(("*", 0.1),), checked_steps=None)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
 
     peak(HOUR)  # imports, and what is made once
-    assert peak(20 * HOUR) < 1.2 * peak(2 * HOUR)
+    assert peak(10 * HOUR) < 1.2 * peak(HOUR)
 
 
 # -- chance
@@ -184,7 +189,7 @@ def test_one_more_job_changes_nothing_that_the_others_draw() -> None:
 def test_the_share_that_fails_is_the_share_that_was_asked_for() -> None:
     jobs = [make_job(name, schedule=Schedule(every=60.0)) for name in ("all", "some", "none")]
 
-    result = simulated(jobs, seconds=WEEK, fail=(("*", 0.05), ("all", 1.0), ("none", 0.0)))
+    result = simulated(jobs, seconds=WEEK, fail=(("*", 0.05), ("all", 1.0), ("none", 0.0)), checked_steps=0)
 
     found = {job.spec.name: job.failed / job.runs for job in result.jobs}
     assert found["all"] == 1.0
@@ -359,29 +364,49 @@ def load_text_job(schedule: str) -> list[JobSpec]:
 # -- the judge
 
 
+class Witness:
+    """Lets a driver run, and shows its steps to a judge, except for those that `lies` makes others of."""
+
+    def __init__(self, judge: Judge, lies: Callable[[int, Steps], Steps]) -> None:
+        self._judge, self._lies, self._count = judge, lies, 0
+
+    def take(self, now: Moment, message: Input, answer: Steps) -> bool:
+        self._count += 1
+        return self._judge.take(now, message, self._lies(self._count, answer))
+
+
+def judged(lies: Callable[[int, Steps], Steps], steps: int | None = None) -> Tally:
+    jobs = [make_job("web"), make_job("tick", schedule=Schedule(every=60.0))]
+    plan, tally = Plan(seconds=300.5, start=SPRING, seed=7), Tally(jobs)
+    witness = Witness(Judge(plan.seed, plan.stop_within, steps), lies)
+    Driver(jobs, plan, hear=tally.take, before_stop=tally.look, judge=witness.take).run()
+    return tally
+
+
 def test_a_broken_rule_names_the_seed_and_the_shortest_prefix() -> None:
-    events: list[Event] = []
-    simulated([make_job("web")], events.append)
-    judge = Judge(7)
-    for event in events[:3]:
-        judge.take(event)
+    def without_a_start(step: int, answer: Steps) -> Steps:
+        return [one for one in answer if step != 4 or not isinstance(one, Event) or one.event is not EventName.STARTED]
 
-    with pytest.raises(InternalError, match=r"seed 7: I4 at \d+: seq 5 follows 3") as caught:
-        judge.take(events[4])
+    with pytest.raises(InternalError, match="seed 7: I4 at 4: seq 6 follows 4, and 1 more") as caught:
+        judged(without_a_start)
 
-    assert "shortest prefix: 5 events, ending in\n" in str(caught.value)
-    assert '"event": "queued"' in str(caught.value)
+    assert "shortest prefix: 4 steps, ending in\n" in str(caught.value)
+    assert str(caught.value).splitlines()[-1].endswith("RunStarted(web#1, True) -> ready(web#1)")
 
 
 def test_a_run_that_is_queued_twice_is_found_though_no_name_is_kept() -> None:
-    events: list[Event] = []
-    simulated([make_job("tick", schedule=Schedule(every=60.0))], events.append, seconds=200.0)
-    judge = Judge(0)
-    names = [event.event for event in events]
-    second_end = [number for number, name in enumerate(names) if name is EventName.ENDED][1]
-    for event in events[: second_end + 1]:
-        judge.take(event)
-    first_queued = events[names.index(EventName.QUEUED)]
+    def always_the_first(step: int, answer: Steps) -> Steps:
+        return [one._replace(run="tick#1") if isinstance(one, Event) and one.run == "tick#2" else one for one in answer]
 
     with pytest.raises(InternalError, match="tick#1 was queued twice"):
-        judge.take(first_queued._replace(seq=second_end + 2, mono=150.0))
+        judged(always_the_first)
+
+
+def test_a_judge_looks_at_as_many_steps_as_it_was_told_to() -> None:
+    def nothing_from_step_9(step: int, answer: Steps) -> Steps:
+        return answer if step < 9 else []
+
+    with pytest.raises(InternalError, match="seed 7: "):
+        judged(nothing_from_step_9)
+
+    assert judged(nothing_from_step_9, steps=8).jobs["tick"].runs == 5

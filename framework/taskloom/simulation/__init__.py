@@ -3,7 +3,7 @@
 plan        what is assumed: how long runs work, which fail, what trouble comes when
 driver      the core, a heap and virtual clocks; tells every event and keeps none
 tally       counts per job
-judge       the rules that every history keeps, event by event
+judge       what the core promises, step by step
 simulated   the result, as data
 remarks     what there is to say about it, in words
 """

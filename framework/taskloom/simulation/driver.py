@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from random import Random
 from typing import Any
@@ -45,7 +45,8 @@ class _FakeRun:
 class Driver:
     """Runs the jobs in virtual time.
 
-    `hear` gets every event, in order; `before_stop` is called once, when the stop of everything is about to begin.
+    `hear` gets every event, in order; `before_stop` is called once, when the stop of everything is about to begin;
+    `judge` is shown each step, an input and what came of it, until it returns False.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Driver:
         *,
         hear: Callable[[Event], None],
         before_stop: Callable[[Lifecycle, Moment], None],
+        judge: Callable[[Moment, inputs.Input, Sequence[actions.Action]], bool] | None = None,
     ) -> None:
         self.plan = plan
         self.core = Lifecycle(Random(plan.seed).random, plan.stop_within)
@@ -63,7 +65,7 @@ class Driver:
         """What was ordered for a job that had no run then, with its word: `crash` or `hang`."""
         self._specs = [one for spec in specs for one in spec.replicated()]
         self._manners = {spec.name: Manners(spec, plan) for spec in self._specs}
-        self._before_stop = before_stop
+        self._before_stop, self._judge = before_stop, judge
         self._ahead = plan.start
         self._has_looked = False
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
@@ -131,7 +133,11 @@ class Driver:
         answers, carry_out = self._answers, self._carry_out
         answers.append(message)
         while answers:
-            for action in self.core.handle(answers.popleft(), self.now):
+            message = answers.popleft()
+            todo = self.core.handle(message, self.now)
+            if self._judge is not None and not self._judge(self.now, message, todo):
+                self._judge = None
+            for action in todo:
                 method = carry_out.get(type(action))
                 if method is not None:
                     method(action)

@@ -1,17 +1,20 @@
-"""Whether a simulation kept the rules: the judge of `taskloom.testing`, fed event by event."""
+"""Whether a simulation kept the rules: the judge of `taskloom.testing.check`, fed step by step."""
 
 from __future__ import annotations
 
-import json
 from collections import deque
+from collections.abc import Sequence
 
-from taskloom.core.events import Event, as_dict
+from taskloom.core.actions import Action
+from taskloom.core.inputs import Input
+from taskloom.core.model import Moment
 from taskloom.errors import InternalError
-from taskloom.testing.ledger import Ledger, fact_of
+from taskloom.testing.history import History, Step
+from taskloom.testing.promises import Promises
 
 __all__ = ["Judge"]
 
-SHOWN_EVENTS = 12
+SHOWN_STEPS = 12
 
 
 class _RunNames(set[str]):
@@ -31,33 +34,38 @@ class _RunNames(set[str]):
 
 
 class Judge:
-    """Holds the events against the rules that every history keeps.
+    """Holds steps against what the lifecycle promises.
 
     `take` and `close` raise InternalError for what breaks a rule, with the seed and the shortest prefix that shows it.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, stop_within: float, steps: int | None) -> None:
+        self._seed, self._most = seed, steps
+        self._count = 0
+        self._promises = Promises(stop_within=stop_within)
         # A week may have ten million runs, and the ledger would remember the name of each.
-        self._ledger = Ledger(_seen=_RunNames())
-        self._latest: deque[Event] = deque(maxlen=SHOWN_EVENTS)
+        self._promises.ledger._seen = _RunNames()
+        self._latest: deque[Step] = deque(maxlen=SHOWN_STEPS)
 
-    def take(self, event: Event) -> None:
-        """Judge the next event."""
-        self._latest.append(event)
-        self._ledger.enter(fact_of(event))
-        if self._ledger.violations:
-            self._break()
+    def take(self, now: Moment, message: Input, answer: Sequence[Action]) -> bool:
+        """Judge the next step. Returns whether it wants to see another: it stops after `steps`, None for never."""
+        self._count += 1
+        step = Step(now, message, tuple(answer))
+        self._latest.append(step)
+        self._promises.walk(step)
+        self._judge()
+        return self._count != self._most
 
     def close(self) -> None:
-        """Judge what only the end can tell."""
-        self._ledger.close()
-        if self._ledger.violations:
-            self._break()
+        """Judge what only the end can tell, where it has seen all."""
+        if self._count != self._most:
+            self._promises.close()
+            self._judge()
 
-    def _break(self) -> None:
-        first, *more = self._ledger.violations
-        also = f", and {len(more)} more" if more else ""
-        lines = [json.dumps(as_dict(event), ensure_ascii=False) for event in self._latest]
-        prefix = f"shortest prefix: {self._latest[-1].seq} events, ending in"
-        raise InternalError("\n".join([f"seed {self._seed}: {first}{also}", prefix, *lines]))
+    def _judge(self) -> None:
+        found = self._promises.ledger.violations or self._promises.violations
+        if found:
+            also = f", and {len(found) - 1} more" if len(found) > 1 else ""
+            what = f"seed {self._seed}: {found[0]._replace(where=self._count)}{also}"
+            prefix = f"shortest prefix: {self._count} steps, ending in"
+            raise InternalError("\n".join([what, prefix, History(steps=list(self._latest)).tail(SHOWN_STEPS)]))

@@ -93,11 +93,14 @@ def simulate_jobs(specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Call
     thread. Raises InternalError for a rule that was broken: with the seed, it is a bug of ours to report.
     """
     tally = Tally(one for spec in specs for one in spec.replicated())
-    told = [tally.take, *listeners]
-    judge = _judge(plan.seed) if plan.is_checked else None
-    if judge is not None:
-        told.append(judge.take)
-    driver = Driver(specs, plan, hear=_all_of(told), before_stop=tally.look)
+    judge = _judge(plan) if plan.checked_steps != 0 else None
+    driver = Driver(
+        specs,
+        plan,
+        hear=_all_of([tally.take, *listeners]),
+        before_stop=tally.look,
+        judge=judge.take if judge is not None else None,
+    )
     with paused_gc():  # nothing that is over is kept in a circle
         driver.run()
     tally.close(driver.core, driver.now)
@@ -106,10 +109,10 @@ def simulate_jobs(specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Call
     return _result(specs, driver, tally)
 
 
-def _judge(seed: int) -> Judge:
+def _judge(plan: Plan) -> Judge:
     from taskloom.simulation.judge import Judge
 
-    return Judge(seed)
+    return Judge(plan.seed, plan.stop_within, plan.checked_steps)
 
 
 def _all_of(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], None]:
