@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
+from taskloom.core.deadlines import ROOM, Deadlines, Due
 from taskloom.core.policies import Schedule
+from taskloom.core.records import RunRecord
 from taskloom.testing.stage import Stage, make_job, show
 
 
@@ -38,3 +42,33 @@ def test_a_clock_that_is_set_back_by_days_counts_from_there_when_an_instant_fall
     found = stage.advance(3.0)
 
     assert "StartRun a#1" in show(found)
+
+
+def test_runs_that_ended_long_before_their_timeout_are_not_kept_by_it() -> None:
+    stage = Stage()
+    stage.add(make_job("a", timeout=1e6, ready_within=1e6))
+    before = count_of_runs()
+
+    for _ in range(2 * ROOM):
+        stage.ended(stage.run("a"))
+
+    assert count_of_runs() - before <= ROOM
+
+
+def count_of_runs() -> int:
+    gc.collect()
+    return sum(isinstance(each, RunRecord) for each in gc.get_objects())
+
+
+def test_deadlines_that_count_are_all_kept_and_in_order_however_many_are_dropped() -> None:
+    stale: set[float] = set()
+    deadlines = Deadlines(lambda when, due, subject: when in stale)
+    times = [float(number * 7919 % 10007) for number in range(10007)]
+
+    for when in times:
+        deadlines.add(when, Due.DELAY, when)
+        if when % 3:
+            stale.add(when)
+
+    assert len(deadlines) < 10007
+    assert [subject for _, subject in deadlines.pop_until(1e9)] == sorted(when for when in times if when % 3 == 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 from taskloom.core.words import Word, direct
 
-__all__ = ["Deadlines", "Due"]
+__all__ = ["ROOM", "Deadlines", "Due"]
 
 
 @direct
@@ -38,6 +38,9 @@ class Due(Word):
     """It is time to say again who is awaited."""
 
 
+# So few entries cost nothing, stale or not.
+ROOM = 1000
+
 _Entry = tuple[float, int, Due, Any]
 
 
@@ -48,11 +51,18 @@ class Deadlines:
         self._is_stale = is_stale
         self._heap: list[_Entry] = []
         self._order = count()
+        self._room = ROOM
 
     def add(self, when: float, due: Due, subject: Any = None) -> None:
         """Add an entry; one at inf never comes and is not kept."""
         if when != float("inf"):
             heapq.heappush(self._heap, (when, next(self._order), due, subject))
+            if len(self._heap) > self._room:
+                self._tidy()
+
+    def __len__(self) -> int:
+        """Return how many entries are kept, stale ones among them: at most ROOM, or twice as many as still counted."""
+        return len(self._heap)
 
     def next(self) -> float | None:
         """Return when the first entry that still counts falls due, or None."""
@@ -66,3 +76,9 @@ class Deadlines:
         while (when := self.next()) is not None and when <= now:
             _, _, due, subject = heapq.heappop(self._heap)
             yield due, subject
+
+    def _tidy(self) -> None:
+        """Drop what no longer counts: a run of a second may leave a timeout of a day behind, and be kept by it."""
+        self._heap = [entry for entry in self._heap if not self._is_stale(entry[0], entry[2], entry[3])]
+        heapq.heapify(self._heap)
+        self._room = max(ROOM, 2 * len(self._heap))
