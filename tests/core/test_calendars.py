@@ -204,14 +204,15 @@ def test_a_longer_step_back_is_a_correction_after_which_the_new_time_counts(minu
     assert missed(stage) == []
 
 
-def test_a_clock_that_is_set_back_just_before_an_instant_fires_when_the_instant_comes_again(minutes: Schedule) -> None:
+@pytest.mark.parametrize("back", [0.5, 30])
+def test_a_clock_that_is_set_back_just_before_an_instant_fires_when_it_has_come(minutes: Schedule, back: float) -> None:
     stage = stage_of(minutes)
     pass_time(stage, 59)
 
-    stage.clock.step_wall(-30)
+    stage.clock.step_wall(-back)
     moments = pass_time(stage, 91)
 
-    assert moments == [(90, 60), (150, 120)]
+    assert moments == [(60 + back, 60), (120 + back, 120)]
 
 
 def test_a_clock_that_goes_wrong_by_days_and_is_mended_fires_on_from_the_right_time(minutes: Schedule) -> None:

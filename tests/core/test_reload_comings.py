@@ -86,6 +86,19 @@ def test_a_blocked_job_that_is_taken_away_is_forgotten_when_its_thread_ends() ->
     assert show(stage.ended("a#1")) == ["late_exit a#1", "RunOver a#1", "job_removed a", "ForgetJob a"]
 
 
+@pytest.mark.parametrize("word", ["stop", "cancel", "restart"])
+def test_a_job_that_is_taken_away_goes_whatever_a_person_asks_of_it_meanwhile(word: str) -> None:
+    stage = running()
+    stage.reload()
+
+    if word == "restart":
+        stage.restart("a")
+    else:
+        stage.stop("a", run="a#1" if word == "cancel" else None)
+
+    assert "job_removed a" in show(stage.ended("a#1"))
+
+
 @pytest.mark.parametrize("where", AT_REST)
 def test_a_job_without_a_run_that_is_taken_away_is_forgotten_at_once(where: str) -> None:
     stage = AT_REST[where]()
