@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskloom import Context, Job, Scheduler
-from taskloom.core.events import Event
+from taskloom.core.events import Event, EventName
 
 JOBS = 100
 MOST_GROWTH_KIB = 8 * 1024
@@ -72,4 +72,49 @@ def test_runs_leave_no_memory_no_thread_and_no_descriptor_behind(cycles: int) ->
         assert after[1] - before[1] <= 16
         assert after[2] - before[2] <= 2
         assert heard[0] > cycles * JOBS * 3
+        assert listener.dropped == 0
+
+
+class _Ends:
+    """Counts the runs that ended. A listener: called on one thread."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._heard = threading.Condition()
+
+    def __call__(self, event: Event) -> None:
+        if event.event is EventName.ENDED:
+            with self._heard:
+                self._count += 1
+                self._heard.notify_all()
+
+    def wait_for_more(self, count: int) -> None:
+        with self._heard:
+            wanted = self._count + count
+            assert self._heard.wait_for(lambda: self._count >= wanted, 300)
+
+
+@pytest.mark.parametrize("runs", [1500, pytest.param(30_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
+def test_restarts_and_firings_leave_no_memory_no_thread_and_no_descriptor_behind(runs: int) -> None:
+    ends = _Ends()
+    restart = {"when": "on-failure", "delay": "1ms", "max_delay": "1ms"}
+    with Scheduler() as scheduler:
+        for n in range(20):
+            scheduler.add(Job(name=f"failing{n}", task=_failer, restart=restart, timeout="1d", ready_within="1d"))
+            scheduler.add(Job(name=f"firing{n}", task=_failer, schedule={"every": "50ms"}, timeout="1d"))
+        listener = scheduler.listen(ends)
+        scheduler.start()
+        # Past the first clearing-out of deadlines that no longer count.
+        ends.wait_for_more(2000)
+        gc.collect()
+        before = (_resident_kib(), threading.active_count(), _descriptors())
+
+        ends.wait_for_more(runs)
+
+        gc.collect()
+        after = (_resident_kib(), threading.active_count(), _descriptors())
+        assert after[0] - before[0] < MOST_GROWTH_KIB
+        # Of each job one run may be alive at either moment, and each run that waits has no descriptor.
+        assert after[1] - before[1] <= 40
+        assert after[2] - before[2] <= 2
         assert listener.dropped == 0
