@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from taskloom.core.firings import CLOCK_SECONDS, COUNTED_INSTANTS
 from taskloom.core.inputs import Tick
 from taskloom.core.model import How, JobState, Reason, ReasonKind
 from taskloom.core.policies import Calendar, Missed, RestartPolicy, RestartWhen, Schedule
+from taskloom.core.records import JobRecord
 from taskloom.testing import VirtualClock
 from taskloom.testing.stage import Stage, event_of, make_job
 
@@ -108,6 +110,21 @@ def test_nobody_looks_at_the_clock_while_no_calendar_is_armed(minutes: Schedule)
     looks.append(stage.lifecycle.next_deadline())
 
     assert looks == [CLOCK_SECONDS, None, 60 + CLOCK_SECONDS]
+
+
+def test_nothing_is_kept_of_jobs_that_came_and_went(minutes: Schedule) -> None:
+    stage = stage_of(minutes)
+    kept = make_job("a", schedule=minutes)
+    for number in range(3):
+        stage.reload(kept, make_job(f"gone{number}", schedule=minutes))
+        pass_time(stage, MINUTE)
+    stage.reload(kept)
+    pass_time(stage, 2 * MINUTE)
+    gc.collect()
+
+    records = [record.spec.name for record in gc.get_objects() if isinstance(record, JobRecord)]
+
+    assert [name for name in records if name.startswith("gone")] == []
 
 
 # -- the clock is set forward

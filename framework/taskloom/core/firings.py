@@ -104,6 +104,10 @@ class Firings:
         if _is_dry(job):
             self._run_dry(job)
 
+    def forget(self, job: JobRecord) -> None:
+        """Drop what is kept of a job that goes."""
+        self._by_calendar.pop(job, None)
+
     def look_at_clock(self) -> None:
         """See whether the wall clock was set, and aim the calendars anew if it was."""
         now = self._books.now

@@ -246,6 +246,7 @@ class Supervision:
     def remove(self, job: JobRecord) -> None:
         """Take away a job that has no run and waits for nothing; to tell its dependents is the caller's."""
         self._books.forget(job)
+        self.firings.forget(job)
         self._books.emit(EventName.JOB_REMOVED, job.spec.name)
         self._books.todo.append(actions.ForgetJob(job.spec.name))
 
