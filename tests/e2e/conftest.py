@@ -118,11 +118,12 @@ class Opening(Task):
 '''
 
 BROKEN = "import sys\nsys.exit(7)\n"
+ENDLESS = "import time\ntime.sleep(1000)  # importing this takes its time\n"
 
 
 @pytest.fixture(scope="session")
 def toy_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two installed distributions: tasks that misbehave, and one that exits when imported."""
+    """A folder with installed distributions: tasks that misbehave, one that exits when imported, one that hangs."""
     folder = tmp_path_factory.mktemp("packages")
     names = [
         *("polite", "deaf", "gil", "swallower", "printer", "bad", "leaver", "leaker", "silent_leaver"),
@@ -130,9 +131,11 @@ def toy_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "misbehaving.py").write_text(TASKS)
     (folder / "broken_toy.py").write_text(BROKEN)
+    (folder / "endless_toy.py").write_text(ENDLESS)
     tasks = [f"{name} = misbehaving:{name}" for name in names]
     _register(folder, "misbehaving", [*tasks, "opening = misbehaving:Opening"])
     _register(folder, "broken-toy", ["exits-at-import = broken_toy:anything"])
+    _register(folder, "endless-toy", ["never-imported = endless_toy:anything"])
     return folder
 
 

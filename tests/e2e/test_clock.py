@@ -68,6 +68,7 @@ def test_a_halted_program_makes_up_for_one_instant_and_counts_the_others(start_p
     assert following["mono"] > made_up["mono"]
 
 
+@pytest.mark.long
 def test_a_schedule_that_skips_makes_up_for_nothing_after_a_halt(start_program: Start) -> None:
     schedule = "{every: 3s, immediately: true, missed: skip}"
     program = start_program(f"jobs: {{beat: {{task: silent_leaver, schedule: {schedule}}}}}")
@@ -103,6 +104,7 @@ def test_a_clock_that_is_set_forward_makes_up_for_one_instant(start_program: Sta
     assert len(program.events("missed")) == 1
 
 
+@pytest.mark.long
 def test_a_clock_that_is_set_back_an_hour_repeats_nothing(start_program: Start, faked_clock: FakedClock) -> None:
     program = start_program(CRON, env=faked_clock.env)
     program.wait_for_event("ended", "beat", count=2)

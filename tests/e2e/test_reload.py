@@ -210,3 +210,30 @@ def test_a_label_that_no_job_has_any_more_changes_nothing(start_program: Start) 
     program.wait_for("reload: cannot find a job with label 'front'; labels: back; nothing has changed")
     program.send(signal.SIGTERM)
     assert program.end() == 0
+
+
+def test_a_package_that_hangs_when_imported_holds_up_the_reload_and_nothing_else(start_program: Start) -> None:
+    program = start_program(BEFORE)
+    program.wait_for("same         started")
+    program.reload("jobs: {new: {task: never-imported}}")
+    program.wait_for("reload: reading the job files again")
+    program.send(signal.SIGQUIT)
+    program.wait_for("web#1 stands at")
+
+    program.send(signal.SIGTERM)
+
+    assert program.end() == 0
+    assert program.told("reloaded") == []
+    assert program.stderr.count("cancelled after") == 4
+
+
+def test_a_package_that_exits_when_imported_changes_nothing(start_program: Start) -> None:
+    program = start_program(BEFORE)
+    program.wait_for("same         started")
+
+    program.reload("jobs: {new: {task: exits-at-import}}")
+
+    program.wait_for("reload: cannot use the job files (1 error); nothing has changed")
+    assert "cannot import task 'exits-at-import' of broken-toy 1.0" in program.stderr
+    program.send(signal.SIGTERM)
+    assert program.end() == 0
