@@ -6,8 +6,8 @@ import gc
 import sys
 import threading
 import weakref
-from _thread import allocate_lock
 from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -54,6 +54,11 @@ class Lender:
         assert piece.thread is not None
         return piece.thread
 
+    def await_asleep(self, count: int) -> None:
+        """Wait until so many threads sleep; one does so a moment after it has said that it is free."""
+        while len(self.cache._asleep) < count:
+            pass
+
     def end(self) -> None:
         for piece in self.pieces:
             assert piece.has_left.wait(SOON)
@@ -92,24 +97,14 @@ def test_the_thread_is_back_in_the_cache_when_it_says_that_it_is_free(lender: Le
     assert threads == [first.thread]
 
 
-def test_work_at_the_same_time_has_threads_of_its_own(lender: Lender) -> None:
-    meeting = threading.Barrier(3)
-    pieces = [lender.begin(lambda: meeting.wait(SOON)) for _ in range(3)]
-
-    for piece in pieces:
-        assert piece.has_left.wait(SOON)
-
-    assert len({piece.thread for piece in pieces}) == 3
-    assert not meeting.broken
-
-
 def test_the_thread_that_came_back_last_goes_first(lender: Lender) -> None:
     """Those that are too many are so left alone, and end."""
     goes_on = [threading.Event() for _ in range(3)]
     pieces = [lender.begin(lambda event=event: event.wait(SOON)) for event in goes_on]  # type: ignore[misc]
-    for number in (2, 0, 1):
+    for count, number in enumerate((2, 0, 1), 1):
         goes_on[number].set()
         assert pieces[number].has_left.wait(SOON)
+        lender.await_asleep(count)
 
     taken = [lender.do() for _ in range(3)]
 
@@ -183,62 +178,173 @@ def test_an_idle_thread_holds_nothing_of_what_it_did(lender: Lender) -> None:
         gc.enable()
 
 
-def test_a_thread_ends_when_it_was_idle_long_enough(lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threadcache_module, "IDLE_SECONDS", 0.0)
-
-    first = lender.do()
-    first.join(SOON)
-    second = lender.do()
-    second.join(SOON)
-
-    assert first is not second
-    assert not first.is_alive()
-    assert not second.is_alive()
-
-
-class LateLock:
-    """A lock that gives up waiting at the worst moment: when it could be had after all."""
+class Alarm:
+    """What a thread sleeps on, with the time kept by the test: it sleeps until it is woken or told that it is over."""
 
     def __init__(self) -> None:
-        self._lock = allocate_lock()
-        self.lies = 0
+        self.is_late = False
+        """Whether the next call finds the sleeper's time over, but not yet gone."""
+        self.is_lost = False
+        """Whether the next call is never heard."""
+        self.calls = 0
+        self.wakes = 0
+        self._said: SimpleQueue[bool] = SimpleQueue()
 
-    def acquire(self, timeout: float = -1) -> bool:
-        if timeout < 0:
-            return self._lock.acquire()
-        self._lock.acquire()
-        if self.lies:
-            self.lies -= 1
-            self._lock.release()
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if blocking and timeout < 0:
+            return True  # as new
+        try:
+            is_called = self._said.get(timeout=SOON) if timeout > 0 else self._said.get_nowait()
+        except Empty:
             return False
-        return True
+        if is_called and self.is_late:
+            self.is_late = False
+            self._said.put(True)
+            return False
+        self.wakes += is_called and blocking
+        return is_called
 
     def release(self) -> None:
-        self._lock.release()
+        self.calls += 1
+        if not self.is_lost:
+            self._said.put(True)
+        self.is_lost = False
+
+    def let_time_pass(self) -> None:
+        """Have the sleeper find that it has slept long enough."""
+        self._said.put(False)
 
 
-def test_work_that_comes_when_the_thread_is_about_to_end_is_done(
-    lender: Lender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # 1. the thread has been idle for long enough: its waiting ends with a time-out, but it does not run yet
-    # 2. somebody takes it out of the cache, gives it work, and so frees its lock
-    # 3. the thread goes on from the time-out, and finds itself taken: it must not end
-    # 4. it waits again, and finds the work
-    locks: list[LateLock] = []
+@pytest.fixture
+def alarms(lender: Lender, monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
+    """The alarms of all threads, in the order in which they began."""
+    found: list[Alarm] = []
 
-    def make_lock() -> LateLock:
-        locks.append(LateLock())
-        return locks[-1]
+    def make() -> Alarm:
+        found.append(Alarm())
+        return found[-1]
 
-    monkeypatch.setattr(threadcache_module, "allocate_lock", make_lock)
+    monkeypatch.setattr(threadcache_module, "allocate_lock", make)
+    return found
+
+
+def two_idle_threads(lender: Lender) -> list[threading.Thread | None]:
+    """Return two threads; the second fell asleep last, and so is woken first."""
+    goes_on = [threading.Event(), threading.Event()]
+    pieces = [lender.begin(event.wait) for event in goes_on]
+    for count, (piece, event) in enumerate(zip(pieces, goes_on, strict=True), 1):
+        event.set()
+        assert piece.has_left.wait(SOON)
+        lender.await_asleep(count)
+    return [piece.thread for piece in pieces]
+
+
+def test_a_thread_ends_when_its_time_is_over_and_is_counted_on_no_more(lender: Lender, alarms: list[Alarm]) -> None:
+    first, second = two_idle_threads(lender)
+    assert second is not None
+
+    alarms[1].let_time_pass()
+    second.join(SOON)
+
+    assert not second.is_alive()
+    assert lender.do() is first
+
+
+def test_work_that_comes_when_the_thread_is_about_to_end_is_done(lender: Lender, alarms: list[Alarm]) -> None:
+    # 1. the thread has slept long enough: its waiting ends with a time-out, but it does not run yet
+    # 2. somebody counts on it, and wakes it for work
+    # 3. the thread goes on from the time-out, and finds itself awake: it must not end
     first = lender.do()
-    [lock] = locks
-    lock.lies = 1
+    lender.await_asleep(1)
+    [alarm] = alarms
+    alarm.is_late = True
 
     second = lender.do()
+    lender.await_asleep(1)
+    third = lender.do()
 
-    assert lock.lies == 0
+    assert not alarm.is_late
     assert second is first
+    assert third is first
+    assert alarm.wakes == 1, "the call that came late is heard once"
+
+
+def test_a_thread_does_not_end_while_work_waits_for_another_that_was_woken(lender: Lender, alarms: list[Alarm]) -> None:
+    # 1. the second thread is woken for work, and does not run yet
+    # 2. the time of the first is over: it finds the work, and does it
+    # 3. the second comes, finds nothing, and sleeps again
+    threads = two_idle_threads(lender)
+    alarms[1].is_lost = True
+    piece = lender.begin()
+
+    alarms[0].let_time_pass()
+
+    assert piece.has_left.wait(SOON)
+    assert piece.thread is threads[0]
+    alarms[1].release()
+    assert lender.do() in threads
+
+
+def test_a_thread_that_comes_free_takes_what_waits_for_one_that_was_woken(lender: Lender, alarms: list[Alarm]) -> None:
+    # 1. a thread works, another sleeps
+    # 2. the sleeper is woken for new work, and does not run yet
+    # 3. the first comes free, and takes the work
+    # 4. the sleeper comes, finds nothing, and sleeps again
+    goes_on = threading.Event()
+    threads = two_idle_threads(lender)
+    busy = lender.begin(lambda: goes_on.wait(SOON))
+    alarms[0].is_lost = True
+    piece = lender.begin()
+
+    goes_on.set()
+
+    assert piece.has_left.wait(SOON)
+    assert busy.thread is piece.thread is threads[1]
+    alarms[0].release()
+    assert {lender.do(), lender.do()} <= set(threads)
+
+
+def test_threads_are_woken_one_after_the_other(lender: Lender, alarms: list[Alarm]) -> None:
+    """A crowd that is woken at once would queue for the GIL, and most of it for nothing."""
+    two_idle_threads(lender)
+    alarms[1].is_lost = True
+    meeting = threading.Barrier(2)
+    pieces = [lender.begin(lambda: meeting.wait(SOON)) for _ in range(2)]
+    before = [alarm.calls for alarm in alarms]
+    alarms[1].release()
+
+    for piece in pieces:
+        assert piece.has_left.wait(SOON)
+    assert before == [0, 1], "the second has to come first"
+    assert alarms[0].calls == 1
+
+
+def test_a_thread_whose_waker_was_struck_down_comes_when_its_time_is_over(lender: Lender, alarms: list[Alarm]) -> None:
+    """A Ctrl-C may hit between counting on a thread and waking it."""
+    thread = lender.do()
+    lender.await_asleep(1)
+    [alarm] = alarms
+    alarm.is_lost = True
+    piece = lender.begin()
+
+    alarm.let_time_pass()
+
+    assert piece.has_left.wait(SOON)
+    assert piece.thread is thread
+    assert lender.do() is thread, "and the next wake-up is made again"
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_no_work_waits_for_the_end_of_another_whether_threads_are_new_or_idle(lender: Lender, count: int) -> None:
+    for _ in range(3):
+        meeting = threading.Barrier(count)
+        pieces = [lender.begin(lambda: meeting.wait(SOON)) for _ in range(count)]  # noqa: B023 - they end in here
+
+        for piece in pieces:
+            assert piece.has_left.wait(SOON)
+        assert not meeting.broken
+
+    assert len({piece.thread for piece in lender.pieces}) == count
 
 
 def test_closing_ends_the_idle_threads_at_once_and_the_others_after_their_work(lender: Lender) -> None:
@@ -266,25 +372,18 @@ def test_a_thread_that_comes_back_to_a_closed_cache_ends(lender: Lender) -> None
     assert not thread.is_alive()
 
 
-def test_work_that_is_given_to_a_thread_that_comes_back_to_a_closed_cache_is_done(
-    lender: Lender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # 1. the cache is closed while the thread works
-    # 2. the thread comes back: it stands in the cache, and sees that it was closed
-    # 3. somebody takes it out of the cache, and gives it work (`close` would: the word to end)
-    # 4. the thread wants to take itself out, and is too late: it must see what it was given
-    def forget_late(thread: threadcache_module._KeptThread) -> bool:
-        monkeypatch.undo()
-        late.append(lender.begin())
-        return lender.cache.forget(thread)
+def test_work_that_waits_when_the_cache_is_closed_is_done(lender: Lender, alarms: list[Alarm]) -> None:
+    thread = lender.do()
+    lender.await_asleep(1)
+    alarms[0].is_lost = True
+    piece = lender.begin()
 
-    late: list[Piece] = []
-    monkeypatch.setattr(lender.cache, "forget", forget_late)
-    thread = lender.do(lender.cache.close)
+    lender.cache.close()
+    alarms[0].release()
+
+    assert piece.has_left.wait(SOON)
     thread.join(SOON)
-
-    assert late[0].has_left.is_set()
-    assert late[0].thread is thread
+    assert piece.thread is thread
     assert not thread.is_alive()
 
 
@@ -309,10 +408,33 @@ def test_a_thread_that_is_not_to_be_had_is_an_error_and_leaves_nothing_behind(
         with pytest.raises(RuntimeError, match="can't start new thread") as caught:
             lender.cache.start(piece)
     thread = lender.do()
+    monkeypatch.setattr(threading.Thread, "start", None)
 
     assert caught.value.__context__ is None, "a run shows this error to people"
     assert (piece.thread, piece.has_left.is_set()) == (None, False)
-    assert lender.do() is thread
+    assert lender.do() is thread, "nothing is short that is not"
+
+
+def test_where_no_thread_is_to_be_had_one_that_has_come_free_does_the_work(
+    lender: Lender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 1. a thread works; there is no other, so a new one is wanted for the next piece
+    # 2. the thread comes free, and takes the piece
+    # 3. the new thread is refused
+    def refuse_late(self: threading.Thread) -> None:
+        goes_on.set()
+        assert lender.pieces[1].has_left.wait(SOON)
+        raise RuntimeError("can't start new thread")
+
+    goes_on = threading.Event()
+    busy = lender.begin(lambda: goes_on.wait(SOON))
+    monkeypatch.setattr(threading.Thread, "start", refuse_late)
+
+    piece = lender.begin()
+
+    monkeypatch.undo()
+    assert piece.thread is busy.thread
+    assert lender.do() is busy.thread, "it is not counted twice"
 
 
 def test_an_idle_thread_serves_where_a_new_one_is_not_to_be_had(
