@@ -6,8 +6,10 @@ import gc
 import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -484,3 +486,22 @@ def test_whoever_starts_at_once_gets_each_piece_done_once(lender: Lender, fast_s
         threadcache_module.IDLE_SECONDS = patience
 
     assert sorted(done) == list(range(300))
+
+
+def test_work_may_be_started_from_a_finalizer_within_the_cache(lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector runs wherever something is allocated, and finalizers are anybody's code."""
+
+    class Collecting(deque[Any]):
+        def append(self, work: Any) -> None:
+            super().append(work)
+            if not late:
+                late.append(Piece())
+                lender.cache.start(late[0])
+
+    late: list[Piece] = []
+    monkeypatch.setattr(lender.cache, "_waiting", Collecting())
+
+    piece = lender.begin()
+
+    assert piece.has_left.wait(SOON)
+    assert late[0].has_left.wait(SOON)

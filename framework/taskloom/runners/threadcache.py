@@ -50,7 +50,8 @@ class ThreadCache:
     """Lends threads. Any thread may call any method."""
 
     def __init__(self) -> None:
-        self._lock = allocate_lock()
+        # Re-entrant: the garbage collector may run a finalizer within, and that start a job.
+        self._lock = threading.RLock()
         self._waiting: deque[Work] = deque()
         self._asleep: dict[_KeptThread, None] = {}
         # The threads without work, less the work without a thread: so much can be started without a new thread.
