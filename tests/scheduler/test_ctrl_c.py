@@ -15,7 +15,7 @@ from taskloom.core.events import EventName
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Outcome
 from taskloom.runners import RunHandle, RunOrder, Stack
-from taskloom.runners.thread import ThreadRun, ThreadRunner
+from taskloom.runners.thread import ReusingRun, ThreadRun, ThreadRunner
 from taskloom.testing.watched import WatchedScheduler
 from taskloom.token import CancelToken
 
@@ -32,7 +32,7 @@ class Struck(ThreadRunner):
     def __init__(self, job: str, *, is_begun: bool) -> None:
         self._job, self._is_begun = job, is_begun
 
-    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun:
+    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun | ReusingRun:
         if order.job != self._job:
             return super().start(order, token, emit)
         if self._is_begun:
@@ -148,7 +148,7 @@ class Slow(ThreadRunner):
     def __init__(self) -> None:
         self.joined: list[str] = []
 
-    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun:
+    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun | ReusingRun:
         joined = self.joined
 
         class Lingering(ThreadRun):
@@ -177,7 +177,7 @@ def test_a_stop_returns_when_the_threads_themselves_are_gone() -> None:
 class Broken(ThreadRunner):
     """A runner whose handles break their contract."""
 
-    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun:
+    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun | ReusingRun:
         class Handle(ThreadRun):
             def is_gone(self) -> bool:
                 raise ZeroDivisionError("nobody knows")

@@ -14,7 +14,7 @@ from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
 from taskloom.errors import SchedulerStopped, UsageError
 from taskloom.runners import RunOrder
-from taskloom.runners.thread import ThreadRun, ThreadRunner
+from taskloom.runners.thread import ReusingRun, ThreadRun, ThreadRunner
 from taskloom.testing.watched import WatchedScheduler
 from taskloom.token import CancelToken
 
@@ -31,7 +31,7 @@ class LyingRunner(ThreadRunner):
     def __init__(self, meanwhile: Any) -> None:
         self._meanwhile = meanwhile
 
-    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun:
+    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun | ReusingRun:
         self._meanwhile()
         return super().start(order, token, emit)
 
