@@ -12,6 +12,7 @@ from taskloom.core.model import JobSpec, Otherwise, StartMode
 from taskloom.core.policies import WatchdogThen
 from taskloom.testing.naivejob import NEVER, NaiveJob, needs_stand, outcome_of
 from taskloom.testing.naivereload import reload_all
+from taskloom.testing.naivestop import go_on, hurry_all, stop_all
 from taskloom.testing.naivetime import bring
 
 __all__ = ["Naive", "NaiveJob", "outcome_of"]
@@ -159,16 +160,16 @@ class Naive:
     def ask(self, job: NaiveJob, kind: str, words: str, now: float) -> list[str]:
         if not job.is_running:
             return []
-        if not self._awaited():
+        if not self.awaited():
             self._set_reminder(now + 2)
         job.asked, job.first_kind, job.first_words = now, kind, words
         job.due.pop("timeout", None)
         job.due.pop("unready", None)
-        self._set_deadline(job, min(now + (job.run_spec or job.spec).join.within, max(now, self.stop_deadline)))
+        self.set_deadline(job, min(now + (job.run_spec or job.spec).join.within, max(now, self.stop_deadline)))
         self.asks.append(job.run)
         return [f"cancel_requested {job.run}", f"AskRun {job.run}"]
 
-    def _set_deadline(self, job: NaiveJob, deadline: float) -> None:
+    def set_deadline(self, job: NaiveJob, deadline: float) -> None:
         if job.asked is None or deadline == job.deadline:
             return
         job.deadline = deadline
@@ -184,29 +185,10 @@ class Naive:
         return None if self.stop_words is not None else reload_all(self, specs, now)
 
     def shutdown(self, words: str, within: float, now: float, kind: str = "shutdown") -> list[str]:
-        if self.stop_words is not None:
-            return []
-        self.stop_kind, self.stop_words, self.stop_deadline = kind, words, now + within
-        seen = ["scheduler_stopping"]
-        for job in self.jobs.values():
-            self.disarm(job)
-            if job.is_awaited:
-                self._set_deadline(job, min(job.deadline, self.stop_deadline))
-            if not job.is_live:
-                seen += self.stop_job(job, kind, words, now)
-        return seen + self._go_on(now)
+        return [] if self.stop_words is not None else stop_all(self, kind, words, within, now)
 
     def hurry(self, within: float, now: float) -> list[str]:
-        if self.stop_words is None or self.is_stop_over:
-            return []
-        self.is_hurried = True
-        jobs = list(self.jobs.values())
-        seen = [line for job in jobs for line in self.stop_job(job, self.stop_kind, self.stop_words or "", now)]
-        self.stop_deadline = min(self.stop_deadline, now + within)
-        for job in self._awaited():
-            self._set_deadline(job, min(job.deadline, max(self.stop_deadline, job.asked or 0.0)))
-            seen += self.urge(job)
-        return seen + self._go_on(now)
+        return [] if self.stop_words is None or self.is_stop_over else hurry_all(self, within, now)
 
     def urge(self, job: NaiveJob) -> list[str]:
         was_urgent, job.is_urgent = job.is_urgent, True
@@ -260,18 +242,18 @@ class Naive:
         job.outcome = outcome
         for what in ("timeout", "unready", "hurry", "name"):
             job.due.pop(what, None)
-        if not self._awaited():
+        if not self.awaited():
             self.remind = None
         seen = [f"ended {job.run} {outcome}", f"RunOver {job.run}"]
         then, more = self._decide(job, now, is_permanent=is_permanent)
-        return seen + more + self._follow(job, then, now) + self._go_on(now)
+        return seen + more + self._follow(job, then, now) + go_on(self, now)
 
     def named(self, job: NaiveJob, now: float) -> list[str]:
         if not job.is_awaited:
             return []
         job.is_overdue = True
         job.due = {what: due for what, due in job.due.items() if what == "firing"}
-        if not self._awaited():
+        if not self.awaited():
             self.remind = None
         seen = [f"stop_overdue {job.run}"]
         if (job.run_spec or job.spec).join.otherwise is Otherwise.ABANDON:
@@ -281,7 +263,7 @@ class Naive:
             seen += [f"ended {job.run} abandoned", f"blocked {job.run}"]
             job.then, more = self._decide(job, now, is_permanent=False)
             seen += more + self.settle(job, now)
-        return seen + self._go_on(now)
+        return seen + go_on(self, now)
 
     # -- what follows a run
 
@@ -378,46 +360,25 @@ class Naive:
         return min(due, key=lambda one: one[:2])[2] if due else None
 
     def _say_who_is_awaited(self, now: float) -> list[str]:
-        runs = self.awaited_runs()
         self._set_reminder(now + 3)
-        return [f"RemindStopping {','.join(runs[:5])} +{max(0, len(runs) - 5)}"]
+        return ["RemindStopping"]
 
     def next_deadline(self) -> float | None:
         times = [when for job in self.jobs.values() for when, _ in job.due.values()]
         return min(times + ([self.remind[0]] if self.remind is not None else []), default=None)
 
-    # -- the whole stop, and the end of the work
+    # -- who is awaited, and the end of the work
 
-    def _awaited(self) -> list[NaiveJob]:
+    def awaited(self) -> list[NaiveJob]:
         return [job for job in self.jobs.values() if job.is_awaited]
 
     def awaited_runs(self) -> list[str]:
-        awaited = {job.run for job in self._awaited()}
+        awaited = {job.run for job in self.awaited()}
         return [run for run in self.asks if run in awaited]
 
     def note_order(self, asked: list[str]) -> None:
         """Take over in which order those of one instant were asked: any order is fine."""
         self.asks = [run for run in self.asks if run not in asked] + asked
-
-    def _go_on(self, now: float) -> list[str]:
-        """Stop whoever nobody above him is awaited for any more; be over when nobody is left."""
-        if self.stop_words is None or self.is_stop_over:
-            return []
-        seen: list[str] = []
-        for height in range(len(self.jobs)):
-            if not self.is_hurried and any(job.is_awaited and self._height(job) < height for job in self.jobs.values()):
-                return seen
-            for job in self.jobs.values():
-                if self._height(job) == height:
-                    seen += self.stop_job(job, self.stop_kind, self.stop_words, now)
-        if self._awaited():
-            return seen
-        self.is_stop_over = True
-        return [*seen, "scheduler_stopped", "StopOver"]
-
-    def _height(self, job: NaiveJob) -> int:
-        above = [other for other in self.jobs.values() if job.spec.family in [need.job for need in other.spec.after]]
-        return max((self._height(other) + 1 for other in above), default=0)
 
     def is_work_over(self) -> bool:
         holding = [job.spec.daemon for job in self.jobs.values() if job.holds]

@@ -133,6 +133,8 @@ class Books:
         """Events that this step has to bring: name, job or run, and what is in it."""
         self.touched: dict[str, None] = {}
         self.has_started = False
+        self.has_held = False
+        """Whether a job that is no daemon ever ran or waited: daemons alone keep the program alive until then."""
         self._families: dict[str, dict[str, None]] = {}
         self._dependents: dict[str, dict[str, None]] = {}
 

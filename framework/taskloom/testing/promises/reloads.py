@@ -29,6 +29,7 @@ class Reloads:
         starts: Starts,
         schedules: Schedules,
         limits: Limits,
+        *,
         stop: Callable[[JobBook, Reason], None],
         judge_essential: Callable[[JobBook], None],
     ) -> None:

@@ -23,6 +23,8 @@ class Starts:
         spec = book.spec
         book.wait_for(Wait.DEPENDENCY)
         self._books.touch(spec.name)
+        # It counts though it may be skipped before the step is over.
+        self._books.has_held = self._books.has_held or not spec.daemon
         if not spec.after and not spec.start.delay_seconds and spec.schedule is None:
             self.after_needs(book)
 

@@ -40,7 +40,12 @@ class Promises:
         self._limits = Limits(books)
         self._stops = Stops(books)
         self._reloads = Reloads(
-            books, self._starts, self._schedules, self._limits, self.stop_job, self._ends.judge_essential
+            books,
+            self._starts,
+            self._schedules,
+            self._limits,
+            stop=self.stop_job,
+            judge_essential=self._ends.judge_essential,
         )
         self._work = Work(books)
         self._is_tick = False

@@ -16,7 +16,6 @@ class Work:
         self._active = {False: 0, True: 0}
         self._counted: dict[str, bool] = {}
         """The active jobs, and whether each is a daemon."""
-        self._has_held = False
         self._was_over = True
         self.is_essential_lost = False
         """Everything stops because an essential job failed for good: whoever waits for the work need not."""
@@ -30,13 +29,13 @@ class Work:
         if book is not None and book.is_active:
             is_daemon = self._counted[job] = book.spec.daemon
             self._active[is_daemon] += 1
-            self._has_held = self._has_held or not is_daemon
+            self._books.has_held = self._books.has_held or not is_daemon
 
     def judge(self) -> None:
         """Hold what was said against what is."""
         for job in self._books.touched:
             self.note(job)
-        is_over = self._active[False] == 0 and (self._has_held or self._active[True] == 0)
+        is_over = self._active[False] == 0 and (self._books.has_held or self._active[True] == 0)
         is_over = is_over or self.is_essential_lost
         expected = int(is_over and not self._was_over)
         self._was_over = is_over
