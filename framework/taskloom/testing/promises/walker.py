@@ -14,6 +14,7 @@ from taskloom.testing.promises.books import Books, JobBook, Next, Wait
 from taskloom.testing.promises.ends import Ends
 from taskloom.testing.promises.limits import Limits
 from taskloom.testing.promises.needs import LOST, MET, stands
+from taskloom.testing.promises.orders import Orders
 from taskloom.testing.promises.refusals import judge_refusal
 from taskloom.testing.promises.reloads import Reloads
 from taskloom.testing.promises.restarts import Restarts
@@ -47,11 +48,10 @@ class Promises:
             stop=self.stop_job,
             judge_essential=self._ends.judge_essential,
         )
+        self._orders = Orders(books)
         self._work = Work(books)
         self._is_tick = False
         self._stop_reason: tuple[str, str] | None = None
-        self._stop_overs = 0
-        self._queued = self._asked = 0
         self._commands: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: lambda command: books.touch(books.declare(command.spec).spec.name),
             inputs.StartAll: self._start_all,
@@ -67,16 +67,16 @@ class Promises:
         }
         self._handlers: dict[type, Callable[[Any], None]] = {
             Event: self._event,
-            actions.StartRun: self._start_run,
-            actions.AskRun: self._ask_run,
+            actions.StartRun: self._orders.start_run,
+            actions.AskRun: self._orders.ask_run,
             actions.HurryRun: self._stops.hurry_run,
             actions.NameRun: self._stops.name_run,
             actions.RemindStopping: self._stops.remind,
-            actions.RunOver: self._run_over,
+            actions.RunOver: self._orders.run_over,
             actions.ApplySpec: self._reloads.apply_spec,
             actions.ForgetJob: self._reloads.forget_job,
             actions.WorkOver: lambda _: None,  # judged after the step
-            actions.StopOver: self._stop_over,
+            actions.StopOver: self._orders.stop_over,
         }
         self._events: dict[str, Callable[[Fact], None]] = {
             "queued": self._run_queued,
@@ -128,8 +128,7 @@ class Promises:
         """Judge what only the end can tell, for a history that went on until nothing more was due."""
         self._judge_alarms()
         self.ledger.close()
-        if self._stop_overs != 1:
-            self._books.broken("I7", f"StopOver came {self._stop_overs} times")
+        self._orders.close()
 
     # -- the step as a whole
 
@@ -152,28 +151,13 @@ class Promises:
         if books.touched:
             self._starts.settle()
         books.judge_owed()
-        self._judge_answers(message, step)
+        if isinstance(message, inputs.HurryShutdown):
+            self._stops.judge_hurried()
+        self._orders.judge_answers(step)
         if self._stops.is_going_on:
             self._stops.judge_levels()
         self._work.judge()
         books.touched.clear()
-
-    def _judge_answers(self, message: inputs.Input, step: Step) -> None:
-        """Judge that a step said all that it had to: nothing is dropped in silence."""
-        books = self._books
-        for event, action, more in (("queued", "StartRun", self._queued), ("cancel_requested", "AskRun", self._asked)):
-            if more:
-                books.broken("I4", f"{abs(more)} {'more' if more > 0 else 'fewer'} {event} than {action}")
-        self._queued = self._asked = 0
-        if isinstance(message, inputs.RunEnded | inputs.RunStartFailed):
-            if actions.RunOver(message.run) not in step.actions:
-                books.broken("I8", f"{message.run} is back, and nobody was told")
-        elif isinstance(message, inputs.RunStarted):
-            found = self.ledger.live.get(message.run)
-            if found is not None and found.started is None and found.ended is None:
-                books.broken("I4", f"{found.run} started, and no event says so")
-        elif isinstance(message, inputs.HurryShutdown):
-            self._stops.judge_hurried()
 
     # -- what came in
 
@@ -269,7 +253,7 @@ class Promises:
         return self._books.jobs.get(fact.job or "")
 
     def _run_queued(self, fact: Fact) -> None:
-        self._queued += 1
+        self._orders.queued += 1
         book, run = self._book_of(fact), self.ledger.live.get(fact.run or "")
         if book is None or run is None:
             return  # the ledger has said so
@@ -302,7 +286,7 @@ class Promises:
             books.broken("I2", f"job {name} was started, and nobody had asked for it")
 
     def _run_asked(self, fact: Fact) -> None:
-        self._asked += 1
+        self._orders.asked += 1
         book, run = self._book_of(fact), self.ledger.live.get(fact.run or "")
         if book is None or run is None:
             return
@@ -411,31 +395,3 @@ class Promises:
                 books.touch(book.spec.name)
             self._schedules.disarm(book)
         self._stops.begin_all(within)
-
-    def _start_run(self, action: actions.StartRun) -> None:
-        self._queued -= 1
-        run, book = self.ledger.live.get(action.run), self._books.jobs.get(action.spec.name)
-        if run is None or run.job != action.spec.name or run.started is not None or run.queued != self._books.now:
-            self._books.broken("I4", f"StartRun of {action.run}, which was not just queued")
-        elif run.attempt != action.attempt or action.replica != action.spec.replica:
-            self._books.broken("I4", f"StartRun of {action.run} as attempt {action.attempt} of {action.replica}")
-        if book is None or action.spec is not book.spec:
-            self._books.broken("I4", f"StartRun of {action.run} with another declaration")
-
-    def _ask_run(self, action: actions.AskRun) -> None:
-        self._asked -= 1
-        run = self.ledger.live.get(action.run)
-        if run is None or run.asked != self._books.now or run.reason != (action.reason.kind.value, action.reason.text):
-            self._books.broken("I4", f"AskRun of {action.run} for {action.reason}, and its event does not say so")
-
-    def _run_over(self, action: actions.RunOver) -> None:
-        if action.run in self.ledger.live:
-            self._books.broken("I8", f"RunOver of {action.run}, which is live")
-        message = self._books.step.message if self._books.step is not None else None
-        if not isinstance(message, inputs.RunEnded | inputs.RunStartFailed) or message.run != action.run:
-            self._books.broken("I8", f"RunOver of {action.run}, and nobody said that it is back")
-
-    def _stop_over(self, action: actions.StopOver) -> None:
-        self._stop_overs += 1
-        if self.ledger.stopped != self._books.now:
-            self._books.broken("I7", "StopOver without scheduler_stopped")
