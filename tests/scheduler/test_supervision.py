@@ -242,7 +242,7 @@ def test_a_start_delay_is_all_that_a_scheduler_needs_to_live(scheduler: WatchedS
     scheduler.start()
 
     assert scheduler.wait(SOON)
-    assert scheduler.told("a")[-1] == "ended succeeded"
+    assert scheduler.wait_for(EventName.ENDED, "a").outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize("overlap", list(Overlap))
@@ -280,6 +280,7 @@ def test_a_chain_starts_in_order_and_stops_in_reverse(scheduler: WatchedSchedule
     scheduler.start()
     scheduler.wait_for(EventName.STARTED, "d")
     scheduler.stop()
+    scheduler.wait_for(EventName.SCHEDULER_STOPPED)
 
     events = scheduler.events
     assert [event.job for event in events if event.event is EventName.STARTED] == names
@@ -391,6 +392,7 @@ def test_a_run_that_waits_is_never_missed(scheduler: WatchedScheduler) -> None:
     job = scheduler.add_function("a", wait, watchdog=Watchdog(0.01, WatchdogThen.RESTART))
     busy = scheduler.add_function("busy", lambda ctx: threading.Event().wait(2.5))
     job.start()
+    scheduler.wait_for(EventName.READY, "a")
 
     assert busy.start().join(SOON)  # so long that the sampler looked twice
 
