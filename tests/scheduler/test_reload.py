@@ -43,6 +43,7 @@ CHANGES = ["old: remove", "web: restart (params)", "db: apply now (poll_interval
 def test_a_preview_says_what_a_reload_would_do_and_changes_nothing(scheduler: WatchedScheduler) -> None:
     scheduler.add_all(BEFORE)
     scheduler.start()
+    scheduler.wait_for(EventName.READY, "same")
     before = scheduler.told()
 
     changes = scheduler.preview(AFTER)
