@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from taskloom.core.events import Event
+from taskloom.core.events import Event, EventName
+from taskloom.core.model import Outcome, ReasonKind
+from taskloom.core.words import Word
 
 __all__ = ["Fact", "RunFacts", "Violation", "differ", "fact_of", "judge_end"]
 
 # Events are written with microseconds; a difference of two and a third may be off by each one's rounding.
 ROUNDING_SECONDS = 3e-6
+
+_WORDS: dict[Word, str] = {word: word.value for words in (EventName, Outcome, ReasonKind) for word in words}
 
 
 class Violation(NamedTuple):
@@ -44,10 +48,11 @@ class Fact(NamedTuple):
 def fact_of(event: Event | Mapping[str, Any]) -> Fact:
     """Read an event record or its JSON object. Raises KeyError or TypeError for what is no event."""
     if isinstance(event, Event):
-        reason = (event.reason.kind.value, event.reason.text) if event.reason is not None else None
-        outcome = event.outcome.value if event.outcome is not None else None
+        # A week of jobs is millions of events: `value` is Python code before 3.12, and a dictionary is not.
+        reason = (_WORDS[event.reason.kind], event.reason.text) if event.reason is not None else None
+        outcome = _WORDS[event.outcome] if event.outcome is not None else None
         has_error = event.error is not None
-        return Fact(event.seq, event.mono, event.event.value, event.job, event.run, reason, outcome, event.seconds,
+        return Fact(event.seq, event.mono, _WORDS[event.event], event.job, event.run, reason, outcome, event.seconds,
                     has_error, event.data, event.attempt)  # fmt: skip
     written = event.get("reason")
     return Fact(
@@ -98,25 +103,31 @@ def differ(first: float | None, second: float) -> bool:
 
 def judge_end(run: RunFacts, fact: Fact) -> list[str]:
     """Return what does not fit between how a run ended and what was said of it before."""
-    outcome = fact.outcome
-    was_asked, has_started = run.asked is not None, run.started is not None
+    outcome, has_started = fact.outcome, run.started is not None
     seconds = fact.mono - run.started if run.started is not None else 0.0
-    complaints = {
-        f"ended after {seconds:g} s, not {fact.seconds}": differ(fact.seconds, seconds),
-        f"ended {outcome}, and never started": outcome in ("succeeded", "failed") and not has_started
-                                                 and (fact.reason or ("",))[0] != "watchdog",
-        f"ended {outcome}, and nobody had asked": outcome in ("cancelled", "timed_out", "abandoned") and not was_asked,
-        f"ended {outcome} without its reason": outcome in ("cancelled", "timed_out", "abandoned") and not fact.reason,
-        "failed to start, and had started": outcome == "start_failed" and has_started,
-        f"ended {outcome} without an error": outcome in ("failed", "start_failed") and not fact.has_error
-                                             and (fact.reason or ("",))[0] != "watchdog",
-        "succeeded with an error or a reason": outcome == "succeeded" and (fact.has_error or fact.reason is not None),
-        "timed out for another reason": outcome == "timed_out" and (fact.reason or ("",))[0] != "deadline",
-        "was abandoned before it was overdue": outcome == "abandoned" and run.overdue is None,
-        f"ended for {fact.reason}, first asked for {run.reason}": fact.reason is not None and fact.reason != run.reason,
-        f"ended with no known outcome: {outcome}": outcome not in _OUTCOMES,
-    }  # fmt: skip
-    return [text for text, is_broken in complaints.items() if is_broken]
+    kind = fact.reason[0] if fact.reason is not None else ""
+    was_stopped = outcome in _STOPPED
+    complaints = (
+        (differ(fact.seconds, seconds), "ended after {seconds:g} s, not {fact.seconds}"),
+        (outcome in _ENTERED and not has_started and kind != "watchdog", "ended {fact.outcome}, and never started"),
+        (was_stopped and run.asked is None, "ended {fact.outcome}, and nobody had asked"),
+        (was_stopped and fact.reason is None, "ended {fact.outcome} without its reason"),
+        (outcome == "start_failed" and has_started, "failed to start, and had started"),
+        (outcome in _FAILED and not fact.has_error and kind != "watchdog", "ended {fact.outcome} without an error"),
+        (outcome == "succeeded" and (fact.has_error or fact.reason is not None),
+         "succeeded with an error or a reason"),
+        (outcome == "timed_out" and kind != "deadline", "timed out for another reason"),
+        (outcome == "abandoned" and run.overdue is None, "was abandoned before it was overdue"),
+        (fact.reason is not None and fact.reason != run.reason,
+         "ended for {fact.reason}, first asked for {run.reason}"),
+        (outcome not in _OUTCOMES, "ended with no known outcome: {fact.outcome}"),
+    )  # fmt: skip
+    return [text.format(fact=fact, run=run, seconds=seconds) for is_broken, text in complaints if is_broken]
 
 
 _OUTCOMES = {"succeeded", "failed", "cancelled", "timed_out", "start_failed", "abandoned"}
+_ENTERED, _FAILED, _STOPPED = (
+    {"succeeded", "failed"},
+    {"failed", "start_failed"},
+    {"cancelled", "timed_out", "abandoned"},
+)

@@ -132,6 +132,8 @@ class Books:
         self.owed: list[tuple[str, str, dict[str, Any]]] = []
         """Events that this step has to bring: name, job or run, and what is in it."""
         self.touched: dict[str, None] = {}
+        self.waiting: dict[str, None] = {}
+        """Jobs that wait for others."""
         self.has_started = False
         self.has_held = False
         """Whether a job that is no daemon ever ran or waited: daemons alone keep the program alive until then."""

@@ -15,6 +15,7 @@ class Orders:
     def __init__(self, books: Books) -> None:
         self._books = books
         self.queued = self.asked = 0
+        self._let_go = ""
         self._stop_overs = 0
 
     def close(self) -> None:
@@ -24,18 +25,23 @@ class Orders:
 
     def judge_answers(self, step: Step) -> None:
         """Judge that a step said all that it had to: nothing is dropped in silence."""
-        books, message = self._books, step.message
+        if self.queued or self.asked:
+            self._judge_counts()
+        kind, run = type(step.message), str(getattr(step.message, "run", ""))
+        if kind is inputs.RunEnded or kind is inputs.RunStartFailed:
+            if self._let_go != run:
+                self._books.broken("I8", f"{run} is back, and nobody was told")
+        elif kind is inputs.RunStarted:
+            found = self._books.ledger.live.get(run)
+            if found is not None and found.started is None and found.ended is None:
+                self._books.broken("I4", f"{found.run} started, and no event says so")
+        self._let_go = ""
+
+    def _judge_counts(self) -> None:
         for event, action, more in (("queued", "StartRun", self.queued), ("cancel_requested", "AskRun", self.asked)):
             if more:
-                books.broken("I4", f"{abs(more)} {'more' if more > 0 else 'fewer'} {event} than {action}")
+                self._books.broken("I4", f"{abs(more)} {'more' if more > 0 else 'fewer'} {event} than {action}")
         self.queued = self.asked = 0
-        if isinstance(message, inputs.RunEnded | inputs.RunStartFailed):
-            if actions.RunOver(message.run) not in step.actions:
-                books.broken("I8", f"{message.run} is back, and nobody was told")
-        elif isinstance(message, inputs.RunStarted):
-            found = books.ledger.live.get(message.run)
-            if found is not None and found.started is None and found.ended is None:
-                books.broken("I4", f"{found.run} started, and no event says so")
 
     def start_run(self, action: actions.StartRun) -> None:
         """Judge that a run is begun that was just queued."""
@@ -57,6 +63,7 @@ class Orders:
 
     def run_over(self, action: actions.RunOver) -> None:
         """Judge that a run is let go that is back."""
+        self._let_go = action.run
         if action.run in self._books.ledger.live:
             self._books.broken("I8", f"RunOver of {action.run}, which is live")
         message = self._books.step.message if self._books.step is not None else None

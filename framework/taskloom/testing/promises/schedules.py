@@ -118,6 +118,8 @@ class Schedules:
 
     def close_windows(self) -> None:
         """Handle those that fired unseen, by their jitter: the last second for it has passed, and no tick came."""
+        if not self._open:
+            return
         for name in list(self._open):
             book, due = self._books.jobs[name], self._books.alarms.due_of(("the firing", name))
             if self._was_set_back(book):

@@ -22,6 +22,7 @@ class Starts:
         """Begin with the first wait; a job that waits for nothing is owed a run."""
         spec = book.spec
         book.wait_for(Wait.DEPENDENCY)
+        self._books.waiting[spec.name] = None
         self._books.touch(spec.name)
         # It counts though it may be skipped before the step is over.
         self._books.has_held = self._books.has_held or not spec.daemon
@@ -70,11 +71,15 @@ class Starts:
     def settle(self) -> None:
         """After the step: nobody waits for a job any more who could go on, or has to be skipped."""
         books = self._books
+        if not books.waiting:
+            return
         for job in list(books.touched):
             for name in (job, *books.dependents(job)):
                 book = books.jobs.get(name)
                 if book is not None and book.wait is Wait.DEPENDENCY:
                     self._settle(book)
+                elif name in books.waiting:
+                    del books.waiting[name]
 
     def _settle(self, book: JobBook) -> None:
         standing = stands(self._books, book)

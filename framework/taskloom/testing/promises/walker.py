@@ -75,7 +75,7 @@ class Promises:
             actions.RunOver: self._orders.run_over,
             actions.ApplySpec: self._reloads.apply_spec,
             actions.ForgetJob: self._reloads.forget_job,
-            actions.WorkOver: lambda _: None,  # judged after the step
+            actions.WorkOver: self._work.say,
             actions.StopOver: self._orders.stop_over,
         }
         self._events: dict[str, Callable[[Fact], None]] = {
