@@ -34,6 +34,8 @@ _KINDS = ("every", "cron", "at")
 _KEYS = (*_KINDS, "timezone", "jitter", "overlap", "missed", "grace", "immediately")
 # A run takes a tenth of it to begin: who wants to be faster loops inside the task.
 _SHORTEST_SECONDS = 0.001
+# From the first of January 2024, a leap year, so many instants tell a calendar's pattern.
+_SOME_DAY, _COMPARED_INSTANTS = 1_704_067_200.0, 400
 
 SCHEDULE: Mapping[str, Any] = {
     "anyOf": [
@@ -83,11 +85,29 @@ def read_schedule(value: object) -> Schedule | None:
     )
     if kind == "at" and schedule.immediately:
         parts.refuse("immediately", "cannot use immediately with at, which names the one instant to start at")
-    if kind == "every" and schedule.every and schedule.jitter >= schedule.every:
+    interval = _shortest_interval(schedule) if schedule.jitter else None
+    if interval is not None and schedule.jitter >= interval:
         message = f"cannot use {quoted(value['jitter'])} as schedule.jitter; expected less than the interval"
-        parts.refuse("jitter", message, f"the interval is {schedule.every:g} s")
+        parts.refuse("jitter", message, f"the {'shortest ' if kind == 'cron' else ''}interval is {interval:g} s")
     parts.done()
     return schedule
+
+
+def _shortest_interval(schedule: Schedule) -> float | None:
+    """Return the shortest time between two instants, or None where there are no two: firings come in order."""
+    return schedule.every or (_shortest_gap(schedule.calendar) if schedule.calendar is not None else None)
+
+
+@lru_cache(maxsize=256)
+def _shortest_gap(calendar: Calendar) -> float | None:
+    shortest, instant = None, calendar.after(_SOME_DAY)
+    for _ in range(_COMPARED_INSTANTS):
+        following = calendar.after(instant) if instant is not None else None
+        if instant is None or following is None:
+            break
+        shortest = min(following - instant, shortest or following - instant)
+        instant = following
+    return shortest
 
 
 def _kind(parts: Parts, value: Mapping[str, object]) -> str:
