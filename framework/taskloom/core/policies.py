@@ -112,8 +112,11 @@ class RestartPolicy:
 class Calendar(Protocol):
     """Instants of the wall clock, in seconds since the epoch, at least a second apart.
 
-    Asks no clock: the same question, the same answer.
+    Asks no clock: the same question, the same answer. Two that mean the same are equal: a reload compares them.
     """
+
+    def __hash__(self) -> int:
+        """Return the same for equals."""
 
     def after(self, wall: float) -> float | None:
         """Return the first instant that is later, or None when there is none any more."""
