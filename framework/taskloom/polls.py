@@ -73,6 +73,10 @@ class PollTrack:
             return self._excuse(now)
         return now - max(self.moved_at, self.excused_at, ready.mono)
 
+    def forgive(self, seconds: float) -> None:
+        """Have so much of the time since its last poll not count for the watchdog."""
+        self.excused_at = max(self.moved_at, self.excused_at) + seconds
+
     def _excuse(self, now: float) -> float:
         # What comes after an hour in a read that a stop would wake has not been without a poll for an hour.
         self.excused_at = now
@@ -106,8 +110,14 @@ class PollSampler:
         """Look at the run no more."""
         self.tracks.pop(run, None)
 
-    def sample(self, now: float) -> None:
-        """Look at every run; go idle when all of them wait."""
+    def sample(self, now: float, late: float = 0.0) -> None:
+        """Look at every run; go idle when all of them wait. `late`: by how many seconds the look comes too late.
+
+        Where that is much, the process was halted, or one run held the GIL: no other could have polled either.
+        """
+        if late > SAMPLE_SECONDS:
+            for track in list(self.tracks.values()):
+                track.forgive(late)
         # Idle first, then look: a run that stops waiting after it was looked at sees the mark and rouses us.
         self.is_idle = True
         tracks = list(self.tracks.values())

@@ -98,7 +98,7 @@ class Timer:
             now = self._clock.now().mono
             self._tick(self._has_come(now))
             if sample_at is not None and now >= sample_at:
-                self.sampler.sample(now)
+                self.sampler.sample(now, now - sample_at)
                 sample_at = None
 
     def _sleep(self, now: float, sample_at: float | None) -> None:

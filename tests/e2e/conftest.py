@@ -100,6 +100,13 @@ def stuck(ctx, until: str):
     if ctx.attempt > 1:
         ctx.wait()
 
+def worker(ctx):
+    """Work, and poll now and then."""
+    while not ctx.cancelled:
+        end = time.thread_time() + 0.7
+        while time.thread_time() < end:
+            pass
+
 def secretive(ctx, word: SecretStr):
     """Have a secret; stay until asked to stop."""
     ctx.wait()
@@ -127,7 +134,7 @@ def toy_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     names = [
         *("polite", "deaf", "gil", "swallower", "printer", "bad", "leaver", "leaker", "silent_leaver"),
-        *("flaky", "hopeless", "last_hog", "sayer", "stuck", "secretive"),
+        *("flaky", "hopeless", "last_hog", "sayer", "stuck", "worker", "secretive"),
     ]
     (folder / "misbehaving.py").write_text(TASKS)
     (folder / "broken_toy.py").write_text(BROKEN)

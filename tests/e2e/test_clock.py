@@ -89,6 +89,21 @@ def test_a_schedule_that_skips_makes_up_for_nothing_after_a_halt(start_program: 
     assert second - first > 5.9
 
 
+def test_a_halt_of_the_whole_program_is_no_run_s_fault(start_program: Start) -> None:
+    program = start_program("jobs: {slow: {task: worker, watchdog: {after: 2s, then: restart}}}")
+    program.wait_for("slow         started")
+    program.pass_time(1.2)  # after a look at the polls, and before the next poll
+
+    program.send(signal.SIGSTOP)
+    program.pass_time(4.0)
+    program.send(signal.SIGCONT)
+    program.pass_time(2.0)
+
+    program.send(signal.SIGTERM)
+    assert program.end() == 0
+    assert program.told("unresponsive", "queued") == ["queued slow"]
+
+
 def test_a_clock_that_is_set_forward_makes_up_for_one_instant(start_program: Start, faked_clock: FakedClock) -> None:
     program = start_program(CRON, env=faked_clock.env)
     program.wait_for_event("ended", "beat", count=2)
