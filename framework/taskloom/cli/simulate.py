@@ -35,7 +35,8 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="What chance draws from.")
 @click.option("--work", type=SpanOfJob(), multiple=True, metavar="JOB=SPAN",
               help="How long the runs of a job work: 5s, 1s..10s (drawn), forever. JOB may be a pattern such as "
-                   "'poll-*'; the last that fits counts. [default: 1s with a schedule, forever without]")  # fmt: skip
+                   "'poll-*'; the last that fits counts. [default: 1s with a schedule, or where others wait for its "
+                   "end; else forever]")  # fmt: skip
 @click.option("--stops-in", type=SpanOfJob(), multiple=True, metavar="JOB=SPAN",
               help="How long its runs go on once they are asked to stop. [default: 0s]")  # fmt: skip
 @click.option("--fail", type=Share(), multiple=True, metavar="[JOB=]PERCENT",
@@ -76,9 +77,9 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     """Show what the jobs would do in a day or a week, in virtual time.
 
     Each PATH is a job file or a folder of them. Nothing is run: the scheduler's own decisions are carried out on
-    runs that only pretend to work, so that a week takes seconds. A run of a job with a schedule works for 1 second
-    and succeeds, one of any other job until it is stopped; say otherwise with --work. The end is that of
-    `taskloom run`: it comes early when nothing keeps the program alive.
+    runs that only pretend to work, so that a week takes seconds. A run works for 1 second and succeeds where
+    its job has a schedule, or others wait for its end; else until it is stopped. Say otherwise with --work. The end
+    is that of `taskloom run`: it comes early when nothing keeps the program alive.
 
     The table counts, per job: FIRINGS, the instants of its schedule that came; OVERLAPS, those that found its run
     alive and were skipped; MISSED, those that passed for another reason; LONGEST STOP, from an ask to stop to the

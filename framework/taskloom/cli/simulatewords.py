@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from taskloom.calendars import format_instant
 from taskloom.core.events import format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobState
-from taskloom.simulation.plan import SCHEDULED_WORK, Span
+from taskloom.simulation.plan import SHORT_WORK, Span
 from taskloom.simulation.remarks import remarks
 from taskloom.simulation.simulated import Simulated
 from taskloom.simulation.tally import JobTally
@@ -47,7 +47,8 @@ def assumed(result: Simulated) -> list[str]:
 
 def _assumptions(result: Simulated) -> Iterator[str]:
     plan = result.plan
-    usual = f"runs of a schedule work {span_text(SCHEDULED_WORK.low)}, all others until they are stopped"
+    short = f"runs of a schedule, and those whose end others wait for, work {span_text(SHORT_WORK.low)}"
+    usual = f"{short}; all others until they are stopped"
     told = ", ".join(f"{job} {_span(span)}" for job, span in plan.work)
     yield f"{usual}; but {told}" if told else usual
     if plan.stops_in:

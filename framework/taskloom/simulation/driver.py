@@ -21,7 +21,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.events import Event
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, How, JobSpec, Moment, Phase, Reason, ReasonKind
-from taskloom.simulation.plan import Manners, Plan, Trouble, means
+from taskloom.simulation.plan import Manners, Plan, Trouble, awaited_families, means
 
 __all__ = ["Driver"]
 
@@ -64,7 +64,8 @@ class Driver:
         self.idle_troubles: list[tuple[str, Trouble]] = []
         """What was ordered for a job that had no run then, with its word: `crash` or `hang`."""
         self._specs = [one for spec in specs for one in spec.replicated()]
-        self._manners = {spec.name: Manners(spec, plan) for spec in self._specs}
+        awaited = awaited_families(self._specs)
+        self._manners = {spec.name: Manners(spec, plan, is_awaited=spec.family in awaited) for spec in self._specs}
         self._before_stop, self._judge = before_stop, judge
         self._ahead = plan.start
         self._has_looked = False

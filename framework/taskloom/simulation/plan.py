@@ -5,15 +5,16 @@ Plain values, all times in seconds. `Manners` turns them into what one job's run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
+from taskloom.core.policies import Condition
 
-__all__ = ["FOR_EVER", "SCHEDULED_WORK", "ClockStep", "Manners", "Plan", "Span", "Trouble", "means"]
+__all__ = ["FOR_EVER", "SHORT_WORK", "ClockStep", "Manners", "Plan", "Span", "Trouble", "awaited_families", "means"]
 
 
 class Span(NamedTuple):
@@ -44,8 +45,9 @@ class ClockStep(NamedTuple):
 
 
 FOR_EVER = Span(WAIT_FOR_EVER, WAIT_FOR_EVER)
-# A job with a schedule does something short and ends; one without serves until it is stopped.
-SCHEDULED_WORK = Span(1.0, 1.0)
+# A job with a schedule does something short and ends, and so does one whose end others wait for; any other serves
+# until it is stopped.
+SHORT_WORK = Span(1.0, 1.0)
 _AT_ONCE = Span(0.0, 0.0)
 
 Value = TypeVar("Value")
@@ -79,6 +81,12 @@ class Plan:
     """How many steps of the core are held against what it promises, from the first; None for all."""
 
 
+def awaited_families(specs: Iterable[JobSpec]) -> set[str]:
+    """Return the jobs whose end others wait for."""
+    ends = (Condition.SUCCEEDED, Condition.FINISHED)
+    return {need.job for spec in specs for need in spec.after if need.condition in ends}
+
+
 def means(pattern: str, spec: JobSpec) -> bool:
     """Tell whether a name or pattern means the job: by its own name, or by that which its replicas share."""
     return fnmatchcase(spec.name, pattern) or fnmatchcase(spec.family, pattern)
@@ -89,8 +97,8 @@ class Manners:
 
     __slots__ = ("_fails", "_random", "_seconds", "_stops_in", "work")
 
-    def __init__(self, spec: JobSpec, plan: Plan) -> None:
-        usual = SCHEDULED_WORK if spec.schedule is not None else FOR_EVER
+    def __init__(self, spec: JobSpec, plan: Plan, *, is_awaited: bool = False) -> None:
+        usual = SHORT_WORK if spec.schedule is not None or is_awaited else FOR_EVER
         self.work = _last_of(plan.work, spec, usual)
         self._stops_in = _last_of(plan.stops_in, spec, _AT_ONCE)
         self._fails = _last_of(plan.fail, spec, 0.0)
