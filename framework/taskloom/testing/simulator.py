@@ -238,7 +238,8 @@ class _FakeRun:
         seen = math.floor(now + watchdog.after) + 1.0
         if seen < now + seconds:
             self._simulator.at(seen, lambda: self._be_missed(seen - now))
-            self._simulator.at(math.floor(now + seconds) + 1.0, self._be_heard)
+            if seconds != math.inf:
+                self._simulator.at(math.floor(now + seconds) + 1.0, self._be_heard)
 
     def _be_missed(self, poll_age: float) -> None:
         if not self._is_back:
