@@ -5,6 +5,7 @@ In a fresh process each, with real threads that wait on their tokens.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,12 +82,38 @@ def tenfold(jobs: int) -> Figures:
     return _live_through(TENFOLD * jobs)
 
 
+def raw_threads(jobs: int) -> Figures:
+    """Start and stop as many threads by hand: where that grows, it is the interpreter or the system."""
+    steps = Steps()
+    over = threading.Event()
+    threads = [threading.Thread(target=over.wait) for _ in range(jobs)]
+
+    def start() -> None:
+        for thread in threads:
+            thread.start()
+
+    def stop() -> None:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+    steps.time("start", start)
+    steps.time("stop", stop)
+    return steps.figures
+
+
+def raw_threads_tenfold(jobs: int) -> Figures:
+    return raw_threads(TENFOLD * jobs)
+
+
 ROW = Row(
     number=14,
     title="ten times the jobs",
     cases=[
         Case("so many jobs", Role.PRODUCT, once),
         Case("ten times as many", Role.PRODUCT, tenfold),
+        Case("so many raw threads", Role.LIMIT, raw_threads),
+        Case("ten times as many raw threads", Role.LIMIT, raw_threads_tenfold),
     ],
     figures=dict.fromkeys(("load", "start", "status", "reload", "stop"), "ms"),
     claims=[

@@ -14,6 +14,7 @@ from taskloom.core.model import ErrorInfo, How
 from taskloom.runners import RunHandle, Runner, RunOrder
 from taskloom.runners.body import Binding, Body
 from taskloom.runners.thread import ThreadRunner
+from taskloom.runners.threadcache import ThreadCache
 from taskloom.token import CancelToken
 
 Report = RunStarted | RunReady | RunEnded | RunStartFailed
@@ -124,3 +125,63 @@ def reusing_bench() -> Iterator[Bench]:
     yield bench
 
     bench.finish()
+
+
+class Piece:
+    """A piece of work that notes its thread; `has_left` is set when the thread says that it is free."""
+
+    def __init__(self, do: Callable[[], object] = lambda: None, name: str = "piece") -> None:
+        self.name = name
+        self.has_left = threading.Event()
+        self.thread: threading.Thread | None = None
+        self._do = do
+
+    def execute(self) -> None:
+        self.thread = threading.current_thread()
+        self._do()
+
+    def leave(self) -> None:
+        self.has_left.set()
+
+
+class Lender:
+    """A cache whose threads are joined."""
+
+    Work = Piece
+
+    def __init__(self) -> None:
+        self.cache = ThreadCache()
+        self.pieces: list[Piece] = []
+
+    def begin(self, do: Callable[[], object] = lambda: None, name: str = "piece") -> Piece:
+        piece = Piece(do, name)
+        self.pieces.append(piece)
+        self.cache.start(piece)
+        return piece
+
+    def do(self, do: Callable[[], object] = lambda: None) -> threading.Thread:
+        """See a piece of work done, and return its thread."""
+        piece = self.begin(do)
+        assert piece.has_left.wait(SOON)
+        assert piece.thread is not None
+        return piece.thread
+
+    def await_asleep(self, count: int) -> None:
+        """Wait until so many threads sleep; one does so a moment after it has said that it is free."""
+        while len(self.cache._asleep) < count:
+            pass
+
+    def end(self) -> None:
+        for piece in self.pieces:
+            assert piece.has_left.wait(SOON)
+        self.cache.close()
+        assert self.cache.join(SOON)
+
+
+@pytest.fixture
+def lender() -> Iterator[Lender]:
+    lender = Lender()
+
+    yield lender
+
+    lender.end()
