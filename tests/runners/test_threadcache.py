@@ -23,13 +23,13 @@ def test_who_waits_for_one_and_starts_the_next_finds_the_thread_again(lender: An
 
 
 def test_the_thread_is_back_in_the_cache_when_it_says_that_it_is_free(lender: Any) -> None:
-    class Starting(lender.Work):
-        def leave(self) -> None:
-            lender.begin(lambda: threads.append(threading.current_thread()))
-            super().leave()
+    def leave() -> None:
+        lender.begin(lambda: threads.append(threading.current_thread()))
+        first.has_left.set()
 
     threads: list[threading.Thread] = []
-    first = Starting()
+    first = lender.Work()
+    first.leave = leave
     lender.cache.start(first)
 
     assert first.has_left.wait(SOON)
@@ -41,7 +41,7 @@ def test_the_thread_is_back_in_the_cache_when_it_says_that_it_is_free(lender: An
 def test_the_thread_that_came_back_last_goes_first(lender: Any) -> None:
     """Those that are too many are so left alone, and end."""
     goes_on = [threading.Event() for _ in range(3)]
-    pieces = [lender.begin(lambda event=event: event.wait(SOON)) for event in goes_on]  # type: ignore[misc]
+    pieces = [lender.begin(lambda event=event: event.wait(SOON)) for event in goes_on]
     for count, number in enumerate((2, 0, 1), 1):
         goes_on[number].set()
         assert pieces[number].has_left.wait(SOON)
