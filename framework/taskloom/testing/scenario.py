@@ -8,7 +8,7 @@ from random import Random
 
 from taskloom.core import inputs
 from taskloom.core.model import JobSpec, Reason, ReasonKind
-from taskloom.core.policies import RestartPolicy, RestartWhen
+from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.testing.behaviour import Behaviour, draw_seconds
 from taskloom.testing.drawing import Pace, change_job, draw_job
 from taskloom.testing.history import History
@@ -59,7 +59,8 @@ class Scenario:
     def _draw_storm(cls, seed: int, random: Random) -> Scenario:
         """Draw many jobs that fail at once, again and again."""
         delay = random.choice((0.0, 0.25, 0.5))
-        policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=delay, factor=1.0, jitter=random.choice((0.0, 0.1)))
+        jitter, limit = random.choice((0.0, 0.1)), random.choice((None, RestartLimit(8, 60.0)))
+        policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=delay, factor=1.0, jitter=jitter, limit=limit)
         drawn = [make_job(f"j{number}", restart=policy) for number in range(STORM_JOBS)]
         fails = {job.name: Behaviour.fails(random.choice((0.0, 0.0, 0.25))) for job in drawn}
         script = _draw_script(random, drawn, STORM_SECONDS, BUSY_SECONDS, Pace(1.0, is_steady=True))

@@ -27,6 +27,9 @@ class Schedules:
         self._books = books
         self._judge_essential = judge_essential
         self._due: Alarms[str] = Alarms()
+        self._ends: Alarms[str] = Alarms()
+        """When each window closes."""
+        self._offset = 0.0
         self._open: dict[str, None] = {}
         """Jobs whose instant has come, and may not have been handled yet."""
         self._calendars: dict[str, float] = {}
@@ -57,6 +60,7 @@ class Schedules:
         name = book.spec.name
         book.instant = None
         self._due.drop(name)
+        self._ends.drop(name)
         self._open.pop(name, None)
         self._calendars.pop(name, None)
         self._books.alarms.drop(("the firing", name))
@@ -80,6 +84,7 @@ class Schedules:
         if schedule.calendar is not None:
             self._calendars[book.spec.name] = books.wall - books.now
         self._due.set(book.spec.name, due)
+        self._ends.set(book.spec.name, due + schedule.jitter)
         books.alarms.set(("the firing", book.spec.name), due + schedule.jitter)
 
     # -- what time brings
@@ -118,14 +123,16 @@ class Schedules:
 
     def close_windows(self) -> None:
         """Handle those that fired unseen, by their jitter: the last second for it has passed, and no tick came."""
-        if not self._open:
-            return
-        for name in list(self._open):
-            book, due = self._books.jobs[name], self._books.alarms.due_of(("the firing", name))
-            if self._was_set_back(book):
-                self._follow_clock(book)
-            elif due is not None and due < self._books.now - self._books.lateness:
-                self.fire_unseen(book)
+        books = self._books
+        offset = books.wall - books.now
+        if abs(offset - self._offset) > EPSILON_SECONDS:
+            self._offset = offset
+            for book in [books.jobs[name] for name in self._open]:
+                if self._was_set_back(book):
+                    self._follow_clock(book)
+        for name, _ in self._ends.pop_until(books.now - books.lateness):
+            if name in self._open:
+                self.fire_unseen(books.jobs[name])
 
     def _was_set_back(self, book: JobBook) -> bool:
         """Tell whether the wall clock says that the instant is still to come."""
@@ -146,11 +153,9 @@ class Schedules:
 
     def end_tick(self) -> None:
         """Handle those of whom nothing was seen, and that were due."""
-        for name in list(self._open):
-            book = self._books.jobs[name]
-            due = self._books.alarms.due_of(("the firing", name))
-            if due is None or due <= self._books.now:
-                self.take(book)
+        for name, _ in self._ends.pop_until(self._books.now):
+            if name in self._open:
+                self.take(self._books.jobs[name])
 
     def take(self, book: JobBook) -> None:
         """Handle the instant that has come: say what the step has to bring, and aim at the next."""
