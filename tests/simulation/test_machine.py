@@ -48,7 +48,7 @@ WITHINS = st.sampled_from([0.0, 0.5, 1.0, 4.0, 8.0, WAIT_FOR_EVER])
 SECONDS = st.integers(0, 40).map(lambda quarters: quarters / 4)
 PICK = st.integers(0, 4)
 WATCHDOGS = st.builds(Watchdog, st.just(3.0), st.sampled_from(list(WatchdogThen)))
-# Which of two things of one instant comes first is nobody's business: schedules and limits are off the grid of the rest.
+# Which of two things of one instant comes first is nobody's business: schedules and limits are off the grid.
 # Nothing here is left to chance, and delays are not zero: how many may restart at once is not the naive model's.
 RESTARTS = st.builds(
     RestartPolicy,

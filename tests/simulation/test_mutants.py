@@ -59,6 +59,7 @@ for seed in range(150):
 TESTS = ("tests/core", "tests/simulation/test_machine.py")
 # A mutant that goes round in circles is caught as well. CPU seconds: a busy machine must not catch anybody.
 JUDGE_CPU_SECONDS = 60
+JUDGE_BYTES = 1 << 30
 JUDGE_WALL_SECONDS = 900
 
 
@@ -120,16 +121,17 @@ def find_killer(root: Path, env: dict[str, str]) -> str | None:
             capture_output=True,
             timeout=JUDGE_WALL_SECONDS,
             check=False,
-            preexec_fn=limit_cpu,
+            preexec_fn=limit_judge,
         )
         if answer.returncode != 0:
             return name
     return None
 
 
-def limit_cpu() -> None:
+def limit_judge() -> None:
     """Have the kernel end the judge; called in the child, before it becomes one."""
     resource.setrlimit(resource.RLIMIT_CPU, (JUDGE_CPU_SECONDS, JUDGE_CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (JUDGE_BYTES, JUDGE_BYTES))
 
 
 @pytest.mark.long

@@ -98,7 +98,9 @@ class JobBook:
     @property
     def is_active(self) -> bool:
         """Tell whether it keeps a program alive, daemons apart."""
-        return self.is_pending or (self.run is not None and self.run.outcome is None)
+        if self.run is not None:
+            return self.run.outcome is None
+        return self.wait is not None and self.wait is not Wait.PERSON
 
     @property
     def starts_itself(self) -> bool:

@@ -18,10 +18,13 @@ class Limits:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self._limited: set[str] = set()
+        """Runs that have a limit."""
 
     def set(self, run: RunFacts, spec: JobSpec) -> None:
         """Expect the asks of this declaration; what would have been earlier comes now."""
         if run.asked is None and run.ended is None:
+            self._limited.add(run.run)
             self._set(TIMEOUT, run, spec.timeout)
             self._set(READINESS, run, spec.ready_within if run.ready is None else None)
 
@@ -31,10 +34,14 @@ class Limits:
 
     def ready(self, run: str) -> None:
         """It was ready in time."""
-        self._books.alarms.drop((READINESS, run))
+        if run in self._limited:
+            self._books.alarms.drop((READINESS, run))
 
     def forget(self, run: str) -> None:
         """It was asked, or has ended."""
+        if run not in self._limited:
+            return
+        self._limited.remove(run)
         self._books.alarms.drop((TIMEOUT, run))
         self._books.alarms.drop((READINESS, run))
 

@@ -63,7 +63,6 @@ class Schedules:
         self._ends.drop(name)
         self._open.pop(name, None)
         self._calendars.pop(name, None)
-        self._books.alarms.drop(("the firing", name))
 
     def run_dry(self, book: JobBook) -> None:
         """Have a job come to rest that has no instant left."""
@@ -85,7 +84,6 @@ class Schedules:
             self._calendars[book.spec.name] = books.wall - books.now
         self._due.set(book.spec.name, due)
         self._ends.set(book.spec.name, due + schedule.jitter)
-        books.alarms.set(("the firing", book.spec.name), due + schedule.jitter)
 
     # -- what time brings
 
@@ -122,7 +120,7 @@ class Schedules:
         return job in self._open
 
     def close_windows(self) -> None:
-        """Handle those that fired unseen, by their jitter: the last second for it has passed, and no tick came."""
+        """Handle those that fired unseen, by their jitter, and note those that should have and did not."""
         books = self._books
         offset = books.wall - books.now
         if abs(offset - self._offset) > EPSILON_SECONDS:
@@ -130,9 +128,16 @@ class Schedules:
             for book in [books.jobs[name] for name in self._open]:
                 if self._was_set_back(book):
                     self._follow_clock(book)
-        for name, _ in self._ends.pop_until(books.now - books.lateness):
-            if name in self._open:
-                self.fire_unseen(books.jobs[name])
+        if self._ends.is_any_due(books.now - books.lateness):
+            for name, due in list(self._ends.pop_until(books.now - books.lateness)):
+                self._close_window(books.jobs[name], due)
+
+    def _close_window(self, book: JobBook, due: float) -> None:
+        instant, name = book.instant, book.spec.name
+        if name in self._open:
+            self.fire_unseen(book)
+        if book.instant == instant:
+            self._books.broken("I7", f"the firing of {name} was due at {due:g} s, it is {self._books.now:g} s")
 
     def _was_set_back(self, book: JobBook) -> bool:
         """Tell whether the wall clock says that the instant is still to come."""

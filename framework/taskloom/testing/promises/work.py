@@ -27,14 +27,17 @@ class Work:
 
     def note(self, job: str) -> None:
         """Count the job as it stands now."""
-        book = self._books.jobs.get(job)
-        was = self._counted.pop(job, None)
+        book, was = self._books.jobs.get(job), self._counted.get(job)
+        now = book.spec.daemon if book is not None and book.is_active else None
+        if now is was:
+            return
         if was is not None:
             self._active[was] -= 1
-        if book is not None and book.is_active:
-            is_daemon = self._counted[job] = book.spec.daemon
-            self._active[is_daemon] += 1
-            self._books.has_held = self._books.has_held or not is_daemon
+            del self._counted[job]
+        if now is not None:
+            self._counted[job] = now
+            self._active[now] += 1
+            self._books.has_held = self._books.has_held or not now
 
     def judge(self) -> None:
         """Hold what was said against what is."""
