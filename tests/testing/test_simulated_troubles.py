@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from taskloom.core.inputs import Reload, RestartJob
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule, Watchdog, WatchdogThen
@@ -92,6 +94,14 @@ def test_a_restart_of_the_script_is_a_new_run_at_once() -> None:
     history = simulate([make_job("a")], seconds=60, script=script, behaviours={"a": Behaviour.obeys(1.5)})
 
     assert starts(history) == [0, 6.5]
+
+
+def test_a_simulation_in_which_time_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskloom.testing.simulator.STUCK_STEPS", 10)
+    jobs = [make_job(f"j{number}") for number in range(11)]
+
+    with pytest.raises(RuntimeError, match="10 steps at second 0: this goes round in circles"):
+        simulate(jobs, seconds=1)
 
 
 def test_a_fake_calendar_has_its_instants_and_none_besides() -> None:

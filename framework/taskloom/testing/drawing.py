@@ -48,6 +48,8 @@ class Pace(NamedTuple):
     """1.0 for lives of minutes, more for longer ones."""
     is_steady: bool
     """The machine has no trouble with its clocks."""
+    has_calendars: bool
+    """There are calendars, for which somebody looks at the wall clock every 15 s: most of what a calm month costs."""
 
 
 def draw_job(random: Random, name: str, others: Sequence[str], pace: Pace, *, essential: float = 0.0) -> JobSpec:
@@ -94,7 +96,7 @@ def draw_schedule(random: Random, pace: Pace) -> Schedule:
     every: float | None = None
     calendar: Calendar | None = None
     kind = random.random()
-    if kind < 0.5:
+    if kind < 0.5 or not pace.has_calendars:
         every = (draw_seconds(random, 120.0) + 1.0) * pace.seconds
     elif kind < 0.8:
         first = FIRST_WALL_SECONDS + draw_seconds(random, 60.0)

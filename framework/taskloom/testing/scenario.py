@@ -49,7 +49,8 @@ class Scenario:
                 return cls._draw_storm(seed, random)
             if random.random() < 0.2:
                 seconds = draw_seconds(random, 60.0)  # a stop among the first starts and delays
-        pace = Pace(1.0 if pause == BUSY_SECONDS else CALM_PACE, is_steady=random.random() < 0.5)
+        is_calm = pause == CALM_SECONDS
+        pace = Pace(CALM_PACE if is_calm else 1.0, random.random() < 0.5, not is_calm or random.random() < 0.2)
         drawn = _draw_jobs(random, jobs, pace)
         script = _draw_script(random, drawn, seconds, pause, pace)
         within = random.choice(STOP_WITHINS)
@@ -63,7 +64,7 @@ class Scenario:
         policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=delay, factor=1.0, jitter=jitter, limit=limit)
         drawn = [make_job(f"j{number}", restart=policy) for number in range(STORM_JOBS)]
         fails = {job.name: Behaviour.fails(random.choice((0.0, 0.0, 0.25))) for job in drawn}
-        script = _draw_script(random, drawn, STORM_SECONDS, BUSY_SECONDS, Pace(1.0, is_steady=True))
+        script = _draw_script(random, drawn, STORM_SECONDS, BUSY_SECONDS, Pace(1.0, is_steady=True, has_calendars=True))
         return cls(seed, tuple(drawn), STORM_SECONDS, tuple(script), 30.0, ends_with_work=False, behaviours=fails)
 
     @property

@@ -26,6 +26,8 @@ from taskloom.testing.history import History, RecordedCore
 
 __all__ = ["At", "Behaviours", "ClockStep", "Stall", "simulate"]
 
+# So many steps at one instant are a circle: restarts without a delay that nothing holds back, for one.
+STUCK_STEPS = 100_000
 # After the shutdown began: what has not come back by then never does.
 DRAIN_SECONDS = 7200.0
 
@@ -147,8 +149,9 @@ class _Simulator:
             self.tell(inputs.Shutdown(Reason(ReasonKind.FINISHED), self._stop_within))
 
     def run(self, limit: float) -> None:
-        """Let happen what happens until nothing more does, or the limit."""
+        """Let happen what happens until nothing more does, or the limit. Raises RuntimeError when time stands still."""
         lifecycle = self.core.lifecycle
+        steps, since = 0, self.now
         while True:
             due = lifecycle.next_deadline()
             coming = self._heap[0][0] if self._heap else None
@@ -156,6 +159,11 @@ class _Simulator:
             if when is None or when > limit or (lifecycle.phase is Phase.STOPPED and not self._runs):
                 return
             self.clock.advance_to(when)
+            if when > since:
+                steps, since = 0, when
+            steps += 1
+            if steps > STUCK_STEPS:
+                raise RuntimeError(f"{STUCK_STEPS} steps at second {when:g}: this goes round in circles")
             is_tick = due is not None and (
                 coming is None or due < coming or (due == coming and self.random.random() < 0.5)
             )
