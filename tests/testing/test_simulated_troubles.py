@@ -101,7 +101,7 @@ def test_a_simulation_in_which_time_stands_still_is_given_up(monkeypatch: pytest
     jobs = [make_job(f"j{number}") for number in range(11)]
 
     with pytest.raises(RuntimeError, match="10 steps at second 0: this goes round in circles"):
-        simulate(jobs, seconds=1)
+        simulate(jobs, seconds=1, behaviours={job.name: Behaviour() for job in jobs})
 
 
 def test_a_fake_calendar_has_its_instants_and_none_besides() -> None:
