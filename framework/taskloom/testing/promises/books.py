@@ -200,11 +200,10 @@ class Books:
 
     def judge_owed(self) -> None:
         """See that the step brought all that it had to."""
-        if self.owed:
-            for event, subject, fields in self.owed:
-                words = ", ".join(f"{name} {value}" for name, value in fields.items())
-                self.broken("I9", f"{event} of {subject} had to come now, and did not{': ' * bool(words)}{words}")
-            self.owed.clear()
+        for event, subject, fields in self.owed:
+            words = ", ".join(f"{name} {value}" for name, value in fields.items())
+            self.broken("I9", f"{event} of {subject} had to come now, and did not{': ' * bool(words)}{words}")
+        self.owed.clear()
 
     def coming(self, event: str, job: str) -> Iterator[Event]:
         """Yield such events of the step: what chance decided, and nothing else tells."""

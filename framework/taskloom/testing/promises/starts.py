@@ -71,8 +71,6 @@ class Starts:
     def settle(self) -> None:
         """After the step: nobody waits for a job any more who could go on, or has to be skipped."""
         books = self._books
-        if not books.waiting:
-            return
         for job in list(books.touched):
             for name in (job, *books.dependents(job)):
                 book = books.jobs.get(name)

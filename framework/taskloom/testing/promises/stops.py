@@ -186,6 +186,8 @@ class Stops:
 
     def judge_levels(self) -> None:
         """Judge that the whole stop goes on: who was not asked yet waits for somebody who is above."""
+        if not self.is_going_on:
+            return
         lowest = min((height for height, found in self._awaited_at.items() if found), default=NEVER)
         if any(found and height <= lowest for height, found in self._unasked_at.items()):
             self._books.broken("I7", f"{', '.join(self._unasked)} were not asked, and one waits for nobody")

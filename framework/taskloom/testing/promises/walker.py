@@ -115,13 +115,15 @@ class Promises:
             judge_refusal(books, message, step.error)
             return
         self._schedules.close_windows()
-        self._judge_alarms()
-        self._is_tick = type(message) is inputs.Tick
-        command = self._commands.get(type(message))
-        if command is not None:
-            command(message)
+        if books.alarms.is_any_due(books.now - books.lateness):
+            self._judge_alarms()
+        kind = type(message)
+        self._is_tick = kind is inputs.Tick
+        if kind in self._commands:
+            self._commands[kind](message)
+        handlers = self._handlers
         for action in step.actions:
-            self._handlers[type(action)](action)
+            handlers[type(action)](action)
         self._judge_step(step)
 
     def close(self) -> None:
@@ -135,8 +137,6 @@ class Promises:
     def _judge_alarms(self) -> None:
         """Note what should have come before now: the lifecycle names its own deadlines, and all are kept."""
         books = self._books
-        if not books.alarms.is_any_due(books.now - books.lateness):
-            return
         late = list(books.alarms.pop_until(books.now - books.lateness))
         for (what, whom), due in late:
             of = f" of {whom}" if whom else ""
@@ -144,17 +144,18 @@ class Promises:
             books.alarms.set((what, whom), due)
 
     def _judge_step(self, step: Step) -> None:
-        books, message = self._books, step.message
+        books = self._books
         if self._is_tick:
             self._schedules.end_tick()
             self._restarts.end_tick()
-        if books.touched:
+        if books.waiting:
             self._starts.settle()
-        books.judge_owed()
-        if isinstance(message, inputs.HurryShutdown):
-            self._stops.judge_hurried()
+        if books.owed:
+            books.judge_owed()
         self._orders.judge_answers(step)
-        if self._stops.is_going_on:
+        if not books.is_open:
+            if type(step.message) is inputs.HurryShutdown:
+                self._stops.judge_hurried()
             self._stops.judge_levels()
         self._work.judge()
         books.touched.clear()
@@ -238,9 +239,10 @@ class Promises:
         fact = fact_of(event)
         if self._is_tick and fact.reason is not None and fact.reason[0] == "replaced":
             self._take_firing(fact)  # while its run is not asked yet
-        self.ledger.enter(fact)
+        books = self._books
+        books.ledger.enter(fact)
         if fact.job is not None:
-            self._books.touched[fact.job] = None
+            books.touched[fact.job] = None
         handler = self._events.get(fact.event)
         if handler is not None:
             handler(fact)
