@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from math import floor
 
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
+from taskloom.testing.ledger import Fact
 from taskloom.testing.promises.alarms import Alarms
 from taskloom.testing.promises.books import EPSILON_SECONDS, NEVER, Books, JobBook, Next, Wait
 
@@ -79,6 +80,8 @@ class Schedules:
 
     def _set_due(self, book: JobBook, schedule: Schedule) -> None:
         books, instant = self._books, book.instant or 0.0
+        if _is_loose(schedule, instant):
+            return
         due = instant if schedule.every is not None else books.now + (instant - books.wall)
         if schedule.calendar is not None:
             self._calendars[book.spec.name] = books.wall - books.now
@@ -149,6 +152,9 @@ class Schedules:
         schedule, first = book.spec.schedule, book.instant
         if schedule is None or first is None or book.run is None:
             return
+        if _is_loose(schedule, first):
+            book.follows = Next.FIRING if book.follows is not Next.AGAIN else book.follows
+            return
         is_told = schedule.overlap is Overlap.SKIP or book.follows is Next.FIRING
         if is_told or (schedule.overlap is Overlap.REPLACE and book.is_running):
             return
@@ -156,11 +162,48 @@ class Schedules:
             book.follows = Next.FIRING
         self._aim(book, schedule, first + schedule.every if schedule.every else _after(schedule.calendar, first))
 
+    def look_for_unseen(self, book: JobBook) -> None:
+        """See from the run that follows at once that the schedule fired, by its jitter, while the last one went on."""
+        name, schedule = book.spec.name, book.spec.schedule
+        is_loose = schedule is not None and book.instant is not None and _is_loose(schedule, book.instant)
+        if (name in self._open or is_loose) and any(one.attempt == 1 for one in self._books.coming("queued", name)):
+            self.fire_unseen(book)
+
+    def take_of(self, fact: Fact) -> None:
+        """Handle the instant that an event of this tick may speak of."""
+        book = self._books.jobs.get(fact.job or "")
+        if book is not None and book.spec.name in self._open:
+            self.take(book)
+
+    def excuses(self, book: JobBook, fact: Fact) -> bool:
+        """Tell whether chance alone may be behind an event: which instant has come is open with so much jitter."""
+        schedule, kind = book.spec.schedule, fact.reason[0] if fact.reason is not None else ""
+        if schedule is None or book.instant is None or not _is_loose(schedule, book.instant):
+            return False
+        if fact.event == "cancel_requested" and kind == "replaced":
+            book.follows = Next.FIRING
+            return True
+        if fact.event == "skipped" and kind == "finished":
+            self.disarm(book)
+            book.come_to_rest("finished")
+            return True
+        is_first = fact.event == "queued" and fact.attempt == 1
+        return fact.event == "missed" or (is_first and book.wait in (Wait.FIRING, Wait.BACKOFF))
+
     def end_tick(self) -> None:
         """Handle those of whom nothing was seen, and that were due."""
         for name, _ in self._ends.pop_until(self._books.now):
-            if name in self._open:
-                self.take(self._books.jobs[name])
+            book = self._books.jobs[name]
+            if name in self._open and self._was_abandoned_since(book):
+                self.fire_unseen(book)
+            elif name in self._open:
+                self.take(book)
+
+    def _was_abandoned_since(self, book: JobBook) -> bool:
+        """Tell whether an instant may have come, by its jitter, before the run was abandoned: nothing says that not."""
+        schedule = book.spec.schedule
+        may_queue = schedule is not None and schedule.jitter > 0 and schedule.overlap is not Overlap.SKIP
+        return may_queue and book.is_blocked and not any(self._books.coming("missed", book.spec.name))
 
     def take(self, book: JobBook) -> None:
         """Handle the instant that has come: say what the step has to bring, and aim at the next."""
@@ -247,6 +290,12 @@ class _Instant:
 
     def __repr__(self) -> str:
         return datetime.fromtimestamp(self._wall, UTC).isoformat()
+
+
+def _is_loose(schedule: Schedule, instant: float) -> bool:
+    """Tell whether a later instant may fire before this one."""
+    following = schedule.calendar.after(instant) if schedule.calendar is not None and schedule.jitter else None
+    return following is not None and following - instant <= schedule.jitter
 
 
 def _heads(books: Books) -> list[tuple[str, str]]:

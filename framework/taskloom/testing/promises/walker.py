@@ -238,7 +238,7 @@ class Promises:
     def _event(self, event: Event) -> None:
         fact = fact_of(event)
         if self._is_tick and fact.reason is not None and fact.reason[0] == "replaced":
-            self._take_firing(fact)  # while its run is not asked yet
+            self._schedules.take_of(fact)  # while its run is not asked yet
         books = self._books
         books.ledger.enter(fact)
         if fact.job is not None:
@@ -284,7 +284,7 @@ class Promises:
             self._starts.after_needs(book)
         elif self._is_tick and self._schedules.may_fire(name):
             self._schedules.take(book)
-        if not books.pay(fact):
+        if not books.pay(fact) and not self._schedules.excuses(book, fact):
             books.broken("I2", f"job {name} was started, and nobody had asked for it")
 
     def _run_asked(self, fact: Fact) -> None:
@@ -293,7 +293,7 @@ class Promises:
         if book is None or run is None:
             return
         kind = fact.reason[0] if fact.reason is not None else ""
-        if not self._books.pay(fact):
+        if not self._books.pay(fact) and not self._schedules.excuses(book, fact):
             self._judge_ask(run, kind, fact)
         self._limits.forget(run.run)
         is_whole = not self._books.is_open and fact.reason == self._stop_reason
@@ -320,10 +320,7 @@ class Promises:
         if fact.outcome == "abandoned":
             self._ends.abandoned(book, run)
             return
-        if self._schedules.may_fire(book.spec.name) and any(
-            event.attempt == 1 for event in self._books.coming("queued", book.spec.name)
-        ):
-            self._schedules.fire_unseen(book)
+        self._schedules.look_for_unseen(book)
         message = self._books.step.message if self._books.step is not None else None
         if isinstance(message, inputs.RunEnded) and not message.was_asked and book.follows is Next.RETRY:
             book.follows = Next.POLICY  # the watchdog came too late
@@ -334,6 +331,7 @@ class Promises:
         book = self._book_of(fact)
         run = self.ledger.last_of_job.get(fact.job or "")
         if book is not None and run is not None:
+            self._schedules.look_for_unseen(book)
             self._ends.exited_late(book, run)
 
     def _restart_scheduled(self, fact: Fact) -> None:
@@ -345,14 +343,10 @@ class Promises:
 
     def _missed(self, fact: Fact) -> None:
         if self._is_tick:
-            self._take_firing(fact)
-        if not self._books.pay(fact):
-            self._books.broken("I10", f"job {fact.job} missed {fact.data.get('count')}, and no such instant had come")
-
-    def _take_firing(self, fact: Fact) -> None:
+            self._schedules.take_of(fact)
         book = self._book_of(fact)
-        if book is not None and self._schedules.may_fire(book.spec.name):
-            self._schedules.take(book)
+        if not self._books.pay(fact) and not (book is not None and self._schedules.excuses(book, fact)):
+            self._books.broken("I10", f"job {fact.job} missed {fact.data.get('count')}, and no such instant had come")
 
     def _job_skipped(self, fact: Fact) -> None:
         books, book = self._books, self._book_of(fact)
@@ -366,7 +360,7 @@ class Promises:
                 return
             if standing == MET:
                 self._starts.after_needs(book)
-        if not books.pay(fact):
+        if not books.pay(fact) and not self._schedules.excuses(book, fact):
             books.broken("I2", f"job {fact.job} was skipped for {fact.reason}, and had no need to be")
 
     def _job_removed(self, fact: Fact) -> None:
