@@ -342,3 +342,29 @@ def test_the_events_of_a_story_are_all_known_to_the_judge() -> None:
     found = [check_events([{"seq": 1, "mono": 0.0, "event": name}]) for name in told]
 
     assert not [one for broken in found for one in broken if "no event is named" in one.text]
+
+
+# -- jitter, of which nobody tells
+
+
+@pytest.mark.parametrize("overlap", list(Overlap))
+@pytest.mark.parametrize("jitter", [0.5, 6.0, 9.0])
+def test_firings_that_jitter_break_no_rule_and_too_late_ones_do(overlap: Overlap, jitter: float) -> None:
+    job = make_job("s", schedule=Schedule(every=10.0, jitter=jitter, overlap=overlap))
+    history = simulate([job], seconds=600, behaviours={"s": Behaviour(work=12.0, reaction=1.5)})
+
+    # As if each firing of the first minute had come when the latest second for it was over.
+    late = at_another_time(history, lambda step: isinstance(step.message, Tick) and step.now.mono < 60, jitter)
+
+    assert check(history) == []
+    assert any("the firing of s was due at" in one.text for one in check(late, is_whole=False))
+
+
+@pytest.mark.parametrize("overlap", list(Overlap))
+def test_with_more_jitter_than_time_between_two_instants_any_of_them_may_come(overlap: Overlap) -> None:
+    calendar = FakeCalendar(FIRST_WALL_SECONDS + 5.0, 5.0)
+    job = make_job("s", schedule=Schedule(calendar=calendar, jitter=30.0, overlap=overlap))
+
+    history = simulate([job], seconds=600, behaviours={"s": Behaviour(work=12.0, reaction=1.5)})
+
+    assert check(history) == []
