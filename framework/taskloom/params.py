@@ -121,6 +121,16 @@ class TaskShape:
 
     def bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
         """Return what `validate` returns, and the binding of it."""
+        if not params and not self.params and self.instance is None:
+            return {}, self._bare
+        return self._bind(params)
+
+    @functools.cached_property
+    def _bare(self) -> Binding:
+        """The binding without a value: all jobs of a task that takes nothing share it."""
+        return self._bind({})[1]
+
+    def _bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
         given = self._given(params)
         values = {} if self._is_ready_made else self.takes.check(given)
         binding = self.binding(values)

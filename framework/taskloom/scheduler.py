@@ -96,8 +96,7 @@ class Scheduler:
         return self._shell.ask(None, lambda core: core.preview(specs))
 
     def _add(self, specs: Iterable[JobSpec]) -> list[JobHandle]:
-        for spec in specs:
-            self._shell.order(AddJob(spec))
+        self._shell.ask_all([AddJob(spec) for spec in specs], lambda _: None)
         return [JobHandle(spec.name, self._shell) for spec in specs]
 
     def _specs(self, jobs: Iterable[Job | JobSpec]) -> list[JobSpec]:

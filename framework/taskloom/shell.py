@@ -13,7 +13,7 @@ from __future__ import annotations
 from _random import Random
 from _thread import allocate_lock
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -51,10 +51,10 @@ WHOLE_STACKS = 100
 class _Call:
     """A command whose caller waits for the answer."""
 
-    __slots__ = ("error", "is_done", "latch", "message", "read", "result")
+    __slots__ = ("error", "is_done", "latch", "messages", "read", "result")
 
-    def __init__(self, message: Input | None, read: Callable[[Lifecycle], Any] | None) -> None:
-        self.message = message
+    def __init__(self, messages: Iterable[Input], read: Callable[[Lifecycle], Any]) -> None:
+        self.messages = messages
         self.read = read
         self.result: Any = None
         self.error: Exception | None = None
@@ -125,7 +125,11 @@ class Shell:
 
         `read` is called in the turn and must only look. Raises what the core raises.
         """
-        call = _Call(message, read)
+        return self.ask_all(() if message is None else (message,), read)
+
+    def ask_all(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
+        """Do it for several commands in one turn; the first that is refused is the last."""
+        call = _Call(messages, read)
         self._inbox.put(call)
         self._pump()
         if not call.is_done:
@@ -256,14 +260,14 @@ class Shell:
 
     def _take_in_call(self, call: _Call, now: Moment) -> None:
         try:
-            if call.message is not None:
-                self._todo.extend(self._core.handle(call.message, now))
+            for message in call.messages:
+                self._todo.extend(self._core.handle(message, now))
         except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there
             call.error = error
         self._todo.append(call)
 
     def _answer(self, call: _Call) -> None:
-        if call.error is None and call.read is not None:
+        if call.error is None:
             try:
                 call.result = call.read(self._core)
             except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there

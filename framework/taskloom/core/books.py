@@ -142,7 +142,8 @@ class Books:
     def close(self, run: RunRecord, outcome: Outcome) -> None:
         """Write the run's one end."""
         run.outcome, run.ended = outcome, self.now
-        run.job.outcomes[outcome] += 1
+        outcomes = run.job.outcomes
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
         self.emit_run(
             EventName.ENDED,
             run,

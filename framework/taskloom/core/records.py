@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from taskloom.core.inputs import RunNamed
@@ -135,7 +134,8 @@ class JobRecord:
     """Whether it failed for good: its last run failed and no restart was to follow, or it gave up."""
     has_given_up: bool = False
     reason: Reason | None = None
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
+    """How many of its runs ended in each way."""
 
     @classmethod
     def declared(cls, spec: JobSpec) -> JobRecord:

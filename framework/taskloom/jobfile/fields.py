@@ -98,6 +98,7 @@ def _start(value: object) -> StartPolicy:
 
 
 _THREAD = RunnerSpec()
+_REUSED = RunnerSpec("thread", {"reuse": True})
 
 
 def _runner(value: object) -> RunnerSpec:
@@ -116,7 +117,7 @@ def _runner(value: object) -> RunnerSpec:
         parts = Parts(options, ("runner", name), ("reuse",))
         reuse = parts.read("reuse", read_flag, False)
         parts.done()
-        return RunnerSpec(name, {"reuse": True}) if reuse else _THREAD
+        return _REUSED if reuse else _THREAD
     raise JobMistakes(
         Mistake(("runner", name, option), f"cannot honour {option!r} of runner {name!r} in this version", at_key=True)
         for option in options

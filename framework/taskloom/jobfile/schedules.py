@@ -70,6 +70,9 @@ def read_schedule(value: object) -> Schedule | None:
         return None
     if not isinstance(value, Mapping):
         raise unfit(value, ("schedule",), _FORMS, _meant(value))
+    if len(value) == 1 and "every" in value:  # the commonest, of which there may be a hundred thousand
+        every = _every(value["every"], ("schedule", "every"))
+        return Schedule(every, text=f"every {_as_text(value['every'])}")
     usual = Schedule()
     parts = Parts(value, ("schedule",), _KEYS)
     kind = _kind(parts, value)

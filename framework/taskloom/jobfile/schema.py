@@ -97,8 +97,11 @@ def job_spec(
 
 def spec_of(job: Job, catalog: Catalog) -> JobSpec:
     """Return the validated form of a job declared in code. Raises InvalidJob with everything that is wrong."""
-    given = {key: getattr(job, key) for key in _JOB_DEFAULTS if key not in _OF_CODE}
-    plain = {key: value for key, value in given.items() if value != _JOB_DEFAULTS[key]}
+    plain = {
+        key: value
+        for key, value in vars(job).items()
+        if value is not (usual := _JOB_DEFAULTS.get(key, value)) and key not in _OF_CODE and value != usual
+    }
     if isinstance(job.labels, tuple):
         plain["labels"] = list(job.labels)
     values, mistakes = _read(plain)
