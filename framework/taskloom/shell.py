@@ -206,7 +206,7 @@ class Shell:
     def _pump(self) -> None:
         # Who fails to take the turn leaves the message to who has it: that one looks at the queue again after
         # giving the turn back, so no message is left lying.
-        while (self._is_behind() or not self._inbox.empty()) and self._turn.acquire(blocking=False):
+        while (not self._inbox.empty() or self._is_behind()) and self._turn.acquire(blocking=False):
             try:
                 self._work()
             finally:
@@ -215,7 +215,7 @@ class Shell:
                     self._timer.ring()  # a Ctrl-C struck the caller in the middle: the timer finishes the work
 
     def _is_behind(self) -> bool:
-        return bool(self._todo or self._first or self._to_name or self._waking)
+        return bool(self._todo or self._first or self._to_name or self._waking.asked)
 
     def _work(self) -> None:
         todo, inbox = self._todo, self._inbox
@@ -226,7 +226,7 @@ class Shell:
                     self._carry[type(action)](action)
                 except Exception as error:  # noqa: BLE001 - a rule is broken; the others, and the timer, go on
                     self.bug = self.bug or error
-            if self._waking:
+            if self._waking.asked:
                 self._waking.wake_all()
             elif self._to_name:
                 self._name_all()

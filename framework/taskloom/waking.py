@@ -41,19 +41,17 @@ class Waking:
         self._timer = timer
         self._inbox = inbox
         self._take_in = take_in
-        self._runs: deque[LiveRun] = deque()
+        self.asked: deque[LiveRun] = deque()
+        """Who is not woken yet."""
         # One for each run of the wave that has not ended.
         self._tickets: list[None] = []
         self._all_ended = allocate_lock()
-
-    def __bool__(self) -> bool:
-        return bool(self._runs)
 
     def ask(self, run: LiveRun, reason: Reason) -> None:
         """Set the run's flag; it is woken with the others, unless it is woken already."""
         run.token.ask(reason)
         if not run.token.is_woken:
-            self._runs.append(run)
+            self.asked.append(run)
 
     def wake(self, run: LiveRun) -> None:
         """Wake one run, and have its callbacks called."""
@@ -65,7 +63,7 @@ class Waking:
 
     def wake_all(self) -> None:
         """Wake everybody who was asked, in waves."""
-        runs = self._runs
+        runs = self.asked
         while runs:
             count = min(WAVE_RUNS, len(runs))
             self._all_ended = allocate_lock()
