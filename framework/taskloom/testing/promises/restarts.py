@@ -55,8 +55,9 @@ class Restarts:
         """Drop the restart of a job that waits for it no more."""
         name = book.spec.name
         self._due.drop(name)
-        self._at_gate.pop(name, None)
         self._books.alarms.drop(("the restart", name))
+        if self._at_gate.pop(name, None) is not None and not self._at_gate:
+            self._books.alarms.drop(("the gate", ""))
 
     # -- when it is over
 
@@ -96,10 +97,13 @@ class Restarts:
     def end_tick(self) -> None:
         """Judge that nobody waits whom the gate would let in."""
         books = self._books
-        for name, due in self._due.pop_until(books.now):
-            books.alarms.drop(("the restart", name))
-            if books.jobs[name].wait is Wait.BACKOFF:
-                self._at_gate[name] = due
+        if self._due.is_any_due(books.now):
+            for name, due in self._due.pop_until(books.now):
+                books.alarms.drop(("the restart", name))
+                if books.jobs[name].wait is Wait.BACKOFF:
+                    self._at_gate[name] = due
+        elif not self._at_gate:
+            return
         if not self._at_gate:
             books.alarms.drop(("the gate", ""))
             return

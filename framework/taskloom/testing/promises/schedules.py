@@ -94,8 +94,9 @@ class Schedules:
         """See whose instant has come."""
         if self._look_at <= self._books.now:
             self._look_at_clock()
-        for name, _ in self._due.pop_until(self._books.now):
-            self._open[name] = None
+        if self._due.is_any_due(self._books.now):
+            for name, _ in self._due.pop_until(self._books.now):
+                self._open[name] = None
 
     def _look_at_clock(self) -> None:
         books = self._books
@@ -192,6 +193,8 @@ class Schedules:
 
     def end_tick(self) -> None:
         """Handle those of whom nothing was seen, and that were due."""
+        if not self._ends.is_any_due(self._books.now):
+            return
         for name, _ in self._ends.pop_until(self._books.now):
             book = self._books.jobs[name]
             if name in self._open and self._was_abandoned_since(book):

@@ -55,6 +55,8 @@ class Starts:
 
     def begin_tick(self) -> None:
         """Go on with those whose delay is over."""
+        if not self._delays.is_any_due(self._books.now):
+            return
         for name, due in self._delays.pop_until(self._books.now):
             self._books.alarms.drop(("the end of the delay", name))
             book = self._books.jobs.get(name)
