@@ -96,7 +96,7 @@ class Shell:
         self._timer = Timer(clock, self._tick, self._wakers.relieve, self.tell)
         self._waking = Waking(self._wakers, self._timer, self._inbox, self._take_in)
         self.sampler = self._timer.sampler
-        self._carry: dict[type, Callable[[Any], None]] = {
+        self._carry: dict[type, Callable[[Any], object]] = {
             Event: self._publish,
             actions.StartRun: self._start_run,
             actions.AskRun: self._ask_run,
@@ -105,7 +105,7 @@ class Shell:
             actions.RemindStopping: self._remind,
             actions.RunOver: self._run_over,
             actions.ApplySpec: self._apply_spec,
-            actions.ForgetJob: self._forget_job,
+            actions.ForgetJob: lambda action: self.last.pop(action.job, None),
             actions.WorkOver: self._work_over,
             actions.StopOver: self._stop_over,
             _Call: self._answer,
@@ -174,7 +174,7 @@ class Shell:
         self.ask(None, add)
 
     def order(self, command: Input) -> None:
-        """Hand a command to the core and see its actions carried out. Raises what the core raises."""
+        """Hand a command to the core and see it carried out. Raises what the core raises."""
         self.ask(command, lambda _: None)
 
     def now(self) -> Moment:
@@ -352,9 +352,6 @@ class Shell:
 
     def _apply_spec(self, action: actions.ApplySpec) -> None:
         self.live[action.run].apply(action.spec)
-
-    def _forget_job(self, action: actions.ForgetJob) -> None:
-        self.last.pop(action.job, None)
 
     def _work_over(self, action: actions.WorkOver) -> None:
         self._watchers.tell()

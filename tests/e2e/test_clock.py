@@ -89,6 +89,7 @@ def test_a_schedule_that_skips_makes_up_for_nothing_after_a_halt(start_program: 
     assert second - first > 5.9
 
 
+@pytest.mark.long
 def test_a_halt_of_the_whole_program_is_no_run_s_fault(start_program: Start) -> None:
     program = start_program("jobs: {slow: {task: worker, watchdog: {after: 2s, then: restart}}}")
     program.wait_for("slow         started")

@@ -358,9 +358,9 @@ def run_machine(at_least: int, steps_of_one: int, first_seed: int) -> tuple[int,
 
 
 def test_any_order_of_inputs_is_answered_as_the_naive_model_answers_it() -> None:
-    steps, _ = run_machine(5_000, 100, int(os.environ.get("TASKLOOM_SEED", "20261122")))
+    steps, _ = run_machine(2_000, 100, int(os.environ.get("TASKLOOM_SEED", "20261122")))
 
-    assert steps >= 5_000
+    assert steps >= 2_000
 
 
 @pytest.mark.long
