@@ -33,6 +33,14 @@ FOREIGN_VARIABLES = (
 )
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what tests have to tell (`record_property("told", ...)`), such as the seed that they drew from."""
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, told in report.user_properties:
+            if name == "told":
+                terminalreporter.write_line(f"{told}")
+
+
 @pytest.fixture
 def child_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment for a child process: an empty HOME, output buffered as for everybody, English, UTF-8."""

@@ -86,10 +86,10 @@ def test_the_sum_what_was_assumed_and_the_remarks_stand_below_the_table(simulate
     below = answer.out.partition("\n\n")[2].splitlines()
     assert below[0].startswith("3 jobs for 1d from ")
     assert below[0].endswith("; the stop took 5s, and may take 10s")
+    usual = "runs of a schedule, and those whose end others wait for, work 1s; all others until they are stopped"
     assert below[1:] == [
         "assumed:",
-        "  runs of a schedule, and those whose end others wait for, work 1s; all others until they are stopped; "
-        "but backup 1h1m",
+        f"  {usual}; but backup 1h1m",
         "  fail: 5% of gateway",
         "  hang: gateway at 3h",
         "",

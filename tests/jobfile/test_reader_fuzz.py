@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -154,8 +154,10 @@ def faults(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     "count",
     [10_000, pytest.param(100_000, marks=pytest.mark.long)],
 )
-def test_of_mutated_job_files_each_is_read_or_refused_in_words_within_its_cpu_time(count: int) -> None:
-    print(f"TASKLOOM_FUZZ_SEED={SEED}")
+def test_of_mutated_job_files_each_is_read_or_refused_in_words_within_its_cpu_time(
+    count: int, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("told", f"mutated job files: {count:,}, TASKLOOM_FUZZ_SEED={SEED}")
 
     found = list(faults(count, SEED))
 

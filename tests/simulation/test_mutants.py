@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random, SystemRandom
@@ -91,7 +92,9 @@ def test_two_planted_bugs_are_caught_every_time(mutant: Mutant, tmp_path: Path, 
 
 @pytest.mark.long
 @pytest.mark.timeout(4 * JUDGE_WALL_SECONDS)
-def test_planted_bugs_are_caught(tmp_path: Path, child_env: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_planted_bugs_are_caught(
+    tmp_path: Path, child_env: dict[str, str], record_property: Callable[[str, object], None]
+) -> None:
     seed = int(os.environ.get("TASKLOOM_SEED", SystemRandom().randrange(2**32)))
     is_whole = os.environ.get("TASKLOOM_MUTANTS") == "all"
     chosen = MUTANTS if is_whole else Random(seed).sample(MUTANTS, LONG_SHARE)
@@ -107,8 +110,8 @@ def test_planted_bugs_are_caught(tmp_path: Path, child_env: dict[str, str], caps
     with ThreadPoolExecutor(os.cpu_count()) as judges:
         survivors = [mutant.name for mutant, lives in zip(chosen, judges.map(survives, chosen), strict=True) if lives]
 
-    with capsys.disabled():
-        print(f"\nplanted bugs: {len(chosen) - len(survivors)} of {len(chosen)} caught, seed {seed}: {survivors}")
+    caught = len(chosen) - len(survivors)
+    record_property("told", f"planted bugs: {caught} of {len(chosen)} caught, seed {seed}, survivors {survivors}")
     assert len(survivors) <= len(chosen) * (1 - CAUGHT_SHARE)
 
 
@@ -123,7 +126,7 @@ def plant(mutant: Mutant, root: Path) -> None:
 def find_killer(root: Path, env: dict[str, str]) -> str | None:
     """Return what caught the bug, or None."""
     program = [sys.executable, "-c", SCENARIOS, os.fspath(root)]
-    pytest_ = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=0"]
+    pytest_ = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-o", "timeout=0"]
     judges = [("scenarios", program), *((name, [*pytest_, name]) for name in TESTS)]
     for name, command in judges:
         answer = subprocess.run(

@@ -141,11 +141,12 @@ def test_real_threads_that_switch_all_the_time_break_no_rule(hectic_switching: N
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_real_threads_break_no_rule_again_and_again(hectic_switching: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_real_threads_break_no_rule_again_and_again(
+    hectic_switching: None, record_property: Callable[[str, object], None]
+) -> None:
     first = int(os.environ.get("TASKLOOM_SEED", random.SystemRandom().randrange(2**32)))
 
     for seed in range(first, first + 50):
         meddle_from_all_sides(seed)
 
-    with capsys.disabled():
-        print(f"\nreal threads: 50 rounds, seeds from {first}")
+    record_property("told", f"real threads: 50 rounds, seeds from {first}")
