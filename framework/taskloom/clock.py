@@ -29,4 +29,7 @@ class MonotonicClock:
     __slots__ = ()
 
     def now(self) -> Moment:
-        return Moment(time.monotonic(), time.time())
+        # In this order: a thread that loses its turn between the two takes an instant of the wall clock for a moment
+        # further away than it is. It would be early the other way round, and a job of midnight would see yesterday.
+        wall = time.time()
+        return Moment(time.monotonic(), wall)
