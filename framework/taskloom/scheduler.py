@@ -79,7 +79,8 @@ class Scheduler:
 
     def add_all(self, jobs: Iterable[Job | JobSpec]) -> list[JobHandle]:
         """Declare several jobs, in order; one of n replicas is declared as the jobs `name.1` to `name.n`."""
-        return self._add(self._specs(jobs))
+        with paused_gc():  # as for a start: none of it is garbage
+            return self._add(self._specs(jobs))
 
     def reload(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Put these declarations in the place of all that there are, and return what that does with each job.

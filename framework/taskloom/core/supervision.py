@@ -98,6 +98,8 @@ class Supervision:
 
     def tell_dependents(self, job: JobRecord) -> None:
         """Have those look again that wait for this job, and then those that wait for the ones that are skipped."""
+        if not self._books.is_needed(job.spec.family):
+            return  # mostly: a thousand firings a second have nobody to tell
         # A list, and no recursion: a chain of jobs may be longer than the interpreter's stack.
         at_rest = deque((job,))
         while at_rest:
