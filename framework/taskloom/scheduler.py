@@ -88,8 +88,9 @@ class Scheduler:
         All or nothing: raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, and nothing is
         changed then. Runs that have to end are asked, and not awaited.
         """
-        specs = tuple(self._specs(jobs))
-        return self._shell.ask(Reload(specs), lambda core: core.changes)
+        with paused_gc():
+            specs = tuple(self._specs(jobs))
+            return self._shell.ask(Reload(specs), lambda core: core.changes)
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Say what `reload` with these declarations would do with each job; nothing is changed."""
@@ -206,7 +207,8 @@ class Scheduler:
     def status(self) -> list[JobStatus]:
         """Return where each job stands, in the order in which they were added."""
         shell = self._shell
-        return shell.ask(None, lambda core: [make_status(shell, core, name) for name in core.jobs])
+        with paused_gc():
+            return shell.ask(None, lambda core: [make_status(shell, core, name) for name in core.jobs])
 
 
 def _shutdown(within: float, reason: Reason | None) -> Shutdown:
