@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.hand_driven_core import Stage
+
 from taskloom import EventName
 from taskloom.core.events import Event
 from taskloom.core.model import How
 from taskloom.core.policies import RestartPolicy, RestartWhen, Watchdog, WatchdogThen
-from taskloom.testing.stage import Stage, make_job
+from taskloom.testing import make_job
 
 __all__ = ["CAUSES", "what_follows"]
 

@@ -14,21 +14,21 @@ from pathlib import Path
 import click
 
 from taskloom import JobState, Outcome, ReasonKind, errors, task, testing, waiting
-from taskloom.catalog import Catalog, LoadedTask
+from taskloom.catalog.entry_points import Catalog, LoadedTask
+from taskloom.catalog.params import ParamShape
 from taskloom.cli import entry
-from taskloom.cli.typewords import constraint_words, type_words, written
+from taskloom.cli.format_type import constraint_words, type_words, written
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Otherwise, WaitingFor
 from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
 from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
-from taskloom.core.table import TRANSITIONS, Trigger, mermaid
-from taskloom.handles import JobHandle, JobStatus, Run
+from taskloom.core.transitions import TRANSITIONS, Trigger, mermaid
 from taskloom.job import Job
-from taskloom.jobfile.fields import FIELDS
-from taskloom.listeners import Listener
-from taskloom.params import ParamShape
+from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.runners import Stack
-from taskloom.scheduler import Scheduler
+from taskloom.scheduler.facade import Scheduler
+from taskloom.scheduler.handles import JobHandle, JobStatus, Run
+from taskloom.scheduler.subscribers import Listener
 
 __all__ = ["pages"]
 

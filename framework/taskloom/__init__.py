@@ -1,17 +1,20 @@
 """Keeps many long-running Python jobs in one process and stops every one of them on time.
 
-The house, in the order in which data flows:
-    jobfile/    text -> validated jobs        (reader is the only importer of yaml)
-    catalog     entry points -> tasks, runners   (the only importer of stevedore); params: their parameters
+A map, in the order in which data flows:
+    jobfile/    text -> validated jobs: syntax/ (the only importer of yaml), fields/, checks/
+    job         one job declared in Python
+    catalog/    entry points -> tasks and runners (the only importer of stevedore), and their parameters
     calendars/  cron expressions and instants -> when a schedule fires (the only importer of cronsim, zoneinfo)
     core/       decides: states, restarts, firings, deadlines, outcomes. No thread, no clock, no I/O
-    scheduler   the shell around the core: hands it what happened, carries out what it says
-    runners/    where a run executes          (thread)
-    observe/    folds events into log lines, tables, files
-    cli/        the command line; imports heavy parts only in the verb that needs them
-    testing/    virtual clock, simulator, fake context: for our tests and for yours
+    scheduler/  the engine around the core: hands it what happened and carries out its actions
+    runners/    where a run executes: in a thread
+    observe/    folds events into log lines, tables and files
+    cli/        the command line; each verb imports its heavy parts only when called
+    simulation/ the same core in virtual time, checked against invariants/
+    testing/    virtual clock, fake context, simulator, conformance: for your tests
     task        what the author of a task needs: start reading there
-    token, waiting, clock, errors: cancellation, waits that it wakes, time, what can go wrong
+    waiting     waits that a cancellation ends; sync/ the thread primitives below them; clock the time
+    errors      everything that can go wrong; diagnostics what is wrong and where; text how values are written
 """
 
 from __future__ import annotations

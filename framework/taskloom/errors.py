@@ -9,9 +9,9 @@ A class takes facts and builds its own sentence; tools read its attributes.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+
+from taskloom.diagnostics import Problem, near_match
 
 __all__ = [
     "AlreadyRunning",
@@ -30,9 +30,6 @@ __all__ = [
     "MissingExtra",
     "NotATask",
     "PermanentFailure",
-    "Place",
-    "Problem",
-    "Related",
     "Replicated",
     "SchedulerStopped",
     "SelfJoin",
@@ -42,57 +39,11 @@ __all__ = [
     "TaskloomError",
     "UnknownJob",
     "UsageError",
-    "near_match",
 ]
-
-
-def near_match(wanted: str, known: Iterable[str]) -> str | None:
-    """Return the known name that the writer most likely meant, or None."""
-    found = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
-
-
-class Place(NamedTuple):
-    """Where something stands in a job file: 1-based line and column, counted in characters."""
-
-    path: str
-    line: int
-    column: int
-    length: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
-
-
-class Related(NamedTuple):
-    """A second place that explains a problem, such as the first of two equal keys."""
-
-    place: Place
-    message: str
-
-
-class Problem(NamedTuple):
-    """One mistake in a job file.
-
-    `message` begins in lower case with "cannot ..." and names the legal values; `hint` is the near
-    match or the cure, shown under the caret. `source_line` is the text of the line at `place`.
-    """
-
-    place: Place
-    message: str
-    hint: str = ""
-    severity: Literal["error", "warning"] = "error"
-    job: str | None = None
-    source_line: str = ""
-    related: tuple[Related, ...] = ()
-
-    def __str__(self) -> str:
-        owner = f"job {self.job!r}: " if self.job is not None else ""
-        return f"{self.place}: {self.severity}: {owner}{self.message}"
 
 
 class TaskloomError(Exception):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskloom.clock import mono
 from taskloom.errors import Cancelled
-from taskloom.token import lock_timeout
+from taskloom.sync.cancel_token import lock_timeout
 
 if TYPE_CHECKING:
     from taskloom.task import Context

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from taskloom.cli.jobwords import restart_words, schedule_lines, start_words
+from taskloom.cli.format_job import restart_words, schedule_lines, start_words
 from taskloom.cli.plan import plan_of
 from taskloom.cli.validate import validate
 from taskloom.core.model import JobSpec, Moment, StartMode, StartPolicy

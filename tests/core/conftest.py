@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from tests.support.hand_driven_core import Stage
 
 from taskloom.core.policies import Calendar
-from taskloom.testing.stage import Stage, make_job
+from taskloom.testing import make_job
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage, event_of, show
 
 from taskloom.core.actions import Action
 from taskloom.core.events import Event, EventName
@@ -14,7 +15,7 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import How, JobState
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.core.report import make_job_report
-from taskloom.testing.stage import Stage, event_of, make_job, show
+from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 

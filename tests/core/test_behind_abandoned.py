@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage, show
 
 from taskloom.core.model import JobState
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
 from taskloom.errors import JobBlocked
-from taskloom.testing.stage import Stage, make_job, show
+from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage, event_of
 
 from taskloom.core.actions import StartRun
 from taskloom.core.events import EventName
-from taskloom.core.firings import CLOCK_SECONDS, COUNTED_INSTANTS
 from taskloom.core.inputs import Tick
 from taskloom.core.model import How, JobState, Reason, ReasonKind
 from taskloom.core.policies import Calendar, Missed, RestartPolicy, RestartWhen, Schedule
 from taskloom.core.records import JobRecord
-from taskloom.testing import VirtualClock
-from taskloom.testing.stage import Stage, event_of, make_job
+from taskloom.core.scheduling import CLOCK_SECONDS, COUNTED_INSTANTS
+from taskloom.testing import VirtualClock, make_job
 
 Instants = Callable[..., Calendar]
 MINUTE, HOUR, DAY = 60, 3600, 86400

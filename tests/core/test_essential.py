@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage, event_of, show
 
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, Phase, Reason, ReasonKind
@@ -22,8 +23,7 @@ from taskloom.core.policies import (
     WatchdogThen,
 )
 from taskloom.core.report import make_stop_report
-from taskloom.testing import VirtualClock
-from taskloom.testing.stage import Stage, event_of, make_job, show
+from taskloom.testing import VirtualClock, make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 FAILED = Reason(ReasonKind.ESSENTIAL, "job 'a' failed for good")

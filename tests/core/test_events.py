@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage
 
 from taskloom.core.events import Event, EventName, as_dict, format_wall
 from taskloom.core.model import ErrorInfo, How, Outcome, Reason, ReasonKind
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule, Watchdog
-from taskloom.testing import VirtualClock
-from taskloom.testing.stage import Stage, make_job
+from taskloom.testing import VirtualClock, make_job
 
 
 def test_the_json_form_of_a_whole_story() -> None:

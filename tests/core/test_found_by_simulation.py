@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.hand_driven_core import Stage, show
 
 from taskloom.core.actions import RemindStopping
 from taskloom.core.model import How, JobState
 from taskloom.core.policies import Condition, Need, RestartPolicy, RestartWhen
 from taskloom.errors import JobDisabled
-from taskloom.testing.stage import Stage, make_job, show
+from taskloom.testing import make_job
 
 
 def test_a_job_that_comes_back_gives_its_runs_new_names() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 
+from tests.support.hand_driven_core import Stage, show
+
 from taskloom.core.deadlines import ROOM, Deadlines, Due
 from taskloom.core.policies import Schedule
 from taskloom.core.records import RunRecord
-from taskloom.testing.stage import Stage, make_job, show
+from taskloom.testing import make_job
 
 
 class EachSecond:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from tests.support.hand_driven_core import Stage
 
 from taskloom.core.actions import StartRun
 from taskloom.core.inputs import Tick
 from taskloom.core.model import How
 from taskloom.core.policies import RestartPolicy, RestartWhen
 from taskloom.core.restart import GATE_RESTARTS, GATE_SECONDS, RestartGate
-from taskloom.testing.stage import Stage, make_job
+from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 

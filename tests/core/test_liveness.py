@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage, event_of, show
 
 from taskloom.core.actions import ApplySpec, AskRun
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobSpec, JobState, Outcome, Reason, ReasonKind
 from taskloom.core.policies import Otherwise, RestartPolicy, RestartWhen, Watchdog, WatchdogThen
 from taskloom.core.report import make_job_report
-from taskloom.testing.stage import Stage, event_of, make_job, show
+from taskloom.testing import make_job
 
 TIMEOUT = Reason(ReasonKind.DEADLINE, "longer than its timeout of 5 s")
 UNREADY = Reason(ReasonKind.WATCHDOG, "not ready within 5 s")

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage, event_of, show
 
 from taskloom.core.actions import ApplySpec
 from taskloom.core.events import EventName
@@ -30,8 +31,9 @@ from taskloom.core.policies import (
     Watchdog,
 )
 from taskloom.core.reload import Change, Verdict, compare
-from taskloom.errors import DependencyCycle, DuplicateJob, Place, SchedulerStopped
-from taskloom.testing.stage import Stage, event_of, make_job, show
+from taskloom.diagnostics import Place
+from taskloom.errors import DependencyCycle, DuplicateJob, SchedulerStopped
+from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 JOB = make_job("a", daemon=True, within=1.0, restart=ON_FAILURE)

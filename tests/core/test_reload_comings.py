@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage, event_of, show
 
 from taskloom.core.actions import ForgetJob
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Overlap, RestartPolicy, RestartWhen, Schedule
 from taskloom.errors import JobDisabled
-from taskloom.testing import VirtualClock
-from taskloom.testing.stage import Stage, event_of, make_job, show
+from taskloom.testing import VirtualClock, make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 JOB = make_job("a", daemon=True, within=1.0, restart=ON_FAILURE)

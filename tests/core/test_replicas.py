@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.hand_driven_core import Stage, show
 
 from taskloom.core.actions import StartRun
 from taskloom.core.model import How, JobSpec, JobState
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
 from taskloom.core.reload import Change, Verdict
 from taskloom.errors import DependencyCycle
-from taskloom.testing.stage import Stage, make_job, show
+from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 

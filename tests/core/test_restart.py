@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage
 
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, WaitingFor
 from taskloom.core.policies import Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog, WatchdogThen
 from taskloom.core.report import make_stop_report
-from taskloom.testing.stage import Stage, make_job
+from taskloom.testing import make_job
 
 # The cells say what follows: `rest` nothing, `restart` another run after the delay, counted, `now` another run at
 # once, not counted, `gave up` nothing though the policy asks for one. `!`: it failed for good, and the program's

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.hand_driven_core import BOOM, Stage, event_of, show
 
 from taskloom.core.actions import StartRun
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, Moment, Outcome, Reason, ReasonKind
 from taskloom.errors import DuplicateJob, InternalError, UnknownJob
-from taskloom.testing import VirtualClock
-from taskloom.testing.stage import BOOM, Stage, event_of, make_job, show
+from taskloom.testing import VirtualClock, make_job
 
 # -- a run that nobody stops
 

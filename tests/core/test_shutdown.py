@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.hand_driven_core import Stage, event_of, show
 
 from taskloom.core.actions import HurryRun, NameRun, RemindStopping
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, JobState, Otherwise, Outcome, Phase, Reason, ReasonKind
 from taskloom.errors import SchedulerStopped
-from taskloom.testing.stage import Stage, event_of, make_job, show
+from taskloom.testing import make_job
 
 
 def stage_of(*names: str, within: float = 10.0) -> Stage:

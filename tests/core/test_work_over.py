@@ -3,10 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.hand_driven_core import Stage, show
 
 from taskloom.core.model import How, Otherwise
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen, Schedule
-from taskloom.testing.stage import Stage, make_job, show
+from taskloom.testing import make_job
 
 # -- when the work is over
 

@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import pytest
 
-from taskloom.jobfile.frames import render_all
 from taskloom.jobfile.loader import check
+from taskloom.jobfile.render import render_all
 
 ROOT = Path(__file__).resolve().parents[2]
 

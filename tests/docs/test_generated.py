@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from taskloom import EventName, JobState
-from taskloom.core.table import TRANSITIONS, mermaid
-from taskloom.jobfile.fields import FIELDS
+from taskloom.core.transitions import TRANSITIONS, mermaid
+from taskloom.jobfile.fields.registry import FIELDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

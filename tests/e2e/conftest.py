@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from taskloom.testing.checker import check_events
+from taskloom.invariants.checker import check_events
 
 # Bounds failures alone: a test waits for a line or an end, never for a time.
 PATIENCE_SECONDS = 30.0

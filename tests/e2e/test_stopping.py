@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from taskloom.testing.checker import check_events
+from taskloom.invariants.checker import check_events
 
 Start = Callable[..., Any]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.model import Outcome
-from taskloom.testing.watched import WatchedScheduler
 
 SOON = 20.0
 LONGEST = 64 * 1024
@@ -209,7 +209,7 @@ def test_a_task_that_lowers_the_recursion_limit_fails_alone(scheduler: WatchedSc
 
 OUT_OF_MEMORY = """
     import resource, threading
-    from taskloom.testing.watched import WatchedScheduler
+    from tests.support.watched_scheduler import WatchedScheduler
 
     def hoard(ctx):
         kept = []
@@ -243,7 +243,7 @@ def test_a_task_that_takes_all_memory_fails_alone(child_env: dict[str, str]) -> 
 
 SUDDEN_END = """
     import os, sys, threading
-    from taskloom.testing.watched import WatchedScheduler
+    from tests.support.watched_scheduler import WatchedScheduler
 
     def leave(ctx):
         {leave}

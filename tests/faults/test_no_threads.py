@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
-from taskloom.runners.body import Binding
-from taskloom.testing.stage import make_job
-from taskloom.testing.watched import WatchedScheduler
+from taskloom.runners.binding import Binding
+from taskloom.testing import make_job
 
 SOON = 20.0
 
@@ -169,7 +169,7 @@ def test_a_constructor_that_raises_is_a_failed_start_and_no_start(scheduler: Wat
 
 
 UNDER_A_LIMIT = """
-    from taskloom.testing.watched import WatchedScheduler
+    from tests.support.watched_scheduler import WatchedScheduler
 
     def wait(ctx):
         ctx.wait()

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import Otherwise, Outcome
 from taskloom.errors import Cancelled, JobBlocked, JobStopping
-from taskloom.runners.body import Binding, Body
-from taskloom.testing.stage import make_job
-from taskloom.testing.watched import WatchedScheduler
+from taskloom.runners.binding import Binding, Body
+from taskloom.testing import make_job
 
 SOON = 20.0
 

@@ -7,7 +7,8 @@ import inspect
 import pytest
 
 from taskloom import errors
-from taskloom.errors import Place, Problem, Related, TaskloomError
+from taskloom.diagnostics import Place, Problem, Related
+from taskloom.errors import TaskloomError
 
 MISSING_LINE = Problem(Place("jobs/a.yaml", 7, 11, 9), "cannot find task 'countdwon'; installed: countdown", job="tick")
 DOUBLE_KEY = Problem(

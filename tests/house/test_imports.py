@@ -19,25 +19,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A module imports from its own tier and from those above it in this list; the names are parts of `taskloom`.
 TIERS = (
-    {"errors"},
-    {"task", "core"},
-    {"runners", "waiting", "token", "clock", "calendars"},
-    {"observe", "scheduler", "jobfile", "catalog"},
-    {"cli", "control", "web", "testing", "simulation"},
+    {"diagnostics", "errors", "text"},
+    {"task", "core", "calendars"},
+    {"waiting", "sync", "clock"},
+    {"catalog", "runners"},
+    {"scheduler", "job", "jobfile", "invariants"},
+    {"observe", "simulation", "testing"},
+    {"control", "history"},
+    {"cli", "web"},
     {"__main__"},
 )
 
-# A module that was parted from another for its size keeps that one's tier.
-PARTED_FROM = {
-    "token": ("bell", "latch", "polls"),
-    "clock": ("collector",),
-    "scheduler": ("shell", "handles", "listeners", "live", "reminder", "sight", "timer", "waking", "watchers"),
-    "catalog": ("params", "paramcheck", "plainparams", "signatures", "complaints"),
-    "jobfile": ("job",),
-}
-
 # Narrower than their tier.
-ONLY = {"errors": {"errors"}, "task": {"errors"}, "core": {"core", "errors"}}
+ONLY = {
+    "diagnostics": {"diagnostics"},
+    "errors": {"errors", "diagnostics"},
+    "text": {"text", "diagnostics"},
+    "task": {"errors"},
+    "core": {"core", "diagnostics", "errors", "text"},
+}
 
 # Outside package -> the module, or the package, of `taskloom` that may import it.
 DOORWAYS = {
@@ -45,10 +45,12 @@ DOORWAYS = {
     "cronsim": "taskloom.calendars",
     "dask": "taskloom.runners.dask",
     "distributed": "taskloom.runners.dask",
-    "sqlalchemy": "taskloom.observe.history",
-    "stevedore": "taskloom.catalog",
+    "h11": "taskloom.control",
+    "sqlalchemy": "taskloom.history",
+    "starlette": "taskloom.web",
+    "stevedore": "taskloom.catalog.entry_points",
     "time": "taskloom.clock",
-    "yaml": "taskloom.jobfile.reader",
+    "yaml": "taskloom.jobfile.syntax",
     "zoneinfo": "taskloom.calendars",
 }
 
@@ -149,8 +151,7 @@ def part_of(module: str) -> str:
 
 def tier_of(part: str) -> int:
     """Return the height of a part; one that has no tier yet may import nothing and be imported by none."""
-    whole = next((name for name, parts in PARTED_FROM.items() if part in parts), part)
-    return next((height for height, parts in enumerate(TIERS) if whole in parts), -1)
+    return next((height for height, parts in enumerate(TIERS) if part in parts), -1)
 
 
 def within(module: str, package: str) -> bool:
@@ -188,9 +189,14 @@ def arrow_complaints(one: Import, target: str) -> Iterator[str]:
             yield f"{one.importer} imports {one.name or 'taskloom'} from the package; name the module it lives in"
         return
     if importer in ONLY and imported not in ONLY[importer]:
-        yield f"{one.importer} imports {target}; {importer} imports {' and '.join(sorted(ONLY[importer]))} alone"
+        yield f"{one.importer} imports {target}; {importer} imports {_listed(ONLY[importer])} alone"
     elif tier_of(imported) > tier_of(importer) or -1 in (tier_of(imported), tier_of(importer)):
         yield f"{one.importer} imports {target}, against the arrows"
+
+
+def _listed(names: set[str]) -> str:
+    *most, last = sorted(names)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def doorway_complaints(one: Import, target: str) -> Iterator[str]:
@@ -227,16 +233,16 @@ def test_every_part_of_the_house_has_a_tier() -> None:
 BROKEN = [
     ("core/lifecycle.py", "import threading", "taskloom.core.lifecycle imports threading; the core is pure"),
     ("core/model.py", "def f():\n    import os.path", "taskloom.core.model imports os; the core is pure"),
-    ("core/model.py", "from taskloom import task", "core imports core and errors alone"),
-    ("core/model.py", "from ..runners import thread", "core imports core and errors alone"),
+    ("core/model.py", "from taskloom import task", "core imports core, diagnostics, errors and text alone"),
+    ("core/model.py", "from ..runners import thread", "core imports core, diagnostics, errors and text alone"),
     ("task.py", "from taskloom.core.model import Reason", "task imports errors alone"),
-    ("errors.py", "import taskloom.task", "errors imports errors alone"),
+    ("errors.py", "import taskloom.task", "errors imports diagnostics and errors alone"),
     ("runners/thread.py", "from taskloom.scheduler import Scheduler", "against the arrows"),
     ("runners/thread.py", "from taskloom import Scheduler", "name the module it lives in"),
-    ("scheduler.py", "import time", "taskloom.scheduler imports time, whose doorway is taskloom.clock"),
-    ("scheduler.py", "from taskloom import cli", "against the arrows"),
-    ("cli/verbs.py", "import yaml", "whose doorway is taskloom.jobfile.reader"),
-    ("jobfile/schedules.py", "from cronsim import CronSim", "whose doorway is taskloom.calendars"),
+    ("scheduler/facade.py", "import time", "taskloom.scheduler.facade imports time, whose doorway is taskloom.clock"),
+    ("scheduler/facade.py", "from taskloom import cli", "against the arrows"),
+    ("cli/verbs.py", "import yaml", "whose doorway is taskloom.jobfile.syntax"),
+    ("jobfile/fields/schedule.py", "from cronsim import CronSim", "whose doorway is taskloom.calendars"),
     ("cli/verbs.py", "import zoneinfo", "whose doorway is taskloom.calendars"),
     ("calendars/cron.py", "from taskloom.jobfile import load", "against the arrows"),
     ("jobfile/loader.py", "from importlib import import_module\nimport_module('yaml')", "whose doorway is"),
@@ -258,10 +264,10 @@ def test_a_broken_rule_is_found_and_named(tmp_path: Path, file: str, text: str, 
 
 
 KEPT = {
-    "core/lifecycle.py": "import heapq\nfrom taskloom.core import model\nfrom taskloom.errors import near_match",
+    "core/lifecycle.py": "import heapq\nfrom taskloom.core import model\nfrom taskloom.diagnostics import near_match",
     "task.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from taskloom.scheduler import Scheduler",
     "clock.py": "import time",
-    "jobfile/reader.py": "import yaml",
+    "jobfile/syntax/reader.py": "import yaml",
     "cli/run.py": "def f():\n    import click\n    from taskloom import __version__, scheduler",
     "../taskloom_plugins/tick.py": "import time\nfrom taskloom import Task\nfrom taskloom.waiting import recv",
 }
@@ -275,8 +281,16 @@ def test_a_house_in_order_is_left_in_peace(tmp_path: Path) -> None:
 
 def write_house(root: Path, files: dict[str, str]) -> None:
     """Write a small tree of both packages, every part of it there and empty, then the given files."""
-    empty = ["core/model.py", "errors.py", "task.py", "scheduler.py", "runners/thread.py", "waiting.py", "cli/verbs.py"]
-    texts = dict.fromkeys(empty, "") | {"__init__.py": "__all__ = ['Scheduler', 'Task']"} | files
+    empty = [
+        "core/model.py",
+        "errors.py",
+        "task.py",
+        "scheduler/facade.py",
+        "runners/thread.py",
+        "waiting.py",
+        "cli/verbs.py",
+    ]
+    texts = {f"{name}.py": "" for name in empty} | {"__init__.py": "__all__ = ['Scheduler', 'Task']"} | files
     for name, text in texts.items():
         owner = root / "plugins" if name.startswith("../") else root / "framework" / "taskloom"
         file = owner / name.removeprefix("../")

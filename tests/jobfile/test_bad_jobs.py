@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from taskloom.catalog import GivenCatalog
+from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.jobfile import check
-from taskloom.jobfile.frames import render_all
+from taskloom.jobfile.render import render_all
 from taskloom.task import Context, Task
 
 TABLES = sorted((Path(__file__).parent / "bad_jobs").glob("*.yaml"))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from taskloom.catalog import Catalog, GivenCatalog
+from taskloom.catalog.entry_points import Catalog, GivenCatalog
 from taskloom.core.model import JoinPolicy, Otherwise
-from taskloom.errors import JobFileError, Place
+from taskloom.diagnostics import Place
+from taskloom.errors import JobFileError
 from taskloom.jobfile import check, load
 from taskloom.task import Context, Duration, Task, param
 

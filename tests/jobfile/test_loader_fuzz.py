@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taskloom.catalog import GivenCatalog
+from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.errors import JobFileError
 from taskloom.jobfile import CheckResult, check, load
-from taskloom.jobfile.fields import FIELDS
-from taskloom.jobfile.jsonschema import job_file_schema
+from taskloom.jobfile.fields.json_schema import job_file_schema
+from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.task import Context, Duration, Task, param
 
 

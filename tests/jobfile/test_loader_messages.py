@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from taskloom.catalog import GivenCatalog
+from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.jobfile import check
-from taskloom.jobfile.frames import render_all
+from taskloom.jobfile.render import render_all
 from taskloom.task import Context, Duration, Task, param
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from taskloom.catalog import Catalog, GivenCatalog
+from taskloom.catalog.entry_points import Catalog, GivenCatalog
 from taskloom.errors import JobFileError
 from taskloom.jobfile import check, load
 from taskloom.task import Context, Task

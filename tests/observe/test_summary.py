@@ -10,8 +10,8 @@ import pytest
 
 from taskloom.core.model import ErrorInfo, JobState, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.report import JobReport
-from taskloom.handles import JobStatus
 from taskloom.observe.summary import table
+from taskloom.scheduler.handles import JobStatus
 
 pytestmark = pytest.mark.usefixtures("in_berlin")
 

@@ -12,10 +12,10 @@ import pytest
 from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners import RunHandle, Runner, RunOrder
-from taskloom.runners.body import Binding, Body
+from taskloom.runners.binding import Binding, Body
 from taskloom.runners.thread import ThreadRunner
-from taskloom.runners.threadcache import ThreadCache
-from taskloom.token import CancelToken
+from taskloom.runners.thread_cache import ThreadCache
+from taskloom.sync.cancel_token import CancelToken
 
 Report = RunStarted | RunReady | RunEnded | RunStartFailed
 

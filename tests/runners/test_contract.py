@@ -15,8 +15,8 @@ import pytest
 from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import How, Reason, ReasonKind
 from taskloom.errors import Cancelled, PermanentFailure
-from taskloom.runners.body import Body
-from taskloom.token import CancelToken
+from taskloom.runners.binding import Body
+from taskloom.sync.cancel_token import CancelToken
 
 SOON = 20.0
 WHY = Reason(ReasonKind.USER, "enough")
@@ -351,5 +351,10 @@ def test_no_runner_needs_the_scheduler() -> None:
 
     loaded = answer.stdout
     assert "taskloom.runners.thread" in loaded
-    for absent in ("taskloom.scheduler", "taskloom.shell", "taskloom.catalog", "taskloom.jobfile"):
+    for absent in (
+        "taskloom.scheduler.facade",
+        "taskloom.scheduler.engine",
+        "taskloom.catalog.entry_points",
+        "taskloom.jobfile",
+    ):
         assert absent not in loaded

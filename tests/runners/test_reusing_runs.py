@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.inputs import RunEnded
 from taskloom.core.model import ErrorInfo, How, Outcome, RunnerSpec
 from taskloom.runners import thread as thread_module
-from taskloom.runners.threadcache import IDLE_NAME
-from taskloom.testing.watched import WatchedScheduler
+from taskloom.runners.thread_cache import IDLE_NAME
 
 SOON = 20.0
 REUSING = RunnerSpec("thread", {"reuse": True})

@@ -8,11 +8,11 @@ import pytest
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
 from taskloom.runners import RunOrder
-from taskloom.runners.body import Binding, Body
+from taskloom.runners.binding import Binding, Body
 from taskloom.runners.context import RunContext
 from taskloom.runners.gauges import Gauges
+from taskloom.sync.cancel_token import CancelToken
 from taskloom.task import Context
-from taskloom.token import CancelToken
 
 WHY = Reason(ReasonKind.USER, "enough")
 

@@ -14,7 +14,7 @@ import pytest
 
 from taskloom.runners import stacks
 from taskloom.runners.stacks import look
-from taskloom.token import CancelToken
+from taskloom.sync.cancel_token import CancelToken
 
 SOON = 20.0
 LONG = 60.0

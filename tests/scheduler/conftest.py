@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from taskloom.testing.watched import WatchedScheduler
+from tests.support.watched_scheduler import WatchedScheduler
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome
 from taskloom.core.report import StopReport
 from taskloom.errors import AlreadyRunning
-from taskloom.testing.watched import WatchedScheduler
 
 SOON = 20.0
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Outcome
 from taskloom.runners import RunHandle, RunOrder, Stack
 from taskloom.runners.thread import ReusingRun, ThreadRun, ThreadRunner
-from taskloom.testing.watched import WatchedScheduler
-from taskloom.token import CancelToken
+from taskloom.sync.cancel_token import CancelToken
 
 SOON = 20.0
 
@@ -225,7 +225,7 @@ def test_a_stop_ends_on_time_when_the_runner_cannot_say_where_its_runs_stand() -
 
 HOST = """
     import os, signal, threading
-    from taskloom.testing.watched import WatchedScheduler
+    from tests.support.watched_scheduler import WatchedScheduler
 
     def wait(ctx):
         ctx.wait()
@@ -255,7 +255,7 @@ def test_a_host_that_gets_a_ctrl_c_while_it_waits_leaves_the_block_and_stops_eve
 
 
 NO_STOP = """
-    from taskloom.testing.watched import WatchedScheduler
+    from tests.support.watched_scheduler import WatchedScheduler
 
     def wait_a_little(ctx):
         ctx.wait(0.1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tests.support.hand_driven_core import Stage
+
 from taskloom.core.inputs import RunResponsive, RunUnresponsive
 from taskloom.core.model import Moment
 from taskloom.core.policies import Watchdog
-from taskloom.polls import PollSampler, PollTrack
-from taskloom.testing.stage import Stage, make_job
-from taskloom.token import CancelToken
+from taskloom.scheduler.heartbeats import PollSampler, PollTrack
+from taskloom.sync.cancel_token import CancelToken
+from taskloom.testing import make_job
 
 
 def watched() -> tuple[PollSampler, list[RunUnresponsive | RunResponsive]]:

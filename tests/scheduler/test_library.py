@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Outcome, Reason, ReasonKind
@@ -22,9 +23,8 @@ from taskloom.errors import (
     UnknownJob,
     UsageError,
 )
-from taskloom.scheduler import Scheduler
-from taskloom.testing.stage import make_job
-from taskloom.testing.watched import WatchedScheduler
+from taskloom.scheduler.facade import Scheduler
+from taskloom.testing import make_job
 
 SOON = 20.0
 

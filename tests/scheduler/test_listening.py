@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from tests.support.watched_scheduler import WatchedScheduler
+
 from taskloom.core.events import Event, EventName
-from taskloom.testing.watched import WatchedScheduler
 
 SOON = 20.0
 

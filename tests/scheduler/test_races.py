@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
 from taskloom.errors import SchedulerStopped, UsageError
 from taskloom.runners import RunOrder
 from taskloom.runners.thread import ReusingRun, ThreadRun, ThreadRunner
-from taskloom.testing.watched import WatchedScheduler
-from taskloom.token import CancelToken
+from taskloom.sync.cancel_token import CancelToken
 
 SOON = 20.0
 

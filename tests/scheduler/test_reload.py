@@ -6,13 +6,13 @@ import threading
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Outcome
 from taskloom.errors import DependencyCycle, InvalidJob, SchedulerStopped, UnknownJob
 from taskloom.job import Job
-from taskloom.scheduler import Scheduler
-from taskloom.testing.watched import WatchedScheduler
+from taskloom.scheduler.facade import Scheduler
 
 SOON = 20.0
 

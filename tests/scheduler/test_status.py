@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.testing import VirtualClock
-from taskloom.testing.watched import WatchedScheduler
 
 SOON = 20.0
 

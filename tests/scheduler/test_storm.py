@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import Event, EventName
 from taskloom.core.policies import RestartPolicy, RestartWhen
-from taskloom.scheduler import Scheduler
-from taskloom.testing.checker import check_events
-from taskloom.testing.watched import WatchedScheduler
+from taskloom.invariants.checker import check_events
+from taskloom.scheduler.facade import Scheduler
 
 SOON = 120.0
 

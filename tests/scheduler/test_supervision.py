@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Outcome, ReasonKind, WaitingFor
@@ -23,7 +24,6 @@ from taskloom.core.policies import (
 )
 from taskloom.errors import DependencyCycle, DependencyUnmet, JobBlocked, PermanentFailure, Replicated
 from taskloom.job import Job
-from taskloom.testing.watched import WatchedScheduler
 
 SOON = 20.0
 AT_ONCE = RestartPolicy(RestartWhen.ON_FAILURE, delay=0.001, max_delay=0.001)

@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
-from taskloom.testing.watched import WatchedScheduler
 
 SOON = 20.0
 

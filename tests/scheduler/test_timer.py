@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from taskloom.scheduler.timer import Timer
 from taskloom.testing import VirtualClock
-from taskloom.timer import Timer
 
 SOON = 20.0
 

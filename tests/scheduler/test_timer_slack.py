@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from taskloom import timer as timer_module
+from taskloom.scheduler import timer as timer_module
+from taskloom.scheduler.timer import Timer
 from taskloom.testing import VirtualClock
-from taskloom.timer import Timer
 
 SOON = 20.0
 

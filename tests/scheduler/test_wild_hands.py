@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.model import JobSpec
 from taskloom.core.policies import (
@@ -23,9 +24,8 @@ from taskloom.core.policies import (
 )
 from taskloom.errors import UnknownJob, UsageError
 from taskloom.job import Job
-from taskloom.runners.body import Binding, Body
-from taskloom.testing.stage import make_job
-from taskloom.testing.watched import WatchedScheduler
+from taskloom.runners.binding import Binding, Body
+from taskloom.testing import make_job
 
 SOON = 60.0
 NAMES = [f"job{number}" for number in range(8)]

@@ -21,6 +21,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.support.hand_driven_core import Stage, show
+from tests.support.reference_model import Naive, NaiveJob, outcome_of
 
 from taskloom.core.inputs import StartJob, Tick
 from taskloom.core.model import WAIT_FOR_EVER, How, JobSpec, Otherwise
@@ -37,9 +39,8 @@ from taskloom.core.policies import (
     WatchdogThen,
 )
 from taskloom.errors import InternalError, UsageError
-from taskloom.testing.checker import check, explain
-from taskloom.testing.naive import Naive, NaiveJob, outcome_of
-from taskloom.testing.stage import Stage, make_job, show
+from taskloom.invariants.checker import check, explain
+from taskloom.testing import make_job
 
 NEVER = float("inf")
 

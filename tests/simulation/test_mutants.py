@@ -50,7 +50,7 @@ LONG_SHARE, CAUGHT_SHARE = 60, 0.95
 SCENARIOS = """
 import sys, taskloom
 from taskloom.testing import check, explain
-from taskloom.testing.scenario import Scenario
+from tests.support.random_scenario import Scenario
 assert taskloom.__file__.startswith(sys.argv[1]), taskloom.__file__
 for seed in range(150):
     scenario = Scenario.draw(seed, jobs=10, hours=0.1)
@@ -78,7 +78,17 @@ def test_every_file_that_decides_has_its_bugs() -> None:
     planted = Counter(mutant.file for mutant in MUTANTS)
 
     assert len(MUTANTS) >= 200
-    for file in ("restart", "supervision", "firings", "needs", "reload", "lifecycle", "ladder", "shutdown", "outcome"):
+    for file in (
+        "restart",
+        "starting",
+        "scheduling",
+        "dependencies",
+        "reload",
+        "lifecycle",
+        "stopping",
+        "shutdown",
+        "outcome",
+    ):
         assert planted[file] >= 5, file
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
+from tests.support.random_scenario import Scenario
 
-from taskloom.testing.checker import check, check_events, explain
-from taskloom.testing.scenario import Scenario
+from taskloom.invariants.checker import check, check_events, explain
 
 FIRST_SEED = 20261122
 

@@ -16,17 +16,17 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.support.cron_walk import walk_firings
 
+from taskloom.cli.simulate.findings import remarks
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import JobSpec, JobState, ReasonKind
 from taskloom.core.policies import Need, Otherwise, RestartLimit, RestartPolicy, RestartWhen, Schedule, Watchdog
 from taskloom.core.policies import WatchdogThen as Then
+from taskloom.invariants.checker import check_events
 from taskloom.jobfile import load
 from taskloom.simulation import FOR_EVER, ClockStep, Plan, Simulated, Span, Trouble, simulate_jobs
-from taskloom.simulation.remarks import remarks
-from taskloom.testing.checker import check_events
-from taskloom.testing.stage import make_job
-from taskloom.testing.walk import walk_firings
+from taskloom.testing import make_job
 
 HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
 # Half a second beside every instant, so that none falls on the beginning or the end.

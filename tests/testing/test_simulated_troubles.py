@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.fake_calendar import FakeCalendar
 
 from taskloom.core.inputs import Reload, RestartJob
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule, Watchdog, WatchdogThen
-from taskloom.testing import At, Behaviour, ClockStep, History, Stall, simulate
+from taskloom.testing import At, Behaviour, ClockStep, History, Stall, make_job, simulate
 from taskloom.testing.clock import FIRST_WALL_SECONDS
-from taskloom.testing.fakecalendar import FakeCalendar
-from taskloom.testing.stage import make_job
 
 EVERY_MINUTE = Schedule(calendar=FakeCalendar(FIRST_WALL_SECONDS + 60.0, 60.0))
 

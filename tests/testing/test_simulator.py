@@ -3,8 +3,7 @@ from __future__ import annotations
 from taskloom.core.inputs import HurryShutdown, StartJob, StopJob
 from taskloom.core.model import WAIT_FOR_EVER, How, Otherwise, Reason, ReasonKind
 from taskloom.errors import AlreadyRunning
-from taskloom.testing import At, Behaviour, History, simulate
-from taskloom.testing.stage import make_job
+from taskloom.testing import At, Behaviour, History, make_job, simulate
 
 STOP = StopJob("a", Reason(ReasonKind.USER, "enough"))
 

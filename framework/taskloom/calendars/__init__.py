@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from taskloom.calendars.at import AtCalendar, at_calendar
 from taskloom.calendars.cron import CronCalendar, cron_calendar
-from taskloom.calendars.refusal import CalendarError
-from taskloom.calendars.words import format_instant, in_words, next_instants
+from taskloom.calendars.describe import format_instant, in_words, next_instants
+from taskloom.calendars.errors import CalendarError
 from taskloom.calendars.zones import find_zone, local_timezone
 
 __all__ = [

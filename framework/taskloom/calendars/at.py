@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from taskloom.calendars.refusal import CalendarError
+from taskloom.calendars.errors import CalendarError
 from taskloom.calendars.zones import LAST, find_zone, local_timezone, offset_at, span_at
 
 __all__ = ["AtCalendar", "at_calendar"]

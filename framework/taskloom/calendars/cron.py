@@ -24,8 +24,8 @@ from functools import lru_cache
 from math import floor
 from typing import TYPE_CHECKING
 
+from taskloom.calendars.errors import CalendarError
 from taskloom.calendars.fields import read_expression
-from taskloom.calendars.refusal import CalendarError
 from taskloom.calendars.zones import DAY, LAST, Span, find_zone, local_timezone, span_at
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from cronsim import CronSim, CronSimError
 
-from taskloom.calendars.refusal import CalendarError, shown
-from taskloom.errors import near_match
+from taskloom.calendars.errors import CalendarError, shown
+from taskloom.diagnostics import near_match
 
 __all__ = ["NICKNAMES", "read_expression"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
-from taskloom.calendars.refusal import CalendarError
-from taskloom.errors import near_match
+from taskloom.calendars.errors import CalendarError
+from taskloom.diagnostics import near_match
 
 __all__ = ["DAY", "LAST", "LOCALTIME", "Span", "find_zone", "local_timezone", "offset_at", "span_at"]
 

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from taskloom import __version__
-from taskloom.errors import JobFileError, TaskloomError, near_match
+from taskloom.diagnostics import near_match
+from taskloom.errors import JobFileError, TaskloomError
 
 __all__ = ["call"]
 
@@ -19,8 +20,12 @@ __all__ = ["call"]
 _VERBS = {
     "run": ("taskloom.cli.run", "Run the jobs of job files until they end or a signal comes.", "Run"),
     "validate": ("taskloom.cli.validate", "Check job files and report every mistake at once.", "Run"),
-    "simulate": ("taskloom.cli.simulate", "Show what the jobs would do in a week, in virtual time.", "Run"),
-    "drill": ("taskloom.cli.drill", "Start each job alone, ask it to stop, and time it; fail over budget.", "Act"),
+    "simulate": ("taskloom.cli.simulate.command", "Show what the jobs would do in a week, in virtual time.", "Run"),
+    "drill": (
+        "taskloom.cli.drill.command",
+        "Start each job alone, ask it to stop, and time it; fail over budget.",
+        "Act",
+    ),
     "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one with its parameters.", "Author"),
     "schema": ("taskloom.cli.schema", "Write the JSON Schema of job files, for editors.", "Author"),
 }
@@ -107,7 +112,7 @@ def _reader_gone() -> int:
 
 
 def _show_problems(error: JobFileError) -> None:
-    from taskloom.jobfile.frames import render_all
+    from taskloom.jobfile.render import render_all
 
     click.echo(render_all(error.problems), err=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskloom.cli.jobwords import finite, restart_words, start_words
+from taskloom.cli.format_job import finite, restart_words, start_words
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import JobSpec, StartMode
 
@@ -147,7 +147,7 @@ def _stay_words(stay: Stay, result: CheckResult) -> str:
 
 
 def _value_cells(result: CheckResult) -> Iterator[Cells]:
-    from taskloom.jobfile.frames import escape
+    from taskloom.jobfile.render import escape
 
     for job, origins in result.origins.items():
         for field, origin in origins.items():
@@ -157,7 +157,7 @@ def _value_cells(result: CheckResult) -> Iterator[Cells]:
 
 def _rest(result: CheckResult) -> str:
     """Return the values that stand behind every field that nobody wrote."""
-    from taskloom.jobfile.fields import FIELDS
+    from taskloom.jobfile.fields.registry import FIELDS
 
     unwritten = {
         field for origins in result.origins.values() for field, origin in origins.items() if origin.source == "default"
@@ -168,7 +168,7 @@ def _rest(result: CheckResult) -> str:
 
 def _stop(result: CheckResult) -> Iterable[str]:
     if result.stop_chain:
-        from taskloom.jobfile.worststop import WorstStop
+        from taskloom.jobfile.checks.worst_stop import WorstStop
 
         yield f"The longest stop: {WorstStop(result.worst_stop_seconds, result.stop_chain)}\n"
 

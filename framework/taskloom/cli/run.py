@@ -73,7 +73,7 @@ def run(  # noqa: PLR0917 - click gives them by name
       taskloom run jobs/quickstart.yaml
       taskloom run jobs/ --stop-within 10s --events events.jsonl
     """
-    from taskloom.cli.program import Program
+    from taskloom.cli.program.program import Program
 
     program = Program(stop_within, events=events, labels=labels, wants_json=output == "json", is_verbose=verbose)
     return program.run(paths)

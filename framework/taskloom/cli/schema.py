@@ -22,8 +22,8 @@ def schema(output: str | None) -> None:
     """
     import json
 
-    from taskloom.catalog import Catalog
-    from taskloom.jobfile.jsonschema import job_file_schema
+    from taskloom.catalog.entry_points import Catalog
+    from taskloom.jobfile.fields.json_schema import job_file_schema
 
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no part of the schema
         text = json.dumps(job_file_schema(Catalog()), indent=2, ensure_ascii=False)

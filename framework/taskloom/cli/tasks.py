@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from taskloom.catalog import Catalog, CatalogEntry, LoadedTask
-    from taskloom.params import ParamShape, TaskShape
+    from taskloom.catalog.entry_points import Catalog, CatalogEntry, LoadedTask
+    from taskloom.catalog.params import ParamShape, TaskShape
 
 __all__ = ["tasks"]
 
@@ -40,9 +40,9 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
 
     A task that cannot be used is listed with the reason; with its NAME, the traceback of its import is shown.
     """
-    from taskloom.catalog import Catalog
+    from taskloom.catalog.entry_points import Catalog
+    from taskloom.catalog.signatures import ShapeError
     from taskloom.errors import CatalogError
-    from taskloom.signatures import ShapeError
 
     catalog = Catalog()
     if name is None:
@@ -144,7 +144,7 @@ def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
 
 
 def _param_as_json(param: ParamShape) -> dict[str, Any]:
-    from taskloom.cli.typewords import type_words
+    from taskloom.cli.format_type import type_words
 
     return {
         "name": param.name,
@@ -169,7 +169,7 @@ def _described(loaded: LoadedTask) -> list[str]:
 
 
 def _cells(param: ParamShape) -> tuple[str, ...]:
-    from taskloom.cli.typewords import type_words
+    from taskloom.cli.format_type import type_words
 
     # "or null" says nothing beside a default of null.
     words = type_words(param.annotation)
@@ -177,7 +177,7 @@ def _cells(param: ParamShape) -> tuple[str, ...]:
 
 
 def _default_text(param: ParamShape) -> str:
-    from taskloom.cli.typewords import type_words, written
+    from taskloom.cli.format_type import type_words, written
 
     if param.is_required:
         return "required"
@@ -187,7 +187,7 @@ def _default_text(param: ParamShape) -> str:
 
 
 def _description(param: ParamShape) -> str:
-    from taskloom.cli.typewords import constraint_words
+    from taskloom.cli.format_type import constraint_words
 
     return "; ".join(each for each in (param.info.description, constraint_words(param.info.constraints)) if each)
 
@@ -200,7 +200,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _example(loaded: LoadedTask) -> list[str]:
     """Return a job file with one job of the task."""
-    from taskloom.cli.typewords import written
+    from taskloom.cli.format_type import written
 
     lines = ["jobs:", f"  my-{loaded.name}:", f"    task: {loaded.name}"]
     params = {param.name: param for param in loaded.shape.params}
@@ -212,7 +212,7 @@ def _example(loaded: LoadedTask) -> list[str]:
 
 def _example_params(shape: TaskShape) -> dict[str, Any]:
     """Return what is required and, if the task takes that together, what its author gives examples of."""
-    from taskloom.params import ParamErrors
+    from taskloom.catalog.params import ParamErrors
 
     required = {param.name: _example_value(param) for param in shape.params if param.is_required}
     optional = {

@@ -86,8 +86,8 @@ def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
 
 
 def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
-    from taskloom.cli.jobwords import schedule_lines
-    from taskloom.jobfile.frames import render_all
+    from taskloom.cli.format_job import schedule_lines
+    from taskloom.jobfile.render import render_all
 
     if result.problems:
         click.echo(render_all(result.problems, color=_wants_color()), err=True)
@@ -126,8 +126,8 @@ def _seconds_text(seconds: float) -> str:
 
 
 def _as_json(result: CheckResult, now: Moment) -> dict[str, Any]:
-    from taskloom.cli.jobwords import finite, job_as_json
-    from taskloom.jobfile.frames import as_json
+    from taskloom.cli.format_job import finite, job_as_json
+    from taskloom.jobfile.render import as_json
 
     return {
         "files": list(result.files),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
-from taskloom.core.words import Word, direct
+from taskloom.core.enums import Word, direct
 
 __all__ = ["ROOM", "Deadlines", "Due"]
 

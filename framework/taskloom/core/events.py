@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from taskloom.core.enums import Word, direct
 from taskloom.core.model import ErrorInfo, Outcome, Reason
-from taskloom.core.words import Word, direct
 
 __all__ = ["NOTHING", "Event", "EventName", "as_dict", "format_wall"]
 

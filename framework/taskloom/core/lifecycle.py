@@ -21,19 +21,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from taskloom.core import actions, inputs
-from taskloom.core.books import Books
 from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.dependencies import find_cycle, judge
 from taskloom.core.events import EventName
-from taskloom.core.ladder import StopLadder
 from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
-from taskloom.core.needs import find_cycle, judge
 from taskloom.core.outcome import decide_outcome
 from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import JobRecord, RunRecord, Then
 from taskloom.core.reload import Change, Reloader
 from taskloom.core.shutdown import WholeStop
-from taskloom.core.supervision import Supervision
-from taskloom.core.table import TRANSITIONS, Trigger
+from taskloom.core.starting import Supervision
+from taskloom.core.stopping import StopLadder
+from taskloom.core.store import Books
+from taskloom.core.transitions import TRANSITIONS, Trigger
 from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
 
 __all__ = ["Lifecycle"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from taskloom.core.enums import Word, direct
 from taskloom.core.policies import (
     WAIT_FOR_EVER,
     JoinPolicy,
@@ -20,8 +21,7 @@ from taskloom.core.policies import (
     StartPolicy,
     Watchdog,
 )
-from taskloom.core.words import Word, direct
-from taskloom.errors import Place
+from taskloom.diagnostics import Place
 
 __all__ = [
     "WAIT_FOR_EVER",

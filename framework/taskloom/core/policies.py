@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskloom.core.words import Word, direct
+from taskloom.core.enums import Word, direct
 
 __all__ = [
     "WAIT_FOR_EVER",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from taskloom.core.enums import Word, direct
 from taskloom.core.inputs import RunNamed
 from taskloom.core.model import (
     ErrorInfo,
@@ -16,7 +17,6 @@ from taskloom.core.model import (
 )
 from taskloom.core.policies import Otherwise, StartMode
 from taskloom.core.restart import Backoff
-from taskloom.core.words import Word, direct
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
 
 __all__ = ["Firing", "JobRecord", "RunRecord", "Then"]

@@ -11,16 +11,16 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from taskloom.core import actions
-from taskloom.core.books import Books
+from taskloom.core.dependencies import find_cycle
+from taskloom.core.enums import Word, direct
 from taskloom.core.events import EventName
 from taskloom.core.graph import stop_levels
-from taskloom.core.ladder import StopLadder
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
-from taskloom.core.needs import find_cycle
 from taskloom.core.records import JobRecord, Then
-from taskloom.core.supervision import Supervision
-from taskloom.core.table import Trigger
-from taskloom.core.words import Word, direct
+from taskloom.core.starting import Supervision
+from taskloom.core.stopping import StopLadder
+from taskloom.core.store import Books
+from taskloom.core.transitions import Trigger
 from taskloom.errors import DependencyCycle, DuplicateJob
 
 __all__ = ["Change", "Reloader", "Verdict", "compare"]

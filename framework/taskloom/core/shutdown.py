@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 from taskloom.core import graph
 from taskloom.core.actions import StopOver
-from taskloom.core.books import Books
 from taskloom.core.events import EventName
-from taskloom.core.ladder import StopLadder
 from taskloom.core.model import Moment, Phase, Reason, ReasonKind
 from taskloom.core.records import RunRecord
+from taskloom.core.stopping import StopLadder
+from taskloom.core.store import Books
 
 __all__ = ["WholeStop"]
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskloom.collector import paused_gc
-from taskloom.complaints import Mistake
 from taskloom.core.model import JobSpec
-from taskloom.errors import JobFileError, Place, Problem, Related, near_match
-from taskloom.jobfile.fields import JobMistakes
-from taskloom.jobfile.placing import Declared, problems_of
-from taskloom.jobfile.schema import is_note, job_spec, read_defaults
+from taskloom.diagnostics import Mistake, Place, Problem, Related, near_match
+from taskloom.errors import JobFileError
+from taskloom.jobfile.declared_job import Declared, problems_of
+from taskloom.jobfile.fields.registry import JobMistakes
+from taskloom.jobfile.job_spec import is_note, job_spec, read_defaults
+from taskloom.sync.gc_pause import paused_gc
 
 if TYPE_CHECKING:
-    from taskloom.catalog import Catalog
-    from taskloom.jobfile.document import Document
+    from taskloom.catalog.entry_points import Catalog
+    from taskloom.jobfile.checks.worst_stop import SlowStop, WorstStop
     from taskloom.jobfile.origins import Origin
-    from taskloom.jobfile.worststop import SlowStop, WorstStop
+    from taskloom.jobfile.syntax.document import Document
 
 __all__ = ["STOP_WITHIN_SECONDS", "CheckResult", "check", "load"]
 
@@ -76,7 +76,7 @@ def check(
     `with_origins` the result also tells where each value comes from, which takes a while.
     """
     if catalog is None:
-        from taskloom.catalog import Catalog
+        from taskloom.catalog.entry_points import Catalog
 
         catalog = Catalog()
     checker = _Checker(os.environ if environ is None else environ, catalog, stop_within)
@@ -110,8 +110,8 @@ class _Checker:
 
     def result(self, *, with_origins: bool) -> CheckResult:
         """Return all that was found, and what can only be told of all files together."""
-        from taskloom.jobfile.advice import advice
-        from taskloom.jobfile.worststop import worst_stop
+        from taskloom.jobfile.checks.warnings import advice
+        from taskloom.jobfile.checks.worst_stop import worst_stop
 
         self._problems += self._news(self._refusals())
         has_errors = any(problem.severity == "error" for problem in self._problems)
@@ -135,14 +135,14 @@ class _Checker:
     def _refusals(self) -> Iterator[Problem]:
         """Yield the dependencies that cannot be. Few programs have any, and those that have none import nothing."""
         if any("after" in job.written for job in self._jobs):
-            from taskloom.jobfile.relations import refusals
+            from taskloom.jobfile.checks.dependencies import refusals
 
             yield from refusals(self._jobs, self._names)
 
     def _of_all(self, specs: Sequence[JobSpec], worst: WorstStop) -> Iterator[Problem]:
         """Yield the warnings about all jobs taken together."""
         if any(spec.after for spec in specs):
-            from taskloom.jobfile.relations import doubts
+            from taskloom.jobfile.checks.dependencies import doubts
 
             yield from doubts(self._jobs)
         enabled = [spec for spec in specs if spec.enabled]
@@ -171,8 +171,8 @@ class _Checker:
         return [os.path.join(path, name) for name in found]  # noqa: PTH118 - Path would drop a leading "./"
 
     def _read(self, path: str) -> Iterator[Problem]:
-        from taskloom.jobfile.interpolate import interpolate
-        from taskloom.jobfile.reader import read_file
+        from taskloom.jobfile.syntax.interpolation import interpolate
+        from taskloom.jobfile.syntax.reader import read_file
 
         try:
             document = read_file(path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from taskloom.complaints import mask_secrets
-from taskloom.errors import Place
-from taskloom.jobfile.fields import FIELDS
-from taskloom.jobfile.placing import Declared, as_written
+from taskloom.catalog.pydantic_errors import mask_secrets
+from taskloom.diagnostics import Place
+from taskloom.jobfile.declared_job import Declared, as_written
+from taskloom.jobfile.fields.registry import FIELDS
 
 __all__ = ["Origin", "origins_of"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from taskloom.clock import wall
 from taskloom.core.events import Event, EventName
-from taskloom.observe.flood import Flood, Limit, Repeats, Sum
-from taskloom.observe.telling import Telling, tell
+from taskloom.observe.event_text import Telling, tell
+from taskloom.observe.rate_limit import Flood, Limit, Repeats, Sum
 from taskloom.runners.context import current_run
 
 __all__ = ["Console", "ConsoleHandler"]

@@ -17,11 +17,11 @@ import threading
 from _thread import allocate_lock
 from collections import deque
 
-from taskloom.bell import Bell
 from taskloom.clock import mono, wall
 from taskloom.errors import Cancelled
-from taskloom.latch import Latch
 from taskloom.runners.context import current_run
+from taskloom.sync.latch import Latch
+from taskloom.sync.wakeup_fd import Bell
 
 __all__ = ["Output"]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from taskloom.core.model import JobState
 from taskloom.core.report import StopReport, Survivor
-from taskloom.handles import JobStatus
+from taskloom.scheduler.handles import JobStatus
 
 __all__ = ["summary", "table"]
 

@@ -19,11 +19,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
-from taskloom.token import CancelToken
+from taskloom.sync.cancel_token import CancelToken
 
 if TYPE_CHECKING:
     from taskloom.core.actions import StartRun
-    from taskloom.runners.body import Binding
+    from taskloom.runners.binding import Binding
     from taskloom.runners.gauges import Gauges
 
 __all__ = ["Emit", "RunHandle", "RunOrder", "Runner", "Stack"]

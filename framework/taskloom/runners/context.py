@@ -10,7 +10,7 @@ from taskloom.core.inputs import RunReady
 from taskloom.core.model import Reason
 from taskloom.runners import Emit, RunOrder
 from taskloom.runners.gauges import Gauges, Progress
-from taskloom.token import CancelCallback, CancelToken
+from taskloom.sync.cancel_token import CancelCallback, CancelToken
 
 if TYPE_CHECKING:
     import logging

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from taskloom.collector import paused_gc
 from taskloom.runners import Stack
+from taskloom.sync.gc_pause import paused_gc
 
 __all__ = ["look"]
 

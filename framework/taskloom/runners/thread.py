@@ -19,16 +19,16 @@ from taskloom.clock import mono
 from taskloom.core.inputs import RunEnded, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.errors import Cancelled, PermanentFailure
-from taskloom.latch import Latch
 from taskloom.runners import Emit, RunHandle, RunOrder, Stack
-from taskloom.runners.body import Body
+from taskloom.runners.binding import Body
 from taskloom.runners.context import RunContext, current_run
-from taskloom.runners.failure import describe
+from taskloom.runners.error_info import describe
 from taskloom.runners.gauges import Gauges
-from taskloom.token import CancelToken
+from taskloom.sync.cancel_token import CancelToken
+from taskloom.sync.latch import Latch
 
 if TYPE_CHECKING:
-    from taskloom.runners.threadcache import ThreadCache
+    from taskloom.runners.thread_cache import ThreadCache
 
 __all__ = ["ReusingRun", "ThreadRun", "ThreadRunner"]
 
@@ -52,7 +52,7 @@ class ThreadRunner:
         return run
 
     def _make_cache(self) -> ThreadCache:
-        from taskloom.runners.threadcache import ThreadCache
+        from taskloom.runners.thread_cache import ThreadCache
 
         self._cache = vars(self).setdefault("_cache", ThreadCache())  # of two who come at once, one makes it
         return self._cache

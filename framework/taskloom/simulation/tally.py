@@ -10,7 +10,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
 from taskloom.core.records import Then
-from taskloom.core.supervision import FAILURES
+from taskloom.core.starting import FAILURES
 
 __all__ = ["JobTally", "Tally"]
 

@@ -8,14 +8,14 @@
 
 from __future__ import annotations
 
+from taskloom.invariants.checker import Violation, check, check_events, explain
+from taskloom.invariants.history import History, Step
 from taskloom.testing.behaviour import Behaviour
-from taskloom.testing.checker import Violation, check, check_events, explain
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.conformance import TaskConformance
 from taskloom.testing.context import FakeContext, ProgressCall
-from taskloom.testing.history import History, Step
+from taskloom.testing.jobs import make_job
 from taskloom.testing.simulator import At, ClockStep, Stall, simulate
-from taskloom.testing.stage import make_job
 
 __all__ = [
     "At",

@@ -13,11 +13,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from taskloom.catalog.params import TaskShape, inspect_task
 from taskloom.clock import mono
 from taskloom.errors import Cancelled
-from taskloom.params import TaskShape, inspect_task
-from taskloom.runners.body import Body
-from taskloom.runners.failure import describe
+from taskloom.runners.binding import Body
+from taskloom.runners.error_info import describe
 from taskloom.runners.stacks import look
 from taskloom.task import Task
 from taskloom.testing.context import FakeContext

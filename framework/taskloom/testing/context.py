@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
 from taskloom.runners.logs import TASK_LOGGER, run_logger
+from taskloom.sync.cancel_token import CancelCallback, CancelToken
 from taskloom.testing.clock import VirtualClock
-from taskloom.token import CancelCallback, CancelToken
 
 __all__ = ["FakeContext", "ProgressCall"]
 

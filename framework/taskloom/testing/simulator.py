@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 from taskloom.core import actions, inputs
 from taskloom.core.model import ErrorInfo, How, JobSpec, Phase, Reason, ReasonKind
 from taskloom.errors import UsageError
+from taskloom.invariants.history import History
 from taskloom.testing.behaviour import Behaviour, draw_behaviour
 from taskloom.testing.clock import VirtualClock
-from taskloom.testing.history import History, RecordedCore
+from taskloom.testing.recorded_core import RecordedCore
 
 __all__ = ["At", "Behaviours", "ClockStep", "Stall", "simulate"]
 

@@ -1,0 +1,272 @@
+"""What a task takes: its parameters, checked and bound to the bodies of its runs.
+
+`inspect_task` answers "is this a task, and which parameters has it?" with a `TaskShape`, which then checks
+values (`validate`) and binds them for a runner (`binding`). pydantic is imported only when a value needs it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from taskloom.catalog.plain_params import accept_plain
+from taskloom.catalog.pydantic_errors import ParamErrors, mask_secrets
+from taskloom.catalog.signatures import (
+    REQUIRED,
+    ParamShape,
+    ShapeError,
+    check_class,
+    check_function,
+    has_own_init,
+    params_of_class,
+    params_of_function,
+)
+from taskloom.diagnostics import Mistake
+from taskloom.runners.binding import Binding, Body
+from taskloom.task import Task
+
+if TYPE_CHECKING:
+    from taskloom.catalog.pydantic_params import ParamModel
+
+__all__ = ["Mistake", "ParamErrors", "ParamSet", "ParamShape", "ShapeError", "TaskShape", "inspect_task"]
+
+
+class ParamSet:
+    """The parameters of one task, and what holds values to them; shared by the shapes of all its instances."""
+
+    def __init__(self, shapes: tuple[ParamShape, ...]) -> None:
+        self.shapes = shapes
+        self._by_name = {shape.name: shape for shape in shapes}
+        self._required = {shape.name for shape in shapes if shape.is_required}
+
+    @functools.cached_property
+    def model(self) -> ParamModel:
+        """The pydantic model. Raises ShapeError when it cannot be built, or when a default does not fit."""
+        from taskloom.catalog.pydantic_params import ParamModel
+
+        return ParamModel(self.shapes)
+
+    @functools.cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """The defaults in their types, without those that each instance makes anew. Raises ShapeError like `model`."""
+        written = {shape.name: shape.default for shape in self.shapes if shape.default is not REQUIRED}
+        made = {shape.name: shape.factory() for shape in self.shapes if shape.factory is not None}
+        values = accept_plain(self._by_name, {**written, **made})
+        if values is None:
+            return self.model.defaults
+        return {name: values[name] for name in written}
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the given values in their types, and the defaults. Raises ParamErrors, and ShapeError like `model`."""
+        values = accept_plain(self._by_name, given) if self._required <= given.keys() else None
+        if values is None:
+            return self.model.check(given)
+        return {**self.defaults, **values}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TaskShape:
+    """A task as seen from outside: what it is called, what it takes, what it can do."""
+
+    target: type[Task] | Callable[..., object]
+    name: str
+    doc: str
+    takes: ParamSet
+    has_terminate: bool = False
+    announces_ready: bool = False
+    instance: Task | None = None
+    """The instance that was given instead of a class: its values are the params."""
+
+    @functools.cached_property
+    def label(self) -> str:
+        """Module and name of the class or function."""
+        inner = getattr(self.target, "func", self.target)
+        return f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
+
+    @property
+    def params(self) -> tuple[ParamShape, ...]:
+        """The parameters, in the order of the signature."""
+        return self.takes.shapes
+
+    def of_instance(self, instance: Task) -> TaskShape:
+        """Return the shape of an instance of this class: its values are the params."""
+        return dataclasses.replace(self, instance=instance)
+
+    def model(self) -> ParamModel:
+        """Return the pydantic model of the parameters, built at the first call.
+
+        Raises ShapeError when pydantic cannot check one of the types, or when a default does not fit.
+        """
+        return self.takes.model
+
+    def check_defaults(self) -> None:
+        """Raise ShapeError when a default does not fit its own type or constraints."""
+        _ = self.takes.defaults
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of the params mapping. Raises ShapeError like `model`."""
+        return self.takes.model.json_schema()
+
+    def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the parameters, in their types, defaults included.
+
+        Plain data is held to the types as strictly as JSON: no text for a number, no number for a bool.
+        Also builds a throw-away instance, so that what the constructor refuses is known before anything
+        starts. Raises ParamErrors, and ShapeError like `model`.
+        """
+        return self.bind(params)[0]
+
+    def bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
+        """Return what `validate` returns, and the binding of it."""
+        if not params and not self.params and self.instance is None:
+            return {}, self._bare
+        return self._bind(params)
+
+    @functools.cached_property
+    def _bare(self) -> Binding:
+        """The binding without a value: all jobs of a task that takes nothing share it."""
+        return self._bind({})[1]
+
+    def _bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
+        given = self._given(params)
+        values = {} if self._is_ready_made else self.takes.check(given)
+        binding = self.binding(values)
+        try:
+            binding.make()
+        except BaseException as error:  # the plugin's own code: whatever it raises is its verdict on the params
+            text = mask_secrets(_verdict(error), values)
+            raise ParamErrors([Mistake((), f"cannot make {self.name} of these params: {text}")]) from error
+        return values, binding
+
+    @property
+    def _is_ready_made(self) -> bool:
+        """True for an instance whose class has a constructor of its own: nobody can tell what it was given."""
+        return self.instance is not None and has_own_init(type(self.instance))
+
+    def _given(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the params to check: those of the instance, where one was given."""
+        if self.instance is None:
+            return params
+        if params:
+            message = f"cannot take params beside an instance of {self.name}, which holds its own"
+            raise ParamErrors([Mistake((), message)])
+        if self._is_ready_made:
+            return {}
+        names = [param.name for param in self.params if hasattr(self.instance, param.name)]
+        return {name: getattr(self.instance, name) for name in names}
+
+    def binding(self, values: Mapping[str, Any]) -> Binding:
+        """Bind values that `validate` returned."""
+        return Binding(
+            self._maker(values),
+            has_terminate=self.has_terminate,
+            announces_ready=self.announces_ready,
+            label=self.label,
+        )
+
+    def _maker(self, values: Mapping[str, Any]) -> Callable[[], Body]:
+        if not isinstance(self.target, type):
+            function = self.target
+            if _are_shareable(values.values()):
+                body = Body(functools.partial(function, **values), None) if values else Body(function, None)
+                return lambda: body
+            return lambda: Body(functools.partial(function, **_fresh(values)), None)
+        build = self._builder(self.target, values)
+        if self.has_terminate:
+            return lambda: _body_with_terminate(build())
+        return lambda: Body(build().run, None)
+
+    def _builder(self, cls: type[Task], values: Mapping[str, Any]) -> Callable[[], Task]:
+        """Return what makes a new instance; mutable values are copied, so that no run sees another's list."""
+        if self._is_ready_made:
+            pristine = self.instance  # it never runs itself, so each copy is as new
+            return lambda: cast("Task", copy.deepcopy(pristine))
+        if _are_shareable(values.values()):
+            return functools.partial(cls, **values)
+        return lambda: cls(**_fresh(values))
+
+
+def _verdict(error: BaseException) -> str:
+    """Return what a constructor says is wrong: its own sentence, the type where there is none."""
+    if isinstance(error, TypeError | ValueError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _body_with_terminate(instance: Any) -> Body:
+    return Body(instance.run, instance.terminate)
+
+
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
+
+def _are_shareable(values: Collection[object]) -> bool:
+    return _PLAIN.issuperset(map(type, values)) or all(map(_is_shareable, values))
+
+
+def _is_shareable(value: object) -> bool:
+    """Tell whether runs may share the value.
+
+    Data is theirs to change, so it is copied. What is not data (a queue, a callback: code declared the job)
+    is shared on purpose.
+    """
+    if type(value) in _PLAIN:
+        return True
+    if isinstance(value, tuple):
+        return _are_shareable(value)
+    is_record = hasattr(type(value), "model_fields") or dataclasses.is_dataclass(value)
+    return not (isinstance(value, list | dict | set | bytearray) or (is_record and not isinstance(value, type)))
+
+
+def _fresh(value: Any) -> Any:
+    """Return the value with all the data in it copied."""
+    if type(value) is dict:
+        return {key: _fresh(item) for key, item in value.items()}
+    if type(value) in (list, set, tuple):
+        return type(value)(_fresh(item) for item in value)
+    return value if _is_shareable(value) else copy.deepcopy(value)
+
+
+def inspect_task(target: object) -> TaskShape:
+    """Return the shape of a Task class, of an instance of one (its values are the params) or of a function.
+
+    Raises ShapeError, with the reason, when it is none of them, or one that could not be run.
+    """
+    if isinstance(target, type):
+        return _inspect_class(target)
+    if isinstance(target, Task):
+        return dataclasses.replace(_inspect_class(type(target)), instance=target)
+    if callable(target):
+        return _inspect_function(target)
+    raise ShapeError(f"{type(target).__name__} {target!r:.60} is neither a Task class nor a function")
+
+
+def _inspect_class(cls: type) -> TaskShape:
+    check_class(cls)
+    doc = cls.__doc__ or ""
+    return TaskShape(
+        target=cls,
+        name=cls.__name__,
+        # A dataclass without a docstring gets its signature as one, which says nothing new.
+        doc="" if doc.startswith(f"{cls.__name__}(") else inspect.cleandoc(doc),
+        takes=ParamSet(params_of_class(cls)),
+        has_terminate=getattr(cls, "terminate", None) is not None,
+        announces_ready=bool(getattr(cls, "announces_ready", False)),
+    )
+
+
+def _inspect_function(function: Callable[..., object]) -> TaskShape:
+    name = getattr(function, "__name__", None) or getattr(getattr(function, "func", None), "__name__", None)
+    name = name or type(function).__name__
+    check_function(function, name)
+    return TaskShape(
+        target=function,
+        name=name,
+        doc=inspect.cleandoc(function.__doc__ or "") if hasattr(function, "__name__") else "",
+        takes=ParamSet(params_of_function(function, name)),
+        announces_ready=bool(getattr(function, "announces_ready", False)),
+    )

@@ -1,0 +1,188 @@
+"""What is wrong with a value, in our own words.
+
+Whoever finds a mistake says what and where (`Mistake`); where that stands in a file is found out later.
+pydantic's errors become the same sentences as our own, and a secret is never quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from taskloom.catalog.signatures import ParamShape
+from taskloom.diagnostics import Mistake, quoted
+
+__all__ = ["ParamErrors", "mask_secrets", "mistakes_of", "value_hint"]
+
+_MASK = "**********"
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "path_type": "a path",
+    "bytes_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "none_required": "null",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "too_short": "at least {min_length} items",
+    "too_long": "at most {max_length} items",
+    "string_unicode": "text of valid Unicode",
+    "callable_type": "a callable, which only code can give",
+    "needs_python_object": "an object that only code can give",
+}
+_ABSENT = {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
+_UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"}
+_YES_AND_NO = {"yes", "no", "on", "off", "y", "n", "true", "false"}
+
+
+class ParamErrors(ValueError):
+    """Values do not fit a task's parameters: `errors` holds every mistake, its `loc` relative to the params."""
+
+    def __init__(self, errors: Sequence[Mistake]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.message for error in errors))
+
+
+def mistakes_of(errors: Iterable[Any], given: Mapping[str, Any], params: Mapping[str, ParamShape]) -> list[Mistake]:
+    """Return a mistake for each place that pydantic's errors name: the arms of a union that all failed are one."""
+    by_place: dict[tuple[str | int, ...], list[Any]] = {}
+    for error in errors:
+        by_place.setdefault(_place_in(given, error["loc"]), []).append(error)
+    return [
+        _mistake(loc, found, is_secret=bool(loc) and _is_secret(_type_at(params[str(loc[0])].annotation, loc[1:])))
+        for loc, found in by_place.items()
+    ]
+
+
+def _mistake(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bool) -> Mistake:
+    """Return the mistake at one place, where each arm of a union has its own complaint."""
+    first = errors[0]
+    kinds = {error["type"] for error in errors}
+    value = first["input"]
+    shown = _MASK if is_secret else quoted(value)
+    if kinds & _ABSENT:
+        return Mistake(loc, f"cannot do without {first['loc'][-1]!r} in {_name(loc)}")
+    if kinds & _UNKNOWN:
+        return Mistake(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}", at_key=True)
+    for error in errors:
+        if error["type"] in ("value_error", "assertion_error"):
+            text = str(error["ctx"]["error"])
+            text = text.replace(str(value), _MASK) if is_secret and value else text
+            return Mistake(loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}")
+    expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
+    return Mistake(loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", value_hint(kinds, value))
+
+
+def _expected(error: Any) -> str:
+    if error["type"] in _EXPECTED:
+        facts = {name: _limit(value) for name, value in error.get("ctx", {}).items()}
+        return _EXPECTED[error["type"]].format(**facts)
+    text: str = error["msg"]
+    return text.removeprefix("Input should be ").removeprefix("Value should be ")
+
+
+def _limit(value: object) -> object:
+    """Return a limit without the ".0" that pydantic gives to those of numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def value_hint(kinds: Iterable[str], value: object) -> str:
+    """Return the cure for the usual slips between YAML's types; `kinds` are pydantic's names of what failed."""
+    if "bool_type" in kinds and (value in (0, 1) or (isinstance(value, str) and value.lower() in _YES_AND_NO)):
+        return "write true or false"
+    if "string_type" in kinds and isinstance(value, bool | int | float):
+        return "quote it to make it text"
+    if isinstance(value, str) and {"int_type", "float_type"} & set(kinds) and value.strip("+-").isdigit():
+        return f"write {value} without quotes"
+    return ""
+
+
+def _name(loc: Sequence[str | int]) -> str:
+    """Return the path to a value as it is said: `peers[0].port`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return text.removeprefix(".") or "params"
+
+
+def _place_in(given: Mapping[str, Any], loc: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Return the part of pydantic's location that exists in the data.
+
+    It also names the arms of unions, function validators and dictionary keys, which are nowhere in a file.
+    """
+    place: list[str | int] = []
+    value: Any = given
+    for part in loc:
+        is_there = part in value if isinstance(value, dict) else isinstance(value, list) and _is_index(part, value)
+        if is_there:
+            place.append(part)
+            value = value[part]
+    return tuple(place)
+
+
+def _is_index(part: object, value: Sequence[Any]) -> bool:
+    return isinstance(part, int) and 0 <= part < len(value)
+
+
+def mask_secrets(text: str, values: object) -> str:
+    """Return the text with the secrets among the checked values blotted out: it may be a plugin's own sentence."""
+    for secret in _secrets_in(values):
+        text = text.replace(secret, _MASK)
+    return text
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    if hasattr(value, "get_secret_value"):
+        yield from filter(None, [str(value.get_secret_value())])
+    elif isinstance(value, Mapping):
+        yield from _secrets_in(list(value.values()))
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _secrets_in(item)
+    elif hasattr(type(value), "model_fields"):
+        yield from _secrets_in(vars(value))
+
+
+def _type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
+    """Return the type of what stands at `loc`, or of what holds it, as far as pydantic's models tell."""
+    for part in loc:
+        for each in _types_in(annotation):
+            if part in getattr(each, "model_fields", {}):
+                annotation = each.model_fields[part].annotation
+                break
+    return annotation
+
+
+def _is_secret(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
+    """Tell whether a type is, or holds at any depth, one of pydantic's secrets."""
+    if annotation in seen:
+        return False
+    inner = [*_types_in(annotation)]
+    fields = [field.annotation for each in inner for field in getattr(each, "model_fields", {}).values()]
+    return any(isinstance(each, type) and hasattr(each, "get_secret_value") for each in inner) or any(
+        _is_secret(each, (*seen, annotation)) for each in fields
+    )
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """Yield a type and those that it is made of: `list[int | str]` holds `int` and `str`."""
+    yield annotation
+    for each in get_args(annotation):
+        yield from _types_in(each)

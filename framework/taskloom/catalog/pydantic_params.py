@@ -1,0 +1,165 @@
+"""Holding values to a task's parameters with pydantic, which is imported when the first model is built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, NotRequired
+
+from taskloom.catalog.pydantic_errors import ParamErrors, mistakes_of
+from taskloom.catalog.signatures import REQUIRED, ParamShape, ShapeError
+from taskloom.diagnostics import Mistake, near_match
+
+__all__ = ["ParamModel"]
+
+
+class ParamModel:
+    """The pydantic model of a task's parameters.
+
+    A TypedDict rather than a BaseModel: any name is free for a parameter (`json`, `copy`, `schema`), and what
+    comes out is the mapping that the constructor takes. Raises ShapeError when pydantic cannot check one of
+    the types, or when a default does not fit its own.
+    """
+
+    def __init__(self, params: Sequence[ParamShape]) -> None:
+        self._params = {param.name: param for param in params}
+        self._adapter = _adapter(params)
+        self.defaults: Mapping[str, Any] = self._checked_defaults()
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values, in their types and with the defaults. Raises ParamErrors with every mistake."""
+        mistakes = [*self._unknown(given), *self._missing(given)]
+        values, errors = self._validated({name: given[name] for name in given if name in self._params})
+        mistakes += mistakes_of(errors, given, self._params)
+        mistakes += (mistake for name, value in values.items() for mistake in _ignored(value, given[name], (name,)))
+        if mistakes:
+            raise ParamErrors(mistakes)
+        return {**self.defaults, **values}
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of the params mapping."""
+        schema: dict[str, Any] = self._adapter.json_schema(schema_generator=_lenient_generator())
+        schema.pop("title", None)
+        required = [param.name for param in self._params.values() if param.is_required]
+        for name, value in schema.get("properties", {}).items():
+            value.pop("title", None)
+            default = self._params[name].default
+            if default is not REQUIRED and _json(default) is not None and "writeOnly" not in value:
+                value["default"] = default
+        return {**schema, "required": required} if required else schema
+
+    def _checked_defaults(self) -> dict[str, Any]:
+        given = {name: param.default for name, param in self._params.items() if param.default is not REQUIRED}
+        made = {name: param.factory() for name, param in self._params.items() if param.factory is not None}
+        values, errors = self._validated({**given, **made})
+        if errors:
+            first = mistakes_of(errors, {**given, **made}, self._params)[0]
+            raise ShapeError(f"default of parameter {first.loc[0]!r}: {first.message}")
+        return {name: values[name] for name in given}
+
+    def _validated(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        """Return the checked values and pydantic's errors.
+
+        Data goes in as JSON, where text may stand for a path or an enum; the other objects, which only code
+        can give, go in as they are.
+        """
+        from pydantic import ValidationError
+
+        data = {name: text for name, value in given.items() if (text := _json(value)) is not None}
+        objects = {name: value for name, value in given.items() if name not in data}
+        text = ", ".join(f"{json.dumps(name)}: {value}" for name, value in data.items())
+        values: dict[str, Any] = {}
+        errors: list[Any] = []
+        try:
+            values |= self._adapter.validate_json(f"{{{text}}}", strict=True)
+        except ValidationError as error:
+            errors += error.errors(include_url=False)
+        try:
+            values |= self._adapter.validate_python(objects, strict=True) if objects else {}
+        except ValidationError as error:
+            errors += error.errors(include_url=False)
+        return values, errors
+
+    def _unknown(self, given: Mapping[str, Any]) -> Iterator[Mistake]:
+        known = ", ".join(self._params) or "none"
+        for name in given:
+            if name not in self._params:
+                near = near_match(name, self._params)
+                hint = f"did you mean {near!r}?" if near else ""
+                yield Mistake((name,), f"cannot find parameter {name!r}; known: {known}", hint, at_key=True)
+
+    def _missing(self, given: Mapping[str, Any]) -> Iterator[Mistake]:
+        for param in self._params.values():
+            if param.is_required and param.name not in given:
+                yield Mistake((), f"cannot do without parameter {param.name!r}", param.info.description)
+
+
+def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[Mistake]:
+    """Yield the keys that a nested model dropped: pydantic's do so in silence unless their author says otherwise."""
+    if isinstance(value, list) and isinstance(given, list):
+        for index, (item, each) in enumerate(zip(value, given, strict=False)):
+            yield from _ignored(item, each, (*loc, index))
+    elif isinstance(value, dict) and isinstance(given, dict):
+        for key, each in given.items():
+            yield from _ignored(value.get(key), each, (*loc, key))
+    elif isinstance(given, dict) and hasattr(type(value), "model_fields"):
+        names = {field.alias or name: name for name, field in type(value).model_fields.items()}
+        for key, each in given.items():
+            attribute = str(names.get(key, key))
+            if attribute in names.values():
+                yield from _ignored(getattr(value, attribute), each, (*loc, key))
+            elif "extra" not in type(value).model_config:
+                near = near_match(key, names)
+                hint = f"did you mean {near!r}?" if near else ""
+                yield Mistake((*loc, key), f"cannot find {key!r} here; known: {', '.join(names)}", hint, at_key=True)
+
+
+def _adapter(params: Sequence[ParamShape]) -> Any:
+    from pydantic import ConfigDict, Field, TypeAdapter
+    from typing_extensions import TypedDict
+
+    fields = {
+        param.name: NotRequired[
+            Annotated[
+                param.annotation,
+                Field(
+                    description=param.info.description or None,
+                    examples=list(param.info.examples) or None,
+                    **dict(param.info.constraints),
+                ),
+            ]
+        ]
+        for param in params
+    }
+    make_model: Any = TypedDict  # type checkers know it only with fields written out
+    model = make_model("Params", fields)
+    model.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+    try:
+        return TypeAdapter(model)
+    except Exception as error:  # a type's own schema hook may raise anything
+        text = str(error).partition("\n")[0]
+        raise ShapeError(f"cannot check its parameters: {type(error).__name__}: {text}") from error
+
+
+def _json(value: object) -> str | None:
+    """Return the value as JSON, or None when it is not data."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text
+
+
+@cache
+def _lenient_generator() -> Any:
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Lenient(GenerateJsonSchema):
+        """Leaves open what has no form in a job file (a queue, a callback), rather than fail for the rest."""
+
+        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> Any:
+            return {}
+
+    return Lenient

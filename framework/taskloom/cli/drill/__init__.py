@@ -1,0 +1,1 @@
+"""The verb `drill`: start, cancel and time each job alone."""

@@ -1,0 +1,136 @@
+"""A validated job as data and in words, for the verbs that show jobs before they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from taskloom.cli.format_type import duration_text
+from taskloom.core.model import JobSpec, Moment, StartMode
+from taskloom.core.policies import Condition, Need, RestartPolicy, RestartWhen, Schedule
+
+if TYPE_CHECKING:
+    from taskloom.core.policies import Watchdog
+
+__all__ = ["finite", "job_as_json", "restart_words", "schedule_lines", "start_words"]
+
+_INSTANTS = 3
+_CONDITIONS = {
+    Condition.STARTED: "has started",
+    Condition.READY: "is ready",
+    Condition.SUCCEEDED: "has succeeded",
+    Condition.FINISHED: "has finished",
+}
+_WHEN = {RestartWhen.NEVER: "never", RestartWhen.ON_FAILURE: "on failure", RestartWhen.ALWAYS: "always"}
+
+
+def finite(seconds: float) -> float | None:
+    """Return the seconds, and None for ever: JSON has no infinity."""
+    return None if seconds == float("inf") else seconds
+
+
+def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
+    """Return a job as data, all in final form and in seconds. Its params are left out: some may be secret."""
+    place = {} if job.place is None else {"path": job.place.path, "line": job.place.line}
+    return {
+        "name": job.name,
+        "task": job.task,
+        "description": job.description,
+        "labels": list(job.labels),
+        "enabled": job.enabled,
+        "daemon": job.daemon,
+        "poll_interval": job.poll_interval,
+        "join": {"within": finite(job.join.within), "otherwise": job.join.otherwise.value},
+        "start": {"mode": job.start.mode.value, "delay": job.start.delay_seconds},
+        "schedule": None if job.schedule is None else _schedule_as_json(job.schedule, now),
+        "after": [{"job": need.job, "condition": need.condition.value} for need in job.after],
+        "restart": _restart_as_json(job.restart),
+        "timeout": job.timeout,
+        "ready_within": job.ready_within,
+        "watchdog": None if job.watchdog is None else _watchdog_as_json(job.watchdog),
+        "essential": job.essential,
+        "replicas": job.replicas,
+        "runner": job.runner.name,
+        "runner_options": dict(job.runner.options),
+        **place,
+    }
+
+
+def _schedule_as_json(schedule: Schedule, now: Moment) -> dict[str, Any]:
+    from taskloom.calendars import in_words, next_instants
+    from taskloom.core.events import format_wall
+
+    return {
+        "text": schedule.text,
+        "words": in_words(schedule),
+        "every": schedule.every,
+        "timezone": getattr(schedule.calendar, "timezone", None),
+        "jitter": schedule.jitter,
+        "overlap": schedule.overlap.value,
+        "missed": schedule.missed.value,
+        "grace": schedule.grace,
+        "immediately": schedule.immediately,
+        "next": [format_wall(instant) for instant in next_instants(schedule, now, _INSTANTS)],
+    }
+
+
+def _restart_as_json(restart: RestartPolicy) -> dict[str, Any]:
+    limit = restart.limit
+    return {
+        "when": restart.when.value,
+        "delay": restart.delay,
+        "factor": restart.factor,
+        "max_delay": restart.max_delay,
+        "jitter": restart.jitter,
+        "limit": None if limit is None else {"times": limit.times, "within": limit.within},
+    }
+
+
+def _watchdog_as_json(watchdog: Watchdog) -> dict[str, Any]:
+    return {"after": watchdog.after, "then": watchdog.then.value}
+
+
+def schedule_lines(job: JobSpec, now: Moment) -> Iterator[str]:
+    """Yield the schedule of a job in words, and its next instants; nothing for a job that has none."""
+    if job.schedule is None:
+        return
+    from taskloom.calendars import format_instant, in_words, next_instants
+
+    zone = getattr(job.schedule.calendar, "timezone", None)
+    instants = [format_instant(instant, zone) for instant in next_instants(job.schedule, now, _INSTANTS)]
+    yield f"{job.name}: {in_words(job.schedule)}"
+    yield f"  next: {', '.join(instants) or 'never again'}"
+
+
+def start_words(job: JobSpec) -> str:
+    """Return when a job starts: `when db is ready, 5s later, then every 5 minutes, drift-free; overlap skipped`."""
+    delay = duration_text(job.start.delay_seconds) if job.start.delay_seconds else ""
+    said = []
+    if job.start.mode is StartMode.MANUAL:
+        said.append("when somebody starts it")
+    elif job.after:
+        said += [f"when {_all_of(job.after)}", *([f"{delay} later"] if delay else [])]
+    elif delay:
+        said.append(f"{delay} after the start")
+    if job.schedule is not None:
+        from taskloom.calendars import in_words
+
+        said.append(f"then {in_words(job.schedule)}" if said else in_words(job.schedule))
+    return ", ".join(said) or "at the start"
+
+
+def _all_of(needs: tuple[Need, ...]) -> str:
+    said = [f"{need.job} {_CONDITIONS[need.condition]}" for need in needs]
+    return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
+
+
+def restart_words(restart: RestartPolicy) -> str:
+    """Return a restart policy in a few words: `on failure, after 500ms, growing to 30s; gives up beyond 5 in 1m`."""
+    if restart.when is RestartWhen.NEVER:
+        return "never"
+    said = f"{_WHEN[restart.when]}, after {duration_text(restart.delay)}"
+    if restart.factor > 1 and restart.max_delay > restart.delay:
+        said += f", growing to {duration_text(restart.max_delay)}"
+    if restart.limit is not None:
+        said += f"; gives up beyond {restart.limit.times} in {duration_text(restart.limit.within)}"
+    return said

@@ -1,0 +1,1 @@
+"""The verb `run` at work: signals, reload, shutdown and the watcher process."""

@@ -1,0 +1,71 @@
+"""The job files of one program: read when it starts, and again at each reload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import click
+
+from taskloom.core.model import JobSpec
+from taskloom.diagnostics import Problem
+from taskloom.errors import JobFileError
+
+__all__ = ["JobFiles", "Selection"]
+
+
+class Selection(NamedTuple):
+    """The jobs to run, and what is to be said about them."""
+
+    specs: list[JobSpec]
+    needed: list[str]
+    """The jobs among them that no label chose: others start after them."""
+    warnings: tuple[Problem, ...]
+
+
+class JobFiles:
+    """The paths and labels of one command line. `stop_within`: seconds, inf for no deadline."""
+
+    def __init__(self, paths: Sequence[str], *, labels: Iterable[str] = (), stop_within: float) -> None:
+        self.paths = tuple(paths)
+        self._labels = frozenset(labels)
+        self._stop_within = stop_within
+
+    def read(self) -> Selection:
+        """Read them all, as they are now.
+
+        Raises JobFileError with every problem of all of them, and click.UsageError for labels that no job has.
+        """
+        from taskloom.jobfile.loader import check
+
+        result = check(*self.paths, stop_within=self._stop_within)
+        if result.errors:
+            raise JobFileError(result.problems)
+        specs, needed = self._select(result.jobs)
+        return Selection(specs, needed, result.problems)
+
+    def _select(self, jobs: Sequence[JobSpec]) -> tuple[list[JobSpec], list[str]]:
+        """Return the jobs with one of the labels and all that they start after, and the names of the latter."""
+        if not self._labels:
+            return list(jobs), []
+        chosen = {job.name for job in jobs if self._labels.intersection(job.labels)}
+        if not chosen:
+            known = sorted({label for job in jobs for label in job.labels})
+            wanted = ", ".join(sorted(self._labels))
+            raise click.UsageError(f"cannot find a job with label {wanted!r}; labels: {', '.join(known) or 'none'}")
+        wanted_names = _with_needs(chosen, jobs)
+        specs = [job for job in jobs if job.name in wanted_names]
+        return specs, [job.name for job in specs if job.name not in chosen]
+
+
+def _with_needs(chosen: Iterable[str], jobs: Sequence[JobSpec]) -> set[str]:
+    """Return the chosen names, and those of all jobs that they start after, however far away."""
+    after = {job.name: [need.job for need in job.after] for job in jobs}
+    found = set(chosen)
+    todo = list(found)
+    while todo:
+        for name in after.get(todo.pop(), ()):
+            if name not in found:
+                found.add(name)
+                todo.append(name)
+    return found

@@ -1,0 +1,1 @@
+"""The verb `simulate`: run the jobs in virtual time and report."""

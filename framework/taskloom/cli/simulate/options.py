@@ -1,0 +1,173 @@
+"""The words of `taskloom simulate`'s command line: spans, shares, trouble at a time, jobs by name or pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from taskloom.core.model import JobSpec
+    from taskloom.simulation.plan import ClockStep, Plan, Span, Trouble
+
+__all__ = ["AtTime", "ClockChange", "Instant", "Seconds", "Share", "SpanOfJob", "check_jobs"]
+
+Value = TypeVar("Value")
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)%", re.ASCII)
+_MOST_NAMED = 8
+_EVERY_JOB = "*"
+
+
+class _Word(click.ParamType[Value]):
+    """A word of the command line; `read` makes a value of it, or raises ValueError with a whole sentence."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Value:
+        """Return the value; what is one already stays."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        try:
+            return self.read(value)
+        except ValueError as error:
+            self.fail(f"{error}", param, ctx)
+
+    def read(self, text: str) -> Value:
+        """Return what the text means. Raises ValueError."""
+        raise ValueError(text)
+
+
+class Seconds(_Word[float]):
+    """A duration, in seconds; `forever` is inf, where that is allowed."""
+
+    name = "duration"
+
+    def __init__(self, *, is_endless: bool = False, is_positive: bool = False) -> None:
+        self._is_endless, self._is_positive = is_endless, is_positive
+
+    def read(self, text: str) -> float:
+        """Return the seconds."""
+        if text == "forever" and self._is_endless:
+            return float("inf")
+        try:
+            seconds = _seconds(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; or forever" if self._is_endless else f"{error}") from None
+        if self._is_positive and seconds == 0:
+            raise ValueError(f"cannot use {text!r} as a duration; it must be more than 0")
+        return seconds
+
+
+class SpanOfJob(_Word[tuple[str, "Span"]]):
+    """`JOB=5s`, `JOB=1s..10s` or `JOB=forever`."""
+
+    name = "job=span"
+
+    def read(self, text: str) -> tuple[str, Span]:
+        """Return the job and the span."""
+        from taskloom.simulation.plan import FOR_EVER, Span
+
+        job, sign, written = text.partition("=")
+        if not (job and sign and written):
+            raise ValueError(f"cannot read {text!r}; write JOB=5s, JOB=1s..10s or JOB=forever")
+        if written == "forever":
+            return job, FOR_EVER
+        low, _, high = written.partition("..")
+        span = Span(_seconds(low), _seconds(high or low))
+        if span.low > span.high:
+            raise ValueError(f"cannot use {written!r} as a span; the shorter time comes first, {high}..{low}")
+        return job, span
+
+
+class Share(_Word[tuple[str, float]]):
+    """`5%`, for all jobs, or `JOB=5%`."""
+
+    name = "[job=]percent"
+
+    def read(self, text: str) -> tuple[str, float]:
+        """Return the job, `*` for all of them, and the share from 0.0 to 1.0."""
+        job, sign, written = text.rpartition("=")
+        found = _PERCENT.fullmatch(written)
+        if found is None or float(found[1]) > 100 or (sign and not job):
+            raise ValueError(f"cannot read {text!r} as a share of runs; write 5% or JOB=5%, from 0% to 100%")
+        return job or _EVERY_JOB, float(found[1]) / 100
+
+
+class AtTime(_Word["Trouble"]):
+    """`JOB@2h`."""
+
+    name = "job@duration"
+
+    def read(self, text: str) -> Trouble:
+        """Return the job and when, in seconds from the beginning."""
+        from taskloom.simulation.plan import Trouble
+
+        job, _, when = text.rpartition("@")
+        if not job:
+            raise ValueError(f"cannot read {text!r}; write JOB@2h: the job, and how long after the beginning")
+        return Trouble(job, _seconds(when))
+
+
+class ClockChange(_Word["ClockStep"]):
+    """`+1h@5h`: set forward by an hour after five."""
+
+    name = "step@duration"
+
+    def read(self, text: str) -> ClockStep:
+        """Return by how many seconds the wall clock is set, and when."""
+        from taskloom.simulation.plan import ClockStep
+
+        step, sign, when = text.partition("@")
+        if not sign or step[:1] not in ("+", "-"):
+            raise ValueError(f"cannot read {text!r}; write +1h@5h or -30m@2d: by how much the clock is set, and when")
+        seconds = _seconds(step[1:])
+        return ClockStep(-seconds if step[0] == "-" else seconds, _seconds(when))
+
+
+class Instant(_Word[float]):
+    """A date and time, with an offset or in the machine's time zone."""
+
+    name = "instant"
+
+    def read(self, text: str) -> float:
+        """Return seconds since the epoch."""
+        from taskloom.calendars import at_calendar
+
+        return at_calendar(text).instant
+
+
+def _seconds(text: str) -> float:
+    from taskloom.task import parse_duration
+
+    is_number = text.replace(".", "", 1).isdigit()
+    return parse_duration(float(text) if is_number else text)
+
+
+def check_jobs(plan: Plan, specs: Sequence[JobSpec]) -> None:
+    """Raise click.UsageError for the first name on the command line that means no job, or time that is too late."""
+    from taskloom.simulation.plan import means
+
+    said = [pattern for pattern, _ in (*plan.work, *plan.stops_in, *plan.fail) if pattern != _EVERY_JOB]
+    for pattern in [*said, *(trouble.job for trouble in (*plan.crashes, *plan.hangs))]:
+        if not any(means(pattern, one) for spec in specs for one in spec.replicated()):
+            _refuse_job(pattern, [spec.name for spec in specs])
+    for what, at in _times(plan):
+        if at >= plan.seconds:
+            raise click.UsageError(f"cannot {what} at {at:g} s: the simulated time is over after {plan.seconds:g} s")
+
+
+def _times(plan: Plan) -> Iterable[tuple[str, float]]:
+    yield from ((f"crash {one.job!r}", one.at) for one in plan.crashes)
+    yield from ((f"hang {one.job!r}", one.at) for one in plan.hangs)
+    yield from (("set the clock", one.at) for one in plan.clock_steps)
+
+
+def _refuse_job(pattern: str, names: Sequence[str]) -> NoReturn:
+    from taskloom.diagnostics import near_match
+
+    known = ", ".join(names[:_MOST_NAMED])
+    if len(names) > _MOST_NAMED:
+        known += f" and {len(names) - _MOST_NAMED:,} more"
+    near = near_match(pattern, names)
+    hint = f"; did you mean {near!r}?" if near else ""
+    raise click.UsageError(f"cannot find job {pattern!r}; jobs: {known}{hint}")

@@ -1,0 +1,253 @@
+"""The schedules of all jobs: when each fires next, and what an instant comes to that finds the job busy.
+
+Rules: intervals are counted on the monotonic clock from when they were armed, so they never drift. Calendars are
+read on the wall clock, which may be set: so it is compared with the monotonic clock now and then. One instant
+starts at most one run, and after a jump at most one instant is made up for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import floor
+from typing import NamedTuple
+
+from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.events import EventName, format_wall
+from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
+from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
+from taskloom.core.records import Firing, JobRecord, Then
+from taskloom.core.stopping import StopLadder
+from taskloom.core.store import Books
+
+__all__ = ["CLOCK_SECONDS", "CORRECTION_SECONDS", "COUNTED_INSTANTS", "LATE_SECONDS", "STEP_SECONDS", "Firings"]
+
+# A tick that comes later than this found the process busy or asleep: its instant was missed.
+LATE_SECONDS = 1.0
+# How often somebody looks whether the wall clock was set: Debian's cron looks once a minute.
+CLOCK_SECONDS = 15.0
+# ntpd slews what is less than 0.128 s, and steps what is more.
+STEP_SECONDS = 0.1
+# Debian's cron takes a step back of less than three hours for a change of the hour, after which nothing runs
+# twice, and a longer one for a correction: the new time counts.
+CORRECTION_SECONDS = 3 * 3600.0
+# The instants of a calendar are at least so far apart: nothing has passed after one that came sooner than that.
+CALENDAR_SECONDS = 1.0
+# Missed instants are counted so far, and no further.
+COUNTED_INSTANTS = 1000
+
+
+class _Passed(NamedTuple):
+    """The instants that have come by now: the latest, and how many before it."""
+
+    latest: float
+    older: int
+    late: float
+    """Seconds from when the latest was due."""
+
+
+class Firings:
+    """All armed schedules. `chance` draws a number from 0.0 to 1.0.
+
+    `fire` starts a job's run; `run_dry` is for a job that waits for a firing when there is no instant left.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        deadlines: Deadlines,
+        ladder: StopLadder,
+        *,
+        fire: Callable[[JobRecord], None],
+        run_dry: Callable[[JobRecord], None],
+        chance: Callable[[], float],
+    ) -> None:
+        self._books = books
+        self._deadlines = deadlines
+        self._ladder = ladder
+        self._fire = fire
+        self._run_dry = run_dry
+        self._chance = chance
+        self._clock_at = float("inf")
+        # What the wall clock was ahead of the monotonic one when all were last compared with it, and whether one was
+        # aimed by another clock since: nothing to do for thousands of calendars every 15 s while neither changes.
+        self._offset = 0.0
+        self._is_any_astray = False
+        # The jobs that were aimed by a calendar; some may not be any more.
+        self._by_calendar: dict[JobRecord, None] = {}
+
+    def arm(self, job: JobRecord, schedule: Schedule) -> bool:
+        """Begin: the first instant is one interval from now, or the calendar's next. False when there is none."""
+        now = self._books.now
+        if schedule.every is not None:
+            self._aim(job, schedule, now.mono + schedule.every)
+        elif schedule.calendar is not None:
+            if self._clock_at == float("inf"):
+                self._offset, self._is_any_astray = now.wall - now.mono, False
+                self._set_clock()
+            self._aim(job, schedule, schedule.calendar.after(now.wall))
+        return job.firing is not None
+
+    def fall_due(self, job: JobRecord) -> None:
+        """Fire, unless the wall clock was set back since; then go on to the next instant."""
+        firing, schedule = job.firing, job.spec.schedule
+        if firing is None or schedule is None:
+            return
+        passed = self._passed(firing, schedule)
+        if passed is None:
+            self._follow_clock(job)
+            return
+        job.firing = None
+        self._aim(job, schedule, self._next(schedule, passed.latest))
+        if passed.older:
+            self._miss(job, schedule, self._previous(schedule, passed.latest), passed.older, "late")
+        self._land(job, schedule, passed)
+        if _is_dry(job):
+            self._run_dry(job)
+
+    def forget(self, job: JobRecord) -> None:
+        """Drop what is kept of a job that goes."""
+        self._by_calendar.pop(job, None)
+
+    def look_at_clock(self) -> None:
+        """See whether the wall clock was set, and aim the calendars anew if it was."""
+        now = self._books.now
+        self._drop_disarmed()
+        if not self._by_calendar:
+            self._clock_at = float("inf")
+            return
+        self._set_clock()
+        offset = now.wall - now.mono
+        if self._is_any_astray or abs(offset - self._offset) >= STEP_SECONDS / 4:
+            self._offset, self._is_any_astray = offset, False
+            for job in list(self._by_calendar):
+                self._follow_clock(job)
+
+    def is_stale(self, when: float, due: Due, job: JobRecord | None) -> bool:
+        """Tell whether a deadline of a schedule no longer counts."""
+        if due is Due.CLOCK or job is None:
+            return when != self._clock_at
+        return job.firing is None or job.firing.due_at != when
+
+    # -- what an instant comes to
+
+    def _land(self, job: JobRecord, schedule: Schedule, passed: _Passed) -> None:
+        """Have the latest instant start a run, or say why it does not."""
+        is_late = passed.late > LATE_SECONDS
+        if is_late and (schedule.missed is Missed.SKIP or passed.late > schedule.grace):
+            self._miss(job, schedule, passed.latest, 1, "late")
+        elif job.state is JobState.WAITING:
+            self._fire(job)
+        elif job.state is JobState.BLOCKED:
+            self._miss(job, schedule, passed.latest, 1, "blocked")
+        elif schedule.overlap is Overlap.SKIP or job.then in (Then.FIRING, Then.RESTART, Then.REMOVAL):
+            self._miss(job, schedule, passed.latest, 1, "overlap")
+        else:
+            job.then = Then.FIRING
+            if schedule.overlap is Overlap.REPLACE and job.run is not None:
+                self._ladder.ask(job.run, Reason(ReasonKind.REPLACED, "its schedule fired again"))
+
+    def _miss(self, job: JobRecord, schedule: Schedule, instant: float, count: int, why: str) -> None:
+        job.missed += count
+        data = {"instant": format_wall(self._as_wall(schedule, instant)), "count": count, "why": why}
+        self._books.emit(EventName.MISSED, job.spec.name, data=data)
+
+    def _passed(self, firing: Firing, schedule: Schedule) -> _Passed | None:
+        """Return what has come by now, None where the wall clock says that nothing has."""
+        now = self._books.now
+        if schedule.every is not None:
+            late = now.mono - firing.due_at
+            # By when it was due, not by its instant: with much jitter the next instant may come before that.
+            older = floor(max(0.0, late) / schedule.every)
+            return _Passed(firing.instant + older * schedule.every, older, late - older * schedule.every)
+        late = now.wall - firing.jitter - firing.instant
+        if schedule.calendar is None or late < -STEP_SECONDS:
+            return None
+        latest = firing.instant
+        if late >= CALENDAR_SECONDS:
+            latest = max(latest, schedule.calendar.latest(firing.instant + late) or latest)
+        older = _count(schedule.calendar, firing.instant, latest)
+        return _Passed(latest, older, max(0.0, now.wall - firing.jitter - latest))
+
+    def _previous(self, schedule: Schedule, instant: float) -> float:
+        """Return the instant before one, which is the last of those that were missed."""
+        if schedule.every is not None:
+            return instant - schedule.every
+        previous = schedule.calendar.latest(instant - 0.001) if schedule.calendar is not None else None
+        return instant if previous is None else previous
+
+    # -- aiming
+
+    def _next(self, schedule: Schedule, instant: float) -> float | None:
+        if schedule.every is not None:
+            return instant + schedule.every
+        return schedule.calendar.after(instant) if schedule.calendar is not None else None
+
+    def _aim(self, job: JobRecord, schedule: Schedule, instant: float | None) -> None:
+        if instant is None:
+            job.firing = None
+            return
+        jitter = schedule.jitter * self._chance() if schedule.jitter else 0.0
+        firing = job.firing = Firing(instant, jitter, 0.0)
+        self._set_due(job, firing, schedule)
+
+    def _drop_disarmed(self) -> None:
+        """Forget the first ones of those that wait for no calendar any more, so that none is left when none waits."""
+        while self._by_calendar:
+            job = next(iter(self._by_calendar))
+            if _calendar(job) is not None:
+                return
+            del self._by_calendar[job]
+
+    def _follow_clock(self, job: JobRecord) -> None:
+        """Aim anew if the wall clock was set since the job was aimed.
+
+        Each is compared with its own aim: a clock that is set and soon set right again may have led some astray.
+        """
+        firing, calendar, now = job.firing, _calendar(job), self._books.now
+        if firing is None or calendar is None or job.spec.schedule is None:
+            return
+        step = (now.wall - now.mono) - (firing.instant + firing.jitter - firing.due_at)
+        if step < -CORRECTION_SECONDS:
+            self._aim(job, job.spec.schedule, calendar.after(now.wall))
+        elif abs(step) >= STEP_SECONDS:
+            self._set_due(job, firing, job.spec.schedule)
+
+    def _set_due(self, job: JobRecord, firing: Firing, schedule: Schedule) -> None:
+        instant, now = firing.instant, self._books.now
+        if schedule.every is None:
+            instant = now.mono + (instant - now.wall)
+            self._by_calendar[job] = None
+            # A part of a step here and a part until the next look: nobody is a whole one astray unseen.
+            if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 4:
+                self._is_any_astray = True
+        firing.due_at = instant + firing.jitter
+        self._deadlines.add(firing.due_at, Due.FIRING, job)
+
+    def _set_clock(self) -> None:
+        self._clock_at = self._books.now.mono + CLOCK_SECONDS
+        self._deadlines.add(self._clock_at, Due.CLOCK)
+
+    def _as_wall(self, schedule: Schedule, instant: float) -> float:
+        now = self._books.now
+        return now.wall + (instant - now.mono) if schedule.every is not None else instant
+
+
+def _is_dry(job: JobRecord) -> bool:
+    return job.firing is None and job.waiting_for is WaitingFor.FIRING
+
+
+def _calendar(job: JobRecord) -> Calendar | None:
+    schedule = job.spec.schedule
+    return schedule.calendar if job.firing is not None and schedule is not None else None
+
+
+def _count(calendar: Calendar, first: float, latest: float) -> int:
+    """Count the instants from the first to just before the latest."""
+    count, instant = 0, first
+    while instant < latest and count < COUNTED_INSTANTS:
+        count += 1
+        following = calendar.after(instant)
+        if following is None:
+            break
+        instant = following
+    return count

@@ -1,0 +1,78 @@
+"""What is wrong, and where: the parts that every error message is built from."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+__all__ = ["Mistake", "Place", "Problem", "Related", "near_match", "quoted"]
+
+_LONGEST_QUOTE = 60
+
+
+def near_match(wanted: str, known: Iterable[str]) -> str | None:
+    """Return the known name that the writer most likely meant, or None."""
+    found = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+class Place(NamedTuple):
+    """Where something stands in a job file: 1-based line and column, counted in characters."""
+
+    path: str
+    line: int
+    column: int
+    length: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+class Related(NamedTuple):
+    """A second place that explains a problem, such as the first of two equal keys."""
+
+    place: Place
+    message: str
+
+
+class Problem(NamedTuple):
+    """One mistake in a job file.
+
+    `message` begins in lower case with "cannot ..." and names the legal values; `hint` is the near
+    match or the cure, shown under the caret. `source_line` is the text of the line at `place`.
+    """
+
+    place: Place
+    message: str
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+    job: str | None = None
+    source_line: str = ""
+    related: tuple[Related, ...] = ()
+
+    def __str__(self) -> str:
+        owner = f"job {self.job!r}: " if self.job is not None else ""
+        return f"{self.place}: {self.severity}: {owner}{self.message}"
+
+
+class Mistake(NamedTuple):
+    """One thing that is wrong with a declaration, before it is known where that stands in a file.
+
+    `loc` leads from the declaration to the value (keys and list indices); `at_key` says that the key
+    itself is at fault.
+    """
+
+    loc: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+    at_key: bool = False
+
+
+def quoted(value: object) -> str:
+    """Return the value as a message shows it: as in a job file, cut short."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."

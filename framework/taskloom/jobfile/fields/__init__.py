@@ -1,0 +1,1 @@
+"""The fields of a job: for each a reader and its JSON Schema."""

@@ -1,0 +1,149 @@
+"""The JSON Schema of job files over the installed tasks, so that an editor completes and checks them.
+
+What an editor accepts, the loader may still refuse (a constructor has its own rules); what the loader accepts,
+the schema accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from taskloom.catalog.signatures import ShapeError
+from taskloom.errors import CatalogError
+from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.job_spec import JOB_NAME, ONLY_IN_A_JOB
+
+if TYPE_CHECKING:
+    from taskloom.catalog.entry_points import Catalog
+
+__all__ = ["job_file_schema"]
+
+_NOTES = {"^x-": True}
+_VARIABLE = {"$ref": "#/$defs/variable"}
+
+
+def job_file_schema(catalog: Catalog) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a job file. A task that cannot be imported takes any params in it."""
+    tasks = {name: _params_schema(catalog, name) for name in catalog.names()}
+    definitions: dict[str, Any] = {
+        "variable": {"type": "string", "pattern": r"\$\{", "description": "${VAR}, put in when the file is read"},
+        "job": _job(catalog, tasks),
+    }
+    for name, schema in tasks.items():
+        if schema is not None:
+            definitions |= {f"{name}.{inner}": each for inner, each in schema.pop("$defs", {}).items()}
+            definitions[f"params of {name}"] = schema
+    shared = {name: schema for name, schema in _fields().items() if name not in ONLY_IN_A_JOB}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Taskloom job file",
+        "type": "object",
+        "properties": {
+            "defaults": {
+                "description": "Field values for all jobs of this file; a job's own value replaces them whole.",
+                **_closed(shared),
+            },
+            "jobs": {
+                "description": "The jobs, by name.",
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"pattern": f"^{JOB_NAME.pattern}$"},
+                "additionalProperties": {"$ref": "#/$defs/job"},
+            },
+        },
+        "patternProperties": _NOTES,
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _job(catalog: Catalog, tasks: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
+    """Return the schema of one job, in which `task` decides what `params` may hold."""
+    properties = _fields()
+    known = [{"const": name, **_described(catalog, name)} for name in tasks]
+    properties["task"] = {"description": FIELDS["task"].summary, "anyOf": [*known, _VARIABLE]}
+    return {
+        **_closed(properties),
+        "required": ["task"],
+        "allOf": [
+            {"if": {"properties": {"task": {"const": name}}, "required": ["task"]}, "then": _then(name, schema)}
+            for name, schema in tasks.items()
+            if schema is not None
+        ],
+    }
+
+
+def _then(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    params = {"$ref": f"#/$defs/params of {name}".replace(" ", "%20")}
+    if "required" in schema:
+        return {"properties": {"params": params}, "required": ["params"]}
+    return {"properties": {"params": {"anyOf": [params, {"type": "null"}]}}}
+
+
+def _fields() -> dict[str, Any]:
+    return {
+        name: _with_variable({"description": each.summary, **_inside(each.schema)}) for name, each in FIELDS.items()
+    }
+
+
+def _inside(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a field with `${VAR}` taken by everything within it, but not yet by itself."""
+    found = dict(schema)
+    if "anyOf" in found:
+        found["anyOf"] = [_inside(each) for each in found["anyOf"]]
+    if "properties" in found:
+        found["properties"] = {key: _with_variable(_inside(each)) for key, each in found["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(found.get(key), Mapping):
+            found[key] = _with_variable(_inside(found[key]))
+    return found
+
+
+def _closed(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "patternProperties": _NOTES,
+        "additionalProperties": False,
+    }
+
+
+def _described(catalog: Catalog, name: str) -> dict[str, str]:
+    try:
+        doc = catalog.load(name).shape.doc
+    except CatalogError as error:
+        return {"description": str(error)}
+    return {"description": doc.partition("\n\n")[0]} if doc else {}
+
+
+def _params_schema(catalog: Catalog, name: str) -> dict[str, Any] | None:
+    """Return the schema of a task's params, or None when the task cannot be used."""
+    try:
+        schema = catalog.load(name).shape.json_schema()
+    except (CatalogError, ShapeError):
+        return None
+    moved: dict[str, Any] = _moved(schema, f"#/$defs/{name}.")
+    moved["properties"] = {key: _with_variable(each) for key, each in moved.get("properties", {}).items()}
+    return moved
+
+
+def _moved(schema: Any, prefix: str) -> Any:
+    """Return the schema with its references led to where the definitions of all tasks stand."""
+    if isinstance(schema, dict):
+        return {
+            key: value.replace("#/$defs/", prefix)
+            if key == "$ref" and isinstance(value, str)
+            else _moved(value, prefix)
+            for key, value in schema.items()
+        }
+    return [_moved(each, prefix) for each in schema] if isinstance(schema, list) else schema
+
+
+def _with_variable(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that takes `${VAR}` too, whatever the type: it is put in before the types are looked at."""
+    about: dict[str, Any] = {key: schema[key] for key in ("description", "default", "examples") if key in schema}
+    rule = {key: value for key, value in schema.items() if key not in about}
+    if not rule or rule == {"type": "string"}:
+        return schema
+    return {**about, "anyOf": [rule, _VARIABLE]}

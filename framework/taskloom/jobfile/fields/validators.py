@@ -1,0 +1,160 @@
+"""What the readers of all fields share: a sentence about a value, durations, choices, the keys of a mapping.
+
+A reader takes a plain value and where it stands (`loc`, from the field on), and returns the final value or raises
+JobMistakes with everything that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from taskloom.catalog.pydantic_errors import value_hint
+from taskloom.diagnostics import Mistake, near_match, quoted
+from taskloom.task import parse_duration
+
+__all__ = [
+    "DURATION",
+    "NONE",
+    "JobMistakes",
+    "Loc",
+    "Parts",
+    "either",
+    "near_hint",
+    "positive",
+    "read_choice",
+    "read_flag",
+    "read_seconds",
+    "read_text",
+    "unfit",
+    "unknown_keys",
+    "values_of",
+]
+
+Loc = tuple[str | int, ...]
+Words = TypeVar("Words", bound=Enum)
+Final = TypeVar("Final")
+
+NONE = "none"
+"""How a field is written that has no value: a job says so where `defaults:` gives it one."""
+
+DURATION: Mapping[str, Any] = {
+    "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}, {"type": "number", "minimum": 0}]
+}
+"""JSON Schema of a duration."""
+
+
+class JobMistakes(Exception):
+    """A declaration cannot be used: `mistakes` holds all that is wrong with it."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("; ".join(mistake.message for mistake in self.mistakes))
+
+
+def unfit(value: object, loc: Loc, expected: str, hint: str = "", *, name: str = "") -> JobMistakes:
+    """Return the error for a value that cannot be what `loc` leads to (or what `name` says it is)."""
+    name = name or ".".join(str(part) for part in loc)
+    return JobMistakes([Mistake(loc, f"cannot use {quoted(value)} as {name}; expected {expected}", hint)])
+
+
+def near_hint(value: object, known: Iterable[str]) -> str:
+    """Return the question whether another word was meant, or ""."""
+    near = near_match(value, known) if isinstance(value, str) else None
+    return f"did you mean {near!r}?" if near else ""
+
+
+def either(words: Sequence[str]) -> str:
+    """Return the words as a choice: `a, b or c`."""
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+
+
+def read_flag(value: object, loc: Loc) -> bool:
+    """Return true or false."""
+    if isinstance(value, bool):
+        return value
+    raise unfit(value, loc, "true or false", value_hint(["bool_type"], value))
+
+
+def read_text(value: object, loc: Loc) -> str:
+    """Return a text."""
+    if isinstance(value, str):
+        return value
+    raise unfit(value, loc, "text", value_hint(["string_type"], value))
+
+
+# Many jobs write the same few durations.
+_seconds_of_text = lru_cache(maxsize=1024)(parse_duration)
+
+
+def read_seconds(value: object, loc: Loc) -> float:
+    """Return a duration in seconds, from 0 to ten years."""
+    try:
+        return _seconds_of_text(value) if type(value) is str else parse_duration(value)
+    except ValueError as error:
+        raise JobMistakes([Mistake(loc, f"{error}")]) from None
+
+
+def positive(value: object, loc: Loc) -> float:
+    """Return a duration of more than no time, in seconds."""
+    seconds = read_seconds(value, loc)
+    if seconds == 0:
+        raise unfit(value, loc, "more than 0")
+    return seconds
+
+
+def values_of(words: type[Enum]) -> list[str]:
+    """Return the words as they are written."""
+    return [str(each.value) for each in words]
+
+
+def read_choice(words: type[Words]) -> Callable[[object, Loc], Words]:
+    """Return a reader of one of the words."""
+    choices = {str(each.value): each for each in words}
+
+    def read(value: object, loc: Loc) -> Words:
+        if isinstance(value, str) and value in choices:
+            return choices[value]
+        raise unfit(value, loc, either(list(choices)), near_hint(value, choices))
+
+    return read
+
+
+def unknown_keys(loc: Loc, value: Mapping[str, object], known: Sequence[str]) -> list[Mistake]:
+    """Return a mistake for each key that is none of the known ones."""
+    name = ".".join(str(part) for part in loc)
+    return [
+        Mistake((*loc, key), f"cannot find {key!r} in {name}; known: {', '.join(known)}",
+                near_hint(str(key), known), at_key=True)
+        for key in value
+        if key not in known
+    ]  # fmt: skip
+
+
+class Parts:
+    """The keys of a mapping, read one by one; what is wrong with each is kept until `done`."""
+
+    def __init__(self, value: Mapping[str, object], loc: Loc, known: Sequence[str]) -> None:
+        self._value, self._loc = value, loc
+        self.mistakes = unknown_keys(loc, value, known)
+
+    def read(self, key: str, reader: Callable[[object, Loc], Final], default: Final) -> Final:
+        """Return what is written under the key; the default where nothing is, or nothing that can be used."""
+        if key not in self._value:
+            return default
+        try:
+            return reader(self._value[key], (*self._loc, key))
+        except JobMistakes as error:
+            self.mistakes += error.mistakes
+            return default
+
+    def refuse(self, key: str, message: str, hint: str = "", *, at_key: bool = False) -> None:
+        """Note a mistake about what stands under the key."""
+        self.mistakes.append(Mistake((*self._loc, key) if key else self._loc, message, hint, at_key=at_key))
+
+    def done(self) -> None:
+        """Raise JobMistakes when anything was wrong."""
+        if self.mistakes:
+            raise JobMistakes(self.mistakes)

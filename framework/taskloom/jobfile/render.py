@@ -1,0 +1,135 @@
+"""How a problem looks: as the line of the file with a caret under it, or as data."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from taskloom.diagnostics import Place, Problem
+from taskloom.jobfile.syntax.scalars import hidden_character
+
+__all__ = ["as_json", "render", "render_all"]
+
+# Of a longer line only what stands around the caret is shown, in columns of a terminal.
+WIDTH = 100
+_BEFORE_CARET = 40
+_TAB = 4
+
+_COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "caret": "\x1b[1;32m", "bold": "\x1b[1m"}
+_RESET = "\x1b[0m"
+
+
+def render_all(problems: Iterable[Problem], *, color: bool = False) -> str:
+    """Return the frames of all problems, one below the other."""
+    return "\n".join(render(problem, color=color) for problem in problems)
+
+
+def render(problem: Problem, *, color: bool = False) -> str:
+    """Return the problem as its sentence, its line and its caret, followed by a line per related place.
+
+    Nothing in it moves a terminal's cursor: control and invisible characters are shown as escapes.
+    """
+    paint = _painted if color else _plain
+    owner = f"job {problem.job!r}: " if problem.job is not None else ""
+    head = f"{paint('bold', escape(str(problem.place)))}: {paint(problem.severity, problem.severity)}: "
+    lines = [head + escape(owner + problem.message)]
+    hint = escape(problem.hint)
+    if problem.source_line:
+        lines += _frame(problem.place, problem.source_line, hint, paint)
+    elif hint:
+        lines.append(f"  hint: {hint}")
+    lines += [f"{escape(str(place))}: note: {escape(note)}" for place, note in problem.related]
+    return "\n".join(lines)
+
+
+def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Return the problems as data for `-o json`: the fields of `Problem`, with the place's fields beside them."""
+    return [
+        {
+            **_place(problem.place),
+            "severity": problem.severity,
+            "job": problem.job,
+            "message": problem.message,
+            "hint": problem.hint,
+            "related": [{**_place(place), "message": message} for place, message in problem.related],
+        }
+        for problem in problems
+    ]
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {"path": place.path, "line": place.line, "column": place.column, "length": place.length}
+
+
+def _plain(style: str, text: str) -> str:
+    del style
+    return text
+
+
+def _painted(style: str, text: str) -> str:
+    return f"{_COLORS[style]}{text}{_RESET}"
+
+
+def _frame(place: Place, line: str, hint: str, paint: Any) -> list[str]:
+    # A line of megabytes is cut before its characters are looked at one by one.
+    cut = max(0, place.column - 1 - WIDTH)
+    rest = line[cut : place.column - 1 + 2 * WIDTH]
+    cells = [_cell(character) for character in rest]
+    caret_from = min(place.column - 1 - cut, len(cells))
+    caret_to = max(caret_from + 1, min(caret_from + place.length, len(cells)))
+    first, last = (
+        _window(cells, caret_from) if len(rest) < len(line) or _width("".join(cells)) > WIDTH else (0, len(cells))
+    )
+    before, after = "…" if cut or first else "", "…" if cut + last < len(line) else ""
+    indent = len(before) + _width("".join(cells[first:caret_from]))
+    carets = max(1, _width("".join(cells[caret_from : min(caret_to, last)])))
+    gutter = str(place.line)
+    marked = paint("caret", "^" * carets + (f" {hint}" if hint else ""))
+    return [
+        f"  {gutter} | {before}{''.join(cells[first:last])}{after}".rstrip(),
+        f"  {' ' * len(gutter)} | {' ' * indent}{marked}",
+    ]
+
+
+def _window(cells: list[str], caret: int) -> tuple[int, int]:
+    """Return which cells to show: those around the caret that fit."""
+    first, room = caret, _BEFORE_CARET
+    while first > 0 and room >= _width(cells[first - 1]):
+        first -= 1
+        room -= _width(cells[first])
+    last, room = caret, WIDTH - _width("".join(cells[first:caret]))
+    while last < len(cells) and room >= _width(cells[last]):
+        room -= _width(cells[last])
+        last += 1
+    return first, last
+
+
+def escape(text: str) -> str:
+    """Return `text` with everything that a terminal would obey or hide written as an escape."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_cell, text))
+
+
+def _cell(character: str) -> str:
+    """Return what is shown for one character. A tab becomes spaces, so that no terminal's tab stops move the caret."""
+    if character == "\t":
+        return " " * _TAB
+    if character.isascii() and character.isprintable():
+        return character
+    if hidden_character(character) is None or unicodedata.category(character) == "Zs":
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_character_width(character) for character in text)
+
+
+def _character_width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

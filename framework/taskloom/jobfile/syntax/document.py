@@ -1,0 +1,43 @@
+"""One job file as plain values, and how much of it there may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from taskloom.diagnostics import Problem
+from taskloom.jobfile.syntax.positions import Places, Source
+from taskloom.jobfile.syntax.scalars import Scalar
+
+__all__ = ["Document", "Limits", "Value"]
+
+Value: TypeAlias = "dict[str, Value] | list[Value] | Scalar"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one job file may hold. `nodes` counts keys, scalars and containers, and whatever an alias repeats."""
+
+    bytes: int = 8 * 1024 * 1024
+    depth: int = 32
+    nodes: int = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One job file as plain values. `root` is a mapping, or None when the file holds nothing (`warnings` says so)."""
+
+    source: Source
+    root: Value
+    places: Places
+    warnings: list[Problem] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """The path as the user gave it."""
+        return self.source.path
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the file, without their line breaks."""
+        return self.source.lines

@@ -1,0 +1,91 @@
+"""From bytes to text: what is refused before a YAML parser sees a byte.
+
+libyaml and its pure-Python twin differ on encodings, control characters and line breaks, and both need quadratic
+time for many `%TAG` lines. All of that is decided here, once, for both.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from taskloom.diagnostics import Place, Problem
+from taskloom.jobfile.syntax.positions import Source
+
+__all__ = ["Refused", "check_text", "decode"]
+
+_UTF8_BOM = codecs.BOM_UTF8
+_FOREIGN_BOMS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),  # before UTF-16: one begins like the other
+    (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"),
+)  # fmt: skip
+# The first character of a job file is ASCII in practice, and so the NUL bytes around it tell the encoding.
+_FOREIGN_STARTS = (
+    (re.compile(rb"[^\0]\0\0\0|\0\0\0[^\0]"), "UTF-32"),
+    (re.compile(rb"[^\0]\0|\0[^\0]"), "UTF-16"),
+)
+_SAVE_AS_UTF8 = "save the file as UTF-8"
+
+_CONTROL_BYTES = bytes(code for code in range(0x20) if code not in b"\t\n\r") + b"\x7f"
+# U+0085, U+2028 and U+2029 break lines for YAML 1.1 and for no editor, so they could hide a key behind a comment.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_DIRECTIVE = re.compile(r"^%[^\r\n]*", re.MULTILINE)
+_AFTER_RETURN = re.compile(r"(?<=\r)%[^\r\n]*")
+
+
+class Refused(Exception):
+    """Reading ends here, and `problems` says why. It never leaves the reader's boundary."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__(problems)
+
+
+def decode(data: bytes, path: str) -> Source:
+    """Return the text of `data`, without a byte order mark. Raises Refused when it is not UTF-8."""
+    for mark, encoding in _FOREIGN_BOMS:
+        if data.startswith(mark):
+            raise Refused(_encoding_problem(path, f"cannot read the file: byte 0 begins {encoding}"))
+    for start, encoding in _FOREIGN_STARTS:
+        if start.match(data):
+            raise Refused(_encoding_problem(path, f"cannot read the file: byte 0 looks like {encoding}"))
+    body = data.removeprefix(_UTF8_BOM)
+    try:
+        return Source(path, body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise Refused(_undecodable(body, error.start, len(data) - len(body), path)) from None
+
+
+def _encoding_problem(path: str, message: str) -> Problem:
+    return Problem(Place(path, 1, 1), message, _SAVE_AS_UTF8)
+
+
+def _undecodable(body: bytes, start: int, skipped: int, path: str) -> Problem:
+    before = Source(path, body[:start].decode("utf-8"))
+    rest = re.split(rb"[\r\n]", body[start:], maxsplit=1)[0]
+    shown = Source(path, before.text + rest.decode("utf-8", "replace"))
+    message = f"cannot read byte 0x{body[start]:02x} at offset {start + skipped}: it is not UTF-8"
+    return shown.problem(len(before.text), message, hint=_SAVE_AS_UTF8)
+
+
+def check_text(source: Source) -> Iterator[Problem]:
+    """Yield a problem for each character and each line that no parser may see."""
+    text = source.text
+    # translate() is several times faster than the pattern, and nearly every job file is ASCII.
+    if not text.isascii() or len(text) != len(text.encode().translate(None, _CONTROL_BYTES)):
+        for found in _FORBIDDEN.finditer(text):
+            yield _forbidden(source, found)
+    if text.startswith("%") or "\n%" in text or "\r%" in text:
+        for pattern in (_DIRECTIVE, _AFTER_RETURN):
+            for found in pattern.finditer(text):
+                message = f"cannot use a '%' line: YAML directives such as {found[0][:20]!r} are not allowed here"
+                yield source.problem(found.start(), message, end=found.end(), hint="remove the line")
+
+
+def _forbidden(source: Source, found: re.Match[str]) -> Problem:
+    code = ord(found[0])
+    kind = {0x85: "a line break", 0x2028: "a line break", 0x2029: "a line break", 0xFEFF: "a byte order mark"}
+    message = f"cannot read U+{code:04X} here: {kind.get(code, 'a control character')} that editors do not show"
+    escape = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return source.problem(found.start(), message, hint=f'remove it, or write "{escape}" in double quotes')

@@ -1,0 +1,9 @@
+"""The scheduler: the pure core joined with threads, clocks, runners and listeners."""
+
+from __future__ import annotations
+
+from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
+from taskloom.scheduler.handles import JobHandle, JobStatus, Run
+from taskloom.scheduler.subscribers import Listener
+
+__all__ = ["STOP_WITHIN_SECONDS", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler"]

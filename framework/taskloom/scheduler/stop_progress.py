@@ -1,0 +1,34 @@
+"""Says who is still awaited while a stop goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from taskloom.runners import Stack
+from taskloom.scheduler.live_run import LiveRun
+
+__all__ = ["remind"]
+
+_log = logging.getLogger("taskloom.stop")
+
+
+def remind(found: Iterable[tuple[LiveRun, Stack]], more: int, now: float) -> None:
+    """Log a line for each run and where it stands, and how many more there are; called on a helper thread."""
+    for run, stack in found:
+        _log.warning("%s", _sentence(run, stack.where, now), extra={"job": run.job, "run": run.id})
+    if more:
+        _log.warning("still stopping: and %d more", more)
+
+
+def _sentence(run: LiveRun, where: str, now: float) -> str:
+    record = run.record
+    elapsed = now - record.asked.mono if record.asked else 0.0
+    left = record.overdue_at - now
+    parts = [f"still stopping after {elapsed:.1f} s"]
+    parts.append("no deadline" if left == float("inf") else f"{max(0.0, left):.1f} s left")
+    age = run.poll_age(now)
+    parts.append("polls unobserved" if age is None else f"no poll for {age:.1f} s")
+    if where:
+        parts.append(f"at {where}")
+    return ", ".join(parts)

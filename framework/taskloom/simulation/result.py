@@ -1,0 +1,149 @@
+"""A simulation and its result, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from taskloom.core.events import Event, format_wall
+from taskloom.core.model import WAIT_FOR_EVER, JobSpec, Reason
+from taskloom.errors import InternalError
+from taskloom.simulation.engine import Driver
+from taskloom.simulation.plan import Plan, Trouble
+from taskloom.simulation.tally import JobTally, Tally
+from taskloom.sync.gc_pause import paused_gc
+
+if TYPE_CHECKING:
+    from taskloom.simulation.invariant_check import Judge
+
+__all__ = ["Simulated", "simulate_jobs"]
+
+_OVERLAP = "overlap"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What a simulation showed. All times in seconds."""
+
+    plan: Plan
+    jobs: tuple[JobTally, ...]
+    events: int
+    seconds: float
+    """How much time passed until the stop of everything began."""
+    reason: Reason
+    """Why it began."""
+    stop_seconds: float | None
+    """How long it took; None where it was never over."""
+    worst_stop_seconds: float
+    """What it may take at most, by the join policies; inf where nothing limits it."""
+    idle_troubles: tuple[tuple[str, Trouble], ...] = ()
+    """What was ordered for a job that had no run then, with its word: `crash` or `hang`."""
+
+    @property
+    def is_early(self) -> bool:
+        """Tell whether everything was stopped before the time was over."""
+        return self.seconds < self.plan.seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it, remarks apart."""
+        return {
+            "seed": self.plan.seed,
+            "start": format_wall(self.plan.start),
+            "seconds": round(self.seconds, 6),
+            "ended": {"kind": self.reason.kind.value, "text": self.reason.text},
+            "events": self.events,
+            "runs": sum(job.runs for job in self.jobs),
+            "stop_seconds": None if self.stop_seconds is None else round(self.stop_seconds, 6),
+            "worst_stop_seconds": None if self.worst_stop_seconds == WAIT_FOR_EVER else self.worst_stop_seconds,
+            "jobs": [_job_as_dict(job) for job in self.jobs],
+        }
+
+
+def _job_as_dict(job: JobTally) -> dict[str, Any]:
+    return {
+        "job": job.spec.name,
+        "task": job.spec.task,
+        "schedule": job.spec.schedule.text if job.spec.schedule is not None else None,
+        "firings": job.firings,
+        "runs": job.runs,
+        "succeeded": job.succeeded,
+        "failed": job.failed,
+        "outcomes": {outcome.value: count for outcome, count in job.outcomes.items()},
+        "restarts": job.restarts,
+        "overlaps": job.missed[_OVERLAP],
+        "missed": {why: count for why, count in job.missed.items() if why != _OVERLAP},
+        "skipped": str(job.skipped) if job.skipped is not None else None,
+        "gave_up": job.gave_up,
+        "flapping": job.flapping,
+        "unresponsive": job.unresponsive,
+        "overdue": job.overdue,
+        "longest_run": round(job.longest_run, 6),
+        "longest_stop": round(job.longest_stop, 6),
+        "next_firing": None if job.next_firing is None else format_wall(job.next_firing),
+        "state": job.state.value,
+        "waiting_for": job.waiting_for.value if job.waiting_for is not None else None,
+    }
+
+
+def simulate_jobs(specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Callable[[Event], None]] = ()) -> Simulated:
+    """Run the jobs in virtual time and count what happens; `listeners` get every event at once, in order.
+
+    The same jobs, plan and time zones give the same result, to the last digit. The work is done on the caller's
+    thread. Raises InternalError for a rule that was broken: with the seed, it is a bug of ours to report.
+    """
+    tally = Tally(one for spec in specs for one in spec.replicated())
+    judge = _judge(plan) if plan.checked_steps != 0 else None
+    driver = Driver(
+        specs,
+        plan,
+        hear=_all_of([tally.take, *listeners]),
+        before_stop=tally.look,
+        judge=judge.take if judge is not None else None,
+    )
+    with paused_gc():  # nothing that is over is kept in a circle
+        driver.run()
+    tally.close(driver.core, driver.now)
+    if judge is not None and tally.stopped is not None:
+        judge.close()
+    return _result(specs, driver, tally)
+
+
+def _judge(plan: Plan) -> Judge:
+    from taskloom.simulation.invariant_check import Judge
+
+    return Judge(plan.seed, plan.stop_within, plan.checked_steps)
+
+
+def _all_of(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], None]:
+    """Return what tells all of them; where there is one alone, that itself: it is called millions of times."""
+    if len(listeners) == 1:
+        return listeners[0]
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
+
+
+def _result(specs: Sequence[JobSpec], driver: Driver, tally: Tally) -> Simulated:
+    from taskloom.jobfile.checks.worst_stop import worst_stop
+
+    plan, stopping, stopped = driver.plan, tally.stopping, tally.stopped
+    if stopping is None or stopping.reason is None:
+        raise InternalError("a simulation ended, and nothing was stopped")
+    result = Simulated(
+        plan=plan,
+        jobs=tuple(tally.jobs.values()),
+        events=tally.events,
+        seconds=stopping.mono,
+        reason=stopping.reason,
+        stop_seconds=stopped.mono - stopping.mono if stopped is not None else None,
+        worst_stop_seconds=worst_stop(specs, plan.stop_within).seconds,
+        idle_troubles=tuple(driver.idle_troubles),
+    )
+    if result.is_early:
+        for job in result.jobs:
+            job.next_firing = None  # the program has ended
+    return result

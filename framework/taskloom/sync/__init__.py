@@ -1,0 +1,1 @@
+"""Thread primitives that know nothing of jobs."""

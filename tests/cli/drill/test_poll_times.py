@@ -1,0 +1,182 @@
+"""Polls with timestamps: what counts as a gap, and that the task cannot tell the context from the run's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from taskloom import Context
+from taskloom.cli.drill.poll_times import PollClock, TimedContext, timed
+from taskloom.errors import Cancelled
+from taskloom.runners.binding import Binding, Body
+from taskloom.testing import FakeContext
+
+
+class Seconds:
+    """A clock that a test moves by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def clock(seconds: Seconds) -> PollClock:
+    clock = PollClock(seconds)
+    clock.begin()
+    return clock
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeContext]:
+    with FakeContext(job="timed") as ctx:
+        yield ctx
+
+
+@pytest.fixture
+def ctx(fake: FakeContext, clock: PollClock) -> Context:
+    return cast("Context", TimedContext(fake, clock))
+
+
+def test_the_worst_gap_is_the_longest_time_between_two_polls(ctx: Context, clock: PollClock, seconds: Seconds) -> None:
+    for gap in (0.5, 2.0, 1.0):
+        seconds.pass_by(gap)
+        assert not ctx.cancelled
+
+    assert clock.worst() == (2.0, "")
+    assert clock.polls == 3
+
+
+def test_the_time_from_the_entry_to_the_first_poll_is_a_gap(ctx: Context, clock: PollClock, seconds: Seconds) -> None:
+    seconds.pass_by(3.0)
+
+    ctx.raise_if_cancelled()
+
+    assert clock.worst() == (3.0, "")
+
+
+def test_a_gap_that_is_open_counts(clock: PollClock, seconds: Seconds) -> None:
+    seconds.pass_by(7.0)
+
+    assert clock.worst() == (7.0, "")
+    assert clock.open_gap() == (100.0, 7.0)
+
+
+def test_there_is_no_gap_inside_a_wait(clock: PollClock, seconds: Seconds) -> None:
+    seconds.pass_by(0.25)
+    clock.rest()
+    seconds.pass_by(50.0)
+
+    assert clock.open_gap() == (0.0, 0.0)
+    assert clock.worst() == (0.25, "")
+
+
+@pytest.mark.parametrize("look", ["wait", "sleep", "track"])
+def test_a_gap_begins_again_after_each_kind_of_look(
+    ctx: Context, clock: PollClock, seconds: Seconds, look: str
+) -> None:
+    looks: dict[str, Any] = {
+        "wait": lambda: ctx.wait(0),
+        "sleep": lambda: ctx.sleep(0),
+        "track": lambda: next(ctx.track([1, 2])),
+    }
+    looks[look]()
+    seconds.pass_by(4.0)
+
+    assert not ctx.cancelled
+    assert clock.worst() == (4.0, "")
+
+
+@pytest.mark.parametrize("look", ["cancelled", "raise_if_cancelled", "wait", "sleep", "track"])
+def test_what_a_run_does_after_it_knows_of_the_stop_is_no_gap(
+    ctx: Context, fake: FakeContext, clock: PollClock, seconds: Seconds, look: str
+) -> None:
+    fake.cancel("enough")
+    looks: dict[str, Any] = {
+        "cancelled": lambda: ctx.cancelled,
+        "raise_if_cancelled": ctx.raise_if_cancelled,
+        "wait": ctx.wait,
+        "sleep": lambda: ctx.sleep(5),
+        "track": lambda: next(ctx.track([1, 2])),
+    }
+    try:
+        assert looks[look]() is True
+    except Cancelled:
+        assert look in ("raise_if_cancelled", "sleep", "track")
+    seconds.pass_by(9.0)
+    assert ctx.cancelled
+
+    assert clock.worst() == (0.0, "")
+    assert clock.has_learned
+
+
+def test_the_worst_gap_tells_where_the_run_was_seen_in_it(ctx: Context, clock: PollClock, seconds: Seconds) -> None:
+    seconds.pass_by(1.0)
+    clock.see(clock.open_gap()[0], "task.py:7 in run")
+    seconds.pass_by(1.0)
+    assert not ctx.cancelled
+    seconds.pass_by(0.5)
+
+    assert clock.worst() == (2.0, "task.py:7 in run")
+
+
+def test_what_was_seen_in_an_older_gap_is_not_told_of_a_worse_one(
+    ctx: Context, clock: PollClock, seconds: Seconds
+) -> None:
+    clock.see(clock.open_gap()[0], "task.py:7 in run")
+    seconds.pass_by(1.0)
+    assert not ctx.cancelled
+    seconds.pass_by(2.0)
+
+    assert clock.worst() == (2.0, "")
+
+
+def test_all_that_is_no_poll_goes_to_the_context_of_the_run(ctx: Context, fake: FakeContext, clock: PollClock) -> None:
+    ctx.count("beats", 2)
+    ctx.progress(1, 4, "lines")
+    ctx.log.info("hello")
+
+    assert (ctx.job, ctx.run_id, ctx.attempt) == ("timed", "timed#1", 1)
+    assert fake.counts == {"beats": 2}
+    assert fake.progress_calls == [(1, 4, "lines")]
+    assert fake.messages == ["hello"]
+    assert ctx.fileno() == fake.fileno()
+    assert clock.polls == 0
+
+
+def test_track_gives_every_item_and_ends(ctx: Context, fake: FakeContext) -> None:
+    assert list(ctx.track("abc", unit="letters")) == ["a", "b", "c"]
+    assert fake.progress_calls[-1] == (3, 3, "letters")
+
+
+def test_a_timed_binding_keeps_what_the_task_says_of_itself_and_times_its_run(
+    fake: FakeContext, seconds: Seconds
+) -> None:
+    clock = PollClock(seconds)
+
+    def work(ctx: Context) -> None:
+        seconds.pass_by(6.0)
+
+    def terminate() -> None: ...
+
+    binding = Binding(lambda: Body(work, terminate), has_terminate=True, announces_ready=True, label="toys:Work")
+    both = timed(binding, clock)
+    body = both.make()
+    body.run(fake)
+
+    assert (both.has_terminate, both.announces_ready, both.label) == (True, True, "toys:Work")
+    assert body.terminate is terminate
+    assert clock.worst() == (6.0, "")
+    assert clock.has_learned

@@ -1,0 +1,132 @@
+"""The answer of `taskloom drill`, as people and as programs read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from textwrap import dedent
+
+from taskloom.cli.drill.report import as_json, as_text
+from taskloom.cli.drill.trial import Drilled, Verdict
+from taskloom.core.model import ErrorInfo, Outcome
+
+FINE = Drilled(
+    job="tick",
+    task="countdown",
+    verdict=Verdict.IN_TIME,
+    outcome=Outcome.CANCELLED,
+    ready_after=0.0004,
+    stopped_in=1.25,
+    worst_gap=0.0021,
+    worst_at="",
+    is_wakeable=False,
+    budget=5.0,
+)
+DEAF = replace(
+    FINE,
+    job="deaf",
+    task="reader",
+    verdict=Verdict.OVER,
+    outcome=None,
+    stopped_in=None,
+    worst_gap=6.0,
+    where="reader.py:12 in run",
+    stack='  File "reader.py", line 12, in run\n    sock.recv(10)\n',
+    declared="jobs.yaml:3",
+    callbacks=("terminate: still running",),
+)
+
+
+def test_a_table_with_a_line_for_each_job_and_the_sum() -> None:
+    reader = replace(FINE, job="reader", worst_gap=1.0, is_wakeable=True, budget=None, verdict=Verdict.NOT_AWAITED)
+
+    assert as_text([FINE, reader], 2) == dedent("""\
+        JOB     TASK       OUTCOME    READY AFTER  STOPPED IN  WORST GAP         BUDGET  VERDICT
+        tick    countdown  cancelled  0.4 ms       1.25 s      2.1 ms            5s      in time
+        reader  countdown  cancelled  0.4 ms       1.25 s      1.00 s, wakeable  -       not awaited
+
+        2 jobs drilled: all passed""")
+
+
+def test_a_job_over_budget_is_named_with_its_line_and_stack() -> None:
+    assert as_text([DEAF], 1) == dedent("""\
+        JOB   TASK    OUTCOME  READY AFTER  STOPPED IN  WORST GAP  BUDGET  VERDICT
+        deaf  reader  -        0.4 ms       not yet     6.00 s     5s      over budget
+
+        deaf did not stop within 5s (task reader, declared at jobs.yaml:3)
+          at reader.py:12 in run
+          it has not looked since it was asked; its longest time without a poll: 6.00 s
+          terminate: still running
+          its stack, innermost last:
+            File "reader.py", line 12, in run
+              sock.recv(10)
+
+        1 job drilled: 0 passed, 1 did not""")
+
+
+def test_a_job_that_saw_the_stop_and_went_on_is_told_so() -> None:
+    assert "  it has seen that it was asked to stop, and goes on\n" in as_text([replace(DEAF, has_seen_stop=True)], 1)
+
+
+def test_a_job_that_failed_is_told_with_its_error() -> None:
+    error = ErrorInfo("ValueError", "boom", "Traceback (most recent call last):\nValueError: boom\n")
+    failed = replace(FINE, verdict=Verdict.FAILED, outcome=Outcome.FAILED, stopped_in=None, error=error)
+
+    assert (
+        "\ntick failed (task countdown)\n"
+        "  ValueError: boom\n"
+        "  Traceback (most recent call last):\n"
+        "  ValueError: boom\n"
+        "\n1 job drilled: 0 passed, 1 did not"
+    ) in as_text([failed], 1)
+
+
+def test_long_gaps_and_left_threads_are_noted_below_the_table() -> None:
+    job = replace(FINE, worst_gap=0.8, worst_at="tick.py:9 in run", threads_left=("pump-1", "pump-2"))
+
+    text = as_text([job], 1)
+
+    assert "\n\ntick went 800.0 ms without a poll, at tick.py:9 in run\n" in text
+    assert "\ntick left 2 threads behind: pump-1, pump-2\n" in text
+
+
+def test_a_drill_that_was_interrupted_says_how_far_it_came() -> None:
+    assert as_text([FINE], 3).endswith("\n\ninterrupted: 1 of 3 jobs drilled, 1 passed")
+    assert as_text([], 1) == "\ninterrupted: 0 of 1 job drilled, 0 passed"
+
+
+def test_the_sum_says_how_many_passed_without_being_asked() -> None:
+    early = replace(FINE, verdict=Verdict.ENDED, outcome=Outcome.SUCCEEDED, stopped_in=None)
+
+    assert as_text([FINE, early], 2).endswith("\n\n2 jobs drilled: all passed, 1 of them before the ask")
+
+
+def test_json_has_everything() -> None:
+    told = json.loads(as_json([FINE, DEAF], 2))
+
+    assert (told["passes"], told["wanted"], told["drilled"]) == (False, 2, 2)
+    assert told["jobs"][1] == {
+        "job": "deaf",
+        "task": "reader",
+        "verdict": "over budget",
+        "passes": False,
+        "outcome": None,
+        "ready_after": 0.0004,
+        "stopped_in": None,
+        "worst_gap": 6.0,
+        "worst_at": "",
+        "wakeable": False,
+        "budget": 5.0,
+        "where": "reader.py:12 in run",
+        "has_seen_stop": False,
+        "stack": DEAF.stack,
+        "error": None,
+        "callbacks": ["terminate: still running"],
+        "threads_left": [],
+        "declared": "jobs.yaml:3",
+    }
+
+
+def test_json_of_an_interrupted_drill_does_not_pass() -> None:
+    assert json.loads(as_json([FINE], 1))["passes"] is True
+    assert json.loads(as_json([FINE], 2))["passes"] is False

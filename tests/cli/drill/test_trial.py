@@ -1,0 +1,311 @@
+"""The drill of one job, with real threads: how each way of stopping, and of not stopping, is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from taskloom import Context, Job, Task
+from taskloom.catalog.entry_points import Catalog
+from taskloom.cli.drill.trial import Drilled, Verdict, drill_job, patience_for
+from taskloom.core.events import Event, EventName
+from taskloom.core.model import Outcome
+from taskloom.core.policies import Need, RestartPolicy, RestartWhen, Schedule
+from taskloom.jobfile.job_spec import spec_of
+
+Drill = Callable[..., Drilled]
+
+
+@pytest.fixture
+def way_out() -> Iterator[threading.Event]:
+    """Ends the tasks that do not stop; their threads are gone when the test is over."""
+    before = set(threading.enumerate())
+    event = threading.Event()
+
+    yield event
+
+    event.set()
+    for thread in threading.enumerate():
+        if thread not in before:
+            thread.join(10)
+
+
+@pytest.fixture
+def drill() -> Drill:
+    def drill(task: object, *, budget: float | None = 10.0, warm_up: float = 0.0, **fields: object) -> Drilled:
+        changes = {name: fields.pop(name) for name in list(fields) if name in CORE_FIELDS}
+        spec = spec_of(Job(name="it", task=task, **fields), Catalog())  # type: ignore[arg-type]
+        return drill_job(replace(spec, **changes), budget=budget, warm_up=warm_up)  # type: ignore[arg-type]
+
+    return drill
+
+
+CORE_FIELDS = ("schedule", "after", "restart", "replicas", "essential", "timeout", "ready_within")
+
+
+def place_of(mark: str, function: str) -> str:
+    """Return `file:line in function` of the first line of this file that has the mark as its comment."""
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    number = next(number for number, line in enumerate(lines, start=1) if line.endswith(f"  # {mark}"))
+    return f"{__file__}:{number} in {function}"
+
+
+def polite(ctx: Context) -> None:
+    """Wait until asked to stop."""
+    ctx.wait()
+
+
+def test_a_task_that_waits_on_its_token_stops_in_time(drill: Drill) -> None:
+    told = drill(polite)
+
+    assert told.verdict is Verdict.IN_TIME
+    assert told.passes
+    assert told.outcome is Outcome.CANCELLED
+    assert told.stopped_in is not None
+    assert told.stopped_in < 10.0
+    assert told.ready_after is not None
+    assert told.budget == 10.0
+    assert (told.where, told.stack, told.threads_left) == ("", "", ())
+
+
+def test_a_task_that_ignores_its_token_is_over_budget_and_its_line_is_named(
+    drill: Drill, way_out: threading.Event
+) -> None:
+    def deaf(ctx: Context) -> None:
+        way_out.wait()  # STANDS HERE
+
+    told = drill(deaf, budget=0.05)
+
+    assert told.verdict is Verdict.OVER
+    assert not told.passes
+    assert told.outcome is None
+    assert told.stopped_in is None
+    assert told.where == place_of("STANDS HERE", "deaf")
+    assert "way_out.wait()  # STANDS HERE" in told.stack
+    assert told.worst_gap is not None
+    assert told.worst_gap >= 0.05
+    assert not told.has_seen_stop
+
+
+def test_a_task_that_sees_the_stop_and_goes_on_is_told_from_one_that_never_looks(
+    drill: Drill, way_out: threading.Event
+) -> None:
+    def stubborn(ctx: Context) -> None:
+        while not ctx.wait():
+            pass
+        way_out.wait()
+
+    told = drill(stubborn, budget=0.05)
+
+    assert told.verdict is Verdict.OVER
+    assert told.has_seen_stop
+
+
+def test_a_task_that_is_over_before_the_ask_ended_by_itself_and_passes(drill: Drill) -> None:
+    told = drill(lambda ctx: None, warm_up=30.0)
+
+    assert told.verdict is Verdict.ENDED
+    assert told.passes
+    assert told.outcome is Outcome.SUCCEEDED
+    assert told.stopped_in is None
+
+
+def test_a_task_that_fails_before_the_ask_fails_the_drill(drill: Drill) -> None:
+    def broken(ctx: Context) -> None:
+        raise ValueError("boom")
+
+    told = drill(broken, warm_up=30.0)
+
+    assert told.verdict is Verdict.FAILED
+    assert told.outcome is Outcome.FAILED
+    assert str(told.error) == "ValueError: boom"
+    assert told.error is not None
+    assert told.error.traceback.splitlines()[1].startswith(f'  File "{__file__}", line ')
+
+
+def test_a_task_that_fails_when_it_is_stopped_fails_the_drill(drill: Drill) -> None:
+    def untidy(ctx: Context) -> None:
+        ctx.wait()
+        raise ValueError("cannot tidy up")
+
+    told = drill(untidy)
+
+    assert told.verdict is Verdict.FAILED
+    assert told.stopped_in is not None
+
+
+def test_a_task_that_cannot_be_made_fails_the_drill(drill: Drill) -> None:
+    class Unmade(Task):
+        made = 0
+
+        def __init__(self) -> None:
+            # Loading makes one, to see whether its params are taken.
+            Unmade.made += 1
+            if Unmade.made > 1:
+                raise RuntimeError("no device")
+
+        def run(self, ctx: Context) -> None: ...
+
+    told = drill(Unmade, warm_up=30.0)
+
+    assert told.verdict is Verdict.FAILED
+    assert told.outcome is Outcome.START_FAILED
+    assert told.ready_after is None
+
+
+def test_the_budget_is_that_of_the_join_policy_unless_one_is_given(drill: Drill) -> None:
+    assert drill(polite, budget=None, join="4s").budget == 4.0
+    assert drill(polite, budget=None, join="wait").budget == 30.0
+    assert drill(polite, budget=2.0, join="4s").budget == 2.0
+
+
+def test_a_job_that_no_stop_waits_for_passes_whatever_it_does(drill: Drill, way_out: threading.Event) -> None:
+    def deaf(ctx: Context) -> None:
+        way_out.wait()
+
+    fine = drill(polite, budget=None, join="0s", daemon=True)
+    hung = drill(deaf, budget=None, join="0s", daemon=True)
+
+    assert [fine.verdict, hung.verdict] == [Verdict.NOT_AWAITED, Verdict.NOT_AWAITED]
+    assert fine.passes
+    assert hung.passes
+    assert fine.budget is None
+    assert fine.stopped_in is not None
+    assert hung.stopped_in is None
+
+
+def test_a_budget_that_is_given_holds_for_a_job_that_no_stop_waits_for(drill: Drill, way_out: threading.Event) -> None:
+    told = drill(lambda ctx: way_out.wait() and None, budget=0.05, join="0s", daemon=True)
+
+    assert told.verdict is Verdict.OVER
+
+
+def test_what_decides_about_starting_and_restarting_is_taken_off(drill: Drill) -> None:
+    told = drill(
+        polite,
+        schedule=Schedule(every=3600.0, text="every 1h"),
+        after=(Need("somebody"),),
+        restart=RestartPolicy(RestartWhen.ALWAYS),
+        replicas=3,
+        essential=True,
+        timeout=0.001,
+        warm_up=0.05,
+    )
+
+    assert told.verdict is Verdict.IN_TIME
+    assert told.job == "it"
+
+
+def test_a_job_that_says_when_it_is_ready_is_asked_only_then(drill: Drill) -> None:
+    is_ready = threading.Event()
+    was_ready = []
+
+    class Announcer(Task):
+        announces_ready = True
+
+        def run(self, ctx: Context) -> None:
+            was_ready.append(ctx.cancelled)
+            is_ready.set()
+            ctx.ready()
+            ctx.wait()
+
+    told = drill(Announcer, ready_within=30.0)
+
+    assert told.verdict is Verdict.IN_TIME
+    assert told.ready_after is not None
+    assert was_ready == [False]
+
+
+def test_a_job_that_never_gets_ready_is_asked_after_the_warm_up_and_passes(drill: Drill) -> None:
+    class Hopeful(Task):
+        announces_ready = True
+
+        def run(self, ctx: Context) -> None:
+            ctx.wait()
+
+    told = drill(Hopeful, warm_up=0.02)
+
+    assert told.verdict is Verdict.IN_TIME
+    assert told.ready_after is None
+
+
+def test_a_long_time_without_a_poll_is_told_with_its_place(drill: Drill, way_out: threading.Event) -> None:
+    def slow(ctx: Context) -> None:
+        way_out.wait(0.3)  # SLOW HERE
+        ctx.wait()
+
+    told = drill(slow, warm_up=0.6)
+
+    assert told.verdict is Verdict.IN_TIME
+    assert told.worst_gap is not None
+    assert told.worst_gap >= 0.3
+    assert told.worst_at == place_of("SLOW HERE", "slow")
+
+
+def test_nothing_is_said_of_the_polls_of_a_task_that_is_only_ever_woken(drill: Drill) -> None:
+    class Woken(Task):
+        _door: threading.Event
+
+        def __post_init__(self) -> None:
+            self._door = threading.Event()
+
+        def run(self, ctx: Context) -> None:
+            self._door.wait()
+
+        def terminate(self) -> None:
+            self._door.set()
+
+    told = drill(Woken)
+
+    assert told.verdict is Verdict.IN_TIME
+    assert told.worst_gap is None
+    assert told.is_wakeable
+
+
+def test_a_failing_terminate_is_told() -> None:
+    has_failed = threading.Event()
+
+    class Sour(Task):
+        def run(self, ctx: Context) -> None:
+            has_failed.wait(10)
+
+        def terminate(self) -> None:
+            raise OSError("no such socket")
+
+    def release(event: Event) -> None:
+        if event.event is EventName.CALLBACK_FAILED:
+            has_failed.set()
+
+    told = drill_job(spec_of(Job(name="it", task=Sour), Catalog()), warm_up=0.0, listeners=[release])
+
+    assert told.passes
+    assert told.callbacks == ("terminate: OSError: no such socket",)
+
+
+def test_a_thread_that_the_task_left_behind_is_named(drill: Drill, way_out: threading.Event) -> None:
+    def leaker(ctx: Context) -> None:
+        threading.Thread(target=way_out.wait, name="leaked", daemon=True).start()
+
+    assert drill(leaker, warm_up=30.0).threads_left == ("leaked",)
+
+
+def test_listeners_hear_what_happens(drill: Drill) -> None:
+    heard: list[Event] = []
+    spec = spec_of(Job(name="it", task=polite), Catalog())
+
+    drill_job(spec, warm_up=0.0, listeners=[heard.append])
+
+    names = [event.event for event in heard]
+    assert EventName.STARTED in names
+    assert [event.outcome for event in heard if event.event is EventName.ENDED] == [Outcome.CANCELLED]
+
+
+def test_patience_is_the_most_that_a_drill_takes() -> None:
+    spec = replace(spec_of(Job(name="it", task=polite, join="4s"), Catalog()), ready_within=20.0)
+
+    assert patience_for(spec, None, 1.0) == 25.0
+    assert patience_for(spec, 0.5, 1.0) == 21.5

@@ -1,0 +1,369 @@
+"""A judge that never convicts proves nothing: each rule of supervision is broken on purpose, in a sound story."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.support.fake_calendar import FakeCalendar
+
+from taskloom.core import actions
+from taskloom.core.events import Event, EventName
+from taskloom.core.inputs import Reload, RestartJob, StartJob, Tick
+from taskloom.core.model import Reason, ReasonKind
+from taskloom.core.policies import (
+    Condition,
+    Need,
+    Overlap,
+    RestartLimit,
+    RestartPolicy,
+    RestartWhen,
+    Schedule,
+    Watchdog,
+)
+from taskloom.testing import At, Behaviour, ClockStep, History, Stall, Step, check, check_events, make_job, simulate
+from taskloom.testing.clock import FIRST_WALL_SECONDS
+
+Story = list[dict[str, Any]]
+
+FAILING = make_job("f", restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, factor=2.0, jitter=0.0))
+LIMITED = make_job(
+    "l", restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0, limit=RestartLimit(2, 60.0))
+)
+SCHEDULED = make_job("s", schedule=Schedule(every=10.0))
+WATCHED = make_job("w", watchdog=Watchdog(5.0))
+WAITING = make_job("b", after=[Need("f", Condition.STARTED)])
+HURRIED = make_job("t", timeout=7.0)
+JOBS = [FAILING, LIMITED, SCHEDULED, WATCHED, WAITING, HURRIED]
+
+
+def story() -> History:
+    """Tell of one that flaps, one that gives up, one that overlaps itself, one that is silent, and a reload."""
+    return simulate(
+        JOBS,
+        seconds=60,
+        script=[
+            At(41.5, RestartJob("b", Reason(ReasonKind.USER, "again"))),
+            At(50, Reload((FAILING, make_job("s", schedule=Schedule(every=10.0), timeout=99.0), WATCHED, WAITING))),
+        ],
+        behaviours={
+            "f": Behaviour.fails(2.0),
+            "l": Behaviour.fails(0.5),
+            "s": Behaviour.returns(15.0),
+            "w": Behaviour(silent_after=1.0, silent_for=9.0),
+            "b": Behaviour.obeys(1.0),
+            "t": Behaviour.obeys(),
+        },
+    )
+
+
+def find(told: Story, event: str, run: str | None = None) -> int:
+    return next(i for i, one in enumerate(told) if one["event"] == event and run in (None, one.get("run")))
+
+
+def test_a_sound_story_of_supervision_breaks_no_rule() -> None:
+    history = story()
+
+    told = {event["event"] for event in history.as_dicts()}
+
+    assert check(history) == []
+    assert check_events(history.as_dicts(), is_whole=True) == []
+    assert told >= {
+        "restart_scheduled", "gave_up", "missed", "unresponsive", "responsive", "job_removed", "reloaded", "flapping",
+    }  # fmt: skip
+
+
+def edit(event: str, run: str | None = None, /, **fields: Any) -> Callable[[Story], Story]:
+    def change(told: Story) -> Story:
+        told[find(told, event, run)].update(fields)
+        return told
+
+    return change
+
+
+def twice(event: str, run: str | None = None) -> Callable[[Story], Story]:
+    def change(told: Story) -> Story:
+        index = find(told, event, run)
+        return numbered([*told[: index + 1], dict(told[index]), *told[index + 1 :]])
+
+    return change
+
+
+def drop(event: str, run: str | None = None) -> Callable[[Story], Story]:
+    return lambda told: numbered([one for one in told if one is not told[find(told, event, run)]])
+
+
+def numbered(told: Story) -> Story:
+    for seq, one in enumerate(told, start=1):
+        one["seq"] = seq
+    return told
+
+
+BROKEN: list[tuple[str, str, Callable[[Story], Story]]] = [
+    ("I6", "f#2 is attempt 2, and no restart was scheduled", drop("restart_scheduled", "f#1")),
+    ("I6", "f#2 is attempt 3, after attempt 1", edit("queued", "f#2", attempt=3)),
+    ("I6", "f#2 was restarted 2 s too early", edit("restart_scheduled", "f#1", seconds=3.0)),
+    ("I6", "a restart after f#1 was scheduled twice", twice("restart_scheduled", "f#1")),
+    ("I6", "a restart after f#1 waits -1 s", edit("restart_scheduled", "f#1", seconds=-1)),
+    ("I6", "restart_scheduled of f#2, which is not the last run", edit("restart_scheduled", "f#1", run="f#2")),
+    ("I6", "job l gave up after l#3, and a restart is scheduled", lambda told: numbered([
+        *told[: find(told, "gave_up")],
+        told[find(told, "gave_up")] | {"event": "restart_scheduled", "seconds": 1.0},
+        *told[find(told, "gave_up"):]])),
+    ("I6", "job l gave up, and nobody said why", edit("gave_up", why="")),
+    ("I6", "job w is flapping after 0 restarts", edit("flapping", job="w")),
+    ("I10", "job s missed 0 instants, overlap", edit("missed", count=0)),
+    ("I10", "job s missed 1 instants, bored", edit("missed", why="bored")),
+    ("I10", "job x missed an instant, and was never added", edit("missed", job="x")),
+    ("I4", "w#1 was unresponsive before it was ready, after its ask or twice", twice("unresponsive")),
+    ("I4", "w#1 was responsive again, and was not unresponsive", twice("responsive")),
+    ("I4", "w#1 was unresponsive for 4 s, not 9", edit("responsive", seconds=9.0)),
+    ("I12", "job l was removed, and was not there or has a live run", twice("job_removed")),
+    ("I12", "a reload changed jobs that are not there", edit("reloaded", apply=["x"])),
+    ("I12", "a reload changed jobs that are not there", edit("reloaded", add=["f"])),
+    ("I9", "a restart after f#1 was scheduled while everything stops", lambda told: numbered([
+        *told[: find(told, "scheduler_started")],
+        {"event": "scheduler_stopping", "mono": 0.0, "seq": 0, "reason": {"kind": "user", "text": ""}},
+        *told[find(told, "scheduler_started"):]])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "change"), BROKEN, ids=[f"{text} {n}" for n, (_, text, _) in enumerate(BROKEN)]
+)
+def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change: Callable[[Story], Story]) -> None:
+    told = change(copy.deepcopy(story().as_dicts()))
+
+    found = check_events(told)
+
+    assert [one for one in found if one.rule == rule and text in one.text], "\n".join(map(str, found))
+
+
+# -- what needs the inputs and the declarations
+
+
+def tampered(change: Callable[[Step, actions.Action], list[actions.Action]], history: History | None = None) -> History:
+    history = history or story()
+    steps = [
+        step._replace(actions=tuple(new for old in step.actions for new in change(step, old))) for step in history.steps
+    ]
+    return History(history.seed, steps)
+
+
+def without(event: str, subject: str) -> History:
+    return tampered(
+        lambda step, old: (
+            []
+            if isinstance(old, Event) and old.event.value == event and subject in (old.run or "", old.job or "")
+            else [old]
+        )
+    )
+
+
+def saying(event: str, subject: str, **fields: Any) -> History:
+    def change(step: Step, old: actions.Action) -> list[actions.Action]:
+        if isinstance(old, Event) and old.event.value == event and subject in (old.run or "", old.job or ""):
+            return [old._replace(**fields)]
+        return [old]
+
+    return tampered(change)
+
+
+def at_another_time(history: History, wanted: Callable[[Step], bool], seconds: float) -> History:
+    """Have the steps come later, as if the lifecycle had asked for its tick too late."""
+    steps = [
+        step._replace(now=step.now._replace(mono=step.now.mono + seconds)) if wanted(step) else step
+        for step in history.steps
+    ]
+    return History(history.seed, steps)
+
+
+def starts(run: str) -> Callable[[Step], bool]:
+    return lambda step: any(isinstance(one, actions.StartRun) and one.run == run for one in step.actions)
+
+
+UNMET = simulate(
+    [make_job("a", manual=True), make_job("b", after=["a"])],
+    seconds=10,
+    script=[At(5, StartJob("b", is_now=True))],
+    behaviours={"b": Behaviour()},
+)
+
+
+def as_a_patient_start(step: Step) -> Step:
+    return step._replace(message=StartJob("b")) if isinstance(step.message, StartJob) else step
+
+
+MISSING: list[tuple[str, str, Callable[[], History]]] = [
+    ("I9", "restart_scheduled of f#1 had to come now", lambda: without("restart_scheduled", "f#1")),
+    ("I6", "says seconds 5.0, expected Between(low=1.0, high=1.0)", lambda: saying(
+        "restart_scheduled", "f#1", seconds=5.0)),
+    ("I7", "the restart of f was due at 3 s, it is 3.5 s", lambda: at_another_time(story(), starts("f#2"), 0.5)),
+    ("I9", "gave_up of l#3 had to come now", lambda: without("gave_up", "l#3")),
+    ("I9", "flapping of f had to come now", lambda: without("flapping", "f")),
+    ("I9", "missed of s had to come now", lambda: without("missed", "s")),
+    ("I6", "says why 'late', expected 'overlap'", lambda: saying("missed", "s", data={"why": "late", "count": 1})),
+    ("I7", "the timeout of t#1 was due at 7 s", lambda: tampered(
+        lambda step, old: [] if getattr(old, "run", None) == "t#1" and step.now.mono == 7 else [old])),
+    ("I9", "unresponsive of w#1 had to come now", lambda: without("unresponsive", "w#1")),
+    ("I9", "queued of b had to come now", lambda: without(
+        "queued", "b#2")),
+    ("I9", "job_removed of l had to come now", lambda: without("job_removed", "l")),
+    ("I12", "job l was dropped, and was not removed", lambda: without("job_removed", "l")),
+    ("I9", "ApplySpec of s#3 had to come now", lambda: tampered(
+        lambda step, old: [] if isinstance(old, actions.ApplySpec) else [old])),
+    ("I6", "reloaded of None says remove []", lambda: saying(
+        "reloaded", "", data={"add": [], "remove": [], "apply": ["s"], "restart": []})),
+    ("I6", "expected ('user', 'again')",
+     lambda: saying("cancel_requested", "b#1", reason=Reason(ReasonKind.USER, "other"))),
+    ("I11", "job b was started before what it waits for", lambda: History(
+        0, [as_a_patient_start(step) for step in UNMET.steps])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "make"), MISSING, ids=[f"{text} {n}" for n, (_, text, _) in enumerate(MISSING)]
+)
+def test_a_broken_promise_is_found_in_the_history(rule: str, text: str, make: Callable[[], History]) -> None:
+    found = check(make(), is_whole=False)
+
+    assert [one for one in found if text in one.text], "\n".join(map(str, found))
+    assert rule in {one.rule for one in found}
+
+
+def test_a_run_that_nobody_asked_for_is_found() -> None:
+    history = simulate([make_job("a", manual=True)], seconds=10, script=[At(5, StartJob("a"))], behaviours={})
+    steps = [step._replace(message=Tick()) if isinstance(step.message, StartJob) else step for step in history.steps]
+
+    found = check(History(0, steps), is_whole=False)
+
+    assert [one.text for one in found if one.rule == "I2"] == ["job a was started, and nobody had asked for it"]
+
+
+def test_a_dependent_that_is_forgotten_is_found() -> None:
+    jobs = [make_job("a"), make_job("b", after=["a"])]
+    history = simulate(jobs, seconds=10, behaviours={"a": Behaviour(), "b": Behaviour()})
+
+    found = check(
+        tampered(lambda step, old: [] if getattr(old, "run", None) == "b#1" else [old], history), is_whole=False
+    )
+
+    assert "queued of b had to come now, and did not: attempt 1" in [one.text for one in found]
+
+
+def test_a_twenty_first_restart_at_one_instant_is_found() -> None:
+    policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0)
+    jobs = [make_job(f"j{number}", restart=policy) for number in range(30)]
+    history = simulate(jobs, seconds=3, behaviours={job.name: Behaviour.fails(0.0) for job in jobs})
+    assert check(history) == []
+    gated = [step for step in history.steps if isinstance(step.message, Tick) and step.now.mono < 1.2]
+    first, second = gated[0], gated[1]
+    early = second._replace(now=first.now)
+
+    steps = [early if step is second else step for step in history.steps]
+    found = check(History(0, steps), is_whole=False)
+
+    assert any("restart 21 since 1 s" in one.text for one in found)
+
+
+def test_a_restart_that_the_gate_holds_back_without_need_is_found() -> None:
+    policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0)
+    jobs = [make_job(f"j{number}", restart=policy) for number in range(3)]
+    history = simulate(jobs, seconds=3, behaviours={job.name: Behaviour.fails(0.0) for job in jobs})
+
+    found = check(
+        tampered(
+            lambda step, old: [] if getattr(old, "run", None) == "j2#2" and step.now.mono == 1 else [old], history
+        ),
+        is_whole=False,
+    )
+
+    assert any("j2 had to be restarted, and nothing was in the way" in one.text for one in found)
+
+
+# -- clocks
+
+
+def scheduled_by_calendar(**policies: Any) -> list[Any]:
+    calendar = FakeCalendar(FIRST_WALL_SECONDS + 30.0, 60.0)
+    return [make_job("c", schedule=Schedule(calendar=calendar, **policies))]
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 86_400.0, -86_400.0, 0.5, -0.5])
+def test_a_clock_that_is_set_breaks_no_rule(step: float) -> None:
+    history = simulate(
+        scheduled_by_calendar(overlap=Overlap.QUEUE),
+        seconds=7200,
+        script=[At(1000.0, ClockStep(step)), At(5000.0, ClockStep(-step))],
+        behaviours={"c": Behaviour.returns(10.0)},
+    )
+
+    assert check(history) == []
+
+
+def test_a_firing_that_does_not_follow_the_clock_is_found() -> None:
+    history = simulate(
+        scheduled_by_calendar(),
+        seconds=600,
+        script=[At(100.0, ClockStep(-40.0))],
+        behaviours={"c": Behaviour.returns(1.0)},
+    )
+    assert check(history) == []
+
+    # As if nobody had set it back, and the instant of second 150 came 40 s too early.
+    steps = [step._replace(now=step.now._replace(wall=step.now.mono + FIRST_WALL_SECONDS)) for step in history.steps]
+    found = check(History(0, steps), is_whole=False)
+
+    assert found[0].text == "queued of c had to come now, and did not: attempt 1"
+    assert steps[found[0].where - 1].now.mono == 150
+
+
+def test_a_stalled_program_is_late_and_says_so() -> None:
+    history = simulate(
+        [make_job("s", schedule=Schedule(every=10.0))],
+        seconds=100,
+        script=[At(12.0, Stall(25.0))],
+        behaviours={"s": Behaviour.returns(1.0)},
+    )
+
+    (missed,) = [event for event in history.as_dicts() if event["event"] == "missed"]
+
+    assert (missed["mono"], missed["count"], missed["why"]) == (37, 1, "late")
+    assert check(history, lateness=25.0) == []
+    assert "the firing of s was due at 20 s, it is 37 s" in [one.text for one in check(history)]
+
+
+def test_the_events_of_a_story_are_all_known_to_the_judge() -> None:
+    told = [event.value for event in EventName]
+
+    found = [check_events([{"seq": 1, "mono": 0.0, "event": name}]) for name in told]
+
+    assert not [one for broken in found for one in broken if "no event is named" in one.text]
+
+
+# -- jitter, of which nobody tells
+
+
+@pytest.mark.parametrize("overlap", list(Overlap))
+@pytest.mark.parametrize("jitter", [0.5, 6.0, 9.0])
+def test_firings_that_jitter_break_no_rule_and_too_late_ones_do(overlap: Overlap, jitter: float) -> None:
+    job = make_job("s", schedule=Schedule(every=10.0, jitter=jitter, overlap=overlap))
+    history = simulate([job], seconds=600, behaviours={"s": Behaviour(work=12.0, reaction=1.5)})
+
+    # As if each firing of the first minute had come when the latest second for it was over.
+    late = at_another_time(history, lambda step: isinstance(step.message, Tick) and step.now.mono < 60, jitter)
+
+    assert check(history) == []
+    assert any("the firing of s was due at" in one.text for one in check(late, is_whole=False))
+
+
+@pytest.mark.parametrize("overlap", list(Overlap))
+def test_with_more_jitter_than_time_between_two_instants_any_of_them_may_come(overlap: Overlap) -> None:
+    calendar = FakeCalendar(FIRST_WALL_SECONDS + 5.0, 5.0)
+    job = make_job("s", schedule=Schedule(calendar=calendar, jitter=30.0, overlap=overlap))
+
+    history = simulate([job], seconds=600, behaviours={"s": Behaviour(work=12.0, reaction=1.5)})
+
+    assert check(history) == []

@@ -1,0 +1,85 @@
+"""What a whole stop may take: the slowest of each level, one level after the other."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskloom.core.events import EventName
+from taskloom.core.model import WAIT_FOR_EVER, JobSpec, JoinPolicy, Otherwise
+from taskloom.core.policies import Need
+from taskloom.jobfile.checks.worst_stop import SlowStop, worst_stop
+from taskloom.testing import Behaviour, simulate
+
+
+def job(name: str, within: float, *after: str, enabled: bool = True, replicas: int = 1) -> JobSpec:
+    return JobSpec(
+        name=name,
+        task="idle",
+        join=JoinPolicy(within, Otherwise.EXIT),
+        after=tuple(Need(each) for each in after),
+        enabled=enabled,
+        replicas=replicas,
+    )
+
+
+@pytest.mark.parametrize(
+    "jobs, seconds, chain",
+    [
+        ([], 0.0, ""),
+        ([job("a", 3.0), job("b", 4.0)], 4.0, "b (4 s)"),
+        ([job("a", 3.0), job("b", 4.0, "a")], 7.0, "b (4 s) -> a (3 s)"),
+        ([job("a", 3.0, replicas=5)], 3.0, "a (3 s)"),
+        ([job("a", 9.0, enabled=False), job("b", 4.0)], 4.0, "b (4 s)"),
+        ([job("a", 0.0), job("b", 4.0, "a")], 4.0, "b (4 s)"),
+        ([job("a", WAIT_FOR_EVER), job("b", 0.5, "a")], 30.5, "b (0.5 s) -> a (wait)"),
+        # A level waits for its slowest job, though nothing depends on that one.
+        ([job("a", 1.0), job("b", 2.0, "a"), job("c", 20.0)], 21.0, "c (20 s) -> a (1 s)"),
+        # Of equals, one that depends on the next is named.
+        ([job("x", 2.0), job("a", 1.0), job("b", 2.0, "a"), job("y", 2.0)], 3.0, "b (2 s) -> a (1 s)"),
+        ([job("a", 1.0, "b"), job("b", 2.0, "a")], 2.0, "b (2 s)"),
+    ],
+)
+def test_a_stop_takes_the_slowest_of_each_level(jobs: list[JobSpec], seconds: float, chain: str) -> None:
+    worst = worst_stop(jobs, stop_within=30.0)
+
+    assert (worst.seconds, str(worst)) == (seconds, chain)
+
+
+def test_a_long_chain_is_shown_by_its_ends() -> None:
+    jobs = [job(f"j{number}", 1.0, *([f"j{number + 1}"] if number < 19 else [])) for number in range(20)]
+
+    worst = worst_stop(jobs, stop_within=30.0)
+
+    assert worst.chain[0] == SlowStop("j0", 1.0)
+    assert str(worst) == (
+        "j0 (1 s) -> j1 (1 s) -> j2 (1 s) -> j3 (1 s) -> ... 12 more ... -> "
+        "j16 (1 s) -> j17 (1 s) -> j18 (1 s) -> j19 (1 s)"
+    )
+
+
+@st.composite
+def declarations(draw: st.DrawFn) -> list[JobSpec]:
+    """Draw jobs that each wait for some of those before them."""
+    jobs: list[JobSpec] = []
+    for number in range(draw(st.integers(1, 8))):
+        earlier = [each.name for each in jobs if each.enabled]
+        after = draw(st.lists(st.sampled_from(earlier), max_size=3, unique=True)) if earlier else []
+        within = draw(st.sampled_from([0.0, 0.5, 1.0, 4.0, 20.0]))
+        is_enabled = draw(st.integers(0, 9)) > 0
+        jobs.append(job(f"j{number}", within, *after, enabled=is_enabled, replicas=draw(st.integers(1, 2))))
+    return jobs
+
+
+@given(jobs=declarations())
+def test_a_stop_of_runs_that_never_look_takes_just_so_long(jobs: list[JobSpec]) -> None:
+    """The lifecycle itself, in virtual time: every run ignores the ask, and so every join takes all of its time."""
+    replicas = [each for declared in jobs for each in declared.replicated()]
+    ignoring = {each.name: Behaviour.ignores() for each in replicas}
+
+    events = list(simulate(replicas, seconds=100.0, behaviours=ignoring, stop_within=1e6).events)
+
+    [began] = [event.mono for event in events if event.event is EventName.SCHEDULER_STOPPING]
+    [ended] = [event.mono for event in events if event.event is EventName.SCHEDULER_STOPPED]
+    assert ended - began == pytest.approx(worst_stop(jobs, stop_within=1e6).seconds)

@@ -1,0 +1,214 @@
+"""The JSON Schema takes what the loader takes, and flags what a typo makes."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from taskloom.catalog.entry_points import Catalog, GivenCatalog
+from taskloom.jobfile.fields.json_schema import job_file_schema
+from taskloom.jobfile.fields.registry import FIELDS, JobMistakes
+from taskloom.task import Context, Duration, Task, param
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = sorted((ROOT / "jobs").glob("*.y*ml"))
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Peer(BaseModel):
+    port: int
+
+
+class Paint(Task):
+    """Paint it.
+
+    At length.
+    """
+
+    colour: Colour = param(description="which")
+    every: Duration = param(default="1s")
+    peers: list[Peer] = []
+    flag: bool = False
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+
+class Other(Task):
+    peers: list[Peer] = []
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    catalog = GivenCatalog({"paint": Paint, "other": Other, "broken": 5})
+    return json.loads(json.dumps(job_file_schema(catalog)))  # type: ignore[no-any-return]
+
+
+def complaints(schema: dict[str, Any], document: object) -> list[str]:
+    validator = jsonschema.Draft202012Validator(schema)
+    return [error.message for error in validator.iter_errors(document)]
+
+
+def test_it_is_a_schema(schema: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[file.name for file in EXAMPLES])
+def test_every_example_of_the_house_is_valid(example: Path) -> None:
+    document = yaml.safe_load(example.read_text(encoding="utf-8"))
+
+    assert complaints(job_file_schema(Catalog()), document) == []
+
+
+VALID: list[dict[str, Any]] = [
+    {"task": "paint", "params": {"colour": "red"}},
+    {"task": "paint", "params": {"colour": "red", "every": "5s", "peers": [{"port": 1}], "flag": True}},
+    {"task": "paint", "params": {"colour": "${COLOUR}", "every": "${EVERY:-5s}", "flag": "${FLAG}"}},
+    {"task": "other"},
+    {"task": "other", "params": None},
+    {"task": "${TASK}", "params": {"what": "ever"}},
+    {"task": "broken", "params": {"what": "ever"}},
+    {"task": "other", "x-note": {"any": 1}},
+    {"task": "other", "daemon": True, "join": {"within": "5s", "otherwise": "abandon"}, "start": {"delay": "1s"}},
+    {"task": "other", "join": "wait", "start": "manual", "poll_interval": 0.5, "runner": {"thread": {}}},
+    {"task": "other", "join": 0, "labels": ["a"], "enabled": False, "description": "d"},
+    {"task": "other", "join": {"within": "${WITHIN}"}, "schedule": {"cron": "${CRON}", "immediately": "${NOW}"}},
+    {"task": "other", "after": ["a", {"b": "${CONDITION}"}], "restart": {"limit": {"times": "${N}", "within": "1m"}}},
+]
+
+
+@pytest.mark.parametrize("job", VALID, ids=map(str, VALID))
+def test_what_the_loader_takes_is_valid(schema: dict[str, Any], job: dict[str, Any]) -> None:
+    assert complaints(schema, {"jobs": {"a": job}}) == []
+
+
+INVALID: list[dict[str, Any]] = [
+    {},
+    {"task": "pant"},
+    {"task": "paint"},
+    {"task": "paint", "params": {}},
+    {"task": "paint", "params": {"colour": "blue"}},
+    {"task": "paint", "params": {"colour": "red", "evry": "5s"}},
+    {"task": "paint", "params": {"colour": "red", "every": "5 s"}},
+    {"task": "paint", "params": {"colour": "red", "peers": [{"port": "x"}]}},
+    {"task": "paint", "params": {"colour": "red", "flag": "no"}},
+    {"task": "other", "params": {"colour": "red"}},
+    {"task": "other", "deamon": True},
+    {"task": "other", "daemon": "no"},
+    {"task": "other", "restart": "allways"},
+    {"task": "other", "join": {"within": "5s", "otherwise": "kill"}},
+    {"task": "other", "join": {"wthin": "5s"}},
+    {"task": "other", "start": "soon"},
+    {"task": "other", "start": {}},
+    {"task": "other", "labels": [5]},
+]
+
+
+@pytest.mark.parametrize("job", INVALID, ids=map(str, INVALID))
+def test_a_mistake_in_a_job_is_flagged(schema: dict[str, Any], job: dict[str, Any]) -> None:
+    assert complaints(schema, {"jobs": {"a": job}}) != []
+
+
+# Each value is offered to the reader of its field and to the schema: both take it, or neither does.
+TAKEN: dict[str, list[Any]] = {
+    "restart": [
+        *("never", "on-failure", "always", {"when": "never"}, {"delay": "1s"}),
+        *({"jitter": "50%"}, {"jitter": "12.5%"}, {"jitter": 0}, {"jitter": 1}, {"jitter": 0.5}),
+        {"factor": 1, "delay": 0, "max_delay": "1h", "limit": {"times": 1, "within": "1m"}},
+    ],
+    "schedule": [
+        *("none", {"every": "5m"}, {"every": 300}, {"cron": "@daily"}),
+        {"at": "2030-01-31T06:00", "timezone": "Europe/Berlin", "grace": "1d", "missed": "skip"},
+        {"every": 1, "jitter": 0.5, "overlap": "queue", "missed": "once", "immediately": True},
+    ],
+    "after": ["a", [], ["a"], ["a", {"b": "started"}], {}, {"a": "ready", "b": "succeeded"}],
+    "timeout": ["none", "5m", 0.5],
+    "ready_within": ["none", "5m", 0.5],
+    "watchdog": ["none", "5m", 5, {"after": "5s"}, {"after": 5, "then": "restart"}],
+    "essential": [True],
+    "replicas": [1, 1000],
+    "runner": ["thread", {"thread": None}, {"thread": {}}, {"thread": {"reuse": False}}],
+}
+REFUSED: dict[str, list[Any]] = {
+    "restart": [
+        *("no", "Never", True, None, 5, [], {}, {"whn": "never"}, {"when": "no"}),
+        *({"jitter": 50}, {"jitter": "half"}, {"jitter": -0.1}, {"jitter": None}),
+        *({"factor": 0.5}, {"factor": "2"}, {"factor": 101}, {"factor": None}),
+        *({"limit": 5}, {"limit": {}}, {"limit": {"times": 5}}, {"limit": {"within": "1m"}}),
+        *({"limit": {"times": 0, "within": "1m"}}, {"delay": -1}, {"delay": "1 s"}, {"delay": None}),
+    ],
+    "schedule": [
+        *("5m", None, 5, [], {}, {"jitter": "1s"}, {"evry": "5m"}, {"cron": 5}),
+        *({"every": "5m", "cron": "@daily"}, {"every": "5m", "overlap": "no"}),
+        *({"every": "5m", "missed": 1}, {"every": "5m", "immediately": "yes"}),
+    ],
+    "after": [5, None, "", [5], [""], {"a": "redy"}, {"a": None}, [{"a": "ready", "b": "ready"}]],
+    "timeout": [None, "wait", -1, True],
+    "ready_within": [None, "soon", -1],
+    "watchdog": [None, "warn", True, {}, {"then": "warn"}, {"after": "5s", "then": "kill"}],
+    "essential": ["yes", 1, None],
+    "replicas": [0, 1001, 2.5, "2", True, None],
+    "runner": ["", [], {"thread": {"reus": True}}, {"thread": {"reuse": "yes"}}],
+}
+
+
+def each_of(values: dict[str, list[Any]]) -> list[Any]:
+    """Return the values one by one, each with its field."""
+    return [pytest.param(name, each, id=f"{name}-{each}") for name, written in values.items() for each in written]
+
+
+@pytest.mark.parametrize("field, value", each_of(TAKEN))
+def test_what_a_reader_takes_the_schema_takes(schema: dict[str, Any], field: str, value: object) -> None:
+    FIELDS[field].read(value)
+
+    assert complaints(schema, {"jobs": {"a": {"task": "other", field: value}}}) == []
+
+
+@pytest.mark.parametrize("field, value", each_of(REFUSED))
+def test_what_a_reader_refuses_the_schema_flags(schema: dict[str, Any], field: str, value: object) -> None:
+    with pytest.raises(JobMistakes):
+        FIELDS[field].read(value)
+
+    assert complaints(schema, {"jobs": {"a": {"task": "other", field: value}}}) != []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"jobs": {}},
+        {"jbs": {"a": {"task": "other"}}},
+        {"jobs": {"a b": {"task": "other"}}},
+        {"jobs": {"a": {"task": "other"}}, "defaults": {"task": "other"}},
+        {"jobs": {"a": {"task": "other"}}, "defaults": {"daemn": True}},
+    ],
+    ids=str,
+)
+def test_a_mistake_around_the_jobs_is_flagged(schema: dict[str, Any], document: dict[str, Any]) -> None:
+    assert complaints(schema, document) != []
+
+
+def test_notes_and_defaults_are_valid(schema: dict[str, Any]) -> None:
+    document = {"x-a": 1, "defaults": {"join": "5s", "x-b": 2}, "jobs": {"a": {"task": "other"}}}
+
+    assert complaints(schema, document) == []
+
+
+def test_an_editor_can_show_what_everything_is_for(schema: dict[str, Any]) -> None:
+    job = schema["$defs"]["job"]
+
+    assert {name for name, field in job["properties"].items() if field.get("description")} == set(FIELDS)
+    assert {"const": "paint", "description": "Paint it."} in job["properties"]["task"]["anyOf"]
+    assert schema["$defs"]["params of paint"]["properties"]["colour"]["description"] == "which"

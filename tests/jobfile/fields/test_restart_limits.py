@@ -1,0 +1,85 @@
+"""A limit that the delays can never reach is told, and one that they can is not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
+from taskloom.core.restart import HEALTHY_SECONDS, Backoff
+from taskloom.jobfile.fields import restart as restarts
+from taskloom.jobfile.fields.restart import most_restarts
+
+
+def policy(delay: float, factor: float, max_delay: float, times: int, within: float) -> RestartPolicy:
+    return RestartPolicy(RestartWhen.ON_FAILURE, delay, factor, max_delay, 0.0, RestartLimit(times, within))
+
+
+def test_the_seconds_of_health_are_those_of_the_core() -> None:
+    assert restarts._HEALTHY_SECONDS == HEALTHY_SECONDS
+
+
+@pytest.mark.parametrize(
+    "limited, expected",
+    [
+        (policy(30.0, 2.0, 30.0, 5, 60.0), 2),
+        (policy(10.0, 1.0, 30.0, 10, 90.0), 9),
+        (policy(10.0, 1.0, 30.0, 9, 90.0), 9),
+        (policy(0.5, 2.0, 30.0, 12, 60.0), 9),
+        (policy(0.5, 2.0, 30.0, 5, 600.0), 5),
+        (policy(0.0, 2.0, 30.0, 1000, 0.001), 1000),
+        (policy(1.0, 1.0, 1.0, 10**17, 86_400.0), 86_400),
+        # Delays that hardly grow are not followed for ever: the first stands for all.
+        (policy(1.0, 1.0001, 3600.0, 10**17, 86_400.0), 86_400),
+    ],
+)
+def test_so_many_restarts_fit(limited: RestartPolicy, expected: int) -> None:
+    assert most_restarts(limited) == expected
+
+
+def test_a_job_without_a_limit_has_none_to_reach() -> None:
+    assert most_restarts(RestartPolicy()) == 0
+
+
+@given(
+    delay=st.sampled_from([0.1, 0.5, 1.0, 5.0, 30.0]),
+    factor=st.sampled_from([1.0, 1.05, 1.5, 2.0, 10.0]),
+    growth=st.sampled_from([1, 3, 50]),
+    limit=st.tuples(st.integers(1, 12), st.floats(0.1, 400.0)),
+    resets=st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_what_a_job_can_reach_is_never_called_unreachable(
+    delay: float, factor: float, growth: int, limit: tuple[int, float], resets: list[bool]
+) -> None:
+    """Whatever run is healthy for just so long that its delay starts anew: who gives up, could."""
+    given = policy(delay, factor, delay * growth, *limit)
+    backoff, now = Backoff(), 0.0
+
+    for is_healthy in resets:
+        healthy = max(HEALTHY_SECONDS, backoff.delay) if is_healthy else 0.0
+        now += healthy
+        if backoff.is_exhausted(given, now):
+            assert most_restarts(given) >= limit[0]
+            break
+        now += backoff.next_delay(given, healthy, 0.0)
+        backoff.note(given, now)
+
+
+@given(
+    delay=st.floats(0.01, 60.0),
+    factor=st.floats(1.0, 100.0),
+    growth=st.floats(1.0, 1000.0),
+    times=st.integers(1, 10**17),
+    within=st.floats(0.01, 1e7),
+)
+def test_a_longer_window_never_holds_fewer_restarts(
+    delay: float, factor: float, growth: float, times: int, within: float
+) -> None:
+    shorter = most_restarts(policy(delay, factor, delay * growth, times, within))
+    longer = most_restarts(policy(delay, factor, delay * growth, times, within * 2))
+
+    assert 1 <= shorter <= longer <= times
+    assert shorter <= math.ceil(within / delay) + 1

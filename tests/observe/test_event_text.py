@@ -1,0 +1,118 @@
+"""Each event in plain words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from taskloom.core.events import Event, EventName, format_wall
+from taskloom.core.model import ErrorInfo, Outcome, Reason, ReasonKind
+from taskloom.observe.event_text import Telling, tell
+
+pytestmark = pytest.mark.usefixtures("in_berlin")
+NOON = 1_795_000_000.0
+BOOM = ErrorInfo("RuntimeError", "boom", "Traceback\n  here\nRuntimeError: boom\n")
+SILENT = {EventName.SCHEDULER_STARTED, EventName.SCHEDULER_STOPPING, EventName.SCHEDULER_STOPPED}
+SILENT |= {EventName.JOB_ADDED, EventName.QUEUED, EventName.READY}
+
+
+def event(name: EventName, **fields: Any) -> Event:
+    return Event(1, NOON, 50.0, name, fields.pop("job", "job"), fields.pop("run", "job#2"), **fields)
+
+
+def instant(seconds: float) -> str:
+    return format_wall(NOON + seconds)
+
+
+@pytest.mark.parametrize(
+    ("told", "message", "level"),
+    [
+        (event(EventName.STARTED, attempt=1), "started", "INFO"),
+        (event(EventName.STARTED, attempt=3), "started (attempt 3)", "INFO"),
+        (
+            event(EventName.RESTART_SCHEDULED, attempt=2, seconds=1.25, error=BOOM),
+            "restarting in 1.2 s (attempt 3): RuntimeError: boom",
+            "INFO",
+        ),
+        (event(EventName.RESTART_SCHEDULED, attempt=1, seconds=0.02), "restarting in 20 ms (attempt 2)", "INFO"),
+        (
+            event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 60 s"}),
+            "gave up: more than 5 restarts within 60 s",
+            "ERROR",
+        ),
+        (event(EventName.FLAPPING, data={"restarts": 5}), "flapping: restarted 5 times in 60 s", "WARNING"),
+        (
+            event(EventName.MISSED, data={"instant": instant(-60), "count": 1, "why": "overlap"}),
+            "missed its firing of 12:05:40: the run before is still going on",
+            "INFO",
+        ),
+        (
+            event(EventName.MISSED, data={"instant": instant(-86400), "count": 1440, "why": "late"}),
+            "missed 1,440 firings, the last that of 2026-11-17 12:06:40: it is too late for it",
+            "WARNING",
+        ),
+        (
+            event(EventName.MISSED, data={"instant": instant(-1), "count": 1, "why": "blocked"}),
+            "missed its firing of 12:06:39: the thread of an abandoned run still lives",
+            "WARNING",
+        ),
+        (event(EventName.UNRESPONSIVE, data={"poll_age": 12.34}), "unresponsive: no poll for 12.3 s", "WARNING"),
+        (event(EventName.RESPONSIVE, seconds=3.0), "polls again, 3.0 s after it was found unresponsive", "INFO"),
+        (
+            event(EventName.RELOADED, job=None, data={"add": ["a", "b"], "remove": ["c"], "apply": [], "restart": []}),
+            "reloaded: a, b added; c removed",
+            "INFO",
+        ),
+        (
+            event(EventName.RELOADED, job=None, data={"restart": list("abcdefg"), "apply": ["x"]}),
+            "reloaded: a, b, c, d, e and 2 more to be restarted; x changed in place",
+            "INFO",
+        ),
+        (event(EventName.RELOADED, job=None, data={"add": [], "remove": []}), "reloaded: nothing has changed", "INFO"),
+        (event(EventName.JOB_REMOVED, run=None), "removed", "INFO"),
+        (
+            event(EventName.ENDED, outcome=Outcome.TIMED_OUT, seconds=5.0, reason=Reason(ReasonKind.DEADLINE)),
+            "timed_out after 5.0 s",
+            "ERROR",
+        ),
+        (event(EventName.ENDED, outcome=Outcome.SUCCEEDED, seconds=5.0), "succeeded after 5.0 s", "INFO"),
+    ],
+)
+def test_an_event_is_told_in_plain_words(told: Event, message: str, level: str) -> None:
+    telling = tell(told)
+
+    assert telling is not None
+    assert (telling.message, telling.level) == (message, level)
+
+
+def test_every_event_is_told_or_known_to_be_silent() -> None:
+    data = {"within": 5, "callback": "terminate", "why": "late", "instant": instant(0), "count": 1, "poll_age": 1.0}
+    told = {name for name in EventName if tell(event(name, data=data)) is not None}
+
+    assert set(EventName) - told == SILENT
+
+
+def test_a_failure_brings_its_traceback() -> None:
+    telling = tell(event(EventName.ENDED, outcome=Outcome.FAILED, seconds=1.5, error=BOOM))
+
+    message = "failed after 1.5 s: RuntimeError: boom"
+    assert telling == Telling(message, "ERROR", "runs failed", "Traceback\n  here\nRuntimeError: boom")
+
+
+@pytest.mark.parametrize("name", [EventName.STARTED, EventName.CANCEL_REQUESTED, EventName.ENDED])
+def test_the_ordinary_life_of_a_first_run_is_always_told_and_that_of_later_runs_is_not(name: EventName) -> None:
+    first = tell(event(name, run="job#1", outcome=Outcome.CANCELLED))
+    later = tell(event(name, run="job#11", outcome=Outcome.CANCELLED))
+
+    assert first is not None
+    assert later is not None
+    assert first.kind == ""
+    assert later.kind != ""
+
+
+def test_an_instant_that_cannot_be_read_is_told_as_it_is() -> None:
+    telling = tell(event(EventName.MISSED, data={"instant": "some day", "count": 1, "why": "a new reason"}))
+
+    assert telling is not None
+    assert telling.message == "missed its firing of some day: a new reason"

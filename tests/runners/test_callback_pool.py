@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from taskloom.core.inputs import CallbackFailed
+from taskloom.runners import callback_pool as wakers_module
+from taskloom.runners.callback_pool import HELPERS, MOST_HELPERS, Wakers
+from taskloom.sync.cancel_token import CancelCallback
+
+SOON = 20.0
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Pool:
+    """A pool of helpers, what they reported, and callbacks that block until they are let go."""
+
+    def __init__(self) -> None:
+        self.reports: list[CallbackFailed] = []
+        self.reported = threading.Event()
+        self.let_go = threading.Event()
+        self.wakers = Wakers(self._take)
+        self.began = threading.Semaphore(0)
+        self.threads: set[threading.Thread] = set()
+
+    def _take(self, report: CallbackFailed) -> None:
+        self.reports.append(report)
+        self.reported.set()
+
+    def blocking(self) -> CancelCallback:
+        def block() -> None:
+            self.threads.add(threading.current_thread())
+            self.began.release()
+            self.let_go.wait(SOON)
+
+        return CancelCallback(block, "block")
+
+    def quick(self) -> tuple[CancelCallback, threading.Event]:
+        done = threading.Event()
+
+        def call() -> None:
+            self.threads.add(threading.current_thread())
+            done.set()
+
+        return CancelCallback(call, "quick"), done
+
+    def submit(self, *callbacks: CancelCallback) -> None:
+        self.wakers.submit("job#1", list(callbacks))
+
+    def await_begun(self, count: int) -> None:
+        for _ in range(count):
+            assert self.began.acquire(timeout=SOON)
+
+    def end(self) -> None:
+        self.let_go.set()
+        self.wakers.close()
+        for thread in self.threads:
+            thread.join(SOON)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(wakers_module, "mono", clock)
+    return clock
+
+
+@pytest.fixture
+def pool(clock: Clock) -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.end()
+
+
+def test_a_callback_is_called_on_a_daemon_helper_thread_once(pool: Pool) -> None:
+    callback, done = pool.quick()
+
+    pool.submit(callback, callback)
+
+    assert done.wait(SOON)
+    [thread] = pool.threads
+    assert thread.daemon
+    assert thread is not threading.current_thread()
+
+
+def test_the_first_helper_stands_ready_before_there_is_work(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the stop comes there may be no thread to be had."""
+    pool.wakers.prepare()
+    pool.wakers.prepare()
+    callback, done = pool.quick()
+    monkeypatch.setattr(threading.Thread, "start", None)
+
+    pool.submit(callback)
+
+    assert done.wait(SOON)
+    assert pool.wakers._helpers == 1
+
+
+def test_a_blocking_callback_delays_no_other(pool: Pool) -> None:
+    pool.wakers.prepare()
+    callback, done = pool.quick()
+
+    pool.submit(*(pool.blocking() for _ in range(5)), callback)
+
+    pool.await_begun(5)
+    assert done.wait(SOON)
+    assert pool.wakers._helpers <= 6
+
+
+def test_no_more_helpers_than_sixteen_while_none_is_stuck(pool: Pool) -> None:
+    pool.submit(*(pool.blocking() for _ in range(HELPERS + 4)))
+
+    pool.await_begun(HELPERS)
+    pool.wakers.relieve()
+
+    assert pool.wakers._helpers == HELPERS
+    assert not pool.began.acquire(blocking=False)
+
+
+def test_helpers_that_are_stuck_over_a_second_are_left_behind_and_replaced(pool: Pool, clock: Clock) -> None:
+    callback, done = pool.quick()
+    pool.submit(*(pool.blocking() for _ in range(HELPERS)), callback)
+    pool.await_begun(HELPERS)
+    before = [pool.wakers.relieve(), done.is_set()]
+
+    clock.now = 1.0
+    pool.wakers.relieve()
+
+    assert done.wait(SOON)
+    assert before == [1.0, False], "ask again in a second"
+
+
+def test_however_many_are_stuck_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
+    wanted = MOST_HELPERS + 3
+    pool.submit(*(pool.blocking() for _ in range(wanted)))
+    begun = 0
+    while begun < MOST_HELPERS:
+        clock.now += 1.0
+        pool.wakers.relieve()
+        begun += pool.began.acquire(timeout=0.01)
+    clock.now += 1.0
+
+    assert pool.wakers.relieve() == 1.0
+    assert pool.wakers._helpers == MOST_HELPERS
+    assert not pool.began.acquire(blocking=False)
+
+
+def test_nothing_is_to_be_asked_again_when_nothing_waits(pool: Pool) -> None:
+    callback, done = pool.quick()
+    before = pool.wakers.relieve()
+    pool.submit(callback)
+    assert done.wait(SOON)
+
+    assert (before, pool.wakers.relieve()) == (None, None)
+
+
+def test_a_callback_that_was_taken_back_is_not_called(pool: Pool) -> None:
+    taken_back, not_called = pool.quick()
+    last, done = pool.quick()
+    taken_back.close()
+
+    pool.submit(taken_back, last)
+
+    assert done.wait(SOON)
+    assert not not_called.is_set()
+
+
+@pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(3), KeyboardInterrupt()])
+def test_a_callback_that_raises_is_reported_and_its_helper_goes_on(pool: Pool, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    callback, done = pool.quick()
+    pool.wakers.prepare()
+
+    pool.submit(CancelCallback(fail, "Reader.terminate"), callback)
+
+    assert pool.reported.wait(SOON)
+    assert done.wait(SOON)
+    [report] = pool.reports
+    assert (report.run, report.callback, report.error.type) == ("job#1", "Reader.terminate", type(error).__name__)
+    assert "in fail" in report.error.traceback
+
+
+def test_without_a_thread_to_be_had_those_that_exist_do_the_work(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = threading.Thread.start
+    refusals: list[int] = []
+
+    def refuse(self: threading.Thread) -> None:
+        refusals.append(1)
+        raise RuntimeError("can't start new thread")
+
+    pool.wakers.prepare()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    callbacks = [pool.quick() for _ in range(3)]
+    pool.submit(pool.blocking(), *(callback for callback, _ in callbacks))
+    pool.await_begun(1)
+    helpers_then = pool.wakers._helpers
+    monkeypatch.setattr(threading.Thread, "start", real)
+    pool.wakers.relieve()
+
+    for _, done in callbacks:
+        assert done.wait(SOON)
+    assert refusals
+    assert helpers_then == 1
+
+
+def test_closing_lets_the_free_helpers_end_and_the_stuck_ones_later(pool: Pool) -> None:
+    pool.submit(pool.blocking())
+    pool.await_begun(1)
+    [stuck] = pool.threads
+    callback, done = pool.quick()
+    pool.submit(callback)
+    assert done.wait(SOON)
+    [free] = pool.threads - {stuck}
+
+    pool.wakers.close()
+    free.join(SOON)
+    alive = [free.is_alive(), stuck.is_alive()]
+    pool.let_go.set()
+    stuck.join(SOON)
+
+    assert [*alive, stuck.is_alive()] == [False, True, False]

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import contextvars
+import functools
+import gc
+import sys
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from taskloom.runners import thread_cache as thread_cache_module
+from taskloom.runners.thread_cache import IDLE_NAME
+
+SOON = 20.0
+
+
+def test_who_waits_for_one_and_starts_the_next_finds_the_thread_again(lender: Any) -> None:
+    threads = {lender.do() for _ in range(100)}
+
+    assert len(threads) == 1
+
+
+def test_the_thread_is_back_in_the_cache_when_it_says_that_it_is_free(lender: Any) -> None:
+    def leave() -> None:
+        lender.begin(lambda: threads.append(threading.current_thread()))
+        first.has_left.set()
+
+    threads: list[threading.Thread] = []
+    first = lender.Work()
+    first.leave = leave
+    lender.cache.start(first)
+
+    assert first.has_left.wait(SOON)
+    assert lender.pieces[0].has_left.wait(SOON)
+
+    assert threads == [first.thread]
+
+
+def test_the_thread_that_came_back_last_goes_first(lender: Any) -> None:
+    """Those that are too many are so left alone, and end."""
+    goes_on = [threading.Event() for _ in range(3)]
+    pieces = [lender.begin(lambda event=event: event.wait(SOON)) for event in goes_on]
+    for count, number in enumerate((2, 0, 1), 1):
+        goes_on[number].set()
+        assert pieces[number].has_left.wait(SOON)
+        lender.await_asleep(count)
+
+    taken = [lender.do() for _ in range(3)]
+
+    assert taken == [pieces[1].thread] * 3
+
+
+def test_it_is_a_daemon_and_has_the_name_of_its_work_and_another_while_idle(lender: Any) -> None:
+    found: list[tuple[str, bool]] = []
+
+    def look() -> None:
+        found.append((threading.current_thread().name, threading.current_thread().daemon))
+        threading.current_thread().name = "mine"
+
+    thread = lender.do(look)
+    idle = (thread.name, thread.is_alive())
+    lender.do(look)
+
+    assert found == [("piece", True), ("piece", True)]
+    assert idle == (IDLE_NAME, True)
+
+
+def test_thread_locals_carry_over_and_context_variables_do_not(lender: Any) -> None:
+    local = threading.local()
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="new")
+    variable.set("the caller's")
+    found: list[object] = []
+
+    def spoil() -> None:
+        local.value = variable.get()
+        variable.set("old")
+
+    lender.do(spoil)
+    lender.do(lambda: found.extend([local.value, variable.get()]))
+
+    assert found == ["new", "new"], "as in a new thread, which does not see the caller's either"
+
+
+def test_what_a_new_thread_is_traced_by_traces_a_reused_one(lender: Any) -> None:
+    before = threading.gettrace()
+
+    def trace(*arguments: object) -> None:
+        """Trace nothing."""
+
+    found: list[bool] = []
+    lender.do()
+    threading.settrace(trace)
+    try:
+        lender.do(lambda: found.append(sys.gettrace() is trace))
+    finally:
+        threading.settrace(before)
+    lender.do(lambda: found.append(sys.gettrace() is trace))
+
+    assert found == [True, False]
+
+
+def test_an_idle_thread_holds_nothing_of_what_it_did(lender: Any) -> None:
+    class Big:
+        """What a task may hold."""
+
+    big = Big()
+    reference = weakref.ref(big)
+    piece = lender.Work(functools.partial(id, big))
+    gc.disable()
+    try:
+        lender.cache.start(piece)
+        assert piece.has_left.wait(SOON)
+        lender.do()
+        del piece, big
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_no_work_waits_for_the_end_of_another_whether_threads_are_new_or_idle(lender: Any, count: int) -> None:
+    for _ in range(3):
+        meeting = threading.Barrier(count)
+        pieces = [lender.begin(lambda: meeting.wait(SOON)) for _ in range(count)]  # noqa: B023 - they end in here
+
+        for piece in pieces:
+            assert piece.has_left.wait(SOON)
+        assert not meeting.broken
+
+    assert len({piece.thread for piece in lender.pieces}) == count
+
+
+def test_closing_ends_the_idle_threads_at_once_and_the_others_after_their_work(lender: Any) -> None:
+    goes_on = threading.Event()
+    busy = lender.begin(lambda: goes_on.wait(SOON))
+    idle = lender.do()
+
+    lender.cache.close()
+    lender.cache.close()
+    is_over = lender.cache.join(SOON)
+    alive = [idle.is_alive(), busy.thread is not None and busy.thread.is_alive()]
+    goes_on.set()
+    assert busy.has_left.wait(SOON)
+
+    assert (is_over, alive) == (True, [False, True])
+    assert lender.cache.join(SOON)
+    assert busy.thread is not None
+    busy.thread.join(SOON)  # from 3.13 on a thread is alive for a moment after it has left the list of threads
+    assert not busy.thread.is_alive()
+
+
+def test_a_thread_that_comes_back_to_a_closed_cache_ends(lender: Any) -> None:
+    thread = lender.do(lender.cache.close)
+    thread.join(SOON)
+
+    assert not thread.is_alive()
+
+
+def test_after_the_close_work_is_done_in_new_threads(lender: Any) -> None:
+    lender.do()
+    lender.cache.close()
+
+    threads = [lender.do(), lender.do()]
+
+    assert threads[0] is not threads[1]
+
+
+def test_a_thread_that_is_not_to_be_had_is_an_error_and_leaves_nothing_behind(
+    lender: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    piece = lender.Work()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread") as caught:
+            lender.cache.start(piece)
+    thread = lender.do()
+    monkeypatch.setattr(threading.Thread, "start", None)
+
+    assert caught.value.__context__ is None, "a run shows this error to people"
+    assert (piece.thread, piece.has_left.is_set()) == (None, False)
+    assert lender.do() is thread, "nothing is short that is not"
+
+
+def test_an_idle_thread_serves_where_a_new_one_is_not_to_be_had(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = lender.do()
+    monkeypatch.setattr(threading.Thread, "start", None)
+
+    assert lender.do() is thread
+
+
+def test_work_that_raises_ends_its_thread_and_nothing_else(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[BaseException | None] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: raised.append(arguments.exc_value))
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    first = lender.do(fail)
+    first.join(SOON)
+    second = lender.do()
+
+    assert not first.is_alive()
+    assert [type(error) for error in raised] == [ZeroDivisionError]
+    assert second is not first
+
+
+def test_whoever_starts_at_once_gets_each_piece_done_once(lender: Any, fast_switching: None) -> None:
+    """With threads that give up being idle at once, so that the end of one meets the next start all the time."""
+    done: list[int] = []
+    patience = thread_cache_module.IDLE_SECONDS
+    thread_cache_module.IDLE_SECONDS = 0.0
+    try:
+
+        def start(first: int) -> None:
+            for number in range(first, first + 100):
+                lender.begin(lambda number=number: done.append(number))
+
+        starters = [threading.Thread(target=start, args=(first,)) for first in (0, 100, 200)]
+        for starter in starters:
+            starter.start()
+        for starter in starters:
+            starter.join(SOON)
+        for piece in lender.pieces:
+            assert piece.has_left.wait(SOON)
+    finally:
+        thread_cache_module.IDLE_SECONDS = patience
+
+    assert sorted(done) == list(range(300))

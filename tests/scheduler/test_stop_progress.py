@@ -1,0 +1,144 @@
+"""Who is awaited is said at two seconds and then every three: here in virtual time."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.support.watched_scheduler import WatchedScheduler
+
+from taskloom.core.model import WAIT_FOR_EVER
+from taskloom.testing import VirtualClock
+
+SOON = 20.0
+
+
+class Lines(logging.Handler):
+    """Keeps lines, and waits for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+        self._records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self._changed:
+            self._records.append(record)
+            self._changed.notify_all()
+
+    def first(self, count: int) -> list[logging.LogRecord]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._records) >= count, SOON)
+            return self._records[:count]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    handler = Lines()
+    logger = logging.getLogger("taskloom.stop")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+class Deaf:
+    """Runs that hear nothing until they are let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.let_go = threading.Event()
+
+    def run(self, ctx: Any) -> None:
+        self.entered.release()
+        self.let_go.wait(SOON * 2)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def scheduler(clock: VirtualClock) -> Iterator[WatchedScheduler]:
+    scheduler = WatchedScheduler(clock=clock)
+    yield scheduler
+    scheduler.finish(SOON)
+
+
+@pytest.fixture
+def deaf(scheduler: WatchedScheduler) -> Iterator[Deaf]:
+    task = Deaf()
+    yield task
+    task.let_go.set()
+
+
+def pass_time(scheduler: WatchedScheduler, clock: VirtualClock, seconds: float) -> None:
+    """Let virtual time pass, and have the timer notice: it sleeps by the real clock."""
+    clock.advance(seconds)
+    scheduler._shell._timer.ring()
+
+
+def test_a_run_that_is_awaited_is_said_with_its_time_its_poll_age_and_its_place(
+    scheduler: WatchedScheduler, clock: VirtualClock, deaf: Deaf, lines: Lines
+) -> None:
+    scheduler.add_function("deaf", deaf.run).start()
+    assert deaf.entered.acquire(timeout=SOON)
+    scheduler.request_stop()
+
+    pass_time(scheduler, clock, 2.0)
+    [first] = lines.first(1)
+    pass_time(scheduler, clock, 3.0)
+    second = lines.first(2)[1]
+    deaf.let_go.set()
+
+    place = re.escape(__file__) + r":\d+ in run"
+    assert re.fullmatch(
+        rf"still stopping after 2\.0 s, 8\.0 s left, no poll for \d\.\d s, at {place}", first.getMessage()
+    )
+    assert second.getMessage().startswith("still stopping after 5.0 s, 5.0 s left, no poll for 5.0 s, at ")
+    assert (first.levelno, first.__dict__["job"], first.__dict__["run"]) == (logging.WARNING, "deaf", "deaf#1")
+
+
+def test_five_are_named_and_the_others_counted(
+    scheduler: WatchedScheduler, clock: VirtualClock, deaf: Deaf, lines: Lines
+) -> None:
+    for number in range(8):
+        scheduler.add_function(f"deaf{number}", deaf.run, within=WAIT_FOR_EVER).start()
+    for _ in range(8):
+        assert deaf.entered.acquire(timeout=SOON)
+    scheduler.request_stop(within=float("inf"))
+
+    pass_time(scheduler, clock, 2.0)
+    said = lines.first(6)
+    deaf.let_go.set()
+
+    assert [record.__dict__["job"] for record in said[:5]] == [f"deaf{number}" for number in range(5)]
+    assert all("no deadline" in record.getMessage() for record in said[:5])
+    assert said[5].getMessage() == "still stopping: and 3 more"
+
+
+def test_a_log_handler_that_blocks_does_not_hold_up_the_stop(
+    scheduler: WatchedScheduler, clock: VirtualClock, deaf: Deaf, lines: Lines
+) -> None:
+    is_blocked, unblock = threading.Event(), threading.Event()
+
+    def block(record: logging.LogRecord) -> bool:
+        is_blocked.set()
+        return unblock.wait(SOON)
+
+    lines.addFilter(block)
+    scheduler.add_function("deaf", deaf.run).start()
+    assert deaf.entered.acquire(timeout=SOON)
+    scheduler.request_stop()
+    pass_time(scheduler, clock, 2.0)
+    assert is_blocked.wait(SOON)
+
+    deaf.let_go.set()
+    is_over = scheduler.wait_stopped(SOON)
+    unblock.set()
+
+    assert is_over

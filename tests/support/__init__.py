@@ -1,0 +1,1 @@
+"""The project's own test machinery: reference models, random declarations, and ways to drive the core by hand."""

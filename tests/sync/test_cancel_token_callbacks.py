@@ -1,0 +1,301 @@
+"""What a token holds for a run: callbacks, its `terminate`, a descriptor; and that nothing is touched after the end."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from taskloom.core.model import Reason, ReasonKind
+from taskloom.sync.cancel_token import CancelCallback, CancelToken
+
+FIRST = Reason(ReasonKind.USER, "first")
+SECOND = Reason(ReasonKind.SHUTDOWN, "second")
+
+
+@pytest.fixture
+def token() -> CancelToken:
+    return CancelToken()
+
+
+def stop(token: CancelToken, reason: Reason = FIRST) -> None:
+    """Do what the shell does to a run that is stopped, callbacks included."""
+    token.ask(reason)
+    token.wake()
+    for callback in token.take_callbacks():
+        if callback.begin():
+            callback()
+
+
+def is_readable(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+# -- callbacks
+
+
+def test_a_callback_is_handed_out_once(token: CancelToken) -> None:
+    calls: list[str] = []
+    token.on_cancel(lambda: calls.append("a"))
+    token.on_cancel(lambda: calls.append("b"))
+
+    stop(token)
+    stop(token, SECOND)
+
+    assert calls == ["a", "b"]
+    assert token.was_woken
+
+
+def test_a_late_registrant_is_called_in_the_caller(token: CancelToken) -> None:
+    callers: list[int] = []
+    stop(token)
+
+    handle = token.on_cancel(lambda: callers.append(threading.get_ident()))
+
+    assert callers == [threading.get_ident()]
+    assert (handle.is_begun, handle.is_done) == (True, True)
+
+
+def test_a_callback_registered_between_the_ask_and_the_wake_is_handed_out(token: CancelToken) -> None:
+    calls: list[str] = []
+    token.ask(FIRST)
+    token.on_cancel(lambda: calls.append("called"))
+    before = list(calls)
+
+    stop(token)
+
+    assert (before, calls) == ([], ["called"])
+
+
+def test_a_callback_registered_between_the_wake_and_the_handing_out_is_called_once(token: CancelToken) -> None:
+    calls: list[str] = []
+    token.ask(FIRST)
+    token.wake()
+    token.on_cancel(lambda: calls.append("called"))
+
+    stop(token)
+
+    assert calls == ["called"]
+
+
+def test_a_closed_handle_is_not_called(token: CancelToken) -> None:
+    calls: list[str] = []
+    handle = token.on_cancel(lambda: calls.append("called"))
+
+    handle.close()
+    handle.close()
+    stop(token)
+
+    assert calls == []
+    assert not token.was_woken
+
+
+def test_closing_a_handle_after_the_call_changes_nothing(token: CancelToken) -> None:
+    handle = token.on_cancel(lambda: None)
+    stop(token)
+
+    handle.close()
+
+    assert (handle.is_begun, handle.is_done) == (True, True)
+
+
+def test_only_one_of_two_threads_begins_a_callback(token: CancelToken) -> None:
+    handle = token.on_cancel(lambda: None)
+
+    assert [handle.begin(), handle.begin()] == [True, False]
+
+
+def test_a_callback_that_raises_counts_as_done(token: CancelToken) -> None:
+    stop(token)
+
+    with pytest.raises(ZeroDivisionError):
+        token.on_cancel(lambda: 1 / 0)
+
+    [handle] = token.handed_out
+    assert (handle.is_begun, handle.is_done) == (True, True)
+
+
+def test_callbacks_that_were_not_begun_are_dropped_when_the_run_ends(token: CancelToken) -> None:
+    token.on_cancel(lambda: None)
+    token.ask(FIRST)
+    token.wake()
+    [handle] = token.take_callbacks()
+
+    token.close()
+
+    assert handle.begin() is False
+
+
+@pytest.mark.parametrize("is_woken", [False, True])
+def test_nothing_is_called_after_the_end_of_the_run(token: CancelToken, is_woken: bool) -> None:
+    calls: list[str] = []
+    if is_woken:
+        stop(token)
+    token.on_cancel(lambda: calls.append("before the end"))
+    calls.clear()
+
+    token.close()
+    stop(token)
+    token.on_cancel(lambda: calls.append("after the end"))
+
+    assert calls == []
+
+
+def test_a_callback_is_let_go_once_it_can_not_be_called_any_more(token: CancelToken) -> None:
+    """A bound `terminate` holds the whole task, and a run is remembered long after its end."""
+
+    class Owner:
+        def terminate(self) -> None:
+            """Do nothing."""
+
+    called, dropped = Owner(), Owner()
+    token.on_cancel(called.terminate)
+    token.ask(FIRST)
+    token.wake()
+    [handle] = token.take_callbacks()
+    token.handed_out += (CancelCallback(dropped.terminate, "terminate"),)
+    assert handle.begin()
+    handle()
+    token.close()
+    references = [weakref.ref(called), weakref.ref(dropped)]
+    del called, dropped
+
+    assert [reference() for reference in references] == [None, None]
+    assert len(token.handed_out) == 2
+
+
+# -- entering the body
+
+
+def test_a_run_that_was_asked_before_is_not_entered(token: CancelToken) -> None:
+    token.ask(FIRST)
+
+    assert token.enter(None) is False
+
+
+def test_terminate_is_registered_only_when_the_body_is_entered(token: CancelToken) -> None:
+    other = CancelToken()
+    other.ask(FIRST)
+
+    assert token.enter(lambda: None) is True
+    assert other.enter(lambda: None) is False
+    assert [callback.name for callback in token.take_callbacks()] == ["terminate"]
+    assert other.take_callbacks() == []
+
+
+def test_either_the_body_is_entered_or_the_ask_came_first(fast_switching: None) -> None:
+    """Whoever wins: an entered body has its `terminate` handed out, and one that is not entered has none."""
+    for _ in range(200):
+        token = CancelToken()
+        barrier = threading.Barrier(2)
+
+        def ask(token: CancelToken = token, barrier: threading.Barrier = barrier) -> list[str]:
+            barrier.wait()
+            token.ask(FIRST)
+            token.wake()
+            return [callback.name for callback in token.take_callbacks()]
+
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(ask)
+            barrier.wait()
+            is_entered = token.enter(lambda: None)
+
+            assert asking.result(10) == (["terminate"] if is_entered else [])
+
+
+# -- the descriptor
+
+
+def test_the_descriptor_is_readable_once_woken(token: CancelToken) -> None:
+    descriptor = token.fileno()
+    before = is_readable(descriptor)
+    stop(token)
+
+    assert (before, is_readable(descriptor)) == (False, True)
+    assert token.fileno() == descriptor
+    token.close()
+
+
+def test_a_descriptor_asked_for_after_the_wake_is_readable(token: CancelToken) -> None:
+    stop(token)
+
+    assert is_readable(token.fileno())
+    token.close()
+
+
+def test_the_descriptor_is_given_back_when_the_run_ends(token: CancelToken) -> None:
+    descriptor = token.fileno()
+
+    token.close()
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+@pytest.mark.parametrize("is_woken", [False, True])
+def test_no_descriptor_is_touched_after_the_end_of_the_run(token: CancelToken, is_woken: bool) -> None:
+    """Its number belongs to another file by then."""
+    number = token.fileno()
+    if is_woken:
+        stop(token)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    token.close()
+    os.dup2(writing, number)
+
+    stop(token, SECOND)
+    token.close()
+
+    with pytest.raises(BlockingIOError):
+        os.read(reading, 1)
+    for descriptor in (reading, writing, number):
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("woken", ["never", "before the end", "after the end"])
+def test_no_descriptor_is_made_after_the_end_of_the_run(token: CancelToken, woken: str) -> None:
+    if woken == "before the end":
+        stop(token)
+    token.close()
+    if woken == "after the end":
+        stop(token)
+
+    with pytest.raises(ValueError, match=r"^cannot give a descriptor: the run has ended$"):
+        token.fileno()
+
+
+def test_a_run_is_wakeable_while_a_callback_or_a_descriptor_stands_by(token: CancelToken) -> None:
+    other = CancelToken()
+    seen = [token.is_wakeable]
+    token.on_cancel(lambda: None)
+    other.fileno()
+    seen += [token.is_wakeable, other.is_wakeable]
+    other.close()
+    seen.append(other.is_wakeable)
+
+    assert seen == [False, True, True, False]
+
+
+def test_a_callback_that_is_taken_back_leaves_nothing_behind(token: CancelToken) -> None:
+    """A wait that the token wakes takes one back each time: a run of weeks makes millions."""
+    for _ in range(3):
+        token.on_cancel(lambda: None).close()
+
+    assert not token.is_wakeable
+    assert token.take_callbacks() == []
+
+
+def test_a_callback_that_is_taken_back_while_they_are_handed_out_hides_no_other(token: CancelToken) -> None:
+    handles = [token.on_cancel(lambda: None) for _ in range(3)]
+    token.ask(FIRST)
+    token.wake()
+    taken = token.take_callbacks()
+
+    handles[0].close()
+
+    assert taken == handles
+    assert [handle.begin() for handle in taken] == [False, True, True]
