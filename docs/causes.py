@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.hand_driven_core import Stage
+from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom import EventName
 from taskloom.core.events import Event
@@ -15,57 +15,57 @@ from taskloom.testing import make_job
 
 __all__ = ["CAUSES", "what_follows"]
 
-Play = Callable[[Stage], object]
+Play = Callable[[HandDrivenCore], object]
 
 
 def _ends(how: How) -> Play:
     return lambda stage: stage.ended("a#1", how)
 
 
-def _fails_to_start(stage: Stage) -> None:
+def _fails_to_start(stage: HandDrivenCore) -> None:
     stage.start_failed("a#1")
 
 
 def _outlives(seconds: float) -> Play:
-    def play(stage: Stage) -> None:
+    def play(stage: HandDrivenCore) -> None:
         stage.advance(seconds)
         stage.ended("a#1")
 
     return play
 
 
-def _is_missed(stage: Stage) -> None:
+def _is_missed(stage: HandDrivenCore) -> None:
     stage.unresponsive("a#1")
-    if stage.lifecycle.runs["a#1"].asked:
+    if stage.lifecycle.runs["a#1"].requested:
         stage.ended("a#1")
 
 
 def _is_stopped(how: How) -> Play:
-    def play(stage: Stage) -> None:
+    def play(stage: HandDrivenCore) -> None:
         stage.stop("a")
         stage.ended("a#1", how)
 
     return play
 
 
-def _is_cancelled(stage: Stage) -> None:
+def _is_cancelled(stage: HandDrivenCore) -> None:
     stage.stop("a", run="a#1")
     stage.ended("a#1")
 
 
-def _is_restarted(stage: Stage) -> None:
+def _is_restarted(stage: HandDrivenCore) -> None:
     stage.restart("a")
     stage.ended("a#1")
 
 
-def _is_abandoned(stage: Stage) -> None:
+def _is_abandoned(stage: HandDrivenCore) -> None:
     stage.advance(5)
     stage.advance(10)
     stage.named("a#1")
     stage.ended("a#1")
 
 
-def _everything_stops(stage: Stage) -> None:
+def _everything_stops(stage: HandDrivenCore) -> None:
     stage.shutdown()
     stage.ended("a#1", How.RAISED)
 
@@ -93,7 +93,7 @@ CAUSES: tuple[tuple[str, Play, dict[str, Any]], ...] = (
 
 def what_follows(play: Play, when: RestartWhen, policies: dict[str, Any]) -> tuple[str, str]:
     """Play one way of ending; return the outcome and what follows it, in words."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", restart=RestartPolicy(when, jitter=0.0), **policies))
     run = stage.start("a")
     if play is not _fails_to_start:

@@ -6,12 +6,15 @@ import ast
 import inspect
 import re
 import runpy
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 
 import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for tests/support
 
 from taskloom import JobState, Outcome, ReasonKind, errors, task, testing, waiting
 from taskloom.catalog.entry_points import Catalog, LoadedTask

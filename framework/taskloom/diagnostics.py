@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-__all__ = ["Mistake", "Place", "Problem", "Related", "near_match", "quoted"]
+__all__ = ["FieldError", "Place", "Problem", "Related", "near_match", "quoted"]
 
 _LONGEST_QUOTE = 60
 
@@ -57,7 +57,7 @@ class Problem(NamedTuple):
         return f"{self.place}: {self.severity}: {owner}{self.message}"
 
 
-class Mistake(NamedTuple):
+class FieldError(NamedTuple):
     """One thing that is wrong with a declaration, before it is known where that stands in a file.
 
     `loc` leads from the declaration to the value (keys and list indices); `at_key` says that the key

@@ -17,7 +17,7 @@ from taskloom.cli.format_job import restart_words, schedule_lines, start_words
 from taskloom.cli.plan import plan_of
 from taskloom.cli.validate import validate
 from taskloom.core.model import JobSpec, Moment, StartMode, StartPolicy
-from taskloom.core.policies import Condition, Need, RestartLimit, RestartPolicy, RestartWhen, Schedule
+from taskloom.core.policies import Condition, Dependency, RestartLimit, RestartPolicy, RestartWhen, Schedule
 
 FILE = """\
 defaults: {restart: {delay: 1s, limit: {times: 5, within: 10m}}}
@@ -199,8 +199,8 @@ def test_a_terminal_gets_tables_in_colour_unless_it_wants_none(
     assert "restarts" in shown
 
 
-def job(name: str, *needs: Need | str, **fields: object) -> JobSpec:
-    after = tuple(each if isinstance(each, Need) else Need(each) for each in needs)
+def job(name: str, *needs: Dependency | str, **fields: object) -> JobSpec:
+    after = tuple(each if isinstance(each, Dependency) else Dependency(each) for each in needs)
     return JobSpec(name=name, task="idle", after=after, **fields)  # type: ignore[arg-type]
 
 
@@ -250,7 +250,12 @@ def test_a_restart_policy_is_a_few_words(policy: RestartPolicy, words: str) -> N
         (job("a", start=StartPolicy(delay_seconds=5.0)), "5s after the start"),
         (job("a", "b", start=StartPolicy(delay_seconds=5.0)), "when b is ready, 5s later"),
         (
-            job("a", Need("b", Condition.STARTED), Need("c", Condition.SUCCEEDED), Need("d", Condition.FINISHED)),
+            job(
+                "a",
+                Dependency("b", Condition.STARTED),
+                Dependency("c", Condition.SUCCEEDED),
+                Dependency("d", Condition.FINISHED),
+            ),
             "when b has started, c has succeeded and d has finished",
         ),
         (job("a", schedule=Schedule(every=300.0)), "every 5 minutes, drift-free; overlap skipped"),

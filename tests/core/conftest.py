@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.support.hand_driven_core import Stage
+from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core.policies import Calendar
 from taskloom.testing import make_job
@@ -31,9 +31,9 @@ class Instants:
 
 
 @pytest.fixture
-def stage() -> Stage:
+def stage() -> HandDrivenCore:
     """A stage with a non-daemon job `a`, a daemon job `d`, and five seconds for each to stop."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", within=5), make_job("d", daemon=True, within=5))
     return stage
 

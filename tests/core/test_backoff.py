@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import Action
 from taskloom.core.events import Event, EventName
@@ -24,9 +24,9 @@ def policy(**fields: Any) -> RestartPolicy:
     return RestartPolicy(RestartWhen.ON_FAILURE, **{"jitter": 0.0, **fields})
 
 
-def stage_of(restart: RestartPolicy = ON_FAILURE, chance: Callable[[], float] | None = None) -> Stage:
+def stage_of(restart: RestartPolicy = ON_FAILURE, chance: Callable[[], float] | None = None) -> HandDrivenCore:
     """Return a stage with job `a` running; `chance` draws the jitter."""
-    stage = Stage()
+    stage = HandDrivenCore()
     if chance is not None:
         stage.lifecycle = Lifecycle(chance, 30.0)
     stage.add(make_job("a", restart=restart))
@@ -34,13 +34,13 @@ def stage_of(restart: RestartPolicy = ON_FAILURE, chance: Callable[[], float] | 
     return stage
 
 
-def live(stage: Stage) -> str:
+def live(stage: HandDrivenCore) -> str:
     run = stage.lifecycle.jobs["a"].run
     assert run is not None
     return run.id
 
 
-def fail(stage: Stage, after: float = 0.0) -> list[Action]:
+def fail(stage: HandDrivenCore, after: float = 0.0) -> list[Action]:
     """Have the run of `a` fail once it was ready for so long."""
     run = live(stage)
     if stage.lifecycle.runs[run].started is None:
@@ -165,7 +165,7 @@ def test_more_restarts_than_the_limit_inside_its_window_and_the_job_gives_up() -
 
     gave_up = fail(stage)
 
-    assert show(gave_up) == ["ended a#4 failed", "RunOver a#4", "gave_up a#4", "WorkOver"]
+    assert show(gave_up) == ["ended a#4 failed", "ReleaseRun a#4", "gave_up a#4", "WorkFinished"]
     assert event_of(gave_up, EventName.GAVE_UP).data == {"why": "more than 3 restarts within 10 s"}
     assert stage.state("a") is JobState.FINISHED
     assert stage.advance(3600) == []
@@ -217,7 +217,7 @@ def test_restarts_by_hand_are_not_counted() -> None:
 # -- flapping
 
 
-def is_flapping(stage: Stage) -> bool:
+def is_flapping(stage: HandDrivenCore) -> bool:
     return make_job_report(stage.lifecycle, stage.lifecycle.jobs["a"], stage.clock.now()).is_flapping
 
 
@@ -286,7 +286,7 @@ def test_a_stop_wins_over_a_restart_that_falls_due_at_the_same_moment() -> None:
     stopped = stage.stop("a")
     due = stage.tell(Tick())
 
-    assert show(stopped) == ["skipped a", "WorkOver"]
+    assert show(stopped) == ["skipped a", "WorkFinished"]
     assert due == []
     assert stage.state("a") is JobState.FINISHED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, show
+from tests.support.hand_driven_core import HandDrivenCore, show
 
 from taskloom.core.model import JobState
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
@@ -15,8 +15,8 @@ from taskloom.testing import make_job
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 
 
-def timed_out_and_abandoned(**policies: Any) -> Stage:
-    stage = Stage()
+def timed_out_and_abandoned(**policies: Any) -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("a", daemon=True, within=1.0, restart=ON_FAILURE, timeout=5.0, **policies))
     stage.run("a")
     stage.advance(5)
@@ -33,7 +33,7 @@ def test_a_restart_waits_behind_the_abandoned_thread_and_for_its_delay_after_it(
     restarted = stage.advance(0.5)
 
     assert waited == []
-    assert show(late) == ["late_exit a#1", "RunOver a#1", "restart_scheduled a#1"]
+    assert show(late) == ["late_exit a#1", "ReleaseRun a#1", "restart_scheduled a#1"]
     assert show(restarted) == ["queued a#2", "StartRun a#2"]
 
 
@@ -53,7 +53,7 @@ def test_a_shutdown_ends_the_restart_behind_an_abandoned_thread() -> None:
 
     late = stage.ended("a#1")
 
-    assert show(late) == ["late_exit a#1", "RunOver a#1"]
+    assert show(late) == ["late_exit a#1", "ReleaseRun a#1"]
     assert stage.state("a") is JobState.FINISHED
     assert stage.advance(60) == []
 
@@ -66,7 +66,7 @@ def test_a_late_exit_before_the_stop_of_everything_has_come_to_its_job_releases_
 
     late = stage.ended("a#1")
 
-    assert show(late) == ["late_exit a#1", "RunOver a#1"]
+    assert show(late) == ["late_exit a#1", "ReleaseRun a#1"]
     assert stage.state("a") is JobState.FINISHED
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of
+from tests.support.hand_driven_core import HandDrivenCore, event_of
 
 from taskloom.core.actions import StartRun
 from taskloom.core.events import EventName
@@ -22,15 +22,15 @@ Instants = Callable[..., Calendar]
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-def stage_of(schedule: Schedule, **policies: Any) -> Stage:
+def stage_of(schedule: Schedule, **policies: Any) -> HandDrivenCore:
     """Return a stage at second 0 of both clocks whose job `a` has this schedule and is armed."""
-    stage = Stage(VirtualClock(0, 0))
+    stage = HandDrivenCore(VirtualClock(0, 0))
     stage.add(make_job("a", schedule=schedule, **policies))
     stage.start_all()
     return stage
 
 
-def pass_time(stage: Stage, seconds: float) -> list[tuple[float, float]]:
+def pass_time(stage: HandDrivenCore, seconds: float) -> list[tuple[float, float]]:
     """Let time pass, have each run end at once, and return when runs began: monotonic and wall seconds."""
     end = stage.clock.now().mono + seconds
     moments = []
@@ -41,7 +41,7 @@ def pass_time(stage: Stage, seconds: float) -> list[tuple[float, float]]:
     return moments
 
 
-def tick(stage: Stage) -> list[tuple[float, float]]:
+def tick(stage: HandDrivenCore) -> list[tuple[float, float]]:
     moments = []
     now = stage.clock.now()
     for action in stage.tell(Tick()):
@@ -52,7 +52,7 @@ def tick(stage: Stage) -> list[tuple[float, float]]:
     return moments
 
 
-def missed(stage: Stage) -> list[tuple[int, str]]:
+def missed(stage: HandDrivenCore) -> list[tuple[int, str]]:
     """Return what was missed so far: how many, why."""
     events = (event for event in stage.history.events if event.event is EventName.MISSED)
     return [(event.data["count"], event.data["why"]) for event in events]
@@ -80,7 +80,7 @@ def test_a_calendar_fires_at_its_instants_and_not_at_that_in_which_it_was_armed(
 
 
 def test_a_calendar_is_read_on_the_wall_clock_wherever_the_other_one_stands(instants: Instants) -> None:
-    stage = Stage(VirtualClock(5000, 30))
+    stage = HandDrivenCore(VirtualClock(5000, 30))
     stage.add(make_job("a", schedule=Schedule(calendar=instants(0, 60, 120))))
     stage.start_all()
 
@@ -311,7 +311,7 @@ def test_after_its_last_instant_a_job_is_finished(instants: Instants) -> None:
 
 
 def test_a_calendar_without_an_instant_to_come_finishes_the_job_at_once(instants: Instants) -> None:
-    stage = Stage(VirtualClock(0, 0))
+    stage = HandDrivenCore(VirtualClock(0, 0))
     stage.add(make_job("a", schedule=Schedule(calendar=instants(-5.0))))
 
     found = stage.start_all()

@@ -13,11 +13,11 @@ def test_entries_fall_due_in_order_and_equal_ones_as_they_came() -> None:
     found = deadlines()
     found.add(2, Due.OVERDUE, "b")
     found.add(1, Due.DELAY, "a")
-    found.add(2, Due.HURRY, "c")
-    found.add(3, Due.REMIND, "d")
+    found.add(2, Due.URGENT, "c")
+    found.add(3, Due.PROGRESS, "d")
 
     assert found.next() == 1
-    assert list(found.pop_until(2)) == [(Due.DELAY, "a"), (Due.OVERDUE, "b"), (Due.HURRY, "c")]
+    assert list(found.pop_until(2)) == [(Due.DELAY, "a"), (Due.OVERDUE, "b"), (Due.URGENT, "c")]
     assert found.next() == 3
 
 
@@ -43,7 +43,7 @@ def test_a_deadline_at_infinity_never_comes() -> None:
 
 def test_entries_may_be_added_while_others_are_taken_out() -> None:
     found = deadlines()
-    found.add(1, Due.REMIND, 1)
+    found.add(1, Due.PROGRESS, 1)
     taken = []
 
     for due, subject in found.pop_until(3):

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import StartRun
-from taskloom.core.dependencies import Standing, find_cycle, judge
+from taskloom.core.dependencies import DependencyState, evaluate, find_cycle
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import Condition, Need, RestartPolicy, RestartWhen, Schedule
-from taskloom.core.store import Books
+from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
+from taskloom.core.store import JobStore
 from taskloom.errors import DependencyCycle, DependencyUnmet
 from taskloom.testing import make_job
 
@@ -50,12 +50,12 @@ succeeded, waiting for its firing     | m       | m     | m         | o
 failed, waiting for its firing        | o       | o     | o         | o
 """
 
-Scene = Callable[[Stage], object]
+Scene = Callable[[HandDrivenCore], object]
 
 
-def with_job(*steps: Scene, **policies: Any) -> Callable[[], Stage]:
-    def make() -> Stage:
-        stage = Stage()
+def with_job(*steps: Scene, **policies: Any) -> Callable[[], HandDrivenCore]:
+    def make() -> HandDrivenCore:
+        stage = HandDrivenCore()
         stage.add(make_job("b", **policies))
         for step in steps:
             step(stage)
@@ -64,43 +64,43 @@ def with_job(*steps: Scene, **policies: Any) -> Callable[[], Stage]:
     return make
 
 
-def start_all(stage: Stage) -> None:
+def start_all(stage: HandDrivenCore) -> None:
     stage.start_all()
 
 
-def start(stage: Stage) -> None:
+def start(stage: HandDrivenCore) -> None:
     stage.start("b")
 
 
-def begin(stage: Stage) -> None:
+def begin(stage: HandDrivenCore) -> None:
     stage.started(live(stage), is_ready=False)
 
 
-def get_ready(stage: Stage) -> None:
+def get_ready(stage: HandDrivenCore) -> None:
     stage.started(live(stage))
 
 
-def end(stage: Stage) -> None:
+def end(stage: HandDrivenCore) -> None:
     stage.ended(live(stage))
 
 
-def fail(stage: Stage) -> None:
+def fail(stage: HandDrivenCore) -> None:
     stage.ended(live(stage), How.RAISED)
 
 
-def fail_to_start(stage: Stage) -> None:
+def fail_to_start(stage: HandDrivenCore) -> None:
     stage.start_failed("b#1")
 
 
-def stop(stage: Stage) -> None:
+def stop(stage: HandDrivenCore) -> None:
     stage.stop("b")
 
 
-def restart(stage: Stage) -> None:
+def restart(stage: HandDrivenCore) -> None:
     stage.restart("b")
 
 
-def abandon(stage: Stage) -> None:
+def abandon(stage: HandDrivenCore) -> None:
     stage.advance(1)
     stage.named("b#1")
 
@@ -109,7 +109,7 @@ def wait(seconds: float) -> Scene:
     return lambda stage: stage.advance(seconds)
 
 
-def live(stage: Stage) -> str:
+def live(stage: HandDrivenCore) -> str:
     run = stage.lifecycle.jobs["b"].run
     assert run is not None
     return run.id
@@ -119,8 +119,8 @@ ALWAYS = RestartPolicy(RestartWhen.ALWAYS, jitter=0.0)
 DAEMON: dict[str, Any] = {"daemon": True, "within": 1.0}
 EVERY = Schedule(every=5.0)
 
-SCENES: dict[str, Callable[[], Stage]] = {
-    "missing": Stage,
+SCENES: dict[str, Callable[[], HandDrivenCore]] = {
+    "missing": HandDrivenCore,
     "disabled": with_job(enabled=False),
     "never started": with_job(),
     "waiting for its delay": with_job(start_all, delay=5.0),
@@ -147,7 +147,7 @@ SCENES: dict[str, Callable[[], Stage]] = {
     "succeeded, waiting for its firing": with_job(start, get_ready, end, schedule=EVERY),
     "failed, waiting for its firing": with_job(start, get_ready, fail, schedule=EVERY),
 }
-STANDINGS = {"m": Standing.MET, "o": Standing.OPEN, "L": Standing.LOST}
+STANDINGS = {"m": DependencyState.SATISFIED, "o": DependencyState.PENDING, "L": DependencyState.IMPOSSIBLE}
 
 
 def rows() -> dict[str, list[str]]:
@@ -157,9 +157,9 @@ def rows() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("how", SCENES)
 def test_how_the_four_conditions_stand(how: str) -> None:
-    families = SCENES[how]().lifecycle._books.families
+    families = SCENES[how]().lifecycle._store.families
 
-    found = [judge([Need("b", condition)], families).standing for condition in Condition]
+    found = [evaluate([Dependency("b", condition)], families).state for condition in Condition]
 
     assert found == [STANDINGS[cell] for cell in rows()[how]]
 
@@ -171,10 +171,10 @@ def test_every_way_to_stand_has_a_row() -> None:
 # -- those who wait
 
 
-def stage_of(condition: Condition = Condition.READY, **policies: Any) -> Stage:
+def stage_of(condition: Condition = Condition.READY, **policies: Any) -> HandDrivenCore:
     """Return a stage on which everything was started: `b`, and `a` that starts after it."""
-    stage = Stage()
-    stage.add(make_job("b", **policies), make_job("a", after=[Need("b", condition)]))
+    stage = HandDrivenCore()
+    stage.add(make_job("b", **policies), make_job("a", after=[Dependency("b", condition)]))
     stage.start_all()
     return stage
 
@@ -229,7 +229,7 @@ def test_a_job_whose_need_can_no_longer_come_true_is_skipped_with_the_reason() -
     reason = Reason(ReasonKind.DEPENDENCY, "job 'b' ended failed, and was to be succeeded")
     assert event_of(found, EventName.SKIPPED).reason == reason
     assert (stage.state("a"), stage.lifecycle.jobs["a"].reason) == (JobState.SKIPPED, reason)
-    assert show(found)[-1] == "WorkOver"
+    assert show(found)[-1] == "WorkFinished"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_refused_start_says_what_it_needs(how: str, text: str) -> None:
 
 
 def test_a_chain_of_skips_may_be_longer_than_the_interpreters_stack() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("j0"), *(make_job(f"j{number}", after=[f"j{number - 1}"]) for number in range(1, 3000)))
     stage.start_all()
 
@@ -270,13 +270,13 @@ def test_a_chain_of_skips_may_be_longer_than_the_interpreters_stack() -> None:
 
 
 def test_a_stop_of_a_job_that_waits_skips_those_who_wait_for_it() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("c", manual=True), make_job("b", after=["c"]), make_job("a", after=["b"]))
     stage.start_all()
 
     found = stage.stop("b")
 
-    assert show(found) == ["skipped b", "skipped a", "WorkOver"]
+    assert show(found) == ["skipped b", "skipped a", "WorkFinished"]
 
 
 @pytest.mark.parametrize("step", [end, fail, stop])
@@ -288,12 +288,12 @@ def test_a_running_job_is_untouched_when_what_it_needed_ends_or_is_stopped(step:
     found = step(stage)
 
     assert stage.state("a") is JobState.RUNNING
-    assert "AskRun a#1" not in show(list(found or []))  # type: ignore[call-overload]
-    assert stage.lifecycle.runs["a#1"].asked is None
+    assert "CancelRun a#1" not in show(list(found or []))  # type: ignore[call-overload]
+    assert stage.lifecycle.runs["a#1"].requested is None
 
 
 def test_a_restart_of_a_running_job_waits_for_no_dependency() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b"), make_job("a", after=["b"], restart=ON_FAILURE))
     stage.start_all()
     get_ready(stage)
@@ -305,13 +305,13 @@ def test_a_restart_of_a_running_job_waits_for_no_dependency() -> None:
 
 
 def test_of_several_needs_all_must_be_met_and_one_that_is_lost_is_enough() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b"), make_job("c"), make_job("d"), make_job("a", after=["b", "c", "d"]))
     stage.start_all()
 
     stage.started("c#1")
     stage.started("b#1")
-    waits_for = stage.lifecycle.what_is_waited_for(stage.lifecycle.jobs["a"])
+    waits_for = stage.lifecycle.describe_dependency_wait(stage.lifecycle.jobs["a"])
     stage.start_failed("d#1")
 
     assert waits_for == "job 'd' to be ready"
@@ -319,7 +319,7 @@ def test_of_several_needs_all_must_be_met_and_one_that_is_lost_is_enough() -> No
 
 
 def test_a_need_for_replicas_is_met_when_all_of_them_meet_it_and_lost_with_the_first() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(*make_job("b", replicas=3).replicated(), make_job("a", after=["b"]), make_job("z", after=["b"]))
     for name in ("b.1", "b.2", "b.3", "a", "z"):
         stage.arm(name)
@@ -327,7 +327,7 @@ def test_a_need_for_replicas_is_met_when_all_of_them_meet_it_and_lost_with_the_f
     stage.started("b.1#1")
     stage.started("b.3#1")
     partly = [stage.state(name) for name in ("a", "z")]
-    waits_for = stage.lifecycle.what_is_waited_for(stage.lifecycle.jobs["a"])
+    waits_for = stage.lifecycle.describe_dependency_wait(stage.lifecycle.jobs["a"])
     found = stage.started("b.2#1")
 
     assert partly == [JobState.WAITING] * 2
@@ -336,7 +336,7 @@ def test_a_need_for_replicas_is_met_when_all_of_them_meet_it_and_lost_with_the_f
 
 
 def test_replicas_that_need_others_each_wait_for_them() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b"), *make_job("a", replicas=2, after=["b"]).replicated())
     stage.start_all()
 
@@ -346,7 +346,7 @@ def test_replicas_that_need_others_each_wait_for_them() -> None:
 
 
 def test_a_delay_counts_from_when_the_needs_are_met() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b", manual=True), make_job("a", after=["b"], delay=5))
     stage.start_all()
     stage.advance(100)
@@ -364,7 +364,7 @@ def test_a_delay_counts_from_when_the_needs_are_met() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_a_circle_is_refused_by_name_when_the_job_that_closes_it_is_added(length: int) -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     names = [f"j{number}" for number in range(length)]
     for number in range(length - 1):
         stage.add(make_job(names[number], after=[names[number + 1]]))
@@ -392,8 +392,8 @@ def test_a_circle_that_the_job_only_leads_to_is_not_its_own() -> None:
 @pytest.mark.parametrize("step", [1, -1])
 def test_adding_a_chain_looks_at_each_job_once_at_most(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     looks: list[str] = []
-    monkeypatch.setattr(Books, "needs_of", lambda _, family: [looks.append(family)][1:])  # type: ignore[func-returns-value]
-    stage = Stage()
+    monkeypatch.setattr(JobStore, "dependencies_of", lambda _, family: [looks.append(family)][1:])  # type: ignore[func-returns-value]
+    stage = HandDrivenCore()
 
     for number in range(500):
         stage.add(make_job(f"j{number}", after=[f"j{number + step}"]))

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, Phase, Reason, ReasonKind
 from taskloom.core.policies import (
     Calendar,
     Condition,
+    Dependency,
     Missed,
-    Need,
     RestartLimit,
     RestartPolicy,
     RestartWhen,
@@ -29,16 +29,16 @@ ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 FAILED = Reason(ReasonKind.ESSENTIAL, "job 'a' failed for good")
 
 
-def stage_of(stop_within: float = 30.0, **policies: Any) -> Stage:
+def stage_of(stop_within: float = 30.0, **policies: Any) -> HandDrivenCore:
     """Return a stage at second 0 with an essential job `a` and a job `other`, both running."""
-    stage = Stage(VirtualClock(0, 0), stop_within=stop_within)
+    stage = HandDrivenCore(VirtualClock(0, 0), stop_within=stop_within)
     stage.add(make_job("a", essential=True, **policies), make_job("other"))
     stage.run("a")
     stage.run("other")
     return stage
 
 
-def is_stopping(stage: Stage) -> bool:
+def is_stopping(stage: HandDrivenCore) -> bool:
     return stage.lifecycle.phase is not Phase.OPEN and stage.lifecycle.shutdown.reason == FAILED
 
 
@@ -48,8 +48,8 @@ def test_its_failure_for_good_stops_everything_and_says_so() -> None:
     found = stage.ended("a#1", How.RAISED)
 
     assert show(found) == [
-        "ended a#1 failed", "RunOver a#1", "scheduler_stopping", "cancel_requested other#1", "AskRun other#1",
-        "WorkOver",
+        "ended a#1 failed", "ReleaseRun a#1", "scheduler_stopping", "cancel_requested other#1", "CancelRun other#1",
+        "WorkFinished",
     ]  # fmt: skip
     assert event_of(found, EventName.SCHEDULER_STOPPING).reason == FAILED
     assert event_of(found, EventName.CANCEL_REQUESTED).reason == FAILED
@@ -72,7 +72,7 @@ def test_the_stop_has_the_time_that_the_lifecycle_was_given_for_it() -> None:
 
 
 def test_a_failed_start_is_a_failure_too() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", essential=True))
     stage.start("a")
 
@@ -181,7 +181,7 @@ def test_a_reload_that_leaves_a_failed_job_no_firing_stops_everything_and_starts
     stage.start_all()
     stage.ended("a#1", How.RAISED)
     dry = None if is_taken_away else Schedule(calendar=instants())
-    new, watch = make_job("new"), make_job("watch", after=[Need("a", Condition.FINISHED)])
+    new, watch = make_job("new"), make_job("watch", after=[Dependency("a", Condition.FINISHED)])
 
     found = show(stage.reload(make_job("a", essential=True, schedule=dry), make_job("other"), new, watch))
 
@@ -203,7 +203,7 @@ def test_an_essential_job_that_is_abandoned_after_its_timeout_stops_everything_a
 
     assert is_stopping(stage)
     assert "cancel_requested other#1" in show(found)
-    assert show(stage.ended("other#1"))[-2:] == ["scheduler_stopped", "StopOver"]
+    assert show(stage.ended("other#1"))[-2:] == ["scheduler_stopped", "ShutdownFinished"]
 
 
 def test_an_essential_job_with_a_restart_behind_its_abandoned_thread_stops_nobody() -> None:
@@ -234,7 +234,7 @@ def test_an_essential_job_whose_thread_is_abandoned_because_a_person_stopped_it_
 
 def test_nobody_is_started_any_more_because_of_the_failure_that_stops_everything() -> None:
     stage = stage_of()
-    stage.add(make_job("cleaner", after=[Need("a", Condition.FINISHED)]))
+    stage.add(make_job("cleaner", after=[Dependency("a", Condition.FINISHED)]))
     stage.arm("cleaner")
 
     found = stage.ended("a#1", How.RAISED)
@@ -255,12 +255,12 @@ def test_a_second_essential_job_that_fails_meanwhile_changes_no_reason() -> None
 
 
 def test_the_work_is_over_as_soon_as_it_has_failed_though_daemons_live_on() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", essential=True), make_job("d", daemon=True))
     stage.run("a")
     stage.run("d")
 
     found = stage.ended("a#1", How.RAISED)
 
-    assert "WorkOver" in show(found)
+    assert "WorkFinished" in show(found)
     assert stage.lifecycle.is_work_over

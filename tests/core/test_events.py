@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage
+from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core.events import Event, EventName, as_dict, format_wall
 from taskloom.core.model import ErrorInfo, How, Outcome, Reason, ReasonKind
@@ -15,7 +15,7 @@ from taskloom.testing import VirtualClock, make_job
 
 def test_the_json_form_of_a_whole_story() -> None:
     """Golden: the form in which `run --events` and every other reader has it."""
-    stage = Stage(VirtualClock(mono=10, wall=1_000_000_000))
+    stage = HandDrivenCore(VirtualClock(mono=10, wall=1_000_000_000))
     stage.add(make_job("a", daemon=True, within=1))
     stage.start_all()
     stage.started("a#1")
@@ -50,7 +50,7 @@ def test_the_json_form_of_a_whole_story() -> None:
 
 def test_the_json_form_of_what_supervision_tells() -> None:
     """Golden, as above: a restart, a firing that is missed, the watchdog, a reload."""
-    stage = Stage(VirtualClock(mono=10, wall=1_000_000_000))
+    stage = HandDrivenCore(VirtualClock(mono=10, wall=1_000_000_000))
     job = make_job("a", restart=RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0), watchdog=Watchdog(3.0))
     stage.add(job)
     stage.run("a")

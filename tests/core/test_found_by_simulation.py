@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.hand_driven_core import Stage, show
+from tests.support.hand_driven_core import HandDrivenCore, show
 
-from taskloom.core.actions import RemindStopping
+from taskloom.core.actions import ReportStopProgress
 from taskloom.core.model import How, JobState
-from taskloom.core.policies import Condition, Need, RestartPolicy, RestartWhen
+from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen
 from taskloom.errors import JobDisabled
 from taskloom.testing import make_job
 
 
 def test_a_job_that_comes_back_gives_its_runs_new_names() -> None:
-    stage, job = Stage(), make_job("a")
+    stage, job = HandDrivenCore(), make_job("a")
     stage.add(job)
     stage.start_all()
     stage.started("a#1")
@@ -29,7 +29,7 @@ def test_a_job_that_comes_back_gives_its_runs_new_names() -> None:
 
 
 def test_a_reload_that_takes_away_a_job_and_the_need_of_it_skips_nobody() -> None:
-    stage, waiting = Stage(), make_job("b", after=["a"])
+    stage, waiting = HandDrivenCore(), make_job("b", after=["a"])
     stage.add(make_job("a", manual=True), waiting)
     stage.start_all()
 
@@ -40,7 +40,7 @@ def test_a_reload_that_takes_away_a_job_and_the_need_of_it_skips_nobody() -> Non
 
 
 def test_a_replica_more_does_not_skip_who_waits_for_the_job() -> None:
-    stage, waiting = Stage(), make_job("b", after=["a"])
+    stage, waiting = HandDrivenCore(), make_job("b", after=["a"])
     stage.add(make_job("a", manual=True), waiting)
     stage.start_all()
 
@@ -51,7 +51,7 @@ def test_a_replica_more_does_not_skip_who_waits_for_the_job() -> None:
 
 
 def test_jobs_that_begin_again_in_one_reload_find_each_other_in_any_order() -> None:
-    stage, first, second = Stage(), make_job("b", after=["a"]), make_job("a")
+    stage, first, second = HandDrivenCore(), make_job("b", after=["a"]), make_job("a")
     stage.add(first, second)
     stage.start_all()
     stage.started("a#1", is_ready=False)
@@ -65,7 +65,7 @@ def test_jobs_that_begin_again_in_one_reload_find_each_other_in_any_order() -> N
 
 
 def test_the_stop_that_an_essential_job_brings_about_reminds_two_seconds_after_its_own_asks() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", essential=True), make_job("b", within=30))
     stage.run("a")
     stage.run("b")
@@ -75,12 +75,12 @@ def test_the_stop_that_an_essential_job_brings_about_reminds_two_seconds_after_i
 
     found = stage.advance(2)
 
-    assert found == [RemindStopping(("b#1",), 0)]
+    assert found == [ReportStopProgress(("b#1",), 0)]
     assert stage.history.steps[-1].now.mono == 3.5
 
 
 def test_a_job_that_stops_because_it_was_disabled_is_not_restarted() -> None:
-    stage, job = Stage(), make_job("a")
+    stage, job = HandDrivenCore(), make_job("a")
     stage.add(job)
     stage.run("a")
     stage.reload(replace(job, enabled=False))
@@ -93,11 +93,11 @@ def test_a_job_that_stops_because_it_was_disabled_is_not_restarted() -> None:
 
 
 def test_who_waits_for_a_blocked_job_is_skipped_when_its_restart_is_called_off() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     policy = RestartPolicy(RestartWhen.ON_FAILURE)
     stage.add(
         make_job("a", daemon=True, within=1, timeout=5.0, restart=policy),
-        make_job("b", after=[Need("a", Condition.SUCCEEDED)]),
+        make_job("b", after=[Dependency("a", Condition.SUCCEEDED)]),
     )
     stage.start_all()
     stage.started("a#1")
@@ -108,4 +108,4 @@ def test_who_waits_for_a_blocked_job_is_skipped_when_its_restart_is_called_off()
 
     found = stage.stop("a", run="a#1")
 
-    assert show(found) == ["skipped b", "WorkOver"]
+    assert show(found) == ["skipped b", "WorkFinished"]

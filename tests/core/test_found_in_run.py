@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from tests.support.hand_driven_core import Stage, show
+from tests.support.hand_driven_core import HandDrivenCore, show
 
 from taskloom.core.deadlines import ROOM, Deadlines, Due
 from taskloom.core.policies import Schedule
@@ -23,7 +23,7 @@ class EachSecond:
 
 
 def test_a_clock_that_is_set_back_and_right_again_leaves_no_job_astray() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", schedule=Schedule(calendar=EachSecond())))
     stage.start_all()
 
@@ -36,7 +36,7 @@ def test_a_clock_that_is_set_back_and_right_again_leaves_no_job_astray() -> None
 
 
 def test_a_clock_that_is_set_back_by_days_counts_from_there_when_an_instant_falls_due_first() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", schedule=Schedule(calendar=EachSecond())))
     stage.start_all()
 
@@ -47,7 +47,7 @@ def test_a_clock_that_is_set_back_by_days_counts_from_there_when_an_instant_fall
 
 
 def test_runs_that_ended_long_before_their_timeout_are_not_kept_by_it() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", timeout=1e6, ready_within=1e6))
     before = count_of_runs()
 

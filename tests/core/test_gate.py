@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from tests.support.hand_driven_core import Stage
+from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core.actions import StartRun
 from taskloom.core.inputs import Tick
@@ -19,9 +19,9 @@ from taskloom.testing import make_job
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 
 
-def storm(jobs: int) -> Stage:
+def storm(jobs: int) -> HandDrivenCore:
     """So many jobs fail at the same moment."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(*(make_job(f"j{number}", restart=ON_FAILURE) for number in range(jobs)))
     stage.start_all()
     for number in range(jobs):
@@ -102,9 +102,9 @@ def test_a_shutdown_empties_the_gate() -> None:
 def test_the_gate_lets_so_many_in_and_opens_again_a_while_later() -> None:
     gate = RestartGate()
 
-    let_in = [gate.let_in(10.0) for _ in range(GATE_RESTARTS + 2)]
+    let_in = [gate.try_acquire(10.0) for _ in range(GATE_RESTARTS + 2)]
 
     assert let_in == [True] * GATE_RESTARTS + [False, False]
     assert gate.opens_at == 10.0 + GATE_SECONDS
-    assert not gate.let_in(10.0 + GATE_SECONDS - 0.001)
-    assert gate.let_in(gate.opens_at)
+    assert not gate.try_acquire(10.0 + GATE_SECONDS - 0.001)
+    assert gate.try_acquire(gate.opens_at)

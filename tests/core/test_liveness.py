@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
-from taskloom.core.actions import ApplySpec, AskRun
+from taskloom.core.actions import ApplySpec, CancelRun
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobSpec, JobState, Outcome, Reason, ReasonKind
 from taskloom.core.policies import Otherwise, RestartPolicy, RestartWhen, Watchdog, WatchdogThen
@@ -18,16 +18,16 @@ TIMEOUT = Reason(ReasonKind.DEADLINE, "longer than its timeout of 5 s")
 UNREADY = Reason(ReasonKind.WATCHDOG, "not ready within 5 s")
 
 
-def stage_of(job: JobSpec) -> Stage:
-    stage = Stage()
+def stage_of(job: JobSpec) -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(job)
     stage.start("a")
     return stage
 
 
-def asks(stage: Stage, seconds: float) -> list[Reason]:
+def asks(stage: HandDrivenCore, seconds: float) -> list[Reason]:
     """Let time pass, and return why the run was asked to stop meanwhile."""
-    return [action.reason for action in stage.advance(seconds) if isinstance(action, AskRun)]
+    return [action.reason for action in stage.advance(seconds) if isinstance(action, CancelRun)]
 
 
 # -- timeout
@@ -89,7 +89,7 @@ def test_a_person_who_stops_a_run_that_timed_out_changes_nothing_but_what_follow
     stage.stop("a")
     found = stage.ended("a#1")
 
-    assert show(found) == ["ended a#1 timed_out", "RunOver a#1", "WorkOver"]
+    assert show(found) == ["ended a#1 timed_out", "ReleaseRun a#1", "WorkFinished"]
 
 
 def test_each_run_has_its_own_timeout() -> None:
@@ -159,7 +159,7 @@ def test_a_task_that_announces_nothing_is_ready_when_it_starts() -> None:
 # -- deadlines that a reload brings
 
 
-def changed(stage: Stage, **policies: Any) -> list[object]:
+def changed(stage: HandDrivenCore, **policies: Any) -> list[object]:
     return list(stage.reload(make_job("a", **policies)))
 
 
@@ -192,7 +192,7 @@ def test_a_timeout_that_had_passed_already_stops_the_run_at_once() -> None:
 
 
 def test_a_shorter_readiness_reaches_the_run_that_is_not_ready_and_no_other() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a"), make_job("b"))
     stage.start("a")
     stage.run("b")
@@ -201,7 +201,7 @@ def test_a_shorter_readiness_reaches_the_run_that_is_not_ready_and_no_other() ->
     stage.reload(make_job("a", ready_within=5.0), make_job("b", ready_within=5.0))
     found = stage.advance(0)
 
-    assert [action.run for action in found if isinstance(action, AskRun)] == ["a#1"]
+    assert [action.run for action in found if isinstance(action, CancelRun)] == ["a#1"]
 
 
 def test_a_stop_already_begun_keeps_its_deadline_through_a_reload() -> None:
@@ -212,13 +212,13 @@ def test_a_stop_already_begun_keeps_its_deadline_through_a_reload() -> None:
     changed(stage, within=100.0)
     named = stage.advance(10)
 
-    assert "NameRun a#1" in show(named)
+    assert "CaptureStack a#1" in show(named)
 
 
 # -- the watchdog
 
 
-def watched(then: WatchdogThen, **policies: Any) -> Stage:
+def watched(then: WatchdogThen, **policies: Any) -> HandDrivenCore:
     stage = stage_of(make_job("a", watchdog=Watchdog(3.0, then), **policies))
     stage.started("a#1")
     return stage
@@ -248,8 +248,8 @@ def test_a_watchdog_that_stops_asks_the_run_with_its_reason(then: WatchdogThen) 
 
     found = stage.unresponsive("a#1", 4.0)
 
-    assert show(found) == ["unresponsive a#1", "cancel_requested a#1", "AskRun a#1"]
-    assert AskRun("a#1", Reason(ReasonKind.WATCHDOG, "no poll for 4.0 s")) in found
+    assert show(found) == ["unresponsive a#1", "cancel_requested a#1", "CancelRun a#1"]
+    assert CancelRun("a#1", Reason(ReasonKind.WATCHDOG, "no poll for 4.0 s")) in found
 
 
 def test_a_run_that_the_watchdog_stops_and_that_polls_again_is_stopped_all_the_same() -> None:
@@ -258,7 +258,7 @@ def test_a_run_that_the_watchdog_stops_and_that_polls_again_is_stopped_all_the_s
 
     found = stage.responsive("a#1") + stage.ended("a#1")
 
-    assert show(found) == ["responsive a#1", "ended a#1 failed", "RunOver a#1", "restart_scheduled a#1"]
+    assert show(found) == ["responsive a#1", "ended a#1 failed", "ReleaseRun a#1", "restart_scheduled a#1"]
 
 
 @pytest.mark.parametrize("then", list(WatchdogThen))
@@ -289,7 +289,7 @@ def test_a_watchdog_that_a_reload_brings_holds_for_the_live_run() -> None:
     stage.started("a#1")
     changed(stage, watchdog=Watchdog(3.0, WatchdogThen.STOP))
 
-    assert "AskRun a#1" in show(stage.unresponsive("a#1"))
+    assert "CancelRun a#1" in show(stage.unresponsive("a#1"))
 
 
 # -- what an abandoned run says late

@@ -15,7 +15,7 @@ ASKED = [kind for kind in ReasonKind if kind not in (ReasonKind.DEADLINE, Reason
 
 def report(how: How, was_woken: bool = False) -> RunEnded:
     has_error = how in (How.RAISED, How.PERMANENT)
-    return RunEnded("a#1", how, ERROR if has_error else None, was_asked=True, was_woken=was_woken)
+    return RunEnded("a#1", how, ERROR if has_error else None, was_requested=True, callback_ran=was_woken)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,8 @@ def test_a_run_that_never_entered_is_cancelled_unless_it_was_stopped_for_being_l
 
 
 def test_a_timeout_error_of_the_task_itself_is_a_failure_like_any_other() -> None:
-    own = RunEnded("a#1", How.RAISED, ErrorInfo("TimeoutError", "peer", "Traceback"), was_asked=False, was_woken=False)
+    own = RunEnded(
+        "a#1", How.RAISED, ErrorInfo("TimeoutError", "peer", "Traceback"), was_requested=False, callback_ran=False
+    )
 
     assert decide_outcome(own, None) == (Outcome.FAILED, own.error)

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import ApplySpec
 from taskloom.core.events import EventName
@@ -22,7 +22,7 @@ from taskloom.core.model import (
     RunnerSpec,
 )
 from taskloom.core.policies import (
-    Need,
+    Dependency,
     RestartPolicy,
     RestartWhen,
     Schedule,
@@ -30,7 +30,7 @@ from taskloom.core.policies import (
     StartPolicy,
     Watchdog,
 )
-from taskloom.core.reload import Change, Verdict, compare
+from taskloom.core.reload import Change, ReloadAction, compare
 from taskloom.diagnostics import Place
 from taskloom.errors import DependencyCycle, DuplicateJob, SchedulerStopped
 from taskloom.testing import make_job
@@ -42,29 +42,29 @@ GONE = Reason(ReasonKind.RELOAD, "no longer declared")
 NEW_PARAMS = Reason(ReasonKind.RELOAD, "params changed")
 
 # A new value for each field of a job, and what a reload that brings it does.
-FIELDS: dict[str, tuple[Any, Verdict]] = {
-    "task": ("other", Verdict.RESTART),
-    "params": ({"n": 1}, Verdict.RESTART),
-    "daemon": (False, Verdict.RESTART),
-    "runner": (RunnerSpec("process"), Verdict.RESTART),
-    "description": ("words", Verdict.APPLY),
-    "labels": (("web",), Verdict.APPLY),
-    "enabled": (False, Verdict.APPLY),
-    "poll_interval": (2.0, Verdict.APPLY),
-    "join": (JoinPolicy(3.0, Otherwise.ABANDON), Verdict.APPLY),
-    "start": (StartPolicy(StartMode.MANUAL), Verdict.APPLY),
-    "schedule": (Schedule(every=5.0), Verdict.APPLY),
-    "after": ((Need("b"),), Verdict.APPLY),
-    "restart": (RestartPolicy(), Verdict.APPLY),
-    "timeout": (5.0, Verdict.APPLY),
-    "ready_within": (5.0, Verdict.APPLY),
-    "watchdog": (Watchdog(5.0), Verdict.APPLY),
-    "essential": (True, Verdict.APPLY),
-    "place": (Place("b.yaml", 9, 1), Verdict.KEEP),
-    "binding": (object(), Verdict.KEEP),
-    "replicas": (3, Verdict.KEEP),
-    "replica": (2, Verdict.KEEP),
-    "declared": ("b", Verdict.KEEP),
+FIELDS: dict[str, tuple[Any, ReloadAction]] = {
+    "task": ("other", ReloadAction.RESTART),
+    "params": ({"n": 1}, ReloadAction.RESTART),
+    "daemon": (False, ReloadAction.RESTART),
+    "runner": (RunnerSpec("process"), ReloadAction.RESTART),
+    "description": ("words", ReloadAction.APPLY),
+    "labels": (("web",), ReloadAction.APPLY),
+    "enabled": (False, ReloadAction.APPLY),
+    "poll_interval": (2.0, ReloadAction.APPLY),
+    "join": (JoinPolicy(3.0, Otherwise.ABANDON), ReloadAction.APPLY),
+    "start": (StartPolicy(StartMode.MANUAL), ReloadAction.APPLY),
+    "schedule": (Schedule(every=5.0), ReloadAction.APPLY),
+    "after": ((Dependency("b"),), ReloadAction.APPLY),
+    "restart": (RestartPolicy(), ReloadAction.APPLY),
+    "timeout": (5.0, ReloadAction.APPLY),
+    "ready_within": (5.0, ReloadAction.APPLY),
+    "watchdog": (Watchdog(5.0), ReloadAction.APPLY),
+    "essential": (True, ReloadAction.APPLY),
+    "place": (Place("b.yaml", 9, 1), ReloadAction.KEEP),
+    "binding": (object(), ReloadAction.KEEP),
+    "replicas": (3, ReloadAction.KEEP),
+    "replica": (2, ReloadAction.KEEP),
+    "declared": ("b", ReloadAction.KEEP),
 }
 
 
@@ -74,7 +74,7 @@ def test_what_a_changed_field_does(name: str) -> None:
 
     (change,) = compare({"a": JOB}, [replace(JOB, **{name: value})])
 
-    assert change == Change("a", verdict, (name,) if verdict is not Verdict.KEEP else ())
+    assert change == Change("a", verdict, (name,) if verdict is not ReloadAction.KEEP else ())
 
 
 def test_every_field_has_a_verdict() -> None:
@@ -84,16 +84,16 @@ def test_every_field_has_a_verdict() -> None:
 def test_one_field_that_a_run_is_made_from_is_enough_to_restart_and_all_that_changed_are_named() -> None:
     (change,) = compare({"a": JOB}, [replace(PARAMS, timeout=5.0, labels=("x",))])
 
-    assert change.verdict is Verdict.RESTART
+    assert change.action is ReloadAction.RESTART
     assert set(change.fields) == {"params", "timeout", "labels"}
-    assert str(Change("a", Verdict.RESTART, ("params", "timeout"))) == "a: restart (params, timeout)"
-    assert str(Change("a", Verdict.KEEP)) == "a: keep"
+    assert str(Change("a", ReloadAction.RESTART, ("params", "timeout"))) == "a: restart (params, timeout)"
+    assert str(Change("a", ReloadAction.KEEP)) == "a: keep"
 
 
 def test_a_new_name_is_a_removal_and_an_addition() -> None:
     found = compare({"a": JOB}, [replace(JOB, name="z")])
 
-    assert found == [Change("a", Verdict.REMOVE), Change("z", Verdict.ADD)]
+    assert found == [Change("a", ReloadAction.REMOVE), Change("z", ReloadAction.ADD)]
 
 
 # -- untouched jobs
@@ -108,7 +108,7 @@ def test_untouched_jobs_keep_their_run_and_are_told_nothing() -> None:
 
     run = stage.lifecycle.jobs["b"].run
     assert run is not None
-    assert (run.id, run.asked) == ("b#1", None)
+    assert (run.id, run.requested) == ("b#1", None)
     assert not [line for line in show(found) if "b#1" in line]
 
 
@@ -150,15 +150,15 @@ def test_a_preview_says_the_same_and_changes_nothing() -> None:
 # -- a restart, wherever the job stands
 
 
-def declared() -> Stage:
-    stage = Stage()
+def declared() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(JOB)
     return stage
 
 
-def started(job: JobSpec) -> Callable[[], Stage]:
-    def make() -> Stage:
-        stage = Stage()
+def started(job: JobSpec) -> Callable[[], HandDrivenCore]:
+    def make() -> HandDrivenCore:
+        stage = HandDrivenCore()
         stage.add(make_job("b", manual=True), job)
         stage.start_all()
         return stage
@@ -166,16 +166,16 @@ def started(job: JobSpec) -> Callable[[], Stage]:
     return make
 
 
-def running() -> Stage:
-    stage = Stage()
+def running() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(JOB)
     stage.start_all()
     stage.started("a#1")
     return stage
 
 
-def after_running(*steps: Callable[[Stage], object]) -> Callable[[], Stage]:
-    def make() -> Stage:
+def after_running(*steps: Callable[[HandDrivenCore], object]) -> Callable[[], HandDrivenCore]:
+    def make() -> HandDrivenCore:
         stage = running()
         for step in steps:
             step(stage)
@@ -184,41 +184,41 @@ def after_running(*steps: Callable[[Stage], object]) -> Callable[[], Stage]:
     return make
 
 
-def stop(stage: Stage) -> None:
+def stop(stage: HandDrivenCore) -> None:
     stage.stop("a")
 
 
-def restart(stage: Stage) -> None:
+def restart(stage: HandDrivenCore) -> None:
     stage.restart("a")
 
 
-def abandon(stage: Stage) -> None:
+def abandon(stage: HandDrivenCore) -> None:
     stage.advance(1)
     stage.named("a#1")
 
 
-def end(stage: Stage) -> None:
+def end(stage: HandDrivenCore) -> None:
     stage.ended("a#1")
 
 
-def fail(stage: Stage) -> None:
+def fail(stage: HandDrivenCore) -> None:
     stage.ended("a#1", How.RAISED)
 
 
-def switch_off(stage: Stage) -> None:
+def switch_off(stage: HandDrivenCore) -> None:
     stage.reload(replace(JOB, enabled=False))
 
 
-def take_away(stage: Stage) -> None:
+def take_away(stage: HandDrivenCore) -> None:
     stage.reload()
 
 
 # Where the job stands; what a reload that changes its params does at once; whether a run follows the end of its run.
-RESTARTS: dict[str, tuple[Callable[[], Stage], list[str], bool | None]] = {
+RESTARTS: dict[str, tuple[Callable[[], HandDrivenCore], list[str], bool | None]] = {
     "declared": (declared, [], None),
     "waiting for its delay": (started(replace(JOB, start=StartPolicy(StartMode.AUTO, 5.0))), [], None),
     "waiting for a person": (started(replace(JOB, start=StartPolicy(StartMode.MANUAL))), [], None),
-    "running": (running, ["cancel_requested a#1", "AskRun a#1"], True),
+    "running": (running, ["cancel_requested a#1", "CancelRun a#1"], True),
     "stopping, by a person": (after_running(stop), [], False),
     "stopping, for a restart": (after_running(restart), [], True),
     "blocked, by a person": (after_running(stop, abandon), [], False),
@@ -257,7 +257,7 @@ def test_a_reload_meets_the_job_wherever_it_stands(where: str, what: str) -> Non
     assert stage.lifecycle.jobs["a"].spec.params == new.params
 
 
-def _others(stage: Stage) -> list[JobSpec]:
+def _others(stage: HandDrivenCore) -> list[JobSpec]:
     return [job.spec for name, job in stage.lifecycle.jobs.items() if name != "a"]
 
 
@@ -268,7 +268,7 @@ def test_a_run_that_a_reload_restarts_is_told_why_and_climbs_its_own_ladder() ->
     named = stage.advance(1)
 
     assert event_of(found, EventName.CANCEL_REQUESTED).reason == Reason(ReasonKind.RELOAD, "params, join changed")
-    assert "NameRun a#1" in show(named)
+    assert "CaptureStack a#1" in show(named)
 
 
 def test_the_run_that_follows_is_made_from_the_newest_declaration() -> None:
@@ -311,7 +311,7 @@ def test_a_circle_is_refused_and_nothing_has_changed(length: int) -> None:
 
 def test_a_circle_through_a_job_that_is_taken_away_and_still_stops_is_refused() -> None:
     """The stop of everything goes by what each job starts after; a circle among the living would have no order."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b"), make_job("a", after=["b"]))
     stage.run("b")
     stage.run("a")

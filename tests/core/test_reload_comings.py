@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import ForgetJob
 from taskloom.core.events import EventName
@@ -20,34 +20,34 @@ ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 JOB = make_job("a", daemon=True, within=1.0, restart=ON_FAILURE)
 
 
-def started(**policies: Any) -> Stage:
+def started(**policies: Any) -> HandDrivenCore:
     """Return a stage at second 0 on which `a` was started as everything is."""
-    stage = Stage(VirtualClock(0, 0))
+    stage = HandDrivenCore(VirtualClock(0, 0))
     usual: dict[str, Any] = {"daemon": True, "within": 1.0, "restart": ON_FAILURE}
     stage.add(make_job("a", **usual | policies))
     stage.start_all()
     return stage
 
 
-def running(**policies: Any) -> Stage:
+def running(**policies: Any) -> HandDrivenCore:
     stage = started(**policies)
     stage.started("a#1")
     return stage
 
 
-def backing_off(**policies: Any) -> Stage:
+def backing_off(**policies: Any) -> HandDrivenCore:
     stage = running(**policies)
     stage.ended("a#1", How.RAISED)
     return stage
 
 
-def finished(**policies: Any) -> Stage:
+def finished(**policies: Any) -> HandDrivenCore:
     stage = running(**policies)
     stage.ended("a#1")
     return stage
 
 
-def blocked() -> Stage:
+def blocked() -> HandDrivenCore:
     stage = running()
     stage.stop("a")
     stage.advance(1)
@@ -55,7 +55,7 @@ def blocked() -> Stage:
     return stage
 
 
-AT_REST: dict[str, Callable[[], Stage]] = {
+AT_REST: dict[str, Callable[[], HandDrivenCore]] = {
     "declared": lambda: started(manual=True),
     "waiting for its delay": lambda: started(delay=5.0),
     "waiting for its firing": lambda: started(schedule=Schedule(every=5.0)),
@@ -74,7 +74,7 @@ def test_a_running_job_that_is_taken_away_is_stopped_and_then_forgotten() -> Non
     ended = stage.ended("a#1")
 
     assert event_of(found, EventName.CANCEL_REQUESTED).reason == Reason(ReasonKind.RELOAD, "no longer declared")
-    assert show(ended) == ["ended a#1 cancelled", "RunOver a#1", "job_removed a", "ForgetJob a", "WorkOver"]
+    assert show(ended) == ["ended a#1 cancelled", "ReleaseRun a#1", "job_removed a", "ForgetJob a", "WorkFinished"]
     assert stage.lifecycle.jobs == {}
 
 
@@ -83,7 +83,7 @@ def test_a_blocked_job_that_is_taken_away_is_forgotten_when_its_thread_ends() ->
     stage.reload()
 
     assert list(stage.lifecycle.jobs) == ["a"]
-    assert show(stage.ended("a#1")) == ["late_exit a#1", "RunOver a#1", "job_removed a", "ForgetJob a"]
+    assert show(stage.ended("a#1")) == ["late_exit a#1", "ReleaseRun a#1", "job_removed a", "ForgetJob a"]
 
 
 @pytest.mark.parametrize("word", ["stop", "cancel", "restart"])
@@ -146,7 +146,7 @@ def test_a_job_without_a_run_is_disabled_at_once(where: str) -> None:
 
 @pytest.mark.parametrize(("manual", "state"), [(False, JobState.RUNNING), (True, JobState.WAITING)])
 def test_a_job_that_is_enabled_starts_as_it_would_have(manual: bool, state: JobState) -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", enabled=False, manual=manual))
     stage.start_all()
 
@@ -156,7 +156,7 @@ def test_a_job_that_is_enabled_starts_as_it_would_have(manual: bool, state: JobS
 
 
 def test_enabling_starts_nothing_before_the_start_of_all() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", enabled=False))
 
     stage.reload(make_job("a"))
@@ -170,7 +170,7 @@ def test_enabling_starts_nothing_before_the_start_of_all() -> None:
 EVERY, OFTEN = Schedule(every=10.0), Schedule(every=3.0)
 
 
-def queued_at(stage: Stage, seconds: float) -> list[float]:
+def queued_at(stage: HandDrivenCore, seconds: float) -> list[float]:
     """Let time pass, have each run succeed at once, and return when runs were queued."""
     end, moments = stage.clock.now().mono + seconds, []
     while (due := stage.lifecycle.next_deadline()) is not None and due <= end:
@@ -189,7 +189,9 @@ def queued_at(stage: Stage, seconds: float) -> list[float]:
     [(running, []), (backing_off, [0.5]), (finished, [])],
     ids=["running", "backing off", "finished"],
 )
-def test_a_schedule_that_is_added_counts_from_the_reload(make: Callable[[], Stage], moments: list[float]) -> None:
+def test_a_schedule_that_is_added_counts_from_the_reload(
+    make: Callable[[], HandDrivenCore], moments: list[float]
+) -> None:
     stage = make()
     new = replace(stage.lifecycle.jobs["a"].spec, schedule=EVERY)
 
@@ -255,7 +257,7 @@ def test_an_overlap_that_is_changed_holds_at_the_next_firing() -> None:
 
     stage.reload(replace(JOB, schedule=replace(EVERY, overlap=Overlap.REPLACE)))
 
-    assert "AskRun a#1" in show(stage.advance(10))
+    assert "CancelRun a#1" in show(stage.advance(10))
 
 
 @pytest.mark.parametrize("step", ["switched off", "taken away"])
@@ -276,7 +278,7 @@ def test_a_scheduled_job_that_is_back_before_its_run_has_stopped_waits_for_its_f
 
 
 def test_a_job_that_waits_goes_on_when_a_reload_takes_away_what_it_waits_for() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b", manual=True), make_job("a", after=["b"]))
     stage.start_all()
 
@@ -286,7 +288,7 @@ def test_a_job_that_waits_goes_on_when_a_reload_takes_away_what_it_waits_for() -
 
 
 def test_a_job_that_waits_for_one_that_is_taken_away_is_skipped_once_that_is_gone() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b"), make_job("a", after=["b"]))
     stage.start_all()
     stage.started("b#1", is_ready=False)
@@ -296,11 +298,11 @@ def test_a_job_that_waits_for_one_that_is_taken_away_is_skipped_once_that_is_gon
     found = stage.ended("b#1")
 
     assert before is JobState.WAITING
-    assert show(found)[-3:] == ["ForgetJob b", "skipped a", "WorkOver"]
+    assert show(found)[-3:] == ["ForgetJob b", "skipped a", "WorkFinished"]
 
 
 def test_a_skipped_job_whose_dependencies_are_mended_begins_again() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b", enabled=False), make_job("a", after=["b"]))
     stage.start_all()
     skipped = stage.state("a")
@@ -312,7 +314,7 @@ def test_a_skipped_job_whose_dependencies_are_mended_begins_again() -> None:
 
 
 def test_a_job_that_a_person_kept_from_starting_is_not_begun_by_a_change_of_its_dependencies() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("b", manual=True), make_job("a", after=["b"]))
     stage.start_all()
     stage.stop("a")
@@ -334,7 +336,7 @@ def test_a_manual_job_that_becomes_automatic_is_started() -> None:
 
 
 def test_the_work_is_over_when_the_last_job_that_held_it_is_taken_away() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a"), make_job("b", delay=60.0), make_job("d", daemon=True))
     stage.start_all()
     stage.started("a#1")
@@ -344,11 +346,11 @@ def test_the_work_is_over_when_the_last_job_that_held_it_is_taken_away() -> None
     second = stage.reload(make_job("d", daemon=True))
     third = stage.ended("a#1")
 
-    assert ["WorkOver" in show(found) for found in (first, second, third)] == [False, False, True]
+    assert ["WorkFinished" in show(found) for found in (first, second, third)] == [False, False, True]
 
 
 def test_a_job_that_becomes_a_daemon_holds_the_work_no_more_and_one_that_ceases_to_be_does() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a"), make_job("d", daemon=True))
     stage.start_all()
     over = [stage.lifecycle.is_work_over]
@@ -376,5 +378,5 @@ def test_a_job_that_comes_and_goes_leaves_the_count_of_those_that_hold_as_it_was
         stage.ended(run)
 
     assert (held, stage.lifecycle.is_work_over) == (False, True)
-    assert stage.lifecycle._books._holding == 0
-    assert stage.lifecycle._books._active_daemons == 0
+    assert stage.lifecycle._store._holding == 0
+    assert stage.lifecycle._store._active_daemons == 0

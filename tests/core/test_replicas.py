@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.hand_driven_core import Stage, show
+from tests.support.hand_driven_core import HandDrivenCore, show
 
 from taskloom.core.actions import StartRun
 from taskloom.core.model import How, JobSpec, JobState
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
-from taskloom.core.reload import Change, Verdict
+from taskloom.core.reload import Change, ReloadAction
 from taskloom.errors import DependencyCycle
 from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 
 
-def stage_of(*jobs: JobSpec) -> Stage:
+def stage_of(*jobs: JobSpec) -> HandDrivenCore:
     """Return a stage on which all replicas of these jobs were started."""
-    stage = Stage()
+    stage = HandDrivenCore()
     for job in jobs:
         stage.add(*job.replicated())
     stage.start_all()
@@ -41,7 +41,7 @@ def test_a_job_of_one_replica_is_itself() -> None:
 
 
 def test_each_replica_is_started_and_its_runner_is_told_its_number() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(*make_job("web", replicas=3).replicated())
 
     found = stage.start_all()
@@ -81,12 +81,12 @@ def test_dependents_of_replicas_are_stopped_before_all_of_them() -> None:
     first = stage.shutdown()
     second = stage.ended("web.1#1") + stage.ended("web.2#1")
 
-    assert [line for line in show(first) if line.startswith("AskRun")] == ["AskRun web.1#1", "AskRun web.2#1"]
-    assert [line for line in show(second) if line.startswith("AskRun")] == ["AskRun db.1#1", "AskRun db.2#1"]
+    assert [line for line in show(first) if line.startswith("CancelRun")] == ["CancelRun web.1#1", "CancelRun web.2#1"]
+    assert [line for line in show(second) if line.startswith("CancelRun")] == ["CancelRun db.1#1", "CancelRun db.2#1"]
 
 
 def test_a_circle_through_replicas_is_refused_by_their_declared_name() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(*make_job("web", replicas=2, after=["db"]).replicated())
 
     with pytest.raises(DependencyCycle, match="db -> web -> db"):
@@ -99,10 +99,10 @@ def test_a_reload_to_more_replicas_leaves_those_that_there_are_alone() -> None:
 
     found = stage.reload(*make_job("web", replicas=4).replicated())
 
-    assert [line for line in show(found) if line.startswith(("StartRun", "AskRun"))] == [
+    assert [line for line in show(found) if line.startswith(("StartRun", "CancelRun"))] == [
         "StartRun web.3#1", "StartRun web.4#1",
     ]  # fmt: skip
-    assert [change.verdict for change in stage.lifecycle.changes] == [Verdict.KEEP] * 2 + [Verdict.ADD] * 2
+    assert [change.action for change in stage.lifecycle.changes] == [ReloadAction.KEEP] * 2 + [ReloadAction.ADD] * 2
 
 
 def test_a_reload_to_fewer_replicas_takes_the_last_away() -> None:
@@ -110,7 +110,7 @@ def test_a_reload_to_fewer_replicas_takes_the_last_away() -> None:
 
     stage.reload(*make_job("web", replicas=2).replicated())
 
-    assert stage.lifecycle.changes[0] == Change("web.3", Verdict.REMOVE)
+    assert stage.lifecycle.changes[0] == Change("web.3", ReloadAction.REMOVE)
     assert stage.state("web.3") is JobState.STOPPING
     assert {stage.state("web.1"), stage.state("web.2")} == {JobState.RUNNING}
 
@@ -123,7 +123,7 @@ def test_a_reload_from_one_job_to_replicas_stops_the_one() -> None:
 
     assert "job_removed web" in show(found)
     assert list(stage.lifecycle.jobs) == ["web.1", "web.2"]
-    assert [job.spec.name for job in stage.lifecycle._books.families["web"]] == ["web.1", "web.2"]
+    assert [job.spec.name for job in stage.lifecycle._store.families["web"]] == ["web.1", "web.2"]
 
 
 def test_a_need_follows_the_replicas_that_a_reload_leaves() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage
+from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, WaitingFor
@@ -73,7 +73,7 @@ everything stops while a restart is pending | failed       | rest !    | rest   
 stopped while a restart is pending          | failed       | rest !    | rest       | rest
 """
 
-Play = Callable[[Stage], object]
+Play = Callable[[HandDrivenCore], object]
 TIMEOUT: dict[str, Any] = {"timeout": 5.0}
 UNREADY: dict[str, Any] = {"ready_within": 5.0}
 EVERY: dict[str, Any] = {"schedule": Schedule(every=5.0, overlap=Overlap.REPLACE)}
@@ -88,7 +88,7 @@ def ends(how: How = How.RETURNED, **was: bool) -> Play:
 def after(*first: Play) -> Play:
     """Play several scenes, one after another."""
 
-    def play(stage: Stage) -> None:
+    def play(stage: HandDrivenCore) -> None:
         for scene in first:
             scene(stage)
 
@@ -99,40 +99,40 @@ def passes(seconds: float) -> Play:
     return lambda stage: stage.advance(seconds)
 
 
-def cannot_start(stage: Stage) -> None:
+def cannot_start(stage: HandDrivenCore) -> None:
     stage.start_failed("a#1")
 
 
-def misses_polls(stage: Stage) -> None:
+def misses_polls(stage: HandDrivenCore) -> None:
     stage.unresponsive("a#1")
 
 
-def is_stopped(stage: Stage) -> None:
+def is_stopped(stage: HandDrivenCore) -> None:
     stage.stop("a")
 
 
-def is_cancelled(stage: Stage) -> None:
+def is_cancelled(stage: HandDrivenCore) -> None:
     stage.stop("a", run="a#1")
 
 
-def is_restarted(stage: Stage) -> None:
+def is_restarted(stage: HandDrivenCore) -> None:
     stage.restart("a")
 
 
-def is_abandoned(stage: Stage) -> None:
+def is_abandoned(stage: HandDrivenCore) -> None:
     stage.advance(1)
     stage.named("a#1")
 
 
-def all_stops(stage: Stage) -> None:
+def all_stops(stage: HandDrivenCore) -> None:
     stage.shutdown()
 
 
-def params_change(stage: Stage) -> None:
+def params_change(stage: HandDrivenCore) -> None:
     stage.reload(replace(stage.lifecycle.jobs["a"].spec, params={"n": 1}))
 
 
-def is_disabled(stage: Stage) -> None:
+def is_disabled(stage: HandDrivenCore) -> None:
     stage.reload(replace(stage.lifecycle.jobs["a"].spec, enabled=False))
 
 
@@ -195,9 +195,9 @@ def rows() -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()[1:]]
 
 
-def played(how: str, when: RestartWhen) -> Stage:
+def played(how: str, when: RestartWhen) -> HandDrivenCore:
     play, policies = PLAYS[how]
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", restart=RestartPolicy(when, jitter=0.0), **policies))
     run = stage.start("a")
     if "could not be started" not in how and "before its body" not in how:
@@ -206,7 +206,7 @@ def played(how: str, when: RestartWhen) -> Stage:
     return stage
 
 
-def what_follows(stage: Stage) -> str:
+def what_follows(stage: HandDrivenCore) -> str:
     """Say in the table's words what follows, by letting it happen."""
     job = stage.lifecycle.jobs["a"]
     gave_up = [event for event in stage.history.events if event.event is EventName.GAVE_UP]
@@ -229,7 +229,7 @@ def what_follows(stage: Stage) -> str:
     return "gave up" if gave_up else "rest"
 
 
-def exit_code(stage: Stage) -> int:
+def exit_code(stage: HandDrivenCore) -> int:
     """Stop everything at once, and return what the program would leave with."""
     stage.shutdown()
     for run in list(stage.lifecycle.runs):

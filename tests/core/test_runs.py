@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.hand_driven_core import BOOM, Stage, event_of, show
+from tests.support.hand_driven_core import BOOM, HandDrivenCore, event_of, show
 
 from taskloom.core.actions import StartRun
 from taskloom.core.events import EventName
@@ -12,7 +12,7 @@ from taskloom.testing import VirtualClock, make_job
 # -- a run that nobody stops
 
 
-def test_a_run_is_queued_started_ready_and_ended(stage: Stage) -> None:
+def test_a_run_is_queued_started_ready_and_ended(stage: HandDrivenCore) -> None:
     queued = stage.start_all()
     started = stage.started("a#1")
     stage.clock.advance(3)
@@ -20,18 +20,18 @@ def test_a_run_is_queued_started_ready_and_ended(stage: Stage) -> None:
 
     assert show(queued) == ["scheduler_started", "queued a#1", "StartRun a#1", "queued d#1", "StartRun d#1"]
     assert show(started) == ["started a#1", "ready a#1"]
-    assert show(ended) == ["ended a#1 succeeded", "RunOver a#1", "WorkOver"]
+    assert show(ended) == ["ended a#1 succeeded", "ReleaseRun a#1", "WorkFinished"]
     assert event_of(ended, EventName.ENDED).seconds == 3
 
 
-def test_the_runner_is_told_what_to_run(stage: Stage) -> None:
+def test_the_runner_is_told_what_to_run(stage: HandDrivenCore) -> None:
     stage.start("a")
 
     (told,) = [a for a in stage.history.steps[-1].actions if isinstance(a, StartRun)]
     assert told == StartRun("a#1", make_job("a", within=5), attempt=1, replica=1)
 
 
-def test_a_task_that_announces_readiness_is_ready_when_it_says_so_and_once(stage: Stage) -> None:
+def test_a_task_that_announces_readiness_is_ready_when_it_says_so_and_once(stage: HandDrivenCore) -> None:
     stage.start("a")
 
     assert show(stage.started("a#1", is_ready=False)) == ["started a#1"]
@@ -39,7 +39,7 @@ def test_a_task_that_announces_readiness_is_ready_when_it_says_so_and_once(stage
     assert stage.ready("a#1") == []
 
 
-def test_a_run_that_failed_says_why(stage: Stage) -> None:
+def test_a_run_that_failed_says_why(stage: HandDrivenCore) -> None:
     stage.run("a")
 
     ended = event_of(stage.ended("a#1", How.RAISED), EventName.ENDED)
@@ -47,18 +47,18 @@ def test_a_run_that_failed_says_why(stage: Stage) -> None:
     assert (ended.outcome, ended.error, ended.reason) == (Outcome.FAILED, BOOM, None)
 
 
-def test_a_failed_start_is_an_end_of_its_own(stage: Stage) -> None:
+def test_a_failed_start_is_an_end_of_its_own(stage: HandDrivenCore) -> None:
     stage.start("a")
 
     found = stage.start_failed("a#1")
 
     ended = event_of(found, EventName.ENDED)
-    assert show(found) == ["ended a#1 start_failed", "RunOver a#1", "WorkOver"]
+    assert show(found) == ["ended a#1 start_failed", "ReleaseRun a#1", "WorkFinished"]
     assert (ended.error, ended.seconds) == (BOOM, 0)
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_the_next_run_has_the_next_number_and_none_of_the_old_reason(stage: Stage) -> None:
+def test_the_next_run_has_the_next_number_and_none_of_the_old_reason(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.ended("a#1")
@@ -70,7 +70,7 @@ def test_the_next_run_has_the_next_number_and_none_of_the_old_reason(stage: Stag
     assert stage.lifecycle.runs["a#2"].reason is None
 
 
-def test_a_report_of_a_run_that_is_not_live_is_a_bug_of_ours(stage: Stage) -> None:
+def test_a_report_of_a_run_that_is_not_live_is_a_bug_of_ours(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.ended("a#1")
 
@@ -79,14 +79,14 @@ def test_a_report_of_a_run_that_is_not_live_is_a_bug_of_ours(stage: Stage) -> No
             report("a#1")
 
 
-def test_a_run_that_is_started_twice_is_a_bug_of_ours(stage: Stage) -> None:
+def test_a_run_that_is_started_twice_is_a_bug_of_ours(stage: HandDrivenCore) -> None:
     stage.run("a")
 
     with pytest.raises(InternalError, match="run a#1 was started twice"):
         stage.started("a#1")
 
 
-def test_a_name_is_taken_once_and_an_unknown_one_is_answered_with_the_near_one(stage: Stage) -> None:
+def test_a_name_is_taken_once_and_an_unknown_one_is_answered_with_the_near_one(stage: HandDrivenCore) -> None:
     with pytest.raises(DuplicateJob, match="cannot add job 'a': a job of this name exists"):
         stage.add(make_job("a"))
     with pytest.raises(UnknownJob, match=r"cannot find job 'e'; known: a, d$"):
@@ -98,7 +98,7 @@ def test_a_name_is_taken_once_and_an_unknown_one_is_answered_with_the_near_one(s
 # -- abandoned
 
 
-def test_an_abandoned_run_blocks_its_job_until_its_thread_ends_after_all(stage: Stage) -> None:
+def test_an_abandoned_run_blocks_its_job_until_its_thread_ends_after_all(stage: HandDrivenCore) -> None:
     stage.run("d")
     stage.stop("d")
     stage.advance(5)
@@ -108,14 +108,14 @@ def test_an_abandoned_run_blocks_its_job_until_its_thread_ends_after_all(stage: 
     late = stage.ended("d#1", How.RAISED)
     again = stage.run("d")
 
-    assert show(abandoned) == ["stop_overdue d#1", "ended d#1 abandoned", "blocked d#1", "WorkOver"]
-    assert show(late) == ["late_exit d#1", "RunOver d#1"]
+    assert show(abandoned) == ["stop_overdue d#1", "ended d#1 abandoned", "blocked d#1", "WorkFinished"]
+    assert show(late) == ["late_exit d#1", "ReleaseRun d#1"]
     assert event_of(late, EventName.LATE_EXIT).seconds == 7
     assert again == "d#2"
     assert stage.lifecycle.jobs["d"].outcomes == {Outcome.ABANDONED: 1}
 
 
-def test_an_abandoned_run_says_nothing_more_but_that_a_callback_failed(stage: Stage) -> None:
+def test_an_abandoned_run_says_nothing_more_but_that_a_callback_failed(stage: HandDrivenCore) -> None:
     stage.start("d")
     stage.started("d#1", is_ready=False)
     stage.stop("d")
@@ -128,18 +128,18 @@ def test_an_abandoned_run_says_nothing_more_but_that_a_callback_failed(stage: St
     assert show(stage.callback_failed("d#1")) == ["callback_failed d#1"]
 
 
-def test_a_start_that_fails_after_it_was_given_up_is_a_late_exit(stage: Stage) -> None:
+def test_a_start_that_fails_after_it_was_given_up_is_a_late_exit(stage: HandDrivenCore) -> None:
     """A constructor that hangs through its stop, and then raises."""
     stage.start("d")
     stage.stop("d")
     stage.advance(5)
     stage.named("d#1")
 
-    assert show(stage.start_failed("d#1")) == ["late_exit d#1", "RunOver d#1"]
+    assert show(stage.start_failed("d#1")) == ["late_exit d#1", "ReleaseRun d#1"]
     assert stage.state("d") is JobState.FINISHED
 
 
-def test_what_went_wrong_in_the_callbacks_is_kept_for_the_report(stage: Stage) -> None:
+def test_what_went_wrong_in_the_callbacks_is_kept_for_the_report(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
 
@@ -158,7 +158,7 @@ def test_what_went_wrong_in_the_callbacks_is_kept_for_the_report(stage: Stage) -
 
 
 def test_a_delayed_job_that_is_started_by_hand_does_not_start_again_when_its_delay_is_over() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", delay=5))
     stage.start_all()
     stage.run("a")
@@ -169,20 +169,20 @@ def test_a_delayed_job_that_is_started_by_hand_does_not_start_again_when_its_del
 
 
 def test_a_delayed_job_that_is_stopped_is_skipped_and_may_be_started_by_hand() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", delay=5))
     stage.start_all()
 
     found = stage.stop("a", "not today")
 
-    assert show(found) == ["skipped a", "WorkOver"]
+    assert show(found) == ["skipped a", "WorkFinished"]
     assert event_of(found, EventName.SKIPPED).reason == Reason(ReasonKind.USER, "not today")
     assert stage.advance(60) == []
     assert stage.run("a") == "a#1"
 
 
 def test_manual_and_disabled_jobs_wait_for_a_person() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("m", manual=True), make_job("off", enabled=False))
 
     assert show(stage.start_all()) == ["scheduler_started"]
@@ -194,7 +194,7 @@ def test_manual_and_disabled_jobs_wait_for_a_person() -> None:
 
 def test_every_event_has_the_next_number_and_both_times() -> None:
     clock = VirtualClock(mono=100, wall=5000)
-    stage = Stage(clock)
+    stage = HandDrivenCore(clock)
     stage.add(make_job("a"))
     stage.run("a")
     clock.advance(2)
@@ -207,7 +207,7 @@ def test_every_event_has_the_next_number_and_both_times() -> None:
     assert {Moment(event.mono, event.at) for event in events} == {Moment(100, 5000), Moment(102, 4992)}
 
 
-def test_a_refused_command_takes_no_number(stage: Stage) -> None:
+def test_a_refused_command_takes_no_number(stage: HandDrivenCore) -> None:
     stage.run("a")
 
     with pytest.raises(Exception, match="still running"):
@@ -217,11 +217,11 @@ def test_a_refused_command_takes_no_number(stage: Stage) -> None:
     assert [event.seq for event in stage.history.events] == list(range(1, 7))
 
 
-def test_events_that_nobody_hears_are_numbered_and_not_made(stage: Stage) -> None:
-    stage.lifecycle.hear(False)
+def test_events_that_nobody_hears_are_numbered_and_not_made(stage: HandDrivenCore) -> None:
+    stage.lifecycle.enable_events(False)
     unheard = stage.start_all() + stage.started("a#1")
 
-    stage.lifecycle.hear(True)
+    stage.lifecycle.enable_events(True)
     heard = stage.ended("a#1")
 
     assert show(unheard) == ["StartRun a#1", "StartRun d#1"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import Action, StartRun
 from taskloom.core.events import Event, EventName
@@ -29,9 +29,9 @@ Instants = Callable[..., Calendar]
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 
 
-def stage_of(schedule: Schedule, chance: float | None = None, **policies: Any) -> Stage:
+def stage_of(schedule: Schedule, chance: float | None = None, **policies: Any) -> HandDrivenCore:
     """Return a stage at second 0 of both clocks whose job `a` has this schedule and is armed."""
-    stage = Stage(VirtualClock(0, 0))
+    stage = HandDrivenCore(VirtualClock(0, 0))
     if chance is not None:
         stage.lifecycle = Lifecycle(lambda: chance, 30.0)
     stage.add(make_job("a", schedule=schedule, **policies))
@@ -43,7 +43,7 @@ def every(seconds: float = 10.0, **policies: Any) -> Schedule:
     return Schedule(every=seconds, **policies)
 
 
-def finish(stage: Stage) -> list[Action]:
+def finish(stage: HandDrivenCore) -> list[Action]:
     """Have the run of `a` succeed."""
     run = stage.lifecycle.jobs["a"].run
     assert run is not None
@@ -52,7 +52,7 @@ def finish(stage: Stage) -> list[Action]:
     return stage.ended(run.id)
 
 
-def fired(stage: Stage, seconds: float) -> list[float]:
+def fired(stage: HandDrivenCore, seconds: float) -> list[float]:
     """Let time pass, have each run end at once, and return when runs were begun."""
     end = stage.clock.now().mono + seconds
     moments = []
@@ -66,7 +66,7 @@ def fired(stage: Stage, seconds: float) -> list[float]:
     return moments
 
 
-def late(stage: Stage, seconds: float) -> list[Action]:
+def late(stage: HandDrivenCore, seconds: float) -> list[Action]:
     """Let the process sleep for so long, and then look at all that has fallen due meanwhile."""
     stage.clock.advance(seconds)
     return stage.tell(Tick())
@@ -136,7 +136,7 @@ def test_jitter_longer_than_the_interval_misses_nothing_that_is_not_yet_due() ->
 
 
 def test_dependencies_come_before_the_delay_and_the_delay_before_the_schedule() -> None:
-    stage = Stage(VirtualClock(0, 0))
+    stage = HandDrivenCore(VirtualClock(0, 0))
     stage.add(make_job("b", manual=True), make_job("a", after=["b"], delay=5, schedule=every()))
     stage.start_all()
     job = stage.lifecycle.jobs["a"]
@@ -153,7 +153,7 @@ def test_dependencies_come_before_the_delay_and_the_delay_before_the_schedule() 
 
 
 def test_the_status_says_when_it_fires_next() -> None:
-    stage = Stage(VirtualClock(0, 1000))
+    stage = HandDrivenCore(VirtualClock(0, 1000))
     stage.add(make_job("a", schedule=every(60)))
     stage.start_all()
     stage.advance(10)
@@ -168,7 +168,7 @@ def test_the_status_says_when_it_fires_next() -> None:
 BUSY = ["running", "stopping", "blocked", "backing off"]
 
 
-def busy_stage(where: str, overlap: Overlap) -> Stage:
+def busy_stage(where: str, overlap: Overlap) -> HandDrivenCore:
     """Return a stage whose first run, begun at 10 s, is where it is said to be when the firing at 20 s comes."""
     stage = stage_of(every(overlap=overlap), daemon=True, within=5.0, restart=RestartPolicy(
         RestartWhen.ON_FAILURE, delay=60.0, max_delay=60.0, jitter=0.0))  # fmt: skip
@@ -190,7 +190,7 @@ def busy_stage(where: str, overlap: Overlap) -> Stage:
 OVERLAPS: dict[tuple[str, Overlap], list[str]] = {
     ("running", Overlap.SKIP): ["missed a"],
     ("running", Overlap.QUEUE): [],
-    ("running", Overlap.REPLACE): ["cancel_requested a#1", "AskRun a#1"],
+    ("running", Overlap.REPLACE): ["cancel_requested a#1", "CancelRun a#1"],
     ("stopping", Overlap.SKIP): ["missed a"],
     ("stopping", Overlap.QUEUE): [],
     ("stopping", Overlap.REPLACE): [],
@@ -210,7 +210,9 @@ def test_a_firing_that_finds_the_job_busy(where: str, overlap: Overlap) -> None:
 
     found = stage.tell(Tick())
 
-    heard = [line for line in show(found) if line.split()[0] not in ("RemindStopping", "HurryRun", "NameRun")]
+    heard = [
+        line for line in show(found) if line.split()[0] not in ("ReportStopProgress", "MarkUrgent", "CaptureStack")
+    ]
     assert heard == OVERLAPS[where, overlap]
     why = "blocked" if where == "blocked" else "overlap"
     assert missed(found) == ([("00:00:20", 1, why)] if "missed a" in heard else [])
@@ -261,7 +263,7 @@ def test_a_stop_drops_the_queued_firing_and_all_that_would_come() -> None:
 
     found = finish(stage)
 
-    assert show(found) == ["ended a#1 cancelled", "RunOver a#1", "WorkOver"]
+    assert show(found) == ["ended a#1 cancelled", "ReleaseRun a#1", "WorkFinished"]
     assert fired(stage, 100) == []
     assert stage.state("a") is JobState.FINISHED
 

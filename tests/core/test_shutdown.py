@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
-from taskloom.core.actions import HurryRun, NameRun, RemindStopping
+from taskloom.core.actions import CaptureStack, MarkUrgent, ReportStopProgress
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, JobState, Otherwise, Outcome, Phase, Reason, ReasonKind
 from taskloom.errors import SchedulerStopped
 from taskloom.testing import make_job
 
 
-def stage_of(*names: str, within: float = 10.0) -> Stage:
+def stage_of(*names: str, within: float = 10.0) -> HandDrivenCore:
     """Return a stage with these jobs running."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(*(make_job(name, within=within) for name in names))
     for name in names:
         stage.run(name)
@@ -28,15 +28,21 @@ def test_all_jobs_of_a_level_are_asked_at_once_and_the_stop_ends_with_the_last()
     second = stage.ended("a#1")
 
     assert show(asked) == [
-        "scheduler_stopping", "cancel_requested a#1", "AskRun a#1", "cancel_requested b#1", "AskRun b#1",
+        "scheduler_stopping", "cancel_requested a#1", "CancelRun a#1", "cancel_requested b#1", "CancelRun b#1",
     ]  # fmt: skip
-    assert show(first) == ["ended b#1 cancelled", "RunOver b#1"]
-    assert show(second) == ["ended a#1 cancelled", "RunOver a#1", "scheduler_stopped", "StopOver", "WorkOver"]
+    assert show(first) == ["ended b#1 cancelled", "ReleaseRun b#1"]
+    assert show(second) == [
+        "ended a#1 cancelled",
+        "ReleaseRun a#1",
+        "scheduler_stopped",
+        "ShutdownFinished",
+        "WorkFinished",
+    ]
     assert stage.lifecycle.phase is Phase.STOPPED
 
 
 def test_dependents_are_stopped_before_what_they_depend_on() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(
         make_job("base"),
         make_job("middle", after=["base"]),
@@ -48,14 +54,14 @@ def test_dependents_are_stopped_before_what_they_depend_on() -> None:
 
     levels = [stage.shutdown(), stage.ended("left#1"), stage.ended("right#1"), stage.ended("middle#1")]
 
-    asked = [[line.split()[1] for line in show(level) if line.startswith("AskRun")] for level in levels]
+    asked = [[line.split()[1] for line in show(level) if line.startswith("CancelRun")] for level in levels]
     assert asked == [["left#1", "right#1"], [], ["middle#1"], ["base#1"]]
     assert stage.lifecycle.phase is Phase.STOPPING
-    assert show(stage.ended("base#1"))[-3:] == ["scheduler_stopped", "StopOver", "WorkOver"]
+    assert show(stage.ended("base#1"))[-3:] == ["scheduler_stopped", "ShutdownFinished", "WorkFinished"]
 
 
 def test_a_level_is_left_when_its_runs_are_abandoned_or_overdue() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(
         make_job("base"),
         make_job("left", after=["base"], daemon=True, within=1),
@@ -71,7 +77,7 @@ def test_a_level_is_left_when_its_runs_are_abandoned_or_overdue() -> None:
     overdue = stage.named("right#1")
 
     assert show(abandoned) == ["stop_overdue left#1", "ended left#1 abandoned", "blocked left#1"]
-    assert show(overdue) == ["stop_overdue right#1", "cancel_requested base#1", "AskRun base#1"]
+    assert show(overdue) == ["stop_overdue right#1", "cancel_requested base#1", "CancelRun base#1"]
 
 
 def test_a_job_that_was_being_stopped_before_does_not_hold_up_the_others() -> None:
@@ -81,13 +87,13 @@ def test_a_job_that_was_being_stopped_before_does_not_hold_up_the_others() -> No
 
     asked = stage.shutdown(within=30)
 
-    assert show(asked) == ["scheduler_stopping", "cancel_requested other#1", "AskRun other#1"]
-    assert show(stage.ended("other#1")) == ["ended other#1 cancelled", "RunOver other#1"]
-    assert show(stage.ended("slow#1"))[-3:] == ["scheduler_stopped", "StopOver", "WorkOver"]
+    assert show(asked) == ["scheduler_stopping", "cancel_requested other#1", "CancelRun other#1"]
+    assert show(stage.ended("other#1")) == ["ended other#1 cancelled", "ReleaseRun other#1"]
+    assert show(stage.ended("slow#1"))[-3:] == ["scheduler_stopped", "ShutdownFinished", "WorkFinished"]
 
 
 def test_a_dependency_that_was_being_stopped_before_is_awaited_in_its_own_level() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("top", after=["base"]))
     stage.run("base")
     stage.run("top")
@@ -96,14 +102,14 @@ def test_a_dependency_that_was_being_stopped_before_is_awaited_in_its_own_level(
     asked = stage.shutdown()
     after_top = stage.ended("top#1")
 
-    assert "AskRun top#1" in show(asked)
-    assert show(after_top) == ["ended top#1 cancelled", "RunOver top#1"]
-    assert "StopOver" in show(stage.ended("base#1"))
+    assert "CancelRun top#1" in show(asked)
+    assert show(after_top) == ["ended top#1 cancelled", "ReleaseRun top#1"]
+    assert "ShutdownFinished" in show(stage.ended("base#1"))
 
 
 def test_a_level_that_comes_after_the_deadline_gets_no_time_and_never_a_negative_one() -> None:
     """Looking where the first level hangs takes time too, and ends after the deadline of it all."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("top", after=["base"]))
     stage.run("base")
     stage.run("top")
@@ -115,8 +121,8 @@ def test_a_level_that_comes_after_the_deadline_gets_no_time_and_never_a_negative
     due = stage.advance(0)
     overdue = event_of(stage.named("base#1"), EventName.STOP_OVERDUE)
 
-    assert "AskRun base#1" in show(asked)
-    assert NameRun("base#1") in due
+    assert "CancelRun base#1" in show(asked)
+    assert CaptureStack("base#1") in due
     assert overdue.data["within"] == 0
 
 
@@ -127,13 +133,13 @@ def test_within_zero_asks_everybody_and_is_over_as_soon_as_they_are_named() -> N
     due = stage.advance(0)
     over = stage.named("a#1")
 
-    assert "AskRun a#1" in show(asked)
-    assert show(due) == ["HurryRun a#1", "NameRun a#1"]
-    assert show(over) == ["stop_overdue a#1", "scheduler_stopped", "StopOver"]
+    assert "CancelRun a#1" in show(asked)
+    assert show(due) == ["MarkUrgent a#1", "CaptureStack a#1"]
+    assert show(over) == ["stop_overdue a#1", "scheduler_stopped", "ShutdownFinished"]
 
 
 def test_the_deadline_of_the_shutdown_cuts_every_within_and_every_wait_for_ever() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", within=60), make_job("b", within=WAIT_FOR_EVER), make_job("c", within=3))
     for name in "abc":
         stage.run(name)
@@ -150,18 +156,24 @@ def test_a_shutdown_without_a_deadline_waits_for_ever_for_who_may() -> None:
 
     found = stage.advance(3600)
 
-    assert {type(action) for action in found} == {RemindStopping}
+    assert {type(action) for action in found} == {ReportStopProgress}
     assert stage.lifecycle.phase is Phase.STOPPING
 
 
 def test_everything_that_waits_is_skipped_at_once() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("late", delay=5), make_job("never", manual=True), make_job("off", enabled=False))
     stage.start_all()
 
     found = stage.shutdown()
 
-    assert show(found) == ["scheduler_stopping", "skipped late", "scheduler_stopped", "StopOver", "WorkOver"]
+    assert show(found) == [
+        "scheduler_stopping",
+        "skipped late",
+        "scheduler_stopped",
+        "ShutdownFinished",
+        "WorkFinished",
+    ]
     assert [stage.state(name) for name in ("late", "never", "off")] == [
         JobState.SKIPPED, JobState.WAITING, JobState.DISABLED,
     ]  # fmt: skip
@@ -170,14 +182,14 @@ def test_everything_that_waits_is_skipped_at_once() -> None:
 
 def test_who_waits_below_a_running_dependent_is_skipped_at_once_too() -> None:
     """Its delay could end before its level comes, and it would start while everything stops."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("base", delay=5), make_job("top", after=["base"], manual=True))
     stage.start_all()
     stage.run("top")
 
     found = stage.shutdown()
 
-    assert show(found) == ["scheduler_stopping", "skipped base", "cancel_requested top#1", "AskRun top#1"]
+    assert show(found) == ["scheduler_stopping", "skipped base", "cancel_requested top#1", "CancelRun top#1"]
     assert "StartRun base#1" not in show(stage.advance(20))
 
 
@@ -193,7 +205,7 @@ def test_from_the_shutdown_on_nothing_is_started_or_added() -> None:
     with pytest.raises(SchedulerStopped, match="cannot add job 'c': the scheduler was stopped"):
         stage.add(make_job("c"))
 
-    assert show(stage.ended("a#1"))[-2:] == ["StopOver", "WorkOver"]
+    assert show(stage.ended("a#1"))[-2:] == ["ShutdownFinished", "WorkFinished"]
     with pytest.raises(SchedulerStopped):
         stage.start("b")
 
@@ -211,11 +223,11 @@ def test_a_second_shutdown_changes_nothing() -> None:
 
 
 def test_an_empty_scheduler_stops_at_once() -> None:
-    assert show(Stage().shutdown()) == ["scheduler_stopping", "scheduler_stopped", "StopOver"]
+    assert show(HandDrivenCore().shutdown()) == ["scheduler_stopping", "scheduler_stopped", "ShutdownFinished"]
 
 
 def test_survivors_are_counted_abandoned_and_overdue_alike() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("daemon", daemon=True, within=1), make_job("stuck", within=1), make_job("good"))
     for name in ("daemon", "stuck", "good"):
         stage.run(name)
@@ -237,7 +249,7 @@ def test_an_overdue_run_may_still_end_after_the_stop() -> None:
 
     late = stage.ended("a#1")
 
-    assert show(late) == ["ended a#1 cancelled", "RunOver a#1", "WorkOver"]
+    assert show(late) == ["ended a#1 cancelled", "ReleaseRun a#1", "WorkFinished"]
 
 
 def test_a_job_that_was_overdue_before_the_shutdown_is_not_awaited_again() -> None:
@@ -246,11 +258,11 @@ def test_a_job_that_was_overdue_before_the_shutdown_is_not_awaited_again() -> No
     stage.advance(1)
     stage.named("a#1")
 
-    assert show(stage.shutdown()) == ["scheduler_stopping", "scheduler_stopped", "StopOver"]
+    assert show(stage.shutdown()) == ["scheduler_stopping", "scheduler_stopped", "ShutdownFinished"]
 
 
 def test_a_blocked_job_is_not_awaited_and_its_late_exit_is_still_recorded() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", otherwise=Otherwise.ABANDON, within=1))
     stage.run("a")
     stage.stop("a")
@@ -260,15 +272,15 @@ def test_a_blocked_job_is_not_awaited_and_its_late_exit_is_still_recorded() -> N
     stopped = stage.shutdown()
     late = stage.ended("a#1")
 
-    assert show(stopped)[:3] == ["scheduler_stopping", "scheduler_stopped", "StopOver"]
-    assert show(late) == ["late_exit a#1", "RunOver a#1"]
+    assert show(stopped)[:3] == ["scheduler_stopping", "scheduler_stopped", "ShutdownFinished"]
+    assert show(late) == ["late_exit a#1", "ReleaseRun a#1"]
 
 
 # -- the second signal
 
 
 def test_hurrying_asks_all_levels_at_once_and_leaves_them_so_many_seconds() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("top", after=["base"]))
     stage.run("base")
     stage.run("top")
@@ -277,9 +289,12 @@ def test_hurrying_asks_all_levels_at_once_and_leaves_them_so_many_seconds() -> N
     found = stage.hurry(within=2)
     due = stage.advance(2)
 
-    assert show(found) == ["cancel_requested base#1", "AskRun base#1", "HurryRun top#1", "HurryRun base#1"]
-    assert {action for action in due if isinstance(action, NameRun)} == {NameRun("top#1"), NameRun("base#1")}
-    assert not [action for action in due if isinstance(action, HurryRun)]
+    assert show(found) == ["cancel_requested base#1", "CancelRun base#1", "MarkUrgent top#1", "MarkUrgent base#1"]
+    assert {action for action in due if isinstance(action, CaptureStack)} == {
+        CaptureStack("top#1"),
+        CaptureStack("base#1"),
+    }
+    assert not [action for action in due if isinstance(action, MarkUrgent)]
 
 
 def test_hurrying_never_gives_more_time() -> None:
@@ -289,12 +304,12 @@ def test_hurrying_never_gives_more_time() -> None:
     stage.hurry(within=20)
 
     assert stage.lifecycle.stop_deadline == 5
-    assert NameRun("a#1") in stage.advance(1)
+    assert CaptureStack("a#1") in stage.advance(1)
 
 
 def test_hurrying_after_the_deadline_gives_no_negative_time_and_names_nobody_twice() -> None:
     """1. the deadline passes while it is looked where `top` hangs  2. `base` is asked and named  3. a second signal"""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("middle", after=["base"]), make_job("top", after=["middle"]))
     for name in ("base", "middle", "top"):
         stage.run(name)
@@ -307,15 +322,15 @@ def test_hurrying_after_the_deadline_gives_no_negative_time_and_names_nobody_twi
     hurried = stage.hurry()
     due = stage.advance(0)
 
-    assert show(named) == ["HurryRun middle#1", "NameRun middle#1"]
-    assert show(hurried) == ["cancel_requested base#1", "AskRun base#1", "HurryRun base#1"]
-    assert show(due) == ["NameRun base#1"]
+    assert show(named) == ["MarkUrgent middle#1", "CaptureStack middle#1"]
+    assert show(hurried) == ["cancel_requested base#1", "CancelRun base#1", "MarkUrgent base#1"]
+    assert show(due) == ["CaptureStack base#1"]
     assert event_of(stage.named("middle#1"), EventName.STOP_OVERDUE).data["within"] == 0
     assert event_of(stage.named("base#1"), EventName.STOP_OVERDUE).data["within"] == 0
 
 
 def test_a_hurried_shutdown_awaits_every_level_before_it_is_over() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("top", after=["base"]))
     stage.run("base")
     stage.run("top")
@@ -324,8 +339,8 @@ def test_a_hurried_shutdown_awaits_every_level_before_it_is_over() -> None:
 
     first = stage.ended("top#1")
 
-    assert show(first) == ["ended top#1 cancelled", "RunOver top#1"]
-    assert "StopOver" in show(stage.ended("base#1"))
+    assert show(first) == ["ended top#1 cancelled", "ReleaseRun top#1"]
+    assert "ShutdownFinished" in show(stage.ended("base#1"))
 
 
 def test_hurrying_without_a_shutdown_or_after_it_changes_nothing() -> None:

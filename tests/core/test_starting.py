@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.events import EventName
 from taskloom.core.inputs import Tick
@@ -18,90 +18,90 @@ ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 EVERY = Schedule(every=10.0)
 
 
-def idle() -> Stage:
-    stage = Stage()
+def idle() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("a", manual=True, daemon=True, within=1.0, restart=ON_FAILURE))
     return stage
 
 
-def disabled() -> Stage:
-    stage = Stage()
+def disabled() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("a", enabled=False))
     return stage
 
 
-def delayed() -> Stage:
-    stage = Stage()
+def delayed() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("a", delay=5))
     stage.start_all()
     return stage
 
 
-def waits_for_another() -> Stage:
-    stage = Stage()
+def waits_for_another() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("b", manual=True), make_job("a", after=["b"]))
     stage.start_all()
     return stage
 
 
-def waits_for_a_firing() -> Stage:
-    stage = Stage()
+def waits_for_a_firing() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("a", schedule=EVERY))
     stage.start_all()
     return stage
 
 
-def backing_off() -> Stage:
+def backing_off() -> HandDrivenCore:
     stage = running()
     stage.ended("a#1", How.RAISED)
     return stage
 
 
-def queued() -> Stage:
+def queued() -> HandDrivenCore:
     stage = idle()
     stage.start("a")
     return stage
 
 
-def running() -> Stage:
+def running() -> HandDrivenCore:
     stage = queued()
     stage.started("a#1")
     return stage
 
 
-def stopping() -> Stage:
+def stopping() -> HandDrivenCore:
     stage = running()
     stage.stop("a")
     return stage
 
 
-def blocked() -> Stage:
+def blocked() -> HandDrivenCore:
     stage = stopping()
     stage.advance(1)
     stage.named("a#1")
     return stage
 
 
-def finished() -> Stage:
+def finished() -> HandDrivenCore:
     stage = running()
     stage.ended("a#1")
     return stage
 
 
-def skipped() -> Stage:
+def skipped() -> HandDrivenCore:
     stage = delayed()
     stage.stop("a")
     return stage
 
 
-def stopped_for_good() -> Stage:
+def stopped_for_good() -> HandDrivenCore:
     stage = idle()
     stage.shutdown()
     return stage
 
 
-Make = Callable[[], Stage]
-ASK = ["cancel_requested a#1", "AskRun a#1"]
+Make = Callable[[], HandDrivenCore]
+ASK = ["cancel_requested a#1", "CancelRun a#1"]
 
 RESTARTS: dict[str, tuple[Make, list[str] | type[UsageError]]] = {
     "idle": (idle, ["queued a#1", "StartRun a#1"]),
@@ -141,7 +141,7 @@ def test_a_restart_by_hand_is_followed_by_a_run_as_soon_as_the_old_one_has_ended
 
     found = stage.ended("a#1", How.NOT_ENTERED if where == "queued" else How.RETURNED)
 
-    assert show(found) == ["ended a#1 cancelled", "RunOver a#1", "queued a#2", "StartRun a#2"]
+    assert show(found) == ["ended a#1 cancelled", "ReleaseRun a#1", "queued a#2", "StartRun a#2"]
     assert stage.lifecycle.jobs["a"].restarts == 0
 
 
@@ -200,7 +200,7 @@ def test_a_stop_ends_whatever_the_job_waits_for(make: Make, state: JobState) -> 
 
     found = stage.stop("a", "not today")
 
-    assert show(found) == ["skipped a", "WorkOver"]
+    assert show(found) == ["skipped a", "WorkFinished"]
     assert event_of(found, EventName.SKIPPED).reason == Reason(ReasonKind.USER, "not today")
     assert stage.state("a") is state
     assert stage.advance(3600) == []
@@ -226,7 +226,7 @@ def test_a_shutdown_ends_whatever_the_job_waits_for(make: Make) -> None:
     found = stage.shutdown()
 
     assert "skipped a" in show(found)
-    assert show(found)[-2:] == ["StopOver", "WorkOver"]
+    assert show(found)[-2:] == ["ShutdownFinished", "WorkFinished"]
     assert stage.advance(3600) == []
 
 
@@ -240,7 +240,7 @@ def test_stopping_a_job_that_only_waits_for_a_person_changes_nothing() -> None:
 @pytest.mark.parametrize("how", [How.RAISED, How.RETURNED])
 def test_what_ends_by_itself_before_the_stop_of_everything_has_come_to_it_is_not_restarted(how: How) -> None:
     """Dependents are stopped first: nobody has asked `base` yet when it ends."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("base", restart=RestartPolicy(RestartWhen.ALWAYS)), make_job("top", after=["base"]))
     stage.run("base")
     stage.run("top")
@@ -248,7 +248,7 @@ def test_what_ends_by_itself_before_the_stop_of_everything_has_come_to_it_is_not
 
     found = stage.ended("base#1", how)
 
-    assert show(found)[1:] == ["RunOver base#1"]
+    assert show(found)[1:] == ["ReleaseRun base#1"]
     assert stage.state("base") is JobState.FINISHED
 
 
@@ -283,7 +283,7 @@ def test_a_stopped_schedule_goes_on_once_a_person_starts_the_job_again(word: str
 
 
 def test_a_restart_by_hand_that_overtakes_a_stop_has_the_schedule_go_on() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", schedule=EVERY))
     stage.run("a")
     stage.stop("a")
@@ -297,7 +297,7 @@ def test_a_restart_by_hand_that_overtakes_a_stop_has_the_schedule_go_on() -> Non
 
 
 def test_cancelling_one_run_leaves_the_schedule_alone() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", schedule=EVERY))
     stage.run("a")
 
@@ -313,7 +313,7 @@ def test_cancelling_one_run_leaves_the_schedule_alone() -> None:
     [(WatchdogThen.STOP, "unresponsive"), (WatchdogThen.RESTART, "unresponsive"), (WatchdogThen.WARN, "cancel")],
 )
 def test_a_queued_firing_comes_whatever_ended_the_run_before_it(then: WatchdogThen, word: str) -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", schedule=Schedule(every=10.0, overlap=Overlap.QUEUE), watchdog=Watchdog(5.0, then)))
     stage.run("a")
     stage.advance(10)
@@ -342,7 +342,7 @@ def test_a_refused_start_while_stopping_says_so_and_a_later_one_works() -> None:
 
 
 def test_arming_takes_the_same_way_as_the_start_of_all() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", manual=True, delay=5), make_job("b", manual=True))
 
     armed = stage.arm("a")

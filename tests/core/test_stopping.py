@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
-from taskloom.core.actions import AskRun, HurryRun, NameRun, RemindStopping
+from taskloom.core.actions import CancelRun, CaptureStack, MarkUrgent, ReportStopProgress
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, How, JobState, Outcome, Reason, ReasonKind
 from taskloom.testing import make_job
@@ -10,7 +10,7 @@ from taskloom.testing import make_job
 # -- a stop
 
 
-def test_a_stop_asks_hurries_names_and_waits_on(stage: Stage) -> None:
+def test_a_stop_asks_hurries_names_and_waits_on(stage: HandDrivenCore) -> None:
     """The whole ladder of a job whose policy is `exit`: stopping it alone never ends anything else."""
     stage.run("a")
 
@@ -22,11 +22,11 @@ def test_a_stop_asks_hurries_names_and_waits_on(stage: Stage) -> None:
     silent = stage.advance(3600)
 
     reason = Reason(ReasonKind.USER, "enough")
-    assert show(asked) == ["cancel_requested a#1", "AskRun a#1"]
-    assert AskRun("a#1", reason) in asked
-    assert first == [RemindStopping(("a#1",), 0)]
-    assert hurried == [HurryRun("a#1")]
-    assert sorted(show(named)) == ["NameRun a#1", "RemindStopping a#1 +0"]
+    assert show(asked) == ["cancel_requested a#1", "CancelRun a#1"]
+    assert CancelRun("a#1", reason) in asked
+    assert first == [ReportStopProgress(("a#1",), 0)]
+    assert hurried == [MarkUrgent("a#1")]
+    assert sorted(show(named)) == ["CaptureStack a#1", "ReportStopProgress a#1 +0"]
     assert show(overdue) == ["stop_overdue a#1"]
     assert event_of(overdue, EventName.STOP_OVERDUE).data == {
         "within": 5, "where": "task.py:3 in run", "poll_age": 1.5,
@@ -36,7 +36,7 @@ def test_a_stop_asks_hurries_names_and_waits_on(stage: Stage) -> None:
     assert stage.lifecycle.runs["a#1"].is_overdue
 
 
-def test_an_overdue_run_ends_as_cancelled_when_it_comes_back_at_last(stage: Stage) -> None:
+def test_an_overdue_run_ends_as_cancelled_when_it_comes_back_at_last(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.advance(5)
@@ -49,7 +49,7 @@ def test_an_overdue_run_ends_as_cancelled_when_it_comes_back_at_last(stage: Stag
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_a_second_stop_changes_neither_reason_nor_deadline(stage: Stage) -> None:
+def test_a_second_stop_changes_neither_reason_nor_deadline(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a", "first")
     stage.advance(4)
@@ -58,10 +58,10 @@ def test_a_second_stop_changes_neither_reason_nor_deadline(stage: Stage) -> None
 
     assert again == []
     assert stage.lifecycle.runs["a#1"].reason == Reason(ReasonKind.USER, "first")
-    assert NameRun("a#1") in stage.advance(1)
+    assert CaptureStack("a#1") in stage.advance(1)
 
 
-def test_stopping_what_does_not_run_is_fine_and_changes_nothing(stage: Stage) -> None:
+def test_stopping_what_does_not_run_is_fine_and_changes_nothing(stage: HandDrivenCore) -> None:
     assert stage.stop("a") == []
     stage.run("a")
     stage.ended("a#1")
@@ -69,17 +69,17 @@ def test_stopping_what_does_not_run_is_fine_and_changes_nothing(stage: Stage) ->
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_a_stop_meant_for_an_older_run_leaves_the_new_one_alone(stage: Stage) -> None:
+def test_a_stop_meant_for_an_older_run_leaves_the_new_one_alone(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.ended("a#1")
     stage.run("a")
 
     assert stage.stop("a", run="a#1") == []
     assert stage.state("a") is JobState.RUNNING
-    assert show(stage.stop("a", run="a#2")) == ["cancel_requested a#2", "AskRun a#2"]
+    assert show(stage.stop("a", run="a#2")) == ["cancel_requested a#2", "CancelRun a#2"]
 
 
-def test_a_stop_that_wins_against_the_start_lets_the_run_never_enter(stage: Stage) -> None:
+def test_a_stop_that_wins_against_the_start_lets_the_run_never_enter(stage: HandDrivenCore) -> None:
     """1. queued  2. stop  3. the runner sees the token asked before it enters the body."""
     stage.start("a")
     stage.stop("a")
@@ -90,7 +90,7 @@ def test_a_stop_that_wins_against_the_start_lets_the_run_never_enter(stage: Stag
     assert (ended.outcome, ended.seconds, ended.error) == (Outcome.CANCELLED, 0, None)
 
 
-def test_a_start_that_wins_against_the_stop_is_recorded_behind_it(stage: Stage) -> None:
+def test_a_start_that_wins_against_the_stop_is_recorded_behind_it(stage: HandDrivenCore) -> None:
     """1. queued  2. the body is entered  3. stop is handled  4. the word that it started arrives."""
     stage.start("a")
     stage.stop("a")
@@ -100,7 +100,9 @@ def test_a_start_that_wins_against_the_stop_is_recorded_behind_it(stage: Stage) 
     assert show(stage.ended("a#1", How.CANCELLED))[0] == "ended a#1 cancelled"
 
 
-def test_a_body_that_was_back_before_the_ask_has_succeeded_whatever_the_order_of_the_messages(stage: Stage) -> None:
+def test_a_body_that_was_back_before_the_ask_has_succeeded_whatever_the_order_of_the_messages(
+    stage: HandDrivenCore,
+) -> None:
     """1. the body returns  2. stop is handled  3. the word that it returned arrives."""
     stage.run("a")
     stage.stop("a")
@@ -110,8 +112,8 @@ def test_a_body_that_was_back_before_the_ask_has_succeeded_whatever_the_order_of
     assert (ended.outcome, ended.reason) == (Outcome.SUCCEEDED, None)
 
 
-def test_a_run_that_ends_at_the_very_instant_of_its_deadline_is_not_overdue(stage: Stage) -> None:
-    """1. NameRun  2. the run ends while it is looked at  3. the answer arrives."""
+def test_a_run_that_ends_at_the_very_instant_of_its_deadline_is_not_overdue(stage: HandDrivenCore) -> None:
+    """1. CaptureStack  2. the run ends while it is looked at  3. the answer arrives."""
     stage.run("d")
     stage.stop("d")
     stage.advance(5)
@@ -125,26 +127,26 @@ def test_a_run_that_ends_at_the_very_instant_of_its_deadline_is_not_overdue(stag
 
 
 def test_within_zero_asks_and_gives_up_at_once() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("d", daemon=True, within=0))
     stage.run("d")
 
     stage.stop("d")
     due = stage.advance(0)
 
-    assert show(due) == ["HurryRun d#1", "NameRun d#1"]
+    assert show(due) == ["MarkUrgent d#1", "CaptureStack d#1"]
     assert show(stage.named("d#1"))[:3] == ["stop_overdue d#1", "ended d#1 abandoned", "blocked d#1"]
 
 
 def test_a_wait_for_ever_is_never_hurried_and_never_overdue_but_always_named_in_reminders() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", within=WAIT_FOR_EVER))
     stage.run("a")
     stage.stop("a")
 
     found = stage.advance(3602)
 
-    assert set(found) == {RemindStopping(("a#1",), 0)}
+    assert set(found) == {ReportStopProgress(("a#1",), 0)}
     assert len(found) == 1 + 3600 // 3
 
 
@@ -152,7 +154,7 @@ def test_a_wait_for_ever_is_never_hurried_and_never_overdue_but_always_named_in_
 
 
 def test_a_round_names_five_oldest_first_and_counts_the_others() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     names = [f"j{number}" for number in range(8)]
     stage.add(*(make_job(name) for name in names))
     for name in names:
@@ -164,11 +166,11 @@ def test_a_round_names_five_oldest_first_and_counts_the_others() -> None:
     stage.ended("j7#1")
     (second,) = stage.advance(3)
 
-    assert first == RemindStopping(("j7#1", "j6#1", "j5#1", "j4#1", "j3#1"), 3)
-    assert second == RemindStopping(("j6#1", "j5#1", "j4#1", "j3#1", "j2#1"), 2)
+    assert first == ReportStopProgress(("j7#1", "j6#1", "j5#1", "j4#1", "j3#1"), 3)
+    assert second == ReportStopProgress(("j6#1", "j5#1", "j4#1", "j3#1", "j2#1"), 2)
 
 
-def test_a_stop_that_is_over_needs_no_words_and_no_deadline(stage: Stage) -> None:
+def test_a_stop_that_is_over_needs_no_words_and_no_deadline(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.ended("a#1")
@@ -177,7 +179,7 @@ def test_a_stop_that_is_over_needs_no_words_and_no_deadline(stage: Stage) -> Non
     assert stage.advance(60) == []
 
 
-def test_the_reminder_of_an_earlier_stop_does_not_shorten_the_patience_of_the_next(stage: Stage) -> None:
+def test_the_reminder_of_an_earlier_stop_does_not_shorten_the_patience_of_the_next(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.advance(1.5)
@@ -186,4 +188,4 @@ def test_the_reminder_of_an_earlier_stop_does_not_shorten_the_patience_of_the_ne
     stage.stop("d")
 
     assert stage.advance(1.75) == []
-    assert stage.advance(0.25) == [RemindStopping(("d#1",), 0)]
+    assert stage.advance(0.25) == [ReportStopProgress(("d#1",), 0)]

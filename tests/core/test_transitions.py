@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import BOOM, Stage, show
+from tests.support.hand_driven_core import BOOM, HandDrivenCore, show
 
 from taskloom.core.inputs import (
     ArmJob,
@@ -27,9 +27,9 @@ from taskloom.core.inputs import (
     Tick,
 )
 from taskloom.core.model import How, JobState, Outcome, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import Condition, Need, RestartPolicy, RestartWhen, Schedule
+from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
 from taskloom.core.records import JobRecord
-from taskloom.core.store import Books
+from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Trigger, mermaid
 from taskloom.errors import (
     AlreadyRunning,
@@ -49,91 +49,91 @@ SPEC = make_job("a", daemon=True, within=1)
 NEW_PARAMS = replace(SPEC, params={"n": 1})
 
 
-def disabled() -> Stage:
-    stage = Stage()
+def disabled() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(replace(SPEC, enabled=False))
     return stage
 
 
-def waiting() -> Stage:
-    stage = Stage()
+def waiting() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(SPEC)
     return stage
 
 
-def delayed() -> Stage:
-    stage = Stage()
+def delayed() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("a", delay=5))
     stage.start_all()
     return stage
 
 
-def depending() -> Stage:
-    stage = Stage()
+def depending() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("b", manual=True), make_job("a", after=["b"]))
     stage.start_all()
     return stage
 
 
-def scheduled() -> Stage:
-    stage = Stage()
+def scheduled() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(make_job("a", schedule=Schedule(every=5.0)))
     stage.start_all()
     return stage
 
 
-def backing_off() -> Stage:
-    stage = Stage()
+def backing_off() -> HandDrivenCore:
+    stage = HandDrivenCore()
     stage.add(replace(SPEC, restart=RestartPolicy(RestartWhen.ON_FAILURE)))
     stage.run("a")
     stage.ended("a#1", How.RAISED)
     return stage
 
 
-def queued() -> Stage:
+def queued() -> HandDrivenCore:
     stage = waiting()
     stage.start("a")
     return stage
 
 
-def running() -> Stage:
+def running() -> HandDrivenCore:
     stage = queued()
     stage.started("a#1", is_ready=False)
     return stage
 
 
-def stopping_queued() -> Stage:
+def stopping_queued() -> HandDrivenCore:
     stage = queued()
     stage.stop("a")
     return stage
 
 
-def stopping() -> Stage:
+def stopping() -> HandDrivenCore:
     stage = running()
     stage.stop("a")
     return stage
 
 
-def blocked() -> Stage:
+def blocked() -> HandDrivenCore:
     stage = stopping()
     stage.advance(1)
     stage.named("a#1")
     return stage
 
 
-def finished() -> Stage:
+def finished() -> HandDrivenCore:
     stage = running()
     stage.ended("a#1")
     return stage
 
 
-def skipped() -> Stage:
+def skipped() -> HandDrivenCore:
     stage = delayed()
     stage.stop("a")
     return stage
 
 
-STAGES: dict[str, tuple[Callable[[], Stage], JobState]] = {
+STAGES: dict[str, tuple[Callable[[], HandDrivenCore], JobState]] = {
     "disabled": (disabled, JobState.DISABLED),
     "waiting": (waiting, JobState.WAITING),
     "delayed": (delayed, JobState.WAITING),
@@ -207,7 +207,7 @@ REFUSED_STARTS = {
 PAIRS = [(start, name) for start in STAGES for name in INPUTS]
 
 
-def snapshot(stage: Stage) -> dict[str, Any]:
+def snapshot(stage: HandDrivenCore) -> dict[str, Any]:
     """Copy all that can be seen of the lifecycle and its job."""
     core, job = stage.lifecycle, stage.lifecycle.jobs["a"]
     run = job.last_run
@@ -272,8 +272,8 @@ def walk_by_time() -> None:
     late.named("a#1")
     late.started("a#1")
     for how in (How.RETURNED, How.RAISED):
-        stage = Stage()
-        stage.add(make_job("b", manual=True), make_job("a", after=[Need("b", Condition.SUCCEEDED)]))
+        stage = HandDrivenCore()
+        stage.add(make_job("b", manual=True), make_job("a", after=[Dependency("b", Condition.SUCCEEDED)]))
         stage.start_all()
         stage.run("b")
         stage.ended("b#1", how)
@@ -282,14 +282,14 @@ def walk_by_time() -> None:
 def test_the_inputs_take_every_way_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every (state, trigger) of the table is taken by the inputs above, so that no pair stays unproven."""
     taken: set[tuple[JobState, Trigger]] = set()
-    move = Books.move
+    move = JobStore.move
 
-    def watched(books: Books, job: JobRecord, trigger: Trigger, target: JobState, *waiting_for: WaitingFor) -> None:
+    def watched(books: JobStore, job: JobRecord, trigger: Trigger, target: JobState, *waiting_for: WaitingFor) -> None:
         state = job.state
         move(books, job, trigger, target, *waiting_for)
         taken.add((state, trigger))
 
-    monkeypatch.setattr(Books, "move", watched)
+    monkeypatch.setattr(JobStore, "move", watched)
     for (start, name), cell in cells().items():
         stage = STAGES[start][0]()
         with nullcontext() if cell != "x" else pytest.raises((UsageError, InternalError)):

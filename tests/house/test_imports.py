@@ -281,15 +281,7 @@ def test_a_house_in_order_is_left_in_peace(tmp_path: Path) -> None:
 
 def write_house(root: Path, files: dict[str, str]) -> None:
     """Write a small tree of both packages, every part of it there and empty, then the given files."""
-    empty = [
-        "core/model.py",
-        "errors.py",
-        "task.py",
-        "scheduler/facade.py",
-        "runners/thread.py",
-        "waiting.py",
-        "cli/verbs.py",
-    ]
+    empty = ("core/model", "errors", "task", "scheduler/facade", "runners/thread", "waiting", "cli/verbs")
     texts = {f"{name}.py": "" for name in empty} | {"__init__.py": "__all__ = ['Scheduler', 'Task']"} | files
     for name, text in texts.items():
         owner = root / "plugins" if name.startswith("../") else root / "framework" / "taskloom"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.hand_driven_core import Stage
+from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core import actions
 from taskloom.core.events import Event
@@ -198,22 +198,23 @@ def without(kind: type, run: str | None = None) -> History:
 
 MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I4", "StartRun", lambda: without(actions.StartRun)),
-    ("I4", "AskRun", lambda: without(actions.AskRun, "a#1")),
-    ("I7", "HurryRun of d#1 was due at 33 s", lambda: without(actions.HurryRun, "d#1")),
-    ("I7", "d#1 was found overdue, and nobody was sent to look", lambda: without(actions.NameRun, "d#1")),
-    ("I7", "a reminder was due at 32 s", lambda: without(actions.RemindStopping)),
-    ("I8", "a#1 is back, and nobody was told", lambda: without(actions.RunOver, "a#1")),
-    ("I9", "WorkOver came 0 times, expected 1", lambda: without(actions.WorkOver)),
-    ("I7", "StopOver came 0 times", lambda: without(actions.StopOver)),
-    ("I7", "HurryRun of d#1, which is not awaited or was hurried before", lambda: tampered(
-        lambda step, old: [old, old] if isinstance(old, actions.HurryRun) else [old])),
+    ("I4", "CancelRun", lambda: without(actions.CancelRun, "a#1")),
+    ("I7", "MarkUrgent of d#1 was due at 33 s", lambda: without(actions.MarkUrgent, "d#1")),
+    ("I7", "d#1 was found overdue, and nobody was sent to look", lambda: without(actions.CaptureStack, "d#1")),
+    ("I7", "a reminder was due at 32 s", lambda: without(actions.ReportStopProgress)),
+    ("I8", "a#1 is back, and nobody was told", lambda: without(actions.ReleaseRun, "a#1")),
+    ("I9", "WorkFinished came 0 times, expected 1", lambda: without(actions.WorkFinished)),
+    ("I7", "ShutdownFinished came 0 times", lambda: without(actions.ShutdownFinished)),
+    ("I7", "MarkUrgent of d#1, which is not awaited or was hurried before", lambda: tampered(
+        lambda step, old: [old, old] if isinstance(old, actions.MarkUrgent) else [old])),
     ("I7", "a reminder named ('x#1',) and 0 more", lambda: tampered(
-        lambda step, old: [actions.RemindStopping(("x#1",), 0)] if isinstance(old, actions.RemindStopping) else [old])),
-    ("I8", "RunOver of d#1, which is live", lambda: tampered(
-        lambda step, old: [old, actions.RunOver("d#1")] if isinstance(old, actions.HurryRun) else [old])),
-    ("I4", "AskRun of a#1 for user: other", lambda: tampered(
-        lambda step, old: [actions.AskRun("a#1", Reason(ReasonKind.USER, "other"))]
-        if isinstance(old, actions.AskRun) and old.run == "a#1" else [old])),
+        lambda step, old: [
+            actions.ReportStopProgress(("x#1",), 0) if isinstance(old, actions.ReportStopProgress) else old])),
+    ("I8", "ReleaseRun of d#1, which is live", lambda: tampered(
+        lambda step, old: [old, actions.ReleaseRun("d#1")] if isinstance(old, actions.MarkUrgent) else [old])),
+    ("I4", "CancelRun of a#1 for user: other", lambda: tampered(
+        lambda step, old: [actions.CancelRun("a#1", Reason(ReasonKind.USER, "other"))]
+        if isinstance(old, actions.CancelRun) and old.run == "a#1" else [old])),
     ("I9", "cancel_requested of a#1 had to come now, and did not", lambda: tampered(
         lambda step, old: [] if isinstance(step.message, StopJob) and step.message.job == "a" else [old])),
     ("I4", "a#1 started, and no event says so", lambda: tampered(
@@ -229,7 +230,7 @@ def test_a_broken_promise_is_found_in_the_history(rule: str, text: str, make: Ca
 
 
 def test_a_late_tick_is_a_violation_unless_it_is_allowed() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", within=4))
     stage.run("a")
     stage.stop("a")
@@ -238,9 +239,9 @@ def test_a_late_tick_is_a_violation_unless_it_is_allowed() -> None:
 
     assert [one.text for one in check(stage.history, is_whole=False)] == [
         "a reminder was due at 2 s, it is 3.5 s",
-        "HurryRun of a#1 was due at 3 s, it is 3.5 s",
+        "MarkUrgent of a#1 was due at 3 s, it is 3.5 s",
         "a reminder at 3.5 s, due at 2 s",
-        "HurryRun of a#1 at 3.5 s, due at 3 s",
+        "MarkUrgent of a#1 at 3.5 s, due at 3 s",
     ]
     assert check(stage.history, is_whole=False, lateness=2) == []
 
@@ -257,12 +258,12 @@ def test_counters_that_are_not_the_fold_of_the_events_are_found() -> None:
 
 
 def test_a_violation_is_explained_by_the_shortest_prefix_that_shows_it() -> None:
-    history = without(actions.HurryRun, "d#1")
+    history = without(actions.MarkUrgent, "d#1")
 
     said = explain(history, check(history), steps=2).splitlines()
 
     assert said[0].startswith("seed 0: I7 at ")
-    assert "HurryRun of d#1 was due at 33 s" in said[0]
+    assert "MarkUrgent of d#1 was due at 33 s" in said[0]
     assert said[1].startswith("shortest prefix: ")
     assert len(said) == 4
     assert explain(history, []) == "no violation"

@@ -15,7 +15,7 @@ from taskloom.core.inputs import Reload, RestartJob, StartJob, Tick
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.policies import (
     Condition,
-    Need,
+    Dependency,
     Overlap,
     RestartLimit,
     RestartPolicy,
@@ -34,7 +34,7 @@ LIMITED = make_job(
 )
 SCHEDULED = make_job("s", schedule=Schedule(every=10.0))
 WATCHED = make_job("w", watchdog=Watchdog(5.0))
-WAITING = make_job("b", after=[Need("f", Condition.STARTED)])
+WAITING = make_job("b", after=[Dependency("f", Condition.STARTED)])
 HURRIED = make_job("t", timeout=7.0)
 JOBS = [FAILING, LIMITED, SCHEDULED, WATCHED, WAITING, HURRIED]
 

@@ -10,7 +10,7 @@ import pytest
 
 from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.core.model import JoinPolicy, Otherwise
-from taskloom.core.policies import Need
+from taskloom.core.policies import Dependency
 from taskloom.errors import InvalidJob
 from taskloom.job import Job
 from taskloom.jobfile.job_spec import job_spec, spec_of
@@ -80,7 +80,7 @@ def test_labels_may_be_a_tuple() -> None:
 
 @pytest.mark.parametrize("after", ["b", ("b",), ["b"], {"b": "ready"}, ({"b": "ready"},)])
 def test_dependencies_may_be_written_in_each_form(after: Any) -> None:
-    assert spec_of(Job(name="a", task=idle, after=after), CATALOG).after == (Need("b"),)
+    assert spec_of(Job(name="a", task=idle, after=after), CATALOG).after == (Dependency("b"),)
 
 
 def test_contradictions_among_the_fields_of_a_job_in_code_are_told() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from taskloom.core.events import Event, EventName, format_wall
 from taskloom.core.model import ErrorInfo, Outcome, Reason, ReasonKind
-from taskloom.observe.event_text import Telling, tell
+from taskloom.observe.event_text import LogLine, describe
 
 pytestmark = pytest.mark.usefixtures("in_berlin")
 NOON = 1_795_000_000.0
@@ -80,7 +80,7 @@ def instant(seconds: float) -> str:
     ],
 )
 def test_an_event_is_told_in_plain_words(told: Event, message: str, level: str) -> None:
-    telling = tell(told)
+    telling = describe(told)
 
     assert telling is not None
     assert (telling.message, telling.level) == (message, level)
@@ -88,22 +88,22 @@ def test_an_event_is_told_in_plain_words(told: Event, message: str, level: str) 
 
 def test_every_event_is_told_or_known_to_be_silent() -> None:
     data = {"within": 5, "callback": "terminate", "why": "late", "instant": instant(0), "count": 1, "poll_age": 1.0}
-    told = {name for name in EventName if tell(event(name, data=data)) is not None}
+    told = {name for name in EventName if describe(event(name, data=data)) is not None}
 
     assert set(EventName) - told == SILENT
 
 
 def test_a_failure_brings_its_traceback() -> None:
-    telling = tell(event(EventName.ENDED, outcome=Outcome.FAILED, seconds=1.5, error=BOOM))
+    telling = describe(event(EventName.ENDED, outcome=Outcome.FAILED, seconds=1.5, error=BOOM))
 
     message = "failed after 1.5 s: RuntimeError: boom"
-    assert telling == Telling(message, "ERROR", "runs failed", "Traceback\n  here\nRuntimeError: boom")
+    assert telling == LogLine(message, "ERROR", "runs failed", "Traceback\n  here\nRuntimeError: boom")
 
 
 @pytest.mark.parametrize("name", [EventName.STARTED, EventName.CANCEL_REQUESTED, EventName.ENDED])
 def test_the_ordinary_life_of_a_first_run_is_always_told_and_that_of_later_runs_is_not(name: EventName) -> None:
-    first = tell(event(name, run="job#1", outcome=Outcome.CANCELLED))
-    later = tell(event(name, run="job#11", outcome=Outcome.CANCELLED))
+    first = describe(event(name, run="job#1", outcome=Outcome.CANCELLED))
+    later = describe(event(name, run="job#11", outcome=Outcome.CANCELLED))
 
     assert first is not None
     assert later is not None
@@ -112,7 +112,7 @@ def test_the_ordinary_life_of_a_first_run_is_always_told_and_that_of_later_runs_
 
 
 def test_an_instant_that_cannot_be_read_is_told_as_it_is() -> None:
-    telling = tell(event(EventName.MISSED, data={"instant": "some day", "count": 1, "why": "a new reason"}))
+    telling = describe(event(EventName.MISSED, data={"instant": "some day", "count": 1, "why": "a new reason"}))
 
     assert telling is not None
     assert telling.message == "missed its firing of some day: a new reason"

@@ -7,7 +7,7 @@ import pytest
 
 from taskloom.core.inputs import CallbackFailed
 from taskloom.runners import callback_pool as wakers_module
-from taskloom.runners.callback_pool import HELPERS, MOST_HELPERS, Wakers
+from taskloom.runners.callback_pool import HELPERS, MOST_HELPERS, CallbackPool
 from taskloom.sync.cancel_token import CancelCallback
 
 SOON = 20.0
@@ -30,7 +30,7 @@ class Pool:
         self.reports: list[CallbackFailed] = []
         self.reported = threading.Event()
         self.let_go = threading.Event()
-        self.wakers = Wakers(self._take)
+        self.wakers = CallbackPool(self._take)
         self.began = threading.Semaphore(0)
         self.threads: set[threading.Thread] = set()
 
@@ -123,7 +123,7 @@ def test_no_more_helpers_than_sixteen_while_none_is_stuck(pool: Pool) -> None:
     pool.submit(*(pool.blocking() for _ in range(HELPERS + 4)))
 
     pool.await_begun(HELPERS)
-    pool.wakers.relieve()
+    pool.wakers.grow_if_stuck()
 
     assert pool.wakers._helpers == HELPERS
     assert not pool.began.acquire(blocking=False)
@@ -133,10 +133,10 @@ def test_helpers_that_are_stuck_over_a_second_are_left_behind_and_replaced(pool:
     callback, done = pool.quick()
     pool.submit(*(pool.blocking() for _ in range(HELPERS)), callback)
     pool.await_begun(HELPERS)
-    before = [pool.wakers.relieve(), done.is_set()]
+    before = [pool.wakers.grow_if_stuck(), done.is_set()]
 
     clock.now = 1.0
-    pool.wakers.relieve()
+    pool.wakers.grow_if_stuck()
 
     assert done.wait(SOON)
     assert before == [1.0, False], "ask again in a second"
@@ -148,22 +148,22 @@ def test_however_many_are_stuck_there_are_never_more_than_64_helpers(pool: Pool,
     begun = 0
     while begun < MOST_HELPERS:
         clock.now += 1.0
-        pool.wakers.relieve()
+        pool.wakers.grow_if_stuck()
         begun += pool.began.acquire(timeout=0.01)
     clock.now += 1.0
 
-    assert pool.wakers.relieve() == 1.0
+    assert pool.wakers.grow_if_stuck() == 1.0
     assert pool.wakers._helpers == MOST_HELPERS
     assert not pool.began.acquire(blocking=False)
 
 
 def test_nothing_is_to_be_asked_again_when_nothing_waits(pool: Pool) -> None:
     callback, done = pool.quick()
-    before = pool.wakers.relieve()
+    before = pool.wakers.grow_if_stuck()
     pool.submit(callback)
     assert done.wait(SOON)
 
-    assert (before, pool.wakers.relieve()) == (None, None)
+    assert (before, pool.wakers.grow_if_stuck()) == (None, None)
 
 
 def test_a_callback_that_was_taken_back_is_not_called(pool: Pool) -> None:
@@ -209,7 +209,7 @@ def test_without_a_thread_to_be_had_those_that_exist_do_the_work(pool: Pool, mon
     pool.await_begun(1)
     helpers_then = pool.wakers._helpers
     monkeypatch.setattr(threading.Thread, "start", real)
-    pool.wakers.relieve()
+    pool.wakers.grow_if_stuck()
 
     for _, done in callbacks:
         assert done.wait(SOON)

@@ -51,7 +51,7 @@ def test_start_returns_while_the_run_goes_on(bench: Any) -> None:
     handle = bench.start(lambda ctx: ctx.wait())
     alive = [handle.is_alive(), handle.join(0), handle.join(0.01)]
 
-    bench.tokens[0].ask(WHY)
+    bench.tokens[0].request(WHY)
     bench.tokens[0].wake()
     bench.end()
     alive += [handle.is_alive(), handle.join(0), handle.join()]
@@ -75,7 +75,7 @@ def test_a_body_that_cannot_be_made_is_a_failed_start(bench: Any) -> None:
 def test_a_run_that_was_cancelled_before_is_never_entered(bench: Any) -> None:
     calls: list[str] = []
     token = CancelToken()
-    token.ask(WHY)
+    token.request(WHY)
 
     bench.start(lambda ctx: calls.append("run"), lambda: calls.append("terminate"), token=token)
     [report] = bench.end()
@@ -94,7 +94,7 @@ def test_a_run_that_is_cancelled_while_its_body_is_made_is_never_entered(bench: 
     token = CancelToken()
 
     def make() -> Body:
-        token.ask(WHY)
+        token.request(WHY)
         token.wake()
         return Body(lambda ctx: calls.append("run"), lambda: calls.append("terminate"))
 
@@ -111,7 +111,7 @@ def test_terminate_stands_ready_when_run_is_entered(bench: Any) -> None:
     found: list[str] = []
 
     def run(ctx: Any) -> None:
-        token.ask(WHY)
+        token.request(WHY)
         token.wake()
         found.extend(callback.name for callback in token.take_callbacks())
 
@@ -145,7 +145,7 @@ def test_one_end_is_reported_whatever_escapes(bench: Any, error: BaseException, 
     [report] = bench.end()
 
     assert isinstance(report, RunEnded)
-    assert (report.how, report.was_asked, report.was_woken) == (how, False, False)
+    assert (report.how, report.was_requested, report.callback_ran) == (how, False, False)
     assert report.error is not None
     assert report.error.type == type(error).__name__
     assert report.error.message == str(error)
@@ -170,7 +170,7 @@ def test_the_report_tells_whether_the_ask_and_the_waking_came_before_the_end(ben
 
     def run(ctx: Any) -> None:
         ctx.on_cancel(lambda: None)
-        token.ask(WHY)
+        token.request(WHY)
         if is_woken:
             token.wake()
             [callback] = token.take_callbacks()
@@ -180,7 +180,7 @@ def test_the_report_tells_whether_the_ask_and_the_waking_came_before_the_end(ben
     bench.start(run, token=token)
     [report] = bench.end()
 
-    assert (report.was_asked, report.was_woken) == (True, is_woken)
+    assert (report.was_requested, report.callback_ran) == (True, is_woken)
 
 
 def test_an_ask_after_the_body_came_back_is_not_the_cause(bench: Any) -> None:
@@ -191,7 +191,7 @@ def test_an_ask_after_the_body_came_back_is_not_the_cause(bench: Any) -> None:
 
     class Slow(Exception):
         def __str__(self) -> str:
-            token.ask(WHY)
+            token.request(WHY)
             token.wake()
             for callback in token.take_callbacks():
                 callback.begin()
@@ -204,8 +204,8 @@ def test_an_ask_after_the_body_came_back_is_not_the_cause(bench: Any) -> None:
     bench.start(run, token=token)
     [report] = bench.end()
 
-    assert token.is_asked
-    assert (report.error.message, report.was_asked, report.was_woken) == ("slow", False, False)
+    assert token.is_requested
+    assert (report.error.message, report.was_requested, report.callback_ran) == ("slow", False, False)
 
 
 def test_nothing_is_kept_of_a_run_but_its_handle(bench: Any) -> None:
@@ -290,7 +290,7 @@ def test_the_runner_says_where_its_runs_stand(bench: Any) -> None:
         assert event.wait(SOON)
     looked = bench.runner.stacks(handles, 1)
     for token in bench.tokens:
-        token.ask(WHY)
+        token.request(WHY)
         token.wake()
     bench.end(2)
 
@@ -319,7 +319,7 @@ def test_a_run_that_ends_while_it_is_looked_for_stands_nowhere(bench: Any, monke
         ctx.wait()
 
     def wake(token: CancelToken) -> None:
-        token.ask(WHY)
+        token.request(WHY)
         token.wake()
 
     def frames_after_a_change() -> Any:

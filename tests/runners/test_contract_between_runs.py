@@ -32,10 +32,10 @@ def test_nothing_of_one_run_shows_in_the_next(bench: Any) -> None:
     left_behind: ContextVar[str] = ContextVar("left_behind", default="new")
     found: list[Any] = []
     bench.start(spoil)
-    bench.tokens[0].ask(WHY)
+    bench.tokens[0].request(WHY)
     bench.tokens[0].wake()
     bench.end()
-    bench.tokens[0].ask(WHY)
+    bench.tokens[0].request(WHY)
     bench.start(look)
     bench.end(2)
 
@@ -48,7 +48,7 @@ def test_an_old_cancel_never_reaches_the_next_run(bench: Any, fast_switching: No
     for number in range(50):
         bench.start(lambda ctx: None)
         first = bench.tokens[-1]
-        asking = threading.Thread(target=lambda token=first: (token.ask(WHY), token.wake()))
+        asking = threading.Thread(target=lambda token=first: (token.request(WHY), token.wake()))
         asking.start()
         assert bench.handles[-1].join(SOON)
         bench.start(lambda ctx: seen.append(ctx.cancelled or ctx.wait(0)))
@@ -84,7 +84,7 @@ def test_a_run_that_outlives_the_close_ends_when_it_ends(bench: Any) -> None:
     bench.runner.close()
     is_over = bench.runner.join(SOON)
     alive = bench.handles[0].is_alive()
-    bench.tokens[0].ask(WHY)
+    bench.tokens[0].request(WHY)
     bench.tokens[0].wake()
     bench.end()
 

@@ -49,7 +49,7 @@ def test_it_says_who_and_where_the_run_is(context: RunContext) -> None:
 
 def test_its_poll_is_the_tokens_and_is_counted(context: RunContext, token: CancelToken) -> None:
     before = context.cancelled
-    token.ask(WHY)
+    token.request(WHY)
 
     assert (before, context.cancelled, token.polls) == (False, True, 2)
     assert context.reason == WHY
@@ -64,7 +64,7 @@ def test_it_turns_urgent_with_the_token(context: RunContext, token: CancelToken)
 
 def test_its_waits_end_with_the_cancel(context: RunContext, token: CancelToken) -> None:
     before = context.wait(0)
-    token.ask(WHY)
+    token.request(WHY)
 
     assert (before, context.wait()) == (False, True)
     with pytest.raises(Cancelled):
@@ -106,7 +106,7 @@ def test_track_raises_at_the_next_item_once_cancelled(context: RunContext, token
     with pytest.raises(Cancelled):
         for item in context.track(range(10)):
             items.append(item)
-            token.ask(WHY)
+            token.request(WHY)
 
     assert items == [0]
     assert gauges.progress == (1, 10, "")

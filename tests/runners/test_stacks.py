@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from taskloom.runners import stacks
-from taskloom.runners.stacks import look
+from taskloom.runners.stacks import capture_stacks
 from taskloom.sync.cancel_token import CancelToken
 
 SOON = 20.0
@@ -40,7 +40,7 @@ class Standing:
 
     def place(self, function: str) -> str:
         """Wait until the innermost frame of our own is this function's, and return where it is said to stand."""
-        while not (where := look([self.ident], 0)[0].where).endswith(f" in {function}"):
+        while not (where := capture_stacks([self.ident], 0)[0].where).endswith(f" in {function}"):
             assert self.thread.is_alive(), where
         return where
 
@@ -105,7 +105,7 @@ def test_the_place_is_the_tasks_own_line_even_deep_in_the_standard_library_or_in
 def test_the_whole_stack_is_told_for_the_first_ones_alone(standing: Any) -> None:
     one, two = standing(in_a_queue), standing(in_a_queue)
 
-    looked = look([one.ident, two.ident], 1)
+    looked = capture_stacks([one.ident, two.ident], 1)
 
     assert "in in_a_queue" in looked[0].text
     assert looked[0].text.startswith("  File ")
@@ -115,7 +115,7 @@ def test_the_whole_stack_is_told_for_the_first_ones_alone(standing: Any) -> None
 
 @pytest.mark.parametrize("ident", [None, 0, 1])
 def test_a_thread_that_is_not_there_stands_nowhere(ident: int | None) -> None:
-    assert look([ident], 1) == [("", "")]
+    assert capture_stacks([ident], 1) == [("", "")]
 
 
 def test_a_thread_without_a_line_of_its_author_is_shown_at_its_innermost() -> None:
@@ -123,7 +123,7 @@ def test_a_thread_without_a_line_of_its_author_is_shown_at_its_innermost() -> No
     thread = threading.Thread(target=event.wait)
     thread.start()
     try:
-        while not (where := look([thread.ident], 0)[0].where).endswith(" in wait"):
+        while not (where := capture_stacks([thread.ident], 0)[0].where).endswith(" in wait"):
             pass
     finally:
         event.set()
@@ -170,7 +170,7 @@ def test_a_look_keeps_no_local_of_a_task_alive() -> None:
     assert is_there.wait(SOON)
     gc.disable()
     try:
-        look([thread.ident], 1)
+        capture_stacks([thread.ident], 1)
         let_go.set()
         thread.join(SOON)
         alive = references[0]()
@@ -185,7 +185,7 @@ def test_the_garbage_collection_is_as_it_was_before_the_look(was_enabled: bool) 
     before = gc.isenabled()
     (gc.enable if was_enabled else gc.disable)()
     try:
-        look([threading.get_ident()], 1)
+        capture_stacks([threading.get_ident()], 1)
         after = gc.isenabled()
     finally:
         (gc.enable if before else gc.disable)()
@@ -205,6 +205,6 @@ def test_on_3_11_no_collection_can_begin_inside_the_look(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "_current_frames", current_frames)
     monkeypatch.setattr(sys, "version_info", (3, 11, 7, "final", 0))
 
-    look([threading.get_ident()], 0)
+    capture_stacks([threading.get_ident()], 0)
 
     assert seen == [False]

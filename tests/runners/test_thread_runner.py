@@ -207,7 +207,7 @@ def test_stacks_of_many_runs_are_one_look(thread_bench: Any, monkeypatch: pytest
 
     found = ThreadRunner().stacks(handles, 0)
     for token in thread_bench.tokens:
-        token.ask(WHY)
+        token.request(WHY)
         token.wake()
     thread_bench.end(5)
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from tests.support.hand_driven_core import Stage
+from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core.inputs import RunResponsive, RunUnresponsive
 from taskloom.core.model import Moment
 from taskloom.core.policies import Watchdog
-from taskloom.scheduler.heartbeats import PollSampler, PollTrack
+from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.testing import make_job
 
 
-def watched() -> tuple[PollSampler, list[RunUnresponsive | RunResponsive]]:
+def watched() -> tuple[HeartbeatMonitor, list[RunUnresponsive | RunResponsive]]:
     """Return a sampler of one run that never polls, with a watchdog of 5 s, and what it tells."""
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", watchdog=Watchdog(5.0)))
     record = stage.lifecycle.runs[stage.start("a")]
     record.ready = Moment(0.0, 0.0)
     news: list[RunUnresponsive | RunResponsive] = []
-    sampler = PollSampler(lambda: None, news.append)
-    sampler.watch(record.id, PollTrack(record, CancelToken(), 0.0, is_unobserved=False))
+    sampler = HeartbeatMonitor(lambda: None, news.append)
+    sampler.watch(record.id, HeartbeatTrack(record, CancelToken(), 0.0, is_unobserved=False))
     return sampler, news
 
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.support.hand_driven_core import Stage
+from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core.inputs import RunResponsive, RunUnresponsive
 from taskloom.core.model import Moment, Reason, ReasonKind
 from taskloom.core.policies import Watchdog
 from taskloom.core.records import RunRecord
-from taskloom.scheduler.heartbeats import PollSampler, PollTrack
+from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.testing import make_job
 
@@ -30,21 +30,21 @@ class Alarm:
 def record_of(*, ready: float | None = 0.0, after: float | None = None) -> RunRecord:
     """Return the record of a run: since when it is ready, and how long its watchdog lets it go without a poll."""
     watchdog = Watchdog(after) if after is not None else None
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", watchdog=watchdog))
     record = stage.lifecycle.runs[stage.start("a")]
     record.ready = Moment(ready, ready) if ready is not None else None
     return record
 
 
-def track_of(token: CancelToken, *, is_unobserved: bool = False) -> PollTrack:
-    return PollTrack(record_of(), token, 0.0, is_unobserved=is_unobserved)
+def track_of(token: CancelToken, *, is_unobserved: bool = False) -> HeartbeatTrack:
+    return HeartbeatTrack(record_of(), token, 0.0, is_unobserved=is_unobserved)
 
 
-def sampler_of(alarm: Callable[[], None]) -> PollSampler:
+def sampler_of(alarm: Callable[[], None]) -> HeartbeatMonitor:
     """Return a sampler that has nobody to tell: none of its runs has a watchdog."""
     news: list[News] = []
-    return PollSampler(alarm, news.append)
+    return HeartbeatMonitor(alarm, news.append)
 
 
 def test_the_age_of_a_run_that_never_polls_grows() -> None:
@@ -70,9 +70,9 @@ def test_the_age_is_zero_inside_a_token_wait_and_counts_from_its_end() -> None:
     token = CancelToken()
     track = track_of(token)
 
-    waiter = token.entered()
+    waiter = token.add_waiter()
     ages = [track.age(10.0), track.age(1000.0)]
-    token.left(waiter)
+    token.remove_waiter(waiter)
     ages += [track.age(1001.0), track.age(1004.0)]
 
     assert ages == [0.0, 0.0, 0.0, 3.0]
@@ -82,10 +82,10 @@ def test_the_worst_gap_stays_when_the_run_polls_again() -> None:
     token = CancelToken()
     track = track_of(token)
     for now in (0.0, 7.0):
-        track.look(now)
+        track.update(now)
     assert not token.cancelled
     for now in (8.0, 9.0):
-        track.look(now)
+        track.update(now)
 
     assert track.worst_gap == 7.0
 
@@ -105,11 +105,11 @@ def test_a_look_says_whether_the_run_is_outside_a_token_wait() -> None:
     token = CancelToken()
     track = track_of(token)
 
-    outside = [track.look(1.0)]
-    waiter = token.entered()
-    outside.append(track.look(2.0))
-    token.left(waiter)
-    outside.append(track.look(3.0))
+    outside = [track.update(1.0)]
+    waiter = token.add_waiter()
+    outside.append(track.update(2.0))
+    token.remove_waiter(waiter)
+    outside.append(track.update(3.0))
 
     assert outside == [True, False, True]
 
@@ -122,11 +122,11 @@ def test_the_sampler_goes_idle_when_every_run_waits_and_is_roused_by_the_first_t
         sampler.watch(str(number), track_of(token))
     rings = [alarm.rings]
 
-    waiters = [token.entered() for token in tokens]
+    waiters = [token.add_waiter() for token in tokens]
     sampler.sample(1.0)
     idle = [sampler.is_idle]
     for token, waiter in zip(tokens, waiters, strict=True):
-        token.left(waiter)
+        token.remove_waiter(waiter)
     idle.append(sampler.is_idle)
     rings.append(alarm.rings)
 
@@ -139,7 +139,7 @@ def test_the_sampler_goes_on_while_one_run_is_outside_a_wait() -> None:
     waiting, busy = CancelToken(sampler), CancelToken(sampler)
     for name, token in (("waiting", waiting), ("busy", busy)):
         sampler.watch(name, track_of(token))
-    waiting.entered()
+    waiting.add_waiter()
 
     sampler.sample(1.0)
     sampler.sample(2.0)
@@ -155,14 +155,14 @@ def test_a_run_that_stops_waiting_while_it_is_sampled_is_sampled_again() -> None
     alarm = Alarm()
     sampler = sampler_of(alarm)
     token = CancelToken(sampler)
-    waiter = token.entered()
+    waiter = token.add_waiter()
 
-    class LyingTrack(PollTrack):
+    class LyingTrack(HeartbeatTrack):
         __slots__ = ()
 
-        def look(self, now: float) -> bool:
-            is_outside = super().look(now)
-            token.left(waiter)
+        def update(self, now: float) -> bool:
+            is_outside = super().update(now)
+            token.remove_waiter(waiter)
             return is_outside
 
     sampler.watch("run", LyingTrack(record_of(), token, 0.0, is_unobserved=False))
@@ -191,7 +191,7 @@ def test_a_run_that_is_forgotten_is_looked_at_no_more() -> None:
 def test_every_kind_of_poll_counts(is_asked: bool) -> None:
     token = CancelToken()
     if is_asked:
-        token.ask(Reason(ReasonKind.USER))
+        token.request(Reason(ReasonKind.USER))
     track = track_of(token)
     now = 0.0
     polls: list[Callable[[], object]] = [lambda: token.cancelled, lambda: token.wait(0), lambda: token.wait(-1)]
@@ -211,10 +211,10 @@ class Watched:
     def __init__(self, *, after: float | None = 3.0, ready: float | None = 0.0, is_unobserved: bool = False) -> None:
         self.told: list[tuple[float, News]] = []
         self.now = 0.0
-        self.sampler = PollSampler(Alarm(), lambda news: self.told.append((self.now, news)))
+        self.sampler = HeartbeatMonitor(Alarm(), lambda news: self.told.append((self.now, news)))
         self.token = CancelToken(self.sampler)
         self.record = record_of(ready=ready, after=after)
-        self.sampler.watch("a#1", PollTrack(self.record, self.token, 0.0, is_unobserved=is_unobserved))
+        self.sampler.watch("a#1", HeartbeatTrack(self.record, self.token, 0.0, is_unobserved=is_unobserved))
 
     def pass_time(self, seconds: int) -> list[tuple[float, News]]:
         """Let time pass, and return all that was told so far."""
@@ -260,10 +260,10 @@ def test_the_watchdog_acts_only_after_ready_and_counts_from_then() -> None:
 
 def test_a_run_that_waits_on_its_token_is_not_missed_and_counts_from_the_end_of_its_wait() -> None:
     watched = Watched()
-    waiter = watched.token.entered()
+    waiter = watched.token.add_waiter()
 
     waiting = list(watched.pass_time(3600))
-    watched.token.left(waiter)
+    watched.token.remove_waiter(waiter)
     working = list(watched.pass_time(5))
 
     assert waiting == []
@@ -274,7 +274,7 @@ def test_a_missed_run_that_comes_to_wait_is_heard_again_before_the_sampler_goes_
     watched = Watched()
     watched.pass_time(4)
 
-    watched.token.entered()
+    watched.token.add_waiter()
     watched.pass_time(1)
 
     assert watched.told[1:] == [(5.0, RunResponsive("a#1"))]

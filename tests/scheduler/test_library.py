@@ -190,7 +190,7 @@ def test_waiting_in_slices_leaves_nothing_behind(scheduler: WatchedScheduler) ->
     answers = {scheduler.wait(0) for _ in range(100)}
 
     assert answers == {False}
-    assert scheduler._shell._watchers._latches == []
+    assert scheduler._engine._condition._latches == []
 
 
 def test_nothing_starts_after_a_stop(scheduler: WatchedScheduler) -> None:
@@ -344,12 +344,12 @@ def test_joining_itself_is_an_error(scheduler: WatchedScheduler) -> None:
 
 def test_a_signal_handler_may_ask_for_the_stop_in_the_middle_of_a_call(scheduler: WatchedScheduler) -> None:
     """The handler comes while this very thread holds the turn: it leaves the wish, and the turn takes it up."""
-    shell = scheduler._shell
+    shell = scheduler._engine
 
     def while_in_the_turn(_: object) -> None:
         scheduler.request_stop(within=5)
 
     scheduler.add_function("a", lambda ctx: ctx.wait()).start()
-    shell.ask(None, while_in_the_turn)
+    shell.query(None, while_in_the_turn)
 
     assert scheduler.wait_stopped(SOON)

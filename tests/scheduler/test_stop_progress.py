@@ -79,7 +79,7 @@ def deaf(scheduler: WatchedScheduler) -> Iterator[Deaf]:
 def pass_time(scheduler: WatchedScheduler, clock: VirtualClock, seconds: float) -> None:
     """Let virtual time pass, and have the timer notice: it sleeps by the real clock."""
     clock.advance(seconds)
-    scheduler._shell._timer.ring()
+    scheduler._engine._timer.wake()
 
 
 def test_a_run_that_is_awaited_is_said_with_its_time_its_poll_age_and_its_place(

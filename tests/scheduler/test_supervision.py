@@ -13,7 +13,7 @@ from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Outcome, ReasonKind, WaitingFor
 from taskloom.core.policies import (
     Condition,
-    Need,
+    Dependency,
     Overlap,
     RestartLimit,
     RestartPolicy,
@@ -180,7 +180,7 @@ def test_the_handle_has_the_latest_run(scheduler: WatchedScheduler) -> None:
 
 def test_an_armed_job_waits_for_what_it_needs(scheduler: WatchedScheduler) -> None:
     first = scheduler.add_function("first", wait, manual=True, announces_ready=True)
-    job = scheduler.add_function("a", wait, manual=True, after=[Need("first", Condition.STARTED)])
+    job = scheduler.add_function("a", wait, manual=True, after=[Dependency("first", Condition.STARTED)])
 
     job.arm()
     job.arm()

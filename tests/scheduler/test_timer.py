@@ -61,7 +61,7 @@ def test_a_deadline_that_has_come_is_told_once_until_it_is_set_anew(
     timer.set_deadline(5.0)
     clock.advance(5.0)
     for count in range(2, 6):
-        timer.ring()
+        timer.wake()
         ticks.first(count)
     said = ticks.first(5)
 
@@ -95,7 +95,7 @@ def test_a_near_deadline_is_not_waited_for_by_the_second(timer: Timer, clock: Vi
 def test_an_endless_deadline_does_not_end_the_timer(timer: Timer, ticks: Ticks) -> None:
     for deadline in (1e20, float("inf"), None):
         timer.set_deadline(deadline)
-        timer.ring()
+        timer.wake()
 
     timer.set_deadline(0.0)
     count = 1

@@ -13,7 +13,7 @@ from tests.support.watched_scheduler import WatchedScheduler
 from taskloom.core.model import JobSpec
 from taskloom.core.policies import (
     Condition,
-    Need,
+    Dependency,
     Overlap,
     RestartLimit,
     RestartPolicy,
@@ -68,7 +68,7 @@ def _draw(name: str, chance: Random) -> JobSpec:
             every=every, overlap=chance.choice(list(Overlap)), immediately=chance.random() < 0.5, jitter=every / 2
         )
     after = [
-        Need(NAMES[other], chance.choice([Condition.STARTED, Condition.READY, Condition.FINISHED]))
+        Dependency(NAMES[other], chance.choice([Condition.STARTED, Condition.READY, Condition.FINISHED]))
         for other in range(number)
         if chance.random() < 0.2
     ]

@@ -14,7 +14,7 @@ from taskloom.core.policies import Schedule
 from taskloom.errors import InternalError
 from taskloom.simulation import Plan
 from taskloom.simulation.engine import Driver
-from taskloom.simulation.invariant_check import Judge
+from taskloom.simulation.invariant_check import InvariantChecker
 from taskloom.simulation.tally import Tally
 from taskloom.testing import make_job
 
@@ -24,7 +24,7 @@ Steps = Sequence[Action]
 class Witness:
     """Lets a driver run, and shows its steps to a judge, except for those that `lies` makes others of."""
 
-    def __init__(self, judge: Judge, lies: Callable[[int, Steps], Steps]) -> None:
+    def __init__(self, judge: InvariantChecker, lies: Callable[[int, Steps], Steps]) -> None:
         self._judge, self._lies, self._count = judge, lies, 0
 
     def take(self, now: Moment, message: Input, answer: Steps) -> bool:
@@ -35,7 +35,7 @@ class Witness:
 def judged(lies: Callable[[int, Steps], Steps], steps: int | None = None) -> Tally:
     jobs = [make_job("web"), make_job("tick", schedule=Schedule(every=60.0))]
     plan, tally = Plan(seconds=300.5, start=1_774_000_000.0, seed=7), Tally(jobs)
-    witness = Witness(Judge(plan.seed, plan.stop_within, steps), lies)
+    witness = Witness(InvariantChecker(plan.seed, plan.stop_within, steps), lies)
     Driver(jobs, plan, hear=tally.take, before_stop=tally.look, judge=witness.take).run()
     return tally
 

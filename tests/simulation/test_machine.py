@@ -21,15 +21,15 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.support.hand_driven_core import Stage, show
-from tests.support.reference_model import Naive, NaiveJob, outcome_of
+from tests.support.hand_driven_core import HandDrivenCore, show
+from tests.support.reference_model import ReferenceJob, ReferenceModel, outcome_of
 
 from taskloom.core.inputs import StartJob, Tick
 from taskloom.core.model import WAIT_FOR_EVER, How, JobSpec, Otherwise
 from taskloom.core.policies import (
     Condition,
+    Dependency,
     Missed,
-    Need,
     Overlap,
     RestartLimit,
     RestartPolicy,
@@ -79,7 +79,7 @@ CHANGES = st.sampled_from(
 
 def plain(line: str) -> str:
     """Leave out of whom a reminder speaks, which hangs on what comes first of an instant: the checker looks at it."""
-    return "RemindStopping" if line.startswith("RemindStopping") else line
+    return "ReportStopProgress" if line.startswith("ReportStopProgress") else line
 
 
 def rarely(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -88,7 +88,9 @@ def rarely(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def job_specs(draw: Callable[..., Any], number: int) -> JobSpec:
-    needs = st.builds(Need, st.sampled_from([f"j{other}" for other in range(number)]), st.sampled_from(list(Condition)))
+    needs = st.builds(
+        Dependency, st.sampled_from([f"j{other}" for other in range(number)]), st.sampled_from(list(Condition))
+    )
     return make_job(
         f"j{number}",
         daemon=draw(st.booleans()),
@@ -114,7 +116,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage, self.naive = Stage(), Naive()
+        self.stage, self.naive = HandDrivenCore(), ReferenceModel()
 
     @property
     def now(self) -> float:
@@ -132,9 +134,9 @@ class Machine(RuleBasedStateMachine):
         assert expected is not None, f"not refused: {self.stage.history.tail(1)}"
         found = [plain(line) for step in self.stage.history.steps[before:] for line in show(step.actions)]
         assert sorted(found) == sorted(expected + self.naive.work_over())
-        self.naive.note_order([line.removeprefix("AskRun ") for line in found if line.startswith("AskRun ")])
+        self.naive.note_order([line.removeprefix("CancelRun ") for line in found if line.startswith("CancelRun ")])
 
-    def chosen(self, pick: int, wanted: Callable[[NaiveJob], bool]) -> NaiveJob | None:
+    def chosen(self, pick: int, wanted: Callable[[ReferenceJob], bool]) -> ReferenceJob | None:
         candidates = [job for job in self.naive.jobs.values() if wanted(job)]
         return candidates[pick % len(candidates)] if candidates else None
 

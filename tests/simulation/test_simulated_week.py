@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 from tests.support.cron_walk import walk_firings
 
-from taskloom.cli.simulate.findings import remarks
+from taskloom.cli.simulate.findings import findings
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import JobSpec, JobState, ReasonKind
-from taskloom.core.policies import Need, Otherwise, RestartLimit, RestartPolicy, RestartWhen, Schedule, Watchdog
+from taskloom.core.policies import Dependency, Otherwise, RestartLimit, RestartPolicy, RestartWhen, Schedule, Watchdog
 from taskloom.core.policies import WatchdogThen as Then
 from taskloom.invariants.checker import check_events
 from taskloom.jobfile import load
-from taskloom.simulation import FOR_EVER, ClockStep, Plan, Simulated, Span, Trouble, simulate_jobs
+from taskloom.simulation import FOR_EVER, ClockStep, Fault, Plan, SimulationResult, Span, simulate_jobs
 from taskloom.testing import make_job
 
 HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
@@ -38,12 +38,12 @@ ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0)
 
 def simulated(
     jobs: Sequence[JobSpec], hear: Callable[[Event], None] | None = None, seconds: float = DAY, **said: Any
-) -> Simulated:
+) -> SimulationResult:
     plan = Plan(seconds=seconds, **({"start": SPRING} | said))
     return simulate_jobs(jobs, plan, [hear] if hear is not None else [])
 
 
-def only(result: Simulated) -> dict[str, object]:
+def only(result: SimulationResult) -> dict[str, object]:
     [job] = result.as_dict()["jobs"]
     return dict(job)
 
@@ -127,7 +127,7 @@ def test_a_run_that_takes_longer_overlaps_and_a_remark_says_so() -> None:
     result = simulated([job], seconds=HOUR + 0.5, work=(("tick", Span(61.0, 61.0)),))
 
     assert (only(result)["firings"], only(result)["runs"], only(result)["overlaps"]) == (60, 30, 30)
-    assert remarks(result) == ["tick overlapped 30 times: a run took up to 1m1s, and its schedule is every 1m"]
+    assert findings(result) == ["tick overlapped 30 times: a run took up to 1m1s, and its schedule is every 1m"]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_the_last_words_that_fit_a_job_count() -> None:
 def test_what_is_said_of_a_job_is_said_of_its_replicas() -> None:
     [job] = [make_job("web", replicas=3, restart=ON_FAILURE)]
 
-    result = simulated([job], crashes=(Trouble("web", 60.0), Trouble("web.2", 120.0)))
+    result = simulated([job], crashes=(Fault("web", 60.0), Fault("web.2", 120.0)))
 
     assert {one.spec.name: one.failed for one in result.jobs} == {"web.1": 1, "web.2": 2, "web.3": 1}
 
@@ -235,14 +235,14 @@ def test_who_restarts_too_often_gives_up_and_a_remark_says_when() -> None:
 
     found = only(result)
     assert (found["runs"], found["failed"], found["restarts"], found["gave_up"]) == (4, 4, 3, 1)
-    assert remarks(result)[1:] == ["web gave up: more than 3 restarts within 600 s"]
+    assert findings(result)[1:] == ["web gave up: more than 3 restarts within 600 s"]
 
 
 def test_a_crash_fails_the_run_that_lives_then() -> None:
     job = make_job("web", restart=ON_FAILURE)
     events: list[Event] = []
 
-    result = simulated([job], events.append, crashes=(Trouble("web", HOUR), Trouble("web", 2 * HOUR)))
+    result = simulated([job], events.append, crashes=(Fault("web", HOUR), Fault("web", 2 * HOUR)))
 
     assert [event.mono for event in events if event.outcome is not None][:2] == [HOUR, 2 * HOUR]
     assert (only(result)["failed"], only(result)["restarts"], only(result)["state"]) == (2, 2, "running")
@@ -251,9 +251,9 @@ def test_a_crash_fails_the_run_that_lives_then() -> None:
 def test_a_crash_that_finds_no_run_is_remarked() -> None:
     job = make_job("nightly", schedule=Schedule(every=2 * HOUR))
 
-    result = simulated([job], crashes=(Trouble("nightly", HOUR),))
+    result = simulated([job], crashes=(Fault("nightly", HOUR),))
 
-    assert remarks(result) == ["nightly had no run to crash at 1h"]
+    assert findings(result) == ["nightly had no run to crash at 1h"]
 
 
 # -- runs that do not stop
@@ -262,11 +262,11 @@ def test_a_crash_that_finds_no_run_is_remarked() -> None:
 def test_a_hanging_run_shows_the_longest_stop() -> None:
     jobs = [make_job("web", within=7.0), make_job("db", within=3.0)]
 
-    result = simulated(jobs, hangs=(Trouble("web", HOUR),), stops_in=(("db", Span(2.0, 2.0)),))
+    result = simulated(jobs, hangs=(Fault("web", HOUR),), stops_in=(("db", Span(2.0, 2.0)),))
 
     assert result.stop_seconds == 7.0
     assert [job.longest_stop for job in result.jobs] == [7.0, 2.0]
-    assert remarks(result) == ["web had a run that did not stop within 7s"]
+    assert findings(result) == ["web had a run that did not stop within 7s"]
 
 
 def test_a_hanging_run_is_found_by_its_watchdog_and_blocks_its_job_once_it_is_abandoned() -> None:
@@ -279,7 +279,7 @@ def test_a_hanging_run_is_found_by_its_watchdog_and_blocks_its_job_once_it_is_ab
         [job, make_job("web")],
         seconds=2 * HOUR + 0.5,
         work=(("poll", Span(60.0, 60.0)),),
-        hangs=(Trouble("poll", 610.0),),
+        hangs=(Fault("poll", 610.0),),
     )
 
     found = result.as_dict()["jobs"][0]
@@ -291,10 +291,10 @@ def test_a_hanging_run_is_found_by_its_watchdog_and_blocks_its_job_once_it_is_ab
 def test_a_stop_without_a_deadline_that_a_run_ignores_is_never_over() -> None:
     job = make_job("web", within=float("inf"), otherwise=Otherwise.EXIT)
 
-    result = simulated([job], stop_within=float("inf"), hangs=(Trouble("web", HOUR),))
+    result = simulated([job], stop_within=float("inf"), hangs=(Fault("web", HOUR),))
 
     assert result.stop_seconds is None
-    assert remarks(result) == ["the stop was never over: it has no deadline, and a run that ignores it"]
+    assert findings(result) == ["the stop was never over: it has no deadline, and a run that ignores it"]
 
 
 # -- the end
@@ -312,23 +312,23 @@ def test_it_ends_when_nothing_keeps_the_program_alive() -> None:
     assert (result.seconds, result.reason.kind) == (90.0, ReasonKind.FINISHED)
     assert [job.state for job in result.jobs] == [JobState.FINISHED, JobState.RUNNING, JobState.WAITING]
     assert [job.next_firing for job in result.jobs] == [None, None, None]
-    assert remarks(result)[0] == "everything ended after 1m30s: nothing keeps the program alive then"
+    assert findings(result)[0] == "everything ended after 1m30s: nothing keeps the program alive then"
 
 
 def test_it_ends_when_an_essential_job_fails_for_good() -> None:
-    result = simulated([make_job("web", essential=True), make_job("db")], crashes=(Trouble("web", 60.0),))
+    result = simulated([make_job("web", essential=True), make_job("db")], crashes=(Fault("web", 60.0),))
 
     assert (result.seconds, result.reason.kind) == (60.0, ReasonKind.ESSENTIAL)
-    assert remarks(result)[0] == "everything was stopped after 1m (essential: job 'web' failed for good)"
+    assert findings(result)[0] == "everything was stopped after 1m (essential: job 'web' failed for good)"
 
 
 def test_a_job_whose_dependency_fails_is_skipped_and_a_remark_says_why() -> None:
-    jobs = [make_job("first"), make_job("second", after=[Need("first")]), make_job("third", manual=True)]
+    jobs = [make_job("first"), make_job("second", after=[Dependency("first")]), make_job("third", manual=True)]
 
     result = simulated(jobs, work=(("first", FOR_EVER),), fail=(("first", 1.0),), seconds=60.0)
 
     assert [job.runs for job in result.jobs] == [1, 1, 0]
-    assert "third was never started: it has start: manual" in remarks(result)
+    assert "third was never started: it has start: manual" in findings(result)
 
 
 def test_jobs_that_all_wait_for_people_are_over_at_once() -> None:
@@ -348,7 +348,7 @@ def test_a_clock_that_is_set_forward_has_one_firing_made_up_for() -> None:
     found = only(result)
     assert found["missed"] == {"late": 5}
     assert found["firings"] == 24 * 6 + 5
-    assert remarks(result) == ["job missed 5 firings that came too late: the clock was set"]
+    assert findings(result) == ["job missed 5 firings that came too late: the clock was set"]
 
 
 def load_text_job(schedule: str) -> list[JobSpec]:

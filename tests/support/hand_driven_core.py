@@ -17,13 +17,13 @@ from taskloom.core.model import (
 )
 from taskloom.testing.recorded_core import RecordedCore
 
-__all__ = ["BOOM", "Stage", "event_of", "show"]
+__all__ = ["BOOM", "HandDrivenCore", "event_of", "show"]
 
 BOOM = ErrorInfo("RuntimeError", "boom", "Traceback: boom")
 """The error of every fake run that fails."""
 
 
-class Stage(RecordedCore):
+class HandDrivenCore(RecordedCore):
     """A recorded core with a word for each input. All words return the actions; a refused command raises."""
 
     def add(self, *jobs: JobSpec) -> None:
@@ -97,14 +97,14 @@ class Stage(RecordedCore):
         """Have the run's body come back; it was asked before if the core asked it, unless told otherwise."""
         record = self.lifecycle.runs.get(run)
         if was_asked is None:
-            was_asked = record is not None and record.asked is not None
+            was_asked = record is not None and record.requested is not None
         has_failed = how in (How.RAISED, How.PERMANENT) or (how is How.CANCELLED and not was_asked)
         error = BOOM if has_failed else None
         return self.tell(inputs.RunEnded(run, how, error, was_asked, was_woken))
 
     def named(self, run: str, where: str = "task.py:7 in run") -> list[Action]:
         """Answer where an overdue run stands."""
-        return self.tell(inputs.RunNamed(run, where, "stack", 1.5))
+        return self.tell(inputs.StackCaptured(run, where, "stack", 1.5))
 
     def callback_failed(self, run: str) -> list[Action]:
         """Have a callback of the run raise."""
@@ -141,6 +141,6 @@ def _show(action: Action) -> str:
         subject = action.run or action.job
         words = (action.event.value, subject, action.outcome.value if action.outcome else None)
         return " ".join(word for word in words if word)
-    if isinstance(action, actions.RemindStopping):
-        return f"RemindStopping {','.join(action.runs)} +{action.more}"
+    if isinstance(action, actions.ReportStopProgress):
+        return f"ReportStopProgress {','.join(action.runs)} +{action.more}"
     return " ".join([type(action).__name__, *([action[0]] if action else [])])

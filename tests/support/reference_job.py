@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from taskloom.core.model import How, JobSpec
 from taskloom.core.policies import Condition, RestartWhen
 
-__all__ = ["NEVER", "NaiveJob", "needs_stand", "outcome_of"]
+__all__ = ["NEVER", "ReferenceJob", "needs_stand", "outcome_of"]
 
 NEVER = float("inf")
 MAKING = ("task", "params", "daemon", "runner")
@@ -20,7 +20,7 @@ POLICIES = (
 
 
 @dataclass
-class NaiveJob:
+class ReferenceJob:
     """One job and its newest run, in plain words."""
 
     spec: JobSpec
@@ -141,7 +141,7 @@ class NaiveJob:
         return [name for name in POLICIES if getattr(self.spec, name) != getattr(new, name)]
 
 
-def needs_stand(job: NaiveJob, jobs: Iterable[NaiveJob]) -> str:
+def needs_stand(job: ReferenceJob, jobs: Iterable[ReferenceJob]) -> str:
     """Say how a job's needs stand together: `met`, `open` or `lost`."""
     all_jobs, found = list(jobs), {"met"}
     for need in job.spec.after:

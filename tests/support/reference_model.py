@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.support.reference_job import NEVER, NaiveJob, needs_stand, outcome_of
+from tests.support.reference_job import NEVER, ReferenceJob, needs_stand, outcome_of
 from tests.support.reference_reload import reload_all
 from tests.support.reference_stop import go_on, hurry_all, stop_all
 from tests.support.reference_time import bring
@@ -16,14 +16,14 @@ from tests.support.reference_time import bring
 from taskloom.core.model import JobSpec, Otherwise, StartMode
 from taskloom.core.policies import WatchdogThen
 
-__all__ = ["Naive", "NaiveJob", "outcome_of"]
+__all__ = ["ReferenceJob", "ReferenceModel", "outcome_of"]
 
 
-class Naive:
+class ReferenceModel:
     """All jobs. Each method says what has to be seen of it, in the words of `show`; None where it is refused."""
 
     def __init__(self, stop_within: float = 30.0) -> None:
-        self.jobs: dict[str, NaiveJob] = {}
+        self.jobs: dict[str, ReferenceJob] = {}
         self.gone: dict[str, int] = {}
         self.stop_within = stop_within
         self.stop_kind = ""
@@ -46,7 +46,7 @@ class Naive:
         return self.declare(spec)
 
     def declare(self, spec: JobSpec) -> list[str]:
-        job = self.jobs[spec.name] = NaiveJob(spec, number=self.gone.get(spec.name, 0))
+        job = self.jobs[spec.name] = ReferenceJob(spec, number=self.gone.get(spec.name, 0))
         if not spec.enabled:
             job.rests("disabled")
         return [f"job_added {spec.name}"]
@@ -58,10 +58,10 @@ class Naive:
         self.is_announced = True
         return seen + self.arm_all([job for job in self.jobs.values() if self.starts_itself(job)], now)
 
-    def starts_itself(self, job: NaiveJob) -> bool:
+    def starts_itself(self, job: ReferenceJob) -> bool:
         return job.waits == "person" and job.spec.start.mode is StartMode.AUTO
 
-    def arm_all(self, jobs: Sequence[NaiveJob], now: float) -> list[str]:
+    def arm_all(self, jobs: Sequence[ReferenceJob], now: float) -> list[str]:
         for job in jobs:
             job.waits, job.rest = "dependency", ""
             # It holds the program while it waits, however short that is.
@@ -93,26 +93,26 @@ class Naive:
             self.rearm(job, now)
         return self.ask(job, "user", words, now)
 
-    def rearm(self, job: NaiveJob, now: float) -> list[str]:
+    def rearm(self, job: ReferenceJob, now: float) -> list[str]:
         if job.spec.schedule is not None and job.instant is None:
             self.aim(job, now + (job.spec.schedule.every or 0.0))
         return []
 
-    def aim(self, job: NaiveJob, instant: float) -> None:
+    def aim(self, job: ReferenceJob, instant: float) -> None:
         job.instant = instant
         self.set_due(job, "firing", instant)
 
-    def set_due(self, job: NaiveJob, what: str, when: float) -> None:
+    def set_due(self, job: ReferenceJob, what: str, when: float) -> None:
         self.settings += 1
         job.due.pop(what, None)
         if when != NEVER:
             job.due[what] = (when, self.settings)
 
-    def disarm(self, job: NaiveJob) -> None:
+    def disarm(self, job: ReferenceJob) -> None:
         job.instant = None
         job.due.pop("firing", None)
 
-    def begin(self, job: NaiveJob, now: float, attempt: int = 1) -> list[str]:
+    def begin(self, job: ReferenceJob, now: float, attempt: int = 1) -> list[str]:
         spec = job.spec
         job.runs += 1
         job.number += 1
@@ -127,7 +127,7 @@ class Naive:
         self.set_limits(job)
         return [f"queued {job.run}", f"StartRun {job.run}"]
 
-    def set_limits(self, job: NaiveJob) -> None:
+    def set_limits(self, job: ReferenceJob) -> None:
         spec = job.run_spec
         if spec is not None and job.is_running:
             self.set_due(job, "timeout", NEVER if spec.timeout is None else job.queued + spec.timeout)
@@ -146,7 +146,7 @@ class Naive:
             job.then = "nothing"
         return self.ask(job, "user", words, now)
 
-    def stop_job(self, job: NaiveJob, kind: str, words: str, now: float) -> list[str]:
+    def stop_job(self, job: ReferenceJob, kind: str, words: str, now: float) -> list[str]:
         self.disarm(job)
         if job.then != "removal":
             job.then = "nothing"
@@ -158,7 +158,7 @@ class Naive:
             return [f"skipped {job.spec.name}"]
         return self.ask(job, kind, words, now)
 
-    def ask(self, job: NaiveJob, kind: str, words: str, now: float) -> list[str]:
+    def ask(self, job: ReferenceJob, kind: str, words: str, now: float) -> list[str]:
         if not job.is_running:
             return []
         if not self.awaited():
@@ -168,9 +168,9 @@ class Naive:
         job.due.pop("unready", None)
         self.set_deadline(job, min(now + (job.run_spec or job.spec).join.within, max(now, self.stop_deadline)))
         self.asks.append(job.run)
-        return [f"cancel_requested {job.run}", f"AskRun {job.run}"]
+        return [f"cancel_requested {job.run}", f"CancelRun {job.run}"]
 
-    def set_deadline(self, job: NaiveJob, deadline: float) -> None:
+    def set_deadline(self, job: ReferenceJob, deadline: float) -> None:
         if job.asked is None or deadline == job.deadline:
             return
         job.deadline = deadline
@@ -191,28 +191,28 @@ class Naive:
     def hurry(self, within: float, now: float) -> list[str]:
         return [] if self.stop_words is None or self.is_stop_over else hurry_all(self, within, now)
 
-    def urge(self, job: NaiveJob) -> list[str]:
+    def urge(self, job: ReferenceJob) -> list[str]:
         was_urgent, job.is_urgent = job.is_urgent, True
         job.due.pop("hurry", None)
-        return [] if was_urgent else [f"HurryRun {job.run}"]
+        return [] if was_urgent else [f"MarkUrgent {job.run}"]
 
     # -- what runs say
 
-    def started(self, job: NaiveJob, is_ready: bool, now: float) -> list[str]:
+    def started(self, job: ReferenceJob, is_ready: bool, now: float) -> list[str]:
         job.has_begun = True
         if job.is_abandoned:
             return []
         job.began = now
         return [f"started {job.run}"] + (self.ready(job, now) if is_ready else self.look(now))
 
-    def ready(self, job: NaiveJob, now: float) -> list[str]:
+    def ready(self, job: ReferenceJob, now: float) -> list[str]:
         if job.became_ready is not None:
             return []
         job.became_ready = now
         job.due.pop("unready", None)
         return [] if job.is_abandoned else [f"ready {job.run}", *self.look(now)]
 
-    def unresponsive(self, job: NaiveJob, words: str, now: float) -> list[str]:
+    def unresponsive(self, job: ReferenceJob, words: str, now: float) -> list[str]:
         watchdog = (job.run_spec or job.spec).watchdog
         if watchdog is None or job.became_ready is None or not job.is_running or job.missed_polls:
             return []
@@ -224,18 +224,18 @@ class Naive:
             job.then = "nothing" if watchdog.then is WatchdogThen.STOP else "retry"
         return seen + self.ask(job, "watchdog", words, now)
 
-    def responsive(self, job: NaiveJob) -> list[str]:
+    def responsive(self, job: ReferenceJob) -> list[str]:
         missed, job.missed_polls = job.missed_polls, False
         return [f"responsive {job.run}"] if missed and not job.is_abandoned else []
 
     def ended(
-        self, job: NaiveJob, outcome: str, now: float, *, is_early: bool = False, is_permanent: bool = False
+        self, job: ReferenceJob, outcome: str, now: float, *, is_early: bool = False, is_permanent: bool = False
     ) -> list[str]:
         """The run is back; `is_early`: before it could see that it was asked."""
         job.is_live = False
         if job.is_abandoned:
             job.is_abandoned = False
-            seen = [f"late_exit {job.run}", f"RunOver {job.run}"]
+            seen = [f"late_exit {job.run}", f"ReleaseRun {job.run}"]
             return seen + self._follow(job, job.then if self.stop_words is None else "nothing", now)
         if is_early and job.then == "retry":
             job.then = "policy"
@@ -245,11 +245,11 @@ class Naive:
             job.due.pop(what, None)
         if not self.awaited():
             self.remind = None
-        seen = [f"ended {job.run} {outcome}", f"RunOver {job.run}"]
+        seen = [f"ended {job.run} {outcome}", f"ReleaseRun {job.run}"]
         then, more = self._decide(job, now, is_permanent=is_permanent)
         return seen + more + self._follow(job, then, now) + go_on(self, now)
 
-    def named(self, job: NaiveJob, now: float) -> list[str]:
+    def named(self, job: ReferenceJob, now: float) -> list[str]:
         if not job.is_awaited:
             return []
         job.is_overdue = True
@@ -268,7 +268,7 @@ class Naive:
 
     # -- what follows a run
 
-    def _decide(self, job: NaiveJob, now: float, *, is_permanent: bool) -> tuple[str, list[str]]:
+    def _decide(self, job: ReferenceJob, now: float, *, is_permanent: bool) -> tuple[str, list[str]]:
         then, seen = job.then, []
         if self.stop_words is not None:
             then = "nothing"
@@ -280,7 +280,7 @@ class Naive:
         job.has_failed = job.gave_up or (job.counts_as_failure() and then == "nothing")
         return then, seen
 
-    def _follow(self, job: NaiveJob, then: str, now: float) -> list[str]:
+    def _follow(self, job: ReferenceJob, then: str, now: float) -> list[str]:
         seen: list[str] = []
         if then == "retry":
             job.waits = "backoff"
@@ -297,13 +297,13 @@ class Naive:
             job.rests("finished")
         return seen + self.settle(job, now)
 
-    def forget(self, job: NaiveJob) -> list[str]:
+    def forget(self, job: ReferenceJob) -> list[str]:
         name = job.spec.name
         self.gone[name] = job.number
         del self.jobs[name]
         return [f"job_removed {name}", f"ForgetJob {name}"]
 
-    def settle(self, job: NaiveJob, now: float) -> list[str]:
+    def settle(self, job: ReferenceJob, now: float) -> list[str]:
         seen: list[str] = []
         if job.spec.essential and job.has_failed and (job.gave_up or job.instant is None):
             words = f"job {job.spec.name!r} failed for good"
@@ -319,7 +319,7 @@ class Naive:
                 return seen
             seen += [line for line in found if line]
 
-    def _look_at(self, job: NaiveJob, now: float) -> list[str]:
+    def _look_at(self, job: ReferenceJob, now: float) -> list[str]:
         stands = needs_stand(job, self.jobs.values()) if job.waits == "dependency" else "open"
         if stands == "lost":
             job.waits, job.rest, job.was_lost = "", "skipped", True
@@ -332,7 +332,7 @@ class Naive:
             return [""]
         return self.after_delay(job, now)
 
-    def after_delay(self, job: NaiveJob, now: float) -> list[str]:
+    def after_delay(self, job: ReferenceJob, now: float) -> list[str]:
         job.due.pop("delay", None)
         schedule = job.spec.schedule
         if schedule is None:
@@ -362,7 +362,7 @@ class Naive:
 
     def _say_who_is_awaited(self, now: float) -> list[str]:
         self._set_reminder(now + 3)
-        return ["RemindStopping"]
+        return ["ReportStopProgress"]
 
     def next_deadline(self) -> float | None:
         times = [when for job in self.jobs.values() for when, _ in job.due.values()]
@@ -370,7 +370,7 @@ class Naive:
 
     # -- who is awaited, and the end of the work
 
-    def awaited(self) -> list[NaiveJob]:
+    def awaited(self) -> list[ReferenceJob]:
         return [job for job in self.jobs.values() if job.is_awaited]
 
     def awaited_runs(self) -> list[str]:
@@ -389,4 +389,4 @@ class Naive:
     def work_over(self) -> list[str]:
         """Return what has to be said after any input: once, when nothing keeps the program alive any more."""
         was_over, self.was_over = self.was_over, self.is_work_over()
-        return ["WorkOver"] if self.was_over and not was_over else []
+        return ["WorkFinished"] if self.was_over and not was_over else []

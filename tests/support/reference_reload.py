@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from tests.support.reference_job import NaiveJob
+from tests.support.reference_job import ReferenceJob
 
 from taskloom.core.model import JobSpec
 
 if TYPE_CHECKING:
-    from tests.support.reference_model import Naive
+    from tests.support.reference_model import ReferenceModel
 
 __all__ = ["reload_all"]
 
 
-def reload_all(naive: Naive, specs: Sequence[JobSpec], now: float) -> list[str]:
+def reload_all(naive: ReferenceModel, specs: Sequence[JobSpec], now: float) -> list[str]:
     """Put the declarations in the place of the old ones, and say what has to be seen of it."""
     new = {spec.name: spec for spec in specs}
     seen = ["reloaded"]
-    begun: list[NaiveJob] = []
+    begun: list[ReferenceJob] = []
     gone = [job for name, job in naive.jobs.items() if name not in new]
     kept = [(job, job.spec) for name, job in naive.jobs.items() if name in new]
     for name, spec in new.items():
@@ -39,12 +39,12 @@ def reload_all(naive: Naive, specs: Sequence[JobSpec], now: float) -> list[str]:
         seen += naive.arm_all([job for job in begun if naive.starts_itself(job)], now)
     seen += naive.look(now)
     for job, old in kept:
-        if "schedule" in NaiveJob(old).changed(job.spec):
+        if "schedule" in ReferenceJob(old).changed(job.spec):
             seen += naive.settle(job, now)
     return seen
 
 
-def _remove(naive: Naive, job: NaiveJob, now: float) -> list[str]:
+def _remove(naive: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
     seen = naive.stop_job(job, "reload", "no longer declared", now)
     if job.is_live:
         job.then = "removal"
@@ -52,8 +52,8 @@ def _remove(naive: Naive, job: NaiveJob, now: float) -> list[str]:
     return seen + naive.forget(job)
 
 
-def _change(naive: Naive, job: NaiveJob, old: JobSpec, begun: list[NaiveJob], now: float) -> list[str]:
-    before = NaiveJob(old)
+def _change(naive: ReferenceModel, job: ReferenceJob, old: JobSpec, begun: list[ReferenceJob], now: float) -> list[str]:
+    before = ReferenceJob(old)
     changed, verdict = before.changed(job.spec), before.verdict(job.spec)
     if job.then == "removal" and job.is_live:
         _come_back(naive, job, now)
@@ -86,7 +86,7 @@ def _why(old: JobSpec, new: JobSpec) -> str:
     return ", ".join(name for name in names if getattr(old, name) != getattr(new, name)) + " changed"
 
 
-def _reschedule(naive: Naive, job: NaiveJob, begun: list[NaiveJob], now: float) -> list[str]:
+def _reschedule(naive: ReferenceModel, job: ReferenceJob, begun: list[ReferenceJob], now: float) -> list[str]:
     was_armed = job.instant is not None
     naive.disarm(job)
     if job.spec.schedule is None:
@@ -99,12 +99,12 @@ def _reschedule(naive: Naive, job: NaiveJob, begun: list[NaiveJob], now: float) 
     return []
 
 
-def _begin_again(job: NaiveJob, begun: list[NaiveJob]) -> None:
+def _begin_again(job: ReferenceJob, begun: list[ReferenceJob]) -> None:
     job.waits, job.rest = "person", ""
     begun.append(job)
 
 
-def _switch(naive: Naive, job: NaiveJob, begun: list[NaiveJob], now: float) -> list[str]:
+def _switch(naive: ReferenceModel, job: ReferenceJob, begun: list[ReferenceJob], now: float) -> list[str]:
     if job.spec.enabled:
         if job.is_live:
             _come_back(naive, job, now)
@@ -117,7 +117,7 @@ def _switch(naive: Naive, job: NaiveJob, begun: list[NaiveJob], now: float) -> l
     return seen
 
 
-def _come_back(naive: Naive, job: NaiveJob, now: float) -> None:
+def _come_back(naive: ReferenceModel, job: ReferenceJob, now: float) -> None:
     """It was taken away or switched off, and is back before its run has stopped: it goes on unless a person said no."""
     job.then = "nothing"
     if job.spec.enabled and job.first_kind != "user":

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.reference_job import NaiveJob
+from tests.support.reference_job import ReferenceJob
 
 if TYPE_CHECKING:
-    from tests.support.reference_model import Naive
+    from tests.support.reference_model import ReferenceModel
 
 __all__ = ["go_on", "hurry_all", "stop_all"]
 
 
-def stop_all(naive: Naive, kind: str, words: str, within: float, now: float) -> list[str]:
+def stop_all(naive: ReferenceModel, kind: str, words: str, within: float, now: float) -> list[str]:
     """Begin the stop of everything."""
     naive.stop_kind, naive.stop_words, naive.stop_deadline = kind, words, now + within
     seen = ["scheduler_stopping"]
@@ -25,7 +25,7 @@ def stop_all(naive: Naive, kind: str, words: str, within: float, now: float) -> 
     return seen + go_on(naive, now)
 
 
-def hurry_all(naive: Naive, within: float, now: float) -> list[str]:
+def hurry_all(naive: ReferenceModel, within: float, now: float) -> list[str]:
     """Ask everybody at once, and give all at most so much time."""
     naive.is_hurried = True
     jobs = list(naive.jobs.values())
@@ -37,7 +37,7 @@ def hurry_all(naive: Naive, within: float, now: float) -> list[str]:
     return seen + go_on(naive, now)
 
 
-def go_on(naive: Naive, now: float) -> list[str]:
+def go_on(naive: ReferenceModel, now: float) -> list[str]:
     """Stop whoever nobody above him is awaited for any more; be over when nobody is left."""
     if naive.stop_words is None or naive.is_stop_over:
         return []
@@ -52,9 +52,9 @@ def go_on(naive: Naive, now: float) -> list[str]:
     if naive.awaited():
         return seen
     naive.is_stop_over = True
-    return [*seen, "scheduler_stopped", "StopOver"]
+    return [*seen, "scheduler_stopped", "ShutdownFinished"]
 
 
-def _height(naive: Naive, job: NaiveJob) -> int:
+def _height(naive: ReferenceModel, job: ReferenceJob) -> int:
     above = [other for other in naive.jobs.values() if job.spec.family in [need.job for need in other.spec.after]]
     return max((_height(naive, other) + 1 for other in above), default=0)

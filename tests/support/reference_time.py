@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.reference_job import NaiveJob
+from tests.support.reference_job import ReferenceJob
 
 from taskloom.core.policies import Missed, Overlap
 
 if TYPE_CHECKING:
-    from tests.support.reference_model import Naive
+    from tests.support.reference_model import ReferenceModel
 
 __all__ = ["bring"]
 
 
-def bring(naive: Naive, job: NaiveJob, what: str, now: float) -> list[str]:
+def bring(naive: ReferenceModel, job: ReferenceJob, what: str, now: float) -> list[str]:
     """Say what comes of what fell due for a job."""
     when, _ = job.due.pop(what)
     if what == "delay":
@@ -30,17 +30,17 @@ def bring(naive: Naive, job: NaiveJob, what: str, now: float) -> list[str]:
     if what == "hurry":
         return naive.urge(job)
     job.is_looked_at = True
-    return [f"NameRun {job.run}"]
+    return [f"CaptureStack {job.run}"]
 
 
-def _restart(naive: Naive, job: NaiveJob, now: float) -> list[str]:
+def _restart(naive: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
     was_flapping = job.flaps(now)
     job.restarts.append(now)
     seen = naive.begin(job, now, job.attempt + 1)
     return [*seen, f"flapping {job.spec.name}"] if job.flaps(now) and not was_flapping else seen
 
 
-def _fire(naive: Naive, job: NaiveJob, instant: float, now: float) -> list[str]:
+def _fire(naive: ReferenceModel, job: ReferenceJob, instant: float, now: float) -> list[str]:
     """Handle the latest of the instants that have come; the older ones are missed, in one word."""
     schedule = job.spec.schedule
     if schedule is None or schedule.every is None:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.hand_driven_core import Stage, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
-from taskloom.core.actions import AskRun, RemindStopping
+from taskloom.core.actions import CancelRun, ReportStopProgress
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Otherwise, Reason, ReasonKind
 from taskloom.errors import AlreadyRunning
@@ -17,7 +17,7 @@ def test_a_job_gets_the_policy_that_a_job_file_would_give_it() -> None:
 
 
 def test_a_refused_word_is_raised_and_kept() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a"))
     stage.run("a")
 
@@ -29,7 +29,7 @@ def test_a_refused_word_is_raised_and_kept() -> None:
 
 
 def test_advancing_hands_in_a_tick_at_each_deadline_on_the_way() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a", within=8))
     stage.run("a")
     stage.stop("a")
@@ -42,19 +42,19 @@ def test_advancing_hands_in_a_tick_at_each_deadline_on_the_way() -> None:
 
 
 def test_actions_are_shown_in_short() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a"))
     stage.run("a")
 
-    assert show(stage.stop("a")) == ["cancel_requested a#1", "AskRun a#1"]
-    assert show([AskRun("a#1", Reason(ReasonKind.USER)), RemindStopping(("a#1", "b#1"), 3)]) == [
-        "AskRun a#1",
-        "RemindStopping a#1,b#1 +3",
+    assert show(stage.stop("a")) == ["cancel_requested a#1", "CancelRun a#1"]
+    assert show([CancelRun("a#1", Reason(ReasonKind.USER)), ReportStopProgress(("a#1", "b#1"), 3)]) == [
+        "CancelRun a#1",
+        "ReportStopProgress a#1,b#1 +3",
     ]
 
 
 def test_the_one_event_of_a_name_is_found_and_none_or_two_are_refused() -> None:
-    stage = Stage()
+    stage = HandDrivenCore()
     stage.add(make_job("a"), make_job("b"))
 
     found = stage.start_all()

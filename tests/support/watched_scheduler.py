@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from taskloom.core.events import Event, EventName
-from taskloom.core.policies import Need, Otherwise
+from taskloom.core.policies import Dependency, Otherwise
 from taskloom.core.report import StopReport
 from taskloom.invariants.checker import check_events
 from taskloom.runners.binding import Binding, Body
@@ -67,7 +67,7 @@ class WatchedScheduler(Scheduler):
         otherwise: Otherwise | None = None,
         delay: float = 0.0,
         manual: bool = False,
-        after: Sequence[str | Need] = (),
+        after: Sequence[str | Dependency] = (),
         announces_ready: bool = False,
         **policies: Any,
     ) -> JobHandle:

@@ -23,7 +23,7 @@ def token() -> CancelToken:
 
 def stop(token: CancelToken) -> None:
     """Do what the shell does to a run that is stopped."""
-    token.ask(FIRST)
+    token.request(FIRST)
     token.wake()
 
 
@@ -59,7 +59,7 @@ class LyingList(list[Any]):
 
 
 def test_the_first_reason_wins(token: CancelToken) -> None:
-    answers = [token.ask(FIRST), token.ask(SECOND)]
+    answers = [token.request(FIRST), token.request(SECOND)]
 
     assert answers == [True, False]
     assert token.reason == FIRST
@@ -67,7 +67,7 @@ def test_the_first_reason_wins(token: CancelToken) -> None:
 
 def test_the_poll_stays_true_once_asked(token: CancelToken) -> None:
     before = token.cancelled
-    token.ask(FIRST)
+    token.request(FIRST)
 
     assert [before, *(token.cancelled for _ in range(3))] == [False, True, True, True]
 
@@ -86,7 +86,7 @@ def test_only_one_of_many_threads_that_ask_at_once_is_the_first(token: CancelTok
 
     def ask(reason: Reason) -> bool:
         barrier.wait()
-        return token.ask(reason)
+        return token.request(reason)
 
     with ThreadPoolExecutor(len(reasons)) as pool:
         answers = list(pool.map(ask, reasons))
@@ -107,7 +107,7 @@ def test_every_poll_and_wait_is_counted(token: CancelToken) -> None:
 def test_raise_if_cancelled_and_sleep_raise_once_asked(token: CancelToken) -> None:
     token.raise_if_cancelled()
     token.sleep(0)
-    token.ask(FIRST)
+    token.request(FIRST)
 
     for raising in (token.raise_if_cancelled, lambda: token.sleep(3600)):
         with pytest.raises(Cancelled):
@@ -196,7 +196,7 @@ def test_an_ask_between_the_look_and_the_wait_that_wakes_later_is_not_missed(
     asked = threading.Event()
 
     def ask() -> None:
-        token.ask(FIRST)
+        token.request(FIRST)
         asked.set()
 
     monkeypatch.setattr(token_module, "allocate_lock", lambda: LyingLock(ask))
@@ -214,7 +214,7 @@ def test_an_ask_between_the_entry_into_the_list_and_the_look_is_seen(token: Canc
     # 1. the waiter puts its lock into the list
     # 2. the other thread asks, and has woken or not yet
     # 3. the waiter looks at the flag: asked
-    token._waiters = LyingList(lambda: stop(token) if is_woken else token.ask(FIRST))
+    token._waiters = LyingList(lambda: stop(token) if is_woken else token.request(FIRST))
 
     assert token.wait() is True
     assert not token.is_waiting
@@ -262,7 +262,7 @@ class Pulse:
         self.is_idle = True
         self.roused = 0
 
-    def rouse(self) -> None:
+    def resume(self) -> None:
         self.is_idle = False
         self.roused += 1
 

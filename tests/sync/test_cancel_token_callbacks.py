@@ -24,7 +24,7 @@ def token() -> CancelToken:
 
 def stop(token: CancelToken, reason: Reason = FIRST) -> None:
     """Do what the shell does to a run that is stopped, callbacks included."""
-    token.ask(reason)
+    token.request(reason)
     token.wake()
     for callback in token.take_callbacks():
         if callback.begin():
@@ -47,7 +47,7 @@ def test_a_callback_is_handed_out_once(token: CancelToken) -> None:
     stop(token, SECOND)
 
     assert calls == ["a", "b"]
-    assert token.was_woken
+    assert token.callback_ran
 
 
 def test_a_late_registrant_is_called_in_the_caller(token: CancelToken) -> None:
@@ -62,7 +62,7 @@ def test_a_late_registrant_is_called_in_the_caller(token: CancelToken) -> None:
 
 def test_a_callback_registered_between_the_ask_and_the_wake_is_handed_out(token: CancelToken) -> None:
     calls: list[str] = []
-    token.ask(FIRST)
+    token.request(FIRST)
     token.on_cancel(lambda: calls.append("called"))
     before = list(calls)
 
@@ -73,7 +73,7 @@ def test_a_callback_registered_between_the_ask_and_the_wake_is_handed_out(token:
 
 def test_a_callback_registered_between_the_wake_and_the_handing_out_is_called_once(token: CancelToken) -> None:
     calls: list[str] = []
-    token.ask(FIRST)
+    token.request(FIRST)
     token.wake()
     token.on_cancel(lambda: calls.append("called"))
 
@@ -91,7 +91,7 @@ def test_a_closed_handle_is_not_called(token: CancelToken) -> None:
     stop(token)
 
     assert calls == []
-    assert not token.was_woken
+    assert not token.callback_ran
 
 
 def test_closing_a_handle_after_the_call_changes_nothing(token: CancelToken) -> None:
@@ -115,13 +115,13 @@ def test_a_callback_that_raises_counts_as_done(token: CancelToken) -> None:
     with pytest.raises(ZeroDivisionError):
         token.on_cancel(lambda: 1 / 0)
 
-    [handle] = token.handed_out
+    [handle] = token.dispatched
     assert (handle.is_begun, handle.is_done) == (True, True)
 
 
 def test_callbacks_that_were_not_begun_are_dropped_when_the_run_ends(token: CancelToken) -> None:
     token.on_cancel(lambda: None)
-    token.ask(FIRST)
+    token.request(FIRST)
     token.wake()
     [handle] = token.take_callbacks()
 
@@ -154,10 +154,10 @@ def test_a_callback_is_let_go_once_it_can_not_be_called_any_more(token: CancelTo
 
     called, dropped = Owner(), Owner()
     token.on_cancel(called.terminate)
-    token.ask(FIRST)
+    token.request(FIRST)
     token.wake()
     [handle] = token.take_callbacks()
-    token.handed_out += (CancelCallback(dropped.terminate, "terminate"),)
+    token.dispatched += (CancelCallback(dropped.terminate, "terminate"),)
     assert handle.begin()
     handle()
     token.close()
@@ -165,21 +165,21 @@ def test_a_callback_is_let_go_once_it_can_not_be_called_any_more(token: CancelTo
     del called, dropped
 
     assert [reference() for reference in references] == [None, None]
-    assert len(token.handed_out) == 2
+    assert len(token.dispatched) == 2
 
 
 # -- entering the body
 
 
 def test_a_run_that_was_asked_before_is_not_entered(token: CancelToken) -> None:
-    token.ask(FIRST)
+    token.request(FIRST)
 
     assert token.enter(None) is False
 
 
 def test_terminate_is_registered_only_when_the_body_is_entered(token: CancelToken) -> None:
     other = CancelToken()
-    other.ask(FIRST)
+    other.request(FIRST)
 
     assert token.enter(lambda: None) is True
     assert other.enter(lambda: None) is False
@@ -195,7 +195,7 @@ def test_either_the_body_is_entered_or_the_ask_came_first(fast_switching: None) 
 
         def ask(token: CancelToken = token, barrier: threading.Barrier = barrier) -> list[str]:
             barrier.wait()
-            token.ask(FIRST)
+            token.request(FIRST)
             token.wake()
             return [callback.name for callback in token.take_callbacks()]
 
@@ -291,7 +291,7 @@ def test_a_callback_that_is_taken_back_leaves_nothing_behind(token: CancelToken)
 
 def test_a_callback_that_is_taken_back_while_they_are_handed_out_hides_no_other(token: CancelToken) -> None:
     handles = [token.on_cancel(lambda: None) for _ in range(3)]
-    token.ask(FIRST)
+    token.request(FIRST)
     token.wake()
     taken = token.take_callbacks()
 

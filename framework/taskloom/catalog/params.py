@@ -25,14 +25,14 @@ from taskloom.catalog.signatures import (
     params_of_class,
     params_of_function,
 )
-from taskloom.diagnostics import Mistake
+from taskloom.diagnostics import FieldError
 from taskloom.runners.binding import Binding, Body
 from taskloom.task import Task
 
 if TYPE_CHECKING:
     from taskloom.catalog.pydantic_params import ParamModel
 
-__all__ = ["Mistake", "ParamErrors", "ParamSet", "ParamShape", "ShapeError", "TaskShape", "inspect_task"]
+__all__ = ["FieldError", "ParamErrors", "ParamSet", "ParamShape", "ShapeError", "TaskShape", "inspect_task"]
 
 
 class ParamSet:
@@ -139,7 +139,7 @@ class TaskShape:
             binding.make()
         except BaseException as error:  # the plugin's own code: whatever it raises is its verdict on the params
             text = mask_secrets(_verdict(error), values)
-            raise ParamErrors([Mistake((), f"cannot make {self.name} of these params: {text}")]) from error
+            raise ParamErrors([FieldError((), f"cannot make {self.name} of these params: {text}")]) from error
         return values, binding
 
     @property
@@ -153,7 +153,7 @@ class TaskShape:
             return params
         if params:
             message = f"cannot take params beside an instance of {self.name}, which holds its own"
-            raise ParamErrors([Mistake((), message)])
+            raise ParamErrors([FieldError((), message)])
         if self._is_ready_made:
             return {}
         names = [param.name for param in self.params if hasattr(self.instance, param.name)]

@@ -1,6 +1,6 @@
 """What is wrong with a value, in our own words.
 
-Whoever finds a mistake says what and where (`Mistake`); where that stands in a file is found out later.
+Whoever finds a mistake says what and where (`FieldError`); where that stands in a file is found out later.
 pydantic's errors become the same sentences as our own, and a secret is never quoted.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from taskloom.catalog.signatures import ParamShape
-from taskloom.diagnostics import Mistake, quoted
+from taskloom.diagnostics import FieldError, quoted
 
-__all__ = ["ParamErrors", "mask_secrets", "mistakes_of", "value_hint"]
+__all__ = ["ParamErrors", "field_errors", "mask_secrets", "value_hint"]
 
 _MASK = "**********"
 
@@ -57,12 +57,12 @@ _YES_AND_NO = {"yes", "no", "on", "off", "y", "n", "true", "false"}
 class ParamErrors(ValueError):
     """Values do not fit a task's parameters: `errors` holds every mistake, its `loc` relative to the params."""
 
-    def __init__(self, errors: Sequence[Mistake]) -> None:
+    def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors = tuple(errors)
         super().__init__("; ".join(error.message for error in errors))
 
 
-def mistakes_of(errors: Iterable[Any], given: Mapping[str, Any], params: Mapping[str, ParamShape]) -> list[Mistake]:
+def field_errors(errors: Iterable[Any], given: Mapping[str, Any], params: Mapping[str, ParamShape]) -> list[FieldError]:
     """Return a mistake for each place that pydantic's errors name: the arms of a union that all failed are one."""
     by_place: dict[tuple[str | int, ...], list[Any]] = {}
     for error in errors:
@@ -73,23 +73,25 @@ def mistakes_of(errors: Iterable[Any], given: Mapping[str, Any], params: Mapping
     ]
 
 
-def _mistake(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bool) -> Mistake:
+def _mistake(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bool) -> FieldError:
     """Return the mistake at one place, where each arm of a union has its own complaint."""
     first = errors[0]
     kinds = {error["type"] for error in errors}
     value = first["input"]
     shown = _MASK if is_secret else quoted(value)
     if kinds & _ABSENT:
-        return Mistake(loc, f"cannot do without {first['loc'][-1]!r} in {_name(loc)}")
+        return FieldError(loc, f"cannot do without {first['loc'][-1]!r} in {_name(loc)}")
     if kinds & _UNKNOWN:
-        return Mistake(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}", at_key=True)
+        return FieldError(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}", at_key=True)
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
             text = str(error["ctx"]["error"])
             text = text.replace(str(value), _MASK) if is_secret and value else text
-            return Mistake(loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}")
+            return FieldError(
+                loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}"
+            )
     expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
-    return Mistake(loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", value_hint(kinds, value))
+    return FieldError(loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", value_hint(kinds, value))
 
 
 def _expected(error: Any) -> str:

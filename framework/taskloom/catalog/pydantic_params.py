@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, NotRequired
 
-from taskloom.catalog.pydantic_errors import ParamErrors, mistakes_of
+from taskloom.catalog.pydantic_errors import ParamErrors, field_errors
 from taskloom.catalog.signatures import REQUIRED, ParamShape, ShapeError
-from taskloom.diagnostics import Mistake, near_match
+from taskloom.diagnostics import FieldError, near_match
 
 __all__ = ["ParamModel"]
 
@@ -31,7 +31,7 @@ class ParamModel:
         """Return the values, in their types and with the defaults. Raises ParamErrors with every mistake."""
         mistakes = [*self._unknown(given), *self._missing(given)]
         values, errors = self._validated({name: given[name] for name in given if name in self._params})
-        mistakes += mistakes_of(errors, given, self._params)
+        mistakes += field_errors(errors, given, self._params)
         mistakes += (mistake for name, value in values.items() for mistake in _ignored(value, given[name], (name,)))
         if mistakes:
             raise ParamErrors(mistakes)
@@ -54,7 +54,7 @@ class ParamModel:
         made = {name: param.factory() for name, param in self._params.items() if param.factory is not None}
         values, errors = self._validated({**given, **made})
         if errors:
-            first = mistakes_of(errors, {**given, **made}, self._params)[0]
+            first = field_errors(errors, {**given, **made}, self._params)[0]
             raise ShapeError(f"default of parameter {first.loc[0]!r}: {first.message}")
         return {name: values[name] for name in given}
 
@@ -81,21 +81,21 @@ class ParamModel:
             errors += error.errors(include_url=False)
         return values, errors
 
-    def _unknown(self, given: Mapping[str, Any]) -> Iterator[Mistake]:
+    def _unknown(self, given: Mapping[str, Any]) -> Iterator[FieldError]:
         known = ", ".join(self._params) or "none"
         for name in given:
             if name not in self._params:
                 near = near_match(name, self._params)
                 hint = f"did you mean {near!r}?" if near else ""
-                yield Mistake((name,), f"cannot find parameter {name!r}; known: {known}", hint, at_key=True)
+                yield FieldError((name,), f"cannot find parameter {name!r}; known: {known}", hint, at_key=True)
 
-    def _missing(self, given: Mapping[str, Any]) -> Iterator[Mistake]:
+    def _missing(self, given: Mapping[str, Any]) -> Iterator[FieldError]:
         for param in self._params.values():
             if param.is_required and param.name not in given:
-                yield Mistake((), f"cannot do without parameter {param.name!r}", param.info.description)
+                yield FieldError((), f"cannot do without parameter {param.name!r}", param.info.description)
 
 
-def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[Mistake]:
+def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[FieldError]:
     """Yield the keys that a nested model dropped: pydantic's do so in silence unless their author says otherwise."""
     if isinstance(value, list) and isinstance(given, list):
         for index, (item, each) in enumerate(zip(value, given, strict=False)):
@@ -112,7 +112,7 @@ def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[Mis
             elif "extra" not in type(value).model_config:
                 near = near_match(key, names)
                 hint = f"did you mean {near!r}?" if near else ""
-                yield Mistake((*loc, key), f"cannot find {key!r} here; known: {', '.join(names)}", hint, at_key=True)
+                yield FieldError((*loc, key), f"cannot find {key!r} here; known: {', '.join(names)}", hint, at_key=True)
 
 
 def _adapter(params: Sequence[ParamShape]) -> Any:

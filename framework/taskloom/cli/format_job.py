@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.cli.format_type import duration_text
 from taskloom.core.model import JobSpec, Moment, StartMode
-from taskloom.core.policies import Condition, Need, RestartPolicy, RestartWhen, Schedule
+from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
 
 if TYPE_CHECKING:
     from taskloom.core.policies import Watchdog
@@ -119,7 +119,7 @@ def start_words(job: JobSpec) -> str:
     return ", ".join(said) or "at the start"
 
 
-def _all_of(needs: tuple[Need, ...]) -> str:
+def _all_of(needs: tuple[Dependency, ...]) -> str:
     said = [f"{need.job} {_CONDITIONS[need.condition]}" for need in needs]
     return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
 

@@ -10,15 +10,15 @@ from taskloom.core.model import JobSpec, Reason
 __all__ = [
     "Action",
     "ApplySpec",
-    "AskRun",
+    "CancelRun",
+    "CaptureStack",
     "ForgetJob",
-    "HurryRun",
-    "NameRun",
-    "RemindStopping",
-    "RunOver",
+    "MarkUrgent",
+    "ReleaseRun",
+    "ReportStopProgress",
+    "ShutdownFinished",
     "StartRun",
-    "StopOver",
-    "WorkOver",
+    "WorkFinished",
 ]
 
 
@@ -31,33 +31,33 @@ class StartRun(NamedTuple):
     replica: int
 
 
-class AskRun(NamedTuple):
+class CancelRun(NamedTuple):
     """Set the run's token and wake it. Neighbouring AskRuns are one stop: all flags first, then the waking."""
 
     run: str
     reason: Reason
 
 
-class HurryRun(NamedTuple):
+class MarkUrgent(NamedTuple):
     """Tell the run that little time is left."""
 
     run: str
 
 
-class NameRun(NamedTuple):
-    """Find out where the overdue run stands; answer RunNamed."""
+class CaptureStack(NamedTuple):
+    """Find out where the overdue run stands; answer StackCaptured."""
 
     run: str
 
 
-class RemindStopping(NamedTuple):
+class ReportStopProgress(NamedTuple):
     """Say who is still awaited: up to five runs, how many more there are, seconds left (inf: no deadline)."""
 
     runs: tuple[str, ...]
     more: int
 
 
-class RunOver(NamedTuple):
+class ReleaseRun(NamedTuple):
     """Release who joins the run: its thread has left the body for good."""
 
     run: str
@@ -76,24 +76,24 @@ class ForgetJob(NamedTuple):
     job: str
 
 
-class WorkOver(NamedTuple):
+class WorkFinished(NamedTuple):
     """Release who waits for the end of the work: nothing keeps the program alive any more."""
 
 
-class StopOver(NamedTuple):
+class ShutdownFinished(NamedTuple):
     """Release who waits for the end of the shutdown."""
 
 
 Action = (
     Event
     | StartRun
-    | AskRun
-    | HurryRun
-    | NameRun
-    | RemindStopping
-    | RunOver
+    | CancelRun
+    | MarkUrgent
+    | CaptureStack
+    | ReportStopProgress
+    | ReleaseRun
     | ApplySpec
     | ForgetJob
-    | WorkOver
-    | StopOver
+    | WorkFinished
+    | ShutdownFinished
 )

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
-from taskloom.core.enums import Word, direct
+from taskloom.core.enums import FastEnum, plain_members
 
 __all__ = ["ROOM", "Deadlines", "Due"]
 
 
-@direct
-class Due(Word):
+@plain_members
+class Due(FastEnum):
     """What falls due."""
 
     DELAY = "delay"
@@ -30,11 +30,11 @@ class Due(Word):
     """A run is longer than its `timeout`."""
     UNREADY = "unready"
     """A run took longer than its `ready_within`."""
-    HURRY = "hurry"
+    URGENT = "hurry"
     """A run has used up most of its time to stop."""
     OVERDUE = "overdue"
     """A run's time to stop is over."""
-    REMIND = "remind"
+    PROGRESS = "remind"
     """It is time to say again who is awaited."""
 
 

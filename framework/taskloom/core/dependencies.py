@@ -5,72 +5,72 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from taskloom.core.enums import Word, direct
+from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.model import JobState, Outcome
-from taskloom.core.policies import Condition, Need
-from taskloom.core.records import JobRecord, Then
+from taskloom.core.policies import Condition, Dependency
+from taskloom.core.records import FollowUp, JobRecord
 
-__all__ = ["Standing", "Verdict", "find_cycle", "judge"]
+__all__ = ["DependencyState", "DependencyStatus", "evaluate", "find_cycle"]
 
 
-@direct
-class Standing(Word):
+@plain_members
+class DependencyState(FastEnum):
     """How a dependency stands."""
 
-    MET = "met"
+    SATISFIED = "met"
     """It has come true."""
-    OPEN = "open"
+    PENDING = "open"
     """It may yet come true."""
-    LOST = "lost"
+    IMPOSSIBLE = "lost"
     """It cannot come true any more, unless a person helps."""
 
 
-class Verdict(NamedTuple):
+class DependencyStatus(NamedTuple):
     """How a job's dependencies stand together: the first lost one counts, then the first open one."""
 
-    standing: Standing
+    state: DependencyState
     text: str = ""
     """What is waited for, or why it is lost."""
 
     @property
-    def is_met(self) -> bool:
+    def is_satisfied(self) -> bool:
         """Tell whether all of them came true."""
-        return self.standing is Standing.MET
+        return self.state is DependencyState.SATISFIED
 
     @property
-    def is_lost(self) -> bool:
+    def is_impossible(self) -> bool:
         """Tell whether one of them cannot come true any more."""
-        return self.standing is Standing.LOST
+        return self.state is DependencyState.IMPOSSIBLE
 
 
-_MET = Verdict(Standing.MET)
+_SATISFIED = DependencyStatus(DependencyState.SATISFIED)
 
 
-def judge(needs: Sequence[Need], families: Mapping[str, Sequence[JobRecord]]) -> Verdict:
+def evaluate(dependencies: Sequence[Dependency], families: Mapping[str, Sequence[JobRecord]]) -> DependencyStatus:
     """Say how the needs stand; `families` has the records of each declared job, replicas together."""
-    first_open = _MET
-    for need in needs:
+    first_open = _SATISFIED
+    for need in dependencies:
         members = families.get(need.job)
         if not members:
-            return Verdict(Standing.LOST, f"there is no job {need.job!r}")
+            return DependencyStatus(DependencyState.IMPOSSIBLE, f"there is no job {need.job!r}")
         for job in members:
-            standing = _stands(job, need.condition)
-            if standing is Standing.LOST:
-                return Verdict(standing, _why_lost(job, need))
-            if standing is Standing.OPEN and first_open is _MET:
-                first_open = Verdict(standing, f"job {job.spec.name!r} to be {need.condition.value}")
+            standing = _state_of(job, need.condition)
+            if standing is DependencyState.IMPOSSIBLE:
+                return DependencyStatus(standing, _why_impossible(job, need))
+            if standing is DependencyState.PENDING and first_open is _SATISFIED:
+                first_open = DependencyStatus(standing, f"job {job.spec.name!r} to be {need.condition.value}")
     return first_open
 
 
-def _stands(job: JobRecord, condition: Condition) -> Standing:
-    if _MET_BY[condition](job):
-        return Standing.MET
+def _state_of(job: JobRecord, condition: Condition) -> DependencyState:
+    if _SATISFIED_BY[condition](job):
+        return DependencyState.SATISFIED
     if job.state is JobState.BLOCKED:
         # The late exit of its thread ends it, and may release a restart.
-        can_come = condition is Condition.FINISHED or job.then not in (Then.NOTHING, Then.REMOVAL)
-        return Standing.OPEN if can_come else Standing.LOST
+        can_come = condition is Condition.FINISHED or job.follow_up not in (FollowUp.NOTHING, FollowUp.REMOVAL)
+        return DependencyState.PENDING if can_come else DependencyState.IMPOSSIBLE
     is_at_rest = job.state in (JobState.FINISHED, JobState.SKIPPED, JobState.DISABLED)
-    return Standing.LOST if is_at_rest else Standing.OPEN
+    return DependencyState.IMPOSSIBLE if is_at_rest else DependencyState.PENDING
 
 
 def _has_started(job: JobRecord) -> bool:
@@ -86,7 +86,7 @@ def _is_ready(job: JobRecord) -> bool:
 def _is_sound(job: JobRecord) -> bool:
     """Tell whether the last run succeeded, or is going on and nobody asked it to stop."""
     run = job.last_run
-    return run is not None and (run.outcome is Outcome.SUCCEEDED or (run.outcome is None and run.asked is None))
+    return run is not None and (run.outcome is Outcome.SUCCEEDED or (run.outcome is None and run.requested is None))
 
 
 def _has_succeeded(job: JobRecord) -> bool:
@@ -97,7 +97,7 @@ def _has_finished(job: JobRecord) -> bool:
     return job.state is JobState.FINISHED
 
 
-_MET_BY = {
+_SATISFIED_BY = {
     Condition.STARTED: _has_started,
     Condition.READY: _is_ready,
     Condition.SUCCEEDED: _has_succeeded,
@@ -105,7 +105,7 @@ _MET_BY = {
 }
 
 
-def _why_lost(job: JobRecord, need: Need) -> str:
+def _why_impossible(job: JobRecord, need: Dependency) -> str:
     name, run = job.spec.name, job.last_run
     if job.state is JobState.FINISHED and run is not None and run.outcome is not None:
         how = f"ended {run.outcome.value}"
@@ -116,7 +116,7 @@ def _why_lost(job: JobRecord, need: Need) -> str:
     return f"job {name!r} {how}, and was to be {need.condition.value}"
 
 
-def find_cycle(name: str, needs: Callable[[str], Iterable[str]]) -> list[str]:
+def find_cycle(name: str, dependencies_of: Callable[[str], Iterable[str]]) -> list[str]:
     """Return the jobs of a circle through `name`, which is first and last; empty where there is none.
 
     `needs` returns for a job those that it starts after, and none for a name that is not declared.
@@ -125,7 +125,7 @@ def find_cycle(name: str, needs: Callable[[str], Iterable[str]]) -> list[str]:
     todo = [name]
     while todo:
         job = todo.pop()
-        for need in needs(job):
+        for need in dependencies_of(job):
             if need == name:
                 path = [name, job]
                 while path[-1] != name:

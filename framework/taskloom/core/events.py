@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from taskloom.core.enums import Word, direct
+from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.model import ErrorInfo, Outcome, Reason
 
 __all__ = ["NOTHING", "Event", "EventName", "as_dict", "format_wall"]
@@ -15,8 +15,8 @@ __all__ = ["NOTHING", "Event", "EventName", "as_dict", "format_wall"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@direct
-class EventName(Word):
+@plain_members
+class EventName(FastEnum):
     """What happened."""
 
     SCHEDULER_STARTED = "scheduler_started"

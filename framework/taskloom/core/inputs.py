@@ -15,13 +15,13 @@ __all__ = [
     "Reload",
     "RestartJob",
     "RunEnded",
-    "RunNamed",
     "RunReady",
     "RunResponsive",
     "RunStartFailed",
     "RunStarted",
     "RunUnresponsive",
     "Shutdown",
+    "StackCaptured",
     "StartAll",
     "StartJob",
     "StopJob",
@@ -133,12 +133,12 @@ class RunEnded(NamedTuple):
     run: str
     how: How
     error: ErrorInfo | None
-    was_asked: bool
-    was_woken: bool
+    was_requested: bool
+    callback_ran: bool
 
 
-class RunNamed(NamedTuple):
-    """Where an overdue run stands: the answer to the action NameRun."""
+class StackCaptured(NamedTuple):
+    """Where an overdue run stands: the answer to the action CaptureStack."""
 
     run: str
     where: str
@@ -172,6 +172,6 @@ Input = (
     | RunUnresponsive
     | RunResponsive
     | RunEnded
-    | RunNamed
+    | StackCaptured
     | CallbackFailed
 )

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from taskloom.core.enums import Word, direct
+from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.policies import (
     WAIT_FOR_EVER,
+    Dependency,
     JoinPolicy,
-    Need,
     Otherwise,
     RestartPolicy,
     Schedule,
@@ -52,8 +52,8 @@ class Moment(NamedTuple):
     """Seconds since the epoch: what people and calendars read."""
 
 
-@direct
-class ReasonKind(Word):
+@plain_members
+class ReasonKind(FastEnum):
     """Why something was stopped, skipped or blocked."""
 
     USER = "user"
@@ -88,8 +88,8 @@ class Reason(NamedTuple):
         return f"{self.kind.value}: {self.text}" if self.text else self.kind.value
 
 
-@direct
-class Outcome(Word):
+@plain_members
+class Outcome(FastEnum):
     """How a run ended."""
 
     SUCCEEDED = "succeeded"
@@ -108,8 +108,8 @@ class Outcome(Word):
     """The process ended before it did."""
 
 
-@direct
-class JobState(Word):
+@plain_members
+class JobState(FastEnum):
     """Where a job stands."""
 
     DISABLED = "disabled"
@@ -128,8 +128,8 @@ class JobState(Word):
     """Never started: what it waited for can no longer come true."""
 
 
-@direct
-class WaitingFor(Word):
+@plain_members
+class WaitingFor(FastEnum):
     """What a waiting job waits for."""
 
     START = "start"
@@ -144,8 +144,8 @@ class WaitingFor(Word):
     """Its schedule."""
 
 
-@direct
-class Phase(Word):
+@plain_members
+class Phase(FastEnum):
     """Where the scheduler as a whole stands."""
 
     OPEN = "open"
@@ -187,7 +187,7 @@ class JobSpec:
     start: StartPolicy = _START
     runner: RunnerSpec = _RUNNER
     schedule: Schedule | None = None
-    after: tuple[Need, ...] = ()
+    after: tuple[Dependency, ...] = ()
     restart: RestartPolicy = _RESTART
     timeout: float | None = None
     """Seconds that a run may take, from the order to begin it."""
@@ -218,8 +218,8 @@ class JobSpec:
         )
 
 
-@direct
-class How(Word):
+@plain_members
+class How(FastEnum):
     """How a run's body came back, before anyone asks what that means."""
 
     RETURNED = "returned"

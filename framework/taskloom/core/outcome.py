@@ -8,7 +8,7 @@ from taskloom.core.model import ErrorInfo, How, Outcome, Reason, ReasonKind
 __all__ = ["decide_outcome"]
 
 # First cause wins: a run stopped for one of these has ended so, however its body came back.
-_VERDICTS = {ReasonKind.DEADLINE: Outcome.TIMED_OUT, ReasonKind.WATCHDOG: Outcome.FAILED}
+_OUTCOMES = {ReasonKind.DEADLINE: Outcome.TIMED_OUT, ReasonKind.WATCHDOG: Outcome.FAILED}
 
 
 def decide_outcome(report: RunEnded, reason: Reason | None) -> tuple[Outcome, ErrorInfo | None]:
@@ -19,11 +19,11 @@ def decide_outcome(report: RunEnded, reason: Reason | None) -> tuple[Outcome, Er
     recv): cancelled, with the error kept. Where nothing woke it, it failed on its own account.
     """
     if report.how is How.NOT_ENTERED:
-        return (_VERDICTS.get(reason.kind, Outcome.CANCELLED) if reason is not None else Outcome.CANCELLED), None
+        return (_OUTCOMES.get(reason.kind, Outcome.CANCELLED) if reason is not None else Outcome.CANCELLED), None
     if reason is None:
         return (Outcome.SUCCEEDED if report.how is How.RETURNED else Outcome.FAILED), report.error
-    if reason.kind in _VERDICTS:
-        return _VERDICTS[reason.kind], report.error
+    if reason.kind in _OUTCOMES:
+        return _OUTCOMES[reason.kind], report.error
     if report.how is How.RETURNED or report.how is How.CANCELLED:
         return Outcome.CANCELLED, None
-    return (Outcome.CANCELLED if report.was_woken else Outcome.FAILED), report.error
+    return (Outcome.CANCELLED if report.callback_ran else Outcome.FAILED), report.error

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskloom.core.enums import Word, direct
+from taskloom.core.enums import FastEnum, plain_members
 
 __all__ = [
     "WAIT_FOR_EVER",
     "Calendar",
     "Condition",
+    "Dependency",
     "JoinPolicy",
     "Missed",
-    "Need",
     "Otherwise",
     "Overlap",
     "RestartLimit",
@@ -33,8 +33,8 @@ WAIT_FOR_EVER = float("inf")
 """The `within` of `join: wait`."""
 
 
-@direct
-class Otherwise(Word):
+@plain_members
+class Otherwise(FastEnum):
     """What happens to a run that outlived its join policy."""
 
     ABANDON = "abandon"
@@ -52,8 +52,8 @@ class JoinPolicy:
     otherwise: Otherwise
 
 
-@direct
-class StartMode(Word):
+@plain_members
+class StartMode(FastEnum):
     """When a job's first run starts."""
 
     AUTO = "auto"
@@ -70,8 +70,8 @@ class StartPolicy:
     delay_seconds: float = 0.0
 
 
-@direct
-class RestartWhen(Word):
+@plain_members
+class RestartWhen(FastEnum):
     """Which ends of a run are followed by another one."""
 
     NEVER = "never"
@@ -125,8 +125,8 @@ class Calendar(Protocol):
         """Return the last instant that is not later, or None when there was none."""
 
 
-@direct
-class Overlap(Word):
+@plain_members
+class Overlap(FastEnum):
     """What a firing does that finds the job's run alive."""
 
     SKIP = "skip"
@@ -137,8 +137,8 @@ class Overlap(Word):
     """It stops that run, and starts when it has ended."""
 
 
-@direct
-class Missed(Word):
+@plain_members
+class Missed(FastEnum):
     """What becomes of instants that passed while nobody could start a run."""
 
     ONCE = "once"
@@ -169,8 +169,8 @@ class Schedule:
     """Whether a first run starts when the schedule is armed."""
 
 
-@direct
-class Condition(Word):
+@plain_members
+class Condition(FastEnum):
     """What a job waits for in another one."""
 
     STARTED = "started"
@@ -184,7 +184,7 @@ class Condition(Word):
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Dependency:
     """A dependency: the name of a job, all of its replicas included, and the condition."""
 
     job: str
@@ -194,8 +194,8 @@ class Need:
         return f"{self.job} ({self.condition.value})"
 
 
-@direct
-class WatchdogThen(Word):
+@plain_members
+class WatchdogThen(FastEnum):
     """What the watchdog does with a run that has not polled for too long."""
 
     WARN = "warn"

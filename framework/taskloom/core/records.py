@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from taskloom.core.enums import Word, direct
-from taskloom.core.inputs import RunNamed
+from taskloom.core.enums import FastEnum, plain_members
+from taskloom.core.inputs import StackCaptured
 from taskloom.core.model import (
     ErrorInfo,
     JobSpec,
@@ -19,14 +19,14 @@ from taskloom.core.policies import Otherwise, StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
 
-__all__ = ["Firing", "JobRecord", "RunRecord", "Then"]
+__all__ = ["FollowUp", "JobRecord", "NextFiring", "RunRecord"]
 
 _NEVER = float("inf")
 _ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 
 
-@direct
-class Then(Word):
+@plain_members
+class FollowUp(FastEnum):
     """What follows the end of a job's run, as far as it is known before that end."""
 
     POLICY = "policy"
@@ -44,7 +44,7 @@ class Then(Word):
 
 
 @dataclass(slots=True, eq=False)
-class Firing:
+class NextFiring:
     """The next firing of an armed schedule."""
 
     instant: float
@@ -67,7 +67,7 @@ class RunRecord:
     """The declaration that it keeps: that of its job when it was queued, unless a reload applied a newer one."""
     started: Moment | None = None
     ready: Moment | None = None
-    asked: Moment | None = None
+    requested: Moment | None = None
     ended: Moment | None = None
     reason: Reason | None = None
     # Monotonic seconds, inf where there is no such deadline.
@@ -76,7 +76,7 @@ class RunRecord:
     # When the join policy decides; inf where it waits for ever.
     overdue_at: float = _NEVER
     # Set at `within`: where it stood then.
-    named: RunNamed | None = None
+    captured: StackCaptured | None = None
     # Since when the watchdog misses a poll.
     unresponsive: Moment | None = None
     is_urgent: bool = False
@@ -87,7 +87,7 @@ class RunRecord:
     @property
     def is_overdue(self) -> bool:
         """Tell whether it outlived its `within`."""
-        return self.named is not None
+        return self.captured is not None
 
     @property
     def seconds(self) -> float:
@@ -121,9 +121,9 @@ class JobRecord:
     # The run that is running or stopping, or was abandoned and lives.
     run: RunRecord | None = None
     last_run: RunRecord | None = None
-    then: Then = Then.POLICY
+    follow_up: FollowUp = FollowUp.POLICY
     # None while its schedule is not armed.
-    firing: Firing | None = None
+    next_firing: NextFiring | None = None
     backoff: Backoff | None = None
     number: int = 0
     """The number in the name of its newest run."""

@@ -223,7 +223,7 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
         attempt=run.attempt if run is not None else 0,
         restarts=job.restarts,
         missed=job.missed,
-        waits_for=core.what_is_waited_for(job),
+        waits_for=core.describe_dependency_wait(job),
         due_in=max(0.0, job.due_at - now.mono) if job.due_at is not None and job.waiting_for in _TIMED else None,
         next_firing=_next_firing(job, now),
         has_failed=job.has_failed,
@@ -239,13 +239,13 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
 
 
 def _next_firing(job: JobRecord, now: Moment) -> float | None:
-    return None if job.firing is None else now.wall + job.firing.due_at - now.mono
+    return None if job.next_firing is None else now.wall + job.next_firing.due_at - now.mono
 
 
 def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:
     """Report the shutdown of `core`, which has ended."""
     now = moment.mono
-    asked, ended = core.shutdown.asked, core.shutdown.ended
+    asked, ended = core.shutdown.requested, core.shutdown.ended
     seconds = (ended.mono if ended else now) - (asked.mono if asked else now)
     return StopReport(
         reason=core.shutdown.reason,
@@ -256,7 +256,7 @@ def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:
 
 
 def _make_survivor(run: RunRecord, now: float) -> Survivor:
-    named, asked = run.named, run.asked.mono if run.asked else now
+    named, asked = run.captured, run.requested.mono if run.requested else now
     return Survivor(
         job=run.job.spec.name,
         run=run.id,

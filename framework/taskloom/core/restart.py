@@ -38,16 +38,16 @@ class Backoff:
     # When the latest counted restarts began.
     times: deque[float] = field(default_factory=deque)
 
-    def next_delay(self, policy: RestartPolicy, healthy: float, chance: float) -> float:
+    def next_delay(self, policy: RestartPolicy, healthy: float, random: float) -> float:
         """Return the seconds that the next restart waits.
 
-        `healthy`: seconds for which the run that ended was ready; `chance`: what jitter draws, from 0.0 to 1.0.
+        `healthy`: seconds for which the run that ended was ready; `random`: what jitter draws, from 0.0 to 1.0.
         """
         if self.delay == 0.0 or healthy >= max(HEALTHY_SECONDS, self.delay):
             self.delay = min(policy.delay, policy.max_delay)
         else:
             self.delay = min(self.delay * policy.factor, policy.max_delay)
-        return self.delay * (1.0 + policy.jitter * chance)
+        return self.delay * (1.0 + policy.jitter * random)
 
     def is_exhausted(self, policy: RestartPolicy, now: float) -> bool:
         """Tell whether one more restart would be more than the policy's limit allows."""
@@ -80,7 +80,7 @@ class RestartGate:
         self._opened_at = float("-inf")
         self._let_in = 0
 
-    def let_in(self, now: float) -> bool:
+    def try_acquire(self, now: float) -> bool:
         """Tell whether a restart may begin now, and count it."""
         if now >= self._opened_at + GATE_SECONDS:
             self._opened_at, self._let_in = now, 0

@@ -15,11 +15,11 @@ from taskloom.core.deadlines import Deadlines, Due
 from taskloom.core.events import EventName, format_wall
 from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
-from taskloom.core.records import Firing, JobRecord, Then
-from taskloom.core.stopping import StopLadder
-from taskloom.core.store import Books
+from taskloom.core.records import FollowUp, JobRecord, NextFiring
+from taskloom.core.stopping import StopSequence
+from taskloom.core.store import JobStore
 
-__all__ = ["CLOCK_SECONDS", "CORRECTION_SECONDS", "COUNTED_INSTANTS", "LATE_SECONDS", "STEP_SECONDS", "Firings"]
+__all__ = ["CLOCK_SECONDS", "CORRECTION_SECONDS", "COUNTED_INSTANTS", "LATE_SECONDS", "STEP_SECONDS", "ScheduleTimers"]
 
 # A tick that comes later than this found the process busy or asleep: its instant was missed.
 LATE_SECONDS = 1.0
@@ -45,115 +45,115 @@ class _Passed(NamedTuple):
     """Seconds from when the latest was due."""
 
 
-class Firings:
-    """All armed schedules. `chance` draws a number from 0.0 to 1.0.
+class ScheduleTimers:
+    """All armed schedules. `random` draws a number from 0.0 to 1.0.
 
     `fire` starts a job's run; `run_dry` is for a job that waits for a firing when there is no instant left.
     """
 
     def __init__(
         self,
-        books: Books,
+        store: JobStore,
         deadlines: Deadlines,
-        ladder: StopLadder,
+        stops: StopSequence,
         *,
         fire: Callable[[JobRecord], None],
-        run_dry: Callable[[JobRecord], None],
-        chance: Callable[[], float],
+        exhausted: Callable[[JobRecord], None],
+        random: Callable[[], float],
     ) -> None:
-        self._books = books
+        self._store = store
         self._deadlines = deadlines
-        self._ladder = ladder
+        self._stops = stops
         self._fire = fire
-        self._run_dry = run_dry
-        self._chance = chance
+        self._exhausted = exhausted
+        self._random = random
         self._clock_at = float("inf")
         # What the wall clock was ahead of the monotonic one when all were last compared with it, and whether one was
         # aimed by another clock since: nothing to do for thousands of calendars every 15 s while neither changes.
         self._offset = 0.0
-        self._is_any_astray = False
+        self._is_any_off = False
         # The jobs that were aimed by a calendar; some may not be any more.
         self._by_calendar: dict[JobRecord, None] = {}
 
     def arm(self, job: JobRecord, schedule: Schedule) -> bool:
         """Begin: the first instant is one interval from now, or the calendar's next. False when there is none."""
-        now = self._books.now
+        now = self._store.now
         if schedule.every is not None:
-            self._aim(job, schedule, now.mono + schedule.every)
+            self._set_instant(job, schedule, now.mono + schedule.every)
         elif schedule.calendar is not None:
             if self._clock_at == float("inf"):
-                self._offset, self._is_any_astray = now.wall - now.mono, False
+                self._offset, self._is_any_off = now.wall - now.mono, False
                 self._set_clock()
-            self._aim(job, schedule, schedule.calendar.after(now.wall))
-        return job.firing is not None
+            self._set_instant(job, schedule, schedule.calendar.after(now.wall))
+        return job.next_firing is not None
 
-    def fall_due(self, job: JobRecord) -> None:
+    def fire_due(self, job: JobRecord) -> None:
         """Fire, unless the wall clock was set back since; then go on to the next instant."""
-        firing, schedule = job.firing, job.spec.schedule
+        firing, schedule = job.next_firing, job.spec.schedule
         if firing is None or schedule is None:
             return
         passed = self._passed(firing, schedule)
         if passed is None:
-            self._follow_clock(job)
+            self._adjust_to_clock(job)
             return
-        job.firing = None
-        self._aim(job, schedule, self._next(schedule, passed.latest))
+        job.next_firing = None
+        self._set_instant(job, schedule, self._next(schedule, passed.latest))
         if passed.older:
-            self._miss(job, schedule, self._previous(schedule, passed.latest), passed.older, "late")
-        self._land(job, schedule, passed)
-        if _is_dry(job):
-            self._run_dry(job)
+            self._record_missed(job, schedule, self._previous(schedule, passed.latest), passed.older, "late")
+        self._start_or_miss(job, schedule, passed)
+        if _is_exhausted(job):
+            self._exhausted(job)
 
     def forget(self, job: JobRecord) -> None:
         """Drop what is kept of a job that goes."""
         self._by_calendar.pop(job, None)
 
-    def look_at_clock(self) -> None:
+    def check_clock(self) -> None:
         """See whether the wall clock was set, and aim the calendars anew if it was."""
-        now = self._books.now
+        now = self._store.now
         self._drop_disarmed()
         if not self._by_calendar:
             self._clock_at = float("inf")
             return
         self._set_clock()
         offset = now.wall - now.mono
-        if self._is_any_astray or abs(offset - self._offset) >= STEP_SECONDS / 4:
-            self._offset, self._is_any_astray = offset, False
+        if self._is_any_off or abs(offset - self._offset) >= STEP_SECONDS / 4:
+            self._offset, self._is_any_off = offset, False
             for job in list(self._by_calendar):
-                self._follow_clock(job)
+                self._adjust_to_clock(job)
 
     def is_stale(self, when: float, due: Due, job: JobRecord | None) -> bool:
         """Tell whether a deadline of a schedule no longer counts."""
         if due is Due.CLOCK or job is None:
             return when != self._clock_at
-        return job.firing is None or job.firing.due_at != when
+        return job.next_firing is None or job.next_firing.due_at != when
 
     # -- what an instant comes to
 
-    def _land(self, job: JobRecord, schedule: Schedule, passed: _Passed) -> None:
+    def _start_or_miss(self, job: JobRecord, schedule: Schedule, passed: _Passed) -> None:
         """Have the latest instant start a run, or say why it does not."""
         is_late = passed.late > LATE_SECONDS
         if is_late and (schedule.missed is Missed.SKIP or passed.late > schedule.grace):
-            self._miss(job, schedule, passed.latest, 1, "late")
+            self._record_missed(job, schedule, passed.latest, 1, "late")
         elif job.state is JobState.WAITING:
             self._fire(job)
         elif job.state is JobState.BLOCKED:
-            self._miss(job, schedule, passed.latest, 1, "blocked")
-        elif schedule.overlap is Overlap.SKIP or job.then in (Then.FIRING, Then.RESTART, Then.REMOVAL):
-            self._miss(job, schedule, passed.latest, 1, "overlap")
+            self._record_missed(job, schedule, passed.latest, 1, "blocked")
+        elif schedule.overlap is Overlap.SKIP or job.follow_up in (FollowUp.FIRING, FollowUp.RESTART, FollowUp.REMOVAL):
+            self._record_missed(job, schedule, passed.latest, 1, "overlap")
         else:
-            job.then = Then.FIRING
+            job.follow_up = FollowUp.FIRING
             if schedule.overlap is Overlap.REPLACE and job.run is not None:
-                self._ladder.ask(job.run, Reason(ReasonKind.REPLACED, "its schedule fired again"))
+                self._stops.request(job.run, Reason(ReasonKind.REPLACED, "its schedule fired again"))
 
-    def _miss(self, job: JobRecord, schedule: Schedule, instant: float, count: int, why: str) -> None:
+    def _record_missed(self, job: JobRecord, schedule: Schedule, instant: float, count: int, why: str) -> None:
         job.missed += count
         data = {"instant": format_wall(self._as_wall(schedule, instant)), "count": count, "why": why}
-        self._books.emit(EventName.MISSED, job.spec.name, data=data)
+        self._store.emit(EventName.MISSED, job.spec.name, data=data)
 
-    def _passed(self, firing: Firing, schedule: Schedule) -> _Passed | None:
+    def _passed(self, firing: NextFiring, schedule: Schedule) -> _Passed | None:
         """Return what has come by now, None where the wall clock says that nothing has."""
-        now = self._books.now
+        now = self._store.now
         if schedule.every is not None:
             late = now.mono - firing.due_at
             # By when it was due, not by its instant: with much jitter the next instant may come before that.
@@ -182,12 +182,12 @@ class Firings:
             return instant + schedule.every
         return schedule.calendar.after(instant) if schedule.calendar is not None else None
 
-    def _aim(self, job: JobRecord, schedule: Schedule, instant: float | None) -> None:
+    def _set_instant(self, job: JobRecord, schedule: Schedule, instant: float | None) -> None:
         if instant is None:
-            job.firing = None
+            job.next_firing = None
             return
-        jitter = schedule.jitter * self._chance() if schedule.jitter else 0.0
-        firing = job.firing = Firing(instant, jitter, 0.0)
+        jitter = schedule.jitter * self._random() if schedule.jitter else 0.0
+        firing = job.next_firing = NextFiring(instant, jitter, 0.0)
         self._set_due(job, firing, schedule)
 
     def _drop_disarmed(self) -> None:
@@ -198,47 +198,47 @@ class Firings:
                 return
             del self._by_calendar[job]
 
-    def _follow_clock(self, job: JobRecord) -> None:
+    def _adjust_to_clock(self, job: JobRecord) -> None:
         """Aim anew if the wall clock was set since the job was aimed.
 
         Each is compared with its own aim: a clock that is set and soon set right again may have led some astray.
         """
-        firing, calendar, now = job.firing, _calendar(job), self._books.now
+        firing, calendar, now = job.next_firing, _calendar(job), self._store.now
         if firing is None or calendar is None or job.spec.schedule is None:
             return
         step = (now.wall - now.mono) - (firing.instant + firing.jitter - firing.due_at)
         if step < -CORRECTION_SECONDS:
-            self._aim(job, job.spec.schedule, calendar.after(now.wall))
+            self._set_instant(job, job.spec.schedule, calendar.after(now.wall))
         elif abs(step) >= STEP_SECONDS:
             self._set_due(job, firing, job.spec.schedule)
 
-    def _set_due(self, job: JobRecord, firing: Firing, schedule: Schedule) -> None:
-        instant, now = firing.instant, self._books.now
+    def _set_due(self, job: JobRecord, firing: NextFiring, schedule: Schedule) -> None:
+        instant, now = firing.instant, self._store.now
         if schedule.every is None:
             instant = now.mono + (instant - now.wall)
             self._by_calendar[job] = None
             # A part of a step here and a part until the next look: nobody is a whole one astray unseen.
             if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 4:
-                self._is_any_astray = True
+                self._is_any_off = True
         firing.due_at = instant + firing.jitter
         self._deadlines.add(firing.due_at, Due.FIRING, job)
 
     def _set_clock(self) -> None:
-        self._clock_at = self._books.now.mono + CLOCK_SECONDS
+        self._clock_at = self._store.now.mono + CLOCK_SECONDS
         self._deadlines.add(self._clock_at, Due.CLOCK)
 
     def _as_wall(self, schedule: Schedule, instant: float) -> float:
-        now = self._books.now
+        now = self._store.now
         return now.wall + (instant - now.mono) if schedule.every is not None else instant
 
 
-def _is_dry(job: JobRecord) -> bool:
-    return job.firing is None and job.waiting_for is WaitingFor.FIRING
+def _is_exhausted(job: JobRecord) -> bool:
+    return job.next_firing is None and job.waiting_for is WaitingFor.FIRING
 
 
 def _calendar(job: JobRecord) -> Calendar | None:
     schedule = job.spec.schedule
-    return schedule.calendar if job.firing is not None and schedule is not None else None
+    return schedule.calendar if job.next_firing is not None and schedule is not None else None
 
 
 def _count(calendar: Calendar, first: float, latest: float) -> int:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from taskloom.core import graph
-from taskloom.core.actions import StopOver
+from taskloom.core.actions import ShutdownFinished
 from taskloom.core.events import EventName
 from taskloom.core.model import Moment, Phase, Reason, ReasonKind
 from taskloom.core.records import RunRecord
-from taskloom.core.stopping import StopLadder
-from taskloom.core.store import Books
+from taskloom.core.stopping import StopSequence
+from taskloom.core.store import JobStore
 
 __all__ = ["WholeStop"]
 
@@ -22,31 +22,31 @@ __all__ = ["WholeStop"]
 class WholeStop:
     """The one stop of everything that a scheduler has in its life."""
 
-    def __init__(self, books: Books, ladder: StopLadder) -> None:
+    def __init__(self, store: JobStore, stops: StopSequence) -> None:
         self.phase = Phase.OPEN
         self.reason = Reason(ReasonKind.SHUTDOWN)
-        self.asked: Moment | None = None
+        self.requested: Moment | None = None
         self.ended: Moment | None = None
-        self._books = books
-        self._ladder = ladder
+        self._store = store
+        self._stops = stops
         self._levels: list[list[str]] = []
-        # The runs of the levels that were asked already; always part of `ladder.stopping`.
+        # The runs of the levels that were asked already; always part of `stops.stopping`.
         self._awaited: set[str] = set()
 
     def begin(self, reason: Reason, within: float) -> None:
         """Begin; from here no run can start. Twice is once."""
         if self.phase is not Phase.OPEN:
             return
-        books = self._books
+        store = self._store
         self.phase = Phase.STOPPING
-        self.reason, self.asked = reason, books.now
-        books.emit(EventName.SCHEDULER_STOPPING, reason=reason)
-        for job in books.jobs.values():
-            job.firing = None
+        self.reason, self.requested = reason, store.now
+        store.emit(EventName.SCHEDULER_STOPPING, reason=reason)
+        for job in store.jobs.values():
+            job.next_firing = None
             if job.run is None:
-                self._ladder.stop(job, reason)
-        self._ladder.cut(books.now.mono + within)
-        self._levels = graph.stop_levels(books.needed_jobs())
+                self._stops.stop(job, reason)
+        self._stops.limit_all(store.now.mono + within)
+        self._levels = graph.stop_levels(store.dependencies())
         self.advance()
 
     def hurry(self, within: float) -> None:
@@ -56,8 +56,8 @@ class WholeStop:
         waiting, self._levels = self._levels, []
         for level in waiting:
             self._stop_level(level)
-        self._ladder.cut(self._books.now.mono + within)
-        self._ladder.hurry_all()
+        self._stops.limit_all(self._store.now.mono + within)
+        self._stops.mark_all_urgent()
         self.advance()
 
     def release(self, run: RunRecord) -> None:
@@ -77,14 +77,14 @@ class WholeStop:
 
     def _stop_level(self, names: Iterable[str]) -> None:
         for name in names:
-            job = self._books.jobs[name]
-            self._ladder.stop(job, self.reason)
-            if job.run is not None and job.run.id in self._ladder.stopping:
+            job = self._store.jobs[name]
+            self._stops.stop(job, self.reason)
+            if job.run is not None and job.run.id in self._stops.stopping:
                 self._awaited.add(job.run.id)
 
     def _end(self) -> None:
-        books = self._books
+        store = self._store
         self.phase = Phase.STOPPED
-        self.ended = books.now
-        books.emit(EventName.SCHEDULER_STOPPED, data={"survivors": len(books.runs)})
-        books.todo.append(StopOver())
+        self.ended = store.now
+        store.emit(EventName.SCHEDULER_STOPPED, data={"survivors": len(store.runs)})
+        store.actions.append(ShutdownFinished())

@@ -1,4 +1,4 @@
-"""The books: every job and run, the one door through which a state changes, and the events that tell of it."""
+"""The store: every job and run, the one door through which a state changes, and the events that tell of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from taskloom.core.records import JobRecord, RunRecord
 from taskloom.core.transitions import TRANSITIONS, Trigger
 from taskloom.errors import InternalError, UnknownJob
 
-__all__ = ["Books"]
+__all__ = ["JobStore"]
 
 
-class Books:
+class JobStore:
     """What the parts of the lifecycle share. `now` and `todo` belong to the message that is being handled."""
 
     def __init__(self) -> None:
@@ -23,8 +23,8 @@ class Books:
         self.runs: dict[str, RunRecord] = {}
         """Every run whose body may still be executing: running, stopping, or abandoned."""
         self.now = Moment(0.0, 0.0)
-        self.todo: list[Action] = []
-        self.is_heard = True
+        self.actions: list[Action] = []
+        self.has_listeners = True
         """False while nobody listens: events are then counted, and not made."""
         self.families: dict[str, list[JobRecord]] = {}
         """The records of each declared name: one, or those of its replicas."""
@@ -46,19 +46,19 @@ class Books:
         except KeyError:
             raise UnknownJob(name, self.jobs) from None
 
-    def needed_jobs(self) -> dict[str, list[str]]:
+    def dependencies(self) -> dict[str, list[str]]:
         """Return for every job the names of those that it starts after."""
         return {
             name: [needed.spec.name for need in job.spec.after for needed in self.families.get(need.job, ())]
             for name, job in self.jobs.items()
         }
 
-    def needs_of(self, family: str) -> list[str]:
+    def dependencies_of(self, family: str) -> list[str]:
         """Return the names that a declared name starts after; none for one that is not declared."""
         jobs = self.families.get(family)
         return [need.job for need in jobs[0].spec.after] if jobs else []
 
-    def is_needed(self, family: str) -> bool:
+    def has_dependents(self, family: str) -> bool:
         """Tell whether a job starts after this declared name."""
         return bool(self._dependents.get(family))
 
@@ -139,7 +139,7 @@ class Books:
             self._holding += change
             self._has_held = True
 
-    def close(self, run: RunRecord, outcome: Outcome) -> None:
+    def record_end(self, run: RunRecord, outcome: Outcome) -> None:
         """Write the run's one end."""
         run.outcome, run.ended = outcome, self.now
         outcomes = run.job.outcomes
@@ -153,7 +153,7 @@ class Books:
             error=run.error,
         )
 
-    def release(self, run: RunRecord) -> None:
+    def remove_run(self, run: RunRecord) -> None:
         """Strike out a run that executes no more."""
         run.job.run = None
         del self.runs[run.id]
@@ -161,14 +161,14 @@ class Books:
     def emit(self, name: EventName, job: str | None = None, run: RunRecord | None = None, **fields: Any) -> None:
         """Put an event among the actions."""
         self._seq += 1
-        if not self.is_heard:
+        if not self.has_listeners:
             return
         run_id, attempt = (run.id, run.attempt) if run is not None else (None, None)
-        self.todo.append(Event(self._seq, self.now.wall, self.now.mono, name, job, run_id, attempt, **fields))
+        self.actions.append(Event(self._seq, self.now.wall, self.now.mono, name, job, run_id, attempt, **fields))
 
     def emit_run(self, name: EventName, run: RunRecord, **fields: Any) -> None:
         """Put an event of a run among the actions."""
-        if not self.is_heard:
+        if not self.has_listeners:
             self._seq += 1
             return
         self.emit(name, run.job.spec.name, run, **fields)

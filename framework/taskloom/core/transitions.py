@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from taskloom.core.enums import Word, direct
+from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.model import JobState
 
 __all__ = ["TRANSITIONS", "Trigger", "mermaid"]
 
 
-@direct
-class Trigger(Word):
+@plain_members
+class Trigger(FastEnum):
     """What can happen to a job."""
 
     START = "start"

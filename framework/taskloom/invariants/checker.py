@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskloom.core.events import Event
-from taskloom.invariants.event_rules import Fact, Ledger, Violation, fact_of
+from taskloom.invariants.event_rules import EventRules, Fact, Violation, fact_of
 from taskloom.invariants.history import History
-from taskloom.invariants.lifecycle import Promises
+from taskloom.invariants.lifecycle import LifecycleInvariants
 
 __all__ = ["Violation", "check", "check_events", "explain"]
 
@@ -29,7 +29,7 @@ def check_events(
     `is_whole`: the stream goes from the program's first event to its last, so that every run must have ended or been
     found overdue. `stop_within`: the whole stop must be over after so many seconds and `slack`.
     """
-    ledger = Ledger()
+    ledger = EventRules()
     for event in events:
         fact = _read(event, ledger)
         if fact is not None:
@@ -44,7 +44,7 @@ def check_events(
     return ledger.violations
 
 
-def _read(event: Event | Mapping[str, Any], ledger: Ledger) -> Fact | None:
+def _read(event: Event | Mapping[str, Any], ledger: EventRules) -> Fact | None:
     try:
         return fact_of(event)
     except (KeyError, TypeError) as error:
@@ -58,7 +58,7 @@ def check(history: History, *, is_whole: bool = True, lateness: float = 0.0) -> 
     `is_whole`: it went on until nothing more was due. `lateness`: ticks were handed in up to so many seconds late.
     Also held against each other: the counters of the lifecycle and the fold of its events.
     """
-    promises = Promises(lateness, history.stop_within)
+    promises = LifecycleInvariants(lateness, history.stop_within)
     found: list[Violation] = []
     for number, step in enumerate(history.steps, start=1):
         promises.walk(step)
@@ -70,7 +70,7 @@ def check(history: History, *, is_whole: bool = True, lateness: float = 0.0) -> 
     return found + _judge_counters(history, promises.ledger)
 
 
-def _take(promises: Promises, step: int) -> list[Violation]:
+def _take(promises: LifecycleInvariants, step: int) -> list[Violation]:
     """Move the new violations out of both books, placed at the step."""
     found = [Violation(one.rule, step, one.text) for one in (*promises.ledger.violations, *promises.violations)]
     promises.ledger.violations.clear()
@@ -78,7 +78,7 @@ def _take(promises: Promises, step: int) -> list[Violation]:
     return found
 
 
-def _judge_counters(history: History, ledger: Ledger) -> list[Violation]:
+def _judge_counters(history: History, ledger: EventRules) -> list[Violation]:
     if history.lifecycle is None:
         return []
     found = []

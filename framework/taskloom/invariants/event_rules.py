@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from taskloom.invariants.facts import ROUNDING_SECONDS, Fact, RunFacts, Violation, differ, fact_of, judge_end
 
-__all__ = ["Fact", "Ledger", "RunFacts", "Violation", "fact_of"]
+__all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 
 # What may still come once the stop is over: words of those who outlived it.
 LATE = {"ready", "ended", "late_exit", "callback_failed", "started"}
@@ -23,7 +23,7 @@ MISSED_WHY = {"late", "overlap", "blocked"}
 
 
 @dataclass(slots=True)
-class Ledger:
+class EventRules:
     """Folds events, one after another, and notes what breaks a rule."""
 
     violations: list[Violation] = field(default_factory=list)
@@ -303,27 +303,27 @@ class Ledger:
             self._broken("I8", fact, f"{fact.data.get('survivors')} survivors were counted, {len(self.live)} live")
 
 
-_HANDLERS: dict[str, Callable[[Ledger, Fact], None]] = {
-    "scheduler_started": Ledger._scheduler_started,
-    "scheduler_stopping": Ledger._scheduler_stopping,
-    "scheduler_stopped": Ledger._scheduler_stopped,
-    "job_added": Ledger._job_added,
-    "queued": Ledger._queued,
-    "started": Ledger._started,
-    "ready": Ledger._ready,
-    "cancel_requested": Ledger._cancel_requested,
-    "stop_overdue": Ledger._stop_overdue,
-    "ended": Ledger._ended,
-    "late_exit": Ledger._late_exit,
-    "skipped": Ledger._skipped,
-    "blocked": Ledger._blocked,
-    "callback_failed": Ledger._callback_failed,
-    "restart_scheduled": Ledger._restart_scheduled,
-    "gave_up": Ledger._gave_up,
-    "flapping": Ledger._flapping,
-    "missed": Ledger._missed,
-    "unresponsive": Ledger._unresponsive,
-    "responsive": Ledger._responsive,
-    "job_removed": Ledger._job_removed,
-    "reloaded": Ledger._reloaded,
+_HANDLERS: dict[str, Callable[[EventRules, Fact], None]] = {
+    "scheduler_started": EventRules._scheduler_started,
+    "scheduler_stopping": EventRules._scheduler_stopping,
+    "scheduler_stopped": EventRules._scheduler_stopped,
+    "job_added": EventRules._job_added,
+    "queued": EventRules._queued,
+    "started": EventRules._started,
+    "ready": EventRules._ready,
+    "cancel_requested": EventRules._cancel_requested,
+    "stop_overdue": EventRules._stop_overdue,
+    "ended": EventRules._ended,
+    "late_exit": EventRules._late_exit,
+    "skipped": EventRules._skipped,
+    "blocked": EventRules._blocked,
+    "callback_failed": EventRules._callback_failed,
+    "restart_scheduled": EventRules._restart_scheduled,
+    "gave_up": EventRules._gave_up,
+    "flapping": EventRules._flapping,
+    "missed": EventRules._missed,
+    "unresponsive": EventRules._unresponsive,
+    "responsive": EventRules._responsive,
+    "job_removed": EventRules._job_removed,
+    "reloaded": EventRules._reloaded,
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from taskloom.core.enums import Word
+from taskloom.core.enums import FastEnum
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, ReasonKind
 
@@ -15,7 +15,7 @@ __all__ = ["Fact", "RunFacts", "Violation", "differ", "fact_of", "judge_end"]
 # Events are written with microseconds; a difference of two and a third may be off by each one's rounding.
 ROUNDING_SECONDS = 3e-6
 
-_WORDS: dict[Word, str] = {word: word.value for words in (EventName, Outcome, ReasonKind) for word in words}
+_WORDS: dict[FastEnum, str] = {word: word.value for words in (EventName, Outcome, ReasonKind) for word in words}
 
 
 class Violation(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import Mistake, Place, Problem, Related, quoted
+from taskloom.diagnostics import FieldError, Place, Problem, Related, quoted
 
 if TYPE_CHECKING:
     from taskloom.jobfile.syntax.document import Document
@@ -41,12 +41,12 @@ class Declared(NamedTuple):
         """Return where the field is written."""
         return self.document.places.key(self.path_of(field))
 
-    def error(self, mistake: Mistake, related: tuple[Related, ...] = ()) -> Problem:
+    def error(self, mistake: FieldError, related: tuple[Related, ...] = ()) -> Problem:
         """Return the problem of a mistake in what is written for the job."""
         [problem] = problems_of(self.document, self.path, self.written, [mistake])
         return problem._replace(related=(*problem.related, *related))
 
-    def warning(self, field: str, mistake: Mistake, related: tuple[Related, ...] = ()) -> Problem:
+    def warning(self, field: str, mistake: FieldError, related: tuple[Related, ...] = ()) -> Problem:
         """Return a warning about a field, which may come from the defaults.
 
         The mistake's location begins inside the field, and counts only where a mapping or a list is written.
@@ -60,7 +60,7 @@ class Declared(NamedTuple):
 
 
 def problems_of(
-    document: Document, base: tuple[str, ...], written: Mapping[str, Any], mistakes: Iterable[Mistake]
+    document: Document, base: tuple[str, ...], written: Mapping[str, Any], mistakes: Iterable[FieldError]
 ) -> Iterator[Problem]:
     """Place the mistakes of what is written at `base`.
 

@@ -11,11 +11,11 @@ from taskloom.catalog.pydantic_errors import ParamErrors
 from taskloom.catalog.signatures import ShapeError
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec
 from taskloom.core.policies import RestartPolicy, RestartWhen
-from taskloom.diagnostics import Mistake, Place, near_match
+from taskloom.diagnostics import FieldError, Place, near_match
 from taskloom.errors import CatalogError, InvalidJob, NotATask, TaskImportFailed, TaskNotFound
 from taskloom.job import Job
 from taskloom.jobfile.fields.after import written_needs
-from taskloom.jobfile.fields.registry import FIELDS, JobMistakes, Join
+from taskloom.jobfile.fields.registry import FIELDS, JobErrors, Join
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
@@ -42,16 +42,16 @@ def read_defaults(written: Mapping[str, object]) -> dict[str, Any]:
     values, mistakes = _read({key: value for key, value in written.items() if key not in ONLY_IN_A_JOB})
     for key in written:
         if key in ONLY_IN_A_JOB:
-            mistakes.append(Mistake((key,), f"cannot set {key!r} in defaults; it belongs to each job", at_key=True))
+            mistakes.append(FieldError((key,), f"cannot set {key!r} in defaults; it belongs to each job", at_key=True))
     if mistakes:
-        raise JobMistakes(mistakes)
+        raise JobErrors(mistakes)
     return values
 
 
-def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[Mistake]]:
+def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[FieldError]]:
     """Return the final values of the fields that are written, and what is wrong with them."""
     values: dict[str, Any] = {}
-    mistakes: list[Mistake] = []
+    mistakes: list[FieldError] = []
     for key, value in written.items():
         field = FIELDS.get(key)
         if field is None:
@@ -59,17 +59,17 @@ def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[Mistake]]
             continue
         try:
             values[key] = field.read(value)
-        except JobMistakes as error:
+        except JobErrors as error:
             mistakes += error.mistakes
     return values, mistakes
 
 
-def _foreign(key: str) -> list[Mistake]:
+def _foreign(key: str) -> list[FieldError]:
     if is_note(key):
         return []
     near = near_match(key, FIELDS)
     message = f"cannot find field {key!r}; known: {', '.join(FIELDS)}"
-    return [Mistake((key,), message, f"did you mean {near!r}?" if near else "", at_key=True)]
+    return [FieldError((key,), message, f"did you mean {near!r}?" if near else "", at_key=True)]
 
 
 def job_spec(
@@ -92,7 +92,7 @@ def job_spec(
         find = partial(_installed, values["task"], catalog)
     elif "task" not in written:
         message = f"cannot run a job without a task; installed: {', '.join(catalog.names()) or 'none'}"
-        mistakes.append(Mistake(("task",), message, at_key=True))
+        mistakes.append(FieldError(("task",), message, at_key=True))
     return _assembled(name, {**(defaults or {}), **values}, find, catalog=catalog, mistakes=mistakes, place=place)
 
 
@@ -113,7 +113,7 @@ def spec_of(job: Job, catalog: Catalog) -> JobSpec:
         find = partial(_given, job.task, catalog)
     try:
         return _assembled(job.name, values, find, catalog=catalog, mistakes=mistakes)
-    except JobMistakes as error:
+    except JobErrors as error:
         sentences = [f"{each.message} ({each.hint})" if each.hint else each.message for each in error.mistakes]
         raise InvalidJob(str(job.name), sentences) from None
 
@@ -124,7 +124,7 @@ def _assembled(
     find: Callable[[], TaskShape] | None,
     *,
     catalog: Catalog,
-    mistakes: list[Mistake],
+    mistakes: list[FieldError],
     place: Place | None = None,
 ) -> JobSpec:
     """Return the job of final values; raise JobMistakes with the mistakes that were and that turn up."""
@@ -132,13 +132,13 @@ def _assembled(
         message = (
             f"cannot use {name!r} as the name of a job; expected a letter or a digit, then letters, digits, '_', '-'"
         )
-        mistakes.append(Mistake((), message, "63 characters at most" if len(str(name)) > 63 else "", at_key=True))
+        mistakes.append(FieldError((), message, "63 characters at most" if len(str(name)) > 63 else "", at_key=True))
     values["join"] = _join_policy(values, mistakes)
     _check_runner(values.get("runner"), values, catalog, mistakes)
     _check_supervision(values, mistakes)
     shape, bound = _bound(find, values.get("params") or {}, mistakes)
     if mistakes or shape is None or bound is None:
-        raise JobMistakes(mistakes)
+        raise JobErrors(mistakes)
     values.setdefault("task", shape.name)
     values["params"] = bound[0]
     return JobSpec(name=name, place=place, binding=bound[1], **values)
@@ -155,16 +155,16 @@ def _given(task: object, catalog: Catalog) -> TaskShape:
         raise NotATask(getattr(task, "__name__", type(task).__name__), "this program", str(error)) from None
 
 
-def _join_policy(policies: Mapping[str, Any], mistakes: list[Mistake]) -> JoinPolicy:
+def _join_policy(policies: Mapping[str, Any], mistakes: list[FieldError]) -> JoinPolicy:
     join: Join = policies.get("join", _DEFAULT_JOIN)
     is_daemon = policies.get("daemon", False)
     if join.otherwise is Otherwise.ABANDON and not is_daemon and not _is_doubtful("daemon", mistakes):
         message = "cannot abandon a job that is not a daemon: its thread would keep the process alive"
-        mistakes.append(Mistake(("join", "otherwise"), message, "write daemon: true, or otherwise: exit"))
+        mistakes.append(FieldError(("join", "otherwise"), message, "write daemon: true, or otherwise: exit"))
     return _shared_policy(join.within, join.otherwise or (Otherwise.ABANDON if is_daemon else Otherwise.EXIT))
 
 
-def _is_doubtful(field: str, mistakes: list[Mistake]) -> bool:
+def _is_doubtful(field: str, mistakes: list[FieldError]) -> bool:
     """Tell whether a field was written wrong, so that nobody knows what was meant."""
     return any(mistake.loc[:1] == (field,) for mistake in mistakes)
 
@@ -174,34 +174,34 @@ def _shared_policy(within: float, otherwise: Otherwise) -> JoinPolicy:
     return JoinPolicy(within, otherwise)
 
 
-def _own_name(name: object, values: Mapping[str, Any], written: Mapping[str, object]) -> list[Mistake]:
+def _own_name(name: object, values: Mapping[str, Any], written: Mapping[str, object]) -> list[FieldError]:
     """Return a mistake where a job waits for itself."""
     needs = written_needs(written["after"]) if "after" in values else ()
-    return [Mistake(need.loc, "cannot start after itself", at_key=need.at_key) for need in needs if need.job == name]
+    return [FieldError(need.loc, "cannot start after itself", at_key=need.at_key) for need in needs if need.job == name]
 
 
-def _check_supervision(values: Mapping[str, Any], mistakes: list[Mistake]) -> None:
+def _check_supervision(values: Mapping[str, Any], mistakes: list[FieldError]) -> None:
     """Note where the fields of supervision contradict each other."""
     restart: RestartPolicy | None = values.get("restart")
     if restart is not None and restart.when is RestartWhen.ALWAYS and values.get("schedule") is not None:
         message = "cannot restart always beside a schedule, which says when the next run starts"
-        mistakes.append(Mistake(("restart",), message, "write restart: on-failure, or leave it out"))
+        mistakes.append(FieldError(("restart",), message, "write restart: on-failure, or leave it out"))
 
 
 def _check_runner(
-    runner: RunnerSpec | None, values: Mapping[str, Any], catalog: Catalog, mistakes: list[Mistake]
+    runner: RunnerSpec | None, values: Mapping[str, Any], catalog: Catalog, mistakes: list[FieldError]
 ) -> None:
     if runner is None:
         return
     if runner.name == "thread":
         if runner.options.get("reuse") and not values.get("daemon", False) and not _is_doubtful("daemon", mistakes):
             message = "cannot reuse the threads of a job that is not a daemon: idle threads are daemon threads"
-            mistakes.append(Mistake(("runner", "thread", "reuse"), message, "write daemon: true"))
+            mistakes.append(FieldError(("runner", "thread", "reuse"), message, "write daemon: true"))
         return
     try:
         catalog.load_runner(runner.name)
     except CatalogError as error:
-        mistakes.append(Mistake(("runner",), str(error), _cure(error)))
+        mistakes.append(FieldError(("runner",), str(error), _cure(error)))
 
 
 def _cure(error: CatalogError) -> str:
@@ -213,7 +213,7 @@ def _cure(error: CatalogError) -> str:
 
 
 def _bound(
-    find: Callable[[], TaskShape] | None, params: Mapping[str, Any], mistakes: list[Mistake]
+    find: Callable[[], TaskShape] | None, params: Mapping[str, Any], mistakes: list[FieldError]
 ) -> tuple[TaskShape, tuple[dict[str, Any], Binding]] | tuple[None, None]:
     """Return the task with the values of its params and what makes the runs' bodies; Nones when it adds mistakes."""
     if find is None:
@@ -229,7 +229,7 @@ def _bound(
         )
     except ShapeError as error:  # a type that pydantic cannot check
         where = shape.label if shape is not None else "?"
-        mistakes.append(Mistake(("task",), f"cannot use the task at {where}: {error}"))
+        mistakes.append(FieldError(("task",), f"cannot use the task at {where}: {error}"))
     except CatalogError as error:
-        mistakes.append(Mistake(("task",), str(error), _cure(error)))
+        mistakes.append(FieldError(("task",), str(error), _cure(error)))
     return None, None

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import Mistake, Place, Problem, Related, near_match
+from taskloom.diagnostics import FieldError, Place, Problem, Related, near_match
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import Declared, problems_of
-from taskloom.jobfile.fields.registry import JobMistakes
+from taskloom.jobfile.fields.registry import JobErrors
 from taskloom.jobfile.job_spec import is_note, job_spec, read_defaults
 from taskloom.sync.gc_pause import paused_gc
 
@@ -110,7 +110,7 @@ class _Checker:
 
     def result(self, *, with_origins: bool) -> CheckResult:
         """Return all that was found, and what can only be told of all files together."""
-        from taskloom.jobfile.checks.warnings import advice
+        from taskloom.jobfile.checks.warnings import warnings_of_each_job
         from taskloom.jobfile.checks.worst_stop import worst_stop
 
         self._problems += self._news(self._refusals())
@@ -119,7 +119,7 @@ class _Checker:
         if not self._names and not has_errors:
             where = next(iter(self._files.values()), ".")
             self._problems.append(_about(where, "cannot find any job: there is nothing to run"))
-        self._problems += advice(self._jobs, self._stop_within)
+        self._problems += warnings_of_each_job(self._jobs, self._stop_within)
         worst = worst_stop(specs, self._stop_within)
         # With a mistake in a job, nobody knows whether it was meant to be a daemon, or what it waits for.
         if not has_errors:
@@ -135,16 +135,16 @@ class _Checker:
     def _refusals(self) -> Iterator[Problem]:
         """Yield the dependencies that cannot be. Few programs have any, and those that have none import nothing."""
         if any("after" in job.written for job in self._jobs):
-            from taskloom.jobfile.checks.dependencies import refusals
+            from taskloom.jobfile.checks.dependencies import errors_in_dependencies
 
-            yield from refusals(self._jobs, self._names)
+            yield from errors_in_dependencies(self._jobs, self._names)
 
     def _of_all(self, specs: Sequence[JobSpec], worst: WorstStop) -> Iterator[Problem]:
         """Yield the warnings about all jobs taken together."""
         if any(spec.after for spec in specs):
-            from taskloom.jobfile.checks.dependencies import doubts
+            from taskloom.jobfile.checks.dependencies import warnings_in_dependencies
 
-            yield from doubts(self._jobs)
+            yield from warnings_in_dependencies(self._jobs)
         enabled = [spec for spec in specs if spec.enabled]
         if enabled and all(spec.daemon for spec in enabled):
             yield _daemons_only(enabled[0])
@@ -154,7 +154,7 @@ class _Checker:
                 f"cannot stop within {self._stop_within:g} s for sure: dependents are stopped before what they "
                 f"depend on, and that may take {worst.seconds:g} s: {worst}"
             )
-            yield last.warning("join", Mistake((), message))
+            yield last.warning("join", FieldError((), message))
 
     def _expanded(self, path: str) -> list[str]:
         if not Path(path).is_dir():
@@ -204,7 +204,7 @@ class _Checker:
         if isinstance(written, dict):
             try:
                 defaults = read_defaults(written)
-            except JobMistakes as error:
+            except JobErrors as error:
                 yield from problems_of(document, ("defaults",), written, error.mistakes)
         elif written is not None:
             yield document.places.problem(("defaults",), "cannot use this as defaults; expected a mapping of fields")
@@ -232,7 +232,7 @@ class _Checker:
         spec = None
         try:
             spec = job_spec(name, written, self._catalog, defaults=defaults, place=place)
-        except JobMistakes as error:
+        except JobErrors as error:
             yield from problems_of(document, ("jobs", name), written, error.mistakes)
         if first is place:
             self._jobs.append(Declared(name, document, written, shared, spec))

@@ -12,8 +12,8 @@ from typing import Any
 
 from taskloom.clock import wall
 from taskloom.core.events import Event, EventName
-from taskloom.observe.event_text import Telling, tell
-from taskloom.observe.rate_limit import Flood, Limit, Repeats, Sum
+from taskloom.observe.event_text import LogLine, describe
+from taskloom.observe.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 from taskloom.runners.context import current_run
 
 __all__ = ["Console", "ConsoleHandler"]
@@ -50,8 +50,8 @@ class Console:
         self._call_later = call_later
         # For what follows: events come on one thread, and the time to tell a sum on another.
         self._lock = allocate_lock()
-        self._flood = Flood(special=_TIGHTER)
-        self._repeats = Repeats()
+        self._flood = RateLimiter(special=_TIGHTER)
+        self._repeats = DuplicateFilter()
         # The level of each kind of line, and what the wall clock is ahead of the monotonic one.
         self._levels: dict[str, str] = {}
         self._ahead = 0.0
@@ -77,12 +77,12 @@ class Console:
         with self._lock:
             self._ahead = event.at - event.mono
             self._say_sums(event.mono, everything=event.event is EventName.SCHEDULER_STOPPED)
-            telling = tell(event)
+            telling = describe(event)
             if telling is not None:
                 self._tell(event, telling)
             self._time_sums(event.mono)
 
-    def _tell(self, event: Event, telling: Telling) -> None:
+    def _tell(self, event: Event, telling: LogLine) -> None:
         job = event.job or "taskloom"
         self._levels[telling.kind] = telling.level
         if event.event is EventName.JOB_REMOVED:
@@ -103,7 +103,7 @@ class Console:
         return f"\n{traceback}"
 
     def _say_sums(self, at: float, *, everything: bool = False) -> None:
-        for sum_ in self._flood.sums(at, everything=everything):
+        for sum_ in self._flood.suppressed(at, everything=everything):
             level = self._levels.get(sum_.kind, "INFO")
             self.say(_summed(sum_), level=level, at=at + self._ahead)
 
@@ -121,7 +121,7 @@ class Console:
             self._time_sums(at)
 
 
-def _summed(sum_: Sum) -> str:
+def _summed(sum_: Suppressed) -> str:
     """Return `and 4,321 more runs failed in the last 5 s, of 1,234 jobs`."""
     kind = sum_.kind
     if sum_.lines == 1:

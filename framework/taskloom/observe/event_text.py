@@ -10,7 +10,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
 
-__all__ = ["Telling", "tell"]
+__all__ = ["LogLine", "describe"]
 
 _BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.ABANDONED)
 _WHY_MISSED = {
@@ -22,7 +22,7 @@ _WHY_MISSED = {
 _FAILED, _ENDED, _STARTED, _ASKED = "runs failed", "runs ended", "runs started", "runs were asked to stop"
 
 
-class Telling(NamedTuple):
+class LogLine(NamedTuple):
     """One event as the log has it."""
 
     message: str
@@ -32,9 +32,9 @@ class Telling(NamedTuple):
     traceback: str = ""
 
 
-def tell(event: Event) -> Telling | None:
+def describe(event: Event) -> LogLine | None:
     """Say what an event means, or None where it is not worth a line."""
-    teller = _TELLERS.get(event.event)
+    teller = _DESCRIBERS.get(event.event)
     return teller(event) if teller is not None else None
 
 
@@ -43,96 +43,96 @@ def _repeated(event: Event, kind: str) -> str:
     return "" if (event.run or "").endswith("#1") else kind
 
 
-def _started(event: Event) -> Telling:
+def _started(event: Event) -> LogLine:
     again = f" (attempt {event.attempt})" if (event.attempt or 1) > 1 else ""
-    return Telling(f"started{again}", kind=_repeated(event, _STARTED))
+    return LogLine(f"started{again}", kind=_repeated(event, _STARTED))
 
 
-def _cancel_requested(event: Event) -> Telling:
-    return Telling(f"asked to stop ({event.reason})", kind=_repeated(event, _ASKED))
+def _cancel_requested(event: Event) -> LogLine:
+    return LogLine(f"asked to stop ({event.reason})", kind=_repeated(event, _ASKED))
 
 
-def _ended(event: Event) -> Telling:
+def _ended(event: Event) -> LogLine:
     outcome, error = event.outcome or Outcome.FAILED, event.error
     message = f"{outcome.value} after {event.seconds or 0.0:.1f} s"
     if error is not None:
         message += f": {error}"
     if outcome not in _BAD:
-        return Telling(message, kind=_repeated(event, _ENDED))
+        return LogLine(message, kind=_repeated(event, _ENDED))
     has_traceback = outcome is Outcome.FAILED and error is not None and not error.is_explained
-    return Telling(message, "ERROR", _FAILED, error.traceback.rstrip() if has_traceback and error else "")
+    return LogLine(message, "ERROR", _FAILED, error.traceback.rstrip() if has_traceback and error else "")
 
 
-def _overdue(event: Event) -> Telling:
+def _overdue(event: Event) -> LogLine:
     where = event.data.get("where")
     place = f" at {where}" if where else " at an unknown place"
     age = event.data.get("poll_age")
     polled = "" if age is None else f", no poll for {age:.1f} s"
     callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
     message = f"did not stop within {event.data['within']:g} s: it stands{place}{polled}{callbacks}"
-    return Telling(message, "ERROR", "runs did not stop in time")
+    return LogLine(message, "ERROR", "runs did not stop in time")
 
 
-def _late_exit(event: Event) -> Telling:
+def _late_exit(event: Event) -> LogLine:
     message = f"its abandoned thread has ended, {event.seconds or 0.0:.1f} s late"
-    return Telling(message, "WARNING", "abandoned threads ended")
+    return LogLine(message, "WARNING", "abandoned threads ended")
 
 
-def _blocked(_: Event) -> Telling:
+def _blocked(_: Event) -> LogLine:
     message = "abandoned: its thread is left behind; no new run until that ends"
-    return Telling(message, "WARNING", "runs were abandoned")
+    return LogLine(message, "WARNING", "runs were abandoned")
 
 
-def _skipped(event: Event) -> Telling:
-    return Telling(f"skipped ({event.reason})", kind="jobs were skipped")
+def _skipped(event: Event) -> LogLine:
+    return LogLine(f"skipped ({event.reason})", kind="jobs were skipped")
 
 
-def _callback_failed(event: Event) -> Telling:
-    return Telling(f"its {event.data['callback']} failed: {event.error}", "WARNING", "callbacks failed")
+def _callback_failed(event: Event) -> LogLine:
+    return LogLine(f"its {event.data['callback']} failed: {event.error}", "WARNING", "callbacks failed")
 
 
-def _restart_scheduled(event: Event) -> Telling:
+def _restart_scheduled(event: Event) -> LogLine:
     because = f": {event.error}" if event.error is not None else ""
     message = f"restarting in {_seconds(event.seconds or 0.0)} (attempt {(event.attempt or 0) + 1}){because}"
-    return Telling(message, kind="restarts were scheduled")
+    return LogLine(message, kind="restarts were scheduled")
 
 
-def _gave_up(event: Event) -> Telling:
-    return Telling(f"gave up: {event.data.get('why', 'no restart follows')}", "ERROR", "jobs gave up")
+def _gave_up(event: Event) -> LogLine:
+    return LogLine(f"gave up: {event.data.get('why', 'no restart follows')}", "ERROR", "jobs gave up")
 
 
-def _flapping(_: Event) -> Telling:
+def _flapping(_: Event) -> LogLine:
     message = f"flapping: restarted {FLAPPING_RESTARTS} times in {FLAPPING_SECONDS:g} s"
-    return Telling(message, "WARNING", "jobs are flapping")
+    return LogLine(message, "WARNING", "jobs are flapping")
 
 
-def _missed(event: Event) -> Telling:
+def _missed(event: Event) -> LogLine:
     why, count = str(event.data.get("why", "")), int(event.data.get("count", 1))
     instant = _instant(str(event.data.get("instant", "")), event.at)
     firings = f"its firing of {instant}" if count == 1 else f"{count:,} firings, the last that of {instant}"
     # A policy says that a run which goes on is left alone; the others nobody chose.
     level = "INFO" if why == "overlap" else "WARNING"
-    return Telling(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
+    return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
-def _unresponsive(event: Event) -> Telling:
+def _unresponsive(event: Event) -> LogLine:
     message = f"unresponsive: no poll for {event.data.get('poll_age', 0.0):.1f} s"
-    return Telling(message, "WARNING", "runs became unresponsive")
+    return LogLine(message, "WARNING", "runs became unresponsive")
 
 
-def _responsive(event: Event) -> Telling:
+def _responsive(event: Event) -> LogLine:
     message = f"polls again, {event.seconds or 0.0:.1f} s after it was found unresponsive"
-    return Telling(message, kind="runs polled again")
+    return LogLine(message, kind="runs polled again")
 
 
-def _reloaded(event: Event) -> Telling:
+def _reloaded(event: Event) -> LogLine:
     words = {"add": "added", "remove": "removed", "restart": "to be restarted", "apply": "changed in place"}
     parts = [f"{_listed(event.data[key])} {word}" for key, word in words.items() if event.data.get(key)]
-    return Telling(f"reloaded: {'; '.join(parts) or 'nothing has changed'}")
+    return LogLine(f"reloaded: {'; '.join(parts) or 'nothing has changed'}")
 
 
-def _job_removed(_: Event) -> Telling:
-    return Telling("removed", kind="jobs were removed")
+def _job_removed(_: Event) -> LogLine:
+    return LogLine("removed", kind="jobs were removed")
 
 
 def _listed(names: list[str]) -> str:
@@ -153,7 +153,7 @@ def _instant(text: str, at: float) -> str:
     return f"{instant:%H:%M:%S}" if instant.date() == today else f"{instant:%Y-%m-%d %H:%M:%S}"
 
 
-_TELLERS: dict[EventName, Callable[[Event], Telling]] = {
+_DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.STARTED: _started,
     EventName.CANCEL_REQUESTED: _cancel_requested,
     EventName.ENDED: _ended,

@@ -21,7 +21,7 @@ from taskloom.clock import mono, wall
 from taskloom.errors import Cancelled
 from taskloom.runners.context import current_run
 from taskloom.sync.latch import Latch
-from taskloom.sync.wakeup_fd import Bell
+from taskloom.sync.wakeup_fd import WakeupFd
 
 __all__ = ["Output"]
 
@@ -51,7 +51,7 @@ class Output:
         self._rooms: list[Latch] = []
         self._until: float | None = None
         self._ended = Latch()
-        self._bell = Bell()
+        self._bell = WakeupFd()
         self._thread = threading.Thread(target=self._run, name="taskloom-output", daemon=True)
         self._thread.start()
 
@@ -70,7 +70,7 @@ class Output:
             self._sizes[2] += len(text)
             is_first = len(self._held) == 1
         if is_first:
-            self._bell.ring()
+            self._bell.set()
 
     def data(self, content: bytes) -> None:
         """Queue a task's data for descriptor 1.
@@ -85,18 +85,18 @@ class Output:
                 room = Latch()
                 self._rooms.append(room)
             self._wait_for(room, len(content))
-        self._bell.ring()
+        self._bell.set()
 
     def last_word(self, content: bytes) -> None:
         """Queue data for descriptor 1 without waiting for room: the program ends after it."""
         with self._lock:
             self._append(1, content)
-        self._bell.ring()
+        self._bell.set()
 
     def close(self, timeout: float) -> bool:
         """Write what is queued while the descriptors take it, for so many seconds at most. True when all went out."""
         self._until = mono() + timeout
-        self._bell.ring()
+        self._bell.set()
         self._ended.wait(timeout + 0.1)
         return not (self._queues[1] or self._queues[2] or self._held)
 
@@ -162,7 +162,7 @@ class Output:
             poller.register(descriptor, select.POLLOUT)
         patience = self._patience()
         ready = [descriptor for descriptor, _ in poller.poll(None if patience is None else patience * 1000)]
-        self._bell.silence()
+        self._bell.clear()
         return [descriptor for descriptor in ready if descriptor in waiting]
 
     def _write(self, descriptor: int) -> None:

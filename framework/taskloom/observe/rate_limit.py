@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["Flood", "Limit", "Repeats", "Sum"]
+__all__ = ["DuplicateFilter", "Limit", "RateLimiter", "Suppressed"]
 
-SUM_SECONDS = 5.0
+SUPPRESSED_SECONDS = 5.0
 # Long enough that a job which fails twice a minute does not fill the log with what is known, short enough that it is
 # still found in a log that was rotated since.
 FORGET_SECONDS = 600.0
@@ -29,7 +29,7 @@ class Limit(NamedTuple):
 USUAL = Limit(100, 10.0)
 
 
-class Sum(NamedTuple):
+class Suppressed(NamedTuple):
     """What was left out of one kind."""
 
     kind: str
@@ -53,7 +53,7 @@ class _Bucket:
         self.since = at
 
 
-class Flood:
+class RateLimiter:
     """The buckets of all kinds. Not thread-safe."""
 
     def __init__(self, usual: Limit = USUAL, special: Mapping[str, Limit] | None = None) -> None:
@@ -83,20 +83,20 @@ class Flood:
     def due(self) -> float | None:
         """When the next sum is to be told, or None."""
         begun = [bucket.since for bucket in self._buckets.values() if bucket.left_out]
-        return min(begun) + SUM_SECONDS if begun else None
+        return min(begun) + SUPPRESSED_SECONDS if begun else None
 
-    def sums(self, at: float, *, everything: bool = False) -> list[Sum]:
+    def suppressed(self, at: float, *, everything: bool = False) -> list[Suppressed]:
         """Take the sums that are due by then, or everything there is."""
         taken = []
         for kind, bucket in self._buckets.items():
-            if bucket.left_out and (everything or at >= bucket.since + SUM_SECONDS):
-                taken.append(Sum(kind, bucket.left_out, len(bucket.jobs), max(0.0, at - bucket.since)))
+            if bucket.left_out and (everything or at >= bucket.since + SUPPRESSED_SECONDS):
+                taken.append(Suppressed(kind, bucket.left_out, len(bucket.jobs), max(0.0, at - bucket.since)))
                 bucket.left_out = 0
                 bucket.jobs = set()
         return taken
 
 
-class Repeats:
+class DuplicateFilter:
     """Remembers what was last told at length of each job, to tell it but once in a while."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from taskloom.core.inputs import CallbackFailed
 from taskloom.runners.error_info import describe
 from taskloom.sync.cancel_token import CancelCallback
 
-__all__ = ["Wakers"]
+__all__ = ["CallbackPool"]
 
 # DESIGN section 6: sixteen at once are plenty for callbacks that do not block; 64 bound what stuck ones can cost.
 HELPERS = 16
@@ -24,7 +24,7 @@ MOST_HELPERS = 64
 STUCK_SECONDS = 1.0
 
 
-class Wakers:
+class CallbackPool:
     """The pool. `report` is called, on a helper's thread, for each callback that raised."""
 
     def __init__(self, report: Callable[[CallbackFailed], None]) -> None:
@@ -51,9 +51,9 @@ class Wakers:
             with self._lock:
                 self._open += 1
             self._queue.put((run, callback))
-            self.relieve()
+            self.grow_if_stuck()
 
-    def relieve(self) -> float | None:
+    def grow_if_stuck(self) -> float | None:
         """Add a helper where work waits and the limits allow; return seconds until it is worth asking again.
 
         None: nothing waits.

@@ -40,7 +40,7 @@ class RunContext:
         # The token's own property again, by hand: one call less in the loop that every task runs.
         token = self._token
         token.polls += 1
-        return token.is_asked
+        return token.is_requested
 
     @property
     def reason(self) -> Reason | None:

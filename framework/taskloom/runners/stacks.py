@@ -13,7 +13,7 @@ from types import FrameType
 from taskloom.runners import Stack
 from taskloom.sync.gc_pause import paused_gc
 
-__all__ = ["look"]
+__all__ = ["capture_stacks"]
 
 
 def _spellings(folder: Path) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ _LIBRARY = _spellings(Path(os.__file__).parent)
 _INSTALLED = _spellings(Path(sysconfig.get_paths()["purelib"]))
 
 
-def look(idents: Sequence[int | None], texts: int) -> list[Stack]:
+def capture_stacks(idents: Sequence[int | None], texts: int) -> list[Stack]:
     """Return a Stack for each thread, in order; the whole text for the first `texts` of them."""
     frames = _frames()
     try:

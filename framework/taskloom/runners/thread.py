@@ -59,10 +59,10 @@ class ThreadRunner:
 
     def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
         """Say where the runs stand, in one look at all threads."""
-        from taskloom.runners.stacks import look
+        from taskloom.runners.stacks import capture_stacks
 
         runs = [handle for handle in handles if isinstance(handle, _Execution)]
-        found = look([run.ident for run in runs], texts)
+        found = capture_stacks([run.ident for run in runs], texts)
         # Who has ended since may have left the thread, or its identifier, to another run: that one was seen, then.
         return [stack if run.ident is not None else Stack("", "") for run, stack in zip(runs, found, strict=True)]
 
@@ -188,11 +188,11 @@ def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, Err
     """
     try:
         result = body.run(context)
-        was_asked, was_woken = token.is_asked, token.was_woken
+        was_asked, was_woken = token.is_requested, token.callback_ran
         # Inside as well: to close a generator that was begun is to run the plugin's code again.
         how, error_info = (How.RETURNED, None) if result is None else _judge(result, context)
     except BaseException as error:  # noqa: BLE001 - the plugin boundary: SystemExit and all
-        was_asked, was_woken = token.is_asked, token.was_woken
+        was_asked, was_woken = token.is_requested, token.callback_ran
         how, error_info = _how(error), describe(error)
     return how, error_info, was_asked, was_woken
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from taskloom.clock import mono
 from taskloom.sync.latch import Latch
 
-__all__ = ["Watchers"]
+__all__ = ["Condition"]
 
 
-class Watchers:
+class Condition:
     """Threads that look again whenever they are told to."""
 
     def __init__(self) -> None:
@@ -30,9 +30,9 @@ class Watchers:
                     return False
                 latch.wait(left)
             finally:
-                self._leave(latch)
+                self._remove(latch)
 
-    def tell(self) -> None:
+    def notify_all(self) -> None:
         """Have everybody look again; never blocks."""
         latches = self._latches
         while latches:
@@ -41,7 +41,7 @@ class Watchers:
             except IndexError:
                 return  # its waiter had waited long enough and took it back
 
-    def _leave(self, latch: Latch) -> None:
+    def _remove(self, latch: Latch) -> None:
         try:
             self._latches.remove(latch)
         except ValueError:

@@ -16,7 +16,7 @@ from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
-from taskloom.scheduler.engine import Shell
+from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run, make_status
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
 from taskloom.sync.cancel_token import lock_timeout
@@ -54,7 +54,7 @@ class Scheduler:
         lock_timeout(stop_within)
         self._catalog = catalog
         runners = runners or {"thread": ThreadRunner()}
-        self._shell = Shell(clock or MonotonicClock(), runners, stop_within, on_stopping)
+        self._engine = Engine(clock or MonotonicClock(), runners, stop_within, on_stopping)
 
     def __enter__(self) -> Self:
         return self
@@ -90,16 +90,16 @@ class Scheduler:
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
-            return self._shell.ask(Reload(specs), lambda core: core.changes)
+            return self._engine.query(Reload(specs), lambda core: core.changes)
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Say what `reload` with these declarations would do with each job; nothing is changed."""
         specs = self._specs(jobs)
-        return self._shell.ask(None, lambda core: core.preview(specs))
+        return self._engine.query(None, lambda core: core.preview(specs))
 
     def _add(self, specs: Iterable[JobSpec]) -> list[JobHandle]:
-        self._shell.ask_all([AddJob(spec) for spec in specs], lambda _: None)
-        return [JobHandle(spec.name, self._shell) for spec in specs]
+        self._engine.query_all([AddJob(spec) for spec in specs], lambda _: None)
+        return [JobHandle(spec.name, self._engine) for spec in specs]
 
     def _specs(self, jobs: Iterable[Job | JobSpec]) -> list[JobSpec]:
         declared = (job if isinstance(job, JobSpec) else self._spec(job) for job in jobs)
@@ -107,8 +107,8 @@ class Scheduler:
 
     def job(self, name: str) -> JobHandle:
         """Return the handle of a job. Raises UnknownJob."""
-        self._shell.ask(None, lambda core: core.job(name))
-        return JobHandle(name, self._shell)
+        self._engine.query(None, lambda core: core.job(name))
+        return JobHandle(name, self._engine)
 
     def _spec(self, job: Job) -> JobSpec:
         from taskloom.jobfile.job_spec import spec_of
@@ -124,7 +124,7 @@ class Scheduler:
     def start(self) -> None:
         """Start every `start: auto` job that was not started yet. Raises SchedulerStopped."""
         with paused_gc():  # some twenty objects a run, and none is garbage: collections are an eighth of the time
-            self._shell.order(StartAll())
+            self._engine.call(StartAll())
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing keeps the program alive; False when that took longer than `timeout` seconds.
@@ -133,7 +133,7 @@ class Scheduler:
         something that comes by itself, and no daemon lives where only daemons were started; or an essential job
         has failed for good, or a stop is over.
         """
-        return self._shell.wait_until(lambda core: core.is_work_over or core.phase is Phase.STOPPED, timeout)
+        return self._engine.wait_until(lambda core: core.is_work_over or core.phase is Phase.STOPPED, timeout)
 
     # -- stopping
 
@@ -143,44 +143,44 @@ class Scheduler:
         Twice is once: the second call waits for the same stop and returns the same report. Called from a run,
         it waits for all but that run. Nothing can be added or started afterwards.
         """
-        shell = self._shell
+        engine = self._engine
         until = mono() + within
-        shell.order(_shutdown(within, reason))
+        engine.call(_shutdown(within, reason))
         caller = self._calling_run()
         if caller is None:
-            shell.stopped.wait()
-            shell.close(until)
+            engine.stopped.wait()
+            engine.close(until)
         else:
-            shell.wait_for_others(caller)
-        return shell.report or shell.ask(None, lambda core: make_stop_report(core, shell.now()))
+            engine.wait_for_others(caller)
+        return engine.report or engine.query(None, lambda core: make_stop_report(core, engine.now()))
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
         """Begin what `stop` does, and return at once; a signal handler may call it too. Twice is once.
 
         It leaves its wish and waits for nothing, so it may be carried out a moment later.
         """
-        self._shell.tell(_shutdown(within, reason))
+        self._engine.post(_shutdown(within, reason))
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop, whoever asked for it, is over; False when that took longer than `timeout` seconds."""
-        return self._shell.stopped.wait(timeout)
+        return self._engine.stopped.wait(timeout)
 
     @property
     def stop_reason(self) -> Reason | None:
         """Why everything is being stopped, or was; None before that."""
-        return self._shell.ask(None, lambda core: core.shutdown.reason if core.phase is not Phase.OPEN else None)
+        return self._engine.query(None, lambda core: core.shutdown.reason if core.phase is not Phase.OPEN else None)
 
     def hurry(self, within: float) -> None:
         """Give the stop that goes on at most so many more seconds, and tell every run that it is urgent."""
         lock_timeout(within)
-        self._shell.order(HurryShutdown(within))
+        self._engine.call(HurryShutdown(within))
 
     def _calling_run(self) -> str | None:
         """Return the id of the run whose thread this is, if it is one of ours."""
         context = current_run.get()
         if context is None:
             return None
-        live = self._shell.live.get(context.run_id)
+        live = self._engine.live.get(context.run_id)
         return live.id if live is not None and context.belongs_to(live.token) else None
 
     # -- watching
@@ -191,24 +191,24 @@ class Scheduler:
         More than `limit` events that wait are dropped, and counted, as are those that the callback raised at.
         """
         listener = Listener(callback, limit)
-        self._shell.add_listener(listener)
+        self._engine.add_listener(listener)
         return listener
 
     @property
     def bug(self) -> Exception | None:
         """The first breach of Taskloom's own rules, if there was one; the scheduler went on without that message."""
-        return self._shell.bug
+        return self._engine.bug
 
     def stacks(self) -> list[tuple[Run, Stack]]:
         """Say where each run that may be executing stands."""
-        shell = self._shell
-        return [(Run(live, shell), stack) for live, stack in shell.look(list(shell.live.values()))]
+        engine = self._engine
+        return [(Run(live, engine), stack) for live, stack in engine.locate_runs(list(engine.live.values()))]
 
     def status(self) -> list[JobStatus]:
         """Return where each job stands, in the order in which they were added."""
-        shell = self._shell
+        engine = self._engine
         with paused_gc():
-            return shell.ask(None, lambda core: [make_status(shell, core, name) for name in core.jobs])
+            return engine.query(None, lambda core: [make_status(engine, core, name) for name in core.jobs])
 
 
 def _shutdown(within: float, reason: Reason | None) -> Shutdown:

@@ -15,7 +15,7 @@ from taskloom.scheduler.live_run import LiveRun
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
-    from taskloom.scheduler.engine import Shell
+    from taskloom.scheduler.engine import Engine
 
 __all__ = ["JobHandle", "JobStatus", "Run"]
 
@@ -23,11 +23,11 @@ __all__ = ["JobHandle", "JobStatus", "Run"]
 class Run:
     """One execution of a job. Any thread may use it, for as long as it likes."""
 
-    __slots__ = ("_live", "_shell")
+    __slots__ = ("_engine", "_live")
 
-    def __init__(self, live: LiveRun, shell: Shell) -> None:
+    def __init__(self, live: LiveRun, engine: Engine) -> None:
         self._live = live
-        self._shell = shell
+        self._engine = engine
 
     @property
     def id(self) -> str:
@@ -65,7 +65,7 @@ class Run:
 
     def cancel(self, text: str = "") -> None:
         """Ask this run, and no later one of its job, to stop. Returns at once; twice is once."""
-        self._shell.cancel(self._live, Reason(ReasonKind.USER, text))
+        self._engine.cancel(self._live, Reason(ReasonKind.USER, text))
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False when that took longer than `timeout` seconds.
@@ -122,17 +122,17 @@ class JobStatus:
 class JobHandle:
     """A job that was added to a scheduler. Any thread may use it."""
 
-    __slots__ = ("_shell", "name")
+    __slots__ = ("_engine", "name")
 
-    def __init__(self, name: str, shell: Shell) -> None:
+    def __init__(self, name: str, engine: Engine) -> None:
         self.name = name
-        self._shell = shell
+        self._engine = engine
 
     @property
     def run(self) -> Run | None:
         """The job's latest run, ended or not; None when it never had one."""
-        live = self._shell.last.get(self.name)
-        return Run(live, self._shell) if live is not None else None
+        live = self._engine.last.get(self.name)
+        return Run(live, self._engine) if live is not None else None
 
     def start(self, *, now: bool = False) -> Run:
         """Start a run now, whatever delay, backoff or firing the job waits for.
@@ -141,8 +141,8 @@ class JobHandle:
         AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped. Nothing is changed then.
         A run that could not be begun is returned too, with the outcome start_failed.
         """
-        shell = self._shell
-        return shell.ask(StartJob(self.name, now), lambda _: Run(shell.last[self.name], shell))
+        engine = self._engine
+        return engine.query(StartJob(self.name, now), lambda _: Run(engine.last[self.name], engine))
 
     def arm(self) -> None:
         """Let the job start by itself, as `Scheduler.start` does: after its dependencies and delay, by its schedule.
@@ -150,14 +150,14 @@ class JobHandle:
         Raises AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped; a job that waits already
         goes on waiting.
         """
-        self._shell.order(ArmJob(self.name))
+        self._engine.call(ArmJob(self.name))
 
     def restart(self, text: str = "") -> None:
         """Stop the job's run, if it has one, and start another as soon as it has ended. Returns at once.
 
         It waits for no delay and is not counted as a restart. Raises JobBlocked, JobDisabled or SchedulerStopped.
         """
-        self._shell.order(RestartJob(self.name, Reason(ReasonKind.USER, text or "restart")))
+        self._engine.call(RestartJob(self.name, Reason(ReasonKind.USER, text or "restart")))
 
     def stop(self, text: str = "", *, timeout: float | None = None) -> bool:
         """Stop the job's run by its join policy and wait for that, or for `timeout` seconds.
@@ -166,32 +166,32 @@ class JobHandle:
         overdue, and `status()` says so. The process is never ended by it. On the run's own thread it asks
         and does not wait.
         """
-        shell = self._shell
-        run = shell.ask(
+        engine = self._engine
+        run = engine.query(
             StopJob(self.name, Reason(ReasonKind.USER, text)),
-            lambda core: shell.live.get(record.id) if (record := core.job(self.name).run) else None,
+            lambda core: engine.live.get(record.id) if (record := core.job(self.name).run) else None,
         )
         if run is None:
             return True
         if _is_on_thread_of(run):
             return False
-        shell.wait_until(lambda _: run.over.is_open or run.record.is_overdue, timeout)
+        engine.wait_until(lambda _: run.over.is_open or run.record.is_overdue, timeout)
         return run.over.is_open
 
     def status(self) -> JobStatus:
         """Return where the job stands."""
-        shell = self._shell
-        return shell.ask(None, lambda core: make_status(shell, core, self.name))
+        engine = self._engine
+        return engine.query(None, lambda core: make_status(engine, core, self.name))
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.name}>"
 
 
-def make_status(shell: Shell, core: Lifecycle, name: str) -> JobStatus:
-    """Copy what is seen of a job; called in the shell's turn. Raises UnknownJob."""
-    now = shell.now()
+def make_status(engine: Engine, core: Lifecycle, name: str) -> JobStatus:
+    """Copy what is seen of a job; called in the engine's turn. Raises UnknownJob."""
+    now = engine.now()
     report = make_job_report(core, core.job(name), now)
-    run = shell.last.get(name)
+    run = engine.last.get(name)
     if run is None:
         return JobStatus(report, None, 0.0, False, {}, None)
     gauges = run.gauges

@@ -13,15 +13,15 @@ from taskloom.core.inputs import RunResponsive, RunUnresponsive
 from taskloom.core.records import RunRecord
 from taskloom.sync.cancel_token import CancelToken
 
-__all__ = ["SAMPLE_SECONDS", "PollSampler", "PollTrack"]
+__all__ = ["SAMPLE_SECONDS", "HeartbeatMonitor", "HeartbeatTrack"]
 
 SAMPLE_SECONDS = 1.0
 
 
-class PollTrack:
+class HeartbeatTrack:
     """What is known of one run's polls. Monotonic seconds."""
 
-    __slots__ = ("excused_at", "is_missed", "is_unobserved", "moved_at", "polls", "record", "token", "worst_gap")
+    __slots__ = ("counted_from", "is_missed", "is_unobserved", "moved_at", "polls", "record", "token", "worst_gap")
 
     def __init__(self, record: RunRecord, token: CancelToken, now: float, *, is_unobserved: bool) -> None:
         self.record = record
@@ -34,9 +34,9 @@ class PollTrack:
         # Whether the watchdog was told of it.
         self.is_missed = False
         # When it was last seen where nobody missed its polls.
-        self.excused_at = now
+        self.counted_from = now
 
-    def look(self, now: float) -> bool:
+    def update(self, now: float) -> bool:
         """Note whether it polled since the last look; return whether it is outside a token wait."""
         token = self.token
         if token.is_waiting:
@@ -52,13 +52,13 @@ class PollTrack:
 
     def age(self, now: float) -> float | None:
         """Return the seconds since it polled, to a second; 0.0 inside a token wait; None where unobserved."""
-        self.look(now)
+        self.update(now)
         return None if self.is_unobserved else now - self.moved_at
 
     def watch(self, now: float) -> RunUnresponsive | RunResponsive | None:
         """Return what the run's watchdog has to be told, if anything; call it after `look`."""
         watchdog = self.record.spec.watchdog
-        gap = self._missing_for(now) if watchdog is not None else self._excuse(now)
+        gap = self._missing_for(now) if watchdog is not None else self._discount_all(now)
         is_missed = watchdog is not None and gap > watchdog.after
         if is_missed is self.is_missed:
             return None
@@ -70,41 +70,41 @@ class PollTrack:
         """Return for how long a poll is missed: not before the run is ready, nor where a stop would wake it."""
         ready = self.record.ready
         if ready is None or self.is_unobserved or self.token.is_waiting or self.token.is_wakeable:
-            return self._excuse(now)
-        return now - max(self.moved_at, self.excused_at, ready.mono)
+            return self._discount_all(now)
+        return now - max(self.moved_at, self.counted_from, ready.mono)
 
-    def forgive(self, seconds: float) -> None:
+    def discount(self, seconds: float) -> None:
         """Have so much of the time since its last poll not count for the watchdog."""
-        self.excused_at = max(self.moved_at, self.excused_at) + seconds
+        self.counted_from = max(self.moved_at, self.counted_from) + seconds
 
-    def _excuse(self, now: float) -> float:
+    def _discount_all(self, now: float) -> float:
         # What comes after an hour in a read that a stop would wake has not been without a poll for an hour.
-        self.excused_at = now
+        self.counted_from = now
         return 0.0
 
 
-class PollSampler:
+class HeartbeatMonitor:
     """Looks at all runs once a second, while any of them is outside a token wait; tells of those that are missed.
 
     Implements `taskloom.sync.cancel_token.Pulse`. Only the scheduler's timer calls `sample`.
     """
 
-    def __init__(self, alarm: Callable[[], None], tell: Callable[[RunUnresponsive | RunResponsive], None]) -> None:
-        self.tracks: dict[str, PollTrack] = {}
+    def __init__(self, alarm: Callable[[], None], post: Callable[[RunUnresponsive | RunResponsive], None]) -> None:
+        self.tracks: dict[str, HeartbeatTrack] = {}
         self.is_idle = True
         self._alarm = alarm
-        self._tell = tell
+        self._post = post
 
-    def rouse(self) -> None:
+    def resume(self) -> None:
         """Begin to look again; called by the run that stopped waiting, on its thread."""
         self.is_idle = False
         self._alarm()
 
-    def watch(self, run: str, track: PollTrack) -> None:
+    def watch(self, run: str, track: HeartbeatTrack) -> None:
         """Begin to look at a run."""
         self.tracks[run] = track
         if self.is_idle:
-            self.rouse()
+            self.resume()
 
     def forget(self, run: str) -> None:
         """Look at the run no more."""
@@ -117,14 +117,14 @@ class PollSampler:
         """
         if late > SAMPLE_SECONDS:
             for track in list(self.tracks.values()):
-                track.forgive(late)
+                track.discount(late)
         # Idle first, then look: a run that stops waiting after it was looked at sees the mark and rouses us.
         self.is_idle = True
         tracks = list(self.tracks.values())
-        outside = [track.look(now) for track in tracks]
+        outside = [track.update(now) for track in tracks]
         if any(outside):
             self.is_idle = False
         for track in tracks:
             news = track.watch(now)
             if news is not None:
-                self._tell(news)
+                self._post(news)

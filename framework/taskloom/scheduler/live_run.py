@@ -1,4 +1,4 @@
-"""One run while it lives, as the shell holds it: its token, its runner's handle, what is known of its polls."""
+"""One run while it lives, as the engine holds it: its token, its runner's handle, what is known of its polls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskloom.core.model import JobSpec, Moment
 from taskloom.core.records import RunRecord
 from taskloom.runners import Emit, RunHandle, Runner, RunOrder, Stack
 from taskloom.runners.gauges import Gauges
-from taskloom.scheduler.heartbeats import PollSampler, PollTrack
+from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
 
@@ -16,11 +16,11 @@ __all__ = ["LiveRun", "locate_runs"]
 
 
 class LiveRun:
-    """The shell's side of a run. `over` opens once the core knows that the body has come back."""
+    """The engine's side of a run. `over` opens once the core knows that the body has come back."""
 
     __slots__ = ("_order", "_track", "begun", "handle", "over", "record", "token")
 
-    def __init__(self, record: RunRecord, order: RunOrder, sampler: PollSampler) -> None:
+    def __init__(self, record: RunRecord, order: RunOrder, sampler: HeartbeatMonitor) -> None:
         self.record = record
         """What the core remembers of it; to look at only."""
         self.over = Latch()
@@ -29,7 +29,7 @@ class LiveRun:
         self.begun: Moment | None = None
         """When the runner was told to start it."""
         self._order = order
-        self._track: PollTrack | None = None
+        self._track: HeartbeatTrack | None = None
 
     @property
     def id(self) -> str:
@@ -56,11 +56,11 @@ class LiveRun:
         """The longest time without a poll that was seen, in seconds."""
         return self._track.worst_gap if self._track is not None else 0.0
 
-    def begin(self, runner: Runner, sampler: PollSampler, emit: Emit, now: Moment) -> None:
+    def begin(self, runner: Runner, sampler: HeartbeatMonitor, emit: Emit, now: Moment) -> None:
         """Have the runner start it. Raises whatever kept it from starting."""
         self.begun = now
         has_terminate = self._order.binding.has_terminate
-        self._track = PollTrack(self.record, self.token, self.record.queued.mono, is_unobserved=has_terminate)
+        self._track = HeartbeatTrack(self.record, self.token, self.record.queued.mono, is_unobserved=has_terminate)
         self.handle = runner.start(self._order, self.token, emit)
         sampler.watch(self.id, self._track)
 
@@ -88,7 +88,7 @@ class LiveRun:
         """Name the callbacks that were handed out and have not come back."""
         return tuple(
             f"{callback.name}: {'still running' if callback.is_begun else 'not begun'}"
-            for callback in self.token.handed_out
+            for callback in self.token.dispatched
             if not callback.is_done
         )
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from taskloom.runners import Stack
 from taskloom.scheduler.live_run import LiveRun
 
-__all__ = ["remind"]
+__all__ = ["log_stop_progress"]
 
 _log = logging.getLogger("taskloom.stop")
 
 
-def remind(found: Iterable[tuple[LiveRun, Stack]], more: int, now: float) -> None:
+def log_stop_progress(found: Iterable[tuple[LiveRun, Stack]], more: int, now: float) -> None:
     """Log a line for each run and where it stands, and how many more there are; called on a helper thread."""
     for run, stack in found:
         _log.warning("%s", _sentence(run, stack.where, now), extra={"job": run.job, "run": run.id})
@@ -23,7 +23,7 @@ def remind(found: Iterable[tuple[LiveRun, Stack]], more: int, now: float) -> Non
 
 def _sentence(run: LiveRun, where: str, now: float) -> str:
     record = run.record
-    elapsed = now - record.asked.mono if record.asked else 0.0
+    elapsed = now - record.requested.mono if record.requested else 0.0
     left = record.overdue_at - now
     parts = [f"still stopping after {elapsed:.1f} s"]
     parts.append("no deadline" if left == float("inf") else f"{max(0.0, left):.1f} s left")

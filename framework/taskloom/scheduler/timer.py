@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 
 from taskloom.clock import Clock
 from taskloom.core.inputs import RunResponsive, RunUnresponsive
-from taskloom.scheduler.heartbeats import SAMPLE_SECONDS, PollSampler
+from taskloom.scheduler.heartbeats import SAMPLE_SECONDS, HeartbeatMonitor
 
 __all__ = ["Timer"]
 
@@ -37,13 +37,13 @@ class Timer:
         self,
         clock: Clock,
         tick: Callable[[bool], None],
-        relieve: Callable[[], float | None],
-        tell: Callable[[RunUnresponsive | RunResponsive], None],
+        grow_if_stuck: Callable[[], float | None],
+        post: Callable[[RunUnresponsive | RunResponsive], None],
     ) -> None:
-        self.sampler = PollSampler(self.ring, tell)
+        self.heartbeats = HeartbeatMonitor(self.wake, post)
         self._clock = clock
         self._tick = tick
-        self._relieve = relieve
+        self._grow_if_stuck = grow_if_stuck
         self._alarm: SimpleQueue[None] = SimpleQueue()
         self._deadline: float | None = None
         # Until when it sleeps. Written before the deadline is read once more, as a new deadline is written before
@@ -72,16 +72,16 @@ class Timer:
             except RuntimeError:
                 return  # no thread is to be had; the next deadline that is set tries again
         if deadline < self._sleeps_until:
-            self.ring()
+            self.wake()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the thread; from any thread, never blocks."""
         self._alarm.put(None)
 
     def close(self) -> None:
         """Let the thread end."""
         self._is_closed = True
-        self.ring()
+        self.wake()
 
     def join(self, timeout: float) -> None:
         """Wait so many seconds for the thread to be gone."""
@@ -92,21 +92,21 @@ class Timer:
         sample_at: float | None = None
         while not self._is_closed:
             now = self._clock.now().mono
-            if sample_at is None and not self.sampler.is_idle:
+            if sample_at is None and not self.heartbeats.is_idle:
                 sample_at = now + SAMPLE_SECONDS
             self._sleep(now, sample_at)
             now = self._clock.now().mono
             self._tick(self._has_come(now))
             if sample_at is not None and now >= sample_at:
-                self.sampler.sample(now, now - sample_at)
+                self.heartbeats.sample(now, now - sample_at)
                 sample_at = None
 
     def _sleep(self, now: float, sample_at: float | None) -> None:
         if self._deadline is not None and not self._is_sharp:
             self._is_sharp = True
             _sleep_sharply()
-        relief = self._relieve()
-        longest = LOOK_UP_SECONDS if self.sampler.tracks else LONGEST_SLEEP_SECONDS
+        relief = self._grow_if_stuck()
+        longest = LOOK_UP_SECONDS if self.heartbeats.tracks else LONGEST_SLEEP_SECONDS
         until = now + (longest if relief is None else min(longest, relief))
         if sample_at is not None:
             until = min(until, sample_at)

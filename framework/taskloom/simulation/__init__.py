@@ -10,7 +10,7 @@ remarks     what there is to say about it, in words
 
 from __future__ import annotations
 
-from taskloom.simulation.plan import FOR_EVER, ClockStep, Plan, Span, Trouble
-from taskloom.simulation.result import Simulated, simulate_jobs
+from taskloom.simulation.plan import FOR_EVER, ClockStep, Fault, Plan, Span
+from taskloom.simulation.result import SimulationResult, simulate_jobs
 
-__all__ = ["FOR_EVER", "ClockStep", "Plan", "Simulated", "Span", "Trouble", "simulate_jobs"]
+__all__ = ["FOR_EVER", "ClockStep", "Fault", "Plan", "SimulationResult", "Span", "simulate_jobs"]

@@ -21,7 +21,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.events import Event
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, How, JobSpec, Moment, Phase, Reason, ReasonKind
-from taskloom.simulation.plan import Manners, Plan, Trouble, awaited_families, means
+from taskloom.simulation.plan import Fault, Plan, RunBehaviour, awaited_families, matches
 
 __all__ = ["Driver"]
 
@@ -34,7 +34,7 @@ class _FakeRun:
 
     __slots__ = ("ends_at", "error", "is_asked", "is_hung", "manners", "name", "spec")
 
-    def __init__(self, name: str, spec: JobSpec, manners: Manners) -> None:
+    def __init__(self, name: str, spec: JobSpec, manners: RunBehaviour) -> None:
         self.name, self.spec, self.manners = name, spec, manners
         # None when it will not end by itself any more, or is over.
         self.ends_at: float | None = None
@@ -61,11 +61,11 @@ class Driver:
         self.plan = plan
         self.core = Lifecycle(Random(plan.seed).random, plan.stop_within)
         self.now = Moment(0.0, plan.start)
-        self.idle_troubles: list[tuple[str, Trouble]] = []
+        self.idle_troubles: list[tuple[str, Fault]] = []
         """What was ordered for a job that had no run then, with its word: `crash` or `hang`."""
         self._specs = [one for spec in specs for one in spec.replicated()]
         awaited = awaited_families(self._specs)
-        self._manners = {spec.name: Manners(spec, plan, is_awaited=spec.family in awaited) for spec in self._specs}
+        self._manners = {spec.name: RunBehaviour(spec, plan, is_awaited=spec.family in awaited) for spec in self._specs}
         self._before_stop, self._judge = before_stop, judge
         self._ahead = plan.start
         self._has_looked = False
@@ -77,10 +77,10 @@ class Driver:
         self._carry_out: dict[type, Callable[[Any], None]] = {
             Event: hear,
             actions.StartRun: self._start,
-            actions.AskRun: self._ask,
-            actions.NameRun: self._name,
-            actions.RunOver: self._forget,
-            actions.WorkOver: lambda _: self._at(self.now.mono, self._finish, None),
+            actions.CancelRun: self._ask,
+            actions.CaptureStack: self._name,
+            actions.ReleaseRun: self._forget,
+            actions.WorkFinished: lambda _: self._at(self.now.mono, self._finish, None),
         }
 
     def run(self) -> None:
@@ -154,7 +154,7 @@ class Driver:
         self._end_in(run, seconds)
         self._answers.append(inputs.RunStarted(action.run, is_ready=True))
 
-    def _ask(self, action: actions.AskRun) -> None:
+    def _ask(self, action: actions.CancelRun) -> None:
         run = self._runs[action.run]
         run.is_asked = True
         if run.is_hung:
@@ -164,10 +164,10 @@ class Driver:
             run.error = None
             self._end_in(run, seconds)
 
-    def _name(self, action: actions.NameRun) -> None:
-        self._answers.append(inputs.RunNamed(action.run, "nowhere: it is simulated", "", None))
+    def _name(self, action: actions.CaptureStack) -> None:
+        self._answers.append(inputs.StackCaptured(action.run, "nowhere: it is simulated", "", None))
 
-    def _forget(self, action: actions.RunOver) -> None:
+    def _forget(self, action: actions.ReleaseRun) -> None:
         del self._runs[action.run]
 
     def _end_in(self, run: _FakeRun, seconds: float) -> None:
@@ -182,25 +182,25 @@ class Driver:
     def _come_back(self, run: _FakeRun) -> None:
         run.ends_at = None
         how = How.RAISED if run.error is not None else How.RETURNED
-        self._tell(inputs.RunEnded(run.name, how, run.error, run.is_asked, was_woken=False))
+        self._tell(inputs.RunEnded(run.name, how, run.error, run.is_asked, callback_ran=False))
 
     # -- trouble
 
-    def _crash(self, crash: Trouble) -> None:
+    def _crash(self, crash: Fault) -> None:
         for run in self._alive("crash", crash):
             run.error = _CRASHED
             self._come_back(run)
 
-    def _hang(self, hang: Trouble) -> None:
+    def _hang(self, hang: Fault) -> None:
         for run in self._alive("hang", hang):
             run.is_hung, run.ends_at = True, None
             watchdog = run.spec.watchdog
             if watchdog is not None:
                 self._at(self.now.mono + watchdog.after, self._miss_poll, run)
 
-    def _alive(self, word: str, trouble: Trouble) -> list[_FakeRun]:
+    def _alive(self, word: str, trouble: Fault) -> list[_FakeRun]:
         """Return the runs that the job has now: one for each of its replicas. None at all is noted."""
-        found = [run for run in self._runs.values() if means(trouble.job, run.spec)]
+        found = [run for run in self._runs.values() if matches(trouble.job, run.spec)]
         if not found:
             self.idle_troubles.append((word, trouble))
         return found

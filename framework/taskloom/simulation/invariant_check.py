@@ -10,9 +10,9 @@ from taskloom.core.inputs import Input
 from taskloom.core.model import Moment
 from taskloom.errors import InternalError
 from taskloom.invariants.history import History, Step
-from taskloom.invariants.lifecycle import Promises
+from taskloom.invariants.lifecycle import LifecycleInvariants
 
-__all__ = ["Judge"]
+__all__ = ["InvariantChecker"]
 
 SHOWN_STEPS = 12
 
@@ -33,7 +33,7 @@ class _RunNames(set[str]):
         return int(number) <= self._highest.get(job, 0)
 
 
-class Judge:
+class InvariantChecker:
     """Holds steps against what the lifecycle promises.
 
     `take` and `close` raise InternalError for what breaks a rule, with the seed and the shortest prefix that shows it.
@@ -42,7 +42,7 @@ class Judge:
     def __init__(self, seed: int, stop_within: float, steps: int | None) -> None:
         self._seed, self._most = seed, steps
         self._count = 0
-        self._promises = Promises(stop_within=stop_within)
+        self._promises = LifecycleInvariants(stop_within=stop_within)
         # A week may have ten million runs, and the ledger would remember the name of each.
         self._promises.ledger._seen = _RunNames()
         self._latest: deque[Step] = deque(maxlen=SHOWN_STEPS)

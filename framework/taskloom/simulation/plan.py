@@ -14,7 +14,17 @@ from typing import NamedTuple, TypeVar
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
 from taskloom.core.policies import Condition
 
-__all__ = ["FOR_EVER", "SHORT_WORK", "ClockStep", "Manners", "Plan", "Span", "Trouble", "awaited_families", "means"]
+__all__ = [
+    "FOR_EVER",
+    "SHORT_WORK",
+    "ClockStep",
+    "Fault",
+    "Plan",
+    "RunBehaviour",
+    "Span",
+    "awaited_families",
+    "matches",
+]
 
 
 class Span(NamedTuple):
@@ -28,7 +38,7 @@ class Span(NamedTuple):
         return self.low if self.low == self.high else random.uniform(self.low, self.high)
 
 
-class Trouble(NamedTuple):
+class Fault(NamedTuple):
     """What comes over the run that a job has then."""
 
     job: str
@@ -72,9 +82,9 @@ class Plan:
     """How long a run goes on once it was asked to stop; at once where nothing is said."""
     fail: Said[float] = ()
     """Which share of the runs fails, from 0.0 to 1.0."""
-    crashes: tuple[Trouble, ...] = ()
+    crashes: tuple[Fault, ...] = ()
     """Fail then."""
-    hangs: tuple[Trouble, ...] = ()
+    hangs: tuple[Fault, ...] = ()
     """Neither end nor poll from then on."""
     clock_steps: tuple[ClockStep, ...] = ()
     checked_steps: int | None = 100_000
@@ -87,12 +97,12 @@ def awaited_families(specs: Iterable[JobSpec]) -> set[str]:
     return {need.job for spec in specs for need in spec.after if need.condition in ends}
 
 
-def means(pattern: str, spec: JobSpec) -> bool:
+def matches(pattern: str, spec: JobSpec) -> bool:
     """Tell whether a name or pattern means the job: by its own name, or by that which its replicas share."""
     return fnmatchcase(spec.name, pattern) or fnmatchcase(spec.family, pattern)
 
 
-class Manners:
+class RunBehaviour:
     """What the runs of one job do. Each job draws for itself, so that one more job changes nothing for the others."""
 
     __slots__ = ("_fails", "_random", "_seconds", "_stops_in", "work")
@@ -123,4 +133,4 @@ class Manners:
 
 
 def _last_of(said: Sequence[tuple[str, Value]], spec: JobSpec, usual: Value) -> Value:
-    return next((value for pattern, value in reversed(said) if means(pattern, spec)), usual)
+    return next((value for pattern, value in reversed(said) if matches(pattern, spec)), usual)

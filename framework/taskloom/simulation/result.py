@@ -10,24 +10,24 @@ from taskloom.core.events import Event, format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, Reason
 from taskloom.errors import InternalError
 from taskloom.simulation.engine import Driver
-from taskloom.simulation.plan import Plan, Trouble
-from taskloom.simulation.tally import JobTally, Tally
+from taskloom.simulation.plan import Fault, Plan
+from taskloom.simulation.tally import JobStats, Tally
 from taskloom.sync.gc_pause import paused_gc
 
 if TYPE_CHECKING:
-    from taskloom.simulation.invariant_check import Judge
+    from taskloom.simulation.invariant_check import InvariantChecker
 
-__all__ = ["Simulated", "simulate_jobs"]
+__all__ = ["SimulationResult", "simulate_jobs"]
 
 _OVERLAP = "overlap"
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class SimulationResult:
     """What a simulation showed. All times in seconds."""
 
     plan: Plan
-    jobs: tuple[JobTally, ...]
+    jobs: tuple[JobStats, ...]
     events: int
     seconds: float
     """How much time passed until the stop of everything began."""
@@ -37,7 +37,7 @@ class Simulated:
     """How long it took; None where it was never over."""
     worst_stop_seconds: float
     """What it may take at most, by the join policies; inf where nothing limits it."""
-    idle_troubles: tuple[tuple[str, Trouble], ...] = ()
+    idle_troubles: tuple[tuple[str, Fault], ...] = ()
     """What was ordered for a job that had no run then, with its word: `crash` or `hang`."""
 
     @property
@@ -60,7 +60,7 @@ class Simulated:
         }
 
 
-def _job_as_dict(job: JobTally) -> dict[str, Any]:
+def _job_as_dict(job: JobStats) -> dict[str, Any]:
     return {
         "job": job.spec.name,
         "task": job.spec.task,
@@ -86,7 +86,9 @@ def _job_as_dict(job: JobTally) -> dict[str, Any]:
     }
 
 
-def simulate_jobs(specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Callable[[Event], None]] = ()) -> Simulated:
+def simulate_jobs(
+    specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Callable[[Event], None]] = ()
+) -> SimulationResult:
     """Run the jobs in virtual time and count what happens; `listeners` get every event at once, in order.
 
     The same jobs, plan and time zones give the same result, to the last digit. The work is done on the caller's
@@ -109,10 +111,10 @@ def simulate_jobs(specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Call
     return _result(specs, driver, tally)
 
 
-def _judge(plan: Plan) -> Judge:
-    from taskloom.simulation.invariant_check import Judge
+def _judge(plan: Plan) -> InvariantChecker:
+    from taskloom.simulation.invariant_check import InvariantChecker
 
-    return Judge(plan.seed, plan.stop_within, plan.checked_steps)
+    return InvariantChecker(plan.seed, plan.stop_within, plan.checked_steps)
 
 
 def _all_of(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], None]:
@@ -127,13 +129,13 @@ def _all_of(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], N
     return tell
 
 
-def _result(specs: Sequence[JobSpec], driver: Driver, tally: Tally) -> Simulated:
+def _result(specs: Sequence[JobSpec], driver: Driver, tally: Tally) -> SimulationResult:
     from taskloom.jobfile.checks.worst_stop import worst_stop
 
     plan, stopping, stopped = driver.plan, tally.stopping, tally.stopped
     if stopping is None or stopping.reason is None:
         raise InternalError("a simulation ended, and nothing was stopped")
-    result = Simulated(
+    result = SimulationResult(
         plan=plan,
         jobs=tuple(tally.jobs.values()),
         events=tally.events,

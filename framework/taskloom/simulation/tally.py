@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from taskloom.core.events import Event, EventName
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
-from taskloom.core.records import Then
+from taskloom.core.records import FollowUp
 from taskloom.core.starting import FAILURES
 
-__all__ = ["JobTally", "Tally"]
+__all__ = ["JobStats", "Tally"]
 
 
 @dataclass(slots=True)
-class JobTally:
+class JobStats:
     """One job. All times in seconds."""
 
     spec: JobSpec
@@ -74,7 +74,7 @@ class Tally:
     """Counts for each of the jobs, and for everything together."""
 
     def __init__(self, specs: Iterable[JobSpec]) -> None:
-        self.jobs = {spec.name: JobTally(spec) for spec in specs}
+        self.jobs = {spec.name: JobStats(spec) for spec in specs}
         self.events = 0
         self.stopping: Event | None = None
         """The event that said so, with the reason."""
@@ -107,7 +107,7 @@ class Tally:
             job = self.jobs[name]
             job.state, job.waiting_for = record.state, record.waiting_for
             job.has_given_up = record.has_given_up
-            job.next_firing = None if record.firing is None else now.wall + record.firing.due_at - now.mono
+            job.next_firing = None if record.next_firing is None else now.wall + record.next_firing.due_at - now.mono
 
     def close(self, core: Lifecycle, now: Moment) -> None:
         """Note what only the end can tell."""
@@ -116,9 +116,9 @@ class Tally:
         for run in core.runs.values():
             self.jobs[run.job.spec.name].unended += 1
         for name, record in core.jobs.items():
-            self.jobs[name].pending = int(record.then is Then.FIRING)
+            self.jobs[name].pending = int(record.follow_up is FollowUp.FIRING)
 
-    def _job_of(self, event: Event) -> JobTally:
+    def _job_of(self, event: Event) -> JobStats:
         return self.jobs[event.job or ""]
 
     def _queued(self, event: Event) -> None:
@@ -140,7 +140,7 @@ class Tally:
         self._asked[event.run or ""] = event
 
     @staticmethod
-    def _stop_took(job: JobTally, seconds: float) -> None:
+    def _stop_took(job: JobStats, seconds: float) -> None:
         job.longest_stop = max(job.longest_stop, seconds)
 
     def _stop_overdue(self, event: Event) -> None:

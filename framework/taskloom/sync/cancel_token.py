@@ -21,9 +21,9 @@ from typing import Protocol
 
 from taskloom.core.model import Reason
 from taskloom.errors import Cancelled
-from taskloom.sync.wakeup_fd import Bell
+from taskloom.sync.wakeup_fd import WakeupFd
 
-__all__ = ["CancelCallback", "CancelToken", "Pulse", "lock_timeout"]
+__all__ = ["CancelCallback", "CancelToken", "Sampler", "lock_timeout"]
 
 # The longest that a lock can wait (threading.TIMEOUT_MAX), rounded down; about 292 years.
 _LONGEST_LOCK_SECONDS = 9_000_000_000.0
@@ -43,19 +43,19 @@ def lock_timeout(seconds: float | None) -> float:
     return max(seconds, 0.0)
 
 
-class Pulse(Protocol):
+class Sampler(Protocol):
     """Who samples the polls. It sleeps while every run waits on its token, and is woken by one that stops waiting."""
 
     is_idle: bool
 
-    def rouse(self) -> None:
+    def resume(self) -> None:
         """Begin to sample again; any thread may call it."""
 
 
-class _NoPulse:
+class _NoSampler:
     is_idle = False
 
-    def rouse(self) -> None:
+    def resume(self) -> None:
         """Do nothing: nobody samples."""
 
 
@@ -104,33 +104,33 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_bell",
         "_callbacks",
         "_is_closed",
         "_is_woken",
         "_lock",
-        "_pulse",
+        "_sampler",
         "_waiters",
-        "handed_out",
-        "is_asked",
+        "_wakeup",
+        "dispatched",
+        "is_requested",
         "polls",
         "reason",
         "urgent",
     )
 
-    def __init__(self, pulse: Pulse | None = None) -> None:
-        self.is_asked = False
+    def __init__(self, sampler: Sampler | None = None) -> None:
+        self.is_requested = False
         self.reason: Reason | None = None
         self.urgent = False
         self.polls = 0
-        self.handed_out: tuple[CancelCallback, ...] = ()
+        self.dispatched: tuple[CancelCallback, ...] = ()
         """The callbacks that were taken to be called, or were called by their late registrants."""
-        self._pulse: Pulse = pulse or _NoPulse()
+        self._sampler: Sampler = sampler or _NoSampler()
         self._lock = allocate_lock()
         self._waiters: list[LockType] = []
         # None once they were handed out or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
-        self._bell: Bell | None = None
+        self._wakeup: WakeupFd | None = None
         self._is_woken = False
         self._is_closed = False
 
@@ -140,7 +140,7 @@ class CancelToken:
     def cancelled(self) -> bool:
         """The poll. A lost count under contention does no harm: only whether it moved is ever asked."""
         self.polls += 1
-        return self.is_asked
+        return self.is_requested
 
     @property
     def is_waiting(self) -> bool:
@@ -153,14 +153,14 @@ class CancelToken:
         return self._is_woken
 
     @property
-    def was_woken(self) -> bool:
+    def callback_ran(self) -> bool:
         """Tell whether a callback has begun."""
-        return any(callback.is_begun for callback in self.handed_out)
+        return any(callback.is_begun for callback in self.dispatched)
 
     @property
     def is_wakeable(self) -> bool:
         """Tell whether a callback or a descriptor would wake the run out of blocked I/O."""
-        return bool(self._callbacks) or self._bell is not None
+        return bool(self._callbacks) or self._wakeup is not None
 
     def raise_if_cancelled(self) -> None:
         """Raise Cancelled once asked."""
@@ -170,30 +170,30 @@ class CancelToken:
     def wait(self, seconds: float | None = None) -> bool:
         """Block until woken or for so many seconds; return True when asked to stop."""
         self.polls += 1
-        if self.is_asked:
+        if self.is_requested:
             return True
         timeout = lock_timeout(seconds)  # before the entry into the list: a refused wait must not count as one
-        waiter = self.entered()
+        waiter = self.add_waiter()
         try:
-            if not self.is_asked:
+            if not self.is_requested:
                 waiter.acquire(True, timeout)
         finally:
-            self.left(waiter)
-        return self.is_asked
+            self.remove_waiter(waiter)
+        return self.is_requested
 
     def sleep(self, seconds: float) -> None:
         """Block for so many seconds; raise Cancelled as soon as asked to stop."""
         if self.wait(seconds):
             raise Cancelled
 
-    def entered(self) -> LockType:
+    def add_waiter(self) -> LockType:
         """Count as waiting: return a held lock that `wake` releases, to be passed to `left`."""
         waiter = allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)
         return waiter
 
-    def left(self, waiter: LockType) -> bool:
+    def remove_waiter(self, waiter: LockType) -> bool:
         """End what `entered` began; return True when asked to stop."""
         if self._waiters:
             try:
@@ -201,10 +201,10 @@ class CancelToken:
             except ValueError:
                 pass  # wake() took it first
         self.polls += 1
-        if self.is_asked:
+        if self.is_requested:
             return True  # how old its polls are is of no more interest: the stop has its own clock
-        if self._pulse.is_idle:
-            self._pulse.rouse()
+        if self._sampler.is_idle:
+            self._sampler.resume()
         return False
 
     def on_cancel(self, callback: Callable[[], object], name: str = "") -> CancelCallback:
@@ -218,7 +218,7 @@ class CancelToken:
                 return handle
         if handle.begin():
             with self._lock:
-                self.handed_out += (handle,)
+                self.dispatched += (handle,)
             handle()
         return handle
 
@@ -227,30 +227,30 @@ class CancelToken:
         with self._lock:
             if self._is_closed:
                 raise ValueError("cannot give a descriptor: the run has ended")
-            if self._bell is None:
-                self._bell = Bell()
+            if self._wakeup is None:
+                self._wakeup = WakeupFd()
                 if self._is_woken:
-                    self._bell.ring()
-            return self._bell.fileno()
+                    self._wakeup.set()
+            return self._wakeup.fileno()
 
     # -- the side of who stops it
 
     def enter(self, terminate: Callable[[], object] | None) -> bool:
         """Let the body be entered and register its `terminate`, or return False: it was asked before."""
         with self._lock:
-            if self.is_asked or self._callbacks is None:
+            if self.is_requested or self._callbacks is None:
                 return False
             if terminate is not None:
                 self._callbacks.append(CancelCallback(terminate, "terminate"))
             return True
 
-    def ask(self, reason: Reason) -> bool:
+    def request(self, reason: Reason) -> bool:
         """Set the flag; False when it was set before. Wakes nobody yet."""
         with self._lock:
-            if self.is_asked:
+            if self.is_requested:
                 return False
             self.reason = reason
-            self.is_asked = True
+            self.is_requested = True
             return True
 
     def wake(self) -> None:
@@ -264,32 +264,32 @@ class CancelToken:
             waiter.release()
         with self._lock:
             self._is_woken = True
-            if self._bell is not None:
+            if self._wakeup is not None:
                 # Under the lock on purpose: it never blocks, and outside of the lock `close` could have given
                 # the descriptor's number to another file.
-                self._bell.ring()
+                self._wakeup.set()
 
     def take_callbacks(self) -> list[CancelCallback]:
         """Hand out the callbacks, once; call it after `wake`."""
         with self._lock:
-            taken = self._empty()
-            self.handed_out += tuple(taken)
+            taken = self._take_all()
+            self.dispatched += tuple(taken)
             return taken
 
     def close(self) -> None:
         """End its service: the run has ended. Callbacks that were handed out but not begun are dropped."""
         with self._lock:
             if self._callbacks:
-                self._empty()
+                self._take_all()
             self._callbacks = None
-            bell, self._bell = self._bell, None
+            bell, self._wakeup = self._wakeup, None
             self._is_closed = True
-        for callback in self.handed_out:
+        for callback in self.dispatched:
             callback.close()
         if bell is not None:
             bell.close()
 
-    def _empty(self) -> list[CancelCallback]:
+    def _take_all(self) -> list[CancelCallback]:
         """Take the callbacks out of their list and give the list up.
 
         It is left empty, and a copy walked: a callback that is taken back meanwhile leaves the old list, and

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["Bell"]
+__all__ = ["WakeupFd"]
 
-_RING = (1).to_bytes(8, "little")
+_WAKE = (1).to_bytes(8, "little")
 
 
-class Bell:
+class WakeupFd:
     """An eventfd where there is one, else a pipe. Ringing never blocks; rung twice is rung once."""
 
     __slots__ = ("_reading", "_writing")
@@ -26,14 +26,14 @@ class Bell:
         """Return the descriptor to poll for reading."""
         return self._reading
 
-    def ring(self) -> None:
+    def set(self) -> None:
         """Make it readable."""
         try:
-            os.write(self._writing, _RING)
+            os.write(self._writing, _WAKE)
         except BlockingIOError:
             pass  # so many rings that nobody has heard yet: it is readable
 
-    def silence(self) -> None:
+    def clear(self) -> None:
         """Make it unreadable until it is rung again."""
         try:
             while len(os.read(self._reading, 4096)) == 4096:

@@ -18,7 +18,7 @@ from taskloom.clock import mono
 from taskloom.errors import Cancelled
 from taskloom.runners.binding import Body
 from taskloom.runners.error_info import describe
-from taskloom.runners.stacks import look
+from taskloom.runners.stacks import capture_stacks
 from taskloom.task import Task
 from taskloom.testing.context import FakeContext
 
@@ -95,7 +95,7 @@ class TaskConformance(ABC):
         """After a cancel `run` returns, or raises Cancelled; another exception may only be its wake-up's doing."""
         with self._running() as trial:
             trial.cancel_and_join(self.stops_within)
-        is_excused = trial.body.terminate is not None or trial.ctx.token.was_woken
+        is_excused = trial.body.terminate is not None or trial.ctx.token.callback_ran
         error = trial.error
         if error is not None and not isinstance(error, Cancelled) and not (is_excused and isinstance(error, Exception)):
             raise AssertionError(f"run raised {describe(error)}\n{describe(error).traceback}")
@@ -194,7 +194,7 @@ class _Trial:
 
     def place(self) -> str:
         """Say where it stands."""
-        (stack,) = look([self.thread.ident], texts=0)
+        (stack,) = capture_stacks([self.thread.ident], texts=0)
         return f"it stands at {stack.where}" if stack.where else "it stands nowhere"
 
     def close(self) -> None:

@@ -80,7 +80,7 @@ class FakeContext:
     def cancel(self, reason: str | Reason = "") -> None:
         """Ask the run to stop, wake it, and call its callbacks. The first reason wins; twice is once."""
         asked = reason if isinstance(reason, Reason) else Reason(ReasonKind.USER, reason)
-        if not self.token.ask(asked):
+        if not self.token.request(asked):
             return
         self.token.wake()
         for callback in self.token.take_callbacks():
@@ -155,7 +155,7 @@ class FakeContext:
         self._cancel_when_due()
         if self.clock is None or (seconds is None and self._cancel_at == float("inf")):
             return self.token.wait(seconds)
-        if not self.token.is_asked:
+        if not self.token.is_requested:
             wanted = float("inf") if seconds is None else self.clock.now().mono + max(seconds, 0.0)
             self.clock.advance_to(min(wanted, self._cancel_at))
         # Not `self.cancelled`: a wait is one poll.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from taskloom.core.model import JobSpec
-from taskloom.core.policies import JoinPolicy, Need, Otherwise, StartMode, StartPolicy
+from taskloom.core.policies import Dependency, JoinPolicy, Otherwise, StartMode, StartPolicy
 
 __all__ = ["make_job"]
 
@@ -20,7 +20,7 @@ def make_job(
     delay: float = 0.0,
     manual: bool = False,
     enabled: bool = True,
-    after: Sequence[str | Need] = (),
+    after: Sequence[str | Dependency] = (),
     **policies: Any,
 ) -> JobSpec:
     """Declare a job without a task, as a job file would: `otherwise` is `abandon` for daemons, else `exit`.
@@ -34,6 +34,6 @@ def make_job(
         enabled=enabled,
         join=JoinPolicy(within, otherwise or (Otherwise.ABANDON if daemon else Otherwise.EXIT)),
         start=StartPolicy(StartMode.MANUAL if manual else StartMode.AUTO, delay),
-        after=tuple(Need(need) if isinstance(need, str) else need for need in after),
+        after=tuple(Dependency(need) if isinstance(need, str) else need for need in after),
         **policies,
     )

@@ -100,12 +100,12 @@ class _Simulator:
         self._numbers: Counter[str] = Counter()
         self._carry_out: dict[type, Callable[[Any], None]] = {
             actions.StartRun: self._start,
-            actions.AskRun: lambda action: self._runs[action.run].ask(),
-            actions.HurryRun: lambda action: self._runs[action.run].hurry(),
-            actions.NameRun: lambda action: self._runs[action.run].name(),
-            actions.RunOver: lambda action: self._runs.__delitem__(action.run),
+            actions.CancelRun: lambda action: self._runs[action.run].ask(),
+            actions.MarkUrgent: lambda action: self._runs[action.run].hurry(),
+            actions.CaptureStack: lambda action: self._runs[action.run].name(),
+            actions.ReleaseRun: lambda action: self._runs.__delitem__(action.run),
             actions.ApplySpec: lambda action: self._runs[action.run].apply(action.spec),
-            actions.WorkOver: lambda _: self.at(self.now, self.finish),
+            actions.WorkFinished: lambda _: self.at(self.now, self.finish),
         }
 
     @property
@@ -231,7 +231,7 @@ class _FakeRun:
 
     def name(self) -> None:
         """Look where it stands; the answer comes though it may have ended meanwhile."""
-        answer = inputs.RunNamed(self._run, "fake.py:1 in run", "", None)
+        answer = inputs.StackCaptured(self._run, "fake.py:1 in run", "", None)
         self._later(self.behaviour.naming, lambda: self._simulator.tell(answer))
 
     def apply(self, spec: JobSpec) -> None:

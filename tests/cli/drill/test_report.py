@@ -7,13 +7,13 @@ from dataclasses import replace
 from textwrap import dedent
 
 from taskloom.cli.drill.report import as_json, as_text
-from taskloom.cli.drill.trial import Drilled, Verdict
+from taskloom.cli.drill.trial import Drilled, DrillResult
 from taskloom.core.model import ErrorInfo, Outcome
 
 FINE = Drilled(
     job="tick",
     task="countdown",
-    verdict=Verdict.IN_TIME,
+    verdict=DrillResult.IN_TIME,
     outcome=Outcome.CANCELLED,
     ready_after=0.0004,
     stopped_in=1.25,
@@ -26,7 +26,7 @@ DEAF = replace(
     FINE,
     job="deaf",
     task="reader",
-    verdict=Verdict.OVER,
+    verdict=DrillResult.OVER,
     outcome=None,
     stopped_in=None,
     worst_gap=6.0,
@@ -38,7 +38,7 @@ DEAF = replace(
 
 
 def test_a_table_with_a_line_for_each_job_and_the_sum() -> None:
-    reader = replace(FINE, job="reader", worst_gap=1.0, is_wakeable=True, budget=None, verdict=Verdict.NOT_AWAITED)
+    reader = replace(FINE, job="reader", worst_gap=1.0, is_wakeable=True, budget=None, verdict=DrillResult.NOT_AWAITED)
 
     assert as_text([FINE, reader], 2) == dedent("""\
         JOB     TASK       OUTCOME    READY AFTER  STOPPED IN  WORST GAP         BUDGET  VERDICT
@@ -70,7 +70,7 @@ def test_a_job_that_saw_the_stop_and_went_on_is_told_so() -> None:
 
 def test_a_job_that_failed_is_told_with_its_error() -> None:
     error = ErrorInfo("ValueError", "boom", "Traceback (most recent call last):\nValueError: boom\n")
-    failed = replace(FINE, verdict=Verdict.FAILED, outcome=Outcome.FAILED, stopped_in=None, error=error)
+    failed = replace(FINE, verdict=DrillResult.FAILED, outcome=Outcome.FAILED, stopped_in=None, error=error)
 
     assert (
         "\ntick failed (task countdown)\n"
@@ -96,7 +96,7 @@ def test_a_drill_that_was_interrupted_says_how_far_it_came() -> None:
 
 
 def test_the_sum_says_how_many_passed_without_being_asked() -> None:
-    early = replace(FINE, verdict=Verdict.ENDED, outcome=Outcome.SUCCEEDED, stopped_in=None)
+    early = replace(FINE, verdict=DrillResult.ENDED, outcome=Outcome.SUCCEEDED, stopped_in=None)
 
     assert as_text([FINE, early], 2).endswith("\n\n2 jobs drilled: all passed, 1 of them before the ask")
 

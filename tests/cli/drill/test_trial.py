@@ -11,10 +11,10 @@ import pytest
 
 from taskloom import Context, Job, Task
 from taskloom.catalog.entry_points import Catalog
-from taskloom.cli.drill.trial import Drilled, Verdict, drill_job, patience_for
+from taskloom.cli.drill.trial import Drilled, DrillResult, drill_job, patience_for
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome
-from taskloom.core.policies import Need, RestartPolicy, RestartWhen, Schedule
+from taskloom.core.policies import Dependency, RestartPolicy, RestartWhen, Schedule
 from taskloom.jobfile.job_spec import spec_of
 
 Drill = Callable[..., Drilled]
@@ -62,7 +62,7 @@ def polite(ctx: Context) -> None:
 def test_a_task_that_waits_on_its_token_stops_in_time(drill: Drill) -> None:
     told = drill(polite)
 
-    assert told.verdict is Verdict.IN_TIME
+    assert told.verdict is DrillResult.IN_TIME
     assert told.passes
     assert told.outcome is Outcome.CANCELLED
     assert told.stopped_in is not None
@@ -80,7 +80,7 @@ def test_a_task_that_ignores_its_token_is_over_budget_and_its_line_is_named(
 
     told = drill(deaf, budget=0.05)
 
-    assert told.verdict is Verdict.OVER
+    assert told.verdict is DrillResult.OVER
     assert not told.passes
     assert told.outcome is None
     assert told.stopped_in is None
@@ -101,14 +101,14 @@ def test_a_task_that_sees_the_stop_and_goes_on_is_told_from_one_that_never_looks
 
     told = drill(stubborn, budget=0.05)
 
-    assert told.verdict is Verdict.OVER
+    assert told.verdict is DrillResult.OVER
     assert told.has_seen_stop
 
 
 def test_a_task_that_is_over_before_the_ask_ended_by_itself_and_passes(drill: Drill) -> None:
     told = drill(lambda ctx: None, warm_up=30.0)
 
-    assert told.verdict is Verdict.ENDED
+    assert told.verdict is DrillResult.ENDED
     assert told.passes
     assert told.outcome is Outcome.SUCCEEDED
     assert told.stopped_in is None
@@ -120,7 +120,7 @@ def test_a_task_that_fails_before_the_ask_fails_the_drill(drill: Drill) -> None:
 
     told = drill(broken, warm_up=30.0)
 
-    assert told.verdict is Verdict.FAILED
+    assert told.verdict is DrillResult.FAILED
     assert told.outcome is Outcome.FAILED
     assert str(told.error) == "ValueError: boom"
     assert told.error is not None
@@ -134,7 +134,7 @@ def test_a_task_that_fails_when_it_is_stopped_fails_the_drill(drill: Drill) -> N
 
     told = drill(untidy)
 
-    assert told.verdict is Verdict.FAILED
+    assert told.verdict is DrillResult.FAILED
     assert told.stopped_in is not None
 
 
@@ -152,7 +152,7 @@ def test_a_task_that_cannot_be_made_fails_the_drill(drill: Drill) -> None:
 
     told = drill(Unmade, warm_up=30.0)
 
-    assert told.verdict is Verdict.FAILED
+    assert told.verdict is DrillResult.FAILED
     assert told.outcome is Outcome.START_FAILED
     assert told.ready_after is None
 
@@ -170,7 +170,7 @@ def test_a_job_that_no_stop_waits_for_passes_whatever_it_does(drill: Drill, way_
     fine = drill(polite, budget=None, join="0s", daemon=True)
     hung = drill(deaf, budget=None, join="0s", daemon=True)
 
-    assert [fine.verdict, hung.verdict] == [Verdict.NOT_AWAITED, Verdict.NOT_AWAITED]
+    assert [fine.verdict, hung.verdict] == [DrillResult.NOT_AWAITED, DrillResult.NOT_AWAITED]
     assert fine.passes
     assert hung.passes
     assert fine.budget is None
@@ -181,14 +181,14 @@ def test_a_job_that_no_stop_waits_for_passes_whatever_it_does(drill: Drill, way_
 def test_a_budget_that_is_given_holds_for_a_job_that_no_stop_waits_for(drill: Drill, way_out: threading.Event) -> None:
     told = drill(lambda ctx: way_out.wait() and None, budget=0.05, join="0s", daemon=True)
 
-    assert told.verdict is Verdict.OVER
+    assert told.verdict is DrillResult.OVER
 
 
 def test_what_decides_about_starting_and_restarting_is_taken_off(drill: Drill) -> None:
     told = drill(
         polite,
         schedule=Schedule(every=3600.0, text="every 1h"),
-        after=(Need("somebody"),),
+        after=(Dependency("somebody"),),
         restart=RestartPolicy(RestartWhen.ALWAYS),
         replicas=3,
         essential=True,
@@ -196,7 +196,7 @@ def test_what_decides_about_starting_and_restarting_is_taken_off(drill: Drill) -
         warm_up=0.05,
     )
 
-    assert told.verdict is Verdict.IN_TIME
+    assert told.verdict is DrillResult.IN_TIME
     assert told.job == "it"
 
 
@@ -215,7 +215,7 @@ def test_a_job_that_says_when_it_is_ready_is_asked_only_then(drill: Drill) -> No
 
     told = drill(Announcer, ready_within=30.0)
 
-    assert told.verdict is Verdict.IN_TIME
+    assert told.verdict is DrillResult.IN_TIME
     assert told.ready_after is not None
     assert was_ready == [False]
 
@@ -229,7 +229,7 @@ def test_a_job_that_never_gets_ready_is_asked_after_the_warm_up_and_passes(drill
 
     told = drill(Hopeful, warm_up=0.02)
 
-    assert told.verdict is Verdict.IN_TIME
+    assert told.verdict is DrillResult.IN_TIME
     assert told.ready_after is None
 
 
@@ -240,7 +240,7 @@ def test_a_long_time_without_a_poll_is_told_with_its_place(drill: Drill, way_out
 
     told = drill(slow, warm_up=0.6)
 
-    assert told.verdict is Verdict.IN_TIME
+    assert told.verdict is DrillResult.IN_TIME
     assert told.worst_gap is not None
     assert told.worst_gap >= 0.3
     assert told.worst_at == place_of("SLOW HERE", "slow")
@@ -261,7 +261,7 @@ def test_nothing_is_said_of_the_polls_of_a_task_that_is_only_ever_woken(drill: D
 
     told = drill(Woken)
 
-    assert told.verdict is Verdict.IN_TIME
+    assert told.verdict is DrillResult.IN_TIME
     assert told.worst_gap is None
     assert told.is_wakeable
 

@@ -212,7 +212,7 @@ def test_a_thousand_remarks_are_not_all_printed(simulate: Callable[..., Answer])
     answer, data = simulate(text=text), told(simulate("-o", "json", text=text))
 
     assert len(data["remarks"]) == 101
-    assert answer.out.count("was never started") == simulatewords.MOST_REMARKS - 1
+    assert answer.out.count("was never started") == simulatewords.MOST_FINDINGS - 1
     assert answer.out.endswith("... and 71 remarks more; -o json has all of them\n")
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, JoinPolicy, Otherwise
-from taskloom.core.policies import Need
+from taskloom.core.policies import Dependency
 from taskloom.jobfile.checks.worst_stop import SlowStop, worst_stop
 from taskloom.testing import Behaviour, simulate
 
@@ -18,7 +18,7 @@ def job(name: str, within: float, *after: str, enabled: bool = True, replicas: i
         name=name,
         task="idle",
         join=JoinPolicy(within, Otherwise.EXIT),
-        after=tuple(Need(each) for each in after),
+        after=tuple(Dependency(each) for each in after),
         enabled=enabled,
         replicas=replicas,
     )

@@ -10,7 +10,7 @@ import pytest
 from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec, StartMode, StartPolicy
 from taskloom.core.policies import RestartPolicy
-from taskloom.jobfile.fields.registry import FIELDS, JobMistakes
+from taskloom.jobfile.fields.registry import FIELDS, JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.task import Context
 
@@ -27,7 +27,7 @@ def spec(**fields: Any) -> JobSpec:
 
 
 def mistakes(fields: dict[str, Any], name: str = "tick") -> list[tuple[Any, str, str, bool]]:
-    with pytest.raises(JobMistakes) as caught:
+    with pytest.raises(JobErrors) as caught:
         job_spec(name, fields, CATALOG)
     return [tuple(each) for each in caught.value.mistakes]  # type: ignore[misc]
 
@@ -275,7 +275,7 @@ def test_a_value_of_the_job_replaces_the_default_whole() -> None:
 
 @pytest.mark.parametrize("field", ["task", "params", "description", "after"])
 def test_what_belongs_to_one_job_cannot_be_a_default(field: str) -> None:
-    with pytest.raises(JobMistakes) as caught:
+    with pytest.raises(JobErrors) as caught:
         read_defaults({field: "x"})
 
     assert str(caught.value) == f"cannot set {field!r} in defaults; it belongs to each job"

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from taskloom.catalog.entry_points import Catalog, GivenCatalog
 from taskloom.jobfile.fields.json_schema import job_file_schema
-from taskloom.jobfile.fields.registry import FIELDS, JobMistakes
+from taskloom.jobfile.fields.registry import FIELDS, JobErrors
 from taskloom.task import Context, Duration, Task, param
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -179,7 +179,7 @@ def test_what_a_reader_takes_the_schema_takes(schema: dict[str, Any], field: str
 
 @pytest.mark.parametrize("field, value", each_of(REFUSED))
 def test_what_a_reader_refuses_the_schema_flags(schema: dict[str, Any], field: str, value: object) -> None:
-    with pytest.raises(JobMistakes):
+    with pytest.raises(JobErrors):
         FIELDS[field].read(value)
 
     assert complaints(schema, {"jobs": {"a": {"task": "other", field: value}}}) != []

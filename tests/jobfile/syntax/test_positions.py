@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskloom.diagnostics import Place, Related
-from taskloom.jobfile.syntax.positions import Path, Places
+from taskloom.jobfile.syntax.positions import Path, Positions
 from taskloom.jobfile.syntax.reader import Document, read_bytes
 
 TEXT = """\
@@ -174,6 +174,6 @@ def test_a_byte_order_mark_moves_no_column() -> None:
 
 
 def test_an_empty_file_has_a_first_line() -> None:
-    places: Places = read("").places
+    places: Positions = read("").places
 
     assert spot(places.value(("jobs",))) == (1, 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from taskloom.cli.drill.trial import Drilled, Verdict
+from taskloom.cli.drill.trial import Drilled, DrillResult
 from taskloom.cli.format_type import duration_text
 
 __all__ = ["as_json", "as_text"]
@@ -44,7 +44,7 @@ def _sum(drilled: Sequence[Drilled], wanted: int) -> str:
         return f"\ninterrupted: {len(drilled)} of {jobs} drilled, {passed} passed"
     if passed == wanted:
         # Those have shown nothing about their stop; nobody should think they had.
-        early = sum(job.verdict is Verdict.ENDED for job in drilled)
+        early = sum(job.verdict is DrillResult.ENDED for job in drilled)
         return f"\n{jobs} drilled: all passed" + (f", {early} of them before the ask" if early else "")
     return f"\n{jobs} drilled: {passed} passed, {wanted - passed} did not"
 
@@ -83,7 +83,7 @@ def _notes(job: Drilled) -> Iterator[str]:
 
 def _failure(job: Drilled) -> Iterator[str]:
     declared = f", declared at {job.declared}" if job.declared else ""
-    if job.verdict is Verdict.OVER:
+    if job.verdict is DrillResult.OVER:
         yield f"{job.job} did not stop within {duration_text(job.budget or 0.0)} (task {job.task}{declared})"
         yield f"  at {job.where or 'a place that could not be read'}"
         if job.has_seen_stop:

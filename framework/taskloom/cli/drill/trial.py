@@ -33,7 +33,7 @@ from taskloom.core.report import StopReport
 from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
 from taskloom.sync.latch import Latch
 
-__all__ = ["Drilled", "Verdict", "drill_job", "patience_for"]
+__all__ = ["DrillResult", "Drilled", "drill_job", "patience_for"]
 
 # How often it is looked whether the run lets a long time pass without a poll, and what is long.
 LOOK_SECONDS = 0.01
@@ -46,7 +46,7 @@ TELLING_SECONDS = 10.0
 INTERRUPTED_SECONDS = 2.0
 
 
-class Verdict(Enum):
+class DrillResult(Enum):
     """What a drill says of a job."""
 
     IN_TIME = "in time"
@@ -67,7 +67,7 @@ class Drilled:
 
     job: str
     task: str
-    verdict: Verdict
+    verdict: DrillResult
     outcome: Outcome | None
     """None where the run was alive when the drill went on."""
     ready_after: float | None
@@ -98,7 +98,7 @@ class Drilled:
     @property
     def passes(self) -> bool:
         """Tell whether the job passes the drill."""
-        return self.verdict not in (Verdict.OVER, Verdict.FAILED)
+        return self.verdict not in (DrillResult.OVER, DrillResult.FAILED)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -259,7 +259,7 @@ class _Trial:
         survivor = next(iter(self._report.survivors if self._report else ()), None)
         late = story.first.get(EventName.STOP_OVERDUE)
         verdict = self._verdict(ended.outcome if ended else None, is_late=late is not None)
-        is_asked = verdict is not Verdict.ENDED
+        is_asked = verdict is not DrillResult.ENDED
         gap, gap_at = self._clock.worst()
         return Drilled(
             job=spec.name,
@@ -286,11 +286,11 @@ class _Trial:
         alive = (thread.name for thread in threading.enumerate() if thread not in self._threads)
         return tuple(sorted(name for name in alive if name != self._spec.name and not name.startswith("taskloom-")))
 
-    def _verdict(self, outcome: Outcome | None, *, is_late: bool) -> Verdict:
+    def _verdict(self, outcome: Outcome | None, *, is_late: bool) -> DrillResult:
         if is_late:
-            return Verdict.OVER if self._budget is not None else Verdict.NOT_AWAITED
+            return DrillResult.OVER if self._budget is not None else DrillResult.NOT_AWAITED
         if outcome is Outcome.SUCCEEDED:
-            return Verdict.ENDED
+            return DrillResult.ENDED
         if outcome is not Outcome.CANCELLED:
-            return Verdict.FAILED
-        return Verdict.IN_TIME if self._budget is not None else Verdict.NOT_AWAITED
+            return DrillResult.FAILED
+        return DrillResult.IN_TIME if self._budget is not None else DrillResult.NOT_AWAITED

@@ -17,11 +17,11 @@ from enum import Enum
 
 import click
 
-from taskloom.cli.program.mailbox import Mailbox
 from taskloom.cli.program.reload import NEEDED_WORDS, Reloading
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.program.shutdown import close_listeners, hold_descriptors, leave
-from taskloom.cli.program.signals import HURRY_SECONDS, Escalation, Step
+from taskloom.cli.program.signal_queue import SignalQueue
+from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import WATCHED, Watcher
 from taskloom.clock import mono
 from taskloom.core.model import JobSpec, Reason, ReasonKind
@@ -62,8 +62,8 @@ class Program:
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
-        self._inbox: Mailbox[int | _Word] = Mailbox()
-        self._escalation = Escalation(has_terminal=sys.stdin is not None and sys.stdin.isatty())
+        self._inbox: SignalQueue[int | _Word] = SignalQueue()
+        self._signals = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._stop_begins)
         self._listeners: list[Listener] = []
         self._is_stop_wanted = False
@@ -75,7 +75,7 @@ class Program:
         hold_descriptors()
         for number in WATCHED:
             signal.signal(number, self._hear)
-        self._watcher = Watcher(self._stop_within, has_terminal=self._escalation.has_terminal)
+        self._watcher = Watcher(self._stop_within, has_terminal=self._signals.has_terminal)
         self._inbox.listen(self._watcher.echo)
         files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within)
         try:
@@ -94,7 +94,7 @@ class Program:
 
     def _hear(self, number: int, _: object) -> None:
         """Take in a signal: the handler, which interrupts the main thread anywhere."""
-        if self._escalation.is_stop(number):
+        if self._signals.is_stop(number):
             self._is_stop_wanted = True
         self._inbox.put(number)
 
@@ -163,21 +163,21 @@ class Program:
 
     def _take_signal(self, number: int) -> None:
         name = signal.Signals(number).name.removeprefix("SIG")
-        step = self._escalation.step(number, mono())
-        if step is Step.STOP:
+        step = self._signals.step(number, mono())
+        if step is SignalAction.STOP:
             self._console.say(f"{name}: stopping; once more to leave only {HURRY_SECONDS:g} s", level="WARNING")
             self._stop(Reason(ReasonKind.SIGNAL, name))
-        elif step is Step.HURRY:
+        elif step is SignalAction.HURRY:
             self._console.say(
                 f"{name} again: {HURRY_SECONDS:g} s more at most; once more to leave now", level="WARNING"
             )
             self._scheduler.hurry(HURRY_SECONDS)
             self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
-        elif step is Step.LEAVE:
+        elif step is SignalAction.LEAVE:
             os._exit(128 + number)
-        elif step is Step.STATUS:
+        elif step is SignalAction.STATUS:
             self._say_status()
-        elif step is Step.RELOAD:
+        elif step is SignalAction.RELOAD:
             self._reload()
 
     def _reload(self) -> None:
@@ -199,7 +199,7 @@ class Program:
 
         Not later: the first run that is asked may never let go of the GIL again.
         """
-        self._escalation.stopping()
+        self._signals.stopping()
         self._watcher.stop_began()
 
     def _say_awaited(self, reason: Reason) -> None:

@@ -15,7 +15,7 @@ import click
 
 from taskloom.cli.program.selection import JobFiles
 from taskloom.clock import wall
-from taskloom.core.reload import Change, Verdict
+from taskloom.core.reload import Change, ReloadAction
 from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
 from taskloom.observe.console import Console
@@ -100,11 +100,11 @@ class Reloading:
 
     def _tell(self, changes: Iterable[Change], at: float) -> None:
         """Say what becomes of each job that changes, and count all; `at` puts it before what came of it."""
-        counts = dict.fromkeys(Verdict, 0)
+        counts = dict.fromkeys(ReloadAction, 0)
         lines = []
         for change in changes:
-            counts[change.verdict] += 1
-            if change.verdict is not Verdict.KEEP:
+            counts[change.action] += 1
+            if change.action is not ReloadAction.KEEP:
                 lines.append(str(change))
         for line in lines[:TOLD_CHANGES]:
             self._say(line, at=at)

@@ -17,7 +17,7 @@ import select
 import signal
 from typing import NoReturn
 
-from taskloom.cli.program.signals import HURRY_SECONDS, LAST_WORD_SECONDS, Escalation, Step
+from taskloom.cli.program.signals import HURRY_SECONDS, LAST_WORD_SECONDS, SignalAction, SignalPolicy
 from taskloom.clock import mono
 
 __all__ = ["WATCHED", "Watcher"]
@@ -47,7 +47,7 @@ class Watcher:
         if self._pid == 0:
             os.close(self._writing)
             os.close(self.echo)
-            _watch(program, reading, echoing, stop_within, Escalation(has_terminal=has_terminal))
+            _watch(program, reading, echoing, stop_within, SignalPolicy(has_terminal=has_terminal))
         os.close(reading)
         os.close(echoing)
         faulthandler.register(_TELL_STACKS, file=2, all_threads=True)
@@ -74,7 +74,7 @@ class Watcher:
             pass  # somebody reaped it before
 
 
-def _watch(program: int, reading: int, echoing: int, stop_within: float, escalation: Escalation) -> NoReturn:
+def _watch(program: int, reading: int, echoing: int, stop_within: float, escalation: SignalPolicy) -> NoReturn:
     """Be the watcher; never returns into the program's code."""
     try:
         gc.disable()  # a collection would touch, and so copy, the pages shared with the program
@@ -95,7 +95,7 @@ def _let_go_of_output() -> None:
     os.chdir("/")
 
 
-def _loop(program: int, reading: int, echoing: int, stop_within: float, escalation: Escalation) -> None:
+def _loop(program: int, reading: int, echoing: int, stop_within: float, escalation: SignalPolicy) -> None:
     handle = _open_process(program)
     poller = select.poll()
     poller.register(reading, select.POLLIN)
@@ -133,13 +133,15 @@ def _echo(echoing: int) -> None:
         pass  # so many echoes unheard that one more tells nothing; or nobody is there to hear
 
 
-def _allowance(number: int, stop_within: float, escalation: Escalation) -> float:
+def _allowance(number: int, stop_within: float, escalation: SignalPolicy) -> float:
     """Return how many seconds the program may still live after this."""
     if number == _STOP_BEGAN:
         escalation.stopping()
         return stop_within + LAST_WORD_SECONDS
     step = escalation.step(number, mono())
-    seconds = {Step.STOP: stop_within, Step.HURRY: HURRY_SECONDS, Step.LEAVE: 0.0}.get(step, float("inf"))
+    seconds = {SignalAction.STOP: stop_within, SignalAction.HURRY: HURRY_SECONDS, SignalAction.LEAVE: 0.0}.get(
+        step, float("inf")
+    )
     return seconds + LAST_WORD_SECONDS
 
 

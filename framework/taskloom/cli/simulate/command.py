@@ -16,7 +16,7 @@ from taskloom.errors import InternalError
 if TYPE_CHECKING:
     from taskloom.core.events import Event
     from taskloom.core.model import JobSpec
-    from taskloom.simulation import ClockStep, Plan, Simulated, Span, Trouble
+    from taskloom.simulation import ClockStep, Fault, Plan, SimulationResult, Span
 
 __all__ = ["simulate"]
 
@@ -65,8 +65,8 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     work: tuple[tuple[str, Span], ...],
     stops_in: tuple[tuple[str, Span], ...],
     fail: tuple[tuple[str, float], ...],
-    crashes: tuple[Trouble, ...],
-    hangs: tuple[Trouble, ...],
+    crashes: tuple[Fault, ...],
+    hangs: tuple[Fault, ...],
     clock_steps: tuple[ClockStep, ...],
     stop_within: float,
     labels: tuple[str, ...],
@@ -137,7 +137,7 @@ def _now() -> float:
     return wall() // 1
 
 
-def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None) -> Simulated:
+def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None) -> SimulationResult:
     from taskloom.simulation import simulate_jobs
 
     if events is None:

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 from taskloom.core.model import JobState, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
-from taskloom.simulation.result import Simulated
-from taskloom.simulation.tally import JobTally
+from taskloom.simulation.result import SimulationResult
+from taskloom.simulation.tally import JobStats
 from taskloom.simulation.words import counted, span_text
 
-__all__ = ["remarks"]
+__all__ = ["findings"]
 
-Remarks = Iterator[str]
+Findings = Iterator[str]
 
 
-def remarks(result: Simulated) -> list[str]:
+def findings(result: SimulationResult) -> list[str]:
     """Return what there is to say: first of everything, then of each job in order."""
     found = [*_of_the_end(result), *_of_troubles(result)]
     for job in result.jobs:
@@ -24,7 +24,7 @@ def remarks(result: Simulated) -> list[str]:
     return found
 
 
-def _of_the_end(result: Simulated) -> Remarks:
+def _of_the_end(result: SimulationResult) -> Findings:
     after = span_text(result.seconds)
     if result.reason.kind is ReasonKind.FINISHED:
         yield f"everything ended after {after}: nothing keeps the program alive then"
@@ -34,20 +34,20 @@ def _of_the_end(result: Simulated) -> Remarks:
         yield "the stop was never over: it has no deadline, and a run that ignores it"
 
 
-def _of_troubles(result: Simulated) -> Remarks:
+def _of_troubles(result: SimulationResult) -> Findings:
     for word, trouble in result.idle_troubles:
         if trouble.at <= result.seconds:
             yield f"{trouble.job} had no run to {word} at {span_text(trouble.at)}"
 
 
-def _overlaps(job: JobTally) -> Remarks:
+def _overlaps(job: JobStats) -> Findings:
     count = job.missed["overlap"]
     if count and job.spec.schedule is not None:
         busy = "one run never ended" if job.unended else f"a run took up to {span_text(job.longest_run)}"
         yield f"overlapped {counted(count, 'time')}: {busy}, and its schedule is {job.spec.schedule.text}"
 
 
-def _missed(job: JobTally) -> Remarks:
+def _missed(job: JobStats) -> Findings:
     late, blocked = job.missed["late"], job.missed["blocked"]
     if late:
         yield f"missed {counted(late, 'firing')} that came too late: the clock was set"
@@ -55,7 +55,7 @@ def _missed(job: JobTally) -> Remarks:
         yield f"missed {counted(blocked, 'firing')} behind an abandoned run that lived on"
 
 
-def _restarts(job: JobTally) -> Remarks:
+def _restarts(job: JobStats) -> Findings:
     if job.flapping:
         yield f"was flapping: it was restarted {counted(job.restarts, 'time')} in all"
     if job.gave_up:
@@ -63,7 +63,7 @@ def _restarts(job: JobTally) -> Remarks:
         yield f"gave up{often}: {job.gave_up_why}"
 
 
-def _skipped(job: JobTally) -> Remarks:
+def _skipped(job: JobStats) -> Findings:
     if job.skipped is not None and not job.runs:
         yield f"was never started: {job.skipped.text}"
     elif not job.runs and job.state is JobState.WAITING and job.spec.start.mode is StartMode.MANUAL:
@@ -72,12 +72,12 @@ def _skipped(job: JobTally) -> Remarks:
         yield "was never started: what it waits for in another job has not come"
 
 
-def _stops(job: JobTally) -> Remarks:
+def _stops(job: JobStats) -> Findings:
     if job.overdue:
         late = "a run" if job.overdue == 1 else f"{job.overdue:,} runs"
         yield f"had {late} that did not stop within {span_text(job.spec.join.within)}"
 
 
-def _unresponsive(job: JobTally) -> Remarks:
+def _unresponsive(job: JobStats) -> Findings:
     if job.unresponsive:
         yield f"was found unresponsive by its watchdog {counted(job.unresponsive, 'time')}"

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from taskloom.core.model import JobSpec
-    from taskloom.simulation.plan import ClockStep, Plan, Span, Trouble
+    from taskloom.simulation.plan import ClockStep, Fault, Plan, Span
 
 __all__ = ["AtTime", "ClockChange", "Instant", "Seconds", "Share", "SpanOfJob", "check_jobs"]
 
@@ -93,19 +93,19 @@ class Share(_Word[tuple[str, float]]):
         return job or _EVERY_JOB, float(found[1]) / 100
 
 
-class AtTime(_Word["Trouble"]):
+class AtTime(_Word["Fault"]):
     """`JOB@2h`."""
 
     name = "job@duration"
 
-    def read(self, text: str) -> Trouble:
+    def read(self, text: str) -> Fault:
         """Return the job and when, in seconds from the beginning."""
-        from taskloom.simulation.plan import Trouble
+        from taskloom.simulation.plan import Fault
 
         job, _, when = text.rpartition("@")
         if not job:
             raise ValueError(f"cannot read {text!r}; write JOB@2h: the job, and how long after the beginning")
-        return Trouble(job, _seconds(when))
+        return Fault(job, _seconds(when))
 
 
 class ClockChange(_Word["ClockStep"]):
@@ -145,11 +145,11 @@ def _seconds(text: str) -> float:
 
 def check_jobs(plan: Plan, specs: Sequence[JobSpec]) -> None:
     """Raise click.UsageError for the first name on the command line that means no job, or time that is too late."""
-    from taskloom.simulation.plan import means
+    from taskloom.simulation.plan import matches
 
     said = [pattern for pattern, _ in (*plan.work, *plan.stops_in, *plan.fail) if pattern != _EVERY_JOB]
     for pattern in [*said, *(trouble.job for trouble in (*plan.crashes, *plan.hangs))]:
-        if not any(means(pattern, one) for spec in specs for one in spec.replicated()):
+        if not any(matches(pattern, one) for spec in specs for one in spec.replicated()):
             _refuse_job(pattern, [spec.name for spec in specs])
     for what, at in _times(plan):
         if at >= plan.seconds:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 
 from taskloom.calendars import format_instant
-from taskloom.cli.simulate.findings import remarks
+from taskloom.cli.simulate.findings import findings
 from taskloom.core.events import format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobState
 from taskloom.simulation.plan import SHORT_WORK, Span
-from taskloom.simulation.result import Simulated
-from taskloom.simulation.tally import JobTally
+from taskloom.simulation.result import SimulationResult
+from taskloom.simulation.tally import JobStats
 from taskloom.simulation.words import counted, span_text
 
 __all__ = ["as_json", "as_text"]
@@ -21,31 +21,31 @@ _HEAD = (
     "NEXT FIRING",
 )  # fmt: skip
 # Of the remarks about a thousand jobs, people read the first.
-MOST_REMARKS = 30
+MOST_FINDINGS = 30
 
 
-def as_json(result: Simulated) -> str:
+def as_json(result: SimulationResult) -> str:
     """Return everything as data."""
-    data = result.as_dict() | {"assumed": assumed(result), "remarks": remarks(result)}
+    data = result.as_dict() | {"assumed": assumed(result), "remarks": findings(result)}
     return json.dumps(data, indent=2, ensure_ascii=False)
 
 
-def as_text(result: Simulated) -> str:
+def as_text(result: SimulationResult) -> str:
     """Return the table, the sum, what was assumed, and what there is to say about it."""
-    said = remarks(result)
-    left = len(said) - MOST_REMARKS
+    said = findings(result)
+    left = len(said) - MOST_FINDINGS
     more = [f"... and {counted(left, 'remark')} more; -o json has all of them"] if left > 0 else []
-    notes = ["", *said[:MOST_REMARKS], *more] if said else []
+    notes = ["", *said[:MOST_FINDINGS], *more] if said else []
     assumptions = [f"  {line}" for line in assumed(result)]
     return "\n".join([_table(result), "", _sum(result), "assumed:", *assumptions, *notes])
 
 
-def assumed(result: Simulated) -> list[str]:
+def assumed(result: SimulationResult) -> list[str]:
     """Say what the runs do, and what comes over them."""
     return list(_assumptions(result))
 
 
-def _assumptions(result: Simulated) -> Iterator[str]:
+def _assumptions(result: SimulationResult) -> Iterator[str]:
     plan = result.plan
     short = f"runs of a schedule, and those whose end others wait for, work {span_text(SHORT_WORK.low)}"
     usual = f"{short}; all others until they are stopped"
@@ -71,7 +71,7 @@ def _span(span: Span) -> str:
     return low if span.low == span.high else f"{low} to {high}"
 
 
-def _sum(result: Simulated) -> str:
+def _sum(result: SimulationResult) -> str:
     jobs, runs, events = len(result.jobs), sum(job.runs for job in result.jobs), result.events
     took = "never ended" if result.stop_seconds is None else f"took {span_text(result.stop_seconds)}"
     worst, start = result.worst_stop_seconds, format_wall(result.plan.start).replace(".000000", "")
@@ -82,13 +82,13 @@ def _sum(result: Simulated) -> str:
     )
 
 
-def _table(result: Simulated) -> str:
+def _table(result: SimulationResult) -> str:
     rows = [_HEAD, *(_row(job) for job in result.jobs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def _row(job: JobTally) -> tuple[str, ...]:
+def _row(job: JobStats) -> tuple[str, ...]:
     is_scheduled = job.spec.schedule is not None
     overlaps = job.missed["overlap"]
     of_schedule = (job.firings, overlaps, job.missed.total() - overlaps)
@@ -100,13 +100,13 @@ def _row(job: JobTally) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _zone(job: JobTally) -> str | None:
+def _zone(job: JobStats) -> str | None:
     """Return the zone in which the job's calendar is written; None for the machine's."""
     calendar = job.spec.schedule.calendar if job.spec.schedule is not None else None
     return getattr(calendar, "timezone", None)
 
 
-def _state(job: JobTally) -> str:
+def _state(job: JobStats) -> str:
     words = job.state.value
     if job.state is JobState.WAITING and job.waiting_for is not None:
         words = f"waiting ({job.waiting_for.value})"

@@ -10,6 +10,6 @@ what it has to bring: an input *owes* events, time owes them at their *alarms*, 
 
 from __future__ import annotations
 
-from taskloom.invariants.lifecycle.walker import Promises
+from taskloom.invariants.lifecycle.walker import LifecycleInvariants
 
-__all__ = ["Promises"]
+__all__ = ["LifecycleInvariants"]

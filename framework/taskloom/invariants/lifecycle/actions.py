@@ -21,7 +21,7 @@ class Orders:
     def close(self) -> None:
         """Judge what only the end can tell."""
         if self._stop_overs != 1:
-            self._books.broken("I7", f"StopOver came {self._stop_overs} times")
+            self._books.broken("I7", f"ShutdownFinished came {self._stop_overs} times")
 
     def judge_answers(self, step: Step) -> None:
         """Judge that a step said all that it had to: nothing is dropped in silence."""
@@ -38,7 +38,7 @@ class Orders:
         self._let_go = ""
 
     def _judge_counts(self) -> None:
-        for event, action, more in (("queued", "StartRun", self.queued), ("cancel_requested", "AskRun", self.asked)):
+        for event, action, more in (("queued", "StartRun", self.queued), ("cancel_requested", "CancelRun", self.asked)):
             if more:
                 self._books.broken("I4", f"{abs(more)} {'more' if more > 0 else 'fewer'} {event} than {action}")
         self.queued = self.asked = 0
@@ -54,24 +54,24 @@ class Orders:
         if book is None or action.spec is not book.spec:
             self._books.broken("I4", f"StartRun of {action.run} with another declaration")
 
-    def ask_run(self, action: actions.AskRun) -> None:
+    def ask_run(self, action: actions.CancelRun) -> None:
         """Judge that a run is asked that an event says was."""
         self.asked -= 1
         run = self._books.ledger.live.get(action.run)
         if run is None or run.asked != self._books.now or run.reason != (action.reason.kind.value, action.reason.text):
-            self._books.broken("I4", f"AskRun of {action.run} for {action.reason}, and its event does not say so")
+            self._books.broken("I4", f"CancelRun of {action.run} for {action.reason}, and its event does not say so")
 
-    def run_over(self, action: actions.RunOver) -> None:
+    def run_over(self, action: actions.ReleaseRun) -> None:
         """Judge that a run is let go that is back."""
         self._let_go = action.run
         if action.run in self._books.ledger.live:
-            self._books.broken("I8", f"RunOver of {action.run}, which is live")
+            self._books.broken("I8", f"ReleaseRun of {action.run}, which is live")
         message = self._books.step.message if self._books.step is not None else None
         if not isinstance(message, inputs.RunEnded | inputs.RunStartFailed) or message.run != action.run:
-            self._books.broken("I8", f"RunOver of {action.run}, and nobody said that it is back")
+            self._books.broken("I8", f"ReleaseRun of {action.run}, and nobody said that it is back")
 
-    def stop_over(self, action: actions.StopOver) -> None:
+    def stop_over(self, action: actions.ShutdownFinished) -> None:
         """Judge that the stop is over when an event says so."""
         self._stop_overs += 1
         if self._books.ledger.stopped != self._books.now:
-            self._books.broken("I7", "StopOver without scheduler_stopped")
+            self._books.broken("I7", "ShutdownFinished without scheduler_stopped")

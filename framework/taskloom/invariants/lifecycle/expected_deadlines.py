@@ -6,12 +6,12 @@ import heapq
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["Alarms"]
+__all__ = ["ExpectedDeadlines"]
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Alarms(Generic[Key]):
+class ExpectedDeadlines(Generic[Key]):
     """One due second for each key; the earliest first, and of one second in the order in which they were set."""
 
     __slots__ = ("_count", "_due", "_heap")

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from taskloom.core.enums import Word, direct
+from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.events import Event
 from taskloom.core.model import JobSpec, StartMode
-from taskloom.invariants.event_rules import Fact, Ledger, RunFacts, Violation
+from taskloom.invariants.event_rules import EventRules, Fact, RunFacts, Violation
 from taskloom.invariants.history import Step
-from taskloom.invariants.lifecycle.expected_deadlines import Alarms
+from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 
 __all__ = ["EPSILON_SECONDS", "NEVER", "Between", "Books", "JobBook", "Next", "Wait"]
 
@@ -28,8 +28,8 @@ class Between(NamedTuple):
     high: float
 
 
-@direct
-class Wait(Word):
+@plain_members
+class Wait(FastEnum):
     """What a job without a run waits for."""
 
     PERSON = "person"
@@ -39,8 +39,8 @@ class Wait(Word):
     FIRING = "firing"
 
 
-@direct
-class Next(Word):
+@plain_members
+class Next(FastEnum):
     """What follows the live run, as far as it is known before its end."""
 
     POLICY = "policy"
@@ -123,13 +123,13 @@ class Books:
         self.lateness = lateness + EPSILON_SECONDS
         self.stop_within = stop_within
         """What a stop gets that an essential job brings about."""
-        self.ledger = Ledger()
+        self.ledger = EventRules()
         self.violations: list[Violation] = []
         self.jobs: dict[str, JobBook] = {}
         self.now = self.wall = 0.0
         self.index = 0
         self.step: Step | None = None
-        self.alarms: Alarms[tuple[str, str]] = Alarms()
+        self.alarms: ExpectedDeadlines[tuple[str, str]] = ExpectedDeadlines()
         """What has to come: (what, of whom)."""
         self.owed: list[tuple[str, str, dict[str, Any]]] = []
         """Events that this step has to bring: name, job or run, and what is in it."""

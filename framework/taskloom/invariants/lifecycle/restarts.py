@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from taskloom.invariants.event_rules import Fact, RunFacts
-from taskloom.invariants.lifecycle.expected_deadlines import Alarms
+from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, Between, Books, JobBook, Wait
 
 __all__ = ["Restarts"]
@@ -20,7 +20,7 @@ class Restarts:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._due: Alarms[str] = Alarms()
+        self._due: ExpectedDeadlines[str] = ExpectedDeadlines()
         self._at_gate: dict[str, float] = {}
         """Those whose delay is over, and since when."""
         self._opened, self._let_in = float("-inf"), 0

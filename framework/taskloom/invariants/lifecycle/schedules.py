@@ -11,7 +11,7 @@ from math import floor
 
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
 from taskloom.invariants.event_rules import Fact
-from taskloom.invariants.lifecycle.expected_deadlines import Alarms
+from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, NEVER, Books, JobBook, Next, Wait
 
 __all__ = ["Schedules"]
@@ -27,8 +27,8 @@ class Schedules:
     def __init__(self, books: Books, judge_essential: Callable[[JobBook], None]) -> None:
         self._books = books
         self._judge_essential = judge_essential
-        self._due: Alarms[str] = Alarms()
-        self._ends: Alarms[str] = Alarms()
+        self._due: ExpectedDeadlines[str] = ExpectedDeadlines()
+        self._ends: ExpectedDeadlines[str] = ExpectedDeadlines()
         """When each window closes."""
         self._offset = 0.0
         self._open: dict[str, None] = {}

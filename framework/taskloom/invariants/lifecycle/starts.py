@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskloom.invariants.lifecycle.dependencies import LOST, MET, stands
-from taskloom.invariants.lifecycle.expected_deadlines import Alarms
+from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.model import Books, JobBook, Wait
 from taskloom.invariants.lifecycle.schedules import Schedules
 
@@ -16,7 +16,7 @@ class Starts:
     def __init__(self, books: Books, schedules: Schedules) -> None:
         self._books = books
         self._schedules = schedules
-        self._delays: Alarms[str] = Alarms()
+        self._delays: ExpectedDeadlines[str] = ExpectedDeadlines()
 
     def arm(self, book: JobBook) -> None:
         """Begin with the first wait; a job that waits for nothing is owed a run."""

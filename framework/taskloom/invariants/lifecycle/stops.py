@@ -128,41 +128,41 @@ class Stops:
             books.broken("I7", f"{run.run} was found overdue, and nobody was sent to look")
         if clock is not None:
             self._awaited_at[self._height_of(run.job)] -= 1
-            books.alarms.drop(("HurryRun", run.run))
-            books.alarms.drop(("NameRun", run.run))
+            books.alarms.drop(("MarkUrgent", run.run))
+            books.alarms.drop(("CaptureStack", run.run))
             if not self._clocks:
                 books.alarms.drop(REMINDER)
 
     def _set_alarms(self, run: str, clock: StopClock) -> None:
         if not clock.is_hurried:
-            self._books.alarms.set(("HurryRun", run), clock.hurry_at)
+            self._books.alarms.set(("MarkUrgent", run), clock.hurry_at)
         if not clock.is_named:
-            self._books.alarms.set(("NameRun", run), clock.name_at)
+            self._books.alarms.set(("CaptureStack", run), clock.name_at)
 
     # -- what came out
 
-    def hurry_run(self, action: actions.HurryRun) -> None:
+    def hurry_run(self, action: actions.MarkUrgent) -> None:
         """Judge a hurry."""
         clock = self._clocks.get(action.run)
         if clock is None or clock.is_hurried:
-            self._books.broken("I7", f"HurryRun of {action.run}, which is not awaited or was hurried before")
+            self._books.broken("I7", f"MarkUrgent of {action.run}, which is not awaited or was hurried before")
             return
         clock.is_hurried = True
-        self._books.alarms.drop(("HurryRun", action.run))
+        self._books.alarms.drop(("MarkUrgent", action.run))
         if not isinstance(_message(self._books), inputs.HurryShutdown):
-            self._books.expect_at(f"HurryRun of {action.run}", clock.hurry_at)
+            self._books.expect_at(f"MarkUrgent of {action.run}", clock.hurry_at)
 
-    def name_run(self, action: actions.NameRun) -> None:
+    def name_run(self, action: actions.CaptureStack) -> None:
         """Judge a look where a run stands."""
         clock = self._clocks.get(action.run)
         if clock is None or clock.is_named:
-            self._books.broken("I7", f"NameRun of {action.run}, which is not awaited or was named before")
+            self._books.broken("I7", f"CaptureStack of {action.run}, which is not awaited or was named before")
             return
         clock.is_named = True
-        self._books.alarms.drop(("NameRun", action.run))
-        self._books.expect_at(f"NameRun of {action.run}", clock.name_at)
+        self._books.alarms.drop(("CaptureStack", action.run))
+        self._books.expect_at(f"CaptureStack of {action.run}", clock.name_at)
 
-    def remind(self, action: actions.RemindStopping) -> None:
+    def remind(self, action: actions.ReportStopProgress) -> None:
         """Judge a reminder."""
         books, awaited = self._books, list(self._clocks)
         due = books.alarms.due_of(REMINDER)

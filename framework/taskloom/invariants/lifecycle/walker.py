@@ -8,7 +8,7 @@ from typing import Any
 from taskloom.core import actions, inputs
 from taskloom.core.events import Event
 from taskloom.core.model import How, Reason
-from taskloom.invariants.event_rules import Fact, Ledger, RunFacts, Violation, fact_of
+from taskloom.invariants.event_rules import EventRules, Fact, RunFacts, Violation, fact_of
 from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.actions import Orders
 from taskloom.invariants.lifecycle.dependencies import LOST, MET, stands
@@ -23,10 +23,10 @@ from taskloom.invariants.lifecycle.starts import Starts
 from taskloom.invariants.lifecycle.stops import Stops
 from taskloom.invariants.lifecycle.work_over import Work
 
-__all__ = ["Promises"]
+__all__ = ["LifecycleInvariants"]
 
 
-class Promises:
+class LifecycleInvariants:
     """Walks a history; `ledger` folds its events on the way. `lateness`: by how many seconds a tick may be late.
 
     `stop_within`: what a stop gets that an essential job brings about, in seconds.
@@ -68,15 +68,15 @@ class Promises:
         self._handlers: dict[type, Callable[[Any], None]] = {
             Event: self._event,
             actions.StartRun: self._orders.start_run,
-            actions.AskRun: self._orders.ask_run,
-            actions.HurryRun: self._stops.hurry_run,
-            actions.NameRun: self._stops.name_run,
-            actions.RemindStopping: self._stops.remind,
-            actions.RunOver: self._orders.run_over,
+            actions.CancelRun: self._orders.ask_run,
+            actions.MarkUrgent: self._stops.hurry_run,
+            actions.CaptureStack: self._stops.name_run,
+            actions.ReportStopProgress: self._stops.remind,
+            actions.ReleaseRun: self._orders.run_over,
             actions.ApplySpec: self._reloads.apply_spec,
             actions.ForgetJob: self._reloads.forget_job,
-            actions.WorkOver: self._work.say,
-            actions.StopOver: self._orders.stop_over,
+            actions.WorkFinished: self._work.say,
+            actions.ShutdownFinished: self._orders.stop_over,
         }
         self._events: dict[str, Callable[[Fact], None]] = {
             "queued": self._run_queued,
@@ -93,7 +93,7 @@ class Promises:
         self._events["job_removed"] = self._job_removed
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> EventRules:
         """The fold of the events."""
         return self._books.ledger
 
@@ -322,7 +322,7 @@ class Promises:
             return
         self._schedules.look_for_unseen(book)
         message = self._books.step.message if self._books.step is not None else None
-        if isinstance(message, inputs.RunEnded) and not message.was_asked and book.follows is Next.RETRY:
+        if isinstance(message, inputs.RunEnded) and not message.was_requested and book.follows is Next.RETRY:
             book.follows = Next.POLICY  # the watchdog came too late
         is_permanent = isinstance(message, inputs.RunEnded) and message.how is How.PERMANENT
         self._ends.over(book, run, is_permanent=is_permanent)

@@ -21,7 +21,7 @@ class Work:
         self.is_essential_lost = False
         """Everything stops because an essential job failed for good: whoever waits for the work need not."""
 
-    def say(self, action: actions.WorkOver) -> None:
+    def say(self, action: actions.WorkFinished) -> None:
         """Count that it was said."""
         self._said += 1
 
@@ -49,4 +49,4 @@ class Work:
         self._was_over = is_over
         found, self._said = self._said, 0
         if found != expected:
-            self._books.broken("I9", f"WorkOver came {found} times, expected {expected}")
+            self._books.broken("I9", f"WorkFinished came {found} times, expected {expected}")

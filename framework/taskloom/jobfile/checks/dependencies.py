@@ -12,14 +12,14 @@ from itertools import pairwise
 
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import JobSpec, StartMode
-from taskloom.core.policies import Condition, Need, RestartWhen
-from taskloom.diagnostics import Mistake, Problem, Related, near_match
+from taskloom.core.policies import Condition, Dependency, RestartWhen
+from taskloom.diagnostics import FieldError, Problem, Related, near_match
 from taskloom.jobfile.circles import circles
 from taskloom.jobfile.declared_job import Declared
 from taskloom.jobfile.fields.after import WrittenNeed, read_after, written_needs
-from taskloom.jobfile.fields.validators import JobMistakes
+from taskloom.jobfile.fields.validators import JobErrors
 
-__all__ = ["doubts", "refusals"]
+__all__ = ["errors_in_dependencies", "warnings_in_dependencies"]
 
 _REPLICA = re.compile(r"(.+)\.\d+", re.ASCII)
 _ENDED = (Condition.SUCCEEDED, Condition.FINISHED)
@@ -31,7 +31,7 @@ _MOST_NAMED = 8
 _MOST_BITS = 400_000_000
 
 
-def refusals(declared: Sequence[Declared], names: Iterable[str]) -> Iterator[Problem]:
+def errors_in_dependencies(declared: Sequence[Declared], names: Iterable[str]) -> Iterator[Problem]:
     """Yield an error for each dependency that cannot be; `names` are those of all jobs, sound or not."""
     needs = {job.name: list(_needs_of(job)) for job in declared if "after" in job.written}
     if not needs:
@@ -52,14 +52,14 @@ def _needs_of(job: Declared) -> Iterator[WrittenNeed]:
     """Yield the dependencies of a job; none where they cannot be read, which is said already."""
     try:
         read_after(job.written["after"])
-    except JobMistakes:
+    except JobErrors:
         return
     yield from written_needs(job.written["after"])
 
 
 def _wrong(
     job: Declared, need: WrittenNeed, jobs: Mapping[str, Declared], known: _Names
-) -> tuple[Mistake | None, tuple[Related, ...]]:
+) -> tuple[FieldError | None, tuple[Related, ...]]:
     """Return what is wrong with one dependency, and what explains it; None where nothing is."""
     name = str(need.job)
     if name not in known:
@@ -70,23 +70,23 @@ def _wrong(
     if other.spec.schedule is not None:
         message = f"cannot start after job {name!r}: it has a schedule, so its runs come and go"
         related = Related(other.place_of("schedule"), "scheduled here")
-        return Mistake(need.loc, message, "give this job a schedule of its own", need.at_key), (related,)
+        return FieldError(need.loc, message, "give this job a schedule of its own", need.at_key), (related,)
     if job.spec.enabled and not other.spec.enabled:
         message = f"cannot start after job {name!r}: it is disabled, so it never starts"
         related = Related(other.place_of("enabled"), "disabled here")
-        return Mistake(need.loc, message, "enable it, or disable this job too", need.at_key), (related,)
+        return FieldError(need.loc, message, "enable it, or disable this job too", need.at_key), (related,)
     return None, ()
 
 
-def _unknown(need: WrittenNeed, known: _Names) -> Mistake:
+def _unknown(need: WrittenNeed, known: _Names) -> FieldError:
     name = str(need.job)
     replica = _REPLICA.fullmatch(name)
     if replica and replica[1] in known:
         message = f"cannot wait for {name!r} alone: a job is waited for with all of its replicas"
-        return Mistake(need.loc, message, f"write {replica[1]}", need.at_key)
+        return FieldError(need.loc, message, f"write {replica[1]}", need.at_key)
     near = known.near(name)
     message = f"cannot find job {name!r} to start after; {known}"
-    return Mistake(need.loc, message, f"did you mean {near!r}?" if near else "", need.at_key)
+    return FieldError(need.loc, message, f"did you mean {near!r}?" if near else "", need.at_key)
 
 
 class _Names:
@@ -117,14 +117,14 @@ def _circular(circle: list[str], jobs: Mapping[str, Declared], needs: Mapping[st
     found = []
     for name, awaited in pairwise(circle):
         [need] = [need for need in needs[name] if need.job == awaited]
-        found.append(jobs[name].error(Mistake(need.loc, "", at_key=need.at_key)))
+        found.append(jobs[name].error(FieldError(need.loc, "", at_key=need.at_key)))
     shown = circle if len(circle) <= 2 * _MOST_NAMED else [*circle[:_MOST_NAMED], "...", *circle[-_MOST_NAMED:]]
     message = f"cannot start jobs that wait for each other: {' -> '.join(shown)}"
     related = [Related(each.place, f"job {each.job!r} waits here") for each in found[1:_MOST_NAMED]]
     return found[0]._replace(message=message, related=(*found[0].related, *related))
 
 
-def doubts(declared: Sequence[Declared]) -> Iterator[Problem]:
+def warnings_in_dependencies(declared: Sequence[Declared]) -> Iterator[Problem]:
     """Yield a warning for each job that would not start by itself, or too late. All must be sound, without circles."""
     jobs = {job.name: job for job in declared}
     specs = {job.name: job.spec for job in declared if job.spec is not None}
@@ -135,13 +135,13 @@ def doubts(declared: Sequence[Declared]) -> Iterator[Problem]:
             mistake, field = _doubt(spec, need, specs[need.job])
             if mistake:
                 related = Related(jobs[need.job].place_of(field), "written here")
-                where = Mistake(written.loc[1:], mistake, at_key=written.at_key)
+                where = FieldError(written.loc[1:], mistake, at_key=written.at_key)
                 yield job.warning("after", where, (related,))
     if waiting:
         yield from _too_late({name: spec for name, spec in specs.items() if spec.enabled}, jobs)
 
 
-def _doubt(spec: JobSpec, need: Need, other: JobSpec) -> tuple[str, str]:
+def _doubt(spec: JobSpec, need: Dependency, other: JobSpec) -> tuple[str, str]:
     """Return why a dependency will not come true by itself, and the field of the other job that says so."""
     if other.start.mode is StartMode.MANUAL and spec.start.mode is StartMode.AUTO:
         return f"cannot start before somebody starts job {need.job!r}, which has start: manual", "start"
@@ -174,4 +174,4 @@ def _too_late(specs: Mapping[str, JobSpec], jobs: Mapping[str, Declared]) -> Ite
                     "cannot start in time: this daemon job waits until every other job has ended, and then the "
                     "program ends"
                 )
-                yield jobs[name].warning("after", Mistake((), message, at_key=True))
+                yield jobs[name].warning("after", FieldError((), message, at_key=True))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
-from taskloom.diagnostics import Mistake, Problem
+from taskloom.diagnostics import FieldError, Problem
 from taskloom.jobfile.declared_job import Declared
 
-__all__ = ["advice"]
+__all__ = ["warnings_of_each_job"]
 
 # Ages are sampled once a second, so a poll that is due each second may look two seconds old.
 _SURE_WATCHDOG_SECONDS = 2.0
 
 
-def advice(declared: Iterable[Declared], stop_within: float) -> Iterator[Problem]:
+def warnings_of_each_job(declared: Iterable[Declared], stop_within: float) -> Iterator[Problem]:
     """Yield the warnings about each enabled job; one that comes from `defaults:` is given once."""
     seen = set()
     for job in declared:
@@ -30,18 +30,18 @@ def advice(declared: Iterable[Declared], stop_within: float) -> Iterator[Problem
                 yield job.warning(field, mistake)
 
 
-def _of_job(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, Mistake]]:
+def _of_job(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, FieldError]]:
     """Yield the field and what is to be said of it, with a location inside the field."""
     if spec.join.within > stop_within:
-        yield "join", Mistake((), _slow(spec, stop_within))
+        yield "join", FieldError((), _slow(spec, stop_within))
     if spec.ready_within is not None:
         yield from _unready(spec, spec.ready_within)
     if spec.watchdog is not None and spec.watchdog.after < _SURE_WATCHDOG_SECONDS:
         message = f"cannot tell a silence of {spec.watchdog.after:g} s for sure: poll ages are known to 1 s"
-        yield "watchdog", Mistake(("after",), message, "2s or more is safe")
+        yield "watchdog", FieldError(("after",), message, "2s or more is safe")
     remark = getattr(spec.schedule.calendar, "remark", "") if spec.schedule is not None else ""
     if remark:
-        yield "schedule", Mistake(("at",), f"cannot take this time as it is written: {remark}")
+        yield "schedule", FieldError(("at",), f"cannot take this time as it is written: {remark}")
 
 
 def _slow(spec: JobSpec, stop_within: float) -> str:
@@ -50,10 +50,10 @@ def _slow(spec: JobSpec, stop_within: float) -> str:
     return f"cannot stop within {stop_within:g} s for sure: this job alone may take {spec.join.within:g} s"
 
 
-def _unready(spec: JobSpec, ready_within: float) -> Iterator[tuple[str, Mistake]]:
+def _unready(spec: JobSpec, ready_within: float) -> Iterator[tuple[str, FieldError]]:
     if not getattr(spec.binding, "announces_ready", True):
         message = f"cannot have an effect: task {spec.task!r} does not announce that it is ready, so it is once started"
-        yield "ready_within", Mistake((), message, "leave it out, or use timeout")
+        yield "ready_within", FieldError((), message, "leave it out, or use timeout")
     elif spec.timeout is not None and ready_within >= spec.timeout:
         message = f"cannot have an effect: the timeout, {spec.timeout:g} s, is no longer than {ready_within:g} s"
-        yield "ready_within", Mistake((), message, "write less than the timeout")
+        yield "ready_within", FieldError((), message, "write less than the timeout")

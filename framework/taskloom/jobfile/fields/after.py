@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from taskloom.core.policies import Condition, Need
-from taskloom.diagnostics import Mistake, quoted
-from taskloom.jobfile.fields.validators import JobMistakes, Loc, either, near_hint, unfit, values_of
+from taskloom.core.policies import Condition, Dependency
+from taskloom.diagnostics import FieldError, quoted
+from taskloom.jobfile.fields.validators import JobErrors, Loc, invalid_value, join_or, near_hint, values_of
 
 __all__ = ["AFTER", "WrittenNeed", "read_after", "written_needs"]
 
@@ -55,28 +55,28 @@ def written_needs(value: object) -> Iterator[WrittenNeed]:
             else:
                 yield WrittenNeed(("after", index), False, item, Condition.READY.value)
     else:
-        raise unfit(value, ("after",), _FORMS, "write [] for none" if value is None else "")
+        raise invalid_value(value, ("after",), _FORMS, "write [] for none" if value is None else "")
 
 
-def read_after(value: object) -> tuple[Need, ...]:
+def read_after(value: object) -> tuple[Dependency, ...]:
     """Return the dependencies. Raises JobMistakes."""
-    needs: dict[str, Need] = {}
+    needs: dict[str, Dependency] = {}
     mistakes = []
     for loc, at_key, job, condition in written_needs(value):
         if not isinstance(job, str) or not job:
             hint = "one job an item" if isinstance(job, Mapping) and job else ""
             message = f"cannot use {quoted(job)} as a dependency; expected the name of a job, or {{job: condition}}"
-            mistakes.append(Mistake(loc, message, hint))
+            mistakes.append(FieldError(loc, message, hint))
         elif not isinstance(condition, str) or condition not in _CONDITIONS:
-            expected = either(list(_CONDITIONS))
+            expected = join_or(list(_CONDITIONS))
             message = f"cannot wait for {job!r} to be {quoted(condition)}; expected {expected}"
-            mistakes.append(Mistake(loc, message, near_hint(condition, _CONDITIONS)))
+            mistakes.append(FieldError(loc, message, near_hint(condition, _CONDITIONS)))
         elif job in needs:
             first = needs[job].condition.value
             hint = "" if condition == first else f"it waits for {first} already"
-            mistakes.append(Mistake(loc, f"cannot wait for {job!r} twice", hint, at_key=at_key))
+            mistakes.append(FieldError(loc, f"cannot wait for {job!r} twice", hint, at_key=at_key))
         else:
-            needs[job] = Need(job, _CONDITIONS[condition])
+            needs[job] = Dependency(job, _CONDITIONS[condition])
     if mistakes:
-        raise JobMistakes(mistakes)
+        raise JobErrors(mistakes)
     return tuple(needs.values())

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from taskloom.core.model import WAIT_FOR_EVER, Otherwise
 from taskloom.jobfile.fields.validators import (
     DURATION,
-    JobMistakes,
+    JobErrors,
     Loc,
-    Parts,
+    MappingReader,
+    invalid_value,
     near_hint,
     read_choice,
     read_seconds,
-    unfit,
     values_of,
 )
 
@@ -52,14 +52,14 @@ def _within(value: object, loc: Loc) -> float:
 def read_join(value: object) -> Join:
     """Return the join policy. Raises JobMistakes."""
     if isinstance(value, Mapping):
-        parts = Parts(value, ("join",), ("within", "otherwise"))
+        parts = MappingReader(value, ("join",), ("within", "otherwise"))
         within = parts.read("within", _within, Join().within)
         otherwise = parts.read("otherwise", _otherwise, None)
         parts.done()
         return Join(within, otherwise)
     try:
         return Join(_within(value, ("join",)))
-    except JobMistakes:
+    except JobErrors:
         hint = "did you mean 'wait'?" if near_hint(value, ["wait", "forever"]) else ""
         expected = "a duration such as 10s, wait, or {within: 5s, otherwise: abandon}"
-        raise unfit(value, ("join",), expected, hint) from None
+        raise invalid_value(value, ("join",), expected, hint) from None

@@ -9,11 +9,11 @@ from taskloom.core.policies import Watchdog, WatchdogThen
 from taskloom.jobfile.fields.validators import (
     DURATION,
     NONE,
-    Parts,
+    MappingReader,
+    invalid_value,
     near_hint,
     positive,
     read_choice,
-    unfit,
     values_of,
 )
 
@@ -49,7 +49,7 @@ def limit_reader(name: str) -> Callable[[object], float | None]:
         if value == NONE:
             return None
         if value is None:
-            raise unfit(value, (name,), "a duration such as 5m, or none", "write none")
+            raise invalid_value(value, (name,), "a duration such as 5m, or none", "write none")
         return positive(value, (name,))
 
     return read
@@ -62,18 +62,18 @@ def read_watchdog(value: object) -> Watchdog | None:
     if value == NONE:
         return None
     if isinstance(value, Mapping):
-        parts = Parts(value, loc, ("after", "then"))
+        parts = MappingReader(value, loc, ("after", "then"))
         after = parts.read("after", positive, 1.0)
         then = parts.read("then", _then, WatchdogThen.WARN)
         if not parts.mistakes and "after" not in value:
-            raise unfit(value, loc, expected, "it lacks after")
+            raise invalid_value(value, loc, expected, "it lacks after")
         parts.done()
         return Watchdog(after, then)
     if isinstance(value, str) and not value[:1].isdigit():
         near = near_hint(value, values_of(WatchdogThen))
-        raise unfit(value, loc, expected, f"write {{after: 30s, then: {value}}}" if near else "")
+        raise invalid_value(value, loc, expected, f"write {{after: 30s, then: {value}}}" if near else "")
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise unfit(value, loc, expected, "write none" if value is None or value is False else "")
+        raise invalid_value(value, loc, expected, "write none" if value is None or value is False else "")
     return Watchdog(positive(value, loc))
 
 
@@ -81,4 +81,4 @@ def read_replicas(value: object) -> int:
     """Return how many instances there are. Raises JobMistakes."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_REPLICAS:
         return value
-    raise unfit(value, ("replicas",), f"an integer from 1 to {_MOST_REPLICAS}")
+    raise invalid_value(value, ("replicas",), f"an integer from 1 to {_MOST_REPLICAS}")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from taskloom.catalog.pydantic_errors import value_hint
 from taskloom.core.model import RunnerSpec, StartMode, StartPolicy
-from taskloom.diagnostics import Mistake, quoted
+from taskloom.diagnostics import FieldError, quoted
 from taskloom.jobfile.fields.after import AFTER, read_after
 from taskloom.jobfile.fields.join import JOIN, Join, read_join
 from taskloom.jobfile.fields.limits import LIMIT, REPLICAS, WATCHDOG, limit_reader, read_replicas, read_watchdog
@@ -20,17 +20,17 @@ from taskloom.jobfile.fields.restart import RESTART, read_restart
 from taskloom.jobfile.fields.schedule import SCHEDULE, read_schedule
 from taskloom.jobfile.fields.validators import (
     DURATION,
-    JobMistakes,
-    Parts,
+    JobErrors,
+    MappingReader,
+    invalid_value,
     near_hint,
     positive,
     read_flag,
     read_seconds,
     read_text,
-    unfit,
 )
 
-__all__ = ["FIELDS", "Field", "JobMistakes", "Join"]
+__all__ = ["FIELDS", "Field", "JobErrors", "Join"]
 
 
 class Field(NamedTuple):
@@ -56,14 +56,14 @@ def _text(name: str) -> Callable[[object], str]:
 
 def _labels(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise unfit(value, ("labels",), "a list of texts", f"write [{value}]" if isinstance(value, str) else "")
+        raise invalid_value(value, ("labels",), "a list of texts", f"write [{value}]" if isinstance(value, str) else "")
     mistakes = []
     for index, label in enumerate(value):
         if not isinstance(label, str) or not label:
             message = f"cannot use {quoted(label)} as a label; expected text"
-            mistakes.append(Mistake(("labels", index), message, value_hint(["string_type"], label)))
+            mistakes.append(FieldError(("labels", index), message, value_hint(["string_type"], label)))
     if mistakes:
-        raise JobMistakes(mistakes)
+        raise JobErrors(mistakes)
     return tuple(value)
 
 
@@ -72,7 +72,7 @@ def _params(value: object) -> Mapping[str, Any]:
         return {}
     if isinstance(value, Mapping):
         return value
-    raise unfit(value, ("params",), "a mapping of the task's parameters")
+    raise invalid_value(value, ("params",), "a mapping of the task's parameters")
 
 
 def _poll_interval(value: object) -> float:
@@ -89,12 +89,12 @@ def _start(value: object) -> StartPolicy:
     if value == "manual":
         return _MANUAL
     if not isinstance(value, Mapping):
-        raise unfit(value, loc, expected, near_hint(value, ["auto", "manual"]))
-    parts = Parts(value, loc, ("delay",))
+        raise invalid_value(value, loc, expected, near_hint(value, ["auto", "manual"]))
+    parts = MappingReader(value, loc, ("delay",))
     delay = parts.read("delay", read_seconds, 0.0)
     parts.done()
     if "delay" not in value:
-        raise unfit(value, loc, expected)
+        raise invalid_value(value, loc, expected)
     return StartPolicy(StartMode.AUTO, delay)
 
 
@@ -108,19 +108,21 @@ def _runner(value: object) -> RunnerSpec:
     if isinstance(value, str) and value:
         return RunnerSpec(value)
     if not isinstance(value, Mapping) or len(value) != 1:
-        raise unfit(value, ("runner",), "the name of a runner, such as thread")
+        raise invalid_value(value, ("runner",), "the name of a runner, such as thread")
     name, options = next(iter(value.items()))
     if options is None or options == {}:
         return RunnerSpec(name)
     if not isinstance(options, Mapping):
-        raise unfit(options, ("runner", name), "a mapping of the runner's options", name="runner")
+        raise invalid_value(options, ("runner", name), "a mapping of the runner's options", name="runner")
     if name == "thread":
-        parts = Parts(options, ("runner", name), ("reuse",))
+        parts = MappingReader(options, ("runner", name), ("reuse",))
         reuse = parts.read("reuse", read_flag, False)
         parts.done()
         return _REUSED if reuse else _THREAD
-    raise JobMistakes(
-        Mistake(("runner", name, option), f"cannot honour {option!r} of runner {name!r} in this version", at_key=True)
+    raise JobErrors(
+        FieldError(
+            ("runner", name, option), f"cannot honour {option!r} of runner {name!r} in this version", at_key=True
+        )
         for option in options
     )
 

@@ -11,14 +11,14 @@ from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.diagnostics import quoted
 from taskloom.jobfile.fields.validators import (
     DURATION,
-    JobMistakes,
+    JobErrors,
     Loc,
-    Parts,
+    MappingReader,
+    invalid_value,
     near_hint,
     positive,
     read_choice,
     read_seconds,
-    unfit,
     values_of,
 )
 
@@ -74,12 +74,12 @@ def read_restart(value: object) -> RestartPolicy:
         return _of_mapping(value)
     meant = _NO_WORDS.get(quoted(value).strip("'").lower())
     hint = f"write {meant}" if meant else near_hint(value, _POLICIES)
-    raise unfit(value, ("restart",), "never, on-failure, always or {when: on-failure, delay: 1s}", hint)
+    raise invalid_value(value, ("restart",), "never, on-failure, always or {when: on-failure, delay: 1s}", hint)
 
 
 def _of_mapping(value: Mapping[str, object]) -> RestartPolicy:
     usual = RestartPolicy()
-    parts = Parts(value, ("restart",), _KEYS)
+    parts = MappingReader(value, ("restart",), _KEYS)
     when = parts.read("when", _when, RestartWhen.ON_FAILURE)
     delay = parts.read("delay", read_seconds, usual.delay)
     # A delay over the usual cap means what it says: only a cap that is written can contradict it.
@@ -104,7 +104,7 @@ def _of_mapping(value: Mapping[str, object]) -> RestartPolicy:
 def _factor(value: object, loc: Loc) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= _LARGEST_FACTOR:
         return float(value)
-    raise unfit(value, loc, f"a number from 1 to {_LARGEST_FACTOR}")
+    raise invalid_value(value, loc, f"a number from 1 to {_LARGEST_FACTOR}")
 
 
 def _jitter(value: object, loc: Loc) -> float:
@@ -116,19 +116,19 @@ def _jitter(value: object, loc: Loc) -> float:
     if isfinite(share) and 0 <= share <= 1:
         return share
     hint = f"write {value:g}%" if isfinite(share) and isinstance(value, int | float) and 1 < share <= 100 else ""
-    raise unfit(value, loc, "a share from 0% to 100%, or from 0 to 1", hint)
+    raise invalid_value(value, loc, "a share from 0% to 100%, or from 0 to 1", hint)
 
 
 def _limit(value: object, loc: Loc) -> RestartLimit | None:
     expected = "{times: 5, within: 1m}"
     if not isinstance(value, Mapping):
-        raise unfit(value, loc, expected)
-    parts = Parts(value, loc, ("times", "within"))
+        raise invalid_value(value, loc, expected)
+    parts = MappingReader(value, loc, ("times", "within"))
     times = parts.read("times", _times, 1)
     within = parts.read("within", positive, inf)
     missing = [key for key in ("times", "within") if key not in value]
     if not parts.mistakes and missing:
-        raise JobMistakes(unfit(value, loc, expected, f"it lacks {' and '.join(missing)}").mistakes)
+        raise JobErrors(invalid_value(value, loc, expected, f"it lacks {' and '.join(missing)}").mistakes)
     parts.done()
     return RestartLimit(times, within)
 
@@ -136,7 +136,7 @@ def _limit(value: object, loc: Loc) -> RestartLimit | None:
 def _times(value: object, loc: Loc) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
-    raise unfit(value, loc, "an integer of at least 1")
+    raise invalid_value(value, loc, "an integer of at least 1")
 
 
 def most_restarts(policy: RestartPolicy) -> int:

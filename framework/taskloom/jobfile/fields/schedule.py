@@ -11,20 +11,20 @@ from functools import lru_cache
 from typing import Any
 
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
-from taskloom.diagnostics import Mistake, quoted
+from taskloom.diagnostics import FieldError, quoted
 from taskloom.jobfile.fields.validators import (
     DURATION,
     NONE,
-    JobMistakes,
+    JobErrors,
     Loc,
-    Parts,
-    either,
+    MappingReader,
+    invalid_value,
+    join_or,
     near_hint,
     read_choice,
     read_flag,
     read_seconds,
     read_text,
-    unfit,
     values_of,
 )
 
@@ -69,12 +69,12 @@ def read_schedule(value: object) -> Schedule | None:
     if value == NONE:
         return None
     if not isinstance(value, Mapping):
-        raise unfit(value, ("schedule",), _FORMS, _meant(value))
+        raise invalid_value(value, ("schedule",), _FORMS, _meant(value))
     if len(value) == 1 and "every" in value:  # the commonest, of which there may be a hundred thousand
         every = _every(value["every"], ("schedule", "every"))
         return Schedule(every, text=f"every {_as_text(value['every'])}")
     usual = Schedule()
-    parts = Parts(value, ("schedule",), _KEYS)
+    parts = MappingReader(value, ("schedule",), _KEYS)
     kind = _kind(parts, value)
     schedule = Schedule(
         every=parts.read("every", _every, None),
@@ -113,27 +113,27 @@ def _shortest_gap(calendar: Calendar) -> float | None:
     return shortest
 
 
-def _kind(parts: Parts, value: Mapping[str, object]) -> str:
+def _kind(parts: MappingReader, value: Mapping[str, object]) -> str:
     """Return which kind of schedule it is; "" where that cannot be told, which is noted."""
     kinds = [kind for kind in value if kind in _KINDS]
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        message = f"cannot use {kinds[1]!r} beside {kinds[0]!r}; schedule takes one of {either(_KINDS)}"
+        message = f"cannot use {kinds[1]!r} beside {kinds[0]!r}; schedule takes one of {join_or(_KINDS)}"
         parts.refuse(kinds[1], message, at_key=True)
     elif not any(near_hint(key, _KINDS) for key in value if key not in _KEYS):
-        parts.refuse("", f"cannot tell when to start; schedule takes one of {either(_KINDS)}", at_key=True)
+        parts.refuse("", f"cannot tell when to start; schedule takes one of {join_or(_KINDS)}", at_key=True)
     return ""
 
 
 def _every(value: object, loc: Loc) -> float:
     seconds = read_seconds(value, loc)
     if seconds < _SHORTEST_SECONDS:
-        raise unfit(value, loc, "at least 1ms", "loop inside the task")
+        raise invalid_value(value, loc, "at least 1ms", "loop inside the task")
     return seconds
 
 
-def _calendar(parts: Parts, kind: str, value: Mapping[str, object]) -> Calendar | None:
+def _calendar(parts: MappingReader, kind: str, value: Mapping[str, object]) -> Calendar | None:
     """Return the calendar of a cron expression or an instant; None for an interval, and for what cannot be used."""
     if kind == "every" and "timezone" in value:
         message = "cannot use a timezone with every: intervals are counted on a clock that knows no zones"
@@ -146,7 +146,7 @@ def _calendar(parts: Parts, kind: str, value: Mapping[str, object]) -> Calendar 
         try:
             return _cron(text, zone) if kind == "cron" else _at(text, zone)
         except ValueError as error:  # a CalendarError, whose text is a whole sentence
-            raise JobMistakes([Mistake(loc, f"{error}")]) from None
+            raise JobErrors([FieldError(loc, f"{error}")]) from None
 
     return parts.read(kind, read, None) if kind in ("cron", "at") else None
 
@@ -175,7 +175,7 @@ def _zone(value: object, loc: Loc) -> str:
     zone = read_text(value, loc)
     trouble = _trouble_with_zone(zone)
     if trouble:
-        raise JobMistakes([Mistake(loc, trouble)])
+        raise JobErrors([FieldError(loc, trouble)])
     return zone
 
 
@@ -205,6 +205,6 @@ def _meant(value: object) -> str:
         return f"write {{cron: {value!r}}}"
     try:
         _every(value, ())
-    except JobMistakes:
+    except JobErrors:
         return ""
     return f"write {{every: {value}}}"

@@ -12,23 +12,23 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from taskloom.catalog.pydantic_errors import value_hint
-from taskloom.diagnostics import Mistake, near_match, quoted
+from taskloom.diagnostics import FieldError, near_match, quoted
 from taskloom.task import parse_duration
 
 __all__ = [
     "DURATION",
     "NONE",
-    "JobMistakes",
+    "JobErrors",
     "Loc",
-    "Parts",
-    "either",
+    "MappingReader",
+    "invalid_value",
+    "join_or",
     "near_hint",
     "positive",
     "read_choice",
     "read_flag",
     "read_seconds",
     "read_text",
-    "unfit",
     "unknown_keys",
     "values_of",
 ]
@@ -46,18 +46,18 @@ DURATION: Mapping[str, Any] = {
 """JSON Schema of a duration."""
 
 
-class JobMistakes(Exception):
+class JobErrors(Exception):
     """A declaration cannot be used: `mistakes` holds all that is wrong with it."""
 
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+    def __init__(self, mistakes: Iterable[FieldError]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("; ".join(mistake.message for mistake in self.mistakes))
 
 
-def unfit(value: object, loc: Loc, expected: str, hint: str = "", *, name: str = "") -> JobMistakes:
+def invalid_value(value: object, loc: Loc, expected: str, hint: str = "", *, name: str = "") -> JobErrors:
     """Return the error for a value that cannot be what `loc` leads to (or what `name` says it is)."""
     name = name or ".".join(str(part) for part in loc)
-    return JobMistakes([Mistake(loc, f"cannot use {quoted(value)} as {name}; expected {expected}", hint)])
+    return JobErrors([FieldError(loc, f"cannot use {quoted(value)} as {name}; expected {expected}", hint)])
 
 
 def near_hint(value: object, known: Iterable[str]) -> str:
@@ -66,7 +66,7 @@ def near_hint(value: object, known: Iterable[str]) -> str:
     return f"did you mean {near!r}?" if near else ""
 
 
-def either(words: Sequence[str]) -> str:
+def join_or(words: Sequence[str]) -> str:
     """Return the words as a choice: `a, b or c`."""
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
@@ -75,14 +75,14 @@ def read_flag(value: object, loc: Loc) -> bool:
     """Return true or false."""
     if isinstance(value, bool):
         return value
-    raise unfit(value, loc, "true or false", value_hint(["bool_type"], value))
+    raise invalid_value(value, loc, "true or false", value_hint(["bool_type"], value))
 
 
 def read_text(value: object, loc: Loc) -> str:
     """Return a text."""
     if isinstance(value, str):
         return value
-    raise unfit(value, loc, "text", value_hint(["string_type"], value))
+    raise invalid_value(value, loc, "text", value_hint(["string_type"], value))
 
 
 # Many jobs write the same few durations.
@@ -94,14 +94,14 @@ def read_seconds(value: object, loc: Loc) -> float:
     try:
         return _seconds_of_text(value) if type(value) is str else parse_duration(value)
     except ValueError as error:
-        raise JobMistakes([Mistake(loc, f"{error}")]) from None
+        raise JobErrors([FieldError(loc, f"{error}")]) from None
 
 
 def positive(value: object, loc: Loc) -> float:
     """Return a duration of more than no time, in seconds."""
     seconds = read_seconds(value, loc)
     if seconds == 0:
-        raise unfit(value, loc, "more than 0")
+        raise invalid_value(value, loc, "more than 0")
     return seconds
 
 
@@ -117,23 +117,23 @@ def read_choice(words: type[Words]) -> Callable[[object, Loc], Words]:
     def read(value: object, loc: Loc) -> Words:
         if isinstance(value, str) and value in choices:
             return choices[value]
-        raise unfit(value, loc, either(list(choices)), near_hint(value, choices))
+        raise invalid_value(value, loc, join_or(list(choices)), near_hint(value, choices))
 
     return read
 
 
-def unknown_keys(loc: Loc, value: Mapping[str, object], known: Sequence[str]) -> list[Mistake]:
+def unknown_keys(loc: Loc, value: Mapping[str, object], known: Sequence[str]) -> list[FieldError]:
     """Return a mistake for each key that is none of the known ones."""
     name = ".".join(str(part) for part in loc)
     return [
-        Mistake((*loc, key), f"cannot find {key!r} in {name}; known: {', '.join(known)}",
+        FieldError((*loc, key), f"cannot find {key!r} in {name}; known: {', '.join(known)}",
                 near_hint(str(key), known), at_key=True)
         for key in value
         if key not in known
     ]  # fmt: skip
 
 
-class Parts:
+class MappingReader:
     """The keys of a mapping, read one by one; what is wrong with each is kept until `done`."""
 
     def __init__(self, value: Mapping[str, object], loc: Loc, known: Sequence[str]) -> None:
@@ -146,15 +146,15 @@ class Parts:
             return default
         try:
             return reader(self._value[key], (*self._loc, key))
-        except JobMistakes as error:
+        except JobErrors as error:
             self.mistakes += error.mistakes
             return default
 
     def refuse(self, key: str, message: str, hint: str = "", *, at_key: bool = False) -> None:
         """Note a mistake about what stands under the key."""
-        self.mistakes.append(Mistake((*self._loc, key) if key else self._loc, message, hint, at_key=at_key))
+        self.mistakes.append(FieldError((*self._loc, key) if key else self._loc, message, hint, at_key=at_key))
 
     def done(self) -> None:
         """Raise JobMistakes when anything was wrong."""
         if self.mistakes:
-            raise JobMistakes(self.mistakes)
+            raise JobErrors(self.mistakes)

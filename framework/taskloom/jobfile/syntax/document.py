@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from taskloom.diagnostics import Problem
-from taskloom.jobfile.syntax.positions import Places, Source
+from taskloom.jobfile.syntax.positions import Positions, Source
 from taskloom.jobfile.syntax.scalars import Scalar
 
 __all__ = ["Document", "Limits", "Value"]
@@ -29,7 +29,7 @@ class Document:
 
     source: Source
     root: Value
-    places: Places
+    places: Positions
     warnings: list[Problem] = field(default_factory=list)
 
     @property

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from taskloom.diagnostics import Place, Problem, Related
 
-__all__ = ["Borrowed", "Branch", "Path", "Places", "Source", "Span", "Standing", "edges", "pack", "settle"]
+__all__ = ["Borrowed", "Branch", "Path", "Positions", "Source", "Span", "Standing", "edges", "pack", "settle"]
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -129,7 +129,7 @@ class Source:
         return Problem(self.place(start, end), message, hint, source_line=self.line(start), related=related)
 
 
-class Places:
+class Positions:
     """Answers where the value at a key path stands, such as `("jobs", "tick", "params", "start")`.
 
     A path may name more than is there (a missing field): the answer is then the nearest key above it.

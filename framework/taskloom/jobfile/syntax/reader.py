@@ -23,7 +23,7 @@ from taskloom.jobfile.syntax.document import Document, Limits, Value
 from taskloom.jobfile.syntax.encoding import Refused, check_text, decode
 from taskloom.jobfile.syntax.files import bytes_of, unreadable
 from taskloom.jobfile.syntax.hints import TAB_IN_A_WORD, Complaint, explain
-from taskloom.jobfile.syntax.positions import Places, Source, Standing
+from taskloom.jobfile.syntax.positions import Positions, Source, Standing
 from taskloom.sync.gc_pause import paused_gc
 
 __all__ = ["Document", "Limits", "Parser", "Value", "read_bytes", "read_file"]
@@ -91,7 +91,7 @@ def _read_text(source: Source, limits: Limits, parser: Parser) -> Document:
         events.close()
     if builder.problems:
         raise JobFileError(_in_order(builder.problems))
-    document = Document(source, root, Places(source, standing))
+    document = Document(source, root, Positions(source, standing))
     if root is None:
         place = Place(source.path, 1, 1)
         document.warnings.append(Problem(place, "cannot find anything in the file: it is empty", severity="warning"))

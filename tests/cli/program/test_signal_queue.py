@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from taskloom.cli.program import mailbox as module
-from taskloom.cli.program.mailbox import Mailbox
+from taskloom.cli.program import signal_queue as module
+from taskloom.cli.program.signal_queue import SignalQueue
 
 SOON = 20.0
 
@@ -17,7 +17,7 @@ SOON = 20.0
 class Reader:
     """Waits for one word on a thread of its own."""
 
-    def __init__(self, mailbox: Mailbox[str]) -> None:
+    def __init__(self, mailbox: SignalQueue[str]) -> None:
         self.got: list[str] = []
         self._thread = threading.Thread(target=lambda: self.got.append(mailbox.get()))
         self._thread.start()
@@ -41,7 +41,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_a_word_wakes_the_reader() -> None:
-    mailbox: Mailbox[str] = Mailbox()
+    mailbox: SignalQueue[str] = SignalQueue()
     reader = Reader(mailbox)
 
     mailbox.put("word")
@@ -57,7 +57,7 @@ def test_an_echo_wakes_a_reader_whose_signal_handler_came_too_late_to(pipe: tupl
     3. the reader falls asleep in poll, which nothing interrupts any more
     4. the echo wakes it, and the handler leaves its word: here a word without a ring stands for that
     """
-    mailbox: Mailbox[str] = Mailbox()
+    mailbox: SignalQueue[str] = SignalQueue()
     mailbox.listen(pipe[0])
     reader = Reader(mailbox)
 
@@ -69,7 +69,7 @@ def test_an_echo_wakes_a_reader_whose_signal_handler_came_too_late_to(pipe: tupl
 
 def test_without_an_echo_the_reader_looks_by_itself(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
-    mailbox: Mailbox[str] = Mailbox()
+    mailbox: SignalQueue[str] = SignalQueue()
     mailbox.listen(pipe[0])
     reader = Reader(mailbox)
 
@@ -80,7 +80,7 @@ def test_without_an_echo_the_reader_looks_by_itself(pipe: tuple[int, int], monke
 
 
 def test_words_come_in_their_order() -> None:
-    mailbox: Mailbox[int] = Mailbox()
+    mailbox: SignalQueue[int] = SignalQueue()
 
     for word in range(3):
         mailbox.put(word)

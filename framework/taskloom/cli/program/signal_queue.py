@@ -14,9 +14,9 @@ import select
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from taskloom.sync.wakeup_fd import Bell
+from taskloom.sync.wakeup_fd import WakeupFd
 
-__all__ = ["Mailbox"]
+__all__ = ["SignalQueue"]
 
 Word = TypeVar("Word")
 
@@ -24,12 +24,12 @@ Word = TypeVar("Word")
 LOOK_SECONDS = 1.0
 
 
-class Mailbox(Generic[Word]):
+class SignalQueue(Generic[Word]):
     """Words for one reader. `put` may be called from any thread and from a signal handler."""
 
     def __init__(self) -> None:
         self._words: SimpleQueue[Word] = SimpleQueue()
-        self._bell = Bell()
+        self._bell = WakeupFd()
         self._poller = select.poll()
         self._poller.register(self._bell, select.POLLIN)
         self._echo: int | None = None
@@ -43,7 +43,7 @@ class Mailbox(Generic[Word]):
     def put(self, word: Word) -> None:
         """Leave a word; never blocks."""
         self._words.put(word)
-        self._bell.ring()
+        self._bell.set()
 
     def is_empty(self) -> bool:
         """Tell whether nothing waits."""
@@ -59,7 +59,7 @@ class Mailbox(Generic[Word]):
 
     def _sleep(self) -> None:
         self._poller.poll(None if self._echo is not None else LOOK_SECONDS * 1000)
-        self._bell.silence()
+        self._bell.clear()
         if self._echo is not None and self._is_over(self._echo):
             self._poller.unregister(self._echo)
             self._echo = None
