@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from taskloom.diagnostics import Problem, near_match
+from taskloom.diagnostics import Place, Problem, Related, near_match
 
 __all__ = [
     "AlreadyRunning",
@@ -30,6 +30,9 @@ __all__ = [
     "MissingExtra",
     "NotATask",
     "PermanentFailure",
+    "Place",
+    "Problem",
+    "Related",
     "Replicated",
     "SchedulerStopped",
     "SelfJoin",
@@ -39,6 +42,7 @@ __all__ = [
     "TaskloomError",
     "UnknownJob",
     "UsageError",
+    "near_match",
 ]
 
 
