@@ -91,9 +91,7 @@ def test_of_five_hundred_tasks_the_one_that_is_named_is_imported(install: Instal
     assert [name for name in sys.modules if name.startswith("toy_")] == ["toy_250"]
 
 
-def test_the_disk_cache_of_stevedore_is_not_used(
-    install: Install, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_disk_cache_of_stevedore_is_not_used(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     stale = EntryPoint("good", "toy_stale:Gone", "taskloom.tasks")
     monkeypatch.setitem(ExtensionManager.ENTRY_POINT_CACHE, "taskloom.tasks", [stale])
     install("toy", good="toy_good:Good", code={"toy_good": GOOD})
