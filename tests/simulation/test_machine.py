@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -44,29 +45,37 @@ from taskloom.testing import make_job
 
 NEVER = float("inf")
 
+
+def one_of_many(values: list[Any]) -> st.SearchStrategy[Any]:
+    """Draw a value with one choice. `sampled_from` writes out all values in its repr, which is slow for long lists."""
+    return st.integers(0, len(values) - 1).map(lambda index: values[index])
+
+
 WITHINS = st.sampled_from([0.0, 0.5, 1.0, 4.0, 8.0, WAIT_FOR_EVER])
 SECONDS = st.integers(0, 40).map(lambda quarters: quarters / 4)
 PICK = st.integers(0, 4)
-WATCHDOGS = st.builds(Watchdog, st.just(3.0), st.sampled_from(list(WatchdogThen)))
+WATCHDOGS = st.sampled_from([Watchdog(3.0, then) for then in WatchdogThen])
 # Schedules and limits are never due at the same instant as other deadlines, since the order of two deadlines at one
 # instant is not specified. Nothing is random, and no restart delay is zero: the reference model has no restart gate.
-RESTARTS = st.builds(
-    RestartPolicy,
-    st.sampled_from(list(RestartWhen)),
-    delay=st.sampled_from([0.25, 0.5, 8.0]),
-    factor=st.sampled_from([1.0, 2.0]),
-    max_delay=st.sampled_from([0.5, 30.0]),
-    jitter=st.just(0.0),
-    limit=st.none() | st.builds(RestartLimit, st.integers(1, 3), st.sampled_from([5.0, 60.0])),
+RESTARTS = one_of_many(
+    [
+        RestartPolicy(when, delay=delay, factor=factor, max_delay=max_delay, jitter=0.0, limit=limit)
+        for when, delay, factor, max_delay, limit in product(
+            RestartWhen,
+            (0.25, 0.5, 8.0),
+            (1.0, 2.0),
+            (0.5, 30.0),
+            (None, *(RestartLimit(times, within) for times in (1, 2, 3) for within in (5.0, 60.0))),
+        )
+    ]
 )
-SCHEDULES = st.builds(
-    Schedule,
-    every=st.sampled_from([0.515625, 2.015625, 7.015625]),
-    text=st.just("drawn"),
-    overlap=st.sampled_from(list(Overlap)),
-    missed=st.sampled_from(list(Missed)),
-    grace=st.sampled_from([0.0, 3.0, 3600.0]),
-    immediately=st.booleans(),
+SCHEDULES = one_of_many(
+    [
+        Schedule(every=every, text="drawn", overlap=overlap, missed=missed, grace=grace, immediately=immediately)
+        for every, overlap, missed, grace, immediately in product(
+            (0.515625, 2.015625, 7.015625), Overlap, Missed, (0.0, 3.0, 3600.0), (False, True)
+        )
+    ]
 )
 # The change of a job in a reload. Most jobs are kept. Only "new" adds a job that does not exist.
 CHANGES = st.sampled_from(
@@ -85,27 +94,30 @@ def usually_none(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(st.none(), st.none(), strategy)
 
 
-@st.composite
-def job_specs(draw: Callable[..., Any], number: int) -> JobSpec:
-    dependencies = st.builds(
-        Dependency, st.sampled_from([f"j{other}" for other in range(number)]), st.sampled_from(list(Condition))
+def job_specs(number: int) -> st.SearchStrategy[JobSpec]:
+    """Return the strategy of the job with this number, which may depend on jobs with lower numbers."""
+    others = st.sampled_from([f"j{other}" for other in range(number)])
+    dependencies = st.builds(Dependency, others, st.sampled_from(list(Condition)))
+    return st.builds(
+        make_job,
+        st.just(f"j{number}"),
+        daemon=st.booleans(),
+        within=WITHINS,
+        otherwise=st.sampled_from([None, None, Otherwise.EXIT, Otherwise.ABANDON]),
+        delay=st.sampled_from([0.0, 0.0, 2.0]),
+        manual=st.sampled_from([False, False, False, True]),
+        enabled=st.sampled_from([True, True, True, True, False]),
+        after=st.lists(dependencies, unique_by=lambda one: one.job, max_size=2) if number else st.just(()),
+        restart=RESTARTS,
+        schedule=usually_none(SCHEDULES),
+        timeout=usually_none(st.sampled_from([1.0078125, 6.0078125])),
+        ready_within=usually_none(st.sampled_from([0.75390625, 3.00390625])),
+        watchdog=usually_none(WATCHDOGS),
+        essential=st.sampled_from([False] * 30 + [True]),
     )
-    return make_job(
-        f"j{number}",
-        daemon=draw(st.booleans()),
-        within=draw(WITHINS),
-        otherwise=draw(st.sampled_from([None, None, Otherwise.EXIT, Otherwise.ABANDON])),
-        delay=draw(st.sampled_from([0.0, 0.0, 2.0])),
-        manual=draw(st.sampled_from([False, False, False, True])),
-        enabled=draw(st.sampled_from([True, True, True, True, False])),
-        after=draw(st.lists(dependencies, unique_by=lambda dependency: dependency.job, max_size=2)) if number else (),
-        restart=draw(RESTARTS),
-        schedule=draw(usually_none(SCHEDULES)),
-        timeout=draw(usually_none(st.sampled_from([1.0078125, 6.0078125]))),
-        ready_within=draw(usually_none(st.sampled_from([0.75390625, 3.00390625]))),
-        watchdog=draw(usually_none(WATCHDOGS)),
-        essential=draw(st.integers(0, 30)) == 30,
-    )
+
+
+JOB_SPECS = [job_specs(number) for number in range(6)]
 
 
 class Machine(RuleBasedStateMachine):
@@ -141,12 +153,12 @@ class Machine(RuleBasedStateMachine):
         candidates = [job for job in self.model.jobs.values() if wanted(job)]
         return candidates[pick % len(candidates)] if candidates else None
 
-    @initialize(specs=st.tuples(*(job_specs(number) for number in range(5))))
+    @initialize(specs=st.tuples(*JOB_SPECS[:5]))
     def declare(self, specs: tuple[JobSpec, ...]) -> None:
         for spec in specs:
             self.expect(self.model.add(spec), lambda spec=spec: self.driven.add(spec))  # type: ignore[misc]
 
-    @rule(spec=job_specs(5))
+    @rule(spec=JOB_SPECS[5])
     def add(self, spec: JobSpec) -> None:
         self.expect(self.model.add(spec), lambda: self.driven.add(spec))
 
@@ -168,25 +180,24 @@ class Machine(RuleBasedStateMachine):
         expected = self.model.restart(f"j{pick}", "again", self.now)
         self.expect(expected, lambda: self.driven.restart(f"j{pick}"))
 
-    @rule(pick=PICK, new=st.tuples(*(job_specs(number) for number in range(6))), data=st.data())
-    def reload(self, pick: int, new: tuple[JobSpec, ...], data: st.DataObject) -> None:
-        """Keep most declarations, remove some or bring them back, and change some fields of others."""
-        specs = [
-            changed
-            for spec in new
-            if (changed := self.redeclared(spec, data.draw(CHANGES, label=spec.name))) is not None
-        ]
+    @rule(pick=PICK, data=st.data())
+    def reload(self, pick: int, data: st.DataObject) -> None:
+        """Keep most declarations, remove some or bring them back, and change a field of others."""
+        drawn = [self.redeclared(number, data.draw(CHANGES, label=f"j{number}"), data) for number in range(6)]
+        specs = [spec for spec in drawn if spec is not None]
         self.expect(self.model.reload(specs, self.now), lambda: self.driven.reload(*specs))
 
-    def redeclared(self, new: JobSpec, change: str) -> JobSpec | None:
-        job = self.model.jobs.get(new.name)
+    def redeclared(self, number: int, change: str, data: st.DataObject) -> JobSpec | None:
+        job = self.model.jobs.get(f"j{number}")
         if change == "removed" or (job is None and change != "new"):
             return None
         if job is None:
-            return new
+            return data.draw(JOB_SPECS[number])
         if change == "params":
             return replace(job.spec, params={"number": self.now})
-        return replace(job.spec, **{change: getattr(new, change)}) if hasattr(new, change) else job.spec
+        if not hasattr(job.spec, change):
+            return job.spec
+        return replace(job.spec, **{change: getattr(data.draw(JOB_SPECS[number]), change)})
 
     @rule(seconds=st.sampled_from([-86_400.0, -3600.0, -0.5, 0.5, 3600.0, 86_400.0]))
     def set_the_wall_clock(self, seconds: float) -> None:
