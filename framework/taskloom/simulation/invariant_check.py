@@ -44,7 +44,7 @@ class InvariantChecker:
         self._count = 0
         self._promises = LifecycleInvariants(stop_within=stop_within)
         # A week may have ten million runs, and the ledger would remember the name of each.
-        self._promises.ledger._seen = _RunNames()
+        self._promises.event_rules.seen_runs = _RunNames()
         self._latest: deque[Step] = deque(maxlen=SHOWN_STEPS)
 
     def take(self, now: Moment, message: Input, answer: Sequence[Action]) -> bool:
@@ -52,18 +52,18 @@ class InvariantChecker:
         self._count += 1
         step = Step(now, message, tuple(answer))
         self._latest.append(step)
-        self._promises.walk(step)
+        self._promises.check_step(step)
         self._judge()
         return self._count != self._most
 
     def close(self) -> None:
         """Judge what only the end can tell, where it has seen all."""
         if self._count != self._most:
-            self._promises.close()
+            self._promises.check_end()
             self._judge()
 
     def _judge(self) -> None:
-        found = self._promises.ledger.violations or self._promises.violations
+        found = self._promises.event_rules.violations or self._promises.violations
         if found:
             also = f", and {len(found) - 1} more" if len(found) > 1 else ""
             what = f"seed {self._seed}: {found[0]._replace(where=self._count)}{also}"
