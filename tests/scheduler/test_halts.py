@@ -20,7 +20,7 @@ def watched() -> tuple[HeartbeatMonitor, list[RunUnresponsive | RunResponsive]]:
     record.ready = Moment(0.0, 0.0)
     news: list[RunUnresponsive | RunResponsive] = []
     sampler = HeartbeatMonitor(lambda: None, news.append)
-    sampler.watch(record.id, HeartbeatTrack(record, CancelToken(), 0.0, is_unobserved=False))
+    sampler.add(record.id, HeartbeatTrack(record, CancelToken(), 0.0, is_unobserved=False))
     return sampler, news
 
 

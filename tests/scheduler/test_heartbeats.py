@@ -119,7 +119,7 @@ def test_the_sampler_goes_idle_when_every_run_waits_and_is_roused_by_the_first_t
     sampler = sampler_of(alarm)
     tokens = [CancelToken(sampler) for _ in range(3)]
     for number, token in enumerate(tokens):
-        sampler.watch(str(number), track_of(token))
+        sampler.add(str(number), track_of(token))
     rings = [alarm.rings]
 
     waiters = [token.add_waiter() for token in tokens]
@@ -138,7 +138,7 @@ def test_the_sampler_goes_on_while_one_run_is_outside_a_wait() -> None:
     sampler = sampler_of(Alarm())
     waiting, busy = CancelToken(sampler), CancelToken(sampler)
     for name, token in (("waiting", waiting), ("busy", busy)):
-        sampler.watch(name, track_of(token))
+        sampler.add(name, track_of(token))
     waiting.add_waiter()
 
     sampler.sample(1.0)
@@ -165,7 +165,7 @@ def test_a_run_that_stops_waiting_while_it_is_sampled_is_sampled_again() -> None
             token.remove_waiter(waiter)
             return is_outside
 
-    sampler.watch("run", LyingTrack(record_of(), token, 0.0, is_unobserved=False))
+    sampler.add("run", LyingTrack(record_of(), token, 0.0, is_unobserved=False))
     rings = alarm.rings
 
     sampler.sample(1.0)
@@ -177,10 +177,10 @@ def test_a_run_that_stops_waiting_while_it_is_sampled_is_sampled_again() -> None
 def test_a_run_that_is_forgotten_is_looked_at_no_more() -> None:
     sampler = sampler_of(Alarm())
     track = track_of(CancelToken(sampler))
-    sampler.watch("run", track)
+    sampler.add("run", track)
 
-    sampler.forget("run")
-    sampler.forget("run")
+    sampler.remove("run")
+    sampler.remove("run")
     sampler.sample(9.0)
 
     assert track.worst_gap == 0.0
@@ -214,7 +214,7 @@ class Watched:
         self.sampler = HeartbeatMonitor(Alarm(), lambda news: self.told.append((self.now, news)))
         self.token = CancelToken(self.sampler)
         self.record = record_of(ready=ready, after=after)
-        self.sampler.watch("a#1", HeartbeatTrack(self.record, self.token, 0.0, is_unobserved=is_unobserved))
+        self.sampler.add("a#1", HeartbeatTrack(self.record, self.token, 0.0, is_unobserved=is_unobserved))
 
     def pass_time(self, seconds: int) -> list[tuple[float, News]]:
         """Let time pass, and return all that was told so far."""

@@ -190,7 +190,7 @@ def test_waiting_in_slices_leaves_nothing_behind(scheduler: WatchedScheduler) ->
     answers = {scheduler.wait(0) for _ in range(100)}
 
     assert answers == {False}
-    assert scheduler._engine._condition._latches == []
+    assert scheduler._engine.executor.changed._latches == []
 
 
 def test_nothing_starts_after_a_stop(scheduler: WatchedScheduler) -> None:

@@ -173,7 +173,7 @@ def test_the_timer_sleeps_while_every_run_waits_on_its_token(scheduler: WatchedS
     while not all(run._live.token.is_waiting for run in runs):
         pass  # the runs are on their way
 
-    sampler = scheduler._engine.heartbeats
+    sampler = scheduler._engine._timer.heartbeats
     sampler.sample(1.0)
 
     assert sampler.is_idle

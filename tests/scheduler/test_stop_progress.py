@@ -97,9 +97,9 @@ def test_a_run_that_is_awaited_is_said_with_its_time_its_poll_age_and_its_place(
 
     place = re.escape(__file__) + r":\d+ in run"
     assert re.fullmatch(
-        rf"still stopping after 2\.0 s, 8\.0 s left, no poll for \d\.\d s, at {place}", first.getMessage()
+        rf"still stopping after 2\.0 s, 8\.0 s left, no poll for \d\.\d s, currently at {place}", first.getMessage()
     )
-    assert second.getMessage().startswith("still stopping after 5.0 s, 5.0 s left, no poll for 5.0 s, at ")
+    assert second.getMessage().startswith("still stopping after 5.0 s, 5.0 s left, no poll for 5.0 s, currently at ")
     assert (first.levelno, first.__dict__["job"], first.__dict__["run"]) == (logging.WARNING, "deaf", "deaf#1")
 
 
@@ -118,7 +118,7 @@ def test_five_are_named_and_the_others_counted(
 
     assert [record.__dict__["job"] for record in said[:5]] == [f"deaf{number}" for number in range(5)]
     assert all("no deadline" in record.getMessage() for record in said[:5])
-    assert said[5].getMessage() == "still stopping: and 3 more"
+    assert said[5].getMessage() == "still stopping 3 more runs"
 
 
 def test_a_log_handler_that_blocks_does_not_hold_up_the_stop(
