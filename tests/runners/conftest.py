@@ -140,7 +140,7 @@ class Piece:
         self.thread = threading.current_thread()
         self._do()
 
-    def leave(self) -> None:
+    def thread_freed(self) -> None:
         self.has_left.set()
 
 
@@ -168,7 +168,7 @@ class Lender:
 
     def await_asleep(self, count: int) -> None:
         """Wait until so many threads sleep; one does so a moment after it has said that it is free."""
-        while len(self.cache._asleep) < count:
+        while len(self.cache._sleeping) < count:
             pass
 
     def end(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from taskloom.core.inputs import CallbackFailed
 from taskloom.runners import callback_pool as wakers_module
-from taskloom.runners.callback_pool import HELPERS, MOST_HELPERS, CallbackPool
+from taskloom.runners.callback_pool import MAX_HELPERS, MAX_HELPERS_NOT_STUCK, CallbackPool
 from taskloom.sync.cancel_token import CancelCallback
 
 SOON = 20.0
@@ -120,19 +120,19 @@ def test_a_blocking_callback_delays_no_other(pool: Pool) -> None:
 
 
 def test_no_more_helpers_than_sixteen_while_none_is_stuck(pool: Pool) -> None:
-    pool.submit(*(pool.blocking() for _ in range(HELPERS + 4)))
+    pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS_NOT_STUCK + 4)))
 
-    pool.await_begun(HELPERS)
+    pool.await_begun(MAX_HELPERS_NOT_STUCK)
     pool.wakers.grow_if_stuck()
 
-    assert pool.wakers._helpers == HELPERS
+    assert pool.wakers._helpers == MAX_HELPERS_NOT_STUCK
     assert not pool.began.acquire(blocking=False)
 
 
 def test_helpers_that_are_stuck_over_a_second_are_left_behind_and_replaced(pool: Pool, clock: Clock) -> None:
     callback, done = pool.quick()
-    pool.submit(*(pool.blocking() for _ in range(HELPERS)), callback)
-    pool.await_begun(HELPERS)
+    pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS_NOT_STUCK)), callback)
+    pool.await_begun(MAX_HELPERS_NOT_STUCK)
     before = [pool.wakers.grow_if_stuck(), done.is_set()]
 
     clock.now = 1.0
@@ -143,17 +143,17 @@ def test_helpers_that_are_stuck_over_a_second_are_left_behind_and_replaced(pool:
 
 
 def test_however_many_are_stuck_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
-    wanted = MOST_HELPERS + 3
+    wanted = MAX_HELPERS + 3
     pool.submit(*(pool.blocking() for _ in range(wanted)))
     begun = 0
-    while begun < MOST_HELPERS:
+    while begun < MAX_HELPERS:
         clock.now += 1.0
         pool.wakers.grow_if_stuck()
         begun += pool.began.acquire(timeout=0.01)
     clock.now += 1.0
 
     assert pool.wakers.grow_if_stuck() == 1.0
-    assert pool.wakers._helpers == MOST_HELPERS
+    assert pool.wakers._helpers == MAX_HELPERS
     assert not pool.began.acquire(blocking=False)
 
 

@@ -13,7 +13,7 @@ from taskloom.core.events import EventName
 from taskloom.core.inputs import RunEnded
 from taskloom.core.model import ErrorInfo, How, Outcome, RunnerSpec
 from taskloom.runners import thread as thread_module
-from taskloom.runners.thread_cache import IDLE_NAME
+from taskloom.runners.thread_cache import IDLE_THREAD_NAME
 
 SOON = 20.0
 REUSING = RunnerSpec("thread", {"reuse": True})
@@ -33,7 +33,7 @@ def add(scheduler: WatchedScheduler, name: str, run: Callable[[Any], object], **
 
 
 def idle_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == IDLE_NAME]
+    return [thread for thread in threading.enumerate() if thread.name == IDLE_THREAD_NAME]
 
 
 def test_one_run_after_the_other_has_the_same_thread_under_the_jobs_name(reusing_bench: Any) -> None:
@@ -49,7 +49,7 @@ def test_one_run_after_the_other_has_the_same_thread_under_the_jobs_name(reusing
 
     [(thread, name, is_daemon)] = set(seen)
     assert (name, is_daemon) == ("job", True)
-    assert (thread.name, thread.is_alive()) == (IDLE_NAME, True)
+    assert (thread.name, thread.is_alive()) == (IDLE_THREAD_NAME, True)
 
 
 def test_a_job_that_is_no_daemon_cannot_have_a_reused_thread(reusing_bench: Any) -> None:

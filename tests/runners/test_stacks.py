@@ -144,7 +144,7 @@ def test_the_standard_library_is_known_by_any_spelling_of_its_folder(
     monkeypatch.setattr(stacks, "_INSTALLED", stacks._spellings(linked / "site-packages"))
 
     theirs = [
-        stacks._is_theirs(str(folder / name))
+        stacks._is_task_code(str(folder / name))
         for folder in (library, linked)
         for name in ("queue.py", "site-packages/acme/task.py")
     ]

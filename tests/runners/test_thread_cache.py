@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from taskloom.runners import thread_cache as thread_cache_module
-from taskloom.runners.thread_cache import IDLE_NAME
+from taskloom.runners.thread_cache import IDLE_THREAD_NAME
 
 SOON = 20.0
 
@@ -29,7 +29,7 @@ def test_the_thread_is_back_in_the_cache_when_it_says_that_it_is_free(lender: An
 
     threads: list[threading.Thread] = []
     first = lender.Work()
-    first.leave = leave
+    first.thread_freed = leave
     lender.cache.start(first)
 
     assert first.has_left.wait(SOON)
@@ -64,7 +64,7 @@ def test_it_is_a_daemon_and_has_the_name_of_its_work_and_another_while_idle(lend
     lender.do(look)
 
     assert found == [("piece", True), ("piece", True)]
-    assert idle == (IDLE_NAME, True)
+    assert idle == (IDLE_THREAD_NAME, True)
 
 
 def test_thread_locals_carry_over_and_context_variables_do_not(lender: Any) -> None:

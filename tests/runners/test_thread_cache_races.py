@@ -218,7 +218,7 @@ def test_work_may_be_started_from_a_finalizer_within_the_cache(lender: Any, monk
                 lender.cache.start(late[0])
 
     late: list[Any] = []
-    monkeypatch.setattr(lender.cache, "_waiting", Collecting())
+    monkeypatch.setattr(lender.cache, "_queue", Collecting())
 
     piece = lender.begin()
 

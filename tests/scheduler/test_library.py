@@ -277,7 +277,7 @@ def test_no_thread_is_left_after_a_clean_stop() -> None:
     for thread in mine:
         thread.join(SOON)
 
-    assert {thread.name for thread in mine} <= {"taskloom-listener", *(f"taskloom-waker-{n}" for n in range(17))}
+    assert {thread.name for thread in mine} <= {"taskloom-listener", *(f"taskloom-callback-{n}" for n in range(17))}
     assert not any(thread.is_alive() for thread in mine), "the helpers end by themselves"
 
 

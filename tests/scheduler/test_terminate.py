@@ -44,7 +44,7 @@ def test_the_classic_recipe_works_as_it_is(scheduler: WatchedScheduler) -> None:
     assert report.is_clean
     assert run.outcome is Outcome.CANCELLED
     [thread] = loop.terminated_by
-    assert thread.name.startswith("taskloom-waker")
+    assert thread.name.startswith("taskloom-callback")
 
 
 def test_terminate_is_called_once_however_often_one_stops(scheduler: WatchedScheduler) -> None:

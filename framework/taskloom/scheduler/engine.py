@@ -70,7 +70,7 @@ class Engine:
         self._latest_time = Moment(0.0, 0.0)
         # Messages that are processed before those of the queue.
         self._priority: deque[Any] = deque()
-        # What the core wants done, and answered calls, in order.
+        # The actions of the core, and the calls to answer, in order.
         self._actions: deque[Any] = deque()
         # Runs whose thread waits in `wait_for_others`.
         self._waiting_runs: set[str] = set()
