@@ -9,7 +9,7 @@ import pytest
 from taskloom.clock import MonotonicClock
 
 
-def test_a_halt_between_the_two_clocks_puts_no_instant_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suspension_between_the_two_clocks_makes_no_instant_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A calendar's instant is `instant - wall` after `mono`: that may be late by the halt, and never early."""
     passed = [0.0]
 

@@ -112,7 +112,7 @@ def test_a_blocked_recv_is_woken(
 
 @pytest.mark.parametrize("make_pair", [tcp_pair, unix_pair, datagram_pair])
 @pytest.mark.parametrize("timeout", [None, 0.0, LONG])
-def test_recv_returns_what_comes(
+def test_recv_returns_the_received_bytes(
     ctx: SignallingContext, closing: ExitStack, make_pair: Callable[..., Any], timeout: float | None
 ) -> None:
     ours, theirs = make_pair(closing)
@@ -131,7 +131,9 @@ def test_recv_returns_what_comes(
 
 
 @pytest.mark.parametrize("timeout", [None, LONG])
-def test_the_peers_end_of_file_is_no_cancel(ctx: FakeContext, closing: ExitStack, timeout: float | None) -> None:
+def test_the_peers_end_of_file_is_not_a_cancellation(
+    ctx: FakeContext, closing: ExitStack, timeout: float | None
+) -> None:
     ours, theirs = tcp_pair(closing)
     ours.settimeout(timeout)
     theirs.sendall(b"last words")
@@ -140,7 +142,7 @@ def test_the_peers_end_of_file_is_no_cancel(ctx: FakeContext, closing: ExitStack
     assert [waiting.recv(ctx, ours, 100), waiting.recv(ctx, ours, 100)] == [b"last words", b""]
 
 
-def test_the_end_of_file_that_a_shutdown_makes_is_told_from_the_peers(ctx: FakeContext, closing: ExitStack) -> None:
+def test_the_end_of_file_after_a_shutdown_is_distinguished_from_the_peers(ctx: FakeContext, closing: ExitStack) -> None:
     """The other way to wake a recv: shut the socket down, which reads as the peer's end of file."""
     ours, _ = tcp_pair(closing)
     ctx.on_cancel(lambda: ours.shutdown(socket.SHUT_RDWR))
@@ -207,7 +209,7 @@ def test_accept_honours_the_timeout_of_the_socket(ctx: FakeContext, closing: Exi
         waiting.accept(ctx, listener)
 
 
-def test_a_peer_that_was_gone_before_the_accept_is_passed_over(ctx: FakeContext, closing: ExitStack) -> None:
+def test_accept_skips_a_peer_that_has_gone(ctx: FakeContext, closing: ExitStack) -> None:
     class Fickle(socket.socket):
         answers: list[Exception] = [ConnectionAbortedError(), BlockingIOError()]
 
@@ -273,7 +275,7 @@ def test_connect_honours_the_timeout_of_the_socket(
         waiting.connect(ctx, sock, listener.getsockname())
 
 
-def test_a_unix_connect_comes_through_when_the_backlog_has_room_again(
+def test_a_unix_connect_succeeds_once_the_backlog_has_room_again(
     ctx: SignallingContext, closing: ExitStack, tmp_path: Path
 ) -> None:
     listener = full_unix_listener(closing, tmp_path)
@@ -307,7 +309,7 @@ def test_a_connected_socket_is_as_blocking_as_before(
     assert sock.gettimeout() == timeout
 
 
-def test_a_refused_connect_says_so(ctx: FakeContext, closing: ExitStack, tmp_path: Path) -> None:
+def test_a_refused_connect_raises(ctx: FakeContext, closing: ExitStack, tmp_path: Path) -> None:
     refusing = closing.enter_context(socket.socket())
     refusing.bind(("127.0.0.1", 0))  # bound, and not listening
     sock = closing.enter_context(socket.socket())
@@ -333,7 +335,7 @@ def test_a_refused_connect_says_so(ctx: FakeContext, closing: ExitStack, tmp_pat
     ],
     ids=["recv", "accept", "connect", "get"],
 )
-def test_nothing_is_begun_once_cancelled(ctx: FakeContext, closing: ExitStack, call: Callable[..., Any]) -> None:
+def test_nothing_begins_after_the_cancellation(ctx: FakeContext, closing: ExitStack, call: Callable[..., Any]) -> None:
     listener = tcp_listener(closing)
     ctx.cancel()
 

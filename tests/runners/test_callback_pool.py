@@ -95,7 +95,7 @@ def test_a_callback_is_called_on_a_daemon_helper_thread_once(pool: Pool) -> None
     assert thread is not threading.current_thread()
 
 
-def test_the_first_helper_stands_ready_before_there_is_work(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_helper_is_started_before_there_are_callbacks(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the stop comes there may be no thread to be had."""
     pool.wakers.prepare()
     pool.wakers.prepare()
@@ -119,7 +119,7 @@ def test_a_blocking_callback_delays_no_other(pool: Pool) -> None:
     assert pool.wakers._helpers <= 6
 
 
-def test_no_more_helpers_than_sixteen_while_none_is_stuck(pool: Pool) -> None:
+def test_there_are_at_most_sixteen_helpers_while_none_is_stuck(pool: Pool) -> None:
     pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS_NOT_STUCK + 4)))
 
     pool.await_begun(MAX_HELPERS_NOT_STUCK)
@@ -129,7 +129,7 @@ def test_no_more_helpers_than_sixteen_while_none_is_stuck(pool: Pool) -> None:
     assert not pool.began.acquire(blocking=False)
 
 
-def test_helpers_that_are_stuck_over_a_second_are_left_behind_and_replaced(pool: Pool, clock: Clock) -> None:
+def test_a_helper_that_is_stuck_for_a_second_is_replaced(pool: Pool, clock: Clock) -> None:
     callback, done = pool.quick()
     pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS_NOT_STUCK)), callback)
     pool.await_begun(MAX_HELPERS_NOT_STUCK)
@@ -142,7 +142,7 @@ def test_helpers_that_are_stuck_over_a_second_are_left_behind_and_replaced(pool:
     assert before == [1.0, False], "ask again in a second"
 
 
-def test_however_many_are_stuck_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
+def test_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
     wanted = MAX_HELPERS + 3
     pool.submit(*(pool.blocking() for _ in range(wanted)))
     begun = 0
@@ -157,7 +157,7 @@ def test_however_many_are_stuck_there_are_never_more_than_64_helpers(pool: Pool,
     assert not pool.began.acquire(blocking=False)
 
 
-def test_nothing_is_to_be_asked_again_when_nothing_waits(pool: Pool) -> None:
+def test_no_further_check_is_needed_when_nothing_is_queued(pool: Pool) -> None:
     callback, done = pool.quick()
     before = pool.wakers.grow_if_stuck()
     pool.submit(callback)
@@ -166,7 +166,7 @@ def test_nothing_is_to_be_asked_again_when_nothing_waits(pool: Pool) -> None:
     assert (before, pool.wakers.grow_if_stuck()) == (None, None)
 
 
-def test_a_callback_that_was_taken_back_is_not_called(pool: Pool) -> None:
+def test_an_unregistered_callback_is_not_called(pool: Pool) -> None:
     taken_back, not_called = pool.quick()
     last, done = pool.quick()
     taken_back.close()
@@ -178,7 +178,7 @@ def test_a_callback_that_was_taken_back_is_not_called(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(3), KeyboardInterrupt()])
-def test_a_callback_that_raises_is_reported_and_its_helper_goes_on(pool: Pool, error: BaseException) -> None:
+def test_a_callback_that_raises_is_reported_and_its_helper_continues(pool: Pool, error: BaseException) -> None:
     def fail() -> None:
         raise error
 
@@ -194,7 +194,7 @@ def test_a_callback_that_raises_is_reported_and_its_helper_goes_on(pool: Pool, e
     assert "in fail" in report.error.traceback
 
 
-def test_without_a_thread_to_be_had_those_that_exist_do_the_work(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_helpers_do_the_work_if_no_thread_can_be_started(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     real = threading.Thread.start
     refusals: list[int] = []
 

@@ -14,7 +14,7 @@ SOON = 20.0
 WHY = Reason(ReasonKind.USER, "enough")
 
 
-def test_nothing_of_one_run_shows_in_the_next(bench: Any) -> None:
+def test_no_state_carries_over_from_one_run_to_the_next(bench: Any) -> None:
     def spoil(ctx: Any) -> None:
         left_behind.set("old")
         threading.current_thread().name = "mine"
@@ -42,7 +42,7 @@ def test_nothing_of_one_run_shows_in_the_next(bench: Any) -> None:
     assert found == [False, None, "new", "job", False, False, True]
 
 
-def test_an_old_cancel_never_reaches_the_next_run(bench: Any, fast_switching: None) -> None:
+def test_an_old_cancel_never_affects_the_next_run(bench: Any, fast_switching: None) -> None:
     """Asked before the run, in it, at its end or after it: whenever, it is this run's cancel alone."""
     seen: list[bool] = []
     for number in range(50):
@@ -58,7 +58,7 @@ def test_an_old_cancel_never_reaches_the_next_run(bench: Any, fast_switching: No
     assert seen == [False] * 50
 
 
-def test_after_its_close_nothing_of_the_runner_is_left(bench: Any) -> None:
+def test_a_closed_runner_leaves_no_thread(bench: Any) -> None:
     before = set(threading.enumerate())
     bench.start(lambda ctx: None)
     bench.start(lambda ctx: None)
@@ -71,7 +71,7 @@ def test_after_its_close_nothing_of_the_runner_is_left(bench: Any) -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_a_run_that_outlives_the_close_ends_when_it_ends(bench: Any) -> None:
+def test_a_run_that_outlives_close_ends_normally(bench: Any) -> None:
     before = set(threading.enumerate())
     is_inside = threading.Event()
 

@@ -36,7 +36,7 @@ def idle_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == IDLE_THREAD_NAME]
 
 
-def test_one_run_after_the_other_has_the_same_thread_under_the_jobs_name(reusing_bench: Any) -> None:
+def test_consecutive_runs_have_the_same_thread_under_the_jobs_name(reusing_bench: Any) -> None:
     seen: list[tuple[threading.Thread, str, bool]] = []
 
     def run(ctx: Any) -> None:
@@ -52,7 +52,7 @@ def test_one_run_after_the_other_has_the_same_thread_under_the_jobs_name(reusing
     assert (thread.name, thread.is_alive()) == (IDLE_THREAD_NAME, True)
 
 
-def test_a_job_that_is_no_daemon_cannot_have_a_reused_thread(reusing_bench: Any) -> None:
+def test_a_non_daemon_job_cannot_reuse_threads(reusing_bench: Any) -> None:
     """An idle thread would hold the interpreter, and a thread's flag cannot be changed."""
     with pytest.raises(ValueError, match=r"^cannot reuse threads for 'job': only a daemon job may$"):
         reusing_bench.start(lambda ctx: None, daemon=False)
@@ -60,7 +60,7 @@ def test_a_job_that_is_no_daemon_cannot_have_a_reused_thread(reusing_bench: Any)
     assert reusing_bench.reports == []
 
 
-def test_a_job_that_does_not_ask_for_it_has_a_fresh_thread(thread_bench: Any) -> None:
+def test_a_job_without_the_option_has_a_new_thread(thread_bench: Any) -> None:
     threads: list[threading.Thread] = []
     for count in range(2):
         thread_bench.start(lambda ctx: threads.append(threading.current_thread()), daemon=True)
@@ -69,7 +69,7 @@ def test_a_job_that_does_not_ask_for_it_has_a_fresh_thread(thread_bench: Any) ->
     assert threads[0] is not threads[1]
 
 
-def test_the_thread_of_a_run_that_goes_on_is_lent_to_nobody_and_to_the_next_when_it_comes_back(
+def test_a_busy_thread_is_not_reused_until_its_run_has_returned(
     reusing_bench: Any,
 ) -> None:
     threads: dict[str, threading.Thread] = {}
@@ -97,7 +97,7 @@ def test_the_thread_of_a_run_that_goes_on_is_lent_to_nobody_and_to_the_next_when
     assert staying.is_gone()
 
 
-def test_a_run_that_is_started_while_another_tells_its_end_does_not_wait_for_that_thread(reusing_bench: Any) -> None:
+def test_a_run_that_is_started_while_another_reports_its_end_does_not_wait_for_that_thread(reusing_bench: Any) -> None:
     """Who tells an end may be kept for long: the scheduler's work is done there."""
     threads: list[threading.Thread] = []
     may_run, has_run = threading.Event(), threading.Event()
@@ -123,7 +123,7 @@ def test_a_run_that_is_started_while_another_tells_its_end_does_not_wait_for_tha
     assert threads[0] is not threads[1]
 
 
-def test_the_end_is_told_even_when_our_own_code_breaks(reusing_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_is_reported_even_if_taskloom_itself_fails(reusing_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[BaseException | None] = []
     threads: list[threading.Thread] = []
     monkeypatch.setattr(threading, "excepthook", lambda arguments: raised.append(arguments.exc_value))
@@ -157,7 +157,7 @@ def test_a_stop_leaves_no_idle_thread_behind(scheduler: WatchedScheduler) -> Non
     assert set(idle_threads()) <= before
 
 
-def test_a_stop_from_a_run_lets_its_own_thread_end_later(scheduler: WatchedScheduler) -> None:
+def test_after_a_stop_by_a_run_its_own_thread_ends_later(scheduler: WatchedScheduler) -> None:
     threads: list[threading.Thread] = []
 
     def stop(ctx: Any) -> None:
@@ -172,7 +172,9 @@ def test_a_stop_from_a_run_lets_its_own_thread_end_later(scheduler: WatchedSched
     assert not threads[0].is_alive()
 
 
-def test_an_abandoned_run_holds_no_stop_and_its_thread_ends_when_it_comes_back(scheduler: WatchedScheduler) -> None:
+def test_an_abandoned_run_does_not_delay_the_stop_and_its_thread_ends_when_it_returns(
+    scheduler: WatchedScheduler,
+) -> None:
     threads: list[threading.Thread] = []
     is_inside, goes_on = threading.Event(), threading.Event()
 
@@ -193,7 +195,7 @@ def test_an_abandoned_run_holds_no_stop_and_its_thread_ends_when_it_comes_back(s
     assert (run.outcome, alive, threads[0].is_alive()) == (Outcome.ABANDONED, True, False)
 
 
-def test_a_run_for_which_there_is_no_thread_failed_to_start(
+def test_a_run_for_which_no_thread_can_be_started_has_start_failed(
     scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(scheduler, "first", lambda ctx: ctx.wait()).start()

@@ -91,7 +91,7 @@ def standing() -> Iterator[Callable[[Callable[[Standing], object]], Standing]]:
     ("stand", "mark"),
     [(in_a_queue, "queue"), (in_a_future, "future"), (in_a_token_wait, "token")],
 )
-def test_the_place_is_the_tasks_own_line_even_deep_in_the_standard_library_or_in_ours(
+def test_the_place_is_the_tasks_own_line_even_inside_the_standard_library_or_taskloom(
     standing: Any, stand: Callable[[Standing], object], mark: str
 ) -> None:
     thread = standing(stand)
@@ -102,7 +102,7 @@ def test_the_place_is_the_tasks_own_line_even_deep_in_the_standard_library_or_in
     assert where == f"{__file__}:{line} in {stand.__name__}"
 
 
-def test_the_whole_stack_is_told_for_the_first_ones_alone(standing: Any) -> None:
+def test_only_the_first_runs_have_whole_stacks(standing: Any) -> None:
     one, two = standing(in_a_queue), standing(in_a_queue)
 
     looked = capture_stacks([one.ident, two.ident], 1)
@@ -114,11 +114,11 @@ def test_the_whole_stack_is_told_for_the_first_ones_alone(standing: Any) -> None
 
 
 @pytest.mark.parametrize("ident", [None, 0, 1])
-def test_a_thread_that_is_not_there_stands_nowhere(ident: int | None) -> None:
+def test_a_missing_thread_has_no_place(ident: int | None) -> None:
     assert capture_stacks([ident], 1) == [("", "")]
 
 
-def test_a_thread_without_a_line_of_its_author_is_shown_at_its_innermost() -> None:
+def test_a_thread_without_task_code_is_shown_at_its_innermost_frame() -> None:
     event = threading.Event()
     thread = threading.Thread(target=event.wait)
     thread.start()
@@ -132,7 +132,7 @@ def test_a_thread_without_a_line_of_its_author_is_shown_at_its_innermost() -> No
     assert "threading.py:" in where
 
 
-def test_the_standard_library_is_known_by_any_spelling_of_its_folder(
+def test_the_standard_library_is_recognized_with_and_without_symbolic_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interpreter that is reached through a symbolic link names its files so."""
@@ -152,7 +152,7 @@ def test_the_standard_library_is_known_by_any_spelling_of_its_folder(
     assert theirs == [False, True, False, True]
 
 
-def test_a_look_keeps_no_local_of_a_task_alive() -> None:
+def test_a_capture_keeps_no_local_variable_of_a_task_alive() -> None:
     class Local:
         """Something big."""
 
@@ -181,7 +181,7 @@ def test_a_look_keeps_no_local_of_a_task_alive() -> None:
 
 
 @pytest.mark.parametrize("was_enabled", [True, False])
-def test_the_garbage_collection_is_as_it_was_before_the_look(was_enabled: bool) -> None:
+def test_a_capture_leaves_the_garbage_collector_as_it_was(was_enabled: bool) -> None:
     before = gc.isenabled()
     (gc.enable if was_enabled else gc.disable)()
     try:
@@ -193,7 +193,7 @@ def test_the_garbage_collection_is_as_it_was_before_the_look(was_enabled: bool) 
     assert after is was_enabled
 
 
-def test_on_3_11_no_collection_can_begin_inside_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_3_11_no_collection_can_begin_during_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     """There it can deadlock (cpython#106883)."""
     seen: list[bool] = []
     real = sys._current_frames

@@ -16,13 +16,13 @@ from taskloom.runners.thread_cache import IDLE_THREAD_NAME
 SOON = 20.0
 
 
-def test_who_waits_for_one_and_starts_the_next_finds_the_thread_again(lender: Any) -> None:
+def test_a_caller_that_waits_for_one_run_and_starts_the_next_gets_the_same_thread(lender: Any) -> None:
     threads = {lender.do() for _ in range(100)}
 
     assert len(threads) == 1
 
 
-def test_the_thread_is_back_in_the_cache_when_it_says_that_it_is_free(lender: Any) -> None:
+def test_the_thread_is_back_in_the_cache_when_thread_freed_is_called(lender: Any) -> None:
     def leave() -> None:
         lender.begin(lambda: threads.append(threading.current_thread()))
         first.has_left.set()
@@ -38,7 +38,7 @@ def test_the_thread_is_back_in_the_cache_when_it_says_that_it_is_free(lender: An
     assert threads == [first.thread]
 
 
-def test_the_thread_that_came_back_last_goes_first(lender: Any) -> None:
+def test_the_thread_that_fell_asleep_last_is_woken_first(lender: Any) -> None:
     """Those that are too many are so left alone, and end."""
     goes_on = [threading.Event() for _ in range(3)]
     pieces = [lender.begin(lambda event=event: event.wait(SOON)) for event in goes_on]
@@ -52,7 +52,7 @@ def test_the_thread_that_came_back_last_goes_first(lender: Any) -> None:
     assert taken == [pieces[1].thread] * 3
 
 
-def test_it_is_a_daemon_and_has_the_name_of_its_work_and_another_while_idle(lender: Any) -> None:
+def test_a_thread_is_a_daemon_and_has_the_name_of_its_work_until_it_is_idle(lender: Any) -> None:
     found: list[tuple[str, bool]] = []
 
     def look() -> None:
@@ -83,7 +83,7 @@ def test_thread_locals_carry_over_and_context_variables_do_not(lender: Any) -> N
     assert found == ["new", "new"], "as in a new thread, which does not see the caller's either"
 
 
-def test_what_a_new_thread_is_traced_by_traces_a_reused_one(lender: Any) -> None:
+def test_a_reused_thread_has_the_trace_function_of_a_new_thread(lender: Any) -> None:
     before = threading.gettrace()
 
     def trace(*arguments: object) -> None:
@@ -101,7 +101,7 @@ def test_what_a_new_thread_is_traced_by_traces_a_reused_one(lender: Any) -> None
     assert found == [True, False]
 
 
-def test_an_idle_thread_holds_nothing_of_what_it_did(lender: Any) -> None:
+def test_an_idle_thread_keeps_no_reference_to_its_work(lender: Any) -> None:
     class Big:
         """What a task may hold."""
 
@@ -120,7 +120,7 @@ def test_an_idle_thread_holds_nothing_of_what_it_did(lender: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 12])
-def test_no_work_waits_for_the_end_of_another_whether_threads_are_new_or_idle(lender: Any, count: int) -> None:
+def test_no_work_waits_for_other_work_to_end_with_new_or_idle_threads(lender: Any, count: int) -> None:
     for _ in range(3):
         meeting = threading.Barrier(count)
         pieces = [lender.begin(lambda: meeting.wait(SOON)) for _ in range(count)]  # noqa: B023 - they end in here
@@ -151,14 +151,14 @@ def test_closing_ends_the_idle_threads_at_once_and_the_others_after_their_work(l
     assert not busy.thread.is_alive()
 
 
-def test_a_thread_that_comes_back_to_a_closed_cache_ends(lender: Any) -> None:
+def test_a_thread_that_finishes_its_work_after_close_ends(lender: Any) -> None:
     thread = lender.do(lender.cache.close)
     thread.join(SOON)
 
     assert not thread.is_alive()
 
 
-def test_after_the_close_work_is_done_in_new_threads(lender: Any) -> None:
+def test_after_close_work_is_done_in_new_threads(lender: Any) -> None:
     lender.do()
     lender.cache.close()
 
@@ -167,7 +167,7 @@ def test_after_the_close_work_is_done_in_new_threads(lender: Any) -> None:
     assert threads[0] is not threads[1]
 
 
-def test_a_thread_that_is_not_to_be_had_is_an_error_and_leaves_nothing_behind(
+def test_a_thread_that_cannot_be_started_is_an_error_and_leaves_no_trace(
     lender: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: threading.Thread) -> None:
@@ -186,14 +186,16 @@ def test_a_thread_that_is_not_to_be_had_is_an_error_and_leaves_nothing_behind(
     assert lender.do() is thread, "nothing is short that is not"
 
 
-def test_an_idle_thread_serves_where_a_new_one_is_not_to_be_had(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_thread_does_the_work_if_no_new_one_can_be_started(
+    lender: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     thread = lender.do()
     monkeypatch.setattr(threading.Thread, "start", None)
 
     assert lender.do() is thread
 
 
-def test_work_that_raises_ends_its_thread_and_nothing_else(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_raises_ends_only_its_thread(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[BaseException | None] = []
     monkeypatch.setattr(threading, "excepthook", lambda arguments: raised.append(arguments.exc_value))
 
@@ -209,7 +211,7 @@ def test_work_that_raises_ends_its_thread_and_nothing_else(lender: Any, monkeypa
     assert second is not first
 
 
-def test_whoever_starts_at_once_gets_each_piece_done_once(lender: Any, fast_switching: None) -> None:
+def test_work_that_several_threads_start_at_once_is_done_exactly_once(lender: Any, fast_switching: None) -> None:
     """With threads that give up being idle at once, so that the end of one meets the next start all the time."""
     done: list[int] = []
     patience = thread_cache_module.IDLE_SECONDS

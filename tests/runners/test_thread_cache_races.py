@@ -75,7 +75,7 @@ def two_idle_threads(lender: Any) -> list[threading.Thread | None]:
     return [piece.thread for piece in pieces]
 
 
-def test_a_thread_ends_when_its_time_is_over_and_is_counted_on_no_more(lender: Any, alarms: list[Alarm]) -> None:
+def test_a_thread_whose_sleep_times_out_ends_and_gets_no_more_work(lender: Any, alarms: list[Alarm]) -> None:
     first, second = two_idle_threads(lender)
     assert second is not None
 
@@ -86,7 +86,7 @@ def test_a_thread_ends_when_its_time_is_over_and_is_counted_on_no_more(lender: A
     assert lender.do() is first
 
 
-def test_work_that_comes_when_the_thread_is_about_to_end_is_done(lender: Any, alarms: list[Alarm]) -> None:
+def test_work_that_is_started_when_the_thread_is_about_to_end_is_done(lender: Any, alarms: list[Alarm]) -> None:
     # 1. the thread has slept long enough: its waiting ends with a time-out, but it does not run yet
     # 2. somebody counts on it, and wakes it for work
     # 3. the thread goes on from the time-out, and finds itself awake: it must not end
@@ -105,7 +105,7 @@ def test_work_that_comes_when_the_thread_is_about_to_end_is_done(lender: Any, al
     assert alarm.wakes == 1, "the call that came late is heard once"
 
 
-def test_a_thread_does_not_end_while_work_waits_for_another_that_was_woken(lender: Any, alarms: list[Alarm]) -> None:
+def test_a_thread_does_not_end_while_work_is_queued_for_another_woken_thread(lender: Any, alarms: list[Alarm]) -> None:
     # 1. the second thread is woken for work, and does not run yet
     # 2. the time of the first is over: it finds the work, and does it
     # 3. the second comes, finds nothing, and sleeps again
@@ -121,7 +121,9 @@ def test_a_thread_does_not_end_while_work_waits_for_another_that_was_woken(lende
     assert lender.do() in threads
 
 
-def test_a_thread_that_comes_free_takes_what_waits_for_one_that_was_woken(lender: Any, alarms: list[Alarm]) -> None:
+def test_a_thread_that_becomes_free_takes_work_that_is_queued_for_a_woken_thread(
+    lender: Any, alarms: list[Alarm]
+) -> None:
     # 1. a thread works, another sleeps
     # 2. the sleeper is woken for new work, and does not run yet
     # 3. the first comes free, and takes the work
@@ -140,7 +142,7 @@ def test_a_thread_that_comes_free_takes_what_waits_for_one_that_was_woken(lender
     assert {lender.do(), lender.do()} <= set(threads)
 
 
-def test_threads_are_woken_one_after_the_other(lender: Any, alarms: list[Alarm]) -> None:
+def test_only_one_thread_is_woken_at_a_time(lender: Any, alarms: list[Alarm]) -> None:
     """A crowd that is woken at once would queue for the GIL, and most of it for nothing."""
     two_idle_threads(lender)
     alarms[1].is_lost = True
@@ -155,7 +157,9 @@ def test_threads_are_woken_one_after_the_other(lender: Any, alarms: list[Alarm])
     assert alarms[0].calls == 1
 
 
-def test_a_thread_whose_waker_was_struck_down_comes_when_its_time_is_over(lender: Any, alarms: list[Alarm]) -> None:
+def test_a_thread_whose_waker_was_interrupted_takes_the_work_when_its_sleep_times_out(
+    lender: Any, alarms: list[Alarm]
+) -> None:
     """A Ctrl-C may hit between counting on a thread and waking it."""
     thread = lender.do()
     lender.await_asleep(1)
@@ -170,7 +174,7 @@ def test_a_thread_whose_waker_was_struck_down_comes_when_its_time_is_over(lender
     assert lender.do() is thread, "and the next wake-up is made again"
 
 
-def test_work_that_waits_when_the_cache_is_closed_is_done(lender: Any, alarms: list[Alarm]) -> None:
+def test_work_that_is_queued_when_the_cache_is_closed_is_done(lender: Any, alarms: list[Alarm]) -> None:
     thread = lender.do()
     lender.await_asleep(1)
     alarms[0].is_lost = True
@@ -185,7 +189,7 @@ def test_work_that_waits_when_the_cache_is_closed_is_done(lender: Any, alarms: l
     assert not thread.is_alive()
 
 
-def test_where_no_thread_is_to_be_had_one_that_has_come_free_does_the_work(
+def test_a_thread_that_becomes_free_does_the_work_if_no_new_one_can_be_started(
     lender: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 1. a thread works; there is no other, so a new one is wanted for the next piece

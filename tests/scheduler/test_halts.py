@@ -1,4 +1,4 @@
-"""A look at the polls that comes late: the process was halted, and no run could have polled."""
+"""A sample that comes late because the process was suspended: no run could have polled meanwhile."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from taskloom.testing import make_job
 
 
 def watched() -> tuple[HeartbeatMonitor, list[RunUnresponsive | RunResponsive]]:
-    """Return a sampler of one run that never polls, with a watchdog of 5 s, and what it tells."""
+    """Return a sampler of one run that never polls and has a watchdog of 5 s, and the list of its reports."""
     stage = HandDrivenCore()
     stage.add(make_job("a", watchdog=Watchdog(5.0)))
     record = stage.lifecycle.runs[stage.start("a")]
     record.ready = Moment(0.0, 0.0)
-    news: list[RunUnresponsive | RunResponsive] = []
-    sampler = HeartbeatMonitor(lambda: None, news.append)
+    reports: list[RunUnresponsive | RunResponsive] = []
+    sampler = HeartbeatMonitor(lambda: None, reports.append)
     sampler.add(record.id, HeartbeatTrack(record, CancelToken(), 0.0, is_unobserved=False))
-    return sampler, news
+    return sampler, reports
 
 
-def test_the_time_of_a_halt_does_not_count_for_the_watchdog() -> None:
-    sampler, news = watched()
+def test_the_watchdog_does_not_count_the_time_of_a_suspension() -> None:
+    sampler, reports = watched()
     sampler.sample(1.0)
     sampler.sample(2.0)
 
     sampler.sample(103.0, late=100.0)
-    quiet = list(news)
+    reports_before = list(reports)
     sampler.sample(104.0)
     sampler.sample(105.0)
     sampler.sample(106.5)
 
-    assert quiet == []
-    assert news == [RunUnresponsive("a#1", 6.5)]
+    assert reports_before == []
+    assert reports == [RunUnresponsive("a#1", 6.5)]
 
 
-def test_a_look_that_is_a_little_late_counts_in_full() -> None:
-    sampler, news = watched()
+def test_a_sample_that_is_a_little_late_counts_in_full() -> None:
+    sampler, reports = watched()
 
     sampler.sample(4.9, late=0.9)
     sampler.sample(5.8, late=0.9)
 
-    assert news == [RunUnresponsive("a#1", 5.8)]
+    assert reports == [RunUnresponsive("a#1", 5.8)]

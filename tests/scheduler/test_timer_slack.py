@@ -13,13 +13,13 @@ from taskloom.testing import VirtualClock
 SOON = 20.0
 
 
-def keep_a_deadline(look: Callable[[], object]) -> None:
-    """Have a timer sleep towards a deadline and wake, and look at something on its thread."""
+def reach_a_deadline(check: Callable[[], object]) -> None:
+    """Let a timer reach a deadline, and call `check` on its thread then."""
     is_over = threading.Event()
 
     def tick(is_due: bool) -> None:
         if is_due:
-            look()
+            check()
             is_over.set()
 
     timer = Timer(VirtualClock(), tick, lambda: None, lambda _: None)
@@ -33,22 +33,22 @@ def slack_file() -> Path:
     return Path(f"/proc/{threading.get_native_id()}/timerslack_ns")
 
 
-def test_the_timers_sleeps_end_on_time_and_nobody_elses_are_changed() -> None:
+def test_the_timer_minimizes_the_slack_of_its_own_thread_only() -> None:
     if not slack_file().exists():
-        pytest.skip("LOUD: this system has no timer slack to be set")
+        pytest.skip("LOUD: this system has no timer slack that can be set")
     before = slack_file().read_text()
     found: list[str] = []
 
-    keep_a_deadline(lambda: found.append(slack_file().read_text().strip()))
+    reach_a_deadline(lambda: found.append(slack_file().read_text().strip()))
 
     assert found == ["1"]
     assert slack_file().read_text() == before
 
 
-def test_a_timer_keeps_time_where_the_slack_cannot_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timer_works_if_the_slack_cannot_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timer_module, "_SLACK_FILE", f"{tmp_path}/nowhere/{{thread}}")
     ticks: list[None] = []
 
-    keep_a_deadline(lambda: ticks.append(None))
+    reach_a_deadline(lambda: ticks.append(None))
 
     assert ticks

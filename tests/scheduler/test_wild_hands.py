@@ -1,9 +1,10 @@
-"""Many hands at once on supervised jobs: whatever they do, every history keeps the rules, and the stop ends it all."""
+"""Random commands from several threads on supervised jobs: every history keeps the rules, and the stop ends."""
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -28,12 +29,15 @@ from taskloom.runners.binding import Binding, Body
 from taskloom.testing import make_job
 
 SOON = 60.0
+# As many thread switches as with the 1 us of `fast_switching`, in a third of the time: there a thread that waits for
+# the GIL spins, and takes CPU time from the one that works.
+SWITCH_SECONDS = 1e-5
 NAMES = [f"job{number}" for number in range(8)]
 
 
-def _body(chance: Random) -> Callable[[Any], None]:
-    """Return a body that ends in one of the ways there are, soon or when asked."""
-    way = chance.randrange(6)
+def _body(random: Random) -> Callable[[Any], None]:
+    """Return a body that ends in one of six ways, soon or when it is requested to stop."""
+    way = random.randrange(6)
 
     def run(ctx: Any) -> None:
         if way == 0:
@@ -46,47 +50,47 @@ def _body(chance: Random) -> Callable[[Any], None]:
             ctx.ready()
             ctx.wait(0.005)
         elif way == 4:
-            threading.Event().wait(0.02)  # deaf for a while
+            threading.Event().wait(0.02)  # ignores the stop for a while
         else:
             ctx.wait()
 
     return run
 
 
-def _draw(name: str, chance: Random) -> JobSpec:
+def _random_job(name: str, random: Random) -> JobSpec:
     number = NAMES.index(name)
     restart = RestartPolicy(
-        chance.choice(list(RestartWhen)),
-        delay=chance.choice([0.0, 0.001, 0.01]),
+        random.choice(list(RestartWhen)),
+        delay=random.choice([0.0, 0.001, 0.01]),
         max_delay=0.01,
-        limit=chance.choice([None, RestartLimit(3, 0.1)]),
+        limit=random.choice([None, RestartLimit(3, 0.1)]),
     )
     schedule = None
-    if restart.when is not RestartWhen.ALWAYS and chance.random() < 0.4:
-        every = chance.choice([0.003, 0.02])
+    if restart.when is not RestartWhen.ALWAYS and random.random() < 0.4:
+        every = random.choice([0.003, 0.02])
         schedule = Schedule(
-            every=every, overlap=chance.choice(list(Overlap)), immediately=chance.random() < 0.5, jitter=every / 2
+            every=every, overlap=random.choice(list(Overlap)), immediately=random.random() < 0.5, jitter=every / 2
         )
     after = [
-        Dependency(NAMES[other], chance.choice([Condition.STARTED, Condition.READY, Condition.FINISHED]))
+        Dependency(NAMES[other], random.choice([Condition.STARTED, Condition.READY, Condition.FINISHED]))
         for other in range(number)
-        if chance.random() < 0.2
+        if random.random() < 0.2
     ]
     job = make_job(
         name,
-        daemon=chance.random() < 0.4,
-        within=chance.choice([0.005, 1.0, 5.0]),
-        delay=chance.choice([0.0, 0.0, 0.003]),
+        daemon=random.random() < 0.4,
+        within=random.choice([0.005, 1.0, 5.0]),
+        delay=random.choice([0.0, 0.0, 0.003]),
         after=after,
         restart=restart,
         schedule=schedule,
-        enabled=chance.random() < 0.9,
-        timeout=chance.choice([None, None, 0.01]),
-        ready_within=chance.choice([None, None, 0.02]),
-        watchdog=chance.choice([None, Watchdog(0.5, WatchdogThen.RESTART)]),
-        params={"shade": chance.randrange(3)},
+        enabled=random.random() < 0.9,
+        timeout=random.choice([None, None, 0.01]),
+        ready_within=random.choice([None, None, 0.02]),
+        watchdog=random.choice([None, Watchdog(0.5, WatchdogThen.RESTART)]),
+        params={"shade": random.randrange(3)},
     )
-    run, announces = _body(chance), chance.random() < 0.2
+    run, announces = _body(random), random.random() < 0.2
     return JobSpec(
         **{
             **{field: getattr(job, field) for field in job.__dataclass_fields__},
@@ -95,13 +99,13 @@ def _draw(name: str, chance: Random) -> JobSpec:
     )
 
 
-def _act(scheduler: WatchedScheduler, chance: Random) -> None:
-    """Do one thing that a hand may do. It may be refused, and nothing else."""
+def _give_command(scheduler: WatchedScheduler, random: Random) -> None:
+    """Give one random command. It may be refused, but it must not fail otherwise."""
     try:
-        job = scheduler.job(chance.choice(NAMES))
-        match chance.randrange(10):
+        job = scheduler.job(random.choice(NAMES))
+        match random.randrange(10):
             case 0:
-                job.start(now=chance.random() < 0.5)
+                job.start(now=random.random() < 0.5)
             case 1:
                 job.arm()
             case 2:
@@ -113,9 +117,9 @@ def _act(scheduler: WatchedScheduler, chance: Random) -> None:
                 if run is not None:
                     run.cancel("this one")
             case 5 | 6:
-                scheduler.reload([_draw(name, chance) for name in NAMES if chance.random() < 0.85])
+                scheduler.reload([_random_job(name, random) for name in NAMES if random.random() < 0.85])
             case 7:
-                scheduler.preview([_draw(name, chance) for name in NAMES])
+                scheduler.preview([_random_job(name, random) for name in NAMES])
             case 8:
                 scheduler.status()
             case _:
@@ -124,35 +128,45 @@ def _act(scheduler: WatchedScheduler, chance: Random) -> None:
         pass
 
 
-@pytest.mark.parametrize("hands", [1, 4])
-@pytest.mark.parametrize(("seeds", "acts"), [(3, 60), pytest.param(15, 100, marks=pytest.mark.long)])
+@pytest.fixture
+def frequent_switching() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("callers", [1, 4])
+@pytest.mark.parametrize(("seeds", "commands"), [(3, 60), pytest.param(15, 100, marks=pytest.mark.long)])
 @pytest.mark.timeout(600)
-def test_whatever_many_hands_do_the_rules_are_kept(hands: int, seeds: int, acts: int, fast_switching: None) -> None:
+def test_random_commands_from_several_threads_keep_the_rules(
+    callers: int, seeds: int, commands: int, frequent_switching: None
+) -> None:
     for seed in range(seeds):
         scheduler = WatchedScheduler(stop_within=5.0)
-        scheduler.reload([_draw(name, Random(seed)) for name in NAMES])
+        scheduler.reload([_random_job(name, Random(seed)) for name in NAMES])
         scheduler.start()
 
-        def work(hand: int, scheduler: WatchedScheduler = scheduler, seed: int = seed) -> None:
-            chance = Random(1000 * seed + hand)
-            for _ in range(acts):
-                _act(scheduler, chance)
+        def work(caller: int, scheduler: WatchedScheduler = scheduler, seed: int = seed) -> None:
+            random = Random(1000 * seed + caller)
+            for _ in range(commands):
+                _give_command(scheduler, random)
 
-        threads = [threading.Thread(target=work, args=(hand,)) for hand in range(hands)]
+        threads = [threading.Thread(target=work, args=(caller,)) for caller in range(callers)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(SOON)
-            assert not thread.is_alive(), f"seed {seed}: a hand is stuck: {scheduler.told()}"
+            assert not thread.is_alive(), f"seed {seed}: a thread is stuck: {scheduler.told()}"
         scheduler.finish()
 
 
-def test_a_run_may_take_its_own_job_away(scheduler: WatchedScheduler) -> None:
-    def suicide(ctx: Any) -> None:
+def test_a_run_may_remove_its_own_job(scheduler: WatchedScheduler) -> None:
+    def remove_itself(ctx: Any) -> None:
         scheduler.reload([Job(name="other", task=lambda ctx: ctx.wait())])
         ctx.wait()
 
-    handle = scheduler.add(Job(name="me", task=suicide))
+    handle = scheduler.add(Job(name="me", task=remove_itself))
     run = handle.start()
 
     assert run.join(SOON)

@@ -58,14 +58,14 @@ class LyingList(list[Any]):
 # -- the flag
 
 
-def test_the_first_reason_wins(token: CancelToken) -> None:
+def test_the_first_reason_is_kept(token: CancelToken) -> None:
     answers = [token.request(FIRST), token.request(SECOND)]
 
     assert answers == [True, False]
     assert token.reason == FIRST
 
 
-def test_the_poll_stays_true_once_asked(token: CancelToken) -> None:
+def test_the_poll_stays_true_after_the_request(token: CancelToken) -> None:
     before = token.cancelled
     token.request(FIRST)
 
@@ -80,7 +80,7 @@ def test_the_poll_stays_true_after_the_run_has_ended(token: CancelToken) -> None
     assert token.wait()
 
 
-def test_only_one_of_many_threads_that_ask_at_once_is_the_first(token: CancelToken) -> None:
+def test_only_one_of_many_simultaneous_requests_is_the_first(token: CancelToken) -> None:
     reasons = [Reason(ReasonKind.USER, str(number)) for number in range(8)]
     barrier = threading.Barrier(len(reasons))
 
@@ -104,7 +104,7 @@ def test_every_poll_and_wait_is_counted(token: CancelToken) -> None:
     assert seen == sorted(set(seen))
 
 
-def test_raise_if_cancelled_and_sleep_raise_once_asked(token: CancelToken) -> None:
+def test_raise_if_cancelled_and_sleep_raise_after_the_request(token: CancelToken) -> None:
     token.raise_if_cancelled()
     token.sleep(0)
     token.request(FIRST)
@@ -151,7 +151,7 @@ def test_a_refused_wait_does_not_count_as_waiting_for_ever(token: CancelToken) -
     ("seconds", "timeout"),
     [(None, -1), (float("inf"), -1), (1e20, -1), (-3, 0.0), (0, 0.0), (2.5, 2.5), (threading.TIMEOUT_MAX + 1, -1)],
 )
-def test_seconds_become_a_timeout_that_a_lock_takes(seconds: float | None, timeout: float) -> None:
+def test_seconds_are_converted_to_a_timeout_that_a_lock_accepts(seconds: float | None, timeout: float) -> None:
     assert lock_timeout(seconds) == timeout
     lock = threading.Lock()
     assert lock.acquire(timeout=lock_timeout(seconds))
@@ -175,7 +175,7 @@ def test_many_waiters_are_all_woken(token: CancelToken) -> None:
         assert [each.result(10) for each in waiting] == [True] * 16
 
 
-def test_an_ask_between_the_look_and_the_wait_is_not_missed(
+def test_a_request_between_the_check_and_the_wait_is_not_missed(
     token: CancelToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 1. the waiter puts its lock into the list, looks at the flag: not asked
@@ -186,7 +186,7 @@ def test_an_ask_between_the_look_and_the_wait_is_not_missed(
     assert token.wait() is True
 
 
-def test_an_ask_between_the_look_and_the_wait_that_wakes_later_is_not_missed(
+def test_a_request_between_the_check_and_the_wait_that_wakes_later_is_not_missed(
     token: CancelToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 1. the waiter puts its lock into the list, looks at the flag: not asked
@@ -210,7 +210,7 @@ def test_an_ask_between_the_look_and_the_wait_that_wakes_later_is_not_missed(
 
 
 @pytest.mark.parametrize("is_woken", [False, True])
-def test_an_ask_between_the_entry_into_the_list_and_the_look_is_seen(token: CancelToken, is_woken: bool) -> None:
+def test_a_request_between_the_listing_and_the_check_is_seen(token: CancelToken, is_woken: bool) -> None:
     # 1. the waiter puts its lock into the list
     # 2. the other thread asks, and has woken or not yet
     # 3. the waiter looks at the flag: asked
@@ -235,7 +235,7 @@ def test_a_waiter_that_times_out_while_it_is_woken_does_no_harm(token: CancelTok
     assert token.wait() is True
 
 
-def test_no_wake_is_lost_when_waits_begin_while_the_stop_comes(fast_switching: None) -> None:
+def test_no_wake_is_lost_for_waits_that_begin_during_the_stop(fast_switching: None) -> None:
     for _ in range(100):
         token = CancelToken()
         barrier = threading.Barrier(3)
@@ -267,7 +267,7 @@ class Pulse:
         self.roused += 1
 
 
-def test_a_run_that_stops_waiting_rouses_an_idle_sampler_alone() -> None:
+def test_a_run_that_stops_waiting_resumes_the_sampler_only_if_it_is_idle() -> None:
     pulse = Pulse()
     token = CancelToken(pulse)
 

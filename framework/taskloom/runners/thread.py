@@ -54,9 +54,8 @@ class ThreadRunner:
     def _make_cache(self) -> ThreadCache:
         from taskloom.runners.thread_cache import ThreadCache
 
-        self._cache = vars(self).setdefault(
-            "_cache", ThreadCache()
-        )  # atomic: of two threads that come at once, both get the same
+        # `setdefault` is atomic: two threads that come at once get the same cache.
+        self._cache = vars(self).setdefault("_cache", ThreadCache())
         return self._cache
 
     def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
