@@ -15,7 +15,7 @@ from taskloom import waiting
 from taskloom.errors import Cancelled
 from taskloom.testing import FakeContext
 
-# What a failing test waits for a wake-up that does not come.
+# Timeout of a failing test.
 LONG = 60.0
 SOON = 20.0
 
@@ -23,7 +23,7 @@ Call = Callable[[FakeContext], Any]
 
 
 class SignallingContext(FakeContext):
-    """Tells when the call under test has taken what will wake it: from then on a cancel must be enough."""
+    """Signals that the call under test has the descriptor that wakes it: from then on a cancel must be enough."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def closing() -> Iterator[ExitStack]:
 
 
 def cancelled_while_blocked(ctx: SignallingContext, call: Call) -> Future[Any]:
-    """Make the call in a thread, cancel once it is about to block, and return how it ended."""
+    """Call the function in a thread, cancel once it is about to block, and return how it ended."""
     with ThreadPoolExecutor(1) as pool:
         blocked = pool.submit(call, ctx)
         assert ctx.is_about_to_wait.wait(SOON)
@@ -143,7 +143,7 @@ def test_the_peers_end_of_file_is_not_a_cancellation(
 
 
 def test_the_end_of_file_after_a_shutdown_is_distinguished_from_the_peers(ctx: FakeContext, closing: ExitStack) -> None:
-    """The other way to wake a recv: shut the socket down, which reads as the peer's end of file."""
+    """The other way to wake a recv is shutting the socket down, which looks like the peer's end of file."""
     ours, _ = tcp_pair(closing)
     ctx.on_cancel(lambda: ours.shutdown(socket.SHUT_RDWR))
     ctx.cancel()
@@ -233,7 +233,7 @@ def test_accept_skips_a_peer_that_has_gone(ctx: FakeContext, closing: ExitStack)
 
 
 def full_tcp_listener(closing: ExitStack) -> socket.socket:
-    """Return a listener whose backlog is full: the kernel drops what else wants to connect, as a black hole does."""
+    """Return a listener whose backlog is full: the kernel drops further connection requests."""
     listener = tcp_listener(closing, backlog=0)
     for _ in range(3):
         filler = closing.enter_context(socket.socket())
@@ -311,7 +311,7 @@ def test_a_connected_socket_is_as_blocking_as_before(
 
 def test_a_refused_connect_raises(ctx: FakeContext, closing: ExitStack, tmp_path: Path) -> None:
     refusing = closing.enter_context(socket.socket())
-    refusing.bind(("127.0.0.1", 0))  # bound, and not listening
+    refusing.bind(("127.0.0.1", 0))  # bound, but not listening
     sock = closing.enter_context(socket.socket())
 
     with pytest.raises(ConnectionRefusedError):

@@ -13,13 +13,13 @@ from taskloom import waiting
 from taskloom.errors import Cancelled
 from taskloom.testing import FakeContext
 
-# What a failing test waits for a wake-up that does not come.
+# Timeout of a failing test.
 LONG = 60.0
 SOON = 20.0
 
 
 class SignallingContext(FakeContext):
-    """Tells when the call under test has registered what will wake it: from then on a cancel must be enough."""
+    """Signals that the call under test has registered its callback: from then on a cancel must be enough."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,9 +84,9 @@ def test_get_refuses_a_queue_that_it_could_not_wake(ctx: FakeContext) -> None:
 
 
 def test_a_get_whose_item_another_consumer_took_continues_to_wait(ctx: SignallingContext) -> None:
-    # 1. the waiter sees that there is an item, and lets the queue's lock go
+    # 1. the waiter sees that there is an item, and releases the queue's lock
     # 2. another consumer takes the item
-    # 3. the waiter finds nothing, and waits for the next one
+    # 3. the waiter finds no item, and waits for the next one
     class Contested(queue.Queue[str]):
         thefts = 1
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from taskloom.core.inputs import CallbackFailed
-from taskloom.runners import callback_pool as wakers_module
+from taskloom.runners import callback_pool as callback_pool_module
 from taskloom.runners.callback_pool import MAX_HELPERS, MAX_HELPERS_NOT_STUCK, CallbackPool
 from taskloom.sync.cancel_token import CancelCallback
 
@@ -14,7 +14,7 @@ SOON = 20.0
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -24,13 +24,13 @@ class Clock:
 
 
 class Pool:
-    """A pool of helpers, what they reported, and callbacks that block until they are let go."""
+    """A callback pool with its reports, and callbacks that block until they are released."""
 
     def __init__(self) -> None:
         self.reports: list[CallbackFailed] = []
         self.reported = threading.Event()
         self.let_go = threading.Event()
-        self.wakers = CallbackPool(self._take)
+        self.callback_pool = CallbackPool(self._take)
         self.began = threading.Semaphore(0)
         self.threads: set[threading.Thread] = set()
 
@@ -56,7 +56,7 @@ class Pool:
         return CancelCallback(call, "quick"), done
 
     def submit(self, *callbacks: CancelCallback) -> None:
-        self.wakers.submit("job#1", list(callbacks))
+        self.callback_pool.submit("job#1", list(callbacks))
 
     def await_begun(self, count: int) -> None:
         for _ in range(count):
@@ -64,7 +64,7 @@ class Pool:
 
     def end(self) -> None:
         self.let_go.set()
-        self.wakers.close()
+        self.callback_pool.close()
         for thread in self.threads:
             thread.join(SOON)
             assert not thread.is_alive()
@@ -73,7 +73,7 @@ class Pool:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(wakers_module, "mono", clock)
+    monkeypatch.setattr(callback_pool_module, "mono", clock)
     return clock
 
 
@@ -96,36 +96,36 @@ def test_a_callback_is_called_on_a_daemon_helper_thread_once(pool: Pool) -> None
 
 
 def test_the_first_helper_is_started_before_there_are_callbacks(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the stop comes there may be no thread to be had."""
-    pool.wakers.prepare()
-    pool.wakers.prepare()
+    """During the stop the system may refuse new threads."""
+    pool.callback_pool.prepare()
+    pool.callback_pool.prepare()
     callback, done = pool.quick()
     monkeypatch.setattr(threading.Thread, "start", None)
 
     pool.submit(callback)
 
     assert done.wait(SOON)
-    assert pool.wakers._helpers == 1
+    assert pool.callback_pool._helpers == 1
 
 
 def test_a_blocking_callback_delays_no_other(pool: Pool) -> None:
-    pool.wakers.prepare()
+    pool.callback_pool.prepare()
     callback, done = pool.quick()
 
     pool.submit(*(pool.blocking() for _ in range(5)), callback)
 
     pool.await_begun(5)
     assert done.wait(SOON)
-    assert pool.wakers._helpers <= 6
+    assert pool.callback_pool._helpers <= 6
 
 
 def test_there_are_at_most_sixteen_helpers_while_none_is_stuck(pool: Pool) -> None:
     pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS_NOT_STUCK + 4)))
 
     pool.await_begun(MAX_HELPERS_NOT_STUCK)
-    pool.wakers.grow_if_stuck()
+    pool.callback_pool.grow_if_stuck()
 
-    assert pool.wakers._helpers == MAX_HELPERS_NOT_STUCK
+    assert pool.callback_pool._helpers == MAX_HELPERS_NOT_STUCK
     assert not pool.began.acquire(blocking=False)
 
 
@@ -133,13 +133,13 @@ def test_a_helper_that_is_stuck_for_a_second_is_replaced(pool: Pool, clock: Cloc
     callback, done = pool.quick()
     pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS_NOT_STUCK)), callback)
     pool.await_begun(MAX_HELPERS_NOT_STUCK)
-    before = [pool.wakers.grow_if_stuck(), done.is_set()]
+    before = [pool.callback_pool.grow_if_stuck(), done.is_set()]
 
     clock.now = 1.0
-    pool.wakers.grow_if_stuck()
+    pool.callback_pool.grow_if_stuck()
 
     assert done.wait(SOON)
-    assert before == [1.0, False], "ask again in a second"
+    assert before == [1.0, False], "call it again in a second"
 
 
 def test_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
@@ -148,30 +148,30 @@ def test_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
     begun = 0
     while begun < MAX_HELPERS:
         clock.now += 1.0
-        pool.wakers.grow_if_stuck()
+        pool.callback_pool.grow_if_stuck()
         begun += pool.began.acquire(timeout=0.01)
     clock.now += 1.0
 
-    assert pool.wakers.grow_if_stuck() == 1.0
-    assert pool.wakers._helpers == MAX_HELPERS
+    assert pool.callback_pool.grow_if_stuck() == 1.0
+    assert pool.callback_pool._helpers == MAX_HELPERS
     assert not pool.began.acquire(blocking=False)
 
 
 def test_no_further_check_is_needed_when_nothing_is_queued(pool: Pool) -> None:
     callback, done = pool.quick()
-    before = pool.wakers.grow_if_stuck()
+    before = pool.callback_pool.grow_if_stuck()
     pool.submit(callback)
     assert done.wait(SOON)
 
-    assert (before, pool.wakers.grow_if_stuck()) == (None, None)
+    assert (before, pool.callback_pool.grow_if_stuck()) == (None, None)
 
 
 def test_an_unregistered_callback_is_not_called(pool: Pool) -> None:
-    taken_back, not_called = pool.quick()
+    unregistered, not_called = pool.quick()
     last, done = pool.quick()
-    taken_back.close()
+    unregistered.close()
 
-    pool.submit(taken_back, last)
+    pool.submit(unregistered, last)
 
     assert done.wait(SOON)
     assert not not_called.is_set()
@@ -183,7 +183,7 @@ def test_a_callback_that_raises_is_reported_and_its_helper_continues(pool: Pool,
         raise error
 
     callback, done = pool.quick()
-    pool.wakers.prepare()
+    pool.callback_pool.prepare()
 
     pool.submit(CancelCallback(fail, "Reader.terminate"), callback)
 
@@ -202,14 +202,14 @@ def test_existing_helpers_do_the_work_if_no_thread_can_be_started(pool: Pool, mo
         refusals.append(1)
         raise RuntimeError("can't start new thread")
 
-    pool.wakers.prepare()
+    pool.callback_pool.prepare()
     monkeypatch.setattr(threading.Thread, "start", refuse)
     callbacks = [pool.quick() for _ in range(3)]
     pool.submit(pool.blocking(), *(callback for callback, _ in callbacks))
     pool.await_begun(1)
-    helpers_then = pool.wakers._helpers
+    helpers_then = pool.callback_pool._helpers
     monkeypatch.setattr(threading.Thread, "start", real)
-    pool.wakers.grow_if_stuck()
+    pool.callback_pool.grow_if_stuck()
 
     for _, done in callbacks:
         assert done.wait(SOON)
@@ -226,7 +226,7 @@ def test_closing_lets_the_free_helpers_end_and_the_stuck_ones_later(pool: Pool) 
     assert done.wait(SOON)
     [free] = pool.threads - {stuck}
 
-    pool.wakers.close()
+    pool.callback_pool.close()
     free.join(SOON)
     alive = [free.is_alive(), stuck.is_alive()]
     pool.let_go.set()

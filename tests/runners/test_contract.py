@@ -1,4 +1,4 @@
-"""The contract in the docstring of `taskloom.runners`, sentence by sentence, over all runners: one run by itself."""
+"""The contract in the docstring of `taskloom.runners` for each runner: rules for a single run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHY = Reason(ReasonKind.USER, "enough")
 
 
 class Boom(Exception):
-    """What a task of these tests raises."""
+    """An error that a task of these tests raises."""
 
 
 def test_every_installed_runner_is_tested() -> None:
@@ -87,9 +87,9 @@ def test_a_run_that_was_cancelled_before_the_start_is_never_entered(bench: Any) 
 
 
 def test_a_run_that_is_cancelled_while_its_body_is_created_is_never_entered(bench: Any) -> None:
-    # 1. the runner makes the body
-    # 2. the run is asked to stop, and woken: there is no `terminate` to call yet
-    # 3. the body is there, and must not be entered: nobody would wake it
+    # 1. the runner creates the body
+    # 2. the run is requested to stop and woken: there is no `terminate` to call yet
+    # 3. the body is created and must not be entered: it would not be woken
     calls: list[str] = []
     token = CancelToken()
 
@@ -186,7 +186,7 @@ def test_the_report_shows_whether_the_request_and_the_callbacks_came_before_the_
 def test_a_request_after_the_body_has_returned_is_not_the_cause(bench: Any) -> None:
     # 1. the body raises
     # 2. the runner describes the error, which takes long (here: the error's own __str__)
-    # 3. the run is asked to stop, and its callback begins
+    # 3. the run is requested to stop, and its callback begins
     token = CancelToken()
 
     class Slow(Exception):
@@ -209,13 +209,13 @@ def test_a_request_after_the_body_has_returned_is_not_the_cause(bench: Any) -> N
 
 
 def test_only_the_handle_of_a_run_is_kept(bench: Any) -> None:
-    """Neither the body nor a local of it outlives the run, and no garbage collection is needed for that."""
+    """Neither the body nor a local variable of it outlives the run, even without a garbage collection."""
     references: list[weakref.ref[Any]] = []
 
     class Work:
         def run(self, ctx: Any) -> None:
             class Local:
-                """Something big."""
+                """An object that must not be kept."""
 
             local = Local()
             references.append(weakref.ref(local))
@@ -253,25 +253,25 @@ def test_no_run_begins_without_an_order(bench: Any) -> None:
 
 def test_the_handle_shows_the_runs_gauges(bench: Any) -> None:
     seen = threading.Event()
-    going_on = threading.Event()
+    may_end = threading.Event()
 
     def run(ctx: Any) -> None:
         ctx.count("lines", 2)
         ctx.count("lines")
         ctx.progress(1, 4, "files")
         seen.set()
-        going_on.wait(SOON)
+        may_end.wait(SOON)
 
     handle = bench.start(run)
     assert seen.wait(SOON)
     gauges = handle.gauges
     counts, progress = gauges.counts, gauges.progress
-    going_on.set()
+    may_end.set()
     bench.end()
 
     assert counts == {"lines": 3}
     assert progress == (1, 4, "files")
-    assert handle.gauges.counts == {"lines": 3}, "the last word stays readable"
+    assert handle.gauges.counts == {"lines": 3}, "the last values stay readable"
 
 
 def test_the_runner_returns_the_places_of_its_runs(bench: Any) -> None:
@@ -288,15 +288,15 @@ def test_the_runner_returns_the_places_of_its_runs(bench: Any) -> None:
     handles = [bench.start(first), bench.start(second)]
     for event in is_inside:
         assert event.wait(SOON)
-    looked = bench.runner.stacks(handles, 1)
+    captured = bench.runner.stacks(handles, 1)
     for token in bench.tokens:
         token.request(WHY)
         token.wake()
     bench.end(2)
 
-    assert [stack.where.rpartition(" in ")[2] for stack in looked] == ["first", "second"]
-    assert [bool(stack.text) for stack in looked] == [True, False]
-    assert f'{__file__}", line' in looked[0].text
+    assert [stack.where.rpartition(" in ")[2] for stack in captured] == ["first", "second"]
+    assert [bool(stack.text) for stack in captured] == [True, False]
+    assert f'{__file__}", line' in captured[0].text
 
 
 def test_an_ended_run_has_no_place(bench: Any) -> None:
@@ -307,9 +307,9 @@ def test_an_ended_run_has_no_place(bench: Any) -> None:
 
 
 def test_a_run_that_ends_during_the_capture_has_no_place(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 1. the runner is asked where the first run stands
-    # 2. that run ends, and the second begins: perhaps on the same thread, perhaps under the same identifier
-    # 3. the runner looks at the threads
+    # 1. the runner is asked for the place of the first run
+    # 2. that run ends, and the second begins, perhaps on the same thread or with the same thread id
+    # 3. the runner reads the frames of the threads
     from taskloom.runners import stacks
 
     is_inside = [threading.Event(), threading.Event()]
@@ -334,13 +334,13 @@ def test_a_run_that_ends_during_the_capture_has_no_place(bench: Any, monkeypatch
     first = bench.start(run)
     assert is_inside[0].wait(SOON)
 
-    looked = bench.runner.stacks([first], 1)
+    captured = bench.runner.stacks([first], 1)
 
     monkeypatch.setattr(stacks, "_frames", real)
     found = bench.runner.stacks(bench.handles, 0)
     wake(bench.tokens[1])
     bench.end(2)
-    assert looked == [("", "")]
+    assert captured == [("", "")]
     assert [stack.where.rpartition(" in ")[2] for stack in found] == ["", "run"]
 
 

@@ -9,17 +9,17 @@ from taskloom.runners.error_info import LONGEST_TEXT, describe
 
 
 class Plain(Exception):
-    """An error as most are."""
+    """An ordinary error."""
 
 
 class Nested:
     class Inner(Exception):
-        """An error of a class in a class."""
+        """An error whose class is nested in another class."""
 
 
 class MuteString(Exception):
     def __str__(self) -> str:
-        raise ValueError("no words")
+        raise ValueError("no text")
 
 
 class MuteRepr(Exception):

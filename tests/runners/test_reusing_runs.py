@@ -1,4 +1,4 @@
-"""Runs of daemon jobs that say `{thread: {reuse: true}}`: what differs from a fresh thread for each."""
+"""Runs of daemon jobs with `{thread: {reuse: true}}`: the differences to a new thread for each run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_consecutive_runs_have_the_same_thread_under_the_jobs_name(reusing_bench
 
 
 def test_a_non_daemon_job_cannot_reuse_threads(reusing_bench: Any) -> None:
-    """An idle thread would hold the interpreter, and a thread's flag cannot be changed."""
+    """An idle non-daemon thread would keep the interpreter alive; a running thread cannot change its daemon flag."""
     with pytest.raises(ValueError, match=r"^cannot reuse threads for 'job': only a daemon job may$"):
         reusing_bench.start(lambda ctx: None, daemon=False)
 
@@ -69,53 +69,51 @@ def test_a_job_without_the_option_has_a_new_thread(thread_bench: Any) -> None:
     assert threads[0] is not threads[1]
 
 
-def test_a_busy_thread_is_not_reused_until_its_run_has_returned(
-    reusing_bench: Any,
-) -> None:
+def test_a_busy_thread_is_not_reused_until_its_run_has_returned(reusing_bench: Any) -> None:
     threads: dict[str, threading.Thread] = {}
     is_inside = threading.Event()
 
     def stay(ctx: Any) -> None:
         threads["stay"] = threading.current_thread()
         is_inside.set()
-        goes_on.wait(SOON)
+        may_end.wait(SOON)
 
-    goes_on = threading.Event()
+    may_end = threading.Event()
     staying = reusing_bench.start(stay)
     assert is_inside.wait(SOON)
     reusing_bench.start(lambda ctx: threads.update(meanwhile=threading.current_thread()))
     assert reusing_bench.handles[1].join(SOON)
-    left = [staying.is_gone(), staying.join(0)]
-    goes_on.set()
+    is_free = [staying.is_gone(), staying.join(0)]
+    may_end.set()
     reusing_bench.end(2)
     reusing_bench.start(lambda ctx: threads.update(afterwards=threading.current_thread()))
     reusing_bench.end(3)
 
-    assert left == [False, False]
+    assert is_free == [False, False]
     assert threads["meanwhile"] is not threads["stay"]
     assert threads["afterwards"] is threads["stay"]
     assert staying.is_gone()
 
 
 def test_a_run_that_is_started_while_another_reports_its_end_does_not_wait_for_that_thread(reusing_bench: Any) -> None:
-    """Who tells an end may be kept for long: the scheduler's work is done there."""
+    """Reporting an end may take long: that thread may process the engine's queue."""
     threads: list[threading.Thread] = []
     may_run, has_run = threading.Event(), threading.Event()
 
-    def note(ctx: Any) -> None:
+    def record_thread(ctx: Any) -> None:
         assert may_run.wait(SOON)
         threads.append(threading.current_thread())
         if ctx.run_id == "job#2":
             has_run.set()
 
     def start_the_next(report: Any) -> None:
-        tell(report)
+        emit(report)
         if isinstance(report, RunEnded) and report.run == "job#1":
-            reusing_bench.start(note)
+            reusing_bench.start(record_thread)
             assert has_run.wait(SOON)
 
-    tell, reusing_bench.emit = reusing_bench.emit, start_the_next
-    reusing_bench.start(note)
+    emit, reusing_bench.emit = reusing_bench.emit, start_the_next
+    reusing_bench.start(record_thread)
     may_run.set()
     assert has_run.wait(SOON)
     reusing_bench.end(2)
@@ -140,7 +138,7 @@ def test_the_end_is_reported_even_if_taskloom_itself_fails(reusing_bench: Any, m
     text = "internal error: the run's thread ended without a report"
     assert report == RunEnded("job#1", How.RAISED, ErrorInfo("InternalError", text, text + "\n"), False, False)
     assert [type(error) for error in raised] == [ZeroDivisionError]
-    assert not threads[0].is_alive(), "it is not known what is left of it"
+    assert not threads[0].is_alive(), "the thread may be damaged"
 
 
 def test_a_stop_leaves_no_idle_thread_behind(scheduler: WatchedScheduler) -> None:
@@ -176,18 +174,18 @@ def test_an_abandoned_run_does_not_delay_the_stop_and_its_thread_ends_when_it_re
     scheduler: WatchedScheduler,
 ) -> None:
     threads: list[threading.Thread] = []
-    is_inside, goes_on = threading.Event(), threading.Event()
+    is_inside, may_end = threading.Event(), threading.Event()
 
     def stay(ctx: Any) -> None:
         threads.append(threading.current_thread())
         is_inside.set()
-        goes_on.wait(SOON)
+        may_end.wait(SOON)
 
     run = add(scheduler, "a", stay, within=0.0).start()
     assert is_inside.wait(SOON)
     report = scheduler.stop()
     alive = threads[0].is_alive()
-    goes_on.set()
+    may_end.set()
     assert run.join(SOON)
     threads[0].join(SOON)
 

@@ -42,9 +42,9 @@ def test_the_run_context_has_every_member_of_context(context: RunContext) -> Non
 
 
 def test_the_context_identifies_the_run(context: RunContext) -> None:
-    who = (context.job, context.run_id, context.attempt, context.replica, context.poll_interval)
+    identity = (context.job, context.run_id, context.attempt, context.replica, context.poll_interval)
 
-    assert who == ("tick", "tick#7", 3, 2, 0.25)
+    assert identity == ("tick", "tick#7", 3, 2, 0.25)
 
 
 def test_the_poll_reads_the_token_and_is_counted(context: RunContext, token: CancelToken) -> None:

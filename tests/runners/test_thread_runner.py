@@ -114,7 +114,7 @@ def test_a_started_generator_that_resists_closing_fails_only_this_run(thread_ben
         try:
             yield 1
         finally:
-            raise SystemExit("I stay")
+            raise SystemExit("not closed")
 
     def run(ctx: Any) -> object:
         begun = stubborn()
@@ -123,7 +123,7 @@ def test_a_started_generator_that_resists_closing_fails_only_this_run(thread_ben
 
     how, error = thread_bench.outcome_of(run)
 
-    assert (how, str(error)) == (How.RAISED, "SystemExit: I stay")
+    assert (how, str(error)) == (How.RAISED, "SystemExit: not closed")
 
 
 class Unprintable:
@@ -176,7 +176,7 @@ def test_the_descriptor_is_closed_with_the_run(thread_bench: Any) -> None:
 
 
 def test_the_end_is_reported_even_if_taskloom_itself_fails(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a stop would wait for a run that nobody will ever report."""
+    """Otherwise a stop would wait for a report that never comes."""
     raised: list[BaseException | None] = []
     monkeypatch.setattr(threading, "excepthook", lambda arguments: raised.append(arguments.exc_value))
 
@@ -195,11 +195,11 @@ def test_the_end_is_reported_even_if_taskloom_itself_fails(thread_bench: Any, mo
 def test_the_stacks_of_many_runs_are_read_at_once(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from taskloom.runners import stacks
 
-    looks: list[int] = []
+    reads: list[int] = []
     real = stacks._frames
 
     def frames() -> Any:
-        looks.append(1)
+        reads.append(1)
         return real()
 
     monkeypatch.setattr(stacks, "_frames", frames)
@@ -211,4 +211,4 @@ def test_the_stacks_of_many_runs_are_read_at_once(thread_bench: Any, monkeypatch
         token.wake()
     thread_bench.end(5)
 
-    assert (len(found), looks) == (5, [1])
+    assert (len(found), reads) == (5, [1])

@@ -242,9 +242,7 @@ HOST = """
 """
 
 
-def test_a_ctrl_c_during_wait_leaves_the_block_and_stops_everything(
-    child_env: dict[str, str],
-) -> None:
+def test_a_ctrl_c_during_wait_leaves_the_block_and_stops_everything(child_env: dict[str, str]) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(HOST)],
         env=child_env, capture_output=True, text=True, timeout=60, check=False,

@@ -22,13 +22,13 @@ def token() -> CancelToken:
 
 
 def stop(token: CancelToken) -> None:
-    """Do what the shell does to a run that is stopped."""
+    """Do what the engine does to stop a run."""
     token.request(FIRST)
     token.wake()
 
 
 class LyingLock:
-    """A lock that does something just before it blocks: it forces what another thread would have to be lucky for."""
+    """A lock that does something just before it blocks: it forces an order that otherwise occurs only by chance."""
 
     def __init__(self, before_blocking: Callable[[], object]) -> None:
         self._lock = threading.Lock()
@@ -44,7 +44,7 @@ class LyingLock:
 
 
 class LyingList(list[Any]):
-    """A list of waiters that does something right after one was put in."""
+    """A list of waiters that does something right after a waiter was appended."""
 
     def __init__(self, after_append: Callable[[], object]) -> None:
         super().__init__()
@@ -84,12 +84,12 @@ def test_only_one_of_many_simultaneous_requests_is_the_first(token: CancelToken)
     reasons = [Reason(ReasonKind.USER, str(number)) for number in range(8)]
     barrier = threading.Barrier(len(reasons))
 
-    def ask(reason: Reason) -> bool:
+    def request(reason: Reason) -> bool:
         barrier.wait()
         return token.request(reason)
 
     with ThreadPoolExecutor(len(reasons)) as pool:
-        answers = list(pool.map(ask, reasons))
+        answers = list(pool.map(request, reasons))
 
     assert answers.count(True) == 1
     assert token.reason == reasons[answers.index(True)]
@@ -133,13 +133,13 @@ def test_a_wait_ends_by_itself_after_its_seconds(token: CancelToken, seconds: fl
 
 
 def test_nan_seconds_are_refused(token: CancelToken) -> None:
-    """A lock takes nan for "do not wait": a loop around such a wait would spin."""
+    """A lock does not wait at all for nan seconds: a loop around such a wait would be a busy loop."""
     with pytest.raises(ValueError, match=r"^cannot wait for nan seconds$"):
         token.wait(float("nan"))
 
 
 def test_a_refused_wait_does_not_count_as_waiting_for_ever(token: CancelToken) -> None:
-    """Else the poll age of the run would be zero until its end, deaf as it may be."""
+    """Otherwise the poll age of the run would be zero until its end, even if it never polls again."""
     for seconds in (float("nan"), "soon"):
         with pytest.raises((ValueError, TypeError)):
             token.wait(seconds)  # type: ignore[arg-type]
@@ -178,9 +178,9 @@ def test_many_waiters_are_all_woken(token: CancelToken) -> None:
 def test_a_request_between_the_check_and_the_wait_is_not_missed(
     token: CancelToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 1. the waiter puts its lock into the list, looks at the flag: not asked
-    # 2. the other thread asks, and wakes: it finds the lock and releases it
-    # 3. the waiter blocks on its lock, which is free
+    # 1. the waiter appends its lock to the list and reads the flag: not requested
+    # 2. the other thread requests the stop and wakes: it finds the lock and releases it
+    # 3. the waiter acquires its lock, which is free
     monkeypatch.setattr(token_module, "allocate_lock", lambda: LyingLock(lambda: stop(token)))
 
     assert token.wait() is True
@@ -189,21 +189,21 @@ def test_a_request_between_the_check_and_the_wait_is_not_missed(
 def test_a_request_between_the_check_and_the_wait_that_wakes_later_is_not_missed(
     token: CancelToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 1. the waiter puts its lock into the list, looks at the flag: not asked
-    # 2. the other thread asks, and has thousands of other flags to set
+    # 1. the waiter appends its lock to the list and reads the flag: not requested
+    # 2. the other thread requests the stop, and has thousands of other flags to set
     # 3. the waiter blocks
     # 4. the other thread wakes
-    asked = threading.Event()
+    is_requested = threading.Event()
 
-    def ask() -> None:
+    def request() -> None:
         token.request(FIRST)
-        asked.set()
+        is_requested.set()
 
-    monkeypatch.setattr(token_module, "allocate_lock", lambda: LyingLock(ask))
+    monkeypatch.setattr(token_module, "allocate_lock", lambda: LyingLock(request))
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(token.wait)
-        assert asked.wait(10)
+        assert is_requested.wait(10)
         token.wake()
 
         assert waiting.result(10) is True
@@ -211,9 +211,9 @@ def test_a_request_between_the_check_and_the_wait_that_wakes_later_is_not_missed
 
 @pytest.mark.parametrize("is_woken", [False, True])
 def test_a_request_between_the_listing_and_the_check_is_seen(token: CancelToken, is_woken: bool) -> None:
-    # 1. the waiter puts its lock into the list
-    # 2. the other thread asks, and has woken or not yet
-    # 3. the waiter looks at the flag: asked
+    # 1. the waiter appends its lock to the list
+    # 2. the other thread requests the stop, and has woken or not yet
+    # 3. the waiter reads the flag: requested
     token._waiters = LyingList(lambda: stop(token) if is_woken else token.request(FIRST))
 
     assert token.wait() is True
@@ -221,9 +221,9 @@ def test_a_request_between_the_listing_and_the_check_is_seen(token: CancelToken,
 
 
 def test_a_waiter_that_times_out_while_it_is_woken_does_no_harm(token: CancelToken) -> None:
-    # 1. wake() sees that there is a waiter
-    # 2. the waiter times out and takes its lock out of the list
-    # 3. wake() reaches for a waiter and finds none
+    # 1. `wake` sees that there is a waiter
+    # 2. the waiter times out and removes its lock from the list
+    # 3. `wake` pops a waiter and finds none
     class Emptied(list[Any]):
         def __bool__(self) -> bool:
             return True
@@ -252,26 +252,26 @@ def test_no_wake_is_lost_for_waits_that_begin_during_the_stop(fast_switching: No
             assert [each.result(10) for each in waiting] == [True, True]
 
 
-# -- the pulse
+# -- the sampler
 
 
-class Pulse:
-    """Counts how often it was roused."""
+class CountingSampler:
+    """Counts how often it was resumed."""
 
     def __init__(self) -> None:
         self.is_idle = True
-        self.roused = 0
+        self.resumed = 0
 
     def resume(self) -> None:
         self.is_idle = False
-        self.roused += 1
+        self.resumed += 1
 
 
 def test_a_run_that_stops_waiting_resumes_the_sampler_only_if_it_is_idle() -> None:
-    pulse = Pulse()
-    token = CancelToken(pulse)
+    sampler = CountingSampler()
+    token = CancelToken(sampler)
 
     token.wait(0)
     token.wait(0)
 
-    assert pulse.roused == 1
+    assert sampler.resumed == 1

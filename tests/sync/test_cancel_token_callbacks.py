@@ -1,4 +1,4 @@
-"""What a token holds for a run: callbacks, its `terminate`, a descriptor; and that nothing is touched after the end."""
+"""The callbacks, the `terminate` and the descriptor of a token, none of which is used after the end of the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def token() -> CancelToken:
 
 
 def stop(token: CancelToken, reason: Reason = FIRST) -> None:
-    """Do what the shell does to a run that is stopped, callbacks included."""
+    """Do what the engine does to stop a run, including its callbacks."""
     token.request(reason)
     token.wake()
     for callback in token.take_callbacks():
@@ -146,7 +146,7 @@ def test_nothing_is_called_after_the_end_of_the_run(token: CancelToken, is_woken
 
 
 def test_a_callback_is_released_once_it_can_no_longer_be_called(token: CancelToken) -> None:
-    """A bound `terminate` holds the whole task, and a run is remembered long after its end."""
+    """A bound `terminate` references the whole task, and a run is kept long after its end."""
 
     class Owner:
         def terminate(self) -> None:
@@ -188,23 +188,23 @@ def test_terminate_is_registered_only_when_the_body_is_entered(token: CancelToke
 
 
 def test_either_the_body_is_entered_or_the_request_came_first(fast_switching: None) -> None:
-    """Whoever wins: an entered body has its `terminate` handed out, and one that is not entered has none."""
+    """In both orders: the `terminate` of an entered body is dispatched, and a body that is not entered has none."""
     for _ in range(200):
         token = CancelToken()
         barrier = threading.Barrier(2)
 
-        def ask(token: CancelToken = token, barrier: threading.Barrier = barrier) -> list[str]:
+        def request(token: CancelToken = token, barrier: threading.Barrier = barrier) -> list[str]:
             barrier.wait()
             token.request(FIRST)
             token.wake()
             return [callback.name for callback in token.take_callbacks()]
 
         with ThreadPoolExecutor(1) as pool:
-            asking = pool.submit(ask)
+            requesting = pool.submit(request)
             barrier.wait()
             is_entered = token.enter(lambda: None)
 
-            assert asking.result(10) == (["terminate"] if is_entered else [])
+            assert requesting.result(10) == (["terminate"] if is_entered else [])
 
 
 # -- the descriptor
@@ -264,7 +264,7 @@ def test_no_descriptor_is_created_after_the_end_of_the_run(token: CancelToken, w
     if woken == "after the end":
         stop(token)
 
-    with pytest.raises(ValueError, match=r"^cannot give a descriptor: the run has ended$"):
+    with pytest.raises(ValueError, match=r"^cannot return a descriptor: the run has ended$"):
         token.fileno()
 
 
@@ -281,7 +281,7 @@ def test_a_run_is_wakeable_while_it_has_a_callback_or_a_descriptor(token: Cancel
 
 
 def test_an_unregistered_callback_leaks_nothing(token: CancelToken) -> None:
-    """A wait that the token wakes takes one back each time: a run of weeks makes millions."""
+    """Each wait in `taskloom.waiting.get` registers and unregisters one: a long run does so millions of times."""
     for _ in range(3):
         token.on_cancel(lambda: None).close()
 

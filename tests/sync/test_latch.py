@@ -57,9 +57,9 @@ def test_nan_seconds_are_refused_and_leave_no_waiter() -> None:
 
 
 def test_an_opening_between_the_check_and_the_wait_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 1. the waiter puts its lock into the list, looks: closed
-    # 2. the other thread opens: it finds the lock and releases it
-    # 3. the waiter blocks on its lock, which is free
+    # 1. the waiter appends its lock to the list and reads the flag: closed
+    # 2. the other thread opens the latch: it finds the lock and releases it
+    # 3. the waiter acquires its lock, which is free
     latch = Latch()
     monkeypatch.setattr(latch_module, "allocate_lock", lambda: LyingLock(latch.open))
 
@@ -67,9 +67,9 @@ def test_an_opening_between_the_check_and_the_wait_is_not_missed(monkeypatch: py
 
 
 def test_an_opening_between_the_listing_and_the_check_is_seen() -> None:
-    # 1. the waiter puts its lock into the list
-    # 2. the other thread opens
-    # 3. the waiter looks: open
+    # 1. the waiter appends its lock to the list
+    # 2. the other thread opens the latch
+    # 3. the waiter reads the flag: open
     class Lying(list[Any]):
         def append(self, item: Any) -> None:
             super().append(item)
@@ -83,9 +83,9 @@ def test_an_opening_between_the_listing_and_the_check_is_seen() -> None:
 
 
 def test_a_waiter_that_times_out_while_it_is_released_does_no_harm() -> None:
-    # 1. open() sees that there is a waiter
-    # 2. the waiter times out and takes its lock out of the list
-    # 3. open() reaches for a waiter and finds none
+    # 1. `open` sees that there is a waiter
+    # 2. the waiter times out and removes its lock from the list
+    # 3. `open` pops a waiter and finds none
     class Emptied(list[Any]):
         def __bool__(self) -> bool:
             return True

@@ -227,7 +227,7 @@ class CancelToken:
         """Return a descriptor that is readable once the run is woken. Raises ValueError after the run has ended."""
         with self._lock:
             if self._is_closed:
-                raise ValueError("cannot give a descriptor: the run has ended")
+                raise ValueError("cannot return a descriptor: the run has ended")
             if self._wakeup is None:
                 self._wakeup = WakeupFd()
                 if self._is_woken:
