@@ -325,3 +325,39 @@ def test_a_run_is_responsive_again_once_a_reload_removes_its_watchdog() -> None:
     watched.record.spec = replace(watched.record.spec, watchdog=None)
 
     assert watched.pass_time(1)[1:] == [(5.0, RunResponsive("a#1"))]
+
+
+# -- samples that come late, because the process was suspended: no run could have polled meanwhile
+
+
+def sampler_with_watchdog() -> tuple[HeartbeatMonitor, list[Report]]:
+    """Return a sampler of one run that never polls and has a watchdog of 5 s, and the list of its reports."""
+    record = record_of(after=5.0)
+    reports: list[Report] = []
+    sampler = HeartbeatMonitor(lambda: None, reports.append)
+    sampler.add(record.id, HeartbeatTrack(record, CancelToken(), 0.0, is_unobserved=False))
+    return sampler, reports
+
+
+def test_the_watchdog_does_not_count_the_time_of_a_suspension() -> None:
+    sampler, reports = sampler_with_watchdog()
+    sampler.sample(1.0)
+    sampler.sample(2.0)
+
+    sampler.sample(103.0, late=100.0)
+    reports_before = list(reports)
+    sampler.sample(104.0)
+    sampler.sample(105.0)
+    sampler.sample(106.5)
+
+    assert reports_before == []
+    assert reports == [RunUnresponsive("a#1", 6.5)]
+
+
+def test_a_sample_that_is_a_little_late_counts_in_full() -> None:
+    sampler, reports = sampler_with_watchdog()
+
+    sampler.sample(4.9, late=0.9)
+    sampler.sample(5.8, late=0.9)
+
+    assert reports == [RunUnresponsive("a#1", 5.8)]

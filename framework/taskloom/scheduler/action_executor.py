@@ -1,8 +1,9 @@
 """The executing side of the engine: carries out the core's actions on runs, listeners and waiting threads.
 
-Nothing here decides anything or takes a lock. The engine calls the handlers one at a time, in the order in which the
-core returned the actions; on which thread is the engine's business. No handler may block: no I/O, no logging, and no
-plugin code except a runner's `start`, `stacks` and `close`. `join` is the exception: it blocks, on the caller's thread.
+Nothing here decides anything or knows how messages are queued. The engine calls the handlers one at a time, in the
+order in which the core returned the actions; they do not depend on the thread that calls them. A handler must not
+block: no I/O, no logging, and no plugin code except a runner's `start`, `stacks` and `close`. Only `carry_out_deferred`
+sleeps, for at most WAVE_SECONDS after each wave of a stop.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class ActionExecutor:
         on_stopping: Callable[[], object] | None,
     ) -> None:
         self.live: dict[str, LiveRun] = {}
-        """The runs whose end the core does not know yet, by id."""
+        """The runs that the core has not released yet, by id."""
         self.last: dict[str, LiveRun] = {}
         """The latest run of each job, ended or not."""
         self.listeners: tuple[Listener, ...] = ()
@@ -122,7 +123,7 @@ class ActionExecutor:
         """Wake the cancelled runs, or else capture the requested stacks.
 
         Both are deferred until the queued actions are carried out: all flags of a stop are set before the first run
-        wakes, and one look at the threads serves every requested stack.
+        wakes, and all requested stacks are read at once.
         """
         if self.cancel_waves.pending:
             self.cancel_waves.wake_all()
