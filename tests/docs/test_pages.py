@@ -58,7 +58,7 @@ def anchors_of(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
 
 
-def test_an_optional_line_may_be_printed_but_may_not_be_shown_without_being_printed(without: Callable[..., Any]) -> None:
+def test_a_page_may_leave_out_an_optional_line_but_not_invent_one(without: Callable[..., Any]) -> None:
     line = "TIME INFO taskloom stopping (finished): waiting for reader"
 
     assert without(["a", line], ["a"]) == ["a"]
