@@ -19,8 +19,9 @@ MAKE = re.compile(r"^make (\w+)", re.MULTILINE)
 
 # Code in backticks that names nothing in the tree.
 NOT_NAMES = {
-    "0.2", "200ms", "ctx.wait(self.interval)", "interval", "interval: 200ms", "launch  succeeded after 1.0 s", "logger",
-    "nc", "params", "python docs/generate.py", "run(ctx)", "socat", "taskloom run", "taskloom.tasks", "time", "zoneinfo",
+    "0.2", "200ms", "ctx.wait(self.interval)", "interval", "interval: 200ms", "launch  succeeded after 1.0 s",
+    "logger", "nc", "params", "python docs/generate.py", "run(ctx)", "socat", "taskloom run", "taskloom.tasks", "time",
+    "zoneinfo",
 }  # fmt: skip
 
 TOKENS = sorted(set(re.findall(r"`([^`\n]+)`", FENCED.sub("", PAGE))) - NOT_NAMES)
