@@ -257,8 +257,8 @@ def tasks_page() -> str:
     names = [each.name for each in catalog.entries() if each.target.startswith("taskloom_plugins.")]
     parts = [_task_section(catalog.load(name)) for name in names]
     return (
-        "# The built-in tasks\n\n`taskloom tasks` lists all installed tasks. `taskloom tasks NAME` prints such a table for "
-        "any of them.\n\n" + "\n".join(parts)
+        "# The built-in tasks\n\n`taskloom tasks` lists all installed tasks. `taskloom tasks NAME` prints such a table "
+        "for any of them.\n\n" + "\n".join(parts)
     )
 
 
