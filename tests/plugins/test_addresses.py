@@ -10,7 +10,7 @@ import pytest
 from taskloom_plugins.addresses import Address, address_of, parse_address
 
 FORMS = "write tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH or unix-dgram:///PATH"
-BRACKETS = "an IPv6 host stands in brackets, as in tcp://[::1]:5514"
+BRACKETS = "an IPv6 host is written in brackets, as in tcp://[::1]:5514"
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_an_address_is_read_and_written_alike(text: str, address: Address) -> No
             f"cannot read 'tcp://::1:5514' as an address: {BRACKETS}; {FORMS}",
         ),
         ("tcp://host:65536", "cannot read 'tcp://host:65536' as an address: port 65536 is over 65535"),
-        ("unix://", f"cannot read 'unix://' as an address: it holds no path; {FORMS}"),
-        ("unix://a\0b", f"cannot read 'unix://a\\x00b' as an address: it holds no path; {FORMS}"),
+        ("unix://", f"cannot read 'unix://' as an address: it has no path; {FORMS}"),
+        ("unix://a\0b", f"cannot read 'unix://a\\x00b' as an address: it has no path; {FORMS}"),
     ],
 )
 def test_what_is_no_address_is_refused_with_the_legal_forms(text: str, trouble: str) -> None:

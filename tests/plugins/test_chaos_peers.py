@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskloom_plugins.counted_framing import LONGEST_BELIEVED
+from taskloom_plugins.counted_framing import MAX_ANNOUNCED_BYTES
 from taskloom_plugins.listeners import Acceptor
 from taskloom_plugins.socket_reader import SocketReader
 
@@ -89,14 +89,14 @@ def test_a_garbage_length_ends_that_peer_alone(start: Start, out: Path, framing:
 
     assert out.read_text() == "ok\n"
     assert reader.ctx.counts["malformed"] == 1
-    assert any("cannot read on from tcp://127.0.0.1:" in message for message in reader.ctx.messages)
+    assert any("cannot read any further from tcp://127.0.0.1:" in message for message in reader.ctx.messages)
 
 
 def test_a_huge_length_that_could_be_true_is_skipped_without_being_kept(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), framing="length-prefixed", max_frame=10))
 
     with reader.client() as client:
-        client.sendall(LONGEST_BELIEVED.to_bytes(4, "big") + b"x" * 100_000)
+        client.sendall(MAX_ANNOUNCED_BYTES.to_bytes(4, "big") + b"x" * 100_000)
         reader.until_count("bytes", 100_004)
     reader.stop()
 
@@ -231,7 +231,7 @@ def test_a_flood_of_bad_peers_is_one_warning(start: Start, out: Path) -> None:
 
     warnings = [record.getMessage() for record in reader.ctx.records if record.levelname == "WARNING"]
     assert len(warnings) == 2
-    assert warnings[1] == "49 more warnings like the last one about broken streams"
+    assert warnings[1] == "49 more warnings about broken streams were not logged"
 
 
 def test_a_machine_without_descriptors_pauses_accepting_and_goes_on(
@@ -241,7 +241,7 @@ def test_a_machine_without_descriptors_pauses_accepting_and_goes_on(
     shortages = 3
     real = socket.socket.accept
     pauses: list[float] = []
-    real_rest = Acceptor._rest
+    real_pause = Acceptor._pause_accepting
 
     def accept(self: socket.socket) -> Any:
         nonlocal shortages
@@ -250,16 +250,16 @@ def test_a_machine_without_descriptors_pauses_accepting_and_goes_on(
             raise OSError(errno.EMFILE, "Too many open files")
         return real(self)
 
-    def rest(self: Acceptor, error: OSError) -> None:
+    def pause_accepting(self: Acceptor, error: OSError) -> None:
         pauses.append(self._pause)
-        real_rest(self, error)
+        real_pause(self, error)
 
     reader = start(SocketReader(listen=LISTEN, output=str(out)))
     with reader.client() as early:
         early.sendall(b"early\n")
         reader.until_count("frames", 1)
         monkeypatch.setattr(socket.socket, "accept", accept)
-        monkeypatch.setattr(Acceptor, "_rest", rest)
+        monkeypatch.setattr(Acceptor, "_pause_accepting", pause_accepting)
         with reader.client() as late:
             late.sendall(b"late\n")
             reader.until_log("cannot accept connections for now: too many open files")

@@ -35,7 +35,7 @@ Seen = tuple[list[bytes], bytes | None, bool, int, bool]
 
 def run_through(framer: Framer, pieces: Sequence[bytes]) -> Seen:
     frames = [frame for piece in pieces for frame in framer.feed(piece)]
-    pending, broken = framer.pending, bool(framer.broken)
+    pending, broken = framer.has_partial_frame, bool(framer.broken)
     return frames, framer.end(), pending, framer.oversize, broken
 
 
@@ -79,7 +79,11 @@ def test_the_joined_form_holds_the_same_frames(
         frames = apart.feed(piece)
         assert joined.feed_joined(piece) == (b"".join(frame + b"\n" for frame in frames), len(frames))
 
-    assert (joined.pending, joined.oversize, joined.end()) == (apart.pending, apart.oversize, apart.end())
+    assert (joined.has_partial_frame, joined.oversize, joined.end()) == (
+        apart.has_partial_frame,
+        apart.oversize,
+        apart.end(),
+    )
 
 
 @given(frames=st.lists(st.binary(max_size=40).filter(lambda frame: b"\n" not in frame)), places=cuts)
@@ -146,13 +150,13 @@ def test_each_framing_cuts_where_its_protocol_says(
 @pytest.mark.parametrize(
     ("framer", "garbage", "why"),
     [
-        (OctetCountedFramer(99), b"hello", "b'hello' is no length followed by a space"),
-        (OctetCountedFramer(99), b"0 ", "b'0 ' is no length followed by a space"),
-        (OctetCountedFramer(99), b"-5 hello", "b'-5 hello' is no length followed by a space"),
-        (OctetCountedFramer(99), b"5\nhello", "b'5\\nhello' is no length followed by a space"),
-        (OctetCountedFramer(99), b"1" * 11, "b'11111111111' is no length followed by a space"),
+        (OctetCountedFramer(99), b"hello", "b'hello' is not a length followed by a space"),
+        (OctetCountedFramer(99), b"0 ", "b'0 ' is not a length followed by a space"),
+        (OctetCountedFramer(99), b"-5 hello", "b'-5 hello' is not a length followed by a space"),
+        (OctetCountedFramer(99), b"5\nhello", "b'5\\nhello' is not a length followed by a space"),
+        (OctetCountedFramer(99), b"1" * 11, "b'11111111111' is not a length followed by a space"),
         (OctetCountedFramer(99), b"2147483647 x", "a frame of 2147483647 bytes was announced"),
-        (SyslogFramer(99), b"12:30 it rains\n", "b'12:30 it rai' is no length followed by a space"),
+        (SyslogFramer(99), b"12:30 it rains\n", "b'12:30 it rai' is not a length followed by a space"),
         (LengthPrefixedFramer(99), b"\x7f\xff\xff\xff", "a frame of 2147483647 bytes was announced"),
         (LengthPrefixedFramer(99, size=8), b"\xff" * 8, "a frame of 18446744073709551615 bytes was announced"),
         (LengthPrefixedFramer(99, counts_header=True), b"\0\0\0\3", "a frame of -1 bytes was announced"),
@@ -162,7 +166,7 @@ def test_a_nonsense_length_breaks_the_stream_and_nothing_is_kept(framer: Framer,
     assert framer.feed(garbage) == []
 
     assert framer.broken == why
-    assert not framer.pending
+    assert not framer.has_partial_frame
     assert framer.feed(b"5 hello\n") == []
 
 

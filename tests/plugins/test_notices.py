@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskloom.testing import FakeContext
-from taskloom_plugins.notices import EVERY_SECONDS, Notices
+from taskloom_plugins.notices import INTERVAL_SECONDS, Notices
 
 
 def test_a_flood_of_warnings_becomes_one_and_a_number() -> None:
@@ -12,12 +12,12 @@ def test_a_flood_of_warnings_becomes_one_and_a_number() -> None:
 
     for i in range(1000):
         notices.warn("peers", "refused %d", i)
-    now[0] = EVERY_SECONDS
+    now[0] = INTERVAL_SECONDS
     notices.warn("peers", "refused %d", 1000)
-    now[0] = 2 * EVERY_SECONDS
+    now[0] = 2 * INTERVAL_SECONDS
     notices.warn("peers", "refused %d", 1001)
 
-    assert ctx.messages == ["refused 0", "refused 1000 (and 999 more of these before)", "refused 1001"]
+    assert ctx.messages == ["refused 0", "refused 1000 (and 999 more that were not logged)", "refused 1001"]
     assert {record.levelname for record in ctx.records} == {"WARNING"}
 
 
@@ -40,4 +40,4 @@ def test_what_was_held_back_is_said_at_the_end() -> None:
     notices.close()
     notices.close()
 
-    assert ctx.messages == ["refused", "2 more warnings like the last one about refused peers"]
+    assert ctx.messages == ["refused", "2 more warnings about refused peers were not logged"]

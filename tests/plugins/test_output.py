@@ -122,7 +122,7 @@ def test_two_writers_of_one_file_do_not_mix_their_records(tmp_path: Path) -> Non
     [
         ("/no/such/folder/out.log", "no such file or directory"),
         ("/", "is a directory"),
-        ("a\0b", "it is no path"),
+        ("a\0b", "it is not a path"),
         ("fifo", "no such device or address"),
     ],
 )

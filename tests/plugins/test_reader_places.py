@@ -59,7 +59,7 @@ def test_a_path_that_no_unix_socket_takes_is_a_failure_for_good() -> None:
     with pytest.raises(PermanentFailure) as caught:
         run_alone(SocketReader(listen=f"unix://{path}"))
 
-    assert str(caught.value) == (f"cannot listen on unix://{path}: the path has 108 bytes, and a unix socket takes 107")
+    assert str(caught.value) == (f"cannot listen on unix://{path}: the path has 108 bytes; a unix socket allows 107")
 
 
 def test_a_folder_that_is_not_there_is_a_clear_failure() -> None:
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_socket_is_left_alone(socket_path: Path) -> None:
     with pytest.raises(EndpointError) as caught:
         run_alone(SocketReader(listen=f"unix://{socket_path}"))
 
-    assert str(caught.value) == f"cannot listen on unix://{socket_path}: a file that is no socket is in its place"
+    assert str(caught.value) == f"cannot listen on unix://{socket_path}: the file at this path is not a socket"
     assert socket_path.read_text() == "precious"
 
 

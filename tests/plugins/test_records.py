@@ -33,7 +33,7 @@ def test_text_records_are_the_frame_and_a_newline(decoder: Decoder, frames: list
     batch = TextRecords(decoder).batch(frames, "tcp://peer:1")
 
     assert batch.data == written
-    assert (batch.written, batch.undecodable, batch.left_out) == (len(frames), 0, 0)
+    assert (batch.written, batch.undecodable, batch.dropped) == (len(frames), 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_bytes_that_are_no_text_meet_the_policy(errors: Errors, written: str, le
     batch = TextRecords(TextDecoder("utf-8", errors)).batch([b"ok", b"\xff!", b"ok"], "")
 
     assert batch.data.decode() == written
-    assert (batch.written, batch.undecodable, batch.left_out) == (3 - left_out, 1, left_out)
-    assert batch.trouble == "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+    assert (batch.written, batch.undecodable, batch.dropped) == (3 - left_out, 1, left_out)
+    assert batch.problem == "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_bytes_that_are_no_text_meet_the_policy(errors: Errors, written: str, le
     [
         (b"", "Expecting value: line 1 column 1 (char 0)"),
         (b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        (b"-Infinity", "-Infinity is no JSON"),
+        (b"-Infinity", "-Infinity is not JSON"),
         (b"1e999", "1e999 is too large a number"),
         (b"[" * 100_000, "it is nested too deeply"),
         (b'"\xff"', "'utf-8' codec can't decode byte 0xff in position 1: invalid start byte"),
@@ -86,8 +86,8 @@ def test_a_frame_that_is_no_json_is_left_out_with_its_reason(frame: bytes, troub
     for records in (TextRecords(JsonDecoder()), JsonRecords(JsonDecoder())):
         batch = records.batch([frame, b"1"], "")
 
-        assert (batch.written, batch.undecodable, batch.left_out) == (1, 1, 1)
-        assert batch.trouble == trouble
+        assert (batch.written, batch.undecodable, batch.dropped) == (1, 1, 1)
+        assert batch.problem == trouble
 
 
 def test_a_raw_stream_is_written_without_newlines() -> None:
@@ -112,6 +112,6 @@ def test_lines_in_one_piece_are_written_as_lines_one_by_one(stream: bytes) -> No
     one_by_one = TextRecords(TextDecoder()).batch(SeparatorFramer(b"\n").feed(stream), "")
 
     lines, count = SeparatorFramer(b"\n").feed_joined(stream)
-    in_one_piece = TextRecords(TextDecoder()).joined(lines, count)
+    in_one_piece = TextRecords(TextDecoder()).from_lines(lines, count)
 
     assert in_one_piece == one_by_one

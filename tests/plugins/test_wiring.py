@@ -40,13 +40,13 @@ TCP, UDP, UNIX = "tcp://127.0.0.1:1", "udp://127.0.0.1:1", "unix:///run/S"
         ),
         (
             {"listen": TCP, "framing": "raw", "decoder": "json"},
-            "cannot decode json with framing raw: its pieces have no meaning; use decoder bytes",
+            "cannot decode json with framing raw: its pieces are arbitrary bytes; use decoder bytes",
         ),
         ({"listen": TCP, "encoding": "utf9"}, "cannot find text encoding 'utf9'; write utf-8, latin-1, ..."),
         ({"listen": TCP, "mode": "660"}, "cannot use 'mode' here; it is for a unix socket to listen on"),
         ({"connect": UNIX, "mode": "660"}, "cannot use 'mode' here; it is for a unix socket to listen on"),
         ({"listen": TCP, "send_on_connect": "hi"}, "cannot use 'send_on_connect' with 'listen'; it is for 'connect'"),
-        ({"listen": UDP, "frame_timeout": 1.0}, f"cannot use 'frame_timeout' with {UDP}: a datagram comes whole"),
+        ({"listen": UDP, "frame_timeout": 1.0}, f"cannot use 'frame_timeout' with {UDP}: a datagram always arrives as a whole"),
         (
             {"listen": UDP, "idle_timeout": 1.0},
             f"cannot use 'idle_timeout' with {UDP}: there is no connection to close",
@@ -68,7 +68,7 @@ def test_a_reader_refuses_what_would_be_ignored_or_could_not_work(params: dict[s
         ({"to": TCP, "line": "{n"}, "cannot use line '{n'; write {n}, {job}, and {{ for a brace"),
         ({"to": TCP, "line": "{}"}, "cannot use line '{}'; write {n}, {job}, and {{ for a brace"),
         ({"to": TCP, "line": "{n.x}"}, "cannot use line '{n.x}'; write {n}, {job}, and {{ for a brace"),
-        ({"to": TCP, "line": "a\nb"}, "cannot use line 'a\\nb': it holds a newline, which would make it two"),
+        ({"to": TCP, "line": "a\nb"}, "cannot use line 'a\\nb': it contains a newline, which would make it two lines"),
     ],
 )
 def test_a_sender_refuses_what_it_could_not_send(params: dict[str, Any], trouble: str) -> None:

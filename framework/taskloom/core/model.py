@@ -57,7 +57,7 @@ class ReasonKind(FastEnum):
     """Why something was stopped, skipped or blocked."""
 
     USER = "user"
-    """Somebody asked, through the library, the command line or the control API."""
+    """A program requested it through the library, for example with `run.cancel()`."""
     SIGNAL = "signal"
     """The process got INT or TERM."""
     DEADLINE = "deadline"
