@@ -13,8 +13,8 @@ from taskloom.core.model import Moment
 from taskloom.core.policies import Schedule
 from taskloom.errors import InternalError
 from taskloom.simulation import Plan
-from taskloom.simulation.engine import Driver
 from taskloom.simulation.invariant_check import InvariantChecker
+from taskloom.simulation.simulator import Simulator
 from taskloom.simulation.tally import Tally
 from taskloom.testing import make_job
 
@@ -36,7 +36,7 @@ def judged(lies: Callable[[int, Steps], Steps], steps: int | None = None) -> Tal
     jobs = [make_job("web"), make_job("tick", schedule=Schedule(every=60.0))]
     plan, tally = Plan(seconds=300.5, start=1_774_000_000.0, seed=7), Tally(jobs)
     witness = Witness(InvariantChecker(plan.seed, plan.stop_within, steps), lies)
-    Driver(jobs, plan, hear=tally.take, before_stop=tally.look, judge=witness.take).run()
+    Simulator(jobs, plan, on_event=tally.take, before_stop=tally.look, check_step=witness.take).run()
     return tally
 
 

@@ -343,7 +343,7 @@ def test_jobs_that_all_wait_for_people_are_over_at_once() -> None:
 def test_a_clock_that_is_set_forward_has_one_firing_made_up_for() -> None:
     [job] = load_text_job("cron: '*/10 * * * *', timezone: UTC")
 
-    result = simulated([job], seconds=DAY - 1.0, clock_steps=(ClockStep(HOUR, 5 * HOUR + 300.0),))
+    result = simulated([job], seconds=DAY - 1.0, clock_steps=((5 * HOUR + 300.0, ClockStep(HOUR)),))
 
     found = only(result)
     assert found["missed"] == {"late": 5}

@@ -10,7 +10,8 @@ remarks     what there is to say about it, in words
 
 from __future__ import annotations
 
-from taskloom.simulation.plan import FOR_EVER, ClockStep, Fault, Plan, Span
+from taskloom.simulation.plan import FOR_EVER, Fault, Plan, Span
 from taskloom.simulation.result import SimulationResult, simulate_jobs
+from taskloom.simulation.script import ClockStep
 
 __all__ = ["FOR_EVER", "ClockStep", "Fault", "Plan", "SimulationResult", "Span", "simulate_jobs"]

@@ -13,11 +13,11 @@ from typing import NamedTuple, TypeVar
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
 from taskloom.core.policies import Condition
+from taskloom.simulation.script import ClockStep
 
 __all__ = [
     "FOR_EVER",
     "SHORT_WORK",
-    "ClockStep",
     "Fault",
     "Plan",
     "RunBehaviour",
@@ -42,14 +42,6 @@ class Fault(NamedTuple):
     """What comes over the run that a job has then."""
 
     job: str
-    at: float
-    """Seconds from the beginning."""
-
-
-class ClockStep(NamedTuple):
-    """The wall clock is set forward, or back by a negative number."""
-
-    seconds: float
     at: float
     """Seconds from the beginning."""
 
@@ -86,7 +78,8 @@ class Plan:
     """Fail then."""
     hangs: tuple[Fault, ...] = ()
     """Neither end nor poll from then on."""
-    clock_steps: tuple[ClockStep, ...] = ()
+    clock_steps: tuple[tuple[float, ClockStep], ...] = ()
+    """Each with its time: seconds from the beginning."""
     checked_steps: int | None = 100_000
     """How many steps of the core are held against what it promises, from the first; None for all."""
 

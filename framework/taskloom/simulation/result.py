@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from taskloom.core.events import Event, format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, Reason
 from taskloom.errors import InternalError
-from taskloom.simulation.engine import Driver
 from taskloom.simulation.plan import Fault, Plan
+from taskloom.simulation.simulator import Simulator
 from taskloom.simulation.tally import JobStats, Tally
 from taskloom.sync.gc_pause import paused_gc
 
@@ -37,7 +37,7 @@ class SimulationResult:
     """How long it took; None where it was never over."""
     worst_stop_seconds: float
     """What it may take at most, by the join policies; inf where nothing limits it."""
-    idle_troubles: tuple[tuple[str, Fault], ...] = ()
+    idle_faults: tuple[tuple[str, Fault], ...] = ()
     """What was ordered for a job that had no run then, with its word: `crash` or `hang`."""
 
     @property
@@ -96,19 +96,19 @@ def simulate_jobs(
     """
     tally = Tally(one for spec in specs for one in spec.replicated())
     judge = _judge(plan) if plan.checked_steps != 0 else None
-    driver = Driver(
+    simulator = Simulator(
         specs,
         plan,
-        hear=_all_of([tally.take, *listeners]),
+        on_event=_all_of([tally.take, *listeners]),
         before_stop=tally.look,
-        judge=judge.take if judge is not None else None,
+        check_step=judge.take if judge is not None else None,
     )
     with paused_gc():  # nothing that is over is kept in a circle
-        driver.run()
-    tally.close(driver.core, driver.now)
+        simulator.run()
+    tally.close(simulator.core, simulator.now)
     if judge is not None and tally.stopped is not None:
         judge.close()
-    return _result(specs, driver, tally)
+    return _result(specs, simulator, tally)
 
 
 def _judge(plan: Plan) -> InvariantChecker:
@@ -129,10 +129,10 @@ def _all_of(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], N
     return tell
 
 
-def _result(specs: Sequence[JobSpec], driver: Driver, tally: Tally) -> SimulationResult:
+def _result(specs: Sequence[JobSpec], simulator: Simulator, tally: Tally) -> SimulationResult:
     from taskloom.jobfile.checks.worst_stop import worst_stop
 
-    plan, stopping, stopped = driver.plan, tally.stopping, tally.stopped
+    plan, stopping, stopped = simulator.plan, tally.stopping, tally.stopped
     if stopping is None or stopping.reason is None:
         raise InternalError("a simulation ended, and nothing was stopped")
     result = SimulationResult(
@@ -143,7 +143,7 @@ def _result(specs: Sequence[JobSpec], driver: Driver, tally: Tally) -> Simulatio
         reason=stopping.reason,
         stop_seconds=stopped.mono - stopping.mono if stopped is not None else None,
         worst_stop_seconds=worst_stop(specs, plan.stop_within).seconds,
-        idle_troubles=tuple(driver.idle_troubles),
+        idle_faults=tuple(simulator.idle_faults),
     )
     if result.is_early:
         for job in result.jobs:

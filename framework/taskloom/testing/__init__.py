@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from taskloom.invariants.checker import Violation, check, check_events, explain
 from taskloom.invariants.history import History, Step
+from taskloom.simulation.script import At, ClockStep, Stall
 from taskloom.testing.behaviour import Behaviour
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.conformance import TaskConformance
 from taskloom.testing.context import FakeContext, ProgressCall
 from taskloom.testing.jobs import make_job
-from taskloom.testing.simulator import At, ClockStep, Stall, simulate
+from taskloom.testing.simulator import simulate
 
 __all__ = [
     "At",

@@ -67,7 +67,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     fail: tuple[tuple[str, float], ...],
     crashes: tuple[Fault, ...],
     hangs: tuple[Fault, ...],
-    clock_steps: tuple[ClockStep, ...],
+    clock_steps: tuple[tuple[float, ClockStep], ...],
     stop_within: float,
     labels: tuple[str, ...],
     events: str | None,

@@ -35,7 +35,7 @@ def _of_the_end(result: SimulationResult) -> Findings:
 
 
 def _of_troubles(result: SimulationResult) -> Findings:
-    for word, trouble in result.idle_troubles:
+    for word, trouble in result.idle_faults:
         if trouble.at <= result.seconds:
             yield f"{trouble.job} had no run to {word} at {span_text(trouble.at)}"
 

@@ -10,7 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from taskloom.core.model import JobSpec
-    from taskloom.simulation.plan import ClockStep, Fault, Plan, Span
+    from taskloom.simulation.plan import Fault, Plan, Span
+    from taskloom.simulation.script import ClockStep
 
 __all__ = ["AtTime", "ClockChange", "Instant", "Seconds", "Share", "SpanOfJob", "check_jobs"]
 
@@ -108,20 +109,20 @@ class AtTime(_Word["Fault"]):
         return Fault(job, _seconds(when))
 
 
-class ClockChange(_Word["ClockStep"]):
+class ClockChange(_Word[tuple[float, "ClockStep"]]):
     """`+1h@5h`: set forward by an hour after five."""
 
     name = "step@duration"
 
-    def read(self, text: str) -> ClockStep:
+    def read(self, text: str) -> tuple[float, ClockStep]:
         """Return by how many seconds the wall clock is set, and when."""
-        from taskloom.simulation.plan import ClockStep
+        from taskloom.simulation.script import ClockStep
 
         step, sign, when = text.partition("@")
         if not sign or step[:1] not in ("+", "-"):
             raise ValueError(f"cannot read {text!r}; write +1h@5h or -30m@2d: by how much the clock is set, and when")
         seconds = _seconds(step[1:])
-        return ClockStep(-seconds if step[0] == "-" else seconds, _seconds(when))
+        return _seconds(when), ClockStep(-seconds if step[0] == "-" else seconds)
 
 
 class Instant(_Word[float]):
@@ -159,7 +160,7 @@ def check_jobs(plan: Plan, specs: Sequence[JobSpec]) -> None:
 def _times(plan: Plan) -> Iterable[tuple[str, float]]:
     yield from ((f"crash {one.job!r}", one.at) for one in plan.crashes)
     yield from ((f"hang {one.job!r}", one.at) for one in plan.hangs)
-    yield from (("set the clock", one.at) for one in plan.clock_steps)
+    yield from (("set the clock", at) for at, _ in plan.clock_steps)
 
 
 def _refuse_job(pattern: str, names: Sequence[str]) -> NoReturn:

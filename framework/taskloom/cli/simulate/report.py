@@ -59,9 +59,9 @@ def _assumptions(result: SimulationResult) -> Iterator[str]:
     for word, troubles in (("crash", plan.crashes), ("hang", plan.hangs)):
         if troubles:
             yield f"{word}: " + ", ".join(f"{one.job} at {span_text(one.at)}" for one in troubles)
-    for step in plan.clock_steps:
-        way = "forward" if step.seconds > 0 else "back"
-        yield f"the clock is set {way} by {span_text(abs(step.seconds))} at {span_text(step.at)}"
+    for at, step in plan.clock_steps:
+        way = "forward" if step.by > 0 else "back"
+        yield f"the clock is set {way} by {span_text(abs(step.by))} at {span_text(at)}"
 
 
 def _span(span: Span) -> str:
