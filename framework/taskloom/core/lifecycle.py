@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from taskloom.core import actions, inputs
-from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.deadlines import Deadlines
 from taskloom.core.dependencies import evaluate, find_cycle
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
@@ -44,7 +44,7 @@ class Lifecycle:
 
     def __init__(self, random: Callable[[], float], stop_within: float) -> None:
         self._store = JobStore()
-        self._deadlines = Deadlines(self._is_stale)
+        self._deadlines = Deadlines()
         self._stops = StopSequence(self._store, self._deadlines)
         self.shutdown = WholeStop(self._store, self._stops)
         self._supervision = Supervision(
@@ -75,18 +75,6 @@ class Lifecycle:
             inputs.RunEnded: self._run_ended,
             inputs.StackCaptured: self._stack_captured,
             inputs.CallbackFailed: self._callback_failed,
-        }
-        self._falls_due: dict[Due, Callable[[Any], None]] = {
-            Due.DELAY: self._supervision.delay_over,
-            Due.BACKOFF: self._supervision.backoff_over,
-            Due.GATE: lambda _: self._supervision.open_gate(),
-            Due.FIRING: self._supervision.timers.fire_due,
-            Due.CLOCK: lambda _: self._supervision.timers.check_clock(),
-            Due.TIMEOUT: self._time_out,
-            Due.UNREADY: self._miss_readiness,
-            Due.URGENT: self._stops.mark_urgent,
-            Due.OVERDUE: self._stops.capture_stack,
-            Due.PROGRESS: lambda _: self._stops.report_progress(),
         }
 
     # -- the interface
@@ -241,28 +229,7 @@ class Lifecycle:
     # -- time
 
     def _tick(self, command: inputs.Tick) -> None:
-        for due, subject in self._deadlines.pop_until(self._store.now.mono):
-            self._falls_due[due](subject)
-
-    def _is_stale(self, when: float, due: Due, subject: Any) -> bool:
-        if due is Due.DELAY or due is Due.BACKOFF:
-            return self._supervision.is_stale(when, due, subject)
-        if due is Due.FIRING or due is Due.CLOCK:
-            return self._supervision.timers.is_stale(when, due, subject)
-        if due is Due.GATE:
-            return False
-        if due is Due.TIMEOUT:
-            return bool(subject.timeout_at != when or subject.requested or subject.ended)
-        if due is Due.UNREADY:
-            return bool(subject.unready_at != when or subject.ready or subject.requested or subject.ended)
-        return self._stops.is_stale(when, due, subject)
-
-    def _time_out(self, run: RunRecord) -> None:
-        reason = Reason(ReasonKind.DEADLINE, f"longer than its timeout of {run.spec.timeout:g} s")
-        self._stops.request(run, reason)
-
-    def _miss_readiness(self, run: RunRecord) -> None:
-        self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"not ready within {run.spec.ready_within:g} s"))
+        self._deadlines.run_due(self._store.now.mono)
 
     # -- reports
 

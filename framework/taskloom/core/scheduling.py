@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import floor
 from typing import NamedTuple
 
-from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.deadlines import DeadlineKind, Deadlines
 from taskloom.core.events import EventName, format_wall
 from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
@@ -68,6 +68,8 @@ class ScheduleTimers:
         self._exhausted = exhausted
         self._random = random
         self._clock_at = float("inf")
+        self._firing = DeadlineKind(self._fire_due, _is_disarmed)
+        self._clock = DeadlineKind(self._check_clock, lambda when, _: when != self._clock_at)
         # What the wall clock was ahead of the monotonic one when all were last compared with it, and whether one was
         # aimed by another clock since: nothing to do for thousands of calendars every 15 s while neither changes.
         self._offset = 0.0
@@ -87,7 +89,7 @@ class ScheduleTimers:
             self._set_instant(job, schedule, schedule.calendar.after(now.wall))
         return job.next_firing is not None
 
-    def fire_due(self, job: JobRecord) -> None:
+    def _fire_due(self, job: JobRecord) -> None:
         """Fire, unless the wall clock was set back since; then go on to the next instant."""
         firing, schedule = job.next_firing, job.spec.schedule
         if firing is None or schedule is None:
@@ -108,7 +110,7 @@ class ScheduleTimers:
         """Drop what is kept of a job that goes."""
         self._by_calendar.pop(job, None)
 
-    def check_clock(self) -> None:
+    def _check_clock(self, _: None) -> None:
         """See whether the wall clock was set, and aim the calendars anew if it was."""
         now = self._store.now
         self._drop_disarmed()
@@ -121,12 +123,6 @@ class ScheduleTimers:
             self._offset, self._is_any_off = offset, False
             for job in list(self._by_calendar):
                 self._adjust_to_clock(job)
-
-    def is_stale(self, when: float, due: Due, job: JobRecord | None) -> bool:
-        """Tell whether a deadline of a schedule no longer counts."""
-        if due is Due.CLOCK or job is None:
-            return when != self._clock_at
-        return job.next_firing is None or job.next_firing.due_at != when
 
     # -- what an instant comes to
 
@@ -221,15 +217,20 @@ class ScheduleTimers:
             if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 4:
                 self._is_any_off = True
         firing.due_at = instant + firing.jitter
-        self._deadlines.add(firing.due_at, Due.FIRING, job)
+        self._deadlines.add(firing.due_at, self._firing, job)
 
     def _set_clock(self) -> None:
         self._clock_at = self._store.now.mono + CLOCK_SECONDS
-        self._deadlines.add(self._clock_at, Due.CLOCK)
+        self._deadlines.add(self._clock_at, self._clock)
 
     def _as_wall(self, schedule: Schedule, instant: float) -> float:
         now = self._store.now
         return now.wall + (instant - now.mono) if schedule.every is not None else instant
+
+
+def _is_disarmed(when: float, job: JobRecord) -> bool:
+    firing = job.next_firing
+    return firing is None or firing.due_at != when
 
 
 def _is_exhausted(job: JobRecord) -> bool:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from taskloom.core import actions
-from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.deadlines import DeadlineKind, Deadlines
 from taskloom.core.dependencies import evaluate
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Outcome, Phase, Reason, ReasonKind, WaitingFor
@@ -53,6 +53,11 @@ class Supervision:
         self._random = random
         self._stop_within = stop_within
         self._gate = RestartGate()
+        self._delay = DeadlineKind(self._delay_over, _is_no_delay)
+        self._backoff = DeadlineKind(self._backoff_over, lambda when, job: not _waits_for_backoff(job, when))
+        self._gate_opens = DeadlineKind(self._open_gate, lambda *_: False)
+        self._timeout = DeadlineKind(self._time_out, _is_no_timeout)
+        self._readiness = DeadlineKind(self._miss_readiness, _is_no_readiness_limit)
         # Restarts whose delay is over, and that the gate has not let in yet; with their `due_at`, to know them by.
         self._at_gate: deque[tuple[JobRecord, float]] = deque()
 
@@ -80,8 +85,8 @@ class Supervision:
         spec, queued = run.spec, run.queued.mono
         run.timeout_at = queued + spec.timeout if spec.timeout is not None else float("inf")
         run.unready_at = queued + spec.ready_within if spec.ready_within is not None else float("inf")
-        self._deadlines.add(run.timeout_at, Due.TIMEOUT, run)
-        self._deadlines.add(run.unready_at, Due.UNREADY, run)
+        self._deadlines.add(run.timeout_at, self._timeout, run)
+        self._deadlines.add(run.unready_at, self._readiness, run)
 
     def arm(self, job: JobRecord) -> None:
         """Have the job start by itself, after all that it waits for."""
@@ -125,7 +130,7 @@ class Supervision:
         if delay > 0:
             self._store.move(job, Trigger.NEEDS_MET, JobState.WAITING, WaitingFor.DELAY)
             job.due_at = self._store.now.mono + delay
-            self._deadlines.add(job.due_at, Due.DELAY, job)
+            self._deadlines.add(job.due_at, self._delay, job)
         else:
             self._after_waits(job, Trigger.NEEDS_MET)
 
@@ -164,44 +169,42 @@ class Supervision:
 
     # -- what falls due
 
-    def delay_over(self, job: JobRecord) -> None:
+    def _delay_over(self, job: JobRecord) -> None:
         """Go on once the start delay is over."""
         self._after_waits(job, Trigger.DELAY_OVER)
         if not job.is_active:
             self.update_dependents(job)
 
-    def backoff_over(self, job: JobRecord) -> None:
+    def _backoff_over(self, job: JobRecord) -> None:
         """Restart the job, now or as soon as the gate lets it in."""
         now = self._store.now.mono
         if not self._at_gate and self._gate.try_acquire(now):
             self._restart(job)
             return
         if not self._at_gate:
-            self._deadlines.add(self._gate.opens_at, Due.GATE)
+            self._deadlines.add(self._gate.opens_at, self._gate_opens)
         self._at_gate.append((job, job.due_at or now))
 
-    def open_gate(self) -> None:
+    def _open_gate(self, _: None) -> None:
         """Let in as many of the waiting restarts as may begin now."""
         waiting, now = self._at_gate, self._store.now.mono
         while waiting:
             job, due_at = waiting[0]
-            if not self._is_waiting_for_backoff(job, due_at):
+            if not _waits_for_backoff(job, due_at):
                 waiting.popleft()  # stopped, fired or started by hand meanwhile
                 continue
             if not self._gate.try_acquire(now):
-                self._deadlines.add(self._gate.opens_at, Due.GATE)
+                self._deadlines.add(self._gate.opens_at, self._gate_opens)
                 return
             waiting.popleft()
             self._restart(job)
 
-    def is_stale(self, when: float, due: Due, job: JobRecord) -> bool:
-        """Tell whether the end of a delay or a backoff no longer counts."""
-        if due is Due.BACKOFF:
-            return not self._is_waiting_for_backoff(job, when)
-        return job.waiting_for is not WaitingFor.DELAY or job.due_at != when
+    def _time_out(self, run: RunRecord) -> None:
+        reason = Reason(ReasonKind.DEADLINE, f"longer than its timeout of {run.spec.timeout:g} s")
+        self._stops.request(run, reason)
 
-    def _is_waiting_for_backoff(self, job: JobRecord, due_at: float) -> bool:
-        return job.waiting_for is WaitingFor.BACKOFF and job.due_at == due_at
+    def _miss_readiness(self, run: RunRecord) -> None:
+        self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"not ready within {run.spec.ready_within:g} s"))
 
     def _restart(self, job: JobRecord) -> None:
         backoff, now = job.backoff or Backoff(), self._store.now.mono
@@ -303,8 +306,24 @@ class Supervision:
         wait = backoff.next_delay(job.spec.restart, run.ready_seconds, self._random())
         store.move(job, trigger, JobState.WAITING, WaitingFor.BACKOFF)
         job.due_at = store.now.mono + wait
-        self._deadlines.add(job.due_at, Due.BACKOFF, job)
+        self._deadlines.add(job.due_at, self._backoff, job)
         store.emit_run(EventName.RESTART_SCHEDULED, run, seconds=wait)
+
+
+def _is_no_delay(when: float, job: JobRecord) -> bool:
+    return job.waiting_for is not WaitingFor.DELAY or job.due_at != when
+
+
+def _waits_for_backoff(job: JobRecord, due_at: float) -> bool:
+    return job.waiting_for is WaitingFor.BACKOFF and job.due_at == due_at
+
+
+def _is_no_timeout(when: float, run: RunRecord) -> bool:
+    return run.ended is not None or run.requested is not None or run.timeout_at != when
+
+
+def _is_no_readiness_limit(when: float, run: RunRecord) -> bool:
+    return run.ready is not None or run.requested is not None or run.ended is not None or run.unready_at != when
 
 
 def _counts_as_failure(run: RunRecord) -> bool:

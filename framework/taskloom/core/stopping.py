@@ -7,10 +7,9 @@ the shell looks where it stands and answers with StackCaptured.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 from taskloom.core.actions import CancelRun, CaptureStack, MarkUrgent, ReportStopProgress
-from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.deadlines import DeadlineKind, Deadlines
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Reason, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -39,6 +38,11 @@ class StopSequence:
         self._store = store
         self._deadlines = deadlines
         self._progress_at = _NEVER
+        self._urgent = DeadlineKind(self.mark_urgent, lambda _, run: run.is_urgent or run.id not in self.stopping)
+        self._overdue = DeadlineKind(
+            self._capture_stack, lambda when, run: run.overdue_at != when or run.id not in self.stopping
+        )
+        self._progress = DeadlineKind(self._report_progress, lambda when, _: when != self._progress_at)
 
     def stop(self, job: JobRecord, reason: Reason) -> None:
         """Carry out a STOP on the job, whatever its state: all that was pending ends, and its run is asked."""
@@ -97,23 +101,15 @@ class StopSequence:
             run.is_urgent = True
             self._store.actions.append(MarkUrgent(run.id))
 
-    def capture_stack(self, run: RunRecord) -> None:
+    def _capture_stack(self, run: RunRecord) -> None:
         """Have somebody look where the run stands."""
         self._store.actions.append(CaptureStack(run.id))
 
-    def report_progress(self) -> None:
+    def _report_progress(self, _: None) -> None:
         """Say who is awaited, and come back."""
         first = tuple(islice(self.stopping, PROGRESS_RUNS))
         self._store.actions.append(ReportStopProgress(first, len(self.stopping) - len(first)))
         self._set_progress(PROGRESS_SECONDS)
-
-    def is_stale(self, when: float, due: Due, run: Any) -> bool:
-        """Tell whether a deadline of the ladder no longer counts."""
-        if due is Due.PROGRESS:
-            return when != self._progress_at
-        if run.id not in self.stopping:
-            return True
-        return run.is_urgent if due is Due.URGENT else bool(run.overdue_at != when)
 
     # -- setting deadlines
 
@@ -136,9 +132,9 @@ class StopSequence:
         if overdue_at == run.overdue_at or run.requested is None:
             return
         run.overdue_at = overdue_at
-        self._deadlines.add(run.requested.mono + URGENT_SHARE * (overdue_at - run.requested.mono), Due.URGENT, run)
-        self._deadlines.add(overdue_at, Due.OVERDUE, run)
+        self._deadlines.add(run.requested.mono + URGENT_SHARE * (overdue_at - run.requested.mono), self._urgent, run)
+        self._deadlines.add(overdue_at, self._overdue, run)
 
     def _set_progress(self, seconds: float) -> None:
         self._progress_at = self._store.now.mono + seconds
-        self._deadlines.add(self._progress_at, Due.PROGRESS)
+        self._deadlines.add(self._progress_at, self._progress)
