@@ -62,7 +62,7 @@ class Engine:
         self.handlers: dict[type, Callable[[Any], object]] = {
             actions.WorkFinished: lambda _: self.schedule(self.now.mono, self.stop_if_finished)
         }
-        """What to call for each type of action; actions of other types are ignored."""
+        """The function to call for each type of action; actions of other types are ignored."""
         self._on_work_finished, self._tie_break, self._stuck_steps = on_work_finished, tie_break, stuck_steps
         self._wall_offset = wall
         self._heap: list[tuple[float, float, int, Callable[..., object], tuple[Any, ...]]] = []
@@ -157,8 +157,8 @@ class Engine:
         self.now = Moment(self.now.mono, self.now.mono + self._wall_offset)
 
     def stall(self, seconds: float) -> None:
-        """Let time pass without any step. Raises ValueError for a negative or endless number."""
+        """Let time pass without any step. Raises ValueError if they are negative or inf."""
         if not 0 <= seconds < WAIT_FOR_EVER:
-            raise ValueError(f"cannot stall for {seconds:g} seconds; expected a number from 0 that is not inf")
+            raise ValueError(f"cannot stall for {seconds:g} seconds; expected a finite number, 0 or more")
         mono = self.now.mono + seconds
         self.now = Moment(mono, mono + self._wall_offset)
