@@ -22,7 +22,7 @@ class Decoder(ABC):
     damaged_frames = 0
     """How many frames so far were decoded with bytes dropped or replaced."""
     last_damage = ""
-    """What was wrong with the last of these frames."""
+    """The problem with the last of these frames."""
 
     def leaves_unchanged(self, joined: bytes) -> bool:
         """Return whether every frame in this piece would be written unchanged, so that no frame needs decoding."""

@@ -33,7 +33,7 @@ def address_for(reader: SocketReader) -> Address:
 
 
 class Wiring:
-    """What the parameters of a reader mean together. Made when a job file is loaded, and again for each run."""
+    """The framing and format that a reader's parameters define. Made when a job file is loaded, and for each run."""
 
     def __init__(self, reader: SocketReader, address: Address) -> None:
         """Raise ValueError for parameters that do not fit together."""

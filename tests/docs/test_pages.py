@@ -1,4 +1,4 @@
-"""Every block of the README and of the documentation does what it says."""
+"""Every block of the README and of the documentation works as shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ each_page = pytest.mark.parametrize("page", PAGES)
 
 
 @pytest.mark.parametrize("page", PLAYED)
-def test_a_page_does_what_it_says(page: str, read_blocks: Callable[[str], list[Any]], player: Any) -> None:
+def test_the_blocks_of_a_page_work_as_shown(page: str, read_blocks: Callable[[str], list[Any]], player: Any) -> None:
     for block in read_blocks(page):
         player.play(block)
 
@@ -35,7 +35,7 @@ def test_each_block_of_a_page_names_its_language(page: str, read_blocks: Callabl
 
 
 @pytest.mark.parametrize("page", sorted(set(PAGES) - set(PLAYED)))
-def test_a_generated_page_has_nothing_to_play(page: str, read_blocks: Callable[[str], list[Any]]) -> None:
+def test_a_generated_page_has_no_blocks_to_play(page: str, read_blocks: Callable[[str], list[Any]]) -> None:
     assert {block.language for block in read_blocks(page)} <= {"text", "mermaid"}
 
 

@@ -1,4 +1,4 @@
-"""Waiting before the next try: growing, capped, jittered, and begun anew only after health."""
+"""Delays before the next attempt: they grow up to a cap, have jitter, and are reset after a healthy connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_delays_double_up_to_the_cap() -> None:
 
 
 @given(draws=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=20))
-def test_jitter_takes_up_to_half_and_never_adds(draws: list[float]) -> None:
+def test_jitter_reduces_a_delay_by_up_to_half_and_never_increases_it(draws: list[float]) -> None:
     plain, jittered = Backoff(0.5, 30.0, random=lambda: 0.0), Backoff(0.5, 30.0, random=iter(draws).__next__)
 
     for _ in draws:
@@ -23,7 +23,7 @@ def test_jitter_takes_up_to_half_and_never_adds(draws: list[float]) -> None:
         assert whole / 2 <= jittered.next_delay() <= whole
 
 
-def test_only_a_healthy_connection_begins_anew() -> None:
+def test_only_a_healthy_connection_resets_the_delay() -> None:
     backoff = Backoff(0.5, 60.0, random=lambda: 0.0)
     for _ in range(3):
         backoff.next_delay()
@@ -34,7 +34,7 @@ def test_only_a_healthy_connection_begins_anew() -> None:
     assert backoff.next_delay() == 0.5
 
 
-def test_health_is_at_least_as_long_as_the_next_delay() -> None:
+def test_a_healthy_connection_lasts_at_least_as_long_as_the_next_delay() -> None:
     backoff = Backoff(20.0, 60.0, random=lambda: 0.0)
     backoff.next_delay()
 

@@ -1,4 +1,4 @@
-"""Warnings at a bounded rate."""
+"""Warnings at a limited rate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from taskloom.testing import FakeContext
 from taskloom_plugins.notices import INTERVAL_SECONDS, Notices
 
 
-def test_a_flood_of_warnings_becomes_one_and_a_number() -> None:
+def test_a_flood_of_warnings_becomes_one_warning_and_a_number() -> None:
     ctx, now = FakeContext(), [0.0]
     notices = Notices(ctx.log, clock=lambda: now[0])
 
@@ -21,7 +21,7 @@ def test_a_flood_of_warnings_becomes_one_and_a_number() -> None:
     assert {record.levelname for record in ctx.records} == {"WARNING"}
 
 
-def test_one_kind_does_not_silence_another() -> None:
+def test_a_warning_of_one_kind_does_not_suppress_another_kind() -> None:
     ctx = FakeContext()
     notices = Notices(ctx.log, clock=lambda: 0.0)
 
@@ -31,7 +31,7 @@ def test_one_kind_does_not_silence_another() -> None:
     assert ctx.messages == ["a", "b"]
 
 
-def test_what_was_held_back_is_said_at_the_end() -> None:
+def test_the_number_of_suppressed_warnings_is_logged_at_the_end() -> None:
     ctx = FakeContext()
     notices = Notices(ctx.log, clock=lambda: 0.0)
     for _ in range(3):
