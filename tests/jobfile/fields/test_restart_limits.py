@@ -65,7 +65,7 @@ def test_what_a_job_can_reach_is_never_called_unreachable(
             assert most_restarts(given) >= limit[0]
             break
         now += backoff.next_delay(given, healthy, 0.0)
-        backoff.note(given, now)
+        backoff.record_restart(given, now)
 
 
 @given(
