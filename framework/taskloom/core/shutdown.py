@@ -16,10 +16,7 @@ from taskloom.core.records import JobRecord, RunRecord
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 
-__all__ = ["STOP_WITHIN_SECONDS", "WholeStop"]
-
-# What a whole shutdown gets unless the caller says otherwise.
-STOP_WITHIN_SECONDS = 30.0
+__all__ = ["WholeStop"]
 
 
 class WholeStop:

@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
-from taskloom.core.policies import Condition
+from taskloom.core.policies import STOP_WITHIN_SECONDS, Condition
 
 __all__ = [
     "FOR_EVER",
@@ -74,7 +74,7 @@ class Plan:
     start: float
     """Seconds since the epoch at the beginning."""
     seed: int = 0
-    stop_within: float = 30.0
+    stop_within: float = STOP_WITHIN_SECONDS
     """What the stop at the end gets."""
     work: Said[Span] = ()
     """How long a run works until it returns."""

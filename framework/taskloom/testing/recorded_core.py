@@ -7,6 +7,7 @@ from random import Random
 from taskloom.core.actions import Action
 from taskloom.core.inputs import Input
 from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import UsageError
 from taskloom.invariants.history import History, Step
 from taskloom.testing.clock import VirtualClock
@@ -17,7 +18,9 @@ __all__ = ["RecordedCore"]
 class RecordedCore:
     """A lifecycle and a virtual clock; `tell` hands an input in and keeps what came of it."""
 
-    def __init__(self, clock: VirtualClock | None = None, seed: int | None = 0, *, stop_within: float = 30.0) -> None:
+    def __init__(
+        self, clock: VirtualClock | None = None, seed: int | None = 0, *, stop_within: float = STOP_WITHIN_SECONDS
+    ) -> None:
         self.clock = clock or VirtualClock()
         self.lifecycle = Lifecycle(Random(seed).random, stop_within)
         self.history = History(seed, lifecycle=self.lifecycle, stop_within=stop_within)
