@@ -11,6 +11,7 @@ from taskloom.core.events import Event, as_dict
 from taskloom.core.inputs import AddJob, Input
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec, Moment
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import UsageError
 
 __all__ = ["History", "Step"]
@@ -33,7 +34,7 @@ class History:
     steps: list[Step] = field(default_factory=list)
     lifecycle: Lifecycle | None = None
     """The lifecycle in its state after the last step; None in a prefix."""
-    stop_within: float = 30.0
+    stop_within: float = STOP_WITHIN_SECONDS
     """Seconds for the shutdown that follows the failure of an essential job."""
 
     @property

@@ -10,6 +10,7 @@ from taskloom.clock import Clock, MonotonicClock, mono
 from taskloom.core.events import Event
 from taskloom.core.inputs import AddJob, HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.core.reload import Change
 from taskloom.core.report import StopReport, make_stop_report
 from taskloom.errors import Replicated
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from taskloom.job import Job
 
 __all__ = ["STOP_WITHIN_SECONDS", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler"]
-
-# .NET's host and Kubernetes also allow 30 s for a whole shutdown.
-STOP_WITHIN_SECONDS = 30.0
 
 
 class Scheduler:

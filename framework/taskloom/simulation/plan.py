@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
-from taskloom.core.policies import Condition
+from taskloom.core.policies import STOP_WITHIN_SECONDS, Condition
 from taskloom.simulation.script import ClockStep
 
 __all__ = [
@@ -65,7 +65,7 @@ class Plan:
     start: float
     """Seconds since the epoch at the beginning."""
     seed: int = 0
-    stop_within: float = 30.0
+    stop_within: float = STOP_WITHIN_SECONDS
     """The time limit of the stop at the end."""
     work: PerJob[Span] = ()
     """How long a run works before it returns."""

@@ -8,6 +8,7 @@ from taskloom.core.actions import Action
 from taskloom.core.inputs import Input
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import UsageError
 from taskloom.invariants.history import History, Step
 
@@ -17,7 +18,7 @@ __all__ = ["RecordedCore"]
 class RecordedCore:
     """A lifecycle and the history of all inputs that it was handed."""
 
-    def __init__(self, seed: int | None = 0, *, stop_within: float = 30.0) -> None:
+    def __init__(self, seed: int | None = 0, *, stop_within: float = STOP_WITHIN_SECONDS) -> None:
         self.lifecycle = Lifecycle(Random(seed).random, stop_within)
         self.history = History(seed, lifecycle=self.lifecycle, stop_within=stop_within)
 

@@ -41,7 +41,7 @@ def simulate(
     seed: int = 0,
     script: Iterable[At] = (),
     behaviours: Behaviours | None = None,
-    stop_within: float = 30.0,
+    stop_within: float = STOP_WITHIN_SECONDS,
     ends_with_work: bool = False,
 ) -> History:
     """Run the jobs in virtual time and return what happened.
