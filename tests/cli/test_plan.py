@@ -78,9 +78,9 @@ All other values are the defaults: params {}, labels [], enabled true, daemon fa
 start auto, schedule none, after [], timeout none, ready_within none, watchdog none, essential false, replicas 1, \
 runner thread
 
-The longest stop: web (10 s) -> migrate (10 s) -> db (20 s)
+The longest stop: web (10s) -> migrate (10s) -> db (20s)
 
-6 jobs in 1 file: 2 warnings; worst-case stop 40 s
+6 jobs in 1 file: 2 warnings; worst-case stop 40s
 """
 
 Call = Callable[..., Result]
@@ -235,7 +235,7 @@ def test_whoever_waits_for_a_job_that_stays_stays_too() -> None:
         (RestartPolicy(RestartWhen.ALWAYS, delay=5.0, factor=1.0), "always, after 5s"),
         (
             RestartPolicy(RestartWhen.ALWAYS, delay=60.0, max_delay=60.0, limit=RestartLimit(3, 90.0)),
-            "always, after 1m; gives up beyond 3 in 90s",
+            "always, after 1m; gives up beyond 3 in 1m30s",
         ),
     ],
 )
@@ -258,10 +258,10 @@ def test_a_restart_policy_is_a_few_words(policy: RestartPolicy, words: str) -> N
             ),
             "when b has started, c has succeeded and d has finished",
         ),
-        (job("a", schedule=Schedule(every=300.0)), "every 5 minutes, drift-free; overlap skipped"),
+        (job("a", schedule=Schedule(every=300.0)), "every 5m, drift-free; overlap skipped"),
         (
             job("a", "b", schedule=Schedule(every=60.0)),
-            "when b is ready, then every minute, drift-free; overlap skipped",
+            "when b is ready, then every 1m, drift-free; overlap skipped",
         ),
         (job("a", "b", start=StartPolicy(StartMode.MANUAL)), "when somebody starts it"),
     ],
@@ -276,7 +276,7 @@ def test_a_schedule_is_said_with_its_next_three_instants(monkeypatch: pytest.Mon
 
     lines = list(schedule_lines(spec, Moment(0.0, 1_800_000_000.0)))
 
-    assert lines[0] == "tick: every 1 min 30 s, at once and then drift-free; overlap skipped"
+    assert lines[0] == "tick: every 1m30s, at once and then drift-free; overlap skipped"
     assert lines[1].startswith("  next: ")
     assert [text.split()[2] for text in lines[1].removeprefix("  next: ").split(", ")] == [
         "08:00:00", "08:01:30", "08:03:00",

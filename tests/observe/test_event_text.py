@@ -32,16 +32,16 @@ def instant(seconds: float) -> str:
         (event(EventName.STARTED, attempt=3), "started (attempt 3)", "INFO"),
         (
             event(EventName.RESTART_SCHEDULED, attempt=2, seconds=1.25, error=BOOM),
-            "restarting in 1.2 s (attempt 3): RuntimeError: boom",
+            "restarting in 1.25s (attempt 3): RuntimeError: boom",
             "INFO",
         ),
-        (event(EventName.RESTART_SCHEDULED, attempt=1, seconds=0.02), "restarting in 20 ms (attempt 2)", "INFO"),
+        (event(EventName.RESTART_SCHEDULED, attempt=1, seconds=0.02), "restarting in 20ms (attempt 2)", "INFO"),
         (
-            event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 60 s"}),
-            "gave up: more than 5 restarts within 60 s",
+            event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 1m"}),
+            "gave up: more than 5 restarts within 1m",
             "ERROR",
         ),
-        (event(EventName.FLAPPING, data={"restarts": 5}), "flapping: restarted 5 times in 60 s", "WARNING"),
+        (event(EventName.FLAPPING, data={"restarts": 5}), "flapping: restarted 5 times in 1m", "WARNING"),
         (
             event(EventName.MISSED, data={"instant": instant(-60), "count": 1, "why": "overlap"}),
             "missed its firing of 12:05:40: the run before is still going on",

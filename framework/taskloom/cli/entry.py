@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from taskloom import __version__
-from taskloom.diagnostics import near_match
 from taskloom.errors import JobFileError, TaskloomError
+from taskloom.text import did_you_mean
 
 __all__ = ["call"]
 
@@ -51,8 +51,7 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb; say which was meant when there is none of that name."""
         if args and args[0] not in _VERBS and not args[0].startswith("-"):
-            near = near_match(args[0], _VERBS)
-            hint = f"; did you mean {near!r}?" if near else ""
+            hint = did_you_mean(args[0], _VERBS, before="; ")
             ctx.fail(f"cannot find verb {args[0]!r}; verbs: {', '.join(_VERBS)}{hint}")
         return super().resolve_command(ctx, args)
 

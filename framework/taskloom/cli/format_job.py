@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from taskloom.cli.format_type import duration_text
 from taskloom.core.model import JobSpec, Moment, StartMode
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from taskloom.core.policies import Watchdog
@@ -103,8 +103,8 @@ def schedule_lines(job: JobSpec, now: Moment) -> Iterator[str]:
 
 
 def start_words(job: JobSpec) -> str:
-    """Return when a job starts: `when db is ready, 5s later, then every 5 minutes, drift-free; overlap skipped`."""
-    delay = duration_text(job.start.delay_seconds) if job.start.delay_seconds else ""
+    """Return when a job starts: `when db is ready, 5s later, then every 5m, drift-free; overlap skipped`."""
+    delay = duration(job.start.delay_seconds) if job.start.delay_seconds else ""
     said = []
     if job.start.mode is StartMode.MANUAL:
         said.append("when somebody starts it")
@@ -128,9 +128,9 @@ def restart_words(restart: RestartPolicy) -> str:
     """Return a restart policy in a few words: `on failure, after 500ms, growing to 30s; gives up beyond 5 in 1m`."""
     if restart.when is RestartWhen.NEVER:
         return "never"
-    said = f"{_WHEN[restart.when]}, after {duration_text(restart.delay)}"
+    said = f"{_WHEN[restart.when]}, after {duration(restart.delay)}"
     if restart.factor > 1 and restart.max_delay > restart.delay:
-        said += f", growing to {duration_text(restart.max_delay)}"
+        said += f", growing to {duration(restart.max_delay)}"
     if restart.limit is not None:
-        said += f"; gives up beyond {restart.limit.times} in {duration_text(restart.limit.within)}"
+        said += f"; gives up beyond {restart.limit.times} in {duration(restart.limit.within)}"
     return said

@@ -11,8 +11,9 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from taskloom.task import Duration
+from taskloom.text import duration
 
-__all__ = ["constraint_words", "duration_text", "type_words", "written"]
+__all__ = ["constraint_words", "type_words", "written"]
 
 _WORDS: dict[Any, str] = {
     Any: "anything",
@@ -70,18 +71,10 @@ def constraint_words(constraints: Iterable[tuple[str, Any]]) -> str:
     return ", ".join(_CONSTRAINTS[name].format(limit) for name, limit in constraints)
 
 
-def duration_text(seconds: float) -> str:
-    """Return a duration as a job file has it: `200ms`, `5s`, `2h`."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"
-
-
 def written(value: Any, annotation: Any = None) -> str:
     """Return a value as it may stand in a job file. A secret is masked."""
     if annotation == Duration and isinstance(value, int | float):
-        return duration_text(value)
+        return duration(value)
     if isinstance(value, Enum):
         return written(value.value)
     if isinstance(value, PurePath):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskloom.cli.format_job import finite, restart_words, start_words
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import JobSpec, StartMode
+from taskloom.text import table
 
 if TYPE_CHECKING:
     from taskloom.jobfile import CheckResult
@@ -41,7 +42,7 @@ class Plan(NamedTuple):
     stays: tuple[Stay, ...]
 
 
-class _Table(NamedTuple):
+class _Section(NamedTuple):
     """One section of the answer."""
 
     title: str
@@ -118,18 +119,18 @@ def _origin_as_json(origin: Origin) -> dict[str, Any]:
 
 def as_text(result: CheckResult, *, is_terminal: bool) -> str:
     """Return the plan as tables; on a terminal they are as wide as it is, and coloured unless NO_COLOR says no."""
-    sections = [each for each in _tables(result) if each.rows]
+    sections = [each for each in _sections(result) if each.rows]
     shown = [(_for_terminal if is_terminal else _for_pipe)(each) for each in sections]
     shown += [_rest(result), *_stop(result)]
     return "\n".join(shown)
 
 
-def _tables(result: CheckResult) -> Iterator[_Table]:
+def _sections(result: CheckResult) -> Iterator[_Section]:
     plan = plan_of(result.jobs)
     starts = [(str(start.level), *_start_cells(start.job)) for start in plan.starts]
-    yield _Table("What starts, in this order", ("level", "job", "starts", "restarts"), starts)
-    yield _Table("What does not", ("job", "why"), [(stay.job.name, _stay_words(stay, result)) for stay in plan.stays])
-    yield _Table("Where the values come from", ("job", "field", "value", "from"), list(_value_cells(result)))
+    yield _Section("What starts, in this order", ("level", "job", "starts", "restarts"), starts)
+    yield _Section("What does not", ("job", "why"), [(stay.job.name, _stay_words(stay, result)) for stay in plan.stays])
+    yield _Section("Where the values come from", ("job", "field", "value", "from"), list(_value_cells(result)))
 
 
 def _start_cells(job: JobSpec) -> Cells:
@@ -173,22 +174,20 @@ def _stop(result: CheckResult) -> Iterable[str]:
         yield f"The longest stop: {WorstStop(result.worst_stop_seconds, result.stop_chain)}\n"
 
 
-def _for_pipe(table: _Table) -> str:
-    rows = [tuple(each.upper() for each in table.head), *table.rows]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([table.title, *lines, ""])
+def _for_pipe(section: _Section) -> str:
+    rows = [tuple(each.upper() for each in section.head), *section.rows]
+    return "\n".join([section.title, table(rows), ""])
 
 
-def _for_terminal(table: _Table) -> str:
+def _for_terminal(section: _Section) -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(*table.head, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
-    shown.title, shown.title_justify, shown.title_style = table.title, "left", "bold"
-    for row in table.rows:
+    shown = Table(*section.head, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
+    shown.title, shown.title_justify, shown.title_style = section.title, "left", "bold"
+    for row in section.rows:
         shown.add_row(*map(Text, row))  # as Text, so that brackets are no markup
     console = Console()
     with console.capture() as captured:

@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import click
 
+from taskloom.cli.options import Seconds
+
 __all__ = ["run"]
-
-
-class _Within(click.ParamType[float]):
-    """A duration, or `forever`."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from taskloom.task import parse_duration
-
-        if value == "forever":
-            return float("inf")
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(_number_or_text(str(value)))
-        except ValueError as error:
-            self.fail(f"{error}; or forever", param, ctx)
-
-
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 @click.command(short_help="Run the jobs of job files until they end or a signal comes.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--stop-within", type=_Within(), default="30s", show_default=True,
+@click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True,
               help="How long a whole stop may take; forever lifts the limit.")  # fmt: skip
 @click.option("--events", metavar="PATH", help="Append every event as a JSON line to this file.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",

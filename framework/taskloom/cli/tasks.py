@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from taskloom.text import suggest, table
+
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog, CatalogEntry, LoadedTask
     from taskloom.catalog.params import ParamShape, TaskShape
@@ -124,7 +126,7 @@ def _echo_error(error: Exception) -> None:
 
     if isinstance(error, TaskImportFailed):
         click.echo(error.traceback, err=True, nl=False)
-    near = f"; did you mean {error.near!r}?" if isinstance(error, TaskNotFound) and error.near else ""
+    near = suggest(error.near, before="; ") if isinstance(error, TaskNotFound) else ""
     click.echo(f"taskloom: {error}{near}", err=True)
 
 
@@ -162,7 +164,7 @@ def _described(loaded: LoadedTask) -> list[str]:
     if shape.doc:
         lines += [shape.doc, ""]
     if shape.params:
-        lines += [*_table([("parameter", "type", "default", "description"), *map(_cells, shape.params)]), ""]
+        lines += [table([("parameter", "type", "default", "description"), *map(_cells, shape.params)]), ""]
     else:
         lines += ["It takes no parameters.", ""]
     return [*lines, "A job of it:", "", *_example(loaded)]
@@ -190,12 +192,6 @@ def _description(param: ParamShape) -> str:
     from taskloom.cli.format_type import constraint_words
 
     return "; ".join(each for each in (param.info.description, constraint_words(param.info.constraints)) if each)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return the rows in columns; the last column runs free, so that no terminal's width cuts a word."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return ["  ".join([*map(str.ljust, row[:-1], widths), row[-1]]).rstrip() for row in rows]
 
 
 def _example(loaded: LoadedTask) -> list[str]:

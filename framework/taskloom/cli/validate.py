@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskloom.cli.options import Seconds
+from taskloom.text import duration, plural
+
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
     from taskloom.jobfile import CheckResult
@@ -16,17 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["validate"]
 
 EXIT_INVALID = 2
-
-
-def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    from taskloom.task import parse_duration
-
-    if value == "forever":
-        return float("inf")
-    try:
-        return parse_duration(float(value) if value.replace(".", "", 1).isdigit() else value)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}, or forever", context, parameter) from None
 
 
 @click.command()
@@ -43,7 +35,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     "--stop-within",
     default="30s",
     show_default=True,
-    callback=_seconds,
+    type=Seconds(allows_forever=True),
     metavar="DURATION",
     help="The time that a whole shutdown will get, or forever: what may take longer is warned of.",
 )
@@ -114,15 +106,13 @@ def _summary(result: CheckResult) -> str:
     if errors:
         return f"{files}: {problems}"
     jobs = _count(len(result.jobs), "job") or "no jobs"
-    return f"{jobs} in {files}: {problems}; worst-case stop {_seconds_text(result.worst_stop_seconds)}"
+    worst = result.worst_stop_seconds
+    stop = "unbounded" if worst == float("inf") else duration(worst)
+    return f"{jobs} in {files}: {problems}; worst-case stop {stop}"
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}" if number else ""
-
-
-def _seconds_text(seconds: float) -> str:
-    return "unbounded" if seconds == float("inf") else f"{seconds:g} s"
+    return plural(number, noun) if number else ""
 
 
 def _as_json(result: CheckResult, now: Moment) -> dict[str, Any]:

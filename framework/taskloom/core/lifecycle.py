@@ -35,6 +35,7 @@ from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Trigger
 from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
+from taskloom.text import duration, measured
 
 __all__ = ["Lifecycle"]
 
@@ -258,11 +259,13 @@ class Lifecycle:
         return self._stops.is_stale(when, due, subject)
 
     def _time_out(self, run: RunRecord) -> None:
-        reason = Reason(ReasonKind.DEADLINE, f"longer than its timeout of {run.spec.timeout:g} s")
+        reason = Reason(ReasonKind.DEADLINE, f"longer than its timeout of {duration(run.spec.timeout or 0.0)}")
         self._stops.request(run, reason)
 
     def _miss_readiness(self, run: RunRecord) -> None:
-        self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"not ready within {run.spec.ready_within:g} s"))
+        self._stops.request(
+            run, Reason(ReasonKind.WATCHDOG, f"not ready within {duration(run.spec.ready_within or 0.0)}")
+        )
 
     # -- reports
 
@@ -304,7 +307,7 @@ class Lifecycle:
         if watchdog.then is not WatchdogThen.WARN:
             if run.job.follow_up is FollowUp.POLICY:  # a firing that waits for the end of this run still comes
                 run.job.follow_up = FollowUp.NOTHING if watchdog.then is WatchdogThen.STOP else FollowUp.RETRY
-            self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"no poll for {report.poll_age:.1f} s"))
+            self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"no poll for {measured(report.poll_age)}"))
 
     def _run_responsive(self, report: inputs.RunResponsive) -> None:
         run = self.runs.get(report.run)

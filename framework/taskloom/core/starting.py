@@ -22,6 +22,7 @@ from taskloom.core.shutdown import WholeStop
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Trigger
+from taskloom.text import duration
 
 __all__ = ["FAILURES", "Supervision"]
 
@@ -289,7 +290,7 @@ class Supervision:
         if job.backoff is None:
             job.backoff = Backoff()
         if job.backoff.is_exhausted(policy, self._store.now.mono) and policy.limit is not None:
-            self._give_up(run, f"more than {policy.limit.times} restarts within {policy.limit.within:g} s")
+            self._give_up(run, f"more than {policy.limit.times} restarts within {duration(policy.limit.within)}")
             return FollowUp.NOTHING
         return FollowUp.RETRY
 

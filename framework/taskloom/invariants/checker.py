@@ -13,6 +13,7 @@ from taskloom.core.events import Event
 from taskloom.invariants.event_rules import EventRules, Fact, Violation, fact_of
 from taskloom.invariants.history import History
 from taskloom.invariants.lifecycle import LifecycleInvariants
+from taskloom.text import duration
 
 __all__ = ["Violation", "check", "check_events", "explain"]
 
@@ -39,7 +40,7 @@ def check_events(
     if stop_within is not None and ledger.stopping is not None and ledger.stopped is not None:
         took = ledger.stopped - ledger.stopping
         if took > stop_within + slack:
-            text = f"the stop took {took:g} s, allowed were {stop_within:g} s and {slack:g} s"
+            text = f"the stop took {duration(took)}, allowed were {duration(stop_within)} and {duration(slack)}"
             ledger.violations.append(Violation("I7", 0, text))
     return ledger.violations
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from taskloom.invariants.facts import ROUNDING_SECONDS, Fact, RunFacts, Violation, differ, fact_of, judge_end
+from taskloom.text import duration
 
 __all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 
@@ -73,7 +74,7 @@ class EventRules:
         if fact.seq != self._seq + 1:
             self._broken("I4", fact, f"seq {fact.seq} follows {self._seq}")
         if fact.mono < self._mono:
-            self._broken("I4", fact, f"the monotonic clock went back by {self._mono - fact.mono:g} s")
+            self._broken("I4", fact, f"the monotonic clock went back by {duration(self._mono - fact.mono)}")
         self._seq, self._mono = fact.seq, max(fact.mono, self._mono)
 
     def _run_of(self, fact: Fact) -> RunFacts | None:
@@ -134,7 +135,7 @@ class EventRules:
             self._broken("I6", fact, f"{fact.run} is attempt {fact.attempt}, after attempt {last.attempt}")
         if fact.mono < last.restart_at - ROUNDING_SECONDS:
             early = last.restart_at - fact.mono
-            self._broken("I6", fact, f"{fact.run} was restarted {early:g} s too early")
+            self._broken("I6", fact, f"{fact.run} was restarted {duration(early)} too early")
         restarts = self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS))
         restarts.append(fact.mono)
 
@@ -170,7 +171,11 @@ class EventRules:
         within = fact.data.get("within", -1.0)
         # The event's `within` is written with milliseconds.
         if run.asked is not None and not 0 <= within <= fact.mono - run.asked + 0.001:
-            self._broken("I7", fact, f"{fact.run} was overdue after {fact.mono - run.asked:g} s, within was {within:g}")
+            self._broken(
+                "I7",
+                fact,
+                f"{fact.run} was overdue after {duration(fact.mono - run.asked)}, within was {duration(within)}",
+            )
         run.overdue = fact.mono
 
     def _ended(self, fact: Fact) -> None:
@@ -193,7 +198,7 @@ class EventRules:
         if run.outcome != "abandoned" or run.ended is None:
             self._broken("I8", fact, f"{fact.run} exited late, and was not abandoned")
         elif differ(fact.seconds, fact.mono - run.ended):
-            self._broken("I8", fact, f"{fact.run} exited {fact.mono - run.ended:g} s late, not {fact.seconds}")
+            self._broken("I8", fact, f"{fact.run} exited {duration(fact.mono - run.ended)} late, not {fact.seconds}")
         self._forget(run)
 
     def _callback_failed(self, fact: Fact) -> None:
@@ -224,7 +229,7 @@ class EventRules:
         if self.stopping is not None:
             self._broken("I9", fact, f"a restart after {fact.run} was scheduled while everything stops")
         if fact.seconds is None or fact.seconds < 0:
-            self._broken("I6", fact, f"a restart after {fact.run} waits {fact.seconds} s")
+            self._broken("I6", fact, f"a restart after {fact.run} waits {fact.seconds} seconds")
         run.restart_at = fact.mono + (fact.seconds or 0.0)
 
     def _gave_up(self, fact: Fact) -> None:
@@ -260,7 +265,9 @@ class EventRules:
             if since is None:
                 self._broken("I4", fact, f"{fact.run} was responsive again, and was not unresponsive")
             elif differ(fact.seconds, fact.mono - since):
-                self._broken("I4", fact, f"{fact.run} was unresponsive for {fact.mono - since:g} s, not {fact.seconds}")
+                self._broken(
+                    "I4", fact, f"{fact.run} was unresponsive for {duration(fact.mono - since)}, not {fact.seconds}"
+                )
 
     def _job_removed(self, fact: Fact) -> None:
         job = fact.job or ""

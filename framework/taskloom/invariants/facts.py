@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from taskloom.core.enums import FastEnum
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, ReasonKind
+from taskloom.text import duration
 
 __all__ = ["Fact", "RunFacts", "Violation", "differ", "fact_of", "judge_end"]
 
@@ -108,7 +109,7 @@ def judge_end(run: RunFacts, fact: Fact) -> list[str]:
     kind = fact.reason[0] if fact.reason is not None else ""
     was_stopped = outcome in _STOPPED
     complaints = (
-        (differ(fact.seconds, seconds), "ended after {seconds:g} s, not {fact.seconds}"),
+        (differ(fact.seconds, seconds), "ended after {seconds}, not {fact.seconds}"),
         (outcome in _ENTERED and not has_started and kind != "watchdog", "ended {fact.outcome}, and never started"),
         (was_stopped and run.asked is None, "ended {fact.outcome}, and nobody had asked"),
         (was_stopped and fact.reason is None, "ended {fact.outcome} without its reason"),
@@ -122,7 +123,7 @@ def judge_end(run: RunFacts, fact: Fact) -> list[str]:
          "ended for {fact.reason}, first asked for {run.reason}"),
         (outcome not in _OUTCOMES, "ended with no known outcome: {fact.outcome}"),
     )  # fmt: skip
-    return [text.format(fact=fact, run=run, seconds=seconds) for is_broken, text in complaints if is_broken]
+    return [text.format(fact=fact, run=run, seconds=duration(seconds)) for is_broken, text in complaints if is_broken]
 
 
 _OUTCOMES = {"succeeded", "failed", "cancelled", "timed_out", "start_failed", "abandoned"}

@@ -15,6 +15,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.observe.event_text import LogLine, describe
 from taskloom.observe.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 from taskloom.runners.context import current_run
+from taskloom.text import duration, plural
 
 __all__ = ["Console", "ConsoleHandler"]
 
@@ -127,8 +128,8 @@ def _summed(sum_: Suppressed) -> str:
     if sum_.lines == 1:
         noun, _, rest = kind.partition(" ")
         kind = f"{noun.removesuffix('s')} {rest.replace('were ', 'was ').replace('are ', 'is ')}"
-    jobs = f", of {sum_.jobs:,} job{'s' * (sum_.jobs != 1)}"
-    return f"and {sum_.lines:,} more {kind} in the last {max(1.0, sum_.seconds):.0f} s{jobs}"
+    jobs = f", of {plural(sum_.jobs, 'job')}"
+    return f"and {sum_.lines:,} more {kind} in the last {duration(max(1, round(sum_.seconds)))}{jobs}"
 
 
 def _printable(line: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
+from taskloom.text import duration, measured
 
 __all__ = ["LogLine", "describe"]
 
@@ -54,7 +55,7 @@ def _cancel_requested(event: Event) -> LogLine:
 
 def _ended(event: Event) -> LogLine:
     outcome, error = event.outcome or Outcome.FAILED, event.error
-    message = f"{outcome.value} after {event.seconds or 0.0:.1f} s"
+    message = f"{outcome.value} after {measured(event.seconds or 0.0)}"
     if error is not None:
         message += f": {error}"
     if outcome not in _BAD:
@@ -67,14 +68,14 @@ def _overdue(event: Event) -> LogLine:
     where = event.data.get("where")
     place = f" at {where}" if where else " at an unknown place"
     age = event.data.get("poll_age")
-    polled = "" if age is None else f", no poll for {age:.1f} s"
+    polled = "" if age is None else f", no poll for {measured(age)}"
     callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
-    message = f"did not stop within {event.data['within']:g} s: it stands{place}{polled}{callbacks}"
+    message = f"did not stop within {duration(event.data['within'])}: it stands{place}{polled}{callbacks}"
     return LogLine(message, "ERROR", "runs did not stop in time")
 
 
 def _late_exit(event: Event) -> LogLine:
-    message = f"its abandoned thread has ended, {event.seconds or 0.0:.1f} s late"
+    message = f"its abandoned thread has ended, {measured(event.seconds or 0.0)} late"
     return LogLine(message, "WARNING", "abandoned threads ended")
 
 
@@ -93,7 +94,9 @@ def _callback_failed(event: Event) -> LogLine:
 
 def _restart_scheduled(event: Event) -> LogLine:
     because = f": {event.error}" if event.error is not None else ""
-    message = f"restarting in {_seconds(event.seconds or 0.0)} (attempt {(event.attempt or 0) + 1}){because}"
+    message = (
+        f"restarting in {duration(event.seconds or 0.0, is_rounded=True)} (attempt {(event.attempt or 0) + 1}){because}"
+    )
     return LogLine(message, kind="restarts were scheduled")
 
 
@@ -102,7 +105,7 @@ def _gave_up(event: Event) -> LogLine:
 
 
 def _flapping(_: Event) -> LogLine:
-    message = f"flapping: restarted {FLAPPING_RESTARTS} times in {FLAPPING_SECONDS:g} s"
+    message = f"flapping: restarted {FLAPPING_RESTARTS} times in {duration(FLAPPING_SECONDS)}"
     return LogLine(message, "WARNING", "jobs are flapping")
 
 
@@ -116,12 +119,12 @@ def _missed(event: Event) -> LogLine:
 
 
 def _unresponsive(event: Event) -> LogLine:
-    message = f"unresponsive: no poll for {event.data.get('poll_age', 0.0):.1f} s"
+    message = f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}"
     return LogLine(message, "WARNING", "runs became unresponsive")
 
 
 def _responsive(event: Event) -> LogLine:
-    message = f"polls again, {event.seconds or 0.0:.1f} s after it was found unresponsive"
+    message = f"polls again, {measured(event.seconds or 0.0)} after it was found unresponsive"
     return LogLine(message, kind="runs polled again")
 
 
@@ -137,10 +140,6 @@ def _job_removed(_: Event) -> LogLine:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 0.1 else f"{seconds:.1f} s"
 
 
 def _instant(text: str, at: float) -> str:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from taskloom.core.model import JobState
 from taskloom.core.report import StopReport, Survivor
 from taskloom.scheduler.handles import JobStatus
+from taskloom.text import duration, measured, table
 
-__all__ = ["summary", "table"]
+__all__ = ["job_table", "summary"]
 
 
 class _Column(NamedTuple):
@@ -23,17 +24,16 @@ class _Column(NamedTuple):
 
 def summary(report: StopReport, jobs: Sequence[JobStatus]) -> str:
     """Return the text that ends a program."""
-    parts = [table(jobs)]
+    parts = [job_table(jobs)]
     parts.extend(_survivor(survivor) for survivor in report.survivors)
     return "\n".join(parts) + "\n"
 
 
-def table(jobs: Sequence[JobStatus]) -> str:
+def job_table(jobs: Sequence[JobStatus]) -> str:
     """Return a line for each job, columns aligned; a column that no job has a use for is left out."""
     columns = [column for column in _COLUMNS if column.is_needed is None or any(map(column.is_needed, jobs))]
     rows = [[column.head for column in columns], *([column.text(job) for column in columns] for job in jobs)]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return table(rows)
 
 
 def _state(status: JobStatus) -> str:
@@ -43,7 +43,7 @@ def _state(status: JobStatus) -> str:
     if report.waiting_for is not None:
         parts = [f"waiting for {report.waits_for or report.waiting_for.value}"]
     if report.due_in is not None:
-        parts[0] += f" ({report.due_in:.1f} s)"
+        parts[0] += f" ({measured(report.due_in)})"
     if report.state is JobState.RUNNING and not report.is_ready:
         parts.append("not ready")
     # That a running job is ready is nothing to remark.
@@ -55,7 +55,7 @@ def _outcome(status: JobStatus) -> str:
 
 
 def _time(status: JobStatus) -> str:
-    return f"{status.report.seconds:.1f} s" if status.report.runs else "-"
+    return measured(status.report.seconds) if status.report.runs else "-"
 
 
 def _next_firing(status: JobStatus) -> str:
@@ -93,11 +93,11 @@ _COLUMNS = (
 
 
 def _survivor(survivor: Survivor) -> str:
-    head = f"\n{survivor.job} is still running {survivor.waited:.1f} s after it was asked to stop"
-    lines = [f"{head} (within {survivor.within:g} s, otherwise {survivor.otherwise.value})"]
+    head = f"\n{survivor.job} is still running {measured(survivor.waited)} after it was asked to stop"
+    lines = [f"{head} (within {duration(survivor.within)}, otherwise {survivor.otherwise.value})"]
     lines.append(f"  at {survivor.where or 'a place that could not be read'}")
     if survivor.poll_age is not None:
-        lines.append(f"  no poll for {survivor.poll_age:.1f} s when it was looked at")
+        lines.append(f"  no poll for {measured(survivor.poll_age)} when it was looked at")
     lines.extend(f"  {text}" for text in survivor.callbacks)
     if survivor.stack:
         lines.append("  its stack, innermost last:")

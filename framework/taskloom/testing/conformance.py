@@ -21,6 +21,7 @@ from taskloom.runners.error_info import describe
 from taskloom.runners.stacks import capture_stacks
 from taskloom.task import Task
 from taskloom.testing.context import FakeContext
+from taskloom.text import duration
 
 __all__ = ["TaskConformance"]
 
@@ -139,7 +140,7 @@ class TaskConformance(ABC):
         try:
             _demand(
                 trial.got_going(self.starts_within),
-                f"did not look at its context within {self.starts_within:g} s, {trial.place()}; "
+                f"did not look at its context within {duration(self.starts_within)}, {trial.place()}; "
                 "poll ctx.cancelled, or wait with ctx.wait",
             )
             yield trial
@@ -183,7 +184,7 @@ class _Trial:
     def cancel_and_join(self, within: float) -> None:
         """Ask it to stop, and fail, naming the place, if it is not back in time."""
         self.ctx.cancel("a test cancels")
-        _demand(self.back.wait(within), f"was not back {within:g} s after the cancel, {self.place()}")
+        _demand(self.back.wait(within), f"was not back {duration(within)} after the cancel, {self.place()}")
 
     def threads_left(self, within: float) -> list[str]:
         """Name the threads that came with the run and are still alive after so many seconds."""

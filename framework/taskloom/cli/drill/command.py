@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskloom.cli.options import Seconds
+from taskloom.text import did_you_mean
+
 if TYPE_CHECKING:
     from taskloom.cli.drill.trial import Drilled
     from taskloom.core.model import JobSpec
@@ -29,28 +32,14 @@ FLUSH_SECONDS = 0.5
 HELD_SECONDS = 10.0
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    from taskloom.task import parse_duration
-
-    if value is None:
-        return None
-    try:
-        seconds = parse_duration(float(value) if value.replace(".", "", 1).isdigit() else value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
-    if seconds == 0 and parameter.name == "budget":
-        raise click.BadParameter(f"cannot stop within {value!r}; it must be more than 0", context, parameter)
-    return seconds
-
-
 @click.command(short_help="Start each job alone, ask it to stop, and time it; fail over budget.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Drill only the jobs that have this label; several: any of them.")  # fmt: skip
 @click.option("--job", "names", multiple=True, metavar="NAME", help="Drill only this job; may be given again.")
-@click.option("--budget", callback=_seconds, metavar="DURATION",
+@click.option("--budget", type=Seconds(is_positive=True), metavar="DURATION",
               help="What each job gets to stop in, instead of its own join policy's time.")  # fmt: skip
-@click.option("--warm-up", callback=_seconds, default="1s", show_default=True, metavar="DURATION",
+@click.option("--warm-up", type=Seconds(), default="1s", show_default=True, metavar="DURATION",
               help="How long a job runs, once it is ready, before it is asked to stop.")  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="json gives everything as data.")  # fmt: skip
@@ -120,12 +109,9 @@ def _chosen(paths: Sequence[str], labels: Sequence[str], names: Sequence[str]) -
 
 
 def _demand_job(name: str, specs: Sequence[JobSpec]) -> None:
-    from taskloom.diagnostics import near_match
-
     known = [spec.name for spec in specs]
     if name not in known:
-        near = near_match(name, known)
-        hint = f"; did you mean {near!r}?" if near else ""
+        hint = did_you_mean(name, known, before="; ")
         raise click.UsageError(f"cannot find job {name!r}; jobs: {', '.join(known)}{hint}")
 
 

@@ -30,8 +30,9 @@ from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.event_file import EventFile
 from taskloom.observe.output import Output
 from taskloom.observe.streams import TextStream
-from taskloom.observe.summary import summary, table
+from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.facade import Listener, Scheduler
+from taskloom.text import duration, measured, plural
 
 __all__ = ["Program"]
 
@@ -165,11 +166,11 @@ class Program:
         name = signal.Signals(number).name.removeprefix("SIG")
         step = self._signals.step(number, mono())
         if step is SignalAction.STOP:
-            self._console.say(f"{name}: stopping; once more to leave only {HURRY_SECONDS:g} s", level="WARNING")
+            self._console.say(f"{name}: stopping; once more to leave only {duration(HURRY_SECONDS)}", level="WARNING")
             self._stop(Reason(ReasonKind.SIGNAL, name))
         elif step is SignalAction.HURRY:
             self._console.say(
-                f"{name} again: {HURRY_SECONDS:g} s more at most; once more to leave now", level="WARNING"
+                f"{name} again: {duration(HURRY_SECONDS)} more at most; once more to leave now", level="WARNING"
             )
             self._scheduler.hurry(HURRY_SECONDS)
             self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
@@ -214,10 +215,10 @@ class Program:
     def _say_status(self) -> None:
         statuses = self._scheduler.status()
         ages = {status.report.run: status.poll_age for status in statuses}
-        lines = [table(statuses)]
+        lines = [job_table(statuses)]
         for run, stack in self._scheduler.stacks():
             age = ages.get(run.id)
-            polled = "" if age is None else f", no poll for {age:.1f} s"
+            polled = "" if age is None else f", no poll for {measured(age)}"
             lines.append(f"\n{run.id} stands at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
         self._show("\n".join(lines) + "\n")
 
@@ -252,4 +253,4 @@ class Program:
 def _loaded(specs: Sequence[JobSpec], paths: Sequence[str]) -> str:
     names = [spec.name for spec in specs]
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f"loaded {len(names)} job{'s' * (len(names) != 1)} from {', '.join(paths)}: {listed}"
+    return f"loaded {plural(len(names), 'job')} from {', '.join(paths)}: {listed}"

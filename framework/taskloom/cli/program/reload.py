@@ -20,6 +20,7 @@ from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
 from taskloom.observe.console import Console
 from taskloom.scheduler.facade import Scheduler
+from taskloom.text import plural
 
 __all__ = ["NEEDED_WORDS", "Reloading"]
 
@@ -85,7 +86,7 @@ class Reloading:
         except JobFileError as error:
             self._show_problems(error.problems)
             errors = sum(problem.severity == "error" for problem in error.problems)
-            self._say(f"cannot use the job files ({errors} error{'s' * (errors != 1)}); {_UNCHANGED}", level="ERROR")
+            self._say(f"cannot use the job files ({plural(errors, 'error')}); {_UNCHANGED}", level="ERROR")
         except SchedulerStopped:
             self._say(f"everything is being stopped; {_UNCHANGED}", level="WARNING")
         except click.UsageError as error:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from taskloom.cli.simulate.options import AtTime, ClockChange, Instant, Seconds, Share, SpanOfJob, check_jobs
+from taskloom.cli.options import Seconds
+from taskloom.cli.simulate.options import AtTime, ClockChange, Instant, Share, SpanOfJob, check_jobs
 from taskloom.errors import InternalError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
               help="Have the run that the job has then neither end, nor poll, nor stop.")  # fmt: skip
 @click.option("--clock-step", "clock_steps", type=ClockChange(), multiple=True, metavar="STEP@DURATION",
               help="Set the wall clock: +1h@5h by an hour forward, after five.")  # fmt: skip
-@click.option("--stop-within", type=Seconds(is_endless=True), default="30s", show_default=True, metavar="DURATION",
+@click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True, metavar="DURATION",
               help="The time that the stop at the end gets, or forever.")  # fmt: skip
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Only the jobs that have this label, and what they start after; several: any of them.")  # fmt: skip

@@ -12,7 +12,7 @@ from taskloom.core.model import WAIT_FOR_EVER, JobState
 from taskloom.simulation.plan import SHORT_WORK, Span
 from taskloom.simulation.result import SimulationResult
 from taskloom.simulation.tally import JobStats
-from taskloom.simulation.words import counted, span_text
+from taskloom.text import duration, plural, table
 
 __all__ = ["as_json", "as_text"]
 
@@ -34,7 +34,7 @@ def as_text(result: SimulationResult) -> str:
     """Return the table, the sum, what was assumed, and what there is to say about it."""
     said = findings(result)
     left = len(said) - MOST_FINDINGS
-    more = [f"... and {counted(left, 'remark')} more; -o json has all of them"] if left > 0 else []
+    more = [f"... and {plural(left, 'remark')} more; -o json has all of them"] if left > 0 else []
     notes = ["", *said[:MOST_FINDINGS], *more] if said else []
     assumptions = [f"  {line}" for line in assumed(result)]
     return "\n".join([_table(result), "", _sum(result), "assumed:", *assumptions, *notes])
@@ -47,7 +47,7 @@ def assumed(result: SimulationResult) -> list[str]:
 
 def _assumptions(result: SimulationResult) -> Iterator[str]:
     plan = result.plan
-    short = f"runs of a schedule, and those whose end others wait for, work {span_text(SHORT_WORK.low)}"
+    short = f"runs of a schedule, and those whose end others wait for, work {duration(SHORT_WORK.low)}"
     usual = f"{short}; all others until they are stopped"
     told = ", ".join(f"{job} {_span(span)}" for job, span in plan.work)
     yield f"{usual}; but {told}" if told else usual
@@ -58,34 +58,33 @@ def _assumptions(result: SimulationResult) -> Iterator[str]:
         yield f"fail: {', '.join(shares)}"
     for word, troubles in (("crash", plan.crashes), ("hang", plan.hangs)):
         if troubles:
-            yield f"{word}: " + ", ".join(f"{one.job} at {span_text(one.at)}" for one in troubles)
+            yield f"{word}: " + ", ".join(f"{one.job} at {duration(one.at)}" for one in troubles)
     for step in plan.clock_steps:
         way = "forward" if step.seconds > 0 else "back"
-        yield f"the clock is set {way} by {span_text(abs(step.seconds))} at {span_text(step.at)}"
+        yield f"the clock is set {way} by {duration(abs(step.seconds))} at {duration(step.at)}"
 
 
 def _span(span: Span) -> str:
     if span.low == WAIT_FOR_EVER:
-        return "for ever"
-    low, high = span_text(span.low), span_text(span.high)
+        return duration(span.low)
+    low, high = duration(span.low), duration(span.high)
     return low if span.low == span.high else f"{low} to {high}"
 
 
 def _sum(result: SimulationResult) -> str:
     jobs, runs, events = len(result.jobs), sum(job.runs for job in result.jobs), result.events
-    took = "never ended" if result.stop_seconds is None else f"took {span_text(result.stop_seconds)}"
+    took = "never ended" if result.stop_seconds is None else f"took {duration(result.stop_seconds, is_rounded=True)}"
     worst, start = result.worst_stop_seconds, format_wall(result.plan.start).replace(".000000", "")
-    most = "and nothing limits it" if worst == WAIT_FOR_EVER else f"and may take {span_text(worst)}"
+    most = "and nothing limits it" if worst == WAIT_FOR_EVER else f"and may take {duration(worst)}"
     return (
-        f"{counted(jobs, 'job')} for {span_text(result.seconds)} from {start}, "
-        f"seed {result.plan.seed}: {counted(runs, 'run')}, {counted(events, 'event')}; the stop {took}, {most}"
+        f"{plural(jobs, 'job')} for {duration(result.seconds, is_rounded=True)} from {start}, "
+        f"seed {result.plan.seed}: {plural(runs, 'run')}, {plural(events, 'event')}; the stop {took}, {most}"
     )
 
 
 def _table(result: SimulationResult) -> str:
     rows = [_HEAD, *(_row(job) for job in result.jobs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return table(rows)
 
 
 def _row(job: JobStats) -> tuple[str, ...]:
@@ -96,7 +95,7 @@ def _row(job: JobStats) -> tuple[str, ...]:
     next_firing = "-" if job.next_firing is None else format_instant(job.next_firing, _zone(job))
     return (
         job.spec.name, firings, str(job.runs), str(job.succeeded), str(job.failed), str(job.restarts), overlaps_text,
-        missed, span_text(job.longest_stop), _state(job), next_firing,
+        missed, duration(job.longest_stop, is_rounded=True), _state(job), next_firing,
     )  # fmt: skip
 
 

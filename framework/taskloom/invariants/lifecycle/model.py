@@ -13,6 +13,7 @@ from taskloom.core.model import JobSpec, StartMode
 from taskloom.invariants.event_rules import EventRules, Fact, RunFacts, Violation
 from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
+from taskloom.text import duration
 
 __all__ = ["EPSILON_SECONDS", "NEVER", "Between", "Books", "JobBook", "Next", "Wait"]
 
@@ -160,7 +161,7 @@ class Books:
     def expect_at(self, what: str, due: float) -> None:
         """See that it comes now because it is due now."""
         if not -EPSILON_SECONDS <= self.now - due <= self.lateness:
-            self.broken("I7", f"{what} at {self.now:g} s, due at {due:g} s")
+            self.broken("I7", f"{what} at {duration(self.now)}, due at {duration(due)}")
 
     # -- what has to be seen in this step
 

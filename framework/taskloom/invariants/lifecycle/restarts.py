@@ -7,6 +7,7 @@ from collections import deque
 from taskloom.invariants.event_rules import Fact, RunFacts
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, Between, Books, JobBook, Wait
+from taskloom.text import duration
 
 __all__ = ["Restarts"]
 
@@ -66,7 +67,7 @@ class Restarts:
         books, name, now = self._books, book.spec.name, self._books.now
         due = self._at_gate.get(name, self._due.due_of(name))
         if due is None or due > now + EPSILON_SECONDS:
-            books.broken("I6", f"{fact.run} is a restart at {now:g} s, due at {due} s")
+            books.broken("I6", f"{fact.run} is a restart at {duration(now)}, due at second {due}")
         elif self._at_gate:
             first, its_due = next(iter(self._at_gate.items()))
             if its_due < due:
@@ -82,7 +83,7 @@ class Restarts:
             self._opened, self._let_in = now, 0
         self._let_in += 1
         if self._let_in > GATE_RESTARTS:
-            self._books.broken("I6", f"{fact.run} is restart {self._let_in} since {self._opened:g} s")
+            self._books.broken("I6", f"{fact.run} is restart {self._let_in} since {duration(self._opened)}")
 
     def _count(self, book: JobBook) -> None:
         now = self._books.now

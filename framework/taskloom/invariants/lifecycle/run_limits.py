@@ -7,6 +7,7 @@ from taskloom.core.model import JobSpec
 from taskloom.core.policies import WatchdogThen
 from taskloom.invariants.event_rules import RunFacts
 from taskloom.invariants.lifecycle.model import NEVER, Books, JobBook, Next
+from taskloom.text import measured
 
 __all__ = ["Limits"]
 
@@ -69,7 +70,7 @@ class Limits:
             return
         if book.follows is Next.POLICY:
             book.follows = Next.NOTHING if watchdog.then is WatchdogThen.STOP else Next.RETRY
-        reason = ("watchdog", f"no poll for {report.poll_age:.1f} s")
+        reason = ("watchdog", f"no poll for {measured(report.poll_age)}")
         self._books.owe("cancel_requested", report.run, reason=reason)
 
     def responsive(self, report: inputs.RunResponsive) -> None:

@@ -13,6 +13,7 @@ from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
 from taskloom.invariants.event_rules import Fact
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, NEVER, Books, JobBook, Next, Wait
+from taskloom.text import duration
 
 __all__ = ["Schedules"]
 
@@ -141,7 +142,9 @@ class Schedules:
         if name in self._open:
             self.fire_unseen(book)
         if book.instant == instant:
-            self._books.broken("I7", f"the firing of {name} was due at {due:g} s, it is {self._books.now:g} s")
+            self._books.broken(
+                "I7", f"the firing of {name} was due at {duration(due)}, it is {duration(self._books.now)}"
+            )
 
     def _was_set_back(self, book: JobBook) -> bool:
         """Tell whether the wall clock says that the instant is still to come."""

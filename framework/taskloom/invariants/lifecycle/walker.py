@@ -22,6 +22,7 @@ from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.invariants.lifecycle.starts import Starts
 from taskloom.invariants.lifecycle.stops import Stops
 from taskloom.invariants.lifecycle.work_over import Work
+from taskloom.text import duration
 
 __all__ = ["LifecycleInvariants"]
 
@@ -140,7 +141,7 @@ class LifecycleInvariants:
         late = list(books.alarms.pop_until(books.now - books.lateness))
         for (what, whom), due in late:
             of = f" of {whom}" if whom else ""
-            books.broken("I7", f"{what}{of} was due at {due:g} s, it is {books.now:g} s")
+            books.broken("I7", f"{what}{of} was due at {duration(due)}, it is {duration(books.now)}")
             books.alarms.set((what, whom), due)
 
     def _judge_step(self, step: Step) -> None:
