@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from taskloom.diagnostics import near_match
 
-__all__ = ["did_you_mean", "duration", "measured", "plural", "suggest", "table"]
+__all__ = ["did_you_mean", "duration", "first_of", "measured", "plural", "suggest", "table"]
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 # Of a rounded duration, "1d2h3m" says enough.
@@ -53,6 +53,12 @@ def measured(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a number with its noun: `1 job`, `1,200 jobs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first `most` names, and how many more there are: `a, b and 3 more`."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

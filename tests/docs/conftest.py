@@ -62,8 +62,8 @@ _VARIABLE = (
     (re.compile(r"-{3,}|─{3,}"), "---"),
     (re.compile(r"[ \t]+"), " "),
 )
-# Said only where a job takes so long to stop that somebody could ask.
-_BY_CHANCE = re.compile(r"TIME INFO taskloom stopping \(")
+# Logged only if a job takes long enough to stop.
+_BY_CHANCE = re.compile(r"TIME INFO taskloom (stopping all jobs: .*; )?waiting for ")
 
 
 class Block(NamedTuple):

@@ -62,7 +62,7 @@ def test_the_table_goes_to_stdout_and_what_happens_to_stderr(call: Call) -> None
 
     assert [line.split()[0] for line in answer.stdout.splitlines() if line] == ["JOB", "tick", "launch", "2"]
     assert "drilling tick (1 of 2)" in answer.stderr
-    assert "tick         asked to stop (user: stop drill)" in answer.stderr
+    assert "tick         stopping: stop drill" in answer.stderr
     assert "drilled launch: ended by itself" in answer.stderr
 
 

@@ -118,12 +118,12 @@ def _demand_job(name: str, specs: Sequence[JobSpec]) -> None:
 @contextlib.contextmanager
 def _tasks_on_stderr() -> Iterator[Console]:
     """Have all that tasks print or log, and what happens to them, written to standard error meanwhile."""
-    from taskloom.cli.program.shutdown import hold_descriptors
+    from taskloom.cli.program.shutdown import reserve_descriptors
     from taskloom.observe.console import Console, ConsoleHandler
     from taskloom.observe.output import Output
     from taskloom.observe.streams import TextStream
 
-    hold_descriptors()
+    reserve_descriptors()
     output = Output()
     console = Console(output.line, is_colored=False)
     root, handler = logging.getLogger(), ConsoleHandler(console)
@@ -149,13 +149,13 @@ def _drill_all(
     from taskloom.sync.latch import Latch
 
     for number, spec in enumerate(specs, start=1):
-        console.say(f"drilling {spec.name} ({number} of {len(specs)})")
+        console.log(f"drilling {spec.name} ({number} of {len(specs)})")
         # Lines are held for a moment. This one has to be out before C code might hold the interpreter.
         Latch().wait(2 * HOLD_SECONDS)
         with _interpreter_not_held(patience_for(spec, budget, warm_up) + HELD_SECONDS):
             result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[console])
         drilled.append(result)
-        console.say(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
+        console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
 
 
 @contextlib.contextmanager
