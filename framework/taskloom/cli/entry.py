@@ -23,7 +23,7 @@ _VERBS = {
     "simulate": ("taskloom.cli.simulate.command", "Show what the jobs would do in a week, in virtual time.", "Run"),
     "drill": (
         "taskloom.cli.drill.command",
-        "Start each job alone, ask it to stop, and time it; fail over budget.",
+        "Run each job alone, and check that it stops in time.",
         "Act",
     ),
     "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one task and its parameters.", "Author"),

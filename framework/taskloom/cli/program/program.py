@@ -39,7 +39,7 @@ __all__ = ["Program"]
 
 # Sorts after every other time: the summary is the last of the log lines.
 _LAST = float("inf")
-_HURRY = plural(round(HURRY_SECONDS), "second")
+_HURRY = plural(round(HURRY_SECONDS), "more second")
 # More names than these make a log line too long to read.
 _MOST_LOADED, _MOST_AWAITED = 8, 5
 
@@ -184,12 +184,12 @@ class Program:
 
     def _stop_by_signal(self, number: int) -> None:
         name, again = _name_of(number)
-        self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY} more", level="WARNING")
+        self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY}", level="WARNING")
         self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name))
 
     def _hurry(self, number: int) -> None:
         name, again = _name_of(number)
-        self._console.log(f"{name}: at most {_HURRY} more; {again} to exit at once", level="WARNING")
+        self._console.log(f"{name}: at most {_HURRY}; {again} to exit at once", level="WARNING")
         self._scheduler.hurry(HURRY_SECONDS)
         self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
 
