@@ -125,7 +125,7 @@ words      list of text        ["a"]        at most 3 long
 listen     text                ""
 connect    text                ""
 
-A job of it:
+An example job file:
 
 jobs:
   my-paint:
@@ -143,7 +143,7 @@ def test_a_task_without_parameters_is_shown_as_such(call: Call) -> None:
 
 @pytest.mark.parametrize("name", ["paint", "nothing", "countdown", "socket-reader", "socket-sender"])
 def test_the_example_job_is_valid(call: Call, tmp_path: Path, name: str) -> None:
-    _, _, example = call(name).stdout.partition("A job of it:\n")
+    _, _, example = call(name).stdout.partition("An example job file:\n")
     (tmp_path / "example.yaml").write_text(example)
 
     assert [str(problem) for problem in check(tmp_path / "example.yaml").errors] == []

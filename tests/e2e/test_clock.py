@@ -111,15 +111,17 @@ def test_one_instant_is_made_up_for_when_the_clock_is_set_forward(
     program = start_program(CRON, env=faked_clock.env)
     program.wait_for_event("ended", "beat")
 
+    before = len(program.events("missed"))  # a busy machine may miss an instant by itself
+
     faked_clock.set("+10m")
 
-    missed = program.wait_for_event("missed", "beat")
+    program.wait_for_event("missed", "beat", count=before + 1)
     program.wait_for_event("ended", "beat", count=len(program.events("ended")) + 2)
     program.send(signal.SIGTERM)
     assert program.end() == 0
-    assert 595 <= missed["count"] <= 605
+    [count] = [event["count"] for event in program.events("missed") if event["count"] > 60]
+    assert 595 <= count <= 605
     assert no_instant_ran_twice(program)
-    assert len(program.events("missed")) == 1
 
 
 @pytest.mark.long

@@ -78,7 +78,9 @@ def _overdue(event: Event) -> LogLine:
     age = event.data.get("poll_age")
     polled = "" if age is None else f", no poll for {measured(age)}"
     callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
-    message = f"did not stop within {duration(event.data['within'])}: currently{place}{polled}{callbacks}"
+    message = (
+        f"did not stop within {duration(event.data['within'], is_rounded=True)}: currently{place}{polled}{callbacks}"
+    )
     return LogLine(message, "ERROR", "runs did not stop in time")
 
 
