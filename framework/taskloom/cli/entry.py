@@ -76,10 +76,10 @@ def _taskloom() -> None:
     """
 
 
-def call(words: Sequence[str]) -> int:
+def call(arguments: Sequence[str]) -> int:
     """Call the verb and return the exit code. A user's mistake is reported in one sentence, without a traceback."""
     try:
-        result: Any = _taskloom.main(args=list(words), prog_name="taskloom", standalone_mode=False)
+        result: Any = _taskloom.main(args=list(arguments), prog_name="taskloom", standalone_mode=False)
         if sys.stdout is not None:  # None if the caller closed it
             sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:

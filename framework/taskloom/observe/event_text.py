@@ -11,7 +11,7 @@ from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
 from taskloom.text import duration, first_of, measured
 
-__all__ = ["LogLine", "describe"]
+__all__ = ["LogLine", "describe", "reason_text"]
 
 _BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.ABANDONED)
 _WHY_MISSED = {
@@ -50,11 +50,11 @@ def _started(event: Event) -> LogLine:
 
 
 def _cancel_requested(event: Event) -> LogLine:
-    why = _why(event.reason)
+    why = reason_text(event.reason)
     return LogLine(f"stopping: {why}" if why else "stopping", kind=_repeated(event, _STOPPING))
 
 
-def _why(reason: Reason | None) -> str:
+def reason_text(reason: Reason | None) -> str:
     """Return the text of a reason, or what its kind says alone."""
     if reason is None:
         return ""

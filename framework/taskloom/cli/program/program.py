@@ -28,6 +28,7 @@ from taskloom.core.model import JobSpec, Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.event_file import EventFile
+from taskloom.observe.event_text import reason_text
 from taskloom.observe.output import Output
 from taskloom.observe.streams import TextStream
 from taskloom.observe.summary import job_table, summary
@@ -219,10 +220,12 @@ class Program:
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
         waiting = f"waiting for {first_of(awaited, _MOST_AWAITED)}" if awaited else ""
         if reason.kind is ReasonKind.ESSENTIAL:
-            self._console.log("; ".join(filter(None, [f"stopping all jobs: {reason.text}", waiting])), level="ERROR")
+            self._console.log(
+                "; ".join(filter(None, [f"stopping all jobs: {reason_text(reason)}", waiting])), level="ERROR"
+            )
         elif awaited:
-            by_signal = reason.kind is ReasonKind.SIGNAL  # then a line has said so already
-            self._console.log(waiting if by_signal else f"stopping all jobs: {reason.text}; {waiting}")
+            is_logged = reason.kind is ReasonKind.SIGNAL  # the line about the signal has announced the stop
+            self._console.log(waiting if is_logged else f"stopping all jobs: {reason_text(reason)}; {waiting}")
 
     def _show_status(self) -> None:
         statuses = self._scheduler.status()
