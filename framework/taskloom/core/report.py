@@ -72,9 +72,8 @@ class Survivor:
         }
 
     def __str__(self) -> str:
-        return (
-            f"{self.job}: {self.otherwise.value} after {duration(self.within)}, at {self.where or 'an unknown place'}"
-        )
+        within, where = duration(self.within, is_rounded=True), self.where or "an unknown place"
+        return f"{self.job}: {self.otherwise.value} after {within}, at {where}"
 
 
 @dataclass(frozen=True, slots=True)

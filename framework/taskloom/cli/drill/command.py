@@ -32,7 +32,7 @@ FLUSH_SECONDS = 0.5
 STUCK_SECONDS = 10.0
 
 
-@click.command(short_help="Start each job alone, ask it to stop, and time it; fail over budget.")
+@click.command(short_help="Run each job alone, and check that it stops in time.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Drill only jobs with this label; may be repeated: jobs with any of them.")  # fmt: skip
