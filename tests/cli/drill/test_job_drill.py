@@ -163,7 +163,7 @@ def test_the_budget_is_that_of_the_join_policy_by_default(drill: Drill) -> None:
     assert drill(polite, budget=2.0, join="4s").budget == 2.0
 
 
-def test_a_job_that_no_stop_waits_for_always_passes(drill: Drill, way_out: threading.Event) -> None:
+def test_a_job_that_no_stop_waits_for_passes_however_long_it_takes(drill: Drill, way_out: threading.Event) -> None:
     def deaf(ctx: Context) -> None:
         way_out.wait()
 
