@@ -156,7 +156,8 @@ def test_a_longer_time_takes_no_more_memory() -> None:
         return found
 
     peak(HOUR)  # imports, and what is made once
-    assert peak(10 * HOUR) < 1.2 * peak(HOUR)
+    # The peak of one hour alone varies by a fifth; that of two or more hours does not grow.
+    assert peak(10 * HOUR) < 1.2 * peak(2 * HOUR)
 
 
 # -- chance
