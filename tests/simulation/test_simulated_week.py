@@ -156,7 +156,8 @@ def test_a_longer_time_takes_no_more_memory() -> None:
         return found
 
     peak(HOUR)  # imports, and what is made once
-    assert peak(10 * HOUR) < 1.2 * peak(HOUR)
+    # The peak of one hour alone varies by a fifth; that of two or more hours does not grow.
+    assert peak(10 * HOUR) < 1.2 * peak(2 * HOUR)
 
 
 # -- chance
@@ -312,7 +313,7 @@ def test_it_ends_when_nothing_keeps_the_program_alive() -> None:
     assert (result.seconds, result.reason.kind) == (90.0, ReasonKind.FINISHED)
     assert [job.state for job in result.jobs] == [JobState.FINISHED, JobState.RUNNING, JobState.WAITING]
     assert [job.next_firing for job in result.jobs] == [None, None, None]
-    assert findings(result)[0] == "everything ended after 1m30s: no non-daemon job was left"
+    assert findings(result)[0] == "everything ended after 1m30s: no non-daemon job was running or going to start"
 
 
 def test_it_ends_when_an_essential_job_fails_for_good() -> None:
