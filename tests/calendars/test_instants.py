@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 from cronsim import CronSim
-from tests.support.cron_walk import walk_firings
+from tests.support.cron_reference import reference_firings
 
 from taskloom.calendars import CalendarError, CronCalendar, cron_calendar, find_zone
 
@@ -118,7 +118,7 @@ def test_a_nickname_fires_when_a_walk_finds_it(nickname: str) -> None:
 
 def compare(calendar: CronCalendar, start: float, end: float) -> int:
     """Hold the firings of a window against the walk, forwards and backwards; return how many there are."""
-    wanted = walk_firings(calendar.expression, calendar.timezone, start, end)
+    wanted = reference_firings(calendar.expression, calendar.timezone, start, end)
 
     assert forward(calendar, start, end) == wanted, (calendar, start)
     assert backward(calendar, start, end) == wanted, (calendar, start)
