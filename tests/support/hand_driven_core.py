@@ -94,7 +94,7 @@ class HandDrivenCore(RecordedCore):
     def ended(
         self, run: str, how: How = How.RETURNED, *, was_asked: bool | None = None, was_woken: bool = False
     ) -> list[Action]:
-        """Report the end of the run's body. `was_asked`: it ended after a cancel request; by default the core decides."""
+        """Report the end of the run's body. `was_asked`: after a cancel request; by default as in the core."""
         record = self.lifecycle.runs.get(run)
         if was_asked is None:
             was_asked = record is not None and record.requested is not None
