@@ -5,18 +5,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from tests.support.falsified_history import Events, drop, edit, find, numbered, tampered, twice
 from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core import actions
 from taskloom.core.events import Event
 from taskloom.core.inputs import StartJob, StopJob
 from taskloom.core.model import WAIT_FOR_EVER, Reason, ReasonKind
-from taskloom.testing import At, Behaviour, History, Step, Violation, check, check_events, explain, make_job, simulate
-
-Stream = list[dict[str, Any]]
+from taskloom.testing import At, Behaviour, History, Violation, check, check_events, explain, make_job, simulate
 
 
 def correct_history() -> History:
@@ -33,19 +31,8 @@ def correct_history() -> History:
     )
 
 
-def events() -> Stream:
+def correct_events() -> Events:
     return copy.deepcopy(correct_history().as_dicts())
-
-
-def find(stream: Stream, event: str, run: str | None = None) -> int:
-    return next(i for i, one in enumerate(stream) if one["event"] == event and run in (None, one.get("run")))
-
-
-def numbered(stream: Stream) -> Stream:
-    """Number the events again, so that a missing or moved event is the only error."""
-    for seq, one in enumerate(stream, start=1):
-        one["seq"] = seq
-    return stream
 
 
 def test_a_correct_history_breaks_no_rule() -> None:
@@ -56,69 +43,49 @@ def test_a_correct_history_breaks_no_rule() -> None:
     assert check_events(history.events, is_whole=True) == []
 
 
-def drop(event: str, run: str | None = None) -> Callable[[Stream], Stream]:
-    return lambda stream: numbered([one for one in stream if one is not stream[find(stream, event, run)]])
-
-
-def twice(event: str, run: str | None = None) -> Callable[[Stream], Stream]:
-    def change(stream: Stream) -> Stream:
-        index = find(stream, event, run)
-        return numbered([*stream[: index + 1], dict(stream[index]), *stream[index + 1 :]])
-
-    return change
-
-
-def swap(first: str, second: str, run: str) -> Callable[[Stream], Stream]:
-    def change(stream: Stream) -> Stream:
-        one, other = find(stream, first, run), find(stream, second, run)
-        stream[one], stream[other] = (
-            stream[other] | {"mono": stream[one]["mono"]},
-            stream[one] | {"mono": stream[other]["mono"]},
+def swap(first: str, second: str, run: str) -> Callable[[Events], Events]:
+    def change(events: Events) -> Events:
+        one, other = find(events, first, run), find(events, second, run)
+        events[one], events[other] = (
+            events[other] | {"mono": events[one]["mono"]},
+            events[one] | {"mono": events[other]["mono"]},
         )
-        return numbered(stream)
+        return numbered(events)
 
     return change
 
 
-def edit(event: str, run: str | None = None, /, **fields: Any) -> Callable[[Stream], Stream]:
-    def change(stream: Stream) -> Stream:
-        stream[find(stream, event, run)].update(fields)
-        return stream
+def late(event: str, run: str) -> Callable[[Events], Events]:
+    def change(events: Events) -> Events:
+        last = events[-1]
+        return numbered([*events, events[find(events, event, run)] | {"mono": last["mono"]}])
 
     return change
 
 
-def late(event: str, run: str) -> Callable[[Stream], Stream]:
-    def change(stream: Stream) -> Stream:
-        last = stream[-1]
-        return numbered([*stream, stream[find(stream, event, run)] | {"mono": last["mono"]}])
-
-    return change
-
-
-BROKEN: list[tuple[str, str, Callable[[Stream], Stream]]] = [
-    ("I4", "seq 3 follows 1", lambda stream: [one for one in stream if one["seq"] != 2]),
+BROKEN: list[tuple[str, str, Callable[[Events], Events]]] = [
+    ("I4", "seq 3 follows 1", lambda events: [one for one in events if one["seq"] != 2]),
     ("I4", "the monotonic clock went back by 1 s", edit("ended", "a#1", mono=9, seconds=9)),
     ("I4", "unknown event 'exploded'", edit("ready", "a#1", event="exploded")),
-    ("I4", "not an event", lambda stream: [{"event": "ready"}, *stream]),
+    ("I4", "not an event", lambda events: [{"event": "ready"}, *events]),
     ("I4", "a#1 was queued before its job was added", drop("job_added")),
     ("I9", "job a was added twice", twice("job_added")),
     ("I1", "ended of a#1, which is not live", twice("ended", "a#1")),
     ("I1", "d#1 ended twice", twice("ended", "d#1")),
     ("I1", "started of a#1, which is not live", drop("queued", "a#1")),
     ("I3", "a#2 was queued while a#1 is live", drop("ended", "a#1")),
-    ("I3", "d#2 was queued while d#1 is live", lambda stream: numbered(
-        [*stream[: find(stream, "late_exit")], stream[find(stream, "queued", "d#1")] | {"run": "d#2", "mono": 40},
-         *stream[find(stream, "late_exit"):]])),
+    ("I3", "d#2 was queued while d#1 is live", lambda events: numbered(
+        [*events[: find(events, "late_exit")], events[find(events, "queued", "d#1")] | {"run": "d#2", "mono": 40},
+         *events[find(events, "late_exit"):]])),
     ("I4", "a#1 started after it had started", twice("started", "a#1")),
     ("I4", "a#1 was ready before it started", swap("started", "ready", "a#1")),
     ("I4", "cancel of a#1 was requested twice", twice("cancel_requested", "a#1")),
     ("I4", "cancel of a#1 was requested without a reason", edit("cancel_requested", "a#1", reason=None)),
     ("I4", "ready of a#1 names job s", edit("ready", "a#1", job="s")),
     ("I1", "a#1 ended cancelled without a cancel request", drop("cancel_requested", "a#1")),
-    ("I1", "a#1 ended succeeded but never started", lambda stream: edit(
+    ("I1", "a#1 ended succeeded but never started", lambda events: edit(
         "ended", "a#1", outcome="succeeded", reason=None, seconds=0)(
-            numbered([one for one in stream if one.get("run") != "a#1" or one["event"] not in ("started", "ready")]))),
+            numbered([one for one in events if one.get("run") != "a#1" or one["event"] not in ("started", "ready")]))),
     ("I1", "a#1 ended cancelled without a reason", edit("ended", "a#1", reason=None)),
     ("I1", "its cancel was first requested for ('user', 'enough')", edit(
         "ended", "a#1", reason={"kind": "user", "text": "other"})),
@@ -133,8 +100,8 @@ BROKEN: list[tuple[str, str, Callable[[Stream], Stream]]] = [
     ("I7", "d#1 was overdue without a cancel request", swap("cancel_requested", "stop_overdue", "d#1")),
     ("I7", "d#1 was overdue after 4 s, but its within was 9", edit("stop_overdue", "d#1", within=9)),
     ("I7", "d#1 was overdue after 4 s, but its within was -1", edit("stop_overdue", "d#1", within=-1)),
-    ("I8", "d#1 was abandoned, but its job was not blocked", lambda stream: drop("blocked")(stream)[
-        : find(stream, "late_exit") - 1]),
+    ("I8", "d#1 was abandoned, but its job was not blocked", lambda events: drop("blocked")(events)[
+        : find(events, "late_exit") - 1]),
     ("I8", "job d was blocked by d#1, which was not just abandoned", twice("blocked")),
     ("I8", "d#1 exited 6 s late, but its event says 5", edit("late_exit", seconds=5)),
     ("I8", "the event counts 2 survivors, but 1 are live", edit("scheduler_stopped", survivors=2)),
@@ -144,23 +111,23 @@ BROKEN: list[tuple[str, str, Callable[[Stream], Stream]]] = [
     ("I9", "the scheduler started twice", twice("scheduler_started")),
     ("I9", "queued after scheduler_stopped", late("queued", "a#1")),
     ("I7", "the shutdown finished while s#1 was neither ended nor overdue", drop("stop_overdue", "s#1")),
-    ("I7", "the shutdown never finished", lambda stream: stream[: find(stream, "scheduler_stopped")]),
-    ("I1", "a#2 neither ended nor was overdue", lambda stream: stream[: find(stream, "scheduler_stopping")]),
+    ("I7", "the shutdown never finished", lambda events: events[: find(events, "scheduler_stopped")]),
+    ("I1", "a#2 neither ended nor was overdue", lambda events: events[: find(events, "scheduler_stopping")]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("rule", "text", "change"), BROKEN, ids=[text for _, text, _ in BROKEN])
-def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change: Callable[[Stream], Stream]) -> None:
-    stream = json.loads(json.dumps(change(events())))
+def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change: Callable[[Events], Events]) -> None:
+    events = json.loads(json.dumps(change(correct_events())))
 
-    found = check_events(stream, is_whole=True)
+    found = check_events(events, is_whole=True)
 
     assert [one for one in found if one.rule == rule and text in one.text], "\n".join(map(str, found))
 
 
 def test_a_shutdown_that_took_too_long_is_found() -> None:
-    assert check_events(events(), stop_within=2, slack=0.5) == []
-    assert [str(one) for one in check_events(events(), stop_within=1, slack=0.5)] == [
+    assert check_events(correct_events(), stop_within=2, slack=0.5) == []
+    assert [str(one) for one in check_events(correct_events(), stop_within=1, slack=0.5)] == [
         "I7 at 0: the shutdown took 2 s, allowed are 1 s and 0.5 s"
     ]
 
@@ -178,25 +145,18 @@ def test_a_shutdown_without_a_deadline_may_wait_for_ever_for_a_run_that_may_take
 
 
 def test_every_prefix_of_a_correct_stream_breaks_no_rule() -> None:
-    stream = events()
+    events = correct_events()
 
-    assert [check_events(stream[:length]) for length in range(len(stream))] == [[]] * len(stream)
+    assert [check_events(events[:length]) for length in range(len(events))] == [[]] * len(events)
 
 
 # -- rules that need the actions
 
 
-def tampered(change: Callable[[Step, actions.Action], list[actions.Action]]) -> History:
-    history = correct_history()
-    steps = [
-        step._replace(actions=tuple(new for old in step.actions for new in change(step, old))) for step in history.steps
-    ]
-    return History(history.seed, steps)
-
-
 def without(kind: type, run: str | None = None) -> History:
     return tampered(
-        lambda step, old: [] if isinstance(old, kind) and run in (None, getattr(old, "run", None)) else [old]
+        correct_history(),
+        lambda step, old: [] if isinstance(old, kind) and run in (None, getattr(old, "run", None)) else [old],
     )
 
 
@@ -210,18 +170,24 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I9", "WorkFinished came 0 times, expected 1", lambda: without(actions.WorkFinished)),
     ("I7", "ShutdownFinished came 0 times", lambda: without(actions.ShutdownFinished)),
     ("I7", "MarkUrgent of d#1, which is not awaited or already urgent", lambda: tampered(
+        correct_history(),
         lambda step, old: [old, old] if isinstance(old, actions.MarkUrgent) else [old])),
     ("I7", "a progress report names ('x#1',) and 0 more", lambda: tampered(
+        correct_history(),
         lambda step, old: [
             actions.ReportStopProgress(("x#1",), 0) if isinstance(old, actions.ReportStopProgress) else old])),
     ("I8", "ReleaseRun of d#1, which is live", lambda: tampered(
+        correct_history(),
         lambda step, old: [old, actions.ReleaseRun("d#1")] if isinstance(old, actions.MarkUrgent) else [old])),
     ("I4", "CancelRun of a#1 for user: other does not match its event", lambda: tampered(
+        correct_history(),
         lambda step, old: [actions.CancelRun("a#1", Reason(ReasonKind.USER, "other"))]
         if isinstance(old, actions.CancelRun) and old.run == "a#1" else [old])),
     ("I9", "cancel_requested of a#1 was expected now and did not come", lambda: tampered(
+        correct_history(),
         lambda step, old: [] if isinstance(step.message, StopJob) and step.message.job == "a" else [old])),
     ("I4", "a#1 has started, but no event came", lambda: tampered(
+        correct_history(),
         lambda step, old: [] if isinstance(old, Event) and old.event.value == "started" else [old])),
 ]  # fmt: skip
 

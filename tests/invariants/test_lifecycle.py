@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.fake_calendar import FakeCalendar
+from tests.support.falsified_history import Events, drop, edit, find, numbered, tampered, twice
 
 from taskloom.core import actions
 from taskloom.core.events import Event, EventName
@@ -25,8 +26,6 @@ from taskloom.core.policies import (
 )
 from taskloom.testing import At, Behaviour, ClockStep, History, Stall, Step, check, check_events, make_job, simulate
 from taskloom.testing.clock import FIRST_WALL_SECONDS
-
-Events = list[dict[str, Any]]
 
 FAILING = make_job("f", restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, factor=2.0, jitter=0.0))
 LIMITED = make_job(
@@ -59,10 +58,6 @@ def correct_history() -> History:
     )
 
 
-def find(events: Events, event: str, run: str | None = None) -> int:
-    return next(i for i, one in enumerate(events) if one["event"] == event and run in (None, one.get("run")))
-
-
 def test_a_correct_history_of_supervision_breaks_no_rule() -> None:
     history = correct_history()
 
@@ -73,32 +68,6 @@ def test_a_correct_history_of_supervision_breaks_no_rule() -> None:
     assert events >= {
         "restart_scheduled", "gave_up", "missed", "unresponsive", "responsive", "job_removed", "reloaded", "flapping",
     }  # fmt: skip
-
-
-def edit(event: str, run: str | None = None, /, **fields: Any) -> Callable[[Events], Events]:
-    def change(events: Events) -> Events:
-        events[find(events, event, run)].update(fields)
-        return events
-
-    return change
-
-
-def twice(event: str, run: str | None = None) -> Callable[[Events], Events]:
-    def change(events: Events) -> Events:
-        index = find(events, event, run)
-        return numbered([*events[: index + 1], dict(events[index]), *events[index + 1 :]])
-
-    return change
-
-
-def drop(event: str, run: str | None = None) -> Callable[[Events], Events]:
-    return lambda events: numbered([one for one in events if one is not events[find(events, event, run)]])
-
-
-def numbered(events: Events) -> Events:
-    for seq, one in enumerate(events, start=1):
-        one["seq"] = seq
-    return events
 
 
 BROKEN: list[tuple[str, str, Callable[[Events], Events]]] = [
@@ -144,21 +113,14 @@ def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change
 # -- rules that need the inputs and the declarations
 
 
-def tampered(change: Callable[[Step, actions.Action], list[actions.Action]], history: History | None = None) -> History:
-    history = history or correct_history()
-    steps = [
-        step._replace(actions=tuple(new for old in step.actions for new in change(step, old))) for step in history.steps
-    ]
-    return History(history.seed, steps)
-
-
 def without(event: str, subject: str) -> History:
     return tampered(
+        correct_history(),
         lambda step, old: (
             []
             if isinstance(old, Event) and old.event.value == event and subject in (old.run or "", old.job or "")
             else [old]
-        )
+        ),
     )
 
 
@@ -168,7 +130,7 @@ def with_fields(event: str, subject: str, **fields: Any) -> History:
             return [old._replace(**fields)]
         return [old]
 
-    return tampered(change)
+    return tampered(correct_history(), change)
 
 
 def at_another_time(history: History, wanted: Callable[[Step], bool], seconds: float) -> History:
@@ -207,6 +169,7 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I9", "missed of s was expected now", lambda: without("missed", "s")),
     ("I6", "has why 'late', expected 'overlap'", lambda: with_fields("missed", "s", data={"why": "late", "count": 1})),
     ("I7", "the timeout of t#1 was due at 7 s", lambda: tampered(
+        correct_history(),
         lambda step, old: [] if getattr(old, "run", None) == "t#1" and step.now.mono == 7 else [old])),
     ("I9", "unresponsive of w#1 was expected now", lambda: without("unresponsive", "w#1")),
     ("I9", "queued of b was expected now", lambda: without(
@@ -214,6 +177,7 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I9", "job_removed of l was expected now", lambda: without("job_removed", "l")),
     ("I12", "ForgetJob of l, which was not removed", lambda: without("job_removed", "l")),
     ("I9", "ApplySpec of s#3 was expected now", lambda: tampered(
+        correct_history(),
         lambda step, old: [] if isinstance(old, actions.ApplySpec) else [old])),
     ("I6", "reloaded of None has remove []", lambda: with_fields(
         "reloaded", "", data={"add": [], "remove": [], "apply": ["s"], "restart": []})),
@@ -248,7 +212,7 @@ def test_a_dependent_that_does_not_start_is_found() -> None:
     history = simulate(jobs, seconds=10, behaviours={"a": Behaviour(), "b": Behaviour()})
 
     found = check(
-        tampered(lambda step, old: [] if getattr(old, "run", None) == "b#1" else [old], history), is_whole=False
+        tampered(history, lambda step, old: [] if getattr(old, "run", None) == "b#1" else [old]), is_whole=False
     )
 
     assert "queued of b was expected now and did not come: attempt 1" in [one.text for one in found]
@@ -276,7 +240,7 @@ def test_a_restart_held_back_although_the_gate_is_open_is_found() -> None:
 
     found = check(
         tampered(
-            lambda step, old: [] if getattr(old, "run", None) == "j2#2" and step.now.mono == 1 else [old], history
+            history, lambda step, old: [] if getattr(old, "run", None) == "j2#2" and step.now.mono == 1 else [old]
         ),
         is_whole=False,
     )
