@@ -28,7 +28,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Otherwise, WaitingFor
 from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
 from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
-from taskloom.core.transitions import TRANSITIONS, Trigger, mermaid
+from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.runners import Stack
@@ -173,11 +173,11 @@ def job_file_page() -> str:
 
 def states_page() -> str:
     """Return the states of a job with the diagram and the transitions."""
-    docs = member_docs(Trigger)
+    docs = member_docs(Decision)
     transitions = [
-        (code(state.value), trigger.value, ", ".join(code(target.value) for target in targets))
+        (code(state.value), decision.value, code(target.value))
         for state, row in TRANSITIONS.items()
-        for trigger, targets in row.items()
+        for decision, target in row.items()
     ]
     return (
         "# States of a job\n\n"
@@ -188,9 +188,9 @@ def states_page() -> str:
         + "\nA `waiting` job waits for one of these:\n\n"
         + enum_table(WaitingFor, ("waits for", "meaning"))
         + "\n## Transitions\n\n"
-        + table(("in state", "when", "then"), transitions)
+        + table(("state", "decision", "next state"), transitions)
         + "\n"
-        + table(("when", "meaning"), [(each.value, docs[each.name]) for each in Trigger])
+        + table(("decision", "meaning"), [(each.value, docs[each.name]) for each in Decision])
     )
 
 

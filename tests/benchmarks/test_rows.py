@@ -1,4 +1,4 @@
-"""That every benchmark runs and yields its columns. What it measures is never a test: times depend on the machine."""
+"""Every benchmark runs and yields its columns. Its figures are never tested: times depend on the machine."""
 
 from __future__ import annotations
 

@@ -317,7 +317,7 @@ def test_a_calendar_without_an_instant_to_come_finishes_the_job_at_once(instants
     found = stage.start_all()
 
     skipped = event_of(found, EventName.SKIPPED)
-    assert skipped.reason == Reason(ReasonKind.FINISHED, "its schedule has no instant to come")
+    assert skipped.reason == Reason(ReasonKind.FINISHED, "its schedule has no further firings")
     assert stage.state("a") is JobState.FINISHED
     assert stage.lifecycle.is_work_over
 

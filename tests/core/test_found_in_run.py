@@ -6,7 +6,7 @@ import gc
 
 from tests.support.hand_driven_core import HandDrivenCore, show
 
-from taskloom.core.deadlines import ROOM, Deadlines, Due
+from taskloom.core.deadlines import ROOM, DeadlineKind, Deadlines
 from taskloom.core.policies import Schedule
 from taskloom.core.records import RunRecord
 from taskloom.testing import make_job
@@ -64,13 +64,16 @@ def count_of_runs() -> int:
 
 def test_deadlines_that_count_are_all_kept_and_in_order_however_many_are_dropped() -> None:
     stale: set[float] = set()
-    deadlines = Deadlines(lambda when, due, subject: when in stale)
+    handled: list[float] = []
+    kind = DeadlineKind(handled.append, lambda when, subject: when in stale)
+    deadlines = Deadlines()
     times = [float(number * 7919 % 10007) for number in range(10007)]
 
     for when in times:
-        deadlines.add(when, Due.DELAY, when)
+        deadlines.add(when, kind, when)
         if when % 3:
             stale.add(when)
 
     assert len(deadlines) < 10007
-    assert [subject for _, subject in deadlines.pop_until(1e9)] == sorted(when for when in times if when % 3 == 0)
+    deadlines.run_due(1e9)
+    assert handled == sorted(when for when in times if when % 3 == 0)

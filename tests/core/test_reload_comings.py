@@ -378,5 +378,5 @@ def test_a_job_that_comes_and_goes_leaves_the_count_of_those_that_hold_as_it_was
         stage.ended(run)
 
     assert (held, stage.lifecycle.is_work_over) == (False, True)
-    assert stage.lifecycle._store._holding == 0
+    assert stage.lifecycle._store._active_jobs == 0
     assert stage.lifecycle._store._active_daemons == 0

@@ -69,7 +69,7 @@ def test_a_page_may_leave_out_an_optional_line_but_not_invent_one(without: Calla
 @pytest.mark.parametrize(
     ("page", "quoted"),
     [
-        ("docs/testing.md", "was not back {within:g} s after the cancel"),
+        ("docs/testing.md", "did not end within {within:g} s of the cancel"),
         ("docs/troubleshooting.md", "is still running"),
         ("docs/troubleshooting.md", "no poll for {age:.1f} s"),
     ],

@@ -81,6 +81,7 @@ def test_every_file_that_decides_has_its_bugs() -> None:
     for file in (
         "restart",
         "starting",
+        "after_run",
         "scheduling",
         "dependencies",
         "reload",
@@ -88,6 +89,8 @@ def test_every_file_that_decides_has_its_bugs() -> None:
         "stopping",
         "shutdown",
         "outcome",
+        "graph",
+        "transitions",
     ):
         assert planted[file] >= 5, file
 

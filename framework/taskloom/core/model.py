@@ -79,10 +79,12 @@ class ReasonKind(FastEnum):
 
 
 class Reason(NamedTuple):
-    """Why: a kind for programs and free text for people."""
+    """Why something happened: a kind for programs and free text for people."""
 
     kind: ReasonKind
     text: str = ""
+    signal: int | None = None
+    """The number of the signal, for `ReasonKind.SIGNAL`: the exit code depends on it."""
 
     def __str__(self) -> str:
         return f"{self.kind.value}: {self.text}" if self.text else self.kind.value

@@ -11,6 +11,7 @@ from typing import Protocol
 from taskloom.core.enums import FastEnum, plain_members
 
 __all__ = [
+    "STOP_WITHIN_SECONDS",
     "WAIT_FOR_EVER",
     "Calendar",
     "Condition",
@@ -31,6 +32,9 @@ __all__ = [
 
 WAIT_FOR_EVER = float("inf")
 """The `within` of `join: wait`."""
+
+STOP_WITHIN_SECONDS = 30.0
+"""The time for a whole shutdown, unless the caller sets another; .NET's host and Kubernetes allow 30 s as well."""
 
 
 @plain_members

@@ -9,12 +9,14 @@ from typing import Any
 
 from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, JobState, Moment, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import ErrorInfo, JobState, Moment, Otherwise, Outcome, Reason, WaitingFor
 from taskloom.core.records import JobRecord, RunRecord
 
 __all__ = ["ExitCode", "JobReport", "StopReport", "Survivor", "exit_code", "make_job_report", "make_stop_report"]
 
 _TIMED = (WaitingFor.DELAY, WaitingFor.BACKOFF)
+# The same number on every system; the module `signal` is not imported into the core.
+_SIGINT = 2
 
 
 class ExitCode(IntEnum):
@@ -195,7 +197,7 @@ def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: 
         return ExitCode.SURVIVOR
     if any(job.has_failed for job in jobs):
         return ExitCode.FAILED
-    if reason.kind is ReasonKind.SIGNAL and "INT" in reason.text:
+    if reason.signal == _SIGINT:
         return ExitCode.INTERRUPTED
     return ExitCode.FINE
 

@@ -166,7 +166,7 @@ class Program:
         step = self._signals.step(number, mono())
         if step is SignalAction.STOP:
             self._console.say(f"{name}: stopping; once more to leave only {HURRY_SECONDS:g} s", level="WARNING")
-            self._stop(Reason(ReasonKind.SIGNAL, name))
+            self._stop(Reason(ReasonKind.SIGNAL, name, number))
         elif step is SignalAction.HURRY:
             self._console.say(
                 f"{name} again: {HURRY_SECONDS:g} s more at most; once more to leave now", level="WARNING"
