@@ -23,7 +23,7 @@ from taskloom import JobState, Outcome, ReasonKind, errors, task, testing, waiti
 from taskloom.catalog.entry_points import Catalog, LoadedTask
 from taskloom.catalog.params import ParamShape
 from taskloom.cli import entry
-from taskloom.cli.format_type import constraint_words, type_words, written
+from taskloom.cli.format_type import format_constraints, format_type, format_value
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Otherwise, WaitingFor
 from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
@@ -270,11 +270,15 @@ def _task_section(loaded: LoadedTask) -> str:
 def _param_row(param: ParamShape) -> tuple[str, ...]:
     default = param.factory() if param.factory is not None else param.default
     examples = ", ".join(code(str(each)) for each in param.info.examples)
-    meaning = [param.info.description, constraint_words(param.info.constraints), examples and f"for example {examples}"]
+    meaning = [
+        param.info.description,
+        format_constraints(param.info.constraints),
+        examples and f"for example {examples}",
+    ]
     return (
         code(param.name),
-        type_words(param.annotation),
-        "required" if param.is_required else code(written(default, param.annotation)),
+        format_type(param.annotation),
+        "required" if param.is_required else code(format_value(default, param.annotation)),
         "; ".join(each for each in meaning if each),
     )
 

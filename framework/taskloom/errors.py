@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from taskloom.diagnostics import Place, Problem, Related, near_match
+from taskloom.text import did_you_mean
 
 __all__ = [
     "AlreadyRunning",
@@ -79,8 +80,7 @@ class UnknownJob(UsageError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name, self.known = name, tuple(known)
-        near = near_match(name, self.known)
-        hint = f"; did you mean {near!r}?" if near else ""
+        hint = did_you_mean(name, self.known, before="; ")
         super().__init__(f"cannot find job {name!r}; known: {_listed(self.known)}{hint}")
 
 

@@ -20,40 +20,37 @@ WORKDAYS = cron_calendar("0 3 * * MON-FRI", BERLIN)
 @pytest.mark.parametrize(
     "seconds, said",
     [
-        (1, "every second"),
-        (60, "every minute"),
-        (3600, "every hour"),
-        (86_400, "every day"),
-        (300, "every 5 minutes"),
-        (1.5, "every 1.5 seconds"),
-        (0.25, "every 0.25 seconds"),
-        (5400, "every 1 h 30 min"),
-        (90_061.5, "every 1 d 1 h 1 min 1.5 s"),
-        (604_800, "every 7 days"),
-        (0.0001, "every 0.0001 seconds"),
-        (100_000_000, "every 1157 d 9 h 46 min 40 s"),
+        (1, "every 1s"),
+        (60, "every 1m"),
+        (3600, "every 1h"),
+        (86_400, "every 1d"),
+        (300, "every 5m"),
+        (1.5, "every 1.5s"),
+        (0.25, "every 250ms"),
+        (5400, "every 1h30m"),
+        (90_061.5, "every 1d1h1m1.5s"),
+        (604_800, "every 7d"),
+        (0.0001, "every 0.1ms"),
+        (100_000_000, "every 1157d9h46m40s"),
     ],
 )
-def test_an_interval_is_described_in_one_unit_or_in_abbreviated_ones(seconds: float, said: str) -> None:
+def test_an_interval_is_written_as_in_a_job_file(seconds: float, said: str) -> None:
     assert describe_schedule(Schedule(every=seconds)) == f"{said}, drift-free; overlap skipped"
 
 
 @pytest.mark.parametrize(
     "schedule, said",
     [
-        (Schedule(every=300, immediately=True), "every 5 minutes, at once and then drift-free; overlap skipped"),
+        (Schedule(every=300, immediately=True), "every 5m, at once and then drift-free; overlap skipped"),
         (
             Schedule(every=60, jitter=10, overlap=Overlap.QUEUE, missed=Missed.SKIP),
-            (
-                "every minute, drift-free; overlap queued; up to 10 seconds later, at random; "
-                "a missed instant is skipped"
-            ),
+            ("every 1m, drift-free; overlap queued; up to 10s later, at random; a missed instant is skipped"),
         ),
         (
             Schedule(calendar=WORKDAYS, overlap=Overlap.REPLACE, grace=60),
             (
                 "at 03:00 on Monday through Friday, Europe/Berlin time (0 3 * * MON-FRI); overlap replaces the run; "
-                "a missed instant still runs within 1 minute"
+                "a missed instant still runs within 1m"
             ),
         ),
         (
@@ -127,9 +124,9 @@ def test_a_calendar_near_its_end_returns_fewer_instants(utc: Utc) -> None:
         (1_795_357_800, "+05:30", "Sun 2026-11-22 20:00:00 UTC+05:30"),
         (1_795_357_800, "No/Where", "Sun 2026-11-22 14:30:00 UTC"),
         (-0.5, "UTC", "Wed 1969-12-31 23:59:59 UTC"),
-        (1e15, "UTC", "1000000000000000 s since 1970-01-01 UTC"),
-        (math.inf, "UTC", "inf s since 1970-01-01 UTC"),
-        (math.nan, "UTC", "nan s since 1970-01-01 UTC"),
+        (1e15, "UTC", "1000000000000000 seconds since 1970-01-01 UTC"),
+        (math.inf, "UTC", "inf seconds since 1970-01-01 UTC"),
+        (math.nan, "UTC", "nan seconds since 1970-01-01 UTC"),
     ],
 )
 def test_an_instant_is_shown_with_its_weekday_and_zone(wall: float, timezone: str, said: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from taskloom.cli.format_job import restart_words, schedule_lines, start_words
+from taskloom.cli.format_job import format_restart, format_start, schedule_lines
 from taskloom.cli.plan import plan_of
 from taskloom.cli.validate import validate
 from taskloom.core.model import JobSpec, Moment, StartMode, StartPolicy
@@ -35,17 +35,15 @@ jobs:
 """
 
 PLAN = """\
-What starts, in this order
+Jobs that start, in this order
 LEVEL  JOB                  STARTS                                      RESTARTS
-1      db (daemon)          at the start                                on failure, after 1s, growing to 30s; gives up \
-beyond 5 in 10m
+1      db (daemon)          at the start                                on failure, after 1s, growing to 30s; at most 5 in 10m
 2      migrate (essential)  when db is ready                            never
-3      web (3 replicas)     when db is ready and migrate has succeeded  on failure, after 1s, growing to 30s; gives up \
-beyond 5 in 10m
+3      web (3 replicas)     when db is ready and migrate has succeeded  on failure, after 1s, growing to 30s; at most 5 in 10m
 
-What does not
+Jobs that do not start by themselves
 JOB    WHY
-man    waits until somebody starts it (job plan.yaml:10)
+man    starts only by hand (job plan.yaml:10)
 waits  waits for man, which does not start by itself
 off    disabled (job plan.yaml:12)
 
@@ -74,13 +72,13 @@ off      task       countdown                                    job plan.yaml:1
 off      enabled    false                                        job plan.yaml:12
 off      restart    {delay: 1s, limit: {times: 5, within: 10m}}  defaults: plan.yaml:1
 
-All other values are the defaults: params {}, labels [], enabled true, daemon false, poll_interval 1s, join 10s, \
+All other values are defaults: params {}, labels [], enabled true, daemon false, poll_interval 1s, join 10s, \
 start auto, schedule none, after [], timeout none, ready_within none, watchdog none, essential false, replicas 1, \
 runner thread
 
-The longest stop: web (10 s) -> migrate (10 s) -> db (20 s)
+Longest stop: web (10s) -> migrate (10s) -> db (20s)
 
-6 jobs in 1 file: 2 warnings; worst-case stop 40 s
+6 jobs in 1 file: 2 warnings; worst-case stop 40s
 """
 
 Call = Callable[..., Result]
@@ -121,7 +119,7 @@ def test_the_plan_is_there_as_data(call: Call) -> None:
         "restart": "never",
     }
     assert plan["stays"] == [
-        {"job": "man", "why": "waits until somebody starts it"},
+        {"job": "man", "why": "starts only by hand"},
         {"job": "waits", "why": "waits for man, which does not start by itself"},
         {"job": "off", "why": "disabled"},
     ]
@@ -220,10 +218,10 @@ def test_whoever_waits_for_a_job_that_stays_stays_too() -> None:
     plan = plan_of(jobs)
 
     assert [start.job.name for start in plan.starts] == ["x"]
-    assert [(stay.job.name, stay.why) for stay in plan.stays] == [
+    assert [(stay.job.name, stay.why) for stay in plan.not_started] == [
         ("c", "waits for b, which does not start by itself"),
         ("b", "waits for a, which does not start by itself"),
-        ("a", "waits until somebody starts it"),
+        ("a", "starts only by hand"),
     ]
 
 
@@ -235,12 +233,12 @@ def test_whoever_waits_for_a_job_that_stays_stays_too() -> None:
         (RestartPolicy(RestartWhen.ALWAYS, delay=5.0, factor=1.0), "always, after 5s"),
         (
             RestartPolicy(RestartWhen.ALWAYS, delay=60.0, max_delay=60.0, limit=RestartLimit(3, 90.0)),
-            "always, after 1m; gives up beyond 3 in 90s",
+            "always, after 1m; at most 3 in 1m30s",
         ),
     ],
 )
 def test_a_restart_policy_is_a_few_words(policy: RestartPolicy, words: str) -> None:
-    assert restart_words(policy) == words
+    assert format_restart(policy) == words
 
 
 @pytest.mark.parametrize(
@@ -258,16 +256,16 @@ def test_a_restart_policy_is_a_few_words(policy: RestartPolicy, words: str) -> N
             ),
             "when b has started, c has succeeded and d has finished",
         ),
-        (job("a", schedule=Schedule(every=300.0)), "every 5 minutes, drift-free; overlap skipped"),
+        (job("a", schedule=Schedule(every=300.0)), "every 5m, drift-free; overlap skipped"),
         (
             job("a", "b", schedule=Schedule(every=60.0)),
-            "when b is ready, then every minute, drift-free; overlap skipped",
+            "when b is ready, then every 1m, drift-free; overlap skipped",
         ),
-        (job("a", "b", start=StartPolicy(StartMode.MANUAL)), "when somebody starts it"),
+        (job("a", "b", start=StartPolicy(StartMode.MANUAL)), "when it is started by hand"),
     ],
 )
 def test_when_a_job_starts_is_said_in_words(spec: JobSpec, words: str) -> None:
-    assert start_words(spec) == words
+    assert format_start(spec) == words
 
 
 def test_a_schedule_is_said_with_its_next_three_instants(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +274,7 @@ def test_a_schedule_is_said_with_its_next_three_instants(monkeypatch: pytest.Mon
 
     lines = list(schedule_lines(spec, Moment(0.0, 1_800_000_000.0)))
 
-    assert lines[0] == "tick: every 1 min 30 s, at once and then drift-free; overlap skipped"
+    assert lines[0] == "tick: every 1m30s, at once and then drift-free; overlap skipped"
     assert lines[1].startswith("  next: ")
     assert [text.split()[2] for text in lines[1].removeprefix("  next: ").split(", ")] == [
         "08:00:00", "08:01:30", "08:03:00",

@@ -119,7 +119,7 @@ At length.
 parameter  type                default      description
 to         text                required     where to
 colour     red or "navy blue"  "navy blue"  which
-every      duration            90s          more than 0
+every      duration            1m30s        more than 0
 size       integer             null
 words      list of text        ["a"]        at most 3 long
 listen     text                ""

@@ -166,7 +166,7 @@ def test_more_restarts_than_the_limit_inside_its_window_and_the_job_gives_up() -
     gave_up = fail(stage)
 
     assert show(gave_up) == ["ended a#4 failed", "ReleaseRun a#4", "gave_up a#4", "WorkFinished"]
-    assert event_of(gave_up, EventName.GAVE_UP).data == {"why": "more than 3 restarts within 10 s"}
+    assert event_of(gave_up, EventName.GAVE_UP).data == {"why": "more than 3 restarts within 10s"}
     assert stage.state("a") is JobState.FINISHED
     assert stage.advance(3600) == []
 

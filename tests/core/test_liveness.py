@@ -14,8 +14,8 @@ from taskloom.core.policies import Otherwise, RestartPolicy, RestartWhen, Watchd
 from taskloom.core.report import make_job_report
 from taskloom.testing import make_job
 
-TIMEOUT = Reason(ReasonKind.DEADLINE, "longer than its timeout of 5 s")
-UNREADY = Reason(ReasonKind.WATCHDOG, "not ready within 5 s")
+TIMEOUT = Reason(ReasonKind.DEADLINE, "longer than its timeout of 5s")
+UNREADY = Reason(ReasonKind.WATCHDOG, "not ready within 5s")
 
 
 def stage_of(job: JobSpec) -> HandDrivenCore:

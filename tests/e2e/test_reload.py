@@ -119,7 +119,7 @@ def test_a_reload_during_a_stop_is_refused_in_words(start_program: Start) -> Non
 
     program.reload(AFTER)
 
-    program.wait_for("HUP: everything is being stopped; nothing is reloaded")
+    program.wait_for("SIGHUP: the program is stopping; nothing is reloaded")
     assert program.end() == 3
     assert program.told("reloaded") == []
 
@@ -133,7 +133,7 @@ def test_a_term_right_after_a_hup_stops_everything(start_program: Start) -> None
     program.send(signal.SIGTERM)
 
     assert program.end() == 0
-    assert "TERM: stopping" in program.stderr
+    assert "SIGTERM: stopping all jobs" in program.stderr
     assert no_fault_of_ours(program.stderr)
 
 
@@ -191,12 +191,12 @@ jobs:
     program = start_program(jobs, "-l", "front")
 
     program.wait_for("web          started")
-    assert "run too, since others start after them: disk, db\n" in program.stderr
+    assert "also running, since other jobs start after them: disk, db\n" in program.stderr
     program.reload(jobs.replace("web", "shop").replace("after: db", "after: [db, other]"))
     program.wait_for("shop         started")
     program.send(signal.SIGTERM)
     assert program.end() == 0
-    assert "run too, since others start after them: disk, db, other\n" in program.stderr
+    assert "also running, since other jobs start after them: disk, db, other\n" in program.stderr
     added = [event["job"] for event in program.events("job_added")]
     assert added == ["disk", "db", "web", "shop", "other"]
 
@@ -218,7 +218,7 @@ def test_a_package_that_hangs_when_imported_holds_up_the_reload_and_nothing_else
     program.reload("jobs: {new: {task: never-imported}}")
     program.wait_for("reload: reading the job files again")
     program.send(signal.SIGQUIT)
-    program.wait_for("web#1 stands at")
+    program.wait_for("web#1 is at")
 
     program.send(signal.SIGTERM)
 

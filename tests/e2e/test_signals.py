@@ -21,7 +21,7 @@ def quiet(stderr: str) -> bool:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_one_signal_stops_polite_jobs_and_says_how_they_ended(start_program: Start, number: int, code: int) -> None:
+def test_one_signal_stops_polite_jobs_and_logs_how_they_ended(start_program: Start, number: int, code: int) -> None:
     program = start_program(TWO_POLITE)
     program.wait_for("two          started")
 
@@ -32,24 +32,24 @@ def test_one_signal_stops_polite_jobs_and_says_how_they_ended(start_program: Sta
     assert quiet(program.stderr)
 
 
-def test_a_second_signal_leaves_two_more_seconds_and_names_who_is_stuck(start_program: Start) -> None:
+def test_a_second_signal_allows_two_more_seconds_and_the_stuck_job_is_named(start_program: Start) -> None:
     program = start_program(ONE_DEAF)
     program.wait_for("polite       started")
 
     program.send(signal.SIGTERM)
     program.wait_for("polite       cancelled")
-    hurried = _until_taken(program, signal.SIGTERM, "TERM again")
+    is_hurried = _send_until(program, signal.SIGTERM, "SIGTERM: at most")
 
     assert program.end() == 3
     overdue = next(event for event in program.events() if event["event"] == "stop_overdue")
     assert overdue["within"] < 8
     assert "misbehaving.py" in overdue["where"]
-    assert hurried
+    assert is_hurried
     assert quiet(program.stderr.partition("its stack")[0])
 
 
-def _until_taken(program: Any, number: int, text: str) -> bool:
-    """Send the signal again and again: one that comes too soon after the last is taken for a double press."""
+def _send_until(program: Any, number: int, text: str) -> bool:
+    """Send the signal until the text is logged: one too soon after the last counts as a double press."""
     while text not in program.stderr and program.process.poll() is None:
         program.send(number)
         try:
@@ -59,20 +59,20 @@ def _until_taken(program: Any, number: int, text: str) -> bool:
     return text in program.stderr
 
 
-def test_a_third_signal_leaves_at_once_with_its_own_code(start_program: Start) -> None:
+def test_a_third_signal_exits_at_once_with_its_own_code(start_program: Start) -> None:
     program = start_program("jobs: {deaf: {task: deaf, join: wait}}", "--stop-within", "forever")
     program.wait_for("deaf         started")
 
     program.send(signal.SIGINT)
-    program.wait_for("INT: stopping")
-    _until_taken(program, signal.SIGTERM, "TERM again")
-    _until_taken(program, signal.SIGTERM, "never said")
+    program.wait_for("Ctrl-C: stopping all jobs")
+    _send_until(program, signal.SIGTERM, "SIGTERM: at most")
+    _send_until(program, signal.SIGTERM, "never said")
 
     assert program.end() == 128 + signal.SIGTERM
     assert quiet(program.stderr)
 
 
-def test_a_thousand_signals_in_a_row_are_one_stop(start_program: Start) -> None:
+def test_a_thousand_signals_in_a_row_count_as_one(start_program: Start) -> None:
     program = start_program(TWO_POLITE)
     program.wait_for("two          started")
 
@@ -85,7 +85,7 @@ def test_a_thousand_signals_in_a_row_are_one_stop(start_program: Start) -> None:
 
 
 @pytest.mark.parametrize("tenth", range(8))
-def test_a_signal_while_starting_never_hangs_and_never_leaves_a_process(start_program: Start, tenth: int) -> None:
+def test_a_signal_during_the_start_ends_the_program_and_leaves_no_process(start_program: Start, tenth: int) -> None:
     program = start_program(TWO_POLITE)
 
     try:
@@ -94,24 +94,24 @@ def test_a_signal_while_starting_never_hangs_and_never_leaves_a_process(start_pr
         pass
     program.send(signal.SIGTERM)
 
-    # Before the handlers are there it ends as any program does.
+    # Until the handlers are installed, the signal ends it as it ends any program.
     assert program.end() in (0, -signal.SIGTERM)
     assert quiet(program.stderr)
 
 
-def test_quit_says_where_every_job_stands_and_stops_nothing(start_program: Start) -> None:
+def test_quit_shows_where_each_job_is_and_stops_nothing(start_program: Start) -> None:
     program = start_program(ONE_DEAF)
     program.wait_for("polite       started")
 
     program.send(signal.SIGQUIT)
 
-    program.wait_for("deaf#1 stands at")
+    program.wait_for("deaf#1 is at")
     assert "DEAF STANDS HERE" in program.stderr
     assert program.process.poll() is None
     program.kill()
 
 
-def test_ctrl_c_at_a_terminal_stops_everything(start_program: Start, terminal: tuple[int, int]) -> None:
+def test_ctrl_c_at_a_terminal_stops_all_jobs(start_program: Start, terminal: tuple[int, int]) -> None:
     master, slave = terminal
     program = start_program(TWO_POLITE, stdin=slave, stdout=slave, preexec_fn=lambda: _own_terminal(slave))
     program.wait_for("two          started")
@@ -122,7 +122,7 @@ def test_ctrl_c_at_a_terminal_stops_everything(start_program: Start, terminal: t
     assert quiet(program.stderr)
 
 
-def test_a_terminal_that_goes_away_stops_everything(start_program: Start, terminal: tuple[int, int]) -> None:
+def test_closing_the_terminal_stops_all_jobs(start_program: Start, terminal: tuple[int, int]) -> None:
     master, slave = terminal
     program = start_program(TWO_POLITE, stdin=slave, preexec_fn=lambda: _own_terminal(slave))
     os.close(slave)
@@ -131,7 +131,7 @@ def test_a_terminal_that_goes_away_stops_everything(start_program: Start, termin
     os.close(master)
 
     assert program.end() == 0
-    assert "HUP: stopping" in program.stderr
+    assert "SIGHUP: stopping all jobs" in program.stderr
 
 
 def _own_terminal(descriptor: int) -> None:

@@ -48,7 +48,7 @@ def test_who_fails_too_often_gives_up_and_the_program_with_1(start_program: Star
 
     assert program.end() == 1
     [gave_up] = program.events("gave_up")
-    assert gave_up["why"] == "more than 3 restarts within 60 s"
+    assert gave_up["why"] == "more than 3 restarts within 1m"
     assert len(program.events("queued")) == 4
 
 

@@ -95,7 +95,7 @@ def late(event: str, run: str) -> Callable[[Story], Story]:
 
 BROKEN: list[tuple[str, str, Callable[[Story], Story]]] = [
     ("I4", "seq 3 follows 1", lambda told: [one for one in told if one["seq"] != 2]),
-    ("I4", "the monotonic clock went back by 1 s", edit("ended", "a#1", mono=9, seconds=9)),
+    ("I4", "the monotonic clock went back by 1s", edit("ended", "a#1", mono=9, seconds=9)),
     ("I4", "unknown event 'exploded'", edit("ready", "a#1", event="exploded")),
     ("I4", "not an event", lambda told: [{"event": "ready"}, *told]),
     ("I4", "a#1 was queued before its job was added", drop("job_added")),
@@ -119,7 +119,7 @@ BROKEN: list[tuple[str, str, Callable[[Story], Story]]] = [
     ("I1", "a#1 ended cancelled without a reason", edit("ended", "a#1", reason=None)),
     ("I1", "its cancel was first requested for ('user', 'enough')", edit(
         "ended", "a#1", reason={"kind": "user", "text": "other"})),
-    ("I1", "a#1 ended after 11 s, but its event says 10.5", edit("ended", "a#1", seconds=10.5)),
+    ("I1", "a#1 ended after 11s, but its event says 10.5", edit("ended", "a#1", seconds=10.5)),
     ("I1", "a#1 ended failed without an error", edit("ended", "a#1", outcome="failed")),
     ("I1", "a#1 ended start_failed but had started", edit("ended", "a#1", outcome="start_failed")),
     ("I1", "a#1 ended succeeded with an error or a reason", edit("ended", "a#1", outcome="succeeded")),
@@ -128,12 +128,12 @@ BROKEN: list[tuple[str, str, Callable[[Story], Story]]] = [
     ("I1", "a#1 ended with an unknown outcome: finished", edit("ended", "a#1", outcome="finished")),
     ("I1", "d#1 ended abandoned before it was overdue", drop("stop_overdue", "d#1")),
     ("I7", "d#1 was overdue without a cancel request", swap("cancel_requested", "stop_overdue", "d#1")),
-    ("I7", "d#1 was overdue after 4 s, but its within was 9", edit("stop_overdue", "d#1", within=9)),
-    ("I7", "d#1 was overdue after 4 s, but its within was -1", edit("stop_overdue", "d#1", within=-1)),
+    ("I7", "d#1 was overdue after 4s, but its within was 9", edit("stop_overdue", "d#1", within=9)),
+    ("I7", "d#1 was overdue after 4s, but its within was -1", edit("stop_overdue", "d#1", within=-1)),
     ("I8", "d#1 was abandoned, but its job was not blocked", lambda told: drop("blocked")(told)[
         : find(told, "late_exit") - 1]),
     ("I8", "job d was blocked by d#1, which was not just abandoned", twice("blocked")),
-    ("I8", "d#1 exited 6 s late, but its event says 5", edit("late_exit", seconds=5)),
+    ("I8", "d#1 exited 6s late, but its event says 5", edit("late_exit", seconds=5)),
     ("I8", "the event counts 2 survivors, but 1 are live", edit("scheduler_stopped", survivors=2)),
     ("I9", "the shutdown began twice", twice("scheduler_stopping")),
     ("I4", "the shutdown began without a reason", edit("scheduler_stopping", reason=None)),
@@ -158,7 +158,7 @@ def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change
 def test_a_stop_that_took_too_long_is_found() -> None:
     assert check_events(events(), stop_within=2, slack=0.5) == []
     assert [str(one) for one in check_events(events(), stop_within=1, slack=0.5)] == [
-        "I7 at 0: the shutdown took 2 s, allowed are 1 s and 0.5 s"
+        "I7 at 0: the shutdown took 2s, allowed are 1s and 500ms"
     ]
 
 
@@ -200,9 +200,9 @@ def without(kind: type, run: str | None = None) -> History:
 MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I4", "StartRun", lambda: without(actions.StartRun)),
     ("I4", "CancelRun", lambda: without(actions.CancelRun, "a#1")),
-    ("I7", "MarkUrgent of d#1 was due at 33 s", lambda: without(actions.MarkUrgent, "d#1")),
+    ("I7", "MarkUrgent of d#1 was due at 33s", lambda: without(actions.MarkUrgent, "d#1")),
     ("I7", "d#1 was overdue, but no CaptureStack came before", lambda: without(actions.CaptureStack, "d#1")),
-    ("I7", "the progress report was due at 32 s", lambda: without(actions.ReportStopProgress)),
+    ("I7", "the progress report was due at 32s", lambda: without(actions.ReportStopProgress)),
     ("I8", "a#1 has ended, but no ReleaseRun came", lambda: without(actions.ReleaseRun, "a#1")),
     ("I9", "WorkFinished came 0 times, expected 1", lambda: without(actions.WorkFinished)),
     ("I7", "ShutdownFinished came 0 times", lambda: without(actions.ShutdownFinished)),
@@ -239,10 +239,10 @@ def test_a_late_tick_is_a_violation_unless_it_is_allowed() -> None:
     stage.advance(0)
 
     assert [one.text for one in check(stage.history, is_whole=False)] == [
-        "the progress report was due at 2 s, it is 3.5 s",
-        "MarkUrgent of a#1 was due at 3 s, it is 3.5 s",
-        "the progress report at 3.5 s, due at 2 s",
-        "MarkUrgent of a#1 at 3.5 s, due at 3 s",
+        "the progress report was due at 2s, it is 3.5s",
+        "MarkUrgent of a#1 was due at 3s, it is 3.5s",
+        "the progress report at 3.5s, due at 2s",
+        "MarkUrgent of a#1 at 3.5s, due at 3s",
     ]
     assert check(stage.history, is_whole=False, lateness=2) == []
 
@@ -264,7 +264,7 @@ def test_a_violation_is_explained_by_the_shortest_prefix_that_shows_it() -> None
     said = explain(history, check(history), steps=2).splitlines()
 
     assert said[0].startswith("seed 0: I7 at ")
-    assert "MarkUrgent of d#1 was due at 33 s" in said[0]
+    assert "MarkUrgent of d#1 was due at 33s" in said[0]
     assert said[1].startswith("shortest prefix: ")
     assert len(said) == 4
     assert explain(history, []) == "no violation"

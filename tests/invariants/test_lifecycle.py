@@ -104,9 +104,9 @@ def numbered(told: Story) -> Story:
 BROKEN: list[tuple[str, str, Callable[[Story], Story]]] = [
     ("I6", "f#2 is attempt 2, but no restart was scheduled", drop("restart_scheduled", "f#1")),
     ("I6", "f#2 is attempt 3, after attempt 1", edit("queued", "f#2", attempt=3)),
-    ("I6", "f#2 was restarted 2 s too early", edit("restart_scheduled", "f#1", seconds=3.0)),
+    ("I6", "f#2 was restarted 2s too early", edit("restart_scheduled", "f#1", seconds=3.0)),
     ("I6", "a restart after f#1 was scheduled twice", twice("restart_scheduled", "f#1")),
-    ("I6", "a restart after f#1 has a delay of -1 s", edit("restart_scheduled", "f#1", seconds=-1)),
+    ("I6", "a restart after f#1 has a delay of -1 seconds", edit("restart_scheduled", "f#1", seconds=-1)),
     ("I6", "restart_scheduled of f#2, which is not its job's last run", edit("restart_scheduled", "f#1", run="f#2")),
     ("I6", "job l gave up after l#3, but a restart is scheduled", lambda told: numbered([
         *told[: find(told, "gave_up")],
@@ -119,7 +119,7 @@ BROKEN: list[tuple[str, str, Callable[[Story], Story]]] = [
     ("I10", "job x missed an instant, but was never added", edit("missed", job="x")),
     ("I4", "w#1 was unresponsive before it was ready, after its cancel request or twice", twice("unresponsive")),
     ("I4", "w#1 was responsive again, but was not unresponsive", twice("responsive")),
-    ("I4", "w#1 was unresponsive for 4 s, but its event says 9", edit("responsive", seconds=9.0)),
+    ("I4", "w#1 was unresponsive for 4s, but its event says 9", edit("responsive", seconds=9.0)),
     ("I12", "job l was removed, but does not exist or has a live run", twice("job_removed")),
     ("I12", "a reload changed jobs that do not exist", edit("reloaded", apply=["x"])),
     ("I12", "a reload changed jobs that do not exist", edit("reloaded", add=["f"])),
@@ -200,12 +200,12 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I9", "restart_scheduled of f#1 was expected now", lambda: without("restart_scheduled", "f#1")),
     ("I6", "has seconds 5.0, expected Between(low=1.0, high=1.0)", lambda: saying(
         "restart_scheduled", "f#1", seconds=5.0)),
-    ("I7", "the restart of f was due at 3 s, it is 3.5 s", lambda: at_another_time(story(), starts("f#2"), 0.5)),
+    ("I7", "the restart of f was due at 3s, it is 3.5s", lambda: at_another_time(story(), starts("f#2"), 0.5)),
     ("I9", "gave_up of l#3 was expected now", lambda: without("gave_up", "l#3")),
     ("I9", "flapping of f was expected now", lambda: without("flapping", "f")),
     ("I9", "missed of s was expected now", lambda: without("missed", "s")),
     ("I6", "has why 'late', expected 'overlap'", lambda: saying("missed", "s", data={"why": "late", "count": 1})),
-    ("I7", "the timeout of t#1 was due at 7 s", lambda: tampered(
+    ("I7", "the timeout of t#1 was due at 7s", lambda: tampered(
         lambda step, old: [] if getattr(old, "run", None) == "t#1" and step.now.mono == 7 else [old])),
     ("I9", "unresponsive of w#1 was expected now", lambda: without("unresponsive", "w#1")),
     ("I9", "queued of b was expected now", lambda: without(
@@ -265,7 +265,7 @@ def test_a_twenty_first_restart_at_one_instant_is_found() -> None:
     steps = [early if step is second else step for step in history.steps]
     found = check(History(0, steps), is_whole=False)
 
-    assert any("restart 21 since 1 s" in one.text for one in found)
+    assert any("restart 21 since 1s" in one.text for one in found)
 
 
 def test_a_restart_that_the_gate_holds_back_without_need_is_found() -> None:
@@ -312,7 +312,7 @@ def test_a_firing_that_does_not_follow_the_clock_is_found() -> None:
     )
     assert check(history) == []
 
-    # As if nobody had set it back, and the instant of second 150 came 40 s too early.
+    # As if nobody had set it back, and the instant of second 150 came 40s too early.
     steps = [step._replace(now=step.now._replace(wall=step.now.mono + FIRST_WALL_SECONDS)) for step in history.steps]
     found = check(History(0, steps), is_whole=False)
 
@@ -332,7 +332,7 @@ def test_a_stalled_program_is_late_and_says_so() -> None:
 
     assert (missed["mono"], missed["count"], missed["why"]) == (37, 1, "late")
     assert check(history, lateness=25.0) == []
-    assert "the firing of s was due at 20 s, it is 37 s" in [one.text for one in check(history)]
+    assert "the firing of s was due at 20s, it is 37s" in [one.text for one in check(history)]
 
 
 def test_the_events_of_a_story_are_all_known_to_the_judge() -> None:

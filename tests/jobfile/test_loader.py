@@ -186,7 +186,7 @@ def test_warnings_say_what_a_stop_may_take(write: Write, catalog: Catalog) -> No
     result = check("a.yaml", catalog=catalog)
 
     assert [str(problem) for problem in result.problems] == [
-        "a.yaml:1:18: warning: job 'a': cannot stop within 30 s for sure: this job alone may take 40 s",
+        "a.yaml:1:18: warning: job 'a': cannot stop within 30s for sure: this job alone may take 40s",
         (
             "a.yaml:5:25: warning: job 'c': cannot tell how long a stop takes: join: wait waits for ever, "
             "to the end of a whole shutdown"

@@ -60,8 +60,8 @@ def test_the_sum_is_told_with_the_first_event_that_comes_when_it_is_due(log: Log
     log.hear(EventName.READY, "other", 6.0)
 
     assert log.lines[-2:] == [
-        "ERROR   taskloom     and 4,321 more runs failed in the last 5 s, of 4,321 jobs",
-        "INFO    taskloom     and 80 more tracebacks were left out in the last 5 s, of 80 jobs",
+        "ERROR   taskloom     and 4,321 more runs failed in the last 5s, of 4,321 jobs",
+        "INFO    taskloom     and 80 more tracebacks were left out in the last 5s, of 80 jobs",
     ]
 
 
@@ -74,7 +74,7 @@ def test_the_sum_is_told_though_nothing_happens_any_more(log: Log) -> None:
 
     assert seconds == 5.0
     assert log.having("more runs") == []
-    assert log.having("1 more run failed") == ["ERROR   taskloom     and 1 more run failed in the last 5 s, of 1 job"]
+    assert log.having("1 more run failed") == ["ERROR   taskloom     and 1 more run failed in the last 5s, of 1 job"]
     assert len(log.wakes) == 1
 
 
@@ -90,7 +90,7 @@ def test_one_wake_up_is_asked_for_at_a_time_and_the_next_when_it_is_needed(log: 
     assert [seconds for seconds, _ in log.wakes] == [5.0, 2.0]
     assert log.having("started in the last") == []
     log.wakes[1][1]()
-    assert log.having("and 200 more runs started in the last 5 s, of 200 jobs")
+    assert log.having("and 200 more runs started in the last 5s, of 200 jobs")
 
 
 def test_the_end_of_the_scheduler_tells_every_sum(log: Log) -> None:
@@ -99,7 +99,7 @@ def test_the_end_of_the_scheduler_tells_every_sum(log: Log) -> None:
 
     log.console(Event(9, 1002.0, 2.0, EventName.SCHEDULER_STOPPED))
 
-    assert log.having("and 50 more runs failed in the last 1 s, of 50 jobs")
+    assert log.having("and 50 more runs failed in the last 1s, of 50 jobs")
 
 
 def test_jobs_that_fail_again_and_again_are_told_so_many_a_second(log: Log) -> None:

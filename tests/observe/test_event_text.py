@@ -1,4 +1,4 @@
-"""Each event in plain words."""
+"""The log line of each event."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ def instant(seconds: float) -> str:
 
 
 @pytest.mark.parametrize(
-    ("told", "message", "level"),
+    ("event_", "message", "level"),
     [
         (event(EventName.STARTED, attempt=1), "started", "INFO"),
         (event(EventName.STARTED, attempt=3), "started (attempt 3)", "INFO"),
         (
             event(EventName.RESTART_SCHEDULED, attempt=2, seconds=1.25, error=BOOM),
-            "restarting in 1.2 s (attempt 3): RuntimeError: boom",
+            "restarting in 1.25s (attempt 3): RuntimeError: boom",
             "INFO",
         ),
-        (event(EventName.RESTART_SCHEDULED, attempt=1, seconds=0.02), "restarting in 20 ms (attempt 2)", "INFO"),
+        (event(EventName.RESTART_SCHEDULED, attempt=1, seconds=0.02), "restarting in 20ms (attempt 2)", "INFO"),
         (
-            event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 60 s"}),
-            "gave up: more than 5 restarts within 60 s",
+            event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 1m"}),
+            "gave up: more than 5 restarts within 1m",
             "ERROR",
         ),
-        (event(EventName.FLAPPING, data={"restarts": 5}), "flapping: restarted 5 times in 60 s", "WARNING"),
+        (event(EventName.FLAPPING, data={"restarts": 5}), "flapping: restarted 5 times in 1m", "WARNING"),
         (
             event(EventName.MISSED, data={"instant": instant(-60), "count": 1, "why": "overlap"}),
-            "missed its firing of 12:05:40: the run before is still going on",
+            "missed the firing at 12:05:40: the previous run was still running",
             "INFO",
         ),
         (
             event(EventName.MISSED, data={"instant": instant(-86400), "count": 1440, "why": "late"}),
-            "missed 1,440 firings, the last that of 2026-11-17 12:06:40: it is too late for it",
+            "missed 1,440 firings, the last at 2026-11-17 12:06:40: too late to make up for",
             "WARNING",
         ),
         (
             event(EventName.MISSED, data={"instant": instant(-1), "count": 1, "why": "blocked"}),
-            "missed its firing of 12:06:39: the thread of an abandoned run still lives",
+            "missed the firing at 12:06:39: the thread of an abandoned run is still alive",
             "WARNING",
         ),
         (event(EventName.UNRESPONSIVE, data={"poll_age": 12.34}), "unresponsive: no poll for 12.3 s", "WARNING"),
-        (event(EventName.RESPONSIVE, seconds=3.0), "polls again, 3.0 s after it was found unresponsive", "INFO"),
+        (event(EventName.RESPONSIVE, seconds=3.0), "responsive again after 3.0 s", "INFO"),
         (
             event(EventName.RELOADED, job=None, data={"add": ["a", "b"], "remove": ["c"], "apply": [], "restart": []}),
             "reloaded: a, b added; c removed",
@@ -79,29 +79,29 @@ def instant(seconds: float) -> str:
         (event(EventName.ENDED, outcome=Outcome.SUCCEEDED, seconds=5.0), "succeeded after 5.0 s", "INFO"),
     ],
 )
-def test_an_event_is_told_in_plain_words(told: Event, message: str, level: str) -> None:
-    telling = describe(told)
+def test_an_event_has_a_log_line(event_: Event, message: str, level: str) -> None:
+    line = describe(event_)
 
-    assert telling is not None
-    assert (telling.message, telling.level) == (message, level)
+    assert line is not None
+    assert (line.message, line.level) == (message, level)
 
 
-def test_every_event_is_told_or_known_to_be_silent() -> None:
+def test_every_event_has_a_line_or_is_known_to_be_silent() -> None:
     data = {"within": 5, "callback": "terminate", "why": "late", "instant": instant(0), "count": 1, "poll_age": 1.0}
-    told = {name for name in EventName if describe(event(name, data=data)) is not None}
+    with_line = {name for name in EventName if describe(event(name, data=data)) is not None}
 
-    assert set(EventName) - told == SILENT
+    assert set(EventName) - with_line == SILENT
 
 
-def test_a_failure_brings_its_traceback() -> None:
-    telling = describe(event(EventName.ENDED, outcome=Outcome.FAILED, seconds=1.5, error=BOOM))
+def test_a_failure_has_its_traceback() -> None:
+    line = describe(event(EventName.ENDED, outcome=Outcome.FAILED, seconds=1.5, error=BOOM))
 
     message = "failed after 1.5 s: RuntimeError: boom"
-    assert telling == LogLine(message, "ERROR", "runs failed", "Traceback\n  here\nRuntimeError: boom")
+    assert line == LogLine(message, "ERROR", "runs failed", "Traceback\n  here\nRuntimeError: boom")
 
 
 @pytest.mark.parametrize("name", [EventName.STARTED, EventName.CANCEL_REQUESTED, EventName.ENDED])
-def test_the_ordinary_life_of_a_first_run_is_always_told_and_that_of_later_runs_is_not(name: EventName) -> None:
+def test_lines_about_a_first_run_are_never_counted_away_and_those_of_later_runs_may_be(name: EventName) -> None:
     first = describe(event(name, run="job#1", outcome=Outcome.CANCELLED))
     later = describe(event(name, run="job#11", outcome=Outcome.CANCELLED))
 
@@ -111,8 +111,26 @@ def test_the_ordinary_life_of_a_first_run_is_always_told_and_that_of_later_runs_
     assert later.kind != ""
 
 
-def test_an_instant_that_cannot_be_read_is_told_as_it_is() -> None:
-    telling = describe(event(EventName.MISSED, data={"instant": "some day", "count": 1, "why": "a new reason"}))
+def test_an_instant_that_cannot_be_parsed_is_shown_unchanged() -> None:
+    line = describe(event(EventName.MISSED, data={"instant": "some day", "count": 1, "why": "a new reason"}))
 
-    assert telling is not None
-    assert telling.message == "missed its firing of some day: a new reason"
+    assert line is not None
+    assert line.message == "missed the firing at some day: a new reason"
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended"), "stopping: all non-daemon jobs have ended"),
+        (Reason(ReasonKind.SIGNAL, "SIGINT"), "stopping: SIGINT"),
+        (Reason(ReasonKind.WATCHDOG, "no poll for 5.0 s"), "stopping: no poll for 5.0 s"),
+        (Reason(ReasonKind.USER), "stopping: requested"),
+        (Reason(ReasonKind.SHUTDOWN), "stopping: shutdown"),
+        (None, "stopping"),
+    ],
+)
+def test_a_cancel_request_is_logged_with_its_reason(reason: Reason | None, message: str) -> None:
+    line = describe(event(EventName.CANCEL_REQUESTED, reason=reason))
+
+    assert line is not None
+    assert line.message == message

@@ -9,7 +9,7 @@ from taskloom.observe.rate_limit import DuplicateFilter, Limit, RateLimiter, Sup
 
 def admitted(flood: RateLimiter, kind: str, count: int, at: float) -> int:
     """Offer so many lines, each of a job of its own; return how many were admitted."""
-    return sum(flood.admits(kind, f"job-{number}", at) for number in range(count))
+    return sum(flood.allows(kind, f"job-{number}", at) for number in range(count))
 
 
 def test_so_many_lines_at_once_are_admitted_and_no_more() -> None:
@@ -35,7 +35,7 @@ def test_after_a_quiet_time_there_is_room_for_the_burst_again_and_no_more() -> N
 def test_lines_that_come_slowly_are_all_admitted() -> None:
     flood = RateLimiter(Limit(5, 10.0))
 
-    assert all(flood.admits("runs failed", "job", at=second / 10) for second in range(1000))
+    assert all(flood.allows("runs failed", "job", at=second / 10) for second in range(1000))
     assert flood.due is None
 
 
@@ -52,26 +52,26 @@ def test_nothing_is_lost_what_is_not_admitted_is_in_a_sum() -> None:
     told = admitted(flood, "runs failed", 4421, at=10.0)
 
     assert flood.due == 15.0
-    assert flood.suppressed(14.9) == []
-    assert flood.suppressed(15.0) == [Suppressed("runs failed", 4421 - told, 4321, 5.0)]
-    assert flood.suppressed(20.0) == []
+    assert flood.take_suppressed(14.9) == []
+    assert flood.take_suppressed(15.0) == [Suppressed("runs failed", 4421 - told, 4321, 5.0)]
+    assert flood.take_suppressed(20.0) == []
     assert flood.due is None
 
 
 def test_a_sum_counts_lines_and_jobs() -> None:
     flood = RateLimiter(Limit(1, 0.1))
     for at in range(7):
-        flood.admits("runs failed", f"job-{at % 2}", at / 10)
+        flood.allows("runs failed", f"job-{at % 2}", at / 10)
 
-    assert flood.suppressed(10.0) == [Suppressed("runs failed", 6, 2, 9.9)]
+    assert flood.take_suppressed(10.0) == [Suppressed("runs failed", 6, 2, 9.9)]
 
 
 def test_everything_is_taken_at_the_end() -> None:
     flood = RateLimiter(Limit(1, 0.1))
     admitted(flood, "runs failed", 3, at=1.0)
 
-    assert flood.suppressed(1.5) == []
-    assert flood.suppressed(1.5, everything=True) == [Suppressed("runs failed", 2, 2, 0.5)]
+    assert flood.take_suppressed(1.5) == []
+    assert flood.take_suppressed(1.5, everything=True) == [Suppressed("runs failed", 2, 2, 0.5)]
 
 
 def test_the_next_sum_that_is_due_is_the_one_that_was_begun_first() -> None:
@@ -80,21 +80,21 @@ def test_the_next_sum_that_is_due_is_the_one_that_was_begun_first() -> None:
     admitted(flood, "runs failed", 2, at=3.0)
 
     assert flood.due == 6.0
-    assert [each.kind for each in flood.suppressed(6.0)] == ["runs started"]
+    assert [each.kind for each in flood.take_suppressed(6.0)] == ["runs started"]
     assert flood.due == 8.0
 
 
 @pytest.mark.parametrize("seconds", [0.0, -5.0])
 def test_a_time_that_stands_or_goes_back_makes_no_room(seconds: float) -> None:
     flood = RateLimiter(Limit(1, 1.0))
-    flood.admits("runs failed", "job", 10.0)
+    flood.allows("runs failed", "job", 10.0)
 
-    assert not flood.admits("runs failed", "job", 10.0 + seconds)
+    assert not flood.allows("runs failed", "job", 10.0 + seconds)
 
 
 def test_the_same_text_of_the_same_job_is_repeated_for_ten_minutes() -> None:
     repeats = DuplicateFilter()
-    repeats.note("job", "Traceback: boom", 100.0)
+    repeats.add("job", "Traceback: boom", 100.0)
 
     assert repeats.is_repeated("job", "Traceback: boom", 699.0)
     assert not repeats.is_repeated("job", "Traceback: boom", 700.0)
@@ -104,7 +104,7 @@ def test_the_same_text_of_the_same_job_is_repeated_for_ten_minutes() -> None:
 
 def test_a_job_that_was_removed_is_forgotten() -> None:
     repeats = DuplicateFilter()
-    repeats.note("job", "Traceback: boom", 100.0)
+    repeats.add("job", "Traceback: boom", 100.0)
 
     repeats.forget("job")
     repeats.forget("nobody")

@@ -10,7 +10,7 @@ import pytest
 
 from taskloom.core.model import ErrorInfo, JobState, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.report import JobReport
-from taskloom.observe.summary import table
+from taskloom.observe.summary import job_table
 from taskloom.scheduler.handles import JobStatus
 
 pytestmark = pytest.mark.usefixtures("in_berlin")
@@ -24,7 +24,7 @@ def status(job: str, state: JobState, **fields: Any) -> JobStatus:
 
 
 def state_of(job: JobStatus) -> str:
-    return re.split(r" {2,}", table([job]).splitlines()[1])[1]
+    return re.split(r" {2,}", job_table([job]).splitlines()[1])[1]
 
 
 def test_jobs_that_need_no_more_have_six_columns() -> None:
@@ -34,7 +34,7 @@ def test_jobs_that_need_no_more_have_six_columns() -> None:
         status("off", JobState.DISABLED, runs=0),
     ]
 
-    assert table(jobs) == dedent("""\
+    assert job_table(jobs) == dedent("""\
         JOB     STATE     OUTCOME    RUNS  TIME   NOTE
         a       finished  succeeded  1     1.5 s  lines 3
         launch  running   -          2     1.5 s
@@ -47,7 +47,7 @@ def test_a_column_is_there_for_all_when_one_job_needs_it() -> None:
         status("tick", JobState.WAITING, waiting_for=WaitingFor.FIRING, next_firing=1_795_000_000.0, missed=12),
     ]
 
-    assert table(jobs) == dedent("""\
+    assert job_table(jobs) == dedent("""\
         JOB    STATE                    OUTCOME  RUNS  RESTARTS  MISSED  TIME   NEXT FIRING          NOTE
         flaky  running, flapping        -        8     7         0       1.5 s  -
         tick   waiting for next firing  -        1     0         12      1.5 s  2026-11-18 12:06:40""")
@@ -82,14 +82,14 @@ def test_the_note_says_what_went_wrong_in_one_line() -> None:
         error=ErrorInfo("ValueError", "boom\nsecond line", ""),
     )
 
-    assert table([job]).endswith("would not stop in time (user: enough) ValueError: boom")
+    assert job_table([job]).endswith("would not stop in time (user: enough) ValueError: boom")
 
 
 def test_a_stop_that_goes_on_is_not_foretold() -> None:
     job = status("j", JobState.STOPPING, is_ready=True, is_overdue=True, would_meet_join=False)
 
-    assert "would not" not in table([job])
+    assert "would not" not in job_table([job])
 
 
 def test_no_jobs_are_a_head_alone() -> None:
-    assert table([]) == "JOB  STATE  OUTCOME  RUNS  TIME  NOTE"
+    assert job_table([]) == "JOB  STATE  OUTCOME  RUNS  TIME  NOTE"

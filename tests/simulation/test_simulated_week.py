@@ -235,7 +235,7 @@ def test_who_restarts_too_often_gives_up_and_a_remark_says_when() -> None:
 
     found = only(result)
     assert (found["runs"], found["failed"], found["restarts"], found["gave_up"]) == (4, 4, 3, 1)
-    assert findings(result)[1:] == ["web gave up: more than 3 restarts within 600 s"]
+    assert findings(result)[1:] == ["web gave up: more than 3 restarts within 10m"]
 
 
 def test_a_crash_fails_the_run_that_lives_then() -> None:

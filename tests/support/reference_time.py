@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tests.support.reference_job import ReferenceJob
 
 from taskloom.core.policies import Missed, Overlap
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from tests.support.reference_model import ReferenceModel
@@ -25,11 +26,11 @@ def handle_due(model: ReferenceModel, job: ReferenceJob, name: str, now: float) 
         return _fire(model, job, when, now)
     if name == "timeout":
         return model.request_cancel(
-            job, "deadline", f"longer than its timeout of {(job.run_spec or job.spec).timeout:g} s", now
+            job, "deadline", f"longer than its timeout of {duration((job.run_spec or job.spec).timeout or 0.0)}", now
         )
     if name == "ready_within":
         return model.request_cancel(
-            job, "watchdog", f"not ready within {(job.run_spec or job.spec).ready_within:g} s", now
+            job, "watchdog", f"not ready within {duration((job.run_spec or job.spec).ready_within or 0.0)}", now
         )
     if name == "urgent":
         return model.mark_urgent(job)

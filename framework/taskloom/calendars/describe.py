@@ -11,6 +11,7 @@ from taskloom.calendars.errors import CalendarError
 from taskloom.calendars.fields import read_expression
 from taskloom.calendars.zones import find_zone, local_timezone
 from taskloom.core.policies import Missed, Overlap, Schedule
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
@@ -26,12 +27,10 @@ _OVERLAP = {
     Overlap.QUEUE: "overlap queued",
     Overlap.REPLACE: "overlap replaces the run",
 }
-# (seconds, name when it is the only unit, abbreviation beside other units)
-_UNITS = ((86_400.0, "day", "d"), (3600.0, "hour", "h"), (60.0, "minute", "min"), (1.0, "second", "s"))
 
 
 def describe_schedule(schedule: Schedule) -> str:
-    """Return a schedule in one line, such as `every 5 minutes, at once and then drift-free; overlap skipped`."""
+    """Return a schedule in one line, such as `every 5m, at once and then drift-free; overlap skipped`."""
     return "; ".join([_instants(schedule), *_policies(schedule)])
 
 
@@ -53,7 +52,7 @@ def format_instant(wall: float, timezone: str | None = None) -> str:
     try:
         moment = (_EPOCH + timedelta(seconds=wall)).astimezone(_zone_or_utc(timezone))
     except (OverflowError, ValueError):
-        return f"{wall:.0f} s since 1970-01-01 UTC"
+        return f"{wall:.0f} seconds since 1970-01-01 UTC"
     weekday = _WEEKDAYS[moment.weekday()]
     return f"{weekday} {moment.replace(tzinfo=None).isoformat(' ', 'seconds')} {moment.tzname()}"
 
@@ -74,7 +73,7 @@ def _zone_or_utc(name: str | None) -> tzinfo:
 def _instants(schedule: Schedule) -> str:
     if schedule.every is not None:
         once = "at once and then drift-free" if schedule.immediately else "drift-free"
-        return f"every {_span_of(schedule.every)}, {once}"
+        return f"every {duration(schedule.every)}, {once}"
     text = _describe_calendar(schedule)
     return f"at once, and then {text}" if schedule.immediately else text
 
@@ -93,35 +92,9 @@ def _policies(schedule: Schedule) -> list[str]:
     """Return the overlap policy, and every other policy that is not the default."""
     found = [_OVERLAP[schedule.overlap]]
     if schedule.jitter:
-        found.append(f"up to {_duration(schedule.jitter)} later, at random")
+        found.append(f"up to {duration(schedule.jitter)} later, at random")
     if schedule.missed is Missed.SKIP:
         found.append("a missed instant is skipped")
     elif schedule.grace != _DEFAULT.grace:
-        found.append(f"a missed instant still runs within {_duration(schedule.grace)}")
+        found.append(f"a missed instant still runs within {duration(schedule.grace)}")
     return found
-
-
-def _span_of(seconds: float) -> str:
-    """Return an interval as it follows `every`: `minute`, `5 minutes`, `1 h 30 min`."""
-    text = _duration(seconds)
-    number, *words = text.split(" ")
-    return words[0] if number == "1" and len(words) == 1 else text
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration: a single unit is written in full, several units are abbreviated."""
-    rest = round(seconds, 3)
-    parts: list[tuple[float, str, str]] = []
-    for size, word, sign in _UNITS:
-        number = rest if size == 1.0 else rest // size
-        rest = round(rest - number * size, 3)
-        if number:
-            parts.append((number, word, sign))
-    if len(parts) > 1:
-        return " ".join(f"{_plain(number)} {sign}" for number, _, sign in parts)
-    number, word, _ = parts[0] if parts else (seconds, "second", "s")
-    return f"{_plain(number)} {word}{'' if number == 1 else 's'}"
-
-
-def _plain(number: float) -> str:
-    return str(int(number)) if number == int(number) else format(number, "g")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cronsim import CronSim, CronSimError
 
 from taskloom.calendars.errors import CalendarError, shown
-from taskloom.diagnostics import near_match
+from taskloom.text import did_you_mean, plural
 
 __all__ = ["NICKNAMES", "read_expression"]
 
@@ -107,16 +107,16 @@ def _why_no_nickname(nickname: str) -> str:
         return "leave schedule out for a run at each start, or use schedule: {every: ..., immediately: true}"
     if word == "@every":
         return f"write schedule: {{every: {nickname[6:].strip() or '...'}}}"
-    near = near_match(word, NICKNAMES)
-    return f"did you mean {near!r}?" if near else f"known nicknames: {', '.join(NICKNAMES)}"
+    return did_you_mean(word, NICKNAMES) or f"known nicknames: {', '.join(NICKNAMES)}"
 
 
 def _why_wrong_count(parts: list[str]) -> str:
     if parts and "TZ=" in parts[0]:
         return f"write timezone: {parts[0].partition('TZ=')[2] or '...'} beside it"
-    found = f"{len(parts)} field{'' if len(parts) == 1 else 's'}"
     expected = "expected 5 (minute hour day-of-month month day-of-week), or 6 with seconds first"
-    return f"{found}, {expected}" + ("; neither a year nor a command follows" if len(parts) > 6 else "")
+    return f"{plural(len(parts), 'field')}, {expected}" + (
+        "; neither a year nor a command follows" if len(parts) > 6 else ""
+    )
 
 
 def _why_refused(parts: list[str]) -> str:
@@ -161,7 +161,6 @@ def _why_no_value(field: _Field, value: str) -> str:
         return f"{field.name} '?' is not known to cron, write *"
     if value in ("H", "R"):
         return f"{field.name} {value!r} is not known to cron, write a number, and jitter: beside the schedule"
-    near = near_match(value[:20].upper(), field.names)
-    hint = f"; did you mean {near}?" if near else ""
+    hint = did_you_mean(value[:20].upper(), field.names, before="; ")
     is_short_number = value.isascii() and value.isdecimal() and len(value) < 10
     return f"{field.name} {value if is_short_number else shown(value)} is not {field.legal}{hint}"

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from taskloom.calendars.errors import CalendarError
 from taskloom.diagnostics import near_match
+from taskloom.text import suggest
 
 __all__ = ["DAY", "LAST", "LOCALTIME", "Span", "find_zone", "local_timezone", "offset_at", "span_at"]
 
@@ -92,7 +93,7 @@ def _why_unknown(name: str) -> str:
     if region := [one for one in sorted(known) if one.startswith(f"{name}/")]:
         return f"it is a region, name a city of it, such as {region[0]!r}"
     if near := _near_zone(name, known):
-        return f"did you mean {near!r}?"
+        return suggest(near)
     return "the time zone database has no such name; names are written like Europe/Berlin, America/New_York, UTC"
 
 

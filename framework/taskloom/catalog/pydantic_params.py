@@ -9,7 +9,8 @@ from typing import Annotated, Any, NotRequired
 
 from taskloom.catalog.pydantic_errors import ParamErrors, field_errors
 from taskloom.catalog.signatures import REQUIRED, ParamShape, ShapeError
-from taskloom.diagnostics import FieldError, near_match
+from taskloom.diagnostics import FieldError
+from taskloom.text import did_you_mean
 
 __all__ = ["ParamModel"]
 
@@ -85,8 +86,7 @@ class ParamModel:
         known = ", ".join(self._params) or "none"
         for name in given:
             if name not in self._params:
-                near = near_match(name, self._params)
-                hint = f"did you mean {near!r}?" if near else ""
+                hint = did_you_mean(name, self._params)
                 yield FieldError((name,), f"cannot find parameter {name!r}; known: {known}", hint, at_key=True)
 
     def _missing(self, given: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -110,8 +110,7 @@ def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[Fie
             if attribute in names.values():
                 yield from _ignored(getattr(value, attribute), each, (*loc, key))
             elif "extra" not in type(value).model_config:
-                near = near_match(key, names)
-                hint = f"did you mean {near!r}?" if near else ""
+                hint = did_you_mean(key, names)
                 yield FieldError((*loc, key), f"cannot find {key!r} here; known: {', '.join(names)}", hint, at_key=True)
 
 

@@ -1,4 +1,4 @@
-"""The command line. Each verb lives in a module of its own, imported when it is called."""
+"""The command line. Each verb is a module of its own, which is imported when the verb is called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
-        # The one question that scripts ask often; importing click takes three bare interpreter starts.
+        # Scripts call this often, and importing click takes as long as three interpreter starts.
         from taskloom import __version__
 
         print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer

@@ -1,4 +1,4 @@
-"""The group of verbs, and the way from an exception to an exit code."""
+"""The group of verbs, and the exit code for each kind of exception."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import Any
 import click
 
 from taskloom import __version__
-from taskloom.diagnostics import near_match
 from taskloom.errors import JobFileError, TaskloomError
+from taskloom.text import did_you_mean
 
 __all__ = ["call"]
 
 # name -> (module, one line for the list of verbs, group)
 _VERBS = {
-    "run": ("taskloom.cli.run", "Run the jobs of job files until they end or a signal comes.", "Run"),
-    "validate": ("taskloom.cli.validate", "Check job files and report every mistake at once.", "Run"),
+    "run": ("taskloom.cli.run", "Run the jobs of job files until they end or a signal stops them.", "Run"),
+    "validate": ("taskloom.cli.validate", "Check job files and report every problem at once.", "Run"),
     "simulate": ("taskloom.cli.simulate.command", "Show what the jobs would do in a week, in virtual time.", "Run"),
     "drill": (
         "taskloom.cli.drill.command",
         "Start each job alone, ask it to stop, and time it; fail over budget.",
         "Act",
     ),
-    "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one with its parameters.", "Author"),
-    "schema": ("taskloom.cli.schema", "Write the JSON Schema of job files, for editors.", "Author"),
+    "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one task and its parameters.", "Author"),
+    "schema": ("taskloom.cli.schema", "Print the JSON Schema of job files, for editors.", "Author"),
 }
 
 _USAGE, _BUG, _INTERRUPTED = 2, 70, 130
 
 
 class _Verbs(click.Group):
-    """Knows the verbs by name, and imports one only when it is called."""
+    """The verbs by name; each is imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_VERBS)
@@ -49,15 +49,14 @@ class _Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb; say which was meant when there is none of that name."""
+        """Find the verb; fail with a near match if no verb has that name."""
         if args and args[0] not in _VERBS and not args[0].startswith("-"):
-            near = near_match(args[0], _VERBS)
-            hint = f"; did you mean {near!r}?" if near else ""
+            hint = did_you_mean(args[0], _VERBS, before="; ")
             ctx.fail(f"cannot find verb {args[0]!r}; verbs: {', '.join(_VERBS)}{hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs in their groups; the one-line texts stand here, so that help imports no verb."""
+        """List the verbs in their groups; the one-line texts are in `_VERBS`, so that help imports no verb."""
         for group in dict.fromkeys(group for _, _, group in _VERBS.values()):
             rows = [(name, text) for name, (_, text, its_group) in _VERBS.items() if its_group == group]
             with formatter.section(group):
@@ -78,10 +77,10 @@ def _taskloom() -> None:
 
 
 def call(words: Sequence[str]) -> int:
-    """Call the verb and return the exit code. What a user got wrong is said in a sentence, without a traceback."""
+    """Call the verb and return the exit code. A user's mistake is reported in one sentence, without a traceback."""
     try:
         result: Any = _taskloom.main(args=list(words), prog_name="taskloom", standalone_mode=False)
-        if sys.stdout is not None:  # None where the caller had closed it
+        if sys.stdout is not None:  # None if the caller closed it
             sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -91,7 +90,7 @@ def call(words: Sequence[str]) -> int:
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # the latter is click's own way to leave a pipe that nobody reads
+    except (BrokenPipeError, SystemExit):  # click raises the latter for a closed pipe
         return _reader_gone()
     except JobFileError as error:
         _show_problems(error)
@@ -99,13 +98,13 @@ def call(words: Sequence[str]) -> int:
     except TaskloomError as error:
         click.echo(f"taskloom: {error}", err=True)
         return _USAGE
-    except Exception:  # noqa: BLE001 - the last door: whatever comes here is ours
+    except Exception:  # noqa: BLE001 - every other exception is a bug of ours
         return _show_bug()
     return result if isinstance(result, int) else 0
 
 
 def _reader_gone() -> int:
-    """Leave quietly: whoever read our output has enough. Nothing more may be written at exit either."""
+    """Exit quietly, since the reader of our output has gone. Nothing is written at exit either."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     return 0

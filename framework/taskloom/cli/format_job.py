@@ -1,18 +1,18 @@
-"""A validated job as data and in words, for the verbs that show jobs before they run."""
+"""A validated job as JSON data and in words, for the verbs that show jobs without running them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from taskloom.cli.format_type import duration_text
 from taskloom.core.model import JobSpec, Moment, StartMode
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from taskloom.core.policies import Watchdog
 
-__all__ = ["finite", "job_as_json", "restart_words", "schedule_lines", "start_words"]
+__all__ = ["finite", "format_restart", "format_start", "job_as_json", "schedule_lines"]
 
 _INSTANTS = 3
 _CONDITIONS = {
@@ -25,12 +25,12 @@ _WHEN = {RestartWhen.NEVER: "never", RestartWhen.ON_FAILURE: "on failure", Resta
 
 
 def finite(seconds: float) -> float | None:
-    """Return the seconds, and None for ever: JSON has no infinity."""
+    """Return the seconds, or None for infinity, which JSON does not have."""
     return None if seconds == float("inf") else seconds
 
 
 def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
-    """Return a job as data, all in final form and in seconds. Its params are left out: some may be secret."""
+    """Return a job as JSON data, durations in seconds. Its params are left out, since some may be secret."""
     place = {} if job.place is None else {"path": job.place.path, "line": job.place.line}
     return {
         "name": job.name,
@@ -43,7 +43,7 @@ def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
         "join": {"within": finite(job.join.within), "otherwise": job.join.otherwise.value},
         "start": {"mode": job.start.mode.value, "delay": job.start.delay_seconds},
         "schedule": None if job.schedule is None else _schedule_as_json(job.schedule, now),
-        "after": [{"job": need.job, "condition": need.condition.value} for need in job.after],
+        "after": [{"job": dependency.job, "condition": dependency.condition.value} for dependency in job.after],
         "restart": _restart_as_json(job.restart),
         "timeout": job.timeout,
         "ready_within": job.ready_within,
@@ -91,7 +91,7 @@ def _watchdog_as_json(watchdog: Watchdog) -> dict[str, Any]:
 
 
 def schedule_lines(job: JobSpec, now: Moment) -> Iterator[str]:
-    """Yield the schedule of a job in words, and its next instants; nothing for a job that has none."""
+    """Yield the schedule of a job in words and its next start times; nothing for a job without a schedule."""
     if job.schedule is None:
         return
     from taskloom.calendars import describe_schedule, format_instant, next_instants
@@ -102,35 +102,35 @@ def schedule_lines(job: JobSpec, now: Moment) -> Iterator[str]:
     yield f"  next: {', '.join(instants) or 'never again'}"
 
 
-def start_words(job: JobSpec) -> str:
-    """Return when a job starts: `when db is ready, 5s later, then every 5 minutes, drift-free; overlap skipped`."""
-    delay = duration_text(job.start.delay_seconds) if job.start.delay_seconds else ""
-    said = []
+def format_start(job: JobSpec) -> str:
+    """Return when a job starts: `when db is ready, 5s later, then every 5m, drift-free; overlap skipped`."""
+    delay = duration(job.start.delay_seconds) if job.start.delay_seconds else ""
+    parts = []
     if job.start.mode is StartMode.MANUAL:
-        said.append("when somebody starts it")
+        parts.append("when it is started by hand")
     elif job.after:
-        said += [f"when {_all_of(job.after)}", *([f"{delay} later"] if delay else [])]
+        parts += [f"when {_all_of(job.after)}", *([f"{delay} later"] if delay else [])]
     elif delay:
-        said.append(f"{delay} after the start")
+        parts.append(f"{delay} after the start")
     if job.schedule is not None:
         from taskloom.calendars import describe_schedule
 
-        said.append(f"then {describe_schedule(job.schedule)}" if said else describe_schedule(job.schedule))
-    return ", ".join(said) or "at the start"
+        parts.append(f"then {describe_schedule(job.schedule)}" if parts else describe_schedule(job.schedule))
+    return ", ".join(parts) or "at the start"
 
 
-def _all_of(needs: tuple[Dependency, ...]) -> str:
-    said = [f"{need.job} {_CONDITIONS[need.condition]}" for need in needs]
-    return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
+def _all_of(dependencies: tuple[Dependency, ...]) -> str:
+    *most, last = (f"{dependency.job} {_CONDITIONS[dependency.condition]}" for dependency in dependencies)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
-def restart_words(restart: RestartPolicy) -> str:
-    """Return a restart policy in a few words: `on failure, after 500ms, growing to 30s; gives up beyond 5 in 1m`."""
+def format_restart(restart: RestartPolicy) -> str:
+    """Return a restart policy in words: `on failure, after 500ms, growing to 30s; at most 5 in 1m`."""
     if restart.when is RestartWhen.NEVER:
         return "never"
-    said = f"{_WHEN[restart.when]}, after {duration_text(restart.delay)}"
+    text = f"{_WHEN[restart.when]}, after {duration(restart.delay)}"
     if restart.factor > 1 and restart.max_delay > restart.delay:
-        said += f", growing to {duration_text(restart.max_delay)}"
+        text += f", growing to {duration(restart.max_delay)}"
     if restart.limit is not None:
-        said += f"; gives up beyond {restart.limit.times} in {duration_text(restart.limit.within)}"
-    return said
+        text += f"; at most {restart.limit.times} in {duration(restart.limit.within)}"
+    return text

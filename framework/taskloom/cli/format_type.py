@@ -1,4 +1,4 @@
-"""Types and values as people write them in a job file: for listings and messages."""
+"""Types and values as they are written in a job file, for listings and messages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from taskloom.task import Duration
+from taskloom.text import duration
 
-__all__ = ["constraint_words", "duration_text", "type_words", "written"]
+__all__ = ["format_constraints", "format_type", "format_value"]
 
-_WORDS: dict[Any, str] = {
+_NAMES: dict[Any, str] = {
     Any: "anything",
     bool: "true or false",
     float: "number",
@@ -39,51 +40,43 @@ _PLAIN_TEXT = re.compile(r"[A-Za-z/][A-Za-z0-9_./:@-]*(?<!:)", re.ASCII)
 _NOT_TEXT = {"true", "false", "null"}
 
 
-def type_words(annotation: Any) -> str:
-    """Return what a type is called in a job file: `integer`, `duration`, `list of text`, `fast or slow`."""
+def format_type(annotation: Any) -> str:
+    """Return the name of a type for job files: `integer`, `duration`, `list of text`, `fast or slow`."""
     if annotation == Duration:
         return "duration"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return type_words(arguments[0])
+        return format_type(arguments[0])
     if origin is Literal:
-        return " or ".join(written(each) for each in arguments)
+        return " or ".join(format_value(each) for each in arguments)
     if origin is Union or origin is types.UnionType:
-        return " or ".join(dict.fromkeys(type_words(each) for each in arguments))
+        return " or ".join(dict.fromkeys(format_type(each) for each in arguments))
     if origin in _LISTS:
-        return f"list of {' or '.join(dict.fromkeys(type_words(each) for each in arguments if each is not ...))}"
-    return _WORDS.get(origin or annotation) or _class_words(origin or annotation)
+        return f"list of {' or '.join(dict.fromkeys(format_type(each) for each in arguments if each is not ...))}"
+    return _NAMES.get(origin or annotation) or _format_class(origin or annotation)
 
 
-def _class_words(annotation: Any) -> str:
+def _format_class(annotation: Any) -> str:
     if not isinstance(annotation, type):
         return str(annotation)
     if issubclass(annotation, Enum):
-        return " or ".join(written(each) for each in annotation)
+        return " or ".join(format_value(each) for each in annotation)
     if hasattr(annotation, "get_secret_value"):
         return "secret text"
     return "path" if issubclass(annotation, PurePath) else annotation.__name__
 
 
-def constraint_words(constraints: Iterable[tuple[str, Any]]) -> str:
-    """Return the constraints of a parameter in words, with commas between."""
+def format_constraints(constraints: Iterable[tuple[str, Any]]) -> str:
+    """Return the constraints of a parameter in words, separated by commas."""
     return ", ".join(_CONSTRAINTS[name].format(limit) for name, limit in constraints)
 
 
-def duration_text(seconds: float) -> str:
-    """Return a duration as a job file has it: `200ms`, `5s`, `2h`."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"
-
-
-def written(value: Any, annotation: Any = None) -> str:
-    """Return a value as it may stand in a job file. A secret is masked."""
+def format_value(value: Any, annotation: Any = None) -> str:
+    """Return a value as it may be written in a job file. A secret is masked."""
     if annotation == Duration and isinstance(value, int | float):
-        return duration_text(value)
+        return duration(value)
     if isinstance(value, Enum):
-        return written(value.value)
+        return format_value(value.value)
     if isinstance(value, PurePath):
         value = str(value)
     if isinstance(value, str) and _PLAIN_TEXT.fullmatch(value) and value not in _NOT_TEXT:

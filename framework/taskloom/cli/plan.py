@@ -1,19 +1,20 @@
-"""`taskloom validate --plan`: what would start, in which order, and where each value comes from."""
+"""`taskloom validate --plan`: which jobs would start, in which order, and where each value comes from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskloom.cli.format_job import finite, restart_words, start_words
+from taskloom.cli.format_job import finite, format_restart, format_start
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import JobSpec, StartMode
+from taskloom.text import table
 
 if TYPE_CHECKING:
     from taskloom.jobfile import CheckResult
     from taskloom.jobfile.origins import Origin
 
-__all__ = ["Plan", "Start", "Stay", "as_json", "as_text", "plan_of"]
+__all__ = ["NotStarted", "Plan", "Start", "as_json", "as_text", "plan_of"]
 
 Cells = tuple[str, ...]
 
@@ -22,11 +23,11 @@ class Start(NamedTuple):
     """A job that starts by itself."""
 
     level: int
-    """From 1: jobs of one level wait for jobs of lower levels alone."""
+    """From 1; a job waits only for jobs of lower levels."""
     job: JobSpec
 
 
-class Stay(NamedTuple):
+class NotStarted(NamedTuple):
     """A job that does not start by itself, and why."""
 
     job: JobSpec
@@ -34,15 +35,15 @@ class Stay(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a start of all jobs would do."""
+    """The result of starting all jobs."""
 
     starts: tuple[Start, ...]
-    """By level, and in each level in the order of the files."""
-    stays: tuple[Stay, ...]
+    """Ordered by level, and within a level as in the files."""
+    not_started: tuple[NotStarted, ...]
 
 
-class _Table(NamedTuple):
-    """One section of the answer."""
+class _Section(NamedTuple):
+    """One section of the output, with a table."""
 
     title: str
     head: Cells
@@ -50,56 +51,56 @@ class _Table(NamedTuple):
 
 
 def plan_of(jobs: Sequence[JobSpec]) -> Plan:
-    """Return what starts, and what does not. The jobs are those of files without errors."""
+    """Return which jobs start, and which do not. The jobs come from files without errors."""
     starts: list[Start] = []
-    stays: dict[str, Stay] = {}
+    not_started: dict[str, NotStarted] = {}
     for level in _start_levels(jobs):
         for job in level:
-            why = _why_not(job, stays)
+            why = _why_not(job, not_started)
             if why:
-                stays[job.name] = Stay(job, why)
-    for number, level in enumerate(_start_levels([job for job in jobs if job.name not in stays]), 1):
+                not_started[job.name] = NotStarted(job, why)
+    for number, level in enumerate(_start_levels([job for job in jobs if job.name not in not_started]), 1):
         starts += [Start(number, job) for job in level]
     order = {job.name: place for place, job in enumerate(jobs)}
-    return Plan(tuple(starts), tuple(sorted(stays.values(), key=lambda stay: order[stay.job.name])))
+    return Plan(tuple(starts), tuple(sorted(not_started.values(), key=lambda one: order[one.job.name])))
 
 
 def _start_levels(jobs: Sequence[JobSpec]) -> Iterator[list[JobSpec]]:
-    """Yield the jobs in levels, each job after all that it waits for, in the order of the files inside a level."""
+    """Yield the levels of the jobs: each job after its dependencies, and within a level in the order of the files."""
     found = {job.name: job for job in jobs}
     dependents: dict[str, list[str]] = {name: [] for name in found}
     for job in jobs:
-        for need in job.after:
-            if need.job in found:
-                dependents[need.job].append(job.name)
+        for dependency in job.after:
+            if dependency.job in found:
+                dependents[dependency.job].append(job.name)
     order = {name: place for place, name in enumerate(found)}
-    for level in stop_levels(dependents):  # who is stopped last starts first: the same levels, read the other way
+    for level in stop_levels(dependents):  # what is stopped last starts first: the same levels in reverse
         yield [found[name] for name in sorted(level, key=order.__getitem__)]
 
 
-def _why_not(job: JobSpec, stays: Mapping[str, Stay]) -> str:
+def _why_not(job: JobSpec, not_started: Mapping[str, NotStarted]) -> str:
     if not job.enabled:
         return "disabled"
     if job.start.mode is StartMode.MANUAL:
-        return "waits until somebody starts it"
-    lost = [need.job for need in job.after if need.job in stays]
-    return f"waits for {lost[0]}, which does not start by itself" if lost else ""
+        return "starts only by hand"
+    missing = [dependency.job for dependency in job.after if dependency.job in not_started]
+    return f"waits for {missing[0]}, which does not start by itself" if missing else ""
 
 
 def as_json(result: CheckResult) -> dict[str, Any]:
-    """Return the plan as data."""
+    """Return the plan as JSON data."""
     plan = plan_of(result.jobs)
     return {
         "starts": [
             {
                 "level": start.level,
                 "job": start.job.name,
-                "when": start_words(start.job),
-                "restart": restart_words(start.job.restart),
+                "when": format_start(start.job),
+                "restart": format_restart(start.job.restart),
             }
             for start in plan.starts
         ],
-        "stays": [{"job": stay.job.name, "why": stay.why} for stay in plan.stays],
+        "stays": [{"job": one.job.name, "why": one.why} for one in plan.not_started],
         "values": {
             job: {field: _origin_as_json(origin) for field, origin in origins.items()}
             for job, origins in result.origins.items()
@@ -117,33 +118,34 @@ def _origin_as_json(origin: Origin) -> dict[str, Any]:
 
 
 def as_text(result: CheckResult, *, is_terminal: bool) -> str:
-    """Return the plan as tables; on a terminal they are as wide as it is, and coloured unless NO_COLOR says no."""
-    sections = [each for each in _tables(result) if each.rows]
+    """Return the plan as tables; on a terminal they fit its width and are coloured, unless NO_COLOR is set."""
+    sections = [each for each in _sections(result) if each.rows]
     shown = [(_for_terminal if is_terminal else _for_pipe)(each) for each in sections]
     shown += [_rest(result), *_stop(result)]
     return "\n".join(shown)
 
 
-def _tables(result: CheckResult) -> Iterator[_Table]:
+def _sections(result: CheckResult) -> Iterator[_Section]:
     plan = plan_of(result.jobs)
     starts = [(str(start.level), *_start_cells(start.job)) for start in plan.starts]
-    yield _Table("What starts, in this order", ("level", "job", "starts", "restarts"), starts)
-    yield _Table("What does not", ("job", "why"), [(stay.job.name, _stay_words(stay, result)) for stay in plan.stays])
-    yield _Table("Where the values come from", ("job", "field", "value", "from"), list(_value_cells(result)))
+    yield _Section("Jobs that start, in this order", ("level", "job", "starts", "restarts"), starts)
+    reasons: list[Cells] = [(one.job.name, _reason_cell(one, result)) for one in plan.not_started]
+    yield _Section("Jobs that do not start by themselves", ("job", "why"), reasons)
+    yield _Section("Where the values come from", ("job", "field", "value", "from"), list(_value_cells(result)))
 
 
 def _start_cells(job: JobSpec) -> Cells:
     marks = [f"{job.replicas} replicas"] if job.replicas > 1 else []
     marks += [mark for mark, is_so in (("daemon", job.daemon), ("essential", job.essential)) if is_so]
     name = f"{job.name} ({', '.join(marks)})" if marks else job.name
-    return name, start_words(job), restart_words(job.restart)
+    return name, format_start(job), format_restart(job.restart)
 
 
-def _stay_words(stay: Stay, result: CheckResult) -> str:
-    field = "start" if stay.job.enabled else "enabled"
-    origin = result.origins[stay.job.name][field]
-    is_its_own = stay.job.start.mode is StartMode.MANUAL or not stay.job.enabled
-    return f"{stay.why} ({origin})" if is_its_own else stay.why
+def _reason_cell(one: NotStarted, result: CheckResult) -> str:
+    field = "start" if one.job.enabled else "enabled"
+    origin = result.origins[one.job.name][field]
+    is_its_own = one.job.start.mode is StartMode.MANUAL or not one.job.enabled
+    return f"{one.why} ({origin})" if is_its_own else one.why
 
 
 def _value_cells(result: CheckResult) -> Iterator[Cells]:
@@ -156,40 +158,38 @@ def _value_cells(result: CheckResult) -> Iterator[Cells]:
 
 
 def _rest(result: CheckResult) -> str:
-    """Return the values that stand behind every field that nobody wrote."""
+    """Return the line with the defaults of all fields that are not written in any file."""
     from taskloom.jobfile.fields.registry import FIELDS
 
     unwritten = {
         field for origins in result.origins.values() for field, origin in origins.items() if origin.source == "default"
     }
     values = [f"{name} {FIELDS[name].default}" for name in FIELDS if name in unwritten and FIELDS[name].default]
-    return f"All other values are the defaults: {', '.join(values)}\n"
+    return f"All other values are defaults: {', '.join(values)}\n"
 
 
 def _stop(result: CheckResult) -> Iterable[str]:
     if result.stop_chain:
         from taskloom.jobfile.checks.worst_stop import WorstStop
 
-        yield f"The longest stop: {WorstStop(result.worst_stop_seconds, result.stop_chain)}\n"
+        yield f"Longest stop: {WorstStop(result.worst_stop_seconds, result.stop_chain)}\n"
 
 
-def _for_pipe(table: _Table) -> str:
-    rows = [tuple(each.upper() for each in table.head), *table.rows]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([table.title, *lines, ""])
+def _for_pipe(section: _Section) -> str:
+    rows = [tuple(each.upper() for each in section.head), *section.rows]
+    return "\n".join([section.title, table(rows), ""])
 
 
-def _for_terminal(table: _Table) -> str:
+def _for_terminal(section: _Section) -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(*table.head, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
-    shown.title, shown.title_justify, shown.title_style = table.title, "left", "bold"
-    for row in table.rows:
-        shown.add_row(*map(Text, row))  # as Text, so that brackets are no markup
+    shown = Table(*section.head, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
+    shown.title, shown.title_justify, shown.title_style = section.title, "left", "bold"
+    for row in section.rows:
+        shown.add_row(*map(Text, row))  # as Text, since rich would read brackets as markup
     console = Console()
     with console.capture() as captured:
         console.print(shown)

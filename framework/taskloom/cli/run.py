@@ -1,48 +1,25 @@
-"""`taskloom run`: the verb. What it does is in `program`."""
+"""`taskloom run`: its command line. The work is done in `program`."""
 
 from __future__ import annotations
 
 import click
 
+from taskloom.cli.options import Seconds
+
 __all__ = ["run"]
 
 
-class _Within(click.ParamType[float]):
-    """A duration, or `forever`."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from taskloom.task import parse_duration
-
-        if value == "forever":
-            return float("inf")
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(_number_or_text(str(value)))
-        except ValueError as error:
-            self.fail(f"{error}; or forever", param, ctx)
-
-
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-@click.command(short_help="Run the jobs of job files until they end or a signal comes.")
+@click.command(short_help="Run the jobs of job files until they end or a signal stops them.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--stop-within", type=_Within(), default="30s", show_default=True,
-              help="How long a whole stop may take; forever lifts the limit.")  # fmt: skip
+@click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True,
+              help="How long stopping all jobs may take; forever means no limit.")  # fmt: skip
 @click.option("--events", metavar="PATH", help="Append every event as a JSON line to this file.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
-              help="Run only jobs with this label, and those that they start after; several: any of them.")  # fmt: skip
+              help="Run only jobs with this label, and what they start after; several: any of them.")  # fmt: skip
 @click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="How the job table is given at the end: as text on stderr, or as JSON on stdout.")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Show debug lines too.")
-def run(  # noqa: PLR0917 - click gives them by name
+              help="Format of the summary at the end: text on stderr, or JSON on stdout.")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Also log debug messages.")
+def run(  # noqa: PLR0917 - click passes them by name
     paths: tuple[str, ...],
     stop_within: float,
     events: str | None,
@@ -50,23 +27,28 @@ def run(  # noqa: PLR0917 - click gives them by name
     output: str,
     verbose: bool,
 ) -> int:
-    """Run the jobs of job files until they end or a signal comes.
+    """Run the jobs of job files until they end or a signal stops them.
 
-    Each PATH is a job file or a folder of them. The program ends when every job that is no daemon has ended; it
-    then stops the daemons. Log lines and the summary go to stderr.
+    Each PATH is a job file or a directory of job files. When all jobs without `daemon: true` have ended, the daemon
+    jobs are stopped and the program ends. Log lines and the summary go to stderr.
 
     \b
     Signals:
-      INT, TERM   stop gracefully; a second one leaves 2 more seconds; a third leaves at once
-      HUP         read the job files again: all of what they say now takes effect, or, where one cannot be used,
-                  none of it; at a terminal, which is then gone, stop gracefully
-      QUIT        say how every job stands, with all stacks; nothing stops
+      INT, TERM   stop all jobs gracefully; the second allows 2 more seconds; the third exits at once
+      HUP         read the job files again and apply all changes, or none if a file has an error;
+                  if stdin is a terminal, stop all jobs like INT
+      QUIT        show the state of every job and its stack; nothing stops
 
     \b
     Exit codes:
-      0  fine          1  some job failed          2  job files or usage invalid, nothing started
-      3  a job outlived its join policy            130  stopped by INT
-      137  ended by the watcher, or 128+n by a third signal n          70  a bug of ours
+      0    all jobs ended well, or were stopped
+      1    a job failed
+      2    a job file or the command line has an error; nothing was started
+      3    a job did not stop in time
+      70   a bug in Taskloom
+      130  stopped by INT (Ctrl-C)
+      137  killed by the watcher, because the program did not end in time
+      128+N  ended at once by a third signal with number N
 
     \b
     Examples:

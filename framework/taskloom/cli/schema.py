@@ -1,4 +1,4 @@
-"""`taskloom schema`: what an editor needs to complete and check job files."""
+"""`taskloom schema`: the JSON Schema with which an editor completes and checks job files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["schema"]
 @click.command()
 @click.option("-o", "--output", metavar="FILE", help="Write to this file instead of standard output.")
 def schema(output: str | None) -> None:
-    """Print the JSON Schema of job files, over the tasks that are installed.
+    """Print the JSON Schema of job files, with the parameters of all installed tasks.
 
-    Name it in the first line of a job file, and an editor with a YAML language server completes and checks it:
+    An editor with a YAML language server completes and checks a job file whose first line names the schema:
 
     # yaml-language-server: $schema=taskloom.schema.json
     """
@@ -25,7 +25,7 @@ def schema(output: str | None) -> None:
     from taskloom.catalog.entry_points import Catalog
     from taskloom.jobfile.fields.json_schema import job_file_schema
 
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no part of the schema
+    with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the schema
         text = json.dumps(job_file_schema(Catalog()), indent=2, ensure_ascii=False)
     if output is None or output == "-":
         click.echo(text)

@@ -1,4 +1,4 @@
-"""`taskloom tasks`: what is installed, and what one task takes."""
+"""`taskloom tasks`: the installed tasks, or one task and its parameters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+from taskloom.text import suggest, table
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog, CatalogEntry, LoadedTask
@@ -19,7 +21,7 @@ EXIT_NOT_FOUND = 2
 
 
 class _Row(NamedTuple):
-    """One line of the listing. `error` says why the task cannot be used."""
+    """One line of the list. `error` is why the task cannot be used."""
 
     entry: CatalogEntry
     summary: str
@@ -33,12 +35,12 @@ class _Row(NamedTuple):
 @click.command()
 @click.argument("name", required=False)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="json prints everything as data on standard output.")  # fmt: skip
+              help="Output format.")  # fmt: skip
 @click.pass_context
 def tasks(context: click.Context, name: str | None, output: str) -> None:
-    """List the installed tasks, or show what the task NAME does and takes.
+    """List the installed tasks, or show what the task NAME does and its parameters.
 
-    A task that cannot be used is listed with the reason; with its NAME, the traceback of its import is shown.
+    A task that cannot be used is listed as broken, with the reason. Its NAME shows the traceback of its import.
     """
     from taskloom.catalog.entry_points import Catalog
     from taskloom.catalog.signatures import ShapeError
@@ -46,7 +48,7 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
 
     catalog = Catalog()
     if name is None:
-        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no row of the list
+        with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the list
             rows = [_row(catalog, entry) for entry in catalog.entries()]
         _echo_json([_row_as_json(row) for row in rows]) if output == "json" else _echo_rows(rows)
         return
@@ -110,7 +112,7 @@ def _echo_table(cells: Iterable[tuple[str, str, str]]) -> None:
 
     table = Table("task", "package", "what it does", box=box.SIMPLE, pad_edge=False)
     for name, package, text in cells:
-        # As Text, so that a docstring with brackets is no markup.
+        # As Text, since rich would read brackets in a docstring as markup.
         style = "red" if text.startswith("broken: ") else ""
         table.add_row(Text(name, style="bold"), Text(package), Text(text, style=style))
     console = Console()
@@ -124,7 +126,7 @@ def _echo_error(error: Exception) -> None:
 
     if isinstance(error, TaskImportFailed):
         click.echo(error.traceback, err=True, nl=False)
-    near = f"; did you mean {error.near!r}?" if isinstance(error, TaskNotFound) and error.near else ""
+    near = suggest(error.near, before="; ") if isinstance(error, TaskNotFound) else ""
     click.echo(f"taskloom: {error}{near}", err=True)
 
 
@@ -144,11 +146,11 @@ def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
 
 
 def _param_as_json(param: ParamShape) -> dict[str, Any]:
-    from taskloom.cli.format_type import type_words
+    from taskloom.cli.format_type import format_type
 
     return {
         "name": param.name,
-        "type": type_words(param.annotation),
+        "type": format_type(param.annotation),
         "required": param.is_required,
         "default": None if param.is_required else _default_text(param),
         "description": _description(param),
@@ -162,63 +164,57 @@ def _described(loaded: LoadedTask) -> list[str]:
     if shape.doc:
         lines += [shape.doc, ""]
     if shape.params:
-        lines += [*_table([("parameter", "type", "default", "description"), *map(_cells, shape.params)]), ""]
+        lines += [table([("parameter", "type", "default", "description"), *map(_cells, shape.params)]), ""]
     else:
         lines += ["It takes no parameters.", ""]
     return [*lines, "A job of it:", "", *_example(loaded)]
 
 
 def _cells(param: ParamShape) -> tuple[str, ...]:
-    from taskloom.cli.format_type import type_words
+    from taskloom.cli.format_type import format_type
 
-    # "or null" says nothing beside a default of null.
-    words = type_words(param.annotation)
-    return param.name, words.removesuffix(" or null") or words, _default_text(param), _description(param)
+    # "or null" is redundant: such a parameter has the default null.
+    type_name = format_type(param.annotation)
+    return param.name, type_name.removesuffix(" or null") or type_name, _default_text(param), _description(param)
 
 
 def _default_text(param: ParamShape) -> str:
-    from taskloom.cli.format_type import type_words, written
+    from taskloom.cli.format_type import format_type, format_value
 
     if param.is_required:
         return "required"
-    if "secret" in type_words(param.annotation):
+    if "secret" in format_type(param.annotation):
         return "hidden"
-    return written(param.factory() if param.factory is not None else param.default, param.annotation)
+    return format_value(param.factory() if param.factory is not None else param.default, param.annotation)
 
 
 def _description(param: ParamShape) -> str:
-    from taskloom.cli.format_type import constraint_words
+    from taskloom.cli.format_type import format_constraints
 
-    return "; ".join(each for each in (param.info.description, constraint_words(param.info.constraints)) if each)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return the rows in columns; the last column runs free, so that no terminal's width cuts a word."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return ["  ".join([*map(str.ljust, row[:-1], widths), row[-1]]).rstrip() for row in rows]
+    return "; ".join(each for each in (param.info.description, format_constraints(param.info.constraints)) if each)
 
 
 def _example(loaded: LoadedTask) -> list[str]:
-    """Return a job file with one job of the task."""
-    from taskloom.cli.format_type import written
+    """Return the lines of a job file with one job of the task."""
+    from taskloom.cli.format_type import format_value
 
     lines = ["jobs:", f"  my-{loaded.name}:", f"    task: {loaded.name}"]
     params = {param.name: param for param in loaded.shape.params}
     values = _example_params(loaded.shape)
     if values:
         lines.append("    params:")
-    return lines + [f"      {name}: {written(value, params[name].annotation)}" for name, value in values.items()]
+    return lines + [f"      {name}: {format_value(value, params[name].annotation)}" for name, value in values.items()]
 
 
 def _example_params(shape: TaskShape) -> dict[str, Any]:
-    """Return what is required and, if the task takes that together, what its author gives examples of."""
+    """Return the required parameters, and the optional ones with examples if the task accepts them together."""
     from taskloom.catalog.params import ParamErrors
 
     required = {param.name: _example_value(param) for param in shape.params if param.is_required}
     optional = {
         param.name: _example_value(param) for param in shape.params if param.info.examples and not param.is_required
     }
-    # Alternatives, such as `listen` and `connect`, do not go together: the first that is taken is shown.
+    # Some optional parameters exclude each other, such as `listen` and `connect`: then only the first is shown.
     for choice in (optional, *({name: value} for name, value in optional.items()), {}):
         try:
             shape.validate(required | choice)
@@ -233,7 +229,7 @@ def _example_value(param: ParamShape) -> Any:
 
 
 def _placeholder(annotation: Any) -> Any:
-    """Return a value of the type for a parameter whose author gave no example."""
+    """Return a value of the type, for a parameter without an example."""
     from taskloom.task import Duration
 
     if annotation == Duration:

@@ -1,4 +1,4 @@
-"""`taskloom validate`: every mistake of every job file, and what a stop may take."""
+"""`taskloom validate`: all problems of all job files, and how long a stop may take."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskloom.cli.options import Seconds
+from taskloom.text import duration, plural
+
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
     from taskloom.jobfile import CheckResult
@@ -16,17 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["validate"]
 
 EXIT_INVALID = 2
-
-
-def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    from taskloom.task import parse_duration
-
-    if value == "forever":
-        return float("inf")
-    try:
-        return parse_duration(float(value) if value.replace(".", "", 1).isdigit() else value)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}, or forever", context, parameter) from None
 
 
 @click.command()
@@ -37,36 +29,36 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="json prints everything as data on standard output.",
+    help="Output format; json is on standard output.",
 )
 @click.option(
     "--stop-within",
     default="30s",
     show_default=True,
-    callback=_seconds,
+    type=Seconds(allows_forever=True),
     metavar="DURATION",
-    help="The time that a whole shutdown will get, or forever: what may take longer is warned of.",
+    help="The time allowed for stopping all jobs, or forever; a job that may take longer is a warning.",
 )
 @click.option(
     "--plan",
     "with_plan",
     is_flag=True,
-    help="Show what would start, in which order, and where each value comes from.",
+    help="Also show which jobs would start, in which order, and where each value comes from.",
 )
 @click.pass_context
 def validate(
     context: click.Context, paths: tuple[str, ...], output: str, stop_within: float, *, with_plan: bool
 ) -> None:
-    """Check job files, and start nothing.
+    """Check job files without starting anything.
 
-    Of a directory, the *.yaml and *.yml files are read. Problems go to standard error; each schedule in words with
-    its next instants, and a summary, to standard output. The exit code is 2 when a file cannot be used, else 0;
-    warnings do not change it.
+    Each PATH is a job file or a directory, of which the *.yaml and *.yml files are read. Problems go to standard
+    error. Each schedule in words, its next start times and a summary go to standard output. The exit code is 2 if a
+    file has an error, otherwise 0, also with warnings.
     """
     from taskloom.clock import MonotonicClock
     from taskloom.jobfile import check
 
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no answer of ours
+    with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the output
         result = check(*paths, stop_within=stop_within, with_origins=with_plan)
     show = _show_as_json if output == "json" else _show_as_text
     show(result, MonotonicClock().now(), with_plan=with_plan and not result.errors)
@@ -114,15 +106,13 @@ def _summary(result: CheckResult) -> str:
     if errors:
         return f"{files}: {problems}"
     jobs = _count(len(result.jobs), "job") or "no jobs"
-    return f"{jobs} in {files}: {problems}; worst-case stop {_seconds_text(result.worst_stop_seconds)}"
+    worst = result.worst_stop_seconds
+    stop = "unbounded" if worst == float("inf") else duration(worst)
+    return f"{jobs} in {files}: {problems}; worst-case stop {stop}"
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}" if number else ""
-
-
-def _seconds_text(seconds: float) -> str:
-    return "unbounded" if seconds == float("inf") else f"{seconds:g} s"
+    return plural(number, noun) if number else ""
 
 
 def _as_json(result: CheckResult, now: Moment) -> dict[str, Any]:

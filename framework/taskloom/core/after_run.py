@@ -20,6 +20,7 @@ from taskloom.core.shutdown import WholeStop
 from taskloom.core.starting import Starter
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
+from taskloom.text import duration
 
 __all__ = ["FAILURES", "FollowUps"]
 
@@ -121,7 +122,7 @@ class FollowUps:
         if job.backoff is None:
             job.backoff = Backoff()
         if job.backoff.is_exhausted(policy, self._store.now.mono) and policy.limit is not None:
-            self._give_up(run, f"more than {policy.limit.times} restarts within {policy.limit.within:g} s")
+            self._give_up(run, f"more than {policy.limit.times} restarts within {duration(policy.limit.within)}")
             return FollowUp.NOTHING
         return FollowUp.RETRY
 

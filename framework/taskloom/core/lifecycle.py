@@ -38,6 +38,7 @@ from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Decision
 from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
+from taskloom.text import measured
 
 __all__ = ["Lifecycle"]
 
@@ -275,7 +276,7 @@ class Lifecycle:
             if run.job.follow_up is FollowUp.POLICY:  # a queued firing still follows
                 follow_up = FollowUp.NOTHING if watchdog.then is WatchdogThen.STOP else FollowUp.RETRY
                 self._store.set_follow_up(run.job, follow_up)
-            self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"no poll for {report.poll_age:.1f} s"))
+            self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"no poll for {measured(report.poll_age)}"))
 
     def _run_responsive(self, report: inputs.RunResponsive) -> None:
         run = self.runs.get(report.run)

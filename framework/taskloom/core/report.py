@@ -11,6 +11,7 @@ from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, JobState, Moment, Otherwise, Outcome, Reason, WaitingFor
 from taskloom.core.records import JobRecord, RunRecord
+from taskloom.text import duration, measured, plural
 
 __all__ = ["ExitCode", "JobReport", "StopReport", "Survivor", "exit_code", "make_job_report", "make_stop_report"]
 
@@ -71,7 +72,9 @@ class Survivor:
         }
 
     def __str__(self) -> str:
-        return f"{self.job}: {self.otherwise.value} after {self.within:g} s, at {self.where or 'an unknown place'}"
+        return (
+            f"{self.job}: {self.otherwise.value} after {duration(self.within)}, at {self.where or 'an unknown place'}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ class StopReport:
         }
 
     def __str__(self) -> str:
-        head = f"stopped {len(self.jobs)} job{'s' * (len(self.jobs) != 1)} in {self.seconds:.1f} s ({self.reason})"
+        head = f"stopped {plural(len(self.jobs), 'job')} in {measured(self.seconds)} ({self.reason})"
         return "\n".join([head, *(f"  survivor: {survivor}" for survivor in self.survivors)])
 
 

@@ -20,6 +20,7 @@ from taskloom.core.shutdown import WholeStop
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
+from taskloom.text import duration
 
 __all__ = ["Starter"]
 
@@ -76,11 +77,13 @@ class Starter:
         self._deadlines.add(run.unready_at, self._readiness, run)
 
     def _time_out(self, run: RunRecord) -> None:
-        reason = Reason(ReasonKind.DEADLINE, f"longer than its timeout of {run.spec.timeout:g} s")
+        reason = Reason(ReasonKind.DEADLINE, f"longer than its timeout of {duration(run.spec.timeout or 0.0)}")
         self._stops.request(run, reason)
 
     def _miss_readiness(self, run: RunRecord) -> None:
-        self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"not ready within {run.spec.ready_within:g} s"))
+        self._stops.request(
+            run, Reason(ReasonKind.WATCHDOG, f"not ready within {duration(run.spec.ready_within or 0.0)}")
+        )
 
     # -- the waits before it
 

@@ -13,6 +13,7 @@ from taskloom.core.events import Event
 from taskloom.invariants.event_rules import EventRules, Fact, Violation, fact_of
 from taskloom.invariants.history import History
 from taskloom.invariants.lifecycle import LifecycleInvariants
+from taskloom.text import duration
 
 __all__ = ["Violation", "check", "check_events", "explain"]
 
@@ -39,7 +40,7 @@ def check_events(
     if stop_within is not None and rules.stopping is not None and rules.stopped is not None:
         took = rules.stopped - rules.stopping
         if took > stop_within + slack:
-            text = f"the shutdown took {took:g} s, allowed are {stop_within:g} s and {slack:g} s"
+            text = f"the shutdown took {duration(took)}, allowed are {duration(stop_within)} and {duration(slack)}"
             rules.violations.append(Violation("I7", 0, text))
     return rules.violations
 

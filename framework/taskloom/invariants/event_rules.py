@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from taskloom.invariants.facts import ROUNDING_SECONDS, Fact, RunFacts, Violation, check_end, differ, fact_of
+from taskloom.text import duration
 
 __all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 
@@ -77,7 +78,7 @@ class EventRules:
         if fact.seq != self._seq + 1:
             self._report("I4", fact, f"seq {fact.seq} follows {self._seq}")
         if fact.mono < self._mono:
-            self._report("I4", fact, f"the monotonic clock went back by {self._mono - fact.mono:g} s")
+            self._report("I4", fact, f"the monotonic clock went back by {duration(self._mono - fact.mono)}")
         self._seq, self._mono = fact.seq, max(fact.mono, self._mono)
 
     def _run_of(self, fact: Fact) -> RunFacts | None:
@@ -138,7 +139,7 @@ class EventRules:
             self._report("I6", fact, f"{fact.run} is attempt {fact.attempt}, after attempt {last.attempt}")
         if fact.mono < last.restart_at - ROUNDING_SECONDS:
             early = last.restart_at - fact.mono
-            self._report("I6", fact, f"{fact.run} was restarted {early:g} s too early")
+            self._report("I6", fact, f"{fact.run} was restarted {duration(early)} too early")
         restarts = self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS))
         restarts.append(fact.mono)
 
@@ -176,7 +177,11 @@ class EventRules:
             seconds = fact.mono - run.cancel_requested
             # The event's `within` is rounded to milliseconds.
             if not 0 <= within <= seconds + 0.001:
-                self._report("I7", fact, f"{fact.run} was overdue after {seconds:g} s, but its within was {within:g}")
+                self._report(
+                    "I7",
+                    fact,
+                    f"{fact.run} was overdue after {duration(seconds)}, but its within was {duration(within)}",
+                )
         run.overdue = fact.mono
 
     def _ended(self, fact: Fact) -> None:
@@ -199,7 +204,7 @@ class EventRules:
         if run.outcome != "abandoned" or run.ended is None:
             self._report("I8", fact, f"{fact.run} exited late, but was not abandoned")
         elif differ(fact.seconds, seconds := fact.mono - run.ended):
-            self._report("I8", fact, f"{fact.run} exited {seconds:g} s late, but its event says {fact.seconds}")
+            self._report("I8", fact, f"{fact.run} exited {duration(seconds)} late, but its event says {fact.seconds}")
         self._forget(run)
 
     def _callback_failed(self, fact: Fact) -> None:
@@ -230,7 +235,7 @@ class EventRules:
         if self.stopping is not None:
             self._report("I9", fact, f"a restart after {fact.run} was scheduled during the shutdown")
         if fact.seconds is None or fact.seconds < 0:
-            self._report("I6", fact, f"a restart after {fact.run} has a delay of {fact.seconds} s")
+            self._report("I6", fact, f"a restart after {fact.run} has a delay of {fact.seconds} seconds")
         run.restart_at = fact.mono + (fact.seconds or 0.0)
 
     def _gave_up(self, fact: Fact) -> None:
@@ -267,7 +272,7 @@ class EventRules:
             if since is None:
                 self._report("I4", fact, f"{fact.run} was responsive again, but was not unresponsive")
             elif differ(fact.seconds, seconds := fact.mono - since):
-                text = f"was unresponsive for {seconds:g} s, but its event says {fact.seconds}"
+                text = f"was unresponsive for {duration(seconds)}, but its event says {fact.seconds}"
                 self._report("I4", fact, f"{fact.run} {text}")
 
     def _job_removed(self, fact: Fact) -> None:

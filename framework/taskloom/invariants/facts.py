@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from taskloom.core.enums import FastEnum
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, ReasonKind
+from taskloom.text import duration
 
 __all__ = ["Fact", "RunFacts", "Violation", "check_end", "differ", "fact_of"]
 
@@ -104,7 +105,7 @@ def check_end(run: RunFacts, fact: Fact) -> list[str]:
     kind = fact.reason[0] if fact.reason is not None else ""
     was_stopped = outcome in _STOPPED
     checks = (
-        (differ(fact.seconds, seconds), "ended after {seconds:g} s, but its event says {fact.seconds}"),
+        (differ(fact.seconds, seconds), "ended after {seconds}, but its event says {fact.seconds}"),
         (outcome in _ENTERED and not has_started and kind != "watchdog", "ended {fact.outcome} but never started"),
         (was_stopped and run.cancel_requested is None, "ended {fact.outcome} without a cancel request"),
         (was_stopped and fact.reason is None, "ended {fact.outcome} without a reason"),
@@ -118,7 +119,7 @@ def check_end(run: RunFacts, fact: Fact) -> list[str]:
          "ended for {fact.reason}, but its cancel was first requested for {run.reason}"),
         (outcome not in _OUTCOMES, "ended with an unknown outcome: {fact.outcome}"),
     )  # fmt: skip
-    return [text.format(fact=fact, run=run, seconds=seconds) for is_violated, text in checks if is_violated]
+    return [text.format(fact=fact, run=run, seconds=duration(seconds)) for is_violated, text in checks if is_violated]
 
 
 _OUTCOMES = {"succeeded", "failed", "cancelled", "timed_out", "start_failed", "abandoned"}

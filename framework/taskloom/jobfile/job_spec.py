@@ -11,11 +11,12 @@ from taskloom.catalog.pydantic_errors import ParamErrors
 from taskloom.catalog.signatures import ShapeError
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec
 from taskloom.core.policies import RestartPolicy, RestartWhen
-from taskloom.diagnostics import FieldError, Place, near_match
+from taskloom.diagnostics import FieldError, Place
 from taskloom.errors import CatalogError, InvalidJob, NotATask, TaskImportFailed, TaskNotFound
 from taskloom.job import Job
 from taskloom.jobfile.fields.after import written_needs
 from taskloom.jobfile.fields.registry import FIELDS, JobErrors, Join
+from taskloom.text import did_you_mean, suggest
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
@@ -67,9 +68,8 @@ def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[FieldErro
 def _foreign(key: str) -> list[FieldError]:
     if is_note(key):
         return []
-    near = near_match(key, FIELDS)
     message = f"cannot find field {key!r}; known: {', '.join(FIELDS)}"
-    return [FieldError((key,), message, f"did you mean {near!r}?" if near else "", at_key=True)]
+    return [FieldError((key,), message, did_you_mean(key, FIELDS), at_key=True)]
 
 
 def job_spec(
@@ -206,7 +206,7 @@ def _check_runner(
 
 def _cure(error: CatalogError) -> str:
     if isinstance(error, TaskNotFound):
-        return f"did you mean {error.near!r}?" if error.near else ""
+        return suggest(error.near)
     if isinstance(error, TaskImportFailed):
         return f"for the traceback: taskloom {error.kind}s {error.name}"
     return ""

@@ -15,6 +15,7 @@ from taskloom.jobfile.declared_job import Declared, problems_of
 from taskloom.jobfile.fields.registry import JobErrors
 from taskloom.jobfile.job_spec import is_note, job_spec, read_defaults
 from taskloom.sync.gc_pause import paused_gc
+from taskloom.text import did_you_mean, duration
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
@@ -149,8 +150,8 @@ class _Checker:
         if worst.seconds > self._stop_within and len(worst.chain) > 1:
             [last] = [job for job in self._jobs if job.name == worst.chain[-1].job]
             message = (
-                f"cannot stop within {self._stop_within:g} s for sure: dependents are stopped before what they "
-                f"depend on, and that may take {worst.seconds:g} s: {worst}"
+                f"cannot stop within {duration(self._stop_within)} for sure: dependents are stopped before what they "
+                f"depend on, and that may take {duration(worst.seconds)}: {worst}"
             )
             yield last.warning("join", FieldError((), message))
 
@@ -265,10 +266,7 @@ def _strange_keys(document: Document, root: Mapping[str, Any]) -> Iterator[Probl
     for key, value in root.items():
         if key in _TOP_KEYS or is_note(key):
             continue
-        near = near_match(key, _TOP_KEYS)
-        hint = f"did you mean {near!r}?" if near else ""
-        if _is_job(value):
-            hint = "put the job under 'jobs:'"
+        hint = "put the job under 'jobs:'" if _is_job(value) else did_you_mean(key, _TOP_KEYS)
         message = f"cannot find key {key!r}; known: {', '.join(_TOP_KEYS)}, and x-... for notes"
         yield document.places.problem((key,), message, hint=hint, at_key=True)
 

@@ -1,4 +1,4 @@
-"""The log on the terminal: one plain line for each thing that is said or happens."""
+"""The log on standard error: one line for each message and each event that is worth one."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from taskloom.core.events import Event, EventName
 from taskloom.observe.event_text import LogLine, describe
 from taskloom.observe.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 from taskloom.runners.context import current_run
+from taskloom.text import duration, plural
 
 __all__ = ["Console", "ConsoleHandler"]
 
 _COLORS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _TRACEBACKS = "tracebacks were left out"
-# A traceback is ten lines, and the tenth says no more than the first few.
-_TIGHTER = {_TRACEBACKS: Limit(20, 1.0)}
+# A traceback has about ten lines, and many of them say little more than the first few.
+_LOWER_LIMITS = {_TRACEBACKS: Limit(20, 1.0)}
 
 
 def _call_later(seconds: float, callback: Callable[[], None]) -> None:
-    """Have it called on a daemon thread of its own, once so many seconds have passed."""
+    """Call `callback` on a daemon thread of its own after `seconds`."""
     timer = threading.Timer(seconds, callback)
     timer.daemon = True
     timer.name = "taskloom-console"
     try:
         timer.start()
     except RuntimeError:
-        pass  # no thread to be had: the next event tells what is due
+        pass  # no thread could be started: the next event logs what is due
 
 
 class Console:
@@ -48,19 +49,19 @@ class Console:
         self._put = put
         self._is_colored = is_colored
         self._call_later = call_later
-        # For what follows: events come on one thread, and the time to tell a sum on another.
+        # Guards all below: events come on one thread, the timer calls on another.
         self._lock = allocate_lock()
-        self._flood = RateLimiter(special=_TIGHTER)
-        self._repeats = DuplicateFilter()
-        # The level of each kind of line, and what the wall clock is ahead of the monotonic one.
+        self._limiter = RateLimiter(special=_LOWER_LIMITS)
+        self._duplicates = DuplicateFilter()
+        # The level of each kind of line, and the wall clock minus the monotonic one.
         self._levels: dict[str, str] = {}
-        self._ahead = 0.0
-        self._is_timed = False
+        self._wall_offset = 0.0
+        self._is_scheduled = False
 
-    def say(self, message: str, *, level: str = "INFO", job: str = "taskloom", at: float | None = None) -> None:
-        """Write a line, or several that begin alike. `at`: seconds since the epoch; None is now."""
+    def log(self, message: str, *, level: str = "INFO", job: str = "taskloom", at: float | None = None) -> None:
+        """Write the message; each of its lines gets the same head. `at`: seconds since the epoch; None is now."""
         at = wall() if at is None else at
-        moment = datetime.fromtimestamp(at)  # noqa: DTZ006 - for people here
+        moment = datetime.fromtimestamp(at)  # noqa: DTZ006 - local time, for people
         head = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d} {level:<7} {job:<12} "
         color = _COLORS.get(level) if self._is_colored else None
         lines = [head + _printable(line) for line in message.splitlines() or [""]]
@@ -70,69 +71,69 @@ class Console:
     # -- events
 
     def __call__(self, event: Event) -> None:
-        """Say what an event means, if it is worth a line; a listener of the scheduler.
+        """Log an event, if it is worth a line. The console is a listener of the scheduler.
 
-        Lines of one kind that come too thick are counted instead, and told in a sum some seconds later.
+        Lines of one kind that come too fast are counted instead; some seconds later one line gives their number.
         """
         with self._lock:
-            self._ahead = event.at - event.mono
-            self._say_sums(event.mono, everything=event.event is EventName.SCHEDULER_STOPPED)
-            telling = describe(event)
-            if telling is not None:
-                self._tell(event, telling)
-            self._time_sums(event.mono)
+            self._wall_offset = event.at - event.mono
+            self._log_suppressed(event.mono, everything=event.event is EventName.SCHEDULER_STOPPED)
+            line = describe(event)
+            if line is not None:
+                self._log_event(event, line)
+            self._schedule_suppressed(event.mono)
 
-    def _tell(self, event: Event, telling: LogLine) -> None:
+    def _log_event(self, event: Event, line: LogLine) -> None:
         job = event.job or "taskloom"
-        self._levels[telling.kind] = telling.level
+        self._levels[line.kind] = line.level
         if event.event is EventName.JOB_REMOVED:
-            self._repeats.forget(job)
-        if telling.kind and not self._flood.admits(telling.kind, job, event.mono):
+            self._duplicates.forget(job)
+        if line.kind and not self._limiter.allows(line.kind, job, event.mono):
             return
-        message = telling.message
-        if telling.traceback:
-            message += self._traceback(job, telling.traceback, event.mono)
-        self.say(message, level=telling.level, job=job, at=event.at)
+        message = line.message
+        if line.traceback:
+            message += self._traceback_text(job, line.traceback, event.mono)
+        self.log(message, level=line.level, job=job, at=event.at)
 
-    def _traceback(self, job: str, traceback: str, at: float) -> str:
-        if self._repeats.is_repeated(job, traceback, at):
+    def _traceback_text(self, job: str, traceback: str, at: float) -> str:
+        if self._duplicates.is_repeated(job, traceback, at):
             return " (traceback as before)"
-        if not self._flood.admits(_TRACEBACKS, job, at):
+        if not self._limiter.allows(_TRACEBACKS, job, at):
             return ""
-        self._repeats.note(job, traceback, at)
+        self._duplicates.add(job, traceback, at)
         return f"\n{traceback}"
 
-    def _say_sums(self, at: float, *, everything: bool = False) -> None:
-        for sum_ in self._flood.suppressed(at, everything=everything):
-            level = self._levels.get(sum_.kind, "INFO")
-            self.say(_summed(sum_), level=level, at=at + self._ahead)
+    def _log_suppressed(self, at: float, *, everything: bool = False) -> None:
+        for suppressed in self._limiter.take_suppressed(at, everything=everything):
+            level = self._levels.get(suppressed.kind, "INFO")
+            self.log(_suppressed_text(suppressed), level=level, at=at + self._wall_offset)
 
-    def _time_sums(self, at: float) -> None:
-        """See that the next sum is told even if nothing happens any more."""
-        due = self._flood.due
-        if due is not None and not self._is_timed:
-            self._is_timed = True
-            self._call_later(max(0.0, due - at), partial(self._on_time, due))
+    def _schedule_suppressed(self, at: float) -> None:
+        """Start the timer, so that the next count is logged even if no event follows."""
+        due = self._limiter.due
+        if due is not None and not self._is_scheduled:
+            self._is_scheduled = True
+            self._call_later(max(0.0, due - at), partial(self._on_timer, due))
 
-    def _on_time(self, at: float) -> None:
+    def _on_timer(self, at: float) -> None:
         with self._lock:
-            self._is_timed = False
-            self._say_sums(at)
-            self._time_sums(at)
+            self._is_scheduled = False
+            self._log_suppressed(at)
+            self._schedule_suppressed(at)
 
 
-def _summed(sum_: Suppressed) -> str:
-    """Return `and 4,321 more runs failed in the last 5 s, of 1,234 jobs`."""
-    kind = sum_.kind
-    if sum_.lines == 1:
+def _suppressed_text(suppressed: Suppressed) -> str:
+    """Return `and 4,321 more runs failed in the last 5s, of 1,234 jobs`."""
+    kind = suppressed.kind
+    if suppressed.lines == 1:
         noun, _, rest = kind.partition(" ")
         kind = f"{noun.removesuffix('s')} {rest.replace('were ', 'was ').replace('are ', 'is ')}"
-    jobs = f", of {sum_.jobs:,} job{'s' * (sum_.jobs != 1)}"
-    return f"and {sum_.lines:,} more {kind} in the last {max(1.0, sum_.seconds):.0f} s{jobs}"
+    period, jobs = duration(max(1, round(suppressed.seconds))), plural(suppressed.jobs, "job")
+    return f"and {suppressed.lines:,} more {kind} in the last {period}, of {jobs}"
 
 
 def _printable(line: str) -> str:
-    """Take the terminal's own language out of what others wrote."""
+    """Escape control characters, so that text from elsewhere cannot drive the terminal."""
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
@@ -147,9 +148,9 @@ class ConsoleHandler(logging.Handler):
         self._formatter = logging.Formatter()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Hand the record on without the handler's lock: the console's queue has its own, held for a moment."""
+        """Pass the record on without the handler's lock: the console's queue has its own, which is held briefly."""
         passed: Any = self.filter(record)
-        if isinstance(passed, logging.LogRecord):  # from 3.12 on a filter may put another in its place
+        if isinstance(passed, logging.LogRecord):  # from 3.12 on a filter may replace the record
             record = passed
         if passed:
             self.emit(record)
@@ -160,10 +161,10 @@ class ConsoleHandler(logging.Handler):
             message = self._formatter.format(record)
         except Exception as error:  # noqa: BLE001 - a bad log call must not end the run that made it
             message = f"cannot format the log message {record.msg!r}: {error}"
-        self._console.say(message, level=record.levelname, job=_owner(record), at=record.created)
+        self._console.log(message, level=record.levelname, job=_job_of(record), at=record.created)
 
 
-def _owner(record: logging.LogRecord) -> str:
+def _job_of(record: logging.LogRecord) -> str:
     job = getattr(record, "job", None)
     if isinstance(job, str):
         return job

@@ -1,4 +1,4 @@
-"""Every event as a JSON line in a file: what `taskloom run --events PATH` writes."""
+"""The event file that `taskloom run --events PATH` writes: each event is a JSON line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["EventFile"]
 class EventFile:
     """Appends events to a file; a listener of the scheduler, called on one thread only.
 
-    Raises OSError when the file cannot be opened; a pipe without a reader is such a one.
+    Raises OSError if the file cannot be opened, or is a pipe without a reader.
     """
 
     def __init__(self, path: str) -> None:
-        # Non-blocking, or a pipe that nobody reads would hold up the start.
+        # Non-blocking, since opening a pipe without a reader would block the start.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
         self._descriptor = os.open(path, flags, 0o644)
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
@@ -26,7 +26,7 @@ class EventFile:
         self.error: OSError | None = None
 
     def __call__(self, event: Event) -> None:
-        """Write the event; after a failure nothing more is tried, and `error` says why."""
+        """Write the event. After a failure nothing more is written, and `error` has the cause."""
         if self.error is not None:
             raise self.error
         line = (json.dumps(as_dict(event), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
@@ -36,7 +36,3 @@ class EventFile:
         except OSError as error:
             self.error = error
             raise
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""Events in plain words: what each means, for a person who reads the log."""
+"""Events as log lines: what each of them means, for people."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ from datetime import datetime
 from typing import NamedTuple
 
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import Outcome
+from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
+from taskloom.text import duration, first_of, measured
 
 __all__ = ["LogLine", "describe"]
 
 _BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.ABANDONED)
 _WHY_MISSED = {
-    "late": "it is too late for it",
-    "overlap": "the run before is still going on",
-    "blocked": "the thread of an abandoned run still lives",
+    "late": "too late to make up for",
+    "overlap": "the previous run was still running",
+    "blocked": "the thread of an abandoned run is still alive",
 }
-# The end of "and 4,321 more ..."; a kind that is not here is never counted, but always told.
-_FAILED, _ENDED, _STARTED, _ASKED = "runs failed", "runs ended", "runs started", "runs were asked to stop"
+# How the line "and 4,321 more ..." ends, which replaces lines of one kind that come too fast.
+_FAILED, _ENDED, _STARTED, _STOPPING = "runs failed", "runs ended", "runs started", "runs began to stop"
 
 
 class LogLine(NamedTuple):
-    """One event as the log has it."""
+    """The log line for one event."""
 
     message: str
     level: str = "INFO"
     kind: str = ""
-    """What many of them are called in a sum; "" for what is told each time."""
+    """The name under which such lines are counted if there are too many; "" if each is written."""
     traceback: str = ""
 
 
 def describe(event: Event) -> LogLine | None:
-    """Say what an event means, or None where it is not worth a line."""
-    teller = _DESCRIBERS.get(event.event)
-    return teller(event) if teller is not None else None
+    """Return the log line for an event, or None if the log leaves it out."""
+    describer = _DESCRIBERS.get(event.event)
+    return describer(event) if describer is not None else None
 
 
 def _repeated(event: Event, kind: str) -> str:
-    """Return the kind, but "" for a job's first run: what happens once to each job is told of each."""
+    """Return the kind, or "" for a job's first run: the log names each job at least once."""
     return "" if (event.run or "").endswith("#1") else kind
 
 
@@ -49,12 +50,20 @@ def _started(event: Event) -> LogLine:
 
 
 def _cancel_requested(event: Event) -> LogLine:
-    return LogLine(f"asked to stop ({event.reason})", kind=_repeated(event, _ASKED))
+    why = _why(event.reason)
+    return LogLine(f"stopping: {why}" if why else "stopping", kind=_repeated(event, _STOPPING))
+
+
+def _why(reason: Reason | None) -> str:
+    """Return the text of a reason, or what its kind says alone."""
+    if reason is None:
+        return ""
+    return reason.text or ("requested" if reason.kind is ReasonKind.USER else reason.kind.value)
 
 
 def _ended(event: Event) -> LogLine:
     outcome, error = event.outcome or Outcome.FAILED, event.error
-    message = f"{outcome.value} after {event.seconds or 0.0:.1f} s"
+    message = f"{outcome.value} after {measured(event.seconds or 0.0)}"
     if error is not None:
         message += f": {error}"
     if outcome not in _BAD:
@@ -67,19 +76,19 @@ def _overdue(event: Event) -> LogLine:
     where = event.data.get("where")
     place = f" at {where}" if where else " at an unknown place"
     age = event.data.get("poll_age")
-    polled = "" if age is None else f", no poll for {age:.1f} s"
+    polled = "" if age is None else f", no poll for {measured(age)}"
     callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
-    message = f"did not stop within {event.data['within']:g} s: it stands{place}{polled}{callbacks}"
+    message = f"did not stop within {duration(event.data['within'])}: currently{place}{polled}{callbacks}"
     return LogLine(message, "ERROR", "runs did not stop in time")
 
 
 def _late_exit(event: Event) -> LogLine:
-    message = f"its abandoned thread has ended, {event.seconds or 0.0:.1f} s late"
+    message = f"the thread of the abandoned run has ended, {measured(event.seconds or 0.0)} late"
     return LogLine(message, "WARNING", "abandoned threads ended")
 
 
 def _blocked(_: Event) -> LogLine:
-    message = "abandoned: its thread is left behind; no new run until that ends"
+    message = "abandoned: its thread is still running; no new run starts until it ends"
     return LogLine(message, "WARNING", "runs were abandoned")
 
 
@@ -88,12 +97,14 @@ def _skipped(event: Event) -> LogLine:
 
 
 def _callback_failed(event: Event) -> LogLine:
-    return LogLine(f"its {event.data['callback']} failed: {event.error}", "WARNING", "callbacks failed")
+    return LogLine(f"{event.data['callback']} failed: {event.error}", "WARNING", "callbacks failed")
 
 
 def _restart_scheduled(event: Event) -> LogLine:
     because = f": {event.error}" if event.error is not None else ""
-    message = f"restarting in {_seconds(event.seconds or 0.0)} (attempt {(event.attempt or 0) + 1}){because}"
+    message = (
+        f"restarting in {duration(event.seconds or 0.0, is_rounded=True)} (attempt {(event.attempt or 0) + 1}){because}"
+    )
     return LogLine(message, kind="restarts were scheduled")
 
 
@@ -102,32 +113,32 @@ def _gave_up(event: Event) -> LogLine:
 
 
 def _flapping(_: Event) -> LogLine:
-    message = f"flapping: restarted {FLAPPING_RESTARTS} times in {FLAPPING_SECONDS:g} s"
+    message = f"flapping: restarted {FLAPPING_RESTARTS} times in {duration(FLAPPING_SECONDS)}"
     return LogLine(message, "WARNING", "jobs are flapping")
 
 
 def _missed(event: Event) -> LogLine:
     why, count = str(event.data.get("why", "")), int(event.data.get("count", 1))
     instant = _instant(str(event.data.get("instant", "")), event.at)
-    firings = f"its firing of {instant}" if count == 1 else f"{count:,} firings, the last that of {instant}"
-    # A policy says that a run which goes on is left alone; the others nobody chose.
+    firings = f"the firing at {instant}" if count == 1 else f"{count:,} firings, the last at {instant}"
+    # An overlap is skipped by the policy of the job; the other causes are unintended.
     level = "INFO" if why == "overlap" else "WARNING"
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
 def _unresponsive(event: Event) -> LogLine:
-    message = f"unresponsive: no poll for {event.data.get('poll_age', 0.0):.1f} s"
+    message = f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}"
     return LogLine(message, "WARNING", "runs became unresponsive")
 
 
 def _responsive(event: Event) -> LogLine:
-    message = f"polls again, {event.seconds or 0.0:.1f} s after it was found unresponsive"
-    return LogLine(message, kind="runs polled again")
+    message = f"responsive again after {measured(event.seconds or 0.0)}"
+    return LogLine(message, kind="runs became responsive again")
 
 
 def _reloaded(event: Event) -> LogLine:
-    words = {"add": "added", "remove": "removed", "restart": "to be restarted", "apply": "changed in place"}
-    parts = [f"{_listed(event.data[key])} {word}" for key, word in words.items() if event.data.get(key)]
+    verbs = {"add": "added", "remove": "removed", "restart": "to be restarted", "apply": "changed in place"}
+    parts = [f"{first_of(event.data[key], 5)} {verb}" for key, verb in verbs.items() if event.data.get(key)]
     return LogLine(f"reloaded: {'; '.join(parts) or 'nothing has changed'}")
 
 
@@ -135,16 +146,8 @@ def _job_removed(_: Event) -> LogLine:
     return LogLine("removed", kind="jobs were removed")
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 0.1 else f"{seconds:.1f} s"
-
-
 def _instant(text: str, at: float) -> str:
-    """Return an instant as people here read it; with its date where that is not today's. `at`: now, since the epoch."""
+    """Return the local time of an instant, with its date unless that is today. `at`: now, since the epoch."""
     try:
         instant = datetime.fromisoformat(text).astimezone()
     except ValueError:

@@ -1,12 +1,12 @@
-"""The one thread that writes descriptors 1 and 2.
+"""The one thread that writes to descriptors 1 and 2.
 
-So a reader that went away, a full pipe or a terminal on hold stops nobody but this thread: log lines are dropped
-and counted once too many wait, and task data makes its own run wait, until it is cancelled. The thread polls
-before each write and writes at most 4 KiB, which a pipe that polls writable takes without blocking; so it can
-always be told to end.
+A reader that has gone, a full pipe or a paused terminal blocks only this thread. If too many log lines are queued, new
+ones are dropped and counted; if too much task data is queued, the run that writes it waits until it is cancelled. The
+thread polls before each write and writes at most 4 KiB, which a writable pipe takes without blocking, so the thread
+can always be ended.
 
-Log lines are held for some milliseconds and written in the order of their times: they come from many threads, and
-"started" is told by another thread than the first words of the run.
+Log lines are held for some milliseconds and written in the order of their times: they come from many threads, and the
+line "started" comes from another thread than the first output of the run.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from taskloom.sync.wakeup_fd import WakeupFd
 
 __all__ = ["Output"]
 
-# What a pipe that polls writable takes in one piece (PIPE_BUF on Linux).
+# A writable pipe takes this much in one piece (PIPE_BUF on Linux).
 WRITE_BYTES = 4096
-# Some ten thousand lines; then something is wrong with the reader, and new lines are dropped.
+# About ten thousand lines. A reader that is further behind is taken to be stuck, and new lines are dropped.
 LOG_BYTES = 2 * 1024 * 1024
-# Longer than a few switches between threads on a busy machine, shorter than anybody sees.
+# Longer than a few thread switches on a busy machine, shorter than a person notices.
 HOLD_SECONDS = 0.02
-# Task data waits sooner: what is queued here is lost in a crash.
+# Less than for log lines, since queued data is lost in a crash.
 DATA_BYTES = 512 * 1024
 
 
 class Output:
-    """Queues for two descriptors, and the thread that empties them."""
+    """The queues of two descriptors, and the thread that writes them."""
 
     def __init__(self) -> None:
         self.dropped_lines = 0
@@ -44,21 +44,21 @@ class Output:
         self._lock = allocate_lock()
         self._queues: dict[int, deque[bytes]] = {1: deque(), 2: deque()}
         self._sizes = {1: 0, 2: 0}
-        self._dead: set[int] = set()
-        # Log lines that are held: (time, order of coming, text), and since when there are any.
+        self._closed: set[int] = set()
+        # Held log lines: (time, order of arrival, text); and when the first of them was added.
         self._held: list[tuple[float, int, bytes]] = []
         self._held_since = 0.0
-        self._rooms: list[Latch] = []
-        self._until: float | None = None
+        self._waiters: list[Latch] = []
+        self._deadline: float | None = None
         self._ended = Latch()
-        self._bell = WakeupFd()
+        self._wakeup = WakeupFd()
         self._thread = threading.Thread(target=self._run, name="taskloom-output", daemon=True)
         self._thread.start()
 
     def line(self, text: bytes, at: float | None = None) -> None:
         """Queue a whole line of the log for descriptor 2; never blocks. `at`: seconds since the epoch.
 
-        Dropped, and counted, when too much is queued.
+        If too much is queued, the line is dropped and counted.
         """
         with self._lock:
             if self._sizes[2] > LOG_BYTES:
@@ -70,33 +70,33 @@ class Output:
             self._sizes[2] += len(text)
             is_first = len(self._held) == 1
         if is_first:
-            self._bell.set()
+            self._wakeup.set()
 
     def data(self, content: bytes) -> None:
         """Queue a task's data for descriptor 1.
 
-        Blocks while too much is queued. Raises Cancelled when the run whose thread it is is asked to stop.
+        Blocks while too much is queued. Raises Cancelled once the run on the calling thread is cancelled.
         """
         while True:
             with self._lock:
-                if self._sizes[1] <= DATA_BYTES or 1 in self._dead or self._until is not None:
+                if self._sizes[1] <= DATA_BYTES or 1 in self._closed or self._deadline is not None:
                     self._append(1, content)
                     break
                 room = Latch()
-                self._rooms.append(room)
+                self._waiters.append(room)
             self._wait_for(room, len(content))
-        self._bell.set()
+        self._wakeup.set()
 
-    def last_word(self, content: bytes) -> None:
-        """Queue data for descriptor 1 without waiting for room: the program ends after it."""
+    def final_data(self, content: bytes) -> None:
+        """Queue data for descriptor 1 even if too much is queued: the program ends after it."""
         with self._lock:
             self._append(1, content)
-        self._bell.set()
+        self._wakeup.set()
 
     def close(self, timeout: float) -> bool:
-        """Write what is queued while the descriptors take it, for so many seconds at most. True when all went out."""
-        self._until = mono() + timeout
-        self._bell.set()
+        """Write what is queued, for `timeout` seconds at most; return whether everything was written."""
+        self._deadline = mono() + timeout
+        self._wakeup.set()
         self._ended.wait(timeout + 0.1)
         return not (self._queues[1] or self._queues[2] or self._held)
 
@@ -113,7 +113,7 @@ class Output:
             raise Cancelled
 
     def _append(self, descriptor: int, content: bytes) -> None:
-        if descriptor in self._dead:
+        if descriptor in self._closed:
             self.lost_bytes += len(content)
         else:
             self._queues[descriptor].append(content)
@@ -127,42 +127,42 @@ class Output:
             waiting = [descriptor for descriptor in (1, 2) if self._queues[descriptor]]
             for descriptor in self._writable(waiting):
                 self._write(descriptor)
-        self._make_room()
+        self._wake_waiters()
         self._ended.open()
 
     def _is_over(self) -> bool:
-        if self._until is None:
+        if self._deadline is None:
             return False
-        return not (self._queues[1] or self._queues[2] or self._held) or mono() >= self._until
+        return not (self._queues[1] or self._queues[2] or self._held) or mono() >= self._deadline
 
     def _release_lines(self) -> None:
-        """Queue the held lines, in the order of their times, once they were held long enough."""
-        if not self._held or (self._until is None and mono() < self._held_since + HOLD_SECONDS):
+        """Queue the held lines in the order of their times, once they have been held for HOLD_SECONDS."""
+        if not self._held or (self._deadline is None and mono() < self._held_since + HOLD_SECONDS):
             return
         with self._lock:
             held, self._held = self._held, []
-            if 2 in self._dead:
+            if 2 in self._closed:
                 self.lost_bytes += sum(len(text) for _, _, text in held)
                 self._sizes[2] = 0
                 return
             self._queues[2].extend(text for _, _, text in sorted(held))
 
-    def _patience(self) -> float | None:
-        """Return for how many seconds there is nothing to do unless something comes; None: for ever."""
-        ends = [self._until] if self._until is not None else []
+    def _poll_timeout(self) -> float | None:
+        """Return after how many seconds there is something to do even if nothing new is queued; None: never."""
+        ends = [self._deadline] if self._deadline is not None else []
         if self._held:
             ends.append(self._held_since + HOLD_SECONDS)
         return max(0.0, min(ends) - mono()) if ends else None
 
     def _writable(self, waiting: list[int]) -> list[int]:
-        """Wait until a descriptor with work is writable or gone, or the bell rings."""
+        """Wait until a descriptor of `waiting` is writable or closed, or something is queued; return the former."""
         poller = select.poll()
-        poller.register(self._bell, select.POLLIN)
+        poller.register(self._wakeup, select.POLLIN)
         for descriptor in waiting:
             poller.register(descriptor, select.POLLOUT)
-        patience = self._patience()
-        ready = [descriptor for descriptor, _ in poller.poll(None if patience is None else patience * 1000)]
-        self._bell.clear()
+        timeout = self._poll_timeout()
+        ready = [descriptor for descriptor, _ in poller.poll(None if timeout is None else timeout * 1000)]
+        self._wakeup.clear()
         return [descriptor for descriptor in ready if descriptor in waiting]
 
     def _write(self, descriptor: int) -> None:
@@ -170,18 +170,18 @@ class Output:
         try:
             written = os.write(descriptor, piece)
         except BlockingIOError:
-            written = 0  # somebody set it non-blocking, and it took less than poll promised
+            written = 0  # a task made the descriptor non-blocking, and it was not as writable as poll said
         except OSError:
-            self._bury(descriptor, len(piece))
+            self._mark_closed(descriptor, len(piece))
             return
         with self._lock:
             self._sizes[descriptor] -= written
             if written < len(piece):
                 self._queues[descriptor].appendleft(piece[written:])
-        self._make_room()
+        self._wake_waiters()
 
     def _take(self, descriptor: int) -> bytes:
-        """Take up to WRITE_BYTES from the front: many short lines in one write."""
+        """Remove up to WRITE_BYTES from the front of the queue: many short lines in one write."""
         queue, pieces, size = self._queues[descriptor], [], 0
         with self._lock:
             while queue and size < WRITE_BYTES:
@@ -193,19 +193,19 @@ class Output:
                 size += len(piece)
         return b"".join(pieces)
 
-    def _bury(self, descriptor: int, lost: int) -> None:
-        """Nobody reads it any more: drop what is queued, and all that comes."""
+    def _mark_closed(self, descriptor: int, lost: int) -> None:
+        """Drop what is queued for a descriptor without a reader, and all that will be written to it."""
         with self._lock:
-            self._dead.add(descriptor)
+            self._closed.add(descriptor)
             self.lost_bytes += lost + sum(map(len, self._queues[descriptor]))
             self._queues[descriptor].clear()
             self._sizes[descriptor] = 0
-        self._make_room()
+        self._wake_waiters()
 
-    def _make_room(self) -> None:
+    def _wake_waiters(self) -> None:
         with self._lock:
-            if self._until is None and self._sizes[1] > DATA_BYTES:
+            if self._deadline is None and self._sizes[1] > DATA_BYTES:
                 return
-            rooms, self._rooms = self._rooms, []
+            rooms, self._waiters = self._waiters, []
         for room in rooms:
             room.open()

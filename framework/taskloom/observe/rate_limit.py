@@ -1,7 +1,7 @@
-"""A cap on lines that repeat: five thousand jobs may fail at once, and again, and the log stays a thing to read.
+"""A limit on lines that repeat, so that the log stays readable when five thousand jobs fail at once, again and again.
 
-Each kind of line has a bucket of its own: so many lines at once, then so many a second. What does not fit is counted,
-and told in one line after a while. Pure: fed with the times of the events, in monotonic seconds.
+Each kind of line has a token bucket: `burst` lines at once, then `rate` lines a second. More lines are counted and
+reported in one line after SUPPRESSED_SECONDS. Pure: the caller gives the time, in monotonic seconds.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ from typing import NamedTuple
 __all__ = ["DuplicateFilter", "Limit", "RateLimiter", "Suppressed"]
 
 SUPPRESSED_SECONDS = 5.0
-# Long enough that a job which fails twice a minute does not fill the log with what is known, short enough that it is
-# still found in a log that was rotated since.
+# Long enough that a job which fails twice a minute does not fill the log with one traceback, short enough that a log
+# that was rotated meanwhile has it again.
 FORGET_SECONDS = 600.0
 
 
 class Limit(NamedTuple):
-    """How many lines of a kind may be written at once, and how many a second from then on."""
+    """How many lines of a kind may be written at once, and how many a second after that."""
 
     burst: float
     rate: float
 
 
-# Whoever has a hundred jobs sees each of them. In a storm there are about three kinds at a time, so this makes thirty
-# lines a second.
+# With a hundred jobs, each of them is logged. When all jobs fail there are about three kinds of line, so the log grows
+# by thirty lines a second.
 USUAL = Limit(100, 10.0)
 
 
 class Suppressed(NamedTuple):
-    """What was left out of one kind."""
+    """How many lines of one kind were not written."""
 
     kind: str
     lines: int
     jobs: int
-    """How many jobs they were about."""
+    """The number of jobs that they are about."""
     seconds: float
-    """Since the first of them."""
+    """Seconds since the first of them."""
 
 
 class _Bucket:
-    """One kind of line: the room that is left, and what was left out."""
+    """One kind of line: how many may be written now, and how many were suppressed."""
 
-    __slots__ = ("filled_at", "jobs", "left_out", "room", "since")
+    __slots__ = ("filled_at", "jobs", "since", "suppressed", "tokens")
 
     def __init__(self, room: float, at: float) -> None:
-        self.room = room
+        self.tokens = room
         self.filled_at = at
-        self.left_out = 0
+        self.suppressed = 0
         self.jobs: set[str] = set()
         self.since = at
 
@@ -62,55 +62,55 @@ class RateLimiter:
         self._special = dict(special or {})
         self._buckets: dict[str, _Bucket] = {}
 
-    def admits(self, kind: str, job: str, at: float) -> bool:
-        """Tell whether a line of that kind about that job may be written; count it where it may not."""
+    def allows(self, kind: str, job: str, at: float) -> bool:
+        """Return whether a line of that kind about that job may be written; if not, count it."""
         limit = self._special.get(kind, self._usual)
         bucket = self._buckets.get(kind)
         if bucket is None:
             bucket = self._buckets[kind] = _Bucket(limit.burst, at)
-        bucket.room = min(limit.burst, bucket.room + max(0.0, at - bucket.filled_at) * limit.rate)
+        bucket.tokens = min(limit.burst, bucket.tokens + max(0.0, at - bucket.filled_at) * limit.rate)
         bucket.filled_at = at
-        if bucket.room >= 1:
-            bucket.room -= 1
+        if bucket.tokens >= 1:
+            bucket.tokens -= 1
             return True
-        if not bucket.left_out:
+        if not bucket.suppressed:
             bucket.since = at
-        bucket.left_out += 1
+        bucket.suppressed += 1
         bucket.jobs.add(job)
         return False
 
     @property
     def due(self) -> float | None:
-        """When the next sum is to be told, or None."""
-        begun = [bucket.since for bucket in self._buckets.values() if bucket.left_out]
-        return min(begun) + SUPPRESSED_SECONDS if begun else None
+        """When the next count is to be reported, or None."""
+        starts = [bucket.since for bucket in self._buckets.values() if bucket.suppressed]
+        return min(starts) + SUPPRESSED_SECONDS if starts else None
 
-    def suppressed(self, at: float, *, everything: bool = False) -> list[Suppressed]:
-        """Take the sums that are due by then, or everything there is."""
-        taken = []
+    def take_suppressed(self, at: float, *, everything: bool = False) -> list[Suppressed]:
+        """Return and reset the counts that are due at `at`, or all of them."""
+        due = []
         for kind, bucket in self._buckets.items():
-            if bucket.left_out and (everything or at >= bucket.since + SUPPRESSED_SECONDS):
-                taken.append(Suppressed(kind, bucket.left_out, len(bucket.jobs), max(0.0, at - bucket.since)))
-                bucket.left_out = 0
+            if bucket.suppressed and (everything or at >= bucket.since + SUPPRESSED_SECONDS):
+                due.append(Suppressed(kind, bucket.suppressed, len(bucket.jobs), max(0.0, at - bucket.since)))
+                bucket.suppressed = 0
                 bucket.jobs = set()
-        return taken
+        return due
 
 
 class DuplicateFilter:
-    """Remembers what was last told at length of each job, to tell it but once in a while."""
+    """Remembers the last traceback of each job, so that the same one is written only every FORGET_SECONDS."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[int, float]] = {}
+        self._seen: dict[str, tuple[int, float]] = {}
 
     def is_repeated(self, job: str, text: str, at: float) -> bool:
-        """Tell whether that was told of the job not long ago."""
-        known, told_at = self._told.get(job, (0, float("-inf")))
-        return known == hash(text) and at < told_at + FORGET_SECONDS
+        """Return whether the same text was written for the job less than FORGET_SECONDS ago."""
+        known, seen_at = self._seen.get(job, (0, float("-inf")))
+        return known == hash(text) and at < seen_at + FORGET_SECONDS
 
-    def note(self, job: str, text: str, at: float) -> None:
-        """Take note that it is told now."""
-        self._told[job] = (hash(text), at)
+    def add(self, job: str, text: str, at: float) -> None:
+        """Record that the text is written now."""
+        self._seen[job] = (hash(text), at)
 
     def forget(self, job: str) -> None:
-        """Forget a job that is there no more."""
-        self._told.pop(job, None)
+        """Forget a job that was removed."""
+        self._seen.pop(job, None)

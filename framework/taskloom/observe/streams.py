@@ -1,4 +1,4 @@
-"""What stands in for `sys.stdout` and `sys.stderr` under the command line: both feed the output thread."""
+"""The replacements of `sys.stdout` and `sys.stderr` under the command line: both pass text to the output thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["DataStream", "TextStream"]
 
 
 class DataStream(io.RawIOBase):
-    """The binary side: every write is one piece, handed on whole."""
+    """The binary stream: passes every write on in one piece."""
 
     def __init__(self, put: Callable[[bytes], None], descriptor: int) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class DataStream(io.RawIOBase):
         return len(content)
 
     def close(self) -> None:
-        """Stay open: a task that closes its stdout must not close everybody's."""
+        """Stay open: a task that closes its stdout must not close that of the others."""
 
 
 class TextStream(io.TextIOBase):
-    """The text side: each thread's line is handed on whole, so that lines of several runs never mix."""
+    """The text stream: passes on whole lines of each thread, so that lines of several runs never mix."""
 
     def __init__(self, put: Callable[[bytes], None], descriptor: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class TextStream(io.TextIOBase):
 
     @property
     def buffer(self) -> Any:
-        """The binary side, for `sys.stdout.buffer.write`."""
+        """The binary stream, for `sys.stdout.buffer.write`."""
         return self._raw
 
     @property
@@ -60,22 +60,22 @@ class TextStream(io.TextIOBase):
         return False
 
     def write(self, text: str) -> int:
-        waiting = getattr(self._pending, "text", "") + text
-        whole, newline, rest = waiting.rpartition("\n")
+        pending = getattr(self._pending, "text", "") + text
+        whole, newline, rest = pending.rpartition("\n")
         self._pending.text = rest
         if newline:
-            self._hand_on(whole + newline)
+            self._pass_on(whole + newline)
         return len(text)
 
     def flush(self) -> None:
         text = getattr(self._pending, "text", "")
         if text:
             self._pending.text = ""
-            self._hand_on(text)
+            self._pass_on(text)
 
     def close(self) -> None:
-        """Stay open, as the binary side does."""
+        """Flush, and stay open as the binary stream does."""
         self.flush()
 
-    def _hand_on(self, text: str) -> None:
+    def _pass_on(self, text: str) -> None:
         self._raw.write(text.encode("utf-8", "backslashreplace"))

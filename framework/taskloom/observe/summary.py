@@ -1,4 +1,4 @@
-"""The last words: a table of the jobs, and whoever did not stop, with the place where it stands."""
+"""The summary at the end: a table of the jobs, and each run that did not stop, with its place and stack."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import NamedTuple
 from taskloom.core.model import JobState
 from taskloom.core.report import StopReport, Survivor
 from taskloom.scheduler.handles import JobStatus
+from taskloom.text import duration, measured, table
 
-__all__ = ["summary", "table"]
+__all__ = ["job_table", "summary"]
 
 
 class _Column(NamedTuple):
-    """A column of the table: what stands in a job's row, and which jobs need the column (None: it is always there)."""
+    """A column of the table: the text for a job, and which jobs need the column (None: it is always shown)."""
 
     head: str
     text: Callable[[JobStatus], str]
@@ -22,31 +23,30 @@ class _Column(NamedTuple):
 
 
 def summary(report: StopReport, jobs: Sequence[JobStatus]) -> str:
-    """Return the text that ends a program."""
-    parts = [table(jobs)]
+    """Return the summary of a program that has ended."""
+    parts = [job_table(jobs)]
     parts.extend(_survivor(survivor) for survivor in report.survivors)
     return "\n".join(parts) + "\n"
 
 
-def table(jobs: Sequence[JobStatus]) -> str:
-    """Return a line for each job, columns aligned; a column that no job has a use for is left out."""
+def job_table(jobs: Sequence[JobStatus]) -> str:
+    """Return a table with a line for each job, without the columns that no job needs."""
     columns = [column for column in _COLUMNS if column.is_needed is None or any(map(column.is_needed, jobs))]
     rows = [[column.head for column in columns], *([column.text(job) for column in columns] for job in jobs)]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return table(rows)
 
 
 def _state(status: JobStatus) -> str:
-    """The state, what is waited for and for how long, and the marks."""
+    """Return the state, what the job waits for and for how long, and the marks."""
     report = status.report
     parts = [report.state.value]
     if report.waiting_for is not None:
         parts = [f"waiting for {report.waits_for or report.waiting_for.value}"]
     if report.due_in is not None:
-        parts[0] += f" ({report.due_in:.1f} s)"
+        parts[0] += f" ({measured(report.due_in)})"
     if report.state is JobState.RUNNING and not report.is_ready:
         parts.append("not ready")
-    # That a running job is ready is nothing to remark.
+    # Running jobs are usually ready, so only the opposite is shown.
     return ", ".join([*parts, *(mark for mark in report.marks if mark != "ready")])
 
 
@@ -55,18 +55,18 @@ def _outcome(status: JobStatus) -> str:
 
 
 def _time(status: JobStatus) -> str:
-    return f"{status.report.seconds:.1f} s" if status.report.runs else "-"
+    return measured(status.report.seconds) if status.report.runs else "-"
 
 
 def _next_firing(status: JobStatus) -> str:
     if status.report.next_firing is None:
         return "-"
-    instant = datetime.fromtimestamp(status.report.next_firing)  # noqa: DTZ006 - for people here
+    instant = datetime.fromtimestamp(status.report.next_firing)  # noqa: DTZ006 - local time, for people
     return f"{instant:%Y-%m-%d %H:%M:%S}"
 
 
 def _note(status: JobStatus) -> str:
-    """What the run counted, why it was stopped, and what went wrong."""
+    """Return the counts of the run, why it was stopped, and its error."""
     parts = []
     if status.counts:
         parts.append(", ".join(f"{name} {n}" for name, n in sorted(status.counts.items())))
@@ -93,11 +93,11 @@ _COLUMNS = (
 
 
 def _survivor(survivor: Survivor) -> str:
-    head = f"\n{survivor.job} is still running {survivor.waited:.1f} s after it was asked to stop"
-    lines = [f"{head} (within {survivor.within:g} s, otherwise {survivor.otherwise.value})"]
-    lines.append(f"  at {survivor.where or 'a place that could not be read'}")
+    head = f"\n{survivor.job} is still running {measured(survivor.waited)} after its stop was requested"
+    lines = [f"{head} (within {duration(survivor.within)}, otherwise {survivor.otherwise.value})"]
+    lines.append(f"  at {survivor.where or 'an unknown place'}")
     if survivor.poll_age is not None:
-        lines.append(f"  no poll for {survivor.poll_age:.1f} s when it was looked at")
+        lines.append(f"  no poll for {measured(survivor.poll_age)} at that time")
     lines.extend(f"  {text}" for text in survivor.callbacks)
     if survivor.stack:
         lines.append("  its stack, innermost last:")

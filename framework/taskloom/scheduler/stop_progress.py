@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from taskloom.runners import Stack
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.text import measured
 
 __all__ = ["log_stop_progress"]
 
@@ -25,10 +26,10 @@ def _progress_of(run: LiveRun, where: str, now: float) -> str:
     record = run.record
     elapsed = now - record.requested.mono if record.requested else 0.0
     left = record.overdue_at - now
-    parts = [f"still stopping after {elapsed:.1f} s"]
-    parts.append("no deadline" if left == float("inf") else f"{max(0.0, left):.1f} s left")
+    parts = [f"still stopping after {measured(elapsed)}"]
+    parts.append("no deadline" if left == float("inf") else f"{measured(max(0.0, left))} left")
     age = run.poll_age(now)
-    parts.append("polls not observed" if age is None else f"no poll for {age:.1f} s")
+    parts.append("polls not observed" if age is None else f"no poll for {measured(age)}")
     if where:
         parts.append(f"currently at {where}")
     return ", ".join(parts)

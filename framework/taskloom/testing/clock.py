@@ -5,6 +5,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from taskloom.core.model import Moment
+from taskloom.text import duration
 
 __all__ = ["VirtualClock"]
 
@@ -55,4 +56,4 @@ class VirtualClock:
             self._wall_offset += seconds
 
     def __repr__(self) -> str:
-        return f"<VirtualClock at {self._mono:g} s>"
+        return f"<VirtualClock at {duration(self._mono)}>"

@@ -21,6 +21,7 @@ from taskloom.runners.error_info import describe
 from taskloom.runners.stacks import capture_stacks
 from taskloom.task import Task
 from taskloom.testing.context import FakeContext
+from taskloom.text import duration
 
 __all__ = ["TaskConformance"]
 
@@ -46,7 +47,7 @@ class TaskConformance(ABC):
 
     # -- its description
 
-    def test_it_has_a_docstring(self) -> None:
+    def test_it_says_what_it_does(self) -> None:
         """`taskloom tasks NAME` and editors show the docstring."""
         shape = self._shape()
         # functools.partial only binds parameters for this test: the plugin registers the function itself.
@@ -54,7 +55,7 @@ class TaskConformance(ABC):
         doc = shape.doc or (bound.__doc__ if bound is not None else None) or ""
         _require(doc.strip() != "", f"{shape.name} has no docstring; its first line is shown in lists of tasks")
 
-    def test_every_param_has_a_description(self) -> None:
+    def test_every_param_says_what_it_means(self) -> None:
         """The params of a class have descriptions; those of a function are described in its docstring."""
         shape = self._shape()
         missing = [param.name for param in shape.params if not param.info.description] if _is_class(shape) else []
@@ -63,7 +64,7 @@ class TaskConformance(ABC):
             f"{shape.name}: params without a description: {', '.join(missing)}; write param(..., description=)",
         )
 
-    def test_its_params_have_a_schema_that_accepts_this_task(self) -> None:
+    def test_its_params_have_a_schema_and_take_the_values_of_this_task(self) -> None:
         """Params without a schema cannot be written in a job file."""
         shape = self._shape()
         shape.json_schema()
@@ -71,22 +72,22 @@ class TaskConformance(ABC):
 
     # -- how it stops
 
-    def test_it_polls_for_cancellation(self) -> None:
+    def test_it_looks_whether_it_was_cancelled(self) -> None:
         """For a task that never polls it is unknown whether it works, or whether it would stop."""
         with self._running():
             pass
 
-    def test_it_ends_soon_after_the_cancel(self) -> None:
+    def test_it_is_back_soon_after_the_cancel(self) -> None:
         with self._running() as run:
             run.cancel_and_join(self.stops_within)
 
-    def test_it_ends_soon_if_cancelled_before_its_first_poll(self) -> None:
+    def test_it_is_back_soon_when_it_is_cancelled_before_its_first_look(self) -> None:
         run = _ConformanceRun(self._body())
         run.ctx.cancel("before its first poll")
         run.thread.start()
         run.cancel_and_join(self.stops_within)
 
-    def test_it_leaves_no_thread_running(self) -> None:
+    def test_it_leaves_no_thread_behind(self) -> None:
         with self._running() as run:
             run.cancel_and_join(self.stops_within)
         left = run.leaked_threads(self.stops_within)
@@ -94,7 +95,7 @@ class TaskConformance(ABC):
 
     # -- how it ends
 
-    def test_it_ends_without_an_error(self) -> None:
+    def test_it_ends_without_an_error_of_its_own(self) -> None:
         """After a cancel `run` returns or raises Cancelled; only `terminate` or a callback may cause another error."""
         with self._running() as run:
             run.cancel_and_join(self.stops_within)
@@ -104,7 +105,7 @@ class TaskConformance(ABC):
             raise AssertionError(f"run raised {describe(error)}\n{describe(error).traceback}")
         _require(not run.ctx.callback_errors, f"a callback raised {run.ctx.callback_errors}")
 
-    def test_it_raises_cancelled_only_after_the_cancel(self) -> None:
+    def test_it_does_not_raise_cancelled_before_it_was_cancelled(self) -> None:
         with self._running() as run:
             had_ended = run.ended.is_set()
         _require(
@@ -117,7 +118,7 @@ class TaskConformance(ABC):
             run.cancel_and_join(self.stops_within)
         _require(run.value is None, f"run returned {run.value!r:.80}; write results to a file, a queue or a counter")
 
-    def test_it_runs_again_on_a_new_instance(self) -> None:
+    def test_it_runs_again_on_a_fresh_instance(self) -> None:
         """A restart is a new run of a new instance: nothing that the old run left may prevent it."""
         for _ in range(2):
             with self._running() as run:
@@ -144,7 +145,7 @@ class TaskConformance(ABC):
         try:
             _require(
                 run.wait_for_poll(self.starts_within),
-                f"did not poll within {self.starts_within:g} s, {run.describe_place()}; "
+                f"did not poll within {duration(self.starts_within)}, {run.describe_place()}; "
                 "poll ctx.cancelled, or wait with ctx.wait",
             )
             yield run
@@ -188,7 +189,9 @@ class _ConformanceRun:
     def cancel_and_join(self, within: float) -> None:
         """Cancel the run. Raises AssertionError, with the line where the run is, if it does not end in time."""
         self.ctx.cancel("cancelled by the test")
-        _require(self.ended.wait(within), f"did not end within {within:g} s of the cancel, {self.describe_place()}")
+        _require(
+            self.ended.wait(within), f"did not end within {duration(within)} of the cancel, {self.describe_place()}"
+        )
 
     def leaked_threads(self, within: float) -> list[str]:
         """Return the names of threads that began during the run and are still alive after `within` seconds each."""

@@ -62,7 +62,7 @@ def test_the_table_goes_to_stdout_and_what_happens_to_stderr(call: Call) -> None
 
     assert [line.split()[0] for line in answer.stdout.splitlines() if line] == ["JOB", "tick", "launch", "2"]
     assert "drilling tick (1 of 2)" in answer.stderr
-    assert "tick         asked to stop (user: stop drill)" in answer.stderr
+    assert "tick         stopping: stop drill" in answer.stderr
     assert "drilled launch: ended by itself" in answer.stderr
 
 
@@ -91,7 +91,7 @@ def test_a_budget_replaces_that_of_every_job(call: Call) -> None:
         (["--job", "tik"], "cannot find job 'tik'; jobs: tick, launch, off; did you mean 'tick'?"),
         (["--job", "off"], "cannot find an enabled job with name 'off': there is nothing to drill"),
         (["-l", "fast"], "cannot find an enabled job with label 'fast': there is nothing to drill"),
-        (["--budget", "0s"], "cannot stop within '0s'; it must be more than 0"),
+        (["--budget", "0s"], "cannot use '0s' as a duration; it must be more than 0"),
         (["--budget", "soon"], "cannot read 'soon' as a duration"),
         (["--warm-up", "-1s"], "cannot read '-1s' as a duration"),
     ],

@@ -41,9 +41,9 @@ def test_a_table_with_a_line_for_each_job_and_the_sum() -> None:
     reader = replace(FINE, job="reader", worst_gap=1.0, is_wakeable=True, budget=None, verdict=DrillResult.NOT_AWAITED)
 
     assert as_text([FINE, reader], 2) == dedent("""\
-        JOB     TASK       OUTCOME    READY AFTER  STOPPED IN  WORST GAP         BUDGET  VERDICT
-        tick    countdown  cancelled  0.4 ms       1.25 s      2.1 ms            5s      in time
-        reader  countdown  cancelled  0.4 ms       1.25 s      1.00 s, wakeable  -       not awaited
+        JOB     TASK       OUTCOME    READY AFTER  STOPPED IN  WORST GAP     BUDGET  VERDICT
+        tick    countdown  cancelled  0.4ms        1.25s       2.1ms         5s      in time
+        reader  countdown  cancelled  0.4ms        1.25s       1s, wakeable  -       not awaited
 
         2 jobs drilled: all passed""")
 
@@ -51,11 +51,11 @@ def test_a_table_with_a_line_for_each_job_and_the_sum() -> None:
 def test_a_job_over_budget_is_named_with_its_line_and_stack() -> None:
     assert as_text([DEAF], 1) == dedent("""\
         JOB   TASK    OUTCOME  READY AFTER  STOPPED IN  WORST GAP  BUDGET  VERDICT
-        deaf  reader  -        0.4 ms       not yet     6.00 s     5s      over budget
+        deaf  reader  -        0.4ms        not yet     6s         5s      over budget
 
         deaf did not stop within 5s (task reader, declared at jobs.yaml:3)
           at reader.py:12 in run
-          it has not polled since the request to stop; its longest time without a poll: 6.00 s
+          it has not polled since the request to stop; its longest time without a poll: 6s
           terminate: still running
           its stack, innermost last:
             File "reader.py", line 12, in run
@@ -86,7 +86,7 @@ def test_long_gaps_and_left_threads_are_noted_below_the_table() -> None:
 
     text = as_text([job], 1)
 
-    assert "\n\ntick went 800.0 ms without a poll, at tick.py:9 in run\n" in text
+    assert "\n\ntick went 800ms without a poll, at tick.py:9 in run\n" in text
     assert "\ntick left 2 threads running: pump-1, pump-2\n" in text
 
 

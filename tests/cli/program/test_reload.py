@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from taskloom.cli.program.reload import Reloading
+from taskloom.cli.program.reload import Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.core.model import JobSpec
 from taskloom.diagnostics import Place, Problem
@@ -72,9 +72,9 @@ def test_whoever_asks_while_the_files_are_read_gets_one_more_reading(scheduler: 
         assert may_read.acquire(timeout=SOON)
         return [make_job(f"job{len(readings)}", manual=True)]
 
-    program = Reloading(Files(read), scheduler, said.console, said.shown.append)
+    program = Reloader(Files(read), scheduler, said.console, said.shown.append)
     for _ in range(100):
-        program.ask()
+        program.request()
     may_read.release(1)
     said.wait_for("reload: add 1")
     may_read.release(1)
@@ -83,18 +83,18 @@ def test_whoever_asks_while_the_files_are_read_gets_one_more_reading(scheduler: 
     assert len(readings) == 2
     assert threading.current_thread() not in readings
     assert [status.report.job for status in scheduler.status()] == ["job2"]
-    assert said.lines.count("reload: the job files are being read; they will be once more after that") == 1
+    assert said.lines.count("reload: a reload is under way; another one follows it") == 1
 
 
 def test_a_reload_after_the_last_one_is_over_is_another(scheduler: Scheduler, said: Said) -> None:
-    program = Reloading(Files(lambda: [make_job("a", manual=True)]), scheduler, said.console, said.shown.append)
-    program.ask()
+    program = Reloader(Files(lambda: [make_job("a", manual=True)]), scheduler, said.console, said.shown.append)
+    program.request()
     said.wait_for("reload: add 1")
     for thread in threading.enumerate():
         if thread.name == "taskloom-reload":
             thread.join(SOON)
 
-    program.ask()
+    program.request()
 
     said.wait_for("reload: keep 1")
 
@@ -122,7 +122,7 @@ def test_what_keeps_it_from_reading_changes_nothing(
 ) -> None:
     scheduler.add(make_job("a", manual=True))
 
-    Reloading(Files(fail_with(error)), scheduler, said.console, said.shown.append).ask()
+    Reloader(Files(fail_with(error)), scheduler, said.console, said.shown.append).request()
 
     said.wait_for(line)
     assert [status.report.job for status in scheduler.status()] == ["a"]
@@ -137,12 +137,12 @@ def test_a_stop_that_began_while_the_files_were_read_wins(scheduler: Scheduler, 
         assert may_read.wait(SOON)
         return [make_job("a", manual=True)]
 
-    Reloading(Files(read), scheduler, said.console, said.shown.append).ask()
+    Reloader(Files(read), scheduler, said.console, said.shown.append).request()
     assert is_reading.wait(SOON)
     scheduler.stop()
     may_read.set()
 
-    said.wait_for("reload: everything is being stopped; nothing has changed")
+    said.wait_for("reload: the program is stopping; nothing has changed")
     assert scheduler.status() == []
 
 
@@ -152,22 +152,22 @@ def test_without_a_thread_to_be_had_nothing_changes_and_the_next_one_may(
     def fail(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    program = Reloading(Files(lambda: [make_job("a", manual=True)]), scheduler, said.console, said.shown.append)
+    program = Reloader(Files(lambda: [make_job("a", manual=True)]), scheduler, said.console, said.shown.append)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", fail)
-        program.ask()
+        program.request()
 
     said.wait_for("reload: cannot read the job files: can't start new thread; nothing has changed")
-    program.ask()
+    program.request()
     said.wait_for("reload: add 1")
 
 
 def test_of_very_many_changes_the_first_hundred_are_named(scheduler: Scheduler, said: Said) -> None:
     jobs = [make_job(f"job{number}", manual=True) for number in range(1000)]
 
-    Reloading(Files(lambda: jobs), scheduler, said.console, said.shown.append).ask()
+    Reloader(Files(lambda: jobs), scheduler, said.console, said.shown.append).request()
 
     said.wait_for("reload: add 1000")
     named = [line for line in said.lines if line.endswith(": add")]
     assert named == [f"reload: job{number}: add" for number in range(100)]
-    assert "reload: 900 more are not named here" in said.lines
+    assert "reload: and 900 more changes" in said.lines

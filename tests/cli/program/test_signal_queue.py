@@ -1,4 +1,4 @@
-"""The main thread's mailbox: woken by a word, by an echo, and in the end by itself."""
+"""The queue of the main thread: an item, an echo or a timeout wakes its reader."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SOON = 20.0
 
 
 class Reader:
-    """Waits for one word on a thread of its own."""
+    """Waits for one item on a thread of its own."""
 
-    def __init__(self, mailbox: SignalQueue[str]) -> None:
+    def __init__(self, queue: SignalQueue[str]) -> None:
         self.got: list[str] = []
-        self._thread = threading.Thread(target=lambda: self.got.append(mailbox.get()))
+        self._thread = threading.Thread(target=lambda: self.got.append(queue.get()))
         self._thread.start()
 
     def end(self) -> list[str]:
@@ -40,49 +40,48 @@ def pipe() -> Iterator[tuple[int, int]]:
         pass  # the test closed it
 
 
-def test_a_word_wakes_the_reader() -> None:
-    mailbox: SignalQueue[str] = SignalQueue()
-    reader = Reader(mailbox)
+def test_an_item_wakes_the_reader() -> None:
+    queue: SignalQueue[str] = SignalQueue()
+    reader = Reader(queue)
 
-    mailbox.put("word")
+    queue.put("TERM")
 
-    assert reader.end() == ["word"]
-    assert mailbox.is_empty()
+    assert reader.end() == ["TERM"]
 
 
-def test_an_echo_wakes_a_reader_whose_signal_handler_came_too_late_to(pipe: tuple[int, int]) -> None:
+def test_an_echo_wakes_a_reader_that_slept_before_its_signal_handler_could_run(pipe: tuple[int, int]) -> None:
     """
-    1. the reader looks for words, and finds none
-    2. a signal comes: its number is noted in C, its handler is due when the reader next runs Python
-    3. the reader falls asleep in poll, which nothing interrupts any more
-    4. the echo wakes it, and the handler leaves its word: here a word without a ring stands for that
+    1. the reader finds the queue empty
+    2. a signal arrives: C code notes its number, and its handler is due when the reader next runs Python
+    3. the reader sleeps in poll, which nothing interrupts any more
+    4. the echo wakes the reader, and the handler puts its item: here an item without a wakeup stands for that
     """
-    mailbox: SignalQueue[str] = SignalQueue()
-    mailbox.listen(pipe[0])
-    reader = Reader(mailbox)
+    queue: SignalQueue[str] = SignalQueue()
+    queue.wake_on(pipe[0])
+    reader = Reader(queue)
 
-    mailbox._words.put("TERM")
+    queue._items.put("TERM")
     os.write(pipe[1], b".")
 
     assert reader.end() == ["TERM"]
 
 
-def test_without_an_echo_the_reader_looks_by_itself(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
-    mailbox: SignalQueue[str] = SignalQueue()
-    mailbox.listen(pipe[0])
-    reader = Reader(mailbox)
+def test_without_echoes_the_reader_polls_by_itself(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    queue: SignalQueue[str] = SignalQueue()
+    queue.wake_on(pipe[0])
+    reader = Reader(queue)
 
     os.close(pipe[1])
-    mailbox._words.put("TERM")
+    queue._items.put("TERM")
 
     assert reader.end() == ["TERM"]
 
 
-def test_words_come_in_their_order() -> None:
-    mailbox: SignalQueue[int] = SignalQueue()
+def test_items_keep_their_order() -> None:
+    queue: SignalQueue[int] = SignalQueue()
 
-    for word in range(3):
-        mailbox.put(word)
+    for item in range(3):
+        queue.put(item)
 
-    assert [mailbox.get() for _ in range(3)] == [0, 1, 2]
+    assert [queue.get() for _ in range(3)] == [0, 1, 2]

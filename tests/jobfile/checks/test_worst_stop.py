@@ -28,17 +28,17 @@ def job(name: str, within: float, *after: str, enabled: bool = True, replicas: i
     "jobs, seconds, chain",
     [
         ([], 0.0, ""),
-        ([job("a", 3.0), job("b", 4.0)], 4.0, "b (4 s)"),
-        ([job("a", 3.0), job("b", 4.0, "a")], 7.0, "b (4 s) -> a (3 s)"),
-        ([job("a", 3.0, replicas=5)], 3.0, "a (3 s)"),
-        ([job("a", 9.0, enabled=False), job("b", 4.0)], 4.0, "b (4 s)"),
-        ([job("a", 0.0), job("b", 4.0, "a")], 4.0, "b (4 s)"),
-        ([job("a", WAIT_FOR_EVER), job("b", 0.5, "a")], 30.5, "b (0.5 s) -> a (wait)"),
+        ([job("a", 3.0), job("b", 4.0)], 4.0, "b (4s)"),
+        ([job("a", 3.0), job("b", 4.0, "a")], 7.0, "b (4s) -> a (3s)"),
+        ([job("a", 3.0, replicas=5)], 3.0, "a (3s)"),
+        ([job("a", 9.0, enabled=False), job("b", 4.0)], 4.0, "b (4s)"),
+        ([job("a", 0.0), job("b", 4.0, "a")], 4.0, "b (4s)"),
+        ([job("a", WAIT_FOR_EVER), job("b", 0.5, "a")], 30.5, "b (500ms) -> a (wait)"),
         # A level waits for its slowest job, though nothing depends on that one.
-        ([job("a", 1.0), job("b", 2.0, "a"), job("c", 20.0)], 21.0, "c (20 s) -> a (1 s)"),
+        ([job("a", 1.0), job("b", 2.0, "a"), job("c", 20.0)], 21.0, "c (20s) -> a (1s)"),
         # Of equals, one that depends on the next is named.
-        ([job("x", 2.0), job("a", 1.0), job("b", 2.0, "a"), job("y", 2.0)], 3.0, "b (2 s) -> a (1 s)"),
-        ([job("a", 1.0, "b"), job("b", 2.0, "a")], 2.0, "b (2 s)"),
+        ([job("x", 2.0), job("a", 1.0), job("b", 2.0, "a"), job("y", 2.0)], 3.0, "b (2s) -> a (1s)"),
+        ([job("a", 1.0, "b"), job("b", 2.0, "a")], 2.0, "b (2s)"),
     ],
 )
 def test_a_stop_takes_the_slowest_of_each_level(jobs: list[JobSpec], seconds: float, chain: str) -> None:
@@ -54,8 +54,7 @@ def test_a_long_chain_is_shown_by_its_ends() -> None:
 
     assert worst.chain[0] == SlowStop("j0", 1.0)
     assert str(worst) == (
-        "j0 (1 s) -> j1 (1 s) -> j2 (1 s) -> j3 (1 s) -> ... 12 more ... -> "
-        "j16 (1 s) -> j17 (1 s) -> j18 (1 s) -> j19 (1 s)"
+        "j0 (1s) -> j1 (1s) -> j2 (1s) -> j3 (1s) -> ... 12 more ... -> j16 (1s) -> j17 (1s) -> j18 (1s) -> j19 (1s)"
     )
 
 

@@ -88,7 +88,7 @@ def test_values_in_lists_mappings_aliases_and_merges_are_replaced() -> None:
     ("text", "column", "length", "message", "hint"),
     [
         ("${UNSET}", 4, 8, "cannot find the environment variable 'UNSET'", "set it, or give a default: ${UNSET:-...}"),
-        ("x/${NAM}/y", 6, 6, "cannot find the environment variable 'NAM'", "did you mean ${NAME}?"),
+        ("x/${NAM}/y", 6, 6, "cannot find the environment variable 'NAM'", "did you mean '${NAME}'?"),
         ("'x ${UNSET:?say it}'", 7, 16, "cannot use ${UNSET}: say it", ""),
         ("'${UNSET:?say\n\n  it }'", 5, 12, "cannot use ${UNSET}: say it", ""),
         ("${EMPTY:?}", 4, 10, "cannot use ${EMPTY}: it is not set", ""),

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskloom.cli.options import Seconds
+from taskloom.text import did_you_mean
+
 if TYPE_CHECKING:
     from taskloom.cli.drill.job_drill import DrilledJob
     from taskloom.core.model import JobSpec
@@ -29,28 +32,14 @@ FLUSH_SECONDS = 0.5
 STUCK_SECONDS = 10.0
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    from taskloom.task import parse_duration
-
-    if value is None:
-        return None
-    try:
-        seconds = parse_duration(float(value) if value.replace(".", "", 1).isdigit() else value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
-    if seconds == 0 and parameter.name == "budget":
-        raise click.BadParameter(f"cannot stop within {value!r}; it must be more than 0", context, parameter)
-    return seconds
-
-
 @click.command(short_help="Start each job alone, ask it to stop, and time it; fail over budget.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Drill only jobs with this label; may be repeated: jobs with any of them.")  # fmt: skip
 @click.option("--job", "names", multiple=True, metavar="NAME", help="Drill only this job; may be repeated.")
-@click.option("--budget", callback=_seconds, metavar="DURATION",
+@click.option("--budget", type=Seconds(is_positive=True), metavar="DURATION",
               help="The time that each job has to stop, instead of its own join policy's.")  # fmt: skip
-@click.option("--warm-up", callback=_seconds, default="1s", show_default=True, metavar="DURATION",
+@click.option("--warm-up", type=Seconds(), default="1s", show_default=True, metavar="DURATION",
               help="How long a job runs after it is ready before it is asked to stop.")  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="text is a table; json has all data.")  # fmt: skip
@@ -121,24 +110,22 @@ def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[st
 
 
 def _require_job(name: str, specs: Sequence[JobSpec]) -> None:
-    from taskloom.diagnostics import near_match
 
     known = [spec.name for spec in specs]
     if name not in known:
-        near = near_match(name, known)
-        hint = f"; did you mean {near!r}?" if near else ""
+        hint = did_you_mean(name, known, before="; ")
         raise click.UsageError(f"cannot find job {name!r}; jobs: {', '.join(known)}{hint}")
 
 
 @contextlib.contextmanager
 def _tasks_on_stderr() -> Iterator[Console]:
     """Write the output and log lines of tasks, and the events, to standard error inside the block."""
-    from taskloom.cli.program.shutdown import hold_descriptors
+    from taskloom.cli.program.shutdown import reserve_descriptors
     from taskloom.observe.console import Console, ConsoleHandler
     from taskloom.observe.output import Output
     from taskloom.observe.streams import TextStream
 
-    hold_descriptors()
+    reserve_descriptors()
     output = Output()
     console = Console(output.line, is_colored=False)
     root, handler = logging.getLogger(), ConsoleHandler(console)
@@ -164,13 +151,13 @@ def _drill_all(
     from taskloom.sync.latch import Latch
 
     for number, spec in enumerate(specs, start=1):
-        console.say(f"drilling {spec.name} ({number} of {len(specs)})")
+        console.log(f"drilling {spec.name} ({number} of {len(specs)})")
         # The console holds lines back for a moment. This one must be written before C code can hold the GIL.
         Latch().wait(2 * HOLD_SECONDS)
         with _exit_if_stuck(max_drill_seconds(spec, budget, warm_up) + STUCK_SECONDS):
             result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[console])
         drilled.append(result)
-        console.say(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
+        console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
 
 
 @contextlib.contextmanager

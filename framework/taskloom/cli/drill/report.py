@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from taskloom.cli.drill.job_drill import DrilledJob, DrillResult
-from taskloom.cli.format_type import duration_text
+from taskloom.text import duration, plural, table
 
 __all__ = ["as_json", "as_text"]
 
@@ -39,7 +39,7 @@ def _passes(drilled: Sequence[DrilledJob], wanted: int) -> bool:
 
 def _summary(drilled: Sequence[DrilledJob], wanted: int) -> str:
     passed = sum(job.passes for job in drilled)
-    jobs = f"{wanted} job{'s' * (wanted != 1)}"
+    jobs = plural(wanted, "job")
     if len(drilled) < wanted:
         return f"\ninterrupted: {len(drilled)} of {jobs} drilled, {passed} passed"
     if passed == wanted:
@@ -51,8 +51,7 @@ def _summary(drilled: Sequence[DrilledJob], wanted: int) -> str:
 
 def _table(drilled: Sequence[DrilledJob]) -> str:
     rows = [_HEAD, *(_row(job) for job in drilled)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return table(rows)
 
 
 def _row(job: DrilledJob) -> tuple[str, ...]:
@@ -60,16 +59,14 @@ def _row(job: DrilledJob) -> tuple[str, ...]:
     if job.where or job.outcome is None:
         stopped = "not yet"
     gap = _format_seconds(job.worst_gap) + (", wakeable" if job.is_wakeable and job.worst_gap is not None else "")
-    budget = "-" if job.budget is None else duration_text(job.budget)
+    budget = "-" if job.budget is None else duration(job.budget)
     outcome = job.outcome.value if job.outcome else "-"
     return (job.job, job.task, outcome, _format_seconds(job.ready_after), stopped, gap, budget, job.verdict.value)
 
 
 def _format_seconds(seconds: float | None) -> str:
-    """Format a measured time: `0.4 ms`, `1.25 s`; `-` for none."""
-    if seconds is None:
-        return "-"
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+    """Format a measured time: `0.4ms`, `1.25s`; `-` for none."""
+    return "-" if seconds is None else duration(seconds, is_rounded=True)
 
 
 def _notes(job: DrilledJob) -> Iterator[str]:
@@ -77,14 +74,13 @@ def _notes(job: DrilledJob) -> Iterator[str]:
     if job.passes and job.worst_at and not job.is_wakeable:
         yield f"{job.job} went {_format_seconds(job.worst_gap)} without a poll, at {job.worst_at}"
     if job.threads_left:
-        count = len(job.threads_left)
-        yield f"{job.job} left {count} thread{'s' * (count != 1)} running: {', '.join(job.threads_left)}"
+        yield f"{job.job} left {plural(len(job.threads_left), 'thread')} running: {', '.join(job.threads_left)}"
 
 
 def _failure(job: DrilledJob) -> Iterator[str]:
     declared = f", declared at {job.declared}" if job.declared else ""
     if job.verdict is DrillResult.OVER_BUDGET:
-        yield f"{job.job} did not stop within {duration_text(job.budget or 0.0)} (task {job.task}{declared})"
+        yield f"{job.job} did not stop within {duration(job.budget or 0.0)} (task {job.task}{declared})"
         yield f"  at {job.where or 'an unknown place'}"
         if job.has_seen_stop:
             yield "  it has seen the request to stop and goes on"

@@ -1,1 +1,1 @@
-"""The verb `run` at work: signals, reload, shutdown and the watcher process."""
+"""The program that `taskloom run` starts: signals, reload, shutdown and the watcher process."""

@@ -1,8 +1,8 @@
-"""What `taskloom run` does, from the first signal handler to the exit code.
+"""The program behind `taskloom run`, from the first signal handler to the exit code.
 
-The main thread only waits on one mailbox: for signal numbers, and for word from the scheduler. Signal handlers put
-a number there and do nothing else; they are installed before anything that may take long, and before the first
-thread. The watcher process is forked then too.
+The main thread waits on one queue, for signal numbers and for messages about the scheduler. A signal handler only
+puts its number there. The handlers are installed, and the watcher process is forked, before anything that may take
+long and before the first thread is started.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from enum import Enum
 
 import click
 
-from taskloom.cli.program.reload import NEEDED_WORDS, Reloading
+from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
-from taskloom.cli.program.shutdown import close_listeners, hold_descriptors, leave
+from taskloom.cli.program.shutdown import close_listeners, finish, reserve_descriptors
 from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import WATCHED, Watcher
@@ -30,19 +30,27 @@ from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.event_file import EventFile
 from taskloom.observe.output import Output
 from taskloom.observe.streams import TextStream
-from taskloom.observe.summary import summary, table
+from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.facade import Listener, Scheduler
+from taskloom.text import first_of, measured, plural
 
 __all__ = ["Program"]
 
 
-# A time after every other: the summary is the last of the lines.
+# Sorts after every other time: the summary is the last of the log lines.
 _LAST = float("inf")
+_HURRY = plural(round(HURRY_SECONDS), "second")
+# More names than these make a log line too long to read.
+_MOST_LOADED, _MOST_AWAITED = 8, 5
 
 
-class _Word(Enum):
-    WORK_OVER = "work over"
+class _Message(Enum):
+    """A message from the thread that waits for the scheduler to the main thread."""
+
+    WORK_FINISHED = "work finished"
+    """All non-daemon jobs have ended."""
     STOPPED = "stopped"
+    """The stop of all jobs is over."""
 
 
 class Program:
@@ -62,21 +70,21 @@ class Program:
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
-        self._inbox: SignalQueue[int | _Word] = SignalQueue()
-        self._signals = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
-        self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._stop_begins)
+        self._queue: SignalQueue[int | _Message] = SignalQueue()
+        self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
+        self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping)
         self._listeners: list[Listener] = []
-        self._is_stop_wanted = False
+        self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
 
     def run(self, paths: Sequence[str]) -> int:
-        """Do it all and return the exit code, or leave by a hard exit where threads are left behind."""
-        hold_descriptors()
+        """Run the jobs and return the exit code; exits the process here if threads are left behind."""
+        reserve_descriptors()
         for number in WATCHED:
-            signal.signal(number, self._hear)
-        self._watcher = Watcher(self._stop_within, has_terminal=self._signals.has_terminal)
-        self._inbox.listen(self._watcher.echo)
+            signal.signal(number, self._on_signal)
+        self._watcher = Watcher(self._stop_within, has_terminal=self._policy.has_terminal)
+        self._queue.wake_on(self._watcher.echo)
         files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within)
         try:
             selection = files.read()
@@ -85,18 +93,18 @@ class Program:
             self._watcher.dismiss()
             raise
         self._set_up_output()
-        self._listen(event_file)
-        self._tell_of(selection, paths)
-        self._reloading = Reloading(files, self._scheduler, self._console, self._show)
+        self._add_listeners(event_file)
+        self._log_loaded(selection, paths)
+        self._reloader = Reloader(files, self._scheduler, self._console, self._show)
         self._scheduler.add_all(selection.specs)
-        report = self._supervise()
+        report = self._wait_for_end()
         return self._finish(report)
 
-    def _hear(self, number: int, _: object) -> None:
-        """Take in a signal: the handler, which interrupts the main thread anywhere."""
-        if self._signals.is_stop(number):
-            self._is_stop_wanted = True
-        self._inbox.put(number)
+    def _on_signal(self, number: int, _: object) -> None:
+        """Queue the number of a signal. The handler may interrupt the main thread at any point."""
+        if self._policy.is_stop(number):
+            self._is_stop_requested = True
+        self._queue.put(number)
 
     # -- setting up
 
@@ -109,7 +117,7 @@ class Program:
             raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
 
     def _set_up_output(self) -> None:
-        # Either is None where the caller had closed it.
+        # A standard stream is None if the caller closed it.
         is_colored = sys.stderr is not None and sys.stderr.isatty()
         is_colored = is_colored and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._output = Output()
@@ -121,70 +129,75 @@ class Program:
         root.setLevel(logging.DEBUG if self._is_verbose else logging.INFO)
         logging.raiseExceptions = False
 
-    def _listen(self, event_file: EventFile | None) -> None:
+    def _add_listeners(self, event_file: EventFile | None) -> None:
         self._listeners.append(self._scheduler.listen(self._console))
         if event_file is not None:
             self._listeners.append(self._scheduler.listen(event_file))
 
-    def _tell_of(self, selection: Selection, paths: Sequence[str]) -> None:
+    def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
         if selection.warnings:
             from taskloom.jobfile.render import render_all
 
             self._show(f"{render_all(selection.warnings)}\n")
-        self._console.say(_loaded(selection.specs, paths))
-        if selection.needed:
-            self._console.say(NEEDED_WORDS + ", ".join(selection.needed))
+        self._console.log(_loaded_text(selection.specs, paths))
+        if selection.dependencies:
+            self._console.log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
 
     def _show(self, text: str) -> None:
-        """Write text as it is, between the lines of the log."""
+        """Write text unchanged among the log lines."""
         self._output.line(text.encode("utf-8", "backslashreplace"))
 
-    # -- the main thread's life
+    # -- while the jobs run
 
-    def _supervise(self) -> StopReport:
-        if not self._is_stop_wanted:  # it may have come while the files were read: then nothing starts at all
+    def _wait_for_end(self) -> StopReport:
+        if not self._is_stop_requested:  # after a stop signal while the files were read, no job starts
             self._scheduler.start()
-        threading.Thread(target=self._watch_scheduler, name="taskloom-conductor", daemon=True).start()
+        threading.Thread(target=self._wait_for_scheduler, name="taskloom-run-waiter", daemon=True).start()
         while True:
-            word = self._inbox.get()
-            if word is _Word.STOPPED:
+            message = self._queue.get()
+            if message is _Message.STOPPED:
                 return self._scheduler.stop()
-            if word is _Word.WORK_OVER:
-                finished = Reason(ReasonKind.FINISHED, "nothing keeps the program alive")
+            if message is _Message.WORK_FINISHED:
+                finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
                 self._stop(self._scheduler.stop_reason or finished)
             else:
-                self._take_signal(word)
+                self._handle_signal(message)
 
-    def _watch_scheduler(self) -> None:
+    def _wait_for_scheduler(self) -> None:
         self._scheduler.wait()
-        self._inbox.put(_Word.WORK_OVER)
+        self._queue.put(_Message.WORK_FINISHED)
         self._scheduler.wait_stopped()
-        self._inbox.put(_Word.STOPPED)
+        self._queue.put(_Message.STOPPED)
 
-    def _take_signal(self, number: int) -> None:
-        name = signal.Signals(number).name.removeprefix("SIG")
-        step = self._signals.step(number, mono())
-        if step is SignalAction.STOP:
-            self._console.say(f"{name}: stopping; once more to leave only {HURRY_SECONDS:g} s", level="WARNING")
-            self._stop(Reason(ReasonKind.SIGNAL, name, number))
-        elif step is SignalAction.HURRY:
-            self._console.say(
-                f"{name} again: {HURRY_SECONDS:g} s more at most; once more to leave now", level="WARNING"
-            )
-            self._scheduler.hurry(HURRY_SECONDS)
-            self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
-        elif step is SignalAction.LEAVE:
+    def _handle_signal(self, number: int) -> None:
+        action = self._policy.action_for(number, mono())
+        if action is SignalAction.STOP:
+            self._stop_by_signal(number)
+        elif action is SignalAction.HURRY:
+            self._hurry(number)
+        elif action is SignalAction.EXIT:
             os._exit(128 + number)
-        elif step is SignalAction.STATUS:
-            self._say_status()
-        elif step is SignalAction.RELOAD:
+        elif action is SignalAction.STATUS:
+            self._show_status()
+        elif action is SignalAction.RELOAD:
             self._reload()
+
+    def _stop_by_signal(self, number: int) -> None:
+        name, again = _name_of(number)
+        self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY} more", level="WARNING")
+        self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number))
+
+    def _hurry(self, number: int) -> None:
+        name, again = _name_of(number)
+        self._console.log(f"{name}: at most {_HURRY} more; {again} to exit at once", level="WARNING")
+        self._scheduler.hurry(HURRY_SECONDS)
+        self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
 
     def _reload(self) -> None:
         if self._is_stopping:
-            self._console.say("HUP: everything is being stopped; nothing is reloaded", level="WARNING")
+            self._console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
             return
-        self._reloading.ask()
+        self._reloader.request()
 
     def _stop(self, reason: Reason) -> None:
         if self._is_stopping:
@@ -192,33 +205,33 @@ class Program:
         self._is_stopping = True
         self._hard_deadline = mono() + self._stop_within
         self._scheduler.request_stop(self._stop_within, reason=reason)
-        self._say_awaited(reason)
+        self._log_awaited(reason)
 
-    def _stop_begins(self) -> None:
-        """Start the clocks of a stop that no signal began; called before any run is asked.
+    def _on_stopping(self) -> None:
+        """Start the deadline of a stop that no signal began. Called before the first run is cancelled.
 
-        Not later: the first run that is asked may never let go of the GIL again.
+        Not later: a task may hold the GIL from the moment it is cancelled, and then no Python code runs.
         """
-        self._signals.stopping()
+        self._policy.stop_began()
         self._watcher.stop_began()
 
-    def _say_awaited(self, reason: Reason) -> None:
+    def _log_awaited(self, reason: Reason) -> None:
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
-        more = f" and {len(awaited) - 5} more" if len(awaited) > 5 else ""
-        waiting = f": waiting for {', '.join(awaited[:5])}{more}" if awaited else ""
+        waiting = f"waiting for {first_of(awaited, _MOST_AWAITED)}" if awaited else ""
         if reason.kind is ReasonKind.ESSENTIAL:
-            self._console.say(f"stopping ({reason}){waiting}", level="ERROR")
+            self._console.log("; ".join(filter(None, [f"stopping all jobs: {reason.text}", waiting])), level="ERROR")
         elif awaited:
-            self._console.say(f"stopping ({reason}){waiting}")
+            by_signal = reason.kind is ReasonKind.SIGNAL  # then a line has said so already
+            self._console.log(waiting if by_signal else f"stopping all jobs: {reason.text}; {waiting}")
 
-    def _say_status(self) -> None:
+    def _show_status(self) -> None:
         statuses = self._scheduler.status()
         ages = {status.report.run: status.poll_age for status in statuses}
-        lines = [table(statuses)]
+        lines = [job_table(statuses)]
         for run, stack in self._scheduler.stacks():
             age = ages.get(run.id)
-            polled = "" if age is None else f", no poll for {age:.1f} s"
-            lines.append(f"\n{run.id} stands at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
+            polled = "" if age is None else f", no poll for {measured(age)}"
+            lines.append(f"\n{run.id} is at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
         self._show("\n".join(lines) + "\n")
 
     # -- the end
@@ -228,9 +241,9 @@ class Program:
         if self._wants_json:
             import json
 
-            # The report was made when the stop ended; who came back late since then is in the status.
+            # The report was made when the stop ended. A run that ended later is only in the status.
             statuses = [status.as_dict() for status in self._scheduler.status()]
-            self._output.last_word((json.dumps(report.as_dict() | {"jobs": statuses}) + "\n").encode())
+            self._output.final_data((json.dumps(report.as_dict() | {"jobs": statuses}) + "\n").encode())
         else:
             text = summary(report, self._scheduler.status())
             self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
@@ -238,8 +251,8 @@ class Program:
         bug = self._scheduler.bug
         if bug is not None:
             code = code or ExitCode.BUG
-            self._console.say(f"{bug}; please report it", level="CRITICAL")
-        return leave(
+            self._console.log(f"{bug}; please report it", level="CRITICAL")
+        return finish(
             report,
             code,
             console=self._console,
@@ -249,7 +262,13 @@ class Program:
         )
 
 
-def _loaded(specs: Sequence[JobSpec], paths: Sequence[str]) -> str:
-    names = [spec.name for spec in specs]
-    listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f"loaded {len(names)} job{'s' * (len(names) != 1)} from {', '.join(paths)}: {listed}"
+def _name_of(number: int) -> tuple[str, str]:
+    """Return how a log line calls a signal, and how its reader sends it again."""
+    if number == signal.SIGINT:
+        return "Ctrl-C", "press again"
+    return signal.Signals(number).name, "send it again"
+
+
+def _loaded_text(specs: Sequence[JobSpec], paths: Sequence[str]) -> str:
+    names = first_of([spec.name for spec in specs], _MOST_LOADED)
+    return f"loaded {plural(len(specs), 'job')} from {', '.join(paths)}: {names}"

@@ -1,8 +1,8 @@
-"""What HUP does to `taskloom run`: the job files are read again, and all of what they say now takes effect, or none.
+"""The reload of `taskloom run` on SIGHUP: the job files are read again and applied, all of them or none.
 
-The files are read on a thread of their own. Ten thousand jobs take seconds, and a package that is imported for the
-first time may take as long as it likes: the main thread has signals to wait for meanwhile. A stop that begins
-while the files are read wins, since nothing can be added to a scheduler that stops.
+The files are read on a thread of their own: reading ten thousand jobs takes seconds, and so may the first import of a
+package, while the main thread has to wait for signals. If a stop begins meanwhile, the reload fails, since a scheduler
+that stops takes no jobs.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
 from taskloom.observe.console import Console
 from taskloom.scheduler.facade import Scheduler
+from taskloom.text import plural
 
-__all__ = ["NEEDED_WORDS", "Reloading"]
+__all__ = ["DEPENDENCIES_TOO", "Reloader"]
 
-# Of more changes than anybody reads, the numbers alone are of use.
-TOLD_CHANGES = 100
-NEEDED_WORDS = "run too, since others start after them: "
+# Of more changes than these, only the number is logged.
+MOST_CHANGES = 100
+DEPENDENCIES_TOO = "also running, since other jobs start after them: "
 _UNCHANGED = "nothing has changed"
 
 
-class Reloading:
-    """All reloads of one program, one at a time. `show` takes text as it is, for the problems of job files."""
+class Reloader:
+    """Runs the reloads of one program, one at a time. `show` writes text unchanged: the problems of the job files."""
 
     def __init__(self, files: JobFiles, scheduler: Scheduler, console: Console, show: Callable[[str], object]) -> None:
         self._files = files
@@ -39,43 +40,43 @@ class Reloading:
         self._show = show
         self._lock = threading.Lock()
         self._is_busy = False
-        self._is_wanted_again = False
+        self._is_requested_again = False
 
-    def ask(self) -> None:
-        """Begin a reload and return at once; while one goes on, however often it is asked, one more follows it.
+    def request(self) -> None:
+        """Start a reload and return at once. If one is under way, exactly one more follows it.
 
-        One more: the files may have changed after they were read.
+        One more is needed, since the files may have changed after they were read.
         """
         with self._lock:
             is_first = not self._is_busy
-            is_news = not is_first and not self._is_wanted_again
-            self._is_wanted_again = not is_first
+            is_second = not is_first and not self._is_requested_again
+            self._is_requested_again = not is_first
             self._is_busy = True
         if is_first:
-            self._say("reading the job files again")
+            self._log("reading the job files again")
             self._begin()
-        elif is_news:
-            self._say("the job files are being read; they will be once more after that")
+        elif is_second:
+            self._log("a reload is under way; another one follows it")
 
     def _begin(self) -> None:
         try:
-            threading.Thread(target=self._work, name="taskloom-reload", daemon=True).start()
+            threading.Thread(target=self._run, name="taskloom-reload", daemon=True).start()
         except RuntimeError as error:
             with self._lock:
                 self._is_busy = False
-            self._say(f"cannot read the job files: {error}; {_UNCHANGED}", level="ERROR")
+            self._log(f"cannot read the job files: {error}; {_UNCHANGED}", level="ERROR")
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while True:
             try:
                 self._reload()
-            except Exception:  # noqa: BLE001 - it is ours; the jobs go on all the same
-                self._say(f"internal error; {_UNCHANGED}; please report it\n{traceback.format_exc()}", level="CRITICAL")
+            except Exception:  # noqa: BLE001 - a bug of ours must not end the jobs
+                self._log(f"internal error; {_UNCHANGED}; please report it\n{traceback.format_exc()}", level="CRITICAL")
             with self._lock:
-                if not self._is_wanted_again:
+                if not self._is_requested_again:
                     self._is_busy = False
                     return
-                self._is_wanted_again = False
+                self._is_requested_again = False
 
     def _reload(self) -> None:
         try:
@@ -85,32 +86,32 @@ class Reloading:
         except JobFileError as error:
             self._show_problems(error.problems)
             errors = sum(problem.severity == "error" for problem in error.problems)
-            self._say(f"cannot use the job files ({errors} error{'s' * (errors != 1)}); {_UNCHANGED}", level="ERROR")
+            self._log(f"cannot use the job files ({plural(errors, 'error')}); {_UNCHANGED}", level="ERROR")
         except SchedulerStopped:
-            self._say(f"everything is being stopped; {_UNCHANGED}", level="WARNING")
+            self._log(f"the program is stopping; {_UNCHANGED}", level="WARNING")
         except click.UsageError as error:
-            self._say(f"{error.message}; {_UNCHANGED}", level="ERROR")
+            self._log(f"{error.message}; {_UNCHANGED}", level="ERROR")
         except TaskloomError as error:
-            self._say(f"{error}; {_UNCHANGED}", level="ERROR")
+            self._log(f"{error}; {_UNCHANGED}", level="ERROR")
         else:
             self._show_problems(selection.warnings)
-            if selection.needed:
-                self._say(NEEDED_WORDS + ", ".join(selection.needed))
-            self._tell(changes, begun)
+            if selection.dependencies:
+                self._log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
+            self._log_changes(changes, begun)
 
-    def _tell(self, changes: Iterable[Change], at: float) -> None:
-        """Say what becomes of each job that changes, and count all; `at` puts it before what came of it."""
+    def _log_changes(self, changes: Iterable[Change], at: float) -> None:
+        """Log what happens to each changed job, and the totals. `at` sorts the lines before their effects."""
         counts = dict.fromkeys(ReloadAction, 0)
         lines = []
         for change in changes:
             counts[change.action] += 1
             if change.action is not ReloadAction.KEEP:
                 lines.append(str(change))
-        for line in lines[:TOLD_CHANGES]:
-            self._say(line, at=at)
-        if len(lines) > TOLD_CHANGES:
-            self._say(f"{len(lines) - TOLD_CHANGES} more are not named here", at=at)
-        self._say(", ".join(f"{verdict.value} {count}" for verdict, count in counts.items() if count), at=at)
+        for line in lines[:MOST_CHANGES]:
+            self._log(line, at=at)
+        if len(lines) > MOST_CHANGES:
+            self._log(f"and {plural(len(lines) - MOST_CHANGES, 'more change')}", at=at)
+        self._log(", ".join(f"{action.value} {count}" for action, count in counts.items() if count), at=at)
 
     def _show_problems(self, problems: Iterable[Problem]) -> None:
         from taskloom.jobfile.render import render_all
@@ -119,5 +120,5 @@ class Reloading:
         if text:
             self._show(f"{text}\n")
 
-    def _say(self, message: str, *, level: str = "INFO", at: float | None = None) -> None:
-        self._console.say(f"reload: {message}", level=level, at=at)
+    def _log(self, message: str, *, level: str = "INFO", at: float | None = None) -> None:
+        self._console.log(f"reload: {message}", level=level, at=at)

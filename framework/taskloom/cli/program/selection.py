@@ -1,4 +1,4 @@
-"""The job files of one program: read when it starts, and again at each reload."""
+"""The job files of one program: read at the start, and again at each reload."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["JobFiles", "Selection"]
 
 
 class Selection(NamedTuple):
-    """The jobs to run, and what is to be said about them."""
+    """The jobs to run, and the warnings about them."""
 
     specs: list[JobSpec]
-    needed: list[str]
-    """The jobs among them that no label chose: others start after them."""
+    dependencies: list[str]
+    """The names of the jobs that have none of the labels: chosen jobs start after them."""
     warnings: tuple[Problem, ...]
 
 
@@ -32,9 +32,9 @@ class JobFiles:
         self._stop_within = stop_within
 
     def read(self) -> Selection:
-        """Read them all, as they are now.
+        """Read all files as they are now.
 
-        Raises JobFileError with every problem of all of them, and click.UsageError for labels that no job has.
+        Raises JobFileError with every problem of all files, and click.UsageError for labels that no job has.
         """
         from taskloom.jobfile.loader import check
 
@@ -45,7 +45,7 @@ class JobFiles:
         return Selection(specs, needed, result.problems)
 
     def _select(self, jobs: Sequence[JobSpec]) -> tuple[list[JobSpec], list[str]]:
-        """Return the jobs with one of the labels and all that they start after, and the names of the latter."""
+        """Return the jobs with one of the labels and their dependencies, and the names of the dependencies."""
         if not self._labels:
             return list(jobs), []
         chosen = {job.name for job in jobs if self._labels.intersection(job.labels)}
@@ -53,19 +53,19 @@ class JobFiles:
             known = sorted({label for job in jobs for label in job.labels})
             wanted = ", ".join(sorted(self._labels))
             raise click.UsageError(f"cannot find a job with label {wanted!r}; labels: {', '.join(known) or 'none'}")
-        wanted_names = _with_needs(chosen, jobs)
+        wanted_names = _with_dependencies(chosen, jobs)
         specs = [job for job in jobs if job.name in wanted_names]
         return specs, [job.name for job in specs if job.name not in chosen]
 
 
-def _with_needs(chosen: Iterable[str], jobs: Sequence[JobSpec]) -> set[str]:
-    """Return the chosen names, and those of all jobs that they start after, however far away."""
-    after = {job.name: [need.job for need in job.after] for job in jobs}
+def _with_dependencies(chosen: Iterable[str], jobs: Sequence[JobSpec]) -> set[str]:
+    """Return the chosen names and those of all their direct and indirect dependencies."""
+    after = {job.name: [dependency.job for dependency in job.after] for job in jobs}
     found = set(chosen)
-    todo = list(found)
-    while todo:
-        for name in after.get(todo.pop(), ()):
+    unvisited = list(found)
+    while unvisited:
+        for name in after.get(unvisited.pop(), ()):
             if name not in found:
                 found.add(name)
-                todo.append(name)
+                unvisited.append(name)
     return found

@@ -1,4 +1,4 @@
-"""The way out: flush what can be flushed, name who is left, and be gone on time with the right code."""
+"""The end of the program: flush the output, name the threads that are left, and exit on time with the right code."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console
 from taskloom.observe.output import Output
 from taskloom.scheduler.facade import Listener
+from taskloom.text import plural
 
-__all__ = ["close_listeners", "hold_descriptors", "leave"]
+__all__ = ["close_listeners", "finish", "reserve_descriptors"]
 
-# Long enough for whatever is queued, short enough to end within the half second that the watcher grants.
+# Enough for what is queued, and less than the half second after which the watcher kills the program.
 FLUSH_SECONDS = 0.3
 
 
-def hold_descriptors() -> None:
-    """Open 0, 1 and 2 where the caller closed them, or the next socket would get that number, and our lines."""
+def reserve_descriptors() -> None:
+    """Open those of the descriptors 0, 1 and 2 that the caller closed.
+
+    Otherwise the next socket would get such a number, and the log lines would be sent to its peer.
+    """
     while True:
         descriptor = os.open(os.devnull, os.O_RDWR)
         if descriptor > 2:
@@ -32,29 +36,29 @@ def hold_descriptors() -> None:
 
 
 def close_listeners(listeners: Sequence[Listener], console: Console) -> None:
-    """Have the queued events delivered, for a moment; say what was lost."""
+    """Deliver the queued events, for FLUSH_SECONDS at most, and log how many were lost."""
     for listener in listeners:
         listener.close(FLUSH_SECONDS)
         if listener.dropped or listener.failed:
-            lost = listener.dropped + listener.failed
+            lost = plural(listener.dropped + listener.failed, "event")
             because = f" ({listener.last_error})" if listener.last_error else ""
-            console.say(f"{lost} events could not be delivered{because}", level="WARNING")
+            console.log(f"{lost} could not be delivered{because}", level="WARNING")
 
 
-def leave(
+def finish(
     report: StopReport, code: ExitCode, *, console: Console, output: Output, watcher: Watcher, deadline: float
 ) -> int:
-    """Return the code when the interpreter may end as usual; else leave by a hard exit here.
+    """Return the code if the interpreter can end as usual; otherwise exit the process here.
 
-    Ending as usual with threads about is what it must not do: a daemon thread that holds a stream's lock aborts
-    the interpreter (exit 134), and a thread that is no daemon holds it for ever.
+    The interpreter must not end as usual while threads are left: a daemon thread that holds a stream's lock aborts it
+    (exit code 134), and it waits forever for a thread that is not a daemon.
     """
-    _await_foreign_threads({survivor.job for survivor in report.survivors}, console, deadline)
+    _join_other_threads({survivor.job for survivor in report.survivors}, console, deadline)
     if output.dropped_lines:
-        console.say(f"{output.dropped_lines} log lines were dropped: nobody took them fast enough", level="WARNING")
+        lines = plural(output.dropped_lines, "log line")
+        console.log(f"{lines} dropped: standard error was not read fast enough", level="WARNING")
     output.close(FLUSH_SECONDS)
-    # The code is settled. The interpreter would set our handlers back to the default while it ends, and one more
-    # signal would then change how we ended.
+    # While the interpreter ends it restores the default handlers, and one more signal would then change the exit code.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     watcher.dismiss()
@@ -64,17 +68,17 @@ def leave(
     return int(code)
 
 
-def _await_foreign_threads(survivors: set[str], console: Console, deadline: float) -> None:
-    """Wait for threads that tasks or libraries left behind and that are no daemons; name them first."""
-    foreign = [
+def _join_other_threads(survivors: set[str], console: Console, deadline: float) -> None:
+    """Name the non-daemon threads that tasks or libraries have left running, and wait for them."""
+    others = [
         thread
         for thread in threading.enumerate()
         if not thread.daemon and thread is not threading.main_thread() and thread.name not in survivors
     ]
-    if not foreign:
+    if not others:
         return
-    names = ", ".join(thread.name for thread in foreign)
-    console.say(f"waiting for threads that are not ours and no daemons: {names}", level="WARNING")
-    for thread in foreign:
+    names = ", ".join(thread.name for thread in others)
+    console.log(f"waiting for non-daemon threads that tasks or libraries started: {names}", level="WARNING")
+    for thread in others:
         left = deadline - mono()
         thread.join(None if left == float("inf") else max(0.0, left))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from taskloom.cli.simulate.options import ClockStepAtTime, FaultAtTime, Instant, Seconds, Share, SpanOfJob, check_jobs
+from taskloom.cli.options import Seconds
+from taskloom.cli.simulate.options import ClockStepAtTime, FaultAtTime, Instant, Share, SpanOfJob, check_jobs
 from taskloom.errors import InternalError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
               help="Let the run that the job has at this time hang: it does not end, poll or stop.")  # fmt: skip
 @click.option("--clock-step", "clock_steps", type=ClockStepAtTime(), multiple=True, metavar="STEP@DURATION",
               help="Set the wall clock; +1h@5h sets it forward by 1 hour after 5 hours.")  # fmt: skip
-@click.option("--stop-within", type=Seconds(is_endless=True), default="30s", show_default=True, metavar="DURATION",
+@click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True, metavar="DURATION",
               help="The time limit of the stop at the end, or forever.")  # fmt: skip
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Only jobs with this label, and the jobs that they start after; may be repeated: jobs with any of "

@@ -8,7 +8,7 @@ from taskloom.core.model import JobState, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
 from taskloom.simulation.result import SimulationResult
 from taskloom.simulation.stats import JobStats
-from taskloom.simulation.words import counted, span_text
+from taskloom.text import duration, plural
 
 __all__ = ["findings"]
 
@@ -32,7 +32,7 @@ def findings(result: SimulationResult) -> list[str]:
 
 
 def _end_findings(result: SimulationResult) -> Findings:
-    after = span_text(result.seconds)
+    after = duration(result.seconds, is_rounded=True)
     if result.reason.kind is ReasonKind.FINISHED:
         yield f"everything ended after {after}: no non-daemon job was left"
     elif result.is_early:
@@ -44,29 +44,30 @@ def _end_findings(result: SimulationResult) -> Findings:
 def _fault_findings(result: SimulationResult) -> Findings:
     for kind, fault in result.idle_faults:
         if fault.at <= result.seconds:
-            yield f"{fault.job} had no run to {kind} at {span_text(fault.at)}"
+            yield f"{fault.job} had no run to {kind} at {duration(fault.at)}"
 
 
 def _overlap_findings(job: JobStats) -> Findings:
     count = job.missed["overlap"]
     if count and job.spec.schedule is not None:
-        busy = "one run never ended" if job.unended else f"a run took up to {span_text(job.longest_run)}"
-        yield f"overlapped {counted(count, 'time')}: {busy}, and its schedule is {job.spec.schedule.text}"
+        longest = duration(job.longest_run, is_rounded=True)
+        busy = "one run never ended" if job.unended else f"a run took up to {longest}"
+        yield f"overlapped {plural(count, 'time')}: {busy}, and its schedule is {job.spec.schedule.text}"
 
 
 def _missed_findings(job: JobStats) -> Findings:
     late, blocked = job.missed["late"], job.missed["blocked"]
     if late:
-        yield f"missed {counted(late, 'firing')} that came too late: the clock was set"
+        yield f"missed {plural(late, 'firing')} that came too late: the clock was set"
     if blocked:
-        yield f"missed {counted(blocked, 'firing')} because an abandoned run was still alive"
+        yield f"missed {plural(blocked, 'firing')} because an abandoned run was still alive"
 
 
 def _restart_findings(job: JobStats) -> Findings:
     if job.flapping:
-        yield f"was flapping: it was restarted {counted(job.restarts, 'time')} in all"
+        yield f"was flapping: it was restarted {plural(job.restarts, 'time')} in all"
     if job.gave_up:
-        often = f" {counted(job.gave_up, 'time')}" if job.gave_up > 1 else ""
+        often = f" {plural(job.gave_up, 'time')}" if job.gave_up > 1 else ""
         yield f"gave up{often}: {job.gave_up_why}"
 
 
@@ -82,9 +83,9 @@ def _never_started_findings(job: JobStats) -> Findings:
 def _stop_findings(job: JobStats) -> Findings:
     if job.overdue:
         late = "a run" if job.overdue == 1 else f"{job.overdue:,} runs"
-        yield f"had {late} that did not stop within {span_text(job.spec.join.within)}"
+        yield f"had {late} that did not stop within {duration(job.spec.join.within)}"
 
 
 def _watchdog_findings(job: JobStats) -> Findings:
     if job.unresponsive:
-        yield f"was found unresponsive by its watchdog {counted(job.unresponsive, 'time')}"
+        yield f"was found unresponsive by its watchdog {plural(job.unresponsive, 'time')}"

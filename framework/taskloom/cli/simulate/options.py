@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from taskloom.cli.options import read_seconds
+from taskloom.text import did_you_mean, duration
+
 if TYPE_CHECKING:
     from taskloom.core.model import JobSpec
     from taskloom.simulation.plan import Fault, Plan, Span
     from taskloom.simulation.script import ClockStep
 
-__all__ = ["ClockStepAtTime", "FaultAtTime", "Instant", "Seconds", "Share", "SpanOfJob", "check_jobs"]
+__all__ = ["ClockStepAtTime", "FaultAtTime", "Instant", "Share", "SpanOfJob", "check_jobs"]
 
 Value = TypeVar("Value")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)%", re.ASCII)
@@ -38,27 +41,6 @@ class _TextType(click.ParamType[Value]):
         raise ValueError(text)
 
 
-class Seconds(_TextType[float]):
-    """A duration in seconds; `forever` is inf, if it is allowed."""
-
-    name = "duration"
-
-    def __init__(self, *, is_endless: bool = False, is_positive: bool = False) -> None:
-        self._is_endless, self._is_positive = is_endless, is_positive
-
-    def read(self, text: str) -> float:
-        """Return the seconds."""
-        if text == "forever" and self._is_endless:
-            return float("inf")
-        try:
-            seconds = _seconds(text)
-        except ValueError as error:
-            raise ValueError(f"{error}; or forever" if self._is_endless else f"{error}") from None
-        if self._is_positive and seconds == 0:
-            raise ValueError(f"cannot use {text!r} as a duration; it must be more than 0")
-        return seconds
-
-
 class SpanOfJob(_TextType[tuple[str, "Span"]]):
     """`JOB=5s`, `JOB=1s..10s` or `JOB=forever`."""
 
@@ -74,7 +56,7 @@ class SpanOfJob(_TextType[tuple[str, "Span"]]):
         if written == "forever":
             return job, FOR_EVER
         low, _, high = written.partition("..")
-        span = Span(_seconds(low), _seconds(high or low))
+        span = Span(read_seconds(low), read_seconds(high or low))
         if span.low > span.high:
             raise ValueError(f"cannot use {written!r} as a span; the shorter time comes first, {high}..{low}")
         return job, span
@@ -106,7 +88,7 @@ class FaultAtTime(_TextType["Fault"]):
         job, _, when = text.rpartition("@")
         if not job:
             raise ValueError(f"cannot read {text!r}; write JOB@2h: the job, and how long after the beginning")
-        return Fault(job, _seconds(when))
+        return Fault(job, read_seconds(when))
 
 
 class ClockStepAtTime(_TextType[tuple[float, "ClockStep"]]):
@@ -121,8 +103,8 @@ class ClockStepAtTime(_TextType[tuple[float, "ClockStep"]]):
         step, sign, when = text.partition("@")
         if not sign or step[:1] not in ("+", "-"):
             raise ValueError(f"cannot read {text!r}; write +1h@5h or -30m@2d: by how much the clock is set, and when")
-        seconds = _seconds(step[1:])
-        return _seconds(when), ClockStep(-seconds if step[0] == "-" else seconds)
+        seconds = read_seconds(step[1:])
+        return read_seconds(when), ClockStep(-seconds if step[0] == "-" else seconds)
 
 
 class Instant(_TextType[float]):
@@ -137,13 +119,6 @@ class Instant(_TextType[float]):
         return at_calendar(text).instant
 
 
-def _seconds(text: str) -> float:
-    from taskloom.task import parse_duration
-
-    is_number = text.replace(".", "", 1).isdigit()
-    return parse_duration(float(text) if is_number else text)
-
-
 def check_jobs(plan: Plan, specs: Sequence[JobSpec]) -> None:
     """Raise click.UsageError for the first name or pattern that matches no job, or time after the end."""
     from taskloom.simulation.plan import matches
@@ -154,7 +129,9 @@ def check_jobs(plan: Plan, specs: Sequence[JobSpec]) -> None:
             _refuse_job(pattern, [spec.name for spec in specs])
     for action, at in _times(plan):
         if at >= plan.seconds:
-            raise click.UsageError(f"cannot {action} at {at:g} s: the simulated time is over after {plan.seconds:g} s")
+            raise click.UsageError(
+                f"cannot {action} at {duration(at)}: the simulated time is over after {duration(plan.seconds)}"
+            )
 
 
 def _times(plan: Plan) -> Iterable[tuple[str, float]]:
@@ -164,11 +141,8 @@ def _times(plan: Plan) -> Iterable[tuple[str, float]]:
 
 
 def _refuse_job(pattern: str, names: Sequence[str]) -> NoReturn:
-    from taskloom.diagnostics import near_match
-
     known = ", ".join(names[:_MOST_NAMED])
     if len(names) > _MOST_NAMED:
         known += f" and {len(names) - _MOST_NAMED:,} more"
-    near = near_match(pattern, names)
-    hint = f"; did you mean {near!r}?" if near else ""
+    hint = did_you_mean(pattern, names, before="; ")
     raise click.UsageError(f"cannot find job {pattern!r}; jobs: {known}{hint}")

@@ -12,7 +12,7 @@ from taskloom.core.model import WAIT_FOR_EVER, JobState
 from taskloom.simulation.plan import SHORT_WORK, Span
 from taskloom.simulation.result import SimulationResult
 from taskloom.simulation.stats import JobStats
-from taskloom.simulation.words import counted, span_text
+from taskloom.text import duration, plural, table
 
 __all__ = ["as_json", "as_text"]
 
@@ -34,7 +34,7 @@ def as_text(result: SimulationResult) -> str:
     """Return the table, the totals, the assumptions and the findings."""
     found = findings(result)
     left = len(found) - MOST_FINDINGS
-    more = [f"... and {counted(left, 'more remark')}; -o json has all of them"] if left > 0 else []
+    more = [f"... and {plural(left, 'more remark')}; -o json has all of them"] if left > 0 else []
     notes = ["", *found[:MOST_FINDINGS], *more] if found else []
     assumptions = [f"  {line}" for line in assumed(result)]
     return "\n".join([_table(result), "", _summary(result), "assumed:", *assumptions, *notes])
@@ -47,7 +47,7 @@ def assumed(result: SimulationResult) -> list[str]:
 
 def _assumptions(result: SimulationResult) -> Iterator[str]:
     plan = result.plan
-    short = f"runs work {span_text(SHORT_WORK.low)} if their job has a schedule or other jobs wait for its end"
+    short = f"runs work {duration(SHORT_WORK.low)} if their job has a schedule or other jobs wait for its end"
     usual = f"{short}, else until they are stopped"
     given = ", ".join(f"{job} {_span(span)}" for job, span in plan.work)
     yield f"{usual}; except {given}" if given else usual
@@ -58,34 +58,33 @@ def _assumptions(result: SimulationResult) -> Iterator[str]:
         yield f"fail: {', '.join(shares)}"
     for kind, faults in (("crash", plan.crashes), ("hang", plan.hangs)):
         if faults:
-            yield f"{kind}: " + ", ".join(f"{fault.job} at {span_text(fault.at)}" for fault in faults)
+            yield f"{kind}: " + ", ".join(f"{fault.job} at {duration(fault.at)}" for fault in faults)
     for at, step in plan.clock_steps:
         way = "forward" if step.by > 0 else "back"
-        yield f"the clock is set {way} by {span_text(abs(step.by))} at {span_text(at)}"
+        yield f"the clock is set {way} by {duration(abs(step.by))} at {duration(at)}"
 
 
 def _span(span: Span) -> str:
     if span.low == WAIT_FOR_EVER:
-        return "for ever"
-    low, high = span_text(span.low), span_text(span.high)
+        return duration(span.low)
+    low, high = duration(span.low), duration(span.high)
     return low if span.low == span.high else f"{low} to {high}"
 
 
 def _summary(result: SimulationResult) -> str:
     jobs, runs, events = len(result.jobs), sum(job.runs for job in result.jobs), result.events
-    took = "never ended" if result.stop_seconds is None else f"took {span_text(result.stop_seconds)}"
+    took = "never ended" if result.stop_seconds is None else f"took {duration(result.stop_seconds, is_rounded=True)}"
     worst, start = result.worst_stop_seconds, format_wall(result.plan.start).replace(".000000", "")
-    limit = "and has no time limit" if worst == WAIT_FOR_EVER else f"and may take up to {span_text(worst)}"
+    limit = "and has no time limit" if worst == WAIT_FOR_EVER else f"and may take up to {duration(worst)}"
     return (
-        f"{counted(jobs, 'job')} for {span_text(result.seconds)} from {start}, "
-        f"seed {result.plan.seed}: {counted(runs, 'run')}, {counted(events, 'event')}; the stop {took} {limit}"
+        f"{plural(jobs, 'job')} for {duration(result.seconds, is_rounded=True)} from {start}, "
+        f"seed {result.plan.seed}: {plural(runs, 'run')}, {plural(events, 'event')}; the stop {took} {limit}"
     )
 
 
 def _table(result: SimulationResult) -> str:
     rows = [_HEAD, *(_row(job) for job in result.jobs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return table(rows)
 
 
 def _row(job: JobStats) -> tuple[str, ...]:
@@ -96,7 +95,7 @@ def _row(job: JobStats) -> tuple[str, ...]:
     next_firing = "-" if job.next_firing is None else format_instant(job.next_firing, _zone(job))
     return (
         job.spec.name, firings, str(job.runs), str(job.succeeded), str(job.failed), str(job.restarts), overlaps_text,
-        missed, span_text(job.longest_stop), _state(job), next_firing,
+        missed, duration(job.longest_stop, is_rounded=True), _state(job), next_firing,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.invariants.lifecycle.starts import Starts
 from taskloom.invariants.lifecycle.stops import Stops
 from taskloom.invariants.lifecycle.work_finished import WorkFinishedRule
+from taskloom.text import duration
 
 __all__ = ["LifecycleInvariants"]
 
@@ -140,7 +141,7 @@ class LifecycleInvariants:
         late = list(model.deadlines.pop_until(model.now - model.lateness))
         for (event, subject), due in late:
             of = f" of {subject}" if subject else ""
-            model.report("I7", f"{event}{of} was due at {due:g} s, it is {model.now:g} s")
+            model.report("I7", f"{event}{of} was due at {duration(due)}, it is {duration(model.now)}")
             model.deadlines.set((event, subject), due)
 
     def _check_missing(self) -> None:

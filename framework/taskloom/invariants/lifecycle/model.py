@@ -15,6 +15,7 @@ from taskloom.core.model import JobSpec, StartMode
 from taskloom.invariants.event_rules import EventRules, Fact, RunFacts, Violation
 from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
+from taskloom.text import duration
 
 __all__ = ["EPSILON_SECONDS", "NEVER", "Between", "FollowUp", "JobModel", "Model", "Wait"]
 
@@ -169,7 +170,7 @@ class Model:
     def check_time(self, event: str, due: float) -> None:
         """Check that an event comes when it is due."""
         if not -EPSILON_SECONDS <= self.now - due <= self.lateness:
-            self.report("I7", f"{event} at {self.now:g} s, due at {due:g} s")
+            self.report("I7", f"{event} at {duration(self.now)}, due at {duration(due)}")
 
     # -- events that the step must bring
 

@@ -7,6 +7,7 @@ from collections import deque
 from taskloom.invariants.event_rules import FLAPPING_RESTARTS, FLAPPING_SECONDS, Fact, RunFacts
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, Between, JobModel, Model, Wait
+from taskloom.text import duration
 
 __all__ = ["Restarts"]
 
@@ -68,7 +69,7 @@ class Restarts:
         model, name, now = self._model, job.spec.name, self._model.now
         due = self._at_gate.get(name, self._due.due_of(name))
         if due is None or due > now + EPSILON_SECONDS:
-            model.report("I6", f"{fact.run} is a restart at {now:g} s, due at {due} s")
+            model.report("I6", f"{fact.run} is a restart at {duration(now)}, due at second {due}")
         elif self._at_gate:
             first, first_due = next(iter(self._at_gate.items()))
             if first_due < due:
@@ -84,7 +85,7 @@ class Restarts:
             self._gate_opened, self._admitted = now, 0
         self._admitted += 1
         if self._admitted > GATE_RESTARTS:
-            self._model.report("I6", f"{fact.run} is restart {self._admitted} since {self._gate_opened:g} s")
+            self._model.report("I6", f"{fact.run} is restart {self._admitted} since {duration(self._gate_opened)}")
 
     def _count(self, job: JobModel) -> None:
         now = self._model.now

@@ -7,6 +7,7 @@ from taskloom.core.model import JobSpec
 from taskloom.core.policies import WatchdogThen
 from taskloom.invariants.event_rules import RunFacts
 from taskloom.invariants.lifecycle.model import NEVER, FollowUp, JobModel, Model
+from taskloom.text import measured
 
 __all__ = ["RunLimits"]
 
@@ -69,7 +70,7 @@ class RunLimits:
             return
         if job.follow_up is FollowUp.POLICY:
             job.follow_up = FollowUp.NOTHING if watchdog.then is WatchdogThen.STOP else FollowUp.RETRY
-        reason = ("watchdog", f"no poll for {report.poll_age:.1f} s")
+        reason = ("watchdog", f"no poll for {measured(report.poll_age)}")
         self._model.expect("cancel_requested", report.run, reason=reason)
 
     def expect_responsive(self, report: inputs.RunResponsive) -> None:

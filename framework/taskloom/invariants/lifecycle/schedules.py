@@ -22,6 +22,7 @@ from taskloom.invariants.lifecycle.instants import (
     nth,
 )
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, NEVER, FollowUp, JobModel, Model, Wait
+from taskloom.text import duration
 
 __all__ = ["Schedules"]
 
@@ -155,7 +156,9 @@ class Schedules:
         if name in self._open:
             self._assume_fired(job)
         if job.instant == instant:
-            self._model.report("I7", f"the firing of {name} was due at {due:g} s, it is {self._model.now:g} s")
+            self._model.report(
+                "I7", f"the firing of {name} was due at {duration(due)}, it is {duration(self._model.now)}"
+            )
 
     def _is_set_back(self, job: JobModel) -> bool:
         """Return whether the instant is in the future again, because the wall clock was set back."""

@@ -17,6 +17,7 @@ from taskloom.diagnostics import FieldError, Problem, Related, near_match
 from taskloom.jobfile.declared_job import Declared
 from taskloom.jobfile.fields.after import WrittenNeed, read_after, written_needs
 from taskloom.jobfile.fields.validators import JobErrors
+from taskloom.text import suggest
 
 __all__ = ["errors_in_dependencies", "warnings_in_dependencies"]
 
@@ -83,9 +84,8 @@ def _unknown(need: WrittenNeed, known: _Names) -> FieldError:
     if replica and replica[1] in known:
         message = f"cannot wait for {name!r} alone: a job is waited for with all of its replicas"
         return FieldError(need.loc, message, f"write {replica[1]}", need.at_key)
-    near = known.near(name)
     message = f"cannot find job {name!r} to start after; {known}"
-    return FieldError(need.loc, message, f"did you mean {near!r}?" if near else "", need.at_key)
+    return FieldError(need.loc, message, suggest(known.near(name)), need.at_key)
 
 
 class _Names:

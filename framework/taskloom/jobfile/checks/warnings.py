@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
 from taskloom.diagnostics import FieldError, Problem
 from taskloom.jobfile.declared_job import Declared
+from taskloom.text import duration
 
 __all__ = ["warnings_of_each_job"]
 
@@ -37,7 +38,7 @@ def _of_job(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, FieldError
     if spec.ready_within is not None:
         yield from _unready(spec, spec.ready_within)
     if spec.watchdog is not None and spec.watchdog.after < _SURE_WATCHDOG_SECONDS:
-        message = f"cannot tell a silence of {spec.watchdog.after:g} s for sure: poll ages are known to 1 s"
+        message = f"cannot tell a silence of {duration(spec.watchdog.after)} for sure: poll ages are known to 1s"
         yield "watchdog", FieldError(("after",), message, "2s or more is safe")
     remark = getattr(spec.schedule.calendar, "remark", "") if spec.schedule is not None else ""
     if remark:
@@ -47,7 +48,7 @@ def _of_job(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, FieldError
 def _slow(spec: JobSpec, stop_within: float) -> str:
     if spec.join.within == WAIT_FOR_EVER:
         return "cannot tell how long a stop takes: join: wait waits for ever, to the end of a whole shutdown"
-    return f"cannot stop within {stop_within:g} s for sure: this job alone may take {spec.join.within:g} s"
+    return f"cannot stop within {duration(stop_within)} for sure: this job alone may take {duration(spec.join.within)}"
 
 
 def _unready(spec: JobSpec, ready_within: float) -> Iterator[tuple[str, FieldError]]:
@@ -55,5 +56,7 @@ def _unready(spec: JobSpec, ready_within: float) -> Iterator[tuple[str, FieldErr
         message = f"cannot have an effect: task {spec.task!r} does not announce that it is ready, so it is once started"
         yield "ready_within", FieldError((), message, "leave it out, or use timeout")
     elif spec.timeout is not None and ready_within >= spec.timeout:
-        message = f"cannot have an effect: the timeout, {spec.timeout:g} s, is no longer than {ready_within:g} s"
+        message = (
+            f"cannot have an effect: the timeout, {duration(spec.timeout)}, is no longer than {duration(ready_within)}"
+        )
         yield "ready_within", FieldError((), message, "write less than the timeout")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
+from taskloom.text import duration
 
 __all__ = ["SlowStop", "WorstStop", "worst_stop"]
 
@@ -22,7 +23,7 @@ class SlowStop(NamedTuple):
     """Whether it has `join: wait`: then `seconds` is the whole of the time to stop."""
 
     def __str__(self) -> str:
-        return f"{self.job} ({'wait' if self.is_unbounded else f'{self.seconds:g} s'})"
+        return f"{self.job} ({'wait' if self.is_unbounded else duration(self.seconds)})"
 
 
 class WorstStop(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from taskloom.core.policies import Condition, Dependency
 from taskloom.diagnostics import FieldError, quoted
-from taskloom.jobfile.fields.validators import JobErrors, Loc, invalid_value, join_or, near_hint, values_of
+from taskloom.jobfile.fields.validators import JobErrors, Loc, invalid_value, join_or, values_of
+from taskloom.text import did_you_mean
 
 __all__ = ["AFTER", "WrittenNeed", "read_after", "written_needs"]
 
@@ -70,7 +71,7 @@ def read_after(value: object) -> tuple[Dependency, ...]:
         elif not isinstance(condition, str) or condition not in _CONDITIONS:
             expected = join_or(list(_CONDITIONS))
             message = f"cannot wait for {job!r} to be {quoted(condition)}; expected {expected}"
-            mistakes.append(FieldError(loc, message, near_hint(condition, _CONDITIONS)))
+            mistakes.append(FieldError(loc, message, did_you_mean(condition, _CONDITIONS)))
         elif job in needs:
             first = needs[job].condition.value
             hint = "" if condition == first else f"it waits for {first} already"

@@ -12,11 +12,11 @@ from taskloom.jobfile.fields.validators import (
     Loc,
     MappingReader,
     invalid_value,
-    near_hint,
     read_choice,
     read_seconds,
     values_of,
 )
+from taskloom.text import did_you_mean, suggest
 
 __all__ = ["JOIN", "Join", "read_join"]
 
@@ -60,6 +60,6 @@ def read_join(value: object) -> Join:
     try:
         return Join(_within(value, ("join",)))
     except JobErrors:
-        hint = "did you mean 'wait'?" if near_hint(value, ["wait", "forever"]) else ""
+        hint = suggest("wait") if did_you_mean(value, ["wait", "forever"]) else ""
         expected = "a duration such as 10s, wait, or {within: 5s, otherwise: abandon}"
         raise invalid_value(value, ("join",), expected, hint) from None

@@ -11,11 +11,11 @@ from taskloom.jobfile.fields.validators import (
     NONE,
     MappingReader,
     invalid_value,
-    near_hint,
     positive,
     read_choice,
     values_of,
 )
+from taskloom.text import did_you_mean
 
 __all__ = ["LIMIT", "REPLICAS", "WATCHDOG", "limit_reader", "read_replicas", "read_watchdog"]
 
@@ -70,7 +70,7 @@ def read_watchdog(value: object) -> Watchdog | None:
         parts.done()
         return Watchdog(after, then)
     if isinstance(value, str) and not value[:1].isdigit():
-        near = near_hint(value, values_of(WatchdogThen))
+        near = did_you_mean(value, values_of(WatchdogThen))
         raise invalid_value(value, loc, expected, f"write {{after: 30s, then: {value}}}" if near else "")
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise invalid_value(value, loc, expected, "write none" if value is None or value is False else "")

@@ -23,12 +23,12 @@ from taskloom.jobfile.fields.validators import (
     JobErrors,
     MappingReader,
     invalid_value,
-    near_hint,
     positive,
     read_flag,
     read_seconds,
     read_text,
 )
+from taskloom.text import did_you_mean
 
 __all__ = ["FIELDS", "Field", "JobErrors", "Join"]
 
@@ -89,7 +89,7 @@ def _start(value: object) -> StartPolicy:
     if value == "manual":
         return _MANUAL
     if not isinstance(value, Mapping):
-        raise invalid_value(value, loc, expected, near_hint(value, ["auto", "manual"]))
+        raise invalid_value(value, loc, expected, did_you_mean(value, ["auto", "manual"]))
     parts = MappingReader(value, loc, ("delay",))
     delay = parts.read("delay", read_seconds, 0.0)
     parts.done()

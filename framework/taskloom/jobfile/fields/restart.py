@@ -16,12 +16,12 @@ from taskloom.jobfile.fields.validators import (
     Loc,
     MappingReader,
     invalid_value,
-    near_hint,
     positive,
     read_choice,
     read_seconds,
     values_of,
 )
+from taskloom.text import did_you_mean, duration
 
 __all__ = ["RESTART", "most_restarts", "read_restart"]
 
@@ -72,7 +72,7 @@ def read_restart(value: object) -> RestartPolicy:
     if isinstance(value, Mapping) and value:
         return _of_mapping(value)
     meant = _NO_WORDS.get(quoted(value).strip("'").lower())
-    hint = f"write {meant}" if meant else near_hint(value, _POLICIES)
+    hint = f"write {meant}" if meant else did_you_mean(value, _POLICIES)
     raise invalid_value(value, ("restart",), "never, on-failure, always or {when: on-failure, delay: 1s}", hint)
 
 
@@ -88,12 +88,12 @@ def _of_mapping(value: Mapping[str, object]) -> RestartPolicy:
     limit = parts.read("limit", _limit, None)
     if not parts.mistakes and max_delay < delay:
         message = f"cannot use {quoted(value['max_delay'])} as restart.max_delay; expected at least the delay"
-        parts.refuse("max_delay", message, f"the delay is {delay:g} s")
+        parts.refuse("max_delay", message, f"the delay is {duration(delay)}")
     policy = RestartPolicy(when, delay, factor, max_delay, jitter, limit)
     if not parts.mistakes and limit is not None and when is not RestartWhen.NEVER:
         most = most_restarts(policy)
         if most < limit.times:
-            reached = f"{limit.times} restarts within {limit.within:g} s"
+            reached = f"{limit.times} restarts within {duration(limit.within)}"
             message = f"cannot ever reach {reached}: with these delays at most {most} can begin in that time"
             parts.refuse("limit", message, f"lower times to {most}, or lengthen within")
     parts.done()

@@ -20,13 +20,13 @@ from taskloom.jobfile.fields.validators import (
     MappingReader,
     invalid_value,
     join_or,
-    near_hint,
     read_choice,
     read_flag,
     read_seconds,
     read_text,
     values_of,
 )
+from taskloom.text import did_you_mean, duration
 
 __all__ = ["SCHEDULE", "read_schedule"]
 
@@ -91,7 +91,7 @@ def read_schedule(value: object) -> Schedule | None:
     interval = _shortest_interval(schedule) if schedule.jitter else None
     if interval is not None and schedule.jitter >= interval:
         message = f"cannot use {quoted(value['jitter'])} as schedule.jitter; expected less than the interval"
-        parts.refuse("jitter", message, f"the {'shortest ' if kind == 'cron' else ''}interval is {interval:g} s")
+        parts.refuse("jitter", message, f"the {'shortest ' if kind == 'cron' else ''}interval is {duration(interval)}")
     parts.done()
     return schedule
 
@@ -121,7 +121,7 @@ def _kind(parts: MappingReader, value: Mapping[str, object]) -> str:
     if kinds:
         message = f"cannot use {kinds[1]!r} beside {kinds[0]!r}; schedule takes one of {join_or(_KINDS)}"
         parts.refuse(kinds[1], message, at_key=True)
-    elif not any(near_hint(key, _KINDS) for key in value if key not in _KEYS):
+    elif not any(did_you_mean(key, _KINDS) for key in value if key not in _KEYS):
         parts.refuse("", f"cannot tell when to start; schedule takes one of {join_or(_KINDS)}", at_key=True)
     return ""
 
@@ -192,7 +192,7 @@ def _trouble_with_zone(zone: str) -> str:
 
 
 def _as_text(value: object) -> str:
-    return f"{value:g}s" if isinstance(value, int | float) and not isinstance(value, bool) else f"{value}"
+    return duration(value) if isinstance(value, int | float) and not isinstance(value, bool) else f"{value}"
 
 
 def _meant(value: object) -> str:

@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from taskloom.catalog.pydantic_errors import value_hint
-from taskloom.diagnostics import FieldError, near_match, quoted
+from taskloom.diagnostics import FieldError, quoted
 from taskloom.task import parse_duration
+from taskloom.text import did_you_mean
 
 __all__ = [
     "DURATION",
@@ -23,7 +24,6 @@ __all__ = [
     "MappingReader",
     "invalid_value",
     "join_or",
-    "near_hint",
     "positive",
     "read_choice",
     "read_flag",
@@ -58,12 +58,6 @@ def invalid_value(value: object, loc: Loc, expected: str, hint: str = "", *, nam
     """Return the error for a value that cannot be what `loc` leads to (or what `name` says it is)."""
     name = name or ".".join(str(part) for part in loc)
     return JobErrors([FieldError(loc, f"cannot use {quoted(value)} as {name}; expected {expected}", hint)])
-
-
-def near_hint(value: object, known: Iterable[str]) -> str:
-    """Return the question whether another word was meant, or ""."""
-    near = near_match(value, known) if isinstance(value, str) else None
-    return f"did you mean {near!r}?" if near else ""
 
 
 def join_or(words: Sequence[str]) -> str:
@@ -117,7 +111,7 @@ def read_choice(words: type[Words]) -> Callable[[object, Loc], Words]:
     def read(value: object, loc: Loc) -> Words:
         if isinstance(value, str) and value in choices:
             return choices[value]
-        raise invalid_value(value, loc, join_or(list(choices)), near_hint(value, choices))
+        raise invalid_value(value, loc, join_or(list(choices)), did_you_mean(value, choices))
 
     return read
 
@@ -127,7 +121,7 @@ def unknown_keys(loc: Loc, value: Mapping[str, object], known: Sequence[str]) ->
     name = ".".join(str(part) for part in loc)
     return [
         FieldError((*loc, key), f"cannot find {key!r} in {name}; known: {', '.join(known)}",
-                near_hint(str(key), known), at_key=True)
+                did_you_mean(str(key), known), at_key=True)
         for key in value
         if key not in known
     ]  # fmt: skip

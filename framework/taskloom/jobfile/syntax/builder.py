@@ -21,6 +21,7 @@ from taskloom.jobfile.syntax.encoding import Refused
 from taskloom.jobfile.syntax.hints import Complaint, explain, tab_in_a_word
 from taskloom.jobfile.syntax.positions import Borrowed, Branch, Source, Span, Standing, edges, pack
 from taskloom.jobfile.syntax.scalars import BadScalar, Scalar, hidden_character, is_text, resolve, shortened
+from taskloom.text import suggest
 
 __all__ = ["Builder", "Kinds"]
 
@@ -249,7 +250,7 @@ class Builder:
         if anchor is None:
             near = near_match(event.anchor, self._anchors)
             self._complain(event, f"cannot find anchor {event.anchor!r}: '*' starts an alias",
-                           f"did you mean '*{near}'?" if near else "quote it, if it is a text")  # fmt: skip
+                           suggest(f"*{near}") if near else "quote it, if it is a text")  # fmt: skip
             return None, span, 0
         if not anchor.nodes:
             self._complain(event, f"cannot use alias {event.anchor!r} inside its own anchor")

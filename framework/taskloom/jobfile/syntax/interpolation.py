@@ -14,6 +14,7 @@ from taskloom.diagnostics import Problem, near_match
 from taskloom.jobfile.syntax.document import Document
 from taskloom.jobfile.syntax.positions import Borrowed, Branch, Span, Standing, edges, settle
 from taskloom.jobfile.syntax.scalars import BadScalar, Scalar, resolve
+from taskloom.text import suggest
 
 __all__ = ["interpolate"]
 
@@ -160,5 +161,5 @@ def _value(found: re.Match[str], environ: Mapping[str, str]) -> str | tuple[str,
     if name in environ:
         return value
     near = near_match(name, environ)
-    hint = f"did you mean ${{{near}}}?" if near else f"set it, or give a default: ${{{name}:-...}}"
+    hint = suggest(f"${{{near}}}") if near else f"set it, or give a default: ${{{name}:-...}}"
     return f"cannot find the environment variable {name!r}", hint

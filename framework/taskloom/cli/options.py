@@ -1,0 +1,41 @@
+"""The option type for a duration: `5s`, `1h30m`, a number of seconds, or `forever` where that is allowed."""
+
+from __future__ import annotations
+
+import click
+
+from taskloom.task import parse_duration
+
+__all__ = ["Seconds", "read_seconds"]
+
+
+class Seconds(click.ParamType[float]):
+    """A duration in seconds. `forever` is infinity and needs `allows_forever`; `is_positive` refuses 0."""
+
+    name = "duration"
+
+    def __init__(self, *, allows_forever: bool = False, is_positive: bool = False) -> None:
+        self._allows_forever, self._is_positive = allows_forever, is_positive
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds. A default that is a number already stays."""
+        if isinstance(value, float):
+            return value
+        if value == "forever" and self._allows_forever:
+            return float("inf")
+        try:
+            seconds = read_seconds(str(value))
+        except ValueError as error:
+            self.fail(f"{error}; or forever" if self._allows_forever else f"{error}", param, ctx)
+        if self._is_positive and seconds == 0:
+            self.fail(f"cannot use {value!r} as a duration; it must be more than 0", param, ctx)
+        return seconds
+
+
+def read_seconds(text: str) -> float:
+    """Return the seconds that a text of the command line means. Raises ValueError with the legal forms."""
+    try:
+        number = float(text)
+    except ValueError:
+        return parse_duration(text)
+    return parse_duration(number)
