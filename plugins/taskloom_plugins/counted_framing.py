@@ -154,10 +154,10 @@ class SyslogFramer(OctetCountedFramer):
     def end(self) -> bytes | None:
         """See `Framer.end`; an unfinished line is returned, an unfinished counted message is not."""
         tail = bytes(self._held)
-        stands = tail and not tail[:1].isdigit() and not (self.broken or self._bytes_to_skip)
+        is_frame = tail and not tail[:1].isdigit() and not (self.broken or self._bytes_to_skip)
         super().end()
         self._is_skipping_line = False
-        return tail if stands else None
+        return tail if is_frame else None
 
     def _only_extends_line(self, data: bytes) -> bool:
         """Return whether the piece only extends an unfinished line, so that nothing has to be searched again."""

@@ -92,14 +92,14 @@ def _look_up(ctx: Context, address: Address, doing: str) -> list[Any]:
     answer: list[Any] = []
     ours, theirs = socket.socketpair()
 
-    def ask() -> None:
+    def resolve() -> None:
         with theirs:  # closing it wakes the run's thread
             try:
                 answer.extend(socket.getaddrinfo(address.host, address.port, type=address.kind))
             except (OSError, UnicodeError) as error:
                 answer.append(error)
 
-    helper = threading.Thread(target=ask, name=f"{ctx.job}-lookup", daemon=True)
+    helper = threading.Thread(target=resolve, name=f"{ctx.job}-lookup", daemon=True)
     with ours:
         helper.start()
         wait_for(ctx, ours.fileno(), select.POLLIN)

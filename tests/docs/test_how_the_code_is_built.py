@@ -20,8 +20,8 @@ MAKE = re.compile(r"^make (\w+)", re.MULTILINE)
 # Code in backticks that names nothing in the tree.
 NOT_NAMES = {
     "0.2", "200ms", "ctx.wait(self.interval)", "interval", "interval: 200ms", "launch  succeeded after 1.0 s",
-    "logger", "nc", "params", "python docs/generate.py", "run(ctx)", "socat", "taskloom run", "taskloom.tasks", "time",
-    "zoneinfo",
+    "logger", "nc", "params", "pydantic_core", "python docs/generate.py", "run(ctx)", "socat", "taskloom run",
+    "taskloom.tasks",
 }  # fmt: skip
 
 TOKENS = sorted(set(re.findall(r"`([^`\n]+)`", FENCED.sub("", PAGE))) - NOT_NAMES)
@@ -88,6 +88,24 @@ def test_the_arrows_are_those_that_the_imports_keep() -> None:
 
     shown = next(block for block in FENCED.findall(PAGE) if "\ndiagnostics, " in block).splitlines()[1:-1]
     assert [set(line.split(", ")) for line in shown] == [tier for tier in tiers if tier]
+
+
+def test_each_package_with_a_doorway_is_imported_there_and_nowhere_else() -> None:
+    table = PAGE.partition("the only place that imports it |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| ([^|`]+) \| `([\w.]+)`", table, re.MULTILINE)
+    doorways = {name.split()[0]: place for names, place in rows for name in names.split(", ")}
+    framework = ROOT / "framework"
+    importers: dict[str, set[str]] = {name: set() for name in doorways}
+    for path in framework.rglob("*.py"):
+        for name in re.findall(r"^ *(?:from|import) (\w+)\b", path.read_text(encoding="utf-8"), re.MULTILINE):
+            if name in importers:
+                importers[name].add(".".join(path.relative_to(framework).with_suffix("").parts))
+
+    elsewhere = {name: {each for each in importers[name] if not each.startswith(doorways[name])} for name in doorways}
+
+    assert {"yaml", "stevedore", "cronsim", "click", "rich", "pydantic", "time"} <= set(doorways)
+    assert all(importers.values())
+    assert {name: places for name, places in elsewhere.items() if places} == {}
 
 
 def test_the_value_of_the_example_arrives_as_the_page_says(tmp_path: Path) -> None:

@@ -67,6 +67,21 @@ def test_a_page_may_leave_out_an_optional_line_but_not_invent_one(without: Calla
 
 
 @pytest.mark.parametrize(
+    ("page", "quoted"),
+    [
+        ("docs/testing.md", "did not end within {within:g} s of the cancel"),
+        ("docs/troubleshooting.md", "is still running"),
+        ("docs/troubleshooting.md", "no poll for {age:.1f} s"),
+    ],
+)
+def test_a_message_that_a_sentence_quotes_exists(page: str, quoted: str) -> None:
+    shown = re.sub(r"\\\{[^}]*\\\}", "[^`]+", re.escape(quoted))
+
+    assert re.search(f"`[^`]*{shown}", (ROOT / page).read_text(encoding="utf-8"))
+    assert any(quoted in path.read_text(encoding="utf-8") for path in (ROOT / "framework").rglob("*.py"))
+
+
+@pytest.mark.parametrize(
     ("expected", "got", "is_unordered", "is_same"),
     [
         (["a", "b"], ["a", "b"], False, True),
