@@ -19,7 +19,7 @@ OLDEST_SETUPTOOLS = 77  # as pyproject.toml asks
 # Seconds that a thread gets to end after its test: generous, because it bounds failures alone.
 THREAD_GRACE_SECONDS = 10.0
 
-# What a developer's shell may hold and a test must not depend on.
+# Variables that a developer's shell may set; no test may depend on them.
 FOREIGN_VARIABLES = (
     "COLUMNS",
     "FORCE_COLOR",
@@ -34,7 +34,7 @@ FOREIGN_VARIABLES = (
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end what tests have to tell (`record_property("told", ...)`), such as the seed that they drew from."""
+    """Print the notes of tests at the end (`record_property("told", ...)`), such as their random seed."""
     for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
         for name, told in report.user_properties:
             if name == "told":
@@ -56,7 +56,7 @@ def child_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def need_tool() -> Callable[[str], str]:
     """Return the path of a program that the test talks to.
 
-    Where it is missing the test is skipped, loudly; under CI it fails, since there everything is installed.
+    If it is missing, the test is skipped, loudly; under CI it fails, since there everything is installed.
     """
 
     def path_of(name: str) -> str:

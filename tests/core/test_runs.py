@@ -87,7 +87,7 @@ def test_a_run_that_is_started_twice_is_an_internal_error(stage: HandDrivenCore)
 
 
 def test_a_name_is_declared_once_and_an_unknown_one_is_refused_with_a_near_match(stage: HandDrivenCore) -> None:
-    with pytest.raises(DuplicateJob, match="cannot add job 'a': a job of this name exists"):
+    with pytest.raises(DuplicateJob, match="cannot add job 'a': a job with this name exists"):
         stage.add(make_job("a"))
     with pytest.raises(UnknownJob, match=r"cannot find job 'e'; known: a, d$"):
         stage.stop("e")

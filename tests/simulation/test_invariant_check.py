@@ -13,9 +13,9 @@ from taskloom.core.model import Moment
 from taskloom.core.policies import Schedule
 from taskloom.errors import InternalError
 from taskloom.simulation import Plan
-from taskloom.simulation.engine import Driver
 from taskloom.simulation.invariant_check import InvariantChecker
-from taskloom.simulation.tally import Tally
+from taskloom.simulation.simulator import Simulator
+from taskloom.simulation.stats import StatsCollector
 from taskloom.testing import make_job
 
 Steps = Sequence[Action]
@@ -29,14 +29,14 @@ class Witness:
 
     def take(self, now: Moment, message: Input, answer: Steps) -> bool:
         self._count += 1
-        return self._judge.take(now, message, self._lies(self._count, answer))
+        return self._judge.check_step(now, message, self._lies(self._count, answer))
 
 
-def judged(lies: Callable[[int, Steps], Steps], steps: int | None = None) -> Tally:
+def judged(lies: Callable[[int, Steps], Steps], steps: int | None = None) -> StatsCollector:
     jobs = [make_job("web"), make_job("tick", schedule=Schedule(every=60.0))]
-    plan, tally = Plan(seconds=300.5, start=1_774_000_000.0, seed=7), Tally(jobs)
+    plan, tally = Plan(seconds=300.5, start=1_774_000_000.0, seed=7), StatsCollector(jobs)
     witness = Witness(InvariantChecker(plan.seed, plan.stop_within, steps), lies)
-    Driver(jobs, plan, hear=tally.take, before_stop=tally.look, judge=witness.take).run()
+    Simulator(jobs, plan, on_event=tally.count, before_stop=tally.record_states, check_step=witness.take).run()
     return tally
 
 

@@ -294,7 +294,7 @@ def test_a_stop_without_a_deadline_that_a_run_ignores_is_never_over() -> None:
     result = simulated([job], stop_within=float("inf"), hangs=(Fault("web", HOUR),))
 
     assert result.stop_seconds is None
-    assert findings(result) == ["the stop was never over: it has no deadline, and a run that ignores it"]
+    assert findings(result) == ["the stop never ended: it has no deadline, and a run does not stop"]
 
 
 # -- the end
@@ -312,7 +312,7 @@ def test_it_ends_when_nothing_keeps_the_program_alive() -> None:
     assert (result.seconds, result.reason.kind) == (90.0, ReasonKind.FINISHED)
     assert [job.state for job in result.jobs] == [JobState.FINISHED, JobState.RUNNING, JobState.WAITING]
     assert [job.next_firing for job in result.jobs] == [None, None, None]
-    assert findings(result)[0] == "everything ended after 1m30s: nothing keeps the program alive then"
+    assert findings(result)[0] == "everything ended after 1m30s: no non-daemon job was left"
 
 
 def test_it_ends_when_an_essential_job_fails_for_good() -> None:
@@ -343,7 +343,7 @@ def test_jobs_that_all_wait_for_people_are_over_at_once() -> None:
 def test_a_clock_that_is_set_forward_has_one_firing_made_up_for() -> None:
     [job] = load_text_job("cron: '*/10 * * * *', timezone: UTC")
 
-    result = simulated([job], seconds=DAY - 1.0, clock_steps=(ClockStep(HOUR, 5 * HOUR + 300.0),))
+    result = simulated([job], seconds=DAY - 1.0, clock_steps=((5 * HOUR + 300.0, ClockStep(HOUR)),))
 
     found = only(result)
     assert found["missed"] == {"late": 5}

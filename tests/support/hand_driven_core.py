@@ -15,6 +15,7 @@ from taskloom.core.model import (
     Reason,
     ReasonKind,
 )
+from taskloom.testing.clock import VirtualClock
 from taskloom.testing.recorded_core import RecordedCore
 
 __all__ = ["BOOM", "HandDrivenCore", "event_of", "show"]
@@ -25,6 +26,14 @@ BOOM = ErrorInfo("RuntimeError", "boom", "Traceback: boom")
 
 class HandDrivenCore(RecordedCore):
     """A recorded core with a word for each input. All words return the actions; a refused command raises."""
+
+    def __init__(self, clock: VirtualClock | None = None, seed: int | None = 0, *, stop_within: float = 30.0) -> None:
+        super().__init__(seed, stop_within=stop_within)
+        self.clock = clock or VirtualClock()
+
+    def tell(self, message: inputs.Input) -> list[Action]:
+        """Hand in one input at the clock's time and return the actions. Raises the UsageError that refuses it."""
+        return self.handle(message, self.clock.now())
 
     def add(self, *jobs: JobSpec) -> None:
         """Declare jobs."""

@@ -12,9 +12,9 @@ from taskloom.core import inputs
 from taskloom.core.model import JobSpec, Reason, ReasonKind
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.invariants.history import History
-from taskloom.testing import make_job
+from taskloom.testing import At, ClockStep, Stall, make_job
 from taskloom.testing.behaviour import Behaviour, draw_seconds
-from taskloom.testing.simulator import At, Behaviours, ClockStep, Stall, simulate
+from taskloom.testing.simulator import Behaviours, simulate
 
 __all__ = ["Scenario"]
 

@@ -207,24 +207,24 @@ class Remembering(Task):
 
 
 BAD: list[tuple[Callable[[], Any], str, str]] = [
-    (Silent, "test_it_says_what_it_does", "Silent has no docstring"),
-    (Undescribed, "test_every_param_says_what_it_means", "without a description: limit, every"),
-    (lambda: Unwritable(limit=-1), "test_its_params_have_a_schema_and_take_the_values_of_this_task", "limit"),
+    (Silent, "test_it_has_a_docstring", "Silent has no docstring"),
+    (Undescribed, "test_every_param_has_a_description", "params without a description: limit, every"),
+    (lambda: Unwritable(limit=-1), "test_its_params_have_a_schema_that_accepts_this_task", "limit"),
     (
         Deaf,
-        "test_it_looks_whether_it_was_cancelled",
-        r"did not look at its context within 0.2 s, it stands at .*test_c",
+        "test_it_polls_for_cancellation",
+        r"did not poll within 0.2 s, currently at .*test_c",
     ),
-    (Stubborn, "test_it_is_back_soon_after_the_cancel", r"not back 0.2 s after the cancel, it stands at .* in run"),
-    (Swallowing, "test_it_is_back_soon_after_the_cancel", r"not back 0.2 s after the cancel"),
-    (LateStarter, "test_it_is_back_soon_when_it_is_cancelled_before_its_first_look", "not back 0.2 s after the cancel"),
-    (Littering, "test_it_leaves_no_thread_behind", "still alive after the run: left behind"),
-    (Failing, "test_it_ends_without_an_error_of_its_own", "RuntimeError: the cancel surprised it"),
-    (BadCallback, "test_it_ends_without_an_error_of_its_own", "a callback raised .*ZeroDivisionError"),
-    (Eager, "test_it_does_not_raise_cancelled_before_it_was_cancelled", "run raised Cancelled, and nobody had asked"),
+    (Stubborn, "test_it_ends_soon_after_the_cancel", r"did not end within 0.2 s of the cancel, currently at .* in run"),
+    (Swallowing, "test_it_ends_soon_after_the_cancel", r"did not end within 0.2 s of the cancel"),
+    (LateStarter, "test_it_ends_soon_if_cancelled_before_its_first_poll", "did not end within 0.2 s of the cancel"),
+    (Littering, "test_it_leaves_no_thread_running", "still alive after the run: left behind"),
+    (Failing, "test_it_ends_without_an_error", "RuntimeError: the cancel surprised it"),
+    (BadCallback, "test_it_ends_without_an_error", "a callback raised .*ZeroDivisionError"),
+    (Eager, "test_it_raises_cancelled_only_after_the_cancel", "run raised Cancelled though it was not cancelled"),
     (Returning, "test_it_returns_nothing", "run returned 42"),
-    (Remembering, "test_it_runs_again_on_a_fresh_instance", "a second run raised RuntimeError"),
-    (lambda: 42, "test_it_says_what_it_does", "42 is neither a Task class nor a function"),
+    (Remembering, "test_it_runs_again_on_a_new_instance", "a second run raised RuntimeError"),
+    (lambda: 42, "test_it_has_a_docstring", "42 is neither a Task class nor a function"),
 ]
 
 
@@ -261,7 +261,7 @@ def test_an_error_after_the_cancel_is_excused_where_terminate_may_have_caused_it
         def make_task(self) -> Task:
             return Woken()
 
-    Conformance().test_it_ends_without_an_error_of_its_own()
+    Conformance().test_it_ends_without_an_error()
 
 
 def test_without_make_task_there_is_nothing_to_check() -> None:

@@ -99,7 +99,7 @@ def test_a_simulation_in_which_time_stands_still_is_given_up(monkeypatch: pytest
     monkeypatch.setattr("taskloom.testing.simulator.STUCK_STEPS", 10)
     jobs = [make_job(f"j{number}") for number in range(11)]
 
-    with pytest.raises(RuntimeError, match="10 steps at second 0: this goes round in circles"):
+    with pytest.raises(RuntimeError, match="virtual time does not advance: 10 steps at second 0"):
         simulate(jobs, seconds=1, behaviours={job.name: Behaviour() for job in jobs})
 
 

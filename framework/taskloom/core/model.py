@@ -57,7 +57,7 @@ class ReasonKind(FastEnum):
     """Why something was stopped, skipped or blocked."""
 
     USER = "user"
-    """A user requested it, through the library, the command line or the control API."""
+    """A program requested it through the library, for example with `run.cancel()`."""
     SIGNAL = "signal"
     """The process received SIGINT or SIGTERM."""
     DEADLINE = "deadline"

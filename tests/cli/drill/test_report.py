@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 from textwrap import dedent
 
+from taskloom.cli.drill.job_drill import DrilledJob, DrillResult
 from taskloom.cli.drill.report import as_json, as_text
-from taskloom.cli.drill.trial import Drilled, DrillResult
 from taskloom.core.model import ErrorInfo, Outcome
 
-FINE = Drilled(
+FINE = DrilledJob(
     job="tick",
     task="countdown",
     verdict=DrillResult.IN_TIME,
@@ -26,7 +26,7 @@ DEAF = replace(
     FINE,
     job="deaf",
     task="reader",
-    verdict=DrillResult.OVER,
+    verdict=DrillResult.OVER_BUDGET,
     outcome=None,
     stopped_in=None,
     worst_gap=6.0,
@@ -55,7 +55,7 @@ def test_a_job_over_budget_is_named_with_its_line_and_stack() -> None:
 
         deaf did not stop within 5s (task reader, declared at jobs.yaml:3)
           at reader.py:12 in run
-          it has not looked since it was asked; its longest time without a poll: 6.00 s
+          it has not polled since the request to stop; its longest time without a poll: 6.00 s
           terminate: still running
           its stack, innermost last:
             File "reader.py", line 12, in run
@@ -65,7 +65,7 @@ def test_a_job_over_budget_is_named_with_its_line_and_stack() -> None:
 
 
 def test_a_job_that_saw_the_stop_and_went_on_is_told_so() -> None:
-    assert "  it has seen that it was asked to stop, and goes on\n" in as_text([replace(DEAF, has_seen_stop=True)], 1)
+    assert "  it has seen the request to stop and goes on\n" in as_text([replace(DEAF, has_seen_stop=True)], 1)
 
 
 def test_a_job_that_failed_is_told_with_its_error() -> None:
@@ -87,7 +87,7 @@ def test_long_gaps_and_left_threads_are_noted_below_the_table() -> None:
     text = as_text([job], 1)
 
     assert "\n\ntick went 800.0 ms without a poll, at tick.py:9 in run\n" in text
-    assert "\ntick left 2 threads behind: pump-1, pump-2\n" in text
+    assert "\ntick left 2 threads running: pump-1, pump-2\n" in text
 
 
 def test_a_drill_that_was_interrupted_says_how_far_it_came() -> None:
@@ -96,9 +96,9 @@ def test_a_drill_that_was_interrupted_says_how_far_it_came() -> None:
 
 
 def test_the_sum_says_how_many_passed_without_being_asked() -> None:
-    early = replace(FINE, verdict=DrillResult.ENDED, outcome=Outcome.SUCCEEDED, stopped_in=None)
+    early = replace(FINE, verdict=DrillResult.ENDED_BY_ITSELF, outcome=Outcome.SUCCEEDED, stopped_in=None)
 
-    assert as_text([FINE, early], 2).endswith("\n\n2 jobs drilled: all passed, 1 of them before the ask")
+    assert as_text([FINE, early], 2).endswith("\n\n2 jobs drilled: all passed; 1 ended before the request to stop")
 
 
 def test_json_has_everything() -> None:

@@ -85,11 +85,11 @@ def test_the_sum_what_was_assumed_and_the_remarks_stand_below_the_table(simulate
 
     below = answer.out.partition("\n\n")[2].splitlines()
     assert below[0].startswith("3 jobs for 1d from ")
-    assert below[0].endswith("; the stop took 5s, and may take 10s")
-    usual = "runs of a schedule, and those whose end others wait for, work 1s; all others until they are stopped"
+    assert below[0].endswith("; the stop took 5s and may take up to 10s")
+    usual = "runs work 1s if their job has a schedule or other jobs wait for its end, else until they are stopped"
     assert below[1:] == [
         "assumed:",
-        f"  {usual}; but backup 1h1m",
+        f"  {usual}; except backup 1h1m",
         "  fail: 5% of gateway",
         "  hang: gateway at 3h",
         "",
@@ -213,20 +213,20 @@ def test_a_thousand_remarks_are_not_all_printed(simulate: Callable[..., Answer])
 
     assert len(data["remarks"]) == 101
     assert answer.out.count("was never started") == simulatewords.MOST_FINDINGS - 1
-    assert answer.out.endswith("... and 71 remarks more; -o json has all of them\n")
+    assert answer.out.endswith("... and 71 more remarks; -o json has all of them\n")
 
 
 def test_a_broken_rule_is_our_bug_and_says_how_to_have_it_again(
     simulate: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class LyingJudge:
+    class LyingChecker:
         def __init__(self, plan: Plan) -> None:
             self.seed = plan.seed
 
-        def take(self, *step: object) -> bool:
+        def check_step(self, *step: object) -> bool:
             raise InternalError(f"seed {self.seed}: I3 at 12: two runs of one job")
 
-    monkeypatch.setattr(result, "_judge", LyingJudge)
+    monkeypatch.setattr(result, "_make_checker", LyingChecker)
 
     broken, unchecked = simulate("--seed", "9"), simulate("--seed", "9", "--no-check")
 

@@ -11,13 +11,13 @@ import pytest
 
 from taskloom import Context, Job, Task
 from taskloom.catalog.entry_points import Catalog
-from taskloom.cli.drill.trial import Drilled, DrillResult, drill_job, patience_for
+from taskloom.cli.drill.job_drill import DrilledJob, DrillResult, drill_job, max_drill_seconds
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome
 from taskloom.core.policies import Dependency, RestartPolicy, RestartWhen, Schedule
 from taskloom.jobfile.job_spec import spec_of
 
-Drill = Callable[..., Drilled]
+Drill = Callable[..., DrilledJob]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def way_out() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def drill() -> Drill:
-    def drill(task: object, *, budget: float | None = 10.0, warm_up: float = 0.0, **fields: object) -> Drilled:
+    def drill(task: object, *, budget: float | None = 10.0, warm_up: float = 0.0, **fields: object) -> DrilledJob:
         changes = {name: fields.pop(name) for name in list(fields) if name in CORE_FIELDS}
         spec = spec_of(Job(name="it", task=task, **fields), Catalog())  # type: ignore[arg-type]
         return drill_job(replace(spec, **changes), budget=budget, warm_up=warm_up)  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def test_a_task_that_ignores_its_token_is_over_budget_and_its_line_is_named(
 
     told = drill(deaf, budget=0.05)
 
-    assert told.verdict is DrillResult.OVER
+    assert told.verdict is DrillResult.OVER_BUDGET
     assert not told.passes
     assert told.outcome is None
     assert told.stopped_in is None
@@ -101,14 +101,14 @@ def test_a_task_that_sees_the_stop_and_goes_on_is_told_from_one_that_never_looks
 
     told = drill(stubborn, budget=0.05)
 
-    assert told.verdict is DrillResult.OVER
+    assert told.verdict is DrillResult.OVER_BUDGET
     assert told.has_seen_stop
 
 
 def test_a_task_that_is_over_before_the_ask_ended_by_itself_and_passes(drill: Drill) -> None:
     told = drill(lambda ctx: None, warm_up=30.0)
 
-    assert told.verdict is DrillResult.ENDED
+    assert told.verdict is DrillResult.ENDED_BY_ITSELF
     assert told.passes
     assert told.outcome is Outcome.SUCCEEDED
     assert told.stopped_in is None
@@ -181,7 +181,7 @@ def test_a_job_that_no_stop_waits_for_passes_whatever_it_does(drill: Drill, way_
 def test_a_budget_that_is_given_holds_for_a_job_that_no_stop_waits_for(drill: Drill, way_out: threading.Event) -> None:
     told = drill(lambda ctx: way_out.wait() and None, budget=0.05, join="0s", daemon=True)
 
-    assert told.verdict is DrillResult.OVER
+    assert told.verdict is DrillResult.OVER_BUDGET
 
 
 def test_what_decides_about_starting_and_restarting_is_taken_off(drill: Drill) -> None:
@@ -307,5 +307,5 @@ def test_listeners_hear_what_happens(drill: Drill) -> None:
 def test_patience_is_the_most_that_a_drill_takes() -> None:
     spec = replace(spec_of(Job(name="it", task=polite, join="4s"), Catalog()), ready_within=20.0)
 
-    assert patience_for(spec, None, 1.0) == 25.0
-    assert patience_for(spec, 0.5, 1.0) == 21.5
+    assert max_drill_seconds(spec, None, 1.0) == 25.0
+    assert max_drill_seconds(spec, 0.5, 1.0) == 21.5
