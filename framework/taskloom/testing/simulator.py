@@ -16,6 +16,7 @@ from random import Random
 
 from taskloom.core import actions, inputs
 from taskloom.core.model import ErrorInfo, How, JobSpec, Phase, Reason, ReasonKind
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import UsageError
 from taskloom.invariants.history import History
 from taskloom.simulation.engine import STUCK_STEPS, Engine
