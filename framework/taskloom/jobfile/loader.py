@@ -11,8 +11,9 @@ from taskloom.core.model import JobSpec
 from taskloom.diagnostics import FieldError, Place, Problem, Related, near_match
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import Declared, problems_of
-from taskloom.jobfile.fields.registry import JobErrors
-from taskloom.jobfile.job_spec import is_note, job_spec, read_defaults
+from taskloom.jobfile.fields.errors import JobErrors
+from taskloom.jobfile.fields.names import is_note
+from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.sync.gc_pause import paused_gc
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class _Checker:
             try:
                 defaults = read_defaults(written)
             except JobErrors as error:
-                yield from problems_of(document, ("defaults",), written, error.mistakes)
+                yield from problems_of(document, ("defaults",), written, error.errors)
         elif written is not None:
             yield document.places.problem(("defaults",), "cannot use this as defaults; expected a mapping of fields")
         jobs = root.get("jobs")
@@ -233,7 +234,7 @@ class _Checker:
         try:
             spec = job_spec(name, written, self._catalog, defaults=defaults, place=place)
         except JobErrors as error:
-            yield from problems_of(document, ("jobs", name), written, error.mistakes)
+            yield from problems_of(document, ("jobs", name), written, error.errors)
         if first is place:
             self._jobs.append(Declared(name, document, written, shared, spec))
 

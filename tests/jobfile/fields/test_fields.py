@@ -10,7 +10,8 @@ import pytest
 from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec, StartMode, StartPolicy
 from taskloom.core.policies import RestartPolicy
-from taskloom.jobfile.fields.registry import FIELDS, JobErrors
+from taskloom.jobfile.fields.errors import JobErrors
+from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.task import Context
 
@@ -29,7 +30,7 @@ def spec(**fields: Any) -> JobSpec:
 def mistakes(fields: dict[str, Any], name: str = "tick") -> list[tuple[Any, str, str, bool]]:
     with pytest.raises(JobErrors) as caught:
         job_spec(name, fields, CATALOG)
-    return [tuple(each) for each in caught.value.mistakes]  # type: ignore[misc]
+    return [tuple(each) for each in caught.value.errors]  # type: ignore[misc]
 
 
 def test_the_defaults_are_those_of_the_table() -> None:

@@ -13,8 +13,9 @@ import yaml
 from pydantic import BaseModel
 
 from taskloom.catalog.entry_points import Catalog, GivenCatalog
+from taskloom.jobfile.fields.errors import JobErrors
 from taskloom.jobfile.fields.json_schema import job_file_schema
-from taskloom.jobfile.fields.registry import FIELDS, JobErrors
+from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.task import Context, Duration, Task, param
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -16,8 +16,8 @@ from taskloom.core.policies import Condition, Dependency, RestartWhen
 from taskloom.diagnostics import FieldError, Problem, Related, near_match
 from taskloom.jobfile.circles import circles
 from taskloom.jobfile.declared_job import Declared
-from taskloom.jobfile.fields.after import WrittenNeed, read_after, written_needs
-from taskloom.jobfile.fields.validators import JobErrors
+from taskloom.jobfile.fields.after import AFTER, WrittenDependency, written_dependencies
+from taskloom.jobfile.fields.errors import JobErrors
 
 __all__ = ["errors_in_dependencies", "warnings_in_dependencies"]
 
@@ -48,17 +48,17 @@ def errors_in_dependencies(declared: Sequence[Declared], names: Iterable[str]) -
         yield _circular(circle, jobs, needs)
 
 
-def _needs_of(job: Declared) -> Iterator[WrittenNeed]:
+def _needs_of(job: Declared) -> Iterator[WrittenDependency]:
     """Yield the dependencies of a job; none where they cannot be read, which is said already."""
     try:
-        read_after(job.written["after"])
+        AFTER.read(job.written["after"])
     except JobErrors:
         return
-    yield from written_needs(job.written["after"])
+    yield from written_dependencies(job.written["after"])
 
 
 def _wrong(
-    job: Declared, need: WrittenNeed, jobs: Mapping[str, Declared], known: _Names
+    job: Declared, need: WrittenDependency, jobs: Mapping[str, Declared], known: _Names
 ) -> tuple[FieldError | None, tuple[Related, ...]]:
     """Return what is wrong with one dependency, and what explains it; None where nothing is."""
     name = str(need.job)
@@ -78,7 +78,7 @@ def _wrong(
     return None, ()
 
 
-def _unknown(need: WrittenNeed, known: _Names) -> FieldError:
+def _unknown(need: WrittenDependency, known: _Names) -> FieldError:
     name = str(need.job)
     replica = _REPLICA.fullmatch(name)
     if replica and replica[1] in known:
@@ -112,7 +112,7 @@ class _Names:
         return near_match(name, self._names)
 
 
-def _circular(circle: list[str], jobs: Mapping[str, Declared], needs: Mapping[str, list[WrittenNeed]]) -> Problem:
+def _circular(circle: list[str], jobs: Mapping[str, Declared], needs: Mapping[str, list[WrittenDependency]]) -> Problem:
     """Return the error of jobs that wait for each other, at the first of them."""
     found = []
     for name, awaited in pairwise(circle):

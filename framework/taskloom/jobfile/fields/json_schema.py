@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.catalog.signatures import ShapeError
 from taskloom.errors import CatalogError
+from taskloom.jobfile.fields.names import JOB_NAME, NOTE_PREFIX
 from taskloom.jobfile.fields.registry import FIELDS
-from taskloom.jobfile.job_spec import JOB_NAME, ONLY_IN_A_JOB
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
 
 __all__ = ["job_file_schema"]
 
-_NOTES = {"^x-": True}
+_NOTES = {f"^{NOTE_PREFIX}": True}
 _VARIABLE = {"$ref": "#/$defs/variable"}
 
 
@@ -34,7 +34,7 @@ def job_file_schema(catalog: Catalog) -> dict[str, Any]:
         if schema is not None:
             definitions |= {f"{name}.{inner}": each for inner, each in schema.pop("$defs", {}).items()}
             definitions[f"params of {name}"] = schema
-    shared = {name: schema for name, schema in _fields().items() if name not in ONLY_IN_A_JOB}
+    shared = {name: schema for name, schema in _fields().items() if FIELDS[name].is_shareable}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Taskloom job file",
