@@ -11,7 +11,7 @@ from taskloom.core.model import JobSpec, StartMode
 
 if TYPE_CHECKING:
     from taskloom.jobfile import CheckResult
-    from taskloom.jobfile.origins import Origin
+    from taskloom.jobfile.checks.origins import Origin
 
 __all__ = ["Plan", "Start", "Stay", "as_json", "as_text", "plan_of"]
 
