@@ -39,7 +39,7 @@ class DeclaredJob(NamedTuple):
 
     def place_of(self, field: str) -> Place:
         """Return the place at which a field is set."""
-        return self.document.places.key(self.path_of(field))
+        return self.document.positions.key(self.path_of(field))
 
     def error(self, error: FieldError, related: tuple[Related, ...] = ()) -> Problem:
         """Return the problem for an error in what is written for the job."""
@@ -72,7 +72,7 @@ def problems_of(
         message, hint = error.message, error.hint
         for value, text in _substituted(document, path, _value_at(written, error.loc)):
             message, hint = message.replace(value, text), hint.replace(value, text)
-        yield document.places.problem(path, message, hint=hint, job=job, at_key=error.at_key)
+        yield document.positions.problem(path, message, hint=hint, job=job, at_key=error.at_key)
 
 
 def as_written(document: Document, path: tuple[str | int, ...], value: Any) -> str:
@@ -81,7 +81,7 @@ def as_written(document: Document, path: tuple[str | int, ...], value: Any) -> s
         return f"{{{', '.join(f'{key}: {as_written(document, (*path, key), item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(as_written(document, (*path, index), item) for index, item in enumerate(value))}]"
-    return " ".join(document.places.written(path).split())
+    return " ".join(document.positions.written(path).split())
 
 
 def _value_at(value: Any, loc: Iterable[str | int]) -> Any:
@@ -103,7 +103,7 @@ def _substituted(document: Document, path: tuple[str | int, ...], value: Any) ->
         for index, item in enumerate(value):
             yield from _substituted(document, (*path, index), item)
     else:
-        written = document.places.written(path)
+        written = document.positions.written(path)
         if "${" in written:
             yield quoted(value), quoted(written.strip("\"'"))
             if len(str(value)) >= _SHORTEST_SECRET:

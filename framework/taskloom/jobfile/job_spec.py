@@ -156,7 +156,7 @@ def _assemble(
 
 def _invalid_name(name: object) -> FieldError:
     message = f"cannot use {name!r} as the name of a job; expected a letter or a digit, then letters, digits, '_', '-'"
-    return FieldError((), message, "63 characters at most" if len(str(name)) > 63 else "", at_key=True)
+    return FieldError((), message, "at most 63 characters" if len(str(name)) > 63 else "", at_key=True)
 
 
 def _bind(

@@ -191,7 +191,7 @@ class _Checker:
             except JobErrors as error:
                 yield from problems_of(document, ("defaults",), written, error.errors)
         elif written is not None:
-            yield document.places.problem(("defaults",), "cannot use this as defaults; expected a mapping of fields")
+            yield document.positions.problem(("defaults",), "cannot use this as defaults; expected a mapping of fields")
         jobs = root.get("jobs")
         if not isinstance(jobs, dict) or not jobs:
             yield from missing_jobs(document, root)
@@ -204,15 +204,15 @@ class _Checker:
         self, document: Document, name: str, written: object, defaults: Mapping[str, Any], values: Mapping[str, Any]
     ) -> Iterator[Problem]:
         """Add a job and yield its problems. `defaults` is as written, `values` its final values."""
-        place = document.places.key(("jobs", name))
+        place = document.positions.key(("jobs", name))
         first = self._names.setdefault(name, place)
         if first is not place:
             message = f"cannot use the name {name!r} twice: it is first used at {first}"
-            problem = document.places.problem(("jobs", name), message, job=name, at_key=True)
+            problem = document.positions.problem(("jobs", name), message, job=name, at_key=True)
             yield problem._replace(related=(Related(first, "first used here"),))
         if not isinstance(written, dict):
             message = f"cannot use {'null' if written is None else 'this'} as a job; expected a mapping of its fields"
-            yield document.places.problem(("jobs", name), message, job=name, at_key=True)
+            yield document.positions.problem(("jobs", name), message, job=name, at_key=True)
             return
         spec = None
         try:

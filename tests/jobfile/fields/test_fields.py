@@ -211,7 +211,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[Any, ...], str, str]] = [
     (
         {"runner": {"fiber": {"stack": 5}}},
         ("runner", "fiber", "stack"),
-        "cannot honour 'stack' of runner 'fiber' in this version",
+        "cannot use option 'stack' of runner 'fiber' in this version",
         "",
     ),
     ({"params": [1]}, ("params",), "cannot use [1] as params; expected a mapping of the task's parameters", ""),

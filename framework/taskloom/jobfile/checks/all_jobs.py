@@ -28,12 +28,12 @@ def warnings_in_all_jobs(declared: Sequence[DeclaredJob], worst: WorstStop, stop
 
 
 def _only_daemons(job: JobSpec) -> Problem:
-    message = "cannot end by itself: every job is a daemon, so it runs until it is stopped by a signal"
+    message = "program never ends by itself: every job is a daemon, so it runs until a signal stops it"
     return Problem(job.place or Place(".", 1, 1), message, severity="warning")
 
 
 def _slow_stop(worst: WorstStop, stop_within: float) -> str:
     return (
-        f"cannot stop within {stop_within:g} s for sure: dependents are stopped before what they "
-        f"depend on, and that may take {worst.seconds:g} s: {worst}"
+        f"stop may take longer than {stop_within:g} s: dependents are stopped before their dependencies, "
+        f"and that may take {worst.seconds:g} s: {worst}"
     )

@@ -54,7 +54,7 @@ def check_restart(values: Mapping[str, Any], errors: list[FieldError]) -> None:
     """Add an error if both `restart` and `schedule` would decide when the next run starts."""
     restart: RestartPolicy | None = values.get("restart")
     if restart is not None and restart.when is RestartWhen.ALWAYS and values.get("schedule") is not None:
-        message = "cannot restart always beside a schedule, which says when the next run starts"
+        message = "cannot use restart: always with a schedule, which decides when the next run starts"
         errors.append(FieldError(("restart",), message, "write restart: on-failure, or leave it out"))
 
 

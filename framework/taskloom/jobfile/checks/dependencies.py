@@ -1,7 +1,7 @@
 """Checks of `after` over all jobs together: every dependency must exist, and it must be able to come true.
 
-What can never work is an error. What may still work, because a person can help by starting a job, is a warning. Each
-search covers all jobs at once, because a file may hold tens of thousands.
+A dependency that can never come true is an error. One that may still come true, because a person can start a job, is a
+warning. Each search covers all jobs at once, because a file may hold tens of thousands.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _error_in(
     if other is None or other.spec is None or job.spec is None or name == job.name:
         return None, ()
     if other.spec.schedule is not None:
-        message = f"cannot start after job {name!r}: it has a schedule, so its runs come and go"
+        message = f"cannot start after job {name!r}: it has a schedule, so its runs start and end again and again"
         related = Related(other.place_of("schedule"), "scheduled here")
         return FieldError(dependency.loc, message, "give this job a schedule of its own", dependency.at_key), (related,)
     if job.spec.enabled and not other.spec.enabled:
@@ -82,7 +82,7 @@ def _unknown_job(dependency: WrittenDependency, known: _Names) -> FieldError:
     name = str(dependency.job)
     replica = _REPLICA.fullmatch(name)
     if replica and replica[1] in known:
-        message = f"cannot wait for {name!r} alone: a job is waited for with all of its replicas"
+        message = f"cannot wait for {name!r} alone: a dependency means all replicas of a job"
         return FieldError(dependency.loc, message, f"write {replica[1]}", dependency.at_key)
     near = known.near(name)
     message = f"cannot find job {name!r} to start after; {known}"
@@ -149,10 +149,10 @@ def warnings_in_dependencies(declared: Sequence[DeclaredJob]) -> Iterator[Proble
 def _obstacle(spec: JobSpec, dependency: Dependency, other: JobSpec) -> tuple[str, str]:
     """Return why a dependency is not satisfied by itself, and the field of the other job that causes it."""
     if other.start.mode is StartMode.MANUAL and spec.start.mode is StartMode.AUTO:
-        return f"cannot start before somebody starts job {dependency.job!r}, which has start: manual", "start"
+        return f"does not start by itself: it waits for job {dependency.job!r}, which has start: manual", "start"
     is_endless = other.restart.when is RestartWhen.ALWAYS and other.restart.limit is None
     if is_endless and dependency.condition is Condition.FINISHED:
-        return f"cannot expect job {dependency.job!r} to be finished: it is always restarted", "restart"
+        return f"does not start by itself: job {dependency.job!r} is always restarted and so never finished", "restart"
     return "", ""
 
 
@@ -176,6 +176,6 @@ def _late_daemons(specs: Mapping[str, JobSpec], jobs: Mapping[str, DeclaredJob])
         spec = specs[name]
         if before == all_holding and spec.daemon and spec.start.mode is StartMode.AUTO:
             message = (
-                "cannot start in time: this daemon job waits until every other job has ended, and then the program ends"
+                "starts too late: this daemon job waits until all other jobs have ended, and then the program ends"
             )
             yield jobs[name].warning("after", FieldError((), message, at_key=True))

@@ -14,7 +14,7 @@ __all__ = ["Origin", "origins_of"]
 
 
 class Origin(NamedTuple):
-    """What sets a field: the job itself, `defaults:` of its file, or the default of the field; and the place."""
+    """The source of a field's value, and its place: the job, `defaults:` of its file, or the default of the field."""
 
     source: Literal["job", "defaults", "default"]
     written: str

@@ -26,7 +26,7 @@ def unknown_keys(document: Document, root: Mapping[str, Any]) -> Iterator[Proble
         if _is_job(value):
             hint = "put the job under 'jobs:'"
         message = f"cannot find key {key!r}; known: {', '.join(_KEYS)}, and x-... for notes"
-        yield document.places.problem((key,), message, hint=hint, at_key=True)
+        yield document.positions.problem((key,), message, hint=hint, at_key=True)
 
 
 def _is_job(value: object) -> bool:
@@ -38,8 +38,8 @@ def missing_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Proble
     if "jobs" not in root:
         # The hint at an unknown key may have explained it already.
         if not any(near_match(key, ["jobs"]) or _is_job(value) for key, value in root.items()):
-            yield document.places.problem((), "cannot find 'jobs'; a job file holds its jobs under that key")
+            yield document.positions.problem((), "cannot find 'jobs'; a job file contains its jobs under that key")
     elif root["jobs"]:
-        yield document.places.problem(("jobs",), "cannot use this as jobs; expected a mapping of names to jobs")
+        yield document.positions.problem(("jobs",), "cannot use this as jobs; expected a mapping of names to jobs")
     else:
-        yield document.places.problem(("jobs",), "cannot find a job under 'jobs'", at_key=True)
+        yield document.positions.problem(("jobs",), "cannot find a job under 'jobs'", at_key=True)

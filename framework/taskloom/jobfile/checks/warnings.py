@@ -37,23 +37,25 @@ def _warnings_of(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, Field
     if spec.ready_within is not None:
         yield from _useless_ready_within(spec, spec.ready_within)
     if spec.watchdog is not None and spec.watchdog.after < _RELIABLE_WATCHDOG_SECONDS:
-        message = f"cannot tell a silence of {spec.watchdog.after:g} s for sure: poll ages are known to 1 s"
-        yield "watchdog", FieldError(("after",), message, "2s or more is safe")
+        message = f"watchdog of {spec.watchdog.after:g} s is unreliable: poll age has a resolution of 1 s"
+        yield "watchdog", FieldError(("after",), message, "use 2s or more")
     remark = getattr(spec.schedule.calendar, "remark", "") if spec.schedule is not None else ""
     if remark:
-        yield "schedule", FieldError(("at",), f"cannot take this time as it is written: {remark}")
+        yield "schedule", FieldError(("at",), f"this local time is unreliable: {remark}")
 
 
 def _slow_stop(spec: JobSpec, stop_within: float) -> str:
     if spec.join.within == WAIT_FOR_EVER:
-        return "cannot tell how long a stop takes: join: wait waits for ever, to the end of a whole shutdown"
-    return f"cannot stop within {stop_within:g} s for sure: this job alone may take {spec.join.within:g} s"
+        return "stop has no time limit of its own: join: wait waits for ever, up to the end of the whole shutdown"
+    return f"stop may take longer than {stop_within:g} s: this job alone may take {spec.join.within:g} s"
 
 
 def _useless_ready_within(spec: JobSpec, ready_within: float) -> Iterator[tuple[str, FieldError]]:
     if not getattr(spec.binding, "announces_ready", True):
-        message = f"cannot have an effect: task {spec.task!r} does not announce that it is ready, so it is once started"
+        message = (
+            f"ready_within has no effect: task {spec.task!r} does not announce that it is ready, so it is ready at once"
+        )
         yield "ready_within", FieldError((), message, "leave it out, or use timeout")
     elif spec.timeout is not None and ready_within >= spec.timeout:
-        message = f"cannot have an effect: the timeout, {spec.timeout:g} s, is no longer than {ready_within:g} s"
+        message = f"ready_within has no effect: the timeout, {spec.timeout:g} s, is not longer than {ready_within:g} s"
         yield "ready_within", FieldError((), message, "write less than the timeout")

@@ -76,7 +76,7 @@ def _read(value: object, loc: Loc) -> tuple[Dependency, ...]:
 def _error_in(written: WrittenDependency, earlier: Mapping[str, Dependency]) -> FieldError | None:
     loc, at_key, job, condition = written
     if not isinstance(job, str) or not job:
-        hint = "one job an item" if isinstance(job, Mapping) and job else ""
+        hint = "one job per item" if isinstance(job, Mapping) and job else ""
         message = f"cannot use {quoted(job)} as a dependency; expected the name of a job, or {{job: condition}}"
         return FieldError(loc, message, hint)
     if not isinstance(condition, str) or condition not in _CONDITIONS:
@@ -84,7 +84,7 @@ def _error_in(written: WrittenDependency, earlier: Mapping[str, Dependency]) -> 
         return FieldError(loc, message, near_hint(condition, _CONDITIONS))
     if job in earlier:
         first = earlier[job].condition.value
-        hint = "" if condition == first else f"it waits for {first} already"
+        hint = "" if condition == first else f"it already waits for {first}"
         return FieldError(loc, f"cannot wait for {job!r} twice", hint, at_key=at_key)
     return None
 
@@ -99,6 +99,6 @@ AFTER = Field(
     "[]",
     "The jobs to wait for: a name, a list of names, or {job: condition}. A bare name waits for ready; the "
     "other conditions are started, succeeded and finished. The name of a job with replicas means all of "
-    "them.",
+    "its replicas.",
     is_shareable=False,
 )

@@ -60,7 +60,7 @@ PARAMS = Field(
     "The task's parameters; see taskloom tasks NAME.",
     is_shareable=False,
 )
-DESCRIPTION = Field("description", text(), "", "What the job is for, for people.", is_shareable=False)
+DESCRIPTION = Field("description", text(), "", "What the job is for. Only people read it.", is_shareable=False)
 LABELS = Field(
     "labels",
     list_of(
@@ -71,31 +71,33 @@ LABELS = Field(
     "[]",
     "For selecting jobs.",
 )
-ENABLED = Field("enabled", flag(), "true", "false switches the job off: it cannot be started.")
-DAEMON = Field("daemon", flag(), "false", "true: runs on daemon threads, and does not keep `taskloom run` alive.")
+ENABLED = Field("enabled", flag(), "true", "false disables the job: it cannot be started.")
+DAEMON = Field(
+    "daemon", flag(), "false", "true: the job runs on daemon threads and does not keep `taskloom run` alive."
+)
 POLL_INTERVAL = Field(
     "poll_interval",
     seconds(is_zero_allowed=False),
     "1s",
-    "The timeout, as ctx.poll_interval, that the task gives to blocking calls that know no cancellation.",
+    "The timeout that the task uses, as ctx.poll_interval, for blocking calls that cannot be cancelled.",
 )
 TIMEOUT = Field(
     "timeout",
     _LIMIT,
     "none",
-    "How long a run may take, from the order to begin it; then it is stopped and ends timed_out.",
+    "How long a run may take, counted from the request to start it. Then it is stopped, with the outcome timed_out.",
 )
 READY_WITHIN = Field(
     "ready_within",
     _LIMIT,
     "none",
-    "How long a run may take to be ready; then it is stopped and ends failed. For tasks that announce "
-    "that they are ready: any other is ready once started.",
+    "How long a run may take to become ready. Then it is stopped, with the outcome failed. This is for tasks that "
+    "announce that they are ready; any other is ready as soon as it is started.",
 )
-ESSENTIAL = Field("essential", flag(), "false", "true: when the job fails for good, everything stops.")
+ESSENTIAL = Field("essential", flag(), "false", "true: if the job fails permanently, everything stops.")
 REPLICAS = Field(
     "replicas",
     integer(1, _MOST_REPLICAS),
     "1",
-    "How many instances there are, named name.1 to name.n; ctx.replica tells a run which it is.",
+    "The number of instances, named name.1 to name.n. A run finds its own number in ctx.replica.",
 )

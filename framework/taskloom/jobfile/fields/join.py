@@ -48,7 +48,7 @@ JOIN = Field(
         expected=_FORMS,
     ),
     "10s",
-    "How long a stop waits for a run: a duration, 0s (asked and woken, not awaited), wait (for ever), or "
-    "{within, otherwise}. otherwise is what happens then: abandon (daemon jobs only, their default) leaves "
-    "the thread behind; exit (default of the others) ends a whole shutdown by a hard exit with code 3.",
+    "How long a stop waits for a run: a duration, 0s (request the stop and do not wait), wait (for ever), or "
+    "{within, otherwise}. otherwise is what happens after that time: abandon (daemon jobs only, their default) leaves "
+    "the thread behind; exit (the default of other jobs) ends a whole shutdown by a hard exit with code 3.",
 )

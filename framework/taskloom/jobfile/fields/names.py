@@ -1,4 +1,4 @@
-"""What a job may be called, and which keys are notes."""
+"""The rules for names of jobs and for keys that are notes."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _check_limit(reader: MappingReader, policy: RestartPolicy) -> None:
     most = most_restarts(policy)
     if most < limit.times:
         limit_words = f"{limit.times} restarts within {limit.within:g} s"
-        message = f"cannot ever reach {limit_words}: with these delays at most {most} can begin in that time"
+        message = f"cannot ever reach {limit_words}: with these delays at most {most} are possible in that time"
         reader.refuse("limit", message, f"lower times to {most}, or lengthen within")
 
 
@@ -108,8 +108,8 @@ RESTART = Field(
         hint=_hint,
     ),
     "never",
-    "Which ends of a run are followed by another one: never, on-failure, always, or {when: on-failure, "
+    "When a run that ended is followed by another one: never, on-failure, always, or {when: on-failure, "
     "delay: 0.5s, factor: 2, max_delay: 30s, jitter: 50%, limit: {times: 5, within: 10m}}. The delay grows "
-    "by factor up to max_delay, jitter comes on top, and begins anew after a healthy run. With more "
-    "restarts than times inside the sliding window the job gives up; without limit it never does.",
+    "by factor up to max_delay, plus jitter, and begins anew after a healthy run. With more restarts than times "
+    "inside the sliding window the job gives up; without limit it never does.",
 )

@@ -42,7 +42,9 @@ def _of_mapping(value: Any, loc: Loc) -> RunnerSpec:
     if not isinstance(options, Mapping):
         raise invalid_value(options, (*loc, name), "a mapping of the runner's options", name="runner")
     raise JobErrors(
-        FieldError((*loc, name, option), f"cannot honour {option!r} of runner {name!r} in this version", at_key=True)
+        FieldError(
+            (*loc, name, option), f"cannot use option {option!r} of runner {name!r} in this version", at_key=True
+        )
         for option in options
     )
 
@@ -61,6 +63,6 @@ RUNNER = Field(
         expected="the name of a runner, such as thread",
     ),
     "thread",
-    "Where the runs execute: thread, or {thread: {reuse: true}} (daemon jobs only), which keeps idle "
-    "threads for the runs to come; what a task leaves in thread-locals carries over.",
+    "Where the runs execute: thread, or {thread: {reuse: true}} (daemon jobs only), which keeps idle threads "
+    "for later runs; values that a task leaves in thread-locals are still there.",
 )

@@ -78,7 +78,9 @@ def _build(reader: MappingReader) -> Schedule:
         immediately=reader.get(_IMMEDIATELY, usual.immediately),
     )
     if kind == "at" and schedule.immediately:
-        reader.refuse("immediately", "cannot use immediately with at, which names the one instant to start at")
+        reader.refuse(
+            "immediately", "cannot use immediately with at, which is the only instant at which the job starts"
+        )
     if schedule.jitter:
         _check_jitter(reader, schedule, kind)
     return schedule
@@ -100,17 +102,17 @@ def _kind(reader: MappingReader) -> str:
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        message = f"cannot use {kinds[1]!r} beside {kinds[0]!r}; schedule takes one of {join_or(_KINDS)}"
+        message = f"cannot use {kinds[1]!r} together with {kinds[0]!r}; expected one of {join_or(_KINDS)}"
         reader.refuse(kinds[1], message, at_key=True)
     elif not any(near_hint(key, _KINDS) for key in reader.written if key not in _KNOWN):
-        reader.refuse("", f"cannot tell when to start; schedule takes one of {join_or(_KINDS)}", at_key=True)
+        reader.refuse("", f"cannot find when to start; expected one of {join_or(_KINDS)}", at_key=True)
     return ""
 
 
 def _calendar(reader: MappingReader, kind: str) -> Calendar | None:
     """Return the calendar of a cron expression or an instant; None for an interval and for invalid values."""
     if kind == "every" and _TIMEZONE.name in reader.written:
-        message = "cannot use a timezone with every: intervals are counted on a clock that knows no zones"
+        message = "cannot use a timezone with every: an interval is the same in all timezones"
         reader.refuse("timezone", message, at_key=True)
         return None
     zone = reader.get(_TIMEZONE, "UTC") if _TIMEZONE.name in reader.written else None
@@ -185,8 +187,8 @@ SCHEDULE = Field(
     "schedule",
     one_of(constant("none", None), _MAPPING, expected=_FORMS, hint=_hint),
     "none",
-    "When runs start by themselves: {every: 5m}, {cron: '0 6 * * *'} (as Debian's cron means it; six fields "
-    "begin with seconds) or {at: '2030-01-31 06:00'}. Beside it: timezone of cron and at (the machine's), "
-    "jitter (0s), overlap (skip, queue, replace), missed (once, skip), grace (1h: how late a missed instant "
-    "may still run), immediately (false).",
+    "When runs start by themselves: {every: 5m}, {cron: '0 6 * * *'} (with the rules of Debian's cron; six fields "
+    "begin with seconds) or {at: '2030-01-31 06:00'}. More keys, with their defaults: timezone of cron and at (the "
+    "machine's), jitter (0s), overlap (skip, queue, replace), missed (once, skip), grace (1h: how late a missed run "
+    "may still start), immediately (false).",
 )

@@ -1,4 +1,4 @@
-"""What a value of a job file may be, declared once: its reader and its JSON Schema come from the same declaration.
+"""Declares once what a value of a job file may be, and derives its reader and its JSON Schema from the declaration.
 
 A field combines the functions below. For example, `timeout` is `one_of(constant("none", None), seconds(...))`.
 pydantic is not used here: hand-written sentences about two dozen fields are clearer than translated ones, and
@@ -47,7 +47,7 @@ _DURATION: Mapping[str, Any] = {
 
 
 class Spec(Generic[T_co]):
-    """What one value may be. Immutable.
+    """The declaration of one value. Immutable.
 
     A plain class, as `Field` is: creating a named tuple or a dataclass takes longer than importing a whole module here.
     """

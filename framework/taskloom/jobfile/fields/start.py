@@ -27,6 +27,6 @@ START = Field(
         hint=lambda value: near_hint(value, _MODES),
     ),
     "auto",
-    "When the first run starts, or the schedule is armed: auto, manual (when somebody starts it), or "
-    "{delay: 5s}, counted from when all that `after` names has come true.",
+    "When the first run starts, or the schedule begins: auto, manual (when it is started by a call), or {delay: 5s}, "
+    "counted from the moment at which all dependencies in `after` are satisfied.",
 )

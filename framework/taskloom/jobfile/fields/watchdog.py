@@ -39,7 +39,7 @@ WATCHDOG = Field(
         hint=_hint,
     ),
     "none",
-    "How long a ready run may go without a poll of its cancellation: a duration, or {after, then}; then is "
-    "warn, stop or restart. Ages are known to 1 s. A task with terminate() that never polls cannot be "
-    "watched.",
+    "How long a ready run may go without polling its cancellation: a duration, or {after, then}; then is "
+    "warn, stop or restart. The poll age has a resolution of 1 s. A task with terminate() that never polls "
+    "cannot be watched.",
 )

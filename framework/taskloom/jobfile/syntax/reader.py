@@ -1,9 +1,8 @@
-"""From the bytes of a job file to plain values, each with its place. The only module that imports yaml.
+"""Reads the bytes of a job file as plain values with their positions. The only module that imports yaml.
 
-The parser's *events* are walked here, never its composer: libyaml's composer dies with SIGSEGV on deep nesting
-(in a thread with a small stack at 760 levels), PyYAML's merge keys take seconds for 407 bytes, and its constructors
-let thirteen kinds of input escape as foreign exceptions. Whatever goes wrong, only `JobFileError` leaves
-`read_bytes` and `read_file`.
+It uses the parser's *events* and never its composer: libyaml's composer crashes with SIGSEGV on deep nesting (at 760
+levels in a thread with a small stack), PyYAML's merge keys take seconds for 407 bytes, and its constructors raise
+other exceptions for thirteen kinds of input. `read_bytes` and `read_file` raise only `JobFileError`.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from taskloom.diagnostics import Place, Problem
 from taskloom.errors import JobFileError
 from taskloom.jobfile.syntax.builder import MAX_PROBLEMS, Builder, Kinds
 from taskloom.jobfile.syntax.document import Document, Limits, Value
-from taskloom.jobfile.syntax.encoding import Refused, check_text, decode
+from taskloom.jobfile.syntax.encoding import FileRejected, check_text, decode
 from taskloom.jobfile.syntax.files import bytes_of, unreadable
-from taskloom.jobfile.syntax.hints import TAB_IN_A_WORD, Complaint, explain
-from taskloom.jobfile.syntax.positions import Positions, Source, Standing
+from taskloom.jobfile.syntax.hints import TAB_IN_A_WORD, ParserError, explain_parser_error
+from taskloom.jobfile.syntax.positions import Position, Positions, Source
 from taskloom.sync.gc_pause import paused_gc
 
 __all__ = ["Document", "Limits", "Parser", "Value", "read_bytes", "read_file"]
@@ -38,17 +37,17 @@ _KINDS = Kinds(yaml.ScalarEvent, yaml.AliasEvent, yaml.MappingStartEvent, yaml.M
 def read_file(path: str | os.PathLike[str], *, limits: Limits = _LIMITS) -> Document:
     """Read the job file at `path`, which must be a regular file.
 
-    At most one byte over the limit is read, and a pipe or a device is never waited for. Raises JobFileError alone.
+    Reads at most one byte over the limit, and never blocks on a pipe or a device. Raises only JobFileError.
     """
     name = os.fspath(path)
     return read_bytes(bytes_of(name, limits.bytes), name, limits=limits)
 
 
 def read_bytes(data: bytes, path: str, *, limits: Limits = _LIMITS, parser: Parser | None = None) -> Document:
-    """Read the job file whose content is `data`; `path` is only for the messages.
+    """Read the job file whose content is `data`. `path` is used only in messages.
 
-    `parser` None means libyaml where PyYAML was built with it, else the pure-Python parser: the verdicts are the same.
-    Automatic garbage collection is paused meanwhile. Raises JobFileError alone, with every problem that could be found.
+    `parser` None means libyaml if PyYAML was built with it, else the pure-Python parser; both accept the same files.
+    Automatic garbage collection is paused meanwhile. Raises only JobFileError, with all problems that were found.
     """
     try:
         with paused_gc():
@@ -64,7 +63,7 @@ def _read(data: bytes, path: str, limits: Limits, parser: Parser) -> Document:
         raise unreadable(path, f"it is larger than {limits.bytes:,} bytes")
     try:
         source = decode(data, path)
-    except Refused as refused:
+    except FileRejected as refused:
         raise JobFileError(refused.problems) from None
     unseen = list(islice(check_text(source), MAX_PROBLEMS))
     if unseen:
@@ -80,38 +79,38 @@ def _read_text(source: Source, limits: Limits, parser: Parser) -> Document:
     events = _Events(source, parser)
     builder = Builder(events.next, _KINDS, source, limits)
     root: Value = None
-    standing: Standing = 0
+    position: Position = 0
     try:
-        root, standing = builder.document()
-    except Refused as refused:
+        root, position = builder.document()
+    except FileRejected as refused:
         builder.problems.extend(refused.problems)
     except yaml.YAMLError as error:
-        builder.problems.append(explain(source, _complaint(error)))
+        builder.problems.append(explain_parser_error(source, _parser_error(error)))
     finally:
         events.close()
     if builder.problems:
         raise JobFileError(_in_order(builder.problems))
-    document = Document(source, root, Positions(source, standing))
+    document = Document(source, root, Positions(source, position))
     if root is None:
         place = Place(source.path, 1, 1)
-        document.warnings.append(Problem(place, "cannot find anything in the file: it is empty", severity="warning"))
+        document.warnings.append(Problem(place, "file is empty", severity="warning"))
     return document
 
 
-def _complaint(error: yaml.YAMLError) -> Complaint:
+def _parser_error(error: yaml.YAMLError) -> ParserError:
     if not isinstance(error, yaml.MarkedYAMLError):
-        return Complaint("", None, str(error).splitlines()[0], getattr(error, "position", 0) or 0)
+        return ParserError("", None, str(error).splitlines()[0], getattr(error, "position", 0) or 0)
     began = error.context_mark.index if error.context_mark else None
     met = error.problem_mark.index if error.problem_mark else began or 0
-    return Complaint(error.context or "", began, error.problem or "", met)
+    return ParserError(error.context or "", began, error.problem or "", met)
 
 
-# Inside [ ] and { } the pure-Python parser ends an unquoted word at its first "?", and so refuses most URLs there.
+# Inside [ ] and { } the pure-Python parser ends an unquoted word at its first "?", and therefore refuses most URLs.
 _QUESTION_IN_A_WORD = re.compile(r"(?<=[^\s,\[\]{}])\?")
 
 
 class _PythonLoader(yaml.SafeLoader):
-    """The pure-Python parser, brought to libyaml's verdicts where the two differ."""
+    """The pure-Python parser, changed to accept and refuse the same files as libyaml."""
 
     def __init__(self, text: str) -> None:
         self._question = next(char for char in map(chr, range(0xE000, 0xF900)) if char not in text)
@@ -127,7 +126,7 @@ class _PythonLoader(yaml.SafeLoader):
         return event
 
     def scan_to_next_token(self) -> None:
-        """Skip what stands between tokens. Unlike the original it skips a tab too, everywhere but in an indent."""
+        """Skip what is between two tokens. Unlike the original, also skip tabs, except in an indent."""
         while True:
             blanks = " \t" if self.flow_level or not self.allow_simple_key else " "
             while self.peek() in blanks:
@@ -141,7 +140,7 @@ class _PythonLoader(yaml.SafeLoader):
                 self.allow_simple_key = True
 
     def scan_plain(self) -> Any:
-        """Read an unquoted word. Unlike the original it refuses `{k:[v]}`, where a space is missing after ":"."""
+        """Read an unquoted word. Unlike the original, refuse `{k:[v]}`, in which a space is missing after ":"."""
         token: Any = super().scan_plain()
         ends_oddly = self.peek() == ":" and self.peek(1) in ",[]{}"
         if self.flow_level and (ends_oddly or ":" + self._question in token.value):
@@ -163,7 +162,7 @@ class _PythonLoader(yaml.SafeLoader):
 
 
 class _Events:
-    """One parser over one text, and the same exceptions from both kinds of parser."""
+    """One parser for one text. Both kinds of parser raise the same exceptions."""
 
     def __init__(self, source: Source, parser: Parser) -> None:
         # Any: PyYAML's type hints do not say that each loader is an event parser too.
