@@ -1,4 +1,4 @@
-"""A job declared in code, with the field names of a job file."""
+"""Jobs declared in code, with the field names of a job file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["Job"]
 
 @dataclass(kw_only=True)
 class Job:
-    """Declare a job; `Scheduler.add` checks it and takes it.
+    """Declare a job. `Scheduler.add` validates and adds it.
 
-    Every field takes what a job file takes, durations as text included; None is `none`. `task` may also be a Task
-    class, an instance of one (its values are the params, and each run gets a fresh one of the same) or a function
-    `f(ctx, ...)`. Params that are no data (a queue, a callback) are shared by all runs; lists and mappings are
-    copied for each.
+    Every field accepts the same values as in a job file, including durations as text; None means `none`. `task` may
+    also be a Task class, an instance of one (its values are the params, and each run gets a new instance with the
+    same values) or a function `f(ctx, ...)`. Params that are not data (a queue, a callback) are shared by all runs.
+    Lists and mappings are copied for each run.
     """
 
     name: str

@@ -103,7 +103,7 @@ def test_contradictions_among_the_fields_of_a_job_in_code_are_told() -> None:
             "(write daemon: true)"
         ),
         (
-            "cannot restart always beside a schedule, which says when the next run starts "
+            "cannot use restart: always with a schedule, which decides when the next run starts "
             "(write restart: on-failure, or leave it out)"
         ),
     )

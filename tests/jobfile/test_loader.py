@@ -186,10 +186,10 @@ def test_warnings_say_what_a_stop_may_take(write: Write, catalog: Catalog) -> No
     result = check("a.yaml", catalog=catalog)
 
     assert [str(problem) for problem in result.problems] == [
-        "a.yaml:1:18: warning: job 'a': cannot stop within 30s for sure: this job alone may take 40s",
+        "a.yaml:1:18: warning: job 'a': stop may take longer than 30s: this job alone may take 40s",
         (
-            "a.yaml:5:25: warning: job 'c': cannot tell how long a stop takes: join: wait waits for ever, "
-            "to the end of a whole shutdown"
+            "a.yaml:5:25: warning: job 'c': stop has no time limit of its own: join: wait waits for ever, "
+            "up to the end of the whole shutdown"
         ),
     ]
     assert result.worst_stop_seconds == 40
@@ -209,7 +209,7 @@ def test_daemons_alone_are_warned_of(write: Write, catalog: Catalog) -> None:
     [problem] = check("a.yaml", catalog=catalog).problems
 
     assert str(problem) == (
-        "a.yaml:2:3: warning: cannot end by itself: every job is a daemon, so it runs until it is stopped by a signal"
+        "a.yaml:2:3: warning: program never ends by itself: every job is a daemon, so it runs until a signal stops it"
     )
 
 

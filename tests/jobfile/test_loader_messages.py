@@ -148,7 +148,7 @@ a.yaml:1:1: error: cannot find key 'tick'; known: defaults, jobs, and x-... for 
         "no jobs at all",
         "defaults: {daemon: true}\n",
         """\
-a.yaml:1:1: error: cannot find 'jobs'; a job file holds its jobs under that key
+a.yaml:1:1: error: cannot find 'jobs'; a job file contains its jobs under that key
   1 | defaults: {daemon: true}
     | ^""",
     ),

@@ -114,7 +114,7 @@ def test_a_warning_hides_the_environment_too(write: Write, catalog: Catalog) -> 
     [problem] = check("a.yaml", catalog=catalog, environ={"DB": "manual-db"}).problems
 
     assert problem.severity == "warning"
-    assert problem.message == "cannot start before somebody starts job '${DB}', which has start: manual"
+    assert problem.message == "does not start by itself: it waits for job '${DB}', which has start: manual"
 
 
 def test_where_values_come_from_is_told_when_asked(write: Write, catalog: Catalog) -> None:

@@ -44,9 +44,9 @@ def test_the_gutter_is_as_wide_as_the_line_number() -> None:
 
 
 def test_a_warning_says_so() -> None:
-    found = Problem(Place("a.yaml", 1, 1), "cannot find anything in the file: it is empty", severity="warning")
+    found = Problem(Place("a.yaml", 1, 1), "file is empty", severity="warning")
 
-    assert render(found) == "a.yaml:1:1: warning: cannot find anything in the file: it is empty"
+    assert render(found) == "a.yaml:1:1: warning: file is empty"
 
 
 def test_a_hint_without_a_line_has_a_line_of_its_own() -> None:

@@ -12,7 +12,7 @@ from taskloom.text import table
 
 if TYPE_CHECKING:
     from taskloom.jobfile import CheckResult
-    from taskloom.jobfile.origins import Origin
+    from taskloom.jobfile.checks.origins import Origin
 
 __all__ = ["NotStarted", "Plan", "Start", "as_json", "as_text", "plan_of"]
 

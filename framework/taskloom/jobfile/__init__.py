@@ -1,4 +1,4 @@
-"""From the text of job files to validated jobs: read, interpolate, validate, and say what is wrong where."""
+"""Turns job files into validated jobs: reads and validates them, and reports every problem at its place."""
 
 from __future__ import annotations
 

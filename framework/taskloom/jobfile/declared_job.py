@@ -1,4 +1,4 @@
-"""From mistakes to problems: where each stands in its file, and nothing of the environment quoted."""
+"""Jobs as declared in a file: gives each error its place, and keeps values of the environment out of messages."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from taskloom.diagnostics import FieldError, Place, Problem, Related, quoted
 if TYPE_CHECKING:
     from taskloom.jobfile.syntax.document import Document
 
-__all__ = ["Declared", "as_written", "problems_of"]
+__all__ = ["DeclaredJob", "as_written", "problems_of"]
 
-# A shorter text is no secret worth the name, and may be part of any word of a message.
+# A shorter value is not worth hiding, and it may occur inside any word of a message.
 _SHORTEST_SECRET = 4
 
 
-class Declared(NamedTuple):
-    """A job as it is written, and what became of it."""
+class DeclaredJob(NamedTuple):
+    """A job as written in its file, and its validated form."""
 
     name: str
     document: Document
     written: Mapping[str, Any]
-    shared: Mapping[str, Any]
-    """What `defaults:` of its file says, as written."""
+    defaults: Mapping[str, Any]
+    """`defaults:` of the file, as written."""
     spec: JobSpec | None
-    """None where something is wrong with it."""
+    """None if the job is invalid."""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -34,57 +34,58 @@ class Declared(NamedTuple):
         return ("jobs", self.name)
 
     def path_of(self, field: str) -> tuple[str, ...]:
-        """Return where a field's value comes from: the job, else the defaults; of one that nobody wrote, the job."""
-        return ("defaults", field) if field not in self.written and field in self.shared else (*self.path, field)
+        """Return the path at which a field is set: in the job or in `defaults:`. If it is in neither, in the job."""
+        return ("defaults", field) if field not in self.written and field in self.defaults else (*self.path, field)
 
     def place_of(self, field: str) -> Place:
-        """Return where the field is written."""
-        return self.document.places.key(self.path_of(field))
+        """Return the place at which a field is set."""
+        return self.document.positions.key(self.path_of(field))
 
-    def error(self, mistake: FieldError, related: tuple[Related, ...] = ()) -> Problem:
-        """Return the problem of a mistake in what is written for the job."""
-        [problem] = problems_of(self.document, self.path, self.written, [mistake])
+    def error(self, error: FieldError, related: tuple[Related, ...] = ()) -> Problem:
+        """Return the problem for an error in what is written for the job."""
+        [problem] = problems_of(self.document, self.path, self.written, [error])
         return problem._replace(related=(*problem.related, *related))
 
-    def warning(self, field: str, mistake: FieldError, related: tuple[Related, ...] = ()) -> Problem:
-        """Return a warning about a field, which may come from the defaults.
+    def warning(self, field: str, error: FieldError, related: tuple[Related, ...] = ()) -> Problem:
+        """Return a warning about a field, which may come from `defaults:`.
 
-        The mistake's location begins inside the field, and counts only where a mapping or a list is written.
+        The location of `error` begins inside the field. It is ignored if the field is neither a mapping nor a list.
         """
         path = self.path_of(field)
-        whole = self.shared if path[0] == "defaults" else self.written
-        is_simple = not isinstance(whole.get(field), Mapping | list)
-        inside = mistake._replace(loc=(field,) if is_simple else (field, *mistake.loc))
-        [problem] = problems_of(self.document, path[:-1], whole, [inside])
+        section = self.defaults if path[0] == "defaults" else self.written
+        is_simple = not isinstance(section.get(field), Mapping | list)
+        inside = error._replace(loc=(field,) if is_simple else (field, *error.loc))
+        [problem] = problems_of(self.document, path[:-1], section, [inside])
         return problem._replace(severity="warning", job=self.name, related=(*problem.related, *related))
 
 
 def problems_of(
-    document: Document, base: tuple[str, ...], written: Mapping[str, Any], mistakes: Iterable[FieldError]
+    document: Document, base: tuple[str, ...], written: Mapping[str, Any], errors: Iterable[FieldError]
 ) -> Iterator[Problem]:
-    """Place the mistakes of what is written at `base`.
+    """Yield the errors in what is written at `base`, each with its place.
 
-    A value that came from the environment is shown as it is written, `${PASSWORD}`: never quoted.
+    A value from the environment is shown as written, such as `${PASSWORD}`. It is never quoted.
     """
     job = base[-1] if base[0] == "jobs" else None
-    for mistake in mistakes:
-        path = (*base, *mistake.loc)
-        message, hint = mistake.message, mistake.hint
-        for value, text in _substituted(document, path, _at(written, mistake.loc)):
+    for error in errors:
+        path = (*base, *error.loc)
+        message, hint = error.message, error.hint
+        for value, text in _substituted(document, path, _value_at(written, error.loc)):
             message, hint = message.replace(value, text), hint.replace(value, text)
-        yield document.places.problem(path, message, hint=hint, job=job, at_key=mistake.at_key)
+        yield document.positions.problem(path, message, hint=hint, job=job, at_key=error.at_key)
 
 
 def as_written(document: Document, path: tuple[str | int, ...], value: Any) -> str:
-    """Return the value at a path on one line, as the file has it: `${VAR}` stays, and what `<<` brought is there."""
+    """Return the value at a path on one line, as written: with `${VAR}`, and with the keys that `<<` merges."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {as_written(document, (*path, key), item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(as_written(document, (*path, index), item) for index, item in enumerate(value))}]"
-    return " ".join(document.places.written(path).split())
+    return " ".join(document.positions.written(path).split())
 
 
-def _at(value: Any, loc: Iterable[str | int]) -> Any:
+def _value_at(value: Any, loc: Iterable[str | int]) -> Any:
+    """Return the value at a location, or the nearest one above it that exists."""
     for part in loc:
         try:
             value = value[part]
@@ -94,7 +95,7 @@ def _at(value: Any, loc: Iterable[str | int]) -> Any:
 
 
 def _substituted(document: Document, path: tuple[str | int, ...], value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the values beneath a path that came from the environment, each with what is written in the file."""
+    """Yield the values at or below a path that come from the environment, each with the text in the file."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _substituted(document, (*path, key), item)
@@ -102,7 +103,7 @@ def _substituted(document: Document, path: tuple[str | int, ...], value: Any) ->
         for index, item in enumerate(value):
             yield from _substituted(document, (*path, index), item)
     else:
-        written = document.places.written(path)
+        written = document.positions.written(path)
         if "${" in written:
             yield quoted(value), quoted(written.strip("\"'"))
             if len(str(value)) >= _SHORTEST_SECRET:

@@ -1,4 +1,4 @@
-"""How a problem looks: as the line of the file with a caret under it, or as data."""
+"""Renders problems: as text with the line of the file and a caret, or as data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskloom.jobfile.syntax.scalars import hidden_character
 
 __all__ = ["as_json", "render", "render_all"]
 
-# Of a longer line only what stands around the caret is shown, in columns of a terminal.
+# Longer lines are cut to the part around the caret. In terminal columns.
 WIDTH = 100
 _BEFORE_CARET = 40
 _TAB = 4
@@ -21,14 +21,14 @@ _RESET = "\x1b[0m"
 
 
 def render_all(problems: Iterable[Problem], *, color: bool = False) -> str:
-    """Return the frames of all problems, one below the other."""
+    """Return the text of all problems, one below the other."""
     return "\n".join(render(problem, color=color) for problem in problems)
 
 
 def render(problem: Problem, *, color: bool = False) -> str:
-    """Return the problem as its sentence, its line and its caret, followed by a line per related place.
+    """Return the problem as text: the message, the line of the file, the caret, and one line for each related place.
 
-    Nothing in it moves a terminal's cursor: control and invisible characters are shown as escapes.
+    Control characters and invisible characters are shown as escapes, so that the text cannot control the terminal.
     """
     paint = _painted if color else _plain
     owner = f"job {problem.job!r}: " if problem.job is not None else ""
@@ -36,7 +36,7 @@ def render(problem: Problem, *, color: bool = False) -> str:
     lines = [head + escape(owner + problem.message)]
     hint = escape(problem.hint)
     if problem.source_line:
-        lines += _frame(problem.place, problem.source_line, hint, paint)
+        lines += _source_lines(problem.place, problem.source_line, hint, paint)
     elif hint:
         lines.append(f"  hint: {hint}")
     lines += [f"{escape(str(place))}: note: {escape(note)}" for place, note in problem.related]
@@ -44,7 +44,7 @@ def render(problem: Problem, *, color: bool = False) -> str:
 
 
 def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    """Return the problems as data for `-o json`: the fields of `Problem`, with the place's fields beside them."""
+    """Return the problems as data for `-o json`: the fields of `Problem`, and those of its place at the same level."""
     return [
         {
             **_place(problem.place),
@@ -71,8 +71,8 @@ def _painted(style: str, text: str) -> str:
     return f"{_COLORS[style]}{text}{_RESET}"
 
 
-def _frame(place: Place, line: str, hint: str, paint: Any) -> list[str]:
-    # A line of megabytes is cut before its characters are looked at one by one.
+def _source_lines(place: Place, line: str, hint: str, paint: Any) -> list[str]:
+    # A line of megabytes is cut before its characters are processed one by one.
     cut = max(0, place.column - 1 - WIDTH)
     rest = line[cut : place.column - 1 + 2 * WIDTH]
     cells = [_cell(character) for character in rest]
@@ -93,7 +93,7 @@ def _frame(place: Place, line: str, hint: str, paint: Any) -> list[str]:
 
 
 def _window(cells: list[str], caret: int) -> tuple[int, int]:
-    """Return which cells to show: those around the caret that fit."""
+    """Return the range of the cells to show: those around the caret that fit."""
     first, room = caret, _BEFORE_CARET
     while first > 0 and room >= _width(cells[first - 1]):
         first -= 1
@@ -106,12 +106,12 @@ def _window(cells: list[str], caret: int) -> tuple[int, int]:
 
 
 def escape(text: str) -> str:
-    """Return `text` with everything that a terminal would obey or hide written as an escape."""
+    """Return `text` with escapes for all characters that control a terminal or are invisible."""
     return text if text.isascii() and text.isprintable() else "".join(map(_cell, text))
 
 
 def _cell(character: str) -> str:
-    """Return what is shown for one character. A tab becomes spaces, so that no terminal's tab stops move the caret."""
+    """Return the text to show for one character. A tab becomes spaces, because tab stops would move the caret."""
     if character == "\t":
         return " " * _TAB
     if character.isascii() and character.isprintable():
@@ -123,7 +123,7 @@ def _cell(character: str) -> str:
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal `text` takes."""
+    """Return the width of `text` in terminal columns."""
     if text.isascii():
         return len(text)
     return sum(_character_width(character) for character in text)

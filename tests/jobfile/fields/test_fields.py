@@ -10,7 +10,8 @@ from tests.support.given_catalog import GivenCatalog
 
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec, StartMode, StartPolicy
 from taskloom.core.policies import RestartPolicy
-from taskloom.jobfile.fields.registry import FIELDS, JobErrors
+from taskloom.jobfile.fields.errors import JobErrors
+from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.task import Context
 
@@ -29,7 +30,7 @@ def spec(**fields: Any) -> JobSpec:
 def mistakes(fields: dict[str, Any], name: str = "tick") -> list[tuple[Any, str, str, bool]]:
     with pytest.raises(JobErrors) as caught:
         job_spec(name, fields, CATALOG)
-    return [tuple(each) for each in caught.value.mistakes]  # type: ignore[misc]
+    return [tuple(each) for each in caught.value.errors]  # type: ignore[misc]
 
 
 def test_the_defaults_are_those_of_the_table() -> None:
@@ -210,7 +211,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[Any, ...], str, str]] = [
     (
         {"runner": {"fiber": {"stack": 5}}},
         ("runner", "fiber", "stack"),
-        "cannot honour 'stack' of runner 'fiber' in this version",
+        "cannot use option 'stack' of runner 'fiber' in this version",
         "",
     ),
     ({"params": [1]}, ("params",), "cannot use [1] as params; expected a mapping of the task's parameters", ""),

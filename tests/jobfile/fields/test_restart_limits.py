@@ -10,11 +10,16 @@ from hypothesis import strategies as st
 
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.core.restart import HEALTHY_SECONDS, Backoff
-from taskloom.jobfile.fields.restart import most_restarts
+from taskloom.jobfile.fields import restart_bound
+from taskloom.jobfile.fields.restart_bound import most_restarts
 
 
 def policy(delay: float, factor: float, max_delay: float, times: int, within: float) -> RestartPolicy:
     return RestartPolicy(RestartWhen.ON_FAILURE, delay, factor, max_delay, 0.0, RestartLimit(times, within))
+
+
+def test_the_seconds_of_health_are_those_of_the_core() -> None:
+    assert restart_bound._HEALTHY_SECONDS == HEALTHY_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_values_in_lists_mappings_aliases_and_merges_are_replaced() -> None:
         ("${ PORT }", 4, 9, "cannot read this '${'", FORMS),
         ("${file:secret}", 4, 14, "cannot read this '${'", FORMS),
         ("'${A:-${B}}'", 5, 9, "cannot read this '${'", FORMS),
-        ("${PIN}", 4, 6, "cannot read this as a number once its variables are put in", "quote it, if it is a text"),
+        ("${PIN}", 4, 6, "cannot read this as a number after its variables are replaced", "quote it, if it is a text"),
         ('"\\x24{UNSET}"', 4, 13, "cannot find the environment variable 'UNSET'",
          "set it, or give a default: ${UNSET:-...}"),
     ],

@@ -60,7 +60,7 @@ def spot(place: Place) -> tuple[int, int, int]:
     ],
 )
 def test_a_value_stands_at(path: Path, expected: tuple[int, int, int]) -> None:
-    assert spot(read().places.value(path)) == expected
+    assert spot(read().positions.value(path)) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_value_stands_at(path: Path, expected: tuple[int, int, int]) -> None:
     ],
 )
 def test_a_key_stands_at(path: Path, expected: tuple[int, int, int]) -> None:
-    assert spot(read().places.key(path)) == expected
+    assert spot(read().positions.key(path)) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,17 +87,17 @@ def test_a_key_stands_at(path: Path, expected: tuple[int, int, int]) -> None:
     ],
 )
 def test_a_missing_value_is_answered_with_the_nearest_key_above_it(path: Path) -> None:
-    places = read().places
+    places = read().positions
 
     assert spot(places.value(path)) == spot(places.key(path)) == (5, 3, 10)
 
 
 def test_a_missing_item_is_answered_with_the_key_of_its_list() -> None:
-    assert spot(read().places.value(("jobs", "täsk one", "params", "list", 9))) == (7, 26, 4)
+    assert spot(read().positions.value(("jobs", "täsk one", "params", "list", 9))) == (7, 26, 4)
 
 
 def test_a_value_that_came_through_an_alias_names_where_it_was_used() -> None:
-    places = read().places
+    places = read().positions
     through_labels = (Related(Place("f.yaml", 13, 13, 2), "used here through alias 'd'"),)
 
     assert places.related(("jobs", "two", "labels", "join")) == through_labels
@@ -112,7 +112,7 @@ def test_a_value_that_came_through_an_alias_names_where_it_was_used() -> None:
 
 
 def test_a_value_that_came_through_two_aliases_names_both_outermost_first() -> None:
-    places = read("a: &a {x: 1}\nb: &b {<<: *a}\nc: *b\n").places
+    places = read("a: &a {x: 1}\nb: &b {<<: *a}\nc: *b\n").positions
 
     related = places.related(("c", "x"))
 
@@ -123,7 +123,7 @@ def test_a_value_that_came_through_two_aliases_names_both_outermost_first() -> N
 
 
 def test_a_problem_carries_its_line_its_job_and_where_an_alias_used_it() -> None:
-    problem = read().places.problem(
+    problem = read().positions.problem(
         ("jobs", "two", "join"), "cannot do that", hint="do this", severity="warning", job="two"
     )
 
@@ -133,47 +133,44 @@ def test_a_problem_carries_its_line_its_job_and_where_an_alias_used_it() -> None
 
 
 def test_a_problem_can_point_at_the_key() -> None:
-    problem = read().places.problem(("jobs", "two", "after"), "cannot do that", at_key=True)
+    problem = read().positions.problem(("jobs", "two", "after"), "cannot do that", at_key=True)
 
     assert str(problem) == "f.yaml:17:5: error: cannot do that"
 
 
 @pytest.mark.parametrize(
-    ("path", "is_plain", "written"),
+    ("path", "written"),
     [
-        (("jobs", "täsk one", "params", "start"), True, "05x"),
-        (("jobs", "täsk one", "params", "list", 1), False, "'b c'"),
-        (("jobs", "two", "empty"), True, ""),
-        (("jobs", "two", "after"), True, "yes"),
-        (("jobs", "two", "again", 0), True, "yes"),
-        (("jobs", "two"), False, ""),
-        (("jobs", "two", "missing"), False, ""),
-        (("jobs",), False, ""),
+        (("jobs", "täsk one", "params", "start"), "05x"),
+        (("jobs", "täsk one", "params", "list", 1), "'b c'"),
+        (("jobs", "two", "empty"), ""),
+        (("jobs", "two", "after"), "yes"),
+        (("jobs", "two", "again", 0), "yes"),
+        (("jobs", "two"), ""),
+        (("jobs", "two", "missing"), ""),
+        (("jobs",), ""),
     ],
 )
-def test_a_scalar_is_known_as_it_was_written(path: Path, is_plain: bool, written: str) -> None:
-    places = read().places
-
-    assert places.is_plain(path) is is_plain
-    assert places.written(path) == written
+def test_a_scalar_is_returned_as_written(path: Path, written: str) -> None:
+    assert read().positions.written(path) == written
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_lines_are_counted_as_editors_count_them(newline: str) -> None:
     document = read(newline.join(["a: 1", "", "b:", "  ö: 2", "c: 3"]))
 
-    assert spot(document.places.value(("b", "ö"))) == (4, 6, 1)
-    assert spot(document.places.key(("c",))) == (5, 1, 1)
+    assert spot(document.positions.value(("b", "ö"))) == (4, 6, 1)
+    assert spot(document.positions.key(("c",))) == (5, 1, 1)
     assert document.lines == ["a: 1", "", "b:", "  ö: 2", "c: 3"]
 
 
 def test_a_byte_order_mark_moves_no_column() -> None:
     document = read_bytes(b"\xef\xbb\xbfa: 1\n", "f.yaml")
 
-    assert spot(document.places.value(("a",))) == (1, 4, 1)
+    assert spot(document.positions.value(("a",))) == (1, 4, 1)
 
 
 def test_an_empty_file_has_a_first_line() -> None:
-    places: Positions = read("").places
+    places: Positions = read("").positions
 
     assert spot(places.value(("jobs",))) == (1, 1, 1)

@@ -25,7 +25,7 @@ HOSTILE_FILES: tuple[tuple[str, bytes, int, str], ...] = (
     ("braces in one line", b"a: " + b"{{" * (SIZE // 2), 32, "cannot read '{{': '{' starts a mapping"),
     ("bad references", b"a: '" + b"${ " * (SIZE // 3) + b"'", 1000, "cannot read this '${'"),
     ("references to a long value", b"a: '" + b"${LONG} " * (SIZE // 8) + b"'", 1,
-     "cannot put in more than 8,388,608 characters"),
+     "cannot replace variables by more than 8,388,608 characters"),
 )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""Checks of whole jobs, or of all jobs together: what one field alone cannot show."""
+"""Checks that one field alone does not allow: of whole jobs, of whole files, and of all jobs together."""

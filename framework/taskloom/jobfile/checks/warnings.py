@@ -1,4 +1,4 @@
-"""What is legal in one job, and will not do what its writer expects: warnings."""
+"""Warnings about single jobs: what is legal, and probably does not do what its author expects."""
 
 from __future__ import annotations
 
@@ -6,57 +6,58 @@ from collections.abc import Iterable, Iterator
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
 from taskloom.diagnostics import FieldError, Problem
-from taskloom.jobfile.declared_job import Declared
+from taskloom.jobfile.declared_job import DeclaredJob
 from taskloom.text import duration
 
 __all__ = ["warnings_of_each_job"]
 
-# Ages are sampled once a second, so a poll that is due each second may look two seconds old.
-_SURE_WATCHDOG_SECONDS = 2.0
+# Ages are sampled once a second, so a poll that happens every second may appear to be two seconds old.
+_RELIABLE_WATCHDOG_SECONDS = 2.0
 
 
-def warnings_of_each_job(declared: Iterable[Declared], stop_within: float) -> Iterator[Problem]:
-    """Yield the warnings about each enabled job; one that comes from `defaults:` is given once."""
+def warnings_of_each_job(declared: Iterable[DeclaredJob], stop_within: float) -> Iterator[Problem]:
+    """Yield the warnings about each enabled job. A warning about a value of `defaults:` is yielded once."""
     seen = set()
     for job in declared:
         spec = job.spec
         if spec is None or not spec.enabled:
             continue
-        for field, mistake in _of_job(spec, stop_within):
+        for field, error in _warnings_of(spec, stop_within):
             path = job.path_of(field)
-            # What a job says itself is said once anyway.
-            key = (job.document.path, *path, mistake.message) if path[0] == "defaults" else None
+            # Only values of `defaults:` can cause the same warning twice.
+            key = (job.document.path, *path, error.message) if path[0] == "defaults" else None
             if key is None or key not in seen:
                 seen.add(key)
-                yield job.warning(field, mistake)
+                yield job.warning(field, error)
 
 
-def _of_job(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, FieldError]]:
-    """Yield the field and what is to be said of it, with a location inside the field."""
+def _warnings_of(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, FieldError]]:
+    """Yield each field with its warning, whose location begins inside the field."""
     if spec.join.within > stop_within:
-        yield "join", FieldError((), _slow(spec, stop_within))
+        yield "join", FieldError((), _slow_stop(spec, stop_within))
     if spec.ready_within is not None:
-        yield from _unready(spec, spec.ready_within)
-    if spec.watchdog is not None and spec.watchdog.after < _SURE_WATCHDOG_SECONDS:
-        message = f"cannot tell a silence of {duration(spec.watchdog.after)} for sure: poll ages are known to 1s"
-        yield "watchdog", FieldError(("after",), message, "2s or more is safe")
+        yield from _useless_ready_within(spec, spec.ready_within)
+    if spec.watchdog is not None and spec.watchdog.after < _RELIABLE_WATCHDOG_SECONDS:
+        message = f"watchdog of {duration(spec.watchdog.after)} is unreliable: poll age has a resolution of 1s"
+        yield "watchdog", FieldError(("after",), message, "use 2s or more")
     remark = getattr(spec.schedule.calendar, "remark", "") if spec.schedule is not None else ""
     if remark:
-        yield "schedule", FieldError(("at",), f"cannot take this time as it is written: {remark}")
+        yield "schedule", FieldError(("at",), f"this local time is unreliable: {remark}")
 
 
-def _slow(spec: JobSpec, stop_within: float) -> str:
+def _slow_stop(spec: JobSpec, stop_within: float) -> str:
     if spec.join.within == WAIT_FOR_EVER:
-        return "cannot tell how long a stop takes: join: wait waits for ever, to the end of a whole shutdown"
-    return f"cannot stop within {duration(stop_within)} for sure: this job alone may take {duration(spec.join.within)}"
+        return "stop has no time limit of its own: join: wait waits for ever, up to the end of the whole shutdown"
+    return f"stop may take longer than {duration(stop_within)}: this job alone may take {duration(spec.join.within)}"
 
 
-def _unready(spec: JobSpec, ready_within: float) -> Iterator[tuple[str, FieldError]]:
+def _useless_ready_within(spec: JobSpec, ready_within: float) -> Iterator[tuple[str, FieldError]]:
     if not getattr(spec.binding, "announces_ready", True):
-        message = f"cannot have an effect: task {spec.task!r} does not announce that it is ready, so it is once started"
+        message = (
+            f"ready_within has no effect: task {spec.task!r} does not announce that it is ready, so it is ready at once"
+        )
         yield "ready_within", FieldError((), message, "leave it out, or use timeout")
     elif spec.timeout is not None and ready_within >= spec.timeout:
-        message = (
-            f"cannot have an effect: the timeout, {duration(spec.timeout)}, is no longer than {duration(ready_within)}"
-        )
+        timeout, limit = duration(spec.timeout), duration(ready_within)
+        message = f"ready_within has no effect: the timeout, {timeout}, is not longer than {limit}"
         yield "ready_within", FieldError((), message, "write less than the timeout")

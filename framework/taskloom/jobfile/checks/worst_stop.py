@@ -1,4 +1,7 @@
-"""What a whole stop may take: level by level, as `core.shutdown` goes, each level as long as its slowest job."""
+"""Computes how long stopping all jobs may take.
+
+Jobs stop level by level, as in `core.shutdown`, and each level takes as long as its slowest job.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,19 @@ _MOST_NAMED = 8
 
 
 class SlowStop(NamedTuple):
-    """The job that a level of the stop waits for longest, and how long in seconds."""
+    """The slowest job of a level of the stop, and its time in seconds."""
 
     job: str
     seconds: float
     is_unbounded: bool = False
-    """Whether it has `join: wait`: then `seconds` is the whole of the time to stop."""
+    """Whether the job has `join: wait`. Then `seconds` is the time for the whole shutdown."""
 
     def __str__(self) -> str:
         return f"{self.job} ({'wait' if self.is_unbounded else duration(self.seconds)})"
 
 
 class WorstStop(NamedTuple):
-    """The longest that stopping all jobs takes, in seconds, and the jobs that make it so, in the order of the stop."""
+    """The longest time in seconds that stopping all jobs may take, and the jobs that determine it, in stop order."""
 
     seconds: float
     chain: tuple[SlowStop, ...]
@@ -41,10 +44,10 @@ class WorstStop(NamedTuple):
 
 
 def worst_stop(specs: Sequence[JobSpec], stop_within: float) -> WorstStop:
-    """Return what stopping all jobs may take; `join: wait` counts as `stop_within`, the whole of the time.
+    """Return how long stopping all jobs may take. `join: wait` counts as `stop_within`, the whole time.
 
-    Dependents are stopped before what they depend on, all jobs (and replicas) of a level at once. Among jobs that
-    wait for each other in a circle no level can be told: they count as one.
+    Dependents are stopped before their dependencies, and all jobs (and replicas) of a level at once. If there is a
+    dependency cycle, all jobs count as one level.
     """
     chain: list[SlowStop] = []
     for level in reversed(_levels(specs)):
@@ -59,25 +62,25 @@ def _levels(specs: Sequence[JobSpec]) -> list[Sequence[JobSpec]]:
         return [specs]
     jobs = {spec.name: spec for spec in specs}
     try:
-        levels = stop_levels({spec.name: [need.job for need in spec.after] for spec in specs})
+        levels = stop_levels({spec.name: [dependency.job for dependency in spec.after] for spec in specs})
     except ValueError:
         return [specs]
     return [[jobs[name] for name in level] for level in levels]
 
 
 def _slowest(level: Iterable[JobSpec], stop_within: float, below: str) -> SlowStop | None:
-    """Return the slowest job of a level, and of equals one that depends on the job `below`.
+    """Return the slowest job of a level; among equally slow jobs, one that depends on the job `below`.
 
-    A disabled job has no run to wait for.
+    Disabled jobs have no run to wait for, so they are skipped.
     """
     slowest, worst = None, (-1.0, False)
     for spec in level:
         within = spec.join.within
         seconds = stop_within if within == WAIT_FOR_EVER else within
-        # Only to break a tie are the needs looked at: most files have tens of jobs in a level, some have thousands.
+        # Dependencies are compared only to break a tie: most files have tens of jobs in a level, some have thousands.
         if not spec.enabled or seconds < worst[0] or (seconds == worst[0] and worst[1]):
             continue
-        rank = (seconds, any(need.job == below for need in spec.after))
+        rank = (seconds, any(dependency.job == below for dependency in spec.after))
         if rank > worst:
             slowest, worst = spec, rank
     if slowest is None:

@@ -1,1 +1,1 @@
-"""The fields of a job: for each a reader and its JSON Schema."""
+"""The fields of a job: one module a field, with its reader and its JSON Schema from one Spec."""

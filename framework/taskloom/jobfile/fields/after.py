@@ -1,4 +1,4 @@
-"""`after`: which jobs a job waits for, and for what in them."""
+"""`after`: the jobs that a job waits for, and the condition that each must satisfy."""
 
 from __future__ import annotations
 
@@ -7,77 +7,99 @@ from typing import Any, NamedTuple
 
 from taskloom.core.policies import Condition, Dependency
 from taskloom.diagnostics import FieldError, quoted
-from taskloom.jobfile.fields.validators import JobErrors, Loc, invalid_value, join_or, values_of
+from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value, join_or
+from taskloom.jobfile.fields.spec import Field, Spec, choice, text
 from taskloom.text import did_you_mean
 
-__all__ = ["AFTER", "WrittenNeed", "read_after", "written_needs"]
+__all__ = ["AFTER", "WrittenDependency", "written_dependencies"]
 
 _CONDITIONS = {each.value: each for each in Condition}
-_NAMES: Mapping[str, Any] = {"type": "string", "minLength": 1}
-_BY_CONDITION: Mapping[str, Any] = {"type": "object", "additionalProperties": {"enum": values_of(Condition)}}
-
-AFTER: Mapping[str, Any] = {
-    "anyOf": [
-        _NAMES,
-        _BY_CONDITION,
-        {"type": "array", "items": {"anyOf": [_NAMES, {**_BY_CONDITION, "minProperties": 1, "maxProperties": 1}]}},
-    ]
-}
-"""JSON Schema of dependencies."""
-
 _FORMS = "the name of a job, a list of names, or {job: started, ready, succeeded or finished}"
 
+_NAME: Mapping[str, Any] = text(is_empty_allowed=False).schema
+_BY_JOB: Mapping[str, Any] = {"type": "object", "additionalProperties": choice(Condition).schema}
+_SCHEMA: Mapping[str, Any] = {
+    "anyOf": [
+        _NAME,
+        _BY_JOB,
+        {"type": "array", "items": {"anyOf": [_NAME, {**_BY_JOB, "minProperties": 1, "maxProperties": 1}]}},
+    ]
+}
 
-class WrittenNeed(NamedTuple):
-    """One dependency as it is written, and where."""
+
+class WrittenDependency(NamedTuple):
+    """One dependency as written, valid or not, and its location."""
 
     loc: Loc
     at_key: bool
-    """Whether the name is a key."""
+    """Whether the name of the job is a key."""
     job: object
     condition: object
 
 
-def written_needs(value: object) -> Iterator[WrittenNeed]:
-    """Yield the dependencies in the order in which they are written, right or wrong.
+def written_dependencies(value: object) -> Iterator[WrittenDependency]:
+    """Yield the dependencies, valid or not, in the order in which they are written.
 
-    Raises JobMistakes for what is no dependency at all.
+    Raises JobErrors if the value has none of the legal forms.
     """
     if isinstance(value, str):
-        yield WrittenNeed(("after",), False, value, Condition.READY.value)
+        yield WrittenDependency(("after",), False, value, Condition.READY.value)
     elif isinstance(value, Mapping):
         for job, condition in value.items():
-            yield WrittenNeed(("after", job), True, job, condition)
+            yield WrittenDependency(("after", job), True, job, condition)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             if isinstance(item, Mapping) and len(item) == 1:
                 [(job, condition)] = item.items()
-                yield WrittenNeed(("after", index, job), True, job, condition)
+                yield WrittenDependency(("after", index, job), True, job, condition)
             else:
-                yield WrittenNeed(("after", index), False, item, Condition.READY.value)
+                yield WrittenDependency(("after", index), False, item, Condition.READY.value)
     else:
         raise invalid_value(value, ("after",), _FORMS, "write [] for none" if value is None else "")
 
 
-def read_after(value: object) -> tuple[Dependency, ...]:
-    """Return the dependencies. Raises JobMistakes."""
-    needs: dict[str, Dependency] = {}
-    mistakes = []
-    for loc, at_key, job, condition in written_needs(value):
-        if not isinstance(job, str) or not job:
-            hint = "one job an item" if isinstance(job, Mapping) and job else ""
-            message = f"cannot use {quoted(job)} as a dependency; expected the name of a job, or {{job: condition}}"
-            mistakes.append(FieldError(loc, message, hint))
-        elif not isinstance(condition, str) or condition not in _CONDITIONS:
-            expected = join_or(list(_CONDITIONS))
-            message = f"cannot wait for {job!r} to be {quoted(condition)}; expected {expected}"
-            mistakes.append(FieldError(loc, message, did_you_mean(condition, _CONDITIONS)))
-        elif job in needs:
-            first = needs[job].condition.value
-            hint = "" if condition == first else f"it waits for {first} already"
-            mistakes.append(FieldError(loc, f"cannot wait for {job!r} twice", hint, at_key=at_key))
+def _read(value: object, loc: Loc) -> tuple[Dependency, ...]:
+    del loc  # `after` is a field and never a part of another value
+    dependencies: dict[str, Dependency] = {}
+    errors = []
+    for written in written_dependencies(value):
+        error = _error_in(written, dependencies)
+        if error is not None:
+            errors.append(error)
         else:
-            needs[job] = Dependency(job, _CONDITIONS[condition])
-    if mistakes:
-        raise JobErrors(mistakes)
-    return tuple(needs.values())
+            job = str(written.job)
+            dependencies[job] = Dependency(job, _CONDITIONS[str(written.condition)])
+    if errors:
+        raise JobErrors(errors)
+    return tuple(dependencies.values())
+
+
+def _error_in(written: WrittenDependency, earlier: Mapping[str, Dependency]) -> FieldError | None:
+    loc, at_key, job, condition = written
+    if not isinstance(job, str) or not job:
+        hint = "one job per item" if isinstance(job, Mapping) and job else ""
+        message = f"cannot use {quoted(job)} as a dependency; expected the name of a job, or {{job: condition}}"
+        return FieldError(loc, message, hint)
+    if not isinstance(condition, str) or condition not in _CONDITIONS:
+        message = f"cannot wait for {job!r} to be {quoted(condition)}; expected {join_or(list(_CONDITIONS))}"
+        return FieldError(loc, message, did_you_mean(condition, _CONDITIONS))
+    if job in earlier:
+        first = earlier[job].condition.value
+        hint = "" if condition == first else f"it already waits for {first}"
+        return FieldError(loc, f"cannot wait for {job!r} twice", hint, at_key=at_key)
+    return None
+
+
+def _recognises(value: object) -> bool:
+    return isinstance(value, str | Mapping | list | tuple)
+
+
+AFTER = Field(
+    "after",
+    Spec(_read, _SCHEMA, _recognises),
+    "[]",
+    "The jobs to wait for: a name, a list of names, or {job: condition}. A bare name waits for ready; the "
+    "other conditions are started, succeeded and finished. The name of a job with replicas means all of "
+    "its replicas.",
+    is_shareable=False,
+)

@@ -2,64 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from taskloom.core.model import WAIT_FOR_EVER, Otherwise
-from taskloom.jobfile.fields.validators import (
-    DURATION,
-    JobErrors,
-    Loc,
-    MappingReader,
-    invalid_value,
-    read_choice,
-    read_seconds,
-    values_of,
-)
+from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value
+from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
+from taskloom.jobfile.fields.spec import Field, choice, constant, is_number, one_of, seconds
 from taskloom.text import did_you_mean, suggest
 
-__all__ = ["JOIN", "Join", "read_join"]
-
-_WITHIN: Mapping[str, Any] = {"anyOf": [{"const": "wait"}, *DURATION["anyOf"]]}
-
-JOIN: Mapping[str, Any] = {
-    "anyOf": [
-        *_WITHIN["anyOf"],
-        {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"within": _WITHIN, "otherwise": {"enum": values_of(Otherwise)}},
-        },
-    ]
-}
-"""JSON Schema of a join policy."""
+__all__ = ["JOIN", "Join"]
 
 
 class Join(NamedTuple):
-    """A join policy as written: what `otherwise` defaults to depends on `daemon`."""
+    """A join policy as written. The default of `otherwise` depends on `daemon`."""
 
     within: float = 10.0
     otherwise: Otherwise | None = None
 
 
-_otherwise = read_choice(Otherwise)
+_WITHIN = Key("within", one_of(constant("wait", WAIT_FOR_EVER), seconds()))
+_OTHERWISE = Key("otherwise", choice(Otherwise))
+_FORMS = "a duration such as 10s, wait, or {within: 5s, otherwise: abandon}"
 
 
-def _within(value: object, loc: Loc) -> float:
-    return WAIT_FOR_EVER if value == "wait" else read_seconds(value, loc)
+def _build(reader: MappingReader) -> Join:
+    return Join(reader.get(_WITHIN, Join().within), reader.get(_OTHERWISE, None))
 
 
-def read_join(value: object) -> Join:
-    """Return the join policy. Raises JobMistakes."""
-    if isinstance(value, Mapping):
-        parts = MappingReader(value, ("join",), ("within", "otherwise"))
-        within = parts.read("within", _within, Join().within)
-        otherwise = parts.read("otherwise", _otherwise, None)
-        parts.done()
-        return Join(within, otherwise)
+def _of_time(value: object, loc: Loc) -> Join:
     try:
-        return Join(_within(value, ("join",)))
+        return Join(_WITHIN.spec.read(value, loc))
     except JobErrors:
         hint = suggest("wait") if did_you_mean(value, ["wait", "forever"]) else ""
-        expected = "a duration such as 10s, wait, or {within: 5s, otherwise: abandon}"
-        raise invalid_value(value, ("join",), expected, hint) from None
+        raise invalid_value(value, loc, _FORMS, hint) from None
+
+
+def _is_text_or_number(value: object) -> bool:
+    return isinstance(value, str) or is_number(value)
+
+
+JOIN = Field(
+    "join",
+    one_of(
+        _WITHIN.spec.read_by(_of_time).recognised_by(_is_text_or_number),
+        mapping([_WITHIN, _OTHERWISE], _build, expected=_FORMS),
+        expected=_FORMS,
+    ),
+    "10s",
+    "How long a stop waits for a run: a duration, 0s (request the stop and do not wait), wait (for ever), or "
+    "{within, otherwise}. otherwise is what happens after that time: abandon (daemon jobs only, their default) leaves "
+    "the thread behind; exit (the default of other jobs) ends a whole shutdown by a hard exit with code 3.",
+)

@@ -1,7 +1,7 @@
-"""The JSON Schema of job files over the installed tasks, so that an editor completes and checks them.
+"""Builds the JSON Schema of job files for the installed tasks, so that editors can complete and check job files.
 
-What an editor accepts, the loader may still refuse (a constructor has its own rules); what the loader accepts,
-the schema accepts.
+The schema accepts everything that the loader accepts. The loader may refuse more, because constructors have their own
+rules.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.catalog.signatures import ShapeError
 from taskloom.errors import CatalogError
+from taskloom.jobfile.fields.names import JOB_NAME, NOTE_PREFIX
 from taskloom.jobfile.fields.registry import FIELDS
-from taskloom.jobfile.job_spec import JOB_NAME, ONLY_IN_A_JOB
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
 
 __all__ = ["job_file_schema"]
 
-_NOTES = {"^x-": True}
+_NOTES = {f"^{NOTE_PREFIX}": True}
 _VARIABLE = {"$ref": "#/$defs/variable"}
 
 
 def job_file_schema(catalog: Catalog) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a job file. A task that cannot be imported takes any params in it."""
+    """Return the JSON Schema (2020-12) of a job file. It allows any params for a task that cannot be imported."""
     tasks = {name: _params_schema(catalog, name) for name in catalog.names()}
     definitions: dict[str, Any] = {
-        "variable": {"type": "string", "pattern": r"\$\{", "description": "${VAR}, put in when the file is read"},
+        "variable": {"type": "string", "pattern": r"\$\{", "description": "${VAR}, replaced when the file is read"},
         "job": _job(catalog, tasks),
     }
     for name, schema in tasks.items():
         if schema is not None:
             definitions |= {f"{name}.{inner}": each for inner, each in schema.pop("$defs", {}).items()}
             definitions[f"params of {name}"] = schema
-    shared = {name: schema for name, schema in _fields().items() if name not in ONLY_IN_A_JOB}
+    shared = {name: schema for name, schema in _fields().items() if FIELDS[name].is_shareable}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Taskloom job file",
         "type": "object",
         "properties": {
             "defaults": {
-                "description": "Field values for all jobs of this file; a job's own value replaces them whole.",
+                "description": "Field values for all jobs of this file. A value in a job replaces it whole.",
                 **_closed(shared),
             },
             "jobs": {
@@ -59,7 +59,7 @@ def job_file_schema(catalog: Catalog) -> dict[str, Any]:
 
 
 def _job(catalog: Catalog, tasks: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
-    """Return the schema of one job, in which `task` decides what `params` may hold."""
+    """Return the schema of one job, in which `params` depends on `task`."""
     properties = _fields()
     known = [{"const": name, **_described(catalog, name)} for name in tasks]
     properties["task"] = {"description": FIELDS["task"].summary, "anyOf": [*known, _VARIABLE]}
@@ -88,7 +88,7 @@ def _fields() -> dict[str, Any]:
 
 
 def _inside(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a field with `${VAR}` taken by everything within it, but not yet by itself."""
+    """Return the schema of a field that allows `${VAR}` for everything inside it, but not yet for the whole value."""
     found = dict(schema)
     if "anyOf" in found:
         found["anyOf"] = [_inside(each) for each in found["anyOf"]]
@@ -118,7 +118,7 @@ def _described(catalog: Catalog, name: str) -> dict[str, str]:
 
 
 def _params_schema(catalog: Catalog, name: str) -> dict[str, Any] | None:
-    """Return the schema of a task's params, or None when the task cannot be used."""
+    """Return the schema of a task's params, or None if the task cannot be used."""
     try:
         schema = catalog.load(name).shape.json_schema()
     except (CatalogError, ShapeError):
@@ -129,7 +129,7 @@ def _params_schema(catalog: Catalog, name: str) -> dict[str, Any] | None:
 
 
 def _moved(schema: Any, prefix: str) -> Any:
-    """Return the schema with its references led to where the definitions of all tasks stand."""
+    """Return the schema with its references changed to the common definitions of all tasks."""
     if isinstance(schema, dict):
         return {
             key: value.replace("#/$defs/", prefix)
@@ -141,7 +141,7 @@ def _moved(schema: Any, prefix: str) -> Any:
 
 
 def _with_variable(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema that takes `${VAR}` too, whatever the type: it is put in before the types are looked at."""
+    """Return a schema that also allows `${VAR}`, for every type: variables are replaced before types are checked."""
     about: dict[str, Any] = {key: schema[key] for key in ("description", "default", "examples") if key in schema}
     rule = {key: value for key, value in schema.items() if key not in about}
     if not rule or rule == {"type": "string"}:

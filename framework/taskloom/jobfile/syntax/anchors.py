@@ -1,32 +1,33 @@
-"""What `&name`, `*name` and `<<` mean: one value, in several places of the file."""
+"""Anchors, aliases and merge keys (`&name`, `*name`, `<<`): one value in several places of the file."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from taskloom.jobfile.syntax.document import Value
-from taskloom.jobfile.syntax.positions import Borrowed, Branch, Span, Standing, settle
+from taskloom.jobfile.syntax.positions import Aliased, Branch, Position, Span, origin_of
 
 __all__ = ["Anchor", "merge"]
 
 
 class Anchor(NamedTuple):
-    """What an alias repeats, and what that costs. `nodes` is 0 while the anchored container is still being read."""
+    """The value that an alias repeats, and its cost. `nodes` is 0 while the anchored container is still being read."""
 
     value: Value
-    standing: Standing
+    position: Position
     nodes: int
     height: int
     span: Span
 
 
-def merge(entries: dict[str, Value], branch: Any, value: Value, standing: Standing) -> bool:
-    """Add to `entries` and their `branch` what `<<` brings: a mapping, or a list of which the earlier mapping wins.
+def merge(entries: dict[str, Value], branch: Any, value: Value, position: Position) -> bool:
+    """Add the keys of `<<` to `entries` and their positions to `branch`.
 
-    A key that is there already stays. Returns False when the value is neither.
+    `value` is a mapping, or a list of mappings of which the first with a key wins. A key that exists already keeps its
+    value. Returns False if `value` is neither.
     """
-    parts = [(value, standing)]
-    places = settle(standing)
+    parts = [(value, position)]
+    places = origin_of(position)
     if isinstance(value, list) and isinstance(places, Branch) and isinstance(places.values, list):
         parts = list(zip(value, places.values, strict=True))
     for part, where in parts:
@@ -36,11 +37,11 @@ def merge(entries: dict[str, Value], branch: Any, value: Value, standing: Standi
     return True
 
 
-def _add_missing(entries: dict[str, Value], branch: Any, part: dict[str, Value], where: Standing) -> None:
-    origin: Any = settle(where)
+def _add_missing(entries: dict[str, Value], branch: Any, part: dict[str, Value], where: Position) -> None:
+    origin: Any = origin_of(where)
     for key, value in part.items():
         if key not in entries:
             entries[key] = value
             branch.keys[key] = origin.keys[key]
             inner = origin.values[key]
-            branch.values[key] = Borrowed(inner, where.used, where.how) if isinstance(where, Borrowed) else inner
+            branch.values[key] = Aliased(inner, where.used_at, where.note) if isinstance(where, Aliased) else inner

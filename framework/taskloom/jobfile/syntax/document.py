@@ -1,4 +1,4 @@
-"""One job file as plain values, and how much of it there may be."""
+"""One job file as plain values, and the limits on its size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Value: TypeAlias = "dict[str, Value] | list[Value] | Scalar"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one job file may hold. `nodes` counts keys, scalars and containers, and whatever an alias repeats."""
+    """The largest job file. `nodes` counts keys, scalars and containers, including those that aliases repeat."""
 
     bytes: int = 8 * 1024 * 1024
     depth: int = 32
@@ -25,11 +25,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One job file as plain values. `root` is a mapping, or None when the file holds nothing (`warnings` says so)."""
+    """One job file as plain values. `root` is a mapping, or None if the file is empty (with a warning)."""
 
     source: Source
     root: Value
-    places: Positions
+    positions: Positions
     warnings: list[Problem] = field(default_factory=list)
 
     @property

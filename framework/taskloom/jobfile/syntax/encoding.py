@@ -1,7 +1,7 @@
-"""From bytes to text: what is refused before a YAML parser sees a byte.
+"""Decodes a job file, and refuses text that a YAML parser must not see.
 
-libyaml and its pure-Python twin differ on encodings, control characters and line breaks, and both need quadratic
-time for many `%TAG` lines. All of that is decided here, once, for both.
+libyaml and the pure-Python parser differ on encodings, control characters and line breaks, and both need quadratic
+time for many `%TAG` lines. All of that is decided here, so that both parsers agree.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from taskloom.diagnostics import Place, Problem
 from taskloom.jobfile.syntax.positions import Source
 
-__all__ = ["Refused", "check_text", "decode"]
+__all__ = ["FileRejected", "check_text", "decode"]
 
 _UTF8_BOM = codecs.BOM_UTF8
 _FOREIGN_BOMS = (
-    (codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),  # before UTF-16: one begins like the other
+    (codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),  # before UTF-16: its mark begins like this one
     (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"),
 )  # fmt: skip
-# The first character of a job file is ASCII in practice, and so the NUL bytes around it tell the encoding.
+# The first character of a job file is ASCII in practice, so the NUL bytes around it show the encoding.
 _FOREIGN_STARTS = (
     (re.compile(rb"[^\0]\0\0\0|\0\0\0[^\0]"), "UTF-32"),
     (re.compile(rb"[^\0]\0|\0[^\0]"), "UTF-16"),
@@ -28,14 +28,14 @@ _FOREIGN_STARTS = (
 _SAVE_AS_UTF8 = "save the file as UTF-8"
 
 _CONTROL_BYTES = bytes(code for code in range(0x20) if code not in b"\t\n\r") + b"\x7f"
-# U+0085, U+2028 and U+2029 break lines for YAML 1.1 and for no editor, so they could hide a key behind a comment.
+# U+0085, U+2028 and U+2029 are line breaks in YAML 1.1 but not in editors, so they could hide a key after a comment.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _DIRECTIVE = re.compile(r"^%[^\r\n]*", re.MULTILINE)
 _AFTER_RETURN = re.compile(r"(?<=\r)%[^\r\n]*")
 
 
-class Refused(Exception):
-    """Reading ends here, and `problems` says why. It never leaves the reader's boundary."""
+class FileRejected(Exception):
+    """Signals that the file cannot be read further, because of `problems`. The reader never lets it escape."""
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
@@ -43,18 +43,18 @@ class Refused(Exception):
 
 
 def decode(data: bytes, path: str) -> Source:
-    """Return the text of `data`, without a byte order mark. Raises Refused when it is not UTF-8."""
+    """Return the text of `data`, without a byte order mark. Raises FileRejected if it is not UTF-8."""
     for mark, encoding in _FOREIGN_BOMS:
         if data.startswith(mark):
-            raise Refused(_encoding_problem(path, f"cannot read the file: byte 0 begins {encoding}"))
+            raise FileRejected(_encoding_problem(path, f"cannot read the file: byte 0 begins {encoding}"))
     for start, encoding in _FOREIGN_STARTS:
         if start.match(data):
-            raise Refused(_encoding_problem(path, f"cannot read the file: byte 0 looks like {encoding}"))
+            raise FileRejected(_encoding_problem(path, f"cannot read the file: byte 0 looks like {encoding}"))
     body = data.removeprefix(_UTF8_BOM)
     try:
         return Source(path, body.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise Refused(_undecodable(body, error.start, len(data) - len(body), path)) from None
+        raise FileRejected(_undecodable(body, error.start, len(data) - len(body), path)) from None
 
 
 def _encoding_problem(path: str, message: str) -> Problem:
@@ -70,7 +70,7 @@ def _undecodable(body: bytes, start: int, skipped: int, path: str) -> Problem:
 
 
 def check_text(source: Source) -> Iterator[Problem]:
-    """Yield a problem for each character and each line that no parser may see."""
+    """Yield a problem for each character and each line that is not allowed."""
     text = source.text
     # translate() is several times faster than the pattern, and nearly every job file is ASCII.
     if not text.isascii() or len(text) != len(text.encode().translate(None, _CONTROL_BYTES)):

@@ -1,7 +1,7 @@
-"""What a parser's complaint means to the person who wrote the file.
+"""Explains the errors of a YAML parser to the person who wrote the file.
 
-libyaml and the pure-Python parser word their complaints alike but not equally. Both are reduced here to facts
-(what was being read, what went wrong, and the two character offsets), and the sentence is ours.
+libyaml and the pure-Python parser use similar but different messages. Both are reduced to facts here (what was being
+read, what went wrong, and two character offsets), and the message is ours.
 """
 
 from __future__ import annotations
@@ -12,49 +12,49 @@ from typing import NamedTuple
 from taskloom.diagnostics import Problem, Related
 from taskloom.jobfile.syntax.positions import Source
 
-__all__ = ["TAB_IN_A_WORD", "Complaint", "explain", "tab_in_a_word"]
+__all__ = ["TAB_IN_A_WORD", "ParserError", "explain_parser_error", "tab_in_a_word"]
 
 _QUOTE_IT = "quote it"
 _QUOTE_A_TEXT = "quote it, if it is a text"
 
 
-class Complaint(NamedTuple):
-    """The facts of a syntax error: `context` began at offset `began`, and `problem` was met at offset `met`."""
+class ParserError(NamedTuple):
+    """The facts of a syntax error: `context` begins at `context_offset`, and `problem` is at `offset`."""
 
     context: str
-    began: int | None
+    context_offset: int | None
     problem: str
-    met: int
+    offset: int
 
 
-def explain(source: Source, complaint: Complaint) -> Problem:
-    """Return the problem that names the slip behind `complaint`, or the parser's own words where none is known."""
+def explain_parser_error(source: Source, error: ParserError) -> Problem:
+    """Return the problem that names the likely mistake, or that quotes the parser if no mistake is recognised."""
     for recognise in _RECOGNISERS:
-        problem = recognise(source, complaint)
+        problem = recognise(source, error)
         if problem is not None:
             return problem
-    words = complaint.problem or complaint.context or "the text ends too early"
-    return source.problem(complaint.met, f"cannot read this as YAML: {words}")
+    words = error.problem or error.context or "the text ends too early"
+    return source.problem(error.offset, f"cannot read this as YAML: {words}")
 
 
 _INDENT_WITH_TAB = re.compile(r"[ ]*\t")
 
 
-def _tab(source: Source, complaint: Complaint) -> Problem | None:
-    found = _INDENT_WITH_TAB.match(source.text, source.line_start(complaint.met))
-    if not found or (complaint.context.startswith("while scanning a quoted") and "end of stream" in complaint.problem):
+def _tab(source: Source, error: ParserError) -> Problem | None:
+    found = _INDENT_WITH_TAB.match(source.text, source.line_start(error.offset))
+    if not found or (error.context.startswith("while scanning a quoted") and "end of stream" in error.problem):
         return None
     problem = source.problem(found.end() - 1, "", hint="indent with spaces")
     return problem._replace(message=f"cannot use a tab to indent line {problem.place.line}")
 
 
 _TEMPLATE = re.compile(r"\{\{[^\r\n]*?\}\}|\{\{[^\r\n]*|\{%[^\r\n]*?%\}")
-# How far around the complaint a template is looked for: in a line of megabytes the pattern would take its square.
+# The distance from the error within which a template is searched: in a line of megabytes the search is quadratic.
 _NEAR = 200
 
 
-def _template(source: Source, complaint: Complaint) -> Problem | None:
-    for spot in (complaint.met, complaint.began):
+def _template(source: Source, error: ParserError) -> Problem | None:
+    for spot in (error.offset, error.context_offset):
         if spot is None:
             continue
         found = _TEMPLATE.search(source.text, max(source.line_start(spot), spot - _NEAR), spot + _NEAR)
@@ -66,9 +66,9 @@ def _template(source: Source, complaint: Complaint) -> Problem | None:
 _REFERENCE = re.compile(r"\$\{[^}\r\n]*\}?")
 
 
-def _reference_in_brackets(source: Source, complaint: Complaint) -> Problem | None:
-    found = _REFERENCE.match(source.text, max(0, complaint.met - 1))
-    if found is None or not complaint.context.startswith("while parsing a flow"):
+def _reference_in_brackets(source: Source, error: ParserError) -> Problem | None:
+    found = _REFERENCE.match(source.text, max(0, error.offset - 1))
+    if found is None or not error.context.startswith("while parsing a flow"):
         return None
     return source.problem(found.start(), f"cannot read {found[0][:40]!r} inside {{ }} or [ ]: '{{' starts a mapping",
                           end=found.end(), hint="quote it, or give it a line of its own")  # fmt: skip
@@ -79,11 +79,11 @@ def _starts_with(source: Source, start: int, word: str, why: str) -> Problem:
     return source.problem(start, f"cannot read {shown!r}: {why}", end=start + len(word), hint=_QUOTE_IT)
 
 
-def _tag(source: Source, complaint: Complaint) -> Problem | None:
-    about_tag = complaint.context.startswith("while scanning a tag") or "tag handle" in complaint.problem
+def _tag(source: Source, error: ParserError) -> Problem | None:
+    about_tag = error.context.startswith("while scanning a tag") or "tag handle" in error.problem
     if not about_tag:
         return None
-    return source.problem(complaint.began if complaint.began is not None else complaint.met,
+    return source.problem(error.context_offset if error.context_offset is not None else error.offset,
                           "cannot use a tag: '!' starts one, and tags are not allowed here",
                           hint=_QUOTE_A_TEXT)  # fmt: skip
 
@@ -94,11 +94,11 @@ _SPECIAL = {"|": "a '|' text cannot stand inside [ ] or { }", ">": "a '>' text c
             "*": "'*' starts an alias", "&": "'&' starts an anchor"}  # fmt: skip
 
 
-def _word_that_is_no_text(source: Source, complaint: Complaint) -> Problem | None:
-    if "cannot start any token" in complaint.problem:
-        start = complaint.met
-    elif complaint.context.startswith(("while scanning an alias", "while scanning an anchor")):
-        start = complaint.began if complaint.began is not None else complaint.met
+def _special_character(source: Source, error: ParserError) -> Problem | None:
+    if "cannot start any token" in error.problem:
+        start = error.offset
+    elif error.context.startswith(("while scanning an alias", "while scanning an anchor")):
+        start = error.context_offset if error.context_offset is not None else error.offset
     else:
         return None
     if source.text.startswith("\t", start):
@@ -112,13 +112,13 @@ def _word_that_is_no_text(source: Source, complaint: Complaint) -> Problem | Non
 _ESCAPE = re.compile(r"\\?(?:x[^\"\s]{0,2}|u[^\"\s]{0,4}|U[^\"\s]{0,8}|.)")
 
 
-def _escape(source: Source, complaint: Complaint) -> Problem | None:
-    context = complaint.context
+def _escape(source: Source, error: ParserError) -> Problem | None:
+    context = error.context
     if not context.startswith(("while parsing a quoted scalar", "while scanning a double-quoted scalar")):
         return None
-    if "end of stream" in complaint.problem or "document" in complaint.problem:
+    if "end of stream" in error.problem or "document" in error.problem:
         return None
-    backslash = source.text.rfind("\\", 0, complaint.met + 1)
+    backslash = source.text.rfind("\\", 0, error.offset + 1)
     if backslash < 0:
         return None
     found = _ESCAPE.match(source.text, backslash)
@@ -128,134 +128,135 @@ def _escape(source: Source, complaint: Complaint) -> Problem | None:
                           hint="write \\\\, or use single quotes")  # fmt: skip
 
 
-def _open_quote(source: Source, complaint: Complaint) -> Problem | None:
-    ends = "end of stream" in complaint.problem or "document" in complaint.problem
-    if not ends or "quoted scalar" not in complaint.context or complaint.began is None:
+def _open_quote(source: Source, error: ParserError) -> Problem | None:
+    ends = "end of stream" in error.problem or "document" in error.problem
+    if not ends or "quoted scalar" not in error.context or error.context_offset is None:
         return None
-    return source.problem(complaint.began, f"cannot find the closing {source.text[complaint.began]}",
+    return source.problem(error.context_offset, f"cannot find the closing {source.text[error.context_offset]}",
                           hint="opened here")  # fmt: skip
 
 
-def _missing_colon(source: Source, complaint: Complaint) -> Problem | None:
-    if "could not find expected ':'" not in complaint.problem or complaint.began is None:
+def _missing_colon(source: Source, error: ParserError) -> Problem | None:
+    if "could not find expected ':'" not in error.problem or error.context_offset is None:
         return None
-    line = source.line(complaint.began)[complaint.began - source.line_start(complaint.began) :].rstrip()
-    return source.problem(complaint.began, f"cannot find ':' after {line[:40]!r}", end=complaint.began + len(line),
+    start = error.context_offset
+    line = source.line(start)[start - source.line_start(start) :].rstrip()
+    return source.problem(start, f"cannot find ':' after {line[:40]!r}", end=start + len(line),
                           hint="write 'key: value', with a space after ':'")  # fmt: skip
 
 
-def _second_colon(source: Source, complaint: Complaint) -> Problem | None:
-    if "mapping values are not allowed" not in complaint.problem:
+def _second_colon(source: Source, error: ParserError) -> Problem | None:
+    if "mapping values are not allowed" not in error.problem:
         return None
-    return source.problem(complaint.met, "cannot start a value at this ':'",
-                          hint="quote the text that holds it, or mend the indentation")  # fmt: skip
+    return source.problem(error.offset, "cannot start a value at this ':'",
+                          hint="quote the text that contains it, or fix the indentation")  # fmt: skip
 
 
-def _missing_value(source: Source, complaint: Complaint) -> Problem | None:
-    if "node content" not in complaint.problem:
+def _missing_value(source: Source, error: ParserError) -> Problem | None:
+    if "node content" not in error.problem:
         return None
-    if not source.text[complaint.met :].strip():
-        return source.problem(complaint.met, "cannot find the rest: the file ends inside [ ] or { }", hint="close them")
-    if source.text[complaint.met] == ":":
-        return source.problem(complaint.met, f"cannot use ':' here: {_STRAY[':']}", hint=_QUOTE_A_TEXT)
-    return source.problem(complaint.met, "cannot find a value here", hint="write one, or quote the text")
+    if not source.text[error.offset :].strip():
+        return source.problem(error.offset, "cannot find the rest: the file ends inside [ ] or { }", hint="close them")
+    if source.text[error.offset] == ":":
+        return source.problem(error.offset, f"cannot use ':' here: {_STRAY[':']}", hint=_QUOTE_A_TEXT)
+    return source.problem(error.offset, "cannot find a value here", hint="write one, or quote the text")
 
 
 TAB_IN_A_WORD = "found a tab in a plain scalar"
 
 
 def tab_in_a_word(source: Source, tab: int) -> Problem:
-    """Return the problem of a tab in the middle of an unquoted text, which every editor shows differently."""
+    """Return the problem of a tab inside an unquoted text. Every editor shows it differently."""
     return source.problem(tab, "cannot use a tab inside an unquoted text", hint="quote the text, or use spaces")
 
 
-def _tab_in_a_word(source: Source, complaint: Complaint) -> Problem | None:
-    return tab_in_a_word(source, complaint.met) if complaint.problem == TAB_IN_A_WORD else None
+def _tab_in_a_word(source: Source, error: ParserError) -> Problem | None:
+    return tab_in_a_word(source, error.offset) if error.problem == TAB_IN_A_WORD else None
 
 
-def _tight_colon(source: Source, complaint: Complaint) -> Problem | None:
-    if "unexpected ':'" not in complaint.problem:
+def _tight_colon(source: Source, error: ParserError) -> Problem | None:
+    if "unexpected ':'" not in error.problem:
         return None
-    return source.problem(complaint.met, "cannot read this ':'", hint="write a space after it, or quote the text")
+    return source.problem(error.offset, "cannot read this ':'", hint="write a space after it, or quote the text")
 
 
-def _question(source: Source, complaint: Complaint) -> Problem | None:
-    if "mapping keys are not allowed" not in complaint.problem:
+def _question(source: Source, error: ParserError) -> Problem | None:
+    if "mapping keys are not allowed" not in error.problem:
         return None
-    return source.problem(complaint.met, "cannot start a key at this '?'", hint="quote the text")
+    return source.problem(error.offset, "cannot start a key at this '?'", hint="quote the text")
 
 
-def _list_item(source: Source, complaint: Complaint) -> Problem | None:
-    if "sequence entries are not allowed" not in complaint.problem:
+def _list_item(source: Source, error: ParserError) -> Problem | None:
+    if "sequence entries are not allowed" not in error.problem:
         return None
-    return source.problem(complaint.met, "cannot start a list item at this '-'",
+    return source.problem(error.offset, "cannot start a list item at this '-'",
                           hint="begin the list on a line of its own, or quote the text")  # fmt: skip
 
 
-def _block_header(source: Source, complaint: Complaint) -> Problem | None:
-    if not complaint.context.startswith("while scanning a block scalar"):
+def _block_header(source: Source, error: ParserError) -> Problem | None:
+    if not error.context.startswith("while scanning a block scalar"):
         return None
-    return source.problem(complaint.met, "cannot read this after '|' or '>'", hint="start the text on the next line")
+    return source.problem(error.offset, "cannot read this after '|' or '>'", hint="start the text on the next line")
 
 
 _STRAY = {"]": "no '[' is open", "}": "no '{' is open", ",": "no list is open", ":": "a key is due before it"}
 
 
-def _stray_mark(source: Source, complaint: Complaint) -> Problem | None:
-    met = source.text[complaint.met : complaint.met + 1]
-    if not complaint.context.startswith(("while parsing a block", "while parsing a node")) or met not in _STRAY:
+def _stray_mark(source: Source, error: ParserError) -> Problem | None:
+    met = source.text[error.offset : error.offset + 1]
+    if not error.context.startswith(("while parsing a block", "while parsing a node")) or met not in _STRAY:
         return None
-    return source.problem(complaint.met, f"cannot use {met!r} here: {_STRAY[met]}", hint=_QUOTE_A_TEXT)
+    return source.problem(error.offset, f"cannot use {met!r} here: {_STRAY[met]}", hint=_QUOTE_A_TEXT)
 
 
-def _after_quote(source: Source, complaint: Complaint) -> Problem | None:
-    before = source.text[max(source.line_start(complaint.met), complaint.met - _NEAR) : complaint.met].rstrip()
-    if not complaint.context.startswith(("while parsing a block", "while parsing a flow")) or before[-1:] not in (
+def _after_quote(source: Source, error: ParserError) -> Problem | None:
+    before = source.text[max(source.line_start(error.offset), error.offset - _NEAR) : error.offset].rstrip()
+    if not error.context.startswith(("while parsing a block", "while parsing a flow")) or before[-1:] not in (
         "'",
         '"',
     ):
         return None
     return source.problem(
-        complaint.met, f"cannot read what follows the closing {before[-1]}", hint="quote the whole text"
+        error.offset, f"cannot read what follows the closing {before[-1]}", hint="quote the whole text"
     )
 
 
-def _open_bracket(source: Source, complaint: Complaint) -> Problem | None:
-    if not complaint.context.startswith("while parsing a flow") or complaint.began is None:
+def _open_bracket(source: Source, error: ParserError) -> Problem | None:
+    if not error.context.startswith("while parsing a flow") or error.context_offset is None:
         return None
-    bracket = source.text[complaint.began : complaint.began + 1]
+    bracket = source.text[error.context_offset : error.context_offset + 1]
     closing = {"[": "]", "{": "}"}.get(bracket)
     if closing is None:
         return None
-    where = Related(source.place(complaint.began), f"{bracket!r} opened here")
-    return source.problem(complaint.met, f"cannot find ',' or {closing!r} here", related=(where,),
+    where = Related(source.place(error.context_offset), f"{bracket!r} opened here")
+    return source.problem(error.offset, f"cannot find ',' or {closing!r} here", related=(where,),
                           hint=f"close the {bracket!r} of line {where.place.line}, or quote the text")  # fmt: skip
 
 
-def _odd_indent(source: Source, complaint: Complaint) -> Problem | None:
-    if not complaint.context.startswith("while parsing a block") or complaint.began is None:
+def _odd_indent(source: Source, error: ParserError) -> Problem | None:
+    if not error.context.startswith("while parsing a block") or error.context_offset is None:
         return None
-    where = Related(source.place(complaint.began), "the block begins here")
-    wanted = "a '- '" if "collection" in complaint.context or "sequence" in complaint.context else "a key"
-    return source.problem(complaint.met, f"cannot read this line: {wanted} of the block is due here", related=(where,),
+    where = Related(source.place(error.context_offset), "the block begins here")
+    wanted = "a '- '" if "collection" in error.context or "sequence" in error.context else "a key"
+    return source.problem(error.offset, f"cannot read this line: {wanted} of the block is due here", related=(where,),
                           hint=f"indent it like line {where.place.line}")  # fmt: skip
 
 
-def _second_document(source: Source, complaint: Complaint) -> Problem | None:
-    if "document start" not in complaint.problem:
+def _second_document(source: Source, error: ParserError) -> Problem | None:
+    if "document start" not in error.problem:
         return None
-    return source.problem(complaint.met, "cannot read what follows the end of the document",
+    return source.problem(error.offset, "cannot read what follows the end of the document",
                           hint="one document per file")  # fmt: skip
 
 
-# The first that recognises the slip explains it: what one line shows by itself comes before what spans blocks.
+# The first function that recognises the mistake explains it. Mistakes within one line come before those in blocks.
 _RECOGNISERS = (
     _tab_in_a_word,
     _tab,
     _template,
     _reference_in_brackets,
     _tag,
-    _word_that_is_no_text,
+    _special_character,
     _escape,
     _open_quote,
     _missing_colon,

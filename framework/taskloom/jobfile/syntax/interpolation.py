@@ -1,7 +1,7 @@
-"""`${VAR}` in the values of a job file, put in after parsing, once.
+"""Replaces `${VAR}` in the values of a job file, once, after parsing.
 
-Parsing first means that no value of a variable can add a key, close a quote or start a comment. A value that was
-put in is never looked at again, and it is never quoted in a message: it may be a password.
+Because the file is parsed first, the value of a variable cannot add a key, close a quote or start a comment. A
+replaced value is not searched again, and it is never quoted in a message, because it may be a password.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from taskloom.diagnostics import Problem, near_match
 from taskloom.jobfile.syntax.document import Document
-from taskloom.jobfile.syntax.positions import Borrowed, Branch, Span, Standing, edges, settle
+from taskloom.jobfile.syntax.positions import Aliased, Branch, Position, Span, offsets, origin_of
 from taskloom.jobfile.syntax.scalars import BadScalar, Scalar, resolve
 from taskloom.text import suggest
 
@@ -26,39 +26,39 @@ _REFERENCE = re.compile(
 
 
 def interpolate(document: Document, environ: Mapping[str, str]) -> list[Problem]:
-    """Replace every `${...}` in the scalar values of `document` (never in keys) and return what was wrong.
+    """Replace every `${...}` in the scalar values of `document`, and return the problems. Keys are not changed.
 
-    A plain scalar is resolved again afterwards, so `port: ${PORT}` may be an integer; a quoted one stays a text. A
-    value with a problem is left as written. Costs one search of the text when there is nothing to replace.
+    A plain scalar is resolved again afterwards, so `port: ${PORT}` may become an integer; a quoted one remains text. A
+    value with a problem remains as written. If there is nothing to replace, this costs one search of the text.
     """
     text = document.source.text
-    # A double-quoted "\x24{VAR}" has a "${" in its value and none in the text. It takes a backslash.
+    # A double-quoted "\x24{VAR}" has "${" in its value but not in the text; this needs a backslash.
     if "${" not in text and "\\" not in text:
         return []
-    walk = _Walk(document, environ)
-    walk.container(document.root, document.places.root)
-    return sorted(walk.problems, key=lambda problem: problem.place)
+    interpolator = _Interpolator(document, environ)
+    interpolator.container(document.root, document.positions.root)
+    return sorted(interpolator.problems, key=lambda problem: problem.place)
 
 
-# More mistakes than this nobody reads, and more text than a job file may hold itself is no value of a job.
+# No one would read more problems than this. The replaced text may be as long as the largest job file.
 MAX_PROBLEMS = 1000
 MAX_CHARACTERS = 8 * 1024 * 1024
 
 
-class _Fault(NamedTuple):
-    """A mistake in one scalar: at which of its `${`, counted from 0."""
+class _ScalarError(NamedTuple):
+    """An error in one scalar. `nth` counts its `${` from 0."""
 
     nth: int
     message: str
     hint: str
 
 
-class _Enough(Exception):
-    """The rest of a scalar is not looked at."""
+class _LimitReached(Exception):
+    """Signals that a limit is reached and the rest of a scalar is skipped."""
 
 
-class _Walk:
-    """Visits every container and every scalar once, however many aliases share it."""
+class _Interpolator:
+    """Visits every container and every scalar once, even if aliases share it."""
 
     def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
         self._source, self._environ = document.source, environ
@@ -67,8 +67,8 @@ class _Walk:
         self._characters = 0
         self.problems: list[Problem] = []
 
-    def container(self, value: Any, standing: Standing) -> None:
-        branch = settle(standing)
+    def container(self, value: Any, position: Position) -> None:
+        branch = origin_of(position)
         if not isinstance(branch, Branch) or id(value) in self._seen:
             return
         self._seen.add(id(value))
@@ -79,52 +79,52 @@ class _Walk:
             elif isinstance(item, dict | list):
                 self.container(item, places[key])
 
-    def _scalar(self, text: str, standing: Standing) -> Scalar:
-        span = settle(standing)
+    def _scalar(self, text: str, position: Position) -> Scalar:
+        span = origin_of(position)
         if not isinstance(span, int):
             return text
-        # Only through an alias is a scalar met twice; its text may be a megabyte and its aliases half a million.
-        if isinstance(standing, Borrowed) and span in self._done:
+        # A scalar is visited twice only through an alias. Its text may be a megabyte, and its aliases half a million.
+        if isinstance(position, Aliased) and span in self._done:
             return self._done[span]
         value = self._replaced(text, span) if "${" in text else text
-        if isinstance(standing, Borrowed):
+        if isinstance(position, Aliased):
             self._done[span] = value
         return value
 
     def _replaced(self, text: str, span: Span) -> Scalar:
-        faults: list[_Fault] = []
+        errors: list[_ScalarError] = []
         try:
-            replaced = self._substitute(text, faults)
-        except _Enough:
+            replaced = self._substitute(text, errors)
+        except _LimitReached:
             replaced = text
-        if not faults and span & 1:
+        if not errors and span & 1:
             try:
                 return resolve(replaced)
             except BadScalar:
-                # Not the reader's message: it would quote the value.
+                # Not the message of the exception, which quotes the value.
                 hint = "quote it, if it is a text"
-                faults.append(_Fault(0, "cannot read this as a number once its variables are put in", hint))
-        if faults:
-            self._complain(span, text, faults)
-            self._done[span] = text  # told once, however many aliases repeat it
-        return text if faults else replaced
+                errors.append(_ScalarError(0, "cannot read this as a number after its variables are replaced", hint))
+        if errors:
+            self._report(span, text, errors)
+            self._done[span] = text  # reported once, even if aliases repeat it
+        return text if errors else replaced
 
-    def _complain(self, span: Span, text: str, faults: list[_Fault]) -> None:
-        start, end = edges(span)
+    def _report(self, span: Span, text: str, errors: list[_ScalarError]) -> None:
+        start, end = offsets(span)
         spots = [found.start() for found in re.finditer(r"\$\{", self._source.text[start:end])]
-        # With escapes or folding in between the counts may differ, and then the whole scalar is pointed at.
+        # With escapes or folded lines the counts may differ. Then the problem is shown at the whole scalar.
         is_as_written = len(spots) == text.count("${")
-        for fault in faults[: MAX_PROBLEMS - len(self.problems)]:
+        for error in errors[: MAX_PROBLEMS - len(self.problems)]:
             first, last = start, end
             if is_as_written:
-                first = start + spots[fault.nth]
+                first = start + spots[error.nth]
                 last = 1 + self._source.text.find("}", first, end) or end
-            self.problems.append(self._source.problem(first, fault.message, end=last, hint=fault.hint))
+            self.problems.append(self._source.problem(first, error.message, end=last, hint=error.hint))
 
-    def _substitute(self, text: str, faults: list[_Fault]) -> str:
+    def _substitute(self, text: str, errors: list[_ScalarError]) -> str:
         nth = -1
 
-        def put_in(found: re.Match[str]) -> str:
+        def replacement(found: re.Match[str]) -> str:
             nonlocal nth
             nth += 1
             if found["escape"]:
@@ -134,17 +134,17 @@ class _Walk:
                 self._characters += len(result)
                 if self._characters <= MAX_CHARACTERS:
                     return result
-                result = f"cannot put in more than {MAX_CHARACTERS:,} characters", ""
-            faults.append(_Fault(nth, *result))
-            if self._characters > MAX_CHARACTERS or len(faults) == MAX_PROBLEMS:
-                raise _Enough
+                result = f"cannot replace variables by more than {MAX_CHARACTERS:,} characters", ""
+            errors.append(_ScalarError(nth, *result))
+            if self._characters > MAX_CHARACTERS or len(errors) == MAX_PROBLEMS:
+                raise _LimitReached
             return ""
 
-        return _REFERENCE.sub(put_in, text)
+        return _REFERENCE.sub(replacement, text)
 
 
 def _value(found: re.Match[str], environ: Mapping[str, str]) -> str | tuple[str, str]:
-    """Return the text to put in, or the message and the hint of a problem."""
+    """Return the replacement, or the message and the hint of a problem."""
     name, how, rest = found["name"], found["how"], found["text"]
     if name is None:
         return "cannot read this '${'", FORMS
@@ -156,7 +156,7 @@ def _value(found: re.Match[str], environ: Mapping[str, str]) -> str | tuple[str,
     if how == ":-":
         return str(rest)
     if how == ":?":
-        # The text may be folded over lines; a message is one line.
+        # The text may be folded over several lines, but a message is one line.
         return f"cannot use ${{{name}}}: {' '.join(str(rest).split()) or 'it is not set'}", ""
     if name in environ:
         return value

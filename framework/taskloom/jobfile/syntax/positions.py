@@ -1,7 +1,7 @@
-"""Where every key and value of a job file stands.
+"""The positions of all keys and values of a job file.
 
-The reader notes one integer per key and per scalar, and nothing else: lines and columns are worked out when a
-problem asks for them. A file without a mistake pays for neither.
+The reader stores only one integer per key and per scalar. Lines and columns are computed when a problem is reported,
+so a file without errors costs neither.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from taskloom.diagnostics import Place, Problem, Related
 
-__all__ = ["Borrowed", "Branch", "Path", "Positions", "Source", "Span", "Standing", "edges", "pack", "settle"]
+__all__ = ["Aliased", "Branch", "Path", "Position", "Positions", "Source", "Span", "offsets", "origin_of", "pack"]
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -24,38 +24,38 @@ _END_MASK = (1 << _END_BITS) - 1
 
 
 def pack(start: int, end: int, *, plain: bool = False) -> Span:
-    """Return the span from character offset `start` up to `end`. The reader's inner loop writes this out by hand."""
+    """Return the span from character offset `start` up to `end`. The reader's inner loop inlines it."""
     return start << 33 | end << 1 | plain
 
 
-# Line breaks are counted by blocks of so many characters: counting one takes about a microsecond.
+# Line breaks are counted in blocks of this many characters: counting one block takes about a microsecond.
 _BLOCK = 4096
 
 
 class Branch:
-    """The places of one mapping (`keys` and `values` by key) or one sequence (`values` by index)."""
+    """The positions in one mapping (`keys` and `values` by key) or in one sequence (`values` by index)."""
 
     __slots__ = ("keys", "span", "values")
 
-    def __init__(self, span: Span, keys: dict[str, Span], values: dict[str, Standing] | list[Standing]) -> None:
+    def __init__(self, span: Span, keys: dict[str, Span], values: dict[str, Position] | list[Position]) -> None:
         self.span, self.keys, self.values = span, keys, values
 
 
-class Borrowed(NamedTuple):
-    """The place of a value that is written elsewhere: `standing` is where, `used` is the alias that brought it here."""
+class Aliased(NamedTuple):
+    """The position of a value that is written elsewhere, at `position`, and used through the alias at `used_at`."""
 
-    standing: Standing
-    used: Span
-    how: str
+    position: Position
+    used_at: Span
+    note: str
 
 
-Standing: TypeAlias = Span | Branch | Borrowed
+Position: TypeAlias = Span | Branch | Aliased
 
 
 class Source:
-    """The text of one job file, with its lines counted as editors count them: "\\n", "\\r\\n" and "\\r" end one.
+    """The text of one job file. Lines are counted as in editors: "\\n", "\\r\\n" and "\\r" end one.
 
-    There is no table of lines: of a hostile file that is all line breaks it would take fifty times the file's size.
+    There is no table of lines: for a hostile file of line breaks only, it would take fifty times the file's size.
     """
 
     def __init__(self, path: str, text: str) -> None:
@@ -80,7 +80,7 @@ class Source:
         """Return how many lines end from offset `start` up to `end`. A "\\r\\n" ends one, at its "\\n"."""
         found = self.text.count("\n", start, end)
         if self._has_returns:
-            # One more character is looked at, so that a "\r\n" astride the end is not taken for a lone "\r".
+            # One more character is included, so that a "\r\n" across the end is not counted as a lone "\r".
             found += self.text.count("\r", start, end) - self.text.count("\r\n", start, end + 1)
         return found
 
@@ -104,7 +104,7 @@ class Source:
         start = self.text.rfind("\n", 0, offset) + 1
         if self._has_returns:
             start = max(start, self.text.rfind("\r", start, offset) + 1)
-            if start == offset and self.text.startswith("\n", offset):  # between "\r" and "\n" no line begins
+            if start == offset and self.text.startswith("\n", offset):  # no line begins between "\r" and "\n"
                 return self._start_of_line(offset - 1)
         return start
 
@@ -130,54 +130,50 @@ class Source:
 
 
 class Positions:
-    """Answers where the value at a key path stands, such as `("jobs", "tick", "params", "start")`.
+    """Finds the place of the value at a key path such as `("jobs", "tick", "params", "start")`.
 
-    A path may name more than is there (a missing field): the answer is then the nearest key above it.
+    If the path does not exist (a missing field), the result is the nearest key above it.
     """
 
-    def __init__(self, source: Source, root: Standing) -> None:
+    def __init__(self, source: Source, root: Position) -> None:
         self.source, self.root = source, root
 
     def value(self, path: Path) -> Place:
-        """Return where the value at `path` is written. Text that came through an alias is answered at its anchor."""
-        return self.source.place(*edges(self._span(path)))
+        """Return the place of the value at `path`. For a value behind an alias, this is its anchor."""
+        return self.source.place(*offsets(self._span(path)))
 
     def key(self, path: Path) -> Place:
-        """Return where the last key of `path` is written; for an item of a list, where the item is."""
-        return self.source.place(*edges(self._key_span(path)))
+        """Return the place of the last key of `path`; for an item of a list, the place of the item."""
+        return self.source.place(*offsets(self._key_span(path)))
 
     def related(self, path: Path) -> tuple[Related, ...]:
-        """Return where the value at `path` was used, if it is written elsewhere: a place per alias, outermost first."""
+        """Return the places of the aliases through which the value at `path` is used, outermost first."""
         found = []
-        for standing in self._walk(path)[0]:
-            while isinstance(standing, Borrowed):
-                found.append(Related(self.source.place(*edges(standing.used)), standing.how))
-                standing = standing.standing
+        for position in self._walk(path)[0]:
+            while isinstance(position, Aliased):
+                found.append(Related(self.source.place(*offsets(position.used_at)), position.note))
+                position = position.position
         return tuple(found)
 
     def problem(self, path: Path, message: str, *, hint: str = "", severity: Literal["error", "warning"] = "error",
                 job: str | None = None, at_key: bool = False) -> Problem:  # fmt: skip
-        """Return a problem about the value at `path` (or its key), with its line and where an alias used it."""
-        start, end = edges(self._key_span(path) if at_key else self._span(path))
+        """Return a problem about the value at `path` (or its key), with its line and the aliases that use it."""
+        start, end = offsets(self._key_span(path) if at_key else self._span(path))
         place, line = self.source.place(start, end), self.source.line(start)
         return Problem(place, message, hint, severity, job, line, self.related(path))
 
-    def is_plain(self, path: Path) -> bool:
-        """Return whether the scalar at `path` was written without quotes (and is no `|` or `>` block)."""
-        return self._exists(path) and bool(self._span(path) & 1)
-
     def written(self, path: Path) -> str:
-        """Return the scalar at `path` as the file has it, quotes and `${...}` included; "" for anything else."""
-        if not self._exists(path) or isinstance(settle(self._walk(path)[0][-1]), Branch):
+        """Return the scalar at `path` as written, including quotes and `${...}`; "" for anything else."""
+        if not self._exists(path) or isinstance(origin_of(self._walk(path)[0][-1]), Branch):
             return ""
-        start, end = edges(self._span(path))
+        start, end = offsets(self._span(path))
         return self.source.text[start:end]
 
-    def _walk(self, path: Path) -> tuple[list[Standing], int]:
-        """Return what stands at each step of `path` from the root on, and how many steps exist."""
+    def _walk(self, path: Path) -> tuple[list[Position], int]:
+        """Return the position at each step of `path`, beginning with the root, and the number of steps that exist."""
         trail = [self.root]
         for step in path:
-            branch = settle(trail[-1])
+            branch = origin_of(trail[-1])
             found = _child(branch, step)
             if found is None:
                 break
@@ -191,33 +187,33 @@ class Positions:
         trail, depth = self._walk(path)
         if depth < len(path):
             return self._key_span(path[:depth])
-        standing = settle(trail[-1])
-        return standing.span if isinstance(standing, Branch) else standing
+        position = origin_of(trail[-1])
+        return position.span if isinstance(position, Branch) else position
 
     def _key_span(self, path: Path) -> Span:
         trail, depth = self._walk(path)
         if depth:
-            parent = settle(trail[depth - 1])
+            parent = origin_of(trail[depth - 1])
             key = path[depth - 1]
             if isinstance(parent, Branch) and isinstance(key, str) and key in parent.keys:
                 return parent.keys[key]
-        standing = settle(trail[depth])
-        return standing.span if isinstance(standing, Branch) else standing
+        position = origin_of(trail[depth])
+        return position.span if isinstance(position, Branch) else position
 
 
-def edges(span: Span) -> tuple[int, int]:
-    """Return the character offsets at which `span` starts and ends."""
+def offsets(span: Span) -> tuple[int, int]:
+    """Return the character offsets of the start and the end of `span`."""
     return span >> 33, span >> 1 & _END_MASK
 
 
-def settle(standing: Standing) -> Span | Branch:
-    """Return where the value is really written, however many aliases brought it."""
-    while isinstance(standing, Borrowed):
-        standing = standing.standing
-    return standing
+def origin_of(position: Position) -> Span | Branch:
+    """Return the position at which the value is written, behind all aliases."""
+    while isinstance(position, Aliased):
+        position = position.position
+    return position
 
 
-def _child(branch: Span | Branch, step: str | int) -> Standing | None:
+def _child(branch: Span | Branch, step: str | int) -> Position | None:
     if not isinstance(branch, Branch):
         return None
     if isinstance(branch.values, dict):

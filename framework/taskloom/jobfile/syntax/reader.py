@@ -1,9 +1,8 @@
-"""From the bytes of a job file to plain values, each with its place. The only module that imports yaml.
+"""Reads the bytes of a job file as plain values with their positions. The only module that imports yaml.
 
-The parser's *events* are walked here, never its composer: libyaml's composer dies with SIGSEGV on deep nesting
-(in a thread with a small stack at 760 levels), PyYAML's merge keys take seconds for 407 bytes, and its constructors
-let thirteen kinds of input escape as foreign exceptions. Whatever goes wrong, only `JobFileError` leaves
-`read_bytes` and `read_file`.
+It uses the parser's *events* and never its composer: libyaml's composer crashes with SIGSEGV on deep nesting (at 760
+levels in a thread with a small stack), PyYAML's merge keys take seconds for 407 bytes, and its constructors raise
+other exceptions for thirteen kinds of input. `read_bytes` and `read_file` raise only `JobFileError`.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from taskloom.diagnostics import Place, Problem
 from taskloom.errors import JobFileError
 from taskloom.jobfile.syntax.builder import MAX_PROBLEMS, Builder, Kinds
 from taskloom.jobfile.syntax.document import Document, Limits, Value
-from taskloom.jobfile.syntax.encoding import Refused, check_text, decode
+from taskloom.jobfile.syntax.encoding import FileRejected, check_text, decode
 from taskloom.jobfile.syntax.files import bytes_of, unreadable
-from taskloom.jobfile.syntax.hints import TAB_IN_A_WORD, Complaint, explain
-from taskloom.jobfile.syntax.positions import Positions, Source, Standing
+from taskloom.jobfile.syntax.hints import TAB_IN_A_WORD, ParserError, explain_parser_error
+from taskloom.jobfile.syntax.positions import Position, Positions, Source
 from taskloom.sync.gc_pause import paused_gc
 
 __all__ = ["Document", "Limits", "Parser", "Value", "read_bytes", "read_file"]
@@ -38,17 +37,17 @@ _KINDS = Kinds(yaml.ScalarEvent, yaml.AliasEvent, yaml.MappingStartEvent, yaml.M
 def read_file(path: str | os.PathLike[str], *, limits: Limits = _LIMITS) -> Document:
     """Read the job file at `path`, which must be a regular file.
 
-    At most one byte over the limit is read, and a pipe or a device is never waited for. Raises JobFileError alone.
+    Reads at most one byte over the limit, and never blocks on a pipe or a device. Raises only JobFileError.
     """
     name = os.fspath(path)
     return read_bytes(bytes_of(name, limits.bytes), name, limits=limits)
 
 
 def read_bytes(data: bytes, path: str, *, limits: Limits = _LIMITS, parser: Parser | None = None) -> Document:
-    """Read the job file whose content is `data`; `path` is only for the messages.
+    """Read the job file whose content is `data`. `path` is used only in messages.
 
-    `parser` None means libyaml where PyYAML was built with it, else the pure-Python parser: the verdicts are the same.
-    Automatic garbage collection is paused meanwhile. Raises JobFileError alone, with every problem that could be found.
+    `parser` None means libyaml if PyYAML was built with it, else the pure-Python parser; both accept the same files.
+    Automatic garbage collection is paused meanwhile. Raises only JobFileError, with all problems that were found.
     """
     try:
         with paused_gc():
@@ -64,7 +63,7 @@ def _read(data: bytes, path: str, limits: Limits, parser: Parser) -> Document:
         raise unreadable(path, f"it is larger than {limits.bytes:,} bytes")
     try:
         source = decode(data, path)
-    except Refused as refused:
+    except FileRejected as refused:
         raise JobFileError(refused.problems) from None
     unseen = list(islice(check_text(source), MAX_PROBLEMS))
     if unseen:
@@ -79,23 +78,23 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
 def _read_text(source: Source, limits: Limits, parser: Parser) -> Document:
     reading = _walk(source, source.text, limits, parser)
     if reading.error is not None:
-        complaint = _complaint(reading.error)
-        sooner = _problems_before(source, complaint, limits, parser)
-        reading.problems[:] = sooner or [*reading.problems, explain(source, complaint)]
+        parser_error = _parser_error(reading.error)
+        earlier = _problems_before(source, parser_error, limits, parser)
+        reading.problems[:] = earlier or [*reading.problems, explain_parser_error(source, parser_error)]
     if reading.problems:
         raise JobFileError(_in_order(reading.problems))
-    document = Document(source, reading.root, Positions(source, reading.standing))
+    document = Document(source, reading.root, Positions(source, reading.position))
     if reading.root is None:
         place = Place(source.path, 1, 1)
-        document.warnings.append(Problem(place, "cannot find anything in the file: it is empty", severity="warning"))
+        document.warnings.append(Problem(place, "file is empty", severity="warning"))
     return document
 
 
 class _Reading(NamedTuple):
-    """What one walk over the events gave, and how it ended: at the end of the text, refused, or with an error."""
+    """The result of one pass over the events. It ended at the end of the text, with a refusal, or with an error."""
 
     root: Value
-    standing: Standing
+    position: Position
     problems: list[Problem]
     refused: bool = False
     error: yaml.YAMLError | None = None
@@ -107,7 +106,7 @@ def _walk(source: Source, text: str, limits: Limits, parser: Parser) -> _Reading
     builder = Builder(events.next, _KINDS, source, limits)
     try:
         return _Reading(*builder.document(), builder.problems)
-    except Refused as refused:
+    except FileRejected as refused:
         return _Reading(None, 0, [*builder.problems, *refused.problems], refused=True)
     except yaml.YAMLError as error:
         return _Reading(None, 0, builder.problems, error=error)
@@ -115,46 +114,46 @@ def _walk(source: Source, text: str, limits: Limits, parser: Parser) -> _Reading
         events.close()
 
 
-# To see whether a "[" starts a key, a scanner looks for the ":" in up to 1,024 characters of its line.
+# To decide whether a "[" starts a key, the scanner searches up to 1,024 characters of its line for the ":".
 _LOOKAHEAD = 1024
 _FOUND_BY_PARSER = ("while parsing a block", "while parsing a flow", "while parsing a node")
 _LIBYAML_LIMIT = "exceeded maximum nesting depth"
 
 
-def _problems_before(source: Source, complaint: Complaint, limits: Limits, parser: Parser) -> list[Problem]:
-    """Return the problems of the text in front of a syntax error, if reading ends there; else nothing.
+def _problems_before(source: Source, parser_error: ParserError, limits: Limits, parser: Parser) -> list[Problem]:
+    """Return the problems before a syntax error if our own limits end the reading there, else nothing.
 
-    The scanner runs ahead of the events, so it can find an error behind the place where the builder refuses to go on.
-    In a list of 1,500 levels in one line that is libyaml's own limit: 1,000 levels, since libyaml 0.2.6. So the text
-    is read again, up to the error.
+    The scanner runs ahead of the events, so it can find an error after the place where the builder refuses to continue.
+    For a list of 1,500 levels on one line this is libyaml's own limit of 1,000 levels, since libyaml 0.2.6. So the
+    text is read again, up to the error.
     """
-    context, began, problem, met = complaint
+    context, began, problem, met = parser_error
     if context.startswith(_FOUND_BY_PARSER):
-        return []  # the events come first
+        return []  # the parser found it, after all events before it
     end = met if began is None else began
     ahead = source.text[max(0, end - _LOOKAHEAD) : end]
     if "[" not in ahead and "{" not in ahead:
         return []
     reading = _walk(source, source.text[:end], limits, parser)
     if reading.error is not None and problem == _LIBYAML_LIMIT:
-        return [*reading.problems, explain(source, _complaint(reading.error))]
+        return [*reading.problems, explain_parser_error(source, _parser_error(reading.error))]
     return reading.problems if reading.refused else []
 
 
-def _complaint(error: yaml.YAMLError) -> Complaint:
+def _parser_error(error: yaml.YAMLError) -> ParserError:
     if not isinstance(error, yaml.MarkedYAMLError):
-        return Complaint("", None, str(error).splitlines()[0], getattr(error, "position", 0) or 0)
+        return ParserError("", None, str(error).splitlines()[0], getattr(error, "position", 0) or 0)
     began = error.context_mark.index if error.context_mark else None
     met = error.problem_mark.index if error.problem_mark else began or 0
-    return Complaint(error.context or "", began, error.problem or "", met)
+    return ParserError(error.context or "", began, error.problem or "", met)
 
 
-# Inside [ ] and { } the pure-Python parser ends an unquoted word at its first "?", and so refuses most URLs there.
+# Inside [ ] and { } the pure-Python parser ends an unquoted word at its first "?", and therefore refuses most URLs.
 _QUESTION_IN_A_WORD = re.compile(r"(?<=[^\s,\[\]{}])\?")
 
 
 class _PythonLoader(yaml.SafeLoader):
-    """The pure-Python parser, brought to libyaml's verdicts where the two differ."""
+    """The pure-Python parser, changed to accept and refuse the same files as libyaml."""
 
     def __init__(self, text: str) -> None:
         self._question = next(char for char in map(chr, range(0xE000, 0xF900)) if char not in text)
@@ -170,7 +169,7 @@ class _PythonLoader(yaml.SafeLoader):
         return event
 
     def scan_to_next_token(self) -> None:
-        """Skip what stands between tokens. Unlike the original it skips a tab too, everywhere but in an indent."""
+        """Skip what is between two tokens. Unlike the original, also skip tabs, except in an indent."""
         while True:
             blanks = " \t" if self.flow_level or not self.allow_simple_key else " "
             while self.peek() in blanks:
@@ -184,7 +183,7 @@ class _PythonLoader(yaml.SafeLoader):
                 self.allow_simple_key = True
 
     def scan_plain(self) -> Any:
-        """Read an unquoted word. Unlike the original it refuses `{k:[v]}`, where a space is missing after ":"."""
+        """Read an unquoted word. Unlike the original, refuse `{k:[v]}`, in which a space is missing after ":"."""
         token: Any = super().scan_plain()
         ends_oddly = self.peek() == ":" and self.peek(1) in ",[]{}"
         if self.flow_level and (ends_oddly or ":" + self._question in token.value):
@@ -206,7 +205,7 @@ class _PythonLoader(yaml.SafeLoader):
 
 
 class _Events:
-    """One parser over one text, and the same exceptions from both kinds of parser."""
+    """One parser for one text. Both kinds of parser raise the same exceptions."""
 
     def __init__(self, text: str, parser: Parser) -> None:
         # Any: PyYAML's type hints do not say that each loader is an event parser too.

@@ -1,7 +1,7 @@
-"""What an unquoted word of a job file means: the YAML 1.2 core schema, and nothing of YAML 1.1.
+"""Resolves the unquoted words of a job file by the YAML 1.2 core schema, without the rules of YAML 1.1.
 
-So `no`, `on`, `22:22` and `2024-13-45` are texts, `0o17` and `0x1F` are integers and `1e3` is a float. Where
-the schema would hand over a surprise (a leading zero, more digits than 64 bits hold) there is an error instead.
+So `no`, `on`, `22:22` and `2024-13-45` are texts, `0o17` and `0x1F` are integers and `1e3` is a float. If the result
+of the schema would be a surprise (a leading zero, more digits than 64 bits hold), it is an error instead.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ __all__ = ["BadScalar", "Scalar", "hidden_character", "is_text", "resolve", "sho
 
 Scalar: TypeAlias = str | int | float | bool | None
 
-# Every schema and every reader of JSON agrees on 18 digits: they fit a signed 64-bit integer.
+# All schemas and JSON parsers accept 18 digits: they fit into a signed 64-bit integer.
 MAX_INTEGER_DIGITS = 18
-# The longest exact decimal that a person writes is far shorter, and float() of a long one costs time.
+# People write far shorter numbers, and float() of a long text takes time.
 MAX_NUMBER_LENGTH = 100
 _SHOWN = 40
 
@@ -34,12 +34,12 @@ _OCTAL = re.compile(r"0o[0-7]+\Z")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 
-# Printable by the letter of Unicode, and yet nothing is seen: joiners, fillers and variation selectors.
+# Printable according to Unicode, but invisible: joiners, fillers and variation selectors.
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 class BadScalar(ValueError):
-    """An unquoted word looks like a number and cannot be one. `message` and `hint` are for the reader of the file."""
+    """An unquoted word looks like a number and cannot be one. `message` and `hint` are for the author of the file."""
 
     def __init__(self, message: str, hint: str) -> None:
         self.message, self.hint = message, hint
@@ -47,7 +47,7 @@ class BadScalar(ValueError):
 
 
 def resolve(text: str) -> Scalar:
-    """Return what an unquoted `text` stands for. Raises BadScalar, whose message quotes at most 40 characters of it."""
+    """Return the value of an unquoted `text`. Raises BadScalar, whose message quotes at most 40 characters."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in _STARTS_A_NUMBER:
@@ -96,7 +96,7 @@ def _too_large(text: str) -> BadScalar:
 
 
 def is_text(text: str) -> bool:
-    """Return whether an unquoted `text` is one, and neither a number (or an attempt at one) nor a boolean nor null."""
+    """Return whether an unquoted `text` is text: not a number, an invalid number, a boolean or null."""
     try:
         return isinstance(resolve(text), str)
     except BadScalar:
@@ -104,15 +104,15 @@ def is_text(text: str) -> bool:
 
 
 def shortened(text: str) -> str:
-    """Return `text` cut to what a message can quote."""
+    """Return `text`, cut to the length that a message can quote."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def hidden_character(text: str) -> str | None:
-    """Return the first character of `text` that is invisible or turns the direction of text, as "U+202E"; else None.
+    """Return the first character of `text` that is invisible or reverses the text direction, such as "U+202E", or None.
 
-    Whatever `str.isprintable` refuses counts (U+0000, line breaks, joiners, spaces other than " "), and so do the
-    fillers that it lets pass.
+    These are all characters that `str.isprintable` rejects (U+0000, line breaks, joiners, spaces other than " "), and
+    the fillers that it accepts.
     """
     if text.isprintable() and (text.isascii() or not _UNSEEN.search(text)):
         return None

@@ -1,4 +1,4 @@
-"""Where each effective value of a job comes from."""
+"""The origin of each value of a job, which `taskloom validate --plan` shows."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Literal, NamedTuple
 
 from taskloom.catalog.pydantic_errors import mask_secrets
 from taskloom.diagnostics import Place
-from taskloom.jobfile.declared_job import Declared, as_written
+from taskloom.jobfile.declared_job import DeclaredJob, as_written
 from taskloom.jobfile.fields.registry import FIELDS
 
 __all__ = ["Origin", "origins_of"]
 
 
 class Origin(NamedTuple):
-    """Who gave a field its value: the job itself, the `defaults:` of its file, or nobody; and where."""
+    """The source of a field's value, and its place: the job, `defaults:` of its file, or the default of the field."""
 
     source: Literal["job", "defaults", "default"]
     written: str
-    """The value as it is written, on one line; secrets masked, and `${VAR}` as it stands."""
+    """The value as written, on one line. Secrets are masked, and `${VAR}` is not replaced."""
     place: Place | None = None
 
     def __str__(self) -> str:
@@ -28,17 +28,17 @@ class Origin(NamedTuple):
         return f"defaults: {where}" if self.source == "defaults" else f"job {where}"
 
 
-def origins_of(job: Declared) -> Mapping[str, Origin]:
-    """Return the origin of every field of a job without mistakes."""
+def origins_of(job: DeclaredJob) -> Mapping[str, Origin]:
+    """Return the origin of every field of a valid job."""
     return {name: _origin(job, name) for name in FIELDS}
 
 
-def _origin(job: Declared, field: str) -> Origin:
+def _origin(job: DeclaredJob, field: str) -> Origin:
     path = job.path_of(field)
-    whole = job.shared if path[0] == "defaults" else job.written
-    if field not in whole:
+    section = job.defaults if path[0] == "defaults" else job.written
+    if field not in section:
         return Origin("default", FIELDS[field].default)
-    written = as_written(job.document, path, whole[field])
+    written = as_written(job.document, path, section[field])
     if job.spec is not None:
         written = mask_secrets(written, job.spec.params)
     return Origin("defaults" if path[0] == "defaults" else "job", written, job.place_of(field))

@@ -1,0 +1,68 @@
+"""`runner`: where the runs of a job execute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskloom.core.model import RunnerSpec
+from taskloom.diagnostics import FieldError
+from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value
+from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
+from taskloom.jobfile.fields.spec import Field, Spec, flag, one_of, text
+
+__all__ = ["RUNNER"]
+
+# Nearly all jobs have one of these two, and a file may hold a hundred thousand jobs.
+_THREAD = RunnerSpec()
+_REUSED_THREAD = RunnerSpec("thread", {"reuse": True})
+_REUSE = Key("reuse", flag())
+
+
+def _build_thread(reader: MappingReader) -> RunnerSpec:
+    return _REUSED_THREAD if reader.get(_REUSE, False) else _THREAD
+
+
+_THREAD_OPTIONS = mapping(
+    [_REUSE], _build_thread, expected="a mapping of the runner's options", name="runner", is_null_allowed=True
+)
+_NAME = text(is_empty_allowed=False)
+
+
+def _of_name(value: object, loc: Loc) -> RunnerSpec:
+    return _THREAD if value == "thread" else RunnerSpec(_NAME.read(value, loc))
+
+
+def _of_mapping(value: Any, loc: Loc) -> RunnerSpec:
+    [(name, options)] = value.items()
+    if name == "thread":
+        return _THREAD_OPTIONS.read(options, (*loc, name))
+    if options is None or options == {}:
+        return RunnerSpec(name)
+    if not isinstance(options, Mapping):
+        raise invalid_value(options, (*loc, name), "a mapping of the runner's options", name="runner")
+    raise JobErrors(
+        FieldError(
+            (*loc, name, option), f"cannot use option {option!r} of runner {name!r} in this version", at_key=True
+        )
+        for option in options
+    )
+
+
+_BY_NAME: Spec[RunnerSpec] = Spec(
+    _of_mapping,
+    {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": {"thread": _THREAD_OPTIONS.schema}},
+    lambda value: isinstance(value, Mapping) and len(value) == 1,
+)
+
+RUNNER = Field(
+    "runner",
+    one_of(
+        Spec(_of_name, _NAME.schema, _NAME.recognises),
+        _BY_NAME,
+        expected="the name of a runner, such as thread",
+    ),
+    "thread",
+    "Where the runs execute: thread, or {thread: {reuse: true}} (daemon jobs only), which keeps idle threads "
+    "for later runs; values that a task leaves in thread-locals are still there.",
+)
