@@ -2,13 +2,14 @@
 #   make run  JOBS=path/to/jobs     make test  ARGS="-k countdown"     make test  PYTHON=/path/to/python3
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint bench docs clean help
+.PHONY: run test lint bench docs update clean help
 
 # JOBS and ARGS count on make's command line alone: such short names may mean something else in an environment.
 JOBS = jobs/quickstart.yaml
 ARGS =
 PYTHON ?=
 export PYTHON
+# TASKLOOM_PACKAGES=newest or oldest chooses other versions than those of .ci/constraints.txt: see .ci/setup_venv.py.
 
 # Another project's settings must not reach into .venv; an active environment may stay active.
 unexport PYTHONHOME PYTHONPATH
@@ -37,6 +38,12 @@ docs: ## build the documentation into docs/_build
 	@sh .ci/setup.sh docs
 	.venv/bin/python -m sphinx -q -W --keep-going docs docs/_build
 	@echo "open docs/_build/index.html"
+
+update: ## renew .ci/constraints.txt, the exact versions of all packages, and run the tests with them
+	@sh .ci/setup.sh run
+	@.venv/bin/python -I .ci/constraints.py update
+	@sh .ci/setup.sh test
+	@exec .venv/bin/python -m pytest $(ARGS)
 
 clean: ## remove .venv and everything that was built
 	rm -rf .venv build dist taskloom.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis

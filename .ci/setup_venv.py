@@ -5,6 +5,11 @@ Called by setup.sh, which has found an interpreter that is new enough; standard 
   dropped before anything is changed, so an environment without a stamp was interrupted and is made afresh.
 - An environment that somebody made by hand is used and completed, and never removed.
 - Two set-ups at once take turns; the second finds the work done.
+
+The environment variable TASKLOOM_PACKAGES chooses the versions of the packages:
+- `constraints` (default): those of `.ci/constraints.txt`, so that every machine gets the same; also for the build.
+- `newest`: the newest that setup.cfg allows, as of the day when `.venv` is made.
+- `oldest`: those of `.ci/oldest.txt`, the lower bounds of setup.cfg; what these need in turn is the newest.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ VENV_PYTHON = VENV / "bin" / "python"
 LOG = VENV / "setup.log"
 MADE_HERE = VENV / "made-by-make"
 WANTED = {"run": ".", "test": ".[test]", "lint": ".[dev]", "bench": ".[bench]", "docs": ".[docs]"}
+CHOICES = {"constraints": Path(".ci/constraints.txt"), "newest": None, "oldest": Path(".ci/oldest.txt")}
 
 # What pip and urllib3 write when no package index answers; read by people on planes and behind proxies.
 OFFLINE_SIGNS = (
@@ -48,10 +54,21 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def constraints() -> Path | None:
+    """Return the constraints file that TASKLOOM_PACKAGES chooses, relative to the checkout; None for no file."""
+    choice = os.environ.get("TASKLOOM_PACKAGES") or "constraints"
+    if choice not in CHOICES:
+        raise SetupError(f"cannot use TASKLOOM_PACKAGES={choice}; expected {', '.join(CHOICES)}")
+    return CHOICES[choice]
+
+
 def fingerprint(version: str) -> str:
     """Hash all that the environment was made from; the path counts because an editable install points there."""
     digest = hashlib.sha256()
+    chosen = constraints()
     for part in (
+        os.fsencode(chosen or ""),
+        (ROOT / chosen).read_bytes() if chosen else b"",
         (ROOT / "setup.cfg").read_bytes(),
         (ROOT / "pyproject.toml").read_bytes(),
         version.encode(),
@@ -125,14 +142,24 @@ def make_afresh() -> None:
     run_logged([sys.executable, "-I", "-m", "venv", str(VENV)], "cannot make .venv")
 
 
-def run_logged(command: list[str], complaint: str) -> None:
-    """Run a command into the log; when it fails, show the end of the log and raise SetupError."""
+def pip_environment() -> dict[str, str]:
+    """Return the environment variables for pip: those of this process, without habits that would change `.venv`."""
     # A user's `pip install --user`, `--target` or `--prefix` habit would install beside `.venv`.
     unwanted = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_HASHES"}
     environment = {name: value for name, value in os.environ.items() if name not in unwanted}
+    chosen = constraints()
+    if chosen:
+        # Variables, because they reach the isolated build of Taskloom too: the first in pip before 26, the second
+        # since. pip splits them at spaces, so the path is relative.
+        environment |= {"PIP_CONSTRAINT": str(chosen), "PIP_BUILD_CONSTRAINT": str(chosen)}
+    return environment
+
+
+def run_logged(command: list[str], complaint: str) -> None:
+    """Run a command into the log; when it fails, show the end of the log and raise SetupError."""
     with LOG.open("ab") as log:
         code = subprocess.run(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+            command, cwd=ROOT, env=pip_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
         ).returncode
     if code == 0:
         return
@@ -148,6 +175,7 @@ def run_logged(command: list[str], complaint: str) -> None:
 
 def prepare(kind: str, same_version: bool) -> None:
     """Make `.venv` ready for this kind of work, unless it is."""
+    chosen = constraints()
     with turn_taken():
         fault = why_unusable(same_version) if VENV.exists() else "missing"
         if fault is None and is_ready(kind, venv_version() or ""):
@@ -162,8 +190,11 @@ def prepare(kind: str, same_version: bool) -> None:
         for each in WANTED:
             stamp_of(each).unlink(missing_ok=True)
         LOG.write_bytes(b"")
+        options = ["--no-input", "--retries", "2"]
+        if chosen is None:
+            options += ["--upgrade", "--upgrade-strategy", "eager"]
         run_logged(
-            [str(VENV_PYTHON), "-I", "-m", "pip", "install", "--no-input", "--retries", "2", "-e", WANTED[kind]],
+            [str(VENV_PYTHON), "-I", "-m", "pip", "install", *options, "-e", WANTED[kind]],
             "cannot install what Taskloom needs",
         )
         mark = fingerprint(venv_version() or "")
@@ -177,9 +208,9 @@ def main(arguments: list[str]) -> int:
     if kind not in WANTED:
         say(f"cannot set up for {kind!r}; known: {', '.join(WANTED)}")
         return 2
-    if "--ready" in options:
-        return 0 if is_ready(kind, version_text()) else 1
     try:
+        if "--ready" in options:
+            return 0 if is_ready(kind, version_text()) else 1
         prepare(kind, same_version="--same-version" in options)
     except SetupError as error:
         say(str(error))

@@ -1,6 +1,6 @@
-"""Measure Taskloom beside its peers and the machine's limits: `python benchmarks [ROW ...]`.
+"""Compare Taskloom with its peers and with the limits of the machine: `python benchmarks [ROW ...]`.
 
-The exit code is 1 when a figure misses what it has to hold. Nothing here is a test: times depend on the machine.
+The exit code is 1 if a figure is over its limit. These are not tests, since times depend on the machine.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ def main() -> int:
         Path(options.json).write_text(json.dumps(as_data(results), indent=2) + "\n")
     missed = [str(measured.row.number) for measured in results if has_missed(measured)]
     if missed:
-        print(f"rows that miss what they have to hold: {', '.join(missed)}")
+        print(f"rows over their limits: {', '.join(missed)}")
     return bool(missed)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", type=int, metavar="ROW", help="numbers of rows (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median is taken (default: 5)")
-    parser.add_argument("--json", metavar="FILE", help="write everything that was measured to a file, too")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds; the median counts (default: 5)")
+    parser.add_argument("--json", metavar="FILE", help="also write everything that was measured to a file")
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--quick", dest="size", action="store_const", const="quick", default="full",
-                       help="a tenth of the work or so: for a look")  # fmt: skip
+                       help="about a tenth of the work, for a first impression")  # fmt: skip
     sizes.add_argument("--tiny", dest="size", action="store_const", const="tiny",
-                       help="next to no work: to see that the benchmarks themselves run")  # fmt: skip
-    sizes.add_argument("--times", type=int, metavar="N", help="exactly so many jobs, calls or seconds")
+                       help="almost no work, to test the benchmarks themselves")  # fmt: skip
+    sizes.add_argument("--times", type=int, metavar="N", help="the exact number of jobs, calls or seconds")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     return parser
 
 
 def _chosen(options: argparse.Namespace) -> list[Row]:
-    there = row_numbers()
+    known = row_numbers()
     for number in options.rows:
-        if number not in there:
-            sys.exit(f"cannot find row {number}; there are: {', '.join(map(str, there))}")
-    return [load_row(number) for number in options.rows or there]
+        if number not in known:
+            sys.exit(f"cannot find row {number}; known: {', '.join(map(str, known))}")
+    return [load_row(number) for number in options.rows or known]
 
 
 def _show(row: Row, rounds: int, times: int) -> Measured:

@@ -1,8 +1,8 @@
-"""How a row is measured: each case in a fresh process, the cases of a round side by side, ratios taken per round.
+"""Measures a row: each case in a fresh process, the cases of a round one after the other, ratios within a round.
 
-Machines are small and shared, so a time says little by itself. What is compared is the ratio of two cases of the
-same round; of those ratios the median counts. A case runs in a process of its own, because many libraries leave
-polling threads behind that would tax the next one.
+The machines are small and shared, so an absolute time means little. The ratio of two cases of the same round is
+compared; the median of these ratios counts. Each case runs in a process of its own, because many libraries leave
+polling threads behind that would slow down the next case.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ __all__ = [
 Figures = dict[str, float]
 
 HERE = Path(__file__).resolve().parent
-# A case that takes longer than this is broken; the slowest takes a tenth of it.
+# A case that takes longer is broken; the slowest case takes a tenth of this.
 CASE_SECONDS = 600.0
 
 
 class Role(Enum):
-    """What a case is to the product."""
+    """The role of a case in a comparison."""
 
     PRODUCT = "product"
     PEER = "peer"
-    """What a user would pick instead."""
+    """An alternative that a user could choose."""
     LIMIT = "limit"
-    """What the machine or the interpreter allows."""
+    """The best that the machine or the interpreter allows."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way to do the row's work. `measure` is given how many times, and returns the figures."""
+    """One way to do the work of a row. `measure` takes the number of repetitions, and returns the figures."""
 
     name: str
     role: Role
     measure: Callable[[int], Figures]
     needs: str = ""
-    """A package that only the benchmarks want; without it the case is skipped, and that is said."""
+    """A package that only the benchmarks need; without it the case is skipped, and reported as skipped."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table of speeds."""
+    """One row of the benchmark table."""
 
     number: int
     title: str
@@ -93,54 +93,54 @@ class Row:
     """Each figure with its unit."""
     claims: Sequence[Claim | Limit]
     full: int
-    """How many times; `quick` and `tiny` are for a look, and for a test of the benchmark itself."""
+    """The number of repetitions; `quick` is for a first impression, `tiny` to test the benchmark itself."""
     quick: int
     tiny: int
     is_pinned: bool = False
-    """Whether all runs on one processor: where work is handed between threads, two of them only add noise."""
+    """Whether to use only one processor: if threads pass work to each other, a second one only adds noise."""
 
     def case(self, name: str) -> Case:
-        """Return a case by its name."""
+        """Return the case with this name."""
         return next(case for case in self.cases if case.name == name)
 
 
 @dataclass
 class Measured:
-    """What came out of a row."""
+    """The results of a row."""
 
     row: Row
     times: int
     rounds: int
     values: dict[str, list[Figures]] = field(default_factory=dict)
-    """The figures of each case, a round each."""
+    """The figures of each case, one entry per round."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Cases that were not run, and why."""
 
     def median(self, case: str, figure: str) -> float | None:
-        """Return the median of a case's figure, or None where it has none."""
+        """Return the median of a figure of a case, or None if it was not measured."""
         values = [figures[figure] for figures in self.values.get(case, ()) if figure in figures]
         return median(values) if values else None
 
     def ratio(self, case: str, figure: str, over: str) -> float | None:
-        """Return the median of the rounds' ratios, or None where either case has no such figure."""
+        """Return the median of the ratios of all rounds, or None if a case has no such figure."""
         pairs = zip(self.values.get(case, ()), self.values.get(over, ()), strict=False)
         ratios = [mine[figure] / theirs[figure] for mine, theirs in pairs if mine.get(figure) and theirs.get(figure)]
         return median(ratios) if ratios else None
 
     def judge(self, claim: Claim | Limit) -> float | None:
-        """Return what is held against the claim's `hold`, or None where it was not measured."""
+        """Return the value to compare with the claim's `hold`, or None if it was not measured."""
         if isinstance(claim, Limit):
             return self.median(claim.case, claim.figure)
         return self.ratio(claim.case, claim.figure, claim.over)
 
 
 def row_numbers() -> list[int]:
-    """Return the numbers of the rows that have a file beside this one."""
+    """Return the numbers of all rows that have a file in this folder."""
     return sorted(_row_files())
 
 
 def load_row(number: int) -> Row:
-    """Load the file of a row. Raises KeyError where there is none."""
+    """Load the file of a row. Raises KeyError if there is none."""
     row: Row = import_module(_row_files()[number].stem).ROW
     return row
 
@@ -163,7 +163,7 @@ def measure(row: Row, rounds: int, times: int) -> Measured:
 
 
 def _in_turn(cases: Sequence[Case], turn: int) -> Iterator[Case]:
-    # Every other round backwards: a machine that gets busier during a round favours no case.
+    # Every second round is reversed, so that a machine that gets busier during a round favours no case.
     return iter(cases) if turn % 2 == 0 else reversed(cases)
 
 
@@ -172,14 +172,14 @@ def _measure_once(measured: Measured, case: Case, times: int) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=CASE_SECONDS)
     if answer.returncode != 0:
-        last = (answer.stderr.strip() or "no word").splitlines()[-1]
+        last = (answer.stderr.strip() or "no message").splitlines()[-1]
         measured.skipped[case.name] = f"ended with {answer.returncode}: {last}"
         return
     measured.values.setdefault(case.name, []).append(json.loads(answer.stdout.splitlines()[-1]))
 
 
 def run_case(row: Row, name: str, times: int) -> Figures:
-    """Measure one case here and now; what a child process does."""
+    """Measure one case in this process; called in a child process."""
     if row.is_pinned and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     return row.case(name).measure(times)

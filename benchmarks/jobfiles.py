@@ -1,4 +1,4 @@
-"""Job files to measure with."""
+"""Job files for benchmarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 __all__ = ["job_file"]
 
-# Nine lines, as a job file for a gateway or a lab has them. It idles until it is asked to stop.
+# Nine lines, typical of job files for a gateway or a lab. The job is idle until it is stopped.
 JOB = """\
   collector-{number}:
     task: countdown
@@ -25,7 +25,7 @@ JOB = """\
 
 @contextmanager
 def job_file(jobs: int) -> Iterator[Path]:
-    """Write a file of so many jobs; it is gone after the block."""
+    """Write a file with this number of jobs; it is deleted after the block."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "jobs.yaml"
         path.write_text("jobs:\n" + "".join(JOB.format(number=number) for number in range(jobs)))

@@ -1,4 +1,4 @@
-"""Reading time, memory and wake-ups of processes."""
+"""Measures time, memory and wake-ups of processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Stopwatch", "percentile", "process_tree", "pss_mib", "rss_kib", "wai
 
 
 class Stopwatch:
-    """Wall and CPU seconds of this process, all its threads, within a `with` block."""
+    """The wall time and CPU time of this process, with all its threads, in a `with` block; in seconds."""
 
     wall = 0.0
     cpu = 0.0
@@ -28,18 +28,18 @@ class Stopwatch:
         self.cpu += time.process_time()
 
     def each(self, times: int) -> dict[str, float]:
-        """Return both in microseconds for each of so many times."""
+        """Return both times in microseconds per repetition."""
         return {"us": self.wall / times * 1e6, "cpu_us": self.cpu / times * 1e6}
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value below which that share of the values lies."""
+    """Return the value below which this share of the values is."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def wait_until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Look every millisecond until that is true. Raises TimeoutError."""
+    """Check every millisecond until `ready` returns True. Raises TimeoutError."""
     until = time.perf_counter() + seconds
     while not ready():
         if time.perf_counter() > until:
@@ -55,17 +55,17 @@ def _number(path: Path, key: str) -> int:
 
 
 def rss_kib(pid: int | str = "self") -> int:
-    """Return the memory of a process that is in RAM, in KiB."""
+    """Return the resident memory of a process, in KiB."""
     return _number(Path(f"/proc/{pid}/status"), "VmRSS:")
 
 
 def pss_mib(pids: list[int]) -> float:
-    """Return the memory of processes in MiB, pages that they share counted once."""
+    """Return the memory of processes in MiB; shared pages are counted once."""
     return sum(_number(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") for pid in pids) / 1024
 
 
 def process_tree(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
+    """Return a process and all its descendants."""
     found = [pid]
     for parent in found:
         for thread in Path(f"/proc/{parent}/task").iterdir():
@@ -74,6 +74,6 @@ def process_tree(pid: int) -> list[int]:
 
 
 def wake_ups(pid: int | None = None) -> int:
-    """Return how often the threads of a process went to sleep of their own will, and so were woken."""
+    """Return how often the threads of a process went to sleep voluntarily, which is how often they were woken."""
     threads = Path(f"/proc/{pid or os.getpid()}/task").iterdir()
     return sum(_number(thread / "status", "voluntary_ctxt_switches:") for thread in threads)

@@ -1,6 +1,6 @@
-"""Threads without Python in them, through ctypes: what the machine allows.
+"""Threads that run no Python code, made with ctypes: the limit of the machine.
 
-No C has to be compiled: functions of the C library that block or return are the bodies of these threads.
+No C code has to be compiled: these threads run functions of the C library.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import ctypes
 __all__ = ["Crowd", "start_and_join"]
 
 _C = ctypes.CDLL(None, use_errno=True)
-_BARRIER_BYTES = 64  # a pthread_barrier_t has 32 at most
+_BARRIER_BYTES = 64  # a pthread_barrier_t has at most 32
 
 
 def start_and_join(times: int) -> None:
-    """Start so many threads and join each before the next."""
+    """Start this number of threads, and join each one before the next."""
     thread = ctypes.c_ulong()
     address = ctypes.byref(thread)
     for _ in range(times):
@@ -23,10 +23,10 @@ def start_and_join(times: int) -> None:
 
 
 class Crowd:
-    """So many threads that sleep until all are let go at once."""
+    """Threads that sleep until all of them are released at once."""
 
     def __init__(self, size: int) -> None:
-        # A thread is released when one more than there are threads has come to the barrier: that is `release`.
+        # The barrier releases all threads when one more than their number waits at it: the caller of `release`.
         self._barrier = ctypes.create_string_buffer(_BARRIER_BYTES)
         _check(_C.pthread_barrier_init(self._barrier, None, size + 1))
         self._threads = [self._start() for _ in range(size)]
@@ -37,7 +37,7 @@ class Crowd:
         return thread
 
     def release(self) -> None:
-        """Let all of them go, and join them."""
+        """Release all threads, and join them."""
         _C.pthread_barrier_wait(self._barrier)
         for thread in self._threads:
             _check(_C.pthread_join(thread, None))

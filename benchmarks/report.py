@@ -1,4 +1,4 @@
-"""What is shown of the measured rows: a table for people, and the same as JSON."""
+"""Shows the measured rows: as a table for people, and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["as_data", "has_missed", "table"]
 
 
 def table(measured: Measured) -> str:
-    """Return a row as text: each case's figures, then what is claimed of them."""
+    """Return a row as text: the figures of each case, then the claims."""
     row = measured.row
     pinned = "one processor, " if row.is_pinned else ""
     lines = [f"{row.number}. {row.title} ({pinned}{measured.times:,} times, median of {measured.rounds})"]
@@ -60,13 +60,13 @@ def _verdict(value: float, claim: Claim | Limit) -> str:
 
 
 def has_missed(measured: Measured) -> bool:
-    """Tell whether a claim of the row does not hold, or could not be measured."""
+    """Return whether a claim of the row does not hold or was not measured."""
     values = [(measured.judge(claim), claim) for claim in measured.row.claims]
     return any(value is None or value > claim.hold for value, claim in values)
 
 
 def as_data(results: list[Measured]) -> dict[str, Any]:
-    """Return the rows as JSON has them, and on what they were measured."""
+    """Return the rows and the machine on which they were measured, as JSON data."""
     return {
         "python": platform.python_version(),
         "machine": {"processors": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()},

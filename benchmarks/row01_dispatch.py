@@ -1,4 +1,4 @@
-"""Row 1: a job that does nothing, started, finished and joined, one after another."""
+"""Row 1: jobs that do nothing are started, finished and joined, one after another."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from taskloom import Context, Job, Scheduler
 
 
 def _nothing(*_: object) -> None:
-    """Be the job's work."""
+    """Do nothing; the work of the job."""
 
 
 def _noop(ctx: Context) -> None:
-    """Be the job's work."""
+    """Do nothing; the work of the job."""
 
 
 def taskloom(times: int) -> Figures:
@@ -128,7 +128,7 @@ def lock_hand_off(times: int) -> Figures:
 
 ROW = Row(
     number=1,
-    title="a no-op job, started, finished and joined, one by one",
+    title="no-op jobs started, finished and joined one by one",
     cases=[
         Case("taskloom", Role.PRODUCT, taskloom),
         Case("taskloom, reused thread", Role.PRODUCT, taskloom_reusing),

@@ -1,4 +1,4 @@
-"""Row 2: many jobs, started and live at the same time."""
+"""Row 2: many jobs that are started and run at the same time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskloom import Context, Job, Scheduler
 
 
 def taskloom(times: int) -> Figures:
-    """Measure the start; the jobs' declaration is a figure of its own, and its memory counts."""
+    """Measure the start. Declaring the jobs is a separate figure; its memory is included."""
     entered: list[None] = []
 
     def idle(ctx: Context) -> None:
@@ -79,7 +79,7 @@ def _figures(times: int, watch: Stopwatch, kib_before: int) -> Figures:
 
 ROW = Row(
     number=2,
-    title="jobs started and live",
+    title="jobs started and running",
     cases=[
         Case("taskloom", Role.PRODUCT, taskloom),
         Case("threading.Thread", Role.PEER, raw_threads),

@@ -1,4 +1,4 @@
-"""Row 3: many sleeping jobs are asked to stop: from the ask until the last is joined."""
+"""Row 3: many sleeping jobs are stopped: the time from the request until the last one is joined."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _figures(watch: Stopwatch) -> Figures:
 
 ROW = Row(
     number=3,
-    title="sleeping jobs stopped: from the ask until all are joined",
+    title="sleeping jobs stopped: from the request until all are joined",
     cases=[
         Case("taskloom", Role.PRODUCT, taskloom),
         Case("threads, one shared Event", Role.PEER, one_event),

@@ -1,4 +1,4 @@
-"""Row 4: one job is blocked, and asked to stop: how long until it sees that."""
+"""Row 4: a blocked job is cancelled: the time until it notices."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from meters import percentile
 from taskloom import Cancelled, Context, Job, Scheduler
 from taskloom.waiting import accept, recv
 
-# Long enough for the job to be asleep, short enough for its processor not to sleep deeper.
+# Long enough for the job to fall asleep, short enough that its processor enters no deeper sleep state.
 BLOCKED_SECONDS = 0.003
 
 Block = Callable[[Context], object]
 
 
 class _Times:
-    """When the job saw the cancel, relative to the ask, and when it was joined; microseconds."""
+    """When the job noticed the cancellation and when it was joined, after the request; in microseconds."""
 
     def __init__(self) -> None:
         self.saw_at = 0.0
@@ -79,7 +79,7 @@ def token_accept(times: int) -> Figures:
 
 
 def _threads(times: int, make: Callable[[], tuple[Callable[[], object], Callable[[], object]]]) -> Figures:
-    """Measure threads that block in the first callable that is made, and are woken by the second."""
+    """Measure threads that block in the first of the two callables that are made, and are woken by the second."""
     taken = _Times()
 
     def blocked(block: Callable[[], object]) -> None:
@@ -126,7 +126,7 @@ def recv_shutdown(times: int) -> Figures:
 
 
 def polling(times: int) -> Figures:
-    """Look at a flag every 100 ms, as hand-written loops do."""
+    """Check a flag every 100 ms, like loops written by hand."""
     asked: list[None] = []
 
     def block() -> None:
@@ -139,7 +139,7 @@ def polling(times: int) -> Figures:
 
 ROW = Row(
     number=4,
-    title="a blocked job asked to stop: until it sees that",
+    title="a blocked job cancelled: until it notices",
     cases=[
         Case("taskloom, ctx.wait", Role.PRODUCT, token_wait),
         Case("taskloom, waiting.recv", Role.PRODUCT, token_recv),

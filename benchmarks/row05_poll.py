@@ -1,4 +1,4 @@
-"""Row 5: the poll, which every task's loop makes at every turn."""
+"""Row 5: the poll, which the loop of a task makes in each iteration."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from harness import Case, Claim, Figures, Role, Row
 
 from taskloom import Context, Job, Scheduler
 
-# The shortest of so many goes: a micro-cost is what it is when nobody disturbs it.
+# The shortest of this number of measurements counts, since it was disturbed least.
 GOES = 7
 
 
 def _best(loop: Callable[[int], float], times: int) -> Figures:
-    """Return nanoseconds a turn, the cost of the loop itself taken off."""
+    """Return nanoseconds per iteration, without the cost of the loop itself."""
     _empty_loop(times), loop(times)
     empty = min(_empty_loop(times) for _ in range(GOES))
     polled = min(loop(times) for _ in range(GOES))

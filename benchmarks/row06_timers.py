@@ -1,7 +1,7 @@
-"""Row 6: how late schedules fire, and what a firing costs. How many times: tenths of a second of firings.
+"""Row 6: how late schedules fire, and the cost of a firing. The number of repetitions is tenths of a second of firings.
 
-Each schedule is an interval of its own and fires once. So 1,000, 10,000 and 100,000 schedules in five seconds are
-200, 2,000 and 20,000 firings a second, each the same number of microseconds after the one before.
+Each schedule has a different interval and fires once. So 1,000, 10,000 and 100,000 schedules in five seconds are 200,
+2,000 and 20,000 firings a second, at equal distances.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from meters import Stopwatch, percentile, wait_until
 from taskloom import Context, Job, Scheduler
 
 RATES = (200, 2_000, 20_000)
-# Before the first firing: to arm a hundred thousand, and for the machine to come to rest.
+# The time before the first firing: to arm a hundred thousand schedules, and to let the machine become idle.
 REST_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
-# What APScheduler needs for each schedule, and more.
+# More than APScheduler needs to add a schedule.
 ADDING_SECONDS = 0.0003
 
 Note = Callable[[float], None]
 
 
 class Firings:
-    """The intervals of so many schedules, and how late each of them fired.
+    """The intervals of the schedules, and how late each of them fired.
 
-    No interval is less than half of another, so that none comes twice before all have come once.
+    No interval is less than half of another one, so that no schedule fires twice before all have fired once.
     """
 
     def __init__(self, rate: int, tenths: int) -> None:
         first = REST_SECONDS + tenths / 10
         self.intervals = [first + number / rate for number in range(rate * tenths // 10)]
         self.armed = 0.0
-        """The second from which the intervals count."""
+        """The monotonic time at which the intervals begin."""
         self._late: list[float] = []
 
     def __iter__(self) -> Iterator[float]:
         return iter(self.intervals)
 
     def note(self, interval: float) -> None:
-        """Note, in the job, that this one has fired."""
+        """Record that the schedule with this interval has fired; called in the job."""
         self._late.append(time.monotonic() - self.armed - interval)
 
     def await_all(self) -> Figures:
-        """Wait until all have fired, and return the figures."""
+        """Wait until all schedules have fired, and return the figures."""
         wanted = len(self.intervals)
         time.sleep(max(0.0, self.armed + self.intervals[0] - REST_SECONDS / 2 - time.monotonic()))
         with Stopwatch() as watch:
@@ -96,7 +96,7 @@ def _taskloom(rate: int, tenths: int, runner: str | dict[str, Any]) -> Figures:
 
 
 class HeapScheduler:
-    """What one writes by hand: a heap, a condition, a thread. `run` gets each job that falls due."""
+    """A scheduler written by hand: a heap, a condition, a thread. `run` is called with each job that is due."""
 
     def __init__(self, run: Callable[[Note, float], object]) -> None:
         self._run = run
@@ -159,7 +159,7 @@ def apscheduler(rate: int, tenths: int) -> Figures:
     firings = Firings(rate, tenths)
     executor = {"type": "threadpool", "max_workers": 10}
     scheduler = BackgroundScheduler({"apscheduler.executors.default": executor}, timezone=UTC)
-    # It takes long to take in so many: nothing may fall due before.
+    # Adding that many takes long; nothing may be due before the last one is added.
     lead = ADDING_SECONDS * len(firings.intervals)
     began = datetime.now(UTC) + timedelta(seconds=lead)
     firings.armed = time.monotonic() + lead
@@ -183,7 +183,7 @@ def _cases(
 
 ROW = Row(
     number=6,
-    title="how late schedules fire, each in a thread of its own, and what a firing costs",
+    title="how late schedules fire, each in a thread of its own, and the cost of a firing",
     cases=[
         *_cases("taskloom, reused threads", Role.PRODUCT, taskloom_reusing, RATES),
         *_cases("taskloom, fresh threads", Role.PRODUCT, taskloom_fresh, RATES[:2]),

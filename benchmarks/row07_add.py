@@ -1,4 +1,4 @@
-"""Row 7: adding schedules, of which none fires while it is measured. How many times: schedules."""
+"""Row 7: adding schedules, none of which fires meanwhile. The number of repetitions is the number of schedules."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HOUR_SECONDS = 3600.0
 
 
 def _noop(*_: object) -> None:
-    """Be the job's work."""
+    """Do nothing; the work of the job."""
 
 
 def _job(_: Context) -> None:
-    """Be the job's work."""
+    """Do nothing; the work of the job."""
 
 
 def _measure(times: int, add: Callable[[int], object]) -> Figures:
@@ -32,7 +32,7 @@ def _measure(times: int, add: Callable[[int], object]) -> Figures:
 
 
 def taskloom(times: int) -> Figures:
-    """Declare them, and arm them all."""
+    """Declare all jobs, then arm them."""
     with Scheduler() as scheduler:
         before = rss_kib()
         with Stopwatch() as watch:
@@ -42,7 +42,7 @@ def taskloom(times: int) -> Figures:
 
 
 def taskloom_one_by_one(times: int) -> Figures:
-    """Declare them one by one in a scheduler that has started, and arm each."""
+    """Declare and arm the jobs one by one, in a scheduler that has started."""
     with Scheduler() as scheduler:
         scheduler.start()
         return _measure(times, lambda number: scheduler.add(_declared(number)).arm())

@@ -1,4 +1,4 @@
-"""Row 8: a job file from text to validated jobs, each with its place."""
+"""Row 8: loading a job file, from text to validated jobs with their positions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from meters import Stopwatch
 
 from taskloom import load
 
-# A tenth as many jobs: the cost of a job must not grow with their number.
+# With a tenth of the jobs: the cost per job must not grow with their number.
 SHARE = 10
 
 
 def _measure(times: int, read: Callable[[Path], int]) -> Figures:
     with job_file(1) as small:
-        read(small)  # for the imports: they are paid once, and row 9 counts them
+        read(small)  # for the imports, which happen once and are measured in row 9
     with job_file(times) as path, Stopwatch() as watch:
         found = read(path)
     if found != times:
-        raise RuntimeError(f"{found} jobs came out of {times}")
+        raise RuntimeError(f"{found} of {times} jobs were loaded")
     return watch.each(times)
 
 
@@ -61,13 +61,13 @@ def _count_events(path: Path) -> int:
 
     with path.open(encoding="utf-8") as file:
         mappings = sum(isinstance(event, yaml.MappingStartEvent) for event in yaml.parse(file, yaml.CSafeLoader))
-    # The document's own mapping and that of `jobs` are no jobs, nor are the params that each job has.
+    # The mappings of the document, of `jobs` and of the params of each job are not jobs.
     return (mappings - 2) // 2
 
 
 ROW = Row(
     number=8,
-    title="a job file to validated jobs with places",
+    title="a job file loaded, to validated jobs with positions",
     cases=[
         Case("taskloom.load", Role.PRODUCT, taskloom),
         Case("taskloom.load, a tenth", Role.PRODUCT, taskloom_fewer),

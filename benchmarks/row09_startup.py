@@ -1,7 +1,8 @@
-"""Row 9: how long a command takes that does next to nothing, from its start to its end.
+"""Row 9: how long a command takes that does almost nothing, from its start to its end.
 
-A development install adds a hook to every start of its interpreter, `python -c pass` included, which would flatter
-all ratios. So the commands run in a fresh environment that finds the same packages by PYTHONPATH, without hooks.
+A development install adds a hook to every start of its interpreter, `python -c pass` included, which would make all
+ratios look better. So the commands run in a fresh environment without hooks, which finds the same packages by
+PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = [ROOT / "framework", ROOT / "plugins", Path(sysconfig.get_path("purelib"))]
 VALIDATED_JOBS = 10
 
-# What pip makes of an entry point.
+# The script that pip makes for an entry point.
 SCRIPT = """
 import re
 import sys
@@ -42,11 +43,11 @@ parser.parse_args()
 
 
 def _run(times: int, arguments: Sequence[str | Path]) -> Figures:
-    """Run Python with these arguments so many times; the quickest counts: it is the one nobody disturbed."""
+    """Run Python with these arguments `times` times; the fastest run counts, since it was disturbed least."""
     with TemporaryDirectory() as folder:
         venv.create(folder, symlinks=True)
         command = [Path(folder) / "bin" / "python", *arguments]
-        taken = [_run_once(command) for _ in range(times + 1)][1:]  # the first finds the disk cold
+        taken = [_run_once(command) for _ in range(times + 1)][1:]  # the first one reads from a cold disk
     return {"ms": min(wall for wall, _ in taken) * 1e3, "cpu_ms": min(cpu for _, cpu in taken) * 1e3}
 
 
@@ -83,7 +84,7 @@ def import_taskloom(times: int) -> Figures:
 
 
 def import_the_library(times: int) -> Figures:
-    """Import what a host needs to run jobs; `import taskloom` alone loads a name when it is used."""
+    """Import what a host program needs to run jobs; `import taskloom` alone loads each name on first use."""
     return _run(times, ["-c", "from taskloom import Job, Scheduler"])
 
 
@@ -105,7 +106,7 @@ def huey_help(times: int) -> Figures:
 
 ROW = Row(
     number=9,
-    title="a command that does next to nothing",
+    title="a command that does almost nothing",
     cases=[
         Case("taskloom --version", Role.PRODUCT, version),
         Case("taskloom validate, 10 jobs", Role.PRODUCT, validate),

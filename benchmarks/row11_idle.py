@@ -1,4 +1,4 @@
-"""Row 11: what a thousand jobs cost that have nothing to do. How many times: seconds of watching."""
+"""Row 11: the cost of a thousand idle jobs. The number of repetitions is the seconds of the measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meters import Stopwatch, wait_until, wake_ups
 from taskloom import Context, Job, Scheduler
 
 JOBS = 1_000
-# For the machine to come to rest after a thousand starts.
+# The time for the machine to become idle after a thousand starts.
 SETTLING_SECONDS = 0.5
 
 

@@ -1,4 +1,4 @@
-"""Row 12: a whole program with ten idle jobs: its memory, and how soon it is gone after SIGTERM."""
+"""Row 12: a whole program with ten idle jobs: its memory, and how fast it ends after SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobfiles import job_file
 from meters import process_tree, pss_mib, wait_until
 
 JOBS = 10
-# For what a program does after it has said that it is up.
+# The time for what a program does after it has printed that it is ready.
 SETTLING_SECONDS = 0.3
 
 RAW_THREADS = f"""
@@ -92,7 +92,7 @@ def _measure_once(command: Sequence[str | Path], cwd: Path | None) -> Figures:
 
 
 def _wait_until_up(program: subprocess.Popen[bytes]) -> None:
-    # Either it says so, or (the product) every job says its first number.
+    # Either it prints that it is ready, or (the product) every job has logged its first number.
     assert program.stdout is not None
     said = program.stdout.readline()
     if not said:

@@ -1,4 +1,4 @@
-"""Row 13: a thousand jobs in virtual time, each step of the core held to its promises. How many times: hours of it."""
+"""Row 13: a thousand jobs in virtual time, every step checked. The number of repetitions is the simulated hours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taskloom.core.model import JobSpec
 from taskloom.simulation import Plan, Span, simulate_jobs
 
 JOBS = 1_000
-# Of each four, three fire every so many minutes, a minute's work at most; one runs for ever, unless it fails.
+# Of four jobs, three fire at intervals of minutes and work for at most one; one runs for ever, unless it fails.
 SCHEDULED = """\
   poll-{number}:
     task: countdown
@@ -29,7 +29,7 @@ LASTING = """\
     watchdog: {{after: 30s, then: restart}}
 """
 HOUR_SECONDS = 3600.0
-# A day in the middle of some year: the calendar has no part in it.
+# Any day: the calendar does not matter here.
 BEGINNING = 1_780_000_000.0
 
 
@@ -79,7 +79,7 @@ def unchecked(hours: int) -> Figures:
 
 
 def heap_alone(hours: int) -> Figures:
-    """Move as many entries of a heap as there would be firings and ends, and decide nothing."""
+    """Move as many entries of a heap as there would be firings and ends, without any decision."""
     heap = [(float(number), number) for number in range(JOBS)]
     heapify(heap)
     events = 0

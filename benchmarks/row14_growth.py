@@ -1,6 +1,6 @@
-"""Row 14: what ten times the jobs cost, from load to stop. How many times: jobs; the other case has ten times as many.
+"""Row 14: the cost of ten times as many jobs, from load to stop. The number of repetitions is the number of jobs.
 
-In a fresh process each, with real threads that wait on their tokens.
+The other case has ten times as many. Each case is a fresh process, with real threads that wait on their tokens.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from meters import wait_until
 from taskloom import Scheduler, load
 
 TENFOLD = 10
-# Every so many jobs, one is changed in a field that applies to its live run.
+# One job of this number is changed in a field that applies to its current run.
 RELOADED = 10
-# How often a status is asked for, and a reload made: a garbage collection may fall into any of them.
+# How often a status is read and a reload made: a garbage collection may happen during any of them.
 REPEATED = 9
 
 Result = TypeVar("Result")
@@ -36,7 +36,7 @@ class Steps:
         self.figures: Figures = {}
 
     def time(self, name: str, step: Callable[[], Result], times: int = 1) -> Result:
-        """Take a step, so many times, and note how long it took, as the median."""
+        """Run a step `times` times, and record the median of its duration."""
         taken = []
         for _ in range(times):
             began = time.perf_counter()
@@ -65,7 +65,7 @@ def _live_with(path: Path, steps: Steps) -> Figures:
     ]
     versions = cycle((changed, specs))
     steps.time("start", start)
-    wait_until(lambda: all(job.poll_age == 0.0 for job in scheduler.status()))  # each of them waits on its token
+    wait_until(lambda: all(job.poll_age == 0.0 for job in scheduler.status()))  # each job waits on its token
     steps.time("status", scheduler.status, REPEATED)
     changes = steps.time("reload", lambda: scheduler.reload(next(versions)), REPEATED)
     report = steps.time("stop", scheduler.stop)
@@ -83,7 +83,7 @@ def tenfold(jobs: int) -> Figures:
 
 
 def raw_threads(jobs: int) -> Figures:
-    """Start and stop as many threads by hand: where that grows, it is the interpreter or the system."""
+    """Start and stop the same number of threads by hand, which shows the growth of the interpreter and the system."""
     steps = Steps()
     over = threading.Event()
     threads = [threading.Thread(target=over.wait) for _ in range(jobs)]

@@ -1,4 +1,4 @@
-"""What follows each way in which a run can end, under each restart policy: found by asking the lifecycle itself."""
+"""The table of restarts: plays each way in which a run can end, and records what follows under each policy."""
 
 from __future__ import annotations
 
@@ -13,101 +13,105 @@ from taskloom.core.model import How
 from taskloom.core.policies import RestartPolicy, RestartWhen, Watchdog, WatchdogThen
 from taskloom.testing import make_job
 
-__all__ = ["CAUSES", "what_follows"]
+__all__ = ["CAUSES", "rows", "what_follows"]
 
 Play = Callable[[HandDrivenCore], object]
 
 
 def _ends(how: How) -> Play:
-    return lambda stage: stage.ended("a#1", how)
+    return lambda core: core.ended("a#1", how)
 
 
-def _fails_to_start(stage: HandDrivenCore) -> None:
-    stage.start_failed("a#1")
+def _fails_to_start(core: HandDrivenCore) -> None:
+    core.start_failed("a#1")
 
 
 def _outlives(seconds: float) -> Play:
-    def play(stage: HandDrivenCore) -> None:
-        stage.advance(seconds)
-        stage.ended("a#1")
+    def play(core: HandDrivenCore) -> None:
+        core.advance(seconds)
+        core.ended("a#1")
 
     return play
 
 
-def _is_missed(stage: HandDrivenCore) -> None:
-    stage.unresponsive("a#1")
-    if stage.lifecycle.runs["a#1"].requested:
-        stage.ended("a#1")
+def _stops_polling(core: HandDrivenCore) -> None:
+    core.unresponsive("a#1")
+    if core.lifecycle.runs["a#1"].requested:
+        core.ended("a#1")
 
 
 def _is_stopped(how: How) -> Play:
-    def play(stage: HandDrivenCore) -> None:
-        stage.stop("a")
-        stage.ended("a#1", how)
+    def play(core: HandDrivenCore) -> None:
+        core.stop("a")
+        core.ended("a#1", how)
 
     return play
 
 
-def _is_cancelled(stage: HandDrivenCore) -> None:
-    stage.stop("a", run="a#1")
-    stage.ended("a#1")
+def _is_cancelled(core: HandDrivenCore) -> None:
+    core.stop("a", run="a#1")
+    core.ended("a#1")
 
 
-def _is_restarted(stage: HandDrivenCore) -> None:
-    stage.restart("a")
-    stage.ended("a#1")
+def _is_restarted(core: HandDrivenCore) -> None:
+    core.restart("a")
+    core.ended("a#1")
 
 
-def _is_abandoned(stage: HandDrivenCore) -> None:
-    stage.advance(5)
-    stage.advance(10)
-    stage.named("a#1")
-    stage.ended("a#1")
+def _is_abandoned(core: HandDrivenCore) -> None:
+    core.advance(5)
+    core.advance(10)
+    core.named("a#1")
+    core.ended("a#1")
 
 
-def _everything_stops(stage: HandDrivenCore) -> None:
-    stage.shutdown()
-    stage.ended("a#1", How.RAISED)
+def _everything_stops(core: HandDrivenCore) -> None:
+    core.shutdown()
+    core.ended("a#1", How.RAISED)
 
 
 _BY_WATCHDOG = {then: {"watchdog": Watchdog(5.0, then)} for then in WatchdogThen}
 
-# What happens to the run, how it is played, and the other policies that it takes.
+# How the run ends, the function that plays it, and the other policies of the job.
 CAUSES: tuple[tuple[str, Play, dict[str, Any]], ...] = (
     ("it returned", _ends(How.RETURNED), {}),
     ("an exception escaped", _ends(How.RAISED), {}),
     ("`PermanentFailure` escaped", _ends(How.PERMANENT), {}),
     ("it could not be started", _fails_to_start, {}),
-    ("it was longer than its `timeout`", _outlives(5), {"timeout": 5.0}),
+    ("it exceeded its `timeout`", _outlives(5), {"timeout": 5.0}),
     ("it was not ready within `ready_within`", _outlives(5), {"ready_within": 5.0}),
-    ("the watchdog stopped it, `then: stop`", _is_missed, _BY_WATCHDOG[WatchdogThen.STOP]),
-    ("the watchdog stopped it, `then: restart`", _is_missed, _BY_WATCHDOG[WatchdogThen.RESTART]),
+    ("the watchdog stopped it, `then: stop`", _stops_polling, _BY_WATCHDOG[WatchdogThen.STOP]),
+    ("the watchdog stopped it, `then: restart`", _stops_polling, _BY_WATCHDOG[WatchdogThen.RESTART]),
     ("its job was stopped, and it returned", _is_stopped(How.RETURNED), {}),
     ("its job was stopped, and it raised", _is_stopped(How.RAISED), {}),
-    ("this run alone was cancelled", _is_cancelled, {}),
-    ("a restart by hand", _is_restarted, {}),
-    ("abandoned after its `timeout`, it came back late", _is_abandoned, {"timeout": 5.0, "daemon": True}),
+    ("only this run was cancelled", _is_cancelled, {}),
+    ("its job was restarted by hand", _is_restarted, {}),
+    (
+        "it was abandoned after its `timeout`, and its thread ended late",
+        _is_abandoned,
+        {"timeout": 5.0, "daemon": True},
+    ),
     ("everything is being stopped", _everything_stops, {}),
 )
 
 
 def what_follows(play: Play, when: RestartWhen, policies: dict[str, Any]) -> tuple[str, str]:
-    """Play one way of ending; return the outcome and what follows it, in words."""
-    stage = HandDrivenCore()
-    stage.add(make_job("a", restart=RestartPolicy(when, jitter=0.0), **policies))
-    run = stage.start("a")
+    """Play one way of ending; return the outcome and a description of what follows it."""
+    core = HandDrivenCore()
+    core.add(make_job("a", restart=RestartPolicy(when, jitter=0.0), **policies))
+    run = core.start("a")
     if play is not _fails_to_start:
-        stage.started(run, is_ready="ready_within" not in policies)
-    play(stage)
-    events = [event for event in stage.history.events if event.job == "a"]
-    return _outcome(events), _words(events)
+        core.started(run, is_ready="ready_within" not in policies)
+    play(core)
+    events = [event for event in core.history.events if event.job == "a"]
+    return _outcome(events), _consequence(events)
 
 
 def _outcome(events: list[Event]) -> str:
     return next(event.outcome.value for event in events if event.run == "a#1" and event.outcome is not None)
 
 
-def _words(events: list[Event]) -> str:
+def _consequence(events: list[Event]) -> str:
     names = [event.event for event in events]
     if EventName.RESTART_SCHEDULED in names:
         return "restart"
@@ -117,10 +121,10 @@ def _words(events: list[Event]) -> str:
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Return a row for each way of ending: the outcome, and what follows under each policy."""
+    """Return a row for each way of ending: its description, the outcome, and what follows under each policy."""
     found = []
-    for words, play, policies in CAUSES:
+    for description, play, policies in CAUSES:
         cells = [what_follows(play, when, policies) for when in RestartWhen]
         outcomes = dict.fromkeys(outcome for outcome, _ in cells)
-        found.append((words, " / ".join(f"`{each}`" for each in outcomes), *(follows for _, follows in cells)))
+        found.append((description, " / ".join(f"`{each}`" for each in outcomes), *(follows for _, follows in cells)))
     return found

@@ -10,7 +10,7 @@ import taskloom
 project = "Taskloom"
 author = "the Taskloom authors"
 version = release = taskloom.__version__
-copyright = f"2026, {author}"  # the name that Sphinx asks for
+copyright = f"2026, {author}"  # Sphinx requires this name
 
 extensions = ["myst_parser"]
 myst_enable_extensions = ["deflist"]
@@ -20,10 +20,10 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"Taskloom {version}"
-# Everything comes from the pages' own host.
+# No resources from other hosts.
 html_theme_options = {"source_repository": "", "top_of_page_buttons": []}
 
 
 def setup(app: Sphinx) -> None:
-    """Show mermaid diagrams as their source: drawing them here would need a script from another host."""
+    """Show mermaid diagrams as source, since drawing them would need a script from another host."""
     app.add_lexer("mermaid", TextLexer)

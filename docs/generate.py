@@ -1,4 +1,7 @@
-"""Write the pages that are made from the code: `python docs/generate.py`. A test says when they are out of date."""
+"""Write the pages of the reference, which are made from the code: `python docs/generate.py`.
+
+A test fails when they are out of date.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Otherwise, WaitingFor
 from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
 from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
-from taskloom.core.transitions import TRANSITIONS, Trigger, mermaid
+from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.runners import Stack
@@ -38,18 +41,18 @@ __all__ = ["pages"]
 FOLDER = Path(__file__).resolve().parent / "reference"
 HELP_WIDTH = 100
 NOT_YET = "Not used by this version. "
-# Words of the design whose features are still to come; they stand here so that a reader of events knows them.
+# Values whose features do not exist yet. They are listed so that programs that read events can be ready for them.
 LATER_WORDS = {Outcome.LOST}
-# What the scheduler's own modules call, and nobody else.
+# Methods that only the scheduler's own modules call.
 INNER = {"begin", "gauges", "handle", "is_gone", "poll_age", "put", "record", "runner_name", "unfinished_callbacks"}
 WARNING = "% Made by docs/generate.py from the code. Change the docstrings there, not this page.\n\n"
 
 
-# -- what the source says ------------------------------------------------------------------------
+# -- reading the source --------------------------------------------------------------------------
 
 
 def member_docs(owner: type) -> dict[str, str]:
-    """Return the docstring beneath each member of a class, in order; a member without one has an empty text."""
+    """Return the docstring below each member of a class, in order; empty for a member without one."""
     [node] = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(node, ast.ClassDef)
     docs: dict[str, str] = {}
@@ -67,21 +70,21 @@ def member_docs(owner: type) -> dict[str, str]:
 
 
 def methods_of(owner: type) -> list[ast.FunctionDef]:
-    """Return the public methods and properties of a class, in the order of the source."""
+    """Return the public methods and properties of a class, in source order."""
     [node] = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(node, ast.ClassDef)
     return [each for each in node.body if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")]
 
 
 def signature_of(function: ast.FunctionDef, called_on: str = "") -> str:
-    """Return how a function is called, or what a property gives."""
+    """Return the signature of a function, or the name and type of a property."""
     returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
     if any(isinstance(each, ast.Name) and each.id == "property" for each in function.decorator_list):
         return f"{called_on}{function.name}: {ast.unparse(function.returns or ast.Constant(None))}"
     arguments = function.args
     if called_on:
         arguments.args = arguments.args[1:]
-    # `seconds: float = 1.0`, as the source has it; unparse leaves the blanks out.
+    # `ast.unparse` writes `seconds: float=1.0`, without the blanks of the source.
     words = re.sub(r"(: [^,=]+)=", r"\1 = ", ast.unparse(arguments))
     return f"{called_on}{function.name}({words}){returns}"
 
@@ -90,23 +93,23 @@ def signature_of(function: ast.FunctionDef, called_on: str = "") -> str:
 
 
 def cell(text: str) -> str:
-    """Return the text as one line of a table."""
+    """Return the text as the content of one table cell."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table."""
+    """Return a Markdown table."""
     lines = [list(head), ["---"] * len(list(head)), *map(list, rows)]
     return "".join(f"| {' | '.join(map(cell, line))} |\n" for line in lines)
 
 
 def code(text: str) -> str:
-    """Return the text as code; empty stays empty."""
+    """Return the text in backticks, or an empty text unchanged."""
     return f"`{text}`" if text else ""
 
 
 def enum_table(owner: type[Enum], head: tuple[str, str]) -> str:
-    """Return the members of an enum, by value, with what each means."""
+    """Return a table of the values of an enum and their meanings."""
     docs = member_docs(owner)
     rows = [
         (code(str(member.value)), (NOT_YET if member in LATER_WORDS else "") + docs[member.name]) for member in owner
@@ -115,18 +118,18 @@ def enum_table(owner: type[Enum], head: tuple[str, str]) -> str:
 
 
 def definition(function: ast.FunctionDef, called_on: str = "") -> str:
-    """Return a function, a method or a property with what its docstring says."""
+    """Return the signature and the docstring of a function, a method or a property."""
     doc = textwrap.indent(ast.get_docstring(function) or "", "  ").strip()
     return f"`{signature_of(function, called_on)}`\n: {doc}\n"
 
 
 def members(owner: type, called_on: str) -> str:
-    """Return the public methods and properties of a class."""
+    """Return the definitions of the public methods and properties of a class."""
     return "\n".join(definition(each, called_on) for each in methods_of(owner) if each.name not in INNER)
 
 
 def attributes(owner: type, meanings: Mapping[str, str] | None = None) -> str:
-    """Return a table of the annotated attributes of a record; `meanings`: of those without a docstring."""
+    """Return a table of the annotated attributes of a record. `meanings` is for attributes without a docstring."""
     types, docs = inspect.get_annotations(owner), dict(meanings or {})
     rows = [
         (code(name), code(_type_text(types.get(name, ""))), doc or docs.get(name, ""))
@@ -136,7 +139,7 @@ def attributes(owner: type, meanings: Mapping[str, str] | None = None) -> str:
 
 
 def _type_text(annotation: object) -> str:
-    # A NamedTuple turns the text of an annotation into a reference.
+    # A NamedTuple stores its annotations as forward references.
     return str(getattr(annotation, "__forward_arg__", annotation))
 
 
@@ -151,42 +154,43 @@ def job_file_page() -> str:
     ]
     return (
         "# The fields of a job\n\n"
-        "How a file is read, and what `defaults`, notes and `${VAR}` are, is told in [Job files](../job-files.md).\n\n"
+        "[Job files](../job-files.md) describes how a file is read, and `defaults`, notes and `${VAR}`.\n\n"
         + table(("field", "default", "meaning"), rows)
-        + "\n## `join`: what `otherwise` may be\n\n"
-        + enum_table(Otherwise, ("`otherwise`", "what happens to a run that outlived its `within`"))
-        + "\n## `restart`: what `when` may be\n\n"
-        + enum_table(RestartWhen, ("`when`", "which ends of a run are followed by another one"))
+        + "\n## `join`: the values of `otherwise`\n\n"
+        + enum_table(Otherwise, ("`otherwise`", "what happens to a run that outlives its `within`"))
+        + "\n## `restart`: the values of `when`\n\n"
+        + enum_table(RestartWhen, ("`when`", "after which runs another one follows"))
         + "\n## `after`: the conditions\n\n"
-        + enum_table(Condition, ("condition", "what the other job must have come to"))
-        + "\n## `schedule`: what `overlap` and `missed` may be\n\n"
-        + enum_table(Overlap, ("`overlap`", "what a firing does that finds the job's run alive"))
+        + enum_table(Condition, ("condition", "what it requires of the other job"))
+        + "\n## `schedule`: the values of `overlap` and `missed`\n\n"
+        + enum_table(Overlap, ("`overlap`", "what happens if the job's last run is still alive when it fires"))
         + "\n"
-        + enum_table(Missed, ("`missed`", "what becomes of instants at which nobody could start a run"))
-        + "\n## `watchdog`: what `then` may be\n\n"
+        + enum_table(Missed, ("`missed`", "what happens to instants at which no run could start"))
+        + "\n## `watchdog`: the values of `then`\n\n"
         + enum_table(WatchdogThen, ("`then`", "what happens to a run that has not polled for too long"))
     )
 
 
 def states_page() -> str:
     """Return the states of a job with the diagram and the transitions."""
-    docs = member_docs(Trigger)
+    docs = member_docs(Decision)
     transitions = [
-        (code(state.value), trigger.value, ", ".join(code(target.value) for target in targets))
+        (code(state.value), decision.value, code(target.value))
         for state, row in TRANSITIONS.items()
-        for trigger, targets in row.items()
+        for decision, target in row.items()
     ]
     return (
         "# States of a job\n\n"
-        "The scheduler obeys one table, and this page is made from it: what is not in the table cannot happen.\n\n"
+        "The scheduler uses one table of transitions, and this page is made from it. No other transition can "
+        "happen.\n\n"
         f"```mermaid\n{mermaid()}\n```\n\n"
         + enum_table(JobState, ("state", "meaning"))
-        + "\nA `waiting` job says what it waits for:\n\n"
+        + "\nA `waiting` job waits for one of these:\n\n"
         + enum_table(WaitingFor, ("waits for", "meaning"))
         + "\n## Transitions\n\n"
-        + table(("in state", "when", "then"), transitions)
+        + table(("state", "decision", "next state"), transitions)
         + "\n"
-        + table(("when", "meaning"), [(each.value, docs[each.name]) for each in Trigger])
+        + table(("decision", "meaning"), [(each.value, docs[each.name]) for each in Decision])
     )
 
 
@@ -200,7 +204,7 @@ def words_page() -> str:
         + enum_table(ReasonKind, ("kind", "meaning"))
         + "\n## Exit codes of `taskloom run`\n\nThe first that applies, in this order:\n\n"
         + table(("code", "meaning"), [(code(str(each.value)), codes[each.name]) for each in ExitCode])
-        + "\nA third stop signal ends the program with 128 plus its number: 130 for INT, 143 for TERM.\n"
+        + "\nAfter a third stop signal the code is 128 plus the number of the signal: 130 for INT, 143 for TERM.\n"
     )
 
 
@@ -208,7 +212,7 @@ def events_page() -> str:
     """Return the names and the fields of events."""
     kinds = inspect.get_annotations(Event)
     return (
-        "# Names and fields of events\n\nWhat events are for is told in [Events](../events.md).\n\n## Names\n\n"
+        "# Names and fields of events\n\n[Events](../events.md) describes how to use them.\n\n## Names\n\n"
         + enum_table(EventName, ("event", "meaning"))
         + f"\n## Fields\n\n{inspect.cleandoc(Event.__doc__ or '')}\n\n"
         + table(
@@ -216,7 +220,7 @@ def events_page() -> str:
             [(code(name), code(_type_text(kind))) for name, kind in kinds.items()],
         )
         + "\nAs JSON, `at` is RFC 3339 in UTC, `reason` has `kind` and `text`, `error` has `type`, `message` and\n"
-        "`traceback`, fields that do not apply are left out, and what is in `data` stands beside the others.\n"
+        "`traceback`, fields that do not apply are left out, and the fields in `data` are added to the others.\n"
     )
 
 
@@ -228,14 +232,15 @@ def errors_page() -> str:
         if isinstance(owner, type) and issubclass(owner, BaseException):
             rows.append((code(name), code(owner.__mro__[1].__name__), owner.__doc__ or ""))
     return (
-        "# Errors\n\nAll of them are in `taskloom.errors`; those that most programs need are in `taskloom` too. "
-        "What to catch is the branch that says what to do next.\n\n" + table(("error", "is a", "meaning"), rows)
+        "# Errors\n\nAll errors are in `taskloom.errors`; those that most programs need are in `taskloom` too. "
+        "Each branch of the tree tells what to do next, so catch the branch that you can handle.\n\n"
+        + table(("error", "is a", "meaning"), rows)
     )
 
 
 def command_line_page() -> str:
     """Return the help of each verb."""
-    parts = ["# The command line\n\nWhat `--help` says.\n"]
+    parts = ["# The command line\n\nThe output of `--help`.\n"]
     group = entry.call.__globals__["_taskloom"]
     top = click.Context(group, info_name="taskloom", terminal_width=HELP_WIDTH, **group.context_settings)
     parts.append(f"```text\n{group.get_help(top)}\n```\n")
@@ -252,7 +257,7 @@ def tasks_page() -> str:
     names = [each.name for each in catalog.entries() if each.target.startswith("taskloom_plugins.")]
     parts = [_task_section(catalog.load(name)) for name in names]
     return (
-        "# The built-in tasks\n\n`taskloom tasks` lists what is installed, `taskloom tasks NAME` prints such a table "
+        "# The built-in tasks\n\n`taskloom tasks` lists all installed tasks. `taskloom tasks NAME` prints such a table "
         "for any of them.\n\n" + "\n".join(parts)
     )
 
@@ -279,12 +284,12 @@ def _param_row(param: ParamShape) -> tuple[str, ...]:
 
 
 def context_page() -> str:
-    """Return the reference of what a task is given."""
+    """Return the reference of the context and of the contract of a task."""
     functions = [ast.parse(inspect.getsource(getattr(waiting, name))).body[0] for name in waiting.__all__]
     waits = "\n".join(definition(each) for each in functions if isinstance(each, ast.FunctionDef))
     contract = (task.__doc__ or "").partition("The contract:\n")[2]
     return (
-        "# What a task is given\n\n## The contract\n\n"
+        "# The context of a task\n\n## The contract\n\n"
         + contract.strip()
         + f"\n\n## Context\n\n{inspect.cleandoc(task.Context.__doc__ or '')}\n\n"
         + members(task.Context, "ctx.")
@@ -296,8 +301,8 @@ def context_page() -> str:
 
 
 def library_page() -> str:
-    """Return the reference of the scheduler and what it hands out."""
-    parts = ["# The library, name by name\n\nHow they go together is told in [As a library](../library.md).\n"]
+    """Return the reference of the scheduler and of the objects that it returns."""
+    parts = ["# The library, name by name\n\n[As a library](../library.md) shows how to use it.\n"]
     for owner, called_on in ((Scheduler, "scheduler."), (JobHandle, "job."), (Run, "run."), (Listener, "listener.")):
         parts.append(f"{_headed(owner)}\n{members(owner, called_on)}")
     for record, called_on in (
@@ -313,8 +318,10 @@ def library_page() -> str:
 
 
 def _record(owner: type, called_on: str) -> str:
-    # What a field of a job means is said where job files are checked.
-    meanings = {name: each.summary for name, each in FIELDS.items()} | {"name": "Unique in its scheduler."}
+    # The meaning of a job's fields is defined in the registry of fields.
+    meanings = {name: each.summary for name, each in FIELDS.items()} | {
+        "name": "The name of the job, unique in its scheduler."
+    }
     fields = attributes(owner, meanings if owner is Job else None)
     return "\n".join(filter(None, (fields, members(owner, called_on))))
 
@@ -325,13 +332,13 @@ def _headed(owner: type) -> str:
 
 def testing_page() -> str:
     """Return the reference of the testing kit."""
-    parts = ["# The testing kit, name by name\n\nHow to use it is told in [Testing](../testing.md).\n"]
+    parts = ["# The testing kit, name by name\n\n[Testing](../testing.md) shows how to use it.\n"]
     parts.append(f"{_headed(testing.FakeContext)}\n{_made(testing.FakeContext)}")
     parts[-1] += f"\n{members(testing.FakeContext, 'ctx.')}"
     parts.append(f"{_headed(testing.VirtualClock)}\n{_made(testing.VirtualClock)}")
     parts[-1] += f"\n{members(testing.VirtualClock, 'clock.')}"
     parts.append(f"{_headed(testing.TaskConformance)}\n{attributes(testing.TaskConformance)}")
-    parts.append("## Simulating and judging\n")
+    parts.append("## Simulating and checking\n")
     parts += [_function(each) for each in (testing.simulate, testing.make_job, testing.check, testing.explain)]
     parts.append(_function(testing.check_events))
     for record, called_on in (
@@ -344,7 +351,7 @@ def testing_page() -> str:
 
 
 def _made(owner: type) -> str:
-    """Return how an instance is made."""
+    """Return the signature of the constructor."""
     [node] = ast.parse(textwrap.dedent(inspect.getsource(owner.__init__))).body  # type: ignore[misc]
     assert isinstance(node, ast.FunctionDef)
     return f"`{signature_of(node, '.').replace('.__init__', owner.__name__).removesuffix(' -> None')}`\n"
@@ -357,16 +364,16 @@ def _function(function: Callable[..., object]) -> str:
 
 
 def restarts_page() -> str:
-    """Return what follows each way of ending, under each restart policy."""
+    """Return what follows each way in which a run can end, under each restart policy."""
     rows = runpy.run_path(str(Path(__file__).with_name("causes.py")))["rows"]()
     return (
-        "# What follows the end of a run\n\n"
+        "# After the end of a run\n\n"
         "For each way in which a run can end: its outcome, and what follows under each `restart.when`. A restart waits "
-        "for its delay and is counted; `gives up` is a failure for good. What the page says was found by asking the "
-        "lifecycle. How restarts are declared is told in [Supervising](../supervising.md).\n\n"
+        "for its delay and is counted; `gives up` is a failure for good. The table was made by playing each case with "
+        "the real lifecycle. [Supervising](../supervising.md) describes how to declare restarts.\n\n"
         + table(("how it ended", "outcome", *(code(when.value) for when in RestartWhen)), rows)
-        + "\nA firing of a schedule replaces a pending restart, and still comes after a job gave up. Where a run was "
-        "abandoned, what would follow waits until its thread has ended.\n"
+        + "\nA firing of a schedule replaces a pending restart, and comes even after the job gave up. If a run was "
+        "abandoned, its restart waits until its thread has ended.\n"
     )
 
 
@@ -386,7 +393,7 @@ _PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def pages() -> dict[str, str]:
-    """Return the text of each page that is made from the code, by its file name in docs/reference."""
+    """Return the text of each generated page, by its file name in docs/reference."""
     return {name: WARNING + make().rstrip() + "\n" for name, make in _PAGES.items()}
 
 

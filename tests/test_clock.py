@@ -1,4 +1,4 @@
-"""The machine's clocks, read together."""
+"""Reading the monotonic and the wall clock together."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from taskloom.clock import MonotonicClock
 
 
-def test_a_halt_between_the_two_clocks_puts_no_instant_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A calendar's instant is `instant - wall` after `mono`: that may be late by the halt, and never early."""
+def test_a_suspension_between_the_two_clocks_makes_no_instant_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calendar instant is `instant - wall` seconds after `mono`: a suspension may make it late, never early."""
     passed = [0.0]
 
     def read(start: float) -> float:
-        passed[0] += 5.0  # the thread loses its turn after every reading
+        passed[0] += 5.0  # the thread is suspended after every reading
         return start + passed[0]
 
     monkeypatch.setattr(time, "monotonic", lambda: read(100.0))

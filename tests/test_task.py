@@ -1,4 +1,4 @@
-"""A Task is a plain class: which constructor it has, and what is fresh on each instance."""
+"""A Task is a plain class: its constructor, and the attributes that are new on each instance."""
 
 from __future__ import annotations
 

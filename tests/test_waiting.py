@@ -15,7 +15,7 @@ from taskloom import waiting
 from taskloom.errors import Cancelled
 from taskloom.testing import FakeContext
 
-# What a failing test waits for a wake-up that does not come.
+# Timeout of a failing test.
 LONG = 60.0
 SOON = 20.0
 
@@ -23,7 +23,7 @@ Call = Callable[[FakeContext], Any]
 
 
 class SignallingContext(FakeContext):
-    """Tells when the call under test has taken what will wake it: from then on a cancel must be enough."""
+    """Signals that the call under test has the descriptor that wakes it: from then on a cancel must be enough."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def closing() -> Iterator[ExitStack]:
 
 
 def cancelled_while_blocked(ctx: SignallingContext, call: Call) -> Future[Any]:
-    """Make the call in a thread, cancel once it is about to block, and return how it ended."""
+    """Call the function in a thread, cancel once it is about to block, and return how it ended."""
     with ThreadPoolExecutor(1) as pool:
         blocked = pool.submit(call, ctx)
         assert ctx.is_about_to_wait.wait(SOON)
@@ -112,7 +112,7 @@ def test_a_blocked_recv_is_woken(
 
 @pytest.mark.parametrize("make_pair", [tcp_pair, unix_pair, datagram_pair])
 @pytest.mark.parametrize("timeout", [None, 0.0, LONG])
-def test_recv_returns_what_comes(
+def test_recv_returns_the_received_bytes(
     ctx: SignallingContext, closing: ExitStack, make_pair: Callable[..., Any], timeout: float | None
 ) -> None:
     ours, theirs = make_pair(closing)
@@ -131,7 +131,9 @@ def test_recv_returns_what_comes(
 
 
 @pytest.mark.parametrize("timeout", [None, LONG])
-def test_the_peers_end_of_file_is_no_cancel(ctx: FakeContext, closing: ExitStack, timeout: float | None) -> None:
+def test_the_peers_end_of_file_is_not_a_cancellation(
+    ctx: FakeContext, closing: ExitStack, timeout: float | None
+) -> None:
     ours, theirs = tcp_pair(closing)
     ours.settimeout(timeout)
     theirs.sendall(b"last words")
@@ -140,8 +142,8 @@ def test_the_peers_end_of_file_is_no_cancel(ctx: FakeContext, closing: ExitStack
     assert [waiting.recv(ctx, ours, 100), waiting.recv(ctx, ours, 100)] == [b"last words", b""]
 
 
-def test_the_end_of_file_that_a_shutdown_makes_is_told_from_the_peers(ctx: FakeContext, closing: ExitStack) -> None:
-    """The other way to wake a recv: shut the socket down, which reads as the peer's end of file."""
+def test_the_end_of_file_after_a_shutdown_is_distinguished_from_the_peers(ctx: FakeContext, closing: ExitStack) -> None:
+    """The other way to wake a recv is shutting the socket down, which looks like the peer's end of file."""
     ours, _ = tcp_pair(closing)
     ctx.on_cancel(lambda: ours.shutdown(socket.SHUT_RDWR))
     ctx.cancel()
@@ -207,7 +209,7 @@ def test_accept_honours_the_timeout_of_the_socket(ctx: FakeContext, closing: Exi
         waiting.accept(ctx, listener)
 
 
-def test_a_peer_that_was_gone_before_the_accept_is_passed_over(ctx: FakeContext, closing: ExitStack) -> None:
+def test_accept_skips_a_peer_that_has_gone(ctx: FakeContext, closing: ExitStack) -> None:
     class Fickle(socket.socket):
         answers: list[Exception] = [ConnectionAbortedError(), BlockingIOError()]
 
@@ -231,7 +233,7 @@ def test_a_peer_that_was_gone_before_the_accept_is_passed_over(ctx: FakeContext,
 
 
 def full_tcp_listener(closing: ExitStack) -> socket.socket:
-    """Return a listener whose backlog is full: the kernel drops what else wants to connect, as a black hole does."""
+    """Return a listener whose backlog is full: the kernel drops further connection requests."""
     listener = tcp_listener(closing, backlog=0)
     for _ in range(3):
         filler = closing.enter_context(socket.socket())
@@ -273,7 +275,7 @@ def test_connect_honours_the_timeout_of_the_socket(
         waiting.connect(ctx, sock, listener.getsockname())
 
 
-def test_a_unix_connect_comes_through_when_the_backlog_has_room_again(
+def test_a_unix_connect_succeeds_once_the_backlog_has_room_again(
     ctx: SignallingContext, closing: ExitStack, tmp_path: Path
 ) -> None:
     listener = full_unix_listener(closing, tmp_path)
@@ -307,9 +309,9 @@ def test_a_connected_socket_is_as_blocking_as_before(
     assert sock.gettimeout() == timeout
 
 
-def test_a_refused_connect_says_so(ctx: FakeContext, closing: ExitStack, tmp_path: Path) -> None:
+def test_a_refused_connect_raises(ctx: FakeContext, closing: ExitStack, tmp_path: Path) -> None:
     refusing = closing.enter_context(socket.socket())
-    refusing.bind(("127.0.0.1", 0))  # bound, and not listening
+    refusing.bind(("127.0.0.1", 0))  # bound, but not listening
     sock = closing.enter_context(socket.socket())
 
     with pytest.raises(ConnectionRefusedError):
@@ -333,7 +335,7 @@ def test_a_refused_connect_says_so(ctx: FakeContext, closing: ExitStack, tmp_pat
     ],
     ids=["recv", "accept", "connect", "get"],
 )
-def test_nothing_is_begun_once_cancelled(ctx: FakeContext, closing: ExitStack, call: Callable[..., Any]) -> None:
+def test_nothing_begins_after_the_cancellation(ctx: FakeContext, closing: ExitStack, call: Callable[..., Any]) -> None:
     listener = tcp_listener(closing)
     ctx.cancel()
 

@@ -13,13 +13,13 @@ from taskloom import waiting
 from taskloom.errors import Cancelled
 from taskloom.testing import FakeContext
 
-# What a failing test waits for a wake-up that does not come.
+# Timeout of a failing test.
 LONG = 60.0
 SOON = 20.0
 
 
 class SignallingContext(FakeContext):
-    """Tells when the call under test has registered what will wake it: from then on a cancel must be enough."""
+    """Signals that the call under test has registered its callback: from then on a cancel must be enough."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def test_a_blocked_get_is_woken(ctx: SignallingContext, kind: type[queue.Queue[i
 
 
 @pytest.mark.parametrize("timeout", [None, LONG, 1e20, float("inf")])
-def test_get_returns_what_comes(ctx: SignallingContext, timeout: float | None) -> None:
+def test_get_returns_the_item(ctx: SignallingContext, timeout: float | None) -> None:
     source: queue.Queue[str] = queue.Queue(1)
     source.put("early")
     found = [waiting.get(ctx, source, timeout)]
@@ -66,7 +66,7 @@ def test_get_returns_what_comes(ctx: SignallingContext, timeout: float | None) -
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 0.01])
-def test_get_gives_up_after_its_timeout(ctx: FakeContext, timeout: float) -> None:
+def test_get_raises_empty_after_its_timeout(ctx: FakeContext, timeout: float) -> None:
     with pytest.raises(queue.Empty):
         waiting.get(ctx, queue.Queue[int](), timeout)
 
@@ -83,10 +83,10 @@ def test_get_refuses_a_queue_that_it_could_not_wake(ctx: FakeContext) -> None:
     assert str(caught.value) == "cannot wait for a SimpleQueue; use a queue.Queue, LifoQueue or PriorityQueue"
 
 
-def test_a_get_whose_item_another_consumer_took_waits_on(ctx: SignallingContext) -> None:
-    # 1. the waiter sees that there is an item, and lets the queue's lock go
+def test_a_get_whose_item_another_consumer_took_continues_to_wait(ctx: SignallingContext) -> None:
+    # 1. the waiter sees that there is an item, and releases the queue's lock
     # 2. another consumer takes the item
-    # 3. the waiter finds nothing, and waits for the next one
+    # 3. the waiter finds no item, and waits for the next one
     class Contested(queue.Queue[str]):
         thefts = 1
 
@@ -104,7 +104,7 @@ def test_a_get_whose_item_another_consumer_took_waits_on(ctx: SignallingContext)
     assert waiting.get(ctx, source) == "second"
 
 
-def test_a_get_leaves_nothing_behind(ctx: FakeContext) -> None:
+def test_a_get_leaves_no_callback_registered(ctx: FakeContext) -> None:
     source: queue.Queue[int] = queue.Queue()
     for number in range(3):
         source.put(number)

@@ -1,4 +1,4 @@
-"""Keeps many long-running Python jobs in one process and stops every one of them on time.
+"""Keep many long-running Python jobs in one process and stop every one of them on time.
 
 A map, in the order in which data flows:
     jobfile/    text -> validated jobs: syntax/ (the only importer of yaml), fields/, checks/
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-# What type checkers take for True. To import `typing` for the name would cost more than all the rest here.
+# Type checkers treat this name as True. Importing `typing` for it would cost more than the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from taskloom.core.events import Event, EventName

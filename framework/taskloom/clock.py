@@ -1,4 +1,4 @@
-"""Time, behind one door: the only importer of `time`."""
+"""The clocks. No other module imports `time`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from taskloom.core.model import Moment
 __all__ = ["Clock", "MonotonicClock", "mono", "wall"]
 
 mono = time.monotonic
-"""Seconds of the monotonic clock; for shells that only measure a wait of their own."""
+"""Seconds of the monotonic clock; for code outside the core that measures its own waits."""
 
 wall = time.time
-"""Seconds since the epoch; for shells that only stamp a line of their own."""
+"""Seconds since the epoch; for code outside the core that puts a time on its own lines."""
 
 
 class Clock(Protocol):
-    """Where a scheduler reads the time."""
+    """The clock of a scheduler."""
 
     def now(self) -> Moment:
-        """Read both clocks."""
+        """Read the monotonic and the wall clock."""
 
 
 class MonotonicClock:
@@ -29,7 +29,8 @@ class MonotonicClock:
     __slots__ = ()
 
     def now(self) -> Moment:
-        # In this order: a thread that loses its turn between the two takes an instant of the wall clock for a moment
-        # further away than it is. It would be early the other way round, and a job of midnight would see yesterday.
+        # The wall clock first. If this thread is suspended between the two calls, the pair makes a wall-clock instant
+        # seem later than it is, and a schedule fires late. In the other order it would fire early, and a job that is
+        # due at midnight would see yesterday's date.
         wall = time.time()
         return Moment(time.monotonic(), wall)

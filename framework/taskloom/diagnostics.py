@@ -1,4 +1,4 @@
-"""What is wrong, and where: the parts that every error message is built from."""
+"""The parts that every error message is built from: a place, a problem, a quoted value, a near match."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _LONGEST_QUOTE = 60
 
 
 def near_match(wanted: str, known: Iterable[str]) -> str | None:
-    """Return the known name that the writer most likely meant, or None."""
+    """Return the known name that is most likely meant, or None."""
     found = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 
 
 class Place(NamedTuple):
-    """Where something stands in a job file: 1-based line and column, counted in characters."""
+    """A position in a job file: 1-based line and column, counted in characters."""
 
     path: str
     line: int
@@ -31,17 +31,17 @@ class Place(NamedTuple):
 
 
 class Related(NamedTuple):
-    """A second place that explains a problem, such as the first of two equal keys."""
+    """A second place that explains a problem, for example the first of two equal keys."""
 
     place: Place
     message: str
 
 
 class Problem(NamedTuple):
-    """One mistake in a job file.
+    """One error or warning about a job file.
 
-    `message` begins in lower case with "cannot ..." and names the legal values; `hint` is the near
-    match or the cure, shown under the caret. `source_line` is the text of the line at `place`.
+    The `message` of an error begins with "cannot ..." in lower case and names the legal values. `hint` is a near
+    match or a fix, shown under the caret. `source_line` is the text of the line at `place`.
     """
 
     place: Place
@@ -58,10 +58,10 @@ class Problem(NamedTuple):
 
 
 class FieldError(NamedTuple):
-    """One thing that is wrong with a declaration, before it is known where that stands in a file.
+    """One error in a declaration, before its position in a file is known.
 
-    `loc` leads from the declaration to the value (keys and list indices); `at_key` says that the key
-    itself is at fault.
+    `loc` is the path from the declaration to the value: keys and list indices. `at_key` is True when the key itself
+    is wrong.
     """
 
     loc: tuple[str | int, ...]
@@ -71,7 +71,7 @@ class FieldError(NamedTuple):
 
 
 def quoted(value: object) -> str:
-    """Return the value as a message shows it: as in a job file, cut short."""
+    """Return the value as messages show it: as in a job file, cut to 60 characters."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     text = repr(value)

@@ -1,17 +1,18 @@
 """Every error that Taskloom raises, as one tree.
 
-The branches say what the reader has to do next: fix the job file (`JobFileError`), fix the call
-(`UsageError`), mend an installed package (`CatalogError`) or report a bug (`InternalError`).
-A class takes facts and builds its own sentence; tools read its attributes.
+Each branch is about what to do next: fix the job file (`JobFileError`), fix the call (`UsageError`), install or
+repair a package (`CatalogError`) or report a bug (`InternalError`). A class takes facts and builds its own message;
+tools read its attributes.
 
-`Cancelled`, `TaskFailure` and `PermanentFailure` stand apart: tasks raise them, and no caller ever sees them.
+`Cancelled`, `TaskFailure` and `PermanentFailure` are not part of the tree: tasks raise them, and they never reach a
+caller.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from taskloom.diagnostics import Problem, near_match
+from taskloom.diagnostics import Place, Problem, Related, near_match
 from taskloom.text import did_you_mean
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "JobDisabled",
     "JobFileError",
     "JobStopping",
-    "MissingExtra",
     "NotATask",
     "PermanentFailure",
+    "Place",
+    "Problem",
+    "Related",
     "Replicated",
     "SchedulerStopped",
     "SelfJoin",
@@ -40,6 +43,7 @@ __all__ = [
     "TaskloomError",
     "UnknownJob",
     "UsageError",
+    "near_match",
 ]
 
 
@@ -48,11 +52,11 @@ def _listed(names: Iterable[str]) -> str:
 
 
 class TaskloomError(Exception):
-    """Is the base of everything that Taskloom raises on purpose."""
+    """Base class of the errors that Taskloom raises on purpose."""
 
 
 class JobFileError(TaskloomError):
-    """Job files cannot be used. Fix the files: `problems` holds every mistake, in file order."""
+    """Job files cannot be used. Fix the files: `problems` holds every error, in file order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -64,7 +68,7 @@ class UsageError(TaskloomError):
 
 
 class InvalidJob(UsageError):
-    """A job declared in code cannot be used. `reasons` holds every mistake, a sentence each."""
+    """A job declared in Python cannot be used. `reasons` holds one sentence for each error."""
 
     def __init__(self, name: str, reasons: Sequence[str]) -> None:
         self.name, self.reasons = name, tuple(reasons)
@@ -72,7 +76,7 @@ class InvalidJob(UsageError):
 
 
 class UnknownJob(UsageError):
-    """No job of this name was added."""
+    """No job with this name was added."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name, self.known = name, tuple(known)
@@ -81,15 +85,15 @@ class UnknownJob(UsageError):
 
 
 class DuplicateJob(UsageError):
-    """A job of this name was added before."""
+    """A job with this name was added before."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"cannot add job {name!r}: a job of this name exists")
+        super().__init__(f"cannot add job {name!r}: a job with this name exists")
 
 
 class AlreadyRunning(UsageError):
-    """A running job cannot be started a second time; its run goes on untouched."""
+    """A running job cannot be started again; its run continues unchanged."""
 
     def __init__(self, job: str, run: str) -> None:
         self.job, self.run = job, run
@@ -105,7 +109,7 @@ class JobStopping(UsageError):
 
 
 class JobBlocked(UsageError):
-    """A job whose abandoned thread still lives cannot be started."""
+    """A job cannot be started while the thread of its abandoned run is alive."""
 
     def __init__(self, job: str, run: str) -> None:
         self.job, self.run = job, run
@@ -113,7 +117,7 @@ class JobBlocked(UsageError):
 
 
 class DependencyUnmet(UsageError):
-    """A job whose dependencies have not come true is not started; start it with `now`, or let it wait by `arm`."""
+    """A job with unsatisfied dependencies is not started. Start it with `now`, or let it wait with `arm`."""
 
     def __init__(self, job: str, what: str, *, is_lost: bool) -> None:
         self.job, self.what, self.is_lost = job, what, is_lost
@@ -121,7 +125,7 @@ class DependencyUnmet(UsageError):
 
 
 class DependencyCycle(UsageError):
-    """Jobs that wait for each other in a circle can never start; take one of the dependencies away."""
+    """Jobs that wait for each other in a cycle can never start. Remove one of the dependencies."""
 
     def __init__(self, circle: Sequence[str]) -> None:
         self.circle = tuple(circle)
@@ -129,7 +133,7 @@ class DependencyCycle(UsageError):
 
 
 class Replicated(UsageError):
-    """A job of several replicas is several jobs: add it with `add_all`."""
+    """A job with several replicas is several jobs. Add it with `add_all`."""
 
     def __init__(self, job: str, replicas: int) -> None:
         self.job, self.replicas = job, replicas
@@ -145,7 +149,7 @@ class JobDisabled(UsageError):
 
 
 class SchedulerStopped(UsageError):
-    """A scheduler that was asked to stop starts nothing and takes no more jobs."""
+    """A scheduler that is stopping or stopped starts nothing and accepts no more jobs."""
 
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
@@ -161,7 +165,7 @@ class SelfJoin(UsageError):
 
 
 class CatalogError(TaskloomError):
-    """An installed package cannot be used as asked. Install or mend a package."""
+    """An installed package cannot be used as requested. Install or repair a package."""
 
 
 class TaskNotFound(CatalogError):
@@ -174,7 +178,7 @@ class TaskNotFound(CatalogError):
 
 
 class TaskImportFailed(CatalogError):
-    """A package offers the name, and importing it failed. `traceback` is the plugin's own."""
+    """A package offers the name, but importing it failed. `traceback` is the plugin's own."""
 
     def __init__(self, name: str, distribution: str, error: str, traceback: str, kind: str = "task") -> None:
         self.name, self.distribution, self.error, self.traceback, self.kind = name, distribution, error, traceback, kind
@@ -182,7 +186,7 @@ class TaskImportFailed(CatalogError):
 
 
 class NotATask(CatalogError):
-    """A package offers the name, and what stands there is no task (or no runner)."""
+    """A package offers the name, but the object is not a task (or not a runner)."""
 
     def __init__(self, name: str, distribution: str, why: str, kind: str = "task") -> None:
         self.name, self.distribution, self.why, self.kind = name, distribution, why, kind
@@ -197,16 +201,8 @@ class AmbiguousTask(CatalogError):
         super().__init__(f"cannot choose {kind} {name!r}: offered by {' and by '.join(self.distributions)}")
 
 
-class MissingExtra(CatalogError):
-    """A feature needs an optional package."""
-
-    def __init__(self, wanted: str, extra: str) -> None:
-        self.wanted, self.extra = wanted, extra
-        super().__init__(f"cannot use {wanted}: run: pip install 'taskloom[{extra}]'")
-
-
 class InternalError(TaskloomError):
-    """Taskloom broke one of its own rules. Please report it with the traceback."""
+    """Taskloom broke one of its own rules. Report it with the traceback."""
 
     def __init__(self, rule: str) -> None:
         self.rule = rule
@@ -216,13 +212,13 @@ class InternalError(TaskloomError):
 class Cancelled(BaseException):
     """Raised inside a task by `ctx.raise_if_cancelled()` and the cancel-aware waits.
 
-    Derives from BaseException so that the `except Exception` of a task's retry loop lets it pass.
+    Derives from BaseException so that a task's `except Exception` does not catch it.
     """
 
 
 class TaskFailure(Exception):
-    """Raise it from a task for a failure that its message explains in full: the log shows no traceback of it."""
+    """Raise it from a task for a failure that its message explains in full: the log shows no traceback."""
 
 
 class PermanentFailure(TaskFailure):
-    """Raise it from a task whose failure no restart can mend."""
+    """Raise it from a task for a failure that no restart can fix."""

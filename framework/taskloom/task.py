@@ -1,7 +1,7 @@
-"""What the author of a task needs, and all of it.
+"""Everything that the author of a task needs.
 
 A task is a class with `run(self, ctx)` or a plain function `f(ctx, ...)`, offered by an installed package
-under the entry-point group `taskloom.tasks`:
+in the entry-point group `taskloom.tasks`:
 
     class Heartbeat(Task):
         every: Duration = param("5s", description="time between two beats")
@@ -11,14 +11,14 @@ under the entry-point group `taskloom.tasks`:
                 ctx.log.info("still here")
 
 The contract:
-- `run` is called once, on a thread of its own, on a fresh instance: `self` is the run's own.
-- Poll `ctx.cancelled`, or wait with `ctx.wait`; return (or raise `Cancelled`) soon after it turns true.
-- `terminate(self)` is optional: called at most once, on another thread, when cancellation is asked for
-  while `run` is running. It must not block.
-- Whatever escapes from `run` is recorded as the run's error. `TaskFailure` is for those that need no traceback,
-  and `PermanentFailure`, one of them, is never restarted.
+- `run` is called once, in its own thread, on a new instance: no other run shares `self`.
+- Poll `ctx.cancelled`, or wait with `ctx.wait`; return (or raise `Cancelled`) soon after it becomes true.
+- `terminate(self)` is optional: called at most once, on another thread, when cancellation is requested while `run`
+  is running. It must not block.
+- An exception that leaves `run` is recorded as the run's error. Raise `TaskFailure` for an error that needs no
+  traceback; after `PermanentFailure`, its subclass, the job is never restarted.
 - `run` returns None; another value is ignored with a warning.
-- A task that sets `announces_ready = True` calls `ctx.ready()`; all others are ready once started.
+- A task that sets `announces_ready = True` calls `ctx.ready()`; every other task is ready once started.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ Item = TypeVar("Item")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
-# Ten years: longer is a slip of the unit, and far below where a lock's timeout overflows.
+# Ten years: a longer one has the wrong unit; a lock's timeout overflows only far above it.
 LONGEST_DURATION_SECONDS = 10 * 366 * 86400.0
 
 
 def parse_duration(value: object) -> float:
-    """Return the seconds that a duration such as `500ms`, `1h30m` or `2.5` means.
+    """Return a duration such as `500ms`, `1h30m` or `2.5` in seconds.
 
-    Raises ValueError, with the legal forms, for text in another form, for a bool, and for a number
-    that is negative, not finite or over ten years.
+    Raises ValueError, naming the legal forms, for text in another form, for a bool, and for a number that is
+    negative, not finite or over ten years.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"cannot read {value!r} as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds")
@@ -88,7 +88,7 @@ def _parse_units(text: str) -> float:
 
 
 class _DurationMarker:
-    """Teaches pydantic the durations of job files; pydantic is imported only when it asks."""
+    """Teach pydantic the durations of job files; pydantic is imported only when it needs the schema."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
         from pydantic_core import core_schema
@@ -113,7 +113,7 @@ Duration = Annotated[float, _DurationMarker()]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ParamInfo:
-    """What `param()` says of a parameter beyond its type and default: for people and for pydantic."""
+    """The description, examples and constraints that `param()` adds to a parameter."""
 
     description: str = ""
     examples: tuple[Any, ...] = ()
@@ -130,8 +130,8 @@ def param(
     """Describe one parameter of a task.
 
     Without a default the parameter is required. The constraints are pydantic's: `ge gt le lt multiple_of
-    min_length max_length pattern`. They hold, like the type, when a job file is loaded; the default is
-    held to them too. Raises TypeError for a constraint of another name.
+    min_length max_length pattern`. Type and constraints are checked when a job file is loaded, for the default too.
+    Raises TypeError for any other constraint.
     """
     known = {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern"}
     unknown = sorted(set(constraints) - known)
@@ -142,22 +142,21 @@ def param(
 
 
 def _field(default: Any, metadata: dict[str, Any], **options: Any) -> Any:
-    """Make a dataclass field; a list, dict or set as default is copied for each instance."""
+    """Make a dataclass field; a default that is a list, dict or set is copied for each instance."""
     if isinstance(default, list | dict | set):
         return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=metadata, **options)
     return dataclasses.field(default=default, metadata=metadata, **options)
 
 
-# `param` is no field specifier here: a type checker finds a specifier's default by the keyword `default` alone, and
-# would call every parameter written `param("5s")` required.
+# `param` is not declared as a field specifier: type checkers recognise a default only by the keyword `default`, and
+# would treat every parameter written `param("5s")` as required.
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
 class Task:
     """Derive from it, annotate the parameters, write `run`.
 
-    A subclass becomes a keyword-only dataclass of its annotated public attributes. Annotated private
-    attributes are set, fresh, on each instance and are no parameters; what is not annotated is a plain
-    class attribute. A subclass with an `__init__` of its own keeps it, and its keyword arguments are the
-    parameters.
+    A subclass becomes a keyword-only dataclass of its annotated public attributes. Annotated private attributes are
+    set anew on each instance and are not parameters. Attributes without annotation are plain class attributes. A
+    subclass that defines `__init__` keeps it, and its keyword arguments are the parameters.
     """
 
     announces_ready: ClassVar[bool] = False
@@ -167,15 +166,15 @@ class Task:
         for name, annotation in inspect.get_annotations(cls).items():
             if not _is_class_variable(annotation):
                 _prepare_field(cls, name, annotation)
-        dataclasses.dataclass(kw_only=True, eq=False, init=not _writes_its_own_constructor(cls))(cls)
+        dataclasses.dataclass(kw_only=True, eq=False, init=not _has_handwritten_init(cls))(cls)
 
     def run(self, ctx: Context) -> None:
-        """Do the work; called once per instance, on the run's own thread."""
+        """Do the work; called once per instance, on the run's thread."""
         raise TypeError(f"{type(self).__name__} has no run(self, ctx)")
 
 
-def _writes_its_own_constructor(cls: type[Task]) -> bool:
-    """Tell whether the class, or the one it would inherit `__init__` from, has one that no dataclass made."""
+def _has_handwritten_init(cls: type[Task]) -> bool:
+    """Return whether `__init__`, own or inherited, was written by hand instead of made by a dataclass."""
     for base in cls.__mro__:
         if "__init__" in base.__dict__:
             made = base.__dict__.get("__dataclass_params__")
@@ -189,7 +188,7 @@ def _is_class_variable(annotation: object) -> bool:
 
 
 def _prepare_field(cls: type, name: str, annotation: object) -> None:
-    """Turn the annotated attribute into the dataclass field that it stands for."""
+    """Turn the annotated attribute into its dataclass field."""
     value = cls.__dict__.get(name, dataclasses.MISSING)
     if name.startswith("_"):
         if not isinstance(value, dataclasses.Field):
@@ -204,39 +203,39 @@ def _prepare_field(cls: type, name: str, annotation: object) -> None:
 
 
 def _is_duration(annotation: object) -> bool:
-    """Tell whether a parameter is a Duration, so that its default may be written as in a job file."""
+    """Return whether a parameter is a Duration, so that its default may be written as in a job file."""
     return annotation == Duration or annotation in ("Duration", "taskloom.Duration", "task.Duration")
 
 
 class CancelHandle(Protocol):
-    """What `ctx.on_cancel` returns."""
+    """The handle that `ctx.on_cancel` returns."""
 
     def close(self) -> None:
-        """Take the callback back. Twice is once; after the cancel it changes nothing."""
+        """Remove the callback. Idempotent; no effect after the run was cancelled."""
 
 
 @runtime_checkable
 class Context(Protocol):
-    """What a run is given: cancellation, log, progress, who and where it is.
+    """The interface between a run and the scheduler: cancellation, log, progress, and the run's identity.
 
     Every member may be used from any thread that the task starts.
     """
 
     @property
     def cancelled(self) -> bool:
-        """The poll: True once the run was asked to stop, and true for ever after. Each read is counted."""
+        """The poll: True once cancellation was requested; it stays true. Each read is counted."""
 
     @property
     def reason(self) -> Reason | None:
-        """Why the run was asked to stop; the first reason wins."""
+        """Why cancellation was requested; the first reason wins."""
 
     @property
     def urgent(self) -> bool:
-        """True once three quarters of the time to stop are over."""
+        """True once three quarters of the time to stop have passed."""
 
     @property
     def poll_interval(self) -> float:
-        """Seconds: the timeout to give to blocking calls that know nothing of cancellation."""
+        """The timeout, in seconds, for blocking calls that do not support cancellation."""
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -248,7 +247,7 @@ class Context(Protocol):
 
     @property
     def run_id(self) -> str:
-        """The run's name, unique in this process."""
+        """The run's name, unique in its scheduler."""
 
     @property
     def attempt(self) -> int:
@@ -256,34 +255,34 @@ class Context(Protocol):
 
     @property
     def replica(self) -> int:
-        """Which of the job's replicas this is, from 1."""
+        """The number of this replica of the job, from 1."""
 
     def raise_if_cancelled(self) -> None:
-        """Raise Cancelled once the run was asked to stop."""
+        """Raise Cancelled once cancellation was requested."""
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Block until cancelled, or for so many seconds; return True when cancelled."""
+        """Block until cancelled, for at most `seconds` seconds; return True when cancelled."""
 
     def sleep(self, seconds: float) -> None:
-        """Block for so many seconds; raise Cancelled as soon as the run is asked to stop."""
+        """Block for `seconds` seconds; raise Cancelled as soon as cancellation is requested."""
 
     def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
-        """Have the callback called once, on a helper thread, when the run is asked to stop.
+        """Register a callback that is called once, on a helper thread, when cancellation is requested.
 
-        Registered later than that, it is called at once, in the caller.
+        If it was requested before, the callback is called at once, on the calling thread.
         """
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable once cancelled: for a selector. Never read or close it."""
+        """Return a descriptor that becomes readable when cancelled, for a selector. Do not read or close it."""
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
-        """Say how far the run is."""
+        """Report how far the run has got."""
 
     def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
-        """Yield the items; poll and report progress at each; raise Cancelled once asked to stop."""
+        """Yield the items; poll and report progress for each; raise Cancelled once cancellation was requested."""
 
     def ready(self) -> None:
-        """Say that the run does its work now; only for a task with `announces_ready = True`."""
+        """Announce that the run is ready; only for a task with `announces_ready = True`."""
 
     def count(self, name: str, n: int = 1) -> None:
-        """Add to one of the run's counters."""
+        """Add `n` to one of the run's counters."""

@@ -1,8 +1,8 @@
-"""Blocking calls that the cancel wakes within a millisecond: recv, accept, connect, get.
+"""Blocking calls that a cancellation wakes within a millisecond: recv, accept, connect, get.
 
-They take the context and raise `Cancelled`. A blocked call of a socket is not woken by `close()` from another
-thread, and `shutdown()` looks like the peer's end of file; so these wait for the socket and for the token's
-descriptor together. The socket may be blocking or not; its own timeout is honoured.
+They take the context and raise `Cancelled`. `close()` from another thread does not wake a blocked socket call, and
+after `shutdown()` the call returns as if the peer had ended the stream. So these functions wait for the socket and for
+the token's descriptor at the same time. The socket may be blocking or not; its own timeout applies.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["accept", "connect", "get", "recv"]
 
 Item = TypeVar("Item")
 
-# The listener of a unix socket whose backlog is full refuses with EAGAIN, and no descriptor tells when it has room.
+# If the backlog of a unix socket is full, connect fails with EAGAIN, and no descriptor shows when there is room again.
 _RETRY_SECONDS = 0.02
-# poll() takes 24 days and locks take 292 years at most: longer waits are made of several.
+# poll() can wait 24 days and a lock 292 years at most: a longer wait is made of several.
 _LONGEST_WAIT_SECONDS = 86400.0
 
 
 def recv(ctx: Context, sock: socket.socket, size: int) -> bytes:
-    """Receive up to `size` bytes; b"" is the peer's end of file. Raises Cancelled, TimeoutError, OSError."""
+    """Receive up to `size` bytes; b"" at the peer's end of file. Raises Cancelled, TimeoutError, OSError."""
     deadline = _deadline(sock)
     if deadline is not None:
-        # A socket with a timeout waits inside its own recv, whatever the flags, and there it is deaf to the cancel.
+        # A socket with a timeout waits inside its own recv in spite of the flag, and no cancellation wakes it there.
         _wait_for(ctx, sock, select.POLLIN, deadline)
     while True:
         ctx.raise_if_cancelled()
@@ -55,13 +55,13 @@ def accept(ctx: Context, sock: socket.socket) -> tuple[socket.socket, Any]:
         try:
             return sock.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            continue  # the peer was gone before we came, or another thread was faster
+            continue  # the peer has gone meanwhile, or another thread was faster
         finally:
             sock.settimeout(timeout)
 
 
 def connect(ctx: Context, sock: socket.socket, address: Any) -> None:
-    """Connect the socket. Raises Cancelled, TimeoutError, OSError. Looking up a host name cannot be woken."""
+    """Connect the socket. Raises Cancelled, TimeoutError, OSError. A cancellation does not wake a host name lookup."""
     deadline, timeout = _deadline(sock), sock.gettimeout()
     ctx.raise_if_cancelled()
     sock.setblocking(False)
@@ -83,7 +83,7 @@ def get(ctx: Context, source: queue.Queue[Item], timeout: float | None = None) -
     """Take an item from a `queue.Queue`. Raises Cancelled, and queue.Empty after `timeout` seconds."""
     if not isinstance(source, queue.Queue):
         raise TypeError(f"cannot wait for a {type(source).__name__}; use a queue.Queue, LifoQueue or PriorityQueue")
-    lock_timeout(timeout)  # nan would make a busy loop
+    lock_timeout(timeout)  # raises ValueError for nan, with which this would be a busy loop
     deadline = None if timeout is None else mono() + timeout
 
     def wake() -> None:
@@ -105,10 +105,10 @@ def get(ctx: Context, source: queue.Queue[Item], timeout: float | None = None) -
 def _wait_until_filled(ctx: Context, source: queue.Queue[Any], deadline: float | None) -> None:
     with source.not_empty:
         while True:
-            # Under the queue's own lock: a cancel after this look finds us waiting, and wakes us.
+            # While we hold the queue's own lock: a cancellation that comes later finds us waiting, and wakes us.
             ctx.raise_if_cancelled()
             if source._qsize() or getattr(source, "is_shutdown", False):
-                return  # from 3.13 on a queue can be shut down, which get_nowait() tells
+                return  # from Python 3.13 on a queue can be shut down; then get_nowait() raises
             left = None if deadline is None else deadline - mono()
             if left is not None and left <= 0:
                 raise queue.Empty
@@ -117,7 +117,7 @@ def _wait_until_filled(ctx: Context, source: queue.Queue[Any], deadline: float |
 
 def _deadline(sock: socket.socket) -> float | None:
     timeout = sock.gettimeout()
-    # A non-blocking socket is given to these calls in order to be waited for.
+    # A non-blocking socket (0.0) has no deadline: the caller uses these functions because it wants to wait.
     return mono() + timeout if timeout else None
 
 
@@ -138,7 +138,7 @@ def _wait_for(ctx: Context, sock: socket.socket, events: int, deadline: float | 
 
 
 def _pause(ctx: Context, deadline: float | None) -> None:
-    """Let some time pass before a unix socket is tried again. Raises Cancelled, TimeoutError."""
+    """Sleep before the next attempt to connect a unix socket. Raises Cancelled, TimeoutError."""
     left = None if deadline is None else deadline - mono()
     if left is not None and left <= 0:
         raise TimeoutError("timed out")

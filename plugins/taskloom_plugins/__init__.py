@@ -1,1 +1,1 @@
-"""The built-in tasks; each imports what a stranger's package would."""
+"""The built-in tasks. They import only the public names of `taskloom`, like a package of anyone else."""

@@ -1,4 +1,4 @@
-"""Reads and writes the addresses of the socket tasks. Pure: nothing is looked up here."""
+"""Parses and formats the addresses of the socket tasks. Pure: no host name is looked up here."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a socket task listens or connects to; `str()` of it is how job files write it."""
+    """An address to listen on or to connect to; `str()` returns it as written in job files."""
 
     scheme: str
     host: str = ""
-    """A name or a literal without brackets; empty is every interface."""
+    """A host name, or an IP address without brackets; empty means every interface."""
     port: int = 0
     path: str = ""
-    """Of a unix socket; a relative one starts at the working directory."""
+    """The path of a unix socket; a relative path starts at the working directory."""
 
     @property
     def kind(self) -> socket.SocketKind:
-        """SOCK_STREAM or SOCK_DGRAM."""
+        """The type of its sockets: SOCK_STREAM or SOCK_DGRAM."""
         return _KINDS[self.scheme]
 
     @property
     def is_stream(self) -> bool:
-        """Whether it carries a stream of bytes; else datagrams."""
+        """Whether its sockets carry a stream of bytes, not datagrams."""
         return self.kind == socket.SOCK_STREAM
 
     @property
     def is_unix(self) -> bool:
-        """Whether it is a path; else a host and a port."""
+        """Whether it is a path, not a host and a port."""
         return self.scheme.startswith("unix")
 
     def __str__(self) -> str:
@@ -53,43 +53,43 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Return what the text says. Raises ValueError, with the legal forms."""
+    """Return the address that the text describes. Raises ValueError with the legal forms."""
     scheme, slashes, rest = text.partition("://")
     if scheme not in _KINDS or not slashes:
         raise ValueError(f"cannot read {text!r} as an address; {_FORMS}")
     if scheme.startswith("unix"):
         if not rest or "\0" in rest:
-            raise ValueError(f"cannot read {text!r} as an address: it holds no path; {_FORMS}")
+            raise ValueError(f"cannot read {text!r} as an address: it has no path; {_FORMS}")
         return Address(scheme, path=rest)
     match = _HOST_PORT.fullmatch(rest)
     if match is None:
-        raise ValueError(f"cannot read {text!r} as an address: {_trouble(rest)}; {_FORMS}")
+        raise ValueError(f"cannot read {text!r} as an address: {_describe_problem(rest)}; {_FORMS}")
     port = int(match["port"])
     if port > 65535:
         raise ValueError(f"cannot read {text!r} as an address: port {port} is over 65535")
     return Address(scheme, match["literal"] or match["name"] or "", port)
 
 
-def _trouble(host_port: str) -> str:
-    """Say what is wrong with the part after the slashes."""
+def _describe_problem(host_port: str) -> str:
+    """Return what is wrong with the part after the slashes."""
     if host_port.count(":") > 1 and not host_port.startswith("["):
-        return "an IPv6 host stands in brackets, as in tcp://[::1]:5514"
+        return "an IPv6 host is written in brackets, as in tcp://[::1]:5514"
     return f"{host_port!r} is not HOST:PORT"
 
 
 def address_of(scheme: str, sockaddr: Any) -> str:
-    """Return the address text for what the socket module returns for a peer or for a socket of our own.
+    """Return the text of an address that the socket module returned for a peer or for an own socket.
 
-    A peer on a unix socket mostly has no address; then it is the bare scheme, as in `unix://`.
+    Most peers on a unix socket have no address; the text is then the scheme alone, as in `unix://`.
     """
     if scheme.startswith("unix"):
-        path = sockaddr if isinstance(sockaddr, str) else _abstract(sockaddr)
+        path = sockaddr if isinstance(sockaddr, str) else _abstract_name(sockaddr)
         return f"{scheme}://{path}"
     host, port = sockaddr[:2]
-    # A socket for both families sees IPv4 peers so; people write them the short way.
+    # On a socket for both families, IPv4 peers have this prefix; users write the address without it.
     return str(Address(scheme, host.removeprefix("::ffff:"), port))
 
 
-def _abstract(sockaddr: bytes | None) -> str:
-    """Return an abstract unix address in the usual notation, with an @ for its leading NUL."""
+def _abstract_name(sockaddr: bytes | None) -> str:
+    """Return an abstract unix address in the usual notation, with an @ in place of the leading NUL."""
     return (sockaddr or b"").replace(b"\0", b"@").decode("utf-8", "backslashreplace")

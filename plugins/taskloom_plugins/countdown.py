@@ -1,4 +1,4 @@
-"""The task `countdown`: the smallest thing that starts, works a while and ends."""
+"""The task `countdown`: the smallest task that starts, works for a while and ends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ __all__ = ["Countdown"]
 
 
 class Countdown(Task):
-    """Count down to 1, one number an interval, and say a message at the end."""
+    """Count down to 1, one number per interval, and log a message at the end."""
 
-    start: int = param(default=10, ge=0, description="the number to begin with; 0 says the message at once")
+    start: int = param(default=10, ge=0, description="the number to begin with; 0 logs the message at once")
     interval: Duration = param(default="1s", description="time between two numbers")
-    message: str = param(default="liftoff", description="what to say at the end; empty is nothing")
+    message: str = param(default="liftoff", description="what to log at the end; empty for nothing")
     failures: int = param(
-        default=0, ge=0, description="how many attempts fail at the end instead, to try out a restart policy"
+        default=0, ge=0, description="how many attempts fail instead of logging it, to try out a restart policy"
     )
 
     def run(self, ctx: Context) -> None:
-        """Log the numbers; return early when cancelled. Raises TaskFailure in the first `failures` attempts."""
+        """Log the numbers; return early if cancelled. Raises TaskFailure in the first `failures` attempts."""
         for number in range(self.start, 0, -1):
             ctx.log.info("%d", number)
             ctx.progress(self.start - number, self.start, "numbers")
@@ -26,6 +26,6 @@ class Countdown(Task):
                 return
         ctx.progress(self.start, self.start, "numbers")
         if ctx.attempt <= self.failures:
-            raise TaskFailure(f"attempt {ctx.attempt} fails, as the first {self.failures} are to")
+            raise TaskFailure(f"attempt {ctx.attempt} fails because of failures: {self.failures}")
         if self.message:
             ctx.log.info("%s", self.message)

@@ -1,7 +1,7 @@
-"""Framings whose frames say their own length: octet-counted, syslog (RFC 6587) and length-prefixed.
+"""Framings in which each frame begins with its length: octet-counted, syslog (RFC 6587) and length-prefixed.
 
-A stream that announces nonsense cannot be read on, for nobody knows where the next frame begins: the
-framer is broken then, and whoever feeds it closes the connection.
+After an invalid length it is unknown where the next frame begins, so the stream cannot be read any further. The framer
+is then `broken`, and its caller closes the connection.
 """
 
 from __future__ import annotations
@@ -12,102 +12,102 @@ from typing import Literal, NamedTuple
 
 from taskloom_plugins.framing import Framer, Oversize
 
-__all__ = ["LONGEST_BELIEVED", "ByteOrder", "LengthPrefixedFramer", "OctetCountedFramer", "SyslogFramer"]
+__all__ = ["MAX_ANNOUNCED_BYTES", "ByteOrder", "LengthPrefixedFramer", "OctetCountedFramer", "SyslogFramer"]
 
 ByteOrder = Literal["big", "little"]
 
-LONGEST_BELIEVED = 1 << 30
-"""A longer announced frame is garbage, not a frame to skip: skipping it would swallow all that follows."""
+MAX_ANNOUNCED_BYTES = 1 << 30
+"""A longer announced length is treated as invalid: skipping such a frame would discard everything that follows."""
 
 _COUNT = re.compile(rb"([1-9][0-9]{0,9}) ")
 _COUNT_BEGUN = re.compile(rb"[1-9][0-9]{0,9}")
 
 
-class _Found(NamedTuple):
-    """Where a frame stands in the buffer; `stop` may lie beyond its end."""
+class _FrameBounds(NamedTuple):
+    """The position of a frame in the buffer; `end` may be beyond the end of the buffer."""
 
     start: int
-    stop: int
-    following: int
+    end: int
+    next_start: int
 
 
 class CountedFramer(Framer):
-    """Walks from one announced frame to the next."""
+    """Splits a stream at the announced lengths."""
 
     def __init__(self, max_frame: int, oversize: Oversize = "drop") -> None:
         super().__init__(max_frame, oversize)
         self._held = bytearray()
-        # What `_held` must reach before looking again is worth it: a frame may come a byte at a time.
-        self._wanted = 0
-        self._to_skip = 0
+        # The size of `_held` below which searching it again is useless: a frame may arrive one byte at a time.
+        self._needed = 0
+        self._bytes_to_skip = 0
 
     @property
-    def pending(self) -> bool:
+    def has_partial_frame(self) -> bool:
         """See `Framer.pending`."""
-        return not self.broken and (self.skipping or bool(self._held))
+        return not self.broken and (self.is_skipping or bool(self._held))
 
     @property
-    def skipping(self) -> bool:
+    def is_skipping(self) -> bool:
         """See `Framer.skipping`."""
-        return self._to_skip > 0
+        return self._bytes_to_skip > 0
 
     @abstractmethod
-    def _locate(self, buffer: bytes, at: int) -> _Found | None:
-        """Find the frame that begins at `at`; None when more must come first, or the stream is broken."""
+    def _locate(self, buffer: bytes, at: int) -> _FrameBounds | None:
+        """Return the bounds of the frame that begins at `at`; None if it is incomplete or the stream is broken."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`."""
-        data = self._after_skipping(data)
+        data = self._without_skipped(data)
         if self.broken or not data:
             return []
         self._held += data
-        if len(self._held) < self._wanted:
+        if len(self._held) < self._needed:
             return []
         buffer = bytes(self._held)
-        frames, at = self._walk(buffer)
+        frames, at = self._split(buffer)
         self._held[:] = buffer[at:]
         return frames
 
     def end(self) -> bytes | None:
-        """See `Framer.end`; a frame shorter than it said does not stand."""
+        """See `Framer.end`; a frame shorter than its announced length is dropped."""
         self._held.clear()
-        self._wanted = self._to_skip = 0
+        self._needed = self._bytes_to_skip = 0
         return None
 
-    def _walk(self, buffer: bytes) -> tuple[list[bytes], int]:
-        """Return the complete frames of the buffer and where the next one begins."""
+    def _split(self, buffer: bytes) -> tuple[list[bytes], int]:
+        """Return the complete frames of the buffer and the position at which the next one begins."""
         frames: list[bytes] = []
-        at = self._wanted = 0
+        at = self._needed = 0
         while at < len(buffer) and not self.broken:
             found = self._locate(buffer, at)
             if found is None:
                 break
-            size = found.stop - found.start
+            size = found.end - found.start
             wanted = found.start + min(size, self.max_frame)
-            if len(buffer) < wanted and not self._drops(size):
-                self._wanted = wanted - at
+            if len(buffer) < wanted and not self._is_dropped(size):
+                self._needed = wanted - at
                 break
             frame = buffer[found.start : wanted]
-            frames += [frame] if size <= self.max_frame else self.overlong(frame)
-            self._to_skip = max(0, found.following - len(buffer))
-            at = min(found.following, len(buffer))
+            frames += [frame] if size <= self.max_frame else self.count_oversize(frame)
+            self._bytes_to_skip = max(0, found.next_start - len(buffer))
+            at = min(found.next_start, len(buffer))
         return frames, len(buffer) if self.broken else at
 
-    def _drops(self, size: int) -> bool:
-        """Tell whether no byte of a frame of this size is wanted, so that none is awaited."""
+    def _is_dropped(self, size: int) -> bool:
+        """Return whether a frame of this size is dropped completely, so that its bytes need not be awaited."""
         return size > self.max_frame and self._policy != "truncate"
 
-    def _after_skipping(self, data: bytes) -> bytes:
-        """Return the piece without what belongs to a frame over the limit."""
-        if not self._to_skip:
+    def _without_skipped(self, data: bytes) -> bytes:
+        """Return the piece without the bytes of a frame over the limit that is being skipped."""
+        if not self._bytes_to_skip:
             return data
-        skipped = min(self._to_skip, len(data))
-        self._to_skip -= skipped
+        skipped = min(self._bytes_to_skip, len(data))
+        self._bytes_to_skip -= skipped
         return data[skipped:]
 
-    def _believed(self, length: int) -> bool:
-        """Break the stream, before anything is kept, when the announced length is nonsense."""
-        if not 0 <= length <= LONGEST_BELIEVED:
+    def _accept_length(self, length: int) -> bool:
+        """Return whether the announced length is valid; otherwise mark the stream as broken."""
+        if not 0 <= length <= MAX_ANNOUNCED_BYTES:
             self.broken = f"a frame of {length} bytes was announced"
         return not self.broken
 
@@ -115,52 +115,52 @@ class CountedFramer(Framer):
 class OctetCountedFramer(CountedFramer):
     """`5 hello`: the length in decimal digits, a space, the frame."""
 
-    def _locate(self, buffer: bytes, at: int) -> _Found | None:
+    def _locate(self, buffer: bytes, at: int) -> _FrameBounds | None:
         match = _COUNT.match(buffer, at)
         if match is None:
             if not _COUNT_BEGUN.fullmatch(buffer, at):
-                self.broken = f"{buffer[at : at + 12]!r} is no length followed by a space"
+                self.broken = f"{buffer[at : at + 12]!r} is not a length followed by a space"
             return None
         length = int(match[1])
         stop = match.end() + length
-        return _Found(match.end(), stop, stop) if self._believed(length) else None
+        return _FrameBounds(match.end(), stop, stop) if self._accept_length(length) else None
 
 
 class SyslogFramer(OctetCountedFramer):
-    """What syslog senders write: octet-counted where a message begins with a digit, else ended by LF.
+    """Syslog over TCP: a message that begins with a digit is octet-counted, any other ends with LF.
 
-    Each message is judged for itself. Empty lines are no messages; some senders put an LF after a counted one.
+    This is decided for each message. Empty lines are ignored, since some senders put an LF after a counted message.
     """
 
     def __init__(self, max_frame: int, oversize: Oversize = "drop") -> None:
         super().__init__(max_frame, oversize)
-        self._skips_line = False
+        self._is_skipping_line = False
 
     @property
-    def skipping(self) -> bool:
+    def is_skipping(self) -> bool:
         """See `Framer.skipping`."""
-        return self._skips_line or super().skipping
+        return self._is_skipping_line or super().is_skipping
 
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`."""
-        if self._goes_on_in_line(data):
+        if self._only_extends_line(data):
             self._held += data
             return []
-        if self._skips_line:
+        if self._is_skipping_line:
             _, newline, data = data.partition(b"\n")
-            self._skips_line = not newline
+            self._is_skipping_line = not newline
         return [frame for frame in super().feed(data) if frame]
 
     def end(self) -> bytes | None:
-        """See `Framer.end`; an unfinished line stands, an unfinished counted message does not."""
+        """See `Framer.end`; an unfinished line is returned, an unfinished counted message is not."""
         tail = bytes(self._held)
-        stands = tail and not tail[:1].isdigit() and not (self.broken or self._to_skip)
+        is_frame = tail and not tail[:1].isdigit() and not (self.broken or self._bytes_to_skip)
         super().end()
-        self._skips_line = False
-        return tail if stands else None
+        self._is_skipping_line = False
+        return tail if is_frame else None
 
-    def _goes_on_in_line(self, data: bytes) -> bool:
-        """Tell whether the piece only makes an unfinished line longer: nothing to search again then."""
+    def _only_extends_line(self, data: bytes) -> bool:
+        """Return whether the piece only extends an unfinished line, so that nothing has to be searched again."""
         return (
             bool(self._held)
             and not self._held[:1].isdigit()
@@ -168,20 +168,20 @@ class SyslogFramer(OctetCountedFramer):
             and len(self._held) + len(data) <= self.max_frame
         )
 
-    def _locate(self, buffer: bytes, at: int) -> _Found | None:
+    def _locate(self, buffer: bytes, at: int) -> _FrameBounds | None:
         if buffer[at : at + 1].isdigit():
             return super()._locate(buffer, at)
         newline = buffer.find(b"\n", at)
         if newline >= 0:
-            return _Found(at, newline, newline + 1)
+            return _FrameBounds(at, newline, newline + 1)
         if len(buffer) - at <= self.max_frame:
             return None
-        self._skips_line = True
-        return _Found(at, len(buffer), len(buffer))
+        self._is_skipping_line = True
+        return _FrameBounds(at, len(buffer), len(buffer))
 
 
 class LengthPrefixedFramer(CountedFramer):
-    """A binary header that holds the frame's length, then the frame."""
+    """Frames that follow a binary header with their length."""
 
     def __init__(
         self,
@@ -199,13 +199,13 @@ class LengthPrefixedFramer(CountedFramer):
         self._header = offset + size
         self._counts_header, self._keep_header = counts_header, keep_header
 
-    def _locate(self, buffer: bytes, at: int) -> _Found | None:
+    def _locate(self, buffer: bytes, at: int) -> _FrameBounds | None:
         body = at + self._header
         if len(buffer) < body:
             return None
         length = int.from_bytes(buffer[at + self._offset : body], self._order)
         if self._counts_header:
             length -= self._header
-        if not self._believed(length):
+        if not self._accept_length(length):
             return None
-        return _Found(at if self._keep_header else body, body + length, body + length)
+        return _FrameBounds(at if self._keep_header else body, body + length, body + length)

@@ -1,4 +1,4 @@
-"""What a frame means: decoders turn one into a value or into a line of text. Pure."""
+"""Decoders: each turns a frame into a value or into a line of text. Pure."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ Errors = Literal["replace", "strict", "backslashreplace", "ignore"]
 
 
 class Decoder(ABC):
-    """One frame at a time; a frame that makes no sense raises ValueError that says why."""
+    """Decodes one frame at a time. A frame that cannot be decoded raises ValueError with the reason."""
 
-    member = "data"
-    """Under which key the value stands in a JSON record."""
-    damaged = 0
-    """How many frames so far were returned with something lost or replaced in them."""
-    damage = ""
-    """What was wrong with the last of these."""
+    json_key = "data"
+    """The key of the value in a JSON record."""
+    damaged_frames = 0
+    """How many frames so far were decoded with bytes dropped or replaced."""
+    last_damage = ""
+    """The problem with the last of these frames."""
 
-    def passes(self, joined: bytes) -> bool:
-        """Tell whether every frame in this piece would be written as it is: then nobody looks at each."""
+    def leaves_unchanged(self, joined: bytes) -> bool:
+        """Return whether every frame in this piece would be written unchanged, so that no frame needs decoding."""
         del joined
         return False
 
     @abstractmethod
     def line(self, frame: bytes) -> bytes:
-        """Return the frame as UTF-8 text for a text record, without a newline at its end."""
+        """Return the frame as UTF-8 text for a text record, without a newline at the end."""
 
     @abstractmethod
     def value(self, frame: bytes) -> Any:
-        """Return the frame as a value that JSON can hold."""
+        """Return the frame as a value that JSON can represent."""
 
 
 class BytesDecoder(Decoder):
-    """Takes frames as they are; JSON records hold them in base64."""
+    """Leaves frames unchanged; in JSON records they are encoded in base64."""
 
-    member = "base64"
+    json_key = "base64"
 
-    def passes(self, joined: bytes) -> bool:
+    def leaves_unchanged(self, joined: bytes) -> bool:
         """See `Decoder.passes`."""
         del joined
         return True
 
     def line(self, frame: bytes) -> bytes:
-        """See `Decoder.line`; here it need not be text."""
+        """See `Decoder.line`; here the result need not be text."""
         return frame
 
     def value(self, frame: bytes) -> str:
@@ -58,7 +58,7 @@ class BytesDecoder(Decoder):
 
 
 class TextDecoder(Decoder):
-    """Text in some encoding; `errors` is what happens to bytes that are none, as in Python."""
+    """Decodes text in an encoding. `errors` is Python's way to handle bytes that are not valid in it."""
 
     def __init__(self, encoding: str = "utf-8", errors: Errors = "replace") -> None:
         """Raise ValueError for an encoding that Python does not know."""
@@ -69,11 +69,11 @@ class TextDecoder(Decoder):
         self._encoding, self._errors = encoding, errors
         self._is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "ascii", "us-ascii")
 
-    def passes(self, joined: bytes) -> bool:
-        """See `Decoder.passes`: true of what is valid UTF-8, or ASCII, from end to end."""
+    def leaves_unchanged(self, joined: bytes) -> bool:
+        """See `Decoder.leaves_unchanged`: True if the piece is valid UTF-8, or ASCII, from end to end."""
         if not self._is_utf8:
             return False
-        if joined.isascii():  # quicker than to decode it, and mostly the case
+        if joined.isascii():  # the common case, and quicker than decoding
             return True
         try:
             joined.decode(self._encoding)
@@ -92,13 +92,16 @@ class TextDecoder(Decoder):
         except UnicodeDecodeError as error:
             if self._errors == "strict":
                 raise
-            self.damaged += 1
-            self.damage = str(error)
+            self.damaged_frames += 1
+            self.last_damage = str(error)
             return frame.decode(self._encoding, self._errors)
 
 
 class JsonDecoder(Decoder):
-    """One JSON value to a frame, in UTF-8. In text records it stands on one line, as it came where it can."""
+    """Decodes one JSON value per frame, in UTF-8.
+
+    A text record has the value on one line, unchanged unless it contains newlines.
+    """
 
     def line(self, frame: bytes) -> bytes:
         """See `Decoder.line`."""
@@ -117,11 +120,11 @@ class JsonDecoder(Decoder):
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _finite(text: str) -> float:
-    """Return the number; 1e999 reads as infinity, which no JSON can hold."""
+    """Return the number. Raises ValueError for numbers such as 1e999: Python reads infinity, which is not JSON."""
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text} is too large a number")

@@ -1,4 +1,4 @@
-"""Opens sockets: listening ones, and connected ones that a stop can interrupt at any point."""
+"""Opens listening and connected sockets. A stop can interrupt every step of it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from taskloom_plugins.addresses import Address, address_of
 
 __all__ = ["EndpointError", "connect", "explain", "listening", "send_all", "wait_for"]
 
-# What a unix socket's path may take in bytes; the kernel's field is 108 with its closing NUL.
-_LONGEST_PATH = 107
+# The longest path of a unix socket, in bytes: the kernel's field has 108, including the NUL at the end.
+_MAX_PATH_BYTES = 107
 _BACKLOG = 1024
-# What the kernel is asked to keep of datagrams while we write: a burst is lost beyond it. It grants what it allows.
+# The receive buffer requested for datagrams, in bytes: a burst beyond it is lost. The kernel may grant less.
 _DATAGRAM_BUFFER = 4 << 20
 
 _Resolved = tuple[int, Any]
@@ -30,19 +30,19 @@ _Resolved = tuple[int, Any]
 
 
 class EndpointError(TaskFailure):
-    """An address cannot be used; the sentence names it."""
+    """An address cannot be used; the message names it."""
 
 
 def explain(error: OSError) -> str:
-    """Return what the system says of the error, as the end of a sentence."""
+    """Return the system's text for the error, in lower case for the end of a sentence."""
     text = error.strerror or str(error) or type(error).__name__
     return text[:1].lower() + text[1:]
 
 
 def wait_for(ctx: Context, descriptor: int, events: int, seconds: float | None = None) -> bool:
-    """Wait until poll() reports the events; return False when the seconds are over first.
+    """Wait until poll() reports the events; return False if they do not come within `seconds`.
 
-    Raises Cancelled within a moment of a stop.
+    Raises Cancelled as soon as the run is cancelled.
     """
     poll = select.poll()
     poll.register(descriptor, events)
@@ -53,33 +53,33 @@ def wait_for(ctx: Context, descriptor: int, events: int, seconds: float | None =
         remaining = ctx.poll_interval if deadline is None else deadline - time.monotonic()
         if remaining <= 0:
             return False
-        # Rounded up: a wait cut to zero milliseconds would spin.
+        # Rounded up: a wait of zero milliseconds would be a busy loop.
         ready = poll.poll(int(min(remaining, ctx.poll_interval) * 1000) + 1)
         if any(number == descriptor for number, _ in ready):
             return True
 
 
-# -- looking up ------------------------------------------------------------------------------------
+# -- resolving -------------------------------------------------------------------------------------
 
 
 def _resolve(ctx: Context, address: Address, doing: str) -> list[_Resolved]:
     """Return the socket addresses to try, in order. Raises EndpointError, PermanentFailure or Cancelled."""
     if address.is_unix:
         size = len(os.fsencode(address.path))
-        if size > _LONGEST_PATH:
+        if size > _MAX_PATH_BYTES:
             raise PermanentFailure(
-                f"cannot {doing} {address}: the path has {size} bytes, and a unix socket takes {_LONGEST_PATH}"
+                f"cannot {doing} {address}: the path has {size} bytes; a unix socket allows {_MAX_PATH_BYTES}"
             )
         return [(socket.AF_UNIX, address.path)]
     if not address.host:
-        # One socket for both families where the machine has IPv6.
+        # One socket for both families if the machine has IPv6.
         return [(socket.AF_INET6, ("::", address.port)), (socket.AF_INET, ("0.0.0.0", address.port))]
     found = _read_literal(address) or _look_up(ctx, address, doing)
     return [(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
 def _read_literal(address: Address) -> list[Any]:
-    """Return what an address in digits means, without asking anyone; nothing for a name."""
+    """Return the resolved form of an IP address, without a resolver; an empty list for a host name."""
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     try:
         return socket.getaddrinfo(address.host, address.port, type=address.kind, flags=flags)
@@ -88,18 +88,18 @@ def _read_literal(address: Address) -> list[Any]:
 
 
 def _look_up(ctx: Context, address: Address, doing: str) -> list[Any]:
-    """Ask the resolver on a thread of its own: nothing can interrupt it, and a stop must not wait for it."""
+    """Call the resolver on a helper thread, because nothing can interrupt it and a stop must not wait for it."""
     answer: list[Any] = []
     ours, theirs = socket.socketpair()
 
-    def ask() -> None:
-        with theirs:  # closing it wakes the one who waits
+    def resolve() -> None:
+        with theirs:  # closing it wakes the run's thread
             try:
                 answer.extend(socket.getaddrinfo(address.host, address.port, type=address.kind))
             except (OSError, UnicodeError) as error:
                 answer.append(error)
 
-    helper = threading.Thread(target=ask, name=f"{ctx.job}-lookup", daemon=True)
+    helper = threading.Thread(target=resolve, name=f"{ctx.job}-lookup", daemon=True)
     with ours:
         helper.start()
         wait_for(ctx, ours.fileno(), select.POLLIN)
@@ -117,13 +117,13 @@ def _look_up(ctx: Context, address: Address, doing: str) -> list[Any]:
 
 @contextlib.contextmanager
 def listening(ctx: Context, address: Address, mode: int | None = None) -> Iterator[tuple[socket.socket, str]]:
-    """Hold a bound, non-blocking socket, and its address with the real port.
+    """Yield a bound, non-blocking socket, and its address with the real port; close it at the end.
 
-    `mode` is for the file of a unix socket; the file goes at the end. Raises EndpointError when the address
-    cannot be had, PermanentFailure for a path that is too long, Cancelled.
+    `mode`: permissions of the file of a unix socket, which is removed at the end. Raises EndpointError if the address
+    cannot be used, PermanentFailure for a path that is too long, Cancelled.
     """
-    sock = _bound(ctx, address, mode)
-    mine = _identity(address.path) if address.is_unix else None
+    sock = _bound_socket(ctx, address, mode)
+    own_file = _file_id(address.path) if address.is_unix else None
     try:
         if address.is_stream:
             sock.listen(_BACKLOG)
@@ -131,34 +131,34 @@ def listening(ctx: Context, address: Address, mode: int | None = None) -> Iterat
         yield sock, str(address) if address.is_unix else address_of(address.scheme, sock.getsockname())
     finally:
         sock.close()
-        # Not a file that another program has put there since.
-        if mine is not None and _identity(address.path) == mine:
+        # Only our own file: another program may have replaced it since.
+        if own_file is not None and _file_id(address.path) == own_file:
             with contextlib.suppress(OSError):
                 Path(address.path).unlink()
 
 
-def _bound(ctx: Context, address: Address, mode: int | None) -> socket.socket:
-    """Return a socket bound to the first of the address's meanings that this machine has."""
+def _bound_socket(ctx: Context, address: Address, mode: int | None) -> socket.socket:
+    """Return a socket bound to the first of the resolved addresses that this machine has."""
     try:
         candidates = _resolve(ctx, address, "listen on")
     except ConnectionError as error:
         raise EndpointError(f"cannot listen on {address}: {error}") from None
-    trouble = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    last_error = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     for family, sockaddr in candidates:
         try:
             return _bind(family, address, sockaddr, mode)
         except OSError as error:
-            trouble = error
+            last_error = error
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 break
-    raise EndpointError(f"cannot listen on {address}: {explain(trouble)}")
+    raise EndpointError(f"cannot listen on {address}: {explain(last_error)}")
 
 
 def _bind(family: int, address: Address, sockaddr: Any, mode: int | None) -> socket.socket:
     sock = socket.socket(family, address.kind)
     try:
         if address.scheme == "tcp":
-            # A port whose last connections linger in TIME_WAIT is free to the next run.
+            # Lets the next run use a port whose last connections are still in TIME_WAIT.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(address.host)))
@@ -175,9 +175,9 @@ def _bind(family: int, address: Address, sockaddr: Any, mode: int | None) -> soc
 
 
 def _bind_path(sock: socket.socket, address: Address, mode: int | None) -> None:
-    """Make the socket's file, in place of one that a killed program left behind."""
+    """Create the socket's file, and replace a file that a killed program left behind."""
     if mode is not None:
-        # Before the file exists: at no moment may it be open to more people than it shall be.
+        # Set before the file exists, so that it never has wider permissions, not even for a moment.
         os.fchmod(sock.fileno(), mode)
     try:
         sock.bind(address.path)
@@ -187,13 +187,13 @@ def _bind_path(sock: socket.socket, address: Address, mode: int | None) -> None:
         Path(address.path).unlink()
         sock.bind(address.path)
     if mode is not None:
-        Path(address.path).chmod(mode)  # the bits that the umask took
+        Path(address.path).chmod(mode)  # sets the bits that the umask removed
 
 
 def _is_stale(address: Address) -> bool:
-    """Tell whether the path is a socket at which nobody answers. Raises EndpointError for another kind of file."""
+    """Return whether the path is a socket without a listener. Raises EndpointError for another kind of file."""
     if not stat.S_ISSOCK(os.lstat(address.path).st_mode):
-        raise EndpointError(f"cannot listen on {address}: a file that is no socket is in its place")
+        raise EndpointError(f"cannot listen on {address}: the file at this path is not a socket")
     with socket.socket(socket.AF_UNIX, address.kind) as probe:
         probe.setblocking(False)
         try:
@@ -201,11 +201,11 @@ def _is_stale(address: Address) -> bool:
         except ConnectionRefusedError:
             return True
         except OSError:
-            return False  # full, or of another kind: somebody is there
+            return False  # its backlog is full, or it has another type: there is a listener
     return False
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _file_id(path: str) -> tuple[int, int] | None:
     try:
         found = os.lstat(path)
     except OSError:
@@ -217,18 +217,18 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def connect(ctx: Context, address: Address, timeout: float) -> socket.socket:
-    """Return a connected, non-blocking socket; each meaning of a host name gets `timeout` seconds.
+    """Return a connected, non-blocking socket; each resolved address of a host gets `timeout` seconds.
 
-    Raises ConnectionError where another try may help, EndpointError or PermanentFailure where none will,
-    and Cancelled within a moment of a stop.
+    Raises ConnectionError if another attempt may succeed, EndpointError or PermanentFailure if none will,
+    and Cancelled as soon as the run is cancelled.
     """
-    trouble: OSError = ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    last_error: OSError = ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     for family, sockaddr in _resolve(ctx, address, "connect to"):
         try:
             return _connect_one(ctx, family, address, sockaddr, timeout)
         except OSError as error:
-            trouble = error
-    raise ConnectionError(f"cannot connect to {address}: {explain(trouble)}")
+            last_error = error
+    raise ConnectionError(f"cannot connect to {address}: {explain(last_error)}")
 
 
 def _connect_one(ctx: Context, family: int, address: Address, sockaddr: Any, timeout: float) -> socket.socket:
@@ -236,7 +236,7 @@ def _connect_one(ctx: Context, family: int, address: Address, sockaddr: Any, tim
     try:
         sock.setblocking(False)
         if address.scheme == "unix-dgram":
-            sock.bind("")  # a name of the kernel's choice, so that there can be answers
+            sock.bind("")  # the kernel picks a name, so that the peer can answer
         code = sock.connect_ex(sockaddr)
         if code == errno.EINPROGRESS:
             if not wait_for(ctx, sock.fileno(), select.POLLOUT, timeout):
@@ -245,7 +245,8 @@ def _connect_one(ctx: Context, family: int, address: Address, sockaddr: Any, tim
         if code:
             raise OSError(code, os.strerror(code))
         if address.scheme == "tcp" and sock.getsockname() == sock.getpeername():
-            # The kernel may choose the very port that is called, when nobody listens there, and answer itself.
+            # If nothing listens on a local port, the kernel may pick this port for our side and connect the socket to
+            # itself.
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     except BaseException:
         sock.close()
@@ -254,13 +255,13 @@ def _connect_one(ctx: Context, family: int, address: Address, sockaddr: Any, tim
 
 
 def send_all(ctx: Context, sock: socket.socket, data: bytes) -> None:
-    """Hand all of it to the kernel. Raises OSError when the connection is lost, Cancelled at a stop.
+    """Pass all data to the kernel. Raises OSError if the connection is lost, Cancelled if the run is cancelled.
 
-    An empty datagram would be one too: nothing to send sends nothing.
+    Sends nothing if `data` is empty; an empty send would create an empty datagram.
     """
-    rest = memoryview(data)
-    while rest:
+    remaining = memoryview(data)
+    while remaining:
         try:
-            rest = rest[sock.send(rest) :]
+            remaining = remaining[sock.send(remaining) :]
         except BlockingIOError:
             wait_for(ctx, sock.fileno(), select.POLLOUT)

@@ -1,8 +1,8 @@
-"""Cuts a stream of bytes into frames. Pure: no socket, no clock, no log.
+"""Splits a stream of bytes into frames. Pure: no socket, no clock, no log.
 
-A framer is fed whatever came, in pieces of any size, and returns the frames that are complete. How the
-stream was cut into pieces never changes the frames. What a framer holds back is bounded by `max_frame`
-and the last piece; a length that a peer announces is judged before a byte of it is kept.
+A framer receives the bytes in pieces of any size, and returns the complete frames. The frames do not depend on how the
+stream was split into pieces. The memory of a framer is limited by `max_frame` and the size of the last piece. A length
+that a peer announces is checked before any byte of the frame is stored.
 """
 
 from __future__ import annotations
@@ -14,49 +14,49 @@ from typing import Literal
 __all__ = ["FixedFramer", "Framer", "Oversize", "SeparatorFramer", "WholeFramer"]
 
 Oversize = Literal["drop", "truncate", "close"]
-"""What becomes of a frame over the limit: skip it, keep its head, or give up the stream."""
+"""How to handle a frame over the limit: skip it, keep its first bytes, or close the stream."""
 
 
 class Framer(ABC):
-    """The contract of every framing; `tests/plugins` runs one suite over all of them."""
+    """The contract of all framings; `tests/plugins` has one suite for all of them."""
 
     def __init__(self, max_frame: int = sys.maxsize, oversize: Oversize = "drop") -> None:
         self.broken = ""
-        """Why the stream cannot be read on; empty while it can. A broken framer returns no more frames."""
+        """Why the stream cannot be read any further; empty while it can. A broken framer returns no more frames."""
         self.oversize = 0
-        """How many frames were over the limit so far, whatever became of them."""
+        """How many frames were over the limit so far, however they were handled."""
         self.max_frame = max_frame
-        """The longest frame, in bytes, without what separates or announces it."""
+        """The longest frame, in bytes, without its separator or length."""
         self._policy = oversize
 
     @property
     @abstractmethod
-    def pending(self) -> bool:
-        """True while an unfinished frame is held or skipped; a broken stream has none."""
+    def has_partial_frame(self) -> bool:
+        """Whether an unfinished frame is stored or being skipped; False for a broken stream."""
 
     @property
-    def skipping(self) -> bool:
-        """True while what comes belongs to a frame over the limit, which was counted and is not kept."""
+    def is_skipping(self) -> bool:
+        """Whether the next bytes belong to a frame over the limit, which was already counted and is not stored."""
         return False
 
     @abstractmethod
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes of the stream; return the frames that they complete, in order."""
+        """Process the next bytes of the stream; return the frames that they complete, in order."""
 
     def feed_joined(self, data: bytes) -> tuple[bytes, int]:
-        """Do as `feed` does; return the frames as one piece, each followed by LF, and their number."""
+        """Process bytes like `feed`; return the frames as one piece, each followed by LF, and their number."""
         frames = self.feed(data)
         return b"".join([frame + b"\n" for frame in frames]), len(frames)
 
     @abstractmethod
     def end(self) -> bytes | None:
-        """Take the end of the stream; return the unfinished frame where the framing lets it stand.
+        """End the stream; return the unfinished frame, if the framing allows one at the end.
 
-        The framer is as new afterwards, but for `broken` and `oversize`.
+        Afterwards the framer is as new, except for `broken` and `oversize`.
         """
 
-    def fitting(self, frames: list[bytes]) -> list[bytes]:
-        """Return the frames with the policy applied to those over the limit."""
+    def apply_limit(self, frames: list[bytes]) -> list[bytes]:
+        """Return the frames, with the oversize policy applied to those over the limit."""
         if len(max(frames, key=len, default=b"")) <= self.max_frame:
             return frames
         kept: list[bytes] = []
@@ -64,13 +64,13 @@ class Framer(ABC):
             if len(frame) <= self.max_frame:
                 kept.append(frame)
             else:
-                kept += self.overlong(frame)
+                kept += self.count_oversize(frame)
                 if self.broken:
                     break
         return kept
 
-    def overlong(self, head: bytes | bytearray) -> list[bytes]:
-        """Count a frame over the limit; return what is kept of it, given its first bytes."""
+    def count_oversize(self, head: bytes | bytearray) -> list[bytes]:
+        """Count a frame over the limit. Given its first bytes, return the part that the policy keeps."""
         self.oversize += 1
         if self._policy == "close":
             self.broken = f"a frame is over {self.max_frame} bytes"
@@ -78,7 +78,7 @@ class Framer(ABC):
 
 
 class SeparatorFramer(Framer):
-    """Frames that end with a separator. At the end of the stream the unfinished one stands."""
+    """Frames that end with a separator. An unfinished frame at the end of the stream is returned."""
 
     def __init__(
         self,
@@ -91,42 +91,42 @@ class SeparatorFramer(Framer):
         super().__init__(max_frame, oversize)
         self._separator = separator
         self._strip_cr = strip_cr
-        # A separator may be cut by the end of a piece, so that many bytes of it may be held.
+        # A separator may be split between two pieces; up to this many bytes of it may be at the end of `_held`.
         self._overlap = len(separator) - 1
-        # More than this without a separator can no longer become a frame within the limit.
-        self._held_at_most = max_frame + self._overlap + strip_cr
+        # With more bytes than this and no separator, the frame is certainly over the limit.
+        self._max_held = max_frame + self._overlap + strip_cr
         self._held = bytearray()
-        self._skipping = False
+        self._is_skipping = False
 
     @property
-    def pending(self) -> bool:
+    def has_partial_frame(self) -> bool:
         """See `Framer.pending`."""
-        return not self.broken and (self._skipping or bool(self._held))
+        return not self.broken and (self._is_skipping or bool(self._held))
 
     @property
-    def skipping(self) -> bool:
+    def is_skipping(self) -> bool:
         """See `Framer.skipping`."""
-        return self._skipping
+        return self._is_skipping
 
     def feed(self, data: bytes) -> list[bytes]:
-        """See `Framer.feed`; costs one `split` for each piece, not a step for each byte."""
+        """See `Framer.feed`; one `split` for each piece, instead of a step for each byte."""
         if self.broken:
             return []
-        pieces = self._reunited(data).split(self._separator)
+        pieces = self._with_held_end(data).split(self._separator)
         rest = pieces.pop()
         frames = self._completed(pieces) if pieces else []
         if self.broken:
             self._held.clear()
             return frames
         self._held += rest
-        if self._skipping or len(self._held) > self._held_at_most:
+        if self._is_skipping or len(self._held) > self._max_held:
             frames += self._skip()
         return frames
 
     def feed_joined(self, data: bytes) -> tuple[bytes, int]:
-        """See `Framer.feed_joined`; plain lines pass in one piece, without an object for each."""
+        """See `Framer.feed_joined`; plain lines are returned as one piece, without an object for each line."""
         end = data.rfind(b"\n") + 1
-        if not end or not self._passes_whole(data, end):
+        if not end or not self._is_all_frames(data, end):
             return super().feed_joined(data)
         joined = b"".join((self._held, memoryview(data)[:end]))
         self._held[:] = data[end:]
@@ -135,27 +135,27 @@ class SeparatorFramer(Framer):
     def end(self) -> bytes | None:
         """See `Framer.end`."""
         tail = bytes(self._held)
-        is_frame = bool(tail) and not self._skipping and not self.broken
+        is_frame = bool(tail) and not self._is_skipping and not self.broken
         self._held.clear()
-        self._skipping = False
+        self._is_skipping = False
         if not is_frame:
             return None
-        frames = self.fitting(self._stripped([tail]))
+        frames = self.apply_limit(self._stripped([tail]))
         return frames[0] if frames else None
 
-    def _passes_whole(self, data: bytes, end: int) -> bool:
-        """Tell whether every line before `end` is a frame as it stands, newline included."""
+    def _is_all_frames(self, data: bytes, end: int) -> bool:
+        """Return whether every line before `end` is a frame without any change, newline included."""
         return (
             self._separator == b"\n"
-            and not (self.broken or self._skipping or (self._strip_cr and b"\r" in data))
+            and not (self.broken or self._is_skipping or (self._strip_cr and b"\r" in data))
             and not (self._strip_cr and self._held.endswith(b"\r"))
             and len(self._held) + data.find(b"\n") <= self.max_frame
             and len(data) - end <= self.max_frame
-            and self._has_no_overlong_line(data, end)
+            and self._has_no_oversize_line(data, end)
         )
 
-    def _has_no_overlong_line(self, data: bytes, end: int) -> bool:
-        """Tell whether a newline is always near enough; looks from limit to limit, not at each line."""
+    def _has_no_oversize_line(self, data: bytes, end: int) -> bool:
+        """Return whether no line is over the limit. Searches in steps of the limit, not line by line."""
         newline = data.find(b"\n")
         while newline + 1 + self.max_frame < end:
             following = data.rfind(b"\n", newline + 1, newline + 2 + self.max_frame)
@@ -164,8 +164,8 @@ class SeparatorFramer(Framer):
             newline = following
         return True
 
-    def _reunited(self, data: bytes) -> bytes:
-        """Put the end of what is held before the piece, so that no separator stays cut in two."""
+    def _with_held_end(self, data: bytes) -> bytes:
+        """Prepend the end of the held bytes to the piece, so that no separator remains split."""
         if not (self._overlap and self._held):
             return data
         data = bytes(self._held[-self._overlap :]) + data
@@ -173,28 +173,28 @@ class SeparatorFramer(Framer):
         return data
 
     def _completed(self, pieces: list[bytes]) -> list[bytes]:
-        """Return the frames that these pieces end, the first of which began with what was held."""
-        if self._skipping:
+        """Return the frames that these pieces complete; the first of them begins with the held bytes."""
+        if self._is_skipping:
             del pieces[0]
-            self._skipping = False
+            self._is_skipping = False
         elif self._held:
             pieces[0] = bytes(self._held) + pieces[0]
         self._held.clear()
-        return self.fitting(self._stripped(pieces))
+        return self.apply_limit(self._stripped(pieces))
 
     def _stripped(self, frames: list[bytes]) -> list[bytes]:
         return [frame.removesuffix(b"\r") for frame in frames] if self._strip_cr else frames
 
     def _skip(self) -> list[bytes]:
-        """Throw away what is held of a frame over the limit, but for a separator that may have begun."""
-        frames = [] if self._skipping else self.overlong(self._held)
-        self._skipping = True
+        """Discard the held bytes of a frame over the limit, except for the possible beginning of a separator."""
+        frames = [] if self._is_skipping else self.count_oversize(self._held)
+        self._is_skipping = True
         del self._held[: max(0, len(self._held) - self._overlap)]
         return frames
 
 
 class FixedFramer(Framer):
-    """Frames of one size. An unfinished one at the end of the stream does not stand."""
+    """Frames of one size. An unfinished frame at the end of the stream is dropped."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class FixedFramer(Framer):
         self._held = bytearray()
 
     @property
-    def pending(self) -> bool:
+    def has_partial_frame(self) -> bool:
         """See `Framer.pending`."""
         return bool(self._held)
 
@@ -223,16 +223,16 @@ class FixedFramer(Framer):
 
 
 class WholeFramer(Framer):
-    """Each piece is a frame: a datagram, or for `raw` whatever one read returned."""
+    """Each piece is a frame: a datagram or, for `raw`, the result of one read."""
 
     @property
-    def pending(self) -> bool:
-        """See `Framer.pending`; nothing is ever held."""
+    def has_partial_frame(self) -> bool:
+        """See `Framer.has_partial_frame`; nothing is ever held."""
         return False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """See `Framer.feed`; here the pieces are the frames."""
-        return [] if self.broken else self.fitting([data])
+        """See `Framer.feed`; the piece is the frame."""
+        return [] if self.broken else self.apply_limit([data])
 
     def end(self) -> bytes | None:
         """See `Framer.end`."""

@@ -1,4 +1,4 @@
-"""What all connections of a run share: the way from bytes to written records, and the counts along it."""
+"""The path from received bytes to written records, with its counters; shared by all connections of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Intake"]
 
 
 class Intake:
-    """Feeds framers, writes what comes out of them, counts.
+    """Feeds framers, writes the frames as records, and counts.
 
-    The counters: `bytes` read, `frames` written, `drops` (frames not written, for whatever cause), `oversize`
-    (over the limit), `truncated` (written cut, or lost with the end of their connection), `decode_errors`,
-    `malformed` (streams given up because their framing made no sense).
+    The counters: `bytes` read, `frames` written, `drops` (frames not written, for any reason), `oversize` (frames over
+    the limit), `truncated` (frames written in part, or lost at the end of their connection), `decode_errors`,
+    `malformed` (streams that were closed because of invalid framing).
     """
 
     def __init__(
@@ -31,33 +31,33 @@ class Intake:
         oversize: Oversize,
         is_lines: bool,
     ) -> None:
-        """Take `is_lines` where frames end with LF and can hold none, so that they may pass in one piece."""
+        """`is_lines`: frames end with LF and cannot contain one, so many of them may be handled as one piece."""
         self.new_framer = new_framer
         self.notices = Notices(ctx.log)
         self._ctx, self._records, self._output = ctx, records, output
-        self._cuts = oversize == "truncate"
-        self._lines = records if is_lines and isinstance(records, TextRecords) else None
+        self._truncates = oversize == "truncate"
+        self._line_records = records if is_lines and isinstance(records, TextRecords) else None
 
     def feed(self, framer: Framer, data: bytes, source: str) -> bool:
-        """Take what one read of a stream returned; return whether it completed a frame."""
+        """Process the result of one read of a stream; return whether it completed a frame."""
         self._ctx.count("bytes", len(data))
         before = framer.oversize
-        if self._lines is not None:
+        if self._line_records is not None:
             lines, count = framer.feed_joined(data)
             if count:
-                self._write(self._lines.joined(lines, count), source)
+                self._write(self._line_records.from_lines(lines, count), source)
         else:
             frames = framer.feed(data)
             count = len(frames)
             if count:
                 self._write(self._records.batch(frames, source), source)
-        self._judge(framer, before, source)
+        self._count_oversize(framer, before, source)
         return count > 0
 
     def end(self, framer: Framer, source: str, *, is_orderly: bool) -> None:
-        """Take the end of a stream. Its unfinished frame stands only when the peer itself ended it."""
-        # What is being skipped was counted when it went over the limit.
-        is_unfinished, before = framer.pending and not framer.skipping, framer.oversize
+        """End a stream. Its unfinished frame is written only if the peer itself closed the connection."""
+        # A frame that is being skipped was already counted when it exceeded the limit.
+        is_unfinished, before = framer.has_partial_frame and not framer.is_skipping, framer.oversize
         tail = framer.end()
         if is_unfinished:
             self._ctx.count("truncated")
@@ -65,44 +65,44 @@ class Intake:
             self._write(self._records.batch([tail], source), source)
         elif is_unfinished and framer.oversize == before:
             self._ctx.count("drops")
-        self._judge(framer, before, source)
+        self._count_oversize(framer, before, source)
 
     def datagrams(self, datagrams: list[bytes], source: str) -> None:
-        """Take datagrams of one source; none of them goes on in the next."""
+        """Process datagrams of one source. A frame never continues in the next datagram."""
         framer = self.new_framer()
-        if isinstance(framer, WholeFramer):  # the common case, and the one that has to keep up with bursts
+        if isinstance(framer, WholeFramer):  # the common case, which has to keep up with bursts
             self._ctx.count("bytes", sum(map(len, datagrams)))
-            self._write(self._records.batch(framer.fitting(datagrams), source), source)
-            self._judge(framer, 0, source)
+            self._write(self._records.batch(framer.apply_limit(datagrams), source), source)
+            self._count_oversize(framer, 0, source)
             return
         for datagram in datagrams:
             self.feed(framer, datagram, source)
             if framer.broken:
-                self.give_up(framer, source)
+                self.report_broken(framer, source)
                 framer = self.new_framer()
             else:
                 self.end(framer, source, is_orderly=True)
 
-    def give_up(self, framer: Framer, source: str) -> None:
-        """Say that a stream cannot be read on."""
+    def report_broken(self, framer: Framer, source: str) -> None:
+        """Count and log that a stream cannot be read any further."""
         self._ctx.count("malformed")
-        self.notices.warn("broken streams", "cannot read on from %s: %s", source, framer.broken)
+        self.notices.warn("broken streams", "cannot read any further from %s: %s", source, framer.broken)
 
     def _write(self, batch: Batch, source: str) -> None:
         if batch.undecodable:
             self._ctx.count("decode_errors", batch.undecodable)
-            self.notices.warn("undecodable frames", "cannot decode a frame from %s: %s", source, batch.trouble)
-        if batch.left_out:
-            self._ctx.count("drops", batch.left_out)
+            self.notices.warn("undecodable frames", "cannot decode a frame from %s: %s", source, batch.problem)
+        if batch.dropped:
+            self._ctx.count("drops", batch.dropped)
         if batch.written:
             self._output.write(batch.data)
             self._ctx.count("frames", batch.written)
 
-    def _judge(self, framer: Framer, oversize_before: int, source: str) -> None:
-        """Count the frames that went over the limit since."""
+    def _count_oversize(self, framer: Framer, oversize_before: int, source: str) -> None:
+        """Count the frames that exceeded the limit since the framer had counted `oversize_before`."""
         overlong = framer.oversize - oversize_before
         if not overlong:
             return
         self._ctx.count("oversize", overlong)
-        self._ctx.count("truncated" if self._cuts else "drops", overlong)
+        self._ctx.count("truncated" if self._truncates else "drops", overlong)
         self.notices.warn("frames over the limit", "a frame from %s is over %d bytes", source, framer.max_frame)

@@ -1,4 +1,4 @@
-"""The two ways to listen: taking in connections, and taking in datagrams."""
+"""The two ways to listen: accepting connections, and receiving datagrams."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ __all__ = ["Acceptor", "DatagramReader"]
 
 Arrived = TypeVar("Arrived")
 
-_ACCEPTS_A_TURN = 64
+_ACCEPTS_PER_CALL = 64
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
-# What a machine that is short of descriptors or memory answers; it passes.
+# Errors of a machine that is short of descriptors or memory; they are temporary.
 _SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-_DATAGRAMS_A_TURN = 256
-_UDP_AT_MOST = 64 * 1024
-_UNIX_AT_LEAST = 256 * 1024
+_DATAGRAMS_PER_CALL = 256
+_UDP_MAX_BYTES = 64 * 1024
+_UNIX_MIN_BYTES = 256 * 1024
 
-# getsockopt(SO_MEMINFO) of Linux: nine counters, the last of which is what a full buffer lost.
+# getsockopt(SO_MEMINFO) of Linux: nine counters; the last one counts datagrams lost because the buffer was full.
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("9I")
-_LOSS_EVERY_SECONDS = 1.0
+_LOSS_INTERVAL_SECONDS = 1.0
 
 
 class Acceptor:
-    """Takes connections in, up to a limit, and rests when the machine has no descriptor left."""
+    """Accepts connections, up to a limit, and pauses if the machine has no descriptor left."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class Acceptor:
         loop.watch(sock, self._accept)
 
     def tick(self, now: float) -> None:
-        """Called when a pause is over."""
+        """Called when a pause is over: accept connections again."""
         del now
         self.deadline = math.inf
         self._loop.watch(self._sock, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPTS_A_TURN):
+        for _ in range(_ACCEPTS_PER_CALL):
             try:
                 sock, sockaddr = self._sock.accept()
             except (BlockingIOError, ConnectionAbortedError):
@@ -75,12 +75,12 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in _SHORTAGES:
                     raise EndpointError(f"cannot accept connections: {explain(error)}") from None
-                self._rest(error)
+                self._pause_accepting(error)
                 return
             self._pause = _SHORTEST_PAUSE_SECONDS
-            self._take(sock, address_of(self._scheme, sockaddr))
+            self._add_peer(sock, address_of(self._scheme, sockaddr))
 
-    def _take(self, sock: socket.socket, source: str) -> None:
+    def _add_peer(self, sock: socket.socket, source: str) -> None:
         if len(self._peers) >= self._max_peers:
             sock.close()
             self._ctx.count("refused")
@@ -89,16 +89,16 @@ class Acceptor:
         sock.setblocking(False)
         self._peers.add(sock, source)
 
-    def _rest(self, error: OSError) -> None:
-        """Leave the waiting connections alone for a while: asking again at once would spin."""
+    def _pause_accepting(self, error: OSError) -> None:
+        """Stop accepting for a while: trying again at once would be a busy loop."""
         self._notices.warn("accept", "cannot accept connections for now: %s", explain(error))
-        self._loop.forget(self._sock)
+        self._loop.unwatch(self._sock)
         self.deadline = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
 class DatagramReader:
-    """Drains a datagram socket, and asks the kernel now and then what a full buffer has lost."""
+    """Reads a datagram socket, and counts the datagrams that the kernel lost because the buffer was full."""
 
     def __init__(
         self,
@@ -113,41 +113,41 @@ class DatagramReader:
         wants_source: bool,
         idle_seconds: float,
     ) -> None:
-        """Take the largest frame: a longer datagram must be seen to be longer."""
+        """`max_frame` sets the buffer size, so that a datagram over the limit is recognized as too long."""
         self._ctx, self._intake, self._sock, self._address = ctx, intake, sock, address
-        self._size = max(_UNIX_AT_LEAST, max_frame + 1) if address.is_unix else _UDP_AT_MOST
+        self._size = max(_UNIX_MIN_BYTES, max_frame + 1) if address.is_unix else _UDP_MAX_BYTES
         self._source, self._is_connected = str(address), is_connected
         self._idle_seconds = idle_seconds or math.inf
         self._lost = 0
         self.is_over = False
-        """True once the other side of a connected socket is gone, or silent for too long."""
-        self._last_heard = time.monotonic()
-        self.deadline = self._last_heard + _LOSS_EVERY_SECONDS
+        """Whether the other side of a connected socket is gone, or was silent for too long."""
+        self._last_arrival = time.monotonic()
+        self.deadline = self._last_arrival + _LOSS_INTERVAL_SECONDS
         loop.watch(sock, self._read_with_source if wants_source else self._read)
 
     def tick(self, now: float) -> None:
-        """Called once a second: count what was lost, and look whether anything came."""
-        self.deadline = now + _LOSS_EVERY_SECONDS
+        """Called once a second: count lost datagrams, and check how long the other side has been silent."""
+        self.deadline = now + _LOSS_INTERVAL_SECONDS
         self.count_lost()
-        if now - self._last_heard >= self._idle_seconds:
+        if now - self._last_arrival >= self._idle_seconds:
             self._ctx.count("timeouts")
-            self._intake.notices.warn("silent peers", "leaving %s: silent for %g s", self._address, self._idle_seconds)
+            self._intake.notices.warn("silent peers", "closing %s: silent for %g s", self._address, self._idle_seconds)
             self.is_over = True
 
     def count_lost(self) -> None:
-        """Ask the kernel how many datagrams found the buffer full; what it does not tell stays unknown."""
+        """Count the datagrams that the kernel lost because the buffer was full, if the kernel reports them."""
         try:
-            told = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            info = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
         except OSError:
             return
-        if len(told) < _MEMINFO.size:
+        if len(info) < _MEMINFO.size:
             return
-        lost = _MEMINFO.unpack(told)[-1] - self._lost
+        lost = _MEMINFO.unpack(info)[-1] - self._lost
         if lost > 0:
             self._lost += lost
             self._ctx.count("lost", lost)
             self._intake.notices.warn(
-                "lost datagrams", "%d datagrams were lost: they came faster than they are written", lost
+                "lost datagrams", "%d datagrams were lost: they arrived faster than they are written", lost
             )
 
     def _read(self) -> None:
@@ -156,28 +156,28 @@ class DatagramReader:
             self._intake.datagrams(datagrams, self._source)
 
     def _read_with_source(self) -> None:
-        """Read as `_read` does, at the cost of an address for each datagram."""
+        """Read like `_read`, and get the address of each datagram, which takes more time."""
         arrived = self._drain(self._sock.recvfrom)
         for sockaddr, group in itertools.groupby(arrived, key=operator.itemgetter(1)):
             self._intake.datagrams([datagram for datagram, _ in group], address_of(self._address.scheme, sockaddr))
 
     def _drain(self, receive: Callable[[int], Arrived]) -> list[Arrived]:
-        """Return what waits in the socket, up to a limit: asking until there is nothing spares many polls."""
+        """Return the datagrams that wait in the socket, up to a limit. Reading until it is empty saves many polls."""
         arrived: list[Arrived] = []
         take, size = arrived.append, self._size
         try:
-            for _ in range(_DATAGRAMS_A_TURN):
+            for _ in range(_DATAGRAMS_PER_CALL):
                 take(receive(size))
         except BlockingIOError:
             pass
         except OSError as error:
-            self._lose(error)
+            self._handle_error(error)
         if arrived:
-            self._last_heard = time.monotonic()
+            self._last_arrival = time.monotonic()
         return arrived
 
-    def _lose(self, error: OSError) -> None:
-        """Take note of what the network says of a connected socket: mostly that nobody listens there."""
+    def _handle_error(self, error: OSError) -> None:
+        """Handle a network error of a connected socket, mostly that there is no listener."""
         if not self._is_connected:
             raise EndpointError(f"cannot read from {self._address}: {explain(error)}") from None
         self._ctx.count("resets")

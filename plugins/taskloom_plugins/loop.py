@@ -1,4 +1,4 @@
-"""One epoll over all sockets of a run and its cancel, and the deadlines between its turns."""
+"""An event loop over all sockets of a run, its cancellation, and deadlines."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Loop", "Timed"]
 
 
 class Timed(Protocol):
-    """A part of a run that wants to be called at some time."""
+    """A part of a run that has to be called at a certain time."""
 
     @property
     def deadline(self) -> float:
-        """When, in seconds of `time.monotonic`; infinity for not now."""
+        """The time of the next call, in seconds of `time.monotonic`; infinity for none."""
 
     def tick(self, now: float) -> None:
-        """Called on the run's thread once the deadline is over."""
+        """Called on the run's thread once the deadline has passed."""
 
 
 class Loop:
-    """Calls a handler whenever its socket is readable; ends with the run's cancel, within a moment."""
+    """Calls a handler whenever its socket is readable; ends as soon as the run is cancelled."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        # The kernel's own, not `selectors`: that one's work in Python costs half as much again as a small read.
+        # Used directly, because the Python code of `selectors` takes half as much time as a small read itself.
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {ctx.fileno(): _do_nothing}
         self._epoll.register(ctx.fileno(), select.EPOLLIN)
@@ -42,19 +42,19 @@ class Loop:
         self._epoll.close()
 
     def watch(self, sock: socket.socket, handler: Callable[[], None]) -> None:
-        """Have the handler called, on the run's thread, whenever the socket is readable or broken."""
+        """Call the handler, on the run's thread, whenever the socket is readable or broken."""
         self._epoll.register(sock, select.EPOLLIN)
         self._handlers[sock.fileno()] = handler
 
-    def forget(self, sock: socket.socket) -> None:
-        """Stop watching; before the socket is closed."""
+    def unwatch(self, sock: socket.socket) -> None:
+        """Stop watching the socket. Has to be called before the socket is closed."""
         self._epoll.unregister(sock)
         del self._handlers[sock.fileno()]
 
     def run(self, parts: Sequence[Timed], is_over: Callable[[], bool] = lambda: False) -> None:
-        """Turn until the run is cancelled or `is_over` says so.
+        """Call handlers and `tick` until the run is cancelled or `is_over` returns True.
 
-        Turns at least once per poll interval, so that a quiet reader is seen to be alive.
+        Polls the cancellation at least once per poll interval, so that a reader without input counts as alive.
         """
         poll, handlers, clock = self._epoll.poll, self._handlers, time.monotonic
         interval = self._ctx.poll_interval
@@ -62,7 +62,7 @@ class Loop:
         while not (self._ctx.cancelled or is_over()):
             deadline = min([part.deadline for part in parts])
             for descriptor, _ in poll(max(0.0, min(interval, deadline - now))):
-                # A handler that ran a moment ago may have forgotten this one.
+                # An earlier handler of this round may have removed this one.
                 handlers.get(descriptor, _do_nothing)()
             now = clock()
             for part in parts:
@@ -71,4 +71,4 @@ class Loop:
 
 
 def _do_nothing() -> None:
-    """Stand for the cancel, which the loop looks at by itself."""
+    """The handler of the cancellation, which the loop checks itself."""

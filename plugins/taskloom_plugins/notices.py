@@ -1,4 +1,4 @@
-"""Warnings that a hostile or broken peer cannot turn into a flood."""
+"""Warnings about peers, limited so that a hostile or broken peer cannot flood the log."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 
-__all__ = ["EVERY_SECONDS", "Notices"]
+__all__ = ["INTERVAL_SECONDS", "Notices"]
 
-EVERY_SECONDS = 10.0
-"""At most one warning of a kind in so many seconds; the next one says how many were held back."""
+INTERVAL_SECONDS = 10.0
+"""At most one warning of a kind is logged in this time; the next one has the number of those left out."""
 
 
 class Notices:
@@ -18,21 +18,21 @@ class Notices:
     def __init__(self, log: logging.LoggerAdapter[logging.Logger], clock: Callable[[], float] = time.monotonic) -> None:
         self._log, self._clock = log, clock
         self._quiet_until: dict[str, float] = {}
-        self._held_back: dict[str, int] = {}
+        self._suppressed: dict[str, int] = {}
 
     def warn(self, kind: str, message: str, *args: object) -> None:
-        """Log the warning, unless one of its kind was logged a moment ago: then only count it."""
+        """Log the warning, or only count it if one of its kind was logged within `INTERVAL_SECONDS`."""
         now = self._clock()
         if now < self._quiet_until.get(kind, now):
-            self._held_back[kind] = self._held_back.get(kind, 0) + 1
+            self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
             return
-        self._quiet_until[kind] = now + EVERY_SECONDS
-        held_back = self._held_back.pop(kind, 0)
-        more = f" (and {held_back} more of these before)" if held_back else ""
+        self._quiet_until[kind] = now + INTERVAL_SECONDS
+        suppressed = self._suppressed.pop(kind, 0)
+        more = f" (and {suppressed} more that were not logged)" if suppressed else ""
         self._log.warning(message + "%s", *args, more)
 
     def close(self) -> None:
-        """Say how many were held back since the last one of each kind."""
-        for kind, held_back in sorted(self._held_back.items()):
-            self._log.warning("%d more warnings like the last one about %s", held_back, kind)
-        self._held_back.clear()
+        """Log how many warnings of each kind were left out since the last one."""
+        for kind, suppressed in sorted(self._suppressed.items()):
+            self._log.warning("%d more warnings about %s were not logged", suppressed, kind)
+        self._suppressed.clear()

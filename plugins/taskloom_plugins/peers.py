@@ -1,4 +1,4 @@
-"""The open stream connections of a run: reading them, their deadlines, their ends."""
+"""The open stream connections of a run: reads them, watches their deadlines, closes them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from taskloom_plugins.loop import Loop
 
 __all__ = ["READ_BYTES", "Peer", "Peers", "Timeouts"]
 
-# Few, large reads: what a read costs besides copying is paid less often.
+# Large reads, because each read has fixed costs.
 READ_BYTES = 256 * 1024
-"""The most that one read takes from a connection."""
-# So many reads, then the next peer: one that never stops sending does not starve the others.
-_READS_A_TURN = 4
+"""The most bytes that one read takes from a connection."""
+# Then the next peer is read, so that a peer that never stops sending does not starve the others.
+_READS_PER_CALL = 4
 
-# A silent peer whose machine is gone is found out in two minutes.
+# A silent peer whose machine is gone is detected after two minutes.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
 class Timeouts:
-    """How long a peer may be silent, and how long a frame may take, in seconds; 0 is for ever."""
+    """How long a peer may be silent, and how long a frame may take, in seconds; 0 means no limit."""
 
     def __init__(self, idle: float = 0.0, frame: float = 0.0) -> None:
         self.idle, self.frame = idle or math.inf, frame or math.inf
@@ -44,39 +44,39 @@ class Peer:
 
     @property
     def deadline(self) -> float:
-        """When it is closed unless more comes."""
+        """When it is closed unless more data arrives."""
         return min(self.idle_deadline, self.frame_deadline)
 
 
 class Peers:
-    """All open connections; every way in which one can end leads through here, and is counted."""
+    """All open connections. Every end of a connection is handled and counted here."""
 
     def __init__(self, ctx: Context, loop: Loop, intake: Intake, timeouts: Timeouts) -> None:
         self._ctx, self._loop, self._intake, self._timeouts = ctx, loop, intake, timeouts
         self._open: set[Peer] = set()
         self.deadline = math.inf
-        """Not after the first deadline of a peer. A peer that says something moves its own, not this one:
-        so a busy connection costs nothing here, and `tick` finds out what is really over."""
+        """Never later than the first deadline of a peer. Data from a peer moves only the peer's own deadline, so a busy
+        connection costs nothing here; `tick` checks which deadlines have really passed."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, sock: socket.socket, source: str) -> None:
-        """Take over a connected, non-blocking socket."""
+        """Add a connected, non-blocking socket; it is closed here."""
         _keep_alive(sock)
         peer = Peer(sock, source, self._intake.new_framer())
         self._open.add(peer)
         self._ctx.count("peers")
         self._loop.watch(sock, lambda: self._read(peer))
-        self._touch(peer, time.monotonic(), has_frame=False)
+        self._update_deadlines(peer, time.monotonic(), has_frame=False)
 
     def close_all(self) -> None:
-        """Close what is open: the run is asked to stop. Unfinished frames are counted, not written."""
+        """Close all connections because the run ends. Unfinished frames are counted, not written."""
         for peer in list(self._open):
             self._close(peer, is_orderly=False)
 
     def tick(self, now: float) -> None:
-        """Close the peers whose deadline is over."""
+        """Close the peers whose deadline has passed."""
         for peer in [peer for peer in self._open if peer.deadline <= now]:
             self._ctx.count("timeouts")
             is_idle = peer.idle_deadline <= now
@@ -90,8 +90,8 @@ class Peers:
         self.deadline = min((peer.deadline for peer in self._open), default=math.inf)
 
     def _read(self, peer: Peer) -> None:
-        """Take what the peer has sent, to its end where that has come."""
-        for _ in range(_READS_A_TURN):
+        """Read what the peer has sent; close the connection at its end."""
+        for _ in range(_READS_PER_CALL):
             if not peer.is_open or self._ctx.cancelled:
                 return
             try:
@@ -99,35 +99,35 @@ class Peers:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._break_off(peer, error)
+                self._handle_error(peer, error)
                 return
             if not data:
                 self._close(peer, is_orderly=True)
                 return
-            self._take(peer, data)
+            self._feed(peer, data)
             if len(data) < READ_BYTES:
-                return  # that was all there is, so asking again would mostly be in vain
+                return  # nothing more is there, so another read would mostly return nothing
 
-    def _take(self, peer: Peer, data: bytes) -> None:
+    def _feed(self, peer: Peer, data: bytes) -> None:
         has_frame = self._intake.feed(peer.framer, data, peer.source)
         if peer.framer.broken:
-            self._intake.give_up(peer.framer, peer.source)
+            self._intake.report_broken(peer.framer, peer.source)
             self._close(peer, is_orderly=False)
         else:
-            self._touch(peer, time.monotonic(), has_frame=has_frame)
+            self._update_deadlines(peer, time.monotonic(), has_frame=has_frame)
 
-    def _touch(self, peer: Peer, now: float, *, has_frame: bool) -> None:
-        """Move the peer's deadlines after it has said something."""
+    def _update_deadlines(self, peer: Peer, now: float, *, has_frame: bool) -> None:
+        """Move the deadlines of a peer after data arrived."""
         peer.idle_deadline = now + self._timeouts.idle
-        if not peer.framer.pending:
+        if not peer.framer.has_partial_frame:
             peer.frame_deadline = math.inf
         elif has_frame or peer.frame_deadline == math.inf:
-            # A frame's time begins with its first byte; the bytes after it do not prolong it.
+            # The time of a frame begins with its first byte; further bytes do not extend it.
             peer.frame_deadline = now + self._timeouts.frame
         self.deadline = min(self.deadline, peer.deadline)
 
-    def _break_off(self, peer: Peer, error: OSError) -> None:
-        """Take note of a connection that the peer, or the network, has torn down."""
+    def _handle_error(self, peer: Peer, error: OSError) -> None:
+        """Count, log and close a connection that the peer or the network has broken."""
         self._ctx.count("resets")
         self._intake.notices.warn("broken connections", "lost %s: %s", peer.source, explain(error))
         self._close(peer, is_orderly=False)
@@ -137,7 +137,7 @@ class Peers:
             return
         peer.is_open = False
         self._open.discard(peer)
-        self._loop.forget(peer.sock)
+        self._loop.unwatch(peer.sock)
         try:
             self._intake.end(peer.framer, peer.source, is_orderly=is_orderly)
         finally:
@@ -145,10 +145,10 @@ class Peers:
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """Have the kernel ask silent TCP peers whether they still live."""
+    """Make the kernel check whether silent TCP peers are still alive."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    with contextlib.suppress(OSError):  # it may be gone already; the first read will say so
+    with contextlib.suppress(OSError):  # the connection may be broken already; then the first read fails
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE:
             if hasattr(socket, name):

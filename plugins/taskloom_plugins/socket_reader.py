@@ -1,4 +1,4 @@
-"""The task `socket-reader`: frames from sockets, written as records."""
+"""The task `socket-reader`: reads frames from sockets and writes them as records."""
 
 from __future__ import annotations
 
@@ -27,72 +27,72 @@ __all__ = ["SocketReader"]
 class SocketReader(Task):
     """Read frames from a socket and write each to standard output or to a file.
 
-    Listens for many peers, or connects to one and connects again when the connection is lost. Ready once it
-    listens, or is connected for the first time. A stop wakes it at once; what it has read of complete frames
-    is written then, an unfinished one is counted.
+    Listens for many peers, or connects to one peer and reconnects if the connection is lost. Ready once it listens, or
+    once it is connected for the first time. A stop wakes it at once; complete frames that it has read are written
+    then, an unfinished one is counted.
     """
 
     announces_ready: ClassVar[bool] = True
 
     listen: str | None = param(
         default=None,
-        description="the address to listen on; port 0 picks a free one, and the log says which",
+        description="the address to listen on; port 0 picks a free port, which the log shows",
         examples=["tcp://127.0.0.1:5514", "udp://[::1]:5514", "unix:///run/app.sock"],
     )
     connect: str | None = param(default=None, description="the address to connect to, instead of listening")
     framing: Framing | None = param(
-        default=None, description="where frames end; by default line for streams, datagram for datagrams"
+        default=None, description="how frames end; by default line for streams, datagram for datagrams"
     )
     delimiter: str | None = param(default=None, min_length=1, description="what ends a frame, with framing delimiter")
     frame_size: int | None = param(default=None, ge=1, description="bytes in a frame, with framing fixed")
     length_offset: int = param(
         default=0, ge=0, le=1024, description="bytes before the length, with framing length-prefixed"
     )
-    length_size: int = param(default=4, ge=1, le=8, description="bytes that hold the length")
-    length_order: ByteOrder = param(default="big", description="which end of the length comes first")
-    length_counts_header: bool = param(default=False, description="whether the length counts the header itself")
+    length_size: int = param(default=4, ge=1, le=8, description="size of the length, in bytes")
+    length_order: ByteOrder = param(default="big", description="byte order of the length")
+    length_counts_header: bool = param(default=False, description="whether the length includes the header itself")
     length_keep_header: bool = param(default=False, description="whether the frame is written with its header")
     max_frame: int = param(default=65536, ge=1, le=64 << 20, description="the longest frame, in bytes")
-    oversize: Oversize = param(
-        default="drop", description="what happens to a longer one; close gives up the connection"
-    )
+    oversize: Oversize = param(default="drop", description="what happens to a longer frame; close ends the connection")
     decoder: DecoderName | None = param(
-        default=None, description="what frames are: text by default, bytes with framing raw"
+        default=None, description="what frames contain: text by default, bytes with framing raw"
     )
-    encoding: str = param(default="utf-8", description="of text")
+    encoding: str = param(default="utf-8", description="encoding of text")
     errors: Errors = param(
-        default="replace", description="what happens to bytes that are no text; strict drops the frame"
+        default="replace", description="what happens to bytes that are not valid text; strict drops the frame"
     )
     output: str = param(default="stdout", min_length=1, description="stdout, or the file to append to")
     format: Format = param(
-        default="text", description="text: the frame and a newline; json: with time and source address"
+        default="text", description="text: the frame and a newline; json: also the time and the source address"
     )
-    flush: Duration = param(
-        default="0s", description="how long records may be gathered; 0 writes what each read brought"
+    flush: Duration = param(default="0s", description="how long records may be buffered; 0 writes them after each read")
+    max_peers: int = param(
+        default=256, ge=1, description="connections at the same time; further ones are closed at once and counted"
     )
-    max_peers: int = param(default=256, ge=1, description="connections at a time; more are closed at once, and counted")
     mode: str | None = param(
         default=None, pattern="^[0-7]{3,4}$", description='permissions of the unix socket, such as "660"'
     )
     send_on_connect: str = param(default="", description="what to send once connected")
-    connect_timeout: Duration = param(default="10s", gt=0, description="how long one try to connect may take")
+    connect_timeout: Duration = param(default="10s", gt=0, description="how long one attempt to connect may take")
     idle_timeout: Duration = param(
-        default="0s", description="close a connection that is silent for so long; 0 is never"
+        default="0s", description="close a connection after this time without data; 0 for never"
     )
-    frame_timeout: Duration = param(default="0s", description="close a connection whose frame takes longer; 0 is never")
-    reconnect: bool = param(default=True, description="connect again when the connection is lost; false ends the run")
+    frame_timeout: Duration = param(
+        default="0s", description="close a connection whose frame takes longer; 0 for never"
+    )
+    reconnect: bool = param(default=True, description="connect again if the connection is lost; false ends the run")
     reconnect_delay: Duration = param(
-        default="0.5s", gt=0, description="the first wait before connecting again; then doubled"
+        default="0.5s", gt=0, description="the first delay before connecting again; then doubled"
     )
-    reconnect_max: Duration = param(default="30s", gt=0, description="the longest wait before connecting again")
+    reconnect_max: Duration = param(default="30s", gt=0, description="the longest delay before connecting again")
 
     def __post_init__(self) -> None:
-        """Raise ValueError for parameters that do not fit each other: so it is known before anything starts."""
+        """Raise ValueError for parameters that do not fit together; called when job files are loaded."""
         self._address = address_for(self)
         self._wiring = Wiring(self, self._address)
 
     def run(self, ctx: Context) -> None:
-        """Read until the run is cancelled, or the one connection is over for good."""
+        """Read until the run is cancelled, or the connection is lost and not to be made again."""
         _keep_freed_memory()
         wiring = self._wiring
         target = open_target(ctx, self.output, is_lines=wiring.is_lines)
@@ -119,11 +119,11 @@ class SocketReader(Task):
             ctx.log.info("listening on %s", name)
             ctx.ready()
             if self._address.is_stream:
-                self._take_peers(ctx, loop, intake, output, sock)
+                self._read_peers(ctx, loop, intake, output, sock)
             else:
-                self._take_datagrams(ctx, loop, intake, output, sock)
+                self._read_datagrams(ctx, loop, intake, output, sock)
 
-    def _take_peers(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
+    def _read_peers(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
         peers = Peers(ctx, loop, intake, Timeouts(self.idle_timeout, self.frame_timeout))
         scheme, limit = self._address.scheme, self.max_peers
         acceptor = Acceptor(ctx, loop, peers, sock, scheme=scheme, max_peers=limit, notices=intake.notices)
@@ -132,7 +132,7 @@ class SocketReader(Task):
         finally:
             peers.close_all()
 
-    def _take_datagrams(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
+    def _read_datagrams(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
         is_connected = self.connect is not None
         reader = DatagramReader(
             ctx,
@@ -153,7 +153,7 @@ class SocketReader(Task):
     # -- connecting --------------------------------------------------------------------------------
 
     def _stay_connected(self, ctx: Context, intake: Intake, output: Output) -> None:
-        """Connect, read to the end, and begin again, with growing delays as long as it does not work."""
+        """Connect, read to the end, and connect again, with growing delays as long as that fails."""
         backoff = Backoff(self.reconnect_delay, self.reconnect_max)
         is_ready = False
         while True:
@@ -188,7 +188,7 @@ class SocketReader(Task):
                 intake.notices.warn("broken connections", "lost %s: %s", self._address, explain(error))
                 return
             if not self._address.is_stream:
-                self._take_datagrams(ctx, loop, intake, output, sock)
+                self._read_datagrams(ctx, loop, intake, output, sock)
                 return
             peers = Peers(ctx, loop, intake, Timeouts(self.idle_timeout, self.frame_timeout))
             peers.add(sock, str(self._address))
@@ -199,9 +199,9 @@ class SocketReader(Task):
 
 
 def _keep_freed_memory() -> None:
-    """Keep the C library from giving the memory of each read back to the kernel, to fault it in again at the next.
+    """Make the C library keep the memory of each read, instead of returning it to the kernel and mapping it again.
 
-    glibc gives back what is free beyond twice the largest block it ever had to map (mallopt(3), on its dynamic
-    threshold), so one large block, freed at once, is enough. Measured: two to four times the lines a second.
+    glibc returns free memory beyond twice the largest block that it ever mapped (mallopt(3), dynamic threshold), so
+    allocating and freeing one large block is enough. Measured: two to four times as many lines a second.
     """
     bytearray(4 * READ_BYTES)

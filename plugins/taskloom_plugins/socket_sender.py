@@ -1,4 +1,4 @@
-"""The task `socket-sender`: lines to an address, for examples and for trying a reader."""
+"""The task `socket-sender`: sends lines to an address, for examples and to try out a reader."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ from taskloom_plugins.notices import Notices
 
 __all__ = ["SocketSender"]
 
-# How long the end of a connection waits for the other side to close too: then it has read everything.
-_FAREWELL_SECONDS = 2.0
+# At the end, how long to wait until the other side closes the connection too; then it has read everything.
+_CLOSE_SECONDS = 2.0
 
 
 class SocketSender(Task):
-    """Send numbered lines to an address, and connect again whenever the connection is lost.
+    """Send numbered lines to an address, and reconnect whenever the connection is lost.
 
-    A line that could not be handed over whole is sent again on the next connection; one that was handed over
-    is never sent twice. Whether lines that were handed over before a connection broke have arrived cannot be
-    known: the log says where that happened. A stop wakes it at once.
+    A line that the kernel did not accept completely is sent again on the next connection; an accepted line is never
+    sent twice. If the connection breaks, lines accepted before that may be lost; the log shows the number of the last
+    one. A stop wakes it at once.
     """
 
     to: str = param(description="the address to send to", examples=["tcp://127.0.0.1:5514", "unix:///run/app.sock"])
-    count: int = param(default=10, ge=0, description="how many lines; 0 is for ever")
+    count: int = param(default=10, ge=0, description="how many lines; 0 for no limit")
     interval: Duration = param(default="1s", description="time between two lines")
-    line: str = param(default="hello {n}", description="the line; {n} is its number from 1, {job} the name of the job")
-    connect_timeout: Duration = param(default="10s", gt=0, description="how long one try to connect may take")
-    reconnect_delay: Duration = param(
-        default="0.5s", gt=0, description="the first wait before connecting again; then doubled"
+    line: str = param(
+        default="hello {n}", description="the text of a line; {n} is its number from 1, {job} the name of the job"
     )
-    reconnect_max: Duration = param(default="30s", gt=0, description="the longest wait before connecting again")
+    connect_timeout: Duration = param(default="10s", gt=0, description="how long one attempt to connect may take")
+    reconnect_delay: Duration = param(
+        default="0.5s", gt=0, description="the first delay before connecting again; then doubled"
+    )
+    reconnect_max: Duration = param(default="30s", gt=0, description="the longest delay before connecting again")
 
     def __post_init__(self) -> None:
         """Raise ValueError for an address or a line that cannot be used."""
@@ -45,11 +47,11 @@ class SocketSender(Task):
         except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"cannot use line {self.line!r}; write {{n}}, {{job}}, and {{{{ for a brace") from error
         if "\n" in line and self._address.is_stream:
-            raise ValueError(f"cannot use line {self.line!r}: it holds a newline, which would make it two")
+            raise ValueError(f"cannot use line {self.line!r}: it contains a newline, which would make it two lines")
 
     def run(self, ctx: Context) -> None:
-        """Send the lines; return when all are handed over, or the run is cancelled."""
-        link = _Link(ctx, self._address, self.connect_timeout, Backoff(self.reconnect_delay, self.reconnect_max))
+        """Send the lines; return when all are sent, or when the run is cancelled."""
+        link = _Connection(ctx, self._address, self.connect_timeout, Backoff(self.reconnect_delay, self.reconnect_max))
         try:
             n = 0
             while not self.count or n < self.count:
@@ -60,7 +62,7 @@ class SocketSender(Task):
                 ctx.count("lines")
                 if self.count:
                     ctx.progress(n, self.count, "lines")
-            link.say_farewell()
+            link.finish()
         finally:
             link.close()
 
@@ -75,8 +77,8 @@ def _parse_target(text: str) -> Address:
     return address
 
 
-class _Link:
-    """A connection that is made when it is needed, and made again when it is lost."""
+class _Connection:
+    """A connection that is opened when it is needed, and opened again if it is lost."""
 
     def __init__(self, ctx: Context, address: Address, connect_timeout: float, backoff: Backoff) -> None:
         self._ctx, self._address, self._timeout, self._backoff = ctx, address, connect_timeout, backoff
@@ -86,7 +88,7 @@ class _Link:
         self._sent = 0
 
     def send(self, line: bytes, number: int) -> None:
-        """Hand the line to the kernel, on as many connections as it takes. Raises Cancelled at a stop."""
+        """Send the line, on as many connections as it takes. Raises Cancelled."""
         data = line + b"\n" if self._address.is_stream else line
         while True:
             sock = self._connected()
@@ -95,33 +97,33 @@ class _Link:
                     raise ConnectionResetError(errno.ECONNRESET, "the other side has closed the connection")
                 send_all(self._ctx, sock, data)
             except OSError as error:
-                self._lose(error)
+                self._disconnect(error)
             else:
                 self._sent = number
                 return
 
-    def say_farewell(self) -> None:
-        """End the last connection and see that the other side has taken everything."""
+    def finish(self) -> None:
+        """Close our side of the connection, and wait until the other side has read everything."""
         if self._sock is None or not self._address.is_stream:
             return
         try:
             self._sock.shutdown(socket.SHUT_WR)
-            deadline = time.monotonic() + _FAREWELL_SECONDS
+            deadline = time.monotonic() + _CLOSE_SECONDS
             while wait_for(self._ctx, self._sock.fileno(), select.POLLIN, deadline - time.monotonic()):
                 if not self._sock.recv(4096):
                     return
         except OSError as error:
-            self._warn(error)
+            self._warn_lost(error)
 
     def close(self) -> None:
-        """Close the connection; twice is once."""
+        """Close the connection; idempotent."""
         sock, self._sock = self._sock, None
         if sock is not None:
             sock.close()
         self._notices.close()
 
     def _connected(self) -> socket.socket:
-        """Return the connection, made anew where there is none. Raises Cancelled at a stop."""
+        """Return the connection; open it if there is none. Raises Cancelled."""
         while self._sock is None:
             try:
                 self._sock = connect(self._ctx, self._address, self._timeout)
@@ -133,9 +135,9 @@ class _Link:
                 self._ctx.log.info("connected to %s", self._address)
         return self._sock
 
-    def _lose(self, error: OSError) -> None:
-        """Give up a broken connection, and wait before the next one."""
-        self._warn(error)
+    def _disconnect(self, error: OSError) -> None:
+        """Close a broken connection, and wait before the next one."""
+        self._warn_lost(error)
         self._ctx.count("reconnects")
         if self._sock is not None:
             self._sock.close()
@@ -143,11 +145,11 @@ class _Link:
         self._backoff.connected_for(time.monotonic() - self._since)
         self._ctx.sleep(self._backoff.next_delay())
 
-    def _warn(self, error: OSError) -> None:
+    def _warn_lost(self, error: OSError) -> None:
         where = f"after line {self._sent}" if self._sent else "before the first line"
         self._notices.warn(
             "broken connections",
-            "lost %s %s: %s; what the other side had not read by then is lost",
+            "lost %s %s: %s; lines that the other side had not read are lost",
             self._address,
             where,
             explain(error),
@@ -155,7 +157,7 @@ class _Link:
 
 
 def _is_closed(sock: socket.socket) -> bool:
-    """Tell whether the other side has ended the connection; what it says besides is thrown away."""
+    """Return whether the other side has closed the connection; data from it is discarded."""
     try:
         while data := sock.recv(4096):
             del data

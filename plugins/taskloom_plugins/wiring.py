@@ -1,4 +1,4 @@
-"""From the parameters of a socket-reader to its framer and its records, with the checks between them."""
+"""Makes the framer and the records of a socket-reader from its parameters, and checks how these fit together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Framing = Literal["line", "nul", "delimiter", "octet-counted", "syslog", "fixed"
 
 
 def address_for(reader: SocketReader) -> Address:
-    """Return the one address that the reader was given. Raises ValueError."""
+    """Return the address from `listen` or `connect`. Raises ValueError unless exactly one of them is set."""
     if reader.listen is not None and reader.connect is None:
         return parse_address(reader.listen)
     if reader.connect is None or reader.listen is not None:
@@ -33,29 +33,29 @@ def address_for(reader: SocketReader) -> Address:
 
 
 class Wiring:
-    """What the parameters ask for, in one place. Built when a job file is loaded, and again for each run."""
+    """The framing and format that a reader's parameters define. Made when a job file is loaded, and for each run."""
 
     def __init__(self, reader: SocketReader, address: Address) -> None:
-        """Raise ValueError for parameters that do not fit each other."""
+        """Raise ValueError for parameters that do not fit together."""
         self._reader = reader
         self.framing: Framing = reader.framing or ("line" if address.is_stream else "datagram")
-        """The framing, by default that of the address."""
+        """The framing; by default the one for the type of the address."""
         _check_framing(reader, self.framing, address)
         _check_mode(reader, address)
         self._decoder = self._new_decoder()
-        # A frame's newline stands for its end; a raw stream has no ends.
+        # A newline marks the end of a frame; a raw stream has no frames.
         self.is_lines = self.framing != "raw" or reader.format == "json"
-        """Whether the output is lines."""
+        """Whether the output consists of lines."""
         self.new_framer = self._framer_factory()
         """Makes a framer for a new stream."""
 
     @property
     def passes_lines(self) -> bool:
-        """Whether frames end with LF and hold none, so that many can be taken as one piece."""
+        """Whether frames end with LF and cannot contain one, so that many can be handled as one piece."""
         return self.framing == "line"
 
     def new_records(self) -> Records:
-        """Return what writes the frames."""
+        """Return the output format."""
         if self._reader.format == "json":
             return JsonRecords(self._decoder)
         return TextRecords(self._decoder, b"\n" if self.is_lines else b"")
@@ -63,7 +63,9 @@ class Wiring:
     def _new_decoder(self) -> Decoder:
         name = self._reader.decoder or ("bytes" if self.framing == "raw" else "text")
         if self.framing == "raw" and name != "bytes":
-            raise ValueError(f"cannot decode {name} with framing raw: its pieces have no meaning; use decoder bytes")
+            raise ValueError(
+                f"cannot decode {name} with framing raw: its pieces are arbitrary bytes; use decoder bytes"
+            )
         if name == "text":
             return TextDecoder(self._reader.encoding, self._reader.errors)
         return BytesDecoder() if name == "bytes" else JsonDecoder()
@@ -94,7 +96,7 @@ class Wiring:
 
 
 def _check_framing(reader: SocketReader, framing: Framing, address: Address) -> None:
-    """Refuse what would be ignored or could never work."""
+    """Refuse framing parameters that would have no effect or could never work."""
     for name, value, owner in (
         ("delimiter", reader.delimiter, "delimiter"),
         ("frame_size", reader.frame_size, "fixed"),
@@ -114,12 +116,12 @@ def _check_framing(reader: SocketReader, framing: Framing, address: Address) -> 
 
 
 def _check_mode(reader: SocketReader, address: Address) -> None:
-    """Refuse what has no meaning for how the reader gets its bytes."""
+    """Refuse connection parameters that have no meaning for this kind of socket."""
     if reader.mode is not None and not (address.is_unix and reader.listen is not None):
         raise ValueError("cannot use 'mode' here; it is for a unix socket to listen on")
     if reader.send_on_connect and reader.connect is None:
         raise ValueError("cannot use 'send_on_connect' with 'listen'; it is for 'connect'")
     if not address.is_stream and reader.frame_timeout:
-        raise ValueError(f"cannot use 'frame_timeout' with {address}: a datagram comes whole")
+        raise ValueError(f"cannot use 'frame_timeout' with {address}: a datagram always arrives as a whole")
     if not address.is_stream and reader.listen is not None and reader.idle_timeout:
         raise ValueError(f"cannot use 'idle_timeout' with {address}: there is no connection to close")

@@ -83,7 +83,7 @@ def test_a_claim_over_a_case_that_was_not_measured_counts_as_missed(
     assert modules["report"].has_missed(measured)
 
 
-def test_a_peer_that_is_not_installed_is_skipped_and_said(measured: Any, modules: dict[str, ModuleType]) -> None:
+def test_a_peer_that_is_not_installed_is_skipped_and_reported(measured: Any, modules: dict[str, ModuleType]) -> None:
     found = modules["harness"].measure(measured.row, rounds=0, times=1)
     table = modules["report"].table(found)
 

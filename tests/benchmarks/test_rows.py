@@ -1,4 +1,4 @@
-"""That every benchmark runs and yields its columns. What it measures is never a test: times depend on the machine."""
+"""Every benchmark runs and yields its columns. Its figures are never tested: times depend on the machine."""
 
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ def test_a_row_that_does_not_exist_is_refused_in_a_sentence(child_env: dict[str,
     answer = run("99", env=child_env)
 
     assert answer.returncode == 1
-    assert answer.stderr == f"cannot find row 99; there are: {', '.join(map(str, ROWS))}\n"
+    assert answer.stderr == f"cannot find row 99; known: {', '.join(map(str, ROWS))}\n"

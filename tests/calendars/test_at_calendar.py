@@ -31,7 +31,7 @@ def test_a_date_and_a_time_are_an_instant(utc: Utc, text: str, timezone: str | N
     assert (calendar.instant, calendar.timezone, calendar.remark) == (utc(instant), zone, "")
 
 
-def test_an_instant_comes_once(utc: Utc) -> None:
+def test_an_instant_is_returned_once(utc: Utc) -> None:
     calendar, instant = at_calendar("2026-12-24T18:00Z"), utc("2026-12-24T18:00Z")
 
     assert [calendar.after(wall) for wall in (-math.inf, instant - 0.1, instant, math.inf, math.nan)] == [
@@ -83,13 +83,13 @@ def test_a_time_that_the_clock_skips_is_the_instant_right_after_and_says_so(
         ("2026-04-05 01:45:30", "Australia/Lord_Howe", "2026-04-05T01:45:30+11:00", "2026-04-05T01:45:30+10:30"),
     ],
 )
-def test_of_a_time_that_comes_twice_the_first_is_meant_and_it_says_so(
+def test_the_first_of_a_repeated_time_is_used_with_a_remark(
     utc: Utc, text: str, zone: str, first: str, second: str
 ) -> None:
     calendar = at_calendar(text, zone)
 
     assert calendar.instant == utc(first)
-    assert calendar.remark == f"{text} comes twice in {zone}; the first is meant, {first}; {second} is the second"
+    assert calendar.remark == f"{text} occurs twice in {zone}; the first is used, {first}; {second} is the second"
     assert at_calendar(second).instant == utc(second)
 
 

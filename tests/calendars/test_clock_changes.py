@@ -1,4 +1,4 @@
-"""Every change of a clock from 2024 to 2027 in six zones, by hand from what Debian's cron(8) says.
+"""Every change of a clock from 2024 to 2027 in six zones, written by hand from Debian's cron(8).
 
 "Those jobs that would have run in the interval that has been skipped will be run immediately"; "running the same
 job twice is avoided"; both for jobs "that run at a specific time". "Jobs that run more frequently are scheduled
@@ -70,7 +70,7 @@ def rows(table: str) -> list[tuple[str, ...]]:
 
 
 def fields_at(shown: str, minutes: int) -> str:
-    """Return the minute and the hour of an expression for so many minutes after what a clock shows."""
+    """Return the minute and the hour of an expression, `minutes` after the shown time."""
     at = datetime.fromisoformat(f"2000-01-01T{shown}") + timedelta(minutes=minutes)
     return f"{at.minute} {at.hour}"
 
@@ -88,7 +88,7 @@ def firings(expression: str, zone: str, start: float, end: float) -> list[float]
 
 @pytest.mark.parametrize("zone, change, skipped, shown", rows(AHEAD))
 class TestAheadTheClock:
-    """What happens where the clock is put ahead."""
+    """The clock is put ahead."""
 
     def test_a_fixed_job_inside_the_gap_runs_once_right_after(
         self, utc: Utc, zone: str, change: str, skipped: str, shown: str
@@ -137,7 +137,7 @@ class TestAheadTheClock:
 
 @pytest.mark.parametrize("zone, change, left, shown", rows(BACK))
 class TestBackTheClock:
-    """What happens where the clock is put back."""
+    """The clock is put back."""
 
     def test_a_fixed_job_in_the_repeat_runs_the_first_time_only(
         self, utc: Utc, zone: str, change: str, left: str, shown: str

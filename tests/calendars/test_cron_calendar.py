@@ -126,6 +126,6 @@ def test_the_next_instant_costs_little_beside_a_run() -> None:
     assert took / steps < 15e-6
 
 
-def test_a_zone_that_nobody_knows_is_refused_when_a_calendar_is_made_directly() -> None:
+def test_an_unknown_zone_is_refused_when_a_calendar_is_made_directly() -> None:
     with pytest.raises(CalendarError, match="Mars"):
         CronCalendar("* * * * *", "Mars")

@@ -1,4 +1,4 @@
-"""Schedules and instants, said to people."""
+"""Descriptions of schedules and instants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from taskloom.calendars import at_calendar, cron_calendar, format_instant, in_words, next_instants
+from taskloom.calendars import at_calendar, cron_calendar, describe_schedule, format_instant, next_instants
 from taskloom.core.model import Moment
 from taskloom.core.policies import Missed, Overlap, Schedule
 
@@ -35,7 +35,7 @@ WORKDAYS = cron_calendar("0 3 * * MON-FRI", BERLIN)
     ],
 )
 def test_an_interval_is_written_as_in_a_job_file(seconds: float, said: str) -> None:
-    assert in_words(Schedule(every=seconds)) == f"{said}, drift-free; overlap skipped"
+    assert describe_schedule(Schedule(every=seconds)) == f"{said}, drift-free; overlap skipped"
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_an_interval_is_written_as_in_a_job_file(seconds: float, said: str) -> N
         (Schedule(every=300, immediately=True), "every 5m, at once and then drift-free; overlap skipped"),
         (
             Schedule(every=60, jitter=10, overlap=Overlap.QUEUE, missed=Missed.SKIP),
-            ("every 1m, drift-free; overlap queued; up to 10s later by chance; a missed instant is not made up for"),
+            ("every 1m, drift-free; overlap queued; up to 10s later, at random; a missed instant is skipped"),
         ),
         (
             Schedule(calendar=WORKDAYS, overlap=Overlap.REPLACE, grace=60),
             (
                 "at 03:00 on Monday through Friday, Europe/Berlin time (0 3 * * MON-FRI); overlap replaces the run; "
-                "a missed instant is made up for within 1m"
+                "a missed instant still runs within 1m"
             ),
         ),
         (
@@ -67,12 +67,12 @@ def test_an_interval_is_written_as_in_a_job_file(seconds: float, said: str) -> N
         ),
     ],
 )
-def test_a_schedule_is_said_in_one_line(schedule: Schedule, said: str) -> None:
-    assert in_words(schedule) == said
+def test_a_schedule_is_described_in_one_line(schedule: Schedule, said: str) -> None:
+    assert describe_schedule(schedule) == said
 
 
 class OfSomebodyElse:
-    """A calendar that is none of ours."""
+    """A calendar of another package."""
 
     def after(self, wall: float) -> float | None:
         return wall + 7
@@ -81,10 +81,10 @@ class OfSomebodyElse:
         return wall
 
 
-def test_a_calendar_of_somebody_else_is_said_as_it_is_written() -> None:
+def test_a_foreign_calendar_is_described_by_its_text() -> None:
     schedule = Schedule(calendar=OfSomebodyElse(), text="by the moon")
 
-    assert in_words(schedule) == "by the moon; overlap skipped"
+    assert describe_schedule(schedule) == "by the moon; overlap skipped"
     assert next_instants(schedule, Moment(0, 100.0), 2) == [107, 114]
 
 
@@ -107,7 +107,7 @@ def test_the_next_instants_of_a_calendar_are_its_own(utc: Utc) -> None:
     ]
 
 
-def test_a_calendar_that_comes_to_its_end_has_fewer(utc: Utc) -> None:
+def test_a_calendar_near_its_end_returns_fewer_instants(utc: Utc) -> None:
     schedule = Schedule(calendar=at_calendar("2026-12-24T18:00Z"), immediately=True)
     before, after = utc("2026-12-24T17:00Z"), utc("2026-12-24T18:00Z")
 
@@ -129,11 +129,11 @@ def test_a_calendar_that_comes_to_its_end_has_fewer(utc: Utc) -> None:
         (math.nan, "UTC", "nan seconds since 1970-01-01 UTC"),
     ],
 )
-def test_an_instant_is_said_with_its_weekday_and_zone(wall: float, timezone: str, said: str) -> None:
+def test_an_instant_is_shown_with_its_weekday_and_zone(wall: float, timezone: str, said: str) -> None:
     assert format_instant(wall, timezone) == said
 
 
-def test_an_instant_without_a_zone_is_said_in_the_machines_or_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_instant_without_a_zone_is_shown_in_the_machines_or_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     in_tokyo = format_instant(0)
     monkeypatch.setenv("TZ", "CET-1CEST")
@@ -145,8 +145,8 @@ def test_an_instant_without_a_zone_is_said_in_the_machines_or_in_utc(monkeypatch
     "expression",
     ["* * * * * *", "5-59/10 1,2 L * *", "0 0 LW 2-4 5#2", "7 7 7 7 7", "*/2 */3 */4 */5 */6", "0,30 8-18 * * 5L"],
 )
-def test_every_form_of_an_expression_can_be_said(expression: str) -> None:
-    said = in_words(Schedule(calendar=cron_calendar(expression, "UTC")))
+def test_every_form_of_an_expression_can_be_described(expression: str) -> None:
+    said = describe_schedule(Schedule(calendar=cron_calendar(expression, "UTC")))
 
     assert said.endswith(f", UTC time ({expression}); overlap skipped")
     assert said[0].islower()

@@ -1,4 +1,4 @@
-"""What is refused, word for word."""
+"""The exact text of every refusal."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ EXPRESSIONS = [
     ("*", f"1 field, {FIELDS}"),
     ("* * *", f"3 fields, {FIELDS}"),
     ("* * * * * * *", f"7 fields, {FIELDS}; neither a year nor a command follows"),
-    ("0 3 * * * /bin/true", "'/bin/true' has no place here: neither a year nor a command follows the fields"),
-    ("0 0 1 1 * 2030", "'2030' has no place here: neither a year nor a command follows the fields"),
+    ("0 3 * * * /bin/true", "'/bin/true' is not allowed here: neither a year nor a command follows the fields"),
+    ("0 0 1 1 * 2030", "'2030' is not allowed here: neither a year nor a command follows the fields"),
     ("CRON_TZ=Europe/Berlin 0 3 * * *", "write timezone: Europe/Berlin beside it"),
     (
         "@reboot",
@@ -114,14 +114,14 @@ def test_a_zone_is_refused_with_the_nearest_name(name: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("text, timezone, why", INSTANTS, ids=[repr(text) for text, _, _ in INSTANTS])
-def test_an_instant_is_refused_with_what_is_wrong_in_it(text: str, timezone: str | None, why: str) -> None:
+def test_an_instant_is_refused_with_the_reason(text: str, timezone: str | None, why: str) -> None:
     with pytest.raises(CalendarError) as caught:
         at_calendar(text, timezone)
 
     assert str(caught.value) == f"cannot use {text!r} as at; {why}"
 
 
-def test_without_a_zone_database_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_zone_database_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def of_an_empty_machine(name: str) -> None:
         raise KeyError(name)
 

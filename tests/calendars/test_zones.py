@@ -1,4 +1,4 @@
-"""Which zone the machine is in."""
+"""The time zone of the machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_tz_that_the_database_does_not_know_is_refused_for_a_guess_would_be_an
     with pytest.raises(CalendarError) as caught:
         local_timezone({"TZ": "CET-1CEST"}, tmp_path)
 
-    cure = "TZ names no zone of the time zone database; write timezone: beside the schedule"
+    cure = "TZ is not a name of the time zone database; write timezone: beside the schedule"
     assert str(caught.value) == f"cannot use 'CET-1CEST' as the machine's timezone; {cure}"
 
 

@@ -1,4 +1,4 @@
-"""Tasks and runners are found by entry points, and each way to fail is told apart.
+"""Tasks and runners are found by entry points, and each kind of failure has its own error.
 
 The distributions are toys: a folder on the path with a module and the metadata that pip would have left.
 """
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from stevedore.extension import ExtensionManager
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import Catalog, GivenCatalog
+from taskloom.catalog.entry_points import Catalog
 from taskloom.errors import AmbiguousTask, CatalogError, NotATask, TaskImportFailed, TaskNotFound
 from taskloom.task import Context
 
@@ -90,9 +91,7 @@ def test_of_five_hundred_tasks_the_one_that_is_named_is_imported(install: Instal
     assert [name for name in sys.modules if name.startswith("toy_")] == ["toy_250"]
 
 
-def test_what_stevedore_remembers_of_another_day_is_not_asked(
-    install: Install, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_disk_cache_of_stevedore_is_not_used(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     stale = EntryPoint("good", "toy_stale:Gone", "taskloom.tasks")
     monkeypatch.setitem(ExtensionManager.ENTRY_POINT_CACHE, "taskloom.tasks", [stale])
     install("toy", good="toy_good:Good", code={"toy_good": GOOD})
@@ -125,7 +124,7 @@ def test_garbage_in_stevedores_cache_on_disk_does_no_harm(child_env: dict[str, s
     assert (answer.returncode, answer.stdout) == (0, "countdown\n"), answer.stderr
 
 
-def test_a_name_that_nobody_offers_is_told_with_its_near_match(install: Install) -> None:
+def test_an_unknown_name_is_refused_with_its_near_match(install: Install) -> None:
     install("toy", toy__good="toy_good:Good", code={"toy_good": GOOD})
 
     error = failure("toy-god")
@@ -149,7 +148,7 @@ FAILING_IMPORTS = [
 
 
 @pytest.mark.parametrize("code, told", FAILING_IMPORTS, ids=[told for _, told in FAILING_IMPORTS])
-def test_whatever_an_import_raises_is_that_plugins_failure_alone(install: Install, code: str, told: str) -> None:
+def test_any_exception_of_an_import_is_that_plugins_failure_alone(install: Install, code: str, told: str) -> None:
     install("toy", bad="toy_bad:Bad", good="toy_good:Good", code={"toy_bad": f"\n{code}\n", "toy_good": GOOD})
     catalog = Catalog()
 
@@ -184,13 +183,13 @@ def test_a_plugin_that_failed_is_not_imported_again(install: Install) -> None:
     sys.path.remove("again")
 
 
-def test_what_is_no_task_is_refused_by_name(install: Install) -> None:
+def test_an_object_that_is_not_a_task_is_refused_by_name(install: Install) -> None:
     install("toy", odd="toy_odd:Odd", code={"toy_odd": "class Odd:\n    pass\n"})
 
     error = failure("odd")
 
     assert isinstance(error, NotATask)
-    assert str(error) == "cannot use task 'odd' of toy 1.0: class Odd is no task; derive it from taskloom.Task"
+    assert str(error) == "cannot use task 'odd' of toy 1.0: class Odd is not a task; derive it from taskloom.Task"
 
 
 def test_a_task_whose_default_does_not_fit_is_refused_by_name(install: Install) -> None:
@@ -236,7 +235,7 @@ def test_a_task_that_is_falsy_is_still_itself(install: Install) -> None:
     assert Catalog().load("empty").shape.name == "Empty"
 
 
-def test_what_was_installed_a_moment_ago_is_seen_by_a_new_catalog(install: Install) -> None:
+def test_a_new_catalog_sees_a_package_installed_a_moment_ago(install: Install) -> None:
     place = install("toy", good="toy_good:Good", code={"toy_good": GOOD})
     assert "added" not in Catalog().names()
 
@@ -266,7 +265,7 @@ def test_a_distribution_without_metadata_is_still_named(install: Install) -> Non
     assert str(failure("bad")) == "cannot import task 'bad' of unknown ?: OSError: x"
 
 
-def test_a_runner_is_loaded_and_what_is_none_is_refused(install: Install) -> None:
+def test_a_runner_is_loaded_and_any_other_object_is_refused(install: Install) -> None:
     code = {"toy_runners": "class Local:\n    def start(self): ...\nclass Odd: ...\n"}
     install("toy", group="runners", local="toy_runners:Local", odd="toy_runners:Odd", code=code)
     catalog = Catalog()
@@ -279,7 +278,7 @@ def test_a_runner_is_loaded_and_what_is_none_is_refused(install: Install) -> Non
         catalog.load_runner("dask")
 
 
-def test_a_given_catalog_holds_what_code_gave_it() -> None:
+def test_a_given_catalog_offers_the_given_tasks() -> None:
     def beat(ctx: Context) -> None:
         """Beat."""
 

@@ -1,4 +1,4 @@
-"""What a task takes is read off its class or function, and values are held to it as strictly as JSON."""
+"""Parameters are read from a task's class or function, and values are checked as strictly as JSON."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Beat(Task):
 
 
 class Classic(Task):
-    """Has a constructor of its own, as in every textbook."""
+    """Has a hand-written constructor, as in every textbook."""
 
     def __init__(self, n: int, host: str = "localhost", *, flag: bool = False) -> None:
         if n > 100:
@@ -110,7 +110,7 @@ def test_the_docstring_that_dataclasses_invent_is_none() -> None:
     assert inspect_task(Silent).doc == ""
 
 
-def test_plain_data_becomes_what_the_types_say() -> None:
+def test_plain_data_is_converted_to_the_types() -> None:
     values = inspect_task(Beat).validate(
         {
             "times": 3,
@@ -132,7 +132,7 @@ def test_plain_data_becomes_what_the_types_say() -> None:
     assert values["extra"] == {"a": 1}
 
 
-def test_every_mistake_is_said_at_once_in_words() -> None:
+def test_every_error_is_reported_at_once() -> None:
     found = errors_of(
         Beat,
         {
@@ -182,7 +182,7 @@ def test_an_integer_is_never_guessed(value: object, message: str, hint: str) -> 
     assert errors_of(Beat, {"times": value}) == [(("times",), message, hint)]
 
 
-def test_a_limit_is_said_as_it_is_written() -> None:
+def test_a_limit_is_shown_as_written() -> None:
     def limited(
         ctx: Context,
         big: int = param(default=1, le=67108864),
@@ -252,7 +252,7 @@ def test_a_secret_is_never_quoted() -> None:
     assert "12345" not in nested
 
 
-def test_what_a_constructor_says_of_a_secret_is_blotted_out() -> None:
+def test_a_secret_in_a_constructors_error_is_masked() -> None:
     class Vault(Task):
         key: SecretStr
         hint: str = ""
@@ -269,7 +269,7 @@ def test_what_a_constructor_says_of_a_secret_is_blotted_out() -> None:
     assert message == "cannot make Vault of these params: bad key ********** (as always)"
 
 
-def test_what_the_constructor_refuses_is_known_before_anything_starts() -> None:
+def test_a_value_that_the_constructor_refuses_is_reported_before_any_start() -> None:
     class Exits(Task):
         def __post_init__(self) -> None:
             sys.exit(0)
@@ -314,7 +314,7 @@ def test_any_name_is_free_for_a_parameter() -> None:
     assert inspect_task(task).validate(names) == dict.fromkeys(names, Colour.RED)
 
 
-def test_the_json_schema_names_types_defaults_and_what_is_required() -> None:
+def test_the_json_schema_names_types_defaults_and_required_params() -> None:
     schema = inspect_task(Beat).json_schema()
 
     assert schema["required"] == ["times"]

@@ -28,7 +28,7 @@ class Beat(Task):
 
 
 class Classic(Task):
-    """Has a constructor of its own, as in every textbook."""
+    """Has a hand-written constructor, as in every textbook."""
 
     def __init__(self, n: int) -> None:
         self.n, self._running = n, True
@@ -115,7 +115,7 @@ def test_params_beside_an_instance_are_refused() -> None:
     assert str(caught.value) == "cannot take params beside an instance of Classic, which holds its own"
 
 
-def test_what_is_no_data_is_shared_by_the_runs_on_purpose() -> None:
+def test_runs_share_objects_that_are_not_data() -> None:
     def drain(ctx: Context, source: queue.Queue[int], done: Any = None) -> None:
         """Do nothing."""
 

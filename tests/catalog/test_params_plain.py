@@ -1,4 +1,4 @@
-"""What is taken without pydantic is exactly what pydantic takes, with the same values."""
+"""Every value that is accepted without pydantic is accepted by pydantic, with the same result."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ plain_data = st.recursive(
 
 
 def same(one: object, other: object) -> bool:
-    """Tell whether two values are equal in value and type; NaN equals itself."""
+    """Return whether two values are equal in value and type; NaN equals itself."""
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
         return math.isnan(other)
     if isinstance(one, list) and isinstance(other, list):
@@ -60,7 +60,7 @@ def same(one: object, other: object) -> bool:
 
 
 def model_of(annotation: Any, constraints: tuple[tuple[str, Any], ...]) -> ParamModel | None:
-    """Return the model of one such parameter, or None where pydantic knows no such constraint of the type."""
+    """Return the model of one such parameter, or None if pydantic has no such constraint for the type."""
     try:
         return ParamModel([ParamShape("p", annotation, info=ParamInfo(constraints=constraints))])
     except TypeError:
@@ -77,7 +77,7 @@ CASES = [
 
 @settings(deadline=None)  # the first example pays for building a model
 @given(case=st.sampled_from(CASES), value=plain_data)
-def test_whatever_is_plainly_accepted_pydantic_accepts_with_the_same_value(
+def test_pydantic_accepts_every_plainly_accepted_value_unchanged(
     case: tuple[Any, tuple[tuple[str, Any], ...], ParamModel], value: object
 ) -> None:
     annotation, constraints, model = case

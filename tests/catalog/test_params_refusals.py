@@ -1,4 +1,4 @@
-"""What cannot be run is refused at load, by name and with the reason."""
+"""An object that cannot run is refused at load, by name and with the reason."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def late_by_type(every: float, c: Context) -> None:
 
 
 REFUSALS: list[tuple[object, str]] = [
-    (NoTask, "class NoTask is no task; derive it from taskloom.Task"),
+    (NoTask, "class NoTask is not a task; derive it from taskloom.Task"),
     (NoRun, "class NoRun has no run(self, ctx)"),
     (Task, "class Task has no run(self, ctx)"),
     (Abstract, "class Abstract is abstract; it lacks read"),
@@ -171,7 +171,7 @@ REFUSALS: list[tuple[object, str]] = [
     ),
     (TerminateIsData, "TerminateIsData.terminate is bool, not a method; expected terminate(self)"),
     (Starred, "Starred.__init__: parameter **options: 'int' cannot be given by name; name every parameter"),
-    (Unresolved, "Unresolved: cannot tell the type of parameter 'amount', 'Decimal': name 'Decimal' is not defined"),
+    (Unresolved, "Unresolved: cannot resolve the type of parameter 'amount', 'Decimal': name 'Decimal' is not defined"),
     (coroutine, "coroutine is a coroutine function; a run is a plain function on a thread of its own"),
     (generator, "generator is a generator; a run is a plain function on a thread of its own"),
     (nothing, "nothing() takes no parameters; its first is the context: nothing(ctx)"),
@@ -190,7 +190,7 @@ REFUSALS: list[tuple[object, str]] = [
 
 
 @pytest.mark.parametrize("target, reason", REFUSALS, ids=[reason[:30] for _, reason in REFUSALS])
-def test_what_cannot_be_run_is_refused_with_the_reason(target: object, reason: str) -> None:
+def test_an_object_that_cannot_run_is_refused_with_the_reason(target: object, reason: str) -> None:
     with pytest.raises(ShapeError) as caught:
         inspect_task(target)
 
@@ -252,7 +252,7 @@ class Static(Task):
         (Static, []),
     ],
 )
-def test_what_can_be_called_with_a_context_is_taken(target: object, names: list[str]) -> None:
+def test_a_callable_that_takes_a_context_is_accepted(target: object, names: list[str]) -> None:
     shape = inspect_task(target)
 
     assert [param.name for param in shape.params] == names

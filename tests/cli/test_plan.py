@@ -185,17 +185,17 @@ def on_a_terminal(command: list[str], env: dict[str, str], cwd: Path) -> str:
     return b"".join(parts).decode()
 
 
-@pytest.mark.parametrize("no_color", ["", "1"])
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}])
 def test_a_terminal_gets_coloured_tables_unless_no_color_is_set(
-    call: Call, child_env: dict[str, str], tmp_path: Path, no_color: str
+    call: Call, child_env: dict[str, str], tmp_path: Path, variables: dict[str, str]
 ) -> None:
     command = [sys.executable, "-m", "taskloom", "validate", "--plan", "plan.yaml"]
-    env = child_env | {"SECRET": "x", "TERM": "xterm-256color", "NO_COLOR": no_color, "COLUMNS": "120"}
+    env = child_env | {"SECRET": "x", "TERM": "xterm-256color", "COLUMNS": "120"} | variables
 
     shown = on_a_terminal(command, env, tmp_path)
 
     assert "─────" in shown
-    assert ("\x1b[1;36mlevel" in shown) is (no_color == "")
+    assert ("\x1b[1;36mlevel" in shown) is (not variables)
     assert "restarts" in shown
 
 

@@ -88,7 +88,7 @@ def test_a_broken_task_is_listed_with_the_reason(call: Call) -> None:
     assert "gone\ttoy-tasks 1.2\tbroken: cannot import task 'gone' of toy-tasks 1.2: OSError: no disk" in lines
     assert (
         "odd\ttoy-tasks 1.2\tbroken: cannot use task 'odd' of toy-tasks 1.2: "
-        "class NoTask is no task; derive it from taskloom.Task" in lines
+        "class NoTask is not a task; derive it from taskloom.Task" in lines
     )
 
 

@@ -2,67 +2,104 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.deadlines import DeadlineKind, Deadlines
 
 
-def deadlines(stale: set[Any] | None = None) -> Deadlines:
-    return Deadlines(lambda when, due, subject: subject in (stale or ()))
+class Owner:
+    """An owner of two kinds of deadline, which records what is due and in which order."""
+
+    def __init__(self) -> None:
+        self.handled: list[Any] = []
+        self.stale: set[Any] = set()
+        self.first = DeadlineKind(self.handle, self.is_stale)
+        self.second = DeadlineKind(lambda subject: self.handle((subject, "second")), self.is_stale)
+
+    def handle(self, subject: Any) -> None:
+        self.handled.append(subject)
+
+    def is_stale(self, when: float, subject: Any) -> bool:
+        return subject in self.stale
 
 
-def test_entries_fall_due_in_order_and_equal_ones_as_they_came() -> None:
-    found = deadlines()
-    found.add(2, Due.OVERDUE, "b")
-    found.add(1, Due.DELAY, "a")
-    found.add(2, Due.URGENT, "c")
-    found.add(3, Due.PROGRESS, "d")
+def test_entries_are_handled_by_their_kind_in_order_of_time_and_then_of_adding() -> None:
+    owner, deadlines = Owner(), Deadlines()
+    deadlines.add(2, owner.first, "b")
+    deadlines.add(1, owner.second, "a")
+    deadlines.add(2, owner.second, "c")
+    deadlines.add(3, owner.first, "d")
 
-    assert found.next() == 1
-    assert list(found.pop_until(2)) == [(Due.DELAY, "a"), (Due.OVERDUE, "b"), (Due.URGENT, "c")]
-    assert found.next() == 3
+    assert deadlines.next() == 1
+    deadlines.run_due(2)
 
-
-def test_what_became_stale_is_passed_over_wherever_it_stands() -> None:
-    stale = {"a", "c"}
-    found = deadlines(stale)
-    for when, subject in enumerate("abcd", start=1):
-        found.add(when, Due.OVERDUE, subject)
-
-    assert found.next() == 2
-    assert list(found.pop_until(4)) == [(Due.OVERDUE, "b"), (Due.OVERDUE, "d")]
-    assert found.next() is None
+    assert owner.handled == [("a", "second"), "b", ("c", "second")]
+    assert deadlines.next() == 3
 
 
-def test_a_deadline_at_infinity_never_comes() -> None:
-    found = deadlines()
+def test_a_stale_entry_is_dropped_wherever_it_is() -> None:
+    owner, deadlines = Owner(), Deadlines()
+    owner.stale = {"a", "b", "d"}
+    for when, subject in enumerate("abcde", start=1):
+        deadlines.add(when, owner.first, subject)
 
-    found.add(float("inf"), Due.OVERDUE, "a")
+    assert deadlines.next() == 3
+    deadlines.run_due(5)
 
-    assert found.next() is None
-    assert list(found.pop_until(1e300)) == []
-
-
-def test_entries_may_be_added_while_others_are_taken_out() -> None:
-    found = deadlines()
-    found.add(1, Due.PROGRESS, 1)
-    taken = []
-
-    for due, subject in found.pop_until(3):
-        taken.append(subject)
-        found.add(subject + 1, due, subject + 1)
-
-    assert taken == [1, 2, 3]
-    assert found.next() == 4
+    assert owner.handled == ["c", "e"]
+    assert deadlines.next() is None
 
 
-def test_what_falls_due_during_a_taking_out_may_become_stale_by_it() -> None:
-    stale: set[Any] = set()
-    found = deadlines(stale)
-    found.add(1, Due.OVERDUE, "first")
-    found.add(1, Due.OVERDUE, "second")
-    taken = []
+def test_staleness_is_decided_from_the_time_and_the_subject_of_the_entry() -> None:
+    owner, deadlines = Owner(), Deadlines()
+    asked: list[tuple[float, Any]] = []
 
-    for _, subject in found.pop_until(1):
-        taken.append(subject)
-        stale.add("second")
+    def is_stale(when: float, subject: Any) -> bool:
+        asked.append((when, subject))
+        return False
 
-    assert taken == ["first"]
+    deadlines.add(1.5, DeadlineKind(owner.handle, is_stale), "a")
+
+    assert deadlines.next() == 1.5
+    assert asked == [(1.5, "a")]
+
+
+def test_a_deadline_at_infinity_is_never_due() -> None:
+    owner, deadlines = Owner(), Deadlines()
+
+    deadlines.add(float("inf"), owner.first, "a")
+    deadlines.run_due(1e300)
+
+    assert deadlines.next() is None
+    assert owner.handled == []
+
+
+def test_handling_an_entry_may_add_others_that_are_due() -> None:
+    handled: list[int] = []
+    deadlines = Deadlines()
+
+    def add_another(subject: int) -> None:
+        handled.append(subject)
+        deadlines.add(subject + 1, kind, subject + 1)
+
+    kind = DeadlineKind(add_another, lambda when, subject: False)
+    deadlines.add(1, kind, 1)
+
+    deadlines.run_due(3)
+
+    assert handled == [1, 2, 3]
+    assert deadlines.next() == 4
+
+
+def test_handling_an_entry_may_make_another_one_of_the_same_time_stale() -> None:
+    handled: list[str] = []
+
+    def cancel_the_others(subject: str) -> None:
+        handled.append(subject)
+
+    kind = DeadlineKind(cancel_the_others, lambda when, subject: bool(handled))
+    deadlines = Deadlines()
+    deadlines.add(1, kind, "first")
+    deadlines.add(1, kind, "second")
+
+    deadlines.run_due(1)
+
+    assert handled == ["first"]

@@ -1,15 +1,18 @@
-"""Every (state, trigger) pair, driven through the lifecycle itself: legal as the table says, or refused."""
+"""Every input in every state, and every pair of state and decision: legal as the table says, or refused."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.hand_driven_core import BOOM, HandDrivenCore, show
 
+from taskloom.core import lifecycle
 from taskloom.core.inputs import (
     ArmJob,
     Reload,
@@ -30,7 +33,7 @@ from taskloom.core.model import How, JobState, Outcome, Reason, ReasonKind, Wait
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
 from taskloom.core.records import JobRecord
 from taskloom.core.store import JobStore
-from taskloom.core.transitions import TRANSITIONS, Trigger, mermaid
+from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.errors import (
     AlreadyRunning,
     DependencyUnmet,
@@ -168,8 +171,8 @@ INPUTS: dict[str, Any] = {
     "ended": RunEnded("a#1", How.RETURNED, None, False, False),
 }
 
-# A row for each stage, a cell for each input, in the order above: the state after it. `x`: it is refused, `.`: it is
-# passed over, because it is about nothing that is there; neither changes anything. `-`: the job is gone.
+# A row for each stage, a cell for each input, in the order above: the state after it. `x`: it is refused. `.`: it is
+# ignored, because its subject does not exist. Neither changes anything. `-`: the job was removed.
 GRID = """
                          | start | now  | arm  | restart | stop | cancel | all  | reload | off  | remove | started | failed | ready | unresp | resp | ended
 disabled                 | x     | x    | x    | x       | disa | .      | disa | wait   | .    | -      | x       | x      | .     | .      | .    | x
@@ -208,7 +211,7 @@ PAIRS = [(start, name) for start in STAGES for name in INPUTS]
 
 
 def snapshot(stage: HandDrivenCore) -> dict[str, Any]:
-    """Copy all that can be seen of the lifecycle and its job."""
+    """Return everything that can be seen of the lifecycle and its job."""
     core, job = stage.lifecycle, stage.lifecycle.jobs["a"]
     run = job.last_run
     fields = {name: getattr(run, name) for name in run.__slots__} if run is not None else {}
@@ -248,7 +251,7 @@ def test_every_input_in_every_state_is_legal_or_changes_nothing(start: str, name
 
 
 @pytest.mark.parametrize("start", REFUSED_STARTS)
-def test_a_refused_start_says_why(start: str) -> None:
+def test_a_refused_start_has_its_own_error(start: str) -> None:
     kind, message = REFUSED_STARTS[start]
     stage = STAGES[start][0]()
 
@@ -258,19 +261,27 @@ def test_a_refused_start_says_why(start: str) -> None:
     assert str(caught.value) == message
 
 
-def walk_by_time() -> None:
-    """Take the ways that time leads: from each wait to its end, and past `within`."""
+def let_time_pass() -> None:
+    """Take the transitions that time causes: from each wait to its end, and past `within`."""
     for make in (delayed, scheduled, backing_off, stopping):
         make().advance(60)
     blocked().ended("a#1")
-    over = delayed()
-    over.run("a")
-    over.ended("a#1")
-    over.arm("a")
+    after_a_run = delayed()
+    after_a_run.run("a")
+    after_a_run.ended("a#1")
+    after_a_run.arm("a")
     late = stopping_queued()
     late.advance(1)
     late.named("a#1")
     late.started("a#1")
+    restarted = running()
+    restarted.restart("a")
+    restarted.ended("a#1")
+    released = running()
+    released.restart("a")
+    released.advance(1)
+    released.named("a#1")
+    released.ended("a#1")
     for how in (How.RETURNED, How.RAISED):
         stage = HandDrivenCore()
         stage.add(make_job("b", manual=True), make_job("a", after=[Dependency("b", Condition.SUCCEEDED)]))
@@ -279,24 +290,65 @@ def walk_by_time() -> None:
         stage.ended("b#1", how)
 
 
-def test_the_inputs_take_every_way_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every (state, trigger) of the table is taken by the inputs above, so that no pair stays unproven."""
-    taken: set[tuple[JobState, Trigger]] = set()
+def test_the_inputs_take_every_transition_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every (state, decision) of the table is taken by the inputs above, so that no pair stays unproven."""
+    taken: set[tuple[JobState, Decision]] = set()
     move = JobStore.move
 
-    def watched(books: JobStore, job: JobRecord, trigger: Trigger, target: JobState, *waiting_for: WaitingFor) -> None:
+    def watched(store: JobStore, job: JobRecord, decision: Decision, *waiting_for: WaitingFor) -> None:
         state = job.state
-        move(books, job, trigger, target, *waiting_for)
-        taken.add((state, trigger))
+        move(store, job, decision, *waiting_for)
+        taken.add((state, decision))
 
     monkeypatch.setattr(JobStore, "move", watched)
     for (start, name), cell in cells().items():
         stage = STAGES[start][0]()
         with nullcontext() if cell != "x" else pytest.raises((UsageError, InternalError)):
             stage.tell(INPUTS[name])
-    walk_by_time()
+    let_time_pass()
 
-    assert taken == {(state, trigger) for state, row in TRANSITIONS.items() for trigger in row}
+    assert taken == {(state, decision) for state, row in TRANSITIONS.items() for decision in row}
+
+
+@pytest.mark.parametrize("decision", Decision, ids=lambda decision: decision.value)
+@pytest.mark.parametrize("state", JobState, ids=lambda state: state.value)
+def test_every_decision_in_every_state_leads_where_the_table_says_or_is_refused(
+    state: JobState, decision: Decision
+) -> None:
+    store = JobStore()
+    job = store.declare(SPEC)
+    job.state, job.waiting_for = state, WaitingFor.DELAY if state is JobState.WAITING else None
+    before = {name: getattr(job, name) for name in job.__slots__}
+
+    if decision in TRANSITIONS[state]:
+        store.move(job, decision, WaitingFor.BACKOFF)
+        assert job.state is TRANSITIONS[state][decision]
+        assert job.waiting_for is (WaitingFor.BACKOFF if job.state is JobState.WAITING else None)
+    else:
+        message = f"cannot decide '{decision.value}' for job 'a': it is {state.value}"
+        with pytest.raises(InternalError, match=message):
+            store.move(job, decision)
+        assert {name: getattr(job, name) for name in job.__slots__} == before
+
+
+def test_a_job_can_be_started_in_exactly_the_states_in_which_a_start_is_not_refused() -> None:
+    startable = {state for state, row in TRANSITIONS.items() if Decision.RUN in row}
+    refused = {STAGES[start][1] for start in REFUSED_STARTS if start != "depending"}
+
+    assert startable.isdisjoint(refused)
+    assert startable | refused == set(JobState)
+
+
+@pytest.mark.parametrize("attribute", ["state", "waiting_for", "follow_up", "next_firing"])
+def test_only_the_store_assigns_the_state_of_a_job(attribute: str) -> None:
+    assigned = {
+        file.name
+        for file in Path(lifecycle.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == attribute
+    }
+
+    assert assigned == {"store.py"}
 
 
 def test_arming_a_delay_leaves_the_job_waiting_for_it_and_its_end_starts_the_run() -> None:
@@ -313,7 +365,7 @@ def test_arming_a_delay_leaves_the_job_waiting_for_it_and_its_end_starts_the_run
     assert stage.lifecycle.jobs["b"].waiting_for is None
 
 
-def test_a_run_that_is_made_after_it_was_abandoned_starts_in_no_book() -> None:
+def test_the_late_start_of_an_abandoned_run_is_not_recorded() -> None:
     stage = stopping_queued()
     stage.advance(1)
     stage.named("a#1")
@@ -342,18 +394,17 @@ def test_starting_all_twice_starts_each_job_once() -> None:
     assert stage.lifecycle.jobs["a"].runs == 1
 
 
-def test_the_diagram_shows_every_way_between_two_states() -> None:
-    ways = {
-        f"{state.value} --> {target.value}:"
+def test_the_diagram_shows_every_transition_between_two_states() -> None:
+    transitions = {
+        f"    {state.value} --> {target.value}: {decision.value}"
         for state, row in TRANSITIONS.items()
-        for targets in row.values()
-        for target in targets
+        for decision, target in row.items()
         if target is not state
     }
 
-    drawn = mermaid().splitlines()
+    lines = mermaid().splitlines()
 
-    assert drawn[0] == "stateDiagram-v2"
-    assert {line.strip().split(" --> ")[0] for line in drawn[1:3]} == {"[*]"}
-    assert {line.strip().split(": ")[0] + ":" for line in drawn[3:]} == ways
-    assert "    stopping --> blocked: overdue" in drawn
+    assert lines[0] == "stateDiagram-v2"
+    assert {line.strip().split(" --> ")[0] for line in lines[1:3]} == {"[*]"}
+    assert sorted(lines[3:]) == sorted(transitions)
+    assert "    stopping --> blocked: abandon" in lines

@@ -1,4 +1,4 @@
-"""Every block of the README and of the documentation does what it says."""
+"""Every block of the README and of the documentation works as shown."""
 
 from __future__ import annotations
 
@@ -12,39 +12,73 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted(page.relative_to(ROOT) for page in (ROOT / "docs").rglob("*.md"))
 PAGES = ["README.md", *(str(page) for page in DOCS if "_build" not in page.parts)]
-# What the generator writes holds nothing to type.
+# Generated pages have no blocks to play.
 PLAYED = [page for page in PAGES if "reference" not in Path(page).parts]
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([\w-]*))?\)")
+HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
 LANGUAGES = {"console", "yaml", "python", "toml", "text", "json", "mermaid", "ini", "sh"}
 
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
 @pytest.mark.parametrize("page", PLAYED)
-def test_a_page_does_what_it_says(page: str, read_blocks: Callable[[str], list[Any]], player: Any) -> None:
+def test_the_blocks_of_a_page_work_as_shown(page: str, read_blocks: Callable[[str], list[Any]], player: Any) -> None:
     for block in read_blocks(page):
         player.play(block)
 
 
 @each_page
-def test_each_block_of_a_page_says_its_language(page: str, read_blocks: Callable[[str], list[Any]]) -> None:
+def test_each_block_of_a_page_names_its_language(page: str, read_blocks: Callable[[str], list[Any]]) -> None:
     languages = {block.language for block in read_blocks(page)}
 
     assert {each for each in languages if not each.startswith("{")} <= LANGUAGES
 
 
 @pytest.mark.parametrize("page", sorted(set(PAGES) - set(PLAYED)))
-def test_a_generated_page_has_nothing_to_play(page: str, read_blocks: Callable[[str], list[Any]]) -> None:
+def test_a_generated_page_has_no_blocks_to_play(page: str, read_blocks: Callable[[str], list[Any]]) -> None:
     assert {block.language for block in read_blocks(page)} <= {"text", "mermaid"}
 
 
 @each_page
-def test_each_link_of_a_page_leads_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+def test_each_link_of_a_page_leads_to_a_file_and_a_heading_that_exist(page: str) -> None:
+    links = set(LINK.findall((ROOT / page).read_text(encoding="utf-8")))
 
-    targets = {target for target in LINK.findall(text) if "://" not in target}
+    missing = [link for link in sorted(links) if "://" not in link[0] and not leads_somewhere(page, *link)]
 
-    assert [target for target in sorted(targets) if not ((ROOT / page).parent / target).exists()] == []
+    assert missing == []
+
+
+def leads_somewhere(page: str, target: str, anchor: str) -> bool:
+    path = (ROOT / page).parent / target if target else ROOT / page
+    return path.exists() and (not anchor or anchor in anchors_of(path.read_text(encoding="utf-8")))
+
+
+def anchors_of(text: str) -> set[str]:
+    """Return the anchors that GitHub and Sphinx make of the headings of a page."""
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
+
+
+def test_a_page_may_leave_out_an_optional_line_but_not_invent_one(without: Callable[..., Any]) -> None:
+    line = "TIME INFO taskloom stopping (finished): waiting for reader"
+
+    assert without(["a", line], ["a"]) == ["a"]
+    assert without(["a", line], ["a", line]) == ["a", line]
+    assert without(["a"], ["a", line]) != ["a", line]
+
+
+@pytest.mark.parametrize(
+    ("page", "quoted"),
+    [
+        ("docs/testing.md", "did not end within {within:g} s of the cancel"),
+        ("docs/troubleshooting.md", "is still running"),
+        ("docs/troubleshooting.md", "no poll for {age:.1f} s"),
+    ],
+)
+def test_a_message_that_a_sentence_quotes_exists(page: str, quoted: str) -> None:
+    shown = re.sub(r"\\\{[^}]*\\\}", "[^`]+", re.escape(quoted))
+
+    assert re.search(f"`[^`]*{shown}", (ROOT / page).read_text(encoding="utf-8"))
+    assert any(quoted in path.read_text(encoding="utf-8") for path in (ROOT / "framework").rglob("*.py"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the README promises beyond its blocks, which test_pages plays."""
+"""The README keeps its promises. Its blocks are played by test_pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_its_two_commands_are_targets_that_run_the_quickstart_and_the_tests() -> None:
+def test_its_two_commands_are_make_targets_that_run_the_quickstart_and_the_tests() -> None:
     dry = {
         target: subprocess.run(
             ["make", "-n", "--no-print-directory", target], cwd=ROOT, capture_output=True, text=True, check=True
@@ -28,7 +28,7 @@ def test_its_two_commands_are_targets_that_run_the_quickstart_and_the_tests() ->
     assert "-m pytest" in dry["test"]
 
 
-def test_its_table_of_exit_codes_has_them_all() -> None:
+def test_its_table_has_all_exit_codes() -> None:
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
 
     assert codes == {int(code) for code in ExitCode}
@@ -40,19 +40,19 @@ def test_its_first_job_file_has_six_lines(read_blocks: Callable[[str], list[Any]
     assert len(first.text.splitlines()) == 6
 
 
-def test_it_leads_to_every_page_that_a_person_wrote() -> None:
+def test_it_links_to_every_page_that_is_not_generated() -> None:
     pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")} - {"docs/index.md"}
 
     assert {page for page in pages if f"]({page})" not in README} == set()
 
 
-def test_it_says_first_what_it_is() -> None:
+def test_its_first_sentence_says_what_taskloom_does() -> None:
     title, _, sentence = README.splitlines()[:3]
 
     assert title == "# Taskloom"
     assert sentence.startswith("Taskloom keeps many long-running Python jobs in one process and stops every one of")
 
 
-def test_its_plain_commands_install_what_the_makefile_installs() -> None:
+def test_its_commands_without_make_install_what_the_makefile_installs() -> None:
     assert ".venv/bin/pip install -e '.[test]'" in README
     assert '"test": ".[test]"' in (ROOT / ".ci" / "setup_venv.py").read_text(encoding="utf-8")

@@ -37,7 +37,7 @@ ROWS: list[tuple[BaseException, str]] = [
         "cannot find job 'tik'; known: tick, tock; did you mean 'tick'?",
     ),
     (errors.UnknownJob("other", []), "cannot find job 'other'; known: none"),
-    (errors.DuplicateJob("tick"), "cannot add job 'tick': a job of this name exists"),
+    (errors.DuplicateJob("tick"), "cannot add job 'tick': a job with this name exists"),
     (errors.AlreadyRunning("tick", "tick#1"), "cannot start job 'tick': run tick#1 is still running"),
     (errors.JobStopping("tick", "tick#1"), "cannot start job 'tick': run tick#1 is still stopping"),
     (
@@ -74,10 +74,6 @@ ROWS: list[tuple[BaseException, str]] = [
     (
         errors.AmbiguousTask("beat", ["other-beats 2.1", "acme-beats 1.0"]),
         "cannot choose task 'beat': offered by acme-beats 1.0 and by other-beats 2.1",
-    ),
-    (
-        errors.MissingExtra("the history", "history"),
-        "cannot use the history: run: pip install 'taskloom[history]'",
     ),
     (errors.InternalError("a run ended twice"), "internal error: a run ended twice"),
     (errors.Cancelled(), ""),
@@ -119,6 +115,6 @@ def test_a_job_file_error_keeps_its_problems_for_tools() -> None:
     assert str(error.problems[1].related[0].place) == "jobs/b.yaml:1:1"
 
 
-def test_what_a_task_raises_stands_apart_from_what_taskloom_raises() -> None:
+def test_the_errors_of_tasks_are_separate_from_those_of_taskloom() -> None:
     assert not issubclass(errors.Cancelled, Exception)
     assert not issubclass(errors.PermanentFailure, TaskloomError)

@@ -1,4 +1,4 @@
-"""The shared fixtures keep what they promise; each is used by a pytest of its own, in a child process."""
+"""The shared fixtures keep their promises; each is used by a separate pytest, in a child process."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_missing(need_tool):
 """
 
 
-def test_a_missing_tool_is_skipped_loudly_where_somebody_works(run_pytest: PyTest) -> None:
+def test_a_missing_tool_is_skipped_loudly_on_a_developers_machine(run_pytest: PyTest) -> None:
     said = run_pytest(TOOLS)
 
     assert "LOUD: cannot find 'no-such-tool'; install it to run this test" in said

@@ -1,7 +1,7 @@
-"""Imports point one way, and each outside thing has one doorway.
+"""Imports point one way, and each third-party package is imported in one place.
 
-Read from the source with `ast`, so that an import inside a function counts as well. What stands under
-`if TYPE_CHECKING:` does not: it is never executed.
+Read from the source with `ast`, so that an import inside a function counts as well. Imports below
+`if TYPE_CHECKING:` do not count: they are never executed.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ PURE = {
     "typing",
 }  # fmt: skip
 
-# What the built-in tasks may name of `taskloom` beside the public names of the package itself.
+# The modules of `taskloom` that built-in tasks may import beside the package's public names.
 AUTHOR_MODULES = {"taskloom.waiting"}
 
 
 class Import(NamedTuple):
-    """One executed import: who, what (dotted), which name from it, and where."""
+    """One executed import: the importer, the imported module and name, and the place."""
 
     importer: str
     module: str
@@ -75,7 +75,7 @@ class Import(NamedTuple):
 
 
 class ImportReader(ast.NodeVisitor):
-    """Collects the imports of one file that can be executed."""
+    """Collect the imports of one file that can be executed."""
 
     def __init__(self, importer: str, is_package: bool, file: str) -> None:
         self.importer, self.is_package, self.file = importer, is_package, file
@@ -132,7 +132,7 @@ class Tree:
                 self.imports += reader.found
 
     def target(self, one: Import) -> str:
-        """Return the module that is meant: `from taskloom import errors` means `taskloom.errors`."""
+        """Return the imported module: `from taskloom import errors` means `taskloom.errors`."""
         inner = f"{one.module}.{one.name}"
         return inner if inner in self.modules else one.module
 
@@ -273,7 +273,7 @@ KEPT = {
 }
 
 
-def test_a_house_in_order_is_left_in_peace(tmp_path: Path) -> None:
+def test_a_tree_that_keeps_the_rules_is_accepted(tmp_path: Path) -> None:
     write_house(tmp_path, KEPT)
 
     assert violations(tmp_path) == []

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "jobs").glob("*.y*ml"))
 ENDS = {"# ends: by itself": 0, "# ends: by itself, with exit code 1": 1, "# ends: on Ctrl-C": 130}
 
-# Bounds of failures alone: an example is short.
+# Bounds that only a failure reaches: an example is short.
 START_SECONDS = 20
 END_SECONDS = 45
 
@@ -38,7 +38,7 @@ each_example = pytest.mark.parametrize("example", EXAMPLES, ids=[file.name for f
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A folder with a copy of jobs/, so that what the examples write stays out of the checkout."""
+    """A folder with a copy of jobs/, so that the examples do not write into the checkout."""
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
     return tmp_path
 
@@ -56,7 +56,7 @@ def test_there_are_examples() -> None:
 
 
 @each_example
-def test_an_example_says_what_to_see_and_how_it_ends(example: Path) -> None:
+def test_an_example_states_its_output_and_its_end(example: Path) -> None:
     what_to_see, how_it_ends = head(example)
 
     assert what_to_see.startswith("# ")
@@ -100,7 +100,7 @@ def test_an_example_runs_and_ends_as_it_says(example: Path, copied: Path, child_
 
 
 def jobs_at_start(example: Path) -> set[str]:
-    """Return the jobs that start without anybody's asking, replicas one by one."""
+    """Return the jobs that start by themselves, replicas one by one."""
     document = yaml.safe_load(example.read_text(encoding="utf-8"))
     return {
         replica

@@ -1,4 +1,4 @@
-"""What is listed by hand in setup.cfg is what stands in the tree, and what ends up in the wheel."""
+"""The lists in setup.cfg agree with the tree and with the wheel."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_installed_entry_points_are_those_of_setup_cfg(settings: configparse
     }
 
 
-def test_the_version_is_said_once() -> None:
+def test_the_version_is_defined_once() -> None:
     module = importlib.import_module("taskloom")
 
     assert importlib.metadata.version("taskloom") == module.__version__

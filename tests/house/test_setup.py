@@ -6,12 +6,16 @@ The interpreters of strangers are stood in for by scripts that answer as those w
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -71,6 +75,74 @@ def of_version(*numbers: int) -> str:
 
 
 WITHOUT_ENSUREPIP = "import importlib.util; importlib.util.find_spec = lambda name: None"
+
+
+def test_make_help_shows_every_target(set_up: SetUp, tools: Path) -> None:
+    (tools / "awk").symlink_to(shutil.which("awk") or pytest.fail("cannot find awk"))
+    [targets] = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    answer = set_up("make", "help")
+
+    shown = [re.fullmatch(r"  make ([a-z]+) +(\S.+)", line) for line in answer.stdout.splitlines()]
+    assert [line[1] for line in shown if line] == targets.split()
+
+
+def test_an_unknown_choice_of_packages_is_refused(set_up: SetUp) -> None:
+    answer = set_up("sh", ".ci/setup.sh", "run", PYTHON=sys.executable, TASKLOOM_PACKAGES="latest")
+
+    assert answer.returncode == 1
+    assert answer.stderr == "cannot use TASKLOOM_PACKAGES=latest; expected constraints, newest, oldest\n"
+
+
+@pytest.fixture
+def setup_venv(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module `setup_venv.py` of the copy, with no choice of packages in the environment."""
+    monkeypatch.delenv("TASKLOOM_PACKAGES", raising=False)
+    return SimpleNamespace(**runpy.run_path(str(checkout / ".ci" / "setup_venv.py")))
+
+
+def test_the_environment_is_made_again_when_the_choice_or_the_content_of_the_constraints_changes(
+    setup_venv: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints = [setup_venv.fingerprint("3.11.7")]
+
+    for choice in ("oldest", "newest"):
+        monkeypatch.setenv("TASKLOOM_PACKAGES", choice)
+        prints.append(setup_venv.fingerprint("3.11.7"))
+    monkeypatch.setenv("TASKLOOM_PACKAGES", "constraints")
+    assert setup_venv.fingerprint("3.11.7") == prints[0]
+    with (checkout / ".ci" / "constraints.txt").open("a") as file:
+        file.write("another==1.0\n")
+    prints.append(setup_venv.fingerprint("3.11.7"))
+
+    assert len(set(prints)) == 4
+
+
+@pytest.mark.parametrize(
+    ("choice", "file"),
+    [("", ".ci/constraints.txt"), ("constraints", ".ci/constraints.txt"), ("oldest", ".ci/oldest.txt")],
+)
+def test_pip_gets_the_chosen_constraints_for_the_packages_and_for_the_build(
+    setup_venv: Any, monkeypatch: pytest.MonkeyPatch, choice: str, file: str
+) -> None:
+    monkeypatch.setenv("PIP_CONSTRAINT", "mine.txt")
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("TASKLOOM_PACKAGES", choice)
+
+    environment = setup_venv.pip_environment()
+
+    assert environment["PIP_CONSTRAINT"] == environment["PIP_BUILD_CONSTRAINT"] == file
+    assert (ROOT / file).is_file()
+    assert "PIP_USER" not in environment
+
+
+def test_the_newest_packages_are_chosen_without_constraints_of_ours(
+    setup_venv: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKLOOM_PACKAGES", "newest")
+    monkeypatch.delenv("PIP_CONSTRAINT", raising=False)
+
+    assert "PIP_CONSTRAINT" not in setup_venv.pip_environment()
 
 
 def test_no_python_at_all_is_said(set_up: SetUp) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.jobfile import check
 from taskloom.jobfile.render import render_all
 from taskloom.task import Context, Task

@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 import pytest
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.core.model import JoinPolicy, Otherwise
 from taskloom.core.policies import Dependency
 from taskloom.errors import InvalidJob
@@ -133,7 +133,7 @@ def test_a_name_that_is_no_text_is_refused() -> None:
     "task, reason",
     [
         (5, "cannot use task 'int' of this program: int 5 is neither a Task class nor a function"),
-        (int, "cannot use task 'int' of this program: class int is no task; derive it from taskloom.Task"),
+        (int, "cannot use task 'int' of this program: class int is not a task; derive it from taskloom.Task"),
         (Tick(n=0), "cannot use 0 as n; expected at least 1"),
     ],
 )

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import Catalog, GivenCatalog
+from taskloom.catalog.entry_points import Catalog
 from taskloom.core.model import JoinPolicy, Otherwise
 from taskloom.diagnostics import Place
 from taskloom.errors import JobFileError

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.errors import JobFileError
 from taskloom.jobfile import CheckResult, check, load
 from taskloom.jobfile.fields.json_schema import job_file_schema

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.jobfile import check
 from taskloom.jobfile.render import render_all
 from taskloom.task import Context, Duration, Task, param

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import Catalog, GivenCatalog
+from taskloom.catalog.entry_points import Catalog
 from taskloom.errors import JobFileError
 from taskloom.jobfile import check, load
 from taskloom.task import Context, Task

@@ -1,4 +1,4 @@
-"""Runs a task on a thread of its own, and waits for what it does instead of for time."""
+"""Fixtures that run a task on a thread, and wait for what it does instead of for a time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from taskloom import Cancelled, Task
 from taskloom.testing import FakeContext
 from taskloom_plugins.addresses import Address, parse_address
 
-# Bounds failures alone: what is waited for comes in milliseconds.
+# Reached only when a test fails: everything that tests wait for takes milliseconds.
 PATIENCE_SECONDS = 20.0
 
 
 class WatchedContext(FakeContext):
-    """A fake context that a test can wait on: each count and each log line wakes it."""
+    """A fake context that a test can wait for: each count and each log line wakes the test."""
 
     def __init__(self, *, job: str, poll_interval: float) -> None:
         super().__init__(job=job, poll_interval=poll_interval)
@@ -28,12 +28,12 @@ class WatchedContext(FakeContext):
         self.log.logger.addHandler(_Waker(self.changed))
 
     def ready(self) -> None:
-        """Count the calls: a run says so once."""
+        """Count the calls: a run may call it only once."""
         super().ready()
         self.times_ready += 1
 
     def count(self, name: str, n: int = 1) -> None:
-        """Add, and wake the test."""
+        """Add to the counter, and wake the test."""
         with self.changed:
             super().count(name, n)
             self.changed.notify_all()
@@ -50,7 +50,7 @@ class _Waker(logging.Handler):
 
 
 class Running:
-    """A task that runs on a thread."""
+    """A task that runs on a thread of its own."""
 
     def __init__(self, task: Task, job: str, poll_interval: float) -> None:
         self.ctx = WatchedContext(job=job, poll_interval=poll_interval)
@@ -63,14 +63,14 @@ class Running:
     def _run(self) -> None:
         try:
             self._task.run(self.ctx)
-        except BaseException as error:  # noqa: BLE001 - the test looks at whatever it is
+        except BaseException as error:  # noqa: BLE001 - the test examines every exception
             self.error = error
         with self.ctx.changed:
             self.has_ended = True
             self.ctx.changed.notify_all()
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until the condition holds; it is looked at whenever the task counts, logs or ends."""
+        """Wait until the condition is true; it is checked whenever the task counts, logs or ends."""
         with self.ctx.changed:
             self.ctx.changed.wait_for(lambda: condition() or self.has_ended, PATIENCE_SECONDS)
         assert condition(), f"no {what}: {self.error!r}, {dict(self.ctx.counts)}, {self.ctx.messages}"
@@ -80,12 +80,12 @@ class Running:
         self.until(lambda: self.ctx.counts[name] >= n, f"{n} {name}")
 
     def until_log(self, text: str, times: int = 1) -> None:
-        """Wait until so many log lines hold the text."""
+        """Wait until `times` log lines contain the text."""
         self.until(lambda: sum(text in line for line in self.ctx.messages) >= times, f"log line with {text!r}")
 
     @property
     def address(self) -> Address:
-        """Where a reader listens; waits until it does."""
+        """The address on which a reader listens; waits until it listens."""
         self.until_log("listening on ")
         line = next(line for line in self.ctx.messages if line.startswith("listening on "))
         return parse_address(line.removeprefix("listening on "))
@@ -104,14 +104,14 @@ class Running:
         return sock
 
     def join(self) -> None:
-        """Wait for the task to end by itself; raise what it raised."""
+        """Wait until the task ends by itself; raise what it raised."""
         self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive(), f"still running: {self.ctx.messages}"
         if self.error is not None:
             raise self.error
 
     def stop(self) -> None:
-        """Cancel the task and wait for its end; raise what it raised, but for Cancelled."""
+        """Cancel the task and wait for its end; raise what it raised, except Cancelled."""
         self.ctx.cancel("end of test")
         try:
             self.join()
@@ -124,7 +124,7 @@ Start = Callable[..., Running]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a task; what still runs at the end of the test is cancelled, and its thread joined."""
+    """A function that starts a task; tasks that still run at the end of the test are cancelled and joined."""
     running: list[Running] = []
 
     def begin(task: Task, *, job: str = "job", poll_interval: float = 1.0) -> Running:
@@ -148,7 +148,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[socket.socket]:
-    """A TCP server on loopback; accepting waits for a bounded time."""
+    """A TCP server on loopback, with a timeout for accept."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE_SECONDS)
         yield listener
@@ -156,5 +156,5 @@ def server() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def to_server(server: socket.socket) -> str:
-    """The server's address, as job files write it."""
+    """The server's address, as written in job files."""
     return f"tcp://127.0.0.1:{server.getsockname()[1]}"

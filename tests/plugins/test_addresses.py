@@ -1,4 +1,4 @@
-"""Addresses: what is read, how it is written, what is refused and how."""
+"""Addresses: parsing, formatting, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from taskloom_plugins.addresses import Address, address_of, parse_address
 
 FORMS = "write tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH or unix-dgram:///PATH"
-BRACKETS = "an IPv6 host stands in brackets, as in tcp://[::1]:5514"
+BRACKETS = "an IPv6 host is written in brackets, as in tcp://[::1]:5514"
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ BRACKETS = "an IPv6 host stands in brackets, as in tcp://[::1]:5514"
         ("unix-dgram:///run/a b:c", Address("unix-dgram", path="/run/a b:c")),
     ],
 )
-def test_an_address_is_read_and_written_alike(text: str, address: Address) -> None:
+def test_an_address_is_formatted_as_it_was_written(text: str, address: Address) -> None:
     assert parse_address(text) == address
     assert str(address) == text
 
 
 @pytest.mark.parametrize(
-    ("text", "trouble"),
+    ("text", "message"),
     [
         ("", f"cannot read '' as an address; {FORMS}"),
         ("127.0.0.1:5514", f"cannot read '127.0.0.1:5514' as an address; {FORMS}"),
@@ -44,15 +44,15 @@ def test_an_address_is_read_and_written_alike(text: str, address: Address) -> No
             f"cannot read 'tcp://::1:5514' as an address: {BRACKETS}; {FORMS}",
         ),
         ("tcp://host:65536", "cannot read 'tcp://host:65536' as an address: port 65536 is over 65535"),
-        ("unix://", f"cannot read 'unix://' as an address: it holds no path; {FORMS}"),
-        ("unix://a\0b", f"cannot read 'unix://a\\x00b' as an address: it holds no path; {FORMS}"),
+        ("unix://", f"cannot read 'unix://' as an address: it has no path; {FORMS}"),
+        ("unix://a\0b", f"cannot read 'unix://a\\x00b' as an address: it has no path; {FORMS}"),
     ],
 )
-def test_what_is_no_address_is_refused_with_the_legal_forms(text: str, trouble: str) -> None:
+def test_an_invalid_address_is_refused_with_the_legal_forms(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="cannot read") as caught:
         parse_address(text)
 
-    assert str(caught.value) == trouble
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_what_is_no_address_is_refused_with_the_legal_forms(text: str, trouble: 
         ("unix-dgram", "/run/peer", "unix-dgram:///run/peer"),
     ],
 )
-def test_what_the_socket_module_says_is_written_as_an_address(scheme: str, sockaddr: Any, text: str) -> None:
+def test_an_address_of_the_socket_module_is_formatted(scheme: str, sockaddr: Any, text: str) -> None:
     assert address_of(scheme, sockaddr) == text
 
 
-def test_a_scheme_knows_its_kind() -> None:
+def test_a_scheme_determines_the_socket_type() -> None:
     assert parse_address("tcp://h:1").kind == parse_address("unix:///p").kind == socket.SOCK_STREAM
     assert parse_address("udp://h:1").kind == parse_address("unix-dgram:///p").kind == socket.SOCK_DGRAM

@@ -1,4 +1,4 @@
-"""The built-in tasks keep what the testing kit asks of every task."""
+"""The built-in tasks pass the conformance tests of the testing kit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestDatagramReader(TaskConformance):
 
 
 class TestConnectingReader(TaskConformance):
-    """Nobody listens, so it is in its backoff most of the time."""
+    """There is no listener, so the task is waiting to connect again most of the time."""
 
     def make_task(self) -> Task:
         return SocketReader(connect="unix://nobody", output="out.log", reconnect_delay=0.01)

@@ -1,4 +1,4 @@
-"""socket-reader against peers that misbehave: torn connections, dribbles, garbage, floods, shortages."""
+"""socket-reader with peers that misbehave: broken connections, single bytes, garbage, floods, shortages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskloom_plugins.counted_framing import LONGEST_BELIEVED
+from taskloom_plugins.counted_framing import MAX_ANNOUNCED_BYTES
 from taskloom_plugins.listeners import Acceptor
 from taskloom_plugins.socket_reader import SocketReader
 
@@ -21,20 +21,20 @@ LISTEN = "tcp://127.0.0.1:0"
 
 
 def reset(sock: socket.socket) -> None:
-    """Tear the connection down with a RST instead of a FIN."""
+    """Close the connection with a RST instead of a FIN."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
 def still_serves(reader: Running, frames: int) -> None:
-    """Show that another peer is served as if nothing had happened."""
+    """Check that another peer is still served."""
     with reader.client() as healthy:
         healthy.sendall(b"7 healthy" if reader.ctx.job == "counted" else b"healthy\n")
         reader.until_count("frames", frames)
 
 
 @pytest.mark.parametrize("sent_before", range(7))
-def test_a_reset_at_any_byte_ends_that_peer_alone(start: Start, out: Path, sent_before: int) -> None:
+def test_a_reset_at_any_byte_ends_only_that_peer(start: Start, out: Path, sent_before: int) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out)))
     line = b"broken"
 
@@ -51,7 +51,7 @@ def test_a_reset_at_any_byte_ends_that_peer_alone(start: Start, out: Path, sent_
     assert any("connection reset by peer" in message for message in reader.ctx.messages)
 
 
-def test_bytes_that_dribble_make_the_same_lines(start: Start, out: Path) -> None:
+def test_bytes_that_arrive_one_by_one_make_the_same_lines(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out)))
     stream = "naïve ☃ line\r\nanother\n".encode()
 
@@ -76,7 +76,7 @@ def test_bytes_that_dribble_make_the_same_lines(start: Start, out: Path) -> None
         ("length-prefixed", b"\x7f\xff\xff\xffx"),
     ],
 )
-def test_a_garbage_length_ends_that_peer_alone(start: Start, out: Path, framing: Any, garbage: bytes) -> None:
+def test_an_invalid_length_ends_only_that_peer(start: Start, out: Path, framing: Any, garbage: bytes) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), framing=framing))
 
     with reader.client() as client:
@@ -89,14 +89,14 @@ def test_a_garbage_length_ends_that_peer_alone(start: Start, out: Path, framing:
 
     assert out.read_text() == "ok\n"
     assert reader.ctx.counts["malformed"] == 1
-    assert any("cannot read on from tcp://127.0.0.1:" in message for message in reader.ctx.messages)
+    assert any("cannot read any further from tcp://127.0.0.1:" in message for message in reader.ctx.messages)
 
 
-def test_a_huge_length_that_could_be_true_is_skipped_without_being_kept(start: Start, out: Path) -> None:
+def test_a_frame_with_a_huge_valid_length_is_skipped_without_being_stored(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), framing="length-prefixed", max_frame=10))
 
     with reader.client() as client:
-        client.sendall(LONGEST_BELIEVED.to_bytes(4, "big") + b"x" * 100_000)
+        client.sendall(MAX_ANNOUNCED_BYTES.to_bytes(4, "big") + b"x" * 100_000)
         reader.until_count("bytes", 100_004)
     reader.stop()
 
@@ -109,7 +109,7 @@ def test_a_huge_length_that_could_be_true_is_skipped_without_being_kept(start: S
     ("oversize", "written", "counter"),
     [("drop", "a\nb\n", "drops"), ("truncate", "a\nxxxxxxxxxx\nb\n", "truncated"), ("close", "a\n", "drops")],
 )
-def test_a_line_over_the_limit_meets_the_policy(
+def test_a_line_over_the_limit_is_handled_by_the_policy(
     start: Start, out: Path, oversize: Any, written: str, counter: str
 ) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), max_frame=10, oversize=oversize))
@@ -133,7 +133,7 @@ def test_a_line_over_the_limit_meets_the_policy(
         ({"frame_timeout": 0.02}, "a frame took over 0.02 s"),
     ],
 )
-def test_a_peer_that_stalls_in_a_frame_is_closed_by_either_deadline(
+def test_a_peer_that_stalls_within_a_frame_is_closed_by_either_deadline(
     start: Start, out: Path, options: dict[str, Any], why: str
 ) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), **options))
@@ -148,8 +148,8 @@ def test_a_peer_that_stalls_in_a_frame_is_closed_by_either_deadline(
     assert any(message.endswith(why) for message in reader.ctx.messages)
 
 
-def test_a_byte_now_and_then_does_not_prolong_a_frame(start: Start, out: Path) -> None:
-    """The peer never falls silent, so no idle timeout would ever end it."""
+def test_single_bytes_do_not_extend_the_time_of_a_frame(start: Start, out: Path) -> None:
+    """The peer is never silent for long, so the idle timeout never ends it."""
     reader = start(SocketReader(listen=LISTEN, output=str(out), idle_timeout=30, frame_timeout=0.4))
 
     with reader.client() as client:
@@ -170,7 +170,7 @@ def test_a_byte_now_and_then_does_not_prolong_a_frame(start: Start, out: Path) -
     assert any("a frame took over 0.4 s" in message for message in reader.ctx.messages)
 
 
-def test_a_peer_between_two_frames_has_all_the_time_that_idle_grants(start: Start, out: Path) -> None:
+def test_the_frame_timeout_does_not_apply_between_two_frames(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), frame_timeout=0.01))
 
     with reader.client() as quiet, reader.client() as stalling:
@@ -189,7 +189,7 @@ def test_a_peer_between_two_frames_has_all_the_time_that_idle_grants(start: Star
     ("errors", "written", "drops"),
     [("replace", "a\n\ufffdb\nc\n", 0), ("strict", "a\nc\n", 1), ("backslashreplace", "a\n\\xffb\nc\n", 0)],
 )
-def test_bytes_that_are_no_text_meet_the_policy_and_are_counted(
+def test_bytes_that_are_not_text_are_handled_by_the_policy_and_counted(
     start: Start, out: Path, errors: Any, written: str, drops: int
 ) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), errors=errors))
@@ -205,7 +205,7 @@ def test_bytes_that_are_no_text_meet_the_policy_and_are_counted(
     assert any("byte 0xff in position 0" in message for message in reader.ctx.messages)
 
 
-def test_frames_that_are_no_json_are_left_out_and_counted(start: Start, out: Path) -> None:
+def test_frames_that_are_not_json_are_dropped_and_counted(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), decoder="json"))
     deep = b"[" * 100_000 + b"\n"
 
@@ -219,7 +219,7 @@ def test_frames_that_are_no_json_are_left_out_and_counted(start: Start, out: Pat
     assert reader.ctx.counts["decode_errors"] + reader.ctx.counts["oversize"] == 5
 
 
-def test_a_flood_of_bad_peers_is_one_warning(start: Start, out: Path) -> None:
+def test_a_flood_of_broken_peers_causes_one_warning(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen=LISTEN, output=str(out), framing="octet-counted"), job="counted")
 
     for _ in range(50):
@@ -231,17 +231,15 @@ def test_a_flood_of_bad_peers_is_one_warning(start: Start, out: Path) -> None:
 
     warnings = [record.getMessage() for record in reader.ctx.records if record.levelname == "WARNING"]
     assert len(warnings) == 2
-    assert warnings[1] == "49 more warnings like the last one about broken streams"
+    assert warnings[1] == "49 more warnings about broken streams were not logged"
 
 
-def test_a_machine_without_descriptors_pauses_accepting_and_goes_on(
-    start: Start, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The listener lies three times; pauses of 0.1, 0.2 and 0.4 seconds follow, and one warning."""
+def test_a_shortage_of_descriptors_pauses_accepting(start: Start, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`accept` fails three times; pauses of 0.1, 0.2 and 0.4 seconds and one warning follow."""
     shortages = 3
     real = socket.socket.accept
     pauses: list[float] = []
-    real_rest = Acceptor._rest
+    real_pause = Acceptor._pause_accepting
 
     def accept(self: socket.socket) -> Any:
         nonlocal shortages
@@ -250,16 +248,16 @@ def test_a_machine_without_descriptors_pauses_accepting_and_goes_on(
             raise OSError(errno.EMFILE, "Too many open files")
         return real(self)
 
-    def rest(self: Acceptor, error: OSError) -> None:
+    def pause_accepting(self: Acceptor, error: OSError) -> None:
         pauses.append(self._pause)
-        real_rest(self, error)
+        real_pause(self, error)
 
     reader = start(SocketReader(listen=LISTEN, output=str(out)))
     with reader.client() as early:
         early.sendall(b"early\n")
         reader.until_count("frames", 1)
         monkeypatch.setattr(socket.socket, "accept", accept)
-        monkeypatch.setattr(Acceptor, "_rest", rest)
+        monkeypatch.setattr(Acceptor, "_pause_accepting", pause_accepting)
         with reader.client() as late:
             late.sendall(b"late\n")
             reader.until_log("cannot accept connections for now: too many open files")
@@ -272,7 +270,7 @@ def test_a_machine_without_descriptors_pauses_accepting_and_goes_on(
     assert sum("cannot accept" in message for message in reader.ctx.messages) == 1
 
 
-def test_a_half_open_peer_is_asked_by_the_kernel_whether_it_lives(
+def test_the_kernel_checks_whether_a_half_open_peer_is_alive(
     start: Start, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accepted: list[socket.socket] = []
@@ -292,7 +290,7 @@ def test_a_half_open_peer_is_asked_by_the_kernel_whether_it_lives(
         assert accepted[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
 
 
-def test_a_full_disk_is_a_clear_failure_and_the_socket_goes(start: Start, tmp_path: Path) -> None:
+def test_a_full_disk_is_a_clear_failure_and_the_socket_is_closed(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "S"
     reader = start(SocketReader(listen=f"unix://{path}", output="/dev/full"))
 

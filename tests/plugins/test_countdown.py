@@ -6,7 +6,7 @@ from taskloom.testing import FakeContext, VirtualClock
 from taskloom_plugins.countdown import Countdown
 
 
-def test_it_counts_down_and_says_its_message() -> None:
+def test_it_counts_down_and_logs_its_message() -> None:
     ctx = FakeContext(clock=VirtualClock())
 
     Countdown(start=3, message="go").run(ctx)
@@ -15,7 +15,7 @@ def test_it_counts_down_and_says_its_message() -> None:
     assert [(call.done, call.total) for call in ctx.progress_calls] == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
-def test_its_interval_lies_between_the_numbers_and_before_the_message() -> None:
+def test_it_waits_for_the_interval_between_the_numbers_and_before_the_message() -> None:
     clock = VirtualClock()
     before = clock.now().mono
 
@@ -24,7 +24,7 @@ def test_its_interval_lies_between_the_numbers_and_before_the_message() -> None:
     assert clock.now().mono - before == 1500.0
 
 
-def test_a_cancelled_countdown_says_no_message() -> None:
+def test_a_cancelled_countdown_logs_no_message() -> None:
     ctx = FakeContext(clock=VirtualClock(), cancel_after=1.5)
 
     Countdown(start=5).run(ctx)
@@ -32,7 +32,7 @@ def test_a_cancelled_countdown_says_no_message() -> None:
     assert ctx.messages == ["5", "4"]
 
 
-def test_from_zero_only_the_message_is_said_and_an_empty_one_is_not() -> None:
+def test_from_zero_only_the_message_is_logged_unless_it_is_empty() -> None:
     ctx = FakeContext(clock=VirtualClock())
 
     Countdown(start=0, message="now").run(ctx)

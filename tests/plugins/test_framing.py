@@ -1,4 +1,4 @@
-"""Framers: what each framing makes of a stream, and that the cutting of the stream never matters."""
+"""Framers: how each framing splits a stream, and that the pieces of the stream never matter."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Seen = tuple[list[bytes], bytes | None, bool, int, bool]
 
 def run_through(framer: Framer, pieces: Sequence[bytes]) -> Seen:
     frames = [frame for piece in pieces for frame in framer.feed(piece)]
-    pending, broken = framer.pending, bool(framer.broken)
+    pending, broken = framer.has_partial_frame, bool(framer.broken)
     return frames, framer.end(), pending, framer.oversize, broken
 
 
@@ -44,7 +44,7 @@ def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
     return [stream[start:stop] for start, stop in itertools.pairwise(edges) if stop > start]
 
 
-# Few different bytes, so that separators, digits, counts and CR meet often.
+# Few different bytes, so that separators, digits, counts and CR often come together.
 MORSELS = [b"a", b"b", b"aab", b"\n", b"\r", b"\r\n", b"\0", b"3 abc", b"1 ", b"9", b"<13>", b" ", b"\2", b"\5\0"]
 streams = st.lists(st.sampled_from(MORSELS), max_size=40).map(b"".join)
 cuts = st.lists(st.integers(0, 200), max_size=12)
@@ -52,7 +52,7 @@ cuts = st.lists(st.integers(0, 200), max_size=12)
 
 @pytest.mark.parametrize("name", STREAM_FRAMERS)
 @given(stream=streams, places=cuts, limit=st.integers(1, 12), oversize=st.sampled_from(POLICIES))
-def test_any_chunking_gives_the_same_frames(
+def test_any_split_of_the_stream_gives_the_same_frames(
     name: str, stream: bytes, places: list[int], limit: int, oversize: Oversize
 ) -> None:
     make = STREAM_FRAMERS[name]
@@ -70,7 +70,7 @@ def test_any_chunking_gives_the_same_frames(
 @example(stream=b"\n3 abc", places=[], limit=1, oversize="drop")
 @example(stream=b"a\r\nb\n", places=[2], limit=4, oversize="drop")
 @given(stream=streams, places=cuts, limit=st.integers(1, 12), oversize=st.sampled_from(POLICIES))
-def test_the_joined_form_holds_the_same_frames(
+def test_the_joined_form_contains_the_same_frames(
     name: str, stream: bytes, places: list[int], limit: int, oversize: Oversize
 ) -> None:
     apart, joined = (STREAM_FRAMERS[name](limit, oversize) for _ in range(2))
@@ -79,11 +79,15 @@ def test_the_joined_form_holds_the_same_frames(
         frames = apart.feed(piece)
         assert joined.feed_joined(piece) == (b"".join(frame + b"\n" for frame in frames), len(frames))
 
-    assert (joined.pending, joined.oversize, joined.end()) == (apart.pending, apart.oversize, apart.end())
+    assert (joined.has_partial_frame, joined.oversize, joined.end()) == (
+        apart.has_partial_frame,
+        apart.oversize,
+        apart.end(),
+    )
 
 
 @given(frames=st.lists(st.binary(max_size=40).filter(lambda frame: b"\n" not in frame)), places=cuts)
-def test_lines_come_back_as_they_were_written(frames: list[bytes], places: list[int]) -> None:
+def test_lines_are_returned_as_they_were_written(frames: list[bytes], places: list[int]) -> None:
     stream = b"".join(frame + b"\n" for frame in frames)
 
     seen = run_through(SeparatorFramer(b"\n"), cut(stream, places))
@@ -92,14 +96,14 @@ def test_lines_come_back_as_they_were_written(frames: list[bytes], places: list[
 
 
 @given(frames=st.lists(st.binary(min_size=1, max_size=40)), places=cuts)
-def test_octet_counted_frames_come_back_as_they_were_written(frames: list[bytes], places: list[int]) -> None:
+def test_octet_counted_frames_are_returned_as_they_were_written(frames: list[bytes], places: list[int]) -> None:
     stream = b"".join(b"%d %s" % (len(frame), frame) for frame in frames)
 
     assert run_through(OctetCountedFramer(40), cut(stream, places)) == (frames, None, False, 0, False)
 
 
 @given(frames=st.lists(st.binary(max_size=40)), places=cuts, offset=st.integers(0, 3), keep=st.booleans())
-def test_length_prefixed_frames_come_back_as_they_were_written(
+def test_length_prefixed_frames_are_returned_as_they_were_written(
     frames: list[bytes], places: list[int], offset: int, keep: bool
 ) -> None:
     headers = [b"\xff" * offset + len(frame).to_bytes(4, "big") for frame in frames]
@@ -136,7 +140,7 @@ def test_length_prefixed_frames_come_back_as_they_were_written(
         (WholeFramer(), b"", [b""], None),
     ],
 )
-def test_each_framing_cuts_where_its_protocol_says(
+def test_each_framing_splits_as_its_protocol_defines(
     framer: Framer, stream: bytes, frames: list[bytes], tail: bytes | None
 ) -> None:
     assert framer.feed(stream) == frames
@@ -146,23 +150,23 @@ def test_each_framing_cuts_where_its_protocol_says(
 @pytest.mark.parametrize(
     ("framer", "garbage", "why"),
     [
-        (OctetCountedFramer(99), b"hello", "b'hello' is no length followed by a space"),
-        (OctetCountedFramer(99), b"0 ", "b'0 ' is no length followed by a space"),
-        (OctetCountedFramer(99), b"-5 hello", "b'-5 hello' is no length followed by a space"),
-        (OctetCountedFramer(99), b"5\nhello", "b'5\\nhello' is no length followed by a space"),
-        (OctetCountedFramer(99), b"1" * 11, "b'11111111111' is no length followed by a space"),
+        (OctetCountedFramer(99), b"hello", "b'hello' is not a length followed by a space"),
+        (OctetCountedFramer(99), b"0 ", "b'0 ' is not a length followed by a space"),
+        (OctetCountedFramer(99), b"-5 hello", "b'-5 hello' is not a length followed by a space"),
+        (OctetCountedFramer(99), b"5\nhello", "b'5\\nhello' is not a length followed by a space"),
+        (OctetCountedFramer(99), b"1" * 11, "b'11111111111' is not a length followed by a space"),
         (OctetCountedFramer(99), b"2147483647 x", "a frame of 2147483647 bytes was announced"),
-        (SyslogFramer(99), b"12:30 it rains\n", "b'12:30 it rai' is no length followed by a space"),
+        (SyslogFramer(99), b"12:30 it rains\n", "b'12:30 it rai' is not a length followed by a space"),
         (LengthPrefixedFramer(99), b"\x7f\xff\xff\xff", "a frame of 2147483647 bytes was announced"),
         (LengthPrefixedFramer(99, size=8), b"\xff" * 8, "a frame of 18446744073709551615 bytes was announced"),
         (LengthPrefixedFramer(99, counts_header=True), b"\0\0\0\3", "a frame of -1 bytes was announced"),
     ],
 )
-def test_a_nonsense_length_breaks_the_stream_and_nothing_is_kept(framer: Framer, garbage: bytes, why: str) -> None:
+def test_an_invalid_length_breaks_the_stream_and_nothing_is_stored(framer: Framer, garbage: bytes, why: str) -> None:
     assert framer.feed(garbage) == []
 
     assert framer.broken == why
-    assert not framer.pending
+    assert not framer.has_partial_frame
     assert framer.feed(b"5 hello\n") == []
 
 
@@ -180,7 +184,7 @@ def test_a_nonsense_length_breaks_the_stream_and_nothing_is_kept(framer: Framer,
         ("length-prefixed", b"\2ab\x071234567\2cd"),
     ],
 )
-def test_a_frame_over_the_limit_meets_the_policy_and_is_counted_once(
+def test_a_frame_over_the_limit_is_handled_by_the_policy_and_counted_once(
     name: str, stream: bytes, oversize: Oversize, frames: list[bytes], is_broken: bool
 ) -> None:
     framer = STREAM_FRAMERS[name](4, oversize)
@@ -190,7 +194,7 @@ def test_a_frame_over_the_limit_meets_the_policy_and_is_counted_once(
     assert framer.oversize == 1
 
 
-def test_a_frame_of_exactly_the_limit_is_whole_with_crlf_or_without() -> None:
+def test_a_frame_of_exactly_the_limit_is_complete_with_crlf_or_without() -> None:
     framer = SeparatorFramer(b"\n", 4, strip_cr=True)
 
     frames = [frame for byte in b"1234\r\n1234\n12345\r\n" for frame in framer.feed(bytes([byte]))]
@@ -199,7 +203,7 @@ def test_a_frame_of_exactly_the_limit_is_whole_with_crlf_or_without() -> None:
     assert framer.oversize == 1
 
 
-def test_an_endless_frame_is_skipped_without_being_kept() -> None:
+def test_an_endless_frame_is_skipped_without_being_stored() -> None:
     framer = SeparatorFramer(b"--", 1000)
 
     for _ in range(1000):
@@ -221,10 +225,8 @@ def test_an_endless_frame_is_skipped_without_being_kept() -> None:
         (FixedFramer(100_000), b"x" * 100_000, b"x"),
     ],
 )
-def test_a_frame_that_comes_byte_by_byte_costs_no_more_than_its_length(
-    framer: Framer, stream: bytes, last: bytes
-) -> None:
-    """Quadratic work over 100,000 reads would cost some ten seconds of CPU."""
+def test_a_frame_that_arrives_byte_by_byte_takes_linear_time(framer: Framer, stream: bytes, last: bytes) -> None:
+    """Quadratic time for 100,000 reads would be some ten seconds of CPU."""
     began = time.process_time()
 
     frames = [frame for i in range(len(stream)) for frame in framer.feed(stream[i : i + 1])]
@@ -234,7 +236,7 @@ def test_a_frame_that_comes_byte_by_byte_costs_no_more_than_its_length(
     assert time.process_time() - began < 1.0
 
 
-def test_ten_thousand_frames_in_one_piece_all_come_out() -> None:
+def test_ten_thousand_frames_in_one_piece_are_all_returned() -> None:
     assert len(SeparatorFramer(b"\n").feed(b"x\n" * 10_000)) == 10_000
     assert len(OctetCountedFramer(9).feed(b"1 x" * 10_000)) == 10_000
     assert len(SyslogFramer(9).feed(b"1 x<x\n" * 5_000)) == 10_000

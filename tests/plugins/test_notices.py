@@ -1,27 +1,27 @@
-"""Warnings at a bounded rate."""
+"""Warnings at a limited rate."""
 
 from __future__ import annotations
 
 from taskloom.testing import FakeContext
-from taskloom_plugins.notices import EVERY_SECONDS, Notices
+from taskloom_plugins.notices import INTERVAL_SECONDS, Notices
 
 
-def test_a_flood_of_warnings_becomes_one_and_a_number() -> None:
+def test_a_flood_of_warnings_becomes_one_warning_and_a_number() -> None:
     ctx, now = FakeContext(), [0.0]
     notices = Notices(ctx.log, clock=lambda: now[0])
 
     for i in range(1000):
         notices.warn("peers", "refused %d", i)
-    now[0] = EVERY_SECONDS
+    now[0] = INTERVAL_SECONDS
     notices.warn("peers", "refused %d", 1000)
-    now[0] = 2 * EVERY_SECONDS
+    now[0] = 2 * INTERVAL_SECONDS
     notices.warn("peers", "refused %d", 1001)
 
-    assert ctx.messages == ["refused 0", "refused 1000 (and 999 more of these before)", "refused 1001"]
+    assert ctx.messages == ["refused 0", "refused 1000 (and 999 more that were not logged)", "refused 1001"]
     assert {record.levelname for record in ctx.records} == {"WARNING"}
 
 
-def test_one_kind_does_not_silence_another() -> None:
+def test_a_warning_of_one_kind_does_not_suppress_another_kind() -> None:
     ctx = FakeContext()
     notices = Notices(ctx.log, clock=lambda: 0.0)
 
@@ -31,7 +31,7 @@ def test_one_kind_does_not_silence_another() -> None:
     assert ctx.messages == ["a", "b"]
 
 
-def test_what_was_held_back_is_said_at_the_end() -> None:
+def test_the_number_of_suppressed_warnings_is_logged_at_the_end() -> None:
     ctx = FakeContext()
     notices = Notices(ctx.log, clock=lambda: 0.0)
     for _ in range(3):
@@ -40,4 +40,4 @@ def test_what_was_held_back_is_said_at_the_end() -> None:
     notices.close()
     notices.close()
 
-    assert ctx.messages == ["refused", "2 more warnings like the last one about refused peers"]
+    assert ctx.messages == ["refused", "2 more warnings about refused peers were not logged"]

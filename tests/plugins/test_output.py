@@ -1,4 +1,4 @@
-"""Where records go: whole, in order, as late as asked and no later."""
+"""The output: records are written completely, in order and no later than requested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taskloom_plugins.output import FileTarget, Output, OutputError, StdoutTarge
 
 
 class ListTarget:
-    """Keeps each write."""
+    """Records each write."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -40,7 +40,7 @@ def test_without_a_delay_each_batch_is_written_at_once() -> None:
     assert target.is_closed
 
 
-def test_with_a_delay_batches_are_gathered_until_the_first_is_so_old() -> None:
+def test_with_a_delay_batches_are_buffered_until_the_first_is_that_old() -> None:
     target, now = ListTarget(), [100.0]
 
     with Output(target, 5.0, clock=lambda: now[0]) as output:
@@ -53,7 +53,7 @@ def test_with_a_delay_batches_are_gathered_until_the_first_is_so_old() -> None:
         assert (target.writes, output.deadline) == ([b"a\nb\n"], math.inf)
 
 
-def test_what_is_gathered_is_bounded_and_written_at_the_end() -> None:
+def test_the_buffer_is_limited_and_written_at_the_end() -> None:
     target = ListTarget()
 
     with Output(target, 3600.0) as output:
@@ -65,7 +65,7 @@ def test_what_is_gathered_is_bounded_and_written_at_the_end() -> None:
     assert target.writes[1:] == [b"last\n"]
 
 
-def test_what_is_gathered_is_written_when_the_run_fails_for_another_reason() -> None:
+def test_the_buffer_is_written_when_the_run_fails_for_another_reason() -> None:
     target = ListTarget()
 
     with pytest.raises(RuntimeError), Output(target, 3600.0) as output:
@@ -76,7 +76,7 @@ def test_what_is_gathered_is_written_when_the_run_fails_for_another_reason() -> 
     assert target.is_closed
 
 
-def test_a_file_is_appended_to(tmp_path: Path) -> None:
+def test_records_are_appended_to_a_file(tmp_path: Path) -> None:
     path = tmp_path / "out.log"
     path.write_text("before\n")
 
@@ -85,7 +85,7 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
     assert path.read_text() == "before\nafter\n"
 
 
-def test_a_record_that_was_cut_by_a_full_disk_does_not_swallow_the_next(tmp_path: Path) -> None:
+def test_a_record_that_a_full_disk_cut_does_not_join_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "out.log"
     path.write_text("whole\ncut of")
 
@@ -94,7 +94,7 @@ def test_a_record_that_was_cut_by_a_full_disk_does_not_swallow_the_next(tmp_path
     assert path.read_text() == "whole\ncut of\nnext\n"
 
 
-def test_a_raw_file_is_appended_to_as_it_is(tmp_path: Path) -> None:
+def test_nothing_is_inserted_before_appending_to_a_raw_file(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     path.write_bytes(b"\xff")
 
@@ -122,7 +122,7 @@ def test_two_writers_of_one_file_do_not_mix_their_records(tmp_path: Path) -> Non
     [
         ("/no/such/folder/out.log", "no such file or directory"),
         ("/", "is a directory"),
-        ("a\0b", "it is no path"),
+        ("a\0b", "it is not a path"),
         ("fifo", "no such device or address"),
     ],
 )
@@ -150,7 +150,7 @@ def test_a_full_disk_is_a_clear_failure_and_is_not_written_to_again() -> None:
     assert str(caught.value) == "cannot append to '/dev/full': no space left on device"
 
 
-def test_standard_output_takes_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_output_gets_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[bytes] = []
 
     class Buffer(io.BytesIO):
@@ -166,7 +166,7 @@ def test_standard_output_takes_whole_batches(monkeypatch: pytest.MonkeyPatch) ->
     assert writes == [b"a\nb\n"]
 
 
-def test_standard_output_may_be_replaced_by_something_for_text_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_output_may_be_replaced_by_a_stream_for_text_only(monkeypatch: pytest.MonkeyPatch) -> None:
     stdout = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stdout)
 

@@ -1,4 +1,4 @@
-"""socket-reader with `connect`: connecting again, sending first, stopping in every state."""
+"""socket-reader with `connect`: connecting again, the first message, stopping in every state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 QUICK: dict[str, Any] = {"reconnect_delay": 0.01, "reconnect_max": 0.02}
 
 
-def test_it_sends_first_what_it_was_told_and_reads_the_answer(
+def test_it_sends_its_first_message_and_reads_the_answer(
     start: Start, out: Path, server: socket.socket, to_server: str
 ) -> None:
     reader = start(SocketReader(connect=to_server, output=str(out), send_on_connect="?WATCH\n"))
@@ -40,7 +40,7 @@ def test_it_sends_first_what_it_was_told_and_reads_the_answer(
     assert reader.ctx.is_ready.is_set()
 
 
-def test_a_lost_connection_is_made_again_and_nothing_read_is_lost(
+def test_a_lost_connection_is_made_again_and_no_received_data_is_lost(
     start: Start, out: Path, server: socket.socket, to_server: str
 ) -> None:
     reader = start(SocketReader(connect=to_server, output=str(out), **QUICK))
@@ -57,7 +57,7 @@ def test_a_lost_connection_is_made_again_and_nothing_read_is_lost(
     assert reader.ctx.times_ready == 1
 
 
-def test_a_server_that_is_not_there_yet_is_waited_for(start: Start, out: Path, tmp_path: Path) -> None:
+def test_it_waits_for_a_server_that_does_not_run_yet(start: Start, out: Path, tmp_path: Path) -> None:
     path = tmp_path / "S"
     reader = start(SocketReader(connect=f"unix://{path}", output=str(out), **QUICK))
 
@@ -98,8 +98,10 @@ def test_without_reconnect_a_refused_connection_is_a_clear_failure() -> None:
     assert str(caught.value) == f"cannot connect to {address}: connection refused"
 
 
-def test_a_port_that_answers_itself_is_nobody(to_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel may give the caller the very port that it calls; the sockets then say the same of both ends."""
+def test_a_socket_that_is_connected_to_itself_counts_as_refused(
+    to_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel may give our side the port to which we connect; both ends then have the same address."""
     monkeypatch.setattr(socket.socket, "getsockname", lambda self: self.getpeername())
 
     with FakeContext() as ctx, pytest.raises(ConnectionError, match="connection refused"):
@@ -113,7 +115,7 @@ def test_an_unknown_host_is_a_clear_failure_even_with_reconnect() -> None:
     assert str(caught.value).startswith("cannot connect to tcp://no such host:1: cannot find host 'no such host': ")
 
 
-def test_a_resolver_that_is_down_for_now_is_asked_again(
+def test_a_temporary_failure_of_the_resolver_is_tried_again(
     start: Start, out: Path, server: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[object] = [socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")]
@@ -137,7 +139,7 @@ def test_a_resolver_that_is_down_for_now_is_asked_again(
     assert any("cannot look up 'device.example' now" in line for line in reader.ctx.messages)
 
 
-def test_udp_peers_can_be_asked_and_answer(start: Start, out: Path) -> None:
+def test_a_udp_peer_gets_the_first_message_and_its_answer_is_read(start: Start, out: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(20)
@@ -153,7 +155,7 @@ def test_udp_peers_can_be_asked_and_answer(start: Start, out: Path) -> None:
     assert f'"from":"{address}","data":"answer"' in out.read_text()
 
 
-def test_a_udp_peer_that_is_gone_is_connected_to_again(start: Start, out: Path) -> None:
+def test_it_connects_again_to_a_udp_peer_that_is_gone(start: Start, out: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"udp://127.0.0.1:{closed.getsockname()[1]}"
@@ -165,7 +167,9 @@ def test_a_udp_peer_that_is_gone_is_connected_to_again(start: Start, out: Path) 
     assert reader.ctx.counts["resets"] >= 2
 
 
-def test_unix_datagram_peers_can_be_asked_and_answer(start: Start, out: Path, tmp_path: Path) -> None:
+def test_a_unix_datagram_peer_gets_the_first_message_and_its_answer_is_read(
+    start: Start, out: Path, tmp_path: Path
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "S"))
         reader = start(SocketReader(connect=f"unix-dgram://{tmp_path}/S", output=str(out), send_on_connect="go"))
@@ -177,7 +181,7 @@ def test_unix_datagram_peers_can_be_asked_and_answer(start: Start, out: Path, tm
     assert out.read_text() == "answer\n"
 
 
-def test_a_silent_server_is_left_after_the_idle_timeout(
+def test_the_connection_to_a_silent_server_is_closed_after_the_idle_timeout(
     start: Start, out: Path, server: socket.socket, to_server: str
 ) -> None:
     reader = start(SocketReader(connect=to_server, output=str(out), idle_timeout=0.01, **QUICK))
@@ -192,12 +196,12 @@ def test_a_silent_server_is_left_after_the_idle_timeout(
     second.close()
 
 
-# -- a stop, in every state ------------------------------------------------------------------------
+# -- stopping in every state -----------------------------------------------------------------------
 
 
 @pytest.fixture
 def deaf() -> Iterator[str]:
-    """An address that neither accepts nor refuses: its queue of waiting connections is full."""
+    """An address that neither accepts nor refuses connections, because its backlog is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -214,7 +218,7 @@ def deaf() -> Iterator[str]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
-    """Is released whenever an endpoint begins to wait."""
+    """A semaphore that is released whenever an endpoint begins to wait."""
     begun = threading.Semaphore(0)
     real = endpoints.wait_for
 
@@ -226,7 +230,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     return begun
 
 
-# An hour between two polls: only being woken can end the run in time, for a join waits 20 seconds.
+# One hour between two polls: the run can only end within the 20 seconds of a join if the stop wakes it.
 SELDOM = 3600.0
 
 
@@ -239,7 +243,7 @@ def test_a_stop_wakes_it_while_it_connects(start: Start, out: Path, deaf: str, w
     assert reader.ctx.counts["peers"] == 0
 
 
-def test_a_connection_that_nobody_answers_is_given_up(start: Start, out: Path, deaf: str) -> None:
+def test_an_unanswered_attempt_to_connect_is_given_up(start: Start, out: Path, deaf: str) -> None:
     reader = start(SocketReader(connect=deaf, output=str(out), connect_timeout=0.02, **QUICK))
 
     reader.until_count("reconnects", 1)
@@ -251,7 +255,7 @@ def test_a_connection_that_nobody_answers_is_given_up(start: Start, out: Path, d
 def test_a_stop_wakes_it_while_a_name_is_looked_up(
     start: Start, out: Path, waits: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing can interrupt the resolver: its helper thread is left behind, and ends when the resolver answers."""
+    """Nothing can interrupt the resolver: its helper thread is left behind and ends when the resolver returns."""
     release = threading.Event()
 
     def resolve(*_: Any, **options: Any) -> object:
@@ -273,7 +277,7 @@ def test_a_stop_wakes_it_while_a_name_is_looked_up(
 
 
 @pytest.mark.parametrize("state", ["silent", "backoff"])
-def test_a_stop_wakes_it_between_the_data(
+def test_a_stop_wakes_it_while_it_waits_for_data(
     start: Start, out: Path, server: socket.socket, to_server: str, state: str
 ) -> None:
     reader = start(

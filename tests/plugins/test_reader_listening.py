@@ -1,4 +1,4 @@
-"""socket-reader with `listen`, against real peers on loopback: who is read, and what of it is written."""
+"""socket-reader with `listen` and real peers on loopback: which peers are read, and what is written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_what_is_sent_to_any_kind_of_address_is_written_a_line_each(start: Start, out: Path, address: str) -> None:
+def test_records_from_every_kind_of_address_are_written_one_per_line(start: Start, out: Path, address: str) -> None:
     reader = start(SocketReader(listen=address, output=str(out)))
 
     with reader.client() as client:
@@ -37,7 +37,7 @@ def test_what_is_sent_to_any_kind_of_address_is_written_a_line_each(start: Start
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:0", "udp://127.0.0.1:0", "unix-dgram://S"])
-def test_a_json_record_says_when_and_from_where(start: Start, out: Path, address: str) -> None:
+def test_a_json_record_has_its_time_and_source(start: Start, out: Path, address: str) -> None:
     reader = start(SocketReader(listen=address, output=str(out), format="json"))
 
     with reader.client() as client:
@@ -56,7 +56,7 @@ def test_a_json_record_says_when_and_from_where(start: Start, out: Path, address
     assert record["at"].endswith("Z")
 
 
-def test_a_hundred_peers_are_read_side_by_side(start: Start, out: Path) -> None:
+def test_a_hundred_peers_are_read_at_the_same_time(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen="tcp://127.0.0.1:0", output=str(out)))
 
     clients = [reader.client() for _ in range(100)]
@@ -89,7 +89,7 @@ def test_a_peer_over_the_limit_is_refused_and_the_others_are_served(start: Start
     assert out.read_text() == "a\nb\n"
 
 
-def test_the_end_of_a_peer_is_answered_with_a_close_after_its_last_line_is_written(start: Start, out: Path) -> None:
+def test_when_a_peer_ends_its_last_line_is_written_and_the_connection_closed(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen="tcp://127.0.0.1:0", output=str(out)))
 
     with reader.client() as client:
@@ -104,7 +104,7 @@ def test_the_end_of_a_peer_is_answered_with_a_close_after_its_last_line_is_writt
     assert reader.ctx.counts["drops"] == 0
 
 
-def test_a_stop_leaves_an_unfinished_frame_out_and_counts_it(start: Start, out: Path) -> None:
+def test_a_stop_drops_and_counts_an_unfinished_frame(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen="tcp://127.0.0.1:0", output=str(out)))
 
     with reader.client() as client:
@@ -139,7 +139,7 @@ def test_each_framing_reaches_the_output(start: Start, out: Path, framing: str, 
     assert out.read_text() == written
 
 
-def test_delimiter_and_fixed_take_their_option(start: Start, out: Path) -> None:
+def test_delimiter_and_fixed_use_their_option(start: Start, out: Path) -> None:
     delimited = start(SocketReader(listen="tcp://127.0.0.1:0", output=str(out), framing="delimiter", delimiter="--"))
     with delimited.client() as client:
         client.sendall(b"a--b-")
@@ -154,7 +154,7 @@ def test_delimiter_and_fixed_take_their_option(start: Start, out: Path) -> None:
     assert out.read_text() == "a\nb-\nab\ncd\n"
 
 
-def test_datagrams_are_whole_frames_but_may_hold_lines(start: Start, out: Path) -> None:
+def test_a_datagram_is_a_frame_unless_another_framing_splits_it(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen="udp://127.0.0.1:0", output=str(out), framing="line"))
 
     with reader.client() as client:
@@ -166,7 +166,7 @@ def test_datagrams_are_whole_frames_but_may_hold_lines(start: Start, out: Path) 
     assert out.read_text() == "one:1|c\ntwo:2|c\nlast:3|c\nnext:4|c\n"
 
 
-def test_a_datagram_over_the_limit_is_seen_as_such_even_where_the_kernel_cut_it(start: Start, out: Path) -> None:
+def test_a_datagram_over_the_limit_is_recognized_even_if_the_kernel_cut_it(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen="unix-dgram://S", output=str(out), max_frame=1000, oversize="truncate"))
 
     with reader.client() as client:
@@ -179,7 +179,7 @@ def test_a_datagram_over_the_limit_is_seen_as_such_even_where_the_kernel_cut_it(
     assert (reader.ctx.counts["oversize"], reader.ctx.counts["truncated"]) == (1, 1)
 
 
-def test_a_datagram_under_a_large_limit_comes_whole(start: Start, out: Path) -> None:
+def test_a_datagram_below_a_large_limit_is_complete(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen="unix-dgram://S", output=str(out), max_frame=150_000))
 
     with reader.client() as client:

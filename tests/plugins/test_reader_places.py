@@ -1,4 +1,4 @@
-"""socket-reader with `listen`: the places it may take, those it may not, and what it leaves there."""
+"""socket-reader with `listen`: which ports and paths it can use, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def socket_path(tmp_path: Path) -> Path:
 
 
 def run_alone(reader: SocketReader) -> None:
-    """Run a reader that is to fail at once, here and now."""
+    """Run a reader that fails at once, in the calling thread."""
     with FakeContext() as ctx:
         reader.run(ctx)
 
@@ -53,16 +53,16 @@ def test_an_address_of_another_machine_is_a_clear_failure() -> None:
     assert str(caught.value) == "cannot listen on udp://192.0.2.1:5514: cannot assign requested address"
 
 
-def test_a_path_that_no_unix_socket_takes_is_a_failure_for_good() -> None:
+def test_a_path_too_long_for_a_unix_socket_is_a_permanent_failure() -> None:
     path = "/tmp/" + "x" * 103
 
     with pytest.raises(PermanentFailure) as caught:
         run_alone(SocketReader(listen=f"unix://{path}"))
 
-    assert str(caught.value) == (f"cannot listen on unix://{path}: the path has 108 bytes, and a unix socket takes 107")
+    assert str(caught.value) == (f"cannot listen on unix://{path}: the path has 108 bytes; a unix socket allows 107")
 
 
-def test_a_folder_that_is_not_there_is_a_clear_failure() -> None:
+def test_a_missing_folder_is_a_clear_failure() -> None:
     with pytest.raises(EndpointError) as caught:
         run_alone(SocketReader(listen="unix:///no/such/folder/S"))
 
@@ -70,7 +70,7 @@ def test_a_folder_that_is_not_there_is_a_clear_failure() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["unix", "unix-dgram"])
-def test_a_socket_that_a_killed_program_left_is_replaced_and_the_file_goes_at_the_end(
+def test_a_socket_of_a_killed_program_is_replaced_and_the_file_removed_at_the_end(
     start: Start, out: Path, socket_path: Path, scheme: str
 ) -> None:
     kind = socket.SOCK_STREAM if scheme == "unix" else socket.SOCK_DGRAM
@@ -86,7 +86,7 @@ def test_a_socket_that_a_killed_program_left_is_replaced_and_the_file_goes_at_th
     assert not socket_path.exists()
 
 
-def test_a_socket_at_which_somebody_answers_is_left_alone(socket_path: Path) -> None:
+def test_a_socket_with_a_listener_is_left_alone(socket_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(socket_path))
         other.listen()
@@ -97,17 +97,17 @@ def test_a_socket_at_which_somebody_answers_is_left_alone(socket_path: Path) -> 
         assert socket_path.is_socket()
 
 
-def test_a_file_that_is_no_socket_is_left_alone(socket_path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_left_alone(socket_path: Path) -> None:
     socket_path.write_text("precious")
 
     with pytest.raises(EndpointError) as caught:
         run_alone(SocketReader(listen=f"unix://{socket_path}"))
 
-    assert str(caught.value) == f"cannot listen on unix://{socket_path}: a file that is no socket is in its place"
+    assert str(caught.value) == f"cannot listen on unix://{socket_path}: the file at this path is not a socket"
     assert socket_path.read_text() == "precious"
 
 
-def test_a_socket_that_another_program_put_in_our_place_is_not_removed(
+def test_a_socket_with_which_another_program_replaced_ours_is_not_removed(
     start: Start, out: Path, socket_path: Path
 ) -> None:
     reader = start(SocketReader(listen=f"unix://{socket_path}", output=str(out)))
@@ -121,7 +121,7 @@ def test_a_socket_that_another_program_put_in_our_place_is_not_removed(
 
 
 @pytest.mark.parametrize("mode", ["600", "0666"])
-def test_the_permissions_of_a_unix_socket_are_as_asked_whatever_the_umask(
+def test_the_permissions_of_a_unix_socket_do_not_depend_on_the_umask(
     start: Start, out: Path, socket_path: Path, mode: str
 ) -> None:
     reader = start(SocketReader(listen=f"unix://{socket_path}", output=str(out), mode=mode))
@@ -132,10 +132,10 @@ def test_the_permissions_of_a_unix_socket_are_as_asked_whatever_the_umask(
     reader.stop()
 
 
-def test_a_unix_socket_is_at_no_moment_open_to_more_people_than_asked(
+def test_a_unix_socket_never_has_wider_permissions_than_requested(
     start: Start, out: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Just before the permissions are made exact, which is when the file is new, they are no wider."""
+    """The file is new just before `chmod` makes its permissions exact; they are not wider then."""
     modes: list[int] = []
     real = Path.chmod
 

@@ -1,4 +1,4 @@
-"""socket-reader with `listen`, when its output is slow or is to be slow: what is held, gathered, and lost."""
+"""socket-reader with `listen` and a slow output or a flush delay: what is buffered, and what is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SlowPipe:
-    """A named pipe that takes what fits, until the test begins to read it."""
+    """A named pipe that accepts only what fits into it, until the test begins to read."""
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
@@ -28,7 +28,7 @@ class SlowPipe:
         self._thread = threading.Thread(target=self._read)
 
     def read_first(self) -> bytes:
-        """Wait for the first write."""
+        """Wait for the first write, and return it."""
         os.set_blocking(self._end, True)
         return os.read(self._end, 1 << 16)
 
@@ -41,7 +41,7 @@ class SlowPipe:
             self._pieces.append(piece)
 
     def content(self) -> bytes:
-        """Return everything, once the writer has closed its end."""
+        """Return everything that was written, once the writer has closed its end."""
         self._thread.join()
         return b"".join(self._pieces)
 
@@ -56,7 +56,7 @@ def slow_pipe(tmp_path: Path) -> Iterator[SlowPipe]:
     pipe.close()
 
 
-def test_datagrams_that_the_kernel_had_to_drop_are_counted(start: Start, slow_pipe: SlowPipe) -> None:
+def test_datagrams_that_the_kernel_dropped_are_counted(start: Start, slow_pipe: SlowPipe) -> None:
     reader = start(SocketReader(listen="udp://127.0.0.1:0", output=slow_pipe.path))
     sent = 20_000
 
@@ -72,7 +72,7 @@ def test_datagrams_that_the_kernel_had_to_drop_are_counted(start: Start, slow_pi
     assert slow_pipe.content() == (b"x" * 1000 + b"\n") * reader.ctx.counts["frames"]
 
 
-def test_a_greedy_peer_meets_back_pressure_and_loses_nothing(start: Start, slow_pipe: SlowPipe) -> None:
+def test_a_fast_peer_is_slowed_down_and_loses_nothing(start: Start, slow_pipe: SlowPipe) -> None:
     reader = start(SocketReader(listen="tcp://127.0.0.1:0", output=slow_pipe.path))
     stream = b"".join(b"%07d" % number + b"." * 992 + b"\n" for number in range(30_000))
 
@@ -87,14 +87,14 @@ def test_a_greedy_peer_meets_back_pressure_and_loses_nothing(start: Start, slow_
     reader.stop()
 
     content = slow_pipe.content()
-    # What the kernel took before the time-out came through, to the last byte; its last line may be a part of one.
+    # Everything that the kernel accepted before the timeout arrived; the last line may be incomplete.
     came_through = stream.startswith(content[:-1])
     assert came_through
     assert 0 < len(content) < len(stream)
 
 
-def test_records_may_be_gathered_but_no_longer_than_asked(start: Start, slow_pipe: SlowPipe) -> None:
-    """Nothing more ever comes, so only the delay can bring out what has come."""
+def test_records_are_buffered_no_longer_than_requested(start: Start, slow_pipe: SlowPipe) -> None:
+    """No more data arrives, so only the delay can cause the write."""
     reader = start(SocketReader(listen="tcp://127.0.0.1:0", output=slow_pipe.path, flush=0.05))
 
     with reader.client() as client:
@@ -105,7 +105,7 @@ def test_records_may_be_gathered_but_no_longer_than_asked(start: Start, slow_pip
     assert written == b"one\ntwo\n"
 
 
-def test_a_stop_writes_what_was_gathered(start: Start, out: Path) -> None:
+def test_a_stop_writes_the_buffered_records(start: Start, out: Path) -> None:
     reader = start(SocketReader(listen="tcp://127.0.0.1:0", output=str(out), flush=3600.0))
 
     with reader.client() as client:

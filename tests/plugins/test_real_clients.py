@@ -1,4 +1,4 @@
-"""socket-reader against the programs that people point at it: ten thousand lines each."""
+"""socket-reader with the programs that users connect to it: ten thousand lines each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Begin = Callable[..., "Running"]
 
 @pytest.fixture
 def begin(start: Start, out: Path, lines: Path, need_tool: NeedTool) -> Begin:
-    """Start a reader with these params and, where a command is given, run that program to its end.
+    """Start a reader with these params and, if a command is given, run this program to its end.
 
     PORT and PATH in the command are the reader's, FILE is the file of lines, which is the standard input as well.
     """
@@ -52,7 +52,7 @@ def begin(start: Start, out: Path, lines: Path, need_tool: NeedTool) -> Begin:
 
 
 def last_words(out: Path) -> list[str]:
-    """Return the end of each record: what the client was given, after what syslog clients put before it."""
+    """Return the end of each record: the line that the client sent, without the header of syslog clients."""
     return [line.rpartition(" ")[2] for line in out.read_text().splitlines()]
 
 
@@ -75,7 +75,7 @@ TCP, TCP6, UNIX = "tcp://127.0.0.1:0", "tcp://[::1]:0", "unix://S"
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_ten_thousand_lines_arrive_in_order_and_none_twice(
+def test_ten_thousand_lines_arrive_in_order_and_exactly_once(
     begin: Begin, out: Path, listen: str, framing: str, command: list[str]
 ) -> None:
     reader = begin(*command, listen=listen, framing=framing)
@@ -87,7 +87,7 @@ def test_ten_thousand_lines_arrive_in_order_and_none_twice(
     assert reader.ctx.counts["drops"] == reader.ctx.counts["truncated"] == reader.ctx.counts["malformed"] == 0
 
 
-def test_over_udp_every_datagram_that_arrives_is_whole_and_what_is_lost_is_counted(begin: Begin, out: Path) -> None:
+def test_over_udp_every_datagram_that_arrives_is_complete_and_losses_are_counted(begin: Begin, out: Path) -> None:
     reader = begin("logger", "-d", "-P", "PORT", "-n", "127.0.0.1", "-f", "FILE", listen="udp://127.0.0.1:0")
 
     reader.until(lambda: reader.ctx.counts["frames"] + reader.ctx.counts["lost"] == len(LINES), "account of each line")
@@ -109,9 +109,7 @@ def test_nul_separated_names_arrive(begin: Begin, out: Path, lines: Path) -> Non
     assert last_words(out) == LINES
 
 
-def test_a_reader_that_connects_takes_what_socat_serves(
-    begin: Begin, out: Path, lines: Path, need_tool: NeedTool
-) -> None:
+def test_a_connecting_reader_reads_what_socat_serves(begin: Begin, out: Path, lines: Path, need_tool: NeedTool) -> None:
     with subprocess.Popen([need_tool("socat"), "-u", f"OPEN:{lines}", "UNIX-LISTEN:S"]) as server:
         reader = begin(connect="unix://S", reconnect_delay=0.01)
         reader.until_count("frames", len(LINES))

@@ -1,4 +1,4 @@
-"""Decoders and records: what is written for a frame."""
+"""Decoders and records: the text that is written for a frame."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_text_records_are_the_frame_and_a_newline(decoder: Decoder, frames: list
     batch = TextRecords(decoder).batch(frames, "tcp://peer:1")
 
     assert batch.data == written
-    assert (batch.written, batch.undecodable, batch.left_out) == (len(frames), 0, 0)
+    assert (batch.written, batch.undecodable, batch.dropped) == (len(frames), 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_text_records_are_the_frame_and_a_newline(decoder: Decoder, frames: list
         (JsonDecoder(), b'"\\ud83d"', {"data": "\ud83d"}),
     ],
 )
-def test_json_records_hold_time_source_and_value_on_one_line(
+def test_json_records_have_time_source_and_value_on_one_line(
     decoder: Decoder, frame: bytes, member: dict[str, Any]
 ) -> None:
     batch = JsonRecords(decoder, now=lambda: NOON).batch([frame], "tcp://[::1]:9")
@@ -55,7 +55,7 @@ def test_json_records_hold_time_source_and_value_on_one_line(
 
 
 @pytest.mark.parametrize(
-    ("errors", "written", "left_out"),
+    ("errors", "written", "dropped"),
     [
         ("replace", "ok\n\ufffd!\nok\n", 0),
         ("ignore", "ok\n!\nok\n", 0),
@@ -63,38 +63,38 @@ def test_json_records_hold_time_source_and_value_on_one_line(
         ("strict", "ok\nok\n", 1),
     ],
 )
-def test_bytes_that_are_no_text_meet_the_policy(errors: Errors, written: str, left_out: int) -> None:
+def test_bytes_that_are_not_text_are_handled_by_the_policy(errors: Errors, written: str, dropped: int) -> None:
     batch = TextRecords(TextDecoder("utf-8", errors)).batch([b"ok", b"\xff!", b"ok"], "")
 
     assert batch.data.decode() == written
-    assert (batch.written, batch.undecodable, batch.left_out) == (3 - left_out, 1, left_out)
-    assert batch.trouble == "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+    assert (batch.written, batch.undecodable, batch.dropped) == (3 - dropped, 1, dropped)
+    assert batch.problem == "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
 
 
 @pytest.mark.parametrize(
-    ("frame", "trouble"),
+    ("frame", "problem"),
     [
         (b"", "Expecting value: line 1 column 1 (char 0)"),
         (b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        (b"-Infinity", "-Infinity is no JSON"),
+        (b"-Infinity", "-Infinity is not JSON"),
         (b"1e999", "1e999 is too large a number"),
         (b"[" * 100_000, "it is nested too deeply"),
         (b'"\xff"', "'utf-8' codec can't decode byte 0xff in position 1: invalid start byte"),
     ],
 )
-def test_a_frame_that_is_no_json_is_left_out_with_its_reason(frame: bytes, trouble: str) -> None:
+def test_a_frame_that_is_not_json_is_dropped_with_a_reason(frame: bytes, problem: str) -> None:
     for records in (TextRecords(JsonDecoder()), JsonRecords(JsonDecoder())):
         batch = records.batch([frame, b"1"], "")
 
-        assert (batch.written, batch.undecodable, batch.left_out) == (1, 1, 1)
-        assert batch.trouble == trouble
+        assert (batch.written, batch.undecodable, batch.dropped) == (1, 1, 1)
+        assert batch.problem == problem
 
 
 def test_a_raw_stream_is_written_without_newlines() -> None:
     assert TextRecords(BytesDecoder(), b"").batch([b"a\n", b"b"], "").data == b"a\nb"
 
 
-def test_a_frame_that_ends_its_line_itself_gets_no_second_newline() -> None:
+def test_a_frame_with_a_newline_at_its_end_gets_no_second_one() -> None:
     batch = TextRecords(TextDecoder()).batch([b"a\n", b"b\r\n", b"c", b"", b"d\n\n"], "")
 
     assert batch.data == b"a\nb\nc\n\nd\n\n"
@@ -108,10 +108,10 @@ def test_an_encoding_that_python_does_not_know_is_refused() -> None:
 
 
 @given(stream=st.lists(st.sampled_from([b"a", b"\n", b"\r", "ß".encode(), b"\xff"])).map(b"".join))
-def test_lines_in_one_piece_are_written_as_lines_one_by_one(stream: bytes) -> None:
+def test_lines_in_one_piece_are_written_like_single_lines(stream: bytes) -> None:
     one_by_one = TextRecords(TextDecoder()).batch(SeparatorFramer(b"\n").feed(stream), "")
 
     lines, count = SeparatorFramer(b"\n").feed_joined(stream)
-    in_one_piece = TextRecords(TextDecoder()).joined(lines, count)
+    in_one_piece = TextRecords(TextDecoder()).from_lines(lines, count)
 
     assert in_one_piece == one_by_one

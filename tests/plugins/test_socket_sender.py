@@ -1,4 +1,4 @@
-"""The task `socket-sender`: every line once, through lost connections, and a stop at any point."""
+"""The task `socket-sender`: every line is sent once, connections are made again, and a stop works at any point."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_it_sends_its_lines_to_any_kind_of_address(
     assert sender.ctx.progress_calls[-1].done == 3
 
 
-def test_it_waits_for_a_server_that_is_not_there_yet(start: Start, tmp_path: Path) -> None:
+def test_it_waits_for_a_server_that_does_not_listen_yet(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "S"
     sender = start(SocketSender(to=f"unix://{path}", count=1, **QUICK))
     sender.until_log("cannot connect to")
@@ -53,7 +53,7 @@ def test_it_waits_for_a_server_that_is_not_there_yet(start: Start, tmp_path: Pat
     assert received == b"hello 1\n"
 
 
-def test_a_line_that_meets_a_closed_connection_is_sent_on_the_next_and_only_there(
+def test_a_line_for_a_closed_connection_is_sent_on_the_next_one_and_only_there(
     start: Start, server: socket.socket, to_server: str
 ) -> None:
     sender = start(SocketSender(to=to_server, count=3, interval=0.05, **QUICK))
@@ -70,10 +70,8 @@ def test_a_line_that_meets_a_closed_connection_is_sent_on_the_next_and_only_ther
     assert any("after line 1: the other side has closed the connection" in line for line in sender.ctx.messages)
 
 
-def test_a_line_that_was_handed_over_in_part_is_sent_whole_again(
-    start: Start, server: socket.socket, to_server: str
-) -> None:
-    """The first server reads nothing and goes away while the line fills its window."""
+def test_a_partly_sent_line_is_sent_again_as_a_whole(start: Start, server: socket.socket, to_server: str) -> None:
+    """The first server reads nothing, and closes the connection while the line fills its window."""
     sender = start(SocketSender(to=to_server, count=1, line="x" * 20_000_000, **QUICK))
     first, _ = server.accept()
     first.recv(1)
@@ -90,7 +88,7 @@ def test_a_line_that_was_handed_over_in_part_is_sent_whole_again(
     assert any("before the first line: " in line for line in sender.ctx.messages)
 
 
-def test_a_count_of_zero_is_for_ever(start: Start, server: socket.socket, to_server: str) -> None:
+def test_a_count_of_zero_means_no_limit(start: Start, server: socket.socket, to_server: str) -> None:
     sender = start(SocketSender(to=to_server, count=0, interval=0.0))
 
     peer, _ = server.accept()
@@ -107,7 +105,7 @@ def test_a_count_of_zero_is_for_ever(start: Start, server: socket.socket, to_ser
 def test_a_stop_wakes_it_at_once(
     start: Start, server: socket.socket, to_server: str, tmp_path: Path, state: str
 ) -> None:
-    """An hour between two polls: only being woken can end the run while the test waits."""
+    """One hour between two polls: the run can only end in time if the stop wakes it."""
     if state == "connecting again":
         to = f"unix://{tmp_path}/S"
         sender = start(SocketSender(to=to, reconnect_delay=SELDOM, reconnect_max=SELDOM), poll_interval=SELDOM)

@@ -1,4 +1,4 @@
-"""Parameters that do not fit each other are refused before anything starts."""
+"""Parameters that do not fit together are refused before anything starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TCP, UDP, UNIX = "tcp://127.0.0.1:1", "udp://127.0.0.1:1", "unix:///run/S"
 
 
 @pytest.mark.parametrize(
-    ("params", "trouble"),
+    ("params", "message"),
     [
         ({}, "cannot read with neither of 'listen' and 'connect'; give one of them"),
         ({"listen": TCP, "connect": TCP}, "cannot read with both of 'listen' and 'connect'; give one of them"),
@@ -40,42 +40,45 @@ TCP, UDP, UNIX = "tcp://127.0.0.1:1", "udp://127.0.0.1:1", "unix:///run/S"
         ),
         (
             {"listen": TCP, "framing": "raw", "decoder": "json"},
-            "cannot decode json with framing raw: its pieces have no meaning; use decoder bytes",
+            "cannot decode json with framing raw: its pieces are arbitrary bytes; use decoder bytes",
         ),
         ({"listen": TCP, "encoding": "utf9"}, "cannot find text encoding 'utf9'; write utf-8, latin-1, ..."),
         ({"listen": TCP, "mode": "660"}, "cannot use 'mode' here; it is for a unix socket to listen on"),
         ({"connect": UNIX, "mode": "660"}, "cannot use 'mode' here; it is for a unix socket to listen on"),
         ({"listen": TCP, "send_on_connect": "hi"}, "cannot use 'send_on_connect' with 'listen'; it is for 'connect'"),
-        ({"listen": UDP, "frame_timeout": 1.0}, f"cannot use 'frame_timeout' with {UDP}: a datagram comes whole"),
+        (
+            {"listen": UDP, "frame_timeout": 1.0},
+            f"cannot use 'frame_timeout' with {UDP}: a datagram always arrives as a whole",
+        ),
         (
             {"listen": UDP, "idle_timeout": 1.0},
             f"cannot use 'idle_timeout' with {UDP}: there is no connection to close",
         ),
     ],
 )
-def test_a_reader_refuses_what_would_be_ignored_or_could_not_work(params: dict[str, Any], trouble: str) -> None:
+def test_a_reader_refuses_parameters_without_effect_or_that_cannot_work(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match="cannot") as caught:
         SocketReader(**params)
 
-    assert str(caught.value) == trouble
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
-    ("params", "trouble"),
+    ("params", "message"),
     [
         ({"to": "tcp://:1"}, "cannot send to 'tcp://:1'; it needs a host and a port other than 0"),
         ({"to": TCP, "line": "{m}"}, "cannot use line '{m}'; write {n}, {job}, and {{ for a brace"),
         ({"to": TCP, "line": "{n"}, "cannot use line '{n'; write {n}, {job}, and {{ for a brace"),
         ({"to": TCP, "line": "{}"}, "cannot use line '{}'; write {n}, {job}, and {{ for a brace"),
         ({"to": TCP, "line": "{n.x}"}, "cannot use line '{n.x}'; write {n}, {job}, and {{ for a brace"),
-        ({"to": TCP, "line": "a\nb"}, "cannot use line 'a\\nb': it holds a newline, which would make it two"),
+        ({"to": TCP, "line": "a\nb"}, "cannot use line 'a\\nb': it contains a newline, which would make it two lines"),
     ],
 )
-def test_a_sender_refuses_what_it_could_not_send(params: dict[str, Any], trouble: str) -> None:
+def test_a_sender_refuses_what_it_cannot_send(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match="cannot") as caught:
         SocketSender(**params)
 
-    assert str(caught.value) == trouble
+    assert str(caught.value) == message
 
 
 def test_the_default_framing_is_that_of_the_address() -> None:

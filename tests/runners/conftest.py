@@ -1,4 +1,4 @@
-"""What a runner is tested with: orders to run plain functions, and an ear for its reports."""
+"""Fixtures for the tests of runners: they run plain functions through a runner and keep its reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOON = 20.0
 
 
 class Bench:
-    """Runs plain functions through a runner; `reports` is all that the runner said, in order."""
+    """Runs plain functions through a runner; `reports` has all reports of the runner, in order."""
 
     def __init__(self, runner: Runner, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.runner = runner
@@ -31,12 +31,12 @@ class Bench:
         self.reports: list[Report] = []
         self.handles: list[RunHandle] = []
         self.tokens: list[CancelToken] = []
-        self._said = threading.Condition()
+        self._changed = threading.Condition()
 
     def emit(self, report: Report) -> None:
-        with self._said:
+        with self._changed:
             self.reports.append(report)
-            self._said.notify_all()
+            self._changed.notify_all()
 
     def start(
         self,
@@ -58,9 +58,9 @@ class Bench:
         return handle
 
     def end(self, count: int = 1) -> list[RunEnded | RunStartFailed]:
-        """Wait until so many runs have ended, and return their reports."""
-        with self._said:
-            assert self._said.wait_for(lambda: len(self.ends()) >= count, SOON)
+        """Wait until `count` runs have ended, and return their reports."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.ends()) >= count, SOON)
         for handle in self.handles:
             assert handle.join(SOON)
         return self.ends()
@@ -69,14 +69,14 @@ class Bench:
         return [report for report in self.reports if isinstance(report, RunEnded | RunStartFailed)]
 
     def outcome_of(self, run: Callable[[Any], object]) -> tuple[How, ErrorInfo | None]:
-        """Run a function to its end; return how it came back."""
+        """Run a function to its end; return how it ended."""
         self.start(run)
         [report] = self.end()
         assert isinstance(report, RunEnded)
         return report.how, report.error
 
     def finish(self) -> None:
-        """See that everything goes."""
+        """Wait for all runs to end, and close the runner."""
         for handle in self.handles:
             assert handle.join(SOON)
         self.runner.close()
@@ -84,7 +84,7 @@ class Bench:
 
 
 class Kind(NamedTuple):
-    """A runner and the options that a job may give it."""
+    """A runner and the options that a job gives it."""
 
     make: Callable[[], Runner]
     options: Mapping[str, Any] = MappingProxyType({})
@@ -93,7 +93,7 @@ class Kind(NamedTuple):
 
 REUSING = Kind(ThreadRunner, {"reuse": True}, "ThreadRunner-reuse")
 
-# A new runner, or a new form of one, joins here, and has its contract tested.
+# Add each new runner here, and each new option of one: then the contract is tested for it.
 RUNNERS = [Kind(ThreadRunner), REUSING]
 
 
@@ -109,7 +109,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture
 def thread_bench() -> Iterator[Bench]:
-    """A bench for the thread runner, a fresh thread for each run."""
+    """A bench for the thread runner with a new thread for each run."""
     bench = Bench(ThreadRunner())
 
     yield bench
@@ -119,7 +119,7 @@ def thread_bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def reusing_bench() -> Iterator[Bench]:
-    """A bench for the thread runner, threads reused."""
+    """A bench for the thread runner with reused threads."""
     bench = Bench(ThreadRunner(), REUSING.options)
 
     yield bench
@@ -128,11 +128,11 @@ def reusing_bench() -> Iterator[Bench]:
 
 
 class Piece:
-    """A piece of work that notes its thread; `has_left` is set when the thread says that it is free."""
+    """A piece of work that records its thread; `is_done` is set when the thread is free again."""
 
     def __init__(self, do: Callable[[], object] = lambda: None, name: str = "piece") -> None:
         self.name = name
-        self.has_left = threading.Event()
+        self.is_done = threading.Event()
         self.thread: threading.Thread | None = None
         self._do = do
 
@@ -140,12 +140,12 @@ class Piece:
         self.thread = threading.current_thread()
         self._do()
 
-    def leave(self) -> None:
-        self.has_left.set()
+    def thread_freed(self) -> None:
+        self.is_done.set()
 
 
 class Lender:
-    """A cache whose threads are joined."""
+    """A thread cache whose threads are joined at the end."""
 
     Work = Piece
 
@@ -160,20 +160,20 @@ class Lender:
         return piece
 
     def do(self, do: Callable[[], object] = lambda: None) -> threading.Thread:
-        """See a piece of work done, and return its thread."""
+        """Start a piece of work, wait for it, and return its thread."""
         piece = self.begin(do)
-        assert piece.has_left.wait(SOON)
+        assert piece.is_done.wait(SOON)
         assert piece.thread is not None
         return piece.thread
 
     def await_asleep(self, count: int) -> None:
-        """Wait until so many threads sleep; one does so a moment after it has said that it is free."""
-        while len(self.cache._asleep) < count:
+        """Wait until `count` threads sleep; a thread falls asleep a moment after it has become free."""
+        while len(self.cache._sleeping) < count:
             pass
 
     def end(self) -> None:
         for piece in self.pieces:
-            assert piece.has_left.wait(SOON)
+            assert piece.is_done.wait(SOON)
         self.cache.close()
         assert self.cache.join(SOON)
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import pytest
 
 from taskloom.core.inputs import CallbackFailed
-from taskloom.runners import callback_pool as wakers_module
-from taskloom.runners.callback_pool import HELPERS, MOST_HELPERS, CallbackPool
+from taskloom.runners import callback_pool as callback_pool_module
+from taskloom.runners.callback_pool import MAX_HELPERS, MAX_HELPERS_NOT_STUCK, CallbackPool
 from taskloom.sync.cancel_token import CancelCallback
 
 SOON = 20.0
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -24,13 +24,13 @@ class Clock:
 
 
 class Pool:
-    """A pool of helpers, what they reported, and callbacks that block until they are let go."""
+    """A callback pool with its reports, and callbacks that block until they are released."""
 
     def __init__(self) -> None:
         self.reports: list[CallbackFailed] = []
         self.reported = threading.Event()
         self.let_go = threading.Event()
-        self.wakers = CallbackPool(self._take)
+        self.callback_pool = CallbackPool(self._take)
         self.began = threading.Semaphore(0)
         self.threads: set[threading.Thread] = set()
 
@@ -56,7 +56,7 @@ class Pool:
         return CancelCallback(call, "quick"), done
 
     def submit(self, *callbacks: CancelCallback) -> None:
-        self.wakers.submit("job#1", list(callbacks))
+        self.callback_pool.submit("job#1", list(callbacks))
 
     def await_begun(self, count: int) -> None:
         for _ in range(count):
@@ -64,7 +64,7 @@ class Pool:
 
     def end(self) -> None:
         self.let_go.set()
-        self.wakers.close()
+        self.callback_pool.close()
         for thread in self.threads:
             thread.join(SOON)
             assert not thread.is_alive()
@@ -73,7 +73,7 @@ class Pool:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(wakers_module, "mono", clock)
+    monkeypatch.setattr(callback_pool_module, "mono", clock)
     return clock
 
 
@@ -95,95 +95,95 @@ def test_a_callback_is_called_on_a_daemon_helper_thread_once(pool: Pool) -> None
     assert thread is not threading.current_thread()
 
 
-def test_the_first_helper_stands_ready_before_there_is_work(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the stop comes there may be no thread to be had."""
-    pool.wakers.prepare()
-    pool.wakers.prepare()
+def test_the_first_helper_is_started_before_there_are_callbacks(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """During the stop the system may refuse new threads."""
+    pool.callback_pool.prepare()
+    pool.callback_pool.prepare()
     callback, done = pool.quick()
     monkeypatch.setattr(threading.Thread, "start", None)
 
     pool.submit(callback)
 
     assert done.wait(SOON)
-    assert pool.wakers._helpers == 1
+    assert pool.callback_pool._helpers == 1
 
 
 def test_a_blocking_callback_delays_no_other(pool: Pool) -> None:
-    pool.wakers.prepare()
+    pool.callback_pool.prepare()
     callback, done = pool.quick()
 
     pool.submit(*(pool.blocking() for _ in range(5)), callback)
 
     pool.await_begun(5)
     assert done.wait(SOON)
-    assert pool.wakers._helpers <= 6
+    assert pool.callback_pool._helpers <= 6
 
 
-def test_no_more_helpers_than_sixteen_while_none_is_stuck(pool: Pool) -> None:
-    pool.submit(*(pool.blocking() for _ in range(HELPERS + 4)))
+def test_there_are_at_most_sixteen_helpers_while_none_is_stuck(pool: Pool) -> None:
+    pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS_NOT_STUCK + 4)))
 
-    pool.await_begun(HELPERS)
-    pool.wakers.grow_if_stuck()
+    pool.await_begun(MAX_HELPERS_NOT_STUCK)
+    pool.callback_pool.grow_if_stuck()
 
-    assert pool.wakers._helpers == HELPERS
+    assert pool.callback_pool._helpers == MAX_HELPERS_NOT_STUCK
     assert not pool.began.acquire(blocking=False)
 
 
-def test_helpers_that_are_stuck_over_a_second_are_left_behind_and_replaced(pool: Pool, clock: Clock) -> None:
+def test_a_helper_that_is_stuck_for_a_second_is_replaced(pool: Pool, clock: Clock) -> None:
     callback, done = pool.quick()
-    pool.submit(*(pool.blocking() for _ in range(HELPERS)), callback)
-    pool.await_begun(HELPERS)
-    before = [pool.wakers.grow_if_stuck(), done.is_set()]
+    pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS_NOT_STUCK)), callback)
+    pool.await_begun(MAX_HELPERS_NOT_STUCK)
+    before = [pool.callback_pool.grow_if_stuck(), done.is_set()]
 
     clock.now = 1.0
-    pool.wakers.grow_if_stuck()
+    pool.callback_pool.grow_if_stuck()
 
     assert done.wait(SOON)
-    assert before == [1.0, False], "ask again in a second"
+    assert before == [1.0, False], "call it again in a second"
 
 
-def test_however_many_are_stuck_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
-    wanted = MOST_HELPERS + 3
+def test_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
+    wanted = MAX_HELPERS + 3
     pool.submit(*(pool.blocking() for _ in range(wanted)))
     begun = 0
-    while begun < MOST_HELPERS:
+    while begun < MAX_HELPERS:
         clock.now += 1.0
-        pool.wakers.grow_if_stuck()
+        pool.callback_pool.grow_if_stuck()
         begun += pool.began.acquire(timeout=0.01)
     clock.now += 1.0
 
-    assert pool.wakers.grow_if_stuck() == 1.0
-    assert pool.wakers._helpers == MOST_HELPERS
+    assert pool.callback_pool.grow_if_stuck() == 1.0
+    assert pool.callback_pool._helpers == MAX_HELPERS
     assert not pool.began.acquire(blocking=False)
 
 
-def test_nothing_is_to_be_asked_again_when_nothing_waits(pool: Pool) -> None:
+def test_no_further_check_is_needed_when_nothing_is_queued(pool: Pool) -> None:
     callback, done = pool.quick()
-    before = pool.wakers.grow_if_stuck()
+    before = pool.callback_pool.grow_if_stuck()
     pool.submit(callback)
     assert done.wait(SOON)
 
-    assert (before, pool.wakers.grow_if_stuck()) == (None, None)
+    assert (before, pool.callback_pool.grow_if_stuck()) == (None, None)
 
 
-def test_a_callback_that_was_taken_back_is_not_called(pool: Pool) -> None:
-    taken_back, not_called = pool.quick()
+def test_an_unregistered_callback_is_not_called(pool: Pool) -> None:
+    unregistered, not_called = pool.quick()
     last, done = pool.quick()
-    taken_back.close()
+    unregistered.close()
 
-    pool.submit(taken_back, last)
+    pool.submit(unregistered, last)
 
     assert done.wait(SOON)
     assert not not_called.is_set()
 
 
 @pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(3), KeyboardInterrupt()])
-def test_a_callback_that_raises_is_reported_and_its_helper_goes_on(pool: Pool, error: BaseException) -> None:
+def test_a_callback_that_raises_is_reported_and_its_helper_continues(pool: Pool, error: BaseException) -> None:
     def fail() -> None:
         raise error
 
     callback, done = pool.quick()
-    pool.wakers.prepare()
+    pool.callback_pool.prepare()
 
     pool.submit(CancelCallback(fail, "Reader.terminate"), callback)
 
@@ -194,7 +194,7 @@ def test_a_callback_that_raises_is_reported_and_its_helper_goes_on(pool: Pool, e
     assert "in fail" in report.error.traceback
 
 
-def test_without_a_thread_to_be_had_those_that_exist_do_the_work(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_helpers_do_the_work_if_no_thread_can_be_started(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     real = threading.Thread.start
     refusals: list[int] = []
 
@@ -202,14 +202,14 @@ def test_without_a_thread_to_be_had_those_that_exist_do_the_work(pool: Pool, mon
         refusals.append(1)
         raise RuntimeError("can't start new thread")
 
-    pool.wakers.prepare()
+    pool.callback_pool.prepare()
     monkeypatch.setattr(threading.Thread, "start", refuse)
     callbacks = [pool.quick() for _ in range(3)]
     pool.submit(pool.blocking(), *(callback for callback, _ in callbacks))
     pool.await_begun(1)
-    helpers_then = pool.wakers._helpers
+    helpers_then = pool.callback_pool._helpers
     monkeypatch.setattr(threading.Thread, "start", real)
-    pool.wakers.grow_if_stuck()
+    pool.callback_pool.grow_if_stuck()
 
     for _, done in callbacks:
         assert done.wait(SOON)
@@ -226,7 +226,7 @@ def test_closing_lets_the_free_helpers_end_and_the_stuck_ones_later(pool: Pool) 
     assert done.wait(SOON)
     [free] = pool.threads - {stuck}
 
-    pool.wakers.close()
+    pool.callback_pool.close()
     free.join(SOON)
     alive = [free.is_alive(), stuck.is_alive()]
     pool.let_go.set()

@@ -1,4 +1,4 @@
-"""The contract in the docstring of `taskloom.runners`, sentence by sentence, over all runners: one run by itself."""
+"""The contract in the docstring of `taskloom.runners` for each runner: rules for a single run."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ WHY = Reason(ReasonKind.USER, "enough")
 
 
 class Boom(Exception):
-    """What a task of these tests raises."""
+    """An error that a task of these tests raises."""
 
 
-def test_every_installed_runner_is_held_to_the_contract() -> None:
+def test_every_installed_runner_is_tested() -> None:
     installed = {entry.value for entry in importlib.metadata.entry_points(group="taskloom.runners")}
 
     assert installed == {"taskloom.runners.thread:ThreadRunner"}, "add it to RUNNERS in conftest.py"
 
 
-def test_the_body_is_made_where_the_run_executes_and_run_once(bench: Any) -> None:
+def test_the_body_is_created_on_the_thread_of_the_run_and_run_once(bench: Any) -> None:
     places: list[int] = []
 
     def make() -> Body:
@@ -59,7 +59,7 @@ def test_start_returns_while_the_run_goes_on(bench: Any) -> None:
     assert alive == [True, False, False, False, True, True]
 
 
-def test_a_body_that_cannot_be_made_is_a_failed_start(bench: Any) -> None:
+def test_a_body_that_cannot_be_created_is_a_failed_start(bench: Any) -> None:
     def make() -> Body:
         raise Boom("no such file")
 
@@ -72,7 +72,7 @@ def test_a_body_that_cannot_be_made_is_a_failed_start(bench: Any) -> None:
     assert "in make" in report.error.traceback
 
 
-def test_a_run_that_was_cancelled_before_is_never_entered(bench: Any) -> None:
+def test_a_run_that_was_cancelled_before_the_start_is_never_entered(bench: Any) -> None:
     calls: list[str] = []
     token = CancelToken()
     token.request(WHY)
@@ -86,10 +86,10 @@ def test_a_run_that_was_cancelled_before_is_never_entered(bench: Any) -> None:
     assert token.take_callbacks() == []
 
 
-def test_a_run_that_is_cancelled_while_its_body_is_made_is_never_entered(bench: Any) -> None:
-    # 1. the runner makes the body
-    # 2. the run is asked to stop, and woken: there is no `terminate` to call yet
-    # 3. the body is there, and must not be entered: nobody would wake it
+def test_a_run_that_is_cancelled_while_its_body_is_created_is_never_entered(bench: Any) -> None:
+    # 1. the runner creates the body
+    # 2. the run is requested to stop and woken: there is no `terminate` to call yet
+    # 3. the body is created and must not be entered: it would not be woken
     calls: list[str] = []
     token = CancelToken()
 
@@ -106,7 +106,7 @@ def test_a_run_that_is_cancelled_while_its_body_is_made_is_never_entered(bench: 
     assert calls == []
 
 
-def test_terminate_stands_ready_when_run_is_entered(bench: Any) -> None:
+def test_terminate_is_registered_when_run_is_entered(bench: Any) -> None:
     token = CancelToken()
     found: list[str] = []
 
@@ -137,7 +137,7 @@ def test_terminate_stands_ready_when_run_is_entered(bench: Any) -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value.value,
 )
-def test_one_end_is_reported_whatever_escapes(bench: Any, error: BaseException, how: How) -> None:
+def test_exactly_one_end_is_reported_whatever_the_body_raises(bench: Any, error: BaseException, how: How) -> None:
     def run(ctx: Any) -> None:
         raise error
 
@@ -152,7 +152,7 @@ def test_one_end_is_reported_whatever_escapes(bench: Any, error: BaseException, 
     assert "in run" in report.error.traceback
 
 
-def test_readiness_is_reported_as_often_as_it_is_said_and_before_the_end(bench: Any) -> None:
+def test_each_call_of_ready_is_reported_before_the_end(bench: Any) -> None:
     def run(ctx: Any) -> None:
         ctx.ready()
         ctx.ready()
@@ -165,7 +165,7 @@ def test_readiness_is_reported_as_often_as_it_is_said_and_before_the_end(bench: 
 
 
 @pytest.mark.parametrize("is_woken", [False, True])
-def test_the_report_tells_whether_the_ask_and_the_waking_came_before_the_end(bench: Any, is_woken: bool) -> None:
+def test_the_report_shows_whether_the_request_and_the_callbacks_came_before_the_end(bench: Any, is_woken: bool) -> None:
     token = CancelToken()
 
     def run(ctx: Any) -> None:
@@ -183,10 +183,10 @@ def test_the_report_tells_whether_the_ask_and_the_waking_came_before_the_end(ben
     assert (report.was_requested, report.callback_ran) == (True, is_woken)
 
 
-def test_an_ask_after_the_body_came_back_is_not_the_cause(bench: Any) -> None:
+def test_a_request_after_the_body_has_returned_is_not_the_cause(bench: Any) -> None:
     # 1. the body raises
     # 2. the runner describes the error, which takes long (here: the error's own __str__)
-    # 3. the run is asked to stop, and its callback begins
+    # 3. the run is requested to stop, and its callback begins
     token = CancelToken()
 
     class Slow(Exception):
@@ -208,14 +208,14 @@ def test_an_ask_after_the_body_came_back_is_not_the_cause(bench: Any) -> None:
     assert (report.error.message, report.was_requested, report.callback_ran) == ("slow", False, False)
 
 
-def test_nothing_is_kept_of_a_run_but_its_handle(bench: Any) -> None:
-    """Neither the body nor a local of it outlives the run, and no garbage collection is needed for that."""
+def test_only_the_handle_of_a_run_is_kept(bench: Any) -> None:
+    """Neither the body nor a local variable of it outlives the run, even without a garbage collection."""
     references: list[weakref.ref[Any]] = []
 
     class Work:
         def run(self, ctx: Any) -> None:
             class Local:
-                """Something big."""
+                """An object that must not be kept."""
 
             local = Local()
             references.append(weakref.ref(local))
@@ -241,7 +241,7 @@ def test_nothing_is_kept_of_a_run_but_its_handle(bench: Any) -> None:
     assert alive == [None, None]
 
 
-def test_no_run_begins_that_nobody_ordered(bench: Any) -> None:
+def test_no_run_begins_without_an_order(bench: Any) -> None:
     runs: list[str] = []
     for _ in range(3):
         bench.start(lambda ctx: runs.append(ctx.run_id))
@@ -253,28 +253,28 @@ def test_no_run_begins_that_nobody_ordered(bench: Any) -> None:
 
 def test_the_handle_shows_the_runs_gauges(bench: Any) -> None:
     seen = threading.Event()
-    going_on = threading.Event()
+    may_end = threading.Event()
 
     def run(ctx: Any) -> None:
         ctx.count("lines", 2)
         ctx.count("lines")
         ctx.progress(1, 4, "files")
         seen.set()
-        going_on.wait(SOON)
+        may_end.wait(SOON)
 
     handle = bench.start(run)
     assert seen.wait(SOON)
     gauges = handle.gauges
     counts, progress = gauges.counts, gauges.progress
-    going_on.set()
+    may_end.set()
     bench.end()
 
     assert counts == {"lines": 3}
     assert progress == (1, 4, "files")
-    assert handle.gauges.counts == {"lines": 3}, "the last word stays readable"
+    assert handle.gauges.counts == {"lines": 3}, "the last values stay readable"
 
 
-def test_the_runner_says_where_its_runs_stand(bench: Any) -> None:
+def test_the_runner_returns_the_places_of_its_runs(bench: Any) -> None:
     is_inside = [threading.Event(), threading.Event()]
 
     def first(ctx: Any) -> None:
@@ -288,28 +288,28 @@ def test_the_runner_says_where_its_runs_stand(bench: Any) -> None:
     handles = [bench.start(first), bench.start(second)]
     for event in is_inside:
         assert event.wait(SOON)
-    looked = bench.runner.stacks(handles, 1)
+    captured = bench.runner.stacks(handles, 1)
     for token in bench.tokens:
         token.request(WHY)
         token.wake()
     bench.end(2)
 
-    assert [stack.where.rpartition(" in ")[2] for stack in looked] == ["first", "second"]
-    assert [bool(stack.text) for stack in looked] == [True, False]
-    assert f'{__file__}", line' in looked[0].text
+    assert [stack.where.rpartition(" in ")[2] for stack in captured] == ["first", "second"]
+    assert [bool(stack.text) for stack in captured] == [True, False]
+    assert f'{__file__}", line' in captured[0].text
 
 
-def test_a_run_that_has_ended_stands_nowhere(bench: Any) -> None:
+def test_an_ended_run_has_no_place(bench: Any) -> None:
     handle = bench.start(lambda ctx: None)
     bench.end()
 
     assert bench.runner.stacks([handle], 1) == [("", "")]
 
 
-def test_a_run_that_ends_while_it_is_looked_for_stands_nowhere(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 1. the runner is asked where the first run stands
-    # 2. that run ends, and the second begins: perhaps on the same thread, perhaps under the same identifier
-    # 3. the runner looks at the threads
+def test_a_run_that_ends_during_the_capture_has_no_place(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 1. the runner is asked for the place of the first run
+    # 2. that run ends, and the second begins, perhaps on the same thread or with the same thread id
+    # 3. the runner reads the frames of the threads
     from taskloom.runners import stacks
 
     is_inside = [threading.Event(), threading.Event()]
@@ -334,13 +334,13 @@ def test_a_run_that_ends_while_it_is_looked_for_stands_nowhere(bench: Any, monke
     first = bench.start(run)
     assert is_inside[0].wait(SOON)
 
-    looked = bench.runner.stacks([first], 1)
+    captured = bench.runner.stacks([first], 1)
 
     monkeypatch.setattr(stacks, "_frames", real)
     found = bench.runner.stacks(bench.handles, 0)
     wake(bench.tokens[1])
     bench.end(2)
-    assert looked == [("", "")]
+    assert captured == [("", "")]
     assert [stack.where.rpartition(" in ")[2] for stack in found] == ["", "run"]
 
 

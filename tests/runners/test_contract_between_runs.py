@@ -1,4 +1,4 @@
-"""The contract in the docstring of `taskloom.runners` over all runners: from one run to the next, and to the close."""
+"""The contract in the docstring of `taskloom.runners` for each runner: rules for consecutive runs and for `close`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOON = 20.0
 WHY = Reason(ReasonKind.USER, "enough")
 
 
-def test_nothing_of_one_run_shows_in_the_next(bench: Any) -> None:
+def test_no_state_carries_over_from_one_run_to_the_next(bench: Any) -> None:
     def spoil(ctx: Any) -> None:
         left_behind.set("old")
         threading.current_thread().name = "mine"
@@ -22,7 +22,7 @@ def test_nothing_of_one_run_shows_in_the_next(bench: Any) -> None:
         sys.setprofile(trace)
         ctx.wait()
 
-    def look(ctx: Any) -> None:
+    def read_state(ctx: Any) -> None:
         found.extend([ctx.cancelled, ctx.reason, left_behind.get(), threading.current_thread().name])
         found.extend([sys.gettrace() is trace, sys.getprofile() is trace, current_run.get() is ctx])
 
@@ -36,29 +36,29 @@ def test_nothing_of_one_run_shows_in_the_next(bench: Any) -> None:
     bench.tokens[0].wake()
     bench.end()
     bench.tokens[0].request(WHY)
-    bench.start(look)
+    bench.start(read_state)
     bench.end(2)
 
     assert found == [False, None, "new", "job", False, False, True]
 
 
-def test_an_old_cancel_never_reaches_the_next_run(bench: Any, fast_switching: None) -> None:
-    """Asked before the run, in it, at its end or after it: whenever, it is this run's cancel alone."""
+def test_an_old_cancel_never_affects_the_next_run(bench: Any, fast_switching: None) -> None:
+    """A request before, during, at the end of or after a run affects only this run."""
     seen: list[bool] = []
     for number in range(50):
         bench.start(lambda ctx: None)
         first = bench.tokens[-1]
-        asking = threading.Thread(target=lambda token=first: (token.request(WHY), token.wake()))
-        asking.start()
+        requesting = threading.Thread(target=lambda token=first: (token.request(WHY), token.wake()))
+        requesting.start()
         assert bench.handles[-1].join(SOON)
         bench.start(lambda ctx: seen.append(ctx.cancelled or ctx.wait(0)))
-        asking.join(SOON)
+        requesting.join(SOON)
         bench.end(2 * number + 2)
 
     assert seen == [False] * 50
 
 
-def test_after_its_close_nothing_of_the_runner_is_left(bench: Any) -> None:
+def test_a_closed_runner_leaves_no_thread(bench: Any) -> None:
     before = set(threading.enumerate())
     bench.start(lambda ctx: None)
     bench.start(lambda ctx: None)
@@ -71,7 +71,7 @@ def test_after_its_close_nothing_of_the_runner_is_left(bench: Any) -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_a_run_that_outlives_the_close_ends_when_it_ends(bench: Any) -> None:
+def test_a_run_that_outlives_close_ends_normally(bench: Any) -> None:
     before = set(threading.enumerate())
     is_inside = threading.Event()
 
@@ -88,6 +88,6 @@ def test_a_run_that_outlives_the_close_ends_when_it_ends(bench: Any) -> None:
     bench.tokens[0].wake()
     bench.end()
 
-    assert (is_over, alive) == (True, True), "close waits for no run"
+    assert (is_over, alive) == (True, True), "close does not wait for runs"
     assert bench.runner.join(SOON)
     assert set(threading.enumerate()) <= before

@@ -9,17 +9,17 @@ from taskloom.runners.error_info import LONGEST_TEXT, describe
 
 
 class Plain(Exception):
-    """An error as most are."""
+    """An ordinary error."""
 
 
 class Nested:
     class Inner(Exception):
-        """An error of a class in a class."""
+        """An error whose class is nested in another class."""
 
 
 class MuteString(Exception):
     def __str__(self) -> str:
-        raise ValueError("no words")
+        raise ValueError("no text")
 
 
 class MuteRepr(Exception):
@@ -63,7 +63,7 @@ def raised(error: BaseException) -> BaseException:
         (OddText(), "OddText", "odd"),
     ],
 )  # fmt: skip
-def test_an_error_is_told_in_words_even_when_it_resists(error: BaseException, kind: str, message: str) -> None:
+def test_every_error_is_described_even_if_its_own_methods_raise(error: BaseException, kind: str, message: str) -> None:
     info = describe(raised(error))
 
     assert (info.type, info.message) == (kind, message)
@@ -84,14 +84,14 @@ def test_both_ends_of_a_long_text_are_kept() -> None:
 
 
 @pytest.mark.parametrize("length", [LONGEST_TEXT - 1, LONGEST_TEXT, LONGEST_TEXT + 1])
-def test_only_what_is_too_long_is_cut(length: int) -> None:
+def test_only_a_text_that_is_too_long_is_shortened(length: int) -> None:
     info = describe(Plain("x" * length))
 
     assert len(info.message) <= LONGEST_TEXT
     assert ("left out" in info.message) is (length > LONGEST_TEXT)
 
 
-def test_the_causes_are_told() -> None:
+def test_the_causes_are_included() -> None:
     try:
         try:
             raise Plain("first")
@@ -104,7 +104,7 @@ def test_the_causes_are_told() -> None:
     assert info.traceback.index("Plain: first") < info.traceback.index("Plain: second")
 
 
-def test_causes_in_a_circle_are_told_once() -> None:
+def test_cyclic_causes_are_included_once() -> None:
     one, two = Plain("one"), Plain("two")
     one.__cause__, two.__cause__ = two, one
 
@@ -114,7 +114,7 @@ def test_causes_in_a_circle_are_told_once() -> None:
     assert info.traceback.count("Plain: two") == 1
 
 
-def test_all_errors_of_a_group_are_told() -> None:
+def test_all_errors_of_a_group_are_included() -> None:
     group = ExceptionGroup("both", [Plain("left"), MuteString("right")])
 
     info = describe(raised(group))
@@ -124,7 +124,7 @@ def test_all_errors_of_a_group_are_told() -> None:
     assert "MuteString" in info.traceback
 
 
-def test_a_long_chain_of_causes_is_told_in_short() -> None:
+def test_a_long_chain_of_causes_is_shortened() -> None:
     error = Plain("0")
     for number in range(1, 2000):
         following = Plain(str(number))
@@ -137,7 +137,7 @@ def test_a_long_chain_of_causes_is_told_in_short() -> None:
     assert info.message == "1999"
 
 
-def test_a_recursion_without_end_is_told_in_short() -> None:
+def test_an_endless_recursion_is_shortened() -> None:
     def left(depth: int) -> None:
         right(depth + 1)
 
@@ -153,7 +153,7 @@ def test_a_recursion_without_end_is_told_in_short() -> None:
     assert 0 < len(info.traceback) <= LONGEST_TEXT
 
 
-def test_an_error_is_told_even_where_there_is_no_stack_left_to_tell_it() -> None:
+def test_an_error_is_described_even_if_no_stack_is_left_for_it() -> None:
     def deepest(error: BaseException) -> Any:
         try:
             return deepest(error)

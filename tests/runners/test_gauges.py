@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from taskloom.runners.gauges import Gauges, Progress
 
 
-def test_a_run_that_says_nothing_has_no_numbers() -> None:
+def test_a_run_that_reports_nothing_has_no_numbers() -> None:
     gauges = Gauges()
 
     assert (gauges.counts, gauges.progress) == ({}, None)
@@ -20,7 +20,7 @@ def test_counts_add_up() -> None:
     assert gauges.counts == {"lines": 2, "bytes": 100}
 
 
-def test_what_is_read_is_a_copy() -> None:
+def test_counts_returns_a_copy() -> None:
     gauges = Gauges()
     gauges.count("lines", 1)
 

@@ -34,20 +34,20 @@ def context(token: CancelToken, gauges: Gauges) -> RunContext:
     return RunContext(order, token, lambda report: None, gauges)
 
 
-def test_it_is_what_a_task_is_promised(context: RunContext) -> None:
+def test_the_run_context_has_every_member_of_context(context: RunContext) -> None:
     def takes(context: Context) -> Context:
         return context
 
     assert isinstance(takes(context), Context)
 
 
-def test_it_says_who_and_where_the_run_is(context: RunContext) -> None:
-    who = (context.job, context.run_id, context.attempt, context.replica, context.poll_interval)
+def test_the_context_identifies_the_run(context: RunContext) -> None:
+    identity = (context.job, context.run_id, context.attempt, context.replica, context.poll_interval)
 
-    assert who == ("tick", "tick#7", 3, 2, 0.25)
+    assert identity == ("tick", "tick#7", 3, 2, 0.25)
 
 
-def test_its_poll_is_the_tokens_and_is_counted(context: RunContext, token: CancelToken) -> None:
+def test_the_poll_reads_the_token_and_is_counted(context: RunContext, token: CancelToken) -> None:
     before = context.cancelled
     token.request(WHY)
 
@@ -55,14 +55,14 @@ def test_its_poll_is_the_tokens_and_is_counted(context: RunContext, token: Cance
     assert context.reason == WHY
 
 
-def test_it_turns_urgent_with_the_token(context: RunContext, token: CancelToken) -> None:
+def test_the_context_is_urgent_when_the_token_is(context: RunContext, token: CancelToken) -> None:
     before = context.urgent
     token.urgent = True
 
     assert (before, context.urgent) == (False, True)
 
 
-def test_its_waits_end_with_the_cancel(context: RunContext, token: CancelToken) -> None:
+def test_the_waits_end_with_the_cancel(context: RunContext, token: CancelToken) -> None:
     before = context.wait(0)
     token.request(WHY)
 
@@ -73,7 +73,7 @@ def test_its_waits_end_with_the_cancel(context: RunContext, token: CancelToken) 
         context.raise_if_cancelled()
 
 
-def test_lines_of_its_log_carry_job_and_run_beside_what_the_task_adds(
+def test_log_records_have_job_and_run_besides_the_fields_of_the_task(
     context: RunContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "taskloom.task"):
@@ -112,6 +112,6 @@ def test_track_raises_at_the_next_item_once_cancelled(context: RunContext, token
     assert gauges.progress == (1, 10, "")
 
 
-def test_it_belongs_to_its_own_token_alone(context: RunContext, token: CancelToken) -> None:
+def test_the_context_belongs_only_to_its_own_token(context: RunContext, token: CancelToken) -> None:
     assert context.belongs_to(token)
     assert not context.belongs_to(CancelToken())

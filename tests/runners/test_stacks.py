@@ -20,18 +20,18 @@ SOON = 20.0
 LONG = 60.0
 
 
-class Standing:
-    """A thread that stands somewhere until it is let go."""
+class BlockedThread:
+    """A thread that blocks at a known place until it is released."""
 
-    def __init__(self, stand: Callable[[Standing], object]) -> None:
-        self.is_there = threading.Event()
+    def __init__(self, body: Callable[[BlockedThread], object]) -> None:
+        self.has_begun = threading.Event()
         self.let_go = threading.Event()
         self.queue: queue.Queue[int] = queue.Queue()
         self.future: Future[int] = Future()
         self.token = CancelToken()
-        self.thread = threading.Thread(target=stand, args=(self,))
+        self.thread = threading.Thread(target=body, args=(self,))
         self.thread.start()
-        assert self.is_there.wait(SOON)
+        assert self.has_begun.wait(SOON)
 
     @property
     def ident(self) -> int:
@@ -39,7 +39,7 @@ class Standing:
         return self.thread.ident
 
     def place(self, function: str) -> str:
-        """Wait until the innermost frame of our own is this function's, and return where it is said to stand."""
+        """Wait until the thread is in this function, and return the reported place."""
         while not (where := capture_stacks([self.ident], 0)[0].where).endswith(f" in {function}"):
             assert self.thread.is_alive(), where
         return where
@@ -53,32 +53,32 @@ class Standing:
 
 
 def line_of(text: str) -> int:
-    """Return the line of this file that holds the text first."""
+    """Return the number of the first line of this file that contains the text."""
     lines = Path(__file__).read_text(encoding="utf-8").splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
-def in_a_queue(self: Standing) -> None:
-    self.is_there.set()
-    self.queue.get(timeout=LONG)  # stands here: queue
+def in_a_queue(self: BlockedThread) -> None:
+    self.has_begun.set()
+    self.queue.get(timeout=LONG)  # blocks here: queue
 
 
-def in_a_future(self: Standing) -> None:
-    self.is_there.set()
-    self.future.result(LONG)  # stands here: future
+def in_a_future(self: BlockedThread) -> None:
+    self.has_begun.set()
+    self.future.result(LONG)  # blocks here: future
 
 
-def in_a_token_wait(self: Standing) -> None:
-    self.is_there.set()
-    self.token.wait(LONG)  # stands here: token
+def in_a_token_wait(self: BlockedThread) -> None:
+    self.has_begun.set()
+    self.token.wait(LONG)  # blocks here: token
 
 
 @pytest.fixture
-def standing() -> Iterator[Callable[[Callable[[Standing], object]], Standing]]:
-    made: list[Standing] = []
+def block_thread() -> Iterator[Callable[[Callable[[BlockedThread], object]], BlockedThread]]:
+    made: list[BlockedThread] = []
 
-    def make(stand: Callable[[Standing], object]) -> Standing:
-        made.append(Standing(stand))
+    def make(body: Callable[[BlockedThread], object]) -> BlockedThread:
+        made.append(BlockedThread(body))
         return made[-1]
 
     yield make
@@ -88,37 +88,37 @@ def standing() -> Iterator[Callable[[Callable[[Standing], object]], Standing]]:
 
 
 @pytest.mark.parametrize(
-    ("stand", "mark"),
+    ("body", "mark"),
     [(in_a_queue, "queue"), (in_a_future, "future"), (in_a_token_wait, "token")],
 )
-def test_the_place_is_the_tasks_own_line_even_deep_in_the_standard_library_or_in_ours(
-    standing: Any, stand: Callable[[Standing], object], mark: str
+def test_the_place_is_the_tasks_own_line_even_inside_the_standard_library_or_taskloom(
+    block_thread: Any, body: Callable[[BlockedThread], object], mark: str
 ) -> None:
-    thread = standing(stand)
-    line = line_of(f"stands here: {mark}")
-    while (where := thread.place(stand.__name__)) != f"{__file__}:{line} in {stand.__name__}":
-        pass  # it is still on its way from the line before
+    thread = block_thread(body)
+    line = line_of(f"blocks here: {mark}")
+    while (where := thread.place(body.__name__)) != f"{__file__}:{line} in {body.__name__}":
+        pass  # it has not come there yet
 
-    assert where == f"{__file__}:{line} in {stand.__name__}"
+    assert where == f"{__file__}:{line} in {body.__name__}"
 
 
-def test_the_whole_stack_is_told_for_the_first_ones_alone(standing: Any) -> None:
-    one, two = standing(in_a_queue), standing(in_a_queue)
+def test_only_the_first_runs_have_whole_stacks(block_thread: Any) -> None:
+    one, two = block_thread(in_a_queue), block_thread(in_a_queue)
 
-    looked = capture_stacks([one.ident, two.ident], 1)
+    captured = capture_stacks([one.ident, two.ident], 1)
 
-    assert "in in_a_queue" in looked[0].text
-    assert looked[0].text.startswith("  File ")
-    assert looked[1].text == ""
-    assert looked[1].where.endswith(" in in_a_queue")
+    assert "in in_a_queue" in captured[0].text
+    assert captured[0].text.startswith("  File ")
+    assert captured[1].text == ""
+    assert captured[1].where.endswith(" in in_a_queue")
 
 
 @pytest.mark.parametrize("ident", [None, 0, 1])
-def test_a_thread_that_is_not_there_stands_nowhere(ident: int | None) -> None:
+def test_a_missing_thread_has_no_place(ident: int | None) -> None:
     assert capture_stacks([ident], 1) == [("", "")]
 
 
-def test_a_thread_without_a_line_of_its_author_is_shown_at_its_innermost() -> None:
+def test_a_thread_without_task_code_is_shown_at_its_innermost_frame() -> None:
     event = threading.Event()
     thread = threading.Thread(target=event.wait)
     thread.start()
@@ -132,10 +132,10 @@ def test_a_thread_without_a_line_of_its_author_is_shown_at_its_innermost() -> No
     assert "threading.py:" in where
 
 
-def test_the_standard_library_is_known_by_any_spelling_of_its_folder(
+def test_the_standard_library_is_recognized_with_and_without_symbolic_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An interpreter that is reached through a symbolic link names its files so."""
+    """An interpreter that is started through a symbolic link has file names with that link."""
     library = tmp_path / "python-3.11.7" / "lib"
     (library / "site-packages").mkdir(parents=True)
     (tmp_path / "python-3.11").symlink_to("python-3.11.7")
@@ -143,31 +143,31 @@ def test_the_standard_library_is_known_by_any_spelling_of_its_folder(
     monkeypatch.setattr(stacks, "_LIBRARY", stacks._spellings(linked))
     monkeypatch.setattr(stacks, "_INSTALLED", stacks._spellings(linked / "site-packages"))
 
-    theirs = [
-        stacks._is_theirs(str(folder / name))
+    are_task_code = [
+        stacks._is_task_code(str(folder / name))
         for folder in (library, linked)
         for name in ("queue.py", "site-packages/acme/task.py")
     ]
 
-    assert theirs == [False, True, False, True]
+    assert are_task_code == [False, True, False, True]
 
 
-def test_a_look_keeps_no_local_of_a_task_alive() -> None:
+def test_a_capture_keeps_no_local_variable_of_a_task_alive() -> None:
     class Local:
-        """Something big."""
+        """An object that must not be kept."""
 
     references: list[weakref.ref[Local]] = []
-    is_there, let_go = threading.Event(), threading.Event()
+    has_begun, let_go = threading.Event(), threading.Event()
 
-    def stand() -> None:
+    def body() -> None:
         local = Local()
         references.append(weakref.ref(local))
-        is_there.set()
+        has_begun.set()
         let_go.wait(SOON)
 
-    thread = threading.Thread(target=stand)
+    thread = threading.Thread(target=body)
     thread.start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
     gc.disable()
     try:
         capture_stacks([thread.ident], 1)
@@ -181,7 +181,7 @@ def test_a_look_keeps_no_local_of_a_task_alive() -> None:
 
 
 @pytest.mark.parametrize("was_enabled", [True, False])
-def test_the_garbage_collection_is_as_it_was_before_the_look(was_enabled: bool) -> None:
+def test_a_capture_leaves_the_garbage_collector_as_it_was(was_enabled: bool) -> None:
     before = gc.isenabled()
     (gc.enable if was_enabled else gc.disable)()
     try:
@@ -193,8 +193,8 @@ def test_the_garbage_collection_is_as_it_was_before_the_look(was_enabled: bool) 
     assert after is was_enabled
 
 
-def test_on_3_11_no_collection_can_begin_inside_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There it can deadlock (cpython#106883)."""
+def test_on_3_11_no_collection_can_begin_during_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could deadlock (cpython#106883)."""
     seen: list[bool] = []
     real = sys._current_frames
 

@@ -11,40 +11,40 @@ from typing import Any
 import pytest
 
 from taskloom.runners import thread_cache as thread_cache_module
-from taskloom.runners.thread_cache import IDLE_NAME
+from taskloom.runners.thread_cache import IDLE_THREAD_NAME
 
 SOON = 20.0
 
 
-def test_who_waits_for_one_and_starts_the_next_finds_the_thread_again(lender: Any) -> None:
+def test_a_caller_that_waits_for_one_run_and_starts_the_next_gets_the_same_thread(lender: Any) -> None:
     threads = {lender.do() for _ in range(100)}
 
     assert len(threads) == 1
 
 
-def test_the_thread_is_back_in_the_cache_when_it_says_that_it_is_free(lender: Any) -> None:
+def test_the_thread_is_back_in_the_cache_when_thread_freed_is_called(lender: Any) -> None:
     def leave() -> None:
         lender.begin(lambda: threads.append(threading.current_thread()))
-        first.has_left.set()
+        first.is_done.set()
 
     threads: list[threading.Thread] = []
     first = lender.Work()
-    first.leave = leave
+    first.thread_freed = leave
     lender.cache.start(first)
 
-    assert first.has_left.wait(SOON)
-    assert lender.pieces[0].has_left.wait(SOON)
+    assert first.is_done.wait(SOON)
+    assert lender.pieces[0].is_done.wait(SOON)
 
     assert threads == [first.thread]
 
 
-def test_the_thread_that_came_back_last_goes_first(lender: Any) -> None:
-    """Those that are too many are so left alone, and end."""
+def test_the_thread_that_fell_asleep_last_is_woken_first(lender: Any) -> None:
+    """So surplus threads keep sleeping, and end."""
     goes_on = [threading.Event() for _ in range(3)]
     pieces = [lender.begin(lambda event=event: event.wait(SOON)) for event in goes_on]
     for count, number in enumerate((2, 0, 1), 1):
         goes_on[number].set()
-        assert pieces[number].has_left.wait(SOON)
+        assert pieces[number].is_done.wait(SOON)
         lender.await_asleep(count)
 
     taken = [lender.do() for _ in range(3)]
@@ -52,19 +52,19 @@ def test_the_thread_that_came_back_last_goes_first(lender: Any) -> None:
     assert taken == [pieces[1].thread] * 3
 
 
-def test_it_is_a_daemon_and_has_the_name_of_its_work_and_another_while_idle(lender: Any) -> None:
+def test_a_thread_is_a_daemon_and_has_the_name_of_its_work_until_it_is_idle(lender: Any) -> None:
     found: list[tuple[str, bool]] = []
 
-    def look() -> None:
+    def read_name() -> None:
         found.append((threading.current_thread().name, threading.current_thread().daemon))
         threading.current_thread().name = "mine"
 
-    thread = lender.do(look)
+    thread = lender.do(read_name)
     idle = (thread.name, thread.is_alive())
-    lender.do(look)
+    lender.do(read_name)
 
     assert found == [("piece", True), ("piece", True)]
-    assert idle == (IDLE_NAME, True)
+    assert idle == (IDLE_THREAD_NAME, True)
 
 
 def test_thread_locals_carry_over_and_context_variables_do_not(lender: Any) -> None:
@@ -83,7 +83,7 @@ def test_thread_locals_carry_over_and_context_variables_do_not(lender: Any) -> N
     assert found == ["new", "new"], "as in a new thread, which does not see the caller's either"
 
 
-def test_what_a_new_thread_is_traced_by_traces_a_reused_one(lender: Any) -> None:
+def test_a_reused_thread_has_the_trace_function_of_a_new_thread(lender: Any) -> None:
     before = threading.gettrace()
 
     def trace(*arguments: object) -> None:
@@ -101,9 +101,9 @@ def test_what_a_new_thread_is_traced_by_traces_a_reused_one(lender: Any) -> None
     assert found == [True, False]
 
 
-def test_an_idle_thread_holds_nothing_of_what_it_did(lender: Any) -> None:
+def test_an_idle_thread_keeps_no_reference_to_its_work(lender: Any) -> None:
     class Big:
-        """What a task may hold."""
+        """An object that must not be kept."""
 
     big = Big()
     reference = weakref.ref(big)
@@ -111,7 +111,7 @@ def test_an_idle_thread_holds_nothing_of_what_it_did(lender: Any) -> None:
     gc.disable()
     try:
         lender.cache.start(piece)
-        assert piece.has_left.wait(SOON)
+        assert piece.is_done.wait(SOON)
         lender.do()
         del piece, big
         assert reference() is None
@@ -120,13 +120,13 @@ def test_an_idle_thread_holds_nothing_of_what_it_did(lender: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 12])
-def test_no_work_waits_for_the_end_of_another_whether_threads_are_new_or_idle(lender: Any, count: int) -> None:
+def test_no_work_waits_for_other_work_to_end_with_new_or_idle_threads(lender: Any, count: int) -> None:
     for _ in range(3):
         meeting = threading.Barrier(count)
         pieces = [lender.begin(lambda: meeting.wait(SOON)) for _ in range(count)]  # noqa: B023 - they end in here
 
         for piece in pieces:
-            assert piece.has_left.wait(SOON)
+            assert piece.is_done.wait(SOON)
         assert not meeting.broken
 
     assert len({piece.thread for piece in lender.pieces}) == count
@@ -142,23 +142,25 @@ def test_closing_ends_the_idle_threads_at_once_and_the_others_after_their_work(l
     is_over = lender.cache.join(SOON)
     alive = [idle.is_alive(), busy.thread is not None and busy.thread.is_alive()]
     goes_on.set()
-    assert busy.has_left.wait(SOON)
+    assert busy.is_done.wait(SOON)
 
     assert (is_over, alive) == (True, [False, True])
     assert lender.cache.join(SOON)
     assert busy.thread is not None
-    busy.thread.join(SOON)  # from 3.13 on a thread is alive for a moment after it has left the list of threads
+    busy.thread.join(
+        SOON
+    )  # from Python 3.13 on a thread is alive for a moment after it was removed from threading.enumerate()
     assert not busy.thread.is_alive()
 
 
-def test_a_thread_that_comes_back_to_a_closed_cache_ends(lender: Any) -> None:
+def test_a_thread_that_finishes_its_work_after_close_ends(lender: Any) -> None:
     thread = lender.do(lender.cache.close)
     thread.join(SOON)
 
     assert not thread.is_alive()
 
 
-def test_after_the_close_work_is_done_in_new_threads(lender: Any) -> None:
+def test_after_close_work_is_done_in_new_threads(lender: Any) -> None:
     lender.do()
     lender.cache.close()
 
@@ -167,7 +169,7 @@ def test_after_the_close_work_is_done_in_new_threads(lender: Any) -> None:
     assert threads[0] is not threads[1]
 
 
-def test_a_thread_that_is_not_to_be_had_is_an_error_and_leaves_nothing_behind(
+def test_a_thread_that_cannot_be_started_is_an_error_and_leaves_no_trace(
     lender: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: threading.Thread) -> None:
@@ -181,19 +183,21 @@ def test_a_thread_that_is_not_to_be_had_is_an_error_and_leaves_nothing_behind(
     thread = lender.do()
     monkeypatch.setattr(threading.Thread, "start", None)
 
-    assert caught.value.__context__ is None, "a run shows this error to people"
-    assert (piece.thread, piece.has_left.is_set()) == (None, False)
-    assert lender.do() is thread, "nothing is short that is not"
+    assert caught.value.__context__ is None, "the error of the run shows no other error as its context"
+    assert (piece.thread, piece.is_done.is_set()) == (None, False)
+    assert lender.do() is thread, "the count of threads is right again"
 
 
-def test_an_idle_thread_serves_where_a_new_one_is_not_to_be_had(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_thread_does_the_work_if_no_new_one_can_be_started(
+    lender: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     thread = lender.do()
     monkeypatch.setattr(threading.Thread, "start", None)
 
     assert lender.do() is thread
 
 
-def test_work_that_raises_ends_its_thread_and_nothing_else(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_raises_ends_only_its_thread(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[BaseException | None] = []
     monkeypatch.setattr(threading, "excepthook", lambda arguments: raised.append(arguments.exc_value))
 
@@ -209,10 +213,10 @@ def test_work_that_raises_ends_its_thread_and_nothing_else(lender: Any, monkeypa
     assert second is not first
 
 
-def test_whoever_starts_at_once_gets_each_piece_done_once(lender: Any, fast_switching: None) -> None:
-    """With threads that give up being idle at once, so that the end of one meets the next start all the time."""
+def test_work_that_several_threads_start_at_once_is_done_exactly_once(lender: Any, fast_switching: None) -> None:
+    """Idle threads end at once, so that ends and starts race all the time."""
     done: list[int] = []
-    patience = thread_cache_module.IDLE_SECONDS
+    idle_seconds = thread_cache_module.IDLE_SECONDS
     thread_cache_module.IDLE_SECONDS = 0.0
     try:
 
@@ -226,8 +230,8 @@ def test_whoever_starts_at_once_gets_each_piece_done_once(lender: Any, fast_swit
         for starter in starters:
             starter.join(SOON)
         for piece in lender.pieces:
-            assert piece.has_left.wait(SOON)
+            assert piece.is_done.wait(SOON)
     finally:
-        thread_cache_module.IDLE_SECONDS = patience
+        thread_cache_module.IDLE_SECONDS = idle_seconds
 
     assert sorted(done) == list(range(300))

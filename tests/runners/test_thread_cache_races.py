@@ -1,4 +1,4 @@
-"""The cache of threads where everything comes at the worst moment: the order is forced, not hoped for."""
+"""Races of the thread cache; each order is forced."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from taskloom.runners import thread_cache as thread_cache_module
 SOON = 20.0
 
 
-class Alarm:
-    """What a thread sleeps on, with the time kept by the test: it sleeps until it is woken or told that it is over."""
+class SleepLock:
+    """The lock on which a thread sleeps, without a clock: a sleep ends by a wake-up or by the test."""
 
     def __init__(self) -> None:
         self.is_late = False
-        """Whether the next call finds the sleeper's time over, but not yet gone."""
+        """Whether the next wake-up comes after the timeout of the sleep, but before the thread runs again."""
         self.is_lost = False
-        """Whether the next call is never heard."""
+        """Whether the next wake-up is lost."""
         self.calls = 0
         self.wakes = 0
-        self._said: SimpleQueue[bool] = SimpleQueue()
+        self._signals: SimpleQueue[bool] = SimpleQueue()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         if blocking and timeout < 0:
-            return True  # as new
+            return True  # the initial acquire
         try:
-            is_called = self._said.get(timeout=SOON) if timeout > 0 else self._said.get_nowait()
+            is_woken = self._signals.get(timeout=SOON) if timeout > 0 else self._signals.get_nowait()
         except Empty:
             return False
-        if is_called and self.is_late:
+        if is_woken and self.is_late:
             self.is_late = False
-            self._said.put(True)
+            self._signals.put(True)
             return False
-        self.wakes += is_called and blocking
-        return is_called
+        self.wakes += is_woken and blocking
+        return is_woken
 
     def release(self) -> None:
         self.calls += 1
         if not self.is_lost:
-            self._said.put(True)
+            self._signals.put(True)
         self.is_lost = False
 
-    def let_time_pass(self) -> None:
-        """Have the sleeper find that it has slept long enough."""
-        self._said.put(False)
+    def time_out(self) -> None:
+        """Let the sleep time out."""
+        self._signals.put(False)
 
 
 @pytest.fixture
-def alarms(lender: Any, monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
-    """The alarms of all threads, in the order in which they began."""
-    found: list[Alarm] = []
+def sleep_locks(lender: Any, monkeypatch: pytest.MonkeyPatch) -> list[SleepLock]:
+    """The sleep locks of all threads, in the order in which the threads began."""
+    found: list[SleepLock] = []
 
-    def make() -> Alarm:
-        found.append(Alarm())
+    def make() -> SleepLock:
+        found.append(SleepLock())
         return found[-1]
 
     monkeypatch.setattr(thread_cache_module, "allocate_lock", make)
@@ -65,135 +65,143 @@ def alarms(lender: Any, monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
 
 
 def two_idle_threads(lender: Any) -> list[threading.Thread | None]:
-    """Return two threads; the second fell asleep last, and so is woken first."""
+    """Return two idle threads; the second fell asleep last and is woken first."""
     goes_on = [threading.Event(), threading.Event()]
     pieces = [lender.begin(event.wait) for event in goes_on]
     for count, (piece, event) in enumerate(zip(pieces, goes_on, strict=True), 1):
         event.set()
-        assert piece.has_left.wait(SOON)
+        assert piece.is_done.wait(SOON)
         lender.await_asleep(count)
     return [piece.thread for piece in pieces]
 
 
-def test_a_thread_ends_when_its_time_is_over_and_is_counted_on_no_more(lender: Any, alarms: list[Alarm]) -> None:
+def test_a_thread_whose_sleep_times_out_ends_and_gets_no_more_work(lender: Any, sleep_locks: list[SleepLock]) -> None:
     first, second = two_idle_threads(lender)
     assert second is not None
 
-    alarms[1].let_time_pass()
+    sleep_locks[1].time_out()
     second.join(SOON)
 
     assert not second.is_alive()
     assert lender.do() is first
 
 
-def test_work_that_comes_when_the_thread_is_about_to_end_is_done(lender: Any, alarms: list[Alarm]) -> None:
-    # 1. the thread has slept long enough: its waiting ends with a time-out, but it does not run yet
-    # 2. somebody counts on it, and wakes it for work
-    # 3. the thread goes on from the time-out, and finds itself awake: it must not end
+def test_work_that_is_started_when_the_thread_is_about_to_end_is_done(
+    lender: Any, sleep_locks: list[SleepLock]
+) -> None:
+    # 1. the sleep of the thread times out, but the thread does not run yet
+    # 2. another thread wakes it for work
+    # 3. the thread continues after the timeout and finds that it was woken: it must not end
     first = lender.do()
     lender.await_asleep(1)
-    [alarm] = alarms
-    alarm.is_late = True
+    [sleep_lock] = sleep_locks
+    sleep_lock.is_late = True
 
     second = lender.do()
     lender.await_asleep(1)
     third = lender.do()
 
-    assert not alarm.is_late
+    assert not sleep_lock.is_late
     assert second is first
     assert third is first
-    assert alarm.wakes == 1, "the call that came late is heard once"
+    assert sleep_lock.wakes == 1, "the late wake-up counts once"
 
 
-def test_a_thread_does_not_end_while_work_waits_for_another_that_was_woken(lender: Any, alarms: list[Alarm]) -> None:
+def test_a_thread_does_not_end_while_work_is_queued_for_another_woken_thread(
+    lender: Any, sleep_locks: list[SleepLock]
+) -> None:
     # 1. the second thread is woken for work, and does not run yet
-    # 2. the time of the first is over: it finds the work, and does it
-    # 3. the second comes, finds nothing, and sleeps again
+    # 2. the sleep of the first times out: it finds the work and does it
+    # 3. the second runs, finds no work, and sleeps again
     threads = two_idle_threads(lender)
-    alarms[1].is_lost = True
+    sleep_locks[1].is_lost = True
     piece = lender.begin()
 
-    alarms[0].let_time_pass()
+    sleep_locks[0].time_out()
 
-    assert piece.has_left.wait(SOON)
+    assert piece.is_done.wait(SOON)
     assert piece.thread is threads[0]
-    alarms[1].release()
+    sleep_locks[1].release()
     assert lender.do() in threads
 
 
-def test_a_thread_that_comes_free_takes_what_waits_for_one_that_was_woken(lender: Any, alarms: list[Alarm]) -> None:
+def test_a_thread_that_becomes_free_takes_work_that_is_queued_for_a_woken_thread(
+    lender: Any, sleep_locks: list[SleepLock]
+) -> None:
     # 1. a thread works, another sleeps
-    # 2. the sleeper is woken for new work, and does not run yet
-    # 3. the first comes free, and takes the work
-    # 4. the sleeper comes, finds nothing, and sleeps again
+    # 2. the sleeping thread is woken for new work, and does not run yet
+    # 3. the first becomes free and takes the work
+    # 4. the woken thread runs, finds no work, and sleeps again
     goes_on = threading.Event()
     threads = two_idle_threads(lender)
     busy = lender.begin(lambda: goes_on.wait(SOON))
-    alarms[0].is_lost = True
+    sleep_locks[0].is_lost = True
     piece = lender.begin()
 
     goes_on.set()
 
-    assert piece.has_left.wait(SOON)
+    assert piece.is_done.wait(SOON)
     assert busy.thread is piece.thread is threads[1]
-    alarms[0].release()
+    sleep_locks[0].release()
     assert {lender.do(), lender.do()} <= set(threads)
 
 
-def test_threads_are_woken_one_after_the_other(lender: Any, alarms: list[Alarm]) -> None:
-    """A crowd that is woken at once would queue for the GIL, and most of it for nothing."""
+def test_only_one_thread_is_woken_at_a_time(lender: Any, sleep_locks: list[SleepLock]) -> None:
+    """Many threads that are woken at once would queue for the GIL, and most of them would find no work."""
     two_idle_threads(lender)
-    alarms[1].is_lost = True
+    sleep_locks[1].is_lost = True
     meeting = threading.Barrier(2)
     pieces = [lender.begin(lambda: meeting.wait(SOON)) for _ in range(2)]
-    before = [alarm.calls for alarm in alarms]
-    alarms[1].release()
+    before = [sleep_lock.calls for sleep_lock in sleep_locks]
+    sleep_locks[1].release()
 
     for piece in pieces:
-        assert piece.has_left.wait(SOON)
-    assert before == [0, 1], "the second has to come first"
-    assert alarms[0].calls == 1
+        assert piece.is_done.wait(SOON)
+    assert before == [0, 1], "the second thread has to run first"
+    assert sleep_locks[0].calls == 1
 
 
-def test_a_thread_whose_waker_was_struck_down_comes_when_its_time_is_over(lender: Any, alarms: list[Alarm]) -> None:
-    """A Ctrl-C may hit between counting on a thread and waking it."""
+def test_a_thread_whose_waker_was_interrupted_takes_the_work_when_its_sleep_times_out(
+    lender: Any, sleep_locks: list[SleepLock]
+) -> None:
+    """A Ctrl-C may come between assigning work to a thread and waking it."""
     thread = lender.do()
     lender.await_asleep(1)
-    [alarm] = alarms
-    alarm.is_lost = True
+    [sleep_lock] = sleep_locks
+    sleep_lock.is_lost = True
     piece = lender.begin()
 
-    alarm.let_time_pass()
+    sleep_lock.time_out()
 
-    assert piece.has_left.wait(SOON)
+    assert piece.is_done.wait(SOON)
     assert piece.thread is thread
-    assert lender.do() is thread, "and the next wake-up is made again"
+    assert lender.do() is thread, "and the next wake-up works"
 
 
-def test_work_that_waits_when_the_cache_is_closed_is_done(lender: Any, alarms: list[Alarm]) -> None:
+def test_work_that_is_queued_when_the_cache_is_closed_is_done(lender: Any, sleep_locks: list[SleepLock]) -> None:
     thread = lender.do()
     lender.await_asleep(1)
-    alarms[0].is_lost = True
+    sleep_locks[0].is_lost = True
     piece = lender.begin()
 
     lender.cache.close()
-    alarms[0].release()
+    sleep_locks[0].release()
 
-    assert piece.has_left.wait(SOON)
+    assert piece.is_done.wait(SOON)
     thread.join(SOON)
     assert piece.thread is thread
     assert not thread.is_alive()
 
 
-def test_where_no_thread_is_to_be_had_one_that_has_come_free_does_the_work(
+def test_a_thread_that_becomes_free_does_the_work_if_no_new_one_can_be_started(
     lender: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 1. a thread works; there is no other, so a new one is wanted for the next piece
-    # 2. the thread comes free, and takes the piece
+    # 1. a thread works; there is no other, so the next piece needs a new one
+    # 2. the thread becomes free and takes the piece
     # 3. the new thread is refused
     def refuse_late(self: threading.Thread) -> None:
         goes_on.set()
-        assert lender.pieces[1].has_left.wait(SOON)
+        assert lender.pieces[1].is_done.wait(SOON)
         raise RuntimeError("can't start new thread")
 
     goes_on = threading.Event()
@@ -208,7 +216,7 @@ def test_where_no_thread_is_to_be_had_one_that_has_come_free_does_the_work(
 
 
 def test_work_may_be_started_from_a_finalizer_within_the_cache(lender: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The garbage collector runs wherever something is allocated, and finalizers are anybody's code."""
+    """The garbage collector runs at any allocation, and finalizers execute foreign code."""
 
     class Collecting(deque[Any]):
         def append(self, work: Any) -> None:
@@ -218,9 +226,9 @@ def test_work_may_be_started_from_a_finalizer_within_the_cache(lender: Any, monk
                 lender.cache.start(late[0])
 
     late: list[Any] = []
-    monkeypatch.setattr(lender.cache, "_waiting", Collecting())
+    monkeypatch.setattr(lender.cache, "_queue", Collecting())
 
     piece = lender.begin()
 
-    assert piece.has_left.wait(SOON)
-    assert late[0].has_left.wait(SOON)
+    assert piece.is_done.wait(SOON)
+    assert late[0].is_done.wait(SOON)

@@ -43,7 +43,7 @@ def test_every_run_gets_a_new_thread(thread_bench: Any) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_start_without_a_thread_to_be_had_raises_and_nothing_is_reported(
+def test_a_start_raises_and_reports_nothing_if_no_thread_can_be_started(
     thread_bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: threading.Thread) -> None:
@@ -58,13 +58,13 @@ def test_a_start_without_a_thread_to_be_had_raises_and_nothing_is_reported(
 
 
 @pytest.mark.parametrize("timeout", [float("inf"), 1e20, 3600.0, None])
-def test_a_run_is_joined_however_long_one_is_ready_to_wait(thread_bench: Any, timeout: float | None) -> None:
+def test_join_accepts_any_timeout(thread_bench: Any, timeout: float | None) -> None:
     handle = thread_bench.start(lambda ctx: None)
 
     assert handle.join(timeout) is True
 
 
-def test_joined_means_that_the_thread_itself_is_gone(thread_bench: Any) -> None:
+def test_after_join_the_thread_itself_has_ended(thread_bench: Any) -> None:
     threads: list[threading.Thread] = []
     handle = thread_bench.start(lambda ctx: threads.append(threading.current_thread()))
 
@@ -72,7 +72,7 @@ def test_joined_means_that_the_thread_itself_is_gone(thread_bench: Any) -> None:
     assert not threads[0].is_alive()
 
 
-def test_the_run_is_known_on_its_own_thread_alone(thread_bench: Any) -> None:
+def test_the_current_run_is_set_only_on_its_own_thread(thread_bench: Any) -> None:
     seen: list[str | None] = []
 
     def run(ctx: Any) -> None:
@@ -102,19 +102,19 @@ async def async_generator() -> Any:
     ("make", "kind"),
     [(count_up, "generator"), (coroutine, "coroutine"), (async_generator, "async_generator")],
 )
-def test_code_that_was_never_executed_is_a_failure(thread_bench: Any, make: Any, kind: str) -> None:
+def test_returning_code_that_was_never_executed_is_a_failure(thread_bench: Any, make: Any, kind: str) -> None:
     how, error = thread_bench.outcome_of(lambda ctx: make())
 
     text = f"run returned a {kind}, whose code was never executed; write a plain function"
     assert (how, error) == (How.RAISED, ErrorInfo("TypeError", text, f"TypeError: {text}\n"))
 
 
-def test_a_generator_that_was_begun_and_resists_is_this_runs_failure_alone(thread_bench: Any) -> None:
+def test_a_started_generator_that_resists_closing_fails_only_this_run(thread_bench: Any) -> None:
     def stubborn() -> Iterator[int]:
         try:
             yield 1
         finally:
-            raise SystemExit("I stay")
+            raise SystemExit("not closed")
 
     def run(ctx: Any) -> object:
         begun = stubborn()
@@ -123,7 +123,7 @@ def test_a_generator_that_was_begun_and_resists_is_this_runs_failure_alone(threa
 
     how, error = thread_bench.outcome_of(run)
 
-    assert (how, str(error)) == (How.RAISED, "SystemExit: I stay")
+    assert (how, str(error)) == (How.RAISED, "SystemExit: not closed")
 
 
 class Unprintable:
@@ -134,7 +134,7 @@ class Unprintable:
 
 
 @pytest.mark.parametrize("value", [0, False, "done", b"x" * 1_000_000, Unprintable(), object()])
-def test_another_value_is_ignored_with_a_warning(
+def test_any_other_value_is_ignored_with_a_warning(
     thread_bench: Any, caplog: pytest.LogCaptureFixture, value: object
 ) -> None:
     how, error = thread_bench.outcome_of(lambda ctx: value)
@@ -166,7 +166,7 @@ def test_a_value_is_not_kept(thread_bench: Any) -> None:
         logging.getLogger("taskloom.task").filters.clear()
 
 
-def test_the_descriptor_is_given_back_with_the_run(thread_bench: Any) -> None:
+def test_the_descriptor_is_closed_with_the_run(thread_bench: Any) -> None:
     token = CancelToken()
     thread_bench.start(lambda ctx: ctx.fileno(), token=token)
     thread_bench.end()
@@ -175,8 +175,8 @@ def test_the_descriptor_is_given_back_with_the_run(thread_bench: Any) -> None:
         token.fileno()
 
 
-def test_the_end_is_told_even_when_our_own_code_breaks(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a stop would wait for a run that nobody will ever report."""
+def test_the_end_is_reported_even_if_taskloom_itself_fails(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a stop would wait for a report that never comes."""
     raised: list[BaseException | None] = []
     monkeypatch.setattr(threading, "excepthook", lambda arguments: raised.append(arguments.exc_value))
 
@@ -192,14 +192,14 @@ def test_the_end_is_told_even_when_our_own_code_breaks(thread_bench: Any, monkey
     assert [type(error) for error in raised] == [ZeroDivisionError]
 
 
-def test_stacks_of_many_runs_are_one_look(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stacks_of_many_runs_are_read_at_once(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from taskloom.runners import stacks
 
-    looks: list[int] = []
+    reads: list[int] = []
     real = stacks._frames
 
     def frames() -> Any:
-        looks.append(1)
+        reads.append(1)
         return real()
 
     monkeypatch.setattr(stacks, "_frames", frames)
@@ -211,4 +211,4 @@ def test_stacks_of_many_runs_are_one_look(thread_bench: Any, monkeypatch: pytest
         token.wake()
     thread_bench.end(5)
 
-    assert (len(found), looks) == (5, [1])
+    assert (len(found), reads) == (5, [1])

@@ -1,4 +1,4 @@
-"""What the tests of the scheduler share: a real one whose every event is judged at the end."""
+"""A scheduler with real threads, whose events are checked at the end of each test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.watched_scheduler import WatchedScheduler
 
 @pytest.fixture
 def scheduler() -> Iterator[WatchedScheduler]:
-    """A scheduler with real threads; at the end it is stopped, and its history held to the rules."""
+    """A scheduler with real threads. At the end it is stopped, and its events are checked against the rules."""
     watched = WatchedScheduler()
     yield watched
     watched.finish()

@@ -20,7 +20,7 @@ SOON = 20.0
 
 @pytest.fixture(autouse=True)
 def deadlock_trap() -> Iterator[None]:
-    """A deadlock is what these tests are after: say where everybody stands before the test's own time is over."""
+    """These tests look for deadlocks: print all stacks before the test itself times out."""
     faulthandler.dump_traceback_later(SOON * 2)
     yield
     faulthandler.cancel_dump_traceback_later()
@@ -31,19 +31,19 @@ def wait(ctx: Any) -> None:
 
 
 class Inside:
-    """Calls the scheduler from the run's own thread; `answer` is what came back or was raised."""
+    """Calls the scheduler from the run's own thread; `answer` is the result or the exception."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         self._call = call
         self.answer: object = None
-        self.is_through = threading.Event()
+        self.has_called = threading.Event()
 
     def run(self, ctx: Any) -> None:
         try:
             self.answer = self._call()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+        except Exception as error:  # noqa: BLE001 - the test checks it
             self.answer = error
-        self.is_through.set()
+        self.has_called.set()
         ctx.wait()
 
 
@@ -77,15 +77,15 @@ def test_a_task_may_stop_and_join_others(scheduler: WatchedScheduler) -> None:
     inside = Inside(lambda: (scheduler.job("other").stop(), other.join(SOON), other.outcome))
     scheduler.add_function("a", inside.run).start()
 
-    assert inside.is_through.wait(SOON)
+    assert inside.has_called.wait(SOON)
     assert inside.answer == (True, True, Outcome.CANCELLED)
 
 
-def test_a_task_that_starts_itself_again_is_told_that_it_runs(scheduler: WatchedScheduler) -> None:
+def test_a_task_that_starts_its_own_job_gets_already_running(scheduler: WatchedScheduler) -> None:
     inside = Inside(lambda: scheduler.job("a").start())
     scheduler.add_function("a", inside.run).start()
 
-    assert inside.is_through.wait(SOON)
+    assert inside.has_called.wait(SOON)
     assert isinstance(inside.answer, AlreadyRunning)
 
 
@@ -93,7 +93,7 @@ def test_a_task_may_add_and_start_others(scheduler: WatchedScheduler) -> None:
     inside = Inside(lambda: scheduler.add_function("child", lambda ctx: None).start().join(SOON))
     scheduler.add_function("a", inside.run).start()
 
-    assert inside.is_through.wait(SOON)
+    assert inside.has_called.wait(SOON)
     assert inside.answer is True
 
 
@@ -132,7 +132,7 @@ def test_two_tasks_may_stop_everything_at_once(scheduler: WatchedScheduler) -> N
     assert all(isinstance(inside.answer, StopReport) for inside in insides)
 
 
-def test_the_threads_of_the_scheduler_end_even_when_only_a_task_stopped_it() -> None:
+def test_the_threads_of_the_scheduler_end_after_a_stop_by_a_task() -> None:
     before = set(threading.enumerate())
     scheduler = WatchedScheduler()
     run = scheduler.add_function("a", Inside(scheduler.stop).run, lambda: None).start()
@@ -147,22 +147,22 @@ def test_the_threads_of_the_scheduler_end_even_when_only_a_task_stopped_it() -> 
 
 def test_a_callback_may_call_the_scheduler(scheduler: WatchedScheduler) -> None:
     answers: list[object] = []
-    is_there, is_through = threading.Event(), threading.Event()
+    has_begun, has_called = threading.Event(), threading.Event()
 
     def callback() -> None:
         answers.append(scheduler.job("other").stop())
         answers.append([status.state for status in scheduler.status()])
-        is_through.set()
+        has_called.set()
 
     def run(ctx: Any) -> None:
         ctx.on_cancel(callback)
-        is_there.set()
+        has_begun.set()
         ctx.wait()
-        assert is_through.wait(SOON)
+        assert has_called.wait(SOON)
 
     scheduler.add_function("other", wait).start()
     ended = scheduler.add_function("a", run).start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
     ended.cancel()
 
     assert ended.join(SOON)
@@ -171,7 +171,7 @@ def test_a_callback_may_call_the_scheduler(scheduler: WatchedScheduler) -> None:
 
 def test_a_callback_may_stop_everything(scheduler: WatchedScheduler) -> None:
     reports: list[StopReport] = []
-    is_there, is_called = threading.Event(), threading.Event()
+    has_begun, is_called = threading.Event(), threading.Event()
 
     def stop() -> None:
         is_called.set()
@@ -179,11 +179,11 @@ def test_a_callback_may_stop_everything(scheduler: WatchedScheduler) -> None:
 
     def run(ctx: Any) -> None:
         ctx.on_cancel(stop)
-        is_there.set()
-        assert is_called.wait(SOON)  # else the run might be over first, and the callback dropped
+        has_begun.set()
+        assert is_called.wait(SOON)  # otherwise the run could end first, and the callback would be dropped
 
     ended = scheduler.add_function("a", run).start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
     ended.cancel()
 
     assert ended.join(SOON)
@@ -192,19 +192,19 @@ def test_a_callback_may_stop_everything(scheduler: WatchedScheduler) -> None:
 
 def test_a_listener_may_call_the_scheduler(scheduler: WatchedScheduler) -> None:
     answers: list[object] = []
-    is_through = threading.Event()
+    has_called = threading.Event()
 
     def call(event: Event) -> None:
         if event.event is EventName.ENDED and event.job == "first":
             answers.append(scheduler.job("first").status().state)
             answers.append(scheduler.add_function("second", wait).start().id)
             answers.append(scheduler.job("second").stop())
-            is_through.set()
+            has_called.set()
 
     scheduler.listen(call)
     scheduler.add_function("first", lambda ctx: None).start()
 
-    assert is_through.wait(SOON)
+    assert has_called.wait(SOON)
     assert answers == ["finished", "second#1", True]
 
 

@@ -1,4 +1,4 @@
-"""A Ctrl-C that strikes the host inside a call, and other ways to break the scheduler in the middle of its turn."""
+"""A Ctrl-C during a call, and other failures while the engine processes a message."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def wait(ctx: Any) -> None:
     ctx.wait()
 
 
-class Struck(ThreadRunner):
-    """A runner that a Ctrl-C strikes while it starts the run of a certain job, before or after its thread began."""
+class InterruptedRunner(ThreadRunner):
+    """A runner that a Ctrl-C interrupts while it starts the run of one job, before or after the thread has begun."""
 
     def __init__(self, job: str, *, is_begun: bool) -> None:
         self._job, self._is_begun = job, is_begun
@@ -42,21 +42,21 @@ class Struck(ThreadRunner):
 
 @pytest.mark.parametrize("is_begun", [False, True])
 def test_a_stop_ends_on_time_after_a_start_that_was_interrupted(is_begun: bool) -> None:
-    scheduler = WatchedScheduler(runners={"thread": Struck("a", is_begun=is_begun)})
+    scheduler = WatchedScheduler(runners={"thread": InterruptedRunner("a", is_begun=is_begun)})
     others = [scheduler.add_function(name, wait).start() for name in ("b", "c")]
-    struck = scheduler.add_function("a", wait, within=0.1)
+    interrupted = scheduler.add_function("a", wait, within=0.1)
 
     with pytest.raises(KeyboardInterrupt):
-        struck.start()
+        interrupted.start()
     report = scheduler.stop()
 
     assert [run.outcome for run in others] == [Outcome.CANCELLED] * 2
     assert [survivor.job for survivor in report.survivors] == ([] if is_begun else ["a"])
-    assert struck.status().state == ("finished" if is_begun else "stopping")
+    assert interrupted.status().state == ("finished" if is_begun else "stopping")
 
 
-def test_what_an_interrupted_caller_left_undone_is_done_without_another_call() -> None:
-    scheduler = WatchedScheduler(runners={"thread": Struck("a", is_begun=True)})
+def test_the_work_of_an_interrupted_caller_is_finished_without_another_call() -> None:
+    scheduler = WatchedScheduler(runners={"thread": InterruptedRunner("a", is_begun=True)})
     for name in ("b", "a", "c"):
         scheduler.add_function(name, wait)
 
@@ -67,8 +67,8 @@ def test_what_an_interrupted_caller_left_undone_is_done_without_another_call() -
     assert scheduler.finish().is_clean
 
 
-class Strike:
-    """A Ctrl-C that strikes at the nth call of something, before or after it does its work."""
+class Interrupt:
+    """A Ctrl-C that interrupts the nth call of a function, before or after the function does its work."""
 
     def __init__(self, real: Any, nth: int, *, is_after: bool) -> None:
         self._real, self._nth, self._is_after = real, nth, is_after
@@ -83,21 +83,21 @@ class Strike:
         raise KeyboardInterrupt
 
 
-def strike_method(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, nth: int, *, is_after: bool) -> None:
-    strike = Strike(getattr(owner, name), nth, is_after=is_after)
+def interrupt_method(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, nth: int, *, is_after: bool) -> None:
+    interrupt = Interrupt(getattr(owner, name), nth, is_after=is_after)
 
-    def struck(*arguments: Any, **options: Any) -> Any:
-        return strike(*arguments, **options)  # a function, since only that becomes a method
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        return interrupt(*arguments, **options)  # a function, because only a function becomes a method
 
-    monkeypatch.setattr(owner, name, struck)
+    monkeypatch.setattr(owner, name, interrupted)
 
 
 @pytest.mark.parametrize("is_after", [False, True])
-def test_a_cancel_that_was_interrupted_while_it_woke_the_run_is_carried_out(
+def test_a_cancel_that_was_interrupted_while_waking_the_run_is_carried_out(
     scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch, is_after: bool
 ) -> None:
     run = scheduler.add_function("a", wait).start()
-    strike_method(monkeypatch, CancelToken, "wake", 1, is_after=is_after)
+    interrupt_method(monkeypatch, CancelToken, "wake", 1, is_after=is_after)
 
     with pytest.raises(KeyboardInterrupt):
         run.cancel()
@@ -110,11 +110,11 @@ def test_a_cancel_that_was_interrupted_while_it_woke_the_run_is_carried_out(
 def test_a_cancel_that_was_interrupted_in_the_core_leaves_the_scheduler_usable(
     monkeypatch: pytest.MonkeyPatch, is_after: bool
 ) -> None:
-    """What the core was about to order may be lost, events included, but nothing else."""
+    """The actions of that one message may be lost, including events, but nothing else."""
     scheduler = WatchedScheduler()
     runs = [scheduler.add_function(name, wait, within=0.2).start() for name in ("a", "b")]
     scheduler.wait_for(EventName.READY, count=2)
-    strike_method(monkeypatch, Lifecycle, "handle", 1, is_after=is_after)
+    interrupt_method(monkeypatch, Lifecycle, "handle", 1, is_after=is_after)
 
     with pytest.raises(KeyboardInterrupt):
         runs[0].cancel()
@@ -129,11 +129,11 @@ def test_a_cancel_that_was_interrupted_in_the_core_leaves_the_scheduler_usable(
 
 @pytest.mark.parametrize("nth", [1, 3, 70])
 @pytest.mark.parametrize("is_after", [False, True])
-def test_a_stop_that_was_interrupted_while_it_woke_the_runs_wakes_the_others(
+def test_a_stop_that_was_interrupted_while_waking_the_runs_wakes_the_others(
     scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch, nth: int, is_after: bool
 ) -> None:
     runs = [scheduler.add_function(f"job{number}", wait).start() for number in range(80)]
-    strike_method(monkeypatch, CancelToken, "wake", nth, is_after=is_after)
+    interrupt_method(monkeypatch, CancelToken, "wake", nth, is_after=is_after)
 
     with pytest.raises(KeyboardInterrupt):
         scheduler.stop()
@@ -142,8 +142,8 @@ def test_a_stop_that_was_interrupted_while_it_woke_the_runs_wakes_the_others(
     assert scheduler.stop().is_clean
 
 
-class Slow(ThreadRunner):
-    """A runner whose handles say, for as long as they may, that something of the run is left."""
+class LingeringRunner(ThreadRunner):
+    """A runner whose handles say until `join` that something of the run is left."""
 
     def __init__(self) -> None:
         self.joined: list[str] = []
@@ -162,9 +162,9 @@ class Slow(ThreadRunner):
         return Lingering(order, token, emit)
 
 
-def test_a_stop_returns_when_the_threads_themselves_are_gone() -> None:
-    """The body of a run has come back before its thread is gone: what follows must not meet it."""
-    runner = Slow()
+def test_a_stop_returns_after_the_threads_of_the_runs_have_ended() -> None:
+    """The body of a run returns before its thread ends: code after the stop must not see the thread."""
+    runner = LingeringRunner()
     scheduler = WatchedScheduler(runners={"thread": runner})
     for name in ("a", "b"):
         scheduler.add_function(name, wait).start()
@@ -174,19 +174,19 @@ def test_a_stop_returns_when_the_threads_themselves_are_gone() -> None:
     assert sorted(set(runner.joined)) == ["a#1", "b#1"]
 
 
-class Broken(ThreadRunner):
+class BrokenRunner(ThreadRunner):
     """A runner whose handles break their contract."""
 
     def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun | ReusingRun:
         class Handle(ThreadRun):
             def is_gone(self) -> bool:
-                raise ZeroDivisionError("nobody knows")
+                raise ZeroDivisionError("not known")
 
         return Handle(order, token, emit)
 
 
-def test_a_runner_that_breaks_its_contract_is_a_bug_to_report_and_holds_up_nobody() -> None:
-    scheduler = WatchedScheduler(runners={"thread": Broken()})
+def test_a_runner_that_breaks_its_contract_is_recorded_as_a_bug_and_delays_nothing() -> None:
+    scheduler = WatchedScheduler(runners={"thread": BrokenRunner()})
     runs = [scheduler.add_function(name, wait).start() for name in ("a", "b")]
 
     report = scheduler.stop()
@@ -196,23 +196,23 @@ def test_a_runner_that_breaks_its_contract_is_a_bug_to_report_and_holds_up_nobod
     assert isinstance(scheduler.bug, ZeroDivisionError)
 
 
-class Blind(ThreadRunner):
-    """A runner that cannot say where its runs stand."""
+class BlindRunner(ThreadRunner):
+    """A runner that cannot read the stacks of its runs."""
 
     def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
-        raise ZeroDivisionError("I look nowhere")
+        raise ZeroDivisionError("no stacks")
 
 
-def test_a_stop_ends_on_time_when_the_runner_cannot_say_where_its_runs_stand() -> None:
-    is_there, let_go = threading.Event(), threading.Event()
+def test_a_stop_ends_on_time_if_the_runner_cannot_read_stacks() -> None:
+    has_begun, let_go = threading.Event(), threading.Event()
 
     def deaf(ctx: Any) -> None:
-        is_there.set()
+        has_begun.set()
         let_go.wait(SOON)
 
-    scheduler = WatchedScheduler(runners={"thread": Blind()})
+    scheduler = WatchedScheduler(runners={"thread": BlindRunner()})
     run = scheduler.add_function("deaf", deaf, within=0.05).start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
 
     report = scheduler.stop()
     let_go.set()
@@ -242,9 +242,7 @@ HOST = """
 """
 
 
-def test_a_host_that_gets_a_ctrl_c_while_it_waits_leaves_the_block_and_stops_everything(
-    child_env: dict[str, str],
-) -> None:
+def test_a_ctrl_c_during_wait_leaves_the_block_and_stops_everything(child_env: dict[str, str]) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(HOST)],
         env=child_env, capture_output=True, text=True, timeout=60, check=False,
@@ -271,8 +269,8 @@ NO_STOP = """
 """
 
 
-def test_a_host_that_returns_without_stop_gets_what_threading_gives(child_env: dict[str, str]) -> None:
-    """The interpreter waits for the runs that are no daemons, and leaves the others behind."""
+def test_a_program_that_returns_without_stop_behaves_as_with_plain_threads(child_env: dict[str, str]) -> None:
+    """The interpreter waits for the runs of non-daemon jobs and does not wait for the others."""
     answer = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(NO_STOP)],
         env=child_env, capture_output=True, text=True, timeout=60, check=False,

@@ -14,21 +14,21 @@ from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.testing import make_job
 
-News = RunUnresponsive | RunResponsive
+Report = RunUnresponsive | RunResponsive
 
 
-class Alarm:
-    """Counts how often the timer was rung for."""
+class TimerWakeups:
+    """Counts how often the timer was woken."""
 
     def __init__(self) -> None:
-        self.rings = 0
+        self.count = 0
 
     def __call__(self) -> None:
-        self.rings += 1
+        self.count += 1
 
 
 def record_of(*, ready: float | None = 0.0, after: float | None = None) -> RunRecord:
-    """Return the record of a run: since when it is ready, and how long its watchdog lets it go without a poll."""
+    """Return the record of a run that is ready since `ready` and has a watchdog of `after` seconds."""
     watchdog = Watchdog(after) if after is not None else None
     stage = HandDrivenCore()
     stage.add(make_job("a", watchdog=watchdog))
@@ -41,10 +41,9 @@ def track_of(token: CancelToken, *, is_unobserved: bool = False) -> HeartbeatTra
     return HeartbeatTrack(record_of(), token, 0.0, is_unobserved=is_unobserved)
 
 
-def sampler_of(alarm: Callable[[], None]) -> HeartbeatMonitor:
-    """Return a sampler that has nobody to tell: none of its runs has a watchdog."""
-    news: list[News] = []
-    return HeartbeatMonitor(alarm, news.append)
+def sampler_of(wakeups: Callable[[], None]) -> HeartbeatMonitor:
+    """Return a sampler for runs without a watchdog, which reports nothing."""
+    return HeartbeatMonitor(wakeups, lambda _: None)
 
 
 def test_the_age_of_a_run_that_never_polls_grows() -> None:
@@ -54,7 +53,7 @@ def test_the_age_of_a_run_that_never_polls_grows() -> None:
     assert track.worst_gap == 50.0
 
 
-def test_a_poll_brings_the_age_down_to_the_time_since_the_look_that_saw_it() -> None:
+def test_after_a_poll_the_age_counts_from_the_sample_that_found_it() -> None:
     token = CancelToken()
     track = track_of(token)
     ages = [track.age(10.0)]
@@ -101,7 +100,7 @@ def test_a_run_with_terminate_is_unobserved_until_it_polls() -> None:
     assert ages == [None, 0.0, 2.0]
 
 
-def test_a_look_says_whether_the_run_is_outside_a_token_wait() -> None:
+def test_a_sample_returns_whether_the_run_is_outside_a_token_wait() -> None:
     token = CancelToken()
     track = track_of(token)
 
@@ -114,13 +113,13 @@ def test_a_look_says_whether_the_run_is_outside_a_token_wait() -> None:
     assert outside == [True, False, True]
 
 
-def test_the_sampler_goes_idle_when_every_run_waits_and_is_roused_by_the_first_that_stops() -> None:
-    alarm = Alarm()
-    sampler = sampler_of(alarm)
+def test_the_sampler_becomes_idle_when_every_run_waits_and_the_first_that_stops_waiting_resumes_it() -> None:
+    wakeups = TimerWakeups()
+    sampler = sampler_of(wakeups)
     tokens = [CancelToken(sampler) for _ in range(3)]
     for number, token in enumerate(tokens):
-        sampler.watch(str(number), track_of(token))
-    rings = [alarm.rings]
+        sampler.add(str(number), track_of(token))
+    count = [wakeups.count]
 
     waiters = [token.add_waiter() for token in tokens]
     sampler.sample(1.0)
@@ -128,17 +127,17 @@ def test_the_sampler_goes_idle_when_every_run_waits_and_is_roused_by_the_first_t
     for token, waiter in zip(tokens, waiters, strict=True):
         token.remove_waiter(waiter)
     idle.append(sampler.is_idle)
-    rings.append(alarm.rings)
+    count.append(wakeups.count)
 
     assert idle == [True, False]
-    assert rings == [1, 2], "one ring wakes the timer; the runs that stop waiting after that ring no more"
+    assert count == [1, 2], "the first run wakes the timer; the runs that stop waiting after it do not"
 
 
-def test_the_sampler_goes_on_while_one_run_is_outside_a_wait() -> None:
-    sampler = sampler_of(Alarm())
+def test_the_sampler_continues_while_one_run_is_outside_a_wait() -> None:
+    sampler = sampler_of(TimerWakeups())
     waiting, busy = CancelToken(sampler), CancelToken(sampler)
     for name, token in (("waiting", waiting), ("busy", busy)):
-        sampler.watch(name, track_of(token))
+        sampler.add(name, track_of(token))
     waiting.add_waiter()
 
     sampler.sample(1.0)
@@ -149,11 +148,11 @@ def test_the_sampler_goes_on_while_one_run_is_outside_a_wait() -> None:
 
 
 def test_a_run_that_stops_waiting_while_it_is_sampled_is_sampled_again() -> None:
-    # 1. the sampler looks at the run: it waits
-    # 2. the run stops waiting; it must see that the sampler is about to go idle
-    # 3. the sampler has looked at all
-    alarm = Alarm()
-    sampler = sampler_of(alarm)
+    # 1. the sampler samples the run, which waits
+    # 2. the run stops waiting; it must see that the sampler is about to become idle
+    # 3. the sampler has sampled all runs
+    wakeups = TimerWakeups()
+    sampler = sampler_of(wakeups)
     token = CancelToken(sampler)
     waiter = token.add_waiter()
 
@@ -165,32 +164,32 @@ def test_a_run_that_stops_waiting_while_it_is_sampled_is_sampled_again() -> None
             token.remove_waiter(waiter)
             return is_outside
 
-    sampler.watch("run", LyingTrack(record_of(), token, 0.0, is_unobserved=False))
-    rings = alarm.rings
+    sampler.add("run", LyingTrack(record_of(), token, 0.0, is_unobserved=False))
+    count = wakeups.count
 
     sampler.sample(1.0)
 
     assert not sampler.is_idle
-    assert alarm.rings == rings + 1
+    assert wakeups.count == count + 1
 
 
-def test_a_run_that_is_forgotten_is_looked_at_no_more() -> None:
-    sampler = sampler_of(Alarm())
+def test_a_removed_run_is_not_sampled() -> None:
+    sampler = sampler_of(TimerWakeups())
     track = track_of(CancelToken(sampler))
-    sampler.watch("run", track)
+    sampler.add("run", track)
 
-    sampler.forget("run")
-    sampler.forget("run")
+    sampler.remove("run")
+    sampler.remove("run")
     sampler.sample(9.0)
 
     assert track.worst_gap == 0.0
     assert sampler.is_idle
 
 
-@pytest.mark.parametrize("is_asked", [False, True])
-def test_every_kind_of_poll_counts(is_asked: bool) -> None:
+@pytest.mark.parametrize("is_requested", [False, True])
+def test_every_kind_of_poll_counts(is_requested: bool) -> None:
     token = CancelToken()
-    if is_asked:
+    if is_requested:
         token.request(Reason(ReasonKind.USER))
     track = track_of(token)
     now = 0.0
@@ -206,45 +205,45 @@ def test_every_kind_of_poll_counts(is_asked: bool) -> None:
 
 
 class Watched:
-    """A run under a sampler that looks at it once a second; a watchdog allows `after` seconds without a poll."""
+    """A run that is sampled once a second; its watchdog allows `after` seconds without a poll."""
 
     def __init__(self, *, after: float | None = 3.0, ready: float | None = 0.0, is_unobserved: bool = False) -> None:
-        self.told: list[tuple[float, News]] = []
+        self.reports: list[tuple[float, Report]] = []
         self.now = 0.0
-        self.sampler = HeartbeatMonitor(Alarm(), lambda news: self.told.append((self.now, news)))
+        self.sampler = HeartbeatMonitor(TimerWakeups(), lambda report: self.reports.append((self.now, report)))
         self.token = CancelToken(self.sampler)
         self.record = record_of(ready=ready, after=after)
-        self.sampler.watch("a#1", HeartbeatTrack(self.record, self.token, 0.0, is_unobserved=is_unobserved))
+        self.sampler.add("a#1", HeartbeatTrack(self.record, self.token, 0.0, is_unobserved=is_unobserved))
 
-    def pass_time(self, seconds: int) -> list[tuple[float, News]]:
-        """Let time pass, and return all that was told so far."""
+    def pass_time(self, seconds: int) -> list[tuple[float, Report]]:
+        """Let time pass, and return all reports so far."""
         for _ in range(seconds):
             self.now += 1.0
             self.sampler.sample(self.now)
-        return self.told
+        return self.reports
 
 
-def test_the_watchdog_is_told_once_that_a_run_does_not_poll_and_once_that_it_does_again() -> None:
+def test_one_report_when_a_run_becomes_unresponsive_and_one_when_it_polls_again() -> None:
     watched = Watched()
 
     silent = list(watched.pass_time(10))
     assert not watched.token.cancelled
-    heard = list(watched.pass_time(3))
+    responsive = list(watched.pass_time(3))
     silent_again = list(watched.pass_time(10))
 
     assert silent == [(4.0, RunUnresponsive("a#1", 4.0))]
-    assert heard[1:] == [(11.0, RunResponsive("a#1"))]
+    assert responsive[1:] == [(11.0, RunResponsive("a#1"))]
     assert silent_again[2:] == [(15.0, RunUnresponsive("a#1", 4.0))]
 
 
-def test_a_run_that_polls_often_enough_is_never_told_of() -> None:
+def test_a_run_that_polls_often_enough_is_never_reported() -> None:
     watched = Watched()
 
     for _ in range(20):
         watched.pass_time(3)
         assert not watched.token.cancelled
 
-    assert watched.told == []
+    assert watched.reports == []
 
 
 def test_the_watchdog_acts_only_after_ready_and_counts_from_then() -> None:
@@ -258,7 +257,7 @@ def test_the_watchdog_acts_only_after_ready_and_counts_from_then() -> None:
     assert ready == [(24.0, RunUnresponsive("a#1", 4.0))]
 
 
-def test_a_run_that_waits_on_its_token_is_not_missed_and_counts_from_the_end_of_its_wait() -> None:
+def test_a_token_wait_is_never_unresponsive_and_the_watchdog_counts_from_its_end() -> None:
     watched = Watched()
     waiter = watched.token.add_waiter()
 
@@ -270,19 +269,19 @@ def test_a_run_that_waits_on_its_token_is_not_missed_and_counts_from_the_end_of_
     assert working == [(3605.0, RunUnresponsive("a#1", 4.0))]
 
 
-def test_a_missed_run_that_comes_to_wait_is_heard_again_before_the_sampler_goes_idle() -> None:
+def test_an_unresponsive_run_that_begins_a_wait_is_reported_responsive_before_the_sampler_becomes_idle() -> None:
     watched = Watched()
     watched.pass_time(4)
 
     watched.token.add_waiter()
     watched.pass_time(1)
 
-    assert watched.told[1:] == [(5.0, RunResponsive("a#1"))]
+    assert watched.reports[1:] == [(5.0, RunResponsive("a#1"))]
     assert watched.sampler.is_idle
 
 
-def test_a_run_that_a_stop_would_wake_is_not_missed_and_counts_from_when_none_would() -> None:
-    """A read for an hour under a registered callback, and then work that has gone on for less than a second."""
+def test_a_run_that_a_stop_would_wake_is_never_unresponsive_and_the_watchdog_counts_from_then_on() -> None:
+    """An hour in a read with a registered callback, and then three seconds of work without a poll."""
     watched = Watched()
     handle = watched.token.on_cancel(lambda: None)
 
@@ -295,7 +294,7 @@ def test_a_run_that_a_stop_would_wake_is_not_missed_and_counts_from_when_none_wo
     assert silent == [(3604.0, RunUnresponsive("a#1", 4.0))]
 
 
-def test_a_run_that_is_unobserved_is_not_missed_until_it_has_polled_once() -> None:
+def test_an_unobserved_run_is_never_unresponsive_until_it_has_polled_once() -> None:
     watched = Watched(is_unobserved=True)
 
     unobserved = list(watched.pass_time(60))
@@ -306,11 +305,11 @@ def test_a_run_that_is_unobserved_is_not_missed_until_it_has_polled_once() -> No
     assert observed == [(65.0, RunUnresponsive("a#1", 4.0))]
 
 
-def test_without_a_watchdog_nobody_is_told() -> None:
+def test_without_a_watchdog_nothing_is_reported() -> None:
     assert Watched(after=None).pass_time(3600) == []
 
 
-def test_a_watchdog_that_a_reload_brings_counts_from_then_on() -> None:
+def test_a_watchdog_that_a_reload_adds_counts_from_the_reload() -> None:
     watched = Watched(after=None)
     watched.pass_time(100)
 
@@ -319,10 +318,46 @@ def test_a_watchdog_that_a_reload_brings_counts_from_then_on() -> None:
     assert watched.pass_time(4) == [(104.0, RunUnresponsive("a#1", 4.0))]
 
 
-def test_a_run_is_responsive_again_once_a_reload_takes_its_watchdog_away() -> None:
+def test_a_run_is_responsive_again_once_a_reload_removes_its_watchdog() -> None:
     watched = Watched()
     watched.pass_time(4)
 
     watched.record.spec = replace(watched.record.spec, watchdog=None)
 
     assert watched.pass_time(1)[1:] == [(5.0, RunResponsive("a#1"))]
+
+
+# -- samples that come late, because the process was suspended: no run could have polled meanwhile
+
+
+def sampler_with_watchdog() -> tuple[HeartbeatMonitor, list[Report]]:
+    """Return a sampler of one run that never polls and has a watchdog of 5 s, and the list of its reports."""
+    record = record_of(after=5.0)
+    reports: list[Report] = []
+    sampler = HeartbeatMonitor(lambda: None, reports.append)
+    sampler.add(record.id, HeartbeatTrack(record, CancelToken(), 0.0, is_unobserved=False))
+    return sampler, reports
+
+
+def test_the_watchdog_does_not_count_the_time_of_a_suspension() -> None:
+    sampler, reports = sampler_with_watchdog()
+    sampler.sample(1.0)
+    sampler.sample(2.0)
+
+    sampler.sample(103.0, late=100.0)
+    reports_before = list(reports)
+    sampler.sample(104.0)
+    sampler.sample(105.0)
+    sampler.sample(106.5)
+
+    assert reports_before == []
+    assert reports == [RunUnresponsive("a#1", 6.5)]
+
+
+def test_a_sample_that_is_a_little_late_counts_in_full() -> None:
+    sampler, reports = sampler_with_watchdog()
+
+    sampler.sample(4.9, late=0.9)
+    sampler.sample(5.8, late=0.9)
+
+    assert reports == [RunUnresponsive("a#1", 5.8)]

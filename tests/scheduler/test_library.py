@@ -1,4 +1,4 @@
-"""The scheduler as a library, as the design has it, sentence by sentence."""
+"""The scheduler as a library: every statement of the design."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_leaving_the_block_stops_everything() -> None:
     assert scheduler.finish().is_clean
 
 
-def test_leaving_the_block_by_an_error_stops_everything_and_lets_the_error_pass() -> None:
+def test_an_error_in_the_block_stops_everything_and_is_raised() -> None:
     with pytest.raises(ZeroDivisionError), WatchedScheduler() as scheduler:
         run = scheduler.add_function("a", wait).start()
         raise ZeroDivisionError
@@ -64,7 +64,7 @@ def test_adding_only_declares(scheduler: WatchedScheduler) -> None:
     assert scheduler.job("a").name == "a"
 
 
-def test_a_run_is_joined_when_it_has_ended(scheduler: WatchedScheduler) -> None:
+def test_join_returns_true_once_the_run_has_ended(scheduler: WatchedScheduler) -> None:
     run = scheduler.add_function("a", wait).start()
     before = [run.is_alive(), run.join(0), run.join(0.01)]
     run.cancel("enough")
@@ -116,19 +116,19 @@ def test_starting_a_stopping_job_is_an_error_that_changes_nothing(scheduler: Wat
     assert job.start().id == "a#2"
 
 
-def test_a_job_is_started_again_and_knows_nothing_of_its_last_cancel(scheduler: WatchedScheduler) -> None:
+def test_a_job_that_is_started_again_does_not_see_the_earlier_cancellation(scheduler: WatchedScheduler) -> None:
     polls: list[bool] = []
 
-    def look(ctx: Any) -> None:
+    def poll(ctx: Any) -> None:
         polls.append(ctx.cancelled)
         ctx.wait()
 
-    job = scheduler.add_function("a", look)
+    job = scheduler.add_function("a", poll)
     for number in range(1, 4):
         run = job.start()
         scheduler.wait_for(EventName.STARTED, "a", number)
         while len(polls) < number:
-            pass  # else the cancel may come before run is entered
+            pass  # otherwise the cancel could come before `run` is entered
         assert job.stop("again")
         assert run.outcome is Outcome.CANCELLED
 
@@ -156,7 +156,7 @@ def test_a_refused_call_raises_and_changes_nothing(
     assert scheduler.status() == before
 
 
-def test_start_starts_what_starts_by_itself_and_wait_ends_with_the_last(scheduler: WatchedScheduler) -> None:
+def test_start_starts_the_automatic_jobs_and_wait_returns_when_the_last_has_ended(scheduler: WatchedScheduler) -> None:
     let_go = threading.Event()
     scheduler.add_function("a", lambda ctx: let_go.wait(SOON))
     scheduler.add_function("manual", wait, manual=True)
@@ -183,14 +183,14 @@ def test_wait_does_not_wait_for_daemons(scheduler: WatchedScheduler) -> None:
     assert scheduler.job("daemon").status().state == "running"
 
 
-def test_waiting_in_slices_leaves_nothing_behind(scheduler: WatchedScheduler) -> None:
-    """A host that looks in every second for weeks must not pay for it."""
+def test_repeated_waits_with_a_timeout_leak_nothing(scheduler: WatchedScheduler) -> None:
+    """A program that calls `wait` once a second for weeks must not leak memory."""
     scheduler.add_function("a", wait).start()
 
     answers = {scheduler.wait(0) for _ in range(100)}
 
     assert answers == {False}
-    assert scheduler._engine._condition._latches == []
+    assert scheduler._engine.executor.changed._latches == []
 
 
 def test_nothing_starts_after_a_stop(scheduler: WatchedScheduler) -> None:
@@ -204,7 +204,7 @@ def test_nothing_starts_after_a_stop(scheduler: WatchedScheduler) -> None:
     assert job.status().state == JobState.WAITING.value
 
 
-def test_stopping_twice_is_stopping_once(scheduler: WatchedScheduler) -> None:
+def test_stop_is_idempotent(scheduler: WatchedScheduler) -> None:
     scheduler.add_function("a", wait).start()
 
     first = scheduler.stop(reason=Reason(ReasonKind.USER, "first"))
@@ -236,7 +236,7 @@ def test_eight_threads_may_stop_at_once(scheduler: WatchedScheduler, fast_switch
 
 
 @pytest.mark.parametrize("within", [0.0, 1.0, 1e20, float("inf")])
-def test_a_stop_may_be_given_any_time(within: float) -> None:
+def test_a_stop_accepts_any_number_of_seconds(within: float) -> None:
     scheduler = WatchedScheduler()
     scheduler.add_function("a", wait, within=float("inf")).start()
     scheduler.wait_for(EventName.STARTED)
@@ -277,11 +277,11 @@ def test_no_thread_is_left_after_a_clean_stop() -> None:
     for thread in mine:
         thread.join(SOON)
 
-    assert {thread.name for thread in mine} <= {"taskloom-listener", *(f"taskloom-waker-{n}" for n in range(17))}
+    assert {thread.name for thread in mine} <= {"taskloom-listener", *(f"taskloom-callback-{n}" for n in range(17))}
     assert not any(thread.is_alive() for thread in mine), "the helpers end by themselves"
 
 
-def test_several_schedulers_live_in_one_process_and_know_nothing_of_each_other() -> None:
+def test_several_schedulers_in_one_process_are_independent() -> None:
     one, two = WatchedScheduler(), WatchedScheduler()
     runs = [scheduler.add_function("same", wait).start() for scheduler in (one, two)]
 
@@ -309,7 +309,7 @@ def test_a_run_of_one_scheduler_may_own_another(scheduler: WatchedScheduler) -> 
     assert (run.outcome, inner) == (Outcome.SUCCEEDED, [True, True])
 
 
-def test_nothing_global_is_touched(scheduler: WatchedScheduler) -> None:
+def test_no_global_state_is_changed(scheduler: WatchedScheduler) -> None:
     def snapshot() -> list[object]:
         handlers: list[object] = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
         hooks = [sys.excepthook, threading.excepthook, sys.unraisablehook, sys.stdout, sys.stderr]
@@ -326,30 +326,30 @@ def test_nothing_global_is_touched(scheduler: WatchedScheduler) -> None:
     assert snapshot() == before
 
 
-def test_joining_itself_is_an_error(scheduler: WatchedScheduler) -> None:
+def test_a_run_that_joins_itself_gets_an_error(scheduler: WatchedScheduler) -> None:
     runs: list[Any] = []
-    is_there = threading.Event()
+    has_begun = threading.Event()
 
     def join_itself(ctx: Any) -> None:
-        assert is_there.wait(SOON)
+        assert has_begun.wait(SOON)
         runs[0].join(SOON)
 
     runs.append(scheduler.add_function("a", join_itself).start())
-    is_there.set()
+    has_begun.set()
 
     assert runs[0].join(SOON)
     assert runs[0].error.type == SelfJoin.__name__
     assert runs[0].error.message == "cannot join run a#1 from its own thread: it would wait for itself"
 
 
-def test_a_signal_handler_may_ask_for_the_stop_in_the_middle_of_a_call(scheduler: WatchedScheduler) -> None:
-    """The handler comes while this very thread holds the turn: it leaves the wish, and the turn takes it up."""
-    shell = scheduler._engine
+def test_a_signal_handler_may_request_the_stop_during_a_call(scheduler: WatchedScheduler) -> None:
+    """The handler runs while this thread holds the engine's lock: it queues the request, which is processed later."""
+    engine = scheduler._engine
 
-    def while_in_the_turn(_: object) -> None:
+    def while_the_lock_is_held(_: object) -> None:
         scheduler.request_stop(within=5)
 
     scheduler.add_function("a", lambda ctx: ctx.wait()).start()
-    shell.query(None, while_in_the_turn)
+    engine.query(None, while_the_lock_is_held)
 
     assert scheduler.wait_stopped(SOON)

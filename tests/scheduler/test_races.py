@@ -1,4 +1,4 @@
-"""Start, stop and end that meet: each order by force, and many by chance (faults A7 and E)."""
+"""Races between start, stop and end: each order is forced once, and many occur at random (faults A7 and E)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def wait(ctx: Any) -> None:
 
 
 class LyingRunner(ThreadRunner):
-    """Does something while a run is being started: the turn is taken then, and messages wait."""
+    """Does something while a run is being started: the engine's lock is held then, and messages are queued."""
 
     def __init__(self, meanwhile: Any) -> None:
         self._meanwhile = meanwhile
@@ -37,9 +37,9 @@ class LyingRunner(ThreadRunner):
 
 
 def test_a_stop_that_comes_while_a_run_is_being_started_ends_that_run() -> None:
-    # 1. start: the run is queued, and its thread about to be made
-    # 2. stop, from another thread: its message waits for the turn
-    # 3. the thread is made; then the stop is carried out, and asks it
+    # 1. start: the run is queued, and its thread is about to be created
+    # 2. stop, from another thread: its message is queued, since the lock is held
+    # 3. the thread is created; then the stop is processed and requests the run to stop
     is_stopping = threading.Event()
 
     def stop() -> None:
@@ -59,7 +59,7 @@ def test_a_stop_that_comes_while_a_run_is_being_started_ends_that_run() -> None:
     assert scheduler.finish().is_clean
 
 
-def test_a_start_that_comes_after_the_stop_makes_no_thread(scheduler: WatchedScheduler) -> None:
+def test_a_start_after_the_stop_creates_no_thread(scheduler: WatchedScheduler) -> None:
     threads: list[str] = []
     job = scheduler.add_function("a", lambda ctx: threads.append("made"))
     scheduler.stop()
@@ -71,7 +71,7 @@ def test_a_start_that_comes_after_the_stop_makes_no_thread(scheduler: WatchedSch
     assert "queued" not in scheduler.told()
 
 
-def test_stop_racing_start_has_a_whole_story_whoever_wins(fast_switching: None) -> None:
+def test_a_stop_that_races_a_start_has_a_complete_history_in_either_order(fast_switching: None) -> None:
     wins = {"start": 0, "stop": 0}
     with ThreadPoolExecutor(1) as pool:
         for number in range(200):
@@ -102,7 +102,7 @@ def test_stop_racing_start_has_a_whole_story_whoever_wins(fast_switching: None) 
     assert sum(wins.values()) == 200
 
 
-def test_stop_of_a_job_racing_its_start_never_cancels_the_next_run(
+def test_a_stop_of_a_job_that_races_its_start_never_cancels_the_next_run(
     scheduler: WatchedScheduler, fast_switching: None
 ) -> None:
     job = scheduler.add_function("a", wait)
@@ -131,7 +131,7 @@ def test_stop_of_a_job_racing_its_start_never_cancels_the_next_run(
     assert refused == 0, "the job is finished whenever a round begins"
 
 
-def test_a_cancel_of_an_old_run_does_not_reach_the_new_one(scheduler: WatchedScheduler) -> None:
+def test_a_cancel_of_an_old_run_does_not_affect_the_new_one(scheduler: WatchedScheduler) -> None:
     job = scheduler.add_function("a", wait)
     old = job.start()
     old.cancel()
@@ -157,14 +157,14 @@ def test_a_run_that_returns_before_the_cancel_has_succeeded(scheduler: WatchedSc
 
 
 def test_a_run_that_returns_after_the_cancel_was_cancelled(scheduler: WatchedScheduler) -> None:
-    is_there, go_on = threading.Event(), threading.Event()
+    has_begun, go_on = threading.Event(), threading.Event()
 
     def deaf(ctx: Any) -> None:
-        is_there.set()
+        has_begun.set()
         go_on.wait(SOON)
 
     run = scheduler.add_function("a", deaf).start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
     run.cancel()
     go_on.set()
 
@@ -172,15 +172,15 @@ def test_a_run_that_returns_after_the_cancel_was_cancelled(scheduler: WatchedSch
     assert run.outcome is Outcome.CANCELLED
 
 
-def test_a_cancel_that_comes_between_the_return_and_its_report_was_too_late(scheduler: WatchedScheduler) -> None:
-    # 1. the body returns; the run's thread notes that nobody had asked
-    # 2. the run is cancelled: the core takes it for stopping
-    # 3. the report comes
+def test_a_cancel_between_the_return_and_its_report_is_too_late(scheduler: WatchedScheduler) -> None:
+    # 1. the body returns; the run's thread records that no stop was requested
+    # 2. the run is cancelled: for the core it is stopping
+    # 3. the report is processed
     has_run = threading.Event()
     runs: list[Any] = []
 
     class Value:
-        """What `run` returns; the runner says a word about it before it reports."""
+        """The result of `run`; the runner logs a warning about it before it reports."""
 
     def run(ctx: Any) -> object:
         assert has_run.wait(SOON)
@@ -204,19 +204,19 @@ def test_a_cancel_that_comes_between_the_return_and_its_report_was_too_late(sche
     assert scheduler.told("a")[-2:] == ["cancel_requested", "ended succeeded"]
 
 
-def test_two_thousand_cancels_at_random_moments_agree_with_what_the_run_saw(
+def test_the_outcomes_of_two_thousand_random_cancels_agree_with_the_polls(
     scheduler: WatchedScheduler, fast_switching: None
 ) -> None:
-    """The same thread of the host, the same job: no run sees the cancel of another, and each says what was first."""
+    """One thread and one job: no run sees the cancel of another, and each outcome says what came first."""
     generator = random.Random(7)
     polls: list[bool] = []
     spins: list[int] = []
 
     def spin(ctx: Any) -> None:
-        asked = False
+        is_cancelled = False
         for _ in range(spins[-1]):
-            asked = ctx.cancelled
-        polls.append(asked)
+            is_cancelled = ctx.cancelled
+        polls.append(is_cancelled)
 
     job = scheduler.add_function("a", spin)
     for _ in range(2000):

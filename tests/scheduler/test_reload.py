@@ -1,4 +1,4 @@
-"""New declarations in the place of old ones, in a running scheduler: all of them, or none."""
+"""Replacing the declarations in a running scheduler: all of them or none."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ AFTER = [
 CHANGES = ["old: remove", "web: restart (params)", "db: apply now (poll_interval, join)", "same: keep", "new: add"]
 
 
-def test_a_preview_says_what_a_reload_would_do_and_changes_nothing(scheduler: WatchedScheduler) -> None:
+def test_a_preview_returns_what_a_reload_would_do_and_changes_nothing(scheduler: WatchedScheduler) -> None:
     scheduler.add_all(BEFORE)
     scheduler.start()
     scheduler.wait_for(EventName.READY, "same")
@@ -74,26 +74,26 @@ def test_a_reload_does_what_its_preview_said(scheduler: WatchedScheduler) -> Non
     assert (runs["old"].join(SOON), runs["old"].outcome) == (True, Outcome.CANCELLED)
 
 
-def test_a_live_run_keeps_to_what_was_applied(scheduler: WatchedScheduler) -> None:
+def test_a_live_run_sees_the_applied_changes(scheduler: WatchedScheduler) -> None:
     seen: list[float] = []
-    look, is_seen = threading.Semaphore(0), threading.Semaphore(0)
+    may_read, has_read = threading.Semaphore(0), threading.Semaphore(0)
 
-    def look_at(ctx: Any) -> None:
+    def watch_interval(ctx: Any) -> None:
         while not ctx.cancelled:
-            if look.acquire(timeout=0.01):
+            if may_read.acquire(timeout=0.01):
                 seen.append(ctx.poll_interval)
-                is_seen.release()
+                has_read.release()
 
-    def see() -> None:
-        look.release()
-        assert is_seen.acquire(timeout=SOON)
+    def read_once() -> None:
+        may_read.release()
+        assert has_read.acquire(timeout=SOON)
 
-    handle = scheduler.add(Job(name="a", task=look_at, poll_interval="1s", join="10s"))
+    handle = scheduler.add(Job(name="a", task=watch_interval, poll_interval="1s", join="10s"))
     handle.start()
-    see()
+    read_once()
 
-    scheduler.reload([Job(name="a", task=look_at, poll_interval="3s", join="7s")])
-    see()
+    scheduler.reload([Job(name="a", task=watch_interval, poll_interval="3s", join="7s")])
+    read_once()
 
     assert seen == [1.0, 3.0]
     assert handle.status().report.within == 7.0
@@ -108,9 +108,7 @@ def test_a_live_run_keeps_to_what_was_applied(scheduler: WatchedScheduler) -> No
         ([Job(name="web", task=named, after="db"), Job(name="db", task=named, after="web")], DependencyCycle),
     ],
 )
-def test_a_reload_that_cannot_be_changes_nothing(
-    scheduler: WatchedScheduler, jobs: list[Job], error: type[Exception]
-) -> None:
+def test_a_refused_reload_changes_nothing(scheduler: WatchedScheduler, jobs: list[Job], error: type[Exception]) -> None:
     scheduler.add_all(BEFORE)
     scheduler.start()
     scheduler.wait_for(EventName.READY, "same")
@@ -165,7 +163,7 @@ def test_replicas_come_and_go_one_by_one(scheduler: WatchedScheduler) -> None:
     assert [str(change) for change in fewer] == ["web.3: remove", "web.1: keep", "web.2: keep"]
 
 
-def test_a_removed_job_may_come_back_and_its_runs_are_others(scheduler: WatchedScheduler) -> None:
+def test_a_removed_job_that_is_added_again_has_new_run_names(scheduler: WatchedScheduler) -> None:
     scheduler.add_all(BEFORE)
     scheduler.start()
     scheduler.reload(AFTER)
@@ -179,7 +177,7 @@ def test_a_removed_job_may_come_back_and_its_runs_are_others(scheduler: WatchedS
     assert queued.job == "old"
 
 
-def test_a_job_that_is_switched_off_is_stopped_and_disabled(scheduler: WatchedScheduler) -> None:
+def test_a_job_that_a_reload_disables_is_stopped(scheduler: WatchedScheduler) -> None:
     [handle] = scheduler.add_all([Job(name="a", task=named)])
     scheduler.start()
 
@@ -192,7 +190,7 @@ def test_a_job_that_is_switched_off_is_stopped_and_disabled(scheduler: WatchedSc
     assert off is JobState.DISABLED
 
 
-def test_several_schedulers_reload_each_for_itself() -> None:
+def test_a_reload_does_not_affect_another_scheduler() -> None:
     first, second = WatchedScheduler(), WatchedScheduler()
     for scheduler in (first, second):
         scheduler.add_all(BEFORE)

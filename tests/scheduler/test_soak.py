@@ -1,4 +1,4 @@
-"""Thousands of runs in one process: nothing of them stays."""
+"""Thousands of runs in one process leak nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskloom import Context, Job, Scheduler
 from taskloom.core.events import Event, EventName
 
 JOBS = 100
-MOST_GROWTH_KIB = 8 * 1024
+MAX_GROWTH_KIB = 8 * 1024
 
 
 def _waiter(ctx: Context) -> None:
@@ -45,11 +45,11 @@ def _cycle(scheduler: Scheduler, waiting: list[str], failing: list[str]) -> None
 
 
 @pytest.mark.parametrize("cycles", [10, pytest.param(300, marks=pytest.mark.long)])
-def test_runs_leave_no_memory_no_thread_and_no_descriptor_behind(cycles: int) -> None:
-    heard: list[int] = [0]
+def test_runs_leak_no_memory_no_thread_and_no_descriptor(cycles: int) -> None:
+    last_seq: list[int] = [0]
 
     def listen(event: Event) -> None:
-        heard[0] = event.seq
+        last_seq[0] = event.seq
 
     with Scheduler() as scheduler:
         waiting = [scheduler.add(Job(name=f"w{n}", task=_waiter, join="20s")).name for n in range(JOBS - 10)]
@@ -67,11 +67,11 @@ def test_runs_leave_no_memory_no_thread_and_no_descriptor_behind(cycles: int) ->
         listener.flush(30)
         gc.collect()
         after = (_resident_kib(), threading.active_count(), _descriptors())
-        assert after[0] - before[0] < MOST_GROWTH_KIB
-        # The waking helpers are made as they are wanted, sixteen at most.
+        assert after[0] - before[0] < MAX_GROWTH_KIB
+        # Helper threads are created on demand, sixteen at most.
         assert after[1] - before[1] <= 16
         assert after[2] - before[2] <= 2
-        assert heard[0] > cycles * JOBS * 3
+        assert last_seq[0] > cycles * JOBS * 3
         assert listener.dropped == 0
 
 
@@ -80,23 +80,23 @@ class _Ends:
 
     def __init__(self) -> None:
         self._count = 0
-        self._heard = threading.Condition()
+        self._changed = threading.Condition()
 
     def __call__(self, event: Event) -> None:
         if event.event is EventName.ENDED:
-            with self._heard:
+            with self._changed:
                 self._count += 1
-                self._heard.notify_all()
+                self._changed.notify_all()
 
     def wait_for_more(self, count: int) -> None:
-        with self._heard:
+        with self._changed:
             wanted = self._count + count
-            assert self._heard.wait_for(lambda: self._count >= wanted, 300)
+            assert self._changed.wait_for(lambda: self._count >= wanted, 300)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_restarts_and_firings_leave_no_memory_no_thread_and_no_descriptor_behind() -> None:
+def test_restarts_and_firings_leak_no_memory_no_thread_and_no_descriptor() -> None:
     ends = _Ends()
     restart = {"when": "on-failure", "delay": "1ms", "max_delay": "1ms"}
     with Scheduler() as scheduler:
@@ -105,7 +105,7 @@ def test_restarts_and_firings_leave_no_memory_no_thread_and_no_descriptor_behind
             scheduler.add(Job(name=f"firing{n}", task=_failer, schedule={"every": "50ms"}, timeout="1d"))
         listener = scheduler.listen(ends)
         scheduler.start()
-        # Past the first clearing-out of deadlines that no longer count.
+        # Until after the first cleanup of deadlines that no longer apply.
         ends.wait_for_more(2000)
         gc.collect()
         before = (_resident_kib(), threading.active_count(), _descriptors())
@@ -114,8 +114,8 @@ def test_restarts_and_firings_leave_no_memory_no_thread_and_no_descriptor_behind
 
         gc.collect()
         after = (_resident_kib(), threading.active_count(), _descriptors())
-        assert after[0] - before[0] < MOST_GROWTH_KIB
-        # Of each job one run may be alive at either moment, and each run that waits has no descriptor.
+        assert after[0] - before[0] < MAX_GROWTH_KIB
+        # One run of each job may be alive at either moment; none of them has a descriptor.
         assert after[1] - before[1] <= 40
         assert after[2] - before[2] <= 2
         assert listener.dropped == 0

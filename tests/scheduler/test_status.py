@@ -1,4 +1,4 @@
-"""What is seen of a live run: its poll age above all, in virtual time."""
+"""The status of a live run, above all its poll age, in virtual time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scheduler(clock: VirtualClock) -> Iterator[WatchedScheduler]:
 
 
 class Steps:
-    """A task that goes on step by step, as the test says."""
+    """A task that the test lets go on step by step."""
 
     def __init__(self) -> None:
         self._go = threading.Semaphore(0)
@@ -47,9 +47,7 @@ def steps() -> Steps:
     return Steps()
 
 
-def test_the_age_grows_while_a_run_is_deaf_and_falls_when_it_polls(
-    scheduler: WatchedScheduler, clock: VirtualClock, steps: Steps
-) -> None:
+def test_the_age_grows_until_the_run_polls(scheduler: WatchedScheduler, clock: VirtualClock, steps: Steps) -> None:
     def run(ctx: Any) -> None:
         steps.step()
         assert not ctx.cancelled
@@ -78,7 +76,7 @@ def test_the_age_is_zero_inside_a_token_wait(scheduler: WatchedScheduler, clock:
     job = scheduler.add_function("a", lambda ctx: ctx.wait())
     run = job.start()
     while not run._live.token.is_waiting:
-        pass  # the run is on its way
+        pass  # the run has not come to its wait yet
 
     clock.advance(1000)
 
@@ -113,7 +111,9 @@ def test_a_job_without_a_run_has_no_age(scheduler: WatchedScheduler) -> None:
     assert (before.poll_age, job.status().poll_age) == (None, None)
 
 
-def test_a_run_that_would_be_woken_out_of_blocked_io_says_so(scheduler: WatchedScheduler, steps: Steps) -> None:
+def test_the_status_shows_whether_a_stop_would_wake_the_run_from_blocking_io(
+    scheduler: WatchedScheduler, steps: Steps
+) -> None:
     def run(ctx: Any) -> None:
         steps.step()
         handle = ctx.on_cancel(lambda: None)
@@ -153,14 +153,14 @@ def test_counts_and_progress_are_shown_while_the_run_lives_and_after(scheduler: 
     assert (during["state"], after["state"], after["outcome"]) == ("running", "finished", "succeeded")
 
 
-def test_where_every_run_stands_is_said_at_any_time(scheduler: WatchedScheduler, steps: Steps) -> None:
+def test_the_stacks_of_all_runs_can_be_read_at_any_time(scheduler: WatchedScheduler, steps: Steps) -> None:
     def stand(ctx: Any) -> None:
         steps.step()
 
     scheduler.add_function("a", stand).start()
     assert steps._done.acquire(timeout=SOON)
     while not (found := scheduler.stacks())[0][1].where.endswith(" in step"):
-        pass  # the run is on its way
+        pass  # the run has not come to its wait yet
     steps._go.release()
 
     [(run, stack)] = found
@@ -168,12 +168,12 @@ def test_where_every_run_stands_is_said_at_any_time(scheduler: WatchedScheduler,
     assert "in stand" in stack.text
 
 
-def test_the_timer_sleeps_while_every_run_waits_on_its_token(scheduler: WatchedScheduler) -> None:
+def test_the_sampler_is_idle_while_every_run_waits_on_its_token(scheduler: WatchedScheduler) -> None:
     runs = [scheduler.add_function(f"a{number}", lambda ctx: ctx.wait()).start() for number in range(3)]
     while not all(run._live.token.is_waiting for run in runs):
-        pass  # the runs are on their way
+        pass  # the runs have not come to their waits yet
 
-    sampler = scheduler._engine.heartbeats
+    sampler = scheduler._engine._timer.heartbeats
     sampler.sample(1.0)
 
     assert sampler.is_idle

@@ -1,4 +1,4 @@
-"""Who is awaited is said at two seconds and then every three: here in virtual time."""
+"""A stop logs the runs it waits for after two seconds and then every three, here in virtual time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOON = 20.0
 
 
 class Lines(logging.Handler):
-    """Keeps lines, and waits for them."""
+    """Keeps log records and waits for them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def lines() -> Iterator[Lines]:
 
 
 class Deaf:
-    """Runs that hear nothing until they are let go."""
+    """Runs that ignore the stop until they are released."""
 
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
@@ -77,12 +77,12 @@ def deaf(scheduler: WatchedScheduler) -> Iterator[Deaf]:
 
 
 def pass_time(scheduler: WatchedScheduler, clock: VirtualClock, seconds: float) -> None:
-    """Let virtual time pass, and have the timer notice: it sleeps by the real clock."""
+    """Let virtual time pass, and wake the timer, which sleeps by the real clock."""
     clock.advance(seconds)
     scheduler._engine._timer.wake()
 
 
-def test_a_run_that_is_awaited_is_said_with_its_time_its_poll_age_and_its_place(
+def test_a_progress_line_has_elapsed_time_time_left_poll_age_and_place(
     scheduler: WatchedScheduler, clock: VirtualClock, deaf: Deaf, lines: Lines
 ) -> None:
     scheduler.add_function("deaf", deaf.run).start()
@@ -97,13 +97,13 @@ def test_a_run_that_is_awaited_is_said_with_its_time_its_poll_age_and_its_place(
 
     place = re.escape(__file__) + r":\d+ in run"
     assert re.fullmatch(
-        rf"still stopping after 2\.0 s, 8\.0 s left, no poll for \d\.\d s, at {place}", first.getMessage()
+        rf"still stopping after 2\.0 s, 8\.0 s left, no poll for \d\.\d s, currently at {place}", first.getMessage()
     )
-    assert second.getMessage().startswith("still stopping after 5.0 s, 5.0 s left, no poll for 5.0 s, at ")
+    assert second.getMessage().startswith("still stopping after 5.0 s, 5.0 s left, no poll for 5.0 s, currently at ")
     assert (first.levelno, first.__dict__["job"], first.__dict__["run"]) == (logging.WARNING, "deaf", "deaf#1")
 
 
-def test_five_are_named_and_the_others_counted(
+def test_five_runs_are_named_and_the_others_counted(
     scheduler: WatchedScheduler, clock: VirtualClock, deaf: Deaf, lines: Lines
 ) -> None:
     for number in range(8):
@@ -113,15 +113,15 @@ def test_five_are_named_and_the_others_counted(
     scheduler.request_stop(within=float("inf"))
 
     pass_time(scheduler, clock, 2.0)
-    said = lines.first(6)
+    records = lines.first(6)
     deaf.let_go.set()
 
-    assert [record.__dict__["job"] for record in said[:5]] == [f"deaf{number}" for number in range(5)]
-    assert all("no deadline" in record.getMessage() for record in said[:5])
-    assert said[5].getMessage() == "still stopping: and 3 more"
+    assert [record.__dict__["job"] for record in records[:5]] == [f"deaf{number}" for number in range(5)]
+    assert all("no deadline" in record.getMessage() for record in records[:5])
+    assert records[5].getMessage() == "still stopping 3 more runs"
 
 
-def test_a_log_handler_that_blocks_does_not_hold_up_the_stop(
+def test_a_log_handler_that_blocks_does_not_delay_the_stop(
     scheduler: WatchedScheduler, clock: VirtualClock, deaf: Deaf, lines: Lines
 ) -> None:
     is_blocked, unblock = threading.Event(), threading.Event()

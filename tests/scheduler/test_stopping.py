@@ -1,4 +1,4 @@
-"""Ask, wake, hurry, name, and then the join policy decides: on real threads, within small times."""
+"""The stop sequence on real threads with small times: request, wake, urgent, capture, join policy."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LONG = 60.0
 
 
 class Deaf:
-    """A task that hears nothing until it is let go."""
+    """A task that ignores the stop until it is released."""
 
     def __init__(self) -> None:
-        self.is_there = threading.Event()
+        self.has_begun = threading.Event()
         self.queue: queue.Queue[int] = queue.Queue()
 
     def run(self, ctx: Any) -> None:
-        self.is_there.set()
+        self.has_begun.set()
         self.queue.get(timeout=LONG)  # the deaf line
 
     def let_go(self) -> None:
@@ -57,7 +57,7 @@ def the_deaf_line() -> str:
 def test_a_stop_ends_on_time_and_names_the_survivor_with_file_and_line(scheduler: WatchedScheduler, deaf: Deaf) -> None:
     scheduler.add_function("good", wait).start()
     scheduler.add_function("deaf", deaf.run, within=0.05).start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
 
     report = scheduler.stop()
     deaf.let_go()
@@ -72,21 +72,21 @@ def test_a_stop_ends_on_time_and_names_the_survivor_with_file_and_line(scheduler
     assert str(report).endswith(f"  survivor: deaf: exit after 0.05 s, at {the_deaf_line()}")
 
 
-def test_the_whole_stop_ends_with_its_deadline_where_a_job_would_wait_for_ever(
+def test_the_deadline_of_the_whole_stop_applies_to_a_job_that_may_stop_for_ever(
     scheduler: WatchedScheduler, deaf: Deaf
 ) -> None:
     scheduler.add_function("deaf", deaf.run, within=WAIT_FOR_EVER).start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
 
     report = scheduler.stop(within=0.05)
 
     assert [survivor.job for survivor in report.survivors] == ["deaf"]
 
 
-def test_a_job_that_is_waited_for_is_waited_for(scheduler: WatchedScheduler, deaf: Deaf) -> None:
+def test_a_job_without_a_stop_limit_is_waited_for(scheduler: WatchedScheduler, deaf: Deaf) -> None:
     job = scheduler.add_function("deaf", deaf.run, within=WAIT_FOR_EVER)
     run = job.start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
 
     is_over = [job.stop(timeout=0.05), run.join(0.01)]
     deaf.let_go()
@@ -97,7 +97,9 @@ def test_a_job_that_is_waited_for_is_waited_for(scheduler: WatchedScheduler, dea
     assert run.outcome is Outcome.CANCELLED
 
 
-def test_no_time_at_all_is_asked_and_woken_but_not_awaited(scheduler: WatchedScheduler, deaf: Deaf) -> None:
+def test_a_stop_within_zero_seconds_requests_and_wakes_but_does_not_wait(
+    scheduler: WatchedScheduler, deaf: Deaf
+) -> None:
     woken = threading.Event()
 
     def run(ctx: Any) -> None:
@@ -106,7 +108,7 @@ def test_no_time_at_all_is_asked_and_woken_but_not_awaited(scheduler: WatchedSch
 
     job = scheduler.add_function("deaf", run, within=0.0)
     job.start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
 
     assert job.stop() is False
     assert woken.wait(SOON)
@@ -114,12 +116,10 @@ def test_no_time_at_all_is_asked_and_woken_but_not_awaited(scheduler: WatchedSch
     deaf.let_go()
 
 
-def test_a_daemon_run_is_abandoned_and_blocks_its_job_until_it_ends_after_all(
-    scheduler: WatchedScheduler, deaf: Deaf
-) -> None:
+def test_an_abandoned_daemon_run_blocks_its_job_until_its_late_exit(scheduler: WatchedScheduler, deaf: Deaf) -> None:
     job = scheduler.add_function("deaf", deaf.run, daemon=True, within=0.02)
     run = job.start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
     thread = next(thread for thread in threading.enumerate() if thread.name == "deaf")
 
     stopped = job.stop("enough")
@@ -129,9 +129,9 @@ def test_a_daemon_run_is_abandoned_and_blocks_its_job_until_it_ends_after_all(
     alive = [run.is_alive(), run.join(0), thread.is_alive()]
     deaf.let_go()
     is_over = run.join(SOON)
-    deaf.is_there.clear()
+    deaf.has_begun.clear()
     second = job.start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
     deaf.let_go()
 
     assert (stopped, state, alive, is_over) == (False, "blocked", [True, False, True], True)
@@ -144,9 +144,11 @@ def test_a_daemon_run_is_abandoned_and_blocks_its_job_until_it_ends_after_all(
     ]  # fmt: skip
 
 
-def test_an_abandoned_daemon_is_a_survivor_that_ends_no_process(scheduler: WatchedScheduler, deaf: Deaf) -> None:
+def test_an_abandoned_daemon_is_a_survivor_and_does_not_change_the_exit_code(
+    scheduler: WatchedScheduler, deaf: Deaf
+) -> None:
     scheduler.add_function("deaf", deaf.run, daemon=True, within=0.02).start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
 
     report = scheduler.stop()
 
@@ -159,7 +161,7 @@ def test_a_stopped_job_that_is_overdue_ends_late_and_can_be_started_again(
 ) -> None:
     job = scheduler.add_function("deaf", deaf.run, within=0.02)
     run = job.start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
 
     stopped, state = job.stop(), job.status()
     deaf.let_go()
@@ -170,7 +172,7 @@ def test_a_stopped_job_that_is_overdue_ends_late_and_can_be_started_again(
     assert not job.status().report.is_overdue
 
 
-def test_a_run_is_hurried_before_its_time_is_over(scheduler: WatchedScheduler) -> None:
+def test_a_run_becomes_urgent_before_its_time_is_over(scheduler: WatchedScheduler) -> None:
     seen: list[bool] = []
 
     def until_urgent(ctx: Any) -> None:
@@ -184,7 +186,7 @@ def test_a_run_is_hurried_before_its_time_is_over(scheduler: WatchedScheduler) -
     run = scheduler.add_function("a", until_urgent, within=1).start()
     scheduler.wait_for(EventName.READY)
     while not seen:
-        pass  # else the cancel may come before run is entered
+        pass  # otherwise the cancel could come before `run` is entered
 
     report = scheduler.stop()
 
@@ -195,7 +197,7 @@ def test_a_run_is_hurried_before_its_time_is_over(scheduler: WatchedScheduler) -
 
 def test_hurrying_a_stop_ends_it_sooner(scheduler: WatchedScheduler, deaf: Deaf) -> None:
     scheduler.add_function("deaf", deaf.run, within=WAIT_FOR_EVER).start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
     scheduler.request_stop(within=LONG)
 
     is_over = [scheduler.wait_stopped(0)]
@@ -206,10 +208,10 @@ def test_hurrying_a_stop_ends_it_sooner(scheduler: WatchedScheduler, deaf: Deaf)
     assert len(scheduler.stop().survivors) == 1
 
 
-def test_a_run_that_is_cancelled_before_it_is_entered_never_is(scheduler: WatchedScheduler) -> None:
-    # 1. the run's thread makes the body
+def test_a_run_that_is_cancelled_before_it_is_entered_is_never_entered(scheduler: WatchedScheduler) -> None:
+    # 1. the run's thread creates the body
     # 2. the run is cancelled
-    # 3. the body is there
+    # 3. the body is created
     calls: list[str] = []
     is_making, go_on = threading.Event(), threading.Event()
 
@@ -263,26 +265,26 @@ def test_dependents_are_stopped_before_what_they_depend_on(scheduler: WatchedSch
 
 def test_the_reason_of_a_shutdown_reaches_the_runs(scheduler: WatchedScheduler) -> None:
     reasons: list[Any] = []
-    is_there = threading.Event()
+    has_begun = threading.Event()
 
     def run(ctx: Any) -> None:
-        is_there.set()
+        has_begun.set()
         ctx.wait()
         reasons.append(ctx.reason)
 
     scheduler.add_function("a", run).start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
 
     scheduler.stop(reason=Reason(ReasonKind.SIGNAL, "TERM"))
 
     assert reasons == [Reason(ReasonKind.SIGNAL, "TERM")]
 
 
-def test_a_late_end_after_the_whole_stop_is_told_and_changes_nothing_else(
+def test_a_late_exit_after_the_stop_is_an_event_and_changes_nothing_else(
     scheduler: WatchedScheduler, deaf: Deaf
 ) -> None:
     run = scheduler.add_function("deaf", deaf.run, daemon=True, within=0.0).start()
-    assert deaf.is_there.wait(SOON)
+    assert deaf.has_begun.wait(SOON)
     report = scheduler.stop()
 
     deaf.let_go()

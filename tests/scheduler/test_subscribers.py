@@ -34,7 +34,7 @@ def make_listener() -> Iterator[MakeListener]:
 
 
 class Gate:
-    """A callback that blocks at its first event until it is let go."""
+    """A callback that blocks at its first event until it is released."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -65,7 +65,7 @@ def test_events_come_in_order_on_a_thread_of_the_listeners_own(make_listener: Ma
     assert threads != {threading.get_ident()}
 
 
-def test_a_slow_listener_loses_its_own_events_and_counts_them(make_listener: MakeListener) -> None:
+def test_a_slow_listener_loses_only_its_own_events_and_counts_them(make_listener: MakeListener) -> None:
     slow = Gate()
     quick: list[int] = []
     listener, other = make_listener(slow, limit=10), make_listener(lambda event: quick.append(event.seq))
@@ -79,12 +79,12 @@ def test_a_slow_listener_loses_its_own_events_and_counts_them(make_listener: Mak
 
     assert listener.close(SOON)
     assert other.close(SOON)
-    assert slow.seen == list(range(11)), "the first one, and the ten that wait; in order"
+    assert slow.seen == list(range(11)), "the first event and the ten queued ones, in order"
     assert (listener.dropped, other.dropped) == (20, 0)
     assert quick == list(range(1, 31))
 
 
-def test_a_put_never_blocks_however_long_the_listener_does(make_listener: MakeListener) -> None:
+def test_put_never_blocks_even_if_the_listener_does(make_listener: MakeListener) -> None:
     gate = Gate()
     listener = make_listener(gate, limit=1)
 
@@ -96,23 +96,23 @@ def test_a_put_never_blocks_however_long_the_listener_does(make_listener: MakeLi
     assert len(gate.seen) + listener.dropped == 100
 
 
-class Unspeakable(Exception):
+class ErrorWithoutText(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("cannot say")
+        raise RuntimeError("no text")
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "text"),
     [
         (ValueError("oops"), "ValueError: oops"),
         (SystemExit(3), "SystemExit: 3"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
         (GeneratorExit(), "GeneratorExit"),
-        (Unspeakable(), "Unspeakable: (its message cannot be read: RuntimeError)"),
+        (ErrorWithoutText(), "ErrorWithoutText: (its message cannot be read: RuntimeError)"),
     ],
 )
-def test_a_listener_that_raises_loses_that_event_alone(
-    make_listener: MakeListener, error: BaseException, words: str
+def test_a_listener_that_raises_loses_only_that_event(
+    make_listener: MakeListener, error: BaseException, text: str
 ) -> None:
     seen: list[int] = []
 
@@ -127,10 +127,10 @@ def test_a_listener_that_raises_loses_that_event_alone(
 
     assert listener.close(SOON)
     assert seen == [0, 2]
-    assert (listener.failed, listener.last_error) == (1, words)
+    assert (listener.failed, listener.last_error) == (1, text)
 
 
-def test_closing_delivers_what_was_queued_and_takes_nothing_more(make_listener: MakeListener) -> None:
+def test_closing_delivers_the_queued_events_and_accepts_no_more(make_listener: MakeListener) -> None:
     gate = Gate()
     listener = make_listener(gate)
     for number in range(3):
@@ -171,10 +171,10 @@ def test_an_idle_listener_ends_when_it_is_closed(make_listener: MakeListener) ->
     assert not listener._thread.is_alive()
 
 
-def test_an_event_that_is_put_while_the_thread_goes_to_sleep_is_delivered(make_listener: MakeListener) -> None:
+def test_an_event_that_is_put_while_the_thread_falls_asleep_is_delivered(make_listener: MakeListener) -> None:
     # 1. the listener's thread finds no event
-    # 2. an event is put, and rings
-    # 3. the thread goes to sleep, and must wake at once
+    # 2. an event is put and wakes the thread
+    # 3. the thread goes to sleep and must wake at once
     seen: list[int] = []
     listener = make_listener(lambda event: seen.append(event.seq))
     real = listener._signal

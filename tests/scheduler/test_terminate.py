@@ -1,4 +1,4 @@
-"""`terminate()` and callbacks: on helper threads, once, and however badly they behave."""
+"""`terminate()` and callbacks are called once, on helper threads, even if they block or raise."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SOON = 20.0
 
 
 class Loop:
-    """The classic recipe, as it stands in a thousand programs."""
+    """The usual loop with a flag that `terminate` clears."""
 
     def __init__(self) -> None:
         self._running = True
-        self.turning = threading.Event()
+        self.is_looping = threading.Event()
         self.terminated_by: list[threading.Thread] = []
 
     def terminate(self) -> None:
@@ -30,28 +30,28 @@ class Loop:
 
     def run(self, ctx: Any) -> None:
         while self._running:
-            self.turning.set()
+            self.is_looping.set()
             time.sleep(0.001)  # the task under test
 
 
-def test_the_classic_recipe_works_as_it_is(scheduler: WatchedScheduler) -> None:
+def test_a_loop_with_a_running_flag_works_unchanged(scheduler: WatchedScheduler) -> None:
     loop = Loop()
     run = scheduler.add_function("loop", loop.run, loop.terminate).start()
-    assert loop.turning.wait(SOON)
+    assert loop.is_looping.wait(SOON)
 
     report = scheduler.stop()
 
     assert report.is_clean
     assert run.outcome is Outcome.CANCELLED
     [thread] = loop.terminated_by
-    assert thread.name.startswith("taskloom-waker")
+    assert thread.name.startswith("taskloom-callback")
 
 
-def test_terminate_is_called_once_however_often_one_stops(scheduler: WatchedScheduler) -> None:
+def test_terminate_is_called_once_for_repeated_stops(scheduler: WatchedScheduler) -> None:
     loop = Loop()
     job = scheduler.add_function("loop", loop.run, loop.terminate)
     run = job.start()
-    assert loop.turning.wait(SOON)
+    assert loop.is_looping.wait(SOON)
 
     for _ in range(3):
         run.cancel()
@@ -70,19 +70,19 @@ def test_terminate_is_not_called_for_a_run_that_ends_by_itself(scheduler: Watche
     assert calls == []
 
 
-def test_the_error_of_a_run_that_was_woken_is_kept_and_it_counts_as_cancelled(scheduler: WatchedScheduler) -> None:
-    """A socket that is shut down under its recv makes such errors."""
+def test_an_error_of_a_woken_run_is_kept_and_the_run_counts_as_cancelled(scheduler: WatchedScheduler) -> None:
+    """A socket that is shut down during recv causes such errors."""
     ours, theirs = socket.socketpair()
-    is_there = threading.Event()
+    has_begun = threading.Event()
 
     def run(ctx: Any) -> None:
-        is_there.set()
+        has_begun.set()
         if not ours.recv(1):
             raise ConnectionError("end of file")
 
     job = scheduler.add_function("reader", run, lambda: ours.shutdown(socket.SHUT_RDWR))
     reader = job.start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
 
     assert job.stop()
     ours.close()
@@ -91,47 +91,47 @@ def test_the_error_of_a_run_that_was_woken_is_kept_and_it_counts_as_cancelled(sc
     assert (reader.outcome, str(reader.error)) == (Outcome.CANCELLED, "ConnectionError: end of file")
 
 
-def test_an_error_after_the_cancel_that_nothing_woke_is_a_failure(scheduler: WatchedScheduler) -> None:
-    is_there = threading.Event()
+def test_an_error_after_the_cancel_without_a_callback_is_a_failure(scheduler: WatchedScheduler) -> None:
+    has_begun = threading.Event()
 
     def run(ctx: Any) -> None:
-        is_there.set()
+        has_begun.set()
         ctx.wait()
         raise ValueError("while tidying up")
 
     job = scheduler.add_function("a", run)
     failing = job.start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
 
     assert job.stop()
     assert (failing.outcome, str(failing.error)) == (Outcome.FAILED, "ValueError: while tidying up")
 
 
 @pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(3), KeyboardInterrupt()])
-def test_a_callback_that_fails_is_told_and_stands_in_the_report(
+def test_a_failing_callback_is_an_event_and_is_listed_in_the_report(
     scheduler: WatchedScheduler, error: BaseException
 ) -> None:
-    let_go, is_there = threading.Event(), threading.Event()
+    let_go, has_begun = threading.Event(), threading.Event()
 
     def terminate() -> None:
         raise error
 
     def run(ctx: Any) -> None:
-        is_there.set()
+        has_begun.set()
         let_go.wait(SOON)
 
     scheduler.add_function("a", run, terminate, within=0.1).start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
 
     report = scheduler.stop()
     let_go.set()
 
-    told = scheduler.wait_for(EventName.CALLBACK_FAILED, "a")
-    assert told.data["callback"] == "terminate"
-    assert told.error is not None
-    assert told.error.type == type(error).__name__
+    failed = scheduler.wait_for(EventName.CALLBACK_FAILED, "a")
+    assert failed.data["callback"] == "terminate"
+    assert failed.error is not None
+    assert failed.error.type == type(error).__name__
     [survivor] = report.survivors
-    assert survivor.callbacks == (f"terminate: {told.error}",)
+    assert survivor.callbacks == (f"terminate: {failed.error}",)
 
 
 def test_a_terminate_that_blocks_for_ever_delays_no_other_run(scheduler: WatchedScheduler) -> None:
@@ -147,32 +147,32 @@ def test_a_terminate_that_blocks_for_ever_delays_no_other_run(scheduler: Watched
         scheduler.add_function(f"stuck{number}", stuck, lambda: let_go.wait(SOON)).start()
     for number, loop in enumerate(good):
         scheduler.add_function(f"good{number}", loop.run, loop.terminate).start()
-        assert loop.turning.wait(SOON)
+        assert loop.is_looping.wait(SOON)
     for _ in range(3):
         assert entered.acquire(timeout=SOON)
 
     report = scheduler.stop()
     let_go.set()
 
-    assert report.is_clean, "the stuck ones end by themselves: a callback that blocks is not the run"
+    assert report.is_clean, "a blocking callback does not keep its run from ending"
     assert [len(loop.terminated_by) for loop in good] == [1] * 5
 
 
-def test_callbacks_that_are_stuck_or_were_not_begun_are_named_at_within(scheduler: WatchedScheduler) -> None:
-    let_go, is_there = threading.Event(), threading.Event()
+def test_unfinished_callbacks_are_named_in_the_report(scheduler: WatchedScheduler) -> None:
+    let_go, has_begun = threading.Event(), threading.Event()
     blocks = 20
 
     def run(ctx: Any) -> None:
         for _ in range(blocks):
             ctx.on_cancel(block)
-        is_there.set()
+        has_begun.set()
         let_go.wait(SOON)
 
     def block() -> None:
         let_go.wait(SOON)
 
     scheduler.add_function("a", run, within=0.3).start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
 
     report = scheduler.stop()
     let_go.set()
@@ -183,8 +183,8 @@ def test_callbacks_that_are_stuck_or_were_not_begun_are_named_at_within(schedule
     assert all("block: " in text for text in survivor.callbacks)
 
 
-def test_callbacks_that_were_not_begun_when_the_run_ends_are_dropped(scheduler: WatchedScheduler) -> None:
-    let_go, is_there = threading.Event(), threading.Event()
+def test_callbacks_that_have_not_begun_when_the_run_ends_are_dropped(scheduler: WatchedScheduler) -> None:
+    let_go, has_begun = threading.Event(), threading.Event()
     begun: list[int] = []
 
     def block() -> None:
@@ -194,12 +194,12 @@ def test_callbacks_that_were_not_begun_when_the_run_ends_are_dropped(scheduler: 
     def run(ctx: Any) -> None:
         for _ in range(40):
             ctx.on_cancel(block)
-        is_there.set()
+        has_begun.set()
         ctx.wait()
 
     job = scheduler.add_function("a", run)
     ended = job.start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
 
     assert job.stop()
     count = len(begun)

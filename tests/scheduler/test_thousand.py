@@ -1,4 +1,4 @@
-"""Many at once: every one starts, every one is stopped and joined, nothing is left."""
+"""A thousand jobs at once: all start, all are stopped and joined, and no thread is left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOON = 300.0
 
 @pytest.fixture
 def small_stacks() -> Iterator[None]:
-    """Thousands of threads with the usual stacks of 8 MiB would ask for more address space than a container gives."""
+    """With the default stack size of 8 MiB, thousands of threads need more address space than a container has."""
     before = threading.stack_size(256 * 1024)
     yield
     threading.stack_size(before)
@@ -46,7 +46,7 @@ def start_and_stop(jobs: int, spinners: int = 0) -> None:
     assert {job.outcome for job in report.jobs} == {Outcome.CANCELLED}
     assert len(report.jobs) == len(handles)
     left = [thread for thread in set(threading.enumerate()) - before if not thread.name.startswith("taskloom-")]
-    assert left == [], "stop() returns when the threads of all runs are gone"
+    assert left == [], "stop() returns after the threads of all runs have ended"
     names = [event.event for event in scheduler.events]
     assert names.count(EventName.ENDED) == jobs + spinners
 
@@ -55,7 +55,7 @@ def test_a_thousand_waiting_jobs_start_and_stop(small_stacks: None) -> None:
     start_and_stop(1000)
 
 
-def test_a_thousand_stop_beside_ten_that_spin(small_stacks: None) -> None:
+def test_a_thousand_waiting_jobs_stop_beside_ten_that_spin(small_stacks: None) -> None:
     start_and_stop(1000, spinners=10)
 
 
@@ -65,19 +65,19 @@ def test_ten_thousand_waiting_jobs_start_and_stop(small_stacks: None) -> None:
     start_and_stop(10_000)
 
 
-def test_a_thousand_are_stopped_on_time_when_one_never_listens(small_stacks: None) -> None:
-    is_there, let_go = threading.Event(), threading.Event()
+def test_a_thousand_jobs_are_stopped_on_time_although_one_ignores_the_stop(small_stacks: None) -> None:
+    has_begun, let_go = threading.Event(), threading.Event()
 
     def deaf(ctx: Any) -> None:
-        is_there.set()
+        has_begun.set()
         let_go.wait(SOON)
 
     scheduler = WatchedScheduler()
     for number in range(1000):
         scheduler.add_function(f"job{number}", wait)
-    scheduler.add_function("deaf", deaf, within=0.5)
+    scheduler.add_function("deaf", deaf, within=0.1)
     scheduler.start()
-    assert is_there.wait(SOON)
+    assert has_begun.wait(SOON)
 
     report = scheduler.stop()
     let_go.set()

@@ -1,4 +1,4 @@
-"""One job of the naive model, and the questions that it answers by itself."""
+"""One job of the reference model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from taskloom.core.model import How, JobSpec
 from taskloom.core.policies import Condition, RestartWhen
 
-__all__ = ["NEVER", "ReferenceJob", "needs_stand", "outcome_of"]
+__all__ = ["NEVER", "ReferenceJob", "dependency_state", "outcome_of"]
 
 NEVER = float("inf")
-MAKING = ("task", "params", "daemon", "runner")
+RESTARTING = ("task", "params", "daemon", "runner")
 POLICIES = (
     "description", "labels", "enabled", "poll_interval", "join", "start", "schedule", "after", "restart", "timeout",
     "ready_within", "watchdog", "essential",
@@ -21,39 +21,40 @@ POLICIES = (
 
 @dataclass
 class ReferenceJob:
-    """One job and its newest run, in plain words."""
+    """One job and its latest run."""
 
     spec: JobSpec
-    # What it waits for: "person", "dependency", "delay", "backoff", "firing"; else how it rests: "finished" ...
-    waits: str = "person"
-    rest: str = ""
-    was_lost: bool = False
+    waits_for: str = "command"
+    """`command`, `dependency`, `delay`, `backoff` or `firing`; empty if it has a run or an end state."""
+    end_state: str = ""
+    """`finished`, `skipped` or `disabled`; empty if it has a run or waits."""
+    was_impossible: bool = False
+    """It was skipped because a dependency became impossible."""
     runs: int = 0
     number: int = 0
-    # What falls due for it: what -> (when, which number of all that was ever set).
     due: dict[str, tuple[float, int]] = field(default_factory=dict)
-    # The thread of the newest run may be alive.
+    """Its deadlines by name: when each is due, and its number in the order in which all deadlines were set."""
     is_live: bool = False
+    """The thread of the latest run may be alive."""
     run_spec: JobSpec | None = None
     attempt: int = 0
-    then: str = "policy"
+    follow_up: str = "policy"
     queued: float = 0.0
-    began: float | None = None
-    became_ready: float | None = None
-    has_begun: bool = False
-    asked: float | None = None
+    started_at: float | None = None
+    ready_at: float | None = None
+    is_started: bool = False
+    requested_at: float | None = None
     first_kind: str = ""
-    first_words: str = ""
+    first_text: str = ""
     deadline: float = NEVER
     is_urgent: bool = False
-    is_looked_at: bool = False
+    is_captured: bool = False
     is_overdue: bool = False
     is_abandoned: bool = False
-    missed_polls: bool = False
-    # How the newest run ended; empty while it goes on.
+    is_unresponsive: bool = False
     outcome: str = ""
-    ends: Counter[str] = field(default_factory=Counter)
-    # The schedule and the restarts.
+    """The outcome of the latest run; empty while it runs."""
+    outcomes: Counter[str] = field(default_factory=Counter)
     instant: float | None = None
     delay: float = 0.0
     restarts: list[float] = field(default_factory=list)
@@ -67,18 +68,18 @@ class ReferenceJob:
 
     @property
     def is_awaited(self) -> bool:
-        return self.is_live and self.asked is not None and not self.is_overdue
+        return self.is_live and self.requested_at is not None and not self.is_overdue
 
     @property
     def is_running(self) -> bool:
-        return self.is_live and self.asked is None
+        return self.is_live and self.requested_at is None
 
     @property
     def is_pending(self) -> bool:
-        return self.waits not in ("", "person")
+        return self.waits_for not in ("", "command")
 
     @property
-    def holds(self) -> bool:
+    def is_active(self) -> bool:
         return self.is_pending or (self.is_live and not self.is_abandoned)
 
     @property
@@ -86,54 +87,54 @@ class ReferenceJob:
         if self.is_abandoned:
             return "blocked"
         if self.is_live:
-            return "running" if self.asked is None else "stopping"
-        return "waiting" if self.waits else self.rest
+            return "running" if self.requested_at is None else "stopping"
+        return "waiting" if self.waits_for else self.end_state
 
-    def rests(self, how: str) -> None:
-        self.waits, self.rest = "", how if self.spec.enabled else "disabled"
+    def finish(self, end_state: str) -> None:
+        self.waits_for, self.end_state = "", end_state if self.spec.enabled else "disabled"
 
-    def has_come(self, condition: Condition) -> bool:
-        """Say whether another job need not wait for this any longer."""
+    def is_satisfied(self, condition: Condition) -> bool:
+        """Return whether the condition of a dependent is satisfied."""
         if condition is Condition.FINISHED:
-            return self.rest == "finished" and not self.is_live
+            return self.end_state == "finished" and not self.is_live
         if condition is Condition.SUCCEEDED:
             return self.outcome == "succeeded"
         is_sound = self.outcome == "succeeded" or self.is_running
-        return is_sound and (self.began if condition is Condition.STARTED else self.became_ready) is not None
+        return is_sound and (self.started_at if condition is Condition.STARTED else self.ready_at) is not None
 
-    def cannot_come(self, condition: Condition) -> bool:
-        """Say whether another job waits for this in vain."""
+    def is_impossible(self, condition: Condition) -> bool:
+        """Return whether the condition of a dependent can never be satisfied."""
         if self.is_abandoned:
-            return condition is not Condition.FINISHED and self.then in ("nothing", "removal")
-        return not self.is_live and self.rest != ""
+            return condition is not Condition.FINISHED and self.follow_up in ("nothing", "removal")
+        return not self.is_live and self.end_state != ""
 
     def counts_as_failure(self) -> bool:
         if self.outcome == "abandoned":
             return self.first_kind in ("deadline", "watchdog")
         return self.outcome in ("failed", "timed_out", "start_failed")
 
-    def wants_restart(self) -> bool:
+    def needs_restart(self) -> bool:
         when = self.spec.restart.when
         by_policy = when is RestartWhen.ALWAYS or (when is RestartWhen.ON_FAILURE and self.counts_as_failure())
-        return self.then == "retry" or by_policy
+        return self.follow_up == "retry" or by_policy
 
-    def has_used_up(self, now: float) -> bool:
+    def is_exhausted(self, now: float) -> bool:
         limit = self.spec.restart.limit
         return limit is not None and len([when for when in self.restarts if when > now - limit.within]) >= limit.times
 
-    def flaps(self, now: float) -> bool:
+    def is_flapping(self, now: float) -> bool:
         return len([when for when in self.restarts if when > now - 60]) >= 5
 
     def next_delay(self, now: float) -> float:
-        """Say how long the restart waits after the end of its run, which is now."""
-        policy, ready = self.spec.restart, self.became_ready
+        """Return the delay of a restart after its run, which ends now."""
+        policy, ready = self.spec.restart, self.ready_at
         was_healthy = ready is not None and now - ready >= max(30, self.delay)
         is_first = self.delay == 0 or was_healthy
         self.delay = min(policy.delay if is_first else self.delay * policy.factor, policy.max_delay)
         return self.delay
 
-    def verdict(self, new: JobSpec) -> str:
-        if any(getattr(self.spec, name) != getattr(new, name) for name in MAKING):
+    def reload_action(self, new: JobSpec) -> str:
+        if any(getattr(self.spec, name) != getattr(new, name) for name in RESTARTING):
             return "restart"
         return "apply" if self.changed(new) else "keep"
 
@@ -141,25 +142,25 @@ class ReferenceJob:
         return [name for name in POLICIES if getattr(self.spec, name) != getattr(new, name)]
 
 
-def needs_stand(job: ReferenceJob, jobs: Iterable[ReferenceJob]) -> str:
-    """Say how a job's needs stand together: `met`, `open` or `lost`."""
-    all_jobs, found = list(jobs), {"met"}
-    for need in job.spec.after:
-        members = [other for other in all_jobs if other.spec.family == need.job]
+def dependency_state(job: ReferenceJob, jobs: Iterable[ReferenceJob]) -> str:
+    """Return the state of a job's dependencies together: `satisfied`, `pending` or `impossible`."""
+    all_jobs, found = list(jobs), {"satisfied"}
+    for dependency in job.spec.after:
+        members = [other for other in all_jobs if other.spec.family == dependency.job]
         if not members:
-            return "lost"
+            return "impossible"
         for other in members:
-            if not other.has_come(need.condition):
-                found.add("lost" if other.cannot_come(need.condition) else "open")
-    return "lost" if "lost" in found else "open" if "open" in found else "met"
+            if not other.is_satisfied(dependency.condition):
+                found.add("impossible" if other.is_impossible(dependency.condition) else "pending")
+    return "impossible" if "impossible" in found else "pending" if "pending" in found else "satisfied"
 
 
-def outcome_of(how: How, was_asked: bool, was_woken: bool, kind: str = "") -> str:
-    """Say how a run ended that was first asked for a reason of this kind."""
-    verdict = {"deadline": "timed_out", "watchdog": "failed"}.get(kind, "")
+def outcome_of(how: How, was_requested: bool, callback_ran: bool, kind: str = "") -> str:
+    """Return the outcome of a run whose cancel was first requested for a reason of this kind."""
+    by_cause = {"deadline": "timed_out", "watchdog": "failed"}.get(kind, "")
     if how is How.NOT_ENTERED:
-        return verdict or "cancelled"
-    if not was_asked:
+        return by_cause or "cancelled"
+    if not was_requested:
         return "succeeded" if how is How.RETURNED else "failed"
-    has_failed_alone = how in (How.RAISED, How.PERMANENT) and not was_woken
-    return verdict or ("failed" if has_failed_alone else "cancelled")
+    has_failed_itself = how in (How.RAISED, How.PERMANENT) and not callback_ran
+    return by_cause or ("failed" if has_failed_itself else "cancelled")

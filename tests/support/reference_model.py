@@ -1,17 +1,17 @@
-"""A second model of the lifecycle, written from the words of the design alone, to hold the first one against.
+"""A second model of the lifecycle, written from the design alone, which the state machine compares with the core.
 
-It is naive on purpose: no table, no heap, no counters. It scans all jobs at each question, and knows no shortcut.
-It knows no chance either: restarts and schedules have no jitter, and schedules are intervals.
+It is simple on purpose: no table, no heap, no counters. It scans all jobs for each question.
+It has no random numbers either: restarts and schedules have no jitter, and schedules are intervals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.support.reference_job import NEVER, ReferenceJob, needs_stand, outcome_of
+from tests.support.reference_job import NEVER, ReferenceJob, dependency_state, outcome_of
 from tests.support.reference_reload import reload_all
-from tests.support.reference_stop import go_on, hurry_all, stop_all
-from tests.support.reference_time import bring
+from tests.support.reference_stop import continue_shutdown, hurry_all, stop_all
+from tests.support.reference_time import handle_due
 
 from taskloom.core.model import JobSpec, Otherwise, StartMode
 from taskloom.core.policies import WatchdogThen
@@ -20,93 +20,93 @@ __all__ = ["ReferenceJob", "ReferenceModel", "outcome_of"]
 
 
 class ReferenceModel:
-    """All jobs. Each method says what has to be seen of it, in the words of `show`; None where it is refused."""
+    """All jobs. Each input is a method: it returns the expected actions as `show` writes them, or None if refused."""
 
     def __init__(self, stop_within: float = 30.0) -> None:
         self.jobs: dict[str, ReferenceJob] = {}
-        self.gone: dict[str, int] = {}
+        self.removed: dict[str, int] = {}
         self.stop_within = stop_within
         self.stop_kind = ""
-        self.stop_words: str | None = None
+        self.stop_text: str | None = None
         self.stop_deadline = NEVER
         self.is_stop_over = False
         self.is_hurried = False
-        self.is_announced = False
-        self.remind: tuple[float, int] | None = None
-        self.asks: list[str] = []
-        self.has_held = False
-        self.was_over = True
-        self.settings = 0
+        self.has_started = False
+        self.progress_due: tuple[float, int] | None = None
+        self.cancels: list[str] = []
+        self.had_non_daemon = False
+        self.was_work_finished = True
+        self.deadlines_set = 0
 
-    # -- what people say
+    # -- commands
 
     def add(self, spec: JobSpec) -> list[str] | None:
-        if self.stop_words is not None or spec.name in self.jobs:
+        if self.stop_text is not None or spec.name in self.jobs:
             return None
         return self.declare(spec)
 
     def declare(self, spec: JobSpec) -> list[str]:
-        job = self.jobs[spec.name] = ReferenceJob(spec, number=self.gone.get(spec.name, 0))
+        job = self.jobs[spec.name] = ReferenceJob(spec, number=self.removed.get(spec.name, 0))
         if not spec.enabled:
-            job.rests("disabled")
+            job.finish("disabled")
         return [f"job_added {spec.name}"]
 
     def start_all(self, now: float) -> list[str] | None:
-        if self.stop_words is not None:
+        if self.stop_text is not None:
             return None
-        seen = [] if self.is_announced else ["scheduler_started"]
-        self.is_announced = True
-        return seen + self.arm_all([job for job in self.jobs.values() if self.starts_itself(job)], now)
+        lines = [] if self.has_started else ["scheduler_started"]
+        self.has_started = True
+        return lines + self.arm_all([job for job in self.jobs.values() if self.is_auto_start(job)], now)
 
-    def starts_itself(self, job: ReferenceJob) -> bool:
-        return job.waits == "person" and job.spec.start.mode is StartMode.AUTO
+    def is_auto_start(self, job: ReferenceJob) -> bool:
+        return job.waits_for == "command" and job.spec.start.mode is StartMode.AUTO
 
     def arm_all(self, jobs: Sequence[ReferenceJob], now: float) -> list[str]:
         for job in jobs:
-            job.waits, job.rest = "dependency", ""
-            # It holds the program while it waits, however short that is.
-            self.has_held = self.has_held or not job.spec.daemon
-        return self.look(now)
+            job.waits_for, job.end_state = "dependency", ""
+            # It keeps the program alive even if it waits for no time at all.
+            self.had_non_daemon = self.had_non_daemon or not job.spec.daemon
+        return self.propagate(now)
 
     def arm(self, name: str, now: float) -> list[str] | None:
         job = self.jobs.get(name)
-        if self.stop_words is not None or job is None or not job.spec.enabled or job.is_live:
+        if self.stop_text is not None or job is None or not job.spec.enabled or job.is_live:
             return None
-        return [] if job.holds else self.arm_all([job], now)
+        return [] if job.is_active else self.arm_all([job], now)
 
     def start(self, name: str, now: float, *, is_now: bool = True) -> list[str] | None:
         job = self.jobs.get(name)
-        if self.stop_words is not None or job is None or not job.spec.enabled or job.is_live:
+        if self.stop_text is not None or job is None or not job.spec.enabled or job.is_live:
             return None
-        if not is_now and needs_stand(job, self.jobs.values()) != "met":
+        if not is_now and dependency_state(job, self.jobs.values()) != "satisfied":
             return None
         return self.begin(job, now) + self.rearm(job, now)
 
-    def restart(self, name: str, words: str, now: float) -> list[str] | None:
+    def restart(self, name: str, text: str, now: float) -> list[str] | None:
         job = self.jobs.get(name)
-        if self.stop_words is not None or job is None or not job.spec.enabled or job.is_abandoned:
+        if self.stop_text is not None or job is None or not job.spec.enabled or job.is_abandoned:
             return None
         if not job.is_live:
             return self.begin(job, now) + self.rearm(job, now)
-        if job.then != "removal":
-            job.then = "again"
+        if job.follow_up != "removal":
+            job.follow_up = "restart"
             self.rearm(job, now)
-        return self.ask(job, "user", words, now)
+        return self.request_cancel(job, "user", text, now)
 
     def rearm(self, job: ReferenceJob, now: float) -> list[str]:
         if job.spec.schedule is not None and job.instant is None:
-            self.aim(job, now + (job.spec.schedule.every or 0.0))
+            self.set_instant(job, now + (job.spec.schedule.every or 0.0))
         return []
 
-    def aim(self, job: ReferenceJob, instant: float) -> None:
+    def set_instant(self, job: ReferenceJob, instant: float) -> None:
         job.instant = instant
         self.set_due(job, "firing", instant)
 
-    def set_due(self, job: ReferenceJob, what: str, when: float) -> None:
-        self.settings += 1
-        job.due.pop(what, None)
+    def set_due(self, job: ReferenceJob, name: str, when: float) -> None:
+        self.deadlines_set += 1
+        job.due.pop(name, None)
         if when != NEVER:
-            job.due[what] = (when, self.settings)
+            job.due[name] = (when, self.deadlines_set)
 
     def disarm(self, job: ReferenceJob) -> None:
         job.instant = None
@@ -116,12 +116,12 @@ class ReferenceModel:
         spec = job.spec
         job.runs += 1
         job.number += 1
-        job.is_live, job.waits, job.rest, job.outcome, job.then = True, "", "", "", "policy"
+        job.is_live, job.waits_for, job.end_state, job.outcome, job.follow_up = True, "", "", "", "policy"
         job.run_spec, job.attempt, job.queued = spec, attempt, now
-        job.has_begun = job.is_urgent = job.is_looked_at = job.is_overdue = job.missed_polls = False
+        job.is_started = job.is_urgent = job.is_captured = job.is_overdue = job.is_unresponsive = False
         job.has_failed = job.gave_up = False
-        job.began = job.became_ready = job.asked = None
-        job.first_kind, job.first_words, job.deadline = "", "", NEVER
+        job.started_at = job.ready_at = job.requested_at = None
+        job.first_kind, job.first_text, job.deadline = "", "", NEVER
         job.due.pop("delay", None)
         job.due.pop("backoff", None)
         self.set_limits(job)
@@ -131,203 +131,205 @@ class ReferenceModel:
         spec = job.run_spec
         if spec is not None and job.is_running:
             self.set_due(job, "timeout", NEVER if spec.timeout is None else job.queued + spec.timeout)
-            is_ready = job.became_ready is not None or spec.ready_within is None
-            self.set_due(job, "unready", NEVER if is_ready else job.queued + (spec.ready_within or 0.0))
+            is_ready = job.ready_at is not None or spec.ready_within is None
+            self.set_due(job, "ready_within", NEVER if is_ready else job.queued + (spec.ready_within or 0.0))
 
-    def stop(self, name: str, words: str, now: float, run: str | None) -> list[str] | None:
+    def stop(self, name: str, text: str, now: float, run: str | None) -> list[str] | None:
         job = self.jobs.get(name)
         if job is None:
             return None
         if run is None:
-            return self.stop_job(job, "user", words, now) + self.look(now)
+            return self.stop_job(job, "user", text, now) + self.propagate(now)
         if not (job.is_live and job.run == run):
             return []
-        if job.then not in ("firing", "removal"):
-            job.then = "nothing"
-        return self.ask(job, "user", words, now)
+        if job.follow_up not in ("firing", "removal"):
+            job.follow_up = "nothing"
+        return self.request_cancel(job, "user", text, now)
 
-    def stop_job(self, job: ReferenceJob, kind: str, words: str, now: float) -> list[str]:
+    def stop_job(self, job: ReferenceJob, kind: str, text: str, now: float) -> list[str]:
         self.disarm(job)
-        if job.then != "removal":
-            job.then = "nothing"
+        if job.follow_up != "removal":
+            job.follow_up = "nothing"
         if job.is_pending:
             job.due.pop("delay", None)
             job.due.pop("backoff", None)
-            job.was_lost = False
-            job.rests("finished" if job.runs else "skipped")
+            job.was_impossible = False
+            job.finish("finished" if job.runs else "skipped")
             return [f"skipped {job.spec.name}"]
-        return self.ask(job, kind, words, now)
+        return self.request_cancel(job, kind, text, now)
 
-    def ask(self, job: ReferenceJob, kind: str, words: str, now: float) -> list[str]:
+    def request_cancel(self, job: ReferenceJob, kind: str, text: str, now: float) -> list[str]:
         if not job.is_running:
             return []
         if not self.awaited():
-            self._set_reminder(now + 2)
-        job.asked, job.first_kind, job.first_words = now, kind, words
+            self._set_progress_due(now + 2)
+        job.requested_at, job.first_kind, job.first_text = now, kind, text
         job.due.pop("timeout", None)
-        job.due.pop("unready", None)
+        job.due.pop("ready_within", None)
         self.set_deadline(job, min(now + (job.run_spec or job.spec).join.within, max(now, self.stop_deadline)))
-        self.asks.append(job.run)
+        self.cancels.append(job.run)
         return [f"cancel_requested {job.run}", f"CancelRun {job.run}"]
 
     def set_deadline(self, job: ReferenceJob, deadline: float) -> None:
-        if job.asked is None or deadline == job.deadline:
+        if job.requested_at is None or deadline == job.deadline:
             return
         job.deadline = deadline
         if not job.is_urgent:
-            self.set_due(job, "hurry", NEVER if deadline == NEVER else job.asked + (deadline - job.asked) * 0.75)
-        self.set_due(job, "name", deadline)
+            self.set_due(
+                job, "urgent", NEVER if deadline == NEVER else job.requested_at + (deadline - job.requested_at) * 0.75
+            )
+        self.set_due(job, "capture", deadline)
 
-    def _set_reminder(self, when: float) -> None:
-        self.settings += 1
-        self.remind = (when, self.settings)
+    def _set_progress_due(self, when: float) -> None:
+        self.deadlines_set += 1
+        self.progress_due = (when, self.deadlines_set)
 
     def reload(self, specs: Sequence[JobSpec], now: float) -> list[str] | None:
-        return None if self.stop_words is not None else reload_all(self, specs, now)
+        return None if self.stop_text is not None else reload_all(self, specs, now)
 
-    def shutdown(self, words: str, within: float, now: float, kind: str = "shutdown") -> list[str]:
-        return [] if self.stop_words is not None else stop_all(self, kind, words, within, now)
+    def shutdown(self, text: str, within: float, now: float, kind: str = "shutdown") -> list[str]:
+        return [] if self.stop_text is not None else stop_all(self, kind, text, within, now)
 
     def hurry(self, within: float, now: float) -> list[str]:
-        return [] if self.stop_words is None or self.is_stop_over else hurry_all(self, within, now)
+        return [] if self.stop_text is None or self.is_stop_over else hurry_all(self, within, now)
 
-    def urge(self, job: ReferenceJob) -> list[str]:
+    def mark_urgent(self, job: ReferenceJob) -> list[str]:
         was_urgent, job.is_urgent = job.is_urgent, True
-        job.due.pop("hurry", None)
+        job.due.pop("urgent", None)
         return [] if was_urgent else [f"MarkUrgent {job.run}"]
 
-    # -- what runs say
+    # -- reports from runners
 
     def started(self, job: ReferenceJob, is_ready: bool, now: float) -> list[str]:
-        job.has_begun = True
+        job.is_started = True
         if job.is_abandoned:
             return []
-        job.began = now
-        return [f"started {job.run}"] + (self.ready(job, now) if is_ready else self.look(now))
+        job.started_at = now
+        return [f"started {job.run}"] + (self.ready(job, now) if is_ready else self.propagate(now))
 
     def ready(self, job: ReferenceJob, now: float) -> list[str]:
-        if job.became_ready is not None:
+        if job.ready_at is not None:
             return []
-        job.became_ready = now
-        job.due.pop("unready", None)
-        return [] if job.is_abandoned else [f"ready {job.run}", *self.look(now)]
+        job.ready_at = now
+        job.due.pop("ready_within", None)
+        return [] if job.is_abandoned else [f"ready {job.run}", *self.propagate(now)]
 
-    def unresponsive(self, job: ReferenceJob, words: str, now: float) -> list[str]:
+    def unresponsive(self, job: ReferenceJob, text: str, now: float) -> list[str]:
         watchdog = (job.run_spec or job.spec).watchdog
-        if watchdog is None or job.became_ready is None or not job.is_running or job.missed_polls:
+        if watchdog is None or job.ready_at is None or not job.is_running or job.is_unresponsive:
             return []
-        job.missed_polls = True
-        seen = [f"unresponsive {job.run}"]
+        job.is_unresponsive = True
+        lines = [f"unresponsive {job.run}"]
         if watchdog.then is WatchdogThen.WARN:
-            return seen
-        if job.then == "policy":
-            job.then = "nothing" if watchdog.then is WatchdogThen.STOP else "retry"
-        return seen + self.ask(job, "watchdog", words, now)
+            return lines
+        if job.follow_up == "policy":
+            job.follow_up = "nothing" if watchdog.then is WatchdogThen.STOP else "retry"
+        return lines + self.request_cancel(job, "watchdog", text, now)
 
     def responsive(self, job: ReferenceJob) -> list[str]:
-        missed, job.missed_polls = job.missed_polls, False
-        return [f"responsive {job.run}"] if missed and not job.is_abandoned else []
+        was_unresponsive, job.is_unresponsive = job.is_unresponsive, False
+        return [f"responsive {job.run}"] if was_unresponsive and not job.is_abandoned else []
 
     def ended(
         self, job: ReferenceJob, outcome: str, now: float, *, is_early: bool = False, is_permanent: bool = False
     ) -> list[str]:
-        """The run is back; `is_early`: before it could see that it was asked."""
+        """End the run. `is_early`: its body returned before the cancel was requested."""
         job.is_live = False
         if job.is_abandoned:
             job.is_abandoned = False
-            seen = [f"late_exit {job.run}", f"ReleaseRun {job.run}"]
-            return seen + self._follow(job, job.then if self.stop_words is None else "nothing", now)
-        if is_early and job.then == "retry":
-            job.then = "policy"
-        job.ends[outcome] += 1
+            lines = [f"late_exit {job.run}", f"ReleaseRun {job.run}"]
+            return lines + self._follow(job, job.follow_up if self.stop_text is None else "nothing", now)
+        if is_early and job.follow_up == "retry":
+            job.follow_up = "policy"
+        job.outcomes[outcome] += 1
         job.outcome = outcome
-        for what in ("timeout", "unready", "hurry", "name"):
-            job.due.pop(what, None)
+        for name in ("timeout", "ready_within", "urgent", "capture"):
+            job.due.pop(name, None)
         if not self.awaited():
-            self.remind = None
-        seen = [f"ended {job.run} {outcome}", f"ReleaseRun {job.run}"]
-        then, more = self._decide(job, now, is_permanent=is_permanent)
-        return seen + more + self._follow(job, then, now) + go_on(self, now)
+            self.progress_due = None
+        lines = [f"ended {job.run} {outcome}", f"ReleaseRun {job.run}"]
+        follow_up, more = self._decide(job, now, is_permanent=is_permanent)
+        return lines + more + self._follow(job, follow_up, now) + continue_shutdown(self, now)
 
-    def named(self, job: ReferenceJob, now: float) -> list[str]:
+    def stack_captured(self, job: ReferenceJob, now: float) -> list[str]:
         if not job.is_awaited:
             return []
         job.is_overdue = True
-        job.due = {what: due for what, due in job.due.items() if what == "firing"}
+        job.due = {name: due for name, due in job.due.items() if name == "firing"}
         if not self.awaited():
-            self.remind = None
-        seen = [f"stop_overdue {job.run}"]
+            self.progress_due = None
+        lines = [f"stop_overdue {job.run}"]
         if (job.run_spec or job.spec).join.otherwise is Otherwise.ABANDON:
             job.is_abandoned, job.abandoned_at = True, now
             job.outcome = "abandoned"
-            job.ends["abandoned"] += 1
-            seen += [f"ended {job.run} abandoned", f"blocked {job.run}"]
-            job.then, more = self._decide(job, now, is_permanent=False)
-            seen += more + self.settle(job, now)
-        return seen + go_on(self, now)
+            job.outcomes["abandoned"] += 1
+            lines += [f"ended {job.run} abandoned", f"blocked {job.run}"]
+            job.follow_up, more = self._decide(job, now, is_permanent=False)
+            lines += more + self.after_end(job, now)
+        return lines + continue_shutdown(self, now)
 
-    # -- what follows a run
+    # -- the follow-up of a run
 
     def _decide(self, job: ReferenceJob, now: float, *, is_permanent: bool) -> tuple[str, list[str]]:
-        then, seen = job.then, []
-        if self.stop_words is not None:
-            then = "nothing"
-        elif then in ("policy", "retry"):
-            then = "retry" if job.wants_restart() else "nothing"
-            if then == "retry" and (is_permanent or job.has_used_up(now)):
-                then, job.gave_up = "nothing", True
-                seen = [f"gave_up {job.run}"]
-        job.has_failed = job.gave_up or (job.counts_as_failure() and then == "nothing")
-        return then, seen
+        follow_up, lines = job.follow_up, []
+        if self.stop_text is not None:
+            follow_up = "nothing"
+        elif follow_up in ("policy", "retry"):
+            follow_up = "retry" if job.needs_restart() else "nothing"
+            if follow_up == "retry" and (is_permanent or job.is_exhausted(now)):
+                follow_up, job.gave_up = "nothing", True
+                lines = [f"gave_up {job.run}"]
+        job.has_failed = job.gave_up or (job.counts_as_failure() and follow_up == "nothing")
+        return follow_up, lines
 
-    def _follow(self, job: ReferenceJob, then: str, now: float) -> list[str]:
-        seen: list[str] = []
-        if then == "retry":
-            job.waits = "backoff"
-            # An abandoned run was healthy until it was given up.
+    def _follow(self, job: ReferenceJob, follow_up: str, now: float) -> list[str]:
+        lines: list[str] = []
+        if follow_up == "retry":
+            job.waits_for = "backoff"
+            # An abandoned run counts as healthy until it was abandoned.
             self.set_due(job, "backoff", now + job.next_delay(job.abandoned_at if job.outcome == "abandoned" else now))
-            seen = [f"restart_scheduled {job.run}"]
-        elif then in ("again", "firing"):
-            seen = self.begin(job, now)
-        elif then == "removal":
-            seen = self.forget(job)
+            lines = [f"restart_scheduled {job.run}"]
+        elif follow_up in ("restart", "firing"):
+            lines = self.begin(job, now)
+        elif follow_up == "removal":
+            lines = self.forget(job)
         elif job.instant is not None:
-            job.waits = "firing"
+            job.waits_for = "firing"
         else:
-            job.rests("finished")
-        return seen + self.settle(job, now)
+            job.finish("finished")
+        return lines + self.after_end(job, now)
 
     def forget(self, job: ReferenceJob) -> list[str]:
         name = job.spec.name
-        self.gone[name] = job.number
+        self.removed[name] = job.number
         del self.jobs[name]
         return [f"job_removed {name}", f"ForgetJob {name}"]
 
-    def settle(self, job: ReferenceJob, now: float) -> list[str]:
-        seen: list[str] = []
+    def after_end(self, job: ReferenceJob, now: float) -> list[str]:
+        lines: list[str] = []
         if job.spec.essential and job.has_failed and (job.gave_up or job.instant is None):
-            words = f"job {job.spec.name!r} failed for good"
-            seen = self.shutdown(words, self.stop_within, now, "essential")
-        return seen + self.look(now)
+            text = f"job {job.spec.name!r} failed for good"
+            lines = self.shutdown(text, self.stop_within, now, "essential")
+        return lines + self.propagate(now)
 
-    def look(self, now: float) -> list[str]:
-        """Go on with all who wait for others, as long as anything changes."""
-        seen: list[str] = []
+    def propagate(self, now: float) -> list[str]:
+        """Check all jobs that wait for dependencies, until nothing changes any more."""
+        lines: list[str] = []
         while True:
-            found = [line for job in list(self.jobs.values()) for line in self._look_at(job, now)]
+            found = [line for job in list(self.jobs.values()) for line in self._check_dependencies(job, now)]
             if not found:
-                return seen
-            seen += [line for line in found if line]
+                return lines
+            lines += [line for line in found if line]
 
-    def _look_at(self, job: ReferenceJob, now: float) -> list[str]:
-        stands = needs_stand(job, self.jobs.values()) if job.waits == "dependency" else "open"
-        if stands == "lost":
-            job.waits, job.rest, job.was_lost = "", "skipped", True
+    def _check_dependencies(self, job: ReferenceJob, now: float) -> list[str]:
+        state = dependency_state(job, self.jobs.values()) if job.waits_for == "dependency" else "pending"
+        if state == "impossible":
+            job.waits_for, job.end_state, job.was_impossible = "", "skipped", True
             return [f"skipped {job.spec.name}"]
-        if stands == "open":
+        if state == "pending":
             return []
         if job.spec.start.delay_seconds:
-            job.waits = "delay"
+            job.waits_for = "delay"
             self.set_due(job, "delay", now + job.spec.start.delay_seconds)
             return [""]
         return self.after_delay(job, now)
@@ -337,56 +339,58 @@ class ReferenceModel:
         schedule = job.spec.schedule
         if schedule is None:
             return self.begin(job, now)
-        job.waits = "firing"
+        job.waits_for = "firing"
         self.rearm(job, now)
         return self.begin(job, now) if schedule.immediately else [""]
 
-    # -- what time brings
+    # -- time
 
     def tick(self, now: float) -> list[str]:
-        """Handle what is due, the earliest first, and of one instant what was set first."""
-        seen: list[str] = []
+        """Handle the deadlines that are due, the earliest first; equal ones in the order in which they were set."""
+        lines: list[str] = []
         while (first := self._first_due(now)) is not None:
-            seen += [line for line in first() if line]
-        return seen
+            lines += [line for line in first() if line]
+        return lines
 
     def _first_due(self, now: float) -> Callable[[], list[str]] | None:
         found: list[tuple[float, int, Callable[[], list[str]]]] = []
         for job in self.jobs.values():
-            for what, (when, number) in job.due.items():
-                found.append((when, number, lambda job=job, what=what: bring(self, job, what, now)))  # type: ignore[misc]
-        if self.remind is not None:
-            found.append((*self.remind, lambda: self._say_who_is_awaited(now)))
+            for name, (when, number) in job.due.items():
+                found.append((when, number, lambda job=job, name=name: handle_due(self, job, name, now)))  # type: ignore[misc]
+        if self.progress_due is not None:
+            found.append((*self.progress_due, lambda: self._report_progress(now)))
         due = [one for one in found if one[0] <= now]
         return min(due, key=lambda one: one[:2])[2] if due else None
 
-    def _say_who_is_awaited(self, now: float) -> list[str]:
-        self._set_reminder(now + 3)
+    def _report_progress(self, now: float) -> list[str]:
+        self._set_progress_due(now + 3)
         return ["ReportStopProgress"]
 
     def next_deadline(self) -> float | None:
         times = [when for job in self.jobs.values() for when, _ in job.due.values()]
-        return min(times + ([self.remind[0]] if self.remind is not None else []), default=None)
+        return min(times + ([self.progress_due[0]] if self.progress_due is not None else []), default=None)
 
-    # -- who is awaited, and the end of the work
+    # -- awaited runs, and the end of the work
 
     def awaited(self) -> list[ReferenceJob]:
         return [job for job in self.jobs.values() if job.is_awaited]
 
     def awaited_runs(self) -> list[str]:
         awaited = {job.run for job in self.awaited()}
-        return [run for run in self.asks if run in awaited]
+        return [run for run in self.cancels if run in awaited]
 
-    def note_order(self, asked: list[str]) -> None:
-        """Take over in which order those of one instant were asked: any order is fine."""
-        self.asks = [run for run in self.asks if run not in asked] + asked
+    def set_cancel_order(self, runs: list[str]) -> None:
+        """Take over the order of the cancels of one input: any order is correct."""
+        self.cancels = [run for run in self.cancels if run not in runs] + runs
 
     def is_work_over(self) -> bool:
-        holding = [job.spec.daemon for job in self.jobs.values() if job.holds]
-        self.has_held = self.has_held or False in holding
-        return self.stop_kind == "essential" or (False not in holding and (self.has_held or not holding))
+        daemon_flags = [job.spec.daemon for job in self.jobs.values() if job.is_active]
+        self.had_non_daemon = self.had_non_daemon or False in daemon_flags
+        return self.stop_kind == "essential" or (
+            False not in daemon_flags and (self.had_non_daemon or not daemon_flags)
+        )
 
-    def work_over(self) -> list[str]:
-        """Return what has to be said after any input: once, when nothing keeps the program alive any more."""
-        was_over, self.was_over = self.was_over, self.is_work_over()
-        return ["WorkFinished"] if self.was_over and not was_over else []
+    def work_finished(self) -> list[str]:
+        """Return WorkFinished if this input was the first after which nothing keeps the program alive."""
+        was_finished, self.was_work_finished = self.was_work_finished, self.is_work_over()
+        return ["WorkFinished"] if self.was_work_finished and not was_finished else []

@@ -1,4 +1,4 @@
-"""A reload, in the naive model."""
+"""The reload of the reference model."""
 
 from __future__ import annotations
 
@@ -16,112 +16,117 @@ if TYPE_CHECKING:
 __all__ = ["reload_all"]
 
 
-def reload_all(naive: ReferenceModel, specs: Sequence[JobSpec], now: float) -> list[str]:
-    """Put the declarations in the place of the old ones, and say what has to be seen of it."""
+def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> list[str]:
+    """Replace all declarations and return the expected actions."""
     new = {spec.name: spec for spec in specs}
-    seen = ["reloaded"]
-    begun: list[ReferenceJob] = []
-    gone = [job for name, job in naive.jobs.items() if name not in new]
-    kept = [(job, job.spec) for name, job in naive.jobs.items() if name in new]
+    lines = ["reloaded"]
+    renewed: list[ReferenceJob] = []
+    removed = [job for name, job in model.jobs.items() if name not in new]
+    kept = [(job, job.spec) for name, job in model.jobs.items() if name in new]
     for name, spec in new.items():
-        if name in naive.jobs:
-            naive.jobs[name].spec = spec
+        if name in model.jobs:
+            model.jobs[name].spec = spec
         else:
-            seen += naive.declare(spec)
-            begun.append(naive.jobs[name])
-    for job in gone:
-        seen += _remove(naive, job, now)
+            lines += model.declare(spec)
+            renewed.append(model.jobs[name])
+    for job in removed:
+        lines += _remove(model, job, now)
     for job, old in kept:
-        seen += _change(naive, job, old, begun, now)
-    # Who becomes or ceases to be a daemon while it runs counts as what it is from now on.
-    naive.is_work_over()
-    if naive.is_announced:
-        seen += naive.arm_all([job for job in begun if naive.starts_itself(job)], now)
-    seen += naive.look(now)
+        lines += _change(model, job, old, renewed, now)
+    # A live job whose `daemon` changes counts by its new declaration from now on.
+    model.is_work_over()
+    if model.has_started:
+        lines += model.arm_all([job for job in renewed if model.is_auto_start(job)], now)
+    lines += model.propagate(now)
     for job, old in kept:
         if "schedule" in ReferenceJob(old).changed(job.spec):
-            seen += naive.settle(job, now)
-    return seen
+            lines += model.after_end(job, now)
+    return lines
 
 
-def _remove(naive: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
-    seen = naive.stop_job(job, "reload", "no longer declared", now)
+def _remove(model: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
+    lines = model.stop_job(job, "reload", "no longer declared", now)
     if job.is_live:
-        job.then = "removal"
-        return seen
-    return seen + naive.forget(job)
+        job.follow_up = "removal"
+        return lines
+    return lines + model.forget(job)
 
 
-def _change(naive: ReferenceModel, job: ReferenceJob, old: JobSpec, begun: list[ReferenceJob], now: float) -> list[str]:
+def _change(
+    model: ReferenceModel, job: ReferenceJob, old: JobSpec, renewed: list[ReferenceJob], now: float
+) -> list[str]:
     before = ReferenceJob(old)
-    changed, verdict = before.changed(job.spec), before.verdict(job.spec)
-    if job.then == "removal" and job.is_live:
-        _come_back(naive, job, now)
+    changed, action = before.changed(job.spec), before.reload_action(job.spec)
+    if job.follow_up == "removal" and job.is_live:
+        _bring_back(model, job, now)
         return []
     if "enabled" in changed:
-        return _switch(naive, job, begun, now)
-    seen: list[str] = []
-    if verdict == "restart":
+        return _enable_or_disable(model, job, renewed, now)
+    lines: list[str] = []
+    if action == "restart":
         if job.is_live:
-            if not (job.then == "nothing" and (not job.is_abandoned or job.first_kind == "user")) and job.spec.enabled:
-                job.then = "again"
-            seen = naive.ask(job, "reload", _why(old, job.spec), now)
-        elif job.rest in ("finished", "skipped"):
-            _begin_again(job, begun)
+            if (
+                not (job.follow_up == "nothing" and (not job.is_abandoned or job.first_kind == "user"))
+                and job.spec.enabled
+            ):
+                job.follow_up = "restart"
+            lines = model.request_cancel(job, "reload", _reload_text(old, job.spec), now)
+        elif job.end_state in ("finished", "skipped"):
+            _renew(job, renewed)
             return []
-    elif verdict == "apply" and job.is_live and not job.is_abandoned:
+    elif action == "apply" and job.is_live and not job.is_abandoned:
         job.run_spec = job.spec
-        naive.set_limits(job)
-        seen = [f"ApplySpec {job.run}"]
+        model.set_limits(job)
+        lines = [f"ApplySpec {job.run}"]
     if "schedule" in changed:
-        return seen + _reschedule(naive, job, begun, now)
-    if verdict == "apply" and "after" in changed and job.was_lost and job.rest == "skipped":
-        _begin_again(job, begun)
-    return seen
+        return lines + _reschedule(model, job, renewed, now)
+    if action == "apply" and "after" in changed and job.was_impossible and job.end_state == "skipped":
+        _renew(job, renewed)
+    return lines
 
 
-def _why(old: JobSpec, new: JobSpec) -> str:
+def _reload_text(old: JobSpec, new: JobSpec) -> str:
     hidden = ("name", "place", "binding", "replica", "replicas", "declared")
     names = [one.name for one in fields(JobSpec) if one.name not in hidden]
     return ", ".join(name for name in names if getattr(old, name) != getattr(new, name)) + " changed"
 
 
-def _reschedule(naive: ReferenceModel, job: ReferenceJob, begun: list[ReferenceJob], now: float) -> list[str]:
+def _reschedule(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
     was_armed = job.instant is not None
-    naive.disarm(job)
+    model.disarm(job)
     if job.spec.schedule is None:
-        is_left = job.waits == "firing"
-        return naive.stop_job(job, "reload", "it has no schedule any more", now) if is_left else []
-    if was_armed or job.waits == "backoff" or (job.is_live and job.then != "nothing"):
-        return naive.rearm(job, now)
-    if job.rest in ("finished", "skipped") and not job.is_live:
-        _begin_again(job, begun)
+        waits_for_firing = job.waits_for == "firing"
+        return model.stop_job(job, "reload", "it has no schedule any more", now) if waits_for_firing else []
+    if was_armed or job.waits_for == "backoff" or (job.is_live and job.follow_up != "nothing"):
+        return model.rearm(job, now)
+    if job.end_state in ("finished", "skipped") and not job.is_live:
+        _renew(job, renewed)
     return []
 
 
-def _begin_again(job: ReferenceJob, begun: list[ReferenceJob]) -> None:
-    job.waits, job.rest = "person", ""
-    begun.append(job)
+def _renew(job: ReferenceJob, renewed: list[ReferenceJob]) -> None:
+    job.waits_for, job.end_state = "command", ""
+    renewed.append(job)
 
 
-def _switch(naive: ReferenceModel, job: ReferenceJob, begun: list[ReferenceJob], now: float) -> list[str]:
+def _enable_or_disable(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
     if job.spec.enabled:
         if job.is_live:
-            _come_back(naive, job, now)
+            _bring_back(model, job, now)
         else:
-            _begin_again(job, begun)
+            _renew(job, renewed)
         return []
-    seen = naive.stop_job(job, "reload", "it was disabled", now)
+    lines = model.stop_job(job, "reload", "it was disabled", now)
     if not job.is_live:
-        job.waits, job.rest = "", "disabled"
-    return seen
+        job.waits_for, job.end_state = "", "disabled"
+    return lines
 
 
-def _come_back(naive: ReferenceModel, job: ReferenceJob, now: float) -> None:
-    """It was taken away or switched off, and is back before its run has stopped: it goes on unless a person said no."""
-    job.then = "nothing"
+def _bring_back(model: ReferenceModel, job: ReferenceJob, now: float) -> None:
+    """Continue a job that is declared or enabled again before its run has ended, unless a user stopped it."""
+    job.follow_up = "nothing"
     if job.spec.enabled and job.first_kind != "user":
         if job.spec.schedule is None:
-            job.then = "again"
+            job.follow_up = "restart"
         else:
-            naive.rearm(job, now)
+            model.rearm(job, now)

@@ -1,4 +1,4 @@
-"""The stop of everything, in the naive model."""
+"""The shutdown of the reference model."""
 
 from __future__ import annotations
 
@@ -9,52 +9,54 @@ from tests.support.reference_job import ReferenceJob
 if TYPE_CHECKING:
     from tests.support.reference_model import ReferenceModel
 
-__all__ = ["go_on", "hurry_all", "stop_all"]
+__all__ = ["continue_shutdown", "hurry_all", "stop_all"]
 
 
-def stop_all(naive: ReferenceModel, kind: str, words: str, within: float, now: float) -> list[str]:
-    """Begin the stop of everything."""
-    naive.stop_kind, naive.stop_words, naive.stop_deadline = kind, words, now + within
-    seen = ["scheduler_stopping"]
-    for job in naive.jobs.values():
-        naive.disarm(job)
+def stop_all(model: ReferenceModel, kind: str, text: str, within: float, now: float) -> list[str]:
+    """Begin the shutdown."""
+    model.stop_kind, model.stop_text, model.stop_deadline = kind, text, now + within
+    lines = ["scheduler_stopping"]
+    for job in model.jobs.values():
+        model.disarm(job)
         if job.is_awaited:
-            naive.set_deadline(job, min(job.deadline, naive.stop_deadline))
+            model.set_deadline(job, min(job.deadline, model.stop_deadline))
         if not job.is_live:
-            seen += naive.stop_job(job, kind, words, now)
-    return seen + go_on(naive, now)
+            lines += model.stop_job(job, kind, text, now)
+    return lines + continue_shutdown(model, now)
 
 
-def hurry_all(naive: ReferenceModel, within: float, now: float) -> list[str]:
-    """Ask everybody at once, and give all at most so much time."""
-    naive.is_hurried = True
-    jobs = list(naive.jobs.values())
-    seen = [line for job in jobs for line in naive.stop_job(job, naive.stop_kind, naive.stop_words or "", now)]
-    naive.stop_deadline = min(naive.stop_deadline, now + within)
-    for job in naive.awaited():
-        naive.set_deadline(job, min(job.deadline, max(naive.stop_deadline, job.asked or 0.0)))
-        seen += naive.urge(job)
-    return seen + go_on(naive, now)
+def hurry_all(model: ReferenceModel, within: float, now: float) -> list[str]:
+    """Cancel all runs at once, and allow them at most `within` more seconds."""
+    model.is_hurried = True
+    jobs = list(model.jobs.values())
+    lines = [line for job in jobs for line in model.stop_job(job, model.stop_kind, model.stop_text or "", now)]
+    model.stop_deadline = min(model.stop_deadline, now + within)
+    for job in model.awaited():
+        model.set_deadline(job, min(job.deadline, max(model.stop_deadline, job.requested_at or 0.0)))
+        lines += model.mark_urgent(job)
+    return lines + continue_shutdown(model, now)
 
 
-def go_on(naive: ReferenceModel, now: float) -> list[str]:
-    """Stop whoever nobody above him is awaited for any more; be over when nobody is left."""
-    if naive.stop_words is None or naive.is_stop_over:
+def continue_shutdown(model: ReferenceModel, now: float) -> list[str]:
+    """Stop the jobs whose dependents are all done, and finish once no run is awaited."""
+    if model.stop_text is None or model.is_stop_over:
         return []
-    seen: list[str] = []
-    jobs = list(naive.jobs.values())
-    for height in range(len(jobs)):
-        if not naive.is_hurried and any(job.is_awaited and _height(naive, job) < height for job in jobs):
-            return seen
+    lines: list[str] = []
+    jobs = list(model.jobs.values())
+    for level in range(len(jobs)):
+        if not model.is_hurried and any(job.is_awaited and _level(model, job) < level for job in jobs):
+            return lines
         for job in jobs:
-            if _height(naive, job) == height:
-                seen += naive.stop_job(job, naive.stop_kind, naive.stop_words, now)
-    if naive.awaited():
-        return seen
-    naive.is_stop_over = True
-    return [*seen, "scheduler_stopped", "ShutdownFinished"]
+            if _level(model, job) == level:
+                lines += model.stop_job(job, model.stop_kind, model.stop_text, now)
+    if model.awaited():
+        return lines
+    model.is_stop_over = True
+    return [*lines, "scheduler_stopped", "ShutdownFinished"]
 
 
-def _height(naive: ReferenceModel, job: ReferenceJob) -> int:
-    above = [other for other in naive.jobs.values() if job.spec.family in [need.job for need in other.spec.after]]
-    return max((_height(naive, other) + 1 for other in above), default=0)
+def _level(model: ReferenceModel, job: ReferenceJob) -> int:
+    dependents = [
+        other for other in model.jobs.values() if job.spec.family in [dependency.job for dependency in other.spec.after]
+    ]
+    return max((_level(model, other) + 1 for other in dependents), default=0)

@@ -1,4 +1,4 @@
-"""What falls due, in the naive model."""
+"""The deadlines of the reference model."""
 
 from __future__ import annotations
 
@@ -7,59 +7,64 @@ from typing import TYPE_CHECKING
 from tests.support.reference_job import ReferenceJob
 
 from taskloom.core.policies import Missed, Overlap
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from tests.support.reference_model import ReferenceModel
 
-__all__ = ["bring"]
+__all__ = ["handle_due"]
 
 
-def bring(naive: ReferenceModel, job: ReferenceJob, what: str, now: float) -> list[str]:
-    """Say what comes of what fell due for a job."""
-    when, _ = job.due.pop(what)
-    if what == "delay":
-        return [*naive.after_delay(job, now), *naive.look(now)]
-    if what == "backoff":
-        return _restart(naive, job, now)
-    if what == "firing":
-        return _fire(naive, job, when, now)
-    if what == "timeout":
-        return naive.ask(job, "deadline", f"longer than its timeout of {(job.run_spec or job.spec).timeout:g} s", now)
-    if what == "unready":
-        return naive.ask(job, "watchdog", f"not ready within {(job.run_spec or job.spec).ready_within:g} s", now)
-    if what == "hurry":
-        return naive.urge(job)
-    job.is_looked_at = True
+def handle_due(model: ReferenceModel, job: ReferenceJob, name: str, now: float) -> list[str]:
+    """Handle one deadline of a job that is due, and return the expected actions."""
+    when, _ = job.due.pop(name)
+    if name == "delay":
+        return [*model.after_delay(job, now), *model.propagate(now)]
+    if name == "backoff":
+        return _restart(model, job, now)
+    if name == "firing":
+        return _fire(model, job, when, now)
+    if name == "timeout":
+        return model.request_cancel(
+            job, "deadline", f"longer than its timeout of {duration((job.run_spec or job.spec).timeout or 0.0)}", now
+        )
+    if name == "ready_within":
+        return model.request_cancel(
+            job, "watchdog", f"not ready within {duration((job.run_spec or job.spec).ready_within or 0.0)}", now
+        )
+    if name == "urgent":
+        return model.mark_urgent(job)
+    job.is_captured = True
     return [f"CaptureStack {job.run}"]
 
 
-def _restart(naive: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
-    was_flapping = job.flaps(now)
+def _restart(model: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
+    was_flapping = job.is_flapping(now)
     job.restarts.append(now)
-    seen = naive.begin(job, now, job.attempt + 1)
-    return [*seen, f"flapping {job.spec.name}"] if job.flaps(now) and not was_flapping else seen
+    lines = model.begin(job, now, job.attempt + 1)
+    return [*lines, f"flapping {job.spec.name}"] if job.is_flapping(now) and not was_flapping else lines
 
 
-def _fire(naive: ReferenceModel, job: ReferenceJob, instant: float, now: float) -> list[str]:
-    """Handle the latest of the instants that have come; the older ones are missed, in one word."""
+def _fire(model: ReferenceModel, job: ReferenceJob, instant: float, now: float) -> list[str]:
+    """Handle the latest instant that has come; the older ones are missed, in one event."""
     schedule = job.spec.schedule
     if schedule is None or schedule.every is None:
         return []
     missed = f"missed {job.spec.name}"
-    seen = []
+    lines = []
     if instant + schedule.every <= now:
-        seen = [missed]
+        lines = [missed]
         while instant + schedule.every <= now:
             instant += schedule.every
-    naive.aim(job, instant + schedule.every)
+    model.set_instant(job, instant + schedule.every)
     late = now - instant
     if late > 1 and (schedule.missed is Missed.SKIP or late > schedule.grace):
-        return [*seen, missed]
+        return [*lines, missed]
     if not job.is_live:
-        return seen + naive.begin(job, now)
-    if job.is_abandoned or schedule.overlap is Overlap.SKIP or job.then in ("firing", "again", "removal"):
-        return [*seen, missed]
-    job.then = "firing"
+        return lines + model.begin(job, now)
+    if job.is_abandoned or schedule.overlap is Overlap.SKIP or job.follow_up in ("firing", "restart", "removal"):
+        return [*lines, missed]
+    job.follow_up = "firing"
     if schedule.overlap is Overlap.REPLACE:
-        seen += naive.ask(job, "replaced", "its schedule fired again", now)
-    return seen
+        lines += model.request_cancel(job, "replaced", "its schedule fired again", now)
+    return lines

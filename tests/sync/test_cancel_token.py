@@ -22,13 +22,13 @@ def token() -> CancelToken:
 
 
 def stop(token: CancelToken) -> None:
-    """Do what the shell does to a run that is stopped."""
+    """Do what the engine does to stop a run."""
     token.request(FIRST)
     token.wake()
 
 
 class LyingLock:
-    """A lock that does something just before it blocks: it forces what another thread would have to be lucky for."""
+    """A lock that does something just before it blocks: it forces an order that otherwise occurs only by chance."""
 
     def __init__(self, before_blocking: Callable[[], object]) -> None:
         self._lock = threading.Lock()
@@ -44,7 +44,7 @@ class LyingLock:
 
 
 class LyingList(list[Any]):
-    """A list of waiters that does something right after one was put in."""
+    """A list of waiters that does something right after a waiter was appended."""
 
     def __init__(self, after_append: Callable[[], object]) -> None:
         super().__init__()
@@ -58,14 +58,14 @@ class LyingList(list[Any]):
 # -- the flag
 
 
-def test_the_first_reason_wins(token: CancelToken) -> None:
+def test_the_first_reason_is_kept(token: CancelToken) -> None:
     answers = [token.request(FIRST), token.request(SECOND)]
 
     assert answers == [True, False]
     assert token.reason == FIRST
 
 
-def test_the_poll_stays_true_once_asked(token: CancelToken) -> None:
+def test_the_poll_stays_true_after_the_request(token: CancelToken) -> None:
     before = token.cancelled
     token.request(FIRST)
 
@@ -80,16 +80,16 @@ def test_the_poll_stays_true_after_the_run_has_ended(token: CancelToken) -> None
     assert token.wait()
 
 
-def test_only_one_of_many_threads_that_ask_at_once_is_the_first(token: CancelToken) -> None:
+def test_only_one_of_many_simultaneous_requests_is_the_first(token: CancelToken) -> None:
     reasons = [Reason(ReasonKind.USER, str(number)) for number in range(8)]
     barrier = threading.Barrier(len(reasons))
 
-    def ask(reason: Reason) -> bool:
+    def request(reason: Reason) -> bool:
         barrier.wait()
         return token.request(reason)
 
     with ThreadPoolExecutor(len(reasons)) as pool:
-        answers = list(pool.map(ask, reasons))
+        answers = list(pool.map(request, reasons))
 
     assert answers.count(True) == 1
     assert token.reason == reasons[answers.index(True)]
@@ -104,7 +104,7 @@ def test_every_poll_and_wait_is_counted(token: CancelToken) -> None:
     assert seen == sorted(set(seen))
 
 
-def test_raise_if_cancelled_and_sleep_raise_once_asked(token: CancelToken) -> None:
+def test_raise_if_cancelled_and_sleep_raise_after_the_request(token: CancelToken) -> None:
     token.raise_if_cancelled()
     token.sleep(0)
     token.request(FIRST)
@@ -133,13 +133,13 @@ def test_a_wait_ends_by_itself_after_its_seconds(token: CancelToken, seconds: fl
 
 
 def test_nan_seconds_are_refused(token: CancelToken) -> None:
-    """A lock takes nan for "do not wait": a loop around such a wait would spin."""
+    """A lock does not wait at all for nan seconds: a loop around such a wait would be a busy loop."""
     with pytest.raises(ValueError, match=r"^cannot wait for nan seconds$"):
         token.wait(float("nan"))
 
 
 def test_a_refused_wait_does_not_count_as_waiting_for_ever(token: CancelToken) -> None:
-    """Else the poll age of the run would be zero until its end, deaf as it may be."""
+    """Otherwise the poll age of the run would be zero until its end, even if it never polls again."""
     for seconds in (float("nan"), "soon"):
         with pytest.raises((ValueError, TypeError)):
             token.wait(seconds)  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ def test_a_refused_wait_does_not_count_as_waiting_for_ever(token: CancelToken) -
     ("seconds", "timeout"),
     [(None, -1), (float("inf"), -1), (1e20, -1), (-3, 0.0), (0, 0.0), (2.5, 2.5), (threading.TIMEOUT_MAX + 1, -1)],
 )
-def test_seconds_become_a_timeout_that_a_lock_takes(seconds: float | None, timeout: float) -> None:
+def test_seconds_are_converted_to_a_timeout_that_a_lock_accepts(seconds: float | None, timeout: float) -> None:
     assert lock_timeout(seconds) == timeout
     lock = threading.Lock()
     assert lock.acquire(timeout=lock_timeout(seconds))
@@ -175,45 +175,45 @@ def test_many_waiters_are_all_woken(token: CancelToken) -> None:
         assert [each.result(10) for each in waiting] == [True] * 16
 
 
-def test_an_ask_between_the_look_and_the_wait_is_not_missed(
+def test_a_request_between_the_check_and_the_wait_is_not_missed(
     token: CancelToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 1. the waiter puts its lock into the list, looks at the flag: not asked
-    # 2. the other thread asks, and wakes: it finds the lock and releases it
-    # 3. the waiter blocks on its lock, which is free
+    # 1. the waiter appends its lock to the list and reads the flag: not requested
+    # 2. the other thread requests the stop and wakes: it finds the lock and releases it
+    # 3. the waiter acquires its lock, which is free
     monkeypatch.setattr(token_module, "allocate_lock", lambda: LyingLock(lambda: stop(token)))
 
     assert token.wait() is True
 
 
-def test_an_ask_between_the_look_and_the_wait_that_wakes_later_is_not_missed(
+def test_a_request_between_the_check_and_the_wait_that_wakes_later_is_not_missed(
     token: CancelToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 1. the waiter puts its lock into the list, looks at the flag: not asked
-    # 2. the other thread asks, and has thousands of other flags to set
+    # 1. the waiter appends its lock to the list and reads the flag: not requested
+    # 2. the other thread requests the stop, and has thousands of other flags to set
     # 3. the waiter blocks
     # 4. the other thread wakes
-    asked = threading.Event()
+    is_requested = threading.Event()
 
-    def ask() -> None:
+    def request() -> None:
         token.request(FIRST)
-        asked.set()
+        is_requested.set()
 
-    monkeypatch.setattr(token_module, "allocate_lock", lambda: LyingLock(ask))
+    monkeypatch.setattr(token_module, "allocate_lock", lambda: LyingLock(request))
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(token.wait)
-        assert asked.wait(10)
+        assert is_requested.wait(10)
         token.wake()
 
         assert waiting.result(10) is True
 
 
 @pytest.mark.parametrize("is_woken", [False, True])
-def test_an_ask_between_the_entry_into_the_list_and_the_look_is_seen(token: CancelToken, is_woken: bool) -> None:
-    # 1. the waiter puts its lock into the list
-    # 2. the other thread asks, and has woken or not yet
-    # 3. the waiter looks at the flag: asked
+def test_a_request_between_the_listing_and_the_check_is_seen(token: CancelToken, is_woken: bool) -> None:
+    # 1. the waiter appends its lock to the list
+    # 2. the other thread requests the stop, and has woken or not yet
+    # 3. the waiter reads the flag: requested
     token._waiters = LyingList(lambda: stop(token) if is_woken else token.request(FIRST))
 
     assert token.wait() is True
@@ -221,9 +221,9 @@ def test_an_ask_between_the_entry_into_the_list_and_the_look_is_seen(token: Canc
 
 
 def test_a_waiter_that_times_out_while_it_is_woken_does_no_harm(token: CancelToken) -> None:
-    # 1. wake() sees that there is a waiter
-    # 2. the waiter times out and takes its lock out of the list
-    # 3. wake() reaches for a waiter and finds none
+    # 1. `wake` sees that there is a waiter
+    # 2. the waiter times out and removes its lock from the list
+    # 3. `wake` pops a waiter and finds none
     class Emptied(list[Any]):
         def __bool__(self) -> bool:
             return True
@@ -235,7 +235,7 @@ def test_a_waiter_that_times_out_while_it_is_woken_does_no_harm(token: CancelTok
     assert token.wait() is True
 
 
-def test_no_wake_is_lost_when_waits_begin_while_the_stop_comes(fast_switching: None) -> None:
+def test_no_wake_is_lost_for_waits_that_begin_during_the_stop(fast_switching: None) -> None:
     for _ in range(100):
         token = CancelToken()
         barrier = threading.Barrier(3)
@@ -252,26 +252,26 @@ def test_no_wake_is_lost_when_waits_begin_while_the_stop_comes(fast_switching: N
             assert [each.result(10) for each in waiting] == [True, True]
 
 
-# -- the pulse
+# -- the sampler
 
 
-class Pulse:
-    """Counts how often it was roused."""
+class CountingSampler:
+    """Counts how often it was resumed."""
 
     def __init__(self) -> None:
         self.is_idle = True
-        self.roused = 0
+        self.resumed = 0
 
     def resume(self) -> None:
         self.is_idle = False
-        self.roused += 1
+        self.resumed += 1
 
 
-def test_a_run_that_stops_waiting_rouses_an_idle_sampler_alone() -> None:
-    pulse = Pulse()
-    token = CancelToken(pulse)
+def test_a_run_that_stops_waiting_resumes_the_sampler_only_if_it_is_idle() -> None:
+    sampler = CountingSampler()
+    token = CancelToken(sampler)
 
     token.wait(0)
     token.wait(0)
 
-    assert pulse.roused == 1
+    assert sampler.resumed == 1

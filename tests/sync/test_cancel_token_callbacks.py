@@ -1,4 +1,4 @@
-"""What a token holds for a run: callbacks, its `terminate`, a descriptor; and that nothing is touched after the end."""
+"""The callbacks, the `terminate` and the descriptor of a token, none of which is used after the end of the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def token() -> CancelToken:
 
 
 def stop(token: CancelToken, reason: Reason = FIRST) -> None:
-    """Do what the shell does to a run that is stopped, callbacks included."""
+    """Do what the engine does to stop a run, including its callbacks."""
     token.request(reason)
     token.wake()
     for callback in token.take_callbacks():
@@ -38,7 +38,7 @@ def is_readable(descriptor: int) -> bool:
 # -- callbacks
 
 
-def test_a_callback_is_handed_out_once(token: CancelToken) -> None:
+def test_a_callback_is_dispatched_once(token: CancelToken) -> None:
     calls: list[str] = []
     token.on_cancel(lambda: calls.append("a"))
     token.on_cancel(lambda: calls.append("b"))
@@ -50,7 +50,7 @@ def test_a_callback_is_handed_out_once(token: CancelToken) -> None:
     assert token.callback_ran
 
 
-def test_a_late_registrant_is_called_in_the_caller(token: CancelToken) -> None:
+def test_a_late_callback_is_called_by_its_registrant(token: CancelToken) -> None:
     callers: list[int] = []
     stop(token)
 
@@ -60,7 +60,7 @@ def test_a_late_registrant_is_called_in_the_caller(token: CancelToken) -> None:
     assert (handle.is_begun, handle.is_done) == (True, True)
 
 
-def test_a_callback_registered_between_the_ask_and_the_wake_is_handed_out(token: CancelToken) -> None:
+def test_a_callback_registered_between_the_request_and_the_wake_is_dispatched(token: CancelToken) -> None:
     calls: list[str] = []
     token.request(FIRST)
     token.on_cancel(lambda: calls.append("called"))
@@ -71,7 +71,7 @@ def test_a_callback_registered_between_the_ask_and_the_wake_is_handed_out(token:
     assert (before, calls) == ([], ["called"])
 
 
-def test_a_callback_registered_between_the_wake_and_the_handing_out_is_called_once(token: CancelToken) -> None:
+def test_a_callback_registered_between_the_wake_and_the_dispatch_is_called_once(token: CancelToken) -> None:
     calls: list[str] = []
     token.request(FIRST)
     token.wake()
@@ -119,7 +119,7 @@ def test_a_callback_that_raises_counts_as_done(token: CancelToken) -> None:
     assert (handle.is_begun, handle.is_done) == (True, True)
 
 
-def test_callbacks_that_were_not_begun_are_dropped_when_the_run_ends(token: CancelToken) -> None:
+def test_callbacks_that_have_not_begun_are_dropped_when_the_run_ends(token: CancelToken) -> None:
     token.on_cancel(lambda: None)
     token.request(FIRST)
     token.wake()
@@ -145,8 +145,8 @@ def test_nothing_is_called_after_the_end_of_the_run(token: CancelToken, is_woken
     assert calls == []
 
 
-def test_a_callback_is_let_go_once_it_can_not_be_called_any_more(token: CancelToken) -> None:
-    """A bound `terminate` holds the whole task, and a run is remembered long after its end."""
+def test_a_callback_is_released_once_it_can_no_longer_be_called(token: CancelToken) -> None:
+    """A bound `terminate` references the whole task, and a run is kept long after its end."""
 
     class Owner:
         def terminate(self) -> None:
@@ -171,7 +171,7 @@ def test_a_callback_is_let_go_once_it_can_not_be_called_any_more(token: CancelTo
 # -- entering the body
 
 
-def test_a_run_that_was_asked_before_is_not_entered(token: CancelToken) -> None:
+def test_a_body_is_not_entered_after_the_request(token: CancelToken) -> None:
     token.request(FIRST)
 
     assert token.enter(None) is False
@@ -187,24 +187,24 @@ def test_terminate_is_registered_only_when_the_body_is_entered(token: CancelToke
     assert other.take_callbacks() == []
 
 
-def test_either_the_body_is_entered_or_the_ask_came_first(fast_switching: None) -> None:
-    """Whoever wins: an entered body has its `terminate` handed out, and one that is not entered has none."""
+def test_either_the_body_is_entered_or_the_request_came_first(fast_switching: None) -> None:
+    """In both orders: the `terminate` of an entered body is dispatched, and a body that is not entered has none."""
     for _ in range(200):
         token = CancelToken()
         barrier = threading.Barrier(2)
 
-        def ask(token: CancelToken = token, barrier: threading.Barrier = barrier) -> list[str]:
+        def request(token: CancelToken = token, barrier: threading.Barrier = barrier) -> list[str]:
             barrier.wait()
             token.request(FIRST)
             token.wake()
             return [callback.name for callback in token.take_callbacks()]
 
         with ThreadPoolExecutor(1) as pool:
-            asking = pool.submit(ask)
+            requesting = pool.submit(request)
             barrier.wait()
             is_entered = token.enter(lambda: None)
 
-            assert asking.result(10) == (["terminate"] if is_entered else [])
+            assert requesting.result(10) == (["terminate"] if is_entered else [])
 
 
 # -- the descriptor
@@ -220,14 +220,14 @@ def test_the_descriptor_is_readable_once_woken(token: CancelToken) -> None:
     token.close()
 
 
-def test_a_descriptor_asked_for_after_the_wake_is_readable(token: CancelToken) -> None:
+def test_a_descriptor_created_after_the_wake_is_readable(token: CancelToken) -> None:
     stop(token)
 
     assert is_readable(token.fileno())
     token.close()
 
 
-def test_the_descriptor_is_given_back_when_the_run_ends(token: CancelToken) -> None:
+def test_the_descriptor_is_closed_when_the_run_ends(token: CancelToken) -> None:
     descriptor = token.fileno()
 
     token.close()
@@ -237,7 +237,7 @@ def test_the_descriptor_is_given_back_when_the_run_ends(token: CancelToken) -> N
 
 
 @pytest.mark.parametrize("is_woken", [False, True])
-def test_no_descriptor_is_touched_after_the_end_of_the_run(token: CancelToken, is_woken: bool) -> None:
+def test_no_descriptor_is_used_after_the_end_of_the_run(token: CancelToken, is_woken: bool) -> None:
     """Its number belongs to another file by then."""
     number = token.fileno()
     if is_woken:
@@ -257,18 +257,18 @@ def test_no_descriptor_is_touched_after_the_end_of_the_run(token: CancelToken, i
 
 
 @pytest.mark.parametrize("woken", ["never", "before the end", "after the end"])
-def test_no_descriptor_is_made_after_the_end_of_the_run(token: CancelToken, woken: str) -> None:
+def test_no_descriptor_is_created_after_the_end_of_the_run(token: CancelToken, woken: str) -> None:
     if woken == "before the end":
         stop(token)
     token.close()
     if woken == "after the end":
         stop(token)
 
-    with pytest.raises(ValueError, match=r"^cannot give a descriptor: the run has ended$"):
+    with pytest.raises(ValueError, match=r"^cannot return a descriptor: the run has ended$"):
         token.fileno()
 
 
-def test_a_run_is_wakeable_while_a_callback_or_a_descriptor_stands_by(token: CancelToken) -> None:
+def test_a_run_is_wakeable_while_it_has_a_callback_or_a_descriptor(token: CancelToken) -> None:
     other = CancelToken()
     seen = [token.is_wakeable]
     token.on_cancel(lambda: None)
@@ -280,8 +280,8 @@ def test_a_run_is_wakeable_while_a_callback_or_a_descriptor_stands_by(token: Can
     assert seen == [False, True, True, False]
 
 
-def test_a_callback_that_is_taken_back_leaves_nothing_behind(token: CancelToken) -> None:
-    """A wait that the token wakes takes one back each time: a run of weeks makes millions."""
+def test_an_unregistered_callback_leaks_nothing(token: CancelToken) -> None:
+    """Each wait in `taskloom.waiting.get` registers and unregisters one: a long run does so millions of times."""
     for _ in range(3):
         token.on_cancel(lambda: None).close()
 
@@ -289,7 +289,7 @@ def test_a_callback_that_is_taken_back_leaves_nothing_behind(token: CancelToken)
     assert token.take_callbacks() == []
 
 
-def test_a_callback_that_is_taken_back_while_they_are_handed_out_hides_no_other(token: CancelToken) -> None:
+def test_a_callback_that_is_unregistered_during_the_dispatch_hides_no_other(token: CancelToken) -> None:
     handles = [token.on_cancel(lambda: None) for _ in range(3)]
     token.request(FIRST)
     token.wake()

@@ -27,7 +27,7 @@ class LyingLock:
         self._lock.release()
 
 
-def test_everybody_passes_an_open_latch_now_and_from_now_on() -> None:
+def test_an_open_latch_releases_all_waiters_and_later_ones() -> None:
     latch = Latch()
 
     with ThreadPoolExecutor(8) as pool:
@@ -40,7 +40,7 @@ def test_everybody_passes_an_open_latch_now_and_from_now_on() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 0.001])
-def test_a_closed_latch_is_waited_for_so_long(seconds: float) -> None:
+def test_a_wait_for_a_closed_latch_times_out(seconds: float) -> None:
     latch = Latch()
 
     assert latch.wait(seconds) is False
@@ -56,20 +56,20 @@ def test_nan_seconds_are_refused_and_leave_no_waiter() -> None:
     assert latch._waiters == []
 
 
-def test_an_opening_between_the_look_and_the_wait_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 1. the waiter puts its lock into the list, looks: closed
-    # 2. the other thread opens: it finds the lock and releases it
-    # 3. the waiter blocks on its lock, which is free
+def test_an_opening_between_the_check_and_the_wait_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 1. the waiter appends its lock to the list and reads the flag: closed
+    # 2. the other thread opens the latch: it finds the lock and releases it
+    # 3. the waiter acquires its lock, which is free
     latch = Latch()
     monkeypatch.setattr(latch_module, "allocate_lock", lambda: LyingLock(latch.open))
 
     assert latch.wait() is True
 
 
-def test_an_opening_between_the_entry_into_the_list_and_the_look_is_seen() -> None:
-    # 1. the waiter puts its lock into the list
-    # 2. the other thread opens
-    # 3. the waiter looks: open
+def test_an_opening_between_the_listing_and_the_check_is_seen() -> None:
+    # 1. the waiter appends its lock to the list
+    # 2. the other thread opens the latch
+    # 3. the waiter reads the flag: open
     class Lying(list[Any]):
         def append(self, item: Any) -> None:
             super().append(item)
@@ -83,9 +83,9 @@ def test_an_opening_between_the_entry_into_the_list_and_the_look_is_seen() -> No
 
 
 def test_a_waiter_that_times_out_while_it_is_released_does_no_harm() -> None:
-    # 1. open() sees that there is a waiter
-    # 2. the waiter times out and takes its lock out of the list
-    # 3. open() reaches for a waiter and finds none
+    # 1. `open` sees that there is a waiter
+    # 2. the waiter times out and removes its lock from the list
+    # 3. `open` pops a waiter and finds none
     class Emptied(list[Any]):
         def __bool__(self) -> bool:
             return True
@@ -98,7 +98,7 @@ def test_a_waiter_that_times_out_while_it_is_released_does_no_harm() -> None:
     assert latch.is_open
 
 
-def test_no_opening_is_missed_by_waits_that_begin_meanwhile(fast_switching: None) -> None:
+def test_no_opening_is_missed_by_waits_that_begin_at_the_same_time(fast_switching: None) -> None:
     for _ in range(100):
         latch = Latch()
         barrier = threading.Barrier(3)

@@ -1,17 +1,17 @@
-"""Calendars: the instants of `cron` and `at` schedules, and schedules in words.
+"""Calendars: the instants of `cron` and `at` schedules, and descriptions of schedules.
 
-The only importer of `cronsim` (which reads cron expressions) and of `zoneinfo`. It asks no clock.
+The only importer of `cronsim` (which reads cron expressions) and of `zoneinfo`. It reads no clock.
 
-- `cron_calendar()`, `at_calendar()` build what implements `taskloom.core.policies.Calendar`.
-- `in_words()`, `next_instants()`, `format_instant()` say a schedule to people.
-- `find_zone()`, `local_timezone()` look up time zones. What is refused is a `CalendarError`.
+- `cron_calendar()` and `at_calendar()` return implementations of `taskloom.core.policies.Calendar`.
+- `describe_schedule()`, `next_instants()` and `format_instant()` describe a schedule to people.
+- `find_zone()` and `local_timezone()` look up time zones. Invalid input raises `CalendarError`.
 """
 
 from __future__ import annotations
 
 from taskloom.calendars.at import AtCalendar, at_calendar
 from taskloom.calendars.cron import CronCalendar, cron_calendar
-from taskloom.calendars.describe import format_instant, in_words, next_instants
+from taskloom.calendars.describe import describe_schedule, format_instant, next_instants
 from taskloom.calendars.errors import CalendarError
 from taskloom.calendars.zones import find_zone, local_timezone
 
@@ -21,9 +21,9 @@ __all__ = [
     "CronCalendar",
     "at_calendar",
     "cron_calendar",
+    "describe_schedule",
     "find_zone",
     "format_instant",
-    "in_words",
     "local_timezone",
     "next_instants",
 ]

@@ -19,31 +19,31 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class AtCalendar:
-    """One instant. Two are equal when the instant and the name of the zone are."""
+    """One instant. Two are equal when their instants and the names of their zones are equal."""
 
     instant: float
     """Seconds since the epoch."""
     timezone: str
-    """The name of the zone that it was written in, or an offset such as `+02:00`."""
+    """The name of the time zone, or an offset such as `+02:00`."""
     text: str = field(default="", compare=False)
-    """As it is written."""
+    """The text as written."""
     remark: str = field(default="", compare=False)
-    """What the writer should know: that the clock skips this time, or shows it twice. Mostly empty."""
+    """A note for the author: the clock skips this time, or shows it twice. Usually empty."""
 
     def after(self, wall: float) -> float | None:
-        """Return the instant, if it is later."""
+        """Return the instant if it is later than `wall`, else None."""
         return self.instant if self.instant > wall else None
 
     def latest(self, wall: float) -> float | None:
-        """Return the instant, if it is not later."""
+        """Return the instant if it is not later than `wall`, else None."""
         return self.instant if self.instant <= wall else None
 
 
 def at_calendar(text: str, timezone: str | None = None) -> AtCalendar:
-    """Return the calendar of an ISO 8601 date and time, in the given zone, else in the machine's.
+    """Return the calendar of an ISO 8601 date and time in `timezone`, by default the machine's.
 
-    A time that the clock skips means the instant right after the gap; of a time that comes twice the first is
-    meant. Both leave a `remark`. With `Z` or an offset in the text no zone may be given. Raises CalendarError.
+    A time that the clock skips means the instant right after the gap. Of a time that occurs twice, the first is used.
+    Both add a `remark`. With `Z` or an offset in the text, `timezone` must be None. Raises CalendarError.
     """
     date, time, offset = _parts_of(text)
     local = _local(text, date, time)
@@ -90,23 +90,23 @@ def _at_offset(text: str, local: datetime, offset: str, timezone_beside: str | N
 
 
 def _in_zone(local: datetime, zone: tzinfo, name: str) -> tuple[float, str]:
-    """Return the instant of a local time, and what to remark of it."""
+    """Return the instant of a local time, and a remark about it or an empty text."""
     naive = _seconds(local.replace(tzinfo=UTC))
     first, second = (_instant_with(local, zone, fold) for fold in (0, 1))
     if first == second:
         return first, ""
     written = local.isoformat(" ", "minutes" if not local.second else "auto")
     if offset_at(zone, int(first)) + first != naive:
-        # A gap. Read by the clock after it, the time comes before the change: that is where to look for it.
+        # A gap. With the offset after the change, the time lies before the change: search from there.
         change = _change_after(zone, int(second))
-        runs = _said(change, zone)
+        runs = _format(change, zone)
         return float(change), f"the clock skips {written} in {name}; it runs right after, at {runs}"
-    meant = _said(first, zone)
-    return first, f"{written} comes twice in {name}; the first is meant, {meant}; {_said(second, zone)} is the second"
+    meant = _format(first, zone)
+    return first, f"{written} occurs twice in {name}; the first is used, {meant}; {_format(second, zone)} is the second"
 
 
 def _change_after(zone: tzinfo, instant: int) -> int:
-    """Return when the offset changes that is in force at an instant."""
+    """Return the instant of the next change of offset after an instant."""
     span = first = span_at(zone, instant)
     while span.offset == first.offset:
         span = span_at(zone, span.end)
@@ -121,8 +121,8 @@ def _seconds(moment: datetime) -> float:
     return (moment - _EPOCH) / timedelta(seconds=1)
 
 
-def _said(instant: float, zone: tzinfo) -> str:
-    """Return an instant with its offset, so that it can be copied into the job file."""
+def _format(instant: float, zone: tzinfo) -> str:
+    """Return an instant with its offset, in a form that can be copied into the job file."""
     moment = datetime.fromtimestamp(instant, zone)
     return moment.isoformat("T", "minutes" if not moment.second else "auto")
 

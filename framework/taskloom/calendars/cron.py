@@ -1,17 +1,18 @@
-"""Cron schedules, as Debian's cron means them.
+"""Cron schedules with the meaning that Debian's cron gives them.
 
 The rules are those of cron(8) and crontab(5) of Debian:
 
-- When day-of-month and day-of-week are both restricted, either may match; both must if one begins with a star.
-- A *fixed* job (neither its minutes nor its hours begin with a star) that the clock skips by less than three hours
-  runs right after; one that the clock repeats runs the first time only. Any other job goes by the clock.
+- If day-of-month and day-of-week are both restricted, either may match; if one of them begins with a star, both must.
+- A *fixed* job (neither its minutes nor its hours begin with a star) whose time is skipped by a change of less than
+  three hours runs right after the change; if its time is repeated, it runs only the first time. Any other job follows
+  the clock.
 - A change of three hours or more (a country that crosses the date line) is a correction: the new time is used.
 
-Debian has no seconds. Here a field of seconds begins with a star or not as the others do, so that
-`0 30 2 * * *` means what `30 2 * * *` means.
+Debian has no seconds. Here the seconds follow the same rule of the leading star, so that `0 30 2 * * *` means the same
+as `30 2 * * *`.
 
-Why not cronsim's own iteration: it takes ten times as long, gives an instant twice when two jobs of a gap are
-made up for, and makes up for a whole skipped day.
+cronsim's own iteration is not used: it takes ten times as long, returns one instant twice when two skipped jobs run
+after a gap, and also runs the jobs of a whole skipped day.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ __all__ = ["CronCalendar", "cron_calendar"]
 _CORRECTION = 3 * 3600
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _LAST_YEAR = 9999
-# Leap or not, and the weekday it begins with: the years of one such kind are the same, and 28 years hold all kinds.
+# A year is determined by its length and its first weekday; any 28 years contain all 14 kinds.
 _ALL_KINDS_OF_YEARS = range(1972, 2000)
 
 
 class Days:
-    """The days that three fields of an expression allow. Days are counted from 1970-01-01."""
+    """The days that the three day fields of an expression allow, counted from 1970-01-01."""
 
     __slots__ = ("_kinds", "_read", "is_every_day")
 
@@ -56,7 +57,7 @@ class Days:
         kind = (isleap(year), new_year.weekday())
         found = self._kinds.get(kind)
         if found is None:
-            # Two threads may both come here; they write the same.
+            # Two threads may compute this at the same time; both store the same value.
             found = self._kinds[kind] = self._find(new_year.toordinal(), 365 + kind[0])
         return found
 
@@ -67,7 +68,7 @@ class Days:
         return tuple(number for number, one in enumerate(dates) if one.month in months and allowed(one))
 
     def on_or_after(self, day: int) -> int | None:
-        """Return the first allowed day from this one on, or None up to the year 9999."""
+        """Return the first allowed day that is not before `day`, or None if there is none up to the year 9999."""
         if self.is_every_day:
             return day
         one = date.fromordinal(day + _EPOCH_ORDINAL)
@@ -81,7 +82,10 @@ class Days:
         return None
 
     def on_or_before(self, day: int) -> int | None:
-        """Return the last allowed day up to this one, or None back to 1969 (where the Americas begin)."""
+        """Return the last allowed day that is not after `day`, or None if there is none since 1969.
+
+        1969 because 1970-01-01 UTC is still 1969 in the Americas.
+        """
         if self.is_every_day:
             return day
         one = date.fromordinal(day + _EPOCH_ORDINAL)
@@ -96,7 +100,7 @@ class Days:
 
 
 class LocalTimes:
-    """The local times that an expression allows, in seconds of a clock without zone and changes."""
+    """The local times that an expression allows, in seconds of a clock that never changes."""
 
     __slots__ = ("_days", "_minutes", "_seconds")
 
@@ -106,7 +110,7 @@ class LocalTimes:
         self._seconds = tuple(sorted(read.seconds))
 
     def on_or_after(self, local: int) -> int | None:
-        """Return the first allowed time from this one on."""
+        """Return the first allowed time that is not before `local`, or None."""
         day, rest = divmod(local, DAY)
         found = self._days.on_or_after(day)
         if found == day:
@@ -123,7 +127,7 @@ class LocalTimes:
         return None if found is None else found * DAY + self._minutes[0] * 60 + self._seconds[0]
 
     def on_or_before(self, local: int) -> int | None:
-        """Return the last allowed time up to this one."""
+        """Return the last allowed time that is not after `local`, or None."""
         day, rest = divmod(local, DAY)
         found = self._days.on_or_before(day)
         if found == day:
@@ -153,7 +157,7 @@ def _minutes_of(hours: frozenset[int], minutes: frozenset[int]) -> tuple[int, ..
 
 @dataclass(frozen=True, slots=True)
 class CronCalendar:
-    """The instants of a cron expression in a time zone. Two are equal when both texts are."""
+    """The instants of a cron expression in a time zone. Two are equal when expression and zone are equal texts."""
 
     expression: str
     """As it is written, white space apart."""
@@ -164,7 +168,7 @@ class CronCalendar:
     _is_fixed: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Read the expression and find the zone; raises CalendarError."""
+        """Read the expression and find the zone. Raises CalendarError."""
         read = read_expression(self.expression)
         if not any(_days_of(*read.parts[3:]).of_year(year) for year in _ALL_KINDS_OF_YEARS):
             raise CalendarError(self.expression, "cron", "no day of any year matches")
@@ -178,7 +182,7 @@ class CronCalendar:
     def after(self, wall: float) -> float | None:
         """Return the first instant later than `wall`, in seconds since the epoch; None after the year 9999.
 
-        Nothing is looked for before 1970. Never raises, whatever the number.
+        Instants before 1970 are never returned. Never raises, for any number.
         """
         if not wall < LAST:
             return None
@@ -193,13 +197,13 @@ class CronCalendar:
                 return None
             if local < span.end + span.offset:
                 return float(max(local - span.offset, span.start))
-            # No change goes further than a day: a day without a match before the span's end has nothing to repeat.
+            # No change of offset is longer than a day: without a match in the span's last day nothing is repeated.
             is_clear = span.end + span.offset - low >= DAY
             earliest = max(span.end, local - 2 * DAY) if is_clear else span.end
         return None
 
     def latest(self, wall: float) -> float | None:
-        """Return the last instant that is not later than `wall`; None when there was none since 1970."""
+        """Return the last instant that is not later than `wall`; None if there was none since 1970."""
         if not wall >= 0:
             return None
         last = floor(min(wall, LAST - 1))
@@ -218,8 +222,8 @@ class CronCalendar:
     def _begin_of(self, span: Span) -> int:
         """Return the local time from which this span's times count.
 
-        For a fixed job that is where the span before it ended: what a gap skipped belongs to the span's start, and
-        what is repeated has run. Any other job goes by the clock.
+        For a fixed job this is the local time at which the span before ended: times that the gap skipped run at the
+        span's start, and repeated times have run already. Any other job follows the clock.
         """
         if self._is_fixed and abs(span.offset - span.before) < _CORRECTION:
             return span.start + span.before
@@ -227,8 +231,8 @@ class CronCalendar:
 
 
 def cron_calendar(expression: str, timezone: str | None = None) -> CronCalendar:
-    """Return the calendar of an expression; without a zone, in the machine's.
+    """Return the calendar of an expression in `timezone`, by default the machine's.
 
-    Five fields, six with seconds first, or a nickname such as `@daily`. Raises CalendarError.
+    The expression has five fields, or six with seconds first, or is a nickname such as `@daily`. Raises CalendarError.
     """
     return CronCalendar(" ".join(expression.split()), local_timezone() if timezone is None else timezone)

@@ -1,4 +1,4 @@
-"""Schedules and instants, said to people."""
+"""Descriptions of schedules and instants for people."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from taskloom.text import duration
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
 
-__all__ = ["format_instant", "in_words", "next_instants"]
+__all__ = ["describe_schedule", "format_instant", "next_instants"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_USUAL = Schedule()
-# strftime would say them in the language of the process.
+_DEFAULT = Schedule()
+# strftime would use the language of the process.
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _OVERLAP = {
     Overlap.SKIP: "overlap skipped",
@@ -29,25 +29,25 @@ _OVERLAP = {
 }
 
 
-def in_words(schedule: Schedule) -> str:
+def describe_schedule(schedule: Schedule) -> str:
     """Return a schedule in one line, such as `every 5m, at once and then drift-free; overlap skipped`."""
-    return "; ".join([_instants(schedule), *_manners(schedule)])
+    return "; ".join([_instants(schedule), *_policies(schedule)])
 
 
 def next_instants(schedule: Schedule, now: Moment, count: int = 3) -> list[float]:
-    """Return up to `count` instants from now on, in seconds since the epoch, as if the schedule were armed now."""
+    """Return the next `count` instants, or fewer, in seconds since the epoch, as if the schedule were armed now."""
     found = [now.wall] if schedule.immediately and count > 0 else []
-    following = _following(schedule, now.wall)
+    following = _next_after(schedule, now.wall)
     while following is not None and len(found) < count:
         found.append(following)
-        following = _following(schedule, following)
+        following = _next_after(schedule, following)
     return found
 
 
 def format_instant(wall: float, timezone: str | None = None) -> str:
-    """Return an instant as `Sun 2026-11-22 14:30:00 CET`, in the machine's zone where none is named.
+    """Return an instant as `Sun 2026-11-22 14:30:00 CET`, by default in the machine's zone.
 
-    Never raises: UTC stands in for a zone that cannot be had, and seconds for a year that has no four digits.
+    Never raises: an unknown zone is replaced by UTC, and a year without four digits by seconds since the epoch.
     """
     try:
         moment = (_EPOCH + timedelta(seconds=wall)).astimezone(_zone_or_utc(timezone))
@@ -57,7 +57,7 @@ def format_instant(wall: float, timezone: str | None = None) -> str:
     return f"{weekday} {moment.replace(tzinfo=None).isoformat(' ', 'seconds')} {moment.tzname()}"
 
 
-def _following(schedule: Schedule, wall: float) -> float | None:
+def _next_after(schedule: Schedule, wall: float) -> float | None:
     if schedule.every is not None:
         return wall + schedule.every
     return schedule.calendar.after(wall) if schedule.calendar is not None else None
@@ -74,27 +74,27 @@ def _instants(schedule: Schedule) -> str:
     if schedule.every is not None:
         once = "at once and then drift-free" if schedule.immediately else "drift-free"
         return f"every {duration(schedule.every)}, {once}"
-    said = _calendar_in_words(schedule)
-    return f"at once, and then {said}" if schedule.immediately else said
+    text = _describe_calendar(schedule)
+    return f"at once, and then {text}" if schedule.immediately else text
 
 
-def _calendar_in_words(schedule: Schedule) -> str:
+def _describe_calendar(schedule: Schedule) -> str:
     calendar = schedule.calendar
     if isinstance(calendar, CronCalendar):
-        said = read_expression(calendar.expression).explain()
-        return f"{said[0].lower()}{said[1:]}, {calendar.timezone} time ({calendar.expression})"
+        text = read_expression(calendar.expression).explain()
+        return f"{text[0].lower()}{text[1:]}, {calendar.timezone} time ({calendar.expression})"
     if isinstance(calendar, AtCalendar):
         return f"once, {format_instant(calendar.instant, calendar.timezone)} ({calendar.timezone})"
     return schedule.text or "at the instants of its calendar"
 
 
-def _manners(schedule: Schedule) -> list[str]:
-    """Return the overlap, and what is not as everywhere."""
-    said = [_OVERLAP[schedule.overlap]]
+def _policies(schedule: Schedule) -> list[str]:
+    """Return the overlap policy, and every other policy that is not the default."""
+    found = [_OVERLAP[schedule.overlap]]
     if schedule.jitter:
-        said.append(f"up to {duration(schedule.jitter)} later by chance")
+        found.append(f"up to {duration(schedule.jitter)} later, at random")
     if schedule.missed is Missed.SKIP:
-        said.append("a missed instant is not made up for")
-    elif schedule.grace != _USUAL.grace:
-        said.append(f"a missed instant is made up for within {duration(schedule.grace)}")
-    return said
+        found.append("a missed instant is skipped")
+    elif schedule.grace != _DEFAULT.grace:
+        found.append(f"a missed instant still runs within {duration(schedule.grace)}")
+    return found

@@ -1,4 +1,4 @@
-"""What is said of a schedule that cannot be used."""
+"""The error for a schedule that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ __all__ = ["CalendarError", "shown"]
 
 
 class CalendarError(ValueError):
-    """A cron expression, an instant or a time zone cannot be used; `text` as it was written, `why` in words.
+    """A cron expression, an instant or a time zone cannot be used. `text` is the value as written, `why` the reason.
 
-    A ValueError, so that the job file's checks turn it into a problem with its place.
+    It is a ValueError, so that the checks of the job file turn it into a problem with its place.
     """
 
     def __init__(self, text: str, kind: str, why: str) -> None:
@@ -20,5 +20,5 @@ class CalendarError(ValueError):
 
 
 def shown(text: str) -> str:
-    """Quote a text, cut where it is too long for a message."""
+    """Quote a text, cut to the length of a message."""
     return repr(text) if len(text) <= 80 else f"{text[:77]!r}..."

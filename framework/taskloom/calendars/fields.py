@@ -1,4 +1,4 @@
-"""Cron expressions, read by `cronsim`; what it refuses is explained here, with the field and the bad text."""
+"""Read cron expressions with `cronsim`, and explain refused ones by field and bad text."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NICKNAMES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-"""What Debian's cron takes for an expression, `@reboot` apart. Read in any case."""
+"""The nicknames of Debian's cron, except `@reboot`. Upper and lower case are equal."""
 
-_LONGEST = 1000  # every value of every field written out is shorter
-_ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001 - cronsim wants one to start from; nothing is asked of it
+_LONGEST = 1000  # an expression that lists every value of every field is shorter
+_ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001 - cronsim requires a start; it is not used
 
 
 class _Field(NamedTuple):
@@ -46,7 +46,7 @@ class _Field(NamedTuple):
         return self.names[:1] == ("SUN",)
 
     def number(self, value: str) -> int | None:
-        """Return the number of a value or a name, legal or not; None for what is neither."""
+        """Return the number of a value or a name, legal or not; None for any other text."""
         if value.upper() in self.names:
             return self.names.index(value.upper()) + self.low
         return int(value) if value.isascii() and value.isdecimal() else None
@@ -63,7 +63,7 @@ _FIELDS = (
 
 
 def read_expression(text: str) -> CronSim:
-    """Read five fields, six with seconds first, or a nickname. Raises CalendarError that names what is wrong."""
+    """Read five fields, six with seconds first, or a nickname. Raises CalendarError with the reason."""
     if len(text) > _LONGEST:
         raise CalendarError(text, "cron", f"it is longer than {_LONGEST} characters")
     expression = text.strip()
@@ -71,7 +71,7 @@ def read_expression(text: str) -> CronSim:
         expression = _of_nickname(text, expression)
     parts = expression.split()
     if len(parts) not in (5, 6) or "TZ=" in parts[0]:
-        raise CalendarError(text, "cron", _why_not_so_many(parts))
+        raise CalendarError(text, "cron", _why_wrong_count(parts))
     try:
         return CronSim(" ".join(map(_as_cron_steps, _fields_of(parts), parts)), _ANY_DAY)
     except CronSimError:
@@ -83,7 +83,7 @@ def _fields_of(parts: list[str]) -> tuple[_Field, ...]:
 
 
 def _as_cron_steps(field: _Field, part: str) -> str:
-    """Write `12-12/3` as `12`, which it means to cron; cronsim takes it for `12-23/3`."""
+    """Write `12-12/3` as `12`, its meaning in cron; cronsim would read it as `12-23/3`."""
     return ",".join(_as_cron_step(field, term) for term in part.split(","))
 
 
@@ -110,7 +110,7 @@ def _why_no_nickname(nickname: str) -> str:
     return did_you_mean(word, NICKNAMES) or f"known nicknames: {', '.join(NICKNAMES)}"
 
 
-def _why_not_so_many(parts: list[str]) -> str:
+def _why_wrong_count(parts: list[str]) -> str:
     if parts and "TZ=" in parts[0]:
         return f"write timezone: {parts[0].partition('TZ=')[2] or '...'} beside it"
     expected = "expected 5 (minute hour day-of-month month day-of-week), or 6 with seconds first"
@@ -122,27 +122,27 @@ def _why_not_so_many(parts: list[str]) -> str:
 def _why_refused(parts: list[str]) -> str:
     last = parts[-1]
     if len(parts) == 6 and (last.startswith("/") or (last.isdecimal() and len(last) == 4)):
-        return f"{shown(last)} has no place here: neither a year nor a command follows the fields"
+        return f"{shown(last)} is not allowed here: neither a year nor a command follows the fields"
     for field, part in zip(_fields_of(parts), parts, strict=True):
         for term in part.split(","):
             if not _is_legal(field, term):
-                return _why_not(field, term)
+                return _why_illegal(field, term)
     days, months = parts[-3], parts[-2]
     return f"there is no day {days} in month {months}"
 
 
 def _is_legal(field: _Field, term: str) -> bool:
-    """Ask cronsim about one term of one field, the other fields being `*`."""
+    """Return whether cronsim accepts one term of a field when all other fields are `*`."""
     parts = ["*"] * len(_FIELDS)
     parts[_FIELDS.index(field)] = term
     try:
         CronSim(" ".join(parts), _ANY_DAY)
     except CronSimError:
         return False
-    return bool(term)  # an empty one would shift the others
+    return bool(term)  # an empty term would shift the other fields
 
 
-def _why_not(field: _Field, term: str) -> str:
+def _why_illegal(field: _Field, term: str) -> str:
     values, slash, step = term.partition("/")
     if slash and (not values or _is_legal(field, values)):
         return f"{field.name} step {shown(step)} in {shown(term)} is not a whole number from 1"

@@ -1,7 +1,7 @@
-"""Time zones: found by name, the machine's own, and cut into spans of one offset.
+"""Time zones: look them up by name, find the machine's own, and split them into spans of constant offset.
 
-`zoneinfo` answers what the offset is at an instant, but not when it changes. The walk over firings needs the
-changes, so each piece of a few days is probed once and remembered; inside it all is plain arithmetic.
+`zoneinfo` gives the offset at an instant, but not when it changes. Schedules need the changes, so each period of a few
+days is probed once and cached; inside a period everything is plain arithmetic.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["DAY", "LAST", "LOCALTIME", "Span", "find_zone", "local_timezone", "o
 DAY = 86_400
 """Seconds of a day of UTC."""
 
-# Time is probed in pieces that hold one change at most: since 1970 no zone had two within less than 601,200 s.
-_PIECE = 4 * DAY
+# A period contains one change at most: since 1970 no zone has changed twice within less than 601,200 s.
+_PERIOD = 4 * DAY
 
-LAST = 733_223 * _PIECE
-"""9999-12-27T00:00Z in seconds: no instant is looked for from here on, so that every local date has four digits."""
+LAST = 733_223 * _PERIOD
+"""9999-12-27T00:00Z in seconds. Later instants are never returned, so that every local year has four digits."""
 
 LOCALTIME = "localtime"
-"""The name of the machine's zone where only its rules are known, from /etc/localtime."""
+"""The name of the machine's zone if only its rules are known, from /etc/localtime."""
 
 _NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)", re.ASCII)
@@ -40,7 +40,7 @@ _OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)", re.ASCII)
 def find_zone(name: str) -> tzinfo:
     """Return the zone of this IANA name, `localtime`, or a fixed offset such as `+02:00`.
 
-    Raises CalendarError for any other name. What is not shaped like a name never reaches the file system.
+    Raises CalendarError for any other name. Text that does not look like a name never reaches the file system.
     """
     if fixed := _OFFSET.fullmatch(name):
         sign, hours, minutes = fixed.groups()
@@ -56,9 +56,9 @@ def find_zone(name: str) -> tzinfo:
 def local_timezone(environ: Mapping[str, str] = os.environ, etc: Path = Path("/etc")) -> str:
     """Return the name of the machine's zone, as the C library chooses it: TZ, else /etc/localtime, else UTC.
 
-    A zone that was copied to /etc/localtime has a name in /etc/timezone at best; without one it is `localtime`.
-    Raises CalendarError when TZ is set to what the zone database does not know (such as `CET-1CEST`): a guess
-    would be an hour off for half of the year.
+    If /etc/localtime is a copy, the name is read from /etc/timezone; without that file it is `localtime`.
+    Raises CalendarError when TZ is not a name of the zone database (such as `CET-1CEST`): a guess would be wrong by an
+    hour for half of the year.
     """
     if "TZ" in environ:
         return _named_by_tz(environ["TZ"])
@@ -71,12 +71,12 @@ def local_timezone(environ: Mapping[str, str] = os.environ, etc: Path = Path("/e
 
 
 def _from_database(name: str) -> tzinfo | None:
-    # `right/` counts leap seconds, which the epoch does not; `posix/` is the database a second time.
+    # Zones below `right/` count leap seconds, unlike the epoch; `posix/` is a second copy of the database.
     if len(name) > 100 or not _NAME.fullmatch(name) or name.startswith(("right/", "posix/")):
         return None
     try:
         return _copied_zone() if name == LOCALTIME else ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # not there, not a zone's file, a folder such as `Europe`
+    except (KeyError, ValueError, OSError):  # missing, not a zone file, or a folder such as `Europe`
         return UTC if name in ("UTC", "Etc/UTC") else None
 
 
@@ -98,12 +98,12 @@ def _why_unknown(name: str) -> str:
 
 
 def _near_zone(name: str, known: set[str]) -> str | None:
-    """Return the known name that differs in case, that ends so (`Berlin`), or that is spelt nearly so."""
+    """Return the known name that differs only in case, that ends in this name (`Berlin`), or that is a near match."""
     wanted = name.strip().removeprefix("right/").removeprefix("posix/").replace(" ", "_").casefold()
     for one in sorted(known):
         if wanted in (one.casefold(), one.rpartition("/")[2].casefold()):
             return one
-    # No guess for an abbreviation: EST is near CEST for a spelling checker, and six hours away.
+    # No near match for an abbreviation: EST differs from CEST by one letter and by six hours.
     return near_match(name[:100], sorted(known)) if len(name) > 5 else None
 
 
@@ -113,8 +113,8 @@ def _named_by_tz(value: str) -> str:
         return "UTC"
     name = _name_in_path(name) or name
     if _from_database(name) is None:
-        cure = "TZ names no zone of the time zone database; write timezone: beside the schedule"
-        raise CalendarError(value, "the machine's timezone", cure)
+        why = "TZ is not a name of the time zone database; write timezone: beside the schedule"
+        raise CalendarError(value, "the machine's timezone", why)
     return name
 
 
@@ -133,31 +133,31 @@ def _first_line(file: Path) -> str | None:
 
 
 class Span(NamedTuple):
-    """A stretch of instants with one offset, of four days at most; all in whole seconds."""
+    """A period of instants with one offset, at most four days long; all in whole seconds."""
 
     start: int
     end: int
     offset: int
-    """Local time less UTC."""
+    """Local time minus UTC."""
     before: int
-    """The offset just before `start`; another one where the clock was changed at `start`."""
+    """The offset just before `start`; it differs from `offset` if the clock was changed at `start`."""
 
 
 def offset_at(zone: tzinfo, instant: int) -> int:
-    """Return local time less UTC at an instant of 1970 to 9999, in seconds."""
+    """Return local time minus UTC in seconds, at an instant between 1970 and 9999."""
     ahead = datetime.fromtimestamp(instant, zone).utcoffset() or timedelta()
     return ahead.days * DAY + ahead.seconds
 
 
 def span_at(zone: tzinfo, instant: int) -> Span:
-    """Return the span that an instant is in."""
-    spans = _spans_of(zone, instant // _PIECE)
+    """Return the span that contains an instant."""
+    spans = _spans_of(zone, instant // _PERIOD)
     return spans[0] if instant < spans[0].end else spans[1]
 
 
 @lru_cache(maxsize=4096)
-def _spans_of(zone: tzinfo, piece: int) -> tuple[Span, ...]:
-    start, end = piece * _PIECE, (piece + 1) * _PIECE
+def _spans_of(zone: tzinfo, period: int) -> tuple[Span, ...]:
+    start, end = period * _PERIOD, (period + 1) * _PERIOD
     before, offset, last = (offset_at(zone, instant) for instant in (start - 1, start, end - 1))
     if last == offset:
         return (Span(start, end, offset, before),)
@@ -166,7 +166,7 @@ def _spans_of(zone: tzinfo, piece: int) -> tuple[Span, ...]:
 
 
 def _change_between(zone: tzinfo, low: int, high: int) -> int:
-    """Return the first instant with another offset than at `low`, which `high` has."""
+    """Return the first instant whose offset differs from that at `low`; `high` has the later offset."""
     offset = offset_at(zone, low)
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,1 +1,1 @@
-"""What is installed and what it takes: entry points, signatures, and the parameters of tasks."""
+"""Installed tasks and runners: their entry points, signatures and parameters."""

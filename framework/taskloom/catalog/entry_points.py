@@ -1,8 +1,9 @@
-"""What is installed: entry points become tasks and runners. The only importer of stevedore.
+"""Find the installed tasks and runners by their entry points. The only importer of stevedore.
 
-Names come from `importlib.metadata`, fresh, with the distribution that offers each; only what is asked for
-is imported, through stevedore. Its own listing is not used: its disk cache serves stale entries for two
-minutes after a reinstall and drops the distribution, and it sees two equal names only when they are adjacent.
+Names are read from `importlib.metadata`, without a cache, with the distribution that offers each. Only the
+requested plugins are imported, through stevedore. stevedore's own listing is not used: its disk cache serves stale
+entries for two minutes after a reinstall and drops the distribution, and it notices two equal names only when they
+are adjacent.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
     from types import TracebackType
 
-__all__ = ["Catalog", "CatalogEntry", "GivenCatalog", "Kind", "LoadedRunner", "LoadedTask"]
+__all__ = ["Catalog", "CatalogEntry", "Kind", "LoadedRunner", "LoadedTask", "Offer"]
 
 Kind = Literal["task", "runner"]
 _GROUPS: Mapping[Kind, str] = {"task": "taskloom.tasks", "runner": "taskloom.runners"}
@@ -34,7 +35,7 @@ class CatalogEntry(NamedTuple):
     distribution: str
     version: str
     target: str
-    """Where it stands, as `module:object`."""
+    """The object that it names, as `module:object`."""
 
     @property
     def offered_by(self) -> str:
@@ -42,7 +43,9 @@ class CatalogEntry(NamedTuple):
         return f"{self.distribution} {self.version}".rstrip()
 
 
-class _Offer(NamedTuple):
+class Offer(NamedTuple):
+    """An entry and the function that imports it."""
+
     entry: CatalogEntry
     load: Callable[[], Any]
 
@@ -68,12 +71,12 @@ class LoadedRunner(NamedTuple):
 class Catalog:
     """The tasks and runners that installed packages offer.
 
-    Reads the metadata once, at the first question; a new catalog sees what was installed since. Each plugin is
-    imported at most once, and a failure is remembered too: ten thousand jobs of a broken task import it once.
+    The metadata is read once, at the first call; a new catalog sees packages that were installed since. Each plugin
+    is imported at most once, and a failure is remembered too: ten thousand jobs of a broken task import it once.
     """
 
     def __init__(self) -> None:
-        self._offers: dict[Kind, list[_Offer]] = {}
+        self._offers: dict[Kind, list[Offer]] = {}
         self._tasks: dict[str, LoadedTask | CatalogError] = {}
         self._runners: dict[str, LoadedRunner | CatalogError] = {}
         self._shapes: dict[object, TaskShape] = {}
@@ -83,14 +86,14 @@ class Catalog:
         return sorted({entry.name for entry in self.entries(kind)})
 
     def entries(self, kind: Kind = "task") -> list[CatalogEntry]:
-        """Return all that is offered, sorted by name, without importing any of it. A name may come twice."""
+        """Return every entry, sorted by name, without importing any plugin. A name may occur twice."""
         return [offer.entry for offer in self._offered(kind)]
 
     def load(self, name: str) -> LoadedTask:
         """Import a task.
 
-        Raises TaskNotFound, AmbiguousTask, TaskImportFailed (whatever the import raised, `sys.exit()`
-        included) or NotATask.
+        Raises TaskNotFound, AmbiguousTask, NotATask, or TaskImportFailed for any exception of the import,
+        SystemExit included.
         """
         if name not in self._tasks:
             self._tasks[name] = self._load_task(name)
@@ -103,9 +106,9 @@ class Catalog:
         return _or_raise(self._runners[name])
 
     def shape_of(self, target: object) -> TaskShape:
-        """Return the shape of a class, an instance or a function that code gave; each is looked at once.
+        """Return the shape of a class, an instance or a function that was passed in Python; each is inspected once.
 
-        Raises ShapeError when it is no task, or when a default does not fit.
+        Raises ShapeError when it is not a task, or when a default does not fit its type.
         """
         if isinstance(target, Task):
             return self.shape_of(type(target)).of_instance(target)
@@ -136,16 +139,16 @@ class Catalog:
             return NotATask(name, entry.offered_by, why, kind="runner")
         return LoadedRunner(name, entry.distribution, entry.version, found)
 
-    def _offered(self, kind: Kind) -> list[_Offer]:
+    def _offered(self, kind: Kind) -> list[Offer]:
         if kind not in self._offers:
             group = _GROUPS[kind]
-            found = [_Offer(_entry_of(point), partial(_through_stevedore, group, point)) for point in _points(group)]
+            found = [Offer(_entry_of(point), partial(_through_stevedore, group, point)) for point in _points(group)]
             self._offers[kind] = sorted(found, key=lambda offer: offer.entry)
         return self._offers[kind]
 
-    def _offer(self, kind: Kind, name: str) -> _Offer:
+    def _offer(self, kind: Kind, name: str) -> Offer:
         """Return the one offer of a name. Raises TaskNotFound or AmbiguousTask."""
-        # One distribution found twice on the path with the same target is no choice to make.
+        # One distribution may be found twice on the path, with the same target: that is one offer.
         offers = {offer.entry: offer for offer in self._offered(kind) if offer.entry.name == name}
         if not offers:
             raise TaskNotFound(name, self.names(kind), kind)
@@ -158,27 +161,8 @@ class Catalog:
         try:
             return offer.entry, offer.load()
         except BaseException as error:  # noqa: BLE001 - a plugin's module may raise anything, SystemExit included
-            text, trace = _told(error), _traceback_of(error)
+            text, trace = _message_of(error), _traceback_of(error)
             raise TaskImportFailed(name, offer.entry.offered_by, text, trace, kind) from None
-
-
-class GivenCatalog(Catalog):
-    """A catalog of tasks that code gives by name, for tests and for programs that install none.
-
-    `load` raises as for installed tasks; the only runner is `thread`.
-    """
-
-    def __init__(self, tasks: Mapping[str, object]) -> None:
-        super().__init__()
-        self._given = dict(tasks)
-
-    def _offered(self, kind: Kind) -> list[_Offer]:
-        if kind == "runner":
-            return [offer for offer in super()._offered(kind) if offer.entry.distribution == "taskloom"]
-        return [
-            _Offer(CatalogEntry(name, "given", "", getattr(task, "__module__", "?")), partial(_itself, task))
-            for name, task in sorted(self._given.items())
-        ]
 
 
 def _checked(shape: TaskShape) -> TaskShape:
@@ -186,22 +170,18 @@ def _checked(shape: TaskShape) -> TaskShape:
     return shape
 
 
-def _itself(task: object) -> object:
-    return task
-
-
 Loaded = TypeVar("Loaded", LoadedTask, LoadedRunner)
 
 
 def _or_raise(loaded: Loaded | CatalogError) -> Loaded:
     if isinstance(loaded, CatalogError):
-        # Without the traceback of the last time it was raised, which would grow and keep frames alive.
+        # Each raise would add to the stored traceback, which would grow and keep frames alive.
         raise loaded.with_traceback(None)
     return loaded
 
 
 def _points(group: str) -> list[EntryPoint]:
-    """Return the entry points of a group, as the disk has them now."""
+    """Return the entry points of a group, as they are on disk now."""
     import importlib
     import importlib.metadata
 
@@ -215,15 +195,15 @@ def _points(group: str) -> list[EntryPoint]:
 def _points_of(distribution: Distribution, group: str) -> Iterator[EntryPoint]:
     try:
         yield from distribution.entry_points.select(group=group)
-    except Exception:  # noqa: BLE001 - its entry_points.txt cannot be read: it offers nothing
+    except Exception:  # noqa: BLE001 - its entry_points.txt cannot be read, so it offers nothing
         return
 
 
 def _entry_of(point: EntryPoint) -> CatalogEntry:
     name, version = "unknown", "?"
     if point.dist is not None:
-        # Either may be missing where a half-removed distribution has left its entry points behind, and asking for
-        # what is missing is None, a warning or a KeyError, by the version of Python.
+        # A half-removed distribution may have left its entry points behind without a name or a version. A missing
+        # key gives None, a warning or a KeyError, depending on the version of Python.
         metadata = point.dist.metadata
         name = metadata["Name"] if "Name" in metadata else name  # noqa: SIM401 - the protocol has no get
         version = metadata["Version"] if "Version" in metadata else version  # noqa: SIM401
@@ -231,11 +211,11 @@ def _entry_of(point: EntryPoint) -> CatalogEntry:
 
 
 def _through_stevedore(group: str, point: EntryPoint) -> Any:
-    """Return what an entry point stands for. Raises whatever importing it raises."""
+    """Return the object that an entry point names. Raises whatever its import raises."""
     from stevedore.named import NamedExtensionManager
 
     class OneEntryPoint(NamedExtensionManager[Any]):
-        """Loads the entry point that was chosen: fresh, and never another of the same name."""
+        """Load exactly this entry point: not one from the cache, and never another of the same name."""
 
         def list_entry_points(self) -> list[EntryPoint]:
             return [point]
@@ -245,7 +225,7 @@ def _through_stevedore(group: str, point: EntryPoint) -> Any:
         group,
         [point.name],
         on_load_failure_callback=lambda _manager, _point, error: failures.append(error),
-        # Otherwise a plugin that fails is logged as missing too.
+        # With a callback here stevedore would also log a plugin that fails as missing.
         on_missing_entrypoints_callback=None,
     )
     if failures:
@@ -253,14 +233,14 @@ def _through_stevedore(group: str, point: EntryPoint) -> Any:
     return manager.extensions[0].plugin
 
 
-def _told(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"it called sys.exit({'' if error.code is None else repr(error.code)}) when imported"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _traceback_of(error: BaseException) -> str:
-    """Return the traceback as text, from the plugin's first line on."""
+    """Return the traceback as text, beginning at the plugin's first frame."""
     trace = error.__traceback__
     while trace is not None and _module_of(trace).startswith(_NOT_THE_PLUGINS):
         trace = trace.tb_next

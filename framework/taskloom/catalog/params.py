@@ -1,7 +1,7 @@
-"""What a task takes: its parameters, checked and bound to the bodies of its runs.
+"""The parameters of a task: read from its signature, checked, and bound to the bodies of its runs.
 
-`inspect_task` answers "is this a task, and which parameters has it?" with a `TaskShape`, which then checks
-values (`validate`) and binds them for a runner (`binding`). pydantic is imported only when a value needs it.
+`inspect_task` returns a `TaskShape`, or raises when the object is not a task. The shape checks values (`validate`)
+and binds them for a runner (`binding`). pydantic is imported only when a value needs it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["FieldError", "ParamErrors", "ParamSet", "ParamShape", "ShapeError", 
 
 
 class ParamSet:
-    """The parameters of one task, and what holds values to them; shared by the shapes of all its instances."""
+    """The parameters of one task and the check of their values; shared by the shapes of all its instances."""
 
     def __init__(self, shapes: tuple[ParamShape, ...]) -> None:
         self.shapes = shapes
@@ -52,7 +52,7 @@ class ParamSet:
 
     @functools.cached_property
     def defaults(self) -> Mapping[str, Any]:
-        """The defaults in their types, without those that each instance makes anew. Raises ShapeError like `model`."""
+        """The defaults, converted to their types, without those made anew for each instance. Raises as `model`."""
         written = {shape.name: shape.default for shape in self.shapes if shape.default is not REQUIRED}
         made = {shape.name: shape.factory() for shape in self.shapes if shape.factory is not None}
         values = accept_plain(self._by_name, {**written, **made})
@@ -61,7 +61,7 @@ class ParamSet:
         return {name: values[name] for name in written}
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the given values in their types, and the defaults. Raises ParamErrors, and ShapeError like `model`."""
+        """Return the values and the defaults, converted to their types. Raises ParamErrors, ShapeError as `model`."""
         values = accept_plain(self._by_name, given) if self._required <= given.keys() else None
         if values is None:
             return self.model.check(given)
@@ -70,7 +70,7 @@ class ParamSet:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TaskShape:
-    """A task as seen from outside: what it is called, what it takes, what it can do."""
+    """A task as seen from outside: its name, its parameters and its abilities."""
 
     target: type[Task] | Callable[..., object]
     name: str
@@ -79,7 +79,7 @@ class TaskShape:
     has_terminate: bool = False
     announces_ready: bool = False
     instance: Task | None = None
-    """The instance that was given instead of a class: its values are the params."""
+    """The instance that was passed instead of a class; its values are the params."""
 
     @functools.cached_property
     def label(self) -> str:
@@ -93,7 +93,7 @@ class TaskShape:
         return self.takes.shapes
 
     def of_instance(self, instance: Task) -> TaskShape:
-        """Return the shape of an instance of this class: its values are the params."""
+        """Return the shape of an instance of this class; its values are the params."""
         return dataclasses.replace(self, instance=instance)
 
     def model(self) -> ParamModel:
@@ -108,59 +108,59 @@ class TaskShape:
         _ = self.takes.defaults
 
     def json_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema (2020-12) of the params mapping. Raises ShapeError like `model`."""
+        """Return the JSON Schema (2020-12) of the params mapping. Raises ShapeError as `model`."""
         return self.takes.model.json_schema()
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of the parameters, in their types, defaults included.
+        """Return the values of the parameters, converted to their types, defaults included.
 
-        Plain data is held to the types as strictly as JSON: no text for a number, no number for a bool.
-        Also builds a throw-away instance, so that what the constructor refuses is known before anything
-        starts. Raises ParamErrors, and ShapeError like `model`.
+        Plain data is checked as strictly as JSON: text is not a number, a number is not a bool. An instance is
+        built and thrown away, so that a value that the constructor refuses is reported before any job starts.
+        Raises ParamErrors, or ShapeError as `model`.
         """
         return self.bind(params)[0]
 
     def bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
-        """Return what `validate` returns, and the binding of it."""
+        """Return the checked values, as `validate` does, and their binding."""
         if not params and not self.params and self.instance is None:
-            return {}, self._bare
+            return {}, self._empty_binding
         return self._bind(params)
 
     @functools.cached_property
-    def _bare(self) -> Binding:
-        """The binding without a value: all jobs of a task that takes nothing share it."""
+    def _empty_binding(self) -> Binding:
+        """The binding without values: all jobs of a task without parameters share it."""
         return self._bind({})[1]
 
     def _bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
         given = self._given(params)
-        values = {} if self._is_ready_made else self.takes.check(given)
+        values = {} if self._has_unknown_values else self.takes.check(given)
         binding = self.binding(values)
         try:
             binding.make()
-        except BaseException as error:  # the plugin's own code: whatever it raises is its verdict on the params
-            text = mask_secrets(_verdict(error), values)
+        except BaseException as error:  # the plugin's own code may raise anything to refuse its params
+            text = mask_secrets(_constructor_error(error), values)
             raise ParamErrors([FieldError((), f"cannot make {self.name} of these params: {text}")]) from error
         return values, binding
 
     @property
-    def _is_ready_made(self) -> bool:
-        """True for an instance whose class has a constructor of its own: nobody can tell what it was given."""
+    def _has_unknown_values(self) -> bool:
+        """True for an instance whose class has its own constructor: its arguments cannot be read from it."""
         return self.instance is not None and has_own_init(type(self.instance))
 
     def _given(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the params to check: those of the instance, where one was given."""
+        """Return the params to check: those of the instance, if one was passed."""
         if self.instance is None:
             return params
         if params:
             message = f"cannot take params beside an instance of {self.name}, which holds its own"
             raise ParamErrors([FieldError((), message)])
-        if self._is_ready_made:
+        if self._has_unknown_values:
             return {}
         names = [param.name for param in self.params if hasattr(self.instance, param.name)]
         return {name: getattr(self.instance, name) for name in names}
 
     def binding(self, values: Mapping[str, Any]) -> Binding:
-        """Bind values that `validate` returned."""
+        """Bind checked values, as `validate` returns them."""
         return Binding(
             self._maker(values),
             has_terminate=self.has_terminate,
@@ -181,17 +181,17 @@ class TaskShape:
         return lambda: Body(build().run, None)
 
     def _builder(self, cls: type[Task], values: Mapping[str, Any]) -> Callable[[], Task]:
-        """Return what makes a new instance; mutable values are copied, so that no run sees another's list."""
-        if self._is_ready_made:
-            pristine = self.instance  # it never runs itself, so each copy is as new
+        """Return a function that makes a new instance; mutable values are copied, so that runs never share a list."""
+        if self._has_unknown_values:
+            pristine = self.instance  # it never runs itself, so each copy is like new
             return lambda: cast("Task", copy.deepcopy(pristine))
         if _are_shareable(values.values()):
             return functools.partial(cls, **values)
         return lambda: cls(**_fresh(values))
 
 
-def _verdict(error: BaseException) -> str:
-    """Return what a constructor says is wrong: its own sentence, the type where there is none."""
+def _constructor_error(error: BaseException) -> str:
+    """Return the message of a constructor's error, with its type unless it is a TypeError or ValueError."""
     if isinstance(error, TypeError | ValueError) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -209,10 +209,10 @@ def _are_shareable(values: Collection[object]) -> bool:
 
 
 def _is_shareable(value: object) -> bool:
-    """Tell whether runs may share the value.
+    """Return whether runs may share the value.
 
-    Data is theirs to change, so it is copied. What is not data (a queue, a callback: code declared the job)
-    is shared on purpose.
+    A run may change its data, so data is copied. Other objects (a queue, a callback, in a job declared in Python)
+    are shared on purpose.
     """
     if type(value) in _PLAIN:
         return True
@@ -223,7 +223,7 @@ def _is_shareable(value: object) -> bool:
 
 
 def _fresh(value: Any) -> Any:
-    """Return the value with all the data in it copied."""
+    """Return the value, with the data in it copied."""
     if type(value) is dict:
         return {key: _fresh(item) for key, item in value.items()}
     if type(value) in (list, set, tuple):
@@ -234,7 +234,7 @@ def _fresh(value: Any) -> Any:
 def inspect_task(target: object) -> TaskShape:
     """Return the shape of a Task class, of an instance of one (its values are the params) or of a function.
 
-    Raises ShapeError, with the reason, when it is none of them, or one that could not be run.
+    Raises ShapeError, with the reason, for any other object, and for a task that could not be run.
     """
     if isinstance(target, type):
         return _inspect_class(target)
@@ -251,7 +251,7 @@ def _inspect_class(cls: type) -> TaskShape:
     return TaskShape(
         target=cls,
         name=cls.__name__,
-        # A dataclass without a docstring gets its signature as one, which says nothing new.
+        # A dataclass without a docstring gets its signature as docstring, which adds nothing.
         doc="" if doc.startswith(f"{cls.__name__}(") else inspect.cleandoc(doc),
         takes=ParamSet(params_of_class(cls)),
         has_terminate=getattr(cls, "terminate", None) is not None,

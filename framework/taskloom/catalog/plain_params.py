@@ -1,7 +1,7 @@
-"""Taking values that are plainly right without pydantic, whose import costs seven times a bare interpreter start.
+"""Accept simple, correct values without pydantic, whose import costs seven times a bare interpreter start.
 
-Everything else, every mistake included, is left to `paramcheck`: this module only ever says yes, and a test
-holds that pydantic would have said the same.
+All other values, and every mistake, are left to `pydantic_params`: this module only accepts, and a test checks that
+pydantic accepts the same values.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["accept_plain"]
 
 
 class _NotPlain(Exception):
-    """Pydantic has to decide."""
+    """Pydantic must check the value."""
 
 
 def accept_plain(params: Mapping[str, ParamShape], given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the given values in their types when each is plainly right; None when that is not plain to see."""
+    """Return the values, converted to their types, if each is simple and correct; None if pydantic must check."""
     try:
         return {
             name: _plain(params[name].annotation, value, params[name].info.constraints) for name, value in given.items()
@@ -32,7 +32,7 @@ def accept_plain(params: Mapping[str, ParamShape], given: Mapping[str, Any]) -> 
 
 
 def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] = ()) -> Any:
-    """Return the value as its type wants it; raise _NotPlain, or ValueError, when that is not plain to see."""
+    """Return the value, converted to its type; raise _NotPlain or ValueError if pydantic must check it."""
     result: Any
     kind = type(value)
     if kind in _SCALARS and (kind is annotation or annotation is Any):
@@ -40,21 +40,21 @@ def _plain(annotation: Any, value: Any, constraints: Iterable[tuple[str, Any]] =
     elif annotation is float and kind in (int, float):
         result = float(value)
     elif annotation is Duration or annotation == Duration:
-        result = _seconds_of_text(value) if kind is str else parse_duration(value)
+        result = _parse_text(value) if kind is str else parse_duration(value)
     else:
         result = _plain_compound(annotation, value)
     if result is None and annotation is not Any:
-        return None  # the constraints of an optional parameter are those of the other arm
+        return None  # the constraints of an optional parameter apply to the other type of the union
     for name, limit in constraints:
-        if name not in _HOLDS or type(result) not in (int, float, str, list) or not _HOLDS[name](result, limit):
+        if name not in _CHECKS or type(result) not in (int, float, str, list) or not _CHECKS[name](result, limit):
             raise _NotPlain
     return result
 
 
 _SCALARS = frozenset({bool, int, float, str, type(None)})
 
-# Many jobs write the same few durations.
-_seconds_of_text = lru_cache(maxsize=1024)(parse_duration)
+# Many jobs use the same few durations.
+_parse_text = lru_cache(maxsize=1024)(parse_duration)
 
 
 def _plain_compound(annotation: Any, value: Any) -> Any:
@@ -72,7 +72,7 @@ def _plain_compound(annotation: Any, value: Any) -> Any:
     raise _NotPlain
 
 
-_HOLDS: Mapping[str, Callable[[Any, Any], bool]] = {
+_CHECKS: Mapping[str, Callable[[Any, Any], bool]] = {
     "ge": lambda value, limit: value >= limit,
     "gt": lambda value, limit: value > limit,
     "le": lambda value, limit: value <= limit,

@@ -1,7 +1,7 @@
-"""What is wrong with a value, in our own words.
+"""Turn pydantic's errors into our own messages.
 
-Whoever finds a mistake says what and where (`FieldError`); where that stands in a file is found out later.
-pydantic's errors become the same sentences as our own, and a secret is never quoted.
+A `FieldError` holds the message and the path to the value; its position in the file is added later. pydantic's
+errors read like our own, and a secret is never quoted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _YES_AND_NO = {"yes", "no", "on", "off", "y", "n", "true", "false"}
 
 
 class ParamErrors(ValueError):
-    """Values do not fit a task's parameters: `errors` holds every mistake, its `loc` relative to the params."""
+    """Values do not fit a task's parameters. `errors` holds every error; each `loc` is relative to the params."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors = tuple(errors)
@@ -63,18 +63,18 @@ class ParamErrors(ValueError):
 
 
 def field_errors(errors: Iterable[Any], given: Mapping[str, Any], params: Mapping[str, ParamShape]) -> list[FieldError]:
-    """Return a mistake for each place that pydantic's errors name: the arms of a union that all failed are one."""
-    by_place: dict[tuple[str | int, ...], list[Any]] = {}
+    """Return one error for each place; the failed types of a union are one error."""
+    by_loc: dict[tuple[str | int, ...], list[Any]] = {}
     for error in errors:
-        by_place.setdefault(_place_in(given, error["loc"]), []).append(error)
+        by_loc.setdefault(_loc_in(given, error["loc"]), []).append(error)
     return [
-        _mistake(loc, found, is_secret=bool(loc) and _is_secret(_type_at(params[str(loc[0])].annotation, loc[1:])))
-        for loc, found in by_place.items()
+        _field_error(loc, found, is_secret=bool(loc) and _is_secret(_type_at(params[str(loc[0])].annotation, loc[1:])))
+        for loc, found in by_loc.items()
     ]
 
 
-def _mistake(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bool) -> FieldError:
-    """Return the mistake at one place, where each arm of a union has its own complaint."""
+def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bool) -> FieldError:
+    """Return the error at one place; each type of a union has contributed its own."""
     first = errors[0]
     kinds = {error["type"] for error in errors}
     value = first["input"]
@@ -103,12 +103,12 @@ def _expected(error: Any) -> str:
 
 
 def _limit(value: object) -> object:
-    """Return a limit without the ".0" that pydantic gives to those of numbers."""
+    """Return a limit without the ".0" that pydantic adds to limits of numbers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def value_hint(kinds: Iterable[str], value: object) -> str:
-    """Return the cure for the usual slips between YAML's types; `kinds` are pydantic's names of what failed."""
+    """Return a hint for the usual confusions between YAML's types; `kinds` are pydantic's error types."""
     if "bool_type" in kinds and (value in (0, 1) or (isinstance(value, str) and value.lower() in _YES_AND_NO)):
         return "write true or false"
     if "string_type" in kinds and isinstance(value, bool | int | float):
@@ -119,24 +119,24 @@ def value_hint(kinds: Iterable[str], value: object) -> str:
 
 
 def _name(loc: Sequence[str | int]) -> str:
-    """Return the path to a value as it is said: `peers[0].port`."""
+    """Return the path to a value for messages: `peers[0].port`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
     return text.removeprefix(".") or "params"
 
 
-def _place_in(given: Mapping[str, Any], loc: Sequence[str | int]) -> tuple[str | int, ...]:
+def _loc_in(given: Mapping[str, Any], loc: Sequence[str | int]) -> tuple[str | int, ...]:
     """Return the part of pydantic's location that exists in the data.
 
-    It also names the arms of unions, function validators and dictionary keys, which are nowhere in a file.
+    pydantic also names the types of unions, function validators and dictionary keys, which are not in the file.
     """
-    place: list[str | int] = []
+    found: list[str | int] = []
     value: Any = given
     for part in loc:
-        is_there = part in value if isinstance(value, dict) else isinstance(value, list) and _is_index(part, value)
-        if is_there:
-            place.append(part)
+        exists = part in value if isinstance(value, dict) else isinstance(value, list) and _is_index(part, value)
+        if exists:
+            found.append(part)
             value = value[part]
-    return tuple(place)
+    return tuple(found)
 
 
 def _is_index(part: object, value: Sequence[Any]) -> bool:
@@ -144,7 +144,7 @@ def _is_index(part: object, value: Sequence[Any]) -> bool:
 
 
 def mask_secrets(text: str, values: object) -> str:
-    """Return the text with the secrets among the checked values blotted out: it may be a plugin's own sentence."""
+    """Return the text with every secret of the checked values masked; a plugin may have quoted one."""
     for secret in _secrets_in(values):
         text = text.replace(secret, _MASK)
     return text
@@ -163,7 +163,7 @@ def _secrets_in(value: Any) -> Iterator[str]:
 
 
 def _type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
-    """Return the type of what stands at `loc`, or of what holds it, as far as pydantic's models tell."""
+    """Return the type of the value at `loc`, or of its innermost known container in pydantic's models."""
     for part in loc:
         for each in _types_in(annotation):
             if part in getattr(each, "model_fields", {}):
@@ -173,7 +173,7 @@ def _type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
 
 
 def _is_secret(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
-    """Tell whether a type is, or holds at any depth, one of pydantic's secrets."""
+    """Return whether a type is one of pydantic's secrets, or contains one at any depth."""
     if annotation in seen:
         return False
     inner = [*_types_in(annotation)]
@@ -184,7 +184,7 @@ def _is_secret(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
 
 
 def _types_in(annotation: Any) -> Iterator[Any]:
-    """Yield a type and those that it is made of: `list[int | str]` holds `int` and `str`."""
+    """Yield a type and the types inside it: `list[int | str]` contains `int` and `str`."""
     yield annotation
     for each in get_args(annotation):
         yield from _types_in(each)

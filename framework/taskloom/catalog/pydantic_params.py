@@ -1,4 +1,4 @@
-"""Holding values to a task's parameters with pydantic, which is imported when the first model is built."""
+"""Check the parameters of a task with pydantic, which is imported when the first model is built."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["ParamModel"]
 class ParamModel:
     """The pydantic model of a task's parameters.
 
-    A TypedDict rather than a BaseModel: any name is free for a parameter (`json`, `copy`, `schema`), and what
-    comes out is the mapping that the constructor takes. Raises ShapeError when pydantic cannot check one of
-    the types, or when a default does not fit its own.
+    A TypedDict rather than a BaseModel: a parameter may have any name (`json`, `copy`, `schema`), and the result is
+    the mapping that the constructor takes. Raises ShapeError when pydantic cannot check one of the types, or when a
+    default does not fit its type.
     """
 
     def __init__(self, params: Sequence[ParamShape]) -> None:
@@ -29,13 +29,13 @@ class ParamModel:
         self.defaults: Mapping[str, Any] = self._checked_defaults()
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values, in their types and with the defaults. Raises ParamErrors with every mistake."""
-        mistakes = [*self._unknown(given), *self._missing(given)]
+        """Return the values, converted to their types, with the defaults. Raises ParamErrors with every error."""
+        found = [*self._unknown(given), *self._missing(given)]
         values, errors = self._validated({name: given[name] for name in given if name in self._params})
-        mistakes += field_errors(errors, given, self._params)
-        mistakes += (mistake for name, value in values.items() for mistake in _ignored(value, given[name], (name,)))
-        if mistakes:
-            raise ParamErrors(mistakes)
+        found += field_errors(errors, given, self._params)
+        found += (error for name, value in values.items() for error in _ignored(value, given[name], (name,)))
+        if found:
+            raise ParamErrors(found)
         return {**self.defaults, **values}
 
     def json_schema(self) -> dict[str, Any]:
@@ -62,8 +62,8 @@ class ParamModel:
     def _validated(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
         """Return the checked values and pydantic's errors.
 
-        Data goes in as JSON, where text may stand for a path or an enum; the other objects, which only code
-        can give, go in as they are.
+        Data is passed as JSON, in which text may stand for a path or an enum; other objects, which only Python code
+        can give, are passed unchanged.
         """
         from pydantic import ValidationError
 
@@ -96,7 +96,7 @@ class ParamModel:
 
 
 def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[FieldError]:
-    """Yield the keys that a nested model dropped: pydantic's do so in silence unless their author says otherwise."""
+    """Yield the keys that a nested model dropped: pydantic drops them silently unless the model forbids it."""
     if isinstance(value, list) and isinstance(given, list):
         for index, (item, each) in enumerate(zip(value, given, strict=False)):
             yield from _ignored(item, each, (*loc, index))
@@ -131,7 +131,7 @@ def _adapter(params: Sequence[ParamShape]) -> Any:
         ]
         for param in params
     }
-    make_model: Any = TypedDict  # type checkers know it only with fields written out
+    make_model: Any = TypedDict  # type checkers accept only a literal mapping of fields
     model = make_model("Params", fields)
     model.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
     try:
@@ -142,7 +142,7 @@ def _adapter(params: Sequence[ParamShape]) -> Any:
 
 
 def _json(value: object) -> str | None:
-    """Return the value as JSON, or None when it is not data."""
+    """Return the value as JSON, or None when it is not plain data."""
     try:
         text = json.dumps(value, ensure_ascii=False)
         text.encode()
@@ -156,7 +156,7 @@ def _lenient_generator() -> Any:
     from pydantic.json_schema import GenerateJsonSchema
 
     class Lenient(GenerateJsonSchema):
-        """Leaves open what has no form in a job file (a queue, a callback), rather than fail for the rest."""
+        """Give a type that cannot be written in a job file (a queue, a callback) an open schema instead of failing."""
 
         def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> Any:
             return {}

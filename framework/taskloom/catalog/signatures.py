@@ -1,7 +1,6 @@
-"""Reading the parameters of a task off its class or function; refusing, in words, what cannot be one.
+"""Read the parameters of a task from its class or function, and refuse objects that cannot be a task.
 
-Only the standard library is used: neither importing a task package nor declaring a job in code imports
-pydantic.
+Only the standard library is used: neither importing a task package nor declaring a job in Python imports pydantic.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ NO_INFO = ParamInfo()
 
 
 class ShapeError(TypeError):
-    """What was given is no task. The message is the reason, fit to follow "cannot use task 'x': "."""
+    """An object is not a task. The message is the reason; it follows "cannot use task 'x': "."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class ParamShape:
     annotation: Any
     default: Any = REQUIRED
     factory: Callable[[], Any] | None = None
-    """Makes the default: called for each instance, so that a list is never shared."""
+    """Called to make the default for each instance, so that a list is never shared."""
     info: ParamInfo = NO_INFO
 
     @property
@@ -58,7 +57,7 @@ class ParamShape:
 def check_class(cls: type) -> None:
     """Raise ShapeError, with the reason, unless the class is a task that can be run."""
     if not issubclass(cls, Task):
-        raise ShapeError(f"class {cls.__name__} is no task; derive it from taskloom.Task")
+        raise ShapeError(f"class {cls.__name__} is not a task; derive it from taskloom.Task")
     if cls.run is Task.run:
         raise ShapeError(f"class {cls.__name__} has no run(self, ctx)")
     _refuse_other_kinds(cls.run, f"{cls.__name__}.run")
@@ -73,7 +72,7 @@ def check_class(cls: type) -> None:
 
 
 def _refuse_other_kinds(function: object, name: str) -> None:
-    """Refuse what would only make an object when called, and never do its work."""
+    """Refuse a function that only returns a coroutine or generator when called, and so never does its work."""
     kinds: dict[str, Callable[[Any], bool]] = {
         "a coroutine function": inspect.iscoroutinefunction,
         "an asynchronous generator": inspect.isasyncgenfunction,
@@ -85,7 +84,7 @@ def _refuse_other_kinds(function: object, name: str) -> None:
 
 
 def _check_method(cls: type, name: str, arguments: int, wanted: str) -> None:
-    """Refuse a method that the runner could not call with exactly so many arguments."""
+    """Refuse a method that cannot be called with exactly `arguments` arguments."""
     found = getattr(cls, name)
     if not callable(found):
         raise ShapeError(f"{cls.__name__}.{name} is {type(found).__name__}, not a method; expected {wanted}")
@@ -146,14 +145,14 @@ def params_of_class(cls: type[Task]) -> tuple[ParamShape, ...]:
 
 
 def has_own_init(cls: type[Task]) -> bool:
-    """Tell whether somebody wrote the class's constructor; else it is the one that dataclasses generated."""
+    """Return whether the class has a hand-written constructor instead of the one that dataclasses generate."""
     code = getattr(cls.__init__, "__code__", None)
-    # dataclasses build theirs inside a function of this name, on every Python that we support.
+    # Every supported Python generates a dataclass's `__init__` inside a function of this name.
     return code is None or not code.co_qualname.startswith("__create_fn__")
 
 
 def _globals_of(function: Callable[..., object]) -> dict[str, Any]:
-    """Return the names that the annotations of a function were written with."""
+    """Return the global names that a function's annotations refer to."""
     inner = inspect.unwrap(getattr(function, "func", function))
     names: dict[str, Any] = getattr(inner, "__globals__", {})
     return names
@@ -171,7 +170,7 @@ def _from_signature(parameters: list[inspect.Parameter], names: Mapping[str, Any
 
 
 def _from_fields(cls: type[Task]) -> Iterator[ParamShape]:
-    # Not dataclasses.fields(): it leaves out InitVars, which the constructor takes.
+    # dataclasses.fields() leaves out InitVars, which the constructor takes.
     fields = vars(cls)["__dataclass_fields__"]
     for name in inspect.signature(cls.__init__).parameters:
         if name in fields:
@@ -190,11 +189,11 @@ def _from_field(name: str, annotation: object, field: dataclasses.Field[Any]) ->
 
 
 def _resolve(annotation: object, names: Mapping[str, Any], own: Mapping[str, Any], owner: str, name: str) -> Any:
-    """Return the type that an annotation means: alone, so that an odd private one beside it does no harm."""
+    """Return the type that one annotation means; a broken annotation beside it does no harm."""
     if isinstance(annotation, dataclasses.InitVar):
         return annotation
     holder = types.SimpleNamespace(__annotations__={name: annotation})
     try:
         return typing.get_type_hints(holder, dict(names), dict(own), include_extras=True)[name]
-    except Exception as error:  # noqa: BLE001 - an annotation is any expression, and may raise anything
-        raise ShapeError(f"{owner}: cannot tell the type of parameter {name!r}, {annotation!r}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - an annotation is any expression and may raise anything
+        raise ShapeError(f"{owner}: cannot resolve the type of parameter {name!r}, {annotation!r}: {error}") from None

@@ -57,12 +57,12 @@ def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
 
 
 def _schedule_as_json(schedule: Schedule, now: Moment) -> dict[str, Any]:
-    from taskloom.calendars import in_words, next_instants
+    from taskloom.calendars import describe_schedule, next_instants
     from taskloom.core.events import format_wall
 
     return {
         "text": schedule.text,
-        "words": in_words(schedule),
+        "words": describe_schedule(schedule),
         "every": schedule.every,
         "timezone": getattr(schedule.calendar, "timezone", None),
         "jitter": schedule.jitter,
@@ -94,11 +94,11 @@ def schedule_lines(job: JobSpec, now: Moment) -> Iterator[str]:
     """Yield the schedule of a job in words and its next start times; nothing for a job without a schedule."""
     if job.schedule is None:
         return
-    from taskloom.calendars import format_instant, in_words, next_instants
+    from taskloom.calendars import describe_schedule, format_instant, next_instants
 
     zone = getattr(job.schedule.calendar, "timezone", None)
     instants = [format_instant(instant, zone) for instant in next_instants(job.schedule, now, _INSTANTS)]
-    yield f"{job.name}: {in_words(job.schedule)}"
+    yield f"{job.name}: {describe_schedule(job.schedule)}"
     yield f"  next: {', '.join(instants) or 'never again'}"
 
 
@@ -113,9 +113,9 @@ def format_start(job: JobSpec) -> str:
     elif delay:
         parts.append(f"{delay} after the start")
     if job.schedule is not None:
-        from taskloom.calendars import in_words
+        from taskloom.calendars import describe_schedule
 
-        parts.append(f"then {in_words(job.schedule)}" if parts else in_words(job.schedule))
+        parts.append(f"then {describe_schedule(job.schedule)}" if parts else describe_schedule(job.schedule))
     return ", ".join(parts) or "at the start"
 
 

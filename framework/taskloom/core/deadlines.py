@@ -1,84 +1,71 @@
-"""Deadlines as data: a heap that forgets the entries whose subject no longer wants them."""
+"""Deadlines as data: a heap of entries that their owners may let go stale.
+
+Each owner registers its kinds of deadline: what to do when one is due, and how to recognise one that no longer counts.
+So nothing is cancelled: an entry that has become stale is dropped when it reaches the top of the heap.
+"""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
-from taskloom.core.enums import FastEnum, plain_members
-
-__all__ = ["ROOM", "Deadlines", "Due"]
-
-
-@plain_members
-class Due(FastEnum):
-    """What falls due."""
-
-    DELAY = "delay"
-    """A job's start delay is over."""
-    BACKOFF = "backoff"
-    """A job's restart delay is over."""
-    GATE = "gate"
-    """More restarts may begin."""
-    FIRING = "firing"
-    """A job's schedule fires."""
-    CLOCK = "clock"
-    """It is time to see whether the wall clock was set."""
-    TIMEOUT = "timeout"
-    """A run is longer than its `timeout`."""
-    UNREADY = "unready"
-    """A run took longer than its `ready_within`."""
-    URGENT = "hurry"
-    """A run has used up most of its time to stop."""
-    OVERDUE = "overdue"
-    """A run's time to stop is over."""
-    PROGRESS = "remind"
-    """It is time to say again who is awaited."""
-
+__all__ = ["ROOM", "DeadlineKind", "Deadlines"]
 
 # So few entries cost nothing, stale or not.
 ROOM = 1000
+_NEVER = float("inf")
 
-_Entry = tuple[float, int, Due, Any]
+
+class DeadlineKind(NamedTuple):
+    """One kind of deadline, such as the timeout of a run."""
+
+    on_due: Callable[[Any], None]
+    """Called with the subject of an entry that is due."""
+    is_stale: Callable[[float, Any], bool]
+    """Return whether an entry with this time and this subject no longer counts."""
 
 
 class Deadlines:
-    """Entries (when, what, subject) in the order of their monotonic seconds; equal ones in order of their coming."""
+    """Entries (time, kind, subject), ordered by time in monotonic seconds; entries of equal time stay in order."""
 
-    def __init__(self, is_stale: Callable[[float, Due, Any], bool]) -> None:
-        self._is_stale = is_stale
-        self._heap: list[_Entry] = []
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, DeadlineKind, Any]] = []
         self._order = count()
         self._room = ROOM
 
-    def add(self, when: float, due: Due, subject: Any = None) -> None:
-        """Add an entry; one at inf never comes and is not kept."""
-        if when != float("inf"):
-            heapq.heappush(self._heap, (when, next(self._order), due, subject))
+    def add(self, when: float, kind: DeadlineKind, subject: Any = None) -> None:
+        """Add an entry; one at inf is never due and is not kept."""
+        if when != _NEVER:
+            heapq.heappush(self._heap, (when, next(self._order), kind, subject))
             if len(self._heap) > self._room:
-                self._tidy()
+                self._drop_stale()
 
     def __len__(self) -> int:
-        """Return how many entries are kept, stale ones among them: at most ROOM, or twice as many as still counted."""
+        """Return how many entries are kept, stale ones included: at most ROOM, or twice as many as still count."""
         return len(self._heap)
 
     def next(self) -> float | None:
-        """Return when the first entry that still counts falls due, or None."""
+        """Return when the first entry that still counts is due, or None."""
         heap = self._heap
-        while heap and self._is_stale(heap[0][0], heap[0][2], heap[0][3]):
+        while heap:
+            when, _, kind, subject = heap[0]
+            if not kind.is_stale(when, subject):
+                return when
             heapq.heappop(heap)
-        return heap[0][0] if heap else None
+        return None
 
-    def pop_until(self, now: float) -> Iterator[tuple[Due, Any]]:
-        """Take out and yield what has fallen due. Entries may be added meanwhile."""
-        while (when := self.next()) is not None and when <= now:
-            _, _, due, subject = heapq.heappop(self._heap)
-            yield due, subject
+    def run_due(self, now: float) -> None:
+        """Remove what is due and handle it. Handling an entry may add others and may make others stale."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            when, _, kind, subject = heapq.heappop(heap)
+            if not kind.is_stale(when, subject):
+                kind.on_due(subject)
 
-    def _tidy(self) -> None:
-        """Drop what no longer counts: a run of a second may leave a timeout of a day behind, and be kept by it."""
-        self._heap = [entry for entry in self._heap if not self._is_stale(entry[0], entry[2], entry[3])]
+    def _drop_stale(self) -> None:
+        """Drop what no longer counts: a run of a second may leave a timeout of a day behind, which keeps its record."""
+        self._heap[:] = [entry for entry in self._heap if not entry[2].is_stale(entry[0], entry[3])]
         heapq.heapify(self._heap)
         self._room = max(ROOM, 2 * len(self._heap))

@@ -1,8 +1,8 @@
-"""What a job waits for in others: whether it has come true, may still, or no longer can."""
+"""Evaluate the dependencies of a job: each is satisfied, pending, or has become impossible."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from taskloom.core.enums import FastEnum, plain_members
@@ -10,36 +10,36 @@ from taskloom.core.model import JobState, Outcome
 from taskloom.core.policies import Condition, Dependency
 from taskloom.core.records import FollowUp, JobRecord
 
-__all__ = ["DependencyState", "DependencyStatus", "evaluate", "find_cycle"]
+__all__ = ["DependencyState", "DependencyStatus", "evaluate"]
 
 
 @plain_members
 class DependencyState(FastEnum):
-    """How a dependency stands."""
+    """The state of a dependency."""
 
     SATISFIED = "met"
-    """It has come true."""
+    """Its condition is true."""
     PENDING = "open"
-    """It may yet come true."""
+    """Its condition may yet become true."""
     IMPOSSIBLE = "lost"
-    """It cannot come true any more, unless a person helps."""
+    """Its condition cannot become true unless a user intervenes."""
 
 
 class DependencyStatus(NamedTuple):
-    """How a job's dependencies stand together: the first lost one counts, then the first open one."""
+    """The state of all dependencies of a job: the first impossible one decides, then the first pending one."""
 
     state: DependencyState
     text: str = ""
-    """What is waited for, or why it is lost."""
+    """Which condition is pending, or why it is impossible."""
 
     @property
     def is_satisfied(self) -> bool:
-        """Tell whether all of them came true."""
+        """Whether all conditions are true."""
         return self.state is DependencyState.SATISFIED
 
     @property
     def is_impossible(self) -> bool:
-        """Tell whether one of them cannot come true any more."""
+        """Whether one of the conditions cannot become true."""
         return self.state is DependencyState.IMPOSSIBLE
 
 
@@ -47,30 +47,30 @@ _SATISFIED = DependencyStatus(DependencyState.SATISFIED)
 
 
 def evaluate(dependencies: Sequence[Dependency], families: Mapping[str, Sequence[JobRecord]]) -> DependencyStatus:
-    """Say how the needs stand; `families` has the records of each declared job, replicas together."""
-    first_open = _SATISFIED
-    for need in dependencies:
-        members = families.get(need.job)
+    """Return the state of the dependencies; `families` has the records of each declared job, replicas together."""
+    found = _SATISFIED
+    for dependency in dependencies:
+        members = families.get(dependency.job)
         if not members:
-            return DependencyStatus(DependencyState.IMPOSSIBLE, f"there is no job {need.job!r}")
+            return DependencyStatus(DependencyState.IMPOSSIBLE, f"there is no job {dependency.job!r}")
         for job in members:
-            standing = _state_of(job, need.condition)
-            if standing is DependencyState.IMPOSSIBLE:
-                return DependencyStatus(standing, _why_impossible(job, need))
-            if standing is DependencyState.PENDING and first_open is _SATISFIED:
-                first_open = DependencyStatus(standing, f"job {job.spec.name!r} to be {need.condition.value}")
-    return first_open
+            state = _state_of(job, dependency.condition)
+            if state is DependencyState.IMPOSSIBLE:
+                return DependencyStatus(state, _why_impossible(job, dependency))
+            if state is DependencyState.PENDING and found is _SATISFIED:
+                found = DependencyStatus(state, f"job {job.spec.name!r} to be {dependency.condition.value}")
+    return found
 
 
 def _state_of(job: JobRecord, condition: Condition) -> DependencyState:
     if _SATISFIED_BY[condition](job):
         return DependencyState.SATISFIED
     if job.state is JobState.BLOCKED:
-        # The late exit of its thread ends it, and may release a restart.
-        can_come = condition is Condition.FINISHED or job.follow_up not in (FollowUp.NOTHING, FollowUp.REMOVAL)
-        return DependencyState.PENDING if can_come else DependencyState.IMPOSSIBLE
-    is_at_rest = job.state in (JobState.FINISHED, JobState.SKIPPED, JobState.DISABLED)
-    return DependencyState.IMPOSSIBLE if is_at_rest else DependencyState.PENDING
+        # When its thread exits, the job finishes or begins another run.
+        is_possible = condition is Condition.FINISHED or job.follow_up not in (FollowUp.NOTHING, FollowUp.REMOVAL)
+        return DependencyState.PENDING if is_possible else DependencyState.IMPOSSIBLE
+    is_over = job.state in (JobState.FINISHED, JobState.SKIPPED, JobState.DISABLED)
+    return DependencyState.IMPOSSIBLE if is_over else DependencyState.PENDING
 
 
 def _has_started(job: JobRecord) -> bool:
@@ -84,7 +84,7 @@ def _is_ready(job: JobRecord) -> bool:
 
 
 def _is_sound(job: JobRecord) -> bool:
-    """Tell whether the last run succeeded, or is going on and nobody asked it to stop."""
+    """Return whether the last run succeeded, or is running without having been requested to stop."""
     run = job.last_run
     return run is not None and (run.outcome is Outcome.SUCCEEDED or (run.outcome is None and run.requested is None))
 
@@ -105,7 +105,7 @@ _SATISFIED_BY = {
 }
 
 
-def _why_impossible(job: JobRecord, need: Dependency) -> str:
+def _why_impossible(job: JobRecord, dependency: Dependency) -> str:
     name, run = job.spec.name, job.last_run
     if job.state is JobState.FINISHED and run is not None and run.outcome is not None:
         how = f"ended {run.outcome.value}"
@@ -113,25 +113,4 @@ def _why_impossible(job: JobRecord, need: Dependency) -> str:
         how = "is blocked"
     else:
         how = f"is {job.state.value}"
-    return f"job {name!r} {how}, and was to be {need.condition.value}"
-
-
-def find_cycle(name: str, dependencies_of: Callable[[str], Iterable[str]]) -> list[str]:
-    """Return the jobs of a circle through `name`, which is first and last; empty where there is none.
-
-    `needs` returns for a job those that it starts after, and none for a name that is not declared.
-    """
-    came_from: dict[str, str] = {}
-    todo = [name]
-    while todo:
-        job = todo.pop()
-        for need in dependencies_of(job):
-            if need == name:
-                path = [name, job]
-                while path[-1] != name:
-                    path.append(came_from[path[-1]])
-                return path[::-1]
-            if need not in came_from:
-                came_from[need] = job
-                todo.append(need)
-    return []
+    return f"job {name!r} {how}, and was to be {dependency.condition.value}"

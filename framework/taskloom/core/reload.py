@@ -1,7 +1,7 @@
-"""New declarations in the place of old ones: what changes for which job, and how it is carried out.
+"""Replace the declarations of all jobs: what changes for which job, and how it is applied.
 
-All or nothing: what cannot be is refused before anything changes. A job whose declaration is the same keeps its
-run; one whose policies changed keeps it too, under the new ones; only what a run was made from restarts it.
+All or nothing: an invalid set is refused before anything changes. A job whose declaration is the same keeps its run. A
+job whose policies changed keeps it too, under the new policies. Only a change of what a run is made from restarts it.
 """
 
 from __future__ import annotations
@@ -11,44 +11,44 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from taskloom.core import actions
-from taskloom.core.dependencies import find_cycle
+from taskloom.core.after_run import FollowUps
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.events import EventName
-from taskloom.core.graph import stop_levels
+from taskloom.core.graph import find_cycles
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord
-from taskloom.core.starting import Supervision
+from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
-from taskloom.core.transitions import Trigger
+from taskloom.core.transitions import Decision
 from taskloom.errors import DependencyCycle, DuplicateJob
 
 __all__ = ["Change", "ReloadAction", "Reloader", "compare"]
 
-# What a run is made from: a change of these cannot reach a run that goes on.
-_MAKING = ("task", "params", "daemon", "runner")
+# The fields that a run is made from: a change of these cannot be applied to a live run.
+_NEEDS_NEW_RUN = ("task", "params", "daemon", "runner")
 _OVER = (JobState.FINISHED, JobState.SKIPPED)
 _IGNORED = ("name", "place", "binding", "replica", "replicas", "declared")
 
 
 @plain_members
 class ReloadAction(FastEnum):
-    """What a reload does with a job."""
+    """The action of a reload for one job."""
 
     ADD = "add"
     """It is new."""
     REMOVE = "remove"
-    """It is gone: its run is stopped, and it is forgotten."""
+    """It is no longer declared: its run is stopped, and the job is removed."""
     KEEP = "keep"
     """Nothing about it has changed."""
     APPLY = "apply now"
-    """The changed fields hold from now on, for the live run too."""
+    """The changed fields apply from now on, also to the live run."""
     RESTART = "restart"
-    """Its run is stopped by its policies, and another follows."""
+    """Its run is stopped by its join policy, and another follows."""
 
 
 class Change(NamedTuple):
-    """What a reload does with one job, and the fields that cause it."""
+    """One job, the action of a reload for it, and the changed fields that cause it."""
 
     job: str
     action: ReloadAction
@@ -60,7 +60,7 @@ class Change(NamedTuple):
 
 
 def compare(old: Mapping[str, JobSpec], new: Iterable[JobSpec]) -> list[Change]:
-    """Say what putting `new` in the place of `old` does with each job: removals first, then in their new order."""
+    """Return the changes that lead from `old` to `new`: removals first, then the others in their new order."""
     specs = {spec.name: spec for spec in new}
     changes = [Change(name, ReloadAction.REMOVE) for name in old if name not in specs]
     changes.extend(_compare(old.get(name), spec) for name, spec in specs.items())
@@ -77,38 +77,39 @@ def _compare(old: JobSpec | None, new: JobSpec) -> Change:
     )
     if not changed:
         return Change(new.name, ReloadAction.KEEP)
-    is_new_making = any(name in _MAKING for name in changed)
-    return Change(new.name, ReloadAction.RESTART if is_new_making else ReloadAction.APPLY, changed)
+    needs_new_run = any(name in _NEEDS_NEW_RUN for name in changed)
+    return Change(new.name, ReloadAction.RESTART if needs_new_run else ReloadAction.APPLY, changed)
 
 
 class Reloader:
-    """Carries a reload out."""
+    """Applies new declarations."""
 
-    def __init__(self, store: JobStore, stops: StopSequence, supervision: Supervision) -> None:
+    def __init__(self, store: JobStore, stops: StopSequence, starter: Starter, follow_ups: FollowUps) -> None:
         self._store = store
         self._stops = stops
-        self._supervision = supervision
+        self._starter = starter
+        self._follow_ups = follow_ups
         self.changes: list[Change] = []
-        """What the last one did."""
-        # What is new or begins again; started last of all, for what a job needs may begin again as well.
+        """The changes of the last reload."""
+        # The jobs that are new or begin again. They are started last, since their dependencies may begin again too.
         self._to_arm: list[JobRecord] = []
 
     def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
-        """Say what a reload would do. Raises DuplicateJob or DependencyCycle."""
+        """Return what a reload would do. Raises DuplicateJob or DependencyCycle."""
         new = _by_name(specs)
-        # A job that is taken away is still waited for while it stops.
-        leaving = (job.spec for job in self._store.jobs.values() if job.run is not None)
-        families = {spec.family: spec for specs in (leaving, new.values()) for spec in specs}
-        _refuse_circles({name: [need.job for need in spec.after] for name, spec in families.items()})
+        # Removed jobs count while they are stopping: a shutdown stops them by their dependencies too.
+        removed = (job.spec for job in self._store.jobs.values() if job.run is not None)
+        families = {spec.family: spec for specs in (removed, new.values()) for spec in specs}
+        _refuse_cycles({name: [dependency.job for dependency in spec.after] for name, spec in families.items()})
         return compare({name: job.spec for name, job in self._store.jobs.items()}, new.values())
 
     def reload(self, specs: Iterable[JobSpec], *, has_started: bool) -> None:
-        """Do it. Raises DuplicateJob or DependencyCycle, and has changed nothing then."""
+        """Replace all declarations. Raises DuplicateJob or DependencyCycle, and has changed nothing then."""
         new = _by_name(specs)
         changes = self.changes = self.preview(new.values())
-        self._store.emit(EventName.RELOADED, data=_told(changes))
-        # All declarations before the first consequence: nobody is skipped for a job that is gone from a list of
-        # needs which is gone as well.
+        self._store.emit(EventName.RELOADED, data=_names_by_action(changes))
+        # All declarations are replaced before any is acted on. Otherwise a job could be skipped because of a removed
+        # dependency that it no longer has.
         for change in changes:
             if change.action is ReloadAction.ADD:
                 self._store.declare(new[change.job])
@@ -121,19 +122,19 @@ class Reloader:
         for change in changes:
             job = self._store.jobs.get(change.job)
             if job is not None and change.action is not ReloadAction.REMOVE:
-                self._carry_out(job, change)
+                self._act(job, change)
         for job in self._to_arm:
             if has_started and job.may_autostart:
-                self._supervision.arm(job)
+                self._starter.arm(job)
         for job in list(self._store.jobs.values()):
             if job.waiting_for is WaitingFor.DEPENDENCY:
-                self._supervision.check_dependencies(job)
+                self._starter.check_dependencies(job)
 
-    def _carry_out(self, job: JobRecord, change: Change) -> None:
+    def _act(self, job: JobRecord, change: Change) -> None:
         if change.action is ReloadAction.ADD:
             self._to_arm.append(job)
         elif job.follow_up is FollowUp.REMOVAL:
-            self._come_back(job)
+            self._keep_after_all(job)
         elif change.action is ReloadAction.APPLY:
             self._apply(job, change)
         elif change.action is ReloadAction.RESTART:
@@ -142,51 +143,51 @@ class Reloader:
     def _remove(self, job: JobRecord) -> None:
         self._stops.stop(job, Reason(ReasonKind.RELOAD, "no longer declared"))
         if job.run is not None:
-            job.follow_up = FollowUp.REMOVAL
+            self._store.set_follow_up(job, FollowUp.REMOVAL)
         else:
-            self._supervision.remove(job)
+            self._follow_ups.remove(job)
 
     def _apply(self, job: JobRecord, change: Change) -> None:
-        """Have the new policies hold, for the live run too."""
+        """Apply the new policies, also to the live run."""
         run, spec = job.run, job.spec
         if "enabled" in change.fields:
-            self._switch(job)
+            self._set_enabled(job)
             return
         if run is not None and run.outcome is None:
             run.spec = spec
-            self._supervision.set_limits(run)
+            self._starter.set_limits(run)
             self._store.actions.append(actions.ApplySpec(run.id, spec))
         if "schedule" in change.fields:
             self._reschedule(job)
-        elif "after" in change.fields and job.state is JobState.SKIPPED and _was_lost(job):
+        elif "after" in change.fields and job.state is JobState.SKIPPED and _was_impossible(job):
             self._begin_again(job)
         elif "start" in change.fields:
             self._to_arm.append(job)
 
     def _reschedule(self, job: JobRecord) -> None:
-        """Have the new schedule count from now on, where the old one was armed or would be."""
+        """Arm the new schedule if the old one was armed or would be armed again."""
         was_armed = job.next_firing is not None
-        job.next_firing = None
-        is_going_on = job.waiting_for is WaitingFor.BACKOFF or (
+        self._store.set_next_firing(job, None)
+        is_continuing = job.waiting_for is WaitingFor.BACKOFF or (
             job.run is not None and job.follow_up is not FollowUp.NOTHING
         )
         if job.spec.schedule is None:
             if job.waiting_for is WaitingFor.FIRING:
                 self._stops.stop(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
-        elif was_armed or is_going_on:
-            is_armed = self._supervision.timers.arm(job, job.spec.schedule)
+        elif was_armed or is_continuing:
+            is_armed = self._starter.timers.arm(job, job.spec.schedule)
             if not is_armed and job.waiting_for is WaitingFor.FIRING:
-                self._supervision.schedule_exhausted(job)
+                self._starter.schedule_exhausted(job)
         elif job.state in _OVER:
             self._begin_again(job)
 
     def _restart(self, job: JobRecord, change: Change) -> None:
         reason = Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed")
         if "enabled" in change.fields:
-            self._switch(job)
+            self._set_enabled(job)
         elif job.run is not None:
-            if not _is_to_stay_stopped(job):
-                job.follow_up = FollowUp.RESTART
+            if not _stays_stopped(job):
+                self._store.set_follow_up(job, FollowUp.RESTART)
             self._stops.request(job.run, reason)
             if "schedule" in change.fields:
                 self._reschedule(job)
@@ -196,30 +197,30 @@ class Reloader:
             self._reschedule(job)
 
     def _begin_again(self, job: JobRecord) -> None:
-        """Treat a job that is over as a new one: whoever mends its params wants to see it run."""
-        self._store.move(job, Trigger.RELOADED, JobState.WAITING, WaitingFor.START)
+        """Treat a job that is over as a new one: a user who corrects its params expects it to run."""
+        self._store.move(job, Decision.ENABLE if job.state is JobState.DISABLED else Decision.WAIT, WaitingFor.START)
         self._to_arm.append(job)
 
-    def _switch(self, job: JobRecord) -> None:
-        """Switch a job on or off."""
+    def _set_enabled(self, job: JobRecord) -> None:
+        """Enable or disable a job, as its new declaration says."""
         if job.spec.enabled:
             if job.state is JobState.DISABLED:
                 self._begin_again(job)
             else:
-                self._come_back(job)
+                self._keep_after_all(job)
             return
         self._stops.stop(job, Reason(ReasonKind.RELOAD, "it was disabled"))
         if job.run is None:
-            self._store.move(job, Trigger.RELOADED, JobState.DISABLED)
+            self._store.move(job, Decision.DISABLE)
 
-    def _come_back(self, job: JobRecord) -> None:
-        """Treat a job as kept that was taken away or switched off, and is back before its run has stopped."""
-        job.follow_up = FollowUp.NOTHING
-        if job.spec.enabled and not _was_stopped_by_person(job):
+    def _keep_after_all(self, job: JobRecord) -> None:
+        """Keep a job that was removed or disabled, and is declared again before its run has stopped."""
+        self._store.set_follow_up(job, FollowUp.NOTHING)
+        if job.spec.enabled and not _was_stopped_by_user(job):
             if job.spec.schedule is None:
-                job.follow_up = FollowUp.RESTART
+                self._store.set_follow_up(job, FollowUp.RESTART)
             else:
-                self._supervision.rearm(job)
+                self._starter.rearm(job)
 
 
 def _by_name(specs: Iterable[JobSpec]) -> dict[str, JobSpec]:
@@ -231,38 +232,36 @@ def _by_name(specs: Iterable[JobSpec]) -> dict[str, JobSpec]:
     return new
 
 
-def _refuse_circles(needs: Mapping[str, Sequence[str]]) -> None:
-    try:
-        stop_levels(needs)
-    except ValueError:
-        for name in needs:
-            circle = find_cycle(name, lambda job: needs.get(job, ()))
-            if circle:
-                raise DependencyCycle(circle) from None
-        raise
+def _refuse_cycles(after: Mapping[str, Sequence[str]]) -> None:
+    for name, names in after.items():
+        if name in names:
+            raise DependencyCycle([name, name])
+    for cycle in find_cycles(after):
+        raise DependencyCycle(cycle)
 
 
-def _was_lost(job: JobRecord) -> bool:
-    """Tell whether a skipped job waited for what could not come true any more."""
+def _was_impossible(job: JobRecord) -> bool:
+    """Return whether a skipped job was skipped because of its dependencies."""
     return job.reason is not None and job.reason.kind is ReasonKind.DEPENDENCY
 
 
-def _was_stopped_by_person(job: JobRecord) -> bool:
+def _was_stopped_by_user(job: JobRecord) -> bool:
     return job.run is not None and job.run.reason is not None and job.run.reason.kind is ReasonKind.USER
 
 
-def _is_to_stay_stopped(job: JobRecord) -> bool:
-    """Tell whether no run is to follow though the declaration changed: a stop by a person wins."""
+def _stays_stopped(job: JobRecord) -> bool:
+    """Return whether no run follows although the declaration changed: a stop by a user has priority."""
     if not job.spec.enabled:
         return True
-    return job.follow_up is FollowUp.NOTHING and (job.state is JobState.STOPPING or _was_stopped_by_person(job))
+    return job.follow_up is FollowUp.NOTHING and (job.state is JobState.STOPPING or _was_stopped_by_user(job))
 
 
-def _told(changes: Iterable[Change]) -> dict[str, list[str]]:
-    told: dict[str, list[str]] = {
-        verdict.value.split()[0]: [] for verdict in ReloadAction if verdict is not ReloadAction.KEEP
+def _names_by_action(changes: Iterable[Change]) -> dict[str, list[str]]:
+    """Return the data of the event: the names of the jobs by the first word of the action."""
+    names: dict[str, list[str]] = {
+        action.value.split()[0]: [] for action in ReloadAction if action is not ReloadAction.KEEP
     }
     for change in changes:
         if change.action is not ReloadAction.KEEP:
-            told[change.action.value.split()[0]].append(change.job)
-    return told
+            names[change.action.value.split()[0]].append(change.job)
+    return names

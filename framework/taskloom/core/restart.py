@@ -1,6 +1,6 @@
-"""How long a restart waits, when a job restarts too often, and how many may begin at once.
+"""How long a restart is delayed, when a job restarts too often, and how many restarts may begin at once.
 
-Pure arithmetic on monotonic seconds; `supervision` decides whether there is a restart at all.
+Pure arithmetic on monotonic seconds; `after_run` decides whether there is a restart at all.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ __all__ = [
     "RestartGate",
 ]
 
-# pebble forgets a failure after as long: shorter, and a job that fails every few seconds would never slow down.
+# A run that was ready for this long resets the delay, as in pebble. If it were shorter, the delay of a job that fails
+# every few seconds would never grow.
 HEALTHY_SECONDS = 30.0
-# A mark, not a verdict: systemd gives up for good at 5 starts in 10 s, and its users have complained since.
+# Only reported: systemd gives up at 5 starts in 10 s, which its users complain about.
 FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
-# 200 restarts a second in all, in groups: a failing run costs about half a millisecond with its log line, so a
-# storm takes a tenth of a core, and each group is one wake-up.
+# 200 restarts a second for all jobs together, in groups. A failing run costs about half a millisecond with its log
+# line, so a storm of failures takes a tenth of a core; each group is one wake-up.
 GATE_RESTARTS, GATE_SECONDS = 20, 0.1
 
 
 @dataclass(slots=True, eq=False)
 class Backoff:
-    """The restarts of one job."""
+    """The restarts of one job: the next delay, and how many there were lately."""
 
-    # The last delay without jitter; 0.0 before the first failure, and after a healthy run.
+    # The last delay without jitter; 0.0 before the first failure.
     delay: float = 0.0
     # When the latest counted restarts began.
     times: deque[float] = field(default_factory=deque)
 
     def next_delay(self, policy: RestartPolicy, healthy: float, random: float) -> float:
-        """Return the seconds that the next restart waits.
+        """Return the seconds until the next restart.
 
-        `healthy`: seconds for which the run that ended was ready; `random`: what jitter draws, from 0.0 to 1.0.
+        `healthy`: seconds for which the run that ended was ready. `random`: a number from 0.0 to 1.0, for jitter.
         """
         if self.delay == 0.0 or healthy >= max(HEALTHY_SECONDS, self.delay):
             self.delay = min(policy.delay, policy.max_delay)
@@ -50,20 +51,20 @@ class Backoff:
         return self.delay * (1.0 + policy.jitter * random)
 
     def is_exhausted(self, policy: RestartPolicy, now: float) -> bool:
-        """Tell whether one more restart would be more than the policy's limit allows."""
+        """Return whether one more restart would exceed the policy's limit."""
         limit = policy.limit
         return limit is not None and self._since(now - limit.within) >= limit.times
 
     def is_flapping(self, now: float) -> bool:
-        """Tell whether it was restarted so often of late that something must be wrong."""
+        """Return whether the job restarted so often lately that something must be wrong."""
         return self.count_recent(now) >= FLAPPING_RESTARTS
 
     def count_recent(self, now: float) -> int:
-        """Return how many restarts began of late, as far as they are remembered."""
+        """Return how many restarts began in the last FLAPPING_SECONDS, as far as they are remembered."""
         return self._since(now - FLAPPING_SECONDS)
 
-    def note(self, policy: RestartPolicy, now: float) -> None:
-        """Take note that a counted restart begins."""
+    def record_restart(self, policy: RestartPolicy, now: float) -> None:
+        """Record that a counted restart begins."""
         self.times.append(now)
         kept = max(FLAPPING_RESTARTS, policy.limit.times if policy.limit is not None else 0)
         while len(self.times) > kept:
@@ -74,22 +75,22 @@ class Backoff:
 
 
 class RestartGate:
-    """Lets so many restarts through in a while, for all jobs together: five thousand may fail at once."""
+    """Limits how many restarts begin per GATE_SECONDS, for all jobs together: five thousand may fail at once."""
 
     def __init__(self) -> None:
         self._opened_at = float("-inf")
-        self._let_in = 0
+        self._admitted = 0
 
     def try_acquire(self, now: float) -> bool:
-        """Tell whether a restart may begin now, and count it."""
+        """Return whether a restart may begin now, and count it if so."""
         if now >= self._opened_at + GATE_SECONDS:
-            self._opened_at, self._let_in = now, 0
-        if self._let_in >= GATE_RESTARTS:
+            self._opened_at, self._admitted = now, 0
+        if self._admitted >= GATE_RESTARTS:
             return False
-        self._let_in += 1
+        self._admitted += 1
         return True
 
     @property
     def opens_at(self) -> float:
-        """The monotonic second from which on more may begin."""
+        """The time from which more restarts may begin, in monotonic seconds."""
         return self._opened_at + GATE_SECONDS

@@ -1,8 +1,8 @@
-"""The schedules of all jobs: when each fires next, and what an instant comes to that finds the job busy.
+"""The schedules of all jobs: when each fires next, and what a firing does while the job is busy.
 
 Rules: intervals are counted on the monotonic clock from when they were armed, so they never drift. Calendars are
-read on the wall clock, which may be set: so it is compared with the monotonic clock now and then. One instant
-starts at most one run, and after a jump at most one instant is made up for.
+read on the wall clock. It may be set, so it is compared with the monotonic clock at intervals. One instant starts at
+most one run, and of the instants that have passed at most one is made up for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import floor
 from typing import NamedTuple
 
-from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.deadlines import DeadlineKind, Deadlines
 from taskloom.core.events import EventName, format_wall
 from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
@@ -21,34 +21,34 @@ from taskloom.core.store import JobStore
 
 __all__ = ["CLOCK_SECONDS", "CORRECTION_SECONDS", "COUNTED_INSTANTS", "LATE_SECONDS", "STEP_SECONDS", "ScheduleTimers"]
 
-# A tick that comes later than this found the process busy or asleep: its instant was missed.
+# A firing that is handled later than this found the process busy or asleep: its instant was missed.
 LATE_SECONDS = 1.0
-# How often somebody looks whether the wall clock was set: Debian's cron looks once a minute.
+# How often the wall clock is checked for having been set; Debian's cron checks once a minute.
 CLOCK_SECONDS = 15.0
 # ntpd slews what is less than 0.128 s, and steps what is more.
 STEP_SECONDS = 0.1
-# Debian's cron takes a step back of less than three hours for a change of the hour, after which nothing runs
-# twice, and a longer one for a correction: the new time counts.
+# Debian's cron takes a step back of less than three hours for a change of daylight saving time, after which nothing
+# runs twice, and a longer one for a correction, after which the new time counts.
 CORRECTION_SECONDS = 3 * 3600.0
-# The instants of a calendar are at least so far apart: nothing has passed after one that came sooner than that.
+# The instants of a calendar are at least this far apart, so none has passed since one that is more recent than that.
 CALENDAR_SECONDS = 1.0
-# Missed instants are counted so far, and no further.
+# Missed instants are counted up to this number.
 COUNTED_INSTANTS = 1000
 
 
 class _Passed(NamedTuple):
-    """The instants that have come by now: the latest, and how many before it."""
+    """The instants of a schedule that have passed: the latest, and how many before it."""
 
     latest: float
     older: int
     late: float
-    """Seconds from when the latest was due."""
+    """Seconds since the latest was due."""
 
 
 class ScheduleTimers:
-    """All armed schedules. `random` draws a number from 0.0 to 1.0.
+    """All armed schedules. `random` returns a number from 0.0 to 1.0.
 
-    `fire` starts a job's run; `run_dry` is for a job that waits for a firing when there is no instant left.
+    `fire` starts a run of a job. `exhausted` handles a job that waits for a firing when there is none.
     """
 
     def __init__(
@@ -68,15 +68,20 @@ class ScheduleTimers:
         self._exhausted = exhausted
         self._random = random
         self._clock_at = float("inf")
-        # What the wall clock was ahead of the monotonic one when all were last compared with it, and whether one was
-        # aimed by another clock since: nothing to do for thousands of calendars every 15 s while neither changes.
+        self._firing = DeadlineKind(self._fire_due, _is_other_firing)
+        self._clock = DeadlineKind(self._check_clock, lambda when, _: when != self._clock_at)
+        # How far the wall clock was ahead of the monotonic clock when all calendars were last adjusted to it, and
+        # whether one was set by another offset since. While neither changes, thousands of calendars need no work.
         self._offset = 0.0
         self._is_any_off = False
-        # The jobs that were aimed by a calendar; some may not be any more.
+        # The jobs whose next firing was set from a calendar; some may have been disarmed since.
         self._by_calendar: dict[JobRecord, None] = {}
 
     def arm(self, job: JobRecord, schedule: Schedule) -> bool:
-        """Begin: the first instant is one interval from now, or the calendar's next. False when there is none."""
+        """Arm the schedule: the first instant is one interval from now, or the calendar's next.
+
+        Return whether there is one.
+        """
         now = self._store.now
         if schedule.every is not None:
             self._set_instant(job, schedule, now.mono + schedule.every)
@@ -87,8 +92,8 @@ class ScheduleTimers:
             self._set_instant(job, schedule, schedule.calendar.after(now.wall))
         return job.next_firing is not None
 
-    def fire_due(self, job: JobRecord) -> None:
-        """Fire, unless the wall clock was set back since; then go on to the next instant."""
+    def _fire_due(self, job: JobRecord) -> None:
+        """Fire, unless the wall clock was set back meanwhile, and set the next instant."""
         firing, schedule = job.next_firing, job.spec.schedule
         if firing is None or schedule is None:
             return
@@ -96,7 +101,7 @@ class ScheduleTimers:
         if passed is None:
             self._adjust_to_clock(job)
             return
-        job.next_firing = None
+        self._store.set_next_firing(job, None)
         self._set_instant(job, schedule, self._next(schedule, passed.latest))
         if passed.older:
             self._record_missed(job, schedule, self._previous(schedule, passed.latest), passed.older, "late")
@@ -105,11 +110,11 @@ class ScheduleTimers:
             self._exhausted(job)
 
     def forget(self, job: JobRecord) -> None:
-        """Drop what is kept of a job that goes."""
+        """Drop what is kept about a job that is removed."""
         self._by_calendar.pop(job, None)
 
-    def check_clock(self) -> None:
-        """See whether the wall clock was set, and aim the calendars anew if it was."""
+    def _check_clock(self, _: None) -> None:
+        """Adjust the calendars if the wall clock was set."""
         now = self._store.now
         self._drop_disarmed()
         if not self._by_calendar:
@@ -122,16 +127,10 @@ class ScheduleTimers:
             for job in list(self._by_calendar):
                 self._adjust_to_clock(job)
 
-    def is_stale(self, when: float, due: Due, job: JobRecord | None) -> bool:
-        """Tell whether a deadline of a schedule no longer counts."""
-        if due is Due.CLOCK or job is None:
-            return when != self._clock_at
-        return job.next_firing is None or job.next_firing.due_at != when
-
-    # -- what an instant comes to
+    # -- what a firing does
 
     def _start_or_miss(self, job: JobRecord, schedule: Schedule, passed: _Passed) -> None:
-        """Have the latest instant start a run, or say why it does not."""
+        """Start a run for the latest instant, or record it as missed."""
         is_late = passed.late > LATE_SECONDS
         if is_late and (schedule.missed is Missed.SKIP or passed.late > schedule.grace):
             self._record_missed(job, schedule, passed.latest, 1, "late")
@@ -142,7 +141,7 @@ class ScheduleTimers:
         elif schedule.overlap is Overlap.SKIP or job.follow_up in (FollowUp.FIRING, FollowUp.RESTART, FollowUp.REMOVAL):
             self._record_missed(job, schedule, passed.latest, 1, "overlap")
         else:
-            job.follow_up = FollowUp.FIRING
+            self._store.set_follow_up(job, FollowUp.FIRING)
             if schedule.overlap is Overlap.REPLACE and job.run is not None:
                 self._stops.request(job.run, Reason(ReasonKind.REPLACED, "its schedule fired again"))
 
@@ -152,11 +151,11 @@ class ScheduleTimers:
         self._store.emit(EventName.MISSED, job.spec.name, data=data)
 
     def _passed(self, firing: NextFiring, schedule: Schedule) -> _Passed | None:
-        """Return what has come by now, None where the wall clock says that nothing has."""
+        """Return the instants that have passed, or None if by the wall clock none has."""
         now = self._store.now
         if schedule.every is not None:
             late = now.mono - firing.due_at
-            # By when it was due, not by its instant: with much jitter the next instant may come before that.
+            # Counted from when it was due, not from its instant: with much jitter the next instant may precede that.
             older = floor(max(0.0, late) / schedule.every)
             return _Passed(firing.instant + older * schedule.every, older, late - older * schedule.every)
         late = now.wall - firing.jitter - firing.instant
@@ -169,13 +168,13 @@ class ScheduleTimers:
         return _Passed(latest, older, max(0.0, now.wall - firing.jitter - latest))
 
     def _previous(self, schedule: Schedule, instant: float) -> float:
-        """Return the instant before one, which is the last of those that were missed."""
+        """Return the instant before this one, which is the last that was missed."""
         if schedule.every is not None:
             return instant - schedule.every
         previous = schedule.calendar.latest(instant - 0.001) if schedule.calendar is not None else None
         return instant if previous is None else previous
 
-    # -- aiming
+    # -- the next instant
 
     def _next(self, schedule: Schedule, instant: float) -> float | None:
         if schedule.every is not None:
@@ -184,14 +183,15 @@ class ScheduleTimers:
 
     def _set_instant(self, job: JobRecord, schedule: Schedule, instant: float | None) -> None:
         if instant is None:
-            job.next_firing = None
+            self._store.set_next_firing(job, None)
             return
         jitter = schedule.jitter * self._random() if schedule.jitter else 0.0
-        firing = job.next_firing = NextFiring(instant, jitter, 0.0)
+        firing = NextFiring(instant, jitter, 0.0)
+        self._store.set_next_firing(job, firing)
         self._set_due(job, firing, schedule)
 
     def _drop_disarmed(self) -> None:
-        """Forget the first ones of those that wait for no calendar any more, so that none is left when none waits."""
+        """Drop disarmed jobs up to the first armed one, so that the collection is empty when none is armed."""
         while self._by_calendar:
             job = next(iter(self._by_calendar))
             if _calendar(job) is not None:
@@ -199,9 +199,9 @@ class ScheduleTimers:
             del self._by_calendar[job]
 
     def _adjust_to_clock(self, job: JobRecord) -> None:
-        """Aim anew if the wall clock was set since the job was aimed.
+        """Adjust the next firing if the wall clock was set since it was computed.
 
-        Each is compared with its own aim: a clock that is set and soon set right again may have led some astray.
+        Each is compared by its own offset: jobs may have been armed between two steps of the clock that cancel out.
         """
         firing, calendar, now = job.next_firing, _calendar(job), self._store.now
         if firing is None or calendar is None or job.spec.schedule is None:
@@ -217,19 +217,24 @@ class ScheduleTimers:
         if schedule.every is None:
             instant = now.mono + (instant - now.wall)
             self._by_calendar[job] = None
-            # A part of a step here and a part until the next look: nobody is a whole one astray unseen.
+            # A quarter of a step here and another until the next check: no error of a whole step goes unnoticed.
             if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 4:
                 self._is_any_off = True
         firing.due_at = instant + firing.jitter
-        self._deadlines.add(firing.due_at, Due.FIRING, job)
+        self._deadlines.add(firing.due_at, self._firing, job)
 
     def _set_clock(self) -> None:
         self._clock_at = self._store.now.mono + CLOCK_SECONDS
-        self._deadlines.add(self._clock_at, Due.CLOCK)
+        self._deadlines.add(self._clock_at, self._clock)
 
     def _as_wall(self, schedule: Schedule, instant: float) -> float:
         now = self._store.now
         return now.wall + (instant - now.mono) if schedule.every is not None else instant
+
+
+def _is_other_firing(when: float, job: JobRecord) -> bool:
+    firing = job.next_firing
+    return firing is None or firing.due_at != when
 
 
 def _is_exhausted(job: JobRecord) -> bool:
@@ -242,7 +247,7 @@ def _calendar(job: JobRecord) -> Calendar | None:
 
 
 def _count(calendar: Calendar, first: float, latest: float) -> int:
-    """Count the instants from the first to just before the latest."""
+    """Return how many instants there are from the first up to, but not including, the latest."""
     count, instant = 0, first
     while instant < latest and count < COUNTED_INSTANTS:
         count += 1

@@ -1,7 +1,7 @@
-"""The whole shutdown: one absolute deadline, dependents before their dependencies, a level at a time.
+"""The whole shutdown: one absolute deadline, dependents before their dependencies, one level at a time.
 
-A level is left when each of its runs has ended, was abandoned or is overdue; a run that was being stopped before
-is awaited in its own level alone.
+A level is over when each of its runs has ended, was abandoned, or is overdue. A run that was already being stopped
+delays only its own level.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from taskloom.core import graph
 from taskloom.core.actions import ShutdownFinished
 from taskloom.core.events import EventName
 from taskloom.core.model import Moment, Phase, Reason, ReasonKind
-from taskloom.core.records import RunRecord
+from taskloom.core.records import JobRecord, RunRecord
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 
@@ -20,21 +20,22 @@ __all__ = ["WholeStop"]
 
 
 class WholeStop:
-    """The one stop of everything that a scheduler has in its life."""
+    """The one shutdown in the life of a scheduler. `stop_within`: seconds for one that an essential job causes."""
 
-    def __init__(self, store: JobStore, stops: StopSequence) -> None:
+    def __init__(self, store: JobStore, stops: StopSequence, stop_within: float) -> None:
         self.phase = Phase.OPEN
         self.reason = Reason(ReasonKind.SHUTDOWN)
         self.requested: Moment | None = None
         self.ended: Moment | None = None
         self._store = store
         self._stops = stops
+        self._stop_within = stop_within
         self._levels: list[list[str]] = []
-        # The runs of the levels that were asked already; always part of `stops.stopping`.
+        # The runs of the levels that are being stopped; always a subset of `stops.stopping`.
         self._awaited: set[str] = set()
 
     def begin(self, reason: Reason, within: float) -> None:
-        """Begin; from here no run can start. Twice is once."""
+        """Begin the shutdown; idempotent. No run starts any more."""
         if self.phase is not Phase.OPEN:
             return
         store = self._store
@@ -42,15 +43,21 @@ class WholeStop:
         self.reason, self.requested = reason, store.now
         store.emit(EventName.SCHEDULER_STOPPING, reason=reason)
         for job in store.jobs.values():
-            job.next_firing = None
+            store.set_next_firing(job, None)
             if job.run is None:
                 self._stops.stop(job, reason)
         self._stops.limit_all(store.now.mono + within)
         self._levels = graph.stop_levels(store.dependencies())
         self.advance()
 
+    def begin_after_essential_failure(self, job: JobRecord) -> None:
+        """Begin the shutdown if this job is essential and failed for good, with no further firings."""
+        if job.has_failed and job.spec.essential and (job.has_given_up or job.next_firing is None):
+            reason = Reason(ReasonKind.ESSENTIAL, f"job {job.spec.name!r} failed for good")
+            self.begin(reason, self._stop_within)
+
     def hurry(self, within: float) -> None:
-        """Ask all levels at once, and give everybody at most so many more seconds."""
+        """Stop all remaining levels at once, and allow at most `within` more seconds."""
         if self.phase is not Phase.STOPPING:
             return
         waiting, self._levels = self._levels, []
@@ -61,12 +68,12 @@ class WholeStop:
         self.advance()
 
     def release(self, run: RunRecord) -> None:
-        """Take note that the run is awaited no more."""
+        """Stop waiting for the run: it has ended, was abandoned or is overdue."""
         self._awaited.discard(run.id)
         self.advance()
 
     def advance(self) -> None:
-        """Go on to the next level once nobody of this one is awaited, and end after the last."""
+        """Stop the next level once all runs of this one are released, and end after the last."""
         if self.phase is not Phase.STOPPING:
             return
         while not self._awaited:

@@ -1,29 +1,28 @@
-"""The stop ladder of one run: ask, wait, hurry, name. What comes after `within` is the join policy's.
+"""The stop ladder of one run: request, wait, mark urgent, capture the stack. After `within` the join policy decides.
 
-A stop sets its deadlines as data: at three quarters of `within` the run is hurried, and at `within` it is named:
-the shell looks where it stands and answers with StackCaptured.
+A stop sets its deadlines as data. At three quarters of `within` the run is marked urgent. At `within` the engine is
+asked where the run is, and answers with StackCaptured.
 """
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 from taskloom.core.actions import CancelRun, CaptureStack, MarkUrgent, ReportStopProgress
-from taskloom.core.deadlines import Deadlines, Due
+from taskloom.core.deadlines import DeadlineKind, Deadlines
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Reason, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.store import JobStore
-from taskloom.core.transitions import Trigger
+from taskloom.core.transitions import Decision
 
 __all__ = ["FIRST_PROGRESS_SECONDS", "PROGRESS_RUNS", "PROGRESS_SECONDS", "URGENT_SHARE", "StopSequence"]
 
-# A stop that is quicker than this needs no words; supervisord and process-compose say "waiting for" every 3 s.
+# A quicker stop needs no progress report; supervisord and process-compose report "waiting for" every 3 s.
 FIRST_PROGRESS_SECONDS = 2.0
 PROGRESS_SECONDS = 3.0
 PROGRESS_RUNS = 5
-# The last quarter of the time is for those who can drop work: benthos splits its shutdown at 3/4 too.
+# In the last quarter of the time, tasks that can drop work should do so: benthos splits its shutdown at 3/4 too.
 URGENT_SHARE = 0.75
 _NEVER = float("inf")
 
@@ -33,89 +32,55 @@ class StopSequence:
 
     def __init__(self, store: JobStore, deadlines: Deadlines) -> None:
         self.stopping: dict[str, RunRecord] = {}
-        """The runs that a stop awaits, oldest ask first; an overdue one is awaited no more."""
+        """The runs that a stop waits for, earliest request first; overdue ones are no longer waited for."""
         self.latest = _NEVER
-        """Monotonic seconds: the deadline of a whole shutdown, which cuts every run's own."""
+        """The deadline of a whole shutdown in monotonic seconds, which limits the deadline of every run."""
         self._store = store
         self._deadlines = deadlines
         self._progress_at = _NEVER
+        self._urgent = DeadlineKind(self.mark_urgent, lambda _, run: run.is_urgent or run.id not in self.stopping)
+        self._overdue = DeadlineKind(
+            self._capture_stack, lambda when, run: run.overdue_at != when or run.id not in self.stopping
+        )
+        self._progress = DeadlineKind(self._report_progress, lambda when, _: when != self._progress_at)
+
+    # -- beginning and ending a stop
 
     def stop(self, job: JobRecord, reason: Reason) -> None:
-        """Carry out a STOP on the job, whatever its state: all that was pending ends, and its run is asked."""
+        """Stop the job in any state: disarm its schedule, end its wait, and request its run to stop."""
         store = self._store
-        job.next_firing = None
+        store.set_next_firing(job, None)
         self._cancel_follow_up(job)
         if job.state is JobState.WAITING and job.waiting_for is not WaitingFor.START:
-            store.move(job, Trigger.STOP, JobState.SKIPPED if job.last_run is None else JobState.FINISHED)
+            store.move(job, Decision.SKIP if job.last_run is None else Decision.FINISH)
             job.reason = reason
             store.emit(EventName.SKIPPED, job.spec.name, reason=reason)
-        elif job.state is JobState.RUNNING and job.run is not None:
+        elif job.run is not None:
             self.request(job.run, reason)
-        else:
-            store.move(job, Trigger.STOP, job.state, job.waiting_for)
 
     def cancel(self, job: JobRecord, reason: Reason) -> None:
-        """Stop the job's run, which no restart follows; its schedule goes on, a queued firing included."""
+        """Stop the job's run without a restart. Its schedule goes on, including a queued firing."""
         if job.follow_up is not FollowUp.FIRING:
             self._cancel_follow_up(job)
         if job.run is not None:
             self.request(job.run, reason)
 
     def request(self, run: RunRecord, reason: Reason) -> None:
-        """Ask a run to stop; what follows it is not decided here. The first reason counts, later ones are nothing."""
+        """Request the run to stop, whatever follows it. Only the first request counts."""
         if run.job.state is JobState.RUNNING:
-            self._store.move(run.job, Trigger.STOP, JobState.STOPPING)
+            self._store.move(run.job, Decision.REQUEST_STOP)
             self._begin(run, reason)
 
-    def _cancel_follow_up(self, job: JobRecord) -> None:
-        # A job that a reload took away goes all the same.
-        if job.follow_up is not FollowUp.REMOVAL:
-            job.follow_up = FollowUp.NOTHING
-
-    def limit_all(self, deadline: float) -> None:
-        """Let no run have longer than that, now and from now on."""
-        self.latest = min(self.latest, deadline)
-        for run in self.stopping.values():
-            self._set_overdue(run, min(run.overdue_at, self._latest_for(run)))
-
-    def mark_all_urgent(self) -> None:
-        """Tell every run that is awaited that little time is left."""
-        for run in self.stopping.values():
-            self.mark_urgent(run)
-
     def release(self, run: RunRecord) -> None:
-        """Await the run no more: it has ended, or is overdue."""
+        """Stop waiting for the run: it has ended or is overdue. Called once for each run."""
         self.stopping.pop(run.id, None)
         if not self.stopping:
             self._progress_at = _NEVER
 
-    # -- what falls due
-
-    def mark_urgent(self, run: RunRecord) -> None:
-        """Tell a run that little time is left; twice is once."""
-        if not run.is_urgent:
-            run.is_urgent = True
-            self._store.actions.append(MarkUrgent(run.id))
-
-    def capture_stack(self, run: RunRecord) -> None:
-        """Have somebody look where the run stands."""
-        self._store.actions.append(CaptureStack(run.id))
-
-    def report_progress(self) -> None:
-        """Say who is awaited, and come back."""
-        first = tuple(islice(self.stopping, PROGRESS_RUNS))
-        self._store.actions.append(ReportStopProgress(first, len(self.stopping) - len(first)))
-        self._set_progress(PROGRESS_SECONDS)
-
-    def is_stale(self, when: float, due: Due, run: Any) -> bool:
-        """Tell whether a deadline of the ladder no longer counts."""
-        if due is Due.PROGRESS:
-            return when != self._progress_at
-        if run.id not in self.stopping:
-            return True
-        return run.is_urgent if due is Due.URGENT else bool(run.overdue_at != when)
-
-    # -- setting deadlines
+    def _cancel_follow_up(self, job: JobRecord) -> None:
+        # A job that a reload removed is still removed.
+        if job.follow_up is not FollowUp.REMOVAL:
+            self._store.set_follow_up(job, FollowUp.NOTHING)
 
     def _begin(self, run: RunRecord, reason: Reason) -> None:
         store, now = self._store, self._store.now
@@ -127,18 +92,46 @@ class StopSequence:
         if self._progress_at == _NEVER:
             self._set_progress(FIRST_PROGRESS_SECONDS)
 
+    # -- deadlines
+
+    def limit_all(self, deadline: float) -> None:
+        """Limit every stop to this deadline, in monotonic seconds; later stops as well."""
+        self.latest = min(self.latest, deadline)
+        for run in self.stopping.values():
+            self._set_overdue(run, min(run.overdue_at, self._latest_for(run)))
+
+    def mark_all_urgent(self) -> None:
+        """Tell every run that is being stopped that little time is left."""
+        for run in self.stopping.values():
+            self.mark_urgent(run)
+
+    def mark_urgent(self, run: RunRecord) -> None:
+        """Tell a run that little time is left; idempotent."""
+        if not run.is_urgent:
+            run.is_urgent = True
+            self._store.actions.append(MarkUrgent(run.id))
+
+    def _capture_stack(self, run: RunRecord) -> None:
+        self._store.actions.append(CaptureStack(run.id))
+
+    def _report_progress(self, _: None) -> None:
+        first = tuple(islice(self.stopping, PROGRESS_RUNS))
+        self._store.actions.append(ReportStopProgress(first, len(self.stopping) - len(first)))
+        self._set_progress(PROGRESS_SECONDS)
+
     def _latest_for(self, run: RunRecord) -> float:
-        # A level may be asked after the deadline of the shutdown: to look where the one before hangs takes time.
+        # A level may be stopped after the deadline of the shutdown: capturing the stacks of the last one takes time.
         return max(self.latest, run.requested.mono) if run.requested is not None else self.latest
 
     def _set_overdue(self, run: RunRecord, overdue_at: float) -> None:
-        """Set when the join policy decides, and when the run is hurried before that."""
+        """Set when the join policy decides, and when the run is marked urgent before that."""
         if overdue_at == run.overdue_at or run.requested is None:
             return
         run.overdue_at = overdue_at
-        self._deadlines.add(run.requested.mono + URGENT_SHARE * (overdue_at - run.requested.mono), Due.URGENT, run)
-        self._deadlines.add(overdue_at, Due.OVERDUE, run)
+        urgent_at = run.requested.mono + URGENT_SHARE * (overdue_at - run.requested.mono)
+        self._deadlines.add(urgent_at, self._urgent, run)
+        self._deadlines.add(overdue_at, self._overdue, run)
 
     def _set_progress(self, seconds: float) -> None:
         self._progress_at = self._store.now.mono + seconds
-        self._deadlines.add(self._progress_at, Due.PROGRESS)
+        self._deadlines.add(self._progress_at, self._progress)

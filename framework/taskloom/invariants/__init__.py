@@ -1,1 +1,1 @@
-"""What every history of events must keep, checked after the fact."""
+"""Rules that every history of events must keep, checked after the fact."""

@@ -1,7 +1,7 @@
-"""The judge of histories: independent of the lifecycle, so that both would have to be wrong in the same way.
+"""Checks histories against the design. It is independent of the lifecycle, so only an error in both stays unseen.
 
-`check_events` judges the events of any program, such as the lines of `taskloom run --events PATH`.
-`check` judges a simulated history, in which every input and every action is known as well.
+`check_events` checks the events of any program, such as the lines of `taskloom run --events PATH`.
+`check` checks a simulated history, in which every input and every action is known too.
 """
 
 from __future__ import annotations
@@ -25,75 +25,76 @@ def check_events(
     stop_within: float | None = None,
     slack: float = 1.0,
 ) -> list[Violation]:
-    """Judge events, records or JSON objects, and return what breaks a rule, in order.
+    """Check events, as records or JSON objects, and return the violations in order.
 
-    `is_whole`: the stream goes from the program's first event to its last, so that every run must have ended or been
-    found overdue. `stop_within`: the whole stop must be over after so many seconds and `slack`.
+    `is_whole`: the stream has all events of the program, so every run must have ended or be overdue.
+    `stop_within`: the shutdown must finish within that many seconds and `slack`.
     """
-    ledger = EventRules()
+    rules = EventRules()
     for event in events:
-        fact = _read(event, ledger)
+        fact = _read(event, rules)
         if fact is not None:
-            ledger.enter(fact)
+            rules.check(fact)
     if is_whole:
-        ledger.close()
-    if stop_within is not None and ledger.stopping is not None and ledger.stopped is not None:
-        took = ledger.stopped - ledger.stopping
+        rules.check_end()
+    if stop_within is not None and rules.stopping is not None and rules.stopped is not None:
+        took = rules.stopped - rules.stopping
         if took > stop_within + slack:
-            text = f"the stop took {duration(took)}, allowed were {duration(stop_within)} and {duration(slack)}"
-            ledger.violations.append(Violation("I7", 0, text))
-    return ledger.violations
+            text = f"the shutdown took {duration(took)}, allowed are {duration(stop_within)} and {duration(slack)}"
+            rules.violations.append(Violation("I7", 0, text))
+    return rules.violations
 
 
-def _read(event: Event | Mapping[str, Any], ledger: EventRules) -> Fact | None:
+def _read(event: Event | Mapping[str, Any], rules: EventRules) -> Fact | None:
     try:
         return fact_of(event)
     except (KeyError, TypeError) as error:
-        ledger.violations.append(Violation("I4", 0, f"this is no event ({error!r}): {event!r}"))
+        rules.violations.append(Violation("I4", 0, f"not an event ({error!r}): {event!r}"))
         return None
 
 
 def check(history: History, *, is_whole: bool = True, lateness: float = 0.0) -> list[Violation]:
-    """Judge a history and return what breaks a rule, the earliest first; `where` is the number of its step.
+    """Check a history and return the violations, the earliest first; `where` is the number of the step.
 
-    `is_whole`: it went on until nothing more was due. `lateness`: ticks were handed in up to so many seconds late.
-    Also held against each other: the counters of the lifecycle and the fold of its events.
+    `is_whole`: the history went on until nothing more was due. `lateness`: ticks may be up to that many seconds late.
+    The counters of the lifecycle are compared with its events too.
     """
-    promises = LifecycleInvariants(lateness, history.stop_within)
+    invariants = LifecycleInvariants(lateness, history.stop_within)
     found: list[Violation] = []
     for number, step in enumerate(history.steps, start=1):
-        promises.walk(step)
-        if promises.ledger.violations or promises.violations:
-            found += _take(promises, number)
-    if is_whole and not promises.waits_for_ever:
-        promises.close()
-        found += _take(promises, len(history.steps))
-    return found + _judge_counters(history, promises.ledger)
+        invariants.check_step(step)
+        if invariants.event_rules.violations or invariants.violations:
+            found += _take(invariants, number)
+    if is_whole and not invariants.waits_for_ever:
+        invariants.check_end()
+        found += _take(invariants, len(history.steps))
+    return found + _check_counters(history, invariants.event_rules)
 
 
-def _take(promises: LifecycleInvariants, step: int) -> list[Violation]:
-    """Move the new violations out of both books, placed at the step."""
-    found = [Violation(one.rule, step, one.text) for one in (*promises.ledger.violations, *promises.violations)]
-    promises.ledger.violations.clear()
-    promises.violations.clear()
+def _take(invariants: LifecycleInvariants, step: int) -> list[Violation]:
+    """Remove and return the new violations, with the number of the step."""
+    violations = (*invariants.event_rules.violations, *invariants.violations)
+    found = [Violation(one.rule, step, one.text) for one in violations]
+    invariants.event_rules.violations.clear()
+    invariants.violations.clear()
     return found
 
 
-def _judge_counters(history: History, ledger: EventRules) -> list[Violation]:
+def _check_counters(history: History, rules: EventRules) -> list[Violation]:
     if history.lifecycle is None:
         return []
     found = []
     for name, job in history.lifecycle.jobs.items():
-        folded = {outcome: count for (owner, outcome), count in ledger.outcomes.items() if owner == name}
+        from_events = {outcome: count for (owner, outcome), count in rules.outcomes.items() if owner == name}
         counted = {outcome.value: count for outcome, count in job.outcomes.items()}
-        if (counted, job.runs) != (folded, ledger.runs[name]):
-            text = f"job {name} counts {counted} in {job.runs} runs, its events {folded} in {ledger.runs[name]}"
+        if (counted, job.runs) != (from_events, rules.runs[name]):
+            text = f"job {name} counts {counted} in {job.runs} runs, its events {from_events} in {rules.runs[name]}"
             found.append(Violation("I5", len(history.steps), text))
     return found
 
 
 def explain(history: History, violations: list[Violation], steps: int = 12) -> str:
-    """Say what is broken for people: the seed, the shortest prefix that shows it, and its last steps."""
+    """Describe the first violation: the seed, the shortest prefix of the history that shows it, its last steps."""
     if not violations:
         return "no violation"
     first = min(violations, key=lambda one: one.where)

@@ -1,8 +1,9 @@
-"""What a stream of events may look like: a fold that knows nothing of the lifecycle, and objects.
+"""The rules that a stream of events keeps. They are checked from the events alone, without the lifecycle.
 
-The rules are the invariants of the design, by their numbers: I1 one end for each run, I3 one live thread for each job,
-I4 the order within a run and the gapless numbers, I7 who outlived the stop is named, I8 the ledger of the abandoned,
-I6 a restart is announced and comes no earlier than that, I9 nothing starts once everything stops.
+The rules are the invariants of the design, by their numbers: I1 each run has one end, I3 each job has one live thread,
+I4 the events of a run are in order and the sequence numbers have no gap, I6 a restart is scheduled and does not begin
+earlier, I7 each run that outlives the shutdown is reported, I8 each abandoned run is accounted for, I9 nothing starts
+during a shutdown, I10 a missed instant has a known cause, I12 a reload changes only jobs that exist.
 """
 
 from __future__ import annotations
@@ -11,100 +12,103 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from taskloom.invariants.facts import ROUNDING_SECONDS, Fact, RunFacts, Violation, differ, fact_of, judge_end
+from taskloom.invariants.facts import ROUNDING_SECONDS, Fact, RunFacts, Violation, check_end, differ, fact_of
 from taskloom.text import duration
 
 __all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 
-# What may still come once the stop is over: words of those who outlived it.
-LATE = {"ready", "ended", "late_exit", "callback_failed", "started"}
-# What makes a job flap.
+# Events that may follow scheduler_stopped: a run that outlived the shutdown still reports.
+AFTER_STOPPED = {"ready", "ended", "late_exit", "callback_failed", "started"}
+# A job is flapping after this many restarts within this many seconds.
 FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
-MISSED_WHY = {"late", "overlap", "blocked"}
+MISSED_CAUSES = {"late", "overlap", "blocked"}
 
 
 @dataclass(slots=True)
 class EventRules:
-    """Folds events, one after another, and notes what breaks a rule."""
+    """Reads events one after another and collects the violations."""
 
     violations: list[Violation] = field(default_factory=list)
     jobs: set[str] = field(default_factory=set)
     live: dict[str, RunFacts] = field(default_factory=dict)
-    """Runs whose thread may be alive, abandoned ones among them."""
+    """Runs whose thread may be alive; abandoned runs are included."""
     live_of_job: dict[str, RunFacts] = field(default_factory=dict)
     last_of_job: dict[str, RunFacts] = field(default_factory=dict)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How often each (job, outcome) came."""
+    """Number of runs by (job, outcome)."""
     runs: Counter[str] = field(default_factory=Counter)
     stopping: float | None = None
+    """When the shutdown began, in monotonic seconds."""
     stopped: float | None = None
-    _seen: set[str] = field(default_factory=set)
+    """When the shutdown finished, in monotonic seconds."""
+    seen_runs: set[str] = field(default_factory=set)
+    """The names of all runs so far; a long simulation puts a smaller set in its place."""
     _restarts: dict[str, deque[float]] = field(default_factory=dict)
-    """When the latest restarts of each job began."""
+    """When the most recent restarts of each job began."""
     _seq: int = 0
     _mono: float = float("-inf")
     _has_started: bool = False
 
-    def enter(self, fact: Fact) -> None:
-        """Take in the next event."""
+    def check(self, fact: Fact) -> None:
+        """Check the next event and record it."""
         self._check_numbers(fact)
         handler = _HANDLERS.get(fact.event)
         if handler is None:
-            self._broken("I4", fact, f"no event is named {fact.event!r}")
+            self._report("I4", fact, f"unknown event {fact.event!r}")
         else:
-            if self.stopped is not None and fact.event not in LATE:
-                self._broken("I9", fact, f"{fact.event} after scheduler_stopped")
+            if self.stopped is not None and fact.event not in AFTER_STOPPED:
+                self._report("I9", fact, f"{fact.event} after scheduler_stopped")
             handler(self, fact)
 
-    def close(self) -> None:
-        """Judge what only the end can tell: call it when the stream is whole, from first event to last."""
+    def check_end(self) -> None:
+        """Check the rules about the end of a stream; call it only if the stream has all events from first to last."""
         last = Fact(self._seq, self._mono, "the end", None, None, None, None, None, False, {})
         if self.stopped is None:
-            self._broken("I7", last, "the stop was never over")
+            self._report("I7", last, "the shutdown never finished")
         for run in self.live.values():
             if run.ended is None and run.overdue is None:
-                self._broken("I1", last, f"{run.run} neither ended nor was found overdue")
+                self._report("I1", last, f"{run.run} neither ended nor was overdue")
             if run.outcome == "abandoned" and not run.is_blocking:
-                self._broken("I8", last, f"{run.run} was abandoned, and its job was not blocked")
+                self._report("I8", last, f"{run.run} was abandoned, but its job was not blocked")
 
-    def _broken(self, rule: str, fact: Fact, text: str) -> None:
+    def _report(self, rule: str, fact: Fact, text: str) -> None:
         self.violations.append(Violation(rule, fact.seq, text))
 
     def _check_numbers(self, fact: Fact) -> None:
         if fact.seq != self._seq + 1:
-            self._broken("I4", fact, f"seq {fact.seq} follows {self._seq}")
+            self._report("I4", fact, f"seq {fact.seq} follows {self._seq}")
         if fact.mono < self._mono:
-            self._broken("I4", fact, f"the monotonic clock went back by {duration(self._mono - fact.mono)}")
+            self._report("I4", fact, f"the monotonic clock went back by {duration(self._mono - fact.mono)}")
         self._seq, self._mono = fact.seq, max(fact.mono, self._mono)
 
     def _run_of(self, fact: Fact) -> RunFacts | None:
         run = self.live.get(fact.run or "")
         if run is None:
-            self._broken("I1", fact, f"{fact.event} of {fact.run}, which is not live")
+            self._report("I1", fact, f"{fact.event} of {fact.run}, which is not live")
         elif run.job != fact.job:
-            self._broken("I4", fact, f"{fact.event} of {fact.run} names job {fact.job}")
+            self._report("I4", fact, f"{fact.event} of {fact.run} names job {fact.job}")
         return run
 
     # -- jobs
 
     def _job_added(self, fact: Fact) -> None:
         if fact.job is None or fact.job in self.jobs:
-            self._broken("I9", fact, f"job {fact.job} was added twice")
+            self._report("I9", fact, f"job {fact.job} was added twice")
         if self.stopping is not None:
-            self._broken("I9", fact, f"job {fact.job} was added while everything stops")
+            self._report("I9", fact, f"job {fact.job} was added during the shutdown")
         self.jobs.add(fact.job or "")
 
     def _skipped(self, fact: Fact) -> None:
         if fact.reason is None:
-            self._broken("I4", fact, f"job {fact.job} was skipped without a reason")
+            self._report("I4", fact, f"job {fact.job} was skipped without a reason")
         if fact.job in self.live_of_job:
-            self._broken("I9", fact, f"job {fact.job} was skipped while it has a run")
+            self._report("I9", fact, f"job {fact.job} was skipped while it has a run")
 
     def _blocked(self, fact: Fact) -> None:
         run = self._run_of(fact)
         if run is not None:
             if run.outcome != "abandoned" or run.is_blocking:
-                self._broken("I8", fact, f"job {fact.job} was blocked by {fact.run}, which was not just abandoned")
+                self._report("I8", fact, f"job {fact.job} was blocked by {fact.run}, which was not just abandoned")
             run.is_blocking = True
 
     # -- runs
@@ -112,30 +116,30 @@ class EventRules:
     def _queued(self, fact: Fact) -> None:
         name, job = fact.run or "", fact.job or ""
         if job not in self.jobs:
-            self._broken("I4", fact, f"{name} was queued before its job was added")
+            self._report("I4", fact, f"{name} was queued before its job was added")
         if self.stopping is not None:
-            self._broken("I9", fact, f"{name} was queued while everything stops")
-        if name in self._seen:
-            self._broken("I1", fact, f"{name} was queued twice")
+            self._report("I9", fact, f"{name} was queued during the shutdown")
+        if name in self.seen_runs:
+            self._report("I1", fact, f"{name} was queued twice")
         if job in self.live_of_job:
-            self._broken("I3", fact, f"{name} was queued while {self.live_of_job[job].run} is live")
-        self._judge_attempt(fact, self.last_of_job.get(job))
-        self._seen.add(name)
+            self._report("I3", fact, f"{name} was queued while {self.live_of_job[job].run} is live")
+        self._check_attempt(fact, self.last_of_job.get(job))
+        self.seen_runs.add(name)
         self.runs[job] += 1
         run = RunFacts(name, job, fact.mono, fact.attempt or 1)
         self.live[name] = self.live_of_job[job] = self.last_of_job[job] = run
 
-    def _judge_attempt(self, fact: Fact, last: RunFacts | None) -> None:
+    def _check_attempt(self, fact: Fact, last: RunFacts | None) -> None:
         if fact.attempt is None or fact.attempt == 1:
             return
         if last is None or last.restart_at is None:
-            self._broken("I6", fact, f"{fact.run} is attempt {fact.attempt}, and no restart was scheduled")
+            self._report("I6", fact, f"{fact.run} is attempt {fact.attempt}, but no restart was scheduled")
             return
         if fact.attempt != last.attempt + 1:
-            self._broken("I6", fact, f"{fact.run} is attempt {fact.attempt}, after attempt {last.attempt}")
+            self._report("I6", fact, f"{fact.run} is attempt {fact.attempt}, after attempt {last.attempt}")
         if fact.mono < last.restart_at - ROUNDING_SECONDS:
             early = last.restart_at - fact.mono
-            self._broken("I6", fact, f"{fact.run} was restarted {duration(early)} too early")
+            self._report("I6", fact, f"{fact.run} was restarted {duration(early)} too early")
         restarts = self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS))
         restarts.append(fact.mono)
 
@@ -143,39 +147,41 @@ class EventRules:
         run = self._run_of(fact)
         if run is not None:
             if run.started is not None or run.ready is not None or run.ended is not None:
-                self._broken("I4", fact, f"{fact.run} started after it had started, was ready or ended")
+                self._report("I4", fact, f"{fact.run} started after it had started, was ready or had ended")
             run.started = fact.mono
 
     def _ready(self, fact: Fact) -> None:
         run = self._run_of(fact)
         if run is not None:
             if run.started is None or run.ready is not None or run.ended is not None:
-                self._broken("I4", fact, f"{fact.run} was ready before it started, twice or after its end")
+                self._report("I4", fact, f"{fact.run} was ready before it started, twice or after its end")
             run.ready = fact.mono
 
     def _cancel_requested(self, fact: Fact) -> None:
         run = self._run_of(fact)
         if run is not None:
-            if run.asked is not None or run.ended is not None:
-                self._broken("I4", fact, f"{fact.run} was asked to stop twice or after its end")
+            if run.cancel_requested is not None or run.ended is not None:
+                self._report("I4", fact, f"cancel of {fact.run} was requested twice or after its end")
             if fact.reason is None:
-                self._broken("I4", fact, f"{fact.run} was asked to stop without a reason")
-            run.asked, run.reason = fact.mono, fact.reason
+                self._report("I4", fact, f"cancel of {fact.run} was requested without a reason")
+            run.cancel_requested, run.reason = fact.mono, fact.reason
 
     def _stop_overdue(self, fact: Fact) -> None:
         run = self._run_of(fact)
         if run is None:
             return
-        if run.asked is None or run.overdue is not None or run.ended is not None:
-            self._broken("I7", fact, f"{fact.run} was found overdue unasked, twice or after its end")
+        if run.cancel_requested is None or run.overdue is not None or run.ended is not None:
+            self._report("I7", fact, f"{fact.run} was overdue without a cancel request, twice or after its end")
         within = fact.data.get("within", -1.0)
-        # The event's `within` is written with milliseconds.
-        if run.asked is not None and not 0 <= within <= fact.mono - run.asked + 0.001:
-            self._broken(
-                "I7",
-                fact,
-                f"{fact.run} was overdue after {duration(fact.mono - run.asked)}, within was {duration(within)}",
-            )
+        if run.cancel_requested is not None:
+            seconds = fact.mono - run.cancel_requested
+            # The event's `within` is rounded to milliseconds.
+            if not 0 <= within <= seconds + 0.001:
+                self._report(
+                    "I7",
+                    fact,
+                    f"{fact.run} was overdue after {duration(seconds)}, but its within was {duration(within)}",
+                )
         run.overdue = fact.mono
 
     def _ended(self, fact: Fact) -> None:
@@ -183,9 +189,9 @@ class EventRules:
         if run is None:
             return
         if run.ended is not None:
-            self._broken("I1", fact, f"{fact.run} ended twice")
-        for text in judge_end(run, fact):
-            self._broken("I1", fact, f"{fact.run} {text}")
+            self._report("I1", fact, f"{fact.run} ended twice")
+        for text in check_end(run, fact):
+            self._report("I1", fact, f"{fact.run} {text}")
         run.outcome, run.ended = fact.outcome, fact.mono
         self.outcomes[run.job, fact.outcome or ""] += 1
         if fact.outcome != "abandoned":
@@ -196,14 +202,14 @@ class EventRules:
         if run is None:
             return
         if run.outcome != "abandoned" or run.ended is None:
-            self._broken("I8", fact, f"{fact.run} exited late, and was not abandoned")
-        elif differ(fact.seconds, fact.mono - run.ended):
-            self._broken("I8", fact, f"{fact.run} exited {duration(fact.mono - run.ended)} late, not {fact.seconds}")
+            self._report("I8", fact, f"{fact.run} exited late, but was not abandoned")
+        elif differ(fact.seconds, seconds := fact.mono - run.ended):
+            self._report("I8", fact, f"{fact.run} exited {duration(seconds)} late, but its event says {fact.seconds}")
         self._forget(run)
 
     def _callback_failed(self, fact: Fact) -> None:
         if self._run_of(fact) is not None and not fact.has_error:
-            self._broken("I4", fact, f"a callback of {fact.run} failed without an error")
+            self._report("I4", fact, f"a callback of {fact.run} failed without an error")
 
     def _forget(self, run: RunFacts) -> None:
         del self.live[run.run]
@@ -213,10 +219,10 @@ class EventRules:
     # -- supervision
 
     def _last_of(self, fact: Fact) -> RunFacts | None:
-        """Return the job's last run, of which the event speaks: it has ended."""
+        """Return the job's last run, which the event must name and which must have ended; None if that is not so."""
         run = self.last_of_job.get(fact.job or "")
         if run is None or run.run != fact.run or run.ended is None:
-            self._broken("I6", fact, f"{fact.event} of {fact.run}, which is not the last run of its job, or goes on")
+            self._report("I6", fact, f"{fact.event} of {fact.run}, which is not its job's last run or has not ended")
             return None
         return run
 
@@ -225,37 +231,38 @@ class EventRules:
         if run is None:
             return
         if run.restart_at is not None or fact.run in self.live:
-            self._broken("I6", fact, f"a restart after {fact.run} was scheduled twice, or before its thread was back")
+            self._report("I6", fact, f"a restart after {fact.run} was scheduled twice, or before its thread had exited")
         if self.stopping is not None:
-            self._broken("I9", fact, f"a restart after {fact.run} was scheduled while everything stops")
+            self._report("I9", fact, f"a restart after {fact.run} was scheduled during the shutdown")
         if fact.seconds is None or fact.seconds < 0:
-            self._broken("I6", fact, f"a restart after {fact.run} waits {fact.seconds} seconds")
+            self._report("I6", fact, f"a restart after {fact.run} has a delay of {fact.seconds} seconds")
         run.restart_at = fact.mono + (fact.seconds or 0.0)
 
     def _gave_up(self, fact: Fact) -> None:
         run = self._last_of(fact)
         if run is not None and run.restart_at is not None:
-            self._broken("I6", fact, f"job {fact.job} gave up after {fact.run}, and a restart is scheduled")
+            self._report("I6", fact, f"job {fact.job} gave up after {fact.run}, but a restart is scheduled")
         if not fact.data.get("why"):
-            self._broken("I6", fact, f"job {fact.job} gave up, and nobody said why")
+            self._report("I6", fact, f"job {fact.job} gave up without a cause")
 
     def _flapping(self, fact: Fact) -> None:
         times = self._restarts.get(fact.job or "") or deque[float]()
         if len(times) < FLAPPING_RESTARTS or times[0] < fact.mono - FLAPPING_SECONDS - ROUNDING_SECONDS:
-            self._broken("I6", fact, f"job {fact.job} is flapping after {len(times)} restarts")
+            self._report("I6", fact, f"job {fact.job} is flapping after {len(times)} restarts")
 
     def _missed(self, fact: Fact) -> None:
         if fact.job not in self.jobs:
-            self._broken("I10", fact, f"job {fact.job} missed an instant, and was never added")
-        if fact.data.get("why") not in MISSED_WHY or fact.data.get("count", 0) < 1:
-            said = f"{fact.data.get('count')} instants, {fact.data.get('why')}"
-            self._broken("I10", fact, f"job {fact.job} missed {said}")
+            self._report("I10", fact, f"job {fact.job} missed an instant, but was never added")
+        if fact.data.get("why") not in MISSED_CAUSES or fact.data.get("count", 0) < 1:
+            missed = f"{fact.data.get('count')} instants, {fact.data.get('why')}"
+            self._report("I10", fact, f"job {fact.job} missed {missed}")
 
     def _unresponsive(self, fact: Fact) -> None:
         run = self._run_of(fact)
         if run is not None:
-            if run.ready is None or run.asked is not None or run.unresponsive is not None:
-                self._broken("I4", fact, f"{fact.run} was unresponsive before it was ready, after its ask or twice")
+            if run.ready is None or run.cancel_requested is not None or run.unresponsive is not None:
+                text = "was unresponsive before it was ready, after its cancel request or twice"
+                self._report("I4", fact, f"{fact.run} {text}")
             run.unresponsive = fact.mono
 
     def _responsive(self, fact: Fact) -> None:
@@ -263,51 +270,51 @@ class EventRules:
         if run is not None:
             since, run.unresponsive = run.unresponsive, None
             if since is None:
-                self._broken("I4", fact, f"{fact.run} was responsive again, and was not unresponsive")
-            elif differ(fact.seconds, fact.mono - since):
-                self._broken(
-                    "I4", fact, f"{fact.run} was unresponsive for {duration(fact.mono - since)}, not {fact.seconds}"
-                )
+                self._report("I4", fact, f"{fact.run} was responsive again, but was not unresponsive")
+            elif differ(fact.seconds, seconds := fact.mono - since):
+                text = f"was unresponsive for {duration(seconds)}, but its event says {fact.seconds}"
+                self._report("I4", fact, f"{fact.run} {text}")
 
     def _job_removed(self, fact: Fact) -> None:
         job = fact.job or ""
         if job not in self.jobs or job in self.live_of_job:
-            self._broken("I12", fact, f"job {job} was removed, and was not there or has a live run")
+            self._report("I12", fact, f"job {job} was removed, but does not exist or has a live run")
         self.jobs.discard(job)
-        for books in (self.last_of_job, self._restarts, self.runs):
-            books.pop(job, None)
-        for outcome in [key for key in self.outcomes if key[0] == job]:
-            del self.outcomes[outcome]
+        for by_job in (self.last_of_job, self._restarts, self.runs):
+            by_job.pop(job, None)
+        for key in [key for key in self.outcomes if key[0] == job]:
+            del self.outcomes[key]
 
     def _reloaded(self, fact: Fact) -> None:
-        gone = [name for kind in ("remove", "apply", "restart") for name in fact.data.get(kind, ["nothing is said"])]
-        unknown = [name for name in gone if name not in self.jobs]
-        if unknown or any(name in self.jobs for name in fact.data.get("add", ["nothing is said"])):
-            self._broken("I12", fact, f"a reload changed jobs that are not there, or added others twice: {unknown}")
+        changed = [name for kind in ("remove", "apply", "restart") for name in fact.data.get(kind, ["(missing key)"])]
+        unknown = [name for name in changed if name not in self.jobs]
+        if unknown or any(name in self.jobs for name in fact.data.get("add", ["(missing key)"])):
+            self._report("I12", fact, f"a reload changed jobs that do not exist, or added jobs twice: {unknown}")
 
     # -- the scheduler
 
     def _scheduler_started(self, fact: Fact) -> None:
         if self._has_started or self.stopping is not None:
-            self._broken("I9", fact, "the scheduler started twice, or after its stop")
+            self._report("I9", fact, "the scheduler started twice or after its shutdown")
         self._has_started = True
 
     def _scheduler_stopping(self, fact: Fact) -> None:
         if self.stopping is not None:
-            self._broken("I9", fact, "everything was stopped twice")
+            self._report("I9", fact, "the shutdown began twice")
         if fact.reason is None:
-            self._broken("I4", fact, "everything was stopped without a reason")
+            self._report("I4", fact, "the shutdown began without a reason")
         self.stopping = fact.mono
 
     def _scheduler_stopped(self, fact: Fact) -> None:
         if self.stopping is None or self.stopped is not None:
-            self._broken("I9", fact, "the stop was over before it began, or twice")
+            self._report("I9", fact, "the shutdown finished before it began, or twice")
         self.stopped = fact.mono
         for run in self.live.values():
             if run.ended is None and run.overdue is None:
-                self._broken("I7", fact, f"the stop was over while {run.run} was still awaited or not even asked")
-        if fact.data.get("survivors") != len(self.live):
-            self._broken("I8", fact, f"{fact.data.get('survivors')} survivors were counted, {len(self.live)} live")
+                self._report("I7", fact, f"the shutdown finished while {run.run} was neither ended nor overdue")
+        survivors = fact.data.get("survivors")
+        if survivors != len(self.live):
+            self._report("I8", fact, f"the event counts {survivors} survivors, but {len(self.live)} are live")
 
 
 _HANDLERS: dict[str, Callable[[EventRules, Fact], None]] = {

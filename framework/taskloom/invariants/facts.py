@@ -1,4 +1,4 @@
-"""What one event says, and what the events said of one run."""
+"""One event in the form that the rules read, and everything that the events said about one run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, ReasonKind
 from taskloom.text import duration
 
-__all__ = ["Fact", "RunFacts", "Violation", "differ", "fact_of", "judge_end"]
+__all__ = ["Fact", "RunFacts", "Violation", "check_end", "differ", "fact_of"]
 
-# Events are written with microseconds; a difference of two and a third may be off by each one's rounding.
+# Events are written with microseconds: the difference of two, compared with a third, is off by up to three roundings.
 ROUNDING_SECONDS = 3e-6
 
-_WORDS: dict[FastEnum, str] = {word: word.value for words in (EventName, Outcome, ReasonKind) for word in words}
+_VALUES: dict[FastEnum, str] = {member: member.value for kind in (EventName, Outcome, ReasonKind) for member in kind}
 
 
 class Violation(NamedTuple):
-    """One broken rule: its number, where it showed (`seq` of the event, or the step of a history), and what."""
+    """One broken rule: its number, where it was found (`seq` of the event, or the step of a history), and a text."""
 
     rule: str
     where: int
@@ -31,7 +31,7 @@ class Violation(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """An event, in the form in which both its records and its JSON are judged."""
+    """An event in the form that the rules read, whether it was a record or a JSON object."""
 
     seq: int
     mono: float
@@ -47,13 +47,13 @@ class Fact(NamedTuple):
 
 
 def fact_of(event: Event | Mapping[str, Any]) -> Fact:
-    """Read an event record or its JSON object. Raises KeyError or TypeError for what is no event."""
+    """Read an event record or its JSON object. Raises KeyError or TypeError if it is not an event."""
     if isinstance(event, Event):
-        # A week of jobs is millions of events: `value` is Python code before 3.12, and a dictionary is not.
-        reason = (_WORDS[event.reason.kind], event.reason.text) if event.reason is not None else None
-        outcome = _WORDS[event.outcome] if event.outcome is not None else None
+        # A simulated week has millions of events: before Python 3.12 `value` runs Python code, a dictionary does not.
+        reason = (_VALUES[event.reason.kind], event.reason.text) if event.reason is not None else None
+        outcome = _VALUES[event.outcome] if event.outcome is not None else None
         has_error = event.error is not None
-        return Fact(event.seq, event.mono, _WORDS[event.event], event.job, event.run, reason, outcome, event.seconds,
+        return Fact(event.seq, event.mono, _VALUES[event.event], event.job, event.run, reason, outcome, event.seconds,
                     has_error, event.data, event.attempt)  # fmt: skip
     written = event.get("reason")
     return Fact(
@@ -73,7 +73,7 @@ def fact_of(event: Event | Mapping[str, Any]) -> Fact:
 
 @dataclass(slots=True)
 class RunFacts:
-    """What the events said of one run so far; times are monotonic seconds."""
+    """Everything that the events said about one run so far; times are monotonic seconds."""
 
     run: str
     job: str
@@ -81,49 +81,45 @@ class RunFacts:
     attempt: int = 1
     started: float | None = None
     ready: float | None = None
-    asked: float | None = None
+    cancel_requested: float | None = None
     reason: tuple[str, str] | None = None
+    """The reason of the cancel."""
     overdue: float | None = None
     outcome: str | None = None
     ended: float | None = None
     is_blocking: bool = False
     unresponsive: float | None = None
     restart_at: float | None = None
-    """Not before this second another run may follow it as a restart."""
-
-    @property
-    def is_awaited(self) -> bool:
-        """Asked, and neither ended nor given up."""
-        return self.asked is not None and self.ended is None and self.overdue is None
+    """The earliest second at which another run may follow this one as a restart."""
 
 
 def differ(first: float | None, second: float) -> bool:
-    """Tell whether two durations differ by more than their events were rounded."""
+    """Return whether two durations differ by more than the rounding of their events."""
     return first is None or abs(first - second) > ROUNDING_SECONDS
 
 
-def judge_end(run: RunFacts, fact: Fact) -> list[str]:
-    """Return what does not fit between how a run ended and what was said of it before."""
+def check_end(run: RunFacts, fact: Fact) -> list[str]:
+    """Return each contradiction between the end of a run and the events before it."""
     outcome, has_started = fact.outcome, run.started is not None
     seconds = fact.mono - run.started if run.started is not None else 0.0
     kind = fact.reason[0] if fact.reason is not None else ""
     was_stopped = outcome in _STOPPED
-    complaints = (
-        (differ(fact.seconds, seconds), "ended after {seconds}, not {fact.seconds}"),
-        (outcome in _ENTERED and not has_started and kind != "watchdog", "ended {fact.outcome}, and never started"),
-        (was_stopped and run.asked is None, "ended {fact.outcome}, and nobody had asked"),
-        (was_stopped and fact.reason is None, "ended {fact.outcome} without its reason"),
-        (outcome == "start_failed" and has_started, "failed to start, and had started"),
+    checks = (
+        (differ(fact.seconds, seconds), "ended after {seconds}, but its event says {fact.seconds}"),
+        (outcome in _ENTERED and not has_started and kind != "watchdog", "ended {fact.outcome} but never started"),
+        (was_stopped and run.cancel_requested is None, "ended {fact.outcome} without a cancel request"),
+        (was_stopped and fact.reason is None, "ended {fact.outcome} without a reason"),
+        (outcome == "start_failed" and has_started, "ended start_failed but had started"),
         (outcome in _FAILED and not fact.has_error and kind != "watchdog", "ended {fact.outcome} without an error"),
         (outcome == "succeeded" and (fact.has_error or fact.reason is not None),
-         "succeeded with an error or a reason"),
-        (outcome == "timed_out" and kind != "deadline", "timed out for another reason"),
-        (outcome == "abandoned" and run.overdue is None, "was abandoned before it was overdue"),
+         "ended succeeded with an error or a reason"),
+        (outcome == "timed_out" and kind != "deadline", "ended timed_out, but its reason is not a deadline"),
+        (outcome == "abandoned" and run.overdue is None, "ended abandoned before it was overdue"),
         (fact.reason is not None and fact.reason != run.reason,
-         "ended for {fact.reason}, first asked for {run.reason}"),
-        (outcome not in _OUTCOMES, "ended with no known outcome: {fact.outcome}"),
+         "ended for {fact.reason}, but its cancel was first requested for {run.reason}"),
+        (outcome not in _OUTCOMES, "ended with an unknown outcome: {fact.outcome}"),
     )  # fmt: skip
-    return [text.format(fact=fact, run=run, seconds=duration(seconds)) for is_broken, text in complaints if is_broken]
+    return [text.format(fact=fact, run=run, seconds=duration(seconds)) for is_violated, text in checks if is_violated]
 
 
 _OUTCOMES = {"succeeded", "failed", "cancelled", "timed_out", "start_failed", "abandoned"}

@@ -1,4 +1,4 @@
-"""What happened, step by step: each input that the lifecycle was handed, and what it answered."""
+"""A recorded history: each input of the lifecycle, and the actions that it returned."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from taskloom.core.events import Event, as_dict
 from taskloom.core.inputs import AddJob, Input
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec, Moment
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import UsageError
 
 __all__ = ["History", "Step"]
 
 
 class Step(NamedTuple):
-    """One input, when it was handed in, and the answer: actions, or the error that refused it."""
+    """One input, its time, and the result: actions, or the error that refused the input."""
 
     now: Moment
     message: Input
@@ -27,14 +28,14 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class History:
-    """The steps of one lifecycle, in order, and the seed that they can be had again from."""
+    """The steps of one lifecycle, in order, and the seed that produces them again."""
 
     seed: int | None = None
     steps: list[Step] = field(default_factory=list)
     lifecycle: Lifecycle | None = None
-    """The lifecycle as it stands after the last step; None in a prefix."""
-    stop_within: float = 30.0
-    """Seconds that a stop gets which an essential job brings about."""
+    """The lifecycle in its state after the last step; None in a prefix."""
+    stop_within: float = STOP_WITHIN_SECONDS
+    """Seconds for the shutdown that follows the failure of an essential job."""
 
     @property
     def events(self) -> Iterator[Event]:
@@ -51,32 +52,31 @@ class History:
         }
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Return the events as JSON has them."""
+        """Return the events as JSON objects."""
         return [as_dict(event) for event in self.events]
 
     def prefix(self, count: int) -> History:
-        """Return the first `count` steps as a history of their own."""
+        """Return a history of the first `count` steps."""
         return History(self.seed, self.steps[:count], stop_within=self.stop_within)
 
     def tail(self, count: int = 20) -> str:
-        """Write the last steps for people: when, what came in, what came out."""
+        """Describe the last steps: the time, the input and the result, a line each."""
         return "\n".join(_describe(step) for step in self.steps[-count:])
 
 
-def _shorten(part: object) -> str:
-    if isinstance(part, JobSpec):
-        return part.name
-    return " ".join(map(_shorten, part)) if isinstance(part, tuple) and not hasattr(part, "_fields") else str(part)
+def _shorten(value: object) -> str:
+    """Write a field of an input; a job as its name."""
+    if isinstance(value, JobSpec):
+        return value.name
+    return " ".join(map(_shorten, value)) if isinstance(value, tuple) and not hasattr(value, "_fields") else str(value)
 
 
 def _describe(step: Step) -> str:
-    answers = [
+    results = [
         f"{action.event.value}({action.run or action.job or ''})"
         if isinstance(action, Event)
         else f"{type(action).__name__}({action[0] if action else ''})"
         for action in step.actions
     ]
-    message = step.message
-    subject = ", ".join(map(_shorten, message))
-    words = f"{type(message).__name__}({subject})"
-    return f"{step.now.mono:12.3f}  {words} -> {', '.join(answers) or step.error or 'nothing'}"
+    message = f"{type(step.message).__name__}({', '.join(map(_shorten, step.message))})"
+    return f"{step.now.mono:12.3f}  {message} -> {', '.join(results) or step.error or 'nothing'}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.core.model import JobSpec
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.diagnostics import FieldError, Place, Problem, Related, near_match
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import Declared, problems_of
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from taskloom.jobfile.origins import Origin
     from taskloom.jobfile.syntax.document import Document
 
-__all__ = ["STOP_WITHIN_SECONDS", "CheckResult", "check", "load"]
-
-STOP_WITHIN_SECONDS = 30.0
-"""The time that a whole shutdown gets, unless the command line says otherwise."""
+__all__ = ["CheckResult", "check", "load"]
 
 _TOP_KEYS = ("defaults", "jobs")
 AnyPath = str | os.PathLike[str]

@@ -1,14 +1,14 @@
-"""Where a run executes, and the contract of a runner.
+"""The contract of a runner, which executes runs.
 
-A runner, registered under the entry-point group `taskloom.runners`:
-- `start` returns once the run is bound to begin, or raises: then the run never began, and no report comes.
-- It makes the body (`order.binding.make()`) where the run executes, registers its `terminate` with
-  `token.enter` and enters `run` only when that returned True: a run cancelled before never enters.
-- It emits RunStarted when `run` is about to be entered, and never for a body that could not be made; then exactly
-  one RunEnded or RunStartFailed per run that `start` returned for, whatever escaped from the body, and whenever that
-  is; RunReady any number of times between. `emit` never blocks and never raises.
-- It never starts a run that it was not told to, and keeps nothing of a run after its report but the handle. What it
-  keeps between runs (idle threads) shows nothing of one run to the next, and is gone after `close`.
+Rules for a runner, which is registered under the entry-point group `taskloom.runners`:
+- `start` returns once the run is certain to begin, or raises: then the run never begins, and no report comes.
+- It creates the body (`order.binding.make()`) where the run executes and registers its `terminate` with `token.enter`.
+  It enters `run` only if `token.enter` returned True: a run that is cancelled earlier never enters.
+- It emits RunStarted just before it enters `run`, and never for a body that could not be created. It emits RunReady any
+  number of times between start and end. For each run for which `start` returned, it emits exactly one RunEnded or
+  RunStartFailed, whatever the body raises and however long it takes. `emit` never blocks and never raises.
+- It never starts a run without an order, and after the report it keeps nothing of the run except the handle. Whatever
+  it keeps between runs (idle threads) carries no state from one run to the next, and is released after `close`.
 - It never imports the scheduler.
 """
 
@@ -32,7 +32,7 @@ Emit = Callable[[RunStarted | RunReady | RunEnded | RunStartFailed], None]
 
 
 class RunOrder(NamedTuple):
-    """What is to be run."""
+    """All that a runner needs to start a run."""
 
     run: str
     job: str
@@ -42,58 +42,58 @@ class RunOrder(NamedTuple):
     daemon: bool
     poll_interval: float
     binding: Binding
-    """What makes the body: `runners.body.Binding`."""
+    """Creates the body."""
     options: Mapping[str, Any] = MappingProxyType({})
-    """What the job says of its runner, in the runner's own words."""
+    """The options that the job gives for its runner; the runner defines them."""
 
     @classmethod
     def of(cls, action: StartRun) -> RunOrder:
-        """Return the order that carries out what the core wants."""
+        """Return the order for a StartRun action of the core."""
         spec = action.spec
-        who = (action.run, spec.name, spec.task, action.attempt, action.replica)
-        return cls(*who, spec.daemon, spec.poll_interval, spec.binding, spec.runner.options)
+        identity = (action.run, spec.name, spec.task, action.attempt, action.replica)
+        return cls(*identity, spec.daemon, spec.poll_interval, spec.binding, spec.runner.options)
 
 
 class Stack(NamedTuple):
-    """Where a run stands."""
+    """The place at which a run currently is."""
 
     where: str
-    """`file:line in function`: the innermost frame that is neither ours nor the standard library's."""
+    """`file:line in function`: the innermost frame that belongs neither to Taskloom nor to the standard library."""
     text: str
-    """The whole stack as a traceback shows it; "" where only `where` was asked for."""
+    """The whole stack, formatted as in a traceback; "" if only `where` was requested."""
 
 
 class RunHandle(Protocol):
-    """One run that a runner began."""
+    """One run that a runner has started."""
 
     @property
     def gauges(self) -> Gauges:
         """Progress and counters of the run."""
 
     def is_alive(self) -> bool:
-        """Tell whether the body may still be executing."""
+        """Return whether the body may still be executing."""
 
     def is_gone(self) -> bool:
-        """Tell whether nothing of the run is left: its thread has ended, or is free for another run."""
+        """Return whether nothing of the run is left: its thread has ended, or is free for another run."""
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until nothing of the run is left; False when that took longer than `timeout` seconds."""
+        """Wait until nothing of the run is left; return False after `timeout` seconds."""
 
 
 class Runner(Protocol):
-    """Begins runs. One instance serves a scheduler; any thread may call it."""
+    """Starts runs. A scheduler has one instance; any thread may call it."""
 
     def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> RunHandle:
-        """Begin the run. Raises whatever kept it from beginning."""
+        """Start the run. Raises whatever prevented the start."""
 
     def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
-        """Say where these runs stand, in one look; whole texts for the first `texts` of them."""
+        """Return where these runs currently are, all read at once; whole stacks for the first `texts` of them."""
 
     def close(self) -> None:
-        """Called when no run will be started any more: let go of what is kept between runs.
+        """Called when no more runs will be started: release everything that is kept between runs.
 
-        Never blocks, since it is called in the scheduler's turn. What runs still use goes when they end.
+        Must not block, since the engine waits for it. Resources that runs still use are released when those end.
         """
 
     def join(self, timeout: float) -> bool:
-        """Wait, after `close`, for what was kept between runs to be gone; False when not in so many seconds."""
+        """After `close`, wait until what was kept between runs is released; return False after `timeout` seconds."""

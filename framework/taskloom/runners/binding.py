@@ -1,4 +1,4 @@
-"""What a runner executes: the body of a run, and what makes a fresh one for each run."""
+"""The body of a run, which a runner executes, and the binding that creates a new body for each run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Binding", "Body"]
 
 
 class Body(NamedTuple):
-    """The callables of one run. They share an instance that no other run sees."""
+    """The callables of one run. They share an instance of the task that no other run uses."""
 
     run: Callable[[Context], object]
     """Called once, on the run's own thread."""
     terminate: Callable[[], object] | None
-    """Called at most once, on a helper thread, when the run is asked to stop; None where the task has none."""
+    """Called at most once, on a helper thread, when the run is requested to stop; None if the task has none."""
 
 
 class Binding:
-    """A task bound to a job's params: makes the bodies of the job's runs."""
+    """A task bound to a job's params: creates the bodies of the job's runs."""
 
     __slots__ = ("announces_ready", "has_terminate", "label", "make")
 
@@ -34,12 +34,12 @@ class Binding:
         label: str = "",
     ) -> None:
         self.make = make
-        """Makes a new body. Called on the thread of the run; whatever the task's constructor raises comes out."""
+        """Creates a new body. Called on the thread of the run; raises what the task's constructor raises."""
         self.has_terminate = has_terminate
         self.announces_ready = announces_ready
-        """True when the run says by `ctx.ready()` that it does its work; else it is ready once started."""
+        """True if the run calls `ctx.ready()` once it is ready; else it is ready as soon as it has started."""
         self.label = label
-        """Module and name of the class or function, for people."""
+        """Module and name of the class or function, for messages."""
 
     def __repr__(self) -> str:
         return f"<Binding of {self.label}>"

@@ -1,4 +1,4 @@
-"""What a run is given: implements `taskloom.task.Context` over a token."""
+"""The context that a run gets: implements `taskloom.task.Context` with a token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["RunContext", "current_run"]
 Item = TypeVar("Item")
 
 current_run: ContextVar[RunContext | None] = ContextVar("taskloom.current_run", default=None)
-"""The context of the run whose thread this is: how log lines are attributed."""
+"""The context of the run that this thread executes. It also attributes log lines to jobs."""
 
 
 class RunContext:
@@ -37,7 +37,7 @@ class RunContext:
 
     @property
     def cancelled(self) -> bool:
-        # The token's own property again, by hand: one call less in the loop that every task runs.
+        # `CancelToken.cancelled` repeated here: it saves one call in the loop of every task.
         token = self._token
         token.polls += 1
         return token.is_requested
@@ -80,7 +80,7 @@ class RunContext:
         return self._log
 
     def belongs_to(self, token: CancelToken) -> bool:
-        """Tell whether this is the context of the run that has this token."""
+        """Return whether this is the context of the run that has this token."""
         return self._token is token
 
     def raise_if_cancelled(self) -> None:

@@ -1,4 +1,4 @@
-"""Numbers that a run reports of itself, and the one that it is told: read at any time, never stored, no events."""
+"""The numbers that a run reports, and its poll interval. They can be read at any time; they cause no events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Gauges", "Progress"]
 
 
 class Progress(NamedTuple):
-    """How far a run is."""
+    """The progress of a run; `total` is None if unknown."""
 
     done: float
     total: float | None
@@ -22,7 +22,7 @@ class Gauges:
     __slots__ = ("_counts", "_lock", "poll_interval", "progress")
 
     def __init__(self) -> None:
-        # Seconds; None unless a reload changed it while the run goes on.
+        # Seconds; None unless a reload has changed it during the run.
         self.poll_interval: float | None = None
         self.progress: Progress | None = None
         self._counts: dict[str, int] | None = None

@@ -1,4 +1,7 @@
-"""The logger of a run: job and run bound to every line. Apart, because importing logging costs a start-up."""
+"""The logger of a run, which adds job and run to every record.
+
+A module of its own, so that a start-up does not import logging.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ TASK_LOGGER = "taskloom.task"
 
 class _RunLogger(logging.LoggerAdapter[logging.Logger]):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add job and run to what the caller gives as `extra` (before 3.13 an adapter replaces it)."""
+        """Add job and run to the caller's `extra`. Before Python 3.13 a LoggerAdapter replaces the caller's."""
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
         return msg, kwargs
 

@@ -1,4 +1,4 @@
-"""Where threads stand: one look at the frames of all of them."""
+"""Captures the stacks of threads: reads the frames of all threads at once."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["capture_stacks"]
 
 
 def _spellings(folder: Path) -> tuple[str, ...]:
-    """Return the beginnings of the paths in a folder: code may name its file with or without symbolic links."""
+    """Return the path prefixes of a folder: code may have its file name with or without symbolic links."""
     return tuple({f"{folder}{os.sep}", f"{folder.resolve()}{os.sep}"})
 
 
-_OURS = _spellings(Path(__file__).parent.parent)
+_TASKLOOM = _spellings(Path(__file__).parent.parent)
 _LIBRARY = _spellings(Path(os.__file__).parent)
 _INSTALLED = _spellings(Path(sysconfig.get_paths()["purelib"]))
 
 
 def capture_stacks(idents: Sequence[int | None], texts: int) -> list[Stack]:
-    """Return a Stack for each thread, in order; the whole text for the first `texts` of them."""
+    """Return a Stack for each thread, in order; with the whole text for the first `texts` of them."""
     frames = _frames()
     try:
         return [_stack(frames.get(ident or 0), number < texts) for number, ident in enumerate(idents)]
     finally:
-        frames.clear()  # a frame keeps every local of its task alive
+        frames.clear()  # a frame keeps all local variables of its task alive
 
 
 def _frames() -> dict[int, FrameType]:
     """Read the frames of all threads.
 
-    On 3.11 a garbage collection inside `sys._current_frames` can deadlock (cpython#106883): it is paused there.
+    On Python 3.11 a garbage collection inside `sys._current_frames` can deadlock (cpython#106883), so it is paused.
     """
     if sys.version_info >= (3, 12):
         return sys._current_frames()
@@ -53,23 +53,24 @@ def _stack(frame: FrameType | None, with_text: bool) -> Stack:
 
 
 def _text(innermost: FrameType) -> str:
-    """Write the stack from the first frame that is the author's: what led there is the same for every run."""
+    """Format the stack from the first frame of the task on: the frames before it are the same for every run."""
     lines = traceback.StackSummary.extract(traceback.walk_stack(innermost))
     lines.reverse()
-    first = next((number for number, line in enumerate(lines) if _is_theirs(line.filename)), 0)
+    first = next((number for number, line in enumerate(lines) if _is_task_code(line.filename)), 0)
     return "".join(traceback.StackSummary.from_list(lines[first:]).format())
 
 
 def _where(innermost: FrameType) -> str:
-    """Name the innermost frame that the task's author would call theirs, or else the innermost."""
+    """Return the place of the innermost frame that is task code, or else of the innermost frame."""
     frame: FrameType | None = innermost
-    while frame is not None and not _is_theirs(frame.f_code.co_filename):
+    while frame is not None and not _is_task_code(frame.f_code.co_filename):
         frame = frame.f_back
-    place = frame or innermost
-    return f"{place.f_code.co_filename}:{place.f_lineno} in {place.f_code.co_name}"
+    found = frame or innermost
+    return f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}"
 
 
-def _is_theirs(path: str) -> bool:
-    if path.startswith((*_OURS, "<frozen")):
+def _is_task_code(path: str) -> bool:
+    """Return whether a file belongs neither to Taskloom nor to the standard library; installed packages count."""
+    if path.startswith((*_TASKLOOM, "<frozen")):
         return False
     return path.startswith(_INSTALLED) or not path.startswith(_LIBRARY)

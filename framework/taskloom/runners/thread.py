@@ -1,10 +1,10 @@
-"""Runs in threads: one fresh `threading.Thread` per run, with the job's real daemon flag.
+"""Executes runs in threads: one new `threading.Thread` for each run, with the daemon flag of the job.
 
-Never a ThreadPoolExecutor: its exit hook joins what cannot be joined. A new Thread for every attempt: after a
-failed start 3.13 refuses a second `start` of the same object.
+Never a ThreadPoolExecutor: its exit hook joins all its threads, even one that never ends. Every attempt has a new
+Thread: after a failed start, Python 3.13 refuses a second `start` of the same object.
 
-A daemon job that says `{reuse: true}` gets a thread for itself, too, while it runs; but one that other runs had
-before it, and others get after it.
+A daemon job with `{reuse: true}` has a thread for itself as well while it runs, but one that other runs use before and
+after it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _LAZY = (CoroutineType, GeneratorType, AsyncGeneratorType)
 class ThreadRunner:
     """Starts runs in threads. Its one option is `reuse`."""
 
-    # Made when it is first wanted: most programs reuse no thread, and what a start-up costs is measured.
+    # Created at the first use: most programs reuse no threads, and the cost of a start-up is measured.
     _cache: ThreadCache | None = None
 
     def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> ThreadRun | ReusingRun:
-        """Have a thread begin the run. Raises RuntimeError when there is none to be had."""
+        """Start the run in a thread. Raises RuntimeError if no thread can be started."""
         if not order.options.get("reuse"):
             return ThreadRun(order, token, emit)
         if not order.daemon:
@@ -54,56 +54,57 @@ class ThreadRunner:
     def _make_cache(self) -> ThreadCache:
         from taskloom.runners.thread_cache import ThreadCache
 
-        self._cache = vars(self).setdefault("_cache", ThreadCache())  # of two who come at once, one makes it
+        # `setdefault` is atomic: two threads that come at once get the same cache.
+        self._cache = vars(self).setdefault("_cache", ThreadCache())
         return self._cache
 
     def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:
-        """Say where the runs stand, in one look at all threads."""
+        """Return where the runs currently are; reads the frames of all threads once."""
         from taskloom.runners.stacks import capture_stacks
 
         runs = [handle for handle in handles if isinstance(handle, _Execution)]
         found = capture_stacks([run.ident for run in runs], texts)
-        # Who has ended since may have left the thread, or its identifier, to another run: that one was seen, then.
+        # If a run has ended since, another run may have its thread or thread id, and we have seen that run's stack.
         return [stack if run.ident is not None else Stack("", "") for run, stack in zip(runs, found, strict=True)]
 
     def close(self) -> None:
-        """Let the idle threads end, and the others when they are free. Never blocks."""
+        """Let the idle threads end now, and the others when they are free. Never blocks."""
         if self._cache is not None:
             self._cache.close()
 
     def join(self, timeout: float) -> bool:
-        """Wait, after `close`, for the free threads to be gone; False when not in so many seconds."""
+        """After `close`, wait until the free threads have ended; return False after `timeout` seconds."""
         return self._cache is None or self._cache.join(timeout)
 
 
 class _Execution:
-    """A run as the thread sees it that executes it."""
+    """One run, as the thread that executes it sees it."""
 
     __slots__ = ("_done", "_emit", "_order", "_token", "gauges", "ident")
 
     def __init__(self, order: RunOrder, token: CancelToken, emit: Emit) -> None:
         self.gauges = Gauges()
         self.ident: int | None = None
-        """The thread that executes it, as `sys._current_frames` knows it; None before and after."""
+        """The id of the thread that executes it, as in `sys._current_frames`; None before and after."""
         self._order = order
         self._token = token
         self._emit = emit
-        # Our own mark of the end: before 3.13 a signal during Thread.join() marks a live thread as dead.
+        # Not Thread.is_alive: before Python 3.13 a signal during Thread.join() marks a live thread as dead.
         self._done = Latch()
 
     def is_alive(self) -> bool:
-        """Tell whether the body may still be executing."""
+        """Return whether the body may still be executing."""
         return not self._done.is_open
 
     def execute(self) -> None:
-        """Make the body, run it, and tell how it came back. Called once, on the thread of the run."""
+        """Create the body, run it, and report how it ended. Called once, on the thread of the run."""
         report: RunEnded | RunStartFailed | None = None
         self.ident = get_ident()
         try:
             report = self._run()
         finally:
-            # Whatever happened above, the end is told: exactly once, and last of all.
-            self._emit(report or _never_reported(self._order.run))
+            # Whatever happened above, the end is reported exactly once, and after everything else.
+            self._emit(report or _missing_report(self._order.run))
             self.ident = None
 
     def _run(self) -> RunEnded | RunStartFailed:
@@ -119,9 +120,9 @@ class _Execution:
         self._emit(RunStarted(order.run, not order.binding.announces_ready))
         context = RunContext(order, token, self._emit, self.gauges)
         current_run.set(context)
-        how, error_info, was_asked, was_woken = _call(body, context, token)
+        how, error_info, was_requested, callback_ran = _call(body, context, token)
         token.close()
-        return RunEnded(order.run, how, error_info, was_asked, was_woken)
+        return RunEnded(order.run, how, error_info, was_requested, callback_ran)
 
 
 class ThreadRun(_Execution):
@@ -135,11 +136,11 @@ class ThreadRun(_Execution):
         self._thread.start()
 
     def is_gone(self) -> bool:
-        """Tell whether the thread has ended."""
+        """Return whether the thread has ended."""
         return self._done.is_open and not self._thread.is_alive()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for the body to come back and then for the thread to be gone."""
+        """Wait for the body to return and then for the thread to end; return False after `timeout` seconds."""
         if timeout is None or timeout > threading.TIMEOUT_MAX:
             self._done.wait()
             self._thread.join()
@@ -158,43 +159,43 @@ class ThreadRun(_Execution):
 
 
 class ReusingRun(_Execution):
-    """One run in a thread that others had before, and others get after it."""
+    """One run in a thread that other runs use before and after it."""
 
     __slots__ = ()
 
     @property
     def name(self) -> str:
-        """What the thread is called meanwhile: the job's name."""
+        """The job's name, which the thread has during the run."""
         return self._order.job
 
-    def leave(self) -> None:
-        """Take note that the thread is free for another run."""
+    def thread_freed(self) -> None:
+        """Record that the thread is free for another run."""
         self._done.open()
 
     def is_gone(self) -> bool:
-        """Tell whether the thread is free for another run, or has ended."""
+        """Return whether the thread is free for another run, or has ended."""
         return self._done.is_open
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for the body to come back and the thread to be free."""
+        """Wait for the body to return and the thread to be free; return False after `timeout` seconds."""
         return self._done.wait(timeout)
 
 
 def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, ErrorInfo | None, bool, bool]:
-    """Call the body; nothing escapes, and no frame or exception is kept.
+    """Call the body; never raises, and keeps no frame and no exception.
 
-    Whether it had been asked, and woken, is read at once, on the run's own thread: to describe an error or to log
-    may take long, and an ask that comes meanwhile was not the cause.
+    Whether the stop was requested, and whether a callback ran, is read at once, on the run's own thread: describing an
+    error or logging may take long, and a request that comes meanwhile was not the cause of the end.
     """
     try:
         result = body.run(context)
-        was_asked, was_woken = token.is_requested, token.callback_ran
-        # Inside as well: to close a generator that was begun is to run the plugin's code again.
-        how, error_info = (How.RETURNED, None) if result is None else _judge(result, context)
-    except BaseException as error:  # noqa: BLE001 - the plugin boundary: SystemExit and all
-        was_asked, was_woken = token.is_requested, token.callback_ran
+        was_requested, callback_ran = token.is_requested, token.callback_ran
+        # Inside `try` as well: closing a started generator executes code of the plugin.
+        how, error_info = (How.RETURNED, None) if result is None else _check_result(result, context)
+    except BaseException as error:  # noqa: BLE001 - the plugin boundary: even SystemExit
+        was_requested, callback_ran = token.is_requested, token.callback_ran
         how, error_info = _how(error), describe(error)
-    return how, error_info, was_asked, was_woken
+    return how, error_info, was_requested, callback_ran
 
 
 def _how(error: BaseException) -> How:
@@ -203,8 +204,8 @@ def _how(error: BaseException) -> How:
     return How.PERMANENT if isinstance(error, PermanentFailure) else How.RAISED
 
 
-def _judge(result: object, context: RunContext) -> tuple[How, ErrorInfo | None]:
-    """Refuse what was never executed; warn of any other value, and drop it."""
+def _check_result(result: object, context: RunContext) -> tuple[How, ErrorInfo | None]:
+    """Return an error for a coroutine or generator, whose code was never executed; warn about any other value."""
     kind = type(result).__name__
     if isinstance(result, _LAZY):
         if isinstance(result, CoroutineType | GeneratorType):
@@ -215,6 +216,6 @@ def _judge(result: object, context: RunContext) -> tuple[How, ErrorInfo | None]:
     return How.RETURNED, None
 
 
-def _never_reported(run: str) -> RunEnded:
+def _missing_report(run: str) -> RunEnded:
     text = "internal error: the run's thread ended without a report"
     return RunEnded(run, How.RAISED, ErrorInfo("InternalError", text, text + "\n"), False, False)

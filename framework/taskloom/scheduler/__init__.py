@@ -1,4 +1,4 @@
-"""The scheduler: the pure core joined with threads, clocks, runners and listeners."""
+"""The scheduler: joins the pure core with threads, clocks, runners and listeners."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""CancelWaves the runs of a stop: all flags first, then the waits, in waves.
+"""Wakes the runs of a stop. The flags of all runs are set first; then the runs are woken in waves.
 
-CancelWaves thousands at once makes them queue for the GIL; waves of 16 to 128 were measured alike, and 2-6 times as
-fast as all at once. The next wave is woken once the runs of this one have ended, or when none has ended for a
-millisecond: a straggler costs that. Whatever they do, a wave is waited for no longer than the last figure. Waves
-that overlap are a stampede in the end: ten thousand threads that queue for the GIL wake up every 5 ms to ask for it.
+If thousands of runs wake at once, they queue for the GIL. Waves of 16 to 128 runs measured alike, and 2-6 times as
+fast as one big wave. The next wave is woken when all runs of this wave have ended, or when none has ended for
+REPORT_SECONDS: a slow run delays the stop by that much. WAVE_SECONDS bounds the wait for one wave in any case. Waves
+must not overlap: then the threads pile up again, and ten thousand threads that queue for the GIL each wake up every
+5 ms to ask for it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import Any
 
 from taskloom.clock import mono
 from taskloom.core.model import Reason
@@ -20,87 +19,85 @@ from taskloom.runners.callback_pool import CallbackPool
 from taskloom.scheduler.live_run import LiveRun
 from taskloom.scheduler.timer import Timer
 
-__all__ = ["SILENCE_SECONDS", "CancelWaves"]
+__all__ = ["REPORT_SECONDS", "CancelWaves"]
 
 WAVE_RUNS = 64
-SILENCE_SECONDS = 0.001
+# How long to wait for the next report of a woken run. Most runs report within a fraction of this.
+REPORT_SECONDS = 0.001
 WAVE_SECONDS = 0.03
 
 
 class CancelWaves:
-    """The runs that were asked to stop and are not woken yet. Only the turn uses it.
+    """The runs whose stop is requested and that are not woken yet.
 
-    A Ctrl-C may strike anywhere in it, and a run that is not woken is not stopped: so each run stays on the list
-    until it was woken, and to wake one twice does no harm.
+    Calls must not overlap, except of `run_ended`, which any thread may call. A Ctrl-C may interrupt any line here, and
+    a run that is never woken does not stop. So a run stays in `pending` until it is woken; waking is idempotent.
 
-    `inbox` is where the runs' reports come in, and `take_in` hands one to the core.
+    `process_queued` hands the reports that the runs have queued to the core.
     """
 
-    def __init__(
-        self, callback_pool: CallbackPool, timer: Timer, inbox: SimpleQueue[Any], process: Callable[[Any], None]
-    ) -> None:
+    def __init__(self, callback_pool: CallbackPool, timer: Timer, process_queued: Callable[[], None]) -> None:
         self._callback_pool = callback_pool
         self._timer = timer
-        self._inbox = inbox
-        self._process = process
+        self._process_queued = process_queued
         self.pending: deque[LiveRun] = deque()
-        """Who is not woken yet."""
-        # One for each run of the wave that has not ended.
-        self._tickets: list[None] = []
+        """The runs that are not woken yet."""
+        # One item for each run of the current wave that has not ended. A list of items, not a number: `pop` is atomic.
+        self._not_ended: list[None] = []
         self._all_ended = allocate_lock()
 
     def add(self, run: LiveRun, reason: Reason) -> None:
-        """Set the run's flag; it is woken with the others, unless it is woken already."""
+        """Set the run's flag. Unless the run is woken already, it is woken by `wake_all`."""
         run.token.request(reason)
         if not run.token.is_woken:
             self.pending.append(run)
 
     def wake(self, run: LiveRun) -> None:
-        """Wake one run, and have its callbacks called."""
+        """Wake one run and submit its callbacks."""
         run.token.wake()
         callbacks = run.token.take_callbacks()
         if callbacks:
             self._callback_pool.submit(run.id, callbacks)
-            self._timer.wake()  # the timer looks after helpers that get stuck
+            self._timer.wake()  # from now on the timer thread checks whether a helper is stuck
 
     def wake_all(self) -> None:
-        """Wake everybody who was asked, in waves."""
+        """Wake all pending runs, in waves."""
         runs = self.pending
         while runs:
             count = min(WAVE_RUNS, len(runs))
             self._all_ended = allocate_lock()
             self._all_ended.acquire()
-            self._tickets = [None] * count
+            self._not_ended = [None] * count
             for _ in range(count):
                 self.wake(runs[0])
                 runs.popleft()
             self._wait_for_wave(count)
 
     def run_ended(self) -> None:
-        """Take note, on the thread of a run, that it has reported its end."""
-        tickets = self._tickets
-        if tickets:
+        """Count one run of the wave as ended. Called on the thread of the run, which has just queued its report."""
+        not_ended = self._not_ended
+        if not_ended:
             try:
-                tickets.pop()
-                if not tickets:
+                not_ended.pop()
+                if not not_ended:
                     self._all_ended.release()
             except (IndexError, RuntimeError):
-                pass  # another run was the last, or the wave was given up
+                pass  # another run was the last one, or the wave is no longer waited for
 
-    def _wait_for_wave(self, awaited: int) -> None:
-        """Sleep until so many runs have ended, for a moment at most; then take in what they said.
+    def _wait_for_wave(self, count: int) -> None:
+        """Wait until all `count` runs have ended, at most WAVE_SECONDS; then have their reports processed.
 
-        After the last wave too: to wait is to let go of the GIL, and the woken runs want nothing but that. Nor do
-        they have to share it with somebody who takes in each report as it comes.
+        The last wave is waited for as well: waiting releases the GIL, which is all that the woken runs need. Processing
+        each report as it comes would compete with them for it.
         """
         now = mono()
-        until, left = now + WAVE_SECONDS, awaited
-        while now < until and not self._all_ended.acquire(timeout=SILENCE_SECONDS):
+        until, left = now + WAVE_SECONDS, count
+        while now < until and not self._all_ended.acquire(timeout=REPORT_SECONDS):
             began, now = now, mono()
-            before, left = left, len(self._tickets)
-            # Who was called back late is on a busy machine or behind the GIL, and so are the runs: no silence yet.
-            if left == before and now - began < 2 * SILENCE_SECONDS:
+            before, left = left, len(self._not_ended)
+            # If we were woken late, the machine is busy or another thread held the GIL, and the runs were delayed, too.
+            # Then no progress means nothing: wait again.
+            if left == before and now - began < 2 * REPORT_SECONDS:
                 break
-        self._tickets = []
-        while not self._inbox.empty():
-            self._process(self._inbox.get())
+        self._not_ended = []
+        self._process_queued()

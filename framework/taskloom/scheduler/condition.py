@@ -1,4 +1,4 @@
-"""Who waits for something to become true."""
+"""A condition to wait for, whose notification never blocks."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["Condition"]
 
 
 class Condition:
-    """Threads that look again whenever they are told to."""
+    """Threads that evaluate a predicate again at each notification. Any thread may call any method."""
 
     def __init__(self) -> None:
         self._latches: list[Latch] = []
 
     def wait_until(self, is_true: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Wait until that is true; False when it took longer than `timeout` seconds."""
+        """Wait until `is_true` returns True; return False after `timeout` seconds."""
         until = None if timeout is None else mono() + timeout
         while True:
             latch = Latch()
-            self._latches.append(latch)  # before the look: a change after it opens the latch
+            self._latches.append(latch)  # before the evaluation: a change that comes after it opens the latch
             try:
                 if is_true():
                     return True
@@ -33,16 +33,16 @@ class Condition:
                 self._remove(latch)
 
     def notify_all(self) -> None:
-        """Have everybody look again; never blocks."""
+        """Make every waiting thread evaluate its predicate again; never blocks."""
         latches = self._latches
         while latches:
             try:
                 latches.pop().open()
             except IndexError:
-                return  # its waiter had waited long enough and took it back
+                return  # its waiter timed out and removed it
 
     def _remove(self, latch: Latch) -> None:
         try:
             self._latches.remove(latch)
         except ValueError:
-            pass  # it was opened
+            pass  # `notify_all` took and opened it

@@ -1,11 +1,12 @@
-"""The engine around the pure core: hands it what happened, carries out what it decides.
+"""The engine around the pure core: takes messages in and has the core process them, one caller at a time.
 
-There is no scheduler thread to wake for every command. Messages go into a queue, and whoever put one in takes
-the *turn*, if nobody has it, and works until the queue is empty; the others have left their message and go their
-way. So the core has one caller at a time and needs no lock, a report never waits, and starting a job costs no
-switch of threads. Nothing that may block happens in the turn: no I/O, no logging, no listener, no plugin code.
+There is no scheduler thread that must be woken for each command. A caller puts its message into a queue and tries to
+take the engine's lock. The thread that gets the lock processes the queue until it is empty; a thread that does not get
+it has left its message in the queue and returns. So the core has one caller at a time and needs no lock of its own, a
+report never waits, and starting a job needs no thread switch. While the lock is held nothing may block: no I/O, no
+logging, no listener, no plugin code. `ActionExecutor` carries out what the core decides.
 
-One timer thread stands by for deadlines.
+One timer thread waits for deadlines.
 """
 
 from __future__ import annotations
@@ -17,38 +18,26 @@ from collections.abc import Callable, Iterable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from taskloom.clock import Clock, mono
-from taskloom.core import actions
-from taskloom.core.events import Event, EventName
-from taskloom.core.inputs import Input, RunEnded, RunStarted, RunStartFailed, StackCaptured, StopJob, Tick
+from taskloom.clock import Clock
+from taskloom.core.inputs import Input, RunEnded, RunStarted, StopJob, Tick
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
-from taskloom.core.report import StopReport, make_stop_report
-from taskloom.errors import TaskNotFound
-from taskloom.runners import Runner, RunOrder, Stack
+from taskloom.runners import Runner
 from taskloom.runners.callback_pool import CallbackPool
-from taskloom.runners.error_info import describe
-from taskloom.scheduler.cancel_waves import SILENCE_SECONDS, CancelWaves
-from taskloom.scheduler.condition import Condition
-from taskloom.scheduler.live_run import LiveRun, locate_runs
-from taskloom.scheduler.stop_progress import log_stop_progress
+from taskloom.scheduler.action_executor import ActionExecutor
+from taskloom.scheduler.cancel_waves import REPORT_SECONDS
+from taskloom.scheduler.live_run import LiveRun
 from taskloom.scheduler.subscribers import Listener
 from taskloom.scheduler.timer import Timer
-from taskloom.sync.cancel_token import CancelCallback
 from taskloom.sync.latch import Latch
 
 __all__ = ["Engine"]
 
 Result = TypeVar("Result")
 
-# What a stop waits for a listener to tell the last events; one that is stuck holds no stop for longer.
-FLUSH_SECONDS = 0.2
-# Whole stacks are for people: beyond so many in one look, only the place is noted.
-WHOLE_STACKS = 100
-
 
 class _Call:
-    """A command whose caller waits for the answer."""
+    """Commands whose caller waits for the answer."""
 
     __slots__ = ("error", "is_done", "latch", "messages", "read", "result")
 
@@ -58,210 +47,214 @@ class _Call:
         self.result: Any = None
         self.error: Exception | None = None
         self.is_done = False
-        # Made only by a caller that has to wait: mostly it finds the turn free and does the work itself.
+        # Created only if the caller has to wait. Mostly it gets the lock and processes the call itself.
         self.latch: Latch | None = None
 
 
 class Engine:
-    """One lifecycle with its runners, timer, helpers and listeners."""
+    """The core with its message queue. Any thread may call any public method except `process*`.
+
+    Implements `action_executor.Messages`.
+    """
 
     def __init__(
         self, clock: Clock, runners: Mapping[str, Runner], stop_within: float, on_stopping: Callable[[], object] | None
     ) -> None:
-        self.live: dict[str, LiveRun] = {}
-        self.last: dict[str, LiveRun] = {}
-        """The latest run of each job, ended or not."""
-        self.listeners: tuple[Listener, ...] = ()
-        self.stopped = Latch()
-        self.report: StopReport | None = None
         self.bug: Exception | None = None
-        self._on_stopping = on_stopping
         self._clock = clock
-        self._runners = runners
         self._core = Lifecycle(Random().random, stop_within)
         self._core.enable_events(on_stopping is not None)
-        self._inbox: SimpleQueue[Any] = SimpleQueue()
-        self._turn = allocate_lock()
-        self._latest = Moment(0.0, 0.0)
-        # Messages that are taken in before those of the inbox.
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._lock = allocate_lock()
+        # The time of the message that the core processed last.
+        self._latest_time = Moment(0.0, 0.0)
+        # Messages that are processed before those of the queue.
         self._priority: deque[Any] = deque()
+        # The actions of the core, and the calls to answer, in order.
         self._actions: deque[Any] = deque()
-        self._to_capture: list[str] = []
-        self._ending: deque[LiveRun] = deque()
-        self._condition = Condition()
-        self._stoppers: set[str] = set()
-        self._is_prepared = False
-        self._callback_pool = CallbackPool(self.post)
-        self._timer = Timer(clock, self._tick, self._callback_pool.grow_if_stuck, self.post)
-        self._cancel_waves = CancelWaves(self._callback_pool, self._timer, self._inbox, self._process)
-        self.heartbeats = self._timer.heartbeats
-        self._handlers: dict[type, Callable[[Any], object]] = {
-            Event: self._publish,
-            actions.StartRun: self._start_run,
-            actions.CancelRun: self._cancel_run,
-            actions.MarkUrgent: self._mark_urgent,
-            actions.CaptureStack: self._capture_stack,
-            actions.ReportStopProgress: self._report_stop_progress,
-            actions.ReleaseRun: self._release_run,
-            actions.ApplySpec: self._apply_spec,
-            actions.ForgetJob: lambda action: self.last.pop(action.job, None),
-            actions.WorkFinished: self._work_finished,
-            actions.ShutdownFinished: self._shutdown_finished,
-            _Call: self._answer,
-        }
+        # Runs whose thread waits in `wait_for_others`.
+        self._waiting_runs: set[str] = set()
+        callback_pool = CallbackPool(self.post)
+        self._timer = Timer(clock, self._tick, callback_pool.grow_if_stuck, self.post)
+        self.executor = ActionExecutor(
+            self,
+            self._core,
+            clock=clock,
+            runners=runners,
+            callback_pool=callback_pool,
+            timer=self._timer,
+            on_stopping=on_stopping,
+        )
+        self._cancel_waves = self.executor.cancel_waves
+        self._handlers = {**self.executor.handlers, _Call: self._answer}
 
     # -- how messages come in
 
     def post(self, message: Input) -> None:
-        """Hand a report to the core; never blocks, from any thread."""
-        self._inbox.put(message)
+        """Hand a report to the core; never blocks, any thread may call it."""
+        self._queue.put(message)
         if type(message) is RunEnded:
             self._cancel_waves.run_ended()
         self._drain()
 
-    def query(self, message: Input | None, read: Callable[[Lifecycle], Result]) -> Result:
-        """Hand a command to the core, see its actions carried out, and return what `read` finds then.
+    def call(self, command: Input) -> None:
+        """Hand a command to the core and wait until its actions are carried out. Raises what the core raises."""
+        self.query(command, lambda _: None)
 
-        `read` is called in the turn and must only look. Raises what the core raises.
+    def query(self, message: Input | None, read: Callable[[Lifecycle], Result]) -> Result:
+        """Hand a command to the core, wait until its actions are carried out, and return the result of `read`.
+
+        `read` is called while the engine's lock is held; it must not change the core. Raises what the core raises.
         """
         return self.query_all(() if message is None else (message,), read)
 
     def query_all(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
-        """Do it for several commands in one turn; the first that is refused is the last."""
+        """Do the same for several commands, with no other message between them; stop at the first refused one."""
         call = _Call(messages, read)
-        self._inbox.put(call)
+        self._queue.put(call)
         self._drain()
         if not call.is_done:
+            # We set `latch` and then read `is_done`; `_answer` sets `is_done` and then reads `latch`. In whichever
+            # order these interleave, either we see the answer or `_answer` opens our latch.
             latch = call.latch = Latch()
-            if not call.is_done:  # the answer marks itself and then looks for a latch: one of us sees the other
+            if not call.is_done:
                 latch.wait()
         if call.error is not None:
             raise call.error
         return call.result  # type: ignore[no-any-return]
 
     def cancel(self, run: LiveRun, reason: Reason) -> None:
-        """Ask one run to stop. Where nothing else is going on it is woken first, and the books are kept after that.
+        """Request one run to stop. If the engine is idle, wake the run first and tell the core afterwards.
 
-        That is what everybody would see anyway, only sooner: the turn is ours and nothing waits in it, so the core
-        can but agree, and what the run says when it wakes up is taken in after the order.
+        The outcome is the same, only sooner: we hold the lock and no message is queued, so the core would accept the
+        command; and the report of the woken run is processed after it.
         """
-        order = StopJob(run.job, reason, run.id)
-        if not self._turn.acquire(blocking=False):
-            self.call(order)
+        command = StopJob(run.job, reason, run.id)
+        if not self._lock.acquire(blocking=False):
+            self.call(command)
             return
         try:
-            is_alone = not self._actions and self._inbox.empty()
-            self._priority.append(order)
-            if is_alone and not run.over.is_open and run.token.request(reason):
+            is_idle = not self._actions and self._queue.empty()
+            self._priority.append(command)
+            if is_idle and not run.over.is_open and run.token.request(reason):
                 self._cancel_waves.wake(run)
-                # To wait is to let go of the GIL, and the woken run wants nothing but that.
-                self._priority.append(self._inbox.get(timeout=SILENCE_SECONDS))
+                # Waiting releases the GIL, which is all that the woken run needs now.
+                self._priority.append(self._queue.get(timeout=REPORT_SECONDS))
         except Empty:
             pass
         finally:
-            self._turn.release()
+            self._lock.release()
         self._drain()
 
     def add_listener(self, listener: Listener) -> None:
-        """Tell it of every event from now on."""
+        """Give the listener every event from now on."""
 
         def add(_: Lifecycle) -> None:
-            self.listeners = (*self.listeners, listener)
             self._core.enable_events(True)
-            self._end_listeners()
+            self.executor.add_listener(listener)
 
         self.query(None, add)
-
-    def call(self, command: Input) -> None:
-        """Hand a command to the core and see it carried out. Raises what the core raises."""
-        self.query(command, lambda _: None)
 
     def now(self) -> Moment:
         """Read the scheduler's clock."""
         return self._clock.now()
 
-    def wait_until(self, is_true: Callable[[Lifecycle], bool], timeout: float | None = None) -> bool:
-        """Wait until that is true of the core; False when it took longer than `timeout` seconds.
+    # -- waiting for a state of the core
 
-        It is looked at in the turn whenever a run is over or overdue, the work is over or the stop is over.
+    def wait_until(self, is_true: Callable[[Lifecycle], bool], timeout: float | None = None) -> bool:
+        """Wait until `is_true` returns True; return False after `timeout` seconds.
+
+        It is called while the engine's lock is held: at first, and whenever `ActionExecutor.changed` is notified.
         """
-        return self._condition.wait_until(lambda: self.query(None, is_true), timeout)
+        return self.executor.changed.wait_until(lambda: self.query(None, is_true), timeout)
 
     def wait_for_others(self, run: str) -> None:
-        """Wait, on the thread of a run, until the stop awaits nobody but runs that wait here themselves."""
+        """Wait, on the thread of a run, until the stop only waits for runs whose threads are in this method."""
 
         def enter(_: Lifecycle) -> None:
-            self._stoppers.add(run)
-            self._condition.notify_all()
+            self._waiting_runs.add(run)
+            self.executor.changed.notify_all()
 
         self.query(None, enter)
         try:
-            self.wait_until(lambda core: core.phase is Phase.STOPPED or core.stopping.keys() <= self._stoppers)
+            self.wait_until(lambda core: core.phase is Phase.STOPPED or core.stopping.keys() <= self._waiting_runs)
         finally:
-            self._stoppers.discard(run)
+            self._waiting_runs.discard(run)
 
-    # -- the turn
+    def close(self, until: float) -> None:
+        """Wait until monotonic second `until` for the threads of ended runs and the timer, and flush the listeners."""
+        self.executor.join(self.query(None, lambda _: self.executor.released), until)
+
+    # -- what the thread does that holds the lock
 
     def _drain(self) -> None:
-        # Who fails to take the turn leaves the message to who has it: that one looks at the queue again after
-        # giving the turn back, so no message is left lying.
-        while (not self._inbox.empty() or self._is_behind()) and self._turn.acquire(blocking=False):
+        # If another thread holds the lock, it processes our message: after releasing the lock it reads the queue once
+        # more. So no message is left behind.
+        while (not self._queue.empty() or self._has_unfinished_work()) and self._lock.acquire(blocking=False):
             try:
                 self._process_all()
             finally:
-                self._turn.release()
-                if self._is_behind():
-                    self._timer.wake()  # a Ctrl-C struck the caller in the middle: the timer finishes the work
+                self._lock.release()
+                if self._has_unfinished_work():
+                    self._timer.wake()  # a Ctrl-C interrupted this thread: the timer thread finishes the work
 
-    def _is_behind(self) -> bool:
-        return bool(self._actions or self._priority or self._to_capture or self._cancel_waves.pending)
+    def _has_unfinished_work(self) -> bool:
+        return bool(self._actions or self._priority or self.executor.pending_captures or self._cancel_waves.pending)
 
     def _process_all(self) -> None:
-        todo, inbox = self._actions, self._inbox
+        actions, queue, executor = self._actions, self._queue, self.executor
         while True:
-            while todo:
-                action = todo.popleft()
+            while actions:
+                action = actions.popleft()
                 try:
                     self._handlers[type(action)](action)
-                except Exception as error:  # noqa: BLE001 - a rule is broken; the others, and the timer, go on
-                    self.bug = self.bug or error
-            if self._cancel_waves.pending:
-                self._cancel_waves.wake_all()
-            elif self._to_capture:
-                self._capture_stacks()
+                except Exception as error:  # noqa: BLE001 - a bug; the other actions and the timer go on
+                    self.record_bug(error)
+            if self._cancel_waves.pending or executor.pending_captures:
+                executor.carry_out_deferred()
             elif self._priority:
-                self._process(self._priority.popleft())
-            elif inbox.empty():
+                self.process(self._priority.popleft())
+            elif queue.empty():
                 break
             else:
-                self._process(inbox.get())
+                self.process(queue.get())
         self._timer.set_deadline(self._core.next_deadline())
 
-    def _process(self, message: Any) -> None:
-        now = self._latest = self._clock.now() if type(message) is not RunStarted else self._start_of(message)
+    def process(self, message: Any) -> None:
+        """Have the core process a message and queue the actions. Only for the thread that holds the lock."""
+        now = self._latest_time = self._clock.now() if type(message) is not RunStarted else self._start_of(message)
         if type(message) is _Call:
             self._process_call(message, now)
             return
         try:
             self._actions.extend(self._core.handle(message, now))
-        except Exception as error:  # noqa: BLE001 - a rule of our own is broken; keep the others going
-            self.bug = self.bug or error
+        except Exception as error:  # noqa: BLE001 - a bug; the next messages are processed
+            self.record_bug(error)
+
+    def process_queued(self) -> None:
+        """Have the core process the queued messages. Only for the thread that holds the lock."""
+        while not self._queue.empty():
+            self.process(self._queue.get())
+
+    def record_bug(self, error: Exception) -> None:
+        """Keep the error if it is the first breach of Taskloom's own rules."""
+        self.bug = self.bug or error
 
     def _start_of(self, message: RunStarted) -> Moment:
-        """Date a start back to when the runner was told, so that it comes before the run's first words.
+        """Date a start back to the call of the runner, so that it precedes everything that the run itself reports.
 
-        Not before what was taken in since: the core's time never goes back.
+        Not before the latest processed message: the core's time never goes back.
         """
-        run = self.live.get(message.run)
+        run = self.executor.live.get(message.run)
         if run is None or run.begun is None:
             return self._clock.now()
-        return max(run.begun, self._latest)
+        return max(run.begun, self._latest_time)
 
     def _process_call(self, call: _Call, now: Moment) -> None:
         try:
             for message in call.messages:
                 self._actions.extend(self._core.handle(message, now))
-        except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there
+        except Exception as error:  # noqa: BLE001 - raised in the caller
             call.error = error
         self._actions.append(call)
 
@@ -269,132 +262,13 @@ class Engine:
         if call.error is None:
             try:
                 call.result = call.read(self._core)
-            except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there
+            except Exception as error:  # noqa: BLE001 - raised in the caller
                 call.error = error
         call.is_done = True
         if call.latch is not None:
             call.latch.open()
 
-    # -- what the core wants done
-
-    def _publish(self, event: Event) -> None:
-        if event.event is EventName.SCHEDULER_STOPPING and self._on_stopping is not None:
-            self._on_stopping()
-        for listener in self.listeners:
-            listener.put(event)
-
-    def _start_run(self, action: actions.StartRun) -> None:
-        spec = action.spec
-        run = LiveRun(self._core.runs[action.run], RunOrder.of(action), self.heartbeats)
-        self.live[action.run] = self.last[spec.name] = run
-        try:
-            self._prepare()
-            run.begin(self._runner(spec.runner.name), self.heartbeats, self.post, self._clock.now())
-        except Exception as error:  # noqa: BLE001 - whatever a runner raises, it is this run's end alone
-            self._process(RunStartFailed(action.run, describe(error)))
-
-    def _runner(self, name: str) -> Runner:
-        if name not in self._runners:
-            raise TaskNotFound(name, self._runners, kind="runner")
-        return self._runners[name]
-
-    def _cancel_run(self, action: actions.CancelRun) -> None:
-        self._cancel_waves.add(self.live[action.run], action.reason)
-
-    def _mark_urgent(self, action: actions.MarkUrgent) -> None:
-        self.live[action.run].token.urgent = True
-
-    def _capture_stack(self, action: actions.CaptureStack) -> None:
-        self._to_capture.append(action.run)
-
-    def _capture_stacks(self) -> None:
-        names = self._to_capture.copy()
-        now = self._clock.now().mono
-        stacks: dict[str, Stack] = {}
-        try:
-            found = self.locate_runs([self.live[name] for name in names if name in self.live])
-            stacks = {run.id: stack for run, stack in found}
-        except Exception as error:  # noqa: BLE001 - a runner breaks its contract
-            self.bug = self.bug or error
-        for name in names:  # each of them: a run that nobody can see must not hold up the stop
-            where, text = stacks.get(name, Stack("", ""))
-            run = self.live.get(name)
-            age, callbacks = (run.poll_age(now), run.unfinished_callbacks()) if run is not None else (None, ())
-            self._process(StackCaptured(name, where, text, age, callbacks))
-        del self._to_capture[: len(names)]  # now and not before: a Ctrl-C may strike in the middle
-        self._condition.notify_all()
-
-    def locate_runs(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
-        """Say where the runs stand, in one look per runner."""
-        return locate_runs(self._runners, runs, texts)
-
-    def _report_stop_progress(self, action: actions.ReportStopProgress) -> None:
-        # Said by a helper: a log handler may block, and the stop has to go on.
-        runs = [self.live[name] for name in action.runs if name in self.live]
-
-        def say() -> None:
-            log_stop_progress(
-                self.locate_runs([run for run in runs if run.is_alive()], texts=0), action.more, self.now().mono
-            )
-
-        self._callback_pool.submit("", [CancelCallback(say, "reminder")])
-
-    def _release_run(self, action: actions.ReleaseRun) -> None:
-        run = self.live.pop(action.run)
-        run.over.open()  # first of all: somebody waits for it, and a handle may break its contract
-        self._condition.notify_all()
-        self.heartbeats.forget(run.id)
-        leaving = self._ending
-        leaving.append(run)
-        while leaving and leaving[0].is_gone():
-            leaving.popleft()
-        if self.report is not None:
-            self._end_listeners()
-
-    def _apply_spec(self, action: actions.ApplySpec) -> None:
-        self.live[action.run].apply(action.spec)
-
-    def _work_finished(self, action: actions.WorkFinished) -> None:
-        self._condition.notify_all()
-
-    def _shutdown_finished(self, action: actions.ShutdownFinished) -> None:
-        self.report = make_stop_report(self._core, self._clock.now())
-        self.stopped.open()
-        self._condition.notify_all()
-        self._end_listeners()
-        self._callback_pool.close()
-        self._timer.close()
-        for runner in self._runners.values():
-            runner.close()
-
-    def _end_listeners(self) -> None:
-        """Let the listeners end, once they have told what they have, when nothing can happen any more."""
-        if self.report is not None and not self.live:
-            for listener in self.listeners:
-                listener.close(0)
-
-    # -- time
-
-    def _prepare(self) -> None:
-        """Make the threads that a stop will need, while threads are still to be had."""
-        if not self._is_prepared:
-            self._timer.prepare()
-            self._callback_pool.prepare()
-            self._is_prepared = True
-
     def _tick(self, is_due: bool) -> None:
         if is_due:
-            self._inbox.put(Tick())
+            self._queue.put(Tick())
         self._drain()
-
-    # -- the end
-
-    def close(self, until: float) -> None:
-        """See the threads of ended runs gone, and the timer, until that monotonic second, and the last events told."""
-        for run in self.query(None, lambda _: tuple(self._ending)):
-            run.join(max(0.0, until - mono()))
-        self._timer.join(max(0.0, until - mono()))
-        for runner in self._runners.values():
-            runner.join(max(0.0, until - mono()))
-        for listener in self.listeners:
-            listener.flush(FLUSH_SECONDS)

@@ -10,6 +10,7 @@ from taskloom.clock import Clock, MonotonicClock, mono
 from taskloom.core.events import Event
 from taskloom.core.inputs import AddJob, HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.core.reload import Change
 from taskloom.core.report import StopReport, make_stop_report
 from taskloom.errors import Replicated
@@ -28,18 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = ["STOP_WITHIN_SECONDS", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler"]
 
-# .NET's host and Kubernetes give a whole shutdown 30 s as well.
-STOP_WITHIN_SECONDS = 30.0
-
 
 class Scheduler:
     """Owns jobs and decides when runs start and stop.
 
-    Any thread may call any method, tasks and listeners included; several schedulers live in one process. No
-    signal handler is installed and the process is never ended. `stop_within` is what a stop of everything gets, in
-    seconds, that the failure of an essential job brings about. `on_stopping` is called when such a stop begins, or
-    any other of everything, before a run is asked; on whatever thread that is, and it must not block. `clock`,
-    `runners` and `catalog` are for tests and for hosts that bring their own.
+    Any thread may call any method, including tasks and listeners. One process may have several schedulers. A scheduler
+    installs no signal handler and never ends the process. `stop_within`: the seconds allowed for stopping everything
+    after an essential job has failed. `on_stopping` is called when a stop of everything begins, before any run is
+    requested to stop; any thread may call it, and it must not block. `clock`, `runners` and `catalog` are for tests,
+    and for host programs that bring their own.
     """
 
     def __init__(
@@ -69,8 +67,8 @@ class Scheduler:
     def add(self, job: Job | JobSpec) -> JobHandle:
         """Declare a job; nothing starts.
 
-        Raises InvalidJob, a CatalogError for a task that cannot be loaded, DependencyCycle, DuplicateJob or
-        SchedulerStopped; and Replicated for a job of several replicas, which `add_all` takes.
+        Raises InvalidJob, DependencyCycle, DuplicateJob, SchedulerStopped, or a CatalogError if the task cannot be
+        loaded. Raises Replicated for a job with several replicas: use `add_all` for it.
         """
         specs = self._specs([job])
         if len(specs) != 1:
@@ -78,22 +76,22 @@ class Scheduler:
         return self._add(specs)[0]
 
     def add_all(self, jobs: Iterable[Job | JobSpec]) -> list[JobHandle]:
-        """Declare several jobs, in order; one of n replicas is declared as the jobs `name.1` to `name.n`."""
-        with paused_gc():  # as for a start: none of it is garbage
+        """Declare several jobs, in order; one with n replicas is declared as the jobs `name.1` to `name.n`."""
+        with paused_gc():  # as in `start`: many new objects, and none is garbage
             return self._add(self._specs(jobs))
 
     def reload(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
-        """Put these declarations in the place of all that there are, and return what that does with each job.
+        """Replace all declarations by these, and return what changes for each job.
 
-        All or nothing: raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, and nothing is
-        changed then. Runs that have to end are asked, and not awaited.
+        All or nothing: if it raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, nothing is
+        changed. Runs that have to end are requested to stop; their end is not waited for.
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
             return self._engine.query(Reload(specs), lambda core: core.changes)
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
-        """Say what `reload` with these declarations would do with each job; nothing is changed."""
+        """Return what `reload` with these declarations would change for each job; changes nothing."""
         specs = self._specs(jobs)
         return self._engine.query(None, lambda core: core.preview(specs))
 
@@ -123,72 +121,74 @@ class Scheduler:
 
     def start(self) -> None:
         """Start every `start: auto` job that was not started yet. Raises SchedulerStopped."""
-        with paused_gc():  # some twenty objects a run, and none is garbage: collections are an eighth of the time
+        # Each run creates some twenty objects, none of them garbage: collections would take an eighth of the time.
+        with paused_gc():
             self._engine.call(StartAll())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing keeps the program alive; False when that took longer than `timeout` seconds.
+        """Wait until nothing keeps the program alive; return False after `timeout` seconds.
 
-        That is when `taskloom run` would end: no job that is no daemon is running, stopping or waiting for
-        something that comes by itself, and no daemon lives where only daemons were started; or an essential job
-        has failed for good, or a stop is over.
+        `taskloom run` ends at the same moment. No non-daemon job is running, stopping or waiting for something that
+        happens by itself; if only daemons were started, no daemon is alive either. It also returns when an essential
+        job has failed for good, or when a stop is over.
         """
         return self._engine.wait_until(lambda core: core.is_work_over or core.phase is Phase.STOPPED, timeout)
 
     # -- stopping
 
     def stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> StopReport:
-        """Stop everything for good, by the join policies and in `within` seconds (inf: however long it takes).
+        """Stop everything for good, by the join policies and within `within` seconds (inf: no limit).
 
-        Twice is once: the second call waits for the same stop and returns the same report. Called from a run,
-        it waits for all but that run. Nothing can be added or started afterwards.
+        Idempotent: a second call waits for the same stop and returns the same report. On the thread of a run, it waits
+        for all other runs. Nothing can be added or started afterwards.
         """
         engine = self._engine
         until = mono() + within
         engine.call(_shutdown(within, reason))
         caller = self._calling_run()
         if caller is None:
-            engine.stopped.wait()
+            engine.executor.stopped.wait()
             engine.close(until)
         else:
             engine.wait_for_others(caller)
-        return engine.report or engine.query(None, lambda core: make_stop_report(core, engine.now()))
+        return engine.executor.report or engine.query(None, lambda core: make_stop_report(core, engine.now()))
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
-        """Begin what `stop` does, and return at once; a signal handler may call it too. Twice is once.
+        """Begin what `stop` does, and return at once; idempotent. A signal handler may call it, too.
 
-        It leaves its wish and waits for nothing, so it may be carried out a moment later.
+        It only queues the request, so another thread may carry it out a moment later.
         """
         self._engine.post(_shutdown(within, reason))
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
-        """Wait until a stop, whoever asked for it, is over; False when that took longer than `timeout` seconds."""
-        return self._engine.stopped.wait(timeout)
+        """Wait until a stop of everything is over, whatever caused it; return False after `timeout` seconds."""
+        return self._engine.executor.stopped.wait(timeout)
 
     @property
     def stop_reason(self) -> Reason | None:
-        """Why everything is being stopped, or was; None before that."""
+        """Why everything is stopping or was stopped; None before a stop."""
         return self._engine.query(None, lambda core: core.shutdown.reason if core.phase is not Phase.OPEN else None)
 
     def hurry(self, within: float) -> None:
-        """Give the stop that goes on at most so many more seconds, and tell every run that it is urgent."""
+        """Allow the current stop at most `within` more seconds, and set `urgent` for every run."""
         lock_timeout(within)
         self._engine.call(HurryShutdown(within))
 
     def _calling_run(self) -> str | None:
-        """Return the id of the run whose thread this is, if it is one of ours."""
+        """Return the id of the run on whose thread this is called, or None if it is not a run of this scheduler."""
         context = current_run.get()
         if context is None:
             return None
-        live = self._engine.live.get(context.run_id)
+        live = self._engine.executor.live.get(context.run_id)
         return live.id if live is not None and context.belongs_to(live.token) else None
 
     # -- watching
 
     def listen(self, callback: Callable[[Event], object], *, limit: int = QUEUE_LIMIT) -> Listener:
-        """Have every event from now on given to the callback, in order, on a thread of its own.
+        """Call the callback with every event from now on, in order, on a thread of its own.
 
-        More than `limit` events that wait are dropped, and counted, as are those that the callback raised at.
+        Events that come while `limit` events are queued are dropped. Those, and events at which the callback raised,
+        are counted.
         """
         listener = Listener(callback, limit)
         self._engine.add_listener(listener)
@@ -196,21 +196,21 @@ class Scheduler:
 
     @property
     def bug(self) -> Exception | None:
-        """The first breach of Taskloom's own rules, if there was one; the scheduler went on without that message."""
+        """The first internal error of Taskloom, or None. The scheduler went on without the message that caused it."""
         return self._engine.bug
 
     def stacks(self) -> list[tuple[Run, Stack]]:
-        """Say where each run that may be executing stands."""
-        engine = self._engine
-        return [(Run(live, engine), stack) for live, stack in engine.locate_runs(list(engine.live.values()))]
+        """Return where each run that may be executing currently is."""
+        engine, executor = self._engine, self._engine.executor
+        return [(Run(live, engine), stack) for live, stack in executor.locate_runs(list(executor.live.values()))]
 
     def status(self) -> list[JobStatus]:
-        """Return where each job stands, in the order in which they were added."""
+        """Return the status of each job, in the order in which they were added."""
         engine = self._engine
         with paused_gc():
             return engine.query(None, lambda core: [make_status(engine, core, name) for name in core.jobs])
 
 
 def _shutdown(within: float, reason: Reason | None) -> Shutdown:
-    lock_timeout(within)  # nan is no time, and would never be over
+    lock_timeout(within)  # raises ValueError for nan: a stop with that limit would never be over
     return Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within)

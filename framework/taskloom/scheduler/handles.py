@@ -1,4 +1,4 @@
-"""What the library hands out: a run, a job, and the status of both."""
+"""The objects that the scheduler returns: jobs, runs and their status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["JobHandle", "JobStatus", "Run"]
 
 
 class Run:
-    """One execution of a job. Any thread may use it, for as long as it likes."""
+    """One execution of a job. Any thread may use it, at any time, even after the end of the run."""
 
     __slots__ = ("_engine", "_live")
 
@@ -41,34 +41,34 @@ class Run:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended, or None. An abandoned run has its outcome while its thread lives."""
+        """How it ended, or None. An abandoned run has its outcome although its thread is still alive."""
         return self._live.record.outcome
 
     @property
     def error(self) -> ErrorInfo | None:
-        """What escaped from it: type, message and traceback text."""
+        """The exception that ended it: type, message and traceback text."""
         return self._live.record.error
 
     @property
     def reason(self) -> Reason | None:
-        """Why it was asked to stop."""
+        """Why it was requested to stop; None if it was not."""
         return self._live.record.reason
 
     @property
     def seconds(self) -> float:
-        """How long it ran, once it has ended."""
+        """How many seconds it ran, once it has ended."""
         return self._live.record.seconds
 
     def is_alive(self) -> bool:
-        """Tell whether its body may still be executing."""
+        """Return whether its body may still be executing."""
         return self._live.is_alive()
 
     def cancel(self, text: str = "") -> None:
-        """Ask this run, and no later one of its job, to stop. Returns at once; twice is once."""
+        """Request this run to stop, but no later run of its job. Returns at once; idempotent."""
         self._engine.cancel(self._live, Reason(ReasonKind.USER, text))
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended; False when that took longer than `timeout` seconds.
+        """Wait until it has ended; return False after `timeout` seconds.
 
         Raises SelfJoin on the run's own thread.
         """
@@ -87,27 +87,27 @@ def _is_on_thread_of(run: LiveRun) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job as it stands, with what its run tells of itself. Seconds throughout."""
+    """The status of a job, with what its run reports. All times are in seconds."""
 
     report: JobReport
     poll_age: float | None
-    """Since the run last polled, known to a second; 0.0 inside a token wait; None without a run or unobserved."""
+    """Since the run's last poll, to one second; 0.0 inside a token wait; None without a run, or if it is unobserved."""
     worst_gap: float
     is_wakeable: bool
-    """Whether a stop would wake it out of blocked I/O."""
+    """Whether a stop would wake it from blocking I/O."""
     counts: dict[str, int]
     progress: Progress | None
     would_meet_join: bool | None = None
-    """Whether a stop would be over within the job's join policy, by its longest time without a poll so far; None
-    without a run, or where nobody can tell."""
+    """Whether a stop would end within the job's join policy, judged by the longest time without a poll so far; None if
+    there is no run or it cannot be determined."""
 
     @property
     def state(self) -> str:
-        """The job's state, in the words of the design."""
+        """The job's state."""
         return self.report.state.value
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the values as they are written to JSON."""
         return {
             **self.report.as_dict(),
             "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
@@ -130,46 +130,47 @@ class JobHandle:
 
     @property
     def run(self) -> Run | None:
-        """The job's latest run, ended or not; None when it never had one."""
-        live = self._engine.last.get(self.name)
+        """The job's latest run, ended or not; None if it never had one."""
+        live = self._engine.executor.last.get(self.name)
         return Run(live, self._engine) if live is not None else None
 
     def start(self, *, now: bool = False) -> Run:
-        """Start a run now, whatever delay, backoff or firing the job waits for.
+        """Start a run now, even if the job waits for a delay, a backoff or its schedule.
 
-        Raises DependencyUnmet where the jobs that it needs are not what it needs them to be, unless `now`; and
-        AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped. Nothing is changed then.
-        A run that could not be begun is returned too, with the outcome start_failed.
+        Raises DependencyUnmet if a dependency is not satisfied, unless `now` is set; and AlreadyRunning, JobStopping,
+        JobBlocked, JobDisabled or SchedulerStopped. If it raises, nothing is changed. A run that could not begin is
+        returned as well, with the outcome start_failed.
         """
         engine = self._engine
-        return engine.query(StartJob(self.name, now), lambda _: Run(engine.last[self.name], engine))
+        return engine.query(StartJob(self.name, now), lambda _: Run(engine.executor.last[self.name], engine))
 
     def arm(self) -> None:
         """Let the job start by itself, as `Scheduler.start` does: after its dependencies and delay, by its schedule.
 
-        Raises AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped; a job that waits already
-        goes on waiting.
+        Raises AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped. Has no effect on a job that
+        is waiting already.
         """
         self._engine.call(ArmJob(self.name))
 
     def restart(self, text: str = "") -> None:
         """Stop the job's run, if it has one, and start another as soon as it has ended. Returns at once.
 
-        It waits for no delay and is not counted as a restart. Raises JobBlocked, JobDisabled or SchedulerStopped.
+        The new run waits for no delay and is not counted as a restart. Raises JobBlocked, JobDisabled or
+        SchedulerStopped.
         """
         self._engine.call(RestartJob(self.name, Reason(ReasonKind.USER, text or "restart")))
 
     def stop(self, text: str = "", *, timeout: float | None = None) -> bool:
-        """Stop the job's run by its join policy and wait for that, or for `timeout` seconds.
+        """Stop the job's run by its join policy, and wait up to `timeout` seconds for its end.
 
-        Returns True when no run of the job is alive any more. Past `within` it returns False: the run is
-        overdue, and `status()` says so. The process is never ended by it. On the run's own thread it asks
-        and does not wait.
+        Returns True if no run of the job is alive any more. Returns False once `within` has passed: then the run is
+        overdue, as `status()` shows. It never ends the process. On the run's own thread it only requests the stop and
+        returns False.
         """
         engine = self._engine
         run = engine.query(
             StopJob(self.name, Reason(ReasonKind.USER, text)),
-            lambda core: engine.live.get(record.id) if (record := core.job(self.name).run) else None,
+            lambda core: engine.executor.live.get(record.id) if (record := core.job(self.name).run) else None,
         )
         if run is None:
             return True
@@ -179,7 +180,7 @@ class JobHandle:
         return run.over.is_open
 
     def status(self) -> JobStatus:
-        """Return where the job stands."""
+        """Return the status of the job."""
         engine = self._engine
         return engine.query(None, lambda core: make_status(engine, core, self.name))
 
@@ -188,10 +189,10 @@ class JobHandle:
 
 
 def make_status(engine: Engine, core: Lifecycle, name: str) -> JobStatus:
-    """Copy what is seen of a job; called in the engine's turn. Raises UnknownJob."""
+    """Return the status of a job; called while the engine's lock is held. Raises UnknownJob."""
     now = engine.now()
     report = make_job_report(core, core.job(name), now)
-    run = engine.last.get(name)
+    run = engine.executor.last.get(name)
     if run is None:
         return JobStatus(report, None, 0.0, False, {}, None)
     gauges = run.gauges

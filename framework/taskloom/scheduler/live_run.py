@@ -1,4 +1,4 @@
-"""One run while it lives, as the engine holds it: its token, its runner's handle, what is known of its polls."""
+"""A live run as the engine sees it: its token, its runner's handle and its heartbeats."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["LiveRun", "locate_runs"]
 
 
 class LiveRun:
-    """The engine's side of a run. `over` opens once the core knows that the body has come back."""
+    """The engine's side of a run. `over` opens once the core knows that the body has returned."""
 
     __slots__ = ("_order", "_track", "begun", "handle", "over", "record", "token")
 
-    def __init__(self, record: RunRecord, order: RunOrder, sampler: HeartbeatMonitor) -> None:
+    def __init__(self, record: RunRecord, order: RunOrder, heartbeats: HeartbeatMonitor) -> None:
         self.record = record
-        """What the core remembers of it; to look at only."""
+        """The core's record of the run; read only."""
         self.over = Latch()
-        self.token = CancelToken(sampler)
+        self.token = CancelToken(heartbeats)
         self.handle: RunHandle | None = None
         self.begun: Moment | None = None
-        """When the runner was told to start it."""
+        """When the runner was called to start the run."""
         self._order = order
         self._track: HeartbeatTrack | None = None
 
@@ -53,39 +53,39 @@ class LiveRun:
 
     @property
     def worst_gap(self) -> float:
-        """The longest time without a poll that was seen, in seconds."""
+        """The longest observed time without a poll, in seconds."""
         return self._track.worst_gap if self._track is not None else 0.0
 
-    def begin(self, runner: Runner, sampler: HeartbeatMonitor, emit: Emit, now: Moment) -> None:
-        """Have the runner start it. Raises whatever kept it from starting."""
+    def begin(self, runner: Runner, heartbeats: HeartbeatMonitor, emit: Emit, now: Moment) -> None:
+        """Have the runner start the run. Raises what the runner raises."""
         self.begun = now
         has_terminate = self._order.binding.has_terminate
         self._track = HeartbeatTrack(self.record, self.token, self.record.queued.mono, is_unobserved=has_terminate)
         self.handle = runner.start(self._order, self.token, emit)
-        sampler.watch(self.id, self._track)
+        heartbeats.add(self.id, self._track)
 
     def apply(self, spec: JobSpec) -> None:
-        """Have the run keep a new declaration as far as it can while it goes on."""
+        """Apply the part of a new declaration that can change while the run goes on."""
         self.gauges.poll_interval = spec.poll_interval
 
     def is_alive(self) -> bool:
-        """Tell whether its body may still be executing."""
+        """Return whether the body may still be executing."""
         return not self.over.is_open
 
     def is_gone(self) -> bool:
-        """Tell whether the last of it is gone: the thread itself, which has left the body."""
+        """Return whether nothing of the run is left: its thread has ended, or is free for another run."""
         return self.handle is None or self.handle.is_gone()
 
     def join(self, timeout: float) -> bool:
-        """Wait so many seconds for the last of it to be gone."""
+        """Wait until nothing of the run is left; return False after `timeout` seconds."""
         return self.handle is None or self.handle.join(timeout)
 
     def poll_age(self, now: float) -> float | None:
-        """Return the seconds since its last poll; None where unobserved."""
+        """Return the seconds since its last poll; None if unobserved."""
         return self._track.age(now) if self._track is not None else None
 
     def unfinished_callbacks(self) -> tuple[str, ...]:
-        """Name the callbacks that were handed out and have not come back."""
+        """Name the callbacks that were dispatched and have not returned."""
         return tuple(
             f"{callback.name}: {'still running' if callback.is_begun else 'not begun'}"
             for callback in self.token.dispatched
@@ -94,7 +94,7 @@ class LiveRun:
 
 
 def locate_runs(runners: Mapping[str, Runner], runs: Iterable[LiveRun], texts: int) -> list[tuple[LiveRun, Stack]]:
-    """Say where the runs stand that began, in one look per runner; whole texts for the first `texts` of each."""
+    """Return where the begun runs currently are; asks each runner once, for `texts` whole stacks."""
     by_runner: dict[str, list[LiveRun]] = {}
     for run in runs:
         if run.handle is not None:

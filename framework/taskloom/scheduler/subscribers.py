@@ -1,7 +1,7 @@
-"""Who is told of events: each listener on a thread of its own, behind a bounded queue of its own.
+"""Delivers events to listeners: each listener has a thread and a bounded queue of its own.
 
-A listener that is slow loses its own oldest-to-come events, one that raises loses that event; both are counted,
-and neither is felt by the scheduler or by another listener.
+A slow listener with a full queue loses the newest events; a listener that raises loses that event. Both are counted,
+and neither affects the scheduler or another listener.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ QUEUE_LIMIT = 100_000
 
 
 class Listener:
-    """One registered callback. `dropped` and `failed` count the events that it lost."""
+    """One registered callback.
+
+    `dropped` counts the events lost to a full queue, `failed` those at which the callback raised.
+    """
 
     def __init__(self, callback: Callable[[Event], object], limit: int = QUEUE_LIMIT) -> None:
         self.dropped = 0
@@ -30,13 +33,14 @@ class Listener:
         self.last_error = ""
         self._callback = callback
         self._limit = limit
-        # A latch among the events is opened when all before it were delivered.
+        # A latch between events is a marker of `flush`: it is opened when all events before it are delivered.
         self._events: deque[Event | Latch] = deque()
+        # A binary semaphore: free from when an event is queued until the thread has noticed.
         self._signal = allocate_lock()
         self._signal.acquire()
         self._is_closing = False
         self._ended = Latch()
-        self._thread = threading.Thread(target=self._deliver, name="taskloom-listener", daemon=True)
+        self._thread = threading.Thread(target=self._deliver_all, name="taskloom-listener", daemon=True)
         self._thread.start()
 
     def put(self, event: Event) -> None:
@@ -47,50 +51,49 @@ class Listener:
             self.dropped += 1
             return
         self._events.append(event)
-        self._ring()
+        self._wake()
 
     def flush(self, timeout: float | None = 1.0) -> bool:
-        """Wait so many seconds until the events queued so far are delivered. True when they were."""
+        """Wait until the events queued so far are delivered; return False after `timeout` seconds."""
         if threading.get_ident() == self._thread.ident:
             return not self._events
         if self._is_closing:
             return self._ended.wait(timeout)
-        mark = Latch()
-        self._events.append(mark)
-        self._ring()
-        return mark.wait(timeout)
+        marker = Latch()
+        self._events.append(marker)
+        self._wake()
+        return marker.wait(timeout)
 
     def close(self, timeout: float | None = 1.0) -> bool:
-        """Take no more events; wait so many seconds until the queued ones are delivered. True when they were."""
+        """Accept no more events; wait until the queued ones are delivered. Return False after `timeout` seconds."""
         self._is_closing = True
-        self._ring()
+        self._wake()
         if threading.get_ident() == self._thread.ident:
             return not self._events
         return self._ended.wait(timeout)
 
-    def _ring(self) -> None:
-        # A binary semaphore: releasing it twice is releasing it once.
+    def _wake(self) -> None:
         try:
             self._signal.release()
         except RuntimeError:
-            pass
+            pass  # released already: the thread will notice this event as well
 
-    def _deliver(self) -> None:
+    def _deliver_all(self) -> None:
         events = self._events
         while True:
             while events:
-                self._hand_on(events.popleft())
+                self._deliver(events.popleft())
             if self._is_closing:
                 break
             self._signal.acquire()
         self._ended.open()
 
-    def _hand_on(self, event: Event | Latch) -> None:
+    def _deliver(self, event: Event | Latch) -> None:
         if isinstance(event, Latch):
             event.open()
             return
         try:
             self._callback(event)
-        except BaseException as error:  # noqa: BLE001 - a listener is somebody else's code
+        except BaseException as error:  # noqa: BLE001 - the callback is foreign code
             self.failed += 1
-            self.last_error = str(describe(error))  # its own __str__ may raise as well
+            self.last_error = str(describe(error))  # `describe` also survives an error whose __str__ raises

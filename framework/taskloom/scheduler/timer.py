@@ -1,8 +1,8 @@
-"""The one thread that stands by for deadlines.
+"""The thread that waits for deadlines.
 
-While runs live it looks up every second and a half, so that a deadline farther away than that can be set without
-waking it: the first one of a stop would else wake it at the very moment when the stopped run wants to run. While
-there is neither a run nor a deadline it sleeps without end.
+While runs live it wakes up every CHECK_SECONDS. So a deadline farther away than that can be set without waking it:
+otherwise the first deadline of a stop would wake it at the very moment when the stopped run needs the GIL. Without
+runs and without a deadline it sleeps until it is woken.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from taskloom.scheduler.heartbeats import SAMPLE_SECONDS, HeartbeatMonitor
 
 __all__ = ["Timer"]
 
-# A lock cannot wait for 300 years, and a stop may be given longer than that.
+# A stop may have more than 292 years, the longest that a lock can wait; the timer then sleeps several times.
 LONGEST_SLEEP_SECONDS = 86400.0
-# Less than the first reminder of a stop (2 s), and well under one wake-up a second.
-LOOK_UP_SECONDS = 1.5
+# Shorter than the first progress report of a stop (2 s), and well under one wake-up a second.
+CHECK_SECONDS = 1.5
 _AWAKE = float("-inf")
-# Where Linux takes, from a thread for itself, by how much its sleeps may be longer than asked for.
+# Linux: a thread writes here by how many nanoseconds its sleeps may be prolonged.
 _SLACK_FILE = "/proc/{thread}/timerslack_ns"
 
 
 class Timer:
-    """Calls `tick` on its own thread: with True when the deadline has come, else whenever it was rung.
+    """Calls `tick` on its own thread at each wake-up: with True if the deadline has passed.
 
-    `relieve` is asked how soon the waking helpers want to be looked after, in seconds. `tell` takes what the poll
-    sampler has to say of runs that their watchdogs miss.
+    `grow_if_stuck` adds helper threads to the callback pool if needed, and returns after how many seconds it wants to
+    be called again. `post` takes what the heartbeat monitor reports about unresponsive runs.
     """
 
     def __init__(
@@ -44,39 +44,39 @@ class Timer:
         self._clock = clock
         self._tick = tick
         self._grow_if_stuck = grow_if_stuck
-        self._alarm: SimpleQueue[None] = SimpleQueue()
+        self._wakeups: SimpleQueue[None] = SimpleQueue()
         self._deadline: float | None = None
-        # Until when it sleeps. Written before the deadline is read once more, as a new deadline is written before
-        # this is read: one of the two always sees the other.
+        # When the current sleep ends. The timer thread writes this and then reads `_deadline` again; `set_deadline`
+        # writes `_deadline` and then reads this. Whatever the order, one of the two sees the other's value.
         self._sleeps_until = _AWAKE
         self._thread: threading.Thread | None = None
         self._is_closed = False
-        self._is_sharp = False
+        self._is_precise = False
 
     def prepare(self) -> None:
-        """Have the thread ready. Raises RuntimeError when there is none to be had."""
+        """Start the thread unless it is running. Raises RuntimeError if no thread can be started."""
         if self._thread is None:
-            thread = threading.Thread(target=self._keep_time, name="taskloom-timer", daemon=True)
+            thread = threading.Thread(target=self._run, name="taskloom-timer", daemon=True)
             thread.start()
             self._thread = thread
 
     def set_deadline(self, deadline: float | None) -> None:
-        """Take the monotonic second at which to tick next, or None. Only the turn calls it."""
+        """Set the monotonic second at which to tick next, or None. Calls must not overlap."""
         self._deadline = deadline
         if deadline is None:
             return
         if self._thread is None and not self._is_closed:
-            # Before any run: a schedule or a start delay is all that there is.
+            # Before the first run: a job waits for its schedule or start delay.
             try:
                 self.prepare()
             except RuntimeError:
-                return  # no thread is to be had; the next deadline that is set tries again
+                return  # no thread can be started now; the next call tries again
         if deadline < self._sleeps_until:
             self.wake()
 
     def wake(self) -> None:
-        """Wake the thread; from any thread, never blocks."""
-        self._alarm.put(None)
+        """Wake the thread; never blocks, any thread may call it."""
+        self._wakeups.put(None)
 
     def close(self) -> None:
         """Let the thread end."""
@@ -84,11 +84,11 @@ class Timer:
         self.wake()
 
     def join(self, timeout: float) -> None:
-        """Wait so many seconds for the thread to be gone."""
+        """Wait up to `timeout` seconds for the thread to end."""
         if self._thread is not None:
             self._thread.join(min(timeout, LONGEST_SLEEP_SECONDS))
 
-    def _keep_time(self) -> None:
+    def _run(self) -> None:
         sample_at: float | None = None
         while not self._is_closed:
             now = self._clock.now().mono
@@ -96,18 +96,18 @@ class Timer:
                 sample_at = now + SAMPLE_SECONDS
             self._sleep(now, sample_at)
             now = self._clock.now().mono
-            self._tick(self._has_come(now))
+            self._tick(self._take_passed_deadline(now))
             if sample_at is not None and now >= sample_at:
                 self.heartbeats.sample(now, now - sample_at)
                 sample_at = None
 
     def _sleep(self, now: float, sample_at: float | None) -> None:
-        if self._deadline is not None and not self._is_sharp:
-            self._is_sharp = True
-            _sleep_sharply()
-        relief = self._grow_if_stuck()
-        longest = LOOK_UP_SECONDS if self.heartbeats.tracks else LONGEST_SLEEP_SECONDS
-        until = now + (longest if relief is None else min(longest, relief))
+        if self._deadline is not None and not self._is_precise:
+            self._is_precise = True
+            _minimize_timer_slack()
+        grow_after = self._grow_if_stuck()
+        longest = CHECK_SECONDS if self.heartbeats.tracks else LONGEST_SLEEP_SECONDS
+        until = now + (longest if grow_after is None else min(longest, grow_after))
         if sample_at is not None:
             until = min(until, sample_at)
         self._sleeps_until = until
@@ -115,25 +115,29 @@ class Timer:
         if deadline is not None and deadline < until:
             self._sleeps_until = until = deadline
         try:
-            self._alarm.get(timeout=max(0.0, until - now))
+            self._wakeups.get(timeout=max(0.0, until - now))
         except Empty:
             pass
         self._sleeps_until = _AWAKE
 
-    def _has_come(self, now: float) -> bool:
+    def _take_passed_deadline(self, now: float) -> bool:
+        """Return whether the deadline has passed, and if so clear it."""
         deadline = self._deadline
         if deadline is None or now < deadline:
             return False
-        # Gone before the Tick is told, and set anew by the turn that takes it in: one Tick is enough, however
-        # long that turn is busy with other things.
+        # Cleared before the Tick is queued, and set again by the thread that processes the Tick. So only one Tick is
+        # queued, however long the engine is busy with other messages.
         self._deadline = None
         return True
 
 
-def _sleep_sharply() -> None:
-    """Have this thread's sleeps end on time. By itself Linux adds up to 50 us, half of how late a schedule fires."""
+def _minimize_timer_slack() -> None:
+    """Have this thread's sleeps end on time.
+
+    By default Linux prolongs a sleep by up to 50 us, which is half of the delay of a scheduled start.
+    """
     try:  # not by pathlib: nothing else of a start-up needs it
         with open(_SLACK_FILE.format(thread=threading.get_native_id()), "wb", 0) as file:  # noqa: PTH123
             file.write(b"1")
     except OSError:
-        pass  # another system, or a locked one: then it is as late as everybody
+        pass  # another system, or no permission: then the sleeps are as late as those of other threads

@@ -1,16 +1,18 @@
-"""What `taskloom simulate` does: the same core in virtual time, over runs that only pretend to work.
+"""`taskloom simulate` without its command line: the scheduler's core in virtual time, over fake runs.
 
-plan        what is assumed: how long runs work, which fail, what trouble comes when
-driver      the core, a heap and virtual clocks; tells every event and keeps none
-tally       counts per job
-judge       what the core promises, step by step
-simulated   the result, as data
-remarks     what there is to say about it, in words
+script           entries of a simulation's script: commands, clock steps, stalls
+engine           the virtual-time engine, which `taskloom.testing.simulate` uses too
+plan             what is assumed: how long runs work, which of them fail, and which faults occur when
+simulator        fake runs and faults, carried out by the engine
+stats            counts per job
+invariant_check  checks each step of the core
+result           the result, as data
 """
 
 from __future__ import annotations
 
-from taskloom.simulation.plan import FOR_EVER, ClockStep, Fault, Plan, Span
+from taskloom.simulation.plan import FOR_EVER, Fault, Plan, Span
 from taskloom.simulation.result import SimulationResult, simulate_jobs
+from taskloom.simulation.script import ClockStep
 
 __all__ = ["FOR_EVER", "ClockStep", "Fault", "Plan", "SimulationResult", "Span", "simulate_jobs"]

@@ -1,231 +1,164 @@
-"""The core in virtual time, with runs that only pretend to work.
+"""The virtual-time engine under every simulation: the lifecycle, a clock, and a heap of what happens when.
 
-Theory of operation. A heap holds what will happen when: the ends of runs, and the trouble that was ordered. The loop
-takes what comes first, that or the lifecycle's own deadline, and hands it in; at one instant an end comes before a
-firing, so that a run which takes exactly its interval overlaps with nothing. Nothing is kept of what is over: events
-are told as they come, and a week of a thousand jobs needs no more memory than an hour.
+Theory of operation. The heap holds callbacks, each with its virtual second: ends of runs, commands, faults. The loop
+takes the earliest of the heap's first entry and the lifecycle's next deadline, moves the clock there, calls the
+callback or hands in a Tick, and passes each action that the lifecycle returns to its handler. No thread waits and no
+real time passes.
 
-`taskloom.testing.simulate` is the other driver of the same core: it is out for trouble, and remembers each step.
+Two simulators use it: `simulation.simulator` for `taskloom simulate`, which keeps nothing of the past, and
+`testing.simulator` for `taskloom.testing.simulate`, which records each step. They differ in their fake runs and in
+how they order what happens at the same instant.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import count
-from random import Random
 from typing import Any
 
 from taskloom.core import actions, inputs
-from taskloom.core.events import Event
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, How, JobSpec, Moment, Phase, Reason, ReasonKind
-from taskloom.simulation.plan import Fault, Plan, RunBehaviour, awaited_families, matches
+from taskloom.core.model import WAIT_FOR_EVER, Moment, Phase
+from taskloom.simulation.script import ClockStep, Stall
 
-__all__ = ["Driver"]
+__all__ = ["STUCK_STEPS", "Engine", "in_order"]
 
-_FAILED = ErrorInfo("SimulatedFailure", "a simulated run failed", "Traceback: none, nothing was really run\n")
-_CRASHED = ErrorInfo("SimulatedCrash", "a simulated run crashed", "Traceback: none, nothing was really run\n")
-
-
-class _FakeRun:
-    """One run, as far as the scheduler can tell."""
-
-    __slots__ = ("ends_at", "error", "is_asked", "is_hung", "manners", "name", "spec")
-
-    def __init__(self, name: str, spec: JobSpec, manners: RunBehaviour) -> None:
-        self.name, self.spec, self.manners = name, spec, manners
-        # None when it will not end by itself any more, or is over.
-        self.ends_at: float | None = None
-        self.error: ErrorInfo | None = None
-        self.is_asked = self.is_hung = False
+# As many steps at one instant are an endless loop, such as restarts without a delay that nothing limits.
+STUCK_STEPS = 100_000
 
 
-class Driver:
-    """Runs the jobs in virtual time.
+def in_order() -> float:
+    """Order entries of one instant as they were scheduled, and before a deadline of the lifecycle.
 
-    `hear` gets every event, in order; `before_stop` is called once, when the stop of everything is about to begin;
-    `judge` is shown each step, an input and what came of it, until it returns False.
+    For `taskloom simulate`: the end of a run comes before a firing at the same instant, so that a run which takes
+    exactly as long as its interval does not overlap with the next firing.
+    """
+    return 1.0
+
+
+class Engine:
+    """The lifecycle in virtual time.
+
+    `tie_break` returns a number from 0.0 to 1.0 and orders what happens at one instant: entries of the heap by the
+    number that each got when it was scheduled, then in order of scheduling; a deadline of the lifecycle comes before
+    them if a new number is below one half.
     """
 
     def __init__(
         self,
-        specs: Iterable[JobSpec],
-        plan: Plan,
+        core: Lifecycle,
         *,
-        hear: Callable[[Event], None],
-        before_stop: Callable[[Lifecycle, Moment], None],
-        judge: Callable[[Moment, inputs.Input, Sequence[actions.Action]], bool] | None = None,
+        wall: float,
+        on_work_finished: Callable[[], object],
+        tie_break: Callable[[], float] = in_order,
+        stuck_steps: int = STUCK_STEPS,
     ) -> None:
-        self.plan = plan
-        self.core = Lifecycle(Random(plan.seed).random, plan.stop_within)
-        self.now = Moment(0.0, plan.start)
-        self.idle_troubles: list[tuple[str, Fault]] = []
-        """What was ordered for a job that had no run then, with its word: `crash` or `hang`."""
-        self._specs = [one for spec in specs for one in spec.replicated()]
-        awaited = awaited_families(self._specs)
-        self._manners = {spec.name: RunBehaviour(spec, plan, is_awaited=spec.family in awaited) for spec in self._specs}
-        self._before_stop, self._judge = before_stop, judge
-        self._ahead = plan.start
-        self._has_looked = False
-        self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
-        self._order = count()
-        self._runs: dict[str, _FakeRun] = {}
-        # What the runner answers at once, in order.
-        self._answers: deque[inputs.Input] = deque()
-        self._carry_out: dict[type, Callable[[Any], None]] = {
-            Event: hear,
-            actions.StartRun: self._start,
-            actions.CancelRun: self._ask,
-            actions.CaptureStack: self._name,
-            actions.ReleaseRun: self._forget,
-            actions.WorkFinished: lambda _: self._at(self.now.mono, self._finish, None),
+        self.core = core
+        self.now = Moment(0.0, wall)
+        self.handle: Callable[[inputs.Input, Moment], Iterable[actions.Action]] = core.handle
+        """Hands an input to the lifecycle; a simulator may replace it by a function that records or checks, too."""
+        self.handlers: dict[type, Callable[[Any], object]] = {
+            actions.WorkFinished: lambda _: self.schedule(self.now.mono, self.stop_if_finished)
         }
+        """The function to call for each type of action; actions of other types are ignored."""
+        self._on_work_finished, self._tie_break, self._stuck_steps = on_work_finished, tie_break, stuck_steps
+        self._wall_offset = wall
+        self._heap: list[tuple[float, float, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._order = count()
+        self._inputs: deque[inputs.Input] = deque()
 
-    def run(self) -> None:
-        """Let the time pass until everything is stopped."""
-        plan = self.plan
-        for crash in plan.crashes:
-            self._at(crash.at, self._crash, crash)
-        for hang in plan.hangs:
-            self._at(hang.at, self._hang, hang)
-        for step in plan.clock_steps:
-            self._at(step.at, self._step_clock, step.seconds)
-        self._at(plan.seconds, self._stop, Reason(ReasonKind.SHUTDOWN, "the simulated time is over"))
-        for spec in self._specs:
-            self._tell(inputs.AddJob(spec))
-        self._tell(inputs.StartAll())
-        self._finish(None)
-        self._loop()
-        self._look()
-
-    def _loop(self) -> None:
-        core, heap = self.core, self._heap
-        while core.phase is not Phase.STOPPED:
-            due = core.next_deadline()
-            if heap and (due is None or heap[0][0] <= due):
-                when, _, happening, subject = heapq.heappop(heap)
-                self._pass_time(when)
-                happening(subject)
-            elif due is None or self._is_endless:
-                return
-            else:
-                self._pass_time(due)
-                self._tell(inputs.Tick())
+    # -- what happens when
 
     @property
-    def _is_endless(self) -> bool:
-        """Tell whether a stop without a deadline awaits runs of which none will end: reminders alone would come."""
-        awaited = self.core.stopping.values()
-        is_stopping = self.core.phase is Phase.STOPPING and not self._heap
-        return is_stopping and all(run.overdue_at == WAIT_FOR_EVER for run in awaited)
+    def has_scheduled(self) -> bool:
+        """Whether the heap still holds a callback."""
+        return bool(self._heap)
 
-    def _pass_time(self, mono: float) -> None:
-        if mono > self.now.mono:
-            self.now = Moment(mono, mono + self._ahead)
-
-    def _at(self, when: float, happening: Callable[[Any], None], subject: object) -> None:
+    def schedule(self, when: float, callback: Callable[..., object], *args: object) -> None:
+        """Call `callback` at this virtual second; never if it is inf."""
         if when != WAIT_FOR_EVER:
-            heapq.heappush(self._heap, (when, next(self._order), happening, subject))
+            heapq.heappush(self._heap, (when, self._tie_break(), next(self._order), callback, args))
 
-    def _tell(self, message: inputs.Input) -> None:
-        """Hand in one input, carry out what comes of it, and hand in what the runner answers to that."""
-        answers, carry_out = self._answers, self._carry_out
-        answers.append(message)
-        while answers:
-            message = answers.popleft()
-            todo = self.core.handle(message, self.now)
-            if self._judge is not None and not self._judge(self.now, message, todo):
-                self._judge = None
-            for action in todo:
-                method = carry_out.get(type(action))
-                if method is not None:
-                    method(action)
+    def schedule_in(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
+        """Call `callback` after this many virtual seconds; never if they are inf."""
+        self.schedule(self.now.mono + seconds, callback, *args)
 
-    # -- the runner
+    def run(self, is_over: Callable[[], bool], until: float = WAIT_FOR_EVER) -> None:
+        """Let time pass until nothing is left to happen, or the next thing happens after `until`.
 
-    def _start(self, action: actions.StartRun) -> None:
-        """Begin a run; it is ready at once, and was not asked before: orders are carried out as they come."""
-        run = self._runs[action.run] = _FakeRun(action.run, action.spec, self._manners[action.spec.name])
-        seconds, fails = run.manners.draw_run(self.now.mono)
-        if fails:
-            run.error = _FAILED
-        self._end_in(run, seconds)
-        self._answers.append(inputs.RunStarted(action.run, is_ready=True))
+        From the beginning of the shutdown on, `is_over` is called before each step and ends the loop. Raises
+        RuntimeError if virtual time no longer advances.
+        """
+        core, heap, tie_break = self.core, self._heap, self._tie_break
+        steps = 0
+        while core.phase is Phase.OPEN or not is_over():
+            due = core.next_deadline()
+            deadline = WAIT_FOR_EVER if due is None else due
+            first = heap[0][0] if heap else WAIT_FOR_EVER
+            is_tick = deadline < first or (deadline == first and tie_break() < 0.5)
+            when = deadline if is_tick else first
+            if when > until or when == WAIT_FOR_EVER:
+                return
+            if when > self.now.mono:
+                self.now = Moment(when, when + self._wall_offset)
+                steps = 0
+            steps += 1
+            if steps > self._stuck_steps:
+                raise RuntimeError(f"virtual time does not advance: {self._stuck_steps} steps at second {when:g}")
+            if is_tick:
+                self.process(inputs.Tick())
+            else:
+                _, _, _, callback, args = heapq.heappop(heap)
+                callback(*args)
 
-    def _ask(self, action: actions.CancelRun) -> None:
-        run = self._runs[action.run]
-        run.is_asked = True
-        if run.is_hung:
-            return
-        seconds = run.manners.draw_stop()
-        if run.ends_at is None or self.now.mono + seconds < run.ends_at:
-            run.error = None
-            self._end_in(run, seconds)
+    # -- inputs and actions
 
-    def _name(self, action: actions.CaptureStack) -> None:
-        self._answers.append(inputs.StackCaptured(action.run, "nowhere: it is simulated", "", None))
+    def process(self, message: inputs.Input) -> None:
+        """Hand in one input, carry out the actions, and do the same with each answer that a handler gave.
 
-    def _forget(self, action: actions.ReleaseRun) -> None:
-        del self._runs[action.run]
+        Raises the UsageError of a command that the lifecycle refuses.
+        """
+        waiting, handlers = self._inputs, self.handlers
+        waiting.append(message)
+        while waiting:
+            for action in self.handle(waiting.popleft(), self.now):
+                handler = handlers.get(type(action))
+                if handler is not None:
+                    handler(action)
 
-    def _end_in(self, run: _FakeRun, seconds: float) -> None:
-        when = self.now.mono + seconds
-        run.ends_at = None if seconds == WAIT_FOR_EVER else when
-        self._at(when, self._end, run)
+    def answer(self, message: inputs.Input) -> None:
+        """Have the input handed in after all actions of the present one; for handlers, which may not call `process`."""
+        self._inputs.append(message)
 
-    def _end(self, run: _FakeRun) -> None:
-        if run.ends_at == self.now.mono:
-            self._come_back(run)
+    def apply(self, command: inputs.Input | ClockStep | Stall) -> None:
+        """Do what an entry of a script orders. Raises the UsageError of a command that the lifecycle refuses."""
+        if isinstance(command, ClockStep):
+            self.step_wall(command.by)
+        elif isinstance(command, Stall):
+            self.stall(command.seconds)
+        else:
+            self.process(command)
 
-    def _come_back(self, run: _FakeRun) -> None:
-        run.ends_at = None
-        how = How.RAISED if run.error is not None else How.RETURNED
-        self._tell(inputs.RunEnded(run.name, how, run.error, run.is_asked, callback_ran=False))
+    def stop_if_finished(self) -> None:
+        """Call `on_work_finished` if no work is left.
 
-    # -- trouble
-
-    def _crash(self, crash: Fault) -> None:
-        for run in self._alive("crash", crash):
-            run.error = _CRASHED
-            self._come_back(run)
-
-    def _hang(self, hang: Fault) -> None:
-        for run in self._alive("hang", hang):
-            run.is_hung, run.ends_at = True, None
-            watchdog = run.spec.watchdog
-            if watchdog is not None:
-                self._at(self.now.mono + watchdog.after, self._miss_poll, run)
-
-    def _alive(self, word: str, trouble: Fault) -> list[_FakeRun]:
-        """Return the runs that the job has now: one for each of its replicas. None at all is noted."""
-        found = [run for run in self._runs.values() if matches(trouble.job, run.spec)]
-        if not found:
-            self.idle_troubles.append((word, trouble))
-        return found
-
-    def _miss_poll(self, run: _FakeRun) -> None:
-        if run.spec.watchdog is not None and run.name in self._runs:
-            self._tell(inputs.RunUnresponsive(run.name, run.spec.watchdog.after))
-
-    def _step_clock(self, seconds: float) -> None:
-        self._ahead += seconds
-        self.now = Moment(self.now.mono, self.now.mono + self._ahead)
-
-    # -- the end
-
-    def _finish(self, _: None) -> None:
-        """Stop the daemons once the work is over, as `taskloom run` does; a start at this instant comes first."""
+        Scheduled when the lifecycle reports the end of the work, because a start at the same instant may add work.
+        """
         if self.core.is_work_over:
-            self._stop(Reason(ReasonKind.FINISHED, "the work is over"))
+            self._on_work_finished()
 
-    def _stop(self, reason: Reason) -> None:
-        if self.core.phase is Phase.OPEN:
-            self._look()
-            self._tell(inputs.Shutdown(reason, self.plan.stop_within))
+    # -- clocks
 
-    def _look(self) -> None:
-        if not self._has_looked:
-            self._has_looked = True
-            self._before_stop(self.core, self.now)
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock forward, or back by a negative number."""
+        self._wall_offset += seconds
+        self.now = Moment(self.now.mono, self.now.mono + self._wall_offset)
+
+    def stall(self, seconds: float) -> None:
+        """Let time pass without any step. Raises ValueError if they are negative or inf."""
+        if not 0 <= seconds < WAIT_FOR_EVER:
+            raise ValueError(f"cannot stall for {seconds:g} seconds; expected a finite number, 0 or more")
+        mono = self.now.mono + seconds
+        self.now = Moment(mono, mono + self._wall_offset)

@@ -1,4 +1,4 @@
-"""Whether a simulation kept the rules: the judge of `taskloom.testing.check`, fed step by step."""
+"""Checks a simulation step by step against the invariants that `taskloom.testing.check` uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN_STEPS = 12
 
 
 class _RunNames(set[str]):
-    """The names of all runs so far, in no more memory than there are jobs: `job#3` was there if `job#4` was."""
+    """The names of all runs so far. Memory grows with the jobs only: if `job#4` was added, so was `job#3`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,36 +34,37 @@ class _RunNames(set[str]):
 
 
 class InvariantChecker:
-    """Holds steps against what the lifecycle promises.
+    """Checks steps against the invariants of the lifecycle.
 
-    `take` and `close` raise InternalError for what breaks a rule, with the seed and the shortest prefix that shows it.
+    `check_step` and `finish` raise InternalError if an invariant is broken. The error has the seed and the shortest
+    prefix of steps that shows the violation.
     """
 
     def __init__(self, seed: int, stop_within: float, steps: int | None) -> None:
-        self._seed, self._most = seed, steps
+        self._seed, self._max_steps = seed, steps
         self._count = 0
-        self._promises = LifecycleInvariants(stop_within=stop_within)
-        # A week may have ten million runs, and the ledger would remember the name of each.
-        self._promises.ledger._seen = _RunNames()
+        self._invariants = LifecycleInvariants(stop_within=stop_within)
+        # A week may have ten million runs; a plain set would keep the name of each.
+        self._invariants.event_rules.seen_runs = _RunNames()
         self._latest: deque[Step] = deque(maxlen=SHOWN_STEPS)
 
-    def take(self, now: Moment, message: Input, answer: Sequence[Action]) -> bool:
-        """Judge the next step. Returns whether it wants to see another: it stops after `steps`, None for never."""
+    def check_step(self, now: Moment, message: Input, answer: Sequence[Action]) -> bool:
+        """Check the next step and return whether to check more: `steps` steps in all, or every step if that is None."""
         self._count += 1
         step = Step(now, message, tuple(answer))
         self._latest.append(step)
-        self._promises.walk(step)
-        self._judge()
-        return self._count != self._most
+        self._invariants.check_step(step)
+        self._raise_violations()
+        return self._count != self._max_steps
 
-    def close(self) -> None:
-        """Judge what only the end can tell, where it has seen all."""
-        if self._count != self._most:
-            self._promises.close()
-            self._judge()
+    def finish(self) -> None:
+        """Check what must hold at the end, if all steps were checked."""
+        if self._count != self._max_steps:
+            self._invariants.check_end()
+            self._raise_violations()
 
-    def _judge(self) -> None:
-        found = self._promises.ledger.violations or self._promises.violations
+    def _raise_violations(self) -> None:
+        found = self._invariants.event_rules.violations or self._invariants.violations
         if found:
             also = f", and {len(found) - 1} more" if len(found) > 1 else ""
             what = f"seed {self._seed}: {found[0]._replace(where=self._count)}{also}"

@@ -1,6 +1,6 @@
-"""What a simulation assumes: how long runs work, which of them fail, and the trouble that comes when.
+"""The assumptions of a simulation: how long runs work, which of them fail, and which faults occur when.
 
-Plain values, all times in seconds. `Manners` turns them into what one job's runs do, drawn from the seed.
+Plain values, all times in seconds. `RunBehaviour` draws from them, by the seed, what each run of one job does.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
-from taskloom.core.policies import Condition
+from taskloom.core.policies import STOP_WITHIN_SECONDS, Condition
+from taskloom.simulation.script import ClockStep
 
 __all__ = [
     "FOR_EVER",
     "SHORT_WORK",
-    "ClockStep",
     "Fault",
     "Plan",
     "RunBehaviour",
@@ -28,97 +28,92 @@ __all__ = [
 
 
 class Span(NamedTuple):
-    """A time between two others, each as likely."""
+    """A time drawn uniformly between two limits."""
 
     low: float
     high: float
 
     def draw(self, random: Random) -> float:
-        """Draw a time; one that is fixed draws nothing."""
+        """Draw a time. If both limits are equal, nothing is drawn from `random`."""
         return self.low if self.low == self.high else random.uniform(self.low, self.high)
 
 
 class Fault(NamedTuple):
-    """What comes over the run that a job has then."""
+    """A fault of the run that a job has at this time."""
 
     job: str
     at: float
     """Seconds from the beginning."""
 
 
-class ClockStep(NamedTuple):
-    """The wall clock is set forward, or back by a negative number."""
-
-    seconds: float
-    at: float
-    """Seconds from the beginning."""
-
-
 FOR_EVER = Span(WAIT_FOR_EVER, WAIT_FOR_EVER)
-# A job with a schedule does something short and ends, and so does one whose end others wait for; any other serves
-# until it is stopped.
+# The work of a run if its job has a schedule or if other jobs wait for its end. All other runs work until stopped.
 SHORT_WORK = Span(1.0, 1.0)
 _AT_ONCE = Span(0.0, 0.0)
 
 Value = TypeVar("Value")
-# What was written for the jobs of a name or a pattern such as `poll-*`; the last that fits counts.
-Said = tuple[tuple[str, Value], ...]
+# Values for jobs by name or by a pattern such as `poll-*`; the last one that matches a job counts.
+PerJob = tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What `simulate` is asked for."""
+    """The options of `taskloom simulate`."""
 
     seconds: float
-    """How long, in virtual time."""
+    """How much virtual time passes."""
     start: float
     """Seconds since the epoch at the beginning."""
     seed: int = 0
-    stop_within: float = 30.0
-    """What the stop at the end gets."""
-    work: Said[Span] = ()
-    """How long a run works until it returns."""
-    stops_in: Said[Span] = ()
-    """How long a run goes on once it was asked to stop; at once where nothing is said."""
-    fail: Said[float] = ()
-    """Which share of the runs fails, from 0.0 to 1.0."""
+    stop_within: float = STOP_WITHIN_SECONDS
+    """The time limit of the stop at the end."""
+    work: PerJob[Span] = ()
+    """How long a run works before it returns."""
+    stops_in: PerJob[Span] = ()
+    """How long a run continues after its cancel was requested; by default it ends at once."""
+    fail: PerJob[float] = ()
+    """The share of the runs that fail, from 0.0 to 1.0."""
     crashes: tuple[Fault, ...] = ()
-    """Fail then."""
+    """Runs that fail, and when."""
     hangs: tuple[Fault, ...] = ()
-    """Neither end nor poll from then on."""
-    clock_steps: tuple[ClockStep, ...] = ()
+    """Runs that neither end nor poll from this time on."""
+    clock_steps: tuple[tuple[float, ClockStep], ...] = ()
+    """Each after its time in seconds from the beginning."""
     checked_steps: int | None = 100_000
-    """How many steps of the core are held against what it promises, from the first; None for all."""
+    """How many steps of the core are checked against its invariants, from the first; None for all."""
 
 
 def awaited_families(specs: Iterable[JobSpec]) -> set[str]:
-    """Return the jobs whose end others wait for."""
+    """Return the jobs for whose end other jobs wait."""
     ends = (Condition.SUCCEEDED, Condition.FINISHED)
     return {need.job for spec in specs for need in spec.after if need.condition in ends}
 
 
 def matches(pattern: str, spec: JobSpec) -> bool:
-    """Tell whether a name or pattern means the job: by its own name, or by that which its replicas share."""
+    """Return whether a name or pattern matches the job: its own name, or the name that its replicas share."""
     return fnmatchcase(spec.name, pattern) or fnmatchcase(spec.family, pattern)
 
 
 class RunBehaviour:
-    """What the runs of one job do. Each job draws for itself, so that one more job changes nothing for the others."""
+    """Draws what the runs of one job do.
+
+    Each job has its own random numbers, so that adding a job changes nothing for the others.
+    """
 
     __slots__ = ("_fails", "_random", "_seconds", "_stops_in", "work")
 
     def __init__(self, spec: JobSpec, plan: Plan, *, is_awaited: bool = False) -> None:
         usual = SHORT_WORK if spec.schedule is not None or is_awaited else FOR_EVER
-        self.work = _last_of(plan.work, spec, usual)
-        self._stops_in = _last_of(plan.stops_in, spec, _AT_ONCE)
-        self._fails = _last_of(plan.fail, spec, 0.0)
+        self.work = _last_match(plan.work, spec, usual)
+        self._stops_in = _last_match(plan.stops_in, spec, _AT_ONCE)
+        self._fails = _last_match(plan.fail, spec, 0.0)
         self._random = Random(f"{plan.seed} {spec.name}")
         self._seconds = plan.seconds
 
     def draw_run(self, now: float) -> tuple[float, bool]:
-        """Return how long a run works that begins now, and whether it fails then.
+        """Return how long a run works that begins now, and whether it then fails.
 
-        One that fails does so at a drawn moment of its work; where that has no end, of the time that is left.
+        A run that fails does so at a random moment of its work or, if its work has no end, of the remaining time.
         """
         seconds = self.work.draw(self._random)
         if not self._fails or self._random.random() >= self._fails:
@@ -128,9 +123,9 @@ class RunBehaviour:
         return seconds * self._random.random(), True
 
     def draw_stop(self) -> float:
-        """Return how long a run goes on that is asked to stop."""
+        """Return how long a run continues after its cancel was requested."""
         return self._stops_in.draw(self._random)
 
 
-def _last_of(said: Sequence[tuple[str, Value]], spec: JobSpec, usual: Value) -> Value:
-    return next((value for pattern, value in reversed(said) if matches(pattern, spec)), usual)
+def _last_match(entries: Sequence[tuple[str, Value]], spec: JobSpec, default: Value) -> Value:
+    return next((value for pattern, value in reversed(entries) if matches(pattern, spec)), default)

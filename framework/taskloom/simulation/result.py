@@ -1,4 +1,4 @@
-"""A simulation and its result, as data."""
+"""Runs a simulation and returns its result as data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from taskloom.core.events import Event, format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, Reason
 from taskloom.errors import InternalError
-from taskloom.simulation.engine import Driver
 from taskloom.simulation.plan import Fault, Plan
-from taskloom.simulation.tally import JobStats, Tally
+from taskloom.simulation.simulator import Simulator
+from taskloom.simulation.stats import JobStats, StatsCollector
 from taskloom.sync.gc_pause import paused_gc
 
 if TYPE_CHECKING:
@@ -24,29 +24,29 @@ _OVERLAP = "overlap"
 
 @dataclass(frozen=True, slots=True)
 class SimulationResult:
-    """What a simulation showed. All times in seconds."""
+    """The result of a simulation. All times in seconds."""
 
     plan: Plan
     jobs: tuple[JobStats, ...]
     events: int
     seconds: float
-    """How much time passed until the stop of everything began."""
+    """How much time passed until everything was stopped."""
     reason: Reason
-    """Why it began."""
+    """Why everything was stopped."""
     stop_seconds: float | None
-    """How long it took; None where it was never over."""
+    """How long the stop took; None if it never ended."""
     worst_stop_seconds: float
-    """What it may take at most, by the join policies; inf where nothing limits it."""
-    idle_troubles: tuple[tuple[str, Fault], ...] = ()
-    """What was ordered for a job that had no run then, with its word: `crash` or `hang`."""
+    """How long a stop may take at most, by the join policies; inf if nothing limits it."""
+    idle_faults: tuple[tuple[str, Fault], ...] = ()
+    """The faults that had no effect because their job had no run then, each with its kind: `crash` or `hang`."""
 
     @property
     def is_early(self) -> bool:
-        """Tell whether everything was stopped before the time was over."""
+        """Whether everything was stopped before the simulated time was over."""
         return self.seconds < self.plan.seconds
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it, remarks apart."""
+        """Return the result as in the JSON output, without its `assumed` and `remarks`."""
         return {
             "seed": self.plan.seed,
             "start": format_wall(self.plan.start),
@@ -89,63 +89,63 @@ def _job_as_dict(job: JobStats) -> dict[str, Any]:
 def simulate_jobs(
     specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Callable[[Event], None]] = ()
 ) -> SimulationResult:
-    """Run the jobs in virtual time and count what happens; `listeners` get every event at once, in order.
+    """Run the jobs in virtual time and count what happens; each listener is called with every event, in order.
 
-    The same jobs, plan and time zones give the same result, to the last digit. The work is done on the caller's
-    thread. Raises InternalError for a rule that was broken: with the seed, it is a bug of ours to report.
+    The same jobs, plan and time zones give the same result, to the last digit. Everything runs on the caller's
+    thread. Raises InternalError, with the seed, if the core breaks an invariant: a bug of Taskloom, to be reported.
     """
-    tally = Tally(one for spec in specs for one in spec.replicated())
-    judge = _judge(plan) if plan.checked_steps != 0 else None
-    driver = Driver(
+    stats = StatsCollector(one for spec in specs for one in spec.replicated())
+    checker = _make_checker(plan) if plan.checked_steps != 0 else None
+    simulator = Simulator(
         specs,
         plan,
-        hear=_all_of([tally.take, *listeners]),
-        before_stop=tally.look,
-        judge=judge.take if judge is not None else None,
+        on_event=_all_of([stats.count, *listeners]),
+        before_stop=stats.record_states,
+        check_step=checker.check_step if checker is not None else None,
     )
-    with paused_gc():  # nothing that is over is kept in a circle
-        driver.run()
-    tally.close(driver.core, driver.now)
-    if judge is not None and tally.stopped is not None:
-        judge.close()
-    return _result(specs, driver, tally)
+    with paused_gc():  # what is dropped meanwhile has no reference cycles
+        simulator.run()
+    stats.finish(simulator.core, simulator.now)
+    if checker is not None and stats.stopped is not None:
+        checker.finish()
+    return _result(specs, simulator, stats)
 
 
-def _judge(plan: Plan) -> InvariantChecker:
+def _make_checker(plan: Plan) -> InvariantChecker:
     from taskloom.simulation.invariant_check import InvariantChecker
 
     return InvariantChecker(plan.seed, plan.stop_within, plan.checked_steps)
 
 
 def _all_of(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], None]:
-    """Return what tells all of them; where there is one alone, that itself: it is called millions of times."""
+    """Return one function that calls all listeners: a single listener itself, since it is called millions of times."""
     if len(listeners) == 1:
         return listeners[0]
 
-    def tell(event: Event) -> None:
+    def call_all(event: Event) -> None:
         for listener in listeners:
             listener(event)
 
-    return tell
+    return call_all
 
 
-def _result(specs: Sequence[JobSpec], driver: Driver, tally: Tally) -> SimulationResult:
+def _result(specs: Sequence[JobSpec], simulator: Simulator, stats: StatsCollector) -> SimulationResult:
     from taskloom.jobfile.checks.worst_stop import worst_stop
 
-    plan, stopping, stopped = driver.plan, tally.stopping, tally.stopped
+    plan, stopping, stopped = simulator.plan, stats.stopping, stats.stopped
     if stopping is None or stopping.reason is None:
-        raise InternalError("a simulation ended, and nothing was stopped")
+        raise InternalError("a simulation ended without a shutdown")
     result = SimulationResult(
         plan=plan,
-        jobs=tuple(tally.jobs.values()),
-        events=tally.events,
+        jobs=tuple(stats.jobs.values()),
+        events=stats.events,
         seconds=stopping.mono,
         reason=stopping.reason,
         stop_seconds=stopped.mono - stopping.mono if stopped is not None else None,
         worst_stop_seconds=worst_stop(specs, plan.stop_within).seconds,
-        idle_troubles=tuple(driver.idle_troubles),
+        idle_faults=tuple(simulator.idle_faults),
     )
     if result.is_early:
         for job in result.jobs:
-            job.next_firing = None  # the program has ended
+            job.next_firing = None  # the program would have ended
     return result

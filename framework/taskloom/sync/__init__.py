@@ -1,1 +1,1 @@
-"""Thread primitives that know nothing of jobs."""
+"""Thread primitives that do not depend on jobs."""

@@ -1,15 +1,16 @@
 """The cooperative cancellation that a run polls or waits on.
 
-One token per run. It is asked once (`ask`), then woken once (`wake`): two steps, because a stop of thousands
-sets all flags first and then wakes them in waves (waking everybody at once stampedes the GIL).
+There is one token for each run. Its cancellation has two steps: `request` sets the flag, `wake` releases the waits. A
+stop of thousands of runs sets all flags first and then wakes the runs in waves: if all woke at once, they would all
+queue for the GIL.
 
 Guarantees:
-- The first reason wins and stays; once true the poll stays true.
-- A waiter that begins after `ask` returns at once, and one that began before it is released by `wake`:
-  a waiter puts its lock into the list and *then* looks at the flag; `ask` sets the flag and *then* `wake`
-  reads the list. Whichever order, one of the two sees the other.
-- Each callback is handed out at most once: to `take_callbacks`, or to the late registrant itself.
-- After `close` nothing is called and no descriptor is touched (its number may belong to somebody else by then).
+- The first reason is kept. Once the poll has returned True, it always does.
+- A wait that begins after `request` returns at once, and a wait that began before it is released by `wake`. The waiter
+  appends its lock to the list and *then* reads the flag; `request` sets the flag, and *then* `wake` reads the list. In
+  whichever order these interleave, either the waiter sees the flag or `wake` sees the lock.
+- Each callback is dispatched at most once: by `take_callbacks`, or, if it is registered late, by `on_cancel` itself.
+- After `close` no callback begins and no descriptor is used (its number may belong to another file by then).
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from taskloom.sync.wakeup_fd import WakeupFd
 
 __all__ = ["CancelCallback", "CancelToken", "Sampler", "lock_timeout"]
 
-# The longest that a lock can wait (threading.TIMEOUT_MAX), rounded down; about 292 years.
+# The longest timeout of a lock (threading.TIMEOUT_MAX), rounded down: about 292 years.
 _LONGEST_LOCK_SECONDS = 9_000_000_000.0
 
 
 def lock_timeout(seconds: float | None) -> float:
-    """Translate seconds (None or inf: for ever; negative: not at all) into a lock's timeout.
+    """Convert seconds (None or inf: for ever; negative: do not wait) to the timeout of a lock.
 
-    Raises ValueError for nan, which a lock would take for "do not wait": a busy loop.
+    Raises ValueError for nan: a lock would not wait at all, and the caller's loop would be a busy loop.
     """
     if seconds is None:
         return -1
@@ -44,30 +45,30 @@ def lock_timeout(seconds: float | None) -> float:
 
 
 class Sampler(Protocol):
-    """Who samples the polls. It sleeps while every run waits on its token, and is woken by one that stops waiting."""
+    """Samples the polls of runs. It is idle while every run waits on its token; a run that stops waiting resumes it."""
 
     is_idle: bool
 
     def resume(self) -> None:
-        """Begin to sample again; any thread may call it."""
+        """Resume sampling; any thread may call it."""
 
 
 class _NoSampler:
     is_idle = False
 
     def resume(self) -> None:
-        """Do nothing: nobody samples."""
+        """Do nothing."""
 
 
 class CancelCallback:
-    """One registered callback; it is begun at most once, and not at all after `close`."""
+    """One registered callback. It begins at most once, and never after `close`."""
 
     __slots__ = ("_callback", "_home", "_once", "is_begun", "is_done", "name")
 
     def __init__(self, callback: Callable[[], object], name: str, home: list[CancelCallback] | None = None) -> None:
-        # None once it cannot be called any more: a bound method holds the whole task, and runs are remembered.
+        # None once it can no longer be called: a bound method references the whole task, and runs are kept for long.
         self._callback: Callable[[], object] | None = callback
-        # The list of callbacks that it stands in, and leaves when it is taken back.
+        # The list of callbacks that contains it; `close` removes it from there.
         self._home = home
         self._once = allocate_lock()
         self.name = name
@@ -75,23 +76,23 @@ class CancelCallback:
         self.is_done = False
 
     def close(self) -> None:
-        """Take the callback back, unless it was begun."""
+        """Unregister the callback, unless it has begun."""
         if self._once.acquire(blocking=False):
             self._callback = None
             try:
                 (self._home or []).remove(self)
             except ValueError:
-                pass  # it was handed out meanwhile
+                pass  # it was dispatched meanwhile
 
     def begin(self) -> bool:
-        """Claim the right to call it; False when it was begun or taken back before."""
+        """Claim the right to call it; return False if it has begun or was unregistered."""
         if not self._once.acquire(blocking=False):
             return False
         self.is_begun = True
         return True
 
     def __call__(self) -> None:
-        """Call it, after `begin` said True."""
+        """Call it; only after `begin` has returned True."""
         callback, self._callback = self._callback, None
         try:
             if callback is not None:
@@ -124,11 +125,11 @@ class CancelToken:
         self.urgent = False
         self.polls = 0
         self.dispatched: tuple[CancelCallback, ...] = ()
-        """The callbacks that were taken to be called, or were called by their late registrants."""
+        """The callbacks that `take_callbacks` has returned or that `on_cancel` called because they came late."""
         self._sampler: Sampler = sampler or _NoSampler()
         self._lock = allocate_lock()
         self._waiters: list[LockType] = []
-        # None once they were handed out or the run has ended.
+        # None once they were dispatched or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
         self._wakeup: WakeupFd | None = None
         self._is_woken = False
@@ -138,41 +139,41 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
-        """The poll. A lost count under contention does no harm: only whether it moved is ever asked."""
+        """The poll. A count lost to a race does no harm: the sampler only checks whether the counter has changed."""
         self.polls += 1
         return self.is_requested
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether the run is inside a wait that the token wakes."""
+        """Return whether the run is inside a wait that the token wakes."""
         return bool(self._waiters)
 
     @property
     def is_woken(self) -> bool:
-        """Tell whether its waits were released."""
+        """Return whether `wake` has released its waits."""
         return self._is_woken
 
     @property
     def callback_ran(self) -> bool:
-        """Tell whether a callback has begun."""
+        """Return whether a callback has begun."""
         return any(callback.is_begun for callback in self.dispatched)
 
     @property
     def is_wakeable(self) -> bool:
-        """Tell whether a callback or a descriptor would wake the run out of blocked I/O."""
+        """Return whether a callback or a descriptor would wake the run from blocking I/O."""
         return bool(self._callbacks) or self._wakeup is not None
 
     def raise_if_cancelled(self) -> None:
-        """Raise Cancelled once asked."""
+        """Raise Cancelled once the stop is requested."""
         if self.cancelled:
             raise Cancelled
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Block until woken or for so many seconds; return True when asked to stop."""
+        """Block until woken, at most `seconds`; return whether the stop is requested."""
         self.polls += 1
         if self.is_requested:
             return True
-        timeout = lock_timeout(seconds)  # before the entry into the list: a refused wait must not count as one
+        timeout = lock_timeout(seconds)  # may raise; so before `add_waiter`: the run must not count as waiting then
         waiter = self.add_waiter()
         try:
             if not self.is_requested:
@@ -182,33 +183,33 @@ class CancelToken:
         return self.is_requested
 
     def sleep(self, seconds: float) -> None:
-        """Block for so many seconds; raise Cancelled as soon as asked to stop."""
+        """Block for `seconds`; raise Cancelled as soon as the stop is requested."""
         if self.wait(seconds):
             raise Cancelled
 
     def add_waiter(self) -> LockType:
-        """Count as waiting: return a held lock that `wake` releases, to be passed to `left`."""
+        """Count the run as waiting. Return a held lock that `wake` releases; pass it to `remove_waiter` afterwards."""
         waiter = allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)
         return waiter
 
     def remove_waiter(self, waiter: LockType) -> bool:
-        """End what `entered` began; return True when asked to stop."""
+        """End what `add_waiter` began; return whether the stop is requested."""
         if self._waiters:
             try:
                 self._waiters.remove(waiter)
             except ValueError:
-                pass  # wake() took it first
+                pass  # `wake` removed it
         self.polls += 1
         if self.is_requested:
-            return True  # how old its polls are is of no more interest: the stop has its own clock
+            return True  # the poll age does not matter any more: the stop has its own deadline
         if self._sampler.is_idle:
             self._sampler.resume()
         return False
 
     def on_cancel(self, callback: Callable[[], object], name: str = "") -> CancelCallback:
-        """Have it called once when woken; later than that it is called here and now, in the caller."""
+        """Register a callback that is called once when the run is woken; if it is woken already, call it now."""
         handle = CancelCallback(callback, name or getattr(callback, "__qualname__", repr(callback)), self._callbacks)
         with self._lock:
             if self._is_closed:
@@ -223,20 +224,20 @@ class CancelToken:
         return handle
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable once woken. Raises ValueError after the run has ended."""
+        """Return a descriptor that is readable once the run is woken. Raises ValueError after the run has ended."""
         with self._lock:
             if self._is_closed:
-                raise ValueError("cannot give a descriptor: the run has ended")
+                raise ValueError("cannot return a descriptor: the run has ended")
             if self._wakeup is None:
                 self._wakeup = WakeupFd()
                 if self._is_woken:
                     self._wakeup.set()
             return self._wakeup.fileno()
 
-    # -- the side of who stops it
+    # -- the engine's side
 
     def enter(self, terminate: Callable[[], object] | None) -> bool:
-        """Let the body be entered and register its `terminate`, or return False: it was asked before."""
+        """Register the body's `terminate`; return False if the stop is requested: then do not enter the body."""
         with self._lock:
             if self.is_requested or self._callbacks is None:
                 return False
@@ -245,7 +246,7 @@ class CancelToken:
             return True
 
     def request(self, reason: Reason) -> bool:
-        """Set the flag; False when it was set before. Wakes nobody yet."""
+        """Set the flag; return False if it was set before. Does not wake the run."""
         with self._lock:
             if self.is_requested:
                 return False
@@ -260,40 +261,40 @@ class CancelToken:
             try:
                 waiter = waiters.pop()
             except IndexError:
-                break  # the waiter itself took it: it had timed out
+                break  # the waiter timed out and removed it itself
             waiter.release()
         with self._lock:
             self._is_woken = True
             if self._wakeup is not None:
-                # Under the lock on purpose: it never blocks, and outside of the lock `close` could have given
-                # the descriptor's number to another file.
+                # While the lock is held: otherwise `close` could close the descriptor first, and its number could
+                # belong to another file. It never blocks.
                 self._wakeup.set()
 
     def take_callbacks(self) -> list[CancelCallback]:
-        """Hand out the callbacks, once; call it after `wake`."""
+        """Return the callbacks to call; a second call returns none. Call it after `wake`."""
         with self._lock:
             taken = self._take_all()
             self.dispatched += tuple(taken)
             return taken
 
     def close(self) -> None:
-        """End its service: the run has ended. Callbacks that were handed out but not begun are dropped."""
+        """Close it because the run has ended. Callbacks that were dispatched but have not begun never begin."""
         with self._lock:
             if self._callbacks:
                 self._take_all()
             self._callbacks = None
-            bell, self._wakeup = self._wakeup, None
+            wakeup, self._wakeup = self._wakeup, None
             self._is_closed = True
         for callback in self.dispatched:
             callback.close()
-        if bell is not None:
-            bell.close()
+        if wakeup is not None:
+            wakeup.close()
 
     def _take_all(self) -> list[CancelCallback]:
-        """Take the callbacks out of their list and give the list up.
+        """Return a copy of the list of callbacks; empty the list and drop it.
 
-        It is left empty, and a copy walked: a callback that is taken back meanwhile leaves the old list, and
-        the list and its callbacks must not keep each other alive.
+        A copy, because a callback that is unregistered meanwhile removes itself from the old list. The old list is
+        emptied, because otherwise it and its callbacks would keep each other alive.
         """
         callbacks, self._callbacks = self._callbacks or [], None
         taken = callbacks.copy()

@@ -1,4 +1,4 @@
-"""Pausing the garbage collector where much is made and none of it is garbage."""
+"""Pauses the garbage collector while many objects are created and none of them is garbage."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ __all__ = ["paused_gc"]
 
 @contextmanager
 def paused_gc() -> Iterator[None]:
-    """Collect nothing inside the block; leave collection as it was found.
+    """Disable automatic garbage collection inside the block; restore the previous setting afterwards.
 
-    Two threads in such a block at once: the first to leave may switch it on for the other, which costs time only.
+    If two threads are in such blocks at once, the first that leaves may enable collection for the other. That costs
+    time only.
     """
     was_enabled = gc.isenabled()
     gc.disable()

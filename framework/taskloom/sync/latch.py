@@ -1,4 +1,7 @@
-"""A door that opens once: an Event without the condition variable, at a third of its cost to make."""
+"""A latch: like a `threading.Event` that cannot be cleared, but without the condition variable.
+
+Creating one costs a third of creating an Event.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ __all__ = ["Latch"]
 
 
 class Latch:
-    """Opened once, by any thread; waited for by any number of threads.
+    """Opened once, by any thread; any number of threads may wait for it.
 
-    A waiter puts its lock into the list and then looks whether the latch is open; `open` marks it and then
-    empties the list: one of the two always sees the other.
+    A waiter appends its lock to the list and then reads `is_open`; `open` sets `is_open` and then empties the list. In
+    whichever order these interleave, either the waiter sees the flag or `open` releases its lock.
     """
 
     __slots__ = ("_waiters", "is_open")
@@ -23,18 +26,18 @@ class Latch:
         self._waiters: list[LockType] = []
 
     def open(self) -> None:
-        """Let everybody pass, now and from now on."""
+        """Release all waiting threads; later waits return at once. Idempotent."""
         self.is_open = True
         waiters = self._waiters
         while waiters:
             try:
                 waiter = waiters.pop()
             except IndexError:
-                return  # it timed out and took its lock back
+                return  # the last waiter timed out and removed its lock
             waiter.release()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Block until open or for so many seconds (None: for ever); return whether it is open."""
+        """Block until open, at most `seconds` (None: for ever); return whether it is open."""
         if self.is_open:
             return True
         timeout = lock_timeout(seconds)
@@ -46,5 +49,5 @@ class Latch:
         try:
             self._waiters.remove(waiter)
         except ValueError:
-            pass  # open() took it
+            pass  # `open` removed it
         return self.is_open

@@ -1,4 +1,4 @@
-"""A descriptor that becomes readable when rung: how a thread in `poll` is told something."""
+"""A file descriptor that another thread makes readable, to wake a thread that is in `poll`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WAKE = (1).to_bytes(8, "little")
 
 
 class WakeupFd:
-    """An eventfd where there is one, else a pipe. Ringing never blocks; rung twice is rung once."""
+    """An eventfd if the system has them, else a pipe. `set` never blocks and is idempotent."""
 
     __slots__ = ("_reading", "_writing")
 
@@ -31,10 +31,10 @@ class WakeupFd:
         try:
             os.write(self._writing, _WAKE)
         except BlockingIOError:
-            pass  # so many rings that nobody has heard yet: it is readable
+            pass  # the pipe is full or the counter at its maximum: it is readable already
 
     def clear(self) -> None:
-        """Make it unreadable until it is rung again."""
+        """Make it unreadable until it is set again."""
         try:
             while len(os.read(self._reading, 4096)) == 4096:
                 pass
@@ -42,6 +42,6 @@ class WakeupFd:
             pass
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         for descriptor in {self._reading, self._writing}:
             os.close(descriptor)

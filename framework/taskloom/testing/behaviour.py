@@ -1,4 +1,4 @@
-"""How fake runs behave: what a task might do to the scheduler, as a few numbers."""
+"""Behaviours of fake runs: what a task may do to the scheduler, in a few numbers."""
 
 from __future__ import annotations
 
@@ -15,83 +15,83 @@ NEVER = WAIT_FOR_EVER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """One fake run, all times in seconds. As it stands it works for ever and leaves at once when asked."""
+    """The behaviour of one fake run, in seconds. By default it works for ever and ends at once when cancelled."""
 
     work: float = NEVER
-    """From its start until its body comes back by itself; NEVER, where it loops."""
+    """From its start until its body ends by itself; NEVER (the default) if it loops."""
     how: How = How.RETURNED
-    """How it comes back by itself."""
+    """How its body ends by itself."""
     reaction: float = 0.0
-    """From the ask until its body comes back; NEVER, where it does not look."""
+    """From the cancel until its body ends; NEVER if it ignores the cancel."""
     reaction_how: How = How.RETURNED
-    """How it comes back after an ask."""
+    """How its body ends after a cancel."""
     hurried_reaction: float = NEVER
-    """From the hurry until its body comes back."""
+    """From the moment `ctx.urgent` turns true until its body ends."""
     making: float = 0.0
-    """From its runner's order until it begins: the time that its constructor takes."""
+    """From the order to start it until it begins: the time that its constructor takes."""
     fails_to_start: bool = False
-    """Its runner cannot begin it."""
+    """Whether its runner fails to start it."""
     ready_after: float | None = None
-    """From its start until it says that it is ready; None, where it does not announce that."""
+    """From its start until it calls `ctx.ready()`; None if it is ready as soon as it starts."""
     fails_in_callback: bool = False
-    """Its `terminate` raises."""
+    """Whether its `terminate` raises."""
     is_woken: bool = True
-    """A `terminate` or a callback of it runs when it is asked."""
+    """Whether its `terminate` or a callback runs when it is cancelled."""
     slips_away: bool = False
-    """Its body is back at the very instant of the ask, and a hair before it."""
+    """Whether its body ends at the instant of the cancel, just before it sees the cancel."""
     naming: float = 0.0
-    """How long it takes to look where it stands."""
+    """How long it takes to capture its stack."""
     silent_after: float | None = None
-    """From its start until it stops polling; None, where it always polls."""
+    """From its start until it stops polling; None if it always polls."""
     silent_for: float = NEVER
-    """For how long it does not poll then."""
+    """How long it does not poll then."""
 
     @classmethod
     def returns(cls, after: float) -> Behaviour:
-        """Work for so long, then return."""
+        """Work for `after` seconds, then return."""
         return cls(work=after)
 
     @classmethod
     def fails(cls, after: float) -> Behaviour:
-        """Work for so long, then raise."""
+        """Work for `after` seconds, then raise."""
         return cls(work=after, how=How.RAISED)
 
     @classmethod
     def obeys(cls, reaction: float = 0.0) -> Behaviour:
-        """Loop, and leave so long after the ask."""
+        """Loop until cancelled, and end `reaction` seconds later."""
         return cls(reaction=reaction)
 
     @classmethod
     def ignores(cls, until: float = NEVER) -> Behaviour:
-        """Never look at the ask; come back by itself so long after the start."""
+        """Ignore the cancel, and end by itself `until` seconds after the start."""
         return cls(work=until, reaction=NEVER)
 
 
 def draw_seconds(random: Random, longest: float) -> float:
-    """Draw a time of any size up to `longest`, on a grid of quarter seconds so that instants often coincide."""
+    """Draw a time up to `longest`, log-uniform, rounded to quarter seconds so that instants often coincide."""
     return round(longest * math.pow(10.0, random.uniform(-3.0, 0.0)) * 4.0) / 4.0
 
 
 def draw_behaviour(random: Random, longest: float = 3600.0) -> Behaviour:
-    """Draw what a run does; most behave, and every trouble has its share. `longest`: seconds of work."""
+    """Draw the behaviour of a run: most runs behave well, and each kind of fault occurs. `longest`: seconds of work."""
     hows = random.choices([How.RETURNED, How.RAISED, How.PERMANENT, How.CANCELLED], [12, 5, 1, 1])
     reaction_hows = random.choices([How.CANCELLED, How.RETURNED, How.RAISED], [5, 4, 2])
-    chance = random.random
-    ignores = chance() < 0.12
+    draw = random.random
+    ignores = draw() < 0.12
     return Behaviour(
-        # Who ignores the ask comes back some time, or a stop that waits for ever would be waiting for ever.
-        work=draw_seconds(random, longest) if ignores or chance() < 0.6 else NEVER,
+        # A run that ignores the cancel ends by itself, so that a stop without a deadline ends, too.
+        work=draw_seconds(random, longest) if ignores or draw() < 0.6 else NEVER,
         how=hows[0],
         reaction=NEVER if ignores else draw_seconds(random, 12.0),
         reaction_how=reaction_hows[0],
-        hurried_reaction=0.25 if chance() < 0.2 else NEVER,
-        making=draw_seconds(random, 8.0) if chance() < 0.15 else 0.0,
-        fails_to_start=chance() < 0.04,
-        ready_after=draw_seconds(random, 20.0) if chance() < 0.15 else None,
-        fails_in_callback=chance() < 0.1,
-        is_woken=chance() < 0.5,
-        slips_away=chance() < 0.06,
-        naming=0.25 if chance() < 0.2 else 0.0,
-        silent_after=draw_seconds(random, 60.0) if chance() < 0.15 else None,
+        hurried_reaction=0.25 if draw() < 0.2 else NEVER,
+        making=draw_seconds(random, 8.0) if draw() < 0.15 else 0.0,
+        fails_to_start=draw() < 0.04,
+        ready_after=draw_seconds(random, 20.0) if draw() < 0.15 else None,
+        fails_in_callback=draw() < 0.1,
+        is_woken=draw() < 0.5,
+        slips_away=draw() < 0.06,
+        naming=0.25 if draw() < 0.2 else 0.0,
+        silent_after=draw_seconds(random, 60.0) if draw() < 0.15 else None,
         silent_for=draw_seconds(random, 30.0),
     )

@@ -1,4 +1,4 @@
-"""A context for the unit tests of a task: no scheduler, no thread, and no waiting where time is virtual."""
+"""A context for unit tests of a task: no scheduler, no thread and, in virtual time, no waiting."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ class ProgressCall(NamedTuple):
 
 
 class FakeContext:
-    """What a run is given, for a test: `Task(...).run(FakeContext())`.
+    """The context of a run, for tests: `Heartbeat(...).run(FakeContext())`.
 
-    Cancellation is the real one: `cancel()` from a thread, or from inside the task, wakes waits, descriptors and
-    callbacks; the callbacks run in the caller of `cancel()`, and what they raise is in `callback_errors`.
+    Cancellation works as in a real run: `cancel()`, from any thread or from inside the task, wakes waits and
+    descriptors and calls the callbacks. The callbacks run in the caller of `cancel()`; exceptions that they raise are
+    in `callback_errors`.
 
-    With `clock=VirtualClock()` a wait takes no time: it advances the clock and returns, so that a countdown of
-    ten minutes is tested in milliseconds. `cancel_after` asks the run to stop once so many virtual seconds have
-    passed, `cancel_after_polls` at that poll (1 is the first). A `wait()` without seconds, when nothing is going to
-    cancel it, blocks until somebody does, as it does in a real run.
+    With `clock=VirtualClock()` a wait takes no time: it advances the clock and returns, so a countdown of ten minutes
+    is tested in milliseconds. `cancel_after` cancels the run after this many virtual seconds, `cancel_after_polls` at
+    this poll (1 is the first). A `wait()` without seconds blocks until `cancel()` is called, as in a real run, unless
+    `cancel_after` ends it.
 
-    Close it, or use it in a `with` block, when the task asks for `fileno()`.
+    If the task uses `fileno()`, close the context or use it in a `with` block.
     """
 
     def __init__(
@@ -61,47 +62,50 @@ class FakeContext:
         self.job, self.run_id, self.attempt, self.replica = job, f"{job}#1", attempt, replica
         self.poll_interval = poll_interval
         self.records: list[logging.LogRecord] = []
-        """All that was logged through `ctx.log`, in order."""
+        """All records that were logged through `ctx.log`, in order."""
         self.log = _make_log(job, self.run_id, self.records)
         self.counts: Counter[str] = Counter()
         """The run's counters."""
         self.progress_calls: list[ProgressCall] = []
-        """Every call of `ctx.progress`, those by `ctx.track` included."""
+        """Every call of `ctx.progress`, including those by `ctx.track`."""
         self.is_ready = threading.Event()
-        """Set once the task called `ctx.ready()`."""
+        """Set once the task has called `ctx.ready()`."""
         self.callback_errors: list[BaseException] = []
-        """What `on_cancel` callbacks raised; a real run reports each as an event."""
+        """The exceptions that `on_cancel` callbacks raised; a real run reports each as an event."""
         self._cancel_at = clock.now().mono + cancel_after if clock and cancel_after is not None else float("inf")
         self._cancel_at_poll = cancel_after_polls
         weakref.finalize(self, self.token.close)
 
-    # -- the test's side
+    # -- for the test
 
     def cancel(self, reason: str | Reason = "") -> None:
-        """Ask the run to stop, wake it, and call its callbacks. The first reason wins; twice is once."""
-        asked = reason if isinstance(reason, Reason) else Reason(ReasonKind.USER, reason)
-        if not self.token.request(asked):
+        """Cancel the run: set its token, wake it, and call its callbacks.
+
+        Only the first call has an effect, so its reason counts.
+        """
+        first = reason if isinstance(reason, Reason) else Reason(ReasonKind.USER, reason)
+        if not self.token.request(first):
             return
         self.token.wake()
         for callback in self.token.take_callbacks():
             self._call(callback)
 
     def hurry(self) -> None:
-        """Make `ctx.urgent` true, as three quarters into a stop."""
+        """Make `ctx.urgent` true, as in a real run after three quarters of its time to stop."""
         self.token.urgent = True
 
     def close(self) -> None:
-        """Give the descriptor back; callbacks that were not called are dropped."""
+        """Close the descriptor. Callbacks that were not called are dropped."""
         self.token.close()
 
     @property
     def messages(self) -> list[str]:
-        """The text of each line that was logged."""
+        """The text of each logged line."""
         return [record.getMessage() for record in self.records]
 
     @property
     def polls(self) -> int:
-        """How often the task looked whether it was asked to stop: each wait counts too."""
+        """How often the task polled the cancellation. Each wait counts as one poll."""
         return self.token.polls
 
     def __enter__(self) -> FakeContext:
@@ -117,27 +121,27 @@ class FakeContext:
             return
         try:
             callback()
-        except BaseException as error:  # noqa: BLE001 - a callback is the task's code, and must not end the test's
+        except BaseException as error:  # noqa: BLE001 - an error in a callback must not end the test
             self.callback_errors.append(error)
 
     def _cancel_when_due(self) -> None:
-        """Carry out `cancel_after` and `cancel_after_polls`."""
+        """Cancel the run if `cancel_after` or `cancel_after_polls` is reached."""
         if self._cancel_at_poll is not None and self.token.polls + 1 >= self._cancel_at_poll:
             self.cancel(f"poll {self._cancel_at_poll}")
         if self.clock is not None and self.clock.now().mono >= self._cancel_at:
             self.cancel("cancel_after")
 
-    # -- the task's side
+    # -- for the task
 
     @property
     def cancelled(self) -> bool:
-        """The poll."""
+        """Whether the run was cancelled. This is the poll."""
         self._cancel_when_due()
         return self.token.cancelled
 
     @property
     def reason(self) -> Reason | None:
-        """Why the run was asked to stop."""
+        """Why the run was cancelled."""
         return self.token.reason
 
     @property
@@ -146,42 +150,42 @@ class FakeContext:
         return self.token.urgent
 
     def raise_if_cancelled(self) -> None:
-        """Raise Cancelled once the run was asked to stop."""
+        """Raise Cancelled if the run was cancelled."""
         if self.cancelled:
             raise Cancelled
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait on the token or, in virtual time, advance the clock; True when cancelled."""
+        """Wait on the token or, in virtual time, advance the clock. Return whether the run was cancelled."""
         self._cancel_when_due()
         if self.clock is None or (seconds is None and self._cancel_at == float("inf")):
             return self.token.wait(seconds)
         if not self.token.is_requested:
             wanted = float("inf") if seconds is None else self.clock.now().mono + max(seconds, 0.0)
             self.clock.advance_to(min(wanted, self._cancel_at))
-        # Not `self.cancelled`: a wait is one poll.
+        # Not `self.cancelled`, which would count a second poll.
         if self.clock.now().mono >= self._cancel_at:
             self.cancel("cancel_after")
         return self.token.cancelled
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raise Cancelled when asked to stop."""
+        """Wait, and raise Cancelled if the run was cancelled."""
         if self.wait(seconds):
             raise Cancelled
 
     def on_cancel(self, callback: Callable[[], object]) -> CancelCallback:
-        """Have it called by `cancel()`; after the cancel it is called here and now."""
+        """Have `callback` called by `cancel()`. After the cancel it is called here, at once."""
         return self.token.on_cancel(callback)
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable once cancelled."""
+        """Return a descriptor that is readable once the run was cancelled."""
         return self.token.fileno()
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
-        """Note the call in `progress_calls`."""
+        """Record the call in `progress_calls`."""
         self.progress_calls.append(ProgressCall(done, total, unit))
 
     def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
-        """Yield the items; poll and report progress at each; raise Cancelled once asked to stop."""
+        """Yield the items. Poll and report progress at each; raise Cancelled once the run was cancelled."""
         if total is None and isinstance(items, Sized):
             total = len(items)
         for done, item in enumerate(items, start=1):
@@ -208,7 +212,8 @@ class _ListHandler(logging.Handler):
 
 
 def _make_log(job: str, run: str, records: list[logging.LogRecord]) -> logging.LoggerAdapter[logging.Logger]:
-    # A logger of its own, so that two contexts never share lines; its parent lets pytest's caplog see them too.
+    # Each context has its own logger, so that two contexts never share lines. Its parent is the real logger, so that
+    # pytest's caplog sees the lines, too.
     logger = logging.Logger(TASK_LOGGER, logging.DEBUG)  # noqa: LOG001
     logger.parent = logging.getLogger(TASK_LOGGER)
     logger.addHandler(_ListHandler(records))

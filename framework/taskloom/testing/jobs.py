@@ -23,9 +23,9 @@ def make_job(
     after: Sequence[str | Dependency] = (),
     **policies: Any,
 ) -> JobSpec:
-    """Declare a job without a task, as a job file would: `otherwise` is `abandon` for daemons, else `exit`.
+    """Declare a job without a task, with the defaults of a job file: `otherwise` is `abandon` for daemons, else `exit`.
 
-    `after`: a bare name is a need that the job is ready. `policies` are fields of JobSpec, such as `restart`.
+    `after`: a bare name means that this job must be ready. `policies` are fields of JobSpec, such as `restart`.
     """
     return JobSpec(
         name=name,
@@ -34,6 +34,6 @@ def make_job(
         enabled=enabled,
         join=JoinPolicy(within, otherwise or (Otherwise.ABANDON if daemon else Otherwise.EXIT)),
         start=StartPolicy(StartMode.MANUAL if manual else StartMode.AUTO, delay),
-        after=tuple(Dependency(need) if isinstance(need, str) else need for need in after),
+        after=tuple(Dependency(each) if isinstance(each, str) else each for each in after),
         **policies,
     )

@@ -1,4 +1,4 @@
-"""A lifecycle that is driven step by step in virtual time, and remembers each step."""
+"""A lifecycle that records each step."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from random import Random
 from taskloom.core.actions import Action
 from taskloom.core.inputs import Input
 from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import Moment
+from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import UsageError
 from taskloom.invariants.history import History, Step
-from taskloom.testing.clock import VirtualClock
 
 __all__ = ["RecordedCore"]
 
 
 class RecordedCore:
-    """A lifecycle and a virtual clock; `tell` hands an input in and keeps what came of it."""
+    """A lifecycle and the history of all inputs that it was handed."""
 
-    def __init__(self, clock: VirtualClock | None = None, seed: int | None = 0, *, stop_within: float = 30.0) -> None:
-        self.clock = clock or VirtualClock()
+    def __init__(self, seed: int | None = 0, *, stop_within: float = STOP_WITHIN_SECONDS) -> None:
         self.lifecycle = Lifecycle(Random(seed).random, stop_within)
         self.history = History(seed, lifecycle=self.lifecycle, stop_within=stop_within)
 
-    def tell(self, message: Input) -> list[Action]:
-        """Hand in one input at the clock's time and return the actions. Raises the UsageError that refuses it."""
-        now = self.clock.now()
+    def handle(self, message: Input, now: Moment) -> list[Action]:
+        """Hand in one input and return the actions. Raises the UsageError that refuses it."""
         try:
             actions = self.lifecycle.handle(message, now)
         except UsageError as error:

@@ -1,4 +1,4 @@
-"""The answer of `taskloom drill`, as people and as programs read it."""
+"""The report of `taskloom drill`, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 from textwrap import dedent
 
+from taskloom.cli.drill.job_drill import DrilledJob, DrillResult
 from taskloom.cli.drill.report import as_json, as_text
-from taskloom.cli.drill.trial import Drilled, DrillResult
 from taskloom.core.model import ErrorInfo, Outcome
 
-FINE = Drilled(
+FINE = DrilledJob(
     job="tick",
     task="countdown",
     verdict=DrillResult.IN_TIME,
@@ -26,7 +26,7 @@ DEAF = replace(
     FINE,
     job="deaf",
     task="reader",
-    verdict=DrillResult.OVER,
+    verdict=DrillResult.OVER_BUDGET,
     outcome=None,
     stopped_in=None,
     worst_gap=6.0,
@@ -37,7 +37,7 @@ DEAF = replace(
 )
 
 
-def test_a_table_with_a_line_for_each_job_and_the_sum() -> None:
+def test_the_table_has_a_line_for_each_job_and_the_totals() -> None:
     reader = replace(FINE, job="reader", worst_gap=1.0, is_wakeable=True, budget=None, verdict=DrillResult.NOT_AWAITED)
 
     assert as_text([FINE, reader], 2) == dedent("""\
@@ -55,7 +55,7 @@ def test_a_job_over_budget_is_named_with_its_line_and_stack() -> None:
 
         deaf did not stop within 5s (task reader, declared at jobs.yaml:3)
           at reader.py:12 in run
-          it has not looked since it was asked; its longest time without a poll: 6s
+          it has not polled since the request to stop; its longest time without a poll: 6s
           terminate: still running
           its stack, innermost last:
             File "reader.py", line 12, in run
@@ -64,11 +64,11 @@ def test_a_job_over_budget_is_named_with_its_line_and_stack() -> None:
         1 job drilled: 0 passed, 1 did not""")
 
 
-def test_a_job_that_saw_the_stop_and_went_on_is_told_so() -> None:
-    assert "  it has seen that it was asked to stop, and goes on\n" in as_text([replace(DEAF, has_seen_stop=True)], 1)
+def test_a_job_that_saw_the_stop_and_went_on_is_reported_as_such() -> None:
+    assert "  it has seen the request to stop and goes on\n" in as_text([replace(DEAF, has_seen_stop=True)], 1)
 
 
-def test_a_job_that_failed_is_told_with_its_error() -> None:
+def test_a_job_that_failed_is_reported_with_its_error() -> None:
     error = ErrorInfo("ValueError", "boom", "Traceback (most recent call last):\nValueError: boom\n")
     failed = replace(FINE, verdict=DrillResult.FAILED, outcome=Outcome.FAILED, stopped_in=None, error=error)
 
@@ -87,25 +87,25 @@ def test_long_gaps_and_left_threads_are_noted_below_the_table() -> None:
     text = as_text([job], 1)
 
     assert "\n\ntick went 800ms without a poll, at tick.py:9 in run\n" in text
-    assert "\ntick left 2 threads behind: pump-1, pump-2\n" in text
+    assert "\ntick left 2 threads running: pump-1, pump-2\n" in text
 
 
-def test_a_drill_that_was_interrupted_says_how_far_it_came() -> None:
+def test_an_interrupted_drill_reports_how_many_jobs_were_drilled() -> None:
     assert as_text([FINE], 3).endswith("\n\ninterrupted: 1 of 3 jobs drilled, 1 passed")
     assert as_text([], 1) == "\ninterrupted: 0 of 1 job drilled, 0 passed"
 
 
-def test_the_sum_says_how_many_passed_without_being_asked() -> None:
-    early = replace(FINE, verdict=DrillResult.ENDED, outcome=Outcome.SUCCEEDED, stopped_in=None)
+def test_the_totals_count_jobs_that_ended_before_the_request_to_stop() -> None:
+    early = replace(FINE, verdict=DrillResult.ENDED_BY_ITSELF, outcome=Outcome.SUCCEEDED, stopped_in=None)
 
-    assert as_text([FINE, early], 2).endswith("\n\n2 jobs drilled: all passed, 1 of them before the ask")
+    assert as_text([FINE, early], 2).endswith("\n\n2 jobs drilled: all passed; 1 ended before the request to stop")
 
 
 def test_json_has_everything() -> None:
-    told = json.loads(as_json([FINE, DEAF], 2))
+    data = json.loads(as_json([FINE, DEAF], 2))
 
-    assert (told["passes"], told["wanted"], told["drilled"]) == (False, 2, 2)
-    assert told["jobs"][1] == {
+    assert (data["passes"], data["wanted"], data["drilled"]) == (False, 2, 2)
+    assert data["jobs"][1] == {
         "job": "deaf",
         "task": "reader",
         "verdict": "over budget",

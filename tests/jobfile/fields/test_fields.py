@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import pytest
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import GivenCatalog
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec, StartMode, StartPolicy
 from taskloom.core.policies import RestartPolicy
 from taskloom.jobfile.fields.registry import FIELDS, JobErrors

@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 import yaml
 from pydantic import BaseModel
+from tests.support.given_catalog import GivenCatalog
 
-from taskloom.catalog.entry_points import Catalog, GivenCatalog
+from taskloom.catalog.entry_points import Catalog
 from taskloom.jobfile.fields.json_schema import job_file_schema
 from taskloom.jobfile.fields.registry import FIELDS, JobErrors
 from taskloom.task import Context, Duration, Task, param

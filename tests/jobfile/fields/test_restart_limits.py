@@ -10,16 +10,11 @@ from hypothesis import strategies as st
 
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.core.restart import HEALTHY_SECONDS, Backoff
-from taskloom.jobfile.fields import restart as restarts
 from taskloom.jobfile.fields.restart import most_restarts
 
 
 def policy(delay: float, factor: float, max_delay: float, times: int, within: float) -> RestartPolicy:
     return RestartPolicy(RestartWhen.ON_FAILURE, delay, factor, max_delay, 0.0, RestartLimit(times, within))
-
-
-def test_the_seconds_of_health_are_those_of_the_core() -> None:
-    assert restarts._HEALTHY_SECONDS == HEALTHY_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -65,7 +60,7 @@ def test_what_a_job_can_reach_is_never_called_unreachable(
             assert most_restarts(given) >= limit[0]
             break
         now += backoff.next_delay(given, healthy, 0.0)
-        backoff.note(given, now)
+        backoff.record_restart(given, now)
 
 
 @given(

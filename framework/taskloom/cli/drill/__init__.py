@@ -1,1 +1,1 @@
-"""The verb `drill`: start, cancel and time each job alone."""
+"""The command `taskloom drill`: start, cancel and time each job alone."""

@@ -1,7 +1,7 @@
-"""Polls with timestamps: for a drill, which runs one job at a time and can afford two readings of the clock a poll.
+"""Timestamps of polls. A drill runs one job at a time, so it can afford to read the clock twice for each poll.
 
-The scheduler itself only counts polls, so it knows their age to a second. Here the task is given a context of ours
-around the run's own, and whatever it asks of that is dated on the way.
+The scheduler only counts polls, so it knows their age to a second. A drill wraps the run's context in a TimedContext,
+which records the time of each poll.
 """
 
 from __future__ import annotations
@@ -17,77 +17,77 @@ from taskloom.runners.binding import Binding, Body
 if TYPE_CHECKING:
     from taskloom.task import Context
 
-__all__ = ["PollClock", "TimedContext", "timed"]
+__all__ = ["PollClock", "TimedContext", "with_timed_polls"]
 
 Item = TypeVar("Item")
 
 
 class PollClock:
-    """The polls of one run, in monotonic seconds. The run's thread moves it, any thread may look.
+    """The polls of one run, in monotonic seconds. Only the run's thread records; any thread may read.
 
-    A gap is a time without a poll: from the entry into the body, or a look at the cancellation, to the next one.
-    Inside a wait on the token there is none, nor once the run knows that it was asked to stop.
+    A gap is a time without a poll: from the start of the body, or from a poll, to the next poll. There is no gap inside
+    a wait on the token, nor after the run has seen that it was asked to stop.
     """
 
     def __init__(self, now: Callable[[], float] = mono) -> None:
         self.polls = 0
-        self.has_learned = False
-        """Whether the run has seen that it was asked to stop, or is over."""
+        self.has_seen_stop = False
+        """Whether the run has seen that it was asked to stop, or has ended."""
         self._now = now
-        self._worst: tuple[float, str] = (0.0, "")
-        # When the gap that is open now began; None where there is none.
+        self._longest: tuple[float, str] = (0.0, "")
+        # The beginning of the current gap; None if there is no gap.
         self._since: float | None = None
-        # The beginning of a gap, and where the run was seen in it.
-        self._seen: tuple[float, str] = (0.0, "")
+        # The beginning of a gap, and where the run was during it.
+        self._last_place: tuple[float, str] = (0.0, "")
 
-    def begin(self) -> None:
-        """Enter the body."""
+    def enter_body(self) -> None:
+        """Record the start of the body, where the first gap begins."""
         self._since = self._now()
 
     def poll(self) -> None:
-        """Look whether the run was asked to stop: one gap ends, and another begins."""
+        """Record a poll: one gap ends and the next begins."""
         self.polls += 1
-        self._close()
-        if not self.has_learned:
+        self._end_gap()
+        if not self.has_seen_stop:
             self._since = self._now()
 
-    def rest(self) -> None:
-        """Enter a wait on the token: a poll, and no gap follows."""
+    def enter_wait(self) -> None:
+        """Record the start of a wait on the token: a poll, after which no gap begins."""
         self.polls += 1
-        self._close()
+        self._end_gap()
 
-    def learn(self) -> None:
-        """Look and find that the run was asked to stop, or come to the end: no gap follows."""
-        self._close()
-        self.has_learned = True
+    def note_stop(self) -> None:
+        """Record that the run has seen the request to stop, or has ended: no gap follows."""
+        self._end_gap()
+        self.has_seen_stop = True
 
-    def open_gap(self) -> tuple[float, float]:
-        """Return when the gap that is open began, and how long it is; 0.0 twice where there is none."""
+    def current_gap(self) -> tuple[float, float]:
+        """Return the beginning and the length of the current gap; (0.0, 0.0) if there is none."""
         since = self._since
         return (0.0, 0.0) if since is None else (since, self._now() - since)
 
-    def see(self, since: float, where: str) -> None:
-        """Note where the run was seen in the gap that began then."""
-        self._seen = (since, where)
+    def record_place(self, since: float, where: str) -> None:
+        """Record where the run was during the gap that began at `since`."""
+        self._last_place = (since, where)
 
-    def worst(self) -> tuple[float, str]:
-        """Return the longest gap so far, that which is open included, and where the run was seen in it, or ""."""
+    def longest_gap(self) -> tuple[float, str]:
+        """Return the longest gap so far, including the current one, and where the run was during it, or ""."""
         since = self._since
-        return self._worst if since is None else self._worse(since)
+        return self._longest if since is None else self._longer_of(since)
 
-    def _close(self) -> None:
+    def _end_gap(self) -> None:
         since, self._since = self._since, None
         if since is not None:
-            self._worst = self._worse(since)
+            self._longest = self._longer_of(since)
 
-    def _worse(self, since: float) -> tuple[float, str]:
+    def _longer_of(self, since: float) -> tuple[float, str]:
         gap = self._now() - since
-        where = self._seen[1] if self._seen[0] == since else ""
-        return (gap, where) if gap > self._worst[0] else self._worst
+        where = self._last_place[1] if self._last_place[0] == since else ""
+        return (gap, where) if gap > self._longest[0] else self._longest
 
 
 class TimedContext:
-    """A run's context whose polls are dated. All that is no poll goes straight to the run's own."""
+    """A run's context with recorded poll times. Everything but polls is passed on to the run's own context."""
 
     def __init__(self, ctx: Context, clock: PollClock) -> None:
         self._ctx = ctx
@@ -98,70 +98,70 @@ class TimedContext:
 
     @property
     def cancelled(self) -> bool:
-        """The poll."""
-        return self._looked(self._ctx.cancelled)
+        """Whether the run was cancelled. This is the poll."""
+        return self._record_poll(self._ctx.cancelled)
 
     def raise_if_cancelled(self) -> None:
-        """Raise Cancelled once the run was asked to stop."""
-        with self._looking():
+        """Raise Cancelled if the run was cancelled."""
+        with self._recording_poll():
             self._ctx.raise_if_cancelled()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Block until cancelled, or for so many seconds; return True when cancelled."""
-        self._clock.rest()
-        return self._looked(self._ctx.wait(seconds))
+        """Block until cancelled, or for `seconds`. Return whether the run was cancelled."""
+        self._clock.enter_wait()
+        return self._record_poll(self._ctx.wait(seconds))
 
     def sleep(self, seconds: float) -> None:
-        """Block for so many seconds; raise Cancelled as soon as the run is asked to stop."""
-        self._clock.rest()
-        with self._looking():
+        """Block for `seconds`; raise Cancelled as soon as the run is cancelled."""
+        self._clock.enter_wait()
+        with self._recording_poll():
             self._ctx.sleep(seconds)
 
     def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
-        """Yield the items; poll and report progress at each; raise Cancelled once asked to stop."""
+        """Yield the items. Poll and report progress at each; raise Cancelled once the run was cancelled."""
         tracked = self._ctx.track(items, total, unit)
         while True:
             try:
-                with self._looking():
+                with self._recording_poll():
                     item = next(tracked)
             except StopIteration:
                 return
             yield item
 
-    def _looked(self, is_cancelled: bool) -> bool:
+    def _record_poll(self, is_cancelled: bool) -> bool:
         self._clock.poll()
         if is_cancelled:
-            self._clock.learn()
+            self._clock.note_stop()
         return is_cancelled
 
     @contextmanager
-    def _looking(self) -> Iterator[None]:
-        """Date a look that raises Cancelled."""
+    def _recording_poll(self) -> Iterator[None]:
+        """Record the poll of a method that raises Cancelled."""
         try:
             yield
         except Cancelled:
-            self._clock.learn()
+            self._clock.note_stop()
             raise
         self._clock.poll()
 
 
-def timed(binding: Binding, clock: PollClock) -> Binding:
-    """Return the same task, for one run whose polls move the clock."""
+def with_timed_polls(binding: Binding, clock: PollClock) -> Binding:
+    """Return a binding of the same task, for one run whose polls are recorded in the clock."""
 
     def make() -> Body:
         body = binding.make()
 
         def run(ctx: Context) -> object:
-            clock.begin()
+            clock.enter_body()
             try:
                 return body.run(cast("Context", TimedContext(ctx, clock)))
             except BaseException as error:
-                # What is told of it begins with the task's own code, as for any other run.
+                # The traceback begins with the task's own code, as for any other run.
                 if error.__traceback__ is not None:
                     error.__traceback__ = error.__traceback__.tb_next
                 raise
             finally:
-                clock.learn()
+                clock.note_stop()
 
         return body._replace(run=run)
 

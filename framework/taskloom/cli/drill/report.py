@@ -1,11 +1,11 @@
-"""The answer of a drill: a table with what went wrong below it, or JSON."""
+"""The report of a drill: a table with the failures below it, or JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 
-from taskloom.cli.drill.trial import Drilled, DrillResult
+from taskloom.cli.drill.job_drill import DrilledJob, DrillResult
 from taskloom.text import duration, plural, table
 
 __all__ = ["as_json", "as_text"]
@@ -13,8 +13,8 @@ __all__ = ["as_json", "as_text"]
 _HEAD = ("JOB", "TASK", "OUTCOME", "READY AFTER", "STOPPED IN", "WORST GAP", "BUDGET", "VERDICT")
 
 
-def as_json(drilled: Sequence[Drilled], wanted: int) -> str:
-    """Return everything as data. `wanted`: how many jobs there were to drill."""
+def as_json(drilled: Sequence[DrilledJob], wanted: int) -> str:
+    """Return all results as JSON. `wanted`: how many jobs were to be drilled."""
     data = {
         "passes": _passes(drilled, wanted),
         "wanted": wanted,
@@ -24,68 +24,69 @@ def as_json(drilled: Sequence[Drilled], wanted: int) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False)
 
 
-def as_text(drilled: Sequence[Drilled], wanted: int) -> str:
-    """Return the table, what there is to say of each job that does not pass, and a last line with the sum."""
+def as_text(drilled: Sequence[DrilledJob], wanted: int) -> str:
+    """Return the table, the details of each job that did not pass, notes, and a last line with the totals."""
     parts = [_table(drilled)] if drilled else []
     parts += ["\n" + "\n".join(_failure(job)) for job in drilled if not job.passes]
     notes = [note for job in drilled for note in _notes(job)]
     parts += ["", *notes] if notes else []
-    return "\n".join([*parts, _sum(drilled, wanted)])
+    return "\n".join([*parts, _summary(drilled, wanted)])
 
 
-def _passes(drilled: Sequence[Drilled], wanted: int) -> bool:
+def _passes(drilled: Sequence[DrilledJob], wanted: int) -> bool:
     return len(drilled) == wanted and all(job.passes for job in drilled)
 
 
-def _sum(drilled: Sequence[Drilled], wanted: int) -> str:
+def _summary(drilled: Sequence[DrilledJob], wanted: int) -> str:
     passed = sum(job.passes for job in drilled)
     jobs = plural(wanted, "job")
     if len(drilled) < wanted:
         return f"\ninterrupted: {len(drilled)} of {jobs} drilled, {passed} passed"
     if passed == wanted:
-        # Those have shown nothing about their stop; nobody should think they had.
-        early = sum(job.verdict is DrillResult.ENDED for job in drilled)
-        return f"\n{jobs} drilled: all passed" + (f", {early} of them before the ask" if early else "")
+        # Those jobs show nothing about their stop, so they are counted apart.
+        early = sum(job.verdict is DrillResult.ENDED_BY_ITSELF for job in drilled)
+        return f"\n{jobs} drilled: all passed" + (f"; {early} ended before the request to stop" if early else "")
     return f"\n{jobs} drilled: {passed} passed, {wanted - passed} did not"
 
 
-def _table(drilled: Sequence[Drilled]) -> str:
+def _table(drilled: Sequence[DrilledJob]) -> str:
     rows = [_HEAD, *(_row(job) for job in drilled)]
     return table(rows)
 
 
-def _row(job: Drilled) -> tuple[str, ...]:
-    stopped = _took(job.stopped_in)
+def _row(job: DrilledJob) -> tuple[str, ...]:
+    stopped = _format_seconds(job.stopped_in)
     if job.where or job.outcome is None:
         stopped = "not yet"
-    gap = _took(job.worst_gap) + (", wakeable" if job.is_wakeable and job.worst_gap is not None else "")
+    gap = _format_seconds(job.worst_gap) + (", wakeable" if job.is_wakeable and job.worst_gap is not None else "")
     budget = "-" if job.budget is None else duration(job.budget)
     outcome = job.outcome.value if job.outcome else "-"
-    return (job.job, job.task, outcome, _took(job.ready_after), stopped, gap, budget, job.verdict.value)
+    return (job.job, job.task, outcome, _format_seconds(job.ready_after), stopped, gap, budget, job.verdict.value)
 
 
-def _took(seconds: float | None) -> str:
-    """Return a measured time for people: `0.4ms`, `1.25s`; `-` for none."""
+def _format_seconds(seconds: float | None) -> str:
+    """Format a measured time: `0.4ms`, `1.25s`; `-` for none."""
     return "-" if seconds is None else duration(seconds, is_rounded=True)
 
 
-def _notes(job: Drilled) -> Iterator[str]:
-    """Say what is worth knowing of a job, whether it passes or not."""
+def _notes(job: DrilledJob) -> Iterator[str]:
+    """Yield notes about a job, whether it passed or not."""
     if job.passes and job.worst_at and not job.is_wakeable:
-        yield f"{job.job} went {_took(job.worst_gap)} without a poll, at {job.worst_at}"
+        yield f"{job.job} went {_format_seconds(job.worst_gap)} without a poll, at {job.worst_at}"
     if job.threads_left:
-        yield f"{job.job} left {plural(len(job.threads_left), 'thread')} behind: {', '.join(job.threads_left)}"
+        yield f"{job.job} left {plural(len(job.threads_left), 'thread')} running: {', '.join(job.threads_left)}"
 
 
-def _failure(job: Drilled) -> Iterator[str]:
+def _failure(job: DrilledJob) -> Iterator[str]:
     declared = f", declared at {job.declared}" if job.declared else ""
-    if job.verdict is DrillResult.OVER:
+    if job.verdict is DrillResult.OVER_BUDGET:
         yield f"{job.job} did not stop within {duration(job.budget or 0.0)} (task {job.task}{declared})"
-        yield f"  at {job.where or 'a place that could not be read'}"
+        yield f"  at {job.where or 'an unknown place'}"
         if job.has_seen_stop:
-            yield "  it has seen that it was asked to stop, and goes on"
+            yield "  it has seen the request to stop and goes on"
         else:
-            yield f"  it has not looked since it was asked; its longest time without a poll: {_took(job.worst_gap)}"
+            gap = _format_seconds(job.worst_gap)
+            yield f"  it has not polled since the request to stop; its longest time without a poll: {gap}"
     else:
         yield f"{job.job} failed (task {job.task}{declared})"
     yield from (f"  {text}" for text in job.callbacks)

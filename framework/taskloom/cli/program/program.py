@@ -186,7 +186,7 @@ class Program:
     def _stop_by_signal(self, number: int) -> None:
         name, again = _name_of(number)
         self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY}", level="WARNING")
-        self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name))
+        self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number))
 
     def _hurry(self, number: int) -> None:
         name, again = _name_of(number)

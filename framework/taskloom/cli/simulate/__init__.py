@@ -1,1 +1,1 @@
-"""The verb `simulate`: run the jobs in virtual time and report."""
+"""The command `taskloom simulate`: run the jobs in virtual time and report."""

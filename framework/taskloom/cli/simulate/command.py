@@ -1,4 +1,4 @@
-"""`taskloom simulate`: what would happen? The same core in virtual time, with runs that only pretend to work."""
+"""`taskloom simulate`: run the jobs in virtual time, with the real scheduling decisions and fake runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from taskloom.cli.options import Seconds
-from taskloom.cli.simulate.options import AtTime, ClockChange, Instant, Share, SpanOfJob, check_jobs
+from taskloom.cli.simulate.options import ClockStepAtTime, FaultAtTime, Instant, Share, SpanOfJob, check_jobs
 from taskloom.errors import InternalError
 
 if TYPE_CHECKING:
@@ -22,42 +22,43 @@ if TYPE_CHECKING:
 __all__ = ["simulate"]
 
 _BUG = 70
-# By --check: a whole check takes three times as long as the simulation.
+# By the value of --check. Checking every step takes three times as long as the simulation itself.
 _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 
 
 @click.command(short_help="Show what the jobs would do in a week, in virtual time.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--for", "seconds", type=Seconds(is_positive=True), default="1d", show_default=True,
-              metavar="DURATION", help="How much time passes.")  # fmt: skip
+              metavar="DURATION", help="How much virtual time passes.")  # fmt: skip
 @click.option("--at", "start", type=Instant(), metavar="INSTANT",
-              help="When it begins, such as 2026-03-29T00:00 (default: now); the zone is the machine's unless it says "
-                   "Z or +02:00.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="What chance draws from.")
+              help="When it begins, such as 2026-03-29T00:00 (default: now), in the machine's time zone unless it ends "
+                   "with Z or an offset such as +02:00.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="The seed of all random numbers.")
 @click.option("--work", type=SpanOfJob(), multiple=True, metavar="JOB=SPAN",
-              help="How long the runs of a job work: 5s, 1s..10s (drawn), forever. JOB may be a pattern such as "
-                   "'poll-*'; the last that fits counts. [default: 1s with a schedule, or where others wait for its "
-                   "end; else forever]")  # fmt: skip
+              help="How long the runs of a job work: 5s, 1s..10s (random), or forever. JOB may be a pattern such as "
+                   "'poll-*'; if several match, the last one counts. [default: 1s if the job has a schedule or other "
+                   "jobs wait for its end, else forever]")  # fmt: skip
 @click.option("--stops-in", type=SpanOfJob(), multiple=True, metavar="JOB=SPAN",
-              help="How long its runs go on once they are asked to stop. [default: 0s]")  # fmt: skip
+              help="How long the runs of a job continue after they are asked to stop. [default: 0s]")  # fmt: skip
 @click.option("--fail", type=Share(), multiple=True, metavar="[JOB=]PERCENT",
-              help="The share of the runs that fail, each at a drawn moment of its work.")  # fmt: skip
-@click.option("--crash", "crashes", type=AtTime(), multiple=True, metavar="JOB@DURATION",
-              help="Have the run that the job has then fail.")  # fmt: skip
-@click.option("--hang", "hangs", type=AtTime(), multiple=True, metavar="JOB@DURATION",
-              help="Have the run that the job has then neither end, nor poll, nor stop.")  # fmt: skip
-@click.option("--clock-step", "clock_steps", type=ClockChange(), multiple=True, metavar="STEP@DURATION",
-              help="Set the wall clock: +1h@5h by an hour forward, after five.")  # fmt: skip
+              help="The share of runs that fail, each at a random moment of its work.")  # fmt: skip
+@click.option("--crash", "crashes", type=FaultAtTime(), multiple=True, metavar="JOB@DURATION",
+              help="Let the run that the job has at this time fail.")  # fmt: skip
+@click.option("--hang", "hangs", type=FaultAtTime(), multiple=True, metavar="JOB@DURATION",
+              help="Let the run that the job has at this time hang: it does not end, poll or stop.")  # fmt: skip
+@click.option("--clock-step", "clock_steps", type=ClockStepAtTime(), multiple=True, metavar="STEP@DURATION",
+              help="Set the wall clock; +1h@5h sets it forward by 1 hour after 5 hours.")  # fmt: skip
 @click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True, metavar="DURATION",
-              help="The time that the stop at the end gets, or forever.")  # fmt: skip
+              help="The time limit of the stop at the end, or forever.")  # fmt: skip
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
-              help="Only the jobs that have this label, and what they start after; several: any of them.")  # fmt: skip
-@click.option("--events", metavar="PATH", help="Write every event as a JSON line to this file, with virtual times.")
+              help="Only jobs with this label, and the jobs that they start after; may be repeated: jobs with any of "
+                   "them.")  # fmt: skip
+@click.option("--events", metavar="PATH", help="Write each event with its virtual time to this file, as JSON lines.")
 @click.option("--check/--no-check", "is_checked", default=None,
-              help="Hold every step of the scheduler against what it promises, or none. "
+              help="Check every step of the scheduler against its invariants, or none. "
                    "[default: the first 100,000]")  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="json gives everything as data.")  # fmt: skip
+              help="text is a table; json has all data.")  # fmt: skip
 def simulate(  # noqa: PLR0917 - click gives them by name
     paths: tuple[str, ...],
     seconds: float,
@@ -68,7 +69,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     fail: tuple[tuple[str, float], ...],
     crashes: tuple[Fault, ...],
     hangs: tuple[Fault, ...],
-    clock_steps: tuple[ClockStep, ...],
+    clock_steps: tuple[tuple[float, ClockStep], ...],
     stop_within: float,
     labels: tuple[str, ...],
     events: str | None,
@@ -77,20 +78,20 @@ def simulate(  # noqa: PLR0917 - click gives them by name
 ) -> int:
     """Show what the jobs would do in a day or a week, in virtual time.
 
-    Each PATH is a job file or a folder of them. Nothing is run: the scheduler's own decisions are carried out on
-    runs that only pretend to work, so that a week takes seconds. A run works for 1 second and succeeds where
-    its job has a schedule, or others wait for its end; else until it is stopped. Say otherwise with --work. The end
-    is that of `taskloom run`: it comes early when nothing keeps the program alive.
+    Each PATH is a job file or a folder of job files. No task runs: the scheduler makes its real decisions over fake
+    runs, so that a week takes seconds. A run works for 1 second and succeeds if its job has a schedule or other jobs
+    wait for its end; all other runs work until they are stopped. --work changes that. As with `taskloom run`,
+    the simulation ends early when no non-daemon job is running or going to start.
 
-    The table counts, per job: FIRINGS, the instants of its schedule that came; OVERLAPS, those that found its run
-    alive and were skipped; MISSED, those that passed for another reason; LONGEST STOP, from an ask to stop to the
-    end of the run. AT THE END is where it stood when everything was stopped. The same words with the same seed
-    give the same answer; without --at, the seed still draws the same, at other instants.
+    The table counts, per job: FIRINGS, the instants of its schedule that came; OVERLAPS, those that were skipped
+    because its run was still alive; MISSED, those that were missed for another reason; LONGEST STOP, from the request
+    to stop to the end of the run. AT THE END is its state right before everything was stopped. The same options with
+    the same seed give the same result; without --at, the same random numbers are used at other instants.
 
     \b
     Exit codes:
-      0  simulated, whatever came of it          2  job files or usage invalid
-      70  a rule was broken: a bug of ours          130  stopped by Ctrl-C
+      0  simulated, whatever the result          2  job files or usage invalid
+      70  an invariant was broken: a bug of Taskloom          130  stopped by Ctrl-C
 
     \b
     Examples:
@@ -100,7 +101,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     """
     from taskloom.simulation import Plan
 
-    specs = _load(paths, labels, stop_within)
+    specs = _load_jobs(paths, labels, stop_within)
     plan = Plan(
         seconds=seconds, start=_now() if start is None else start, seed=seed, stop_within=stop_within, work=work,
         stops_in=stops_in, fail=fail, crashes=crashes, hangs=hangs, clock_steps=clock_steps,
@@ -119,12 +120,12 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     return 0
 
 
-def _load(paths: Sequence[str], labels: Sequence[str], stop_within: float) -> list[JobSpec]:
-    """Return the jobs, with all checks; warnings go to standard error. Raises JobFileError."""
+def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float) -> list[JobSpec]:
+    """Load and check the jobs; print warnings to standard error. Raises JobFileError."""
     from taskloom.cli.program.selection import JobFiles
     from taskloom.jobfile.render import render_all
 
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when imported is no answer of ours
+    with contextlib.redirect_stdout(sys.stderr):  # a plugin may print when it is imported
         selection = JobFiles(paths, labels=labels, stop_within=stop_within).read()
     if selection.warnings:
         click.echo(render_all(selection.warnings), err=True)
@@ -132,7 +133,7 @@ def _load(paths: Sequence[str], labels: Sequence[str], stop_within: float) -> li
 
 
 def _now() -> float:
-    """Return the second that it is: a whole one, so that instants read well."""
+    """Return the present time in whole seconds, so that instants are easy to read."""
     from taskloom.clock import wall
 
     return wall() // 1
@@ -149,7 +150,7 @@ def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None) -> Simul
 
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[TextIO]:
-    """Open the file for the events, anew. Raises click.UsageError for one that cannot be written."""
+    """Open the file for the events and empty it. Raises click.UsageError if it cannot be written."""
     try:
         with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123 - /dev/fd/3 too
             yield file
@@ -158,7 +159,7 @@ def _open(path: str) -> Iterator[TextIO]:
 
 
 class _EventLines:
-    """Writes events as JSON lines."""
+    """A listener that writes events as JSON lines."""
 
     def __init__(self, file: TextIO) -> None:
         import json

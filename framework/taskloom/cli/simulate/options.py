@@ -1,4 +1,4 @@
-"""The words of `taskloom simulate`'s command line: spans, shares, trouble at a time, jobs by name or pattern."""
+"""The option types of `taskloom simulate`: spans, shares, faults at a time, jobs by name or pattern."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from taskloom.text import did_you_mean, duration, first_of
 
 if TYPE_CHECKING:
     from taskloom.core.model import JobSpec
-    from taskloom.simulation.plan import ClockStep, Fault, Plan, Span
+    from taskloom.simulation.plan import Fault, Plan, Span
+    from taskloom.simulation.script import ClockStep
 
-__all__ = ["AtTime", "ClockChange", "Instant", "Share", "SpanOfJob", "check_jobs"]
+__all__ = ["ClockStepAtTime", "FaultAtTime", "Instant", "Share", "SpanOfJob", "check_jobs"]
 
 Value = TypeVar("Value")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)%", re.ASCII)
@@ -23,11 +24,11 @@ _MOST_NAMED = 8
 _EVERY_JOB = "*"
 
 
-class _Word(click.ParamType[Value]):
-    """A word of the command line; `read` makes a value of it, or raises ValueError with a whole sentence."""
+class _TextType(click.ParamType[Value]):
+    """A type of option; `read` parses the text, or raises ValueError with the whole message."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Value:
-        """Return the value; what is one already stays."""
+        """Return the parsed value; a default that is not text is returned as it is."""
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
         try:
@@ -36,11 +37,11 @@ class _Word(click.ParamType[Value]):
             self.fail(f"{error}", param, ctx)
 
     def read(self, text: str) -> Value:
-        """Return what the text means. Raises ValueError."""
+        """Parse the text. Raises ValueError."""
         raise ValueError(text)
 
 
-class SpanOfJob(_Word[tuple[str, "Span"]]):
+class SpanOfJob(_TextType[tuple[str, "Span"]]):
     """`JOB=5s`, `JOB=1s..10s` or `JOB=forever`."""
 
     name = "job=span"
@@ -61,7 +62,7 @@ class SpanOfJob(_Word[tuple[str, "Span"]]):
         return job, span
 
 
-class Share(_Word[tuple[str, float]]):
+class Share(_TextType[tuple[str, float]]):
     """`5%`, for all jobs, or `JOB=5%`."""
 
     name = "[job=]percent"
@@ -75,7 +76,7 @@ class Share(_Word[tuple[str, float]]):
         return job or _EVERY_JOB, float(found[1]) / 100
 
 
-class AtTime(_Word["Fault"]):
+class FaultAtTime(_TextType["Fault"]):
     """`JOB@2h`."""
 
     name = "job@duration"
@@ -90,23 +91,23 @@ class AtTime(_Word["Fault"]):
         return Fault(job, read_seconds(when))
 
 
-class ClockChange(_Word["ClockStep"]):
-    """`+1h@5h`: set forward by an hour after five."""
+class ClockStepAtTime(_TextType[tuple[float, "ClockStep"]]):
+    """`+1h@5h`: set the clock forward by 1 hour after 5 hours."""
 
     name = "step@duration"
 
-    def read(self, text: str) -> ClockStep:
-        """Return by how many seconds the wall clock is set, and when."""
-        from taskloom.simulation.plan import ClockStep
+    def read(self, text: str) -> tuple[float, ClockStep]:
+        """Return when the wall clock is set, and by how many seconds."""
+        from taskloom.simulation.script import ClockStep
 
         step, sign, when = text.partition("@")
         if not sign or step[:1] not in ("+", "-"):
             raise ValueError(f"cannot read {text!r}; write +1h@5h or -30m@2d: by how much the clock is set, and when")
         seconds = read_seconds(step[1:])
-        return ClockStep(-seconds if step[0] == "-" else seconds, read_seconds(when))
+        return read_seconds(when), ClockStep(-seconds if step[0] == "-" else seconds)
 
 
-class Instant(_Word[float]):
+class Instant(_TextType[float]):
     """A date and time, with an offset or in the machine's time zone."""
 
     name = "instant"
@@ -119,24 +120,24 @@ class Instant(_Word[float]):
 
 
 def check_jobs(plan: Plan, specs: Sequence[JobSpec]) -> None:
-    """Raise click.UsageError for the first name on the command line that means no job, or time that is too late."""
+    """Raise click.UsageError for the first name or pattern that matches no job, or time after the end."""
     from taskloom.simulation.plan import matches
 
-    said = [pattern for pattern, _ in (*plan.work, *plan.stops_in, *plan.fail) if pattern != _EVERY_JOB]
-    for pattern in [*said, *(trouble.job for trouble in (*plan.crashes, *plan.hangs))]:
+    patterns = [pattern for pattern, _ in (*plan.work, *plan.stops_in, *plan.fail) if pattern != _EVERY_JOB]
+    for pattern in [*patterns, *(fault.job for fault in (*plan.crashes, *plan.hangs))]:
         if not any(matches(pattern, one) for spec in specs for one in spec.replicated()):
             _refuse_job(pattern, [spec.name for spec in specs])
-    for what, at in _times(plan):
+    for action, at in _times(plan):
         if at >= plan.seconds:
             raise click.UsageError(
-                f"cannot {what} at {duration(at)}: the simulated time is over after {duration(plan.seconds)}"
+                f"cannot {action} at {duration(at)}: the simulated time is over after {duration(plan.seconds)}"
             )
 
 
 def _times(plan: Plan) -> Iterable[tuple[str, float]]:
     yield from ((f"crash {one.job!r}", one.at) for one in plan.crashes)
     yield from ((f"hang {one.job!r}", one.at) for one in plan.hangs)
-    yield from (("set the clock", one.at) for one in plan.clock_steps)
+    yield from (("set the clock", at) for at, _ in plan.clock_steps)
 
 
 def _refuse_job(pattern: str, names: Sequence[str]) -> NoReturn:

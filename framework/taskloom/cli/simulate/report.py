@@ -1,4 +1,4 @@
-"""The answer of a simulation: a table, what was assumed, and remarks; or JSON."""
+"""The report of a simulation: a table, the assumptions and the findings; or JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskloom.core.events import format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobState
 from taskloom.simulation.plan import SHORT_WORK, Span
 from taskloom.simulation.result import SimulationResult
-from taskloom.simulation.tally import JobStats
+from taskloom.simulation.stats import JobStats
 from taskloom.text import duration, plural, table
 
 __all__ = ["as_json", "as_text"]
@@ -20,48 +20,48 @@ _HEAD = (
     "JOB", "FIRINGS", "RUNS", "SUCCEEDED", "FAILED", "RESTARTS", "OVERLAPS", "MISSED", "LONGEST STOP", "AT THE END",
     "NEXT FIRING",
 )  # fmt: skip
-# Of the remarks about a thousand jobs, people read the first.
+# With a thousand jobs there may be thousands of findings; users read the first ones.
 MOST_FINDINGS = 30
 
 
 def as_json(result: SimulationResult) -> str:
-    """Return everything as data."""
+    """Return the result, the assumptions and the findings as JSON."""
     data = result.as_dict() | {"assumed": assumed(result), "remarks": findings(result)}
     return json.dumps(data, indent=2, ensure_ascii=False)
 
 
 def as_text(result: SimulationResult) -> str:
-    """Return the table, the sum, what was assumed, and what there is to say about it."""
-    said = findings(result)
-    left = len(said) - MOST_FINDINGS
-    more = [f"... and {plural(left, 'remark')} more; -o json has all of them"] if left > 0 else []
-    notes = ["", *said[:MOST_FINDINGS], *more] if said else []
+    """Return the table, the totals, the assumptions and the findings."""
+    found = findings(result)
+    left = len(found) - MOST_FINDINGS
+    more = [f"... and {plural(left, 'more remark')}; -o json has all of them"] if left > 0 else []
+    notes = ["", *found[:MOST_FINDINGS], *more] if found else []
     assumptions = [f"  {line}" for line in assumed(result)]
-    return "\n".join([_table(result), "", _sum(result), "assumed:", *assumptions, *notes])
+    return "\n".join([_table(result), "", _summary(result), "assumed:", *assumptions, *notes])
 
 
 def assumed(result: SimulationResult) -> list[str]:
-    """Say what the runs do, and what comes over them."""
+    """Return the assumptions about runs, faults and clocks as sentences."""
     return list(_assumptions(result))
 
 
 def _assumptions(result: SimulationResult) -> Iterator[str]:
     plan = result.plan
-    short = f"runs of a schedule, and those whose end others wait for, work {duration(SHORT_WORK.low)}"
-    usual = f"{short}; all others until they are stopped"
-    told = ", ".join(f"{job} {_span(span)}" for job, span in plan.work)
-    yield f"{usual}; but {told}" if told else usual
+    short = f"runs work {duration(SHORT_WORK.low)} if their job has a schedule or other jobs wait for its end"
+    usual = f"{short}, else until they are stopped"
+    given = ", ".join(f"{job} {_span(span)}" for job, span in plan.work)
+    yield f"{usual}; except {given}" if given else usual
     if plan.stops_in:
-        yield "asked to stop they take " + ", ".join(f"{job} {_span(span)}" for job, span in plan.stops_in)
+        yield "time to stop: " + ", ".join(f"{job} {_span(span)}" for job, span in plan.stops_in)
     if plan.fail:
         shares = (f"{share * 100:g}% of {'all runs' if job == '*' else job}" for job, share in plan.fail)
         yield f"fail: {', '.join(shares)}"
-    for word, troubles in (("crash", plan.crashes), ("hang", plan.hangs)):
-        if troubles:
-            yield f"{word}: " + ", ".join(f"{one.job} at {duration(one.at)}" for one in troubles)
-    for step in plan.clock_steps:
-        way = "forward" if step.seconds > 0 else "back"
-        yield f"the clock is set {way} by {duration(abs(step.seconds))} at {duration(step.at)}"
+    for kind, faults in (("crash", plan.crashes), ("hang", plan.hangs)):
+        if faults:
+            yield f"{kind}: " + ", ".join(f"{fault.job} at {duration(fault.at)}" for fault in faults)
+    for at, step in plan.clock_steps:
+        way = "forward" if step.by > 0 else "back"
+        yield f"the clock is set {way} by {duration(abs(step.by))} at {duration(at)}"
 
 
 def _span(span: Span) -> str:
@@ -71,14 +71,14 @@ def _span(span: Span) -> str:
     return low if span.low == span.high else f"{low} to {high}"
 
 
-def _sum(result: SimulationResult) -> str:
+def _summary(result: SimulationResult) -> str:
     jobs, runs, events = len(result.jobs), sum(job.runs for job in result.jobs), result.events
     took = "never ended" if result.stop_seconds is None else f"took {duration(result.stop_seconds, is_rounded=True)}"
     worst, start = result.worst_stop_seconds, format_wall(result.plan.start).replace(".000000", "")
-    most = "and nothing limits it" if worst == WAIT_FOR_EVER else f"and may take {duration(worst)}"
+    limit = "and has no time limit" if worst == WAIT_FOR_EVER else f"and may take up to {duration(worst)}"
     return (
         f"{plural(jobs, 'job')} for {duration(result.seconds, is_rounded=True)} from {start}, "
-        f"seed {result.plan.seed}: {plural(runs, 'run')}, {plural(events, 'event')}; the stop {took}, {most}"
+        f"seed {result.plan.seed}: {plural(runs, 'run')}, {plural(events, 'event')}; the stop {took} {limit}"
     )
 
 
@@ -100,13 +100,13 @@ def _row(job: JobStats) -> tuple[str, ...]:
 
 
 def _zone(job: JobStats) -> str | None:
-    """Return the zone in which the job's calendar is written; None for the machine's."""
+    """Return the time zone of the job's calendar; None for the machine's."""
     calendar = job.spec.schedule.calendar if job.spec.schedule is not None else None
     return getattr(calendar, "timezone", None)
 
 
 def _state(job: JobStats) -> str:
-    words = job.state.value
+    text = job.state.value
     if job.state is JobState.WAITING and job.waiting_for is not None:
-        words = f"waiting ({job.waiting_for.value})"
-    return f"{words}, gave up" if job.has_given_up else words
+        text = f"waiting ({job.waiting_for.value})"
+    return f"{text}, gave up" if job.has_given_up else text

@@ -1,15 +1,18 @@
-"""What the lifecycle promises beyond its events: an independent reading of the design, held against each step.
+"""The rules of the lifecycle that need more than its events: an independent reading of the design.
 
-It keeps its own books, computes every deadline for itself, and never looks into the lifecycle. A step is judged by
-what it has to bring: an input *owes* events, time owes them at their *alarms*, and what comes unowed needs a cause.
+It keeps its own model of all jobs, computes every deadline itself, and never reads the lifecycle's state. Each step of
+a history is checked: an input makes events *expected*, time makes them expected at their *deadlines*, and an event
+that was not expected needs another cause.
 
-- `walker` takes in steps; `books` is what is known of each job; `alarms` what is due when.
-- `starts`, `needs`, `schedules`, `restarts`, `ends`: how runs come, and what follows them.
-- `stops`, `limits`, `reloads`, `work`, `refusals`: the ladder, a run's deadlines, new declarations, the work's end.
+- `lifecycle_invariants` checks the steps; `model` holds the jobs, `expected_deadlines` the due times.
+- `commands` and `reloads` read the commands, `job_events` the events, `actions` the other actions.
+- `starts`, `dependencies`, `schedules`, `instants`, `restarts`, `run_ends`: the causes and the follow-ups of runs.
+- `stops`, `run_limits`, `work_finished`, `refusals`: the stop sequence, the deadlines of a run, the end of the work,
+  refused commands.
 """
 
 from __future__ import annotations
 
-from taskloom.invariants.lifecycle.walker import LifecycleInvariants
+from taskloom.invariants.lifecycle.lifecycle_invariants import LifecycleInvariants
 
 __all__ = ["LifecycleInvariants"]

@@ -1,77 +1,86 @@
-"""I4, I8: what is said is done, and what is done is said: each order has its event."""
+"""I4, I8: each event has its action, and each action its event."""
 
 from __future__ import annotations
 
 from taskloom.core import actions, inputs
-from taskloom.invariants.history import Step
-from taskloom.invariants.lifecycle.model import Books
+from taskloom.invariants.lifecycle.model import Model
 
-__all__ = ["Orders"]
+__all__ = ["ActionRules"]
 
 
-class Orders:
-    """The orders beside the events; `queued` and `asked` count how many more events than orders a step brought."""
+class ActionRules:
+    """Checks the actions beside the events.
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
-        self.queued = self.asked = 0
-        self._let_go = ""
-        self._stop_overs = 0
+    `starts` and `cancels` count the events `queued` and `cancel_requested` of a step, less their actions.
+    """
 
-    def close(self) -> None:
-        """Judge what only the end can tell."""
-        if self._stop_overs != 1:
-            self._books.broken("I7", f"ShutdownFinished came {self._stop_overs} times")
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.starts = self.cancels = 0
+        self._released = ""
+        """The run that this step released."""
+        self._finished_shutdowns = 0
 
-    def judge_answers(self, step: Step) -> None:
-        """Judge that a step said all that it had to: nothing is dropped in silence."""
-        if self.queued or self.asked:
-            self._judge_counts()
-        kind, run = type(step.message), str(getattr(step.message, "run", ""))
+    def check_end(self) -> None:
+        """Check that the shutdown finished once."""
+        if self._finished_shutdowns != 1:
+            self._model.report("I7", f"ShutdownFinished came {self._finished_shutdowns} times")
+
+    def check_step(self) -> None:
+        """Check that the step has every action and event that its input requires."""
+        if self.starts or self.cancels:
+            self._check_counts()
+        message = self._model.message
+        kind, run = type(message), str(getattr(message, "run", ""))
         if kind is inputs.RunEnded or kind is inputs.RunStartFailed:
-            if self._let_go != run:
-                self._books.broken("I8", f"{run} is back, and nobody was told")
+            if self._released != run:
+                self._model.report("I8", f"{run} has ended, but no ReleaseRun came")
         elif kind is inputs.RunStarted:
-            found = self._books.ledger.live.get(run)
+            found = self._model.event_rules.live.get(run)
             if found is not None and found.started is None and found.ended is None:
-                self._books.broken("I4", f"{found.run} started, and no event says so")
-        self._let_go = ""
+                self._model.report("I4", f"{found.run} has started, but no event came")
+        self._released = ""
 
-    def _judge_counts(self) -> None:
-        for event, action, more in (("queued", "StartRun", self.queued), ("cancel_requested", "CancelRun", self.asked)):
-            if more:
-                self._books.broken("I4", f"{abs(more)} {'more' if more > 0 else 'fewer'} {event} than {action}")
-        self.queued = self.asked = 0
+    def _check_counts(self) -> None:
+        for event, action, excess in (
+            ("queued", "StartRun", self.starts),
+            ("cancel_requested", "CancelRun", self.cancels),
+        ):
+            if excess:
+                self._model.report("I4", f"{abs(excess)} {'more' if excess > 0 else 'fewer'} {event} than {action}")
+        self.starts = self.cancels = 0
 
-    def start_run(self, action: actions.StartRun) -> None:
-        """Judge that a run is begun that was just queued."""
-        self.queued -= 1
-        run, book = self._books.ledger.live.get(action.run), self._books.jobs.get(action.spec.name)
-        if run is None or run.job != action.spec.name or run.started is not None or run.queued != self._books.now:
-            self._books.broken("I4", f"StartRun of {action.run}, which was not just queued")
+    def check_start_run(self, action: actions.StartRun) -> None:
+        """Check that the run was just queued, with this declaration."""
+        model = self._model
+        self.starts -= 1
+        run, job = model.event_rules.live.get(action.run), model.jobs.get(action.spec.name)
+        if run is None or run.job != action.spec.name or run.started is not None or run.queued != model.now:
+            model.report("I4", f"StartRun of {action.run}, which was not just queued")
         elif run.attempt != action.attempt or action.replica != action.spec.replica:
-            self._books.broken("I4", f"StartRun of {action.run} as attempt {action.attempt} of {action.replica}")
-        if book is None or action.spec is not book.spec:
-            self._books.broken("I4", f"StartRun of {action.run} with another declaration")
+            model.report("I4", f"StartRun of {action.run} as attempt {action.attempt} of replica {action.replica}")
+        if job is None or action.spec is not job.spec:
+            model.report("I4", f"StartRun of {action.run} with another declaration than its job's")
 
-    def ask_run(self, action: actions.CancelRun) -> None:
-        """Judge that a run is asked that an event says was."""
-        self.asked -= 1
-        run = self._books.ledger.live.get(action.run)
-        if run is None or run.asked != self._books.now or run.reason != (action.reason.kind.value, action.reason.text):
-            self._books.broken("I4", f"CancelRun of {action.run} for {action.reason}, and its event does not say so")
+    def check_cancel_run(self, action: actions.CancelRun) -> None:
+        """Check that an event requested this cancel for the same reason."""
+        self.cancels -= 1
+        run = self._model.event_rules.live.get(action.run)
+        reason = (action.reason.kind.value, action.reason.text)
+        if run is None or run.cancel_requested != self._model.now or run.reason != reason:
+            self._model.report("I4", f"CancelRun of {action.run} for {action.reason} does not match its event")
 
-    def run_over(self, action: actions.ReleaseRun) -> None:
-        """Judge that a run is let go that is back."""
-        self._let_go = action.run
-        if action.run in self._books.ledger.live:
-            self._books.broken("I8", f"ReleaseRun of {action.run}, which is live")
-        message = self._books.step.message if self._books.step is not None else None
+    def check_release_run(self, action: actions.ReleaseRun) -> None:
+        """Check that the run has ended in this step."""
+        self._released = action.run
+        if action.run in self._model.event_rules.live:
+            self._model.report("I8", f"ReleaseRun of {action.run}, which is live")
+        message = self._model.message
         if not isinstance(message, inputs.RunEnded | inputs.RunStartFailed) or message.run != action.run:
-            self._books.broken("I8", f"ReleaseRun of {action.run}, and nobody said that it is back")
+            self._model.report("I8", f"ReleaseRun of {action.run}, which no runner reported as ended")
 
-    def stop_over(self, action: actions.ShutdownFinished) -> None:
-        """Judge that the stop is over when an event says so."""
-        self._stop_overs += 1
-        if self._books.ledger.stopped != self._books.now:
-            self._books.broken("I7", "ShutdownFinished without scheduler_stopped")
+    def check_shutdown_finished(self, action: actions.ShutdownFinished) -> None:
+        """Check that an event finished the shutdown too."""
+        self._finished_shutdowns += 1
+        if self._model.event_rules.stopped != self._model.now:
+            self._model.report("I7", "ShutdownFinished without scheduler_stopped")

@@ -1,4 +1,4 @@
-"""What has to come by when, and falls away when it has come."""
+"""Deadlines that the checker expects, each of which is dropped once its event has come."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class ExpectedDeadlines(Generic[Key]):
-    """One due second for each key; the earliest first, and of one second in the order in which they were set."""
+    """One due second for each key. The earliest comes first; equal seconds keep the order in which they were set."""
 
     __slots__ = ("_count", "_due", "_heap")
 
@@ -22,7 +22,7 @@ class ExpectedDeadlines(Generic[Key]):
         self._count = 0
 
     def set(self, key: Key, due: float) -> None:
-        """Set or move an alarm; one at inf never comes."""
+        """Set or move a deadline; inf drops it."""
         if due == float("inf"):
             self.drop(key)
             return
@@ -31,20 +31,20 @@ class ExpectedDeadlines(Generic[Key]):
         heapq.heappush(self._heap, (due, self._count, key))
 
     def drop(self, key: Key) -> None:
-        """Take an alarm back; one that is not set is nothing."""
+        """Remove a deadline, if it is set."""
         self._due.pop(key, None)
 
     def due_of(self, key: Key) -> float | None:
-        """Return for when it is set, or None."""
+        """Return the second at which the key is due, or None if it is not set."""
         found = self._due.get(key)
         return found[0] if found is not None else None
 
     def is_any_due(self, now: float) -> bool:
-        """Tell whether there may be one that is due by now."""
+        """Return whether a deadline may be due by now; one that was moved or dropped may still count."""
         return bool(self._heap) and self._heap[0][0] <= now
 
     def pop_until(self, now: float) -> Iterator[tuple[Key, float]]:
-        """Take out and yield those that are due by now."""
+        """Remove and yield the deadlines that are due by now."""
         heap = self._heap
         while heap and heap[0][0] <= now:
             due, count, key = heapq.heappop(heap)

@@ -1,4 +1,4 @@
-"""What the judge knows of each job, from inputs and events alone, and what it has to see next."""
+"""The checker's own model of all jobs, built from inputs and events alone, and the events that it expects next."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from taskloom.core.actions import Action
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.events import Event
+from taskloom.core.inputs import Input, Tick
 from taskloom.core.model import JobSpec, StartMode
 from taskloom.invariants.event_rules import EventRules, Fact, RunFacts, Violation
 from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.text import duration
 
-__all__ = ["EPSILON_SECONDS", "NEVER", "Between", "Books", "JobBook", "Next", "Wait"]
+__all__ = ["EPSILON_SECONDS", "NEVER", "Between", "FollowUp", "JobModel", "Model", "Wait"]
 
-# Virtual seconds are added up in floats.
+# Virtual time is a sum of floats.
 EPSILON_SECONDS = 1e-6
 NEVER = float("inf")
 
 
 class Between(NamedTuple):
-    """A number that chance decided: no less, no more."""
+    """A random number from `low` to `high`."""
 
     low: float
     high: float
@@ -31,9 +33,10 @@ class Between(NamedTuple):
 
 @plain_members
 class Wait(FastEnum):
-    """What a job without a run waits for."""
+    """The cause that a job without a run waits for."""
 
-    PERSON = "person"
+    COMMAND = "command"
+    """Only a command starts it."""
     DEPENDENCY = "dependency"
     DELAY = "delay"
     BACKOFF = "backoff"
@@ -41,152 +44,158 @@ class Wait(FastEnum):
 
 
 @plain_members
-class Next(FastEnum):
-    """What follows the live run, as far as it is known before its end."""
+class FollowUp(FastEnum):
+    """The consequence of the live run's end, as far as it is known before that end."""
 
     POLICY = "policy"
+    """The restart policy decides."""
     NOTHING = "nothing"
     RETRY = "retry"
-    """The watchdog wants a restart, whatever the policy says."""
-    AGAIN = "again"
-    """Another run at once, not counted."""
+    """A restart after its delay: the watchdog requires it, whatever the policy says."""
+    RESTART = "restart"
+    """Another run at once, which does not count as a restart."""
     FIRING = "firing"
+    """Another run at once, since the schedule fired during this one."""
     REMOVAL = "removal"
+    """The job is removed."""
 
 
 @dataclass(slots=True, eq=False)
-class JobBook:
-    """One job. It has a live run, or waits for something, or is at rest."""
+class JobModel:
+    """One job. It has a live run, or waits for a cause, or has an end state."""
 
     spec: JobSpec
-    wait: Wait | None = Wait.PERSON
-    rest: str = ""
-    """`finished`, `skipped` or `disabled`, where it is at rest."""
-    is_lost: bool = False
-    """Whether it was skipped because what it waited for could not come any more."""
+    wait: Wait | None = Wait.COMMAND
+    end_state: str = ""
+    """`finished`, `skipped` or `disabled`; empty if it has a run or waits."""
+    is_dependency_impossible: bool = False
+    """Whether it was skipped because a dependency became impossible."""
     run: RunFacts | None = None
-    """The run whose thread may be alive, an abandoned one too."""
-    last: RunFacts | None = None
+    """The run whose thread may be alive; it may be abandoned."""
+    last_run: RunFacts | None = None
     run_spec: JobSpec | None = None
-    """The declaration that the live run keeps."""
+    """The declaration that applies to the live run."""
     attempt: int = 0
-    follows: Next = Next.POLICY
-    is_unresponsive: bool = False
-    # The schedule: its next instant, monotonic for `every`, wall for a calendar; None while it is not armed.
+    follow_up: FollowUp = FollowUp.POLICY
     instant: float | None = None
-    # The restarts: the last delay without jitter, and when the latest counted ones began.
+    """The next instant of its schedule: monotonic for `every`, wall time for a calendar; None if it is not armed."""
     delay: float = 0.0
+    """The latest restart delay, without jitter."""
     restarts: deque[float] = field(default_factory=deque)
+    """When the latest counted restarts began."""
     has_failed: bool = False
     has_given_up: bool = False
-    was_active: bool = False
 
     @property
     def is_blocked(self) -> bool:
-        """Tell whether its live run was abandoned."""
+        """Return whether its live run was abandoned."""
         return self.run is not None and self.run.outcome is not None
 
     @property
     def is_running(self) -> bool:
-        """Tell whether it has a run that nobody asked to stop."""
-        return self.run is not None and self.run.outcome is None and self.run.asked is None
+        """Return whether it has a run without a cancel request."""
+        return self.run is not None and self.run.outcome is None and self.run.cancel_requested is None
 
     @property
     def is_pending(self) -> bool:
-        """Tell whether a run will come by itself."""
-        return self.wait is not None and self.wait is not Wait.PERSON
+        """Return whether a run will start without a command."""
+        return self.wait is not None and self.wait is not Wait.COMMAND
 
     @property
     def is_active(self) -> bool:
-        """Tell whether it keeps a program alive, daemons apart."""
+        """Return whether it keeps the program alive if it is not a daemon."""
         if self.run is not None:
             return self.run.outcome is None
-        return self.wait is not None and self.wait is not Wait.PERSON
+        return self.wait is not None and self.wait is not Wait.COMMAND
 
     @property
-    def starts_itself(self) -> bool:
-        """Tell whether the start of all starts it."""
-        return self.wait is Wait.PERSON and self.spec.start.mode is StartMode.AUTO
+    def is_auto_start(self) -> bool:
+        """Return whether StartAll starts it."""
+        return self.wait is Wait.COMMAND and self.spec.start.mode is StartMode.AUTO
 
-    def come_to_rest(self, how: str) -> None:
-        """Wait for nothing any more."""
-        self.wait, self.rest, self.is_lost = None, how, False
+    def finish(self, end_state: str) -> None:
+        """Have it wait for nothing any more."""
+        self.wait, self.end_state, self.is_dependency_impossible = None, end_state, False
 
-    def wait_for(self, what: Wait) -> None:
-        """Have no run, and wait for one."""
-        self.wait, self.rest = what, ""
+    def wait_for(self, cause: Wait) -> None:
+        """Have it wait for a run."""
+        self.wait, self.end_state = cause, ""
 
 
-class Books:
-    """All that the parts of the judge share; `now`, `wall` and `step` are those of the step that is judged."""
+class Model:
+    """The state that all checks share; `now`, `wall`, `message` and `actions` are those of the step being checked."""
 
     def __init__(self, lateness: float, stop_within: float) -> None:
         self.lateness = lateness + EPSILON_SECONDS
         self.stop_within = stop_within
-        """What a stop gets that an essential job brings about."""
-        self.ledger = EventRules()
+        """Seconds for the shutdown that follows the failure of an essential job."""
+        self.event_rules = EventRules()
         self.violations: list[Violation] = []
-        self.jobs: dict[str, JobBook] = {}
+        self.jobs: dict[str, JobModel] = {}
         self.now = self.wall = 0.0
-        self.index = 0
-        self.step: Step | None = None
-        self.alarms: ExpectedDeadlines[tuple[str, str]] = ExpectedDeadlines()
-        """What has to come: (what, of whom)."""
-        self.owed: list[tuple[str, str, dict[str, Any]]] = []
-        """Events that this step has to bring: name, job or run, and what is in it."""
-        self.touched: dict[str, None] = {}
-        self.waiting: dict[str, None] = {}
-        """Jobs that wait for others."""
+        self.message: Input | None = None
+        self.actions: tuple[Action, ...] = ()
+        self.is_tick = False
+        self.deadlines: ExpectedDeadlines[tuple[str, str]] = ExpectedDeadlines()
+        """Due seconds by (event, subject)."""
+        self.expected: list[tuple[str, str, dict[str, Any]]] = []
+        """Events that this step must bring: name, job or run, and the fields that are known."""
+        self.changed: dict[str, None] = {}
+        """Jobs that this step changed."""
+        self.dependents_waiting: dict[str, None] = {}
+        """Jobs that wait for their dependencies."""
         self.has_started = False
-        self.has_held = False
-        """Whether a job that is no daemon ever ran or waited: daemons alone keep the program alive until then."""
+        self.had_non_daemon = False
+        """Whether a non-daemon job ever ran or waited: until then daemons alone keep the program alive."""
+        self._step_number = 0
         self._families: dict[str, dict[str, None]] = {}
         self._dependents: dict[str, dict[str, None]] = {}
 
     def begin(self, step: Step) -> None:
-        """Turn to the next step."""
-        self.index += 1
+        """Begin with the next step."""
+        self._step_number += 1
         self.now, self.wall = step.now
-        self.step = step
+        self.message, self.actions = step.message, step.actions
+        self.is_tick = type(step.message) is Tick
 
     @property
-    def is_open(self) -> bool:
-        """Tell whether runs may start."""
-        return self.ledger.stopping is None
+    def may_start_runs(self) -> bool:
+        """Return whether no shutdown has begun."""
+        return self.event_rules.stopping is None
 
-    def broken(self, rule: str, text: str) -> None:
-        """Note a violation."""
-        self.violations.append(Violation(rule, self.index, text))
+    def report(self, rule: str, text: str) -> None:
+        """Record a violation."""
+        self.violations.append(Violation(rule, self._step_number, text))
 
-    def expect_at(self, what: str, due: float) -> None:
-        """See that it comes now because it is due now."""
+    def check_time(self, event: str, due: float) -> None:
+        """Check that an event comes when it is due."""
         if not -EPSILON_SECONDS <= self.now - due <= self.lateness:
-            self.broken("I7", f"{what} at {duration(self.now)}, due at {duration(due)}")
+            self.report("I7", f"{event} at {duration(self.now)}, due at {duration(due)}")
 
-    # -- what has to be seen in this step
+    # -- events that the step must bring
 
-    def owe(self, event: str, subject: str, **fields: Any) -> None:
-        """Have the step bring this event."""
-        self.owed.append((event, subject, fields))
+    def expect(self, event: str, subject: str, **fields: Any) -> None:
+        """Expect this event in the step."""
+        self.expected.append((event, subject, fields))
 
-    def owes(self, event: str) -> bool:
-        """Tell whether the step has to bring such an event."""
-        return any(owed == event for owed, _, _ in self.owed)
+    def is_expected(self, event: str, subject: str | None = None) -> bool:
+        """Return whether the step must bring such an event, of this subject if one is given."""
+        return any(name == event and subject in (None, of) for name, of, _ in self.expected)
 
-    def pay(self, fact: Fact) -> bool:
-        """Tell whether the event was owed, and see that it says what it has to."""
-        for number, (event, subject, fields) in enumerate(self.owed):
+    def fulfil(self, fact: Fact) -> bool:
+        """Return whether the event was expected, and check its fields."""
+        for number, (event, subject, fields) in enumerate(self.expected):
             if event == fact.event and subject in (fact.run or "", fact.job or ""):
-                del self.owed[number]
+                del self.expected[number]
                 for name, wanted in fields.items():
                     self._compare(fact, name, wanted)
                 return True
         return False
 
-    def pay_action(self, name: str, subject: str) -> bool:
-        """Tell whether an action was owed."""
-        if (name, subject, {}) in self.owed:
-            self.owed.remove((name, subject, {}))
+    def fulfil_action(self, name: str, subject: str) -> bool:
+        """Return whether an action was expected."""
+        if (name, subject, {}) in self.expected:
+            self.expected.remove((name, subject, {}))
             return True
         return False
 
@@ -197,61 +206,65 @@ class Books:
         else:
             fits = found == wanted
         if not fits:
-            self.broken("I6", f"{fact.event} of {fact.run or fact.job} says {name} {found!r}, expected {wanted!r}")
+            self.report("I6", f"{fact.event} of {fact.run or fact.job} has {name} {found!r}, expected {wanted!r}")
 
-    def judge_owed(self) -> None:
-        """See that the step brought all that it had to."""
-        for event, subject, fields in self.owed:
-            words = ", ".join(f"{name} {value}" for name, value in fields.items())
-            self.broken("I9", f"{event} of {subject} had to come now, and did not{': ' * bool(words)}{words}")
-        self.owed.clear()
+    def check_fulfilled(self) -> None:
+        """Check that the step brought every event that was expected."""
+        for event, subject, fields in self.expected:
+            details = ", ".join(f"{name} {value}" for name, value in fields.items())
+            self.report("I9", f"{event} of {subject} was expected now and did not come{': ' * bool(details)}{details}")
+        self.expected.clear()
 
-    def coming(self, event: str, job: str) -> Iterator[Event]:
-        """Yield such events of the step: what chance decided, and nothing else tells."""
-        for action in self.step.actions if self.step is not None else ():
+    def events_of_step(self, event: str, job: str) -> Iterator[Event]:
+        """Yield such events of the step, also later ones: only they show what was decided at random."""
+        for action in self.actions:
             if isinstance(action, Event) and action.event.value == event and action.job == job:
                 yield action
 
     # -- the jobs
 
-    def touch(self, job: str) -> None:
-        """Have those looked at after the step that depend on this job."""
-        self.touched[job] = None
+    def mark_changed(self, name: str) -> None:
+        """Have the job and its dependents checked after the step."""
+        self.changed[name] = None
 
-    def declare(self, spec: JobSpec) -> JobBook:
-        """Take in a new job."""
-        book = self.jobs[spec.name] = JobBook(spec)
+    def job_of(self, fact: Fact) -> JobModel | None:
+        """Return the job of an event, or None if it is unknown."""
+        return self.jobs.get(fact.job or "")
+
+    def declare(self, spec: JobSpec) -> JobModel:
+        """Add a job."""
+        job = self.jobs[spec.name] = JobModel(spec)
         if not spec.enabled:
-            book.come_to_rest("disabled")
-        self._enter(spec)
-        return book
+            job.finish("disabled")
+        self._add_references(spec)
+        return job
 
-    def redeclare(self, book: JobBook, spec: JobSpec) -> None:
-        """Put another declaration in the place of the old one."""
-        self._strike_out(book.spec)
-        book.spec = spec
-        self._enter(spec)
+    def redeclare(self, job: JobModel, spec: JobSpec) -> None:
+        """Replace a job's declaration."""
+        self._remove_references(job.spec)
+        job.spec = spec
+        self._add_references(spec)
 
-    def forget(self, job: str) -> None:
-        """Strike out a job."""
-        self._strike_out(self.jobs.pop(job).spec)
+    def remove(self, name: str) -> None:
+        """Remove a job."""
+        self._remove_references(self.jobs.pop(name).spec)
 
-    def members(self, family: str) -> Iterable[JobBook]:
-        """Yield the job of this declared name, or its replicas."""
+    def members(self, family: str) -> Iterable[JobModel]:
+        """Yield the job with this declared name, or its replicas."""
         return (self.jobs[name] for name in self._families.get(family, ()))
 
-    def dependents(self, job: str) -> list[str]:
-        """Return the names of those that start after this job, also of one that is gone."""
-        book = self.jobs.get(job)
-        family = book.spec.family if book is not None else job
+    def dependents(self, name: str) -> list[str]:
+        """Return the names of the jobs that start after this one, which may be removed already."""
+        job = self.jobs.get(name)
+        family = job.spec.family if job is not None else name
         return list(self._dependents.get(family, ()))
 
-    def _enter(self, spec: JobSpec) -> None:
+    def _add_references(self, spec: JobSpec) -> None:
         self._families.setdefault(spec.family, {})[spec.name] = None
-        for need in spec.after:
-            self._dependents.setdefault(need.job, {})[spec.name] = None
+        for dependency in spec.after:
+            self._dependents.setdefault(dependency.job, {})[spec.name] = None
 
-    def _strike_out(self, spec: JobSpec) -> None:
+    def _remove_references(self, spec: JobSpec) -> None:
         self._families[spec.family].pop(spec.name, None)
-        for need in spec.after:
-            self._dependents[need.job].pop(spec.name, None)
+        for dependency in spec.after:
+            self._dependents[dependency.job].pop(spec.name, None)

@@ -1,4 +1,4 @@
-"""I12: a reload restarts what was made anew, applies the rest to live runs, and leaves untouched jobs alone."""
+"""I12: a reload restarts the jobs that must run anew, applies other changes to live runs, and leaves the rest alone."""
 
 from __future__ import annotations
 
@@ -7,172 +7,178 @@ from dataclasses import fields
 
 from taskloom.core import actions, inputs
 from taskloom.core.model import JobSpec, Reason, ReasonKind
-from taskloom.invariants.lifecycle.model import Books, JobBook, Next, Wait
-from taskloom.invariants.lifecycle.run_limits import Limits
+from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.run_limits import RunLimits
 from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.invariants.lifecycle.starts import Starts
 
 __all__ = ["Reloads"]
 
-MAKING = {"task", "params", "daemon", "runner"}
-NO_POLICY = {"name", "place", "binding", "replica", "replicas", "declared"}
+# A change of one of these fields needs a new run.
+RESTARTING = {"task", "params", "daemon", "runner"}
+NOT_COMPARED = {"name", "place", "binding", "replica", "replicas", "declared"}
 
 
 class Reloads:
-    """All reloads. `stop` has everything that is pending for a job end, and its run asked; `judge_essential` has
-    everything stop where an essential job has failed for good.
+    """Reads reloads. `stop_job` expects the stop of a job; `expect_essential_shutdown` a shutdown if an essential job
+    has failed for good.
     """
 
     def __init__(
         self,
-        books: Books,
+        model: Model,
         starts: Starts,
         schedules: Schedules,
-        limits: Limits,
+        run_limits: RunLimits,
         *,
-        stop: Callable[[JobBook, Reason], None],
-        judge_essential: Callable[[JobBook], None],
+        stop_job: Callable[[JobModel, Reason], None],
+        expect_essential_shutdown: Callable[[JobModel], None],
     ) -> None:
-        self._books = books
+        self._model = model
         self._starts = starts
         self._schedules = schedules
-        self._limits = limits
-        self._stop = stop
-        self._judge_essential = judge_essential
-        self._begun: list[str] = []
+        self._run_limits = run_limits
+        self._stop_job = stop_job
+        self._expect_essential_shutdown = expect_essential_shutdown
+        self._renewed: list[str] = []
+        """Jobs of this reload that may start automatically again."""
 
     def reload(self, command: inputs.Reload) -> None:
-        """Say what becomes of each job."""
-        books, jobs = self._books, self._books.jobs
+        """Expect the event, and the consequence for each job."""
+        model, jobs = self._model, self._model.jobs
         new = {spec.name: spec for spec in command.specs}
         removed = [name for name in jobs if name not in new]
         added = [name for name in new if name not in jobs]
-        changed = {name: _changed(jobs[name].spec, spec) for name, spec in new.items() if name in jobs}
-        restarted = [name for name, what in changed.items() if MAKING & {*what}]
-        applied = [name for name, what in changed.items() if what and name not in restarted]
-        books.owe("reloaded", "", add=added, remove=removed, apply=applied, restart=restarted)
-        for name, spec in new.items():
-            if name in jobs:
-                books.redeclare(jobs[name], spec)
-            else:
-                books.declare(spec)
-            books.touch(name)
+        changes = {name: _changed_fields(jobs[name].spec, spec) for name, spec in new.items() if name in jobs}
+        restarted = [name for name, changed in changes.items() if RESTARTING & {*changed}]
+        applied = [name for name, changed in changes.items() if changed and name not in restarted]
+        model.expect("reloaded", "", add=added, remove=removed, apply=applied, restart=restarted)
+        self._declare(new)
         for name in removed:
             self._remove(jobs[name])
-        self._begun = []
-        for name, what in changed.items():
-            if jobs[name].follows is Next.REMOVAL:
-                self._come_back(jobs[name])
+        self._renewed = []
+        for name, changed in changes.items():
+            if jobs[name].follow_up is FollowUp.REMOVAL:
+                self._bring_back(jobs[name])
             elif name in restarted:
-                self._restart(jobs[name], what)
-            elif what:
-                self._apply(jobs[name], what)
-        for name in dict.fromkeys((*self._begun, *added)):
-            if books.has_started and jobs[name].starts_itself:
+                self._restart(jobs[name], changed)
+            elif changed:
+                self._apply(jobs[name], changed)
+        for name in dict.fromkeys((*self._renewed, *added)):
+            if model.has_started and jobs[name].is_auto_start:
                 self._starts.arm(jobs[name])
-        for name, what in changed.items():
-            if "schedule" in what:
-                self._judge_essential(jobs[name])
+        for name, changed in changes.items():
+            if "schedule" in changed:
+                self._expect_essential_shutdown(jobs[name])
 
-    def _remove(self, book: JobBook) -> None:
-        self._stop(book, Reason(ReasonKind.RELOAD, "no longer declared"))
-        if book.run is not None:
-            book.follows = Next.REMOVAL
+    def _declare(self, specs: dict[str, JobSpec]) -> None:
+        model = self._model
+        for name, spec in specs.items():
+            if name in model.jobs:
+                model.redeclare(model.jobs[name], spec)
+            else:
+                model.declare(spec)
+            model.mark_changed(name)
+
+    def _remove(self, job: JobModel) -> None:
+        self._stop_job(job, Reason(ReasonKind.RELOAD, "no longer declared"))
+        if job.run is not None:
+            job.follow_up = FollowUp.REMOVAL
         else:
-            self._books.owe("job_removed", book.spec.name)
+            self._model.expect("job_removed", job.spec.name)
 
-    def _apply(self, book: JobBook, changed: list[str]) -> None:
+    def _apply(self, job: JobModel, changed: list[str]) -> None:
         if "enabled" in changed:
-            self._switch(book)
+            self._enable_or_disable(job)
             return
-        if book.run is not None and not book.is_blocked:
-            book.run_spec = book.spec
-            self._limits.set(book.run, book.spec)
-            self._books.owe("ApplySpec", book.run.run)
+        if job.run is not None and not job.is_blocked:
+            job.run_spec = job.spec
+            self._run_limits.set(job.run, job.spec)
+            self._model.expect("ApplySpec", job.run.run)
         if "schedule" in changed:
-            self._reschedule(book)
-        elif "after" in changed and book.rest == "skipped" and book.is_lost:
-            self._begin_again(book)
+            self._reschedule(job)
+        elif "after" in changed and job.end_state == "skipped" and job.is_dependency_impossible:
+            self._renew(job)
         elif "start" in changed:
-            self._begun.append(book.spec.name)
+            self._renewed.append(job.spec.name)
 
-    def _reschedule(self, book: JobBook) -> None:
-        was_armed = book.instant is not None
-        self._schedules.disarm(book)
-        if book.spec.schedule is None:
-            if book.wait is Wait.FIRING:
-                self._stop(book, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
+    def _reschedule(self, job: JobModel) -> None:
+        was_armed = job.instant is not None
+        self._schedules.disarm(job)
+        if job.spec.schedule is None:
+            if job.wait is Wait.FIRING:
+                self._stop_job(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
             return
-        goes_on = book.wait is Wait.BACKOFF or (book.run is not None and book.follows is not Next.NOTHING)
-        if was_armed or goes_on:
-            self._schedules.arm(book)
-            if book.instant is None and book.wait is Wait.FIRING:
-                self._schedules.run_dry(book)
-        elif book.rest and book.rest != "disabled":
-            self._begin_again(book)
+        continues = job.wait is Wait.BACKOFF or (job.run is not None and job.follow_up is not FollowUp.NOTHING)
+        if was_armed or continues:
+            self._schedules.arm(job)
+            if job.instant is None and job.wait is Wait.FIRING:
+                self._schedules.finish_exhausted(job)
+        elif job.end_state and job.end_state != "disabled":
+            self._renew(job)
 
-    def _restart(self, book: JobBook, changed: list[str]) -> None:
+    def _restart(self, job: JobModel, changed: list[str]) -> None:
         if "enabled" in changed:
-            self._switch(book)
+            self._enable_or_disable(job)
             return
-        if book.run is not None:
-            if book.spec.enabled and (book.follows is not Next.NOTHING or self._is_ended_by_policy(book)):
-                book.follows = Next.AGAIN
-            if book.is_running:
+        if job.run is not None:
+            if job.spec.enabled and (job.follow_up is not FollowUp.NOTHING or self._is_ended_by_policy(job)):
+                job.follow_up = FollowUp.RESTART
+            if job.is_running:
                 reason = ("reload", f"{', '.join(changed)} changed")
-                self._books.owe("cancel_requested", book.run.run, reason=reason)
-        elif book.rest and book.rest != "disabled":
-            self._begin_again(book)
+                self._model.expect("cancel_requested", job.run.run, reason=reason)
+        elif job.end_state and job.end_state != "disabled":
+            self._renew(job)
             return
         if "schedule" in changed:
-            self._reschedule(book)
+            self._reschedule(job)
 
-    def _begin_again(self, book: JobBook) -> None:
-        book.wait_for(Wait.PERSON)
-        self._begun.append(book.spec.name)
+    def _renew(self, job: JobModel) -> None:
+        job.wait_for(Wait.COMMAND)
+        self._renewed.append(job.spec.name)
 
-    def _switch(self, book: JobBook) -> None:
-        if not book.spec.enabled:
-            self._stop(book, Reason(ReasonKind.RELOAD, "it was disabled"))
-            if book.run is None:
-                book.come_to_rest("disabled")
-        elif book.rest == "disabled":
-            self._begin_again(book)
+    def _enable_or_disable(self, job: JobModel) -> None:
+        if not job.spec.enabled:
+            self._stop_job(job, Reason(ReasonKind.RELOAD, "it was disabled"))
+            if job.run is None:
+                job.finish("disabled")
+        elif job.end_state == "disabled":
+            self._renew(job)
         else:
-            self._come_back(book)
+            self._bring_back(job)
 
-    def _come_back(self, book: JobBook) -> None:
-        """It was taken away or switched off, and is back before its run has stopped."""
-        book.follows = Next.NOTHING
-        if not book.spec.enabled or _was_stopped_by_person(book):
+    def _bring_back(self, job: JobModel) -> None:
+        """Continue a job that was removed or disabled and is declared again before its run has ended."""
+        job.follow_up = FollowUp.NOTHING
+        if not job.spec.enabled or _was_stopped_by_user(job):
             return
-        if book.spec.schedule is None:
-            book.follows = Next.AGAIN
+        if job.spec.schedule is None:
+            job.follow_up = FollowUp.RESTART
         else:
-            self._schedules.rearm(book)
+            self._schedules.rearm(job)
 
-    def _is_ended_by_policy(self, book: JobBook) -> bool:
-        """Tell whether nothing follows the run by its policy alone: nobody had stopped the job."""
-        return book.is_running or (book.is_blocked and not _was_stopped_by_person(book))
+    def _is_ended_by_policy(self, job: JobModel) -> bool:
+        """Return whether only the policy lets nothing follow the run: no user stopped the job."""
+        return job.is_running or (job.is_blocked and not _was_stopped_by_user(job))
 
-    # -- what came out
+    # -- actions
 
-    def apply_spec(self, action: actions.ApplySpec) -> None:
-        """Judge that the live run got its job's declaration."""
-        book = self._books.jobs.get(action.spec.name)
-        if book is None or action.spec is not book.spec or not self._books.pay_action("ApplySpec", action.run):
-            self._books.broken("I12", f"{action.run} was given a declaration that nobody changed")
+    def check_apply_spec(self, action: actions.ApplySpec) -> None:
+        """Check that the live run got its job's declaration."""
+        job = self._model.jobs.get(action.spec.name)
+        if job is None or action.spec is not job.spec or not self._model.fulfil_action("ApplySpec", action.run):
+            self._model.report("I12", f"ApplySpec of {action.run}, whose declaration has not changed")
 
-    def forget_job(self, action: actions.ForgetJob) -> None:
-        """Judge that the job is gone."""
-        if not self._books.pay_action("ForgetJob", action.job):
-            self._books.broken("I12", f"job {action.job} was dropped, and was not removed")
-
-
-def _was_stopped_by_person(book: JobBook) -> bool:
-    return book.run is not None and book.run.reason is not None and book.run.reason[0] == "user"
+    def check_forget_job(self, action: actions.ForgetJob) -> None:
+        """Check that the job was removed."""
+        if not self._model.fulfil_action("ForgetJob", action.job):
+            self._model.report("I12", f"ForgetJob of {action.job}, which was not removed")
 
 
-def _changed(old: JobSpec, new: JobSpec) -> list[str]:
-    names = [each.name for each in fields(JobSpec) if each.name not in NO_POLICY]
+def _was_stopped_by_user(job: JobModel) -> bool:
+    return job.run is not None and job.run.reason is not None and job.run.reason[0] == "user"
+
+
+def _changed_fields(old: JobSpec, new: JobSpec) -> list[str]:
+    names = [each.name for each in fields(JobSpec) if each.name not in NOT_COMPARED]
     return [name for name in names if getattr(old, name) != getattr(new, name)]

@@ -1,87 +1,87 @@
-"""What follows a run: nothing, a restart, another run at once, or the end of the job."""
+"""The follow-up of a run: nothing, a restart after a delay, another run at once, or the removal of the job."""
 
 from __future__ import annotations
 
 from taskloom.core.policies import RestartWhen
 from taskloom.invariants.event_rules import RunFacts
-from taskloom.invariants.lifecycle.model import Books, JobBook, Next, Wait
+from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
 
-__all__ = ["Ends"]
+__all__ = ["RunEnds"]
 
 FAILURES = ("failed", "timed_out", "start_failed")
-# An abandoned run ended as what it was stopped for.
+# An abandoned run counts as a failure if it was stopped for one of these reasons.
 FAILURE_KINDS = ("deadline", "watchdog")
 
 
-class Ends:
+class RunEnds:
     """The ends of all runs."""
 
-    def __init__(self, books: Books, restarts: Restarts) -> None:
-        self._books = books
+    def __init__(self, model: Model, restarts: Restarts) -> None:
+        self._model = model
         self._restarts = restarts
 
-    def abandoned(self, book: JobBook, run: RunFacts) -> None:
-        """Its thread lives on: what would follow is kept for its late exit."""
-        book.follows = self._decide(book, run, is_permanent=False)
-        self.judge_essential(book)
+    def abandon(self, job: JobModel, run: RunFacts) -> None:
+        """Keep the follow-up of an abandoned run until its thread exits."""
+        job.follow_up = self._decide(job, run, is_permanent=False)
+        self.expect_essential_shutdown(job)
 
-    def over(self, book: JobBook, run: RunFacts, *, is_permanent: bool) -> None:
-        """It has ended."""
-        book.run = None
-        self._follow(book, run, self._decide(book, run, is_permanent=is_permanent))
+    def end(self, job: JobModel, run: RunFacts, *, is_permanent: bool) -> None:
+        """Expect the follow-up of a run that has ended. `is_permanent`: it raised PermanentFailure."""
+        job.run = None
+        self._follow(job, run, self._decide(job, run, is_permanent=is_permanent))
 
-    def exited_late(self, book: JobBook, run: RunFacts) -> None:
-        """The thread of an abandoned run is back: what was kept for it is released."""
-        book.run = None
-        self._follow(book, run, book.follows if self._books.is_open else Next.NOTHING)
+    def exit_late(self, job: JobModel, run: RunFacts) -> None:
+        """Expect the follow-up that was kept until the thread of an abandoned run exited."""
+        job.run = None
+        self._follow(job, run, job.follow_up if self._model.may_start_runs else FollowUp.NOTHING)
 
-    def _follow(self, book: JobBook, run: RunFacts, found: Next) -> None:
-        books, name = self._books, book.spec.name
-        if found is Next.RETRY:
-            self._restarts.owe(book, run)
-        elif found is Next.AGAIN or found is Next.FIRING:
-            book.wait_for(Wait.PERSON)
-            books.owe("queued", name, attempt=1)
+    def _follow(self, job: JobModel, run: RunFacts, follow_up: FollowUp) -> None:
+        model, name = self._model, job.spec.name
+        if follow_up is FollowUp.RETRY:
+            self._restarts.expect_restart(job, run)
+        elif follow_up is FollowUp.RESTART or follow_up is FollowUp.FIRING:
+            job.wait_for(Wait.COMMAND)
+            model.expect("queued", name, attempt=1)
         else:
-            self._rest(book)
-            if found is Next.REMOVAL:
-                books.owe("job_removed", name)
-        self.judge_essential(book)
+            self._finish(job)
+            if follow_up is FollowUp.REMOVAL:
+                model.expect("job_removed", name)
+        self.expect_essential_shutdown(job)
 
-    def _rest(self, book: JobBook) -> None:
-        if book.instant is not None:
-            book.wait_for(Wait.FIRING)
+    def _finish(self, job: JobModel) -> None:
+        if job.instant is not None:
+            job.wait_for(Wait.FIRING)
         else:
-            book.come_to_rest("finished" if book.spec.enabled else "disabled")
+            job.finish("finished" if job.spec.enabled else "disabled")
 
-    def _decide(self, book: JobBook, run: RunFacts, *, is_permanent: bool) -> Next:
+    def _decide(self, job: JobModel, run: RunFacts, *, is_permanent: bool) -> FollowUp:
         has_failed = _is_failure(run)
-        found = book.follows
-        if not self._books.is_open:
-            found = Next.NOTHING
-        elif found is Next.POLICY or found is Next.RETRY:
-            found = self._by_policy(book, run, has_failed=has_failed, is_permanent=is_permanent)
-        book.has_failed = book.has_given_up or (has_failed and found is Next.NOTHING)
+        found = job.follow_up
+        if not self._model.may_start_runs:
+            found = FollowUp.NOTHING
+        elif found is FollowUp.POLICY or found is FollowUp.RETRY:
+            found = self._decide_by_policy(job, run, has_failed=has_failed, is_permanent=is_permanent)
+        job.has_failed = job.has_given_up or (has_failed and found is FollowUp.NOTHING)
         return found
 
-    def _by_policy(self, book: JobBook, run: RunFacts, *, has_failed: bool, is_permanent: bool) -> Next:
-        when = book.spec.restart.when
-        is_wanted = book.follows is Next.RETRY or when is RestartWhen.ALWAYS
-        if not is_wanted and not (has_failed and when is RestartWhen.ON_FAILURE):
-            return Next.NOTHING
-        if is_permanent or self._restarts.is_exhausted(book):
-            book.has_given_up = True
-            self._books.owe("gave_up", run.run)
-            return Next.NOTHING
-        return Next.RETRY
+    def _decide_by_policy(self, job: JobModel, run: RunFacts, *, has_failed: bool, is_permanent: bool) -> FollowUp:
+        when = job.spec.restart.when
+        is_required = job.follow_up is FollowUp.RETRY or when is RestartWhen.ALWAYS
+        if not is_required and not (has_failed and when is RestartWhen.ON_FAILURE):
+            return FollowUp.NOTHING
+        if is_permanent or self._restarts.is_exhausted(job):
+            job.has_given_up = True
+            self._model.expect("gave_up", run.run)
+            return FollowUp.NOTHING
+        return FollowUp.RETRY
 
-    def judge_essential(self, book: JobBook) -> None:
-        """Have everything stop where an essential job has failed for good."""
-        books = self._books
-        is_for_good = book.has_failed and (book.has_given_up or book.instant is None)
-        if is_for_good and book.spec.essential and books.is_open and not books.owes("scheduler_stopping"):
-            books.owe("scheduler_stopping", "", reason=("essential", f"job {book.spec.name!r} failed for good"))
+    def expect_essential_shutdown(self, job: JobModel) -> None:
+        """Expect a shutdown if the job is essential and has failed for good."""
+        model = self._model
+        is_for_good = job.has_failed and (job.has_given_up or job.instant is None)
+        if is_for_good and job.spec.essential and model.may_start_runs and not model.is_expected("scheduler_stopping"):
+            model.expect("scheduler_stopping", "", reason=("essential", f"job {job.spec.name!r} failed for good"))
 
 
 def _is_failure(run: RunFacts) -> bool:

@@ -6,79 +6,79 @@ from taskloom.core import inputs
 from taskloom.core.model import JobSpec
 from taskloom.core.policies import WatchdogThen
 from taskloom.invariants.event_rules import RunFacts
-from taskloom.invariants.lifecycle.model import NEVER, Books, JobBook, Next
+from taskloom.invariants.lifecycle.model import NEVER, FollowUp, JobModel, Model
 from taskloom.text import measured
 
-__all__ = ["Limits"]
+__all__ = ["RunLimits"]
 
-TIMEOUT, READINESS = "the timeout", "the readiness"
+TIMEOUT, READY_WITHIN = "the timeout", "the ready_within"
 
 
-class Limits:
-    """The limits of all live runs, from when they were queued."""
+class RunLimits:
+    """The limits of all live runs; their time counts from when the run was queued."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, model: Model) -> None:
+        self._model = model
         self._limited: set[str] = set()
         """Runs that have a limit."""
 
     def set(self, run: RunFacts, spec: JobSpec) -> None:
-        """Expect the asks of this declaration; what would have been earlier comes now."""
-        if run.asked is None and run.ended is None:
+        """Set the limits of a declaration; one that would be in the past is due now."""
+        if run.cancel_requested is None and run.ended is None:
             self._limited.add(run.run)
             self._set(TIMEOUT, run, spec.timeout)
-            self._set(READINESS, run, spec.ready_within if run.ready is None else None)
+            self._set(READY_WITHIN, run, spec.ready_within if run.ready is None else None)
 
-    def _set(self, what: str, run: RunFacts, seconds: float | None) -> None:
-        due = NEVER if seconds is None else max(run.queued + seconds, self._books.now)
-        self._books.alarms.set((what, run.run), due)
+    def _set(self, limit: str, run: RunFacts, seconds: float | None) -> None:
+        due = NEVER if seconds is None else max(run.queued + seconds, self._model.now)
+        self._model.deadlines.set((limit, run.run), due)
 
     def ready(self, run: str) -> None:
-        """It was ready in time."""
+        """Drop `ready_within`: the run is ready."""
         if run in self._limited:
-            self._books.alarms.drop((READINESS, run))
+            self._model.deadlines.drop((READY_WITHIN, run))
 
-    def forget(self, run: str) -> None:
-        """It was asked, or has ended."""
+    def drop(self, run: str) -> None:
+        """Drop all limits: the cancel was requested, or the run has ended."""
         if run not in self._limited:
             return
         self._limited.remove(run)
-        self._books.alarms.drop((TIMEOUT, run))
-        self._books.alarms.drop((READINESS, run))
+        self._model.deadlines.drop((TIMEOUT, run))
+        self._model.deadlines.drop((READY_WITHIN, run))
 
-    def judge_ask(self, run: str, kind: str) -> None:
-        """Judge an ask that time brought."""
-        what = TIMEOUT if kind == "deadline" else READINESS
-        due = self._books.alarms.due_of((what, run))
+    def check_cancel(self, run: str, kind: str) -> None:
+        """Check a cancel request that a limit caused."""
+        limit = TIMEOUT if kind == "deadline" else READY_WITHIN
+        due = self._model.deadlines.due_of((limit, run))
         if due is None:
-            self._books.broken("I7", f"{run} was asked for {kind}, and {what} was not running")
+            self._model.report("I7", f"cancel of {run} was requested for {kind}, but {limit} was not set")
         else:
-            self._books.expect_at(f"{what} of {run}", due)
+            self._model.check_time(f"{limit} of {run}", due)
 
     # -- the watchdog
 
-    def unresponsive(self, report: inputs.RunUnresponsive) -> None:
-        """Have the step say so, and do what the watchdog does."""
-        book = self._book_of(report.run)
-        watchdog = book.run_spec.watchdog if book is not None and book.run_spec is not None else None
-        if book is None or book.run is None or watchdog is None:
+    def expect_unresponsive(self, report: inputs.RunUnresponsive) -> None:
+        """Expect the event and the watchdog's reaction."""
+        job = self._job_of(report.run)
+        watchdog = job.run_spec.watchdog if job is not None and job.run_spec is not None else None
+        if job is None or job.run is None or watchdog is None:
             return
-        if book.run.ready is None or not book.is_running or book.run.unresponsive is not None:
+        if job.run.ready is None or not job.is_running or job.run.unresponsive is not None:
             return
-        self._books.owe("unresponsive", report.run, poll_age=round(report.poll_age, 3))
+        self._model.expect("unresponsive", report.run, poll_age=round(report.poll_age, 3))
         if watchdog.then is WatchdogThen.WARN:
             return
-        if book.follows is Next.POLICY:
-            book.follows = Next.NOTHING if watchdog.then is WatchdogThen.STOP else Next.RETRY
+        if job.follow_up is FollowUp.POLICY:
+            job.follow_up = FollowUp.NOTHING if watchdog.then is WatchdogThen.STOP else FollowUp.RETRY
         reason = ("watchdog", f"no poll for {measured(report.poll_age)}")
-        self._books.owe("cancel_requested", report.run, reason=reason)
+        self._model.expect("cancel_requested", report.run, reason=reason)
 
-    def responsive(self, report: inputs.RunResponsive) -> None:
-        """Have the step say so, where it was unresponsive."""
-        book = self._book_of(report.run)
-        if book is not None and book.run is not None and not book.is_blocked and book.run.unresponsive is not None:
-            self._books.owe("responsive", report.run)
+    def expect_responsive(self, report: inputs.RunResponsive) -> None:
+        """Expect the event if the run was unresponsive."""
+        job = self._job_of(report.run)
+        if job is not None and job.run is not None and not job.is_blocked and job.run.unresponsive is not None:
+            self._model.expect("responsive", report.run)
 
-    def _book_of(self, run: str) -> JobBook | None:
-        found = self._books.ledger.live.get(run)
-        return self._books.jobs.get(found.job) if found is not None else None
+    def _job_of(self, run: str) -> JobModel | None:
+        found = self._model.event_rules.live.get(run)
+        return self._model.jobs.get(found.job) if found is not None else None

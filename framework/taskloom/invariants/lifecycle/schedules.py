@@ -1,333 +1,304 @@
-"""I10: each instant of a schedule comes to at most one run, and to a word where it comes to none.
+"""I10: each instant of a schedule starts at most one run, and has a `missed` event if it starts none.
 
-Intervals count on the monotonic clock, calendars on the wall clock; every 15 s somebody looks whether that was set.
+Intervals count on the monotonic clock, calendars on the wall clock. Every 15 s the lifecycle checks whether the wall
+clock was set. Jitter is drawn at random and no event shows it, so each instant has a window: it fires at some second
+between the instant and the instant plus the jitter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from math import floor
 
-from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
+from taskloom.core.policies import Missed, Overlap, Schedule
 from taskloom.invariants.event_rules import Fact
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
-from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, NEVER, Books, JobBook, Next, Wait
+from taskloom.invariants.lifecycle.instants import (
+    WallInstant,
+    after,
+    count_until,
+    latest_until,
+    may_be_overtaken,
+    nth,
+)
+from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, NEVER, FollowUp, JobModel, Model, Wait
 from taskloom.text import duration
 
 __all__ = ["Schedules"]
 
 LATE_SECONDS = 1.0
-LOOK_SECONDS, STEP_SECONDS, CORRECTION_SECONDS = 15.0, 0.1, 3 * 3600.0
-COUNTED = 1000
+CLOCK_CHECK_SECONDS, STEP_SECONDS, CORRECTION_SECONDS = 15.0, 0.1, 3 * 3600.0
 
 
 class Schedules:
-    """All armed schedules. Jitter is chance that nobody tells: a window is open from an instant to its last second."""
+    """All armed schedules. `expect_essential_shutdown` is called when a schedule has no further instant."""
 
-    def __init__(self, books: Books, judge_essential: Callable[[JobBook], None]) -> None:
-        self._books = books
-        self._judge_essential = judge_essential
-        self._due: ExpectedDeadlines[str] = ExpectedDeadlines()
-        self._ends: ExpectedDeadlines[str] = ExpectedDeadlines()
-        """When each window closes."""
-        self._offset = 0.0
+    def __init__(self, model: Model, expect_essential_shutdown: Callable[[JobModel], None]) -> None:
+        self._model = model
+        self._expect_essential_shutdown = expect_essential_shutdown
+        self._window_starts: ExpectedDeadlines[str] = ExpectedDeadlines()
+        self._window_ends: ExpectedDeadlines[str] = ExpectedDeadlines()
         self._open: dict[str, None] = {}
-        """Jobs whose instant has come, and may not have been handled yet."""
-        self._calendars: dict[str, float] = {}
-        """Jobs aimed by a calendar, and what the wall clock was ahead of the monotonic one then."""
-        self._look_at = NEVER
+        """Jobs in an open window: their instant has come, but no event shows yet that it fired."""
+        self._calendar_offsets: dict[str, float] = {}
+        """Seconds from the monotonic to the wall clock when the window was set, by job with a calendar."""
+        self._offset = 0.0
+        self._was_clock_set = False
+        """Whether the wall clock was set since the last clock check: without that, no window needs to be set again."""
+        self._next_clock_check = NEVER
 
     # -- arming
 
-    def arm(self, book: JobBook) -> None:
-        """Aim at the first instant; there may be none."""
-        books, schedule = self._books, book.spec.schedule
+    def arm(self, job: JobModel) -> None:
+        """Set the first instant, if the schedule has one."""
+        model, schedule = self._model, job.spec.schedule
         if schedule is None:
             return
         if schedule.every is not None:
-            self._aim(book, schedule, books.now + schedule.every)
+            self._set_instant(job, schedule, model.now + schedule.every)
         elif schedule.calendar is not None:
-            if self._look_at == NEVER:
-                self._look_at = books.now + LOOK_SECONDS
-            self._aim(book, schedule, schedule.calendar.after(books.wall))
+            if self._next_clock_check == NEVER:
+                self._next_clock_check = model.now + CLOCK_CHECK_SECONDS
+            self._set_instant(job, schedule, schedule.calendar.after(model.wall))
 
-    def rearm(self, book: JobBook) -> None:
-        """Have the schedule go on of a job that a person starts."""
-        if book.instant is None:
-            self.arm(book)
+    def rearm(self, job: JobModel) -> None:
+        """Arm the schedule of a job that a command starts, unless it is armed."""
+        if job.instant is None:
+            self.arm(job)
 
-    def disarm(self, book: JobBook) -> None:
-        """No instant comes any more."""
-        name = book.spec.name
-        book.instant = None
-        self._due.drop(name)
-        self._ends.drop(name)
+    def disarm(self, job: JobModel) -> None:
+        """Drop the schedule's instant."""
+        name = job.spec.name
+        job.instant = None
+        self._window_starts.drop(name)
+        self._window_ends.drop(name)
         self._open.pop(name, None)
-        self._calendars.pop(name, None)
+        self._calendar_offsets.pop(name, None)
 
-    def run_dry(self, book: JobBook) -> None:
-        """Have a job come to rest that has no instant left."""
-        book.come_to_rest("finished")
-        self._books.touch(book.spec.name)
-        self._books.owe("skipped", book.spec.name)
-        self._judge_essential(book)
+    def finish_exhausted(self, job: JobModel) -> None:
+        """Finish a job whose schedule has no further instant."""
+        job.finish("finished")
+        self._model.mark_changed(job.spec.name)
+        self._model.expect("skipped", job.spec.name)
+        self._expect_essential_shutdown(job)
 
-    def _aim(self, book: JobBook, schedule: Schedule, instant: float | None) -> None:
-        self.disarm(book)
-        book.instant = instant
+    def _set_instant(self, job: JobModel, schedule: Schedule, instant: float | None) -> None:
+        self.disarm(job)
+        job.instant = instant
         if instant is not None:
-            self._set_due(book, schedule)
+            self._set_window(job, schedule)
 
-    def _set_due(self, book: JobBook, schedule: Schedule) -> None:
-        books, instant = self._books, book.instant or 0.0
-        if _is_loose(schedule, instant):
+    def _set_window(self, job: JobModel, schedule: Schedule) -> None:
+        model, instant = self._model, job.instant or 0.0
+        if may_be_overtaken(schedule, instant):
             return
-        due = instant if schedule.every is not None else books.now + (instant - books.wall)
+        due = instant if schedule.every is not None else model.now + (instant - model.wall)
         if schedule.calendar is not None:
-            self._calendars[book.spec.name] = books.wall - books.now
-        self._due.set(book.spec.name, due)
-        self._ends.set(book.spec.name, due + schedule.jitter)
+            self._calendar_offsets[job.spec.name] = model.wall - model.now
+        self._window_starts.set(job.spec.name, due)
+        self._window_ends.set(job.spec.name, due + schedule.jitter)
 
-    # -- what time brings
+    # -- time
 
     def begin_tick(self) -> None:
-        """See whose instant has come."""
-        if self._look_at <= self._books.now:
-            self._look_at_clock()
-        if self._due.is_any_due(self._books.now):
-            for name, _ in self._due.pop_until(self._books.now):
+        """Open the windows whose instant has come."""
+        if self._next_clock_check <= self._model.now:
+            self._check_clock()
+        if self._window_starts.is_any_due(self._model.now):
+            for name, _ in self._window_starts.pop_until(self._model.now):
                 self._open[name] = None
 
-    def _look_at_clock(self) -> None:
-        books = self._books
-        if not self._calendars:
-            self._look_at = NEVER
+    def _check_clock(self) -> None:
+        model = self._model
+        if not self._calendar_offsets:
+            self._next_clock_check = NEVER
             return
-        self._look_at = books.now + LOOK_SECONDS
-        for name in list(self._calendars):
-            self._follow_clock(books.jobs[name])
+        self._next_clock_check = model.now + CLOCK_CHECK_SECONDS
+        if self._was_clock_set:
+            self._was_clock_set = False
+            for name in list(self._calendar_offsets):
+                self._follow_clock(model.jobs[name])
 
-    def _follow_clock(self, book: JobBook) -> None:
-        """Aim anew where the wall clock was set since: at the same instant, or by the new time where that is right."""
-        books, schedule = self._books, book.spec.schedule
-        step = books.wall - books.now - self._calendars.get(book.spec.name, 0.0)
+    def _follow_clock(self, job: JobModel) -> None:
+        """Set the window again if the wall clock was set since; after a large step back also the instant."""
+        model, schedule = self._model, job.spec.schedule
+        step = model.wall - model.now - self._calendar_offsets.get(job.spec.name, 0.0)
         if schedule is None or schedule.calendar is None or abs(step) < STEP_SECONDS:
             return
-        self._open.pop(book.spec.name, None)
+        self._open.pop(job.spec.name, None)
         if step < -CORRECTION_SECONDS:
-            self._aim(book, schedule, schedule.calendar.after(books.wall))
+            self._set_instant(job, schedule, schedule.calendar.after(model.wall))
         else:
-            self._set_due(book, schedule)
-
-    def may_fire(self, job: str) -> bool:
-        """Tell whether an instant of the job has come that may not have been handled yet."""
-        return job in self._open
-
-    def close_windows(self) -> None:
-        """Handle those that fired unseen, by their jitter, and note those that should have and did not."""
-        books = self._books
-        offset = books.wall - books.now
-        if abs(offset - self._offset) > EPSILON_SECONDS:
-            self._offset = offset
-            for book in [books.jobs[name] for name in self._open]:
-                if self._was_set_back(book):
-                    self._follow_clock(book)
-        if self._ends.is_any_due(books.now - books.lateness):
-            for name, due in list(self._ends.pop_until(books.now - books.lateness)):
-                self._close_window(books.jobs[name], due)
-
-    def _close_window(self, book: JobBook, due: float) -> None:
-        instant, name = book.instant, book.spec.name
-        if name in self._open:
-            self.fire_unseen(book)
-        if book.instant == instant:
-            self._books.broken(
-                "I7", f"the firing of {name} was due at {duration(due)}, it is {duration(self._books.now)}"
-            )
-
-    def _was_set_back(self, book: JobBook) -> bool:
-        """Tell whether the wall clock says that the instant is still to come."""
-        is_calendar = book.spec.schedule is not None and book.spec.schedule.calendar is not None
-        return is_calendar and book.instant is not None and self._books.wall < book.instant - STEP_SECONDS
-
-    def fire_unseen(self, book: JobBook) -> None:
-        """Handle an instant whose firing nothing told of: a run waits for the end of the one that there is."""
-        schedule, first = book.spec.schedule, book.instant
-        if schedule is None or first is None or book.run is None:
-            return
-        if _is_loose(schedule, first):
-            book.follows = Next.FIRING if book.follows is not Next.AGAIN else book.follows
-            return
-        is_told = schedule.overlap is Overlap.SKIP or book.follows is Next.FIRING
-        if is_told or (schedule.overlap is Overlap.REPLACE and book.is_running):
-            return
-        if book.follows not in (Next.AGAIN, Next.REMOVAL):  # as somebody wanted since then
-            book.follows = Next.FIRING
-        self._aim(book, schedule, first + schedule.every if schedule.every else _after(schedule.calendar, first))
-
-    def look_for_unseen(self, book: JobBook) -> None:
-        """See from the run that follows at once that the schedule fired, by its jitter, while the last one went on."""
-        name, schedule = book.spec.name, book.spec.schedule
-        is_loose = schedule is not None and book.instant is not None and _is_loose(schedule, book.instant)
-        if (name in self._open or is_loose) and any(one.attempt == 1 for one in self._books.coming("queued", name)):
-            self.fire_unseen(book)
-
-    def take_of(self, fact: Fact) -> None:
-        """Handle the instant that an event of this tick may speak of."""
-        book = self._books.jobs.get(fact.job or "")
-        if book is not None and book.spec.name in self._open:
-            self.take(book)
-
-    def excuses(self, book: JobBook, fact: Fact) -> bool:
-        """Tell whether chance alone may be behind an event: which instant has come is open with so much jitter."""
-        schedule, kind = book.spec.schedule, fact.reason[0] if fact.reason is not None else ""
-        if schedule is None or book.instant is None or not _is_loose(schedule, book.instant):
-            return False
-        if fact.event == "cancel_requested" and kind == "replaced":
-            book.follows = Next.FIRING
-            return True
-        if fact.event == "skipped" and kind == "finished":
-            self.disarm(book)
-            book.come_to_rest("finished")
-            return True
-        is_first = fact.event == "queued" and fact.attempt == 1
-        return fact.event == "missed" or (is_first and book.wait in (Wait.FIRING, Wait.BACKOFF))
+            self._set_window(job, schedule)
 
     def end_tick(self) -> None:
-        """Handle those of whom nothing was seen, and that were due."""
-        if not self._ends.is_any_due(self._books.now):
+        """Handle the instants whose window ends now and that no event of this tick showed."""
+        if not self._window_ends.is_any_due(self._model.now):
             return
-        for name, _ in self._ends.pop_until(self._books.now):
-            book = self._books.jobs[name]
-            if name in self._open and self._was_abandoned_since(book):
-                self.fire_unseen(book)
+        for name, _ in self._window_ends.pop_until(self._model.now):
+            job = self._model.jobs[name]
+            if name in self._open and self._may_have_fired_before_abandon(job):
+                self._assume_fired(job)
             elif name in self._open:
-                self.take(book)
+                self.handle_instant(job)
 
-    def _was_abandoned_since(self, book: JobBook) -> bool:
-        """Tell whether an instant may have come, by its jitter, before the run was abandoned: nothing says that not."""
-        schedule = book.spec.schedule
+    def close_windows(self) -> None:
+        """Handle the windows that ended before this step, and report those that ended without a firing."""
+        model = self._model
+        offset = model.wall - model.now
+        if abs(offset - self._offset) > EPSILON_SECONDS:
+            self._offset, self._was_clock_set = offset, True
+            for job in [model.jobs[name] for name in self._open]:
+                if self._is_set_back(job):
+                    self._follow_clock(job)
+        if self._window_ends.is_any_due(model.now - model.lateness):
+            for name, due in list(self._window_ends.pop_until(model.now - model.lateness)):
+                self._close_window(model.jobs[name], due)
+
+    def _close_window(self, job: JobModel, due: float) -> None:
+        instant, name = job.instant, job.spec.name
+        if name in self._open:
+            self._assume_fired(job)
+        if job.instant == instant:
+            self._model.report(
+                "I7", f"the firing of {name} was due at {duration(due)}, it is {duration(self._model.now)}"
+            )
+
+    def _is_set_back(self, job: JobModel) -> bool:
+        """Return whether the instant is in the future again, because the wall clock was set back."""
+        is_calendar = job.spec.schedule is not None and job.spec.schedule.calendar is not None
+        return is_calendar and job.instant is not None and self._model.wall < job.instant - STEP_SECONDS
+
+    # -- firings that no event shows: a run is queued until the present one ends
+
+    def _assume_fired(self, job: JobModel) -> None:
+        """Take an instant as fired and queued behind the present run."""
+        schedule, first = job.spec.schedule, job.instant
+        if schedule is None or first is None or job.run is None:
+            return
+        if may_be_overtaken(schedule, first):
+            job.follow_up = FollowUp.FIRING if job.follow_up is not FollowUp.RESTART else job.follow_up
+            return
+        has_event = schedule.overlap is Overlap.SKIP or job.follow_up is FollowUp.FIRING
+        if has_event or (schedule.overlap is Overlap.REPLACE and job.is_running):
+            return
+        if job.follow_up not in (FollowUp.RESTART, FollowUp.REMOVAL):  # a later command takes precedence
+            job.follow_up = FollowUp.FIRING
+        self._set_instant(job, schedule, after(schedule, first))
+
+    def detect_unseen_firing(self, job: JobModel) -> None:
+        """Take the schedule as fired during the run that ended, if another first attempt follows in this step."""
+        name, schedule = job.spec.name, job.spec.schedule
+        may_fire = name in self._open or (
+            schedule is not None and job.instant is not None and may_be_overtaken(schedule, job.instant)
+        )
+        if may_fire and any(event.attempt == 1 for event in self._model.events_of_step("queued", name)):
+            self._assume_fired(job)
+
+    def _may_have_fired_before_abandon(self, job: JobModel) -> bool:
+        """Return whether the instant may have fired, by its jitter, before the run was abandoned."""
+        schedule = job.spec.schedule
         may_queue = schedule is not None and schedule.jitter > 0 and schedule.overlap is not Overlap.SKIP
-        return may_queue and book.is_blocked and not any(self._books.coming("missed", book.spec.name))
+        return may_queue and job.is_blocked and not any(self._model.events_of_step("missed", job.spec.name))
 
-    def take(self, book: JobBook) -> None:
-        """Handle the instant that has come: say what the step has to bring, and aim at the next."""
-        books, schedule, first = self._books, book.spec.schedule, book.instant
-        self._open.pop(book.spec.name, None)
+    def may_explain(self, job: JobModel, fact: Fact) -> bool:
+        """Return whether random jitter may explain an event: later instants may overtake the next one."""
+        schedule, kind = job.spec.schedule, fact.reason[0] if fact.reason is not None else ""
+        if schedule is None or job.instant is None or not may_be_overtaken(schedule, job.instant):
+            return False
+        if fact.event == "cancel_requested" and kind == "replaced":
+            job.follow_up = FollowUp.FIRING
+            return True
+        if fact.event == "skipped" and kind == "finished":
+            self.disarm(job)
+            job.finish("finished")
+            return True
+        is_first_attempt = fact.event == "queued" and fact.attempt == 1
+        return fact.event == "missed" or (is_first_attempt and job.wait in (Wait.FIRING, Wait.BACKOFF))
+
+    # -- the instant that has come
+
+    def is_open(self, name: str) -> bool:
+        """Return whether an instant of the job has come and may still fire."""
+        return name in self._open
+
+    def handle_instant_of(self, fact: Fact) -> None:
+        """Handle the open instant of the event's job, if there is one."""
+        job = self._model.job_of(fact)
+        if job is not None and job.spec.name in self._open:
+            self.handle_instant(job)
+
+    def handle_instant(self, job: JobModel) -> None:
+        """Expect the events of the instant that has come, and set the next instant."""
+        model, schedule, first = self._model, job.spec.schedule, job.instant
+        self._open.pop(job.spec.name, None)
         if schedule is None or first is None:
             return
-        passed = self._every(book, schedule, first) if schedule.every else self._calendar(book, schedule, first)
+        passed = self._every(job, schedule, first) if schedule.every else self._calendar(job, schedule, first)
         if passed is None:
-            self._follow_clock(book)
+            self._follow_clock(job)
             return
         latest, older = passed
-        following = latest + schedule.every if schedule.every else _after(schedule.calendar, latest)
-        self._aim(book, schedule, following)
+        following = after(schedule, latest)
+        self._set_instant(job, schedule, following)
         if older:
-            books.owe("missed", book.spec.name, count=older, why="late")
-        self._land(book, schedule, latest, told_late=int(older > 0))
-        if following is None and book.wait is Wait.FIRING and ("queued", book.spec.name) not in _heads(books):
-            self.run_dry(book)
+            model.expect("missed", job.spec.name, count=older, why="late")
+        self._expect_firing(job, schedule, latest, late_events=int(older > 0))
+        if following is None and job.wait is Wait.FIRING and not model.is_expected("queued", job.spec.name):
+            self.finish_exhausted(job)
 
-    # -- how many instants have come
-
-    def _every(self, book: JobBook, schedule: Schedule, first: float) -> tuple[float, int] | None:
-        every, passed = schedule.every or 1.0, self._books.now - first
+    def _every(self, job: JobModel, schedule: Schedule, first: float) -> tuple[float, int] | None:
+        """Return the latest instant that has come, and how many came before it."""
+        every, passed = schedule.every or 1.0, self._model.now - first
         most = floor(max(0.0, passed + EPSILON_SECONDS) / every)
         least = floor(max(0.0, passed + EPSILON_SECONDS - schedule.jitter) / every)
-        older = most if most == least else self._told_older(book, least, most)
+        older = most if most == least else self._reported_older(job, least, most)
         return first + older * every, older
 
-    def _calendar(self, book: JobBook, schedule: Schedule, first: float) -> tuple[float, int] | None:
-        calendar, wall = schedule.calendar, self._books.wall
+    def _calendar(self, job: JobModel, schedule: Schedule, first: float) -> tuple[float, int] | None:
+        """Return the same for a calendar; None if the wall clock was set back."""
+        calendar, wall = schedule.calendar, self._model.wall
         if calendar is None or wall - first < -STEP_SECONDS:
-            return None  # the wall clock was set back
-        most, least = _count(calendar, first, wall), _count(calendar, first, wall - schedule.jitter)
-        older = most if most == least else self._told_older(book, least, most)
-        latest = _latest(calendar, first, wall) if older == most else _nth(calendar, first, older)
+            return None
+        most, least = count_until(calendar, first, wall), count_until(calendar, first, wall - schedule.jitter)
+        older = most if most == least else self._reported_older(job, least, most)
+        latest = latest_until(calendar, first, wall) if older == most else nth(calendar, first, older)
         return latest, older
 
-    def _told_older(self, book: JobBook, least: int, most: int) -> int:
-        """Take over what was told, where the jitter leaves it open how many instants were too late."""
-        for event in self._books.coming("missed", book.spec.name):
+    def _reported_older(self, job: JobModel, least: int, most: int) -> int:
+        """Return the reported number of older instants, if the jitter allows it."""
+        for event in self._model.events_of_step("missed", job.spec.name):
             if event.data["why"] == "late" and least <= event.data["count"] <= most:
                 return int(event.data["count"])
         return least
 
-    # -- what the latest of them comes to
-
-    def _land(self, book: JobBook, schedule: Schedule, latest: float, *, told_late: int) -> None:
-        books, name = self._books, book.spec.name
-        when = latest if schedule.calendar is None else books.now + (latest - books.wall)
-        if self._is_too_late(book, schedule, books.now - when, told_late):
-            books.owe("missed", name, count=1, why="late", instant=_Instant(books.wall + when - books.now))
-        elif book.wait in (Wait.FIRING, Wait.BACKOFF):
-            books.owe("queued", name, attempt=1)
-        elif book.is_blocked:
-            books.owe("missed", name, count=1, why="blocked", instant=_Instant(books.wall + when - books.now))
-        elif schedule.overlap is Overlap.SKIP or book.follows in (Next.FIRING, Next.AGAIN, Next.REMOVAL):
-            books.owe("missed", name, count=1, why="overlap", instant=_Instant(books.wall + when - books.now))
+    def _expect_firing(self, job: JobModel, schedule: Schedule, latest: float, *, late_events: int) -> None:
+        model, name = self._model, job.spec.name
+        due = latest if schedule.calendar is None else model.now + (latest - model.wall)
+        missed = ""
+        if self._is_too_late(job, schedule, model.now - due, late_events):
+            missed = "late"
+        elif job.wait in (Wait.FIRING, Wait.BACKOFF):
+            model.expect("queued", name, attempt=1)
+        elif job.is_blocked:
+            missed = "blocked"
+        elif schedule.overlap is Overlap.SKIP or job.follow_up in _OTHER_RUN_FOLLOWS:
+            missed = "overlap"
         else:
-            book.follows = Next.FIRING
-            if schedule.overlap is Overlap.REPLACE and book.is_running:
-                books.owe("cancel_requested", name, reason=("replaced", "its schedule fired again"))
+            job.follow_up = FollowUp.FIRING
+            if schedule.overlap is Overlap.REPLACE and job.is_running:
+                model.expect("cancel_requested", name, reason=("replaced", "its schedule fired again"))
+        if missed:
+            model.expect("missed", name, count=1, why=missed, instant=WallInstant(model.wall + due - model.now))
 
-    def _is_too_late(self, book: JobBook, schedule: Schedule, late: float, told_late: int) -> bool:
+    def _is_too_late(self, job: JobModel, schedule: Schedule, late: float, late_events: int) -> bool:
         allowed = LATE_SECONDS if schedule.missed is Missed.SKIP else max(LATE_SECONDS, schedule.grace)
         if abs(late - allowed) < EPSILON_SECONDS or late - schedule.jitter <= allowed < late:
-            # Left open by the jitter, or by the last digit: what was told counts, older instants apart.
-            coming = self._books.coming("missed", book.spec.name)
-            return len([event for event in coming if event.data["why"] == "late"]) > told_late
+            # The jitter, or the rounding, leaves it open: the events decide. `late_events` are for older instants.
+            events = self._model.events_of_step("missed", job.spec.name)
+            return len([event for event in events if event.data["why"] == "late"]) > late_events
         return late > allowed
 
 
-class _Instant:
-    """A second of the wall clock; equal to its RFC 3339 text, to the millisecond."""
-
-    def __init__(self, wall: float) -> None:
-        self._wall = wall
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, str) and abs(datetime.fromisoformat(other).timestamp() - self._wall) < 1e-3
-
-    def __hash__(self) -> int:
-        return hash(self._wall)
-
-    def __repr__(self) -> str:
-        return datetime.fromtimestamp(self._wall, UTC).isoformat()
-
-
-def _is_loose(schedule: Schedule, instant: float) -> bool:
-    """Tell whether a later instant may fire before this one."""
-    following = schedule.calendar.after(instant) if schedule.calendar is not None and schedule.jitter else None
-    return following is not None and following - instant <= schedule.jitter
-
-
-def _heads(books: Books) -> list[tuple[str, str]]:
-    return [(event, subject) for event, subject, _ in books.owed]
-
-
-def _after(calendar: Calendar | None, instant: float) -> float | None:
-    return calendar.after(instant) if calendar is not None else None
-
-
-def _latest(calendar: Calendar, first: float, wall: float) -> float:
-    return max(first, calendar.latest(wall) or first) if wall >= first + 1.0 else first
-
-
-def _count(calendar: Calendar, first: float, wall: float) -> int:
-    """Count the instants from the first to just before the latest that has come."""
-    latest, count = _latest(calendar, first, wall), 0
-    instant: float | None = first
-    while instant is not None and instant < latest and count < COUNTED:
-        count += 1
-        instant = calendar.after(instant)
-    return count
-
-
-def _nth(calendar: Calendar, first: float, count: int) -> float:
-    instant = first
-    for _ in range(count):
-        instant = calendar.after(instant) or instant
-    return instant
+# No further run can be queued behind the present one.
+_OTHER_RUN_FOLLOWS = (FollowUp.FIRING, FollowUp.RESTART, FollowUp.REMOVAL)

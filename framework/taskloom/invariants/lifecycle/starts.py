@@ -1,89 +1,92 @@
-"""How a job starts by itself: after what it needs, after its delay, by its schedule."""
+"""Automatic starts: after the dependencies, after the delay, by the schedule."""
 
 from __future__ import annotations
 
-from taskloom.invariants.lifecycle.dependencies import LOST, MET, stands
+from taskloom.invariants.lifecycle.dependencies import IMPOSSIBLE, SATISFIED, dependency_state
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
-from taskloom.invariants.lifecycle.model import Books, JobBook, Wait
+from taskloom.invariants.lifecycle.model import JobModel, Model, Wait
 from taskloom.invariants.lifecycle.schedules import Schedules
 
 __all__ = ["Starts"]
 
+END_OF_DELAY = "the end of the delay"
+
 
 class Starts:
-    """The jobs that were told to start by themselves, and have not yet."""
+    """The jobs that start automatically and have not started yet."""
 
-    def __init__(self, books: Books, schedules: Schedules) -> None:
-        self._books = books
+    def __init__(self, model: Model, schedules: Schedules) -> None:
+        self._model = model
         self._schedules = schedules
         self._delays: ExpectedDeadlines[str] = ExpectedDeadlines()
 
-    def arm(self, book: JobBook) -> None:
-        """Begin with the first wait; a job that waits for nothing is owed a run."""
-        spec = book.spec
-        book.wait_for(Wait.DEPENDENCY)
-        self._books.waiting[spec.name] = None
-        self._books.touch(spec.name)
-        # It counts though it may be skipped before the step is over.
-        self._books.has_held = self._books.has_held or not spec.daemon
+    def arm(self, job: JobModel) -> None:
+        """Begin with the first wait; a job that waits for nothing is expected to start now."""
+        spec = job.spec
+        job.wait_for(Wait.DEPENDENCY)
+        self._model.dependents_waiting[spec.name] = None
+        self._model.mark_changed(spec.name)
+        # It counts even if it is skipped before the step ends.
+        self._model.had_non_daemon = self._model.had_non_daemon or not spec.daemon
         if not spec.after and not spec.start.delay_seconds and spec.schedule is None:
-            self.after_needs(book)
+            self.begin_delay(job)
 
-    def after_needs(self, book: JobBook) -> None:
-        """Go on to the delay."""
-        books, spec = self._books, book.spec
+    def begin_delay(self, job: JobModel) -> None:
+        """Continue with the delay, if the job has one, once its dependencies are satisfied."""
+        model, spec = self._model, job.spec
         if spec.start.delay_seconds > 0:
-            book.wait_for(Wait.DELAY)
-            due = books.now + spec.start.delay_seconds
+            job.wait_for(Wait.DELAY)
+            due = model.now + spec.start.delay_seconds
             self._delays.set(spec.name, due)
-            books.alarms.set(("the end of the delay", spec.name), due)
+            model.deadlines.set((END_OF_DELAY, spec.name), due)
         else:
-            self.after_delay(book)
+            self._end_delay(job)
 
-    def after_delay(self, book: JobBook) -> None:
-        """Go on to the schedule, or to a run."""
-        books, schedule = self._books, book.spec.schedule
+    def _end_delay(self, job: JobModel) -> None:
+        """Continue with the schedule or the run."""
+        model, schedule = self._model, job.spec.schedule
         if schedule is None:
-            books.owe("queued", book.spec.name, attempt=1)
+            model.expect("queued", job.spec.name, attempt=1)
             return
-        book.wait_for(Wait.FIRING)
-        self._schedules.arm(book)
+        job.wait_for(Wait.FIRING)
+        self._schedules.arm(job)
         if schedule.immediately:
-            books.owe("queued", book.spec.name, attempt=1)
-        elif book.instant is None:
-            self._schedules.run_dry(book)
+            model.expect("queued", job.spec.name, attempt=1)
+        elif job.instant is None:
+            self._schedules.finish_exhausted(job)
 
     def begin_tick(self) -> None:
-        """Go on with those whose delay is over."""
-        if not self._delays.is_any_due(self._books.now):
+        """Continue with the jobs whose delay has ended."""
+        model = self._model
+        if not self._delays.is_any_due(model.now):
             return
-        for name, due in self._delays.pop_until(self._books.now):
-            self._books.alarms.drop(("the end of the delay", name))
-            book = self._books.jobs.get(name)
-            if book is not None and book.wait is Wait.DELAY:
-                self._books.expect_at(f"the end of the delay of {name}", due)
-                self._books.touch(name)
-                self.after_delay(book)
+        for name, due in self._delays.pop_until(model.now):
+            model.deadlines.drop((END_OF_DELAY, name))
+            job = model.jobs.get(name)
+            if job is not None and job.wait is Wait.DELAY:
+                model.check_time(f"{END_OF_DELAY} of {name}", due)
+                model.mark_changed(name)
+                self._end_delay(job)
 
-    def forget(self, book: JobBook) -> None:
-        """Drop the delay of a job that waits for it no more."""
-        self._delays.drop(book.spec.name)
-        self._books.alarms.drop(("the end of the delay", book.spec.name))
+    def cancel_delay(self, job: JobModel) -> None:
+        """Drop the delay of a job that no longer waits for it."""
+        self._delays.drop(job.spec.name)
+        self._model.deadlines.drop((END_OF_DELAY, job.spec.name))
 
-    def settle(self) -> None:
-        """After the step: nobody waits for a job any more who could go on, or has to be skipped."""
-        books = self._books
-        for job in list(books.touched):
-            for name in (job, *books.dependents(job)):
-                book = books.jobs.get(name)
-                if book is not None and book.wait is Wait.DEPENDENCY:
-                    self._settle(book)
-                elif name in books.waiting:
-                    del books.waiting[name]
+    def check_step(self) -> None:
+        """Check that no job still waits although its dependencies are satisfied or impossible."""
+        model = self._model
+        for changed in list(model.changed):
+            for name in (changed, *model.dependents(changed)):
+                job = model.jobs.get(name)
+                if job is not None and job.wait is Wait.DEPENDENCY:
+                    self._check_waiting(job)
+                elif name in model.dependents_waiting:
+                    del model.dependents_waiting[name]
 
-    def _settle(self, book: JobBook) -> None:
-        standing = stands(self._books, book)
-        if standing == MET:
-            self.after_needs(book)
-        elif standing == LOST:
-            self._books.broken("I11", f"job {book.spec.name} waits for what can no longer come, and was not skipped")
+    def _check_waiting(self, job: JobModel) -> None:
+        state = dependency_state(self._model, job)
+        if state == SATISFIED:
+            self.begin_delay(job)
+        elif state == IMPOSSIBLE:
+            self._model.report("I11", f"job {job.spec.name} has an impossible dependency, but was not skipped")

@@ -1,4 +1,7 @@
-"""I7: when a run that was asked is hurried and named, who is reminded of, and in which order everything stops."""
+"""I7: the stop sequence of each run, the progress reports, and the order of a shutdown.
+
+A job's level is the length of the longest chain of dependents above it. A shutdown cancels the lowest level first.
+"""
 
 from __future__ import annotations
 
@@ -7,205 +10,207 @@ from dataclasses import dataclass
 
 from taskloom.core import actions, inputs
 from taskloom.invariants.event_rules import RunFacts
-from taskloom.invariants.lifecycle.model import NEVER, Books
+from taskloom.invariants.lifecycle.model import NEVER, Model
 
 __all__ = ["Stops"]
 
-HURRY_SHARE = 0.75
-FIRST_REMINDER_SECONDS, REMINDER_SECONDS, REMINDED_RUNS = 2.0, 3.0, 5
-REMINDER = ("a reminder", "")
+URGENT_SHARE = 0.75
+FIRST_PROGRESS_SECONDS, PROGRESS_SECONDS, PROGRESS_RUNS = 2.0, 3.0, 5
+
+MARK_URGENT, CAPTURE_STACK = "MarkUrgent", "CaptureStack"
+PROGRESS_REPORT = ("the progress report", "")
 
 
 @dataclass(slots=True)
-class StopClock:
-    """When a run that was asked has to be hurried, and named."""
+class StopTimes:
+    """When a run with a cancel request becomes urgent and overdue."""
 
-    asked: float
+    requested: float
     deadline: float
     not_before: float
-    """When it was last set: what would have been due earlier is due then."""
-    is_hurried: bool = False
-    is_named: bool = False
+    """When the deadline was last changed: a time that would be in the past is due then."""
+    is_urgent: bool = False
+    is_captured: bool = False
 
     @property
-    def hurry_at(self) -> float:
-        """The second of the hurry."""
+    def urgent_at(self) -> float:
+        """The second at which MarkUrgent is due."""
         if self.deadline == NEVER:
             return NEVER
-        return max(self.asked + HURRY_SHARE * (self.deadline - self.asked), self.not_before)
+        return max(self.requested + URGENT_SHARE * (self.deadline - self.requested), self.not_before)
 
     @property
-    def name_at(self) -> float:
-        """The second at which it is looked where it stands."""
+    def capture_at(self) -> float:
+        """The second at which CaptureStack is due."""
         return max(self.deadline, self.not_before)
 
-    def cut(self, deadline: float, now: float) -> bool:
-        """Leave less time; more is never given. True when that changed anything."""
-        deadline = max(deadline, self.asked)
-        is_less = deadline < self.deadline
-        if is_less:
+    def shorten(self, deadline: float, now: float) -> bool:
+        """Set an earlier deadline; a later one has no effect. Returns whether the deadline changed."""
+        deadline = max(deadline, self.requested)
+        is_earlier = deadline < self.deadline
+        if is_earlier:
             self.deadline, self.not_before = deadline, now
-        return is_less
+        return is_earlier
 
 
 class Stops:
-    """All runs that are awaited, and the whole stop."""
+    """All runs that a stop waits for, and the shutdown."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, model: Model) -> None:
+        self._model = model
         self._deadline = NEVER
-        self._clocks: dict[str, StopClock] = {}
-        """Of the runs that are awaited, in the order of their asks."""
-        self._unasked: dict[str, RunFacts] = {}
-        """Runs that the whole stop found, and has not asked yet."""
-        self._heights: dict[str, int] = {}
-        self._awaited_at: Counter[int] = Counter()
-        self._unasked_at: Counter[int] = Counter()
+        self._awaited: dict[str, StopTimes] = {}
+        """Runs with a cancel request that have neither ended nor become overdue, in the order of their requests."""
+        self._not_cancelled: dict[str, RunFacts] = {}
+        """Runs that were live when the shutdown began and have no cancel request yet."""
+        self._levels: dict[str, int] = {}
+        self._awaited_per_level: Counter[int] = Counter()
+        self._not_cancelled_per_level: Counter[int] = Counter()
 
     @property
-    def is_going_on(self) -> bool:
-        """Tell whether everything is being stopped, and it is not over."""
-        ledger = self._books.ledger
-        return ledger.stopping is not None and ledger.stopped is None
+    def is_shutting_down(self) -> bool:
+        """Return whether a shutdown has begun and not finished."""
+        event_rules = self._model.event_rules
+        return event_rules.stopping is not None and event_rules.stopped is None
 
     @property
     def waits_for_ever(self) -> bool:
-        """Tell whether a stop without a deadline awaits a run that may take for ever."""
-        return self.is_going_on and any(clock.deadline == NEVER for clock in self._clocks.values())
+        """Return whether a shutdown without a deadline waits for a run that may take for ever."""
+        return self.is_shutting_down and any(times.deadline == NEVER for times in self._awaited.values())
 
-    # -- the whole stop
+    # -- the shutdown
 
-    def begin_all(self, within: float) -> None:
-        """Stop everything."""
-        books = self._books
-        self._deadline = books.now + within
-        self._heights = _heights(books)
-        self._unasked = {run.run: run for run in books.ledger.live.values() if run.asked is None}
-        self._unasked_at = Counter(self._height_of(run.job) for run in self._unasked.values())
-        self._awaited_at = Counter(self._height_of(books.ledger.live[run].job) for run in self._clocks)
-        self._cut_all()
+    def begin_shutdown(self, within: float) -> None:
+        """Begin a shutdown."""
+        model = self._model
+        live = model.event_rules.live
+        self._deadline = model.now + within
+        self._levels = _levels(model)
+        self._not_cancelled = {run.run: run for run in live.values() if run.cancel_requested is None}
+        self._not_cancelled_per_level = Counter(self._level_of(run.job) for run in self._not_cancelled.values())
+        self._awaited_per_level = Counter(self._level_of(live[run].job) for run in self._awaited)
+        self._shorten_all()
 
-    def hurry_all(self, within: float) -> None:
-        """Give everybody at most so many more seconds."""
-        if self.is_going_on:
-            self._deadline = min(self._deadline, self._books.now + within)
-            self._cut_all()
+    def hurry_shutdown(self, within: float) -> None:
+        """Allow the shutdown at most `within` more seconds."""
+        if self.is_shutting_down:
+            self._deadline = min(self._deadline, self._model.now + within)
+            self._shorten_all()
 
-    def judge_hurried(self) -> None:
-        """Judge that nobody was left out of the hurry of all."""
-        for run, clock in self._clocks.items():
-            if self.is_going_on and not clock.is_hurried:
-                self._books.broken("I7", f"{run} was not hurried with all the others")
+    def check_all_urgent(self) -> None:
+        """Check that HurryShutdown marked every run as urgent."""
+        for run, times in self._awaited.items():
+            if self.is_shutting_down and not times.is_urgent:
+                self._model.report("I7", f"HurryShutdown came without MarkUrgent of {run}")
 
-    def _cut_all(self) -> None:
-        for run, clock in self._clocks.items():
-            if clock.cut(self._deadline, self._books.now):
-                self._set_alarms(run, clock)
+    def _shorten_all(self) -> None:
+        for run, times in self._awaited.items():
+            if times.shorten(self._deadline, self._model.now):
+                self._set_deadlines(run, times)
 
     # -- one run
 
-    def begin(self, run: RunFacts, within: float, *, is_whole: bool) -> None:
-        """It was asked; `is_whole`, for the reason for which everything stops."""
-        books = self._books
-        if is_whole and not isinstance(_message(books), inputs.HurryShutdown):
-            self._judge_order(run)
-        if self._unasked.pop(run.run, None) is not None:
-            self._unasked_at[self._height_of(run.job)] -= 1
-        if not self._clocks:
-            books.alarms.set(REMINDER, books.now + FIRST_REMINDER_SECONDS)
-        deadline = min(books.now + within, max(books.now, self._deadline))
-        clock = self._clocks[run.run] = StopClock(books.now, deadline, books.now)
-        self._awaited_at[self._height_of(run.job)] += 1
-        self._set_alarms(run.run, clock)
+    def begin(self, run: RunFacts, within: float, *, is_shutdown: bool) -> None:
+        """Begin the stop of a run whose cancel was requested. `is_shutdown`: for the reason of the shutdown."""
+        model = self._model
+        if is_shutdown and not isinstance(model.message, inputs.HurryShutdown):
+            self._check_order(run)
+        if self._not_cancelled.pop(run.run, None) is not None:
+            self._not_cancelled_per_level[self._level_of(run.job)] -= 1
+        if not self._awaited:
+            model.deadlines.set(PROGRESS_REPORT, model.now + FIRST_PROGRESS_SECONDS)
+        deadline = min(model.now + within, max(model.now, self._deadline))
+        times = self._awaited[run.run] = StopTimes(model.now, deadline, model.now)
+        self._awaited_per_level[self._level_of(run.job)] += 1
+        self._set_deadlines(run.run, times)
 
     def end(self, run: RunFacts, *, is_overdue: bool = False) -> None:
-        """It has ended, or is overdue."""
-        books = self._books
-        if self._unasked.pop(run.run, None) is not None:
-            self._unasked_at[self._height_of(run.job)] -= 1
-        clock = self._clocks.pop(run.run, None)
-        if is_overdue and (clock is None or not clock.is_named):
-            books.broken("I7", f"{run.run} was found overdue, and nobody was sent to look")
-        if clock is not None:
-            self._awaited_at[self._height_of(run.job)] -= 1
-            books.alarms.drop(("MarkUrgent", run.run))
-            books.alarms.drop(("CaptureStack", run.run))
-            if not self._clocks:
-                books.alarms.drop(REMINDER)
+        """End the stop of a run: it has ended or is overdue."""
+        model = self._model
+        if self._not_cancelled.pop(run.run, None) is not None:
+            self._not_cancelled_per_level[self._level_of(run.job)] -= 1
+        times = self._awaited.pop(run.run, None)
+        if is_overdue and (times is None or not times.is_captured):
+            model.report("I7", f"{run.run} was overdue, but no CaptureStack came before")
+        if times is not None:
+            self._awaited_per_level[self._level_of(run.job)] -= 1
+            model.deadlines.drop((MARK_URGENT, run.run))
+            model.deadlines.drop((CAPTURE_STACK, run.run))
+            if not self._awaited:
+                model.deadlines.drop(PROGRESS_REPORT)
 
-    def _set_alarms(self, run: str, clock: StopClock) -> None:
-        if not clock.is_hurried:
-            self._books.alarms.set(("MarkUrgent", run), clock.hurry_at)
-        if not clock.is_named:
-            self._books.alarms.set(("CaptureStack", run), clock.name_at)
+    def _set_deadlines(self, run: str, times: StopTimes) -> None:
+        if not times.is_urgent:
+            self._model.deadlines.set((MARK_URGENT, run), times.urgent_at)
+        if not times.is_captured:
+            self._model.deadlines.set((CAPTURE_STACK, run), times.capture_at)
 
-    # -- what came out
+    # -- actions
 
-    def hurry_run(self, action: actions.MarkUrgent) -> None:
-        """Judge a hurry."""
-        clock = self._clocks.get(action.run)
-        if clock is None or clock.is_hurried:
-            self._books.broken("I7", f"MarkUrgent of {action.run}, which is not awaited or was hurried before")
+    def check_mark_urgent(self, action: actions.MarkUrgent) -> None:
+        """Check the run and the time of MarkUrgent."""
+        times = self._awaited.get(action.run)
+        if times is None or times.is_urgent:
+            self._model.report("I7", f"MarkUrgent of {action.run}, which is not awaited or already urgent")
             return
-        clock.is_hurried = True
-        self._books.alarms.drop(("MarkUrgent", action.run))
-        if not isinstance(_message(self._books), inputs.HurryShutdown):
-            self._books.expect_at(f"MarkUrgent of {action.run}", clock.hurry_at)
+        times.is_urgent = True
+        self._model.deadlines.drop((MARK_URGENT, action.run))
+        if not isinstance(self._model.message, inputs.HurryShutdown):
+            self._model.check_time(f"MarkUrgent of {action.run}", times.urgent_at)
 
-    def name_run(self, action: actions.CaptureStack) -> None:
-        """Judge a look where a run stands."""
-        clock = self._clocks.get(action.run)
-        if clock is None or clock.is_named:
-            self._books.broken("I7", f"CaptureStack of {action.run}, which is not awaited or was named before")
+    def check_capture_stack(self, action: actions.CaptureStack) -> None:
+        """Check the run and the time of CaptureStack."""
+        times = self._awaited.get(action.run)
+        if times is None or times.is_captured:
+            self._model.report("I7", f"CaptureStack of {action.run}, which is not awaited or already captured")
             return
-        clock.is_named = True
-        self._books.alarms.drop(("CaptureStack", action.run))
-        self._books.expect_at(f"CaptureStack of {action.run}", clock.name_at)
+        times.is_captured = True
+        self._model.deadlines.drop((CAPTURE_STACK, action.run))
+        self._model.check_time(f"CaptureStack of {action.run}", times.capture_at)
 
-    def remind(self, action: actions.ReportStopProgress) -> None:
-        """Judge a reminder."""
-        books, awaited = self._books, list(self._clocks)
-        due = books.alarms.due_of(REMINDER)
-        books.expect_at("a reminder", NEVER if due is None else due)
-        books.alarms.set(REMINDER, books.now + REMINDER_SECONDS)
-        if action.runs != tuple(awaited[:REMINDED_RUNS]) or action.more != len(awaited) - len(action.runs):
-            books.broken("I7", f"a reminder named {action.runs} and {action.more} more, awaited are {awaited}")
+    def check_progress_report(self, action: actions.ReportStopProgress) -> None:
+        """Check the runs and the time of a progress report."""
+        model, awaited = self._model, list(self._awaited)
+        due = model.deadlines.due_of(PROGRESS_REPORT)
+        model.check_time(PROGRESS_REPORT[0], NEVER if due is None else due)
+        model.deadlines.set(PROGRESS_REPORT, model.now + PROGRESS_SECONDS)
+        if action.runs != tuple(awaited[:PROGRESS_RUNS]) or action.more != len(awaited) - len(action.runs):
+            found = f"{action.runs} and {action.more} more"
+            model.report("I7", f"a progress report names {found}, but the awaited runs are {awaited}")
 
     # -- levels
 
-    def _height_of(self, job: str) -> int:
-        return self._heights.get(job, 0)
+    def _level_of(self, job: str) -> int:
+        return self._levels.get(job, 0)
 
-    def _judge_order(self, run: RunFacts) -> None:
-        """Judge an ask of the whole stop: nobody who needs the job may be awaited, or not even asked."""
-        own = self._height_of(run.job)
-        if any(found and height < own for at in (self._awaited_at, self._unasked_at) for height, found in at.items()):
-            live = self._books.ledger.live
-            before = [one for one in (*self._clocks, *self._unasked) if self._height_of(live[one].job) < own]
-            self._books.broken("I7", f"job {run.job} was asked before {', '.join(before)}")
+    def _check_order(self, run: RunFacts) -> None:
+        """Check that the shutdown cancels a run only after all runs of lower levels have ended or are overdue."""
+        own = self._level_of(run.job)
+        counters = (self._awaited_per_level, self._not_cancelled_per_level)
+        if any(count and level < own for counter in counters for level, count in counter.items()):
+            live = self._model.event_rules.live
+            before = [one for one in (*self._awaited, *self._not_cancelled) if self._level_of(live[one].job) < own]
+            self._model.report("I7", f"job {run.job} was cancelled before {', '.join(before)}")
 
-    def judge_levels(self) -> None:
-        """Judge that the whole stop goes on: who was not asked yet waits for somebody who is above."""
-        if not self.is_going_on:
+    def check_progress(self) -> None:
+        """Check that the shutdown continues: a run without a cancel request must wait for a lower level."""
+        if not self.is_shutting_down:
             return
-        lowest = min((height for height, found in self._awaited_at.items() if found), default=NEVER)
-        if any(found and height <= lowest for height, found in self._unasked_at.items()):
-            self._books.broken("I7", f"{', '.join(self._unasked)} were not asked, and one waits for nobody")
-        if not self._clocks and not self._unasked:
-            self._books.broken("I7", "nobody is awaited, and the stop is not over")
+        lowest = min((level for level, count in self._awaited_per_level.items() if count), default=NEVER)
+        if any(count and level <= lowest for level, count in self._not_cancelled_per_level.items()):
+            runs = ", ".join(self._not_cancelled)
+            self._model.report("I7", f"{runs} were not cancelled, but one of them waits for no other run")
+        if not self._awaited and not self._not_cancelled:
+            self._model.report("I7", "no run is awaited, but the shutdown has not finished")
 
 
-def _message(books: Books) -> inputs.Input | None:
-    return books.step.message if books.step is not None else None
-
-
-def _heights(books: Books) -> dict[str, int]:
-    """Return how many jobs stand above each one, on the longest way up through those that need it."""
+def _levels(model: Model) -> dict[str, int]:
+    """Return the level of each job."""
     found: dict[str, int] = {}
 
-    def height(name: str) -> int:
+    def level(name: str) -> int:
         if name not in found:
-            found[name] = max((height(other) + 1 for other in books.dependents(name)), default=0)
+            found[name] = max((level(other) + 1 for other in model.dependents(name)), default=0)
         return found[name]
 
-    return {name: height(name) for name in books.jobs}
+    return {name: level(name) for name in model.jobs}

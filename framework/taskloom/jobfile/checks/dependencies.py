@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from taskloom.core.graph import stop_levels
+from taskloom.core.graph import find_cycles, stop_levels
 from taskloom.core.model import JobSpec, StartMode
 from taskloom.core.policies import Condition, Dependency, RestartWhen
 from taskloom.diagnostics import FieldError, Problem, Related, near_match
-from taskloom.jobfile.circles import circles
 from taskloom.jobfile.declared_job import Declared
 from taskloom.jobfile.fields.after import WrittenNeed, read_after, written_needs
 from taskloom.jobfile.fields.validators import JobErrors
@@ -45,7 +44,7 @@ def errors_in_dependencies(declared: Sequence[Declared], names: Iterable[str]) -
             if mistake is not None:
                 yield jobs[name].error(mistake, related)
     after = {job.name: [str(need.job) for need in needs.get(job.name, ())] for job in declared}
-    for circle in circles(after):
+    for circle in find_cycles(after):
         yield _circular(circle, jobs, needs)
 
 

@@ -8,6 +8,7 @@ from math import inf, isfinite
 from typing import Any
 
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
+from taskloom.core.restart import HEALTHY_SECONDS
 from taskloom.diagnostics import quoted
 from taskloom.jobfile.fields.validators import (
     DURATION,
@@ -26,8 +27,6 @@ __all__ = ["RESTART", "most_restarts", "read_restart"]
 
 _KEYS = ("when", "delay", "factor", "max_delay", "jitter", "limit")
 _LARGEST_FACTOR = 100
-# As long must a run be healthy for its delay to start anew: `core.restart.HEALTHY_SECONDS`, held equal by a test.
-_HEALTHY_SECONDS = 30.0
 # So many delays are looked at before a limit is believed: refusing one is for what is sure and seen by people.
 _ENOUGH_DELAYS = 200
 
@@ -170,7 +169,7 @@ def _delays(policy: RestartPolicy) -> tuple[list[float], float]:
     least, spent = inf, 0.0
     while len(delays) < _ENOUGH_DELAYS:
         # A healthy run and the first delay, after as many delays as there are: what starting anew costs on average.
-        least = min(least, (spent + max(_HEALTHY_SECONDS, delay) + first) / (len(delays) + 1))
+        least = min(least, (spent + max(HEALTHY_SECONDS, delay) + first) / (len(delays) + 1))
         longer = min(delay * policy.factor, policy.max_delay)
         if longer > least:
             return delays, least

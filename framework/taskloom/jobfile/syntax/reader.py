@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import yaml
 
@@ -77,25 +77,68 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
 
 
 def _read_text(source: Source, limits: Limits, parser: Parser) -> Document:
-    events = _Events(source, parser)
-    builder = Builder(events.next, _KINDS, source, limits)
-    root: Value = None
-    standing: Standing = 0
-    try:
-        root, standing = builder.document()
-    except Refused as refused:
-        builder.problems.extend(refused.problems)
-    except yaml.YAMLError as error:
-        builder.problems.append(explain(source, _complaint(error)))
-    finally:
-        events.close()
-    if builder.problems:
-        raise JobFileError(_in_order(builder.problems))
-    document = Document(source, root, Positions(source, standing))
-    if root is None:
+    reading = _walk(source, source.text, limits, parser)
+    if reading.error is not None:
+        complaint = _complaint(reading.error)
+        sooner = _problems_before(source, complaint, limits, parser)
+        reading.problems[:] = sooner or [*reading.problems, explain(source, complaint)]
+    if reading.problems:
+        raise JobFileError(_in_order(reading.problems))
+    document = Document(source, reading.root, Positions(source, reading.standing))
+    if reading.root is None:
         place = Place(source.path, 1, 1)
         document.warnings.append(Problem(place, "cannot find anything in the file: it is empty", severity="warning"))
     return document
+
+
+class _Reading(NamedTuple):
+    """What one walk over the events gave, and how it ended: at the end of the text, refused, or with an error."""
+
+    root: Value
+    standing: Standing
+    problems: list[Problem]
+    refused: bool = False
+    error: yaml.YAMLError | None = None
+
+
+def _walk(source: Source, text: str, limits: Limits, parser: Parser) -> _Reading:
+    """Read `text`, which is all of `source` or its beginning."""
+    events = _Events(text, parser)
+    builder = Builder(events.next, _KINDS, source, limits)
+    try:
+        return _Reading(*builder.document(), builder.problems)
+    except Refused as refused:
+        return _Reading(None, 0, [*builder.problems, *refused.problems], refused=True)
+    except yaml.YAMLError as error:
+        return _Reading(None, 0, builder.problems, error=error)
+    finally:
+        events.close()
+
+
+# To see whether a "[" starts a key, a scanner looks for the ":" in up to 1,024 characters of its line.
+_LOOKAHEAD = 1024
+_FOUND_BY_PARSER = ("while parsing a block", "while parsing a flow", "while parsing a node")
+_LIBYAML_LIMIT = "exceeded maximum nesting depth"
+
+
+def _problems_before(source: Source, complaint: Complaint, limits: Limits, parser: Parser) -> list[Problem]:
+    """Return the problems of the text in front of a syntax error, if reading ends there; else nothing.
+
+    The scanner runs ahead of the events, so it can find an error behind the place where the builder refuses to go on.
+    In a list of 1,500 levels in one line that is libyaml's own limit: 1,000 levels, since libyaml 0.2.6. So the text
+    is read again, up to the error.
+    """
+    context, began, problem, met = complaint
+    if context.startswith(_FOUND_BY_PARSER):
+        return []  # the events come first
+    end = met if began is None else began
+    ahead = source.text[max(0, end - _LOOKAHEAD) : end]
+    if "[" not in ahead and "{" not in ahead:
+        return []
+    reading = _walk(source, source.text[:end], limits, parser)
+    if reading.error is not None and problem == _LIBYAML_LIMIT:
+        return [*reading.problems, explain(source, _complaint(reading.error))]
+    return reading.problems if reading.refused else []
 
 
 def _complaint(error: yaml.YAMLError) -> Complaint:
@@ -165,13 +208,13 @@ class _PythonLoader(yaml.SafeLoader):
 class _Events:
     """One parser over one text, and the same exceptions from both kinds of parser."""
 
-    def __init__(self, source: Source, parser: Parser) -> None:
+    def __init__(self, text: str, parser: Parser) -> None:
         # Any: PyYAML's type hints do not say that each loader is an event parser too.
         if parser == "libyaml":
-            self._loader: Any = yaml.CSafeLoader(source.text.encode())
+            self._loader: Any = yaml.CSafeLoader(text.encode())
             self.next: Callable[[], Any] = self._loader.get_event
         else:
-            self._loader = _PythonLoader(source.text)
+            self._loader = _PythonLoader(text)
             self.next = self._loader.next_event
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What is counted of each job while a simulation goes on: events are folded as they come, and forgotten."""
+"""Counts per job of a simulation. Each event is counted when it occurs, and not kept."""
 
 from __future__ import annotations
 
@@ -6,53 +6,53 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from taskloom.core.after_run import FAILURES
 from taskloom.core.events import Event, EventName
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
 from taskloom.core.records import FollowUp
-from taskloom.core.starting import FAILURES
 
-__all__ = ["JobStats", "Tally"]
+__all__ = ["JobStats", "StatsCollector"]
 
 
 @dataclass(slots=True)
 class JobStats:
-    """One job. All times in seconds."""
+    """The counts of one job. All times in seconds."""
 
     spec: JobSpec
     runs: int = 0
     restarts: int = 0
     missed: Counter[str] = field(default_factory=Counter)
-    """How many instants of its schedule, by why: `overlap`, `late`, `blocked`."""
+    """How many instants of its schedule were missed, by cause: `overlap`, `late` or `blocked`."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     longest_run: float = 0.0
     longest_stop: float = 0.0
-    """From an ask to the end of the run, or until it was given up."""
+    """From the request to stop until the end of the run, or until the run was abandoned."""
     overdue: int = 0
-    """How many of its runs outlived their join policy."""
+    """How many of its runs did not stop within their join policy's time."""
     unended: int = 0
-    """How many of its runs were alive when all was over."""
+    """How many of its runs were alive at the end of the simulation."""
     flapping: int = 0
-    """How often it was found to restart too often."""
+    """How often it was marked as flapping."""
     unresponsive: int = 0
-    """How often the watchdog missed a poll."""
+    """How often the watchdog found a run unresponsive."""
     gave_up: int = 0
     gave_up_why: str = ""
     skipped: Reason | None = None
-    """Why it was not started, or will not be any more."""
+    """Why it was not started, or can no longer start."""
     has_given_up: bool = False
-    """Whether it had given up when the stop of everything began."""
+    """Whether it had given up before everything was stopped."""
     pending: int = 0
-    """1 where a firing waited for the end of a run when everything was stopped."""
+    """1 if a firing was waiting for the end of a run when everything was stopped, else 0."""
     state: JobState = JobState.WAITING
-    """Where it stood when the stop of everything began."""
+    """Its state right before everything was stopped."""
     waiting_for: WaitingFor | None = None
     next_firing: float | None = None
-    """Seconds since the epoch; None where none was to come."""
+    """Seconds since the epoch; None if no firing was scheduled."""
 
     @property
     def firings(self) -> int:
-        """How many instants of its schedule have come: each began a run, waited for one to end, or was missed."""
+        """How many instants of its schedule came: each began a run, waited for a run to end, or was missed."""
         schedule = self.spec.schedule
         if schedule is None:
             return 0
@@ -66,24 +66,24 @@ class JobStats:
 
     @property
     def failed(self) -> int:
-        """How many runs ended as failures: failed, timed out, or not even started."""
+        """How many runs ended as failures: failed, timed out or could not be started."""
         return sum(self.outcomes[outcome] for outcome in FAILURES)
 
 
-class Tally:
-    """Counts for each of the jobs, and for everything together."""
+class StatsCollector:
+    """Collects the counts of all jobs from events."""
 
     def __init__(self, specs: Iterable[JobSpec]) -> None:
         self.jobs = {spec.name: JobStats(spec) for spec in specs}
         self.events = 0
         self.stopping: Event | None = None
-        """The event that said so, with the reason."""
+        """The `scheduler_stopping` event, which has the reason."""
         self.stopped: Event | None = None
-        self._asked: dict[str, Event] = {}
+        self._cancel_events: dict[str, Event] = {}
         self._handlers: dict[EventName, Callable[[Event], None]] = {
             EventName.QUEUED: self._queued,
             EventName.ENDED: self._ended,
-            EventName.CANCEL_REQUESTED: self._cancel_requested,
+            EventName.CANCEL_REQUESTED: self._run_cancelled,
             EventName.STOP_OVERDUE: self._stop_overdue,
             EventName.MISSED: self._missed,
             EventName.GAVE_UP: self._gave_up,
@@ -94,25 +94,25 @@ class Tally:
             EventName.SCHEDULER_STOPPED: self._scheduler_stopped,
         }
 
-    def take(self, event: Event) -> None:
+    def count(self, event: Event) -> None:
         """Count an event."""
         self.events += 1
         handler = self._handlers.get(event.event)
         if handler is not None:
             handler(event)
 
-    def look(self, core: Lifecycle, now: Moment) -> None:
-        """Note where every job stands, as the stop of everything begins."""
+    def record_states(self, core: Lifecycle, now: Moment) -> None:
+        """Record the state of every job, right before everything is stopped."""
         for name, record in core.jobs.items():
             job = self.jobs[name]
             job.state, job.waiting_for = record.state, record.waiting_for
             job.has_given_up = record.has_given_up
             job.next_firing = None if record.next_firing is None else now.wall + record.next_firing.due_at - now.mono
 
-    def close(self, core: Lifecycle, now: Moment) -> None:
-        """Note what only the end can tell."""
-        for event in self._asked.values():
-            self._stop_took(self._job_of(event), now.mono - event.mono)
+    def finish(self, core: Lifecycle, now: Moment) -> None:
+        """Record what is only known at the end: runs that never ended, and firings that still waited."""
+        for event in self._cancel_events.values():
+            self._record_stop(self._job_of(event), now.mono - event.mono)
         for run in core.runs.values():
             self.jobs[run.job.spec.name].unended += 1
         for name, record in core.jobs.items():
@@ -133,14 +133,14 @@ class Tally:
             job.outcomes[event.outcome] += 1
         if event.seconds is not None and event.seconds > job.longest_run:
             job.longest_run = event.seconds
-        if event.run in self._asked:
-            self._stop_took(job, event.mono - self._asked.pop(event.run).mono)
+        if event.run in self._cancel_events:
+            self._record_stop(job, event.mono - self._cancel_events.pop(event.run).mono)
 
-    def _cancel_requested(self, event: Event) -> None:
-        self._asked[event.run or ""] = event
+    def _run_cancelled(self, event: Event) -> None:
+        self._cancel_events[event.run or ""] = event
 
     @staticmethod
-    def _stop_took(job: JobStats, seconds: float) -> None:
+    def _record_stop(job: JobStats, seconds: float) -> None:
         job.longest_stop = max(job.longest_stop, seconds)
 
     def _stop_overdue(self, event: Event) -> None:
@@ -161,7 +161,7 @@ class Tally:
         self._job_of(event).unresponsive += 1
 
     def _skipped(self, event: Event) -> None:
-        if self.stopping is None:  # later every job that waits is skipped
+        if self.stopping is None:  # after it, every waiting job is skipped
             self._job_of(event).skipped = event.reason
 
     def _scheduler_stopping(self, event: Event) -> None:

@@ -1,0 +1,187 @@
+"""Decide and begin what follows a run that has ended: a restart, the next firing, another run at once, or nothing.
+
+`FollowUp` says what was decided before the end; without such a decision, the restart policy decides. The follow-up of
+an abandoned run is decided when it is abandoned, and begins when its thread exits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from taskloom.core import actions
+from taskloom.core.deadlines import DeadlineKind, Deadlines
+from taskloom.core.events import EventName
+from taskloom.core.model import Outcome, Phase, ReasonKind, WaitingFor
+from taskloom.core.policies import RestartWhen
+from taskloom.core.records import FollowUp, JobRecord, RunRecord
+from taskloom.core.restart import Backoff, RestartGate
+from taskloom.core.shutdown import WholeStop
+from taskloom.core.starting import Starter
+from taskloom.core.store import JobStore
+from taskloom.core.transitions import Decision
+from taskloom.text import duration
+
+__all__ = ["FAILURES", "FollowUps"]
+
+FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
+
+
+class FollowUps:
+    """Decides and begins what follows each run. `random` returns a number from 0.0 to 1.0."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        deadlines: Deadlines,
+        starter: Starter,
+        shutdown: WholeStop,
+        random: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._deadlines = deadlines
+        self._starter = starter
+        self._shutdown = shutdown
+        self._random = random
+        self._gate = RestartGate()
+        # Restarts whose delay is over and that wait for the gate, each with the `due_at` by which it is recognised.
+        self._at_gate: deque[tuple[JobRecord, float]] = deque()
+        self._backoff = DeadlineKind(self._backoff_over, lambda when, job: not _waits_for_backoff(job, when))
+        self._gate_opening = DeadlineKind(self._open_gate, lambda *_: False)
+
+    # -- what follows
+
+    def begin(self, run: RunRecord, *, is_permanent: bool = False) -> None:
+        """Begin what follows a run that has ended and is no longer executing."""
+        self._begin(run, self._decide(run, is_permanent=is_permanent))
+
+    def remember(self, run: RunRecord) -> None:
+        """Decide what follows a run that is abandoned; it begins when the run's thread exits."""
+        self._store.set_follow_up(run.job, self._decide(run, is_permanent=False))
+        self._starter.propagate(run.job)
+
+    def begin_remembered(self, run: RunRecord) -> None:
+        """Begin what was decided when the run was abandoned, unless a command has changed that since."""
+        is_open = self._shutdown.phase is Phase.OPEN
+        self._begin(run, run.job.follow_up if is_open else FollowUp.NOTHING)
+
+    def remove(self, job: JobRecord) -> None:
+        """Remove a job that has no run and waits for none. The caller updates its dependents."""
+        self._store.forget(job)
+        self._starter.timers.forget(job)
+        self._store.emit(EventName.JOB_REMOVED, job.spec.name)
+        self._store.actions.append(actions.ForgetJob(job.spec.name))
+
+    def _begin(self, run: RunRecord, follow_up: FollowUp) -> None:
+        job = run.job
+        if follow_up is FollowUp.NOTHING or follow_up is FollowUp.REMOVAL:
+            self._finish(job)
+        elif follow_up is FollowUp.RETRY:
+            self._schedule_restart(run)
+        else:
+            self._store.move(job, Decision.WAIT, WaitingFor.START)
+            self._starter.queue(job)
+        if follow_up is FollowUp.REMOVAL:
+            self.remove(job)
+        self._starter.propagate(job)
+
+    def _finish(self, job: JobRecord) -> None:
+        if job.next_firing is not None:
+            self._store.move(job, Decision.WAIT, WaitingFor.FIRING)
+        else:
+            self._store.move(job, Decision.FINISH)
+            if not job.spec.enabled:
+                self._store.move(job, Decision.DISABLE)
+
+    # -- the decision
+
+    def _decide(self, run: RunRecord, *, is_permanent: bool) -> FollowUp:
+        """Return what follows, and mark a job that failed for good. Nothing follows during a shutdown."""
+        job = run.job
+        has_failed = _counts_as_failure(run)
+        follow_up = job.follow_up
+        if self._shutdown.phase is not Phase.OPEN:
+            follow_up = FollowUp.NOTHING
+        elif follow_up is FollowUp.POLICY or follow_up is FollowUp.RETRY:
+            follow_up = self._by_policy(run, has_failed=has_failed, is_permanent=is_permanent)
+        job.has_failed = job.has_given_up or (has_failed and follow_up is FollowUp.NOTHING)
+        return follow_up
+
+    def _by_policy(self, run: RunRecord, *, has_failed: bool, is_permanent: bool) -> FollowUp:
+        job, policy = run.job, run.job.spec.restart
+        is_wanted = (
+            job.follow_up is FollowUp.RETRY
+            or policy.when is RestartWhen.ALWAYS
+            or (policy.when is RestartWhen.ON_FAILURE and has_failed)
+        )
+        if not is_wanted:
+            return FollowUp.NOTHING
+        if is_permanent:
+            self._give_up(run, "permanent failure")
+            return FollowUp.NOTHING
+        if job.backoff is None:
+            job.backoff = Backoff()
+        if job.backoff.is_exhausted(policy, self._store.now.mono) and policy.limit is not None:
+            self._give_up(run, f"more than {policy.limit.times} restarts within {duration(policy.limit.within)}")
+            return FollowUp.NOTHING
+        return FollowUp.RETRY
+
+    def _give_up(self, run: RunRecord, why: str) -> None:
+        run.job.has_given_up = True
+        self._store.emit_run(EventName.GAVE_UP, run, data={"why": why})
+
+    # -- restarts
+
+    def _schedule_restart(self, run: RunRecord) -> None:
+        job, store = run.job, self._store
+        backoff = job.backoff = job.backoff or Backoff()
+        delay = backoff.next_delay(job.spec.restart, run.ready_seconds, self._random())
+        store.move(job, Decision.WAIT, WaitingFor.BACKOFF)
+        job.due_at = store.now.mono + delay
+        self._deadlines.add(job.due_at, self._backoff, job)
+        store.emit_run(EventName.RESTART_SCHEDULED, run, seconds=delay)
+
+    def _backoff_over(self, job: JobRecord) -> None:
+        """Restart the job, now or as soon as the gate admits it."""
+        now = self._store.now.mono
+        if not self._at_gate and self._gate.try_acquire(now):
+            self._restart(job)
+            return
+        if not self._at_gate:
+            self._deadlines.add(self._gate.opens_at, self._gate_opening)
+        self._at_gate.append((job, job.due_at or now))
+
+    def _open_gate(self, _: None) -> None:
+        """Restart as many of the waiting jobs as the gate admits now."""
+        waiting, now = self._at_gate, self._store.now.mono
+        while waiting:
+            job, due_at = waiting[0]
+            if not _waits_for_backoff(job, due_at):
+                waiting.popleft()  # it was stopped or started meanwhile
+                continue
+            if not self._gate.try_acquire(now):
+                self._deadlines.add(self._gate.opens_at, self._gate_opening)
+                return
+            waiting.popleft()
+            self._restart(job)
+
+    def _restart(self, job: JobRecord) -> None:
+        backoff, now = job.backoff or Backoff(), self._store.now.mono
+        was_flapping = backoff.is_flapping(now)
+        backoff.record_restart(job.spec.restart, now)
+        job.restarts += 1
+        last = job.last_run
+        self._starter.queue(job, last.attempt + 1 if last is not None else 1)
+        if not was_flapping and backoff.is_flapping(now):
+            self._store.emit(EventName.FLAPPING, job.spec.name, data={"restarts": backoff.count_recent(now)})
+
+
+def _waits_for_backoff(job: JobRecord, due_at: float) -> bool:
+    return job.waiting_for is WaitingFor.BACKOFF and job.due_at == due_at
+
+
+def _counts_as_failure(run: RunRecord) -> bool:
+    """Return whether the run failed. An abandoned run failed if it was stopped for a limit or by the watchdog."""
+    if run.outcome is Outcome.ABANDONED and run.reason is not None:
+        return run.reason.kind in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG)
+    return run.outcome in FAILURES

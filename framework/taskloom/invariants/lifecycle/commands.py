@@ -1,0 +1,103 @@
+"""The events that a command makes expected."""
+
+from __future__ import annotations
+
+from taskloom.core import inputs
+from taskloom.core.model import Reason
+from taskloom.invariants.lifecycle.dependencies import SATISFIED, dependency_state
+from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.restarts import Restarts
+from taskloom.invariants.lifecycle.schedules import Schedules
+from taskloom.invariants.lifecycle.starts import Starts
+
+__all__ = ["Commands"]
+
+
+class Commands:
+    """Reads the commands about jobs; a reload, which changes many, has a class of its own."""
+
+    def __init__(self, model: Model, starts: Starts, schedules: Schedules, restarts: Restarts) -> None:
+        self._model = model
+        self._starts = starts
+        self._schedules = schedules
+        self._restarts = restarts
+
+    def add(self, command: inputs.AddJob) -> None:
+        """Add the job to the model."""
+        self._model.mark_changed(self._model.declare(command.spec).spec.name)
+
+    def start_all(self, command: inputs.StartAll) -> None:
+        """Arm every job that starts automatically."""
+        self._model.has_started = True
+        for job in list(self._model.jobs.values()):
+            if job.is_auto_start:
+                self._starts.arm(job)
+
+    def start(self, command: inputs.StartJob) -> None:
+        """Expect a run now; without `is_now` the dependencies must be satisfied."""
+        job = self._model.jobs[command.job]
+        if not command.is_now and dependency_state(self._model, job) != SATISFIED:
+            self._model.report("I11", f"job {command.job} was started before its dependencies were satisfied")
+        self._start_now(job)
+
+    def _start_now(self, job: JobModel) -> None:
+        self._model.expect("queued", job.spec.name, attempt=1)
+        self._schedules.rearm(job)
+
+    def arm(self, command: inputs.ArmJob) -> None:
+        """Arm the job, unless it is active."""
+        job = self._model.jobs[command.job]
+        if not job.is_active:
+            self._starts.arm(job)
+
+    def restart(self, command: inputs.RestartJob) -> None:
+        """Expect a run: now, or at once after the present one, which is cancelled."""
+        job = self._model.jobs[command.job]
+        if job.is_blocked or not job.spec.enabled:
+            self._model.report("I9", f"job {command.job} was restarted, but is blocked or disabled")
+        if job.run is None:
+            self._start_now(job)
+            return
+        if job.follow_up is not FollowUp.REMOVAL:
+            job.follow_up = FollowUp.RESTART
+            self._schedules.rearm(job)
+        self._expect_cancel(job, command.reason)
+
+    def stop(self, command: inputs.StopJob) -> None:
+        """Expect the stop of the job, or only the cancel of one run."""
+        job = self._model.jobs[command.job]
+        if command.run is None:
+            self.stop_job(job, command.reason)
+        elif job.run is not None and job.run.run == command.run:
+            # A queued firing is kept: this command stops one run, not the schedule.
+            if job.follow_up not in (FollowUp.REMOVAL, FollowUp.FIRING):
+                job.follow_up = FollowUp.NOTHING
+            self._expect_cancel(job, command.reason)
+            self._model.mark_changed(command.job)
+
+    def stop_job(self, job: JobModel, reason: Reason) -> None:
+        """Expect that nothing pending starts any more and that the live run is cancelled."""
+        self._schedules.disarm(job)
+        if job.follow_up is not FollowUp.REMOVAL:
+            job.follow_up = FollowUp.NOTHING
+        if job.is_pending:
+            self.skip(job, (reason.kind.value, reason.text))
+        self._expect_cancel(job, reason)
+        self._model.mark_changed(job.spec.name)
+
+    def skip(self, job: JobModel, reason: tuple[str, str] | None) -> None:
+        """Expect that a pending job is skipped."""
+        self.cancel_waits(job)
+        job.finish("skipped" if job.last_run is None else "finished")
+        self._model.expect("skipped", job.spec.name, reason=reason)
+
+    def _expect_cancel(self, job: JobModel, reason: Reason) -> None:
+        if job.is_running and job.run is not None:
+            self._model.expect("cancel_requested", job.run.run, reason=(reason.kind.value, reason.text))
+
+    def cancel_waits(self, job: JobModel) -> None:
+        """Drop the delay or the restart that the job waits for."""
+        if job.wait is Wait.DELAY:
+            self._starts.cancel_delay(job)
+        elif job.wait is Wait.BACKOFF:
+            self._restarts.cancel(job)

@@ -1,0 +1,202 @@
+"""The simulator of `taskloom simulate`: plans for runs, faults and clock steps, carried out by the engine.
+
+It keeps nothing of the past: events are passed on as they occur, so a week of a thousand jobs needs no more memory
+than an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+
+from taskloom.core import actions, inputs
+from taskloom.core.events import Event
+from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, How, JobSpec, Moment, Phase, Reason, ReasonKind
+from taskloom.simulation.engine import STUCK_STEPS, Engine
+from taskloom.simulation.plan import Fault, Plan, RunBehaviour, awaited_families, matches
+
+__all__ = ["Simulator"]
+
+_FAILED = ErrorInfo("SimulatedFailure", "a simulated run failed", "Traceback: none, nothing was really run\n")
+_CRASHED = ErrorInfo("SimulatedCrash", "a simulated run crashed", "Traceback: none, nothing was really run\n")
+
+# Added to the limit of the engine for each job, since thousands of jobs may fire and end at the same instant.
+_STUCK_STEPS_PER_JOB = 100
+
+
+class _FakeRun:
+    """One run, as the scheduler sees it."""
+
+    __slots__ = ("behaviour", "ends_at", "error", "is_cancel_requested", "is_hung", "name", "spec")
+
+    def __init__(self, name: str, spec: JobSpec, behaviour: RunBehaviour) -> None:
+        self.name, self.spec, self.behaviour = name, spec, behaviour
+        # None if it has ended, or will not end by itself.
+        self.ends_at: float | None = None
+        self.error: ErrorInfo | None = None
+        self.is_cancel_requested = self.is_hung = False
+
+
+class Simulator:
+    """Runs the jobs of a plan in virtual time.
+
+    `on_event` gets every event, in order. `before_stop` is called once, right before everything is stopped.
+    `check_step` gets each step (an input and the lifecycle's actions) until it returns False.
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[JobSpec],
+        plan: Plan,
+        *,
+        on_event: Callable[[Event], None],
+        before_stop: Callable[[Lifecycle, Moment], None],
+        check_step: Callable[[Moment, inputs.Input, Sequence[actions.Action]], bool] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.core = Lifecycle(Random(plan.seed).random, plan.stop_within)
+        self.idle_faults: list[tuple[str, Fault]] = []
+        """The faults that had no effect because their job had no run then, each with its kind: `crash` or `hang`."""
+        self._specs = [one for spec in specs for one in spec.replicated()]
+        awaited = awaited_families(self._specs)
+        self._behaviours = {
+            spec.name: RunBehaviour(spec, plan, is_awaited=spec.family in awaited) for spec in self._specs
+        }
+        self._before_stop = before_stop
+        self._is_stop_reported = False
+        self._runs: dict[str, _FakeRun] = {}
+        self._engine = Engine(
+            self.core,
+            wall=plan.start,
+            on_work_finished=self._work_finished,
+            stuck_steps=STUCK_STEPS + _STUCK_STEPS_PER_JOB * len(self._specs),
+        )
+        if check_step is not None:
+            self._check_step = check_step
+            self._engine.handle = self._handle_and_check
+        self._engine.handlers |= {
+            Event: on_event,
+            actions.StartRun: self._start,
+            actions.CancelRun: self._cancel,
+            actions.CaptureStack: self._capture_stack,
+            actions.ReleaseRun: self._release,
+        }
+
+    @property
+    def now(self) -> Moment:
+        """The virtual time."""
+        return self._engine.now
+
+    def run(self) -> None:
+        """Let time pass until everything has stopped."""
+        plan, engine = self.plan, self._engine
+        for crash in plan.crashes:
+            engine.schedule(crash.at, self._crash, crash)
+        for hang in plan.hangs:
+            engine.schedule(hang.at, self._hang, hang)
+        for at, step in plan.clock_steps:
+            engine.schedule(at, engine.step_wall, step.by)
+        engine.schedule(plan.seconds, self._stop, Reason(ReasonKind.SHUTDOWN, "the simulated time is over"))
+        for spec in self._specs:
+            engine.process(inputs.AddJob(spec))
+        engine.process(inputs.StartAll())
+        engine.stop_if_finished()
+        engine.run(self._is_over)
+        self._report_stop()
+
+    def _is_over(self) -> bool:
+        """Return whether everything has stopped, or the stop waits without a deadline for runs that never end."""
+        if self.core.phase is Phase.STOPPED:
+            return True
+        awaited = self.core.stopping.values()
+        return not self._engine.has_scheduled and all(run.overdue_at == WAIT_FOR_EVER for run in awaited)
+
+    def _handle_and_check(self, message: inputs.Input, now: Moment) -> Sequence[actions.Action]:
+        found = self.core.handle(message, now)
+        if not self._check_step(now, message, found):
+            self._engine.handle = self.core.handle
+        return found
+
+    # -- the runner
+
+    def _start(self, action: actions.StartRun) -> None:
+        """Begin a run. It is ready at once."""
+        run = self._runs[action.run] = _FakeRun(action.run, action.spec, self._behaviours[action.spec.name])
+        seconds, fails = run.behaviour.draw_run(self.now.mono)
+        if fails:
+            run.error = _FAILED
+        self._end_in(run, seconds)
+        self._engine.answer(inputs.RunStarted(action.run, is_ready=True))
+
+    def _cancel(self, action: actions.CancelRun) -> None:
+        run = self._runs[action.run]
+        run.is_cancel_requested = True
+        if run.is_hung:
+            return
+        seconds = run.behaviour.draw_stop()
+        if run.ends_at is None or self.now.mono + seconds < run.ends_at:
+            run.error = None
+            self._end_in(run, seconds)
+
+    def _capture_stack(self, action: actions.CaptureStack) -> None:
+        self._engine.answer(inputs.StackCaptured(action.run, "nowhere: it is simulated", "", None))
+
+    def _release(self, action: actions.ReleaseRun) -> None:
+        del self._runs[action.run]
+
+    def _end_in(self, run: _FakeRun, seconds: float) -> None:
+        when = self.now.mono + seconds
+        run.ends_at = None if seconds == WAIT_FOR_EVER else when
+        self._engine.schedule(when, self._end_if_due, run)
+
+    def _end_if_due(self, run: _FakeRun) -> None:
+        """End the run unless this entry of the heap is stale: the run has ended, hangs, or ends at another time."""
+        if run.ends_at == self.now.mono:
+            self._end(run)
+
+    def _end(self, run: _FakeRun) -> None:
+        run.ends_at = None
+        how = How.RAISED if run.error is not None else How.RETURNED
+        self._engine.process(inputs.RunEnded(run.name, how, run.error, run.is_cancel_requested, callback_ran=False))
+
+    # -- faults
+
+    def _crash(self, crash: Fault) -> None:
+        for run in self._affected("crash", crash):
+            run.error = _CRASHED
+            self._end(run)
+
+    def _hang(self, hang: Fault) -> None:
+        for run in self._affected("hang", hang):
+            run.is_hung, run.ends_at = True, None
+            watchdog = run.spec.watchdog
+            if watchdog is not None:
+                self._engine.schedule_in(watchdog.after, self._report_unresponsive, run)
+
+    def _affected(self, kind: str, fault: Fault) -> list[_FakeRun]:
+        """Return the present runs of the job, one for each replica; note a fault that has none."""
+        found = [run for run in self._runs.values() if matches(fault.job, run.spec)]
+        if not found:
+            self.idle_faults.append((kind, fault))
+        return found
+
+    def _report_unresponsive(self, run: _FakeRun) -> None:
+        if run.spec.watchdog is not None and run.name in self._runs:
+            self._engine.process(inputs.RunUnresponsive(run.name, run.spec.watchdog.after))
+
+    # -- the end
+
+    def _work_finished(self) -> None:
+        """Stop the daemons, as `taskloom run` does then."""
+        self._stop(Reason(ReasonKind.FINISHED, "the work is over"))
+
+    def _stop(self, reason: Reason) -> None:
+        if self.core.phase is Phase.OPEN:
+            self._report_stop()
+            self._engine.process(inputs.Shutdown(reason, self.plan.stop_within))
+
+    def _report_stop(self) -> None:
+        if not self._is_stop_reported:
+            self._is_stop_reported = True
+            self._before_stop(self.core, self.now)

@@ -1,0 +1,134 @@
+"""Collect every name that programs depend on: `python tests/house/machine_names.py > tests/house/machine_names.json`.
+
+Event names, JSON keys, states, outcomes, reason kinds, options, exit codes, keys of the job file and public Python
+names. A change of one of them breaks other people's programs, so the test beside this file compares them with the
+recorded ones. To rename one on purpose is to record them anew, and to say so in docs/changes.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+PUBLIC_MODULES = ("taskloom", "taskloom.errors", "taskloom.runners", "taskloom.scheduler", "taskloom.testing",
+                  "taskloom.waiting", "taskloom_plugins")  # fmt: skip
+ENUMS = {
+    "events": ("taskloom", "EventName"),
+    "states": ("taskloom", "JobState"),
+    "outcomes": ("taskloom", "Outcome"),
+    "reason kinds": ("taskloom", "ReasonKind"),
+    "exit codes": ("taskloom.core.report", "ExitCode"),
+    "waiting for": ("taskloom.core.model", "WaitingFor"),
+}
+VERBS = ("run", "validate", "simulate", "drill", "tasks", "schema")
+JOBS = """
+jobs:
+  tick:
+    task: countdown
+    params: {start: 1, interval: 10ms}
+    labels: [a]
+    after: {tock: started}
+    schedule: {every: 10s, immediately: true}
+    start: manual
+  tock:
+    task: countdown
+    params: {start: 1, interval: 10ms, failures: 1}
+    restart: {when: on-failure, delay: 10ms}
+    daemon: true
+"""
+
+
+def python_names(module: str) -> Iterator[str]:
+    """Yield the public names of a module, and those of each of its classes."""
+    loaded = importlib.import_module(module)
+    for name in loaded.__all__ if hasattr(loaded, "__all__") else ():
+        yield name
+        value = getattr(loaded, name)
+        if isinstance(value, type):
+            own = {each for base in value.__mro__ if base.__module__.startswith("taskloom") for each in vars(base)}
+            yield from (f"{name}.{each}" for each in own | set(getattr(value, "__annotations__", {})) if each[0] != "_")
+
+
+def json_keys(value: object, at: str = "") -> Iterator[str]:
+    """Yield the path of every key; items of a list share one path."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            path = f"{at}.{key}" if at else str(key)
+            yield path
+            yield from json_keys(item, path)
+    elif isinstance(value, list):
+        for item in value:
+            yield from json_keys(item, f"{at}[]")
+
+
+def schema_keys(value: object, at: str = "") -> Iterator[str]:
+    """Yield every property that a JSON Schema names, and every value of its enumerations."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name == "properties":
+                for key, inner in item.items():
+                    yield f"{at}.{key}"
+                    yield from schema_keys(inner, f"{at}.{key}")
+            elif name in ("enum", "const") and at:
+                yield from (f"{at} = {each}" for each in (item if isinstance(item, list) else [item]))
+            else:
+                yield from schema_keys(item, at)
+    elif isinstance(value, list):
+        for item in value:
+            yield from schema_keys(item, at)
+
+
+def call(*arguments: str, cwd: Path) -> str:
+    """Return what the command line prints."""
+    command = [sys.executable, "-m", "taskloom", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
+def options(verb: str, cwd: Path) -> Iterator[str]:
+    """Yield the options of a verb, as its help lists them."""
+    for line in call(verb, "--help", cwd=cwd).partition("\nOptions:\n")[2].splitlines():
+        if line.startswith("  -"):
+            yield from (word.strip(",") for word in line.split("  ")[1].split() if word.startswith("-"))
+
+
+def answers(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Yield what each verb answers as JSON, and the events of a run."""
+    (folder / "jobs.yaml").write_text(JOBS, encoding="utf-8")
+    (folder / "bad.yaml").write_text("jobs: {a: {task: countdwon}}\n", encoding="utf-8")
+    yield "validate", json.loads(call("validate", "--plan", "-o", "json", "jobs.yaml", cwd=folder))
+    yield "validate a bad file", json.loads(call("validate", "-o", "json", "bad.yaml", cwd=folder))
+    yield "tasks", json.loads(call("tasks", "-o", "json", cwd=folder))
+    yield "tasks countdown", json.loads(call("tasks", "countdown", "-o", "json", cwd=folder))
+    yield "simulate", json.loads(call("simulate", "-o", "json", "--for", "1m", "--seed", "1", "jobs.yaml", cwd=folder))
+    yield "drill", json.loads(call("drill", "-o", "json", "jobs.yaml", cwd=folder))
+    yield "run", json.loads(call("run", "-o", "json", "--events", "events.jsonl", "jobs.yaml", cwd=folder))
+    yield "events", [json.loads(line) for line in (folder / "events.jsonl").read_text("utf-8").splitlines()]
+
+
+def collect() -> dict[str, list[str]]:
+    """Return the names of each kind, sorted."""
+    names: dict[str, list[str]] = {}
+    for kind, (module, name) in ENUMS.items():
+        members: type[Enum] = getattr(importlib.import_module(module), name)
+        names[kind] = sorted(f"{member.name} = {member.value}" for member in members)
+    for module in PUBLIC_MODULES:
+        names[f"names of {module}"] = sorted(set(python_names(module)))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for verb in VERBS:
+            names[f"options of {verb}"] = sorted(set(options(verb, folder)))
+        names["keys of the job file"] = sorted(set(schema_keys(json.loads(call("schema", cwd=folder)))))
+        for what, answer in answers(folder):
+            names[f"JSON of {what}"] = sorted(set(json_keys(answer)))
+    return names
+
+
+if __name__ == "__main__":
+    print(json.dumps(collect(), indent=1))
