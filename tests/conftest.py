@@ -112,8 +112,10 @@ def build_wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Pa
         shutil.copytree(source, copy, ignore=litter)
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(copy)]
         if int(importlib.metadata.version("setuptools").split(".")[0]) >= OLDEST_SETUPTOOLS:
-            command.append("--no-build-isolation")
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+            # The call that pip makes itself. Without pip it takes less than half of the time.
+            backend = f"from setuptools import build_meta; build_meta.build_wheel({str(wheels)!r})"
+            command = [sys.executable, "-c", backend]
+        answer = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=100, check=False)
         assert answer.returncode == 0, answer.stderr
         [wheel] = wheels.glob("*.whl")
         return wheel

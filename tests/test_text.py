@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskloom.task import LONGEST_DURATION_SECONDS, parse_duration
-from taskloom.text import did_you_mean, duration, measured, plural, suggest, table
+from taskloom.text import did_you_mean, duration, first_of, measured, plural, suggest, table
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,20 @@ def test_a_measured_time_has_tenths_of_a_second(seconds: float, text: str) -> No
 @pytest.mark.parametrize(("count", "text"), [(0, "0 jobs"), (1, "1 job"), (2, "2 jobs"), (1200, "1,200 jobs")])
 def test_a_noun_agrees_with_its_number(count: int, text: str) -> None:
     assert plural(count, "job") == text
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a", "b"], "a, b"),
+        (["a", "b", "c"], "a, b and 1 more"),
+        (list("ab") * 1000, "a, b and 1,998 more"),
+    ],
+)
+def test_of_many_names_the_first_are_shown_and_the_others_counted(names: list[str], text: str) -> None:
+    assert first_of(names, 2) == text
 
 
 def test_the_columns_of_a_table_are_aligned_and_lines_end_without_blanks() -> None:

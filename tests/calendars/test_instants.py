@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 from cronsim import CronSim
-from tests.support.cron_walk import walk_firings
+from tests.support.cron_reference import reference_firings
 
 from taskloom.calendars import CalendarError, CronCalendar, cron_calendar, find_zone
 
@@ -117,8 +117,8 @@ def test_a_nickname_fires_when_a_walk_finds_it(nickname: str) -> None:
 
 
 def compare(calendar: CronCalendar, start: float, end: float) -> int:
-    """Compare the instants of a window with the walk, forwards and backwards; return their number."""
-    wanted = walk_firings(calendar.expression, calendar.timezone, start, end)
+    """Compare the instants of a window with the reference, forwards and backwards; return their number."""
+    wanted = reference_firings(calendar.expression, calendar.timezone, start, end)
 
     assert forward(calendar, start, end) == wanted, (calendar, start)
     assert backward(calendar, start, end) == wanted, (calendar, start)

@@ -1,4 +1,4 @@
-"""`taskloom validate --plan`: what starts when, what does not and why, and where each value comes from."""
+"""`taskloom validate --plan`: which jobs start and when, which do not and why, and where each value comes from."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ jobs:
 PLAN = """\
 Jobs that start, in this order
 LEVEL  JOB                  STARTS                                      RESTARTS
-1      db (daemon)          at the start                                on failure, after 1s, growing to 30s; at most 5 in 10m
+1      db (daemon)          at the start                                on failure, after 1s, growing to 30s; \
+at most 5 in 10m
 2      migrate (essential)  when db is ready                            never
-3      web (3 replicas)     when db is ready and migrate has succeeded  on failure, after 1s, growing to 30s; at most 5 in 10m
+3      web (3 replicas)     when db is ready and migrate has succeeded  on failure, after 1s, growing to 30s; \
+at most 5 in 10m
 
 Jobs that do not start by themselves
 JOB    WHY
@@ -109,7 +111,7 @@ def test_a_value_of_the_environment_is_shown_as_it_is_written(call: Call) -> Non
         assert "${SECRET}" in answer.output
 
 
-def test_the_plan_is_there_as_data(call: Call) -> None:
+def test_the_plan_is_in_the_json_output(call: Call) -> None:
     plan = json.loads(call("plan.yaml", "-o", "json").stdout)["plan"]
 
     assert plan["starts"][1] == {
@@ -140,7 +142,7 @@ def test_the_plan_is_there_as_data(call: Call) -> None:
     }
 
 
-def test_files_with_mistakes_have_no_plan(call: Call) -> None:
+def test_files_with_errors_have_no_plan(call: Call) -> None:
     Path("bad.yaml").write_text("jobs:\n  a: {task: countdown, after: b}\n")
 
     answer = call("bad.yaml")
@@ -150,7 +152,7 @@ def test_files_with_mistakes_have_no_plan(call: Call) -> None:
     assert "plan" not in data
 
 
-def test_a_value_that_an_alias_or_a_merge_brought_is_shown_with_its_line(call: Call) -> None:
+def test_a_value_from_an_alias_or_a_merge_key_is_shown_with_its_line(call: Call) -> None:
     Path("alias.yaml").write_text(
         "x-join: &join {within: 5s}\n"
         "x-more: &more\n"
@@ -169,7 +171,7 @@ def test_a_value_that_an_alias_or_a_merge_brought_is_shown_with_its_line(call: C
 
 
 def on_a_terminal(command: list[str], env: dict[str, str], cwd: Path) -> str:
-    """Return what a program writes to a terminal."""
+    """Return the output of a program on a terminal."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=env, cwd=cwd):
         os.close(theirs)
@@ -184,7 +186,7 @@ def on_a_terminal(command: list[str], env: dict[str, str], cwd: Path) -> str:
 
 
 @pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}])
-def test_a_terminal_gets_tables_in_colour_unless_it_wants_none(
+def test_a_terminal_gets_coloured_tables_unless_no_color_is_set(
     call: Call, child_env: dict[str, str], tmp_path: Path, variables: dict[str, str]
 ) -> None:
     command = [sys.executable, "-m", "taskloom", "validate", "--plan", "plan.yaml"]
@@ -202,7 +204,7 @@ def job(name: str, *needs: Dependency | str, **fields: object) -> JobSpec:
     return JobSpec(name=name, task="idle", after=after, **fields)  # type: ignore[arg-type]
 
 
-def test_a_job_comes_after_all_that_it_waits_for_and_as_early_as_it_may() -> None:
+def test_a_job_is_on_the_level_after_its_last_dependency() -> None:
     jobs = [job("d", "c", "a"), job("c", "b"), job("b", "a"), job("a"), job("e", "a")]
 
     plan = plan_of(jobs)
@@ -212,7 +214,7 @@ def test_a_job_comes_after_all_that_it_waits_for_and_as_early_as_it_may() -> Non
     ]  # fmt: skip
 
 
-def test_whoever_waits_for_a_job_that_stays_stays_too() -> None:
+def test_a_job_does_not_start_if_a_dependency_does_not() -> None:
     jobs = [job("c", "b"), job("b", "a"), job("a", start=StartPolicy(StartMode.MANUAL)), job("x")]
 
     plan = plan_of(jobs)
@@ -237,7 +239,7 @@ def test_whoever_waits_for_a_job_that_stays_stays_too() -> None:
         ),
     ],
 )
-def test_a_restart_policy_is_a_few_words(policy: RestartPolicy, words: str) -> None:
+def test_a_restart_policy_is_written_in_words(policy: RestartPolicy, words: str) -> None:
     assert format_restart(policy) == words
 
 
@@ -264,11 +266,11 @@ def test_a_restart_policy_is_a_few_words(policy: RestartPolicy, words: str) -> N
         (job("a", "b", start=StartPolicy(StartMode.MANUAL)), "when it is started by hand"),
     ],
 )
-def test_when_a_job_starts_is_said_in_words(spec: JobSpec, words: str) -> None:
+def test_the_start_of_a_job_is_written_in_words(spec: JobSpec, words: str) -> None:
     assert format_start(spec) == words
 
 
-def test_a_schedule_is_said_with_its_next_three_instants(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_schedule_is_shown_with_its_next_three_start_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     spec = job("tick", schedule=Schedule(every=90.0, immediately=True))
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from taskloom.cli.schema import schema
 
 
-def test_it_prints_a_schema_over_the_installed_tasks() -> None:
+def test_the_schema_has_the_installed_tasks() -> None:
     answer = CliRunner().invoke(schema, catch_exceptions=False)
 
     printed = json.loads(answer.stdout)
@@ -20,7 +20,7 @@ def test_it_prints_a_schema_over_the_installed_tasks() -> None:
     assert "params of countdown" in printed["$defs"]
 
 
-def test_it_writes_the_same_to_a_file(tmp_path: Path) -> None:
+def test_the_same_schema_is_written_to_a_file(tmp_path: Path) -> None:
     place = tmp_path / "taskloom.schema.json"
 
     printed = CliRunner().invoke(schema, catch_exceptions=False).stdout
@@ -30,7 +30,7 @@ def test_it_writes_the_same_to_a_file(tmp_path: Path) -> None:
     assert place.read_text(encoding="utf-8") == printed
 
 
-def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     answer = CliRunner().invoke(schema, ["-o", str(tmp_path / "no" / "where.json")])
 
     assert answer.exit_code == 1

@@ -1,4 +1,4 @@
-"""`taskloom tasks`: what is installed, what one task takes, and what is broken."""
+"""`taskloom tasks`: the installed tasks, the parameters of one task, and broken tasks."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ words      list of text        ["a"]        at most 3 long
 listen     text                ""
 connect    text                ""
 
-A job of it:
+An example job file:
 
 jobs:
   my-paint:
@@ -137,19 +137,19 @@ jobs:
     )
 
 
-def test_a_task_without_parameters_says_so(call: Call) -> None:
+def test_a_task_without_parameters_is_shown_as_such(call: Call) -> None:
     assert "It takes no parameters." in call("nothing").stdout
 
 
 @pytest.mark.parametrize("name", ["paint", "nothing", "countdown", "socket-reader", "socket-sender"])
-def test_the_job_that_is_shown_is_valid(call: Call, tmp_path: Path, name: str) -> None:
-    _, _, example = call(name).stdout.partition("A job of it:\n")
+def test_the_example_job_is_valid(call: Call, tmp_path: Path, name: str) -> None:
+    _, _, example = call(name).stdout.partition("An example job file:\n")
     (tmp_path / "example.yaml").write_text(example)
 
     assert [str(problem) for problem in check(tmp_path / "example.yaml").errors] == []
 
 
-def test_a_name_that_is_not_installed_is_told_with_its_near_match(call: Call) -> None:
+def test_an_unknown_name_is_an_error_with_a_near_match(call: Call) -> None:
     answer = call("pant")
 
     assert answer.exit_code == 2
@@ -168,7 +168,7 @@ def test_the_name_of_a_broken_task_shows_the_traceback_of_its_import(call: Call,
     assert answer.stderr.endswith("taskloom: cannot import task 'gone' of toy-tasks 1.2: OSError: no disk\n")
 
 
-def test_the_listing_comes_as_data(call: Call) -> None:
+def test_the_list_as_json(call: Call) -> None:
     rows = {row["name"]: row for row in json.loads(call("-o", "json").stdout)}
 
     assert rows["paint"] == {
@@ -189,7 +189,7 @@ def test_what_a_plugin_prints_when_imported_goes_to_standard_error(call: Call) -
     assert json.loads(answer.stdout)
 
 
-def test_one_task_comes_as_data(call: Call) -> None:
+def test_one_task_as_json(call: Call) -> None:
     data = json.loads(call("paint", "-o", "json").stdout)
 
     assert data["target"] == "toy_verbs:Paint"

@@ -66,7 +66,7 @@ def test_warnings_do_not_change_the_exit_code(call: Call) -> None:
 @pytest.mark.parametrize(
     "within, worst", [("20s", "20s"), ("1m", "1m"), ("5", "5s"), ("2.5", "2.5s"), ("forever", "unbounded")]
 )
-def test_the_time_to_stop_bounds_a_join_that_waits(call: Call, within: str, worst: str) -> None:
+def test_stop_within_limits_a_join_that_waits(call: Call, within: str, worst: str) -> None:
     answer = call("slow.yaml", "--stop-within", within)
 
     assert answer.exit_code == 0
@@ -74,7 +74,7 @@ def test_the_time_to_stop_bounds_a_join_that_waits(call: Call, within: str, wors
 
 
 @pytest.mark.parametrize("within", ["soon", "-5", "1e999", "nan"])
-def test_a_time_to_stop_that_is_none_is_a_usage_error(call: Call, within: str) -> None:
+def test_an_invalid_stop_within_is_a_usage_error(call: Call, within: str) -> None:
     answer = call("good.yaml", "--stop-within", within)
 
     assert answer.exit_code == 2
@@ -85,7 +85,7 @@ def test_no_path_is_a_usage_error(call: Call) -> None:
     assert call().exit_code == 2
 
 
-def test_everything_comes_as_data_on_standard_output(call: Call) -> None:
+def test_json_output_is_on_standard_output(call: Call) -> None:
     answer = call("bad.yaml", "good.yaml", "-o", "json")
 
     data = json.loads(answer.stdout)
@@ -105,7 +105,7 @@ def test_everything_comes_as_data_on_standard_output(call: Call) -> None:
     }
 
 
-def test_the_jobs_as_data_are_in_final_form(call: Call) -> None:
+def test_the_jobs_in_json_have_their_final_values(call: Call) -> None:
     data = json.loads(call("good.yaml", "-o", "json").stdout)
 
     assert data["worst_stop_seconds"] == 10.0
@@ -141,7 +141,7 @@ def test_the_jobs_as_data_are_in_final_form(call: Call) -> None:
     }
 
 
-def test_the_fields_of_supervision_are_in_the_data(call: Call) -> None:
+def test_the_fields_of_supervision_are_in_json(call: Call) -> None:
     Path("supervised.yaml").write_text(
         "jobs:\n"
         "  db: {task: countdown, daemon: true, runner: {thread: {reuse: true}}, watchdog: {after: 5s, then: stop}}\n"
@@ -185,7 +185,7 @@ def test_the_fields_of_supervision_are_in_the_data(call: Call) -> None:
     }
 
 
-def test_each_schedule_is_said_in_words_with_its_next_instants(call: Call) -> None:
+def test_each_schedule_is_shown_in_words_with_its_next_start_times(call: Call) -> None:
     Path("times.yaml").write_text(
         "jobs:\n"
         "  once: {task: countdown, schedule: {at: 2130-01-31T06:00, timezone: Europe/Berlin}}\n"
@@ -207,7 +207,7 @@ def test_each_schedule_is_said_in_words_with_its_next_instants(call: Call) -> No
     assert lines[6:] == ["4 jobs in 1 file: no problems; worst-case stop 10s"]
 
 
-def test_the_worst_stop_adds_what_is_stopped_one_after_the_other(call: Call) -> None:
+def test_the_worst_stop_adds_up_jobs_that_are_stopped_one_after_the_other(call: Call) -> None:
     Path("chain.yaml").write_text(
         "jobs:\n  db: {task: countdown, join: 20s}\n  web: {task: countdown, join: 25s, after: db}\n"
     )
@@ -221,7 +221,7 @@ def test_the_worst_stop_adds_what_is_stopped_one_after_the_other(call: Call) -> 
     assert data["worst_stop_chain"] == [{"job": "web", "seconds": 25.0}, {"job": "db", "seconds": 20.0}]
 
 
-def test_a_stop_that_is_not_bounded_is_null_as_data(call: Call) -> None:
+def test_an_unbounded_stop_is_null_in_json(call: Call) -> None:
     data = json.loads(call("slow.yaml", "-o", "json", "--stop-within", "forever").stdout)
 
     assert data["worst_stop_seconds"] is None
@@ -229,7 +229,9 @@ def test_a_stop_that_is_not_bounded_is_null_as_data(call: Call) -> None:
     assert data["jobs"][0]["join"]["within"] is None
 
 
-def test_the_program_says_the_same_and_shows_no_traceback(taskloom_cli: Callable[..., object], tmp_path: Path) -> None:
+def test_the_installed_program_prints_the_same_without_a_traceback(
+    taskloom_cli: Callable[..., object], tmp_path: Path
+) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "bad.yaml").write_text(BAD)
 

@@ -15,24 +15,24 @@ from taskloom.testing import make_job
 
 @dataclass(frozen=True)
 class Instants:
-    """A calendar of instants that are written down one by one."""
+    """A calendar of explicit instants."""
 
     seconds: tuple[float, ...]
 
     def after(self, wall: float) -> float | None:
-        """Return the first that is later."""
+        """Return the first instant after `wall`."""
         place = bisect_right(self.seconds, wall)
         return self.seconds[place] if place < len(self.seconds) else None
 
     def latest(self, wall: float) -> float | None:
-        """Return the last that is not later."""
+        """Return the last instant at or before `wall`."""
         place = bisect_right(self.seconds, wall)
         return self.seconds[place - 1] if place else None
 
 
 @pytest.fixture
 def stage() -> HandDrivenCore:
-    """A stage with a non-daemon job `a`, a daemon job `d`, and five seconds for each to stop."""
+    """Return a core with a non-daemon job `a` and a daemon job `d`, which both have five seconds to stop."""
     stage = HandDrivenCore()
     stage.add(make_job("a", within=5), make_job("d", daemon=True, within=5))
     return stage

@@ -1,4 +1,4 @@
-"""How long restarts wait, when a job gives up, when it flaps, and how many may begin at once."""
+"""Restart delays, giving up, and flapping."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def policy(**fields: Any) -> RestartPolicy:
     return RestartPolicy(RestartWhen.ON_FAILURE, **{"jitter": 0.0, **fields})
 
 
-def stage_of(restart: RestartPolicy = ON_FAILURE, chance: Callable[[], float] | None = None) -> HandDrivenCore:
-    """Return a stage with job `a` running; `chance` draws the jitter."""
+def stage_of(restart: RestartPolicy = ON_FAILURE, random: Callable[[], float] | None = None) -> HandDrivenCore:
+    """Return a core with job `a` running; `random` returns the number for the jitter."""
     stage = HandDrivenCore()
-    if chance is not None:
-        stage.lifecycle = Lifecycle(chance, 30.0)
+    if random is not None:
+        stage.lifecycle = Lifecycle(random, 30.0)
     stage.add(make_job("a", restart=restart))
     stage.run("a")
     return stage
@@ -41,7 +41,7 @@ def live(stage: HandDrivenCore) -> str:
 
 
 def fail(stage: HandDrivenCore, after: float = 0.0) -> list[Action]:
-    """Have the run of `a` fail once it was ready for so long."""
+    """Have the run of `a` fail after it was ready for this time."""
     run = live(stage)
     if stage.lifecycle.runs[run].started is None:
         stage.started(run)
@@ -61,10 +61,10 @@ def names(found: list[Action]) -> list[EventName]:
     return [event.event for event in events(found)]
 
 
-# -- how long a restart waits
+# -- the delay
 
 
-def test_each_restart_waits_twice_as_long_up_to_half_a_minute() -> None:
+def test_each_restart_delay_is_twice_as_long_up_to_half_a_minute() -> None:
     stage = stage_of()
     waits = []
 
@@ -77,9 +77,9 @@ def test_each_restart_waits_twice_as_long_up_to_half_a_minute() -> None:
     assert live(stage) == "a#10"
 
 
-@pytest.mark.parametrize(("chance", "first", "last"), [(0.0, 0.5, 30.0), (1.0, 0.75, 45.0), (0.5, 0.625, 37.5)])
-def test_chance_adds_up_to_half_of_the_delay_the_longest_included(chance: float, first: float, last: float) -> None:
-    stage = stage_of(RestartPolicy(RestartWhen.ON_FAILURE), lambda: chance)
+@pytest.mark.parametrize(("random", "first", "last"), [(0.0, 0.5, 30.0), (1.0, 0.75, 45.0), (0.5, 0.625, 37.5)])
+def test_jitter_adds_up_to_half_of_every_delay_including_the_longest(random: float, first: float, last: float) -> None:
+    stage = stage_of(RestartPolicy(RestartWhen.ON_FAILURE), lambda: random)
     waits = []
 
     for _ in range(8):
@@ -89,7 +89,7 @@ def test_chance_adds_up_to_half_of_the_delay_the_longest_included(chance: float,
     assert (waits[0], waits[-1]) == (first, last)
 
 
-def test_the_delay_counts_from_the_end_of_the_run_and_not_a_moment_less() -> None:
+def test_the_delay_counts_from_the_end_of_the_run() -> None:
     stage = stage_of()
     fail(stage)
 
@@ -109,7 +109,7 @@ def test_the_delay_counts_from_the_end_of_the_run_and_not_a_moment_less() -> Non
         ({"delay": 60.0, "max_delay": 5.0}, [5, 5, 5, 5]),
     ],
 )
-def test_delay_factor_and_their_bound_are_the_jobs_own(fields: dict[str, float], waits: list[float]) -> None:
+def test_delay_factor_and_max_delay_are_those_of_the_job(fields: dict[str, float], waits: list[float]) -> None:
     stage = stage_of(policy(**fields))
     found = []
 
@@ -121,7 +121,7 @@ def test_delay_factor_and_their_bound_are_the_jobs_own(fields: dict[str, float],
 
 
 @pytest.mark.parametrize(("healthy", "next_wait"), [(29.999, 4), (30.0, 0.5), (1000.0, 0.5)])
-def test_half_a_minute_of_health_brings_back_the_first_delay(healthy: float, next_wait: float) -> None:
+def test_half_a_minute_of_being_ready_resets_the_delay(healthy: float, next_wait: float) -> None:
     stage = stage_of()
     for _ in range(3):
         stage.advance(wait_of(fail(stage)) or 0.0)
@@ -130,7 +130,9 @@ def test_half_a_minute_of_health_brings_back_the_first_delay(healthy: float, nex
 
 
 @pytest.mark.parametrize(("healthy", "next_wait"), [(99.999, 200), (100.0, 50)])
-def test_health_is_measured_against_the_last_delay_where_that_is_longer(healthy: float, next_wait: float) -> None:
+def test_a_delay_longer_than_half_a_minute_is_reset_only_after_being_ready_as_long(
+    healthy: float, next_wait: float
+) -> None:
     stage = stage_of(policy(delay=50.0, max_delay=1000.0))
     for _ in range(2):
         stage.advance(wait_of(fail(stage)) or 0.0)
@@ -138,7 +140,7 @@ def test_health_is_measured_against_the_last_delay_where_that_is_longer(healthy:
     assert wait_of(fail(stage, after=healthy)) == next_wait
 
 
-def test_a_run_that_was_never_ready_was_never_healthy() -> None:
+def test_a_run_that_was_never_ready_does_not_reset_the_delay() -> None:
     stage = stage_of()
     stage.advance(wait_of(fail(stage)) or 0.0)
     stage.started("a#2", is_ready=False)
@@ -147,7 +149,7 @@ def test_a_run_that_was_never_ready_was_never_healthy() -> None:
     assert wait_of(stage.ended("a#2", How.RAISED)) == 1
 
 
-def test_a_long_life_before_the_first_failure_changes_nothing() -> None:
+def test_a_long_run_before_the_first_failure_does_not_change_the_first_delay() -> None:
     assert wait_of(fail(stage_of(), after=3600)) == 0.5
 
 
@@ -157,7 +159,7 @@ def test_a_long_life_before_the_first_failure_changes_nothing() -> None:
 LIMITED = policy(delay=1.0, factor=1.0, limit=RestartLimit(3, 10.0))
 
 
-def test_more_restarts_than_the_limit_inside_its_window_and_the_job_gives_up() -> None:
+def test_a_job_gives_up_after_more_restarts_than_its_limit_allows() -> None:
     stage = stage_of(LIMITED)
     for _ in range(3):
         fail(stage)
@@ -172,8 +174,8 @@ def test_more_restarts_than_the_limit_inside_its_window_and_the_job_gives_up() -
 
 
 @pytest.mark.parametrize(("lives", "gives_up"), [(6.9, True), (7.0, True), (7.1, True), (7.999, True), (8.0, False)])
-def test_the_window_slides_and_its_far_edge_is_outside(lives: float, gives_up: bool) -> None:
-    """Restarts begin at 1, 2 and 3 s; the run that fails for good does so at 3 s and what it lived."""
+def test_the_window_of_the_limit_slides_and_excludes_its_far_edge(lives: float, gives_up: bool) -> None:
+    """Restarts begin at 1, 2 and 3 s. The run that fails for good ends at 3 s plus the time that it ran."""
     stage = stage_of(LIMITED)
     for _ in range(3):
         fail(stage)
@@ -185,7 +187,7 @@ def test_the_window_slides_and_its_far_edge_is_outside(lives: float, gives_up: b
     assert (EventName.RESTART_SCHEDULED in names(found)) != gives_up
 
 
-def test_a_job_that_gave_up_may_be_started_by_hand_and_its_window_goes_on_sliding() -> None:
+def test_a_job_that_gave_up_can_be_started_by_a_user_and_its_window_continues() -> None:
     stage = stage_of(LIMITED)
     for _ in range(3):
         fail(stage)
@@ -203,7 +205,7 @@ def test_a_job_that_gave_up_may_be_started_by_hand_and_its_window_goes_on_slidin
     assert EventName.RESTART_SCHEDULED in later
 
 
-def test_restarts_by_hand_are_not_counted() -> None:
+def test_restarts_by_a_user_are_not_counted() -> None:
     stage = stage_of(LIMITED)
     for _ in range(20):
         stage.restart("a")
@@ -221,21 +223,21 @@ def is_flapping(stage: HandDrivenCore) -> bool:
     return make_job_report(stage.lifecycle, stage.lifecycle.jobs["a"], stage.clock.now()).is_flapping
 
 
-def test_a_job_flaps_from_its_fifth_restart_in_a_minute_and_is_told_so_once() -> None:
+def test_flapping_is_reported_once_at_the_fifth_restart_within_a_minute() -> None:
     stage = stage_of(policy(delay=1.0, factor=1.0))
-    told = []
+    reported = []
 
     for restart in range(1, 8):
         fail(stage)
         found = stage.advance(1)
-        told += [(restart, dict(event.data)) for event in events(found) if event.event is EventName.FLAPPING]
+        reported += [(restart, dict(event.data)) for event in events(found) if event.event is EventName.FLAPPING]
 
-    assert told == [(5, {"restarts": 5})]
+    assert reported == [(5, {"restarts": 5})]
     assert is_flapping(stage)
 
 
 @pytest.mark.parametrize(("gap", "flaps"), [(14.0, True), (15.0, False)])
-def test_five_restarts_that_take_a_whole_minute_are_no_flapping(gap: float, flaps: bool) -> None:
+def test_five_restarts_in_a_whole_minute_are_not_flapping(gap: float, flaps: bool) -> None:
     stage = stage_of(policy(delay=gap, factor=1.0))
 
     for _ in range(5):
@@ -245,7 +247,7 @@ def test_five_restarts_that_take_a_whole_minute_are_no_flapping(gap: float, flap
     assert is_flapping(stage) == flaps
 
 
-def test_flapping_ends_by_itself_and_may_be_told_again() -> None:
+def test_flapping_ends_by_itself_and_may_be_reported_again() -> None:
     stage = stage_of(policy(delay=1.0, factor=1.0))
     for _ in range(5):
         fail(stage)
@@ -275,10 +277,10 @@ def test_a_large_limit_does_not_make_older_restarts_count_as_flapping() -> None:
     assert EventName.FLAPPING not in [event.event for event in stage.history.events]
 
 
-# -- what a person does meanwhile
+# -- commands during the delay
 
 
-def test_a_stop_wins_over_a_restart_that_falls_due_at_the_same_moment() -> None:
+def test_a_stop_has_priority_over_a_restart_that_is_due_at_the_same_moment() -> None:
     stage = stage_of()
     fail(stage)
     stage.clock.advance(0.5)
@@ -291,7 +293,7 @@ def test_a_stop_wins_over_a_restart_that_falls_due_at_the_same_moment() -> None:
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_a_start_by_hand_waits_for_no_delay_and_begins_with_the_first_attempt() -> None:
+def test_a_start_by_a_user_skips_the_delay_and_is_attempt_1() -> None:
     stage = stage_of()
     fail(stage)
 
@@ -303,7 +305,7 @@ def test_a_start_by_hand_waits_for_no_delay_and_begins_with_the_first_attempt() 
     assert (live(stage), job.run and job.run.attempt, job.restarts) == ("a#2", 1, 0)
 
 
-def test_a_restart_by_hand_while_a_restart_is_pending_takes_its_place() -> None:
+def test_a_restart_by_a_user_replaces_a_pending_restart() -> None:
     stage = stage_of()
     fail(stage)
 

@@ -1,4 +1,4 @@
-"""Calendars in the core: clocks that are set, suspends, late ticks, and schedules without an instant to come."""
+"""Calendars in the core: clocks that are set, suspends, late ticks, and schedules without further instants."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def stage_of(schedule: Schedule, **policies: Any) -> HandDrivenCore:
-    """Return a stage at second 0 of both clocks whose job `a` has this schedule and is armed."""
+    """Return a core at second 0 of both clocks whose job `a` has this schedule and is armed."""
     stage = HandDrivenCore(VirtualClock(0, 0))
     stage.add(make_job("a", schedule=schedule, **policies))
     stage.start_all()
@@ -53,7 +53,7 @@ def tick(stage: HandDrivenCore) -> list[tuple[float, float]]:
 
 
 def missed(stage: HandDrivenCore) -> list[tuple[int, str]]:
-    """Return what was missed so far: how many, why."""
+    """Return the number and the cause of each missed event so far."""
     events = (event for event in stage.history.events if event.event is EventName.MISSED)
     return [(event.data["count"], event.data["why"]) for event in events]
 
@@ -73,13 +73,13 @@ def days(instants: Instants) -> Schedule:
 # -- the first instants
 
 
-def test_a_calendar_fires_at_its_instants_and_not_at_that_in_which_it_was_armed(minutes: Schedule) -> None:
+def test_a_calendar_fires_at_its_instants_but_not_at_the_one_at_which_it_was_armed(minutes: Schedule) -> None:
     stage = stage_of(minutes)
 
     assert pass_time(stage, 180) == [(60, 60), (120, 120), (180, 180)]
 
 
-def test_a_calendar_is_read_on_the_wall_clock_wherever_the_other_one_stands(instants: Instants) -> None:
+def test_a_calendar_is_read_on_the_wall_clock_whatever_the_monotonic_clock_shows(instants: Instants) -> None:
     stage = HandDrivenCore(VirtualClock(5000, 30))
     stage.add(make_job("a", schedule=Schedule(calendar=instants(0, 60, 120))))
     stage.start_all()
@@ -87,7 +87,7 @@ def test_a_calendar_is_read_on_the_wall_clock_wherever_the_other_one_stands(inst
     assert pass_time(stage, 100) == [(5030, 60), (5090, 120)]
 
 
-def test_stopping_and_arming_again_aims_at_the_next_instant_from_then(minutes: Schedule) -> None:
+def test_arming_again_after_a_stop_sets_the_next_instant_from_then(minutes: Schedule) -> None:
     stage = stage_of(minutes)
     pass_time(stage, 130)
 
@@ -99,20 +99,20 @@ def test_stopping_and_arming_again_aims_at_the_next_instant_from_then(minutes: S
     assert pass_time(stage, 60) == [(780, 780)]
 
 
-def test_nobody_looks_at_the_clock_while_no_calendar_is_armed(minutes: Schedule) -> None:
+def test_the_clock_is_not_checked_while_no_calendar_is_armed(minutes: Schedule) -> None:
     stage = stage_of(minutes)
-    looks = [stage.lifecycle.next_deadline()]
+    due = [stage.lifecycle.next_deadline()]
 
     stage.stop("a")
     pass_time(stage, 60)
-    looks.append(stage.lifecycle.next_deadline())
+    due.append(stage.lifecycle.next_deadline())
     stage.arm("a")
-    looks.append(stage.lifecycle.next_deadline())
+    due.append(stage.lifecycle.next_deadline())
 
-    assert looks == [CLOCK_SECONDS, None, 60 + CLOCK_SECONDS]
+    assert due == [CLOCK_SECONDS, None, 60 + CLOCK_SECONDS]
 
 
-def test_nothing_is_kept_of_jobs_that_came_and_went(minutes: Schedule) -> None:
+def test_nothing_is_kept_of_removed_jobs(minutes: Schedule) -> None:
     stage = stage_of(minutes)
     kept = make_job("a", schedule=minutes)
     for number in range(3):
@@ -130,7 +130,7 @@ def test_nothing_is_kept_of_jobs_that_came_and_went(minutes: Schedule) -> None:
 # -- the clock is set forward
 
 
-def test_an_hour_forward_makes_up_for_the_latest_instant_and_counts_the_others(minutes: Schedule) -> None:
+def test_a_step_of_an_hour_forward_runs_the_latest_instant_and_counts_the_others_as_missed(minutes: Schedule) -> None:
     stage = stage_of(minutes)
     pass_time(stage, 31)
 
@@ -142,7 +142,7 @@ def test_an_hour_forward_makes_up_for_the_latest_instant_and_counts_the_others(m
 
 
 @pytest.mark.parametrize(("step", "count"), [(DAY, 1440 - 1), (2 * DAY, COUNTED_INSTANTS)])
-def test_a_day_forward_runs_once(minutes: Schedule, step: int, count: int) -> None:
+def test_a_step_of_a_day_forward_runs_once(minutes: Schedule, step: int, count: int) -> None:
     stage = stage_of(minutes)
     pass_time(stage, 31)
 
@@ -153,7 +153,7 @@ def test_a_day_forward_runs_once(minutes: Schedule, step: int, count: int) -> No
     assert missed(stage) == [(min(count, COUNTED_INSTANTS), "late")]
 
 
-def test_ten_years_forward_run_nothing_that_is_older_than_its_grace(days: Schedule) -> None:
+def test_a_step_of_ten_years_forward_runs_nothing_older_than_the_grace(days: Schedule) -> None:
     stage = stage_of(days)
 
     stage.clock.step_wall(3650 * DAY)
@@ -173,8 +173,8 @@ def test_the_grace_is_counted_on_the_wall_clock(days: Schedule, late: int, runs:
     assert moments == ([(CLOCK_SECONDS, DAY / 2 + late)] if runs else [])
 
 
-def test_a_suspend_is_a_step_forward_for_calendars_and_nothing_for_intervals(minutes: Schedule) -> None:
-    """The monotonic clock stands still while the machine sleeps."""
+def test_a_suspend_is_a_step_forward_for_calendars_and_no_time_for_intervals(minutes: Schedule) -> None:
+    """The monotonic clock stops while the machine sleeps."""
     stage = stage_of(minutes)
     stage.add(make_job("every", schedule=Schedule(every=60.0)))
     stage.arm("every")
@@ -222,7 +222,7 @@ def test_a_longer_step_back_is_a_correction_after_which_the_new_time_counts(minu
 
 
 @pytest.mark.parametrize("back", [0.5, 30])
-def test_a_clock_that_is_set_back_just_before_an_instant_fires_when_it_has_come(minutes: Schedule, back: float) -> None:
+def test_a_clock_that_is_set_back_just_before_an_instant_delays_the_firing(minutes: Schedule, back: float) -> None:
     stage = stage_of(minutes)
     pass_time(stage, 59)
 
@@ -232,7 +232,9 @@ def test_a_clock_that_is_set_back_just_before_an_instant_fires_when_it_has_come(
     assert moments == [(60 + back, 60), (120 + back, 120)]
 
 
-def test_a_clock_that_goes_wrong_by_days_and_is_mended_fires_on_from_the_right_time(minutes: Schedule) -> None:
+def test_after_a_clock_that_was_wrong_by_days_is_corrected_firings_continue_from_the_right_time(
+    minutes: Schedule,
+) -> None:
     stage = stage_of(minutes)
     pass_time(stage, 59)
 
@@ -256,7 +258,7 @@ def test_a_clock_that_is_slewed_for_hours_fires_once_a_minute_and_never_twice(mi
 
     instants = [round(wall / MINUTE) for wall in walls_of(moments)]
     assert instants == list(range(1, len(instants) + 1))
-    # A step of 0.1 s is followed, and it is looked for every 15 s.
+    # Calendars are adjusted to a step of 0.1 s, and the clock is checked every 15 s.
     assert all(abs(wall - MINUTE * round(wall / MINUTE)) < 0.2 for wall in walls_of(moments))
     assert len(instants) >= 119
 
@@ -264,7 +266,7 @@ def test_a_clock_that_is_slewed_for_hours_fires_once_a_minute_and_never_twice(mi
 # -- late ticks, jitter
 
 
-def test_a_process_that_was_stopped_makes_up_for_one_instant(minutes: Schedule) -> None:
+def test_a_process_that_was_suspended_runs_one_missed_instant(minutes: Schedule) -> None:
     stage = stage_of(minutes)
     stage.clock.advance(10 * MINUTE + 30)
 
@@ -275,17 +277,17 @@ def test_a_process_that_was_stopped_makes_up_for_one_instant(minutes: Schedule) 
     assert pass_time(stage, 30) == [(660, 660)]
 
 
-def test_the_last_of_the_missed_is_named(minutes: Schedule) -> None:
+def test_the_event_has_the_last_missed_instant(minutes: Schedule) -> None:
     stage = stage_of(minutes)
     stage.clock.advance(10 * MINUTE + 30)
 
     found = stage.tell(Tick())
 
-    told = event_of(found, EventName.MISSED)
-    assert told.data == {"instant": "1970-01-01T00:09:00.000000Z", "count": 9, "why": "late"}
+    missed = event_of(found, EventName.MISSED)
+    assert missed.data == {"instant": "1970-01-01T00:09:00.000000Z", "count": 9, "why": "late"}
 
 
-def test_jitter_moves_a_calendar_firing_and_never_its_instants(instants: Instants) -> None:
+def test_jitter_delays_a_calendar_firing_but_not_its_instants(instants: Instants) -> None:
     calendar = instants(*range(0, DAY, MINUTE))
     stage = stage_of(Schedule(calendar=calendar, jitter=20.0))
 
@@ -297,7 +299,7 @@ def test_jitter_moves_a_calendar_firing_and_never_its_instants(instants: Instant
     assert len(set(delays)) > 50
 
 
-# -- a calendar that runs dry
+# -- a calendar without further instants
 
 
 def test_after_its_last_instant_a_job_is_finished(instants: Instants) -> None:
@@ -310,7 +312,7 @@ def test_after_its_last_instant_a_job_is_finished(instants: Instants) -> None:
     assert stage.lifecycle.is_work_over
 
 
-def test_a_calendar_without_an_instant_to_come_finishes_the_job_at_once(instants: Instants) -> None:
+def test_a_calendar_without_further_instants_finishes_the_job_at_once(instants: Instants) -> None:
     stage = HandDrivenCore(VirtualClock(0, 0))
     stage.add(make_job("a", schedule=Schedule(calendar=instants(-5.0))))
 
@@ -322,7 +324,7 @@ def test_a_calendar_without_an_instant_to_come_finishes_the_job_at_once(instants
     assert stage.lifecycle.is_work_over
 
 
-def test_a_calendar_without_an_instant_runs_once_where_it_is_immediate(instants: Instants) -> None:
+def test_a_calendar_without_instants_runs_once_if_it_is_immediate(instants: Instants) -> None:
     stage = stage_of(Schedule(calendar=instants(), immediately=True))
 
     stage.started("a#1")
@@ -332,7 +334,7 @@ def test_a_calendar_without_an_instant_runs_once_where_it_is_immediate(instants:
 
 
 @pytest.mark.parametrize("policies", [{"missed": Missed.SKIP}, {"grace": 5.0}])
-def test_a_job_whose_last_instant_was_missed_waits_for_nothing(instants: Instants, policies: dict[str, Any]) -> None:
+def test_a_job_whose_last_instant_was_missed_is_finished(instants: Instants, policies: dict[str, Any]) -> None:
     stage = stage_of(Schedule(calendar=instants(10), **policies))
 
     stage.clock.advance(100)
@@ -343,7 +345,7 @@ def test_a_job_whose_last_instant_was_missed_waits_for_nothing(instants: Instant
     assert stage.lifecycle.is_work_over
 
 
-def test_those_who_wait_for_a_job_whose_last_instant_was_missed_are_told(instants: Instants) -> None:
+def test_dependents_of_a_job_whose_last_instant_was_missed_are_updated(instants: Instants) -> None:
     stage = stage_of(Schedule(calendar=instants(10), missed=Missed.SKIP))
     stage.add(make_job("b", after=["a"]))
     stage.arm("b")
@@ -357,7 +359,7 @@ def test_those_who_wait_for_a_job_whose_last_instant_was_missed_are_told(instant
     assert reason.text == "job 'a' is finished, and was to be ready"
 
 
-def test_a_restart_still_comes_after_the_last_instant(instants: Instants) -> None:
+def test_a_restart_still_follows_the_last_instant(instants: Instants) -> None:
     stage = stage_of(Schedule(calendar=instants(10)), restart=RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0))
     stage.advance(10)
     stage.started("a#1")

@@ -1,4 +1,4 @@
-"""Dependencies: which condition holds for which way a job can stand, and what becomes of those who wait."""
+"""Dependencies: the state of each condition for each state of a job, and what follows for the dependents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 
-# How job `b` stands, and how a need for each condition stands then: m met, o open, L lost.
+# The state of job `b`, and the state of a dependency on it for each condition: m satisfied, o pending, L impossible.
 TABLE = """
 how `b` stands                        | started | ready | succeeded | finished
 missing                               | L       | L     | L         | L
@@ -156,7 +156,7 @@ def rows() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("how", SCENES)
-def test_how_the_four_conditions_stand(how: str) -> None:
+def test_the_state_of_each_condition_for_each_state_of_a_job(how: str) -> None:
     families = SCENES[how]().lifecycle._store.families
 
     found = [evaluate([Dependency("b", condition)], families).state for condition in Condition]
@@ -164,15 +164,15 @@ def test_how_the_four_conditions_stand(how: str) -> None:
     assert found == [STANDINGS[cell] for cell in rows()[how]]
 
 
-def test_every_way_to_stand_has_a_row() -> None:
+def test_every_state_of_a_job_has_a_row() -> None:
     assert list(rows()) == list(SCENES)
 
 
-# -- those who wait
+# -- dependents
 
 
 def stage_of(condition: Condition = Condition.READY, **policies: Any) -> HandDrivenCore:
-    """Return a stage on which everything was started: `b`, and `a` that starts after it."""
+    """Return a core in which all jobs were started: `b`, and `a`, which starts after it."""
     stage = HandDrivenCore()
     stage.add(make_job("b", **policies), make_job("a", after=[Dependency("b", condition)]))
     stage.start_all()
@@ -183,7 +183,7 @@ def stage_of(condition: Condition = Condition.READY, **policies: Any) -> HandDri
     ("condition", "step"),
     [(Condition.STARTED, begin), (Condition.READY, get_ready), (Condition.SUCCEEDED, end), (Condition.FINISHED, fail)],
 )
-def test_a_job_starts_at_the_moment_at_which_its_need_is_met(condition: Condition, step: Scene) -> None:
+def test_a_job_starts_as_soon_as_its_dependency_is_satisfied(condition: Condition, step: Scene) -> None:
     stage = stage_of(condition)
     before = stage.lifecycle.jobs["a"].runs
     if step in (end, fail):
@@ -205,7 +205,7 @@ def test_a_task_that_announces_readiness_is_waited_for_until_it_does() -> None:
     assert show(ready) == ["ready b#1", "queued a#1", "StartRun a#1"]
 
 
-def test_a_job_waits_through_the_restarts_of_what_it_needs() -> None:
+def test_a_job_waits_while_its_dependency_restarts() -> None:
     stage = stage_of(Condition.SUCCEEDED, restart=ON_FAILURE)
     for wait in (0.5, 1, 2, 4):
         get_ready(stage)
@@ -220,7 +220,7 @@ def test_a_job_waits_through_the_restarts_of_what_it_needs() -> None:
     assert stage.state("a") is JobState.RUNNING
 
 
-def test_a_job_whose_need_can_no_longer_come_true_is_skipped_with_the_reason() -> None:
+def test_a_job_whose_dependency_becomes_impossible_is_skipped_with_the_reason() -> None:
     stage = stage_of(Condition.SUCCEEDED)
     get_ready(stage)
 
@@ -245,7 +245,7 @@ def test_a_job_whose_need_can_no_longer_come_true_is_skipped_with_the_reason() -
         ("never started", "job 'b' to be ready"),
     ],
 )
-def test_a_refused_start_says_what_it_needs(how: str, text: str) -> None:
+def test_a_refused_start_names_the_pending_dependency(how: str, text: str) -> None:
     stage = SCENES[how]()
     stage.add(make_job("a", after=["b"]))
 
@@ -269,7 +269,7 @@ def test_a_chain_of_skips_may_be_longer_than_the_interpreters_stack() -> None:
     assert stage.lifecycle.is_work_over
 
 
-def test_a_stop_of_a_job_that_waits_skips_those_who_wait_for_it() -> None:
+def test_stopping_a_waiting_job_skips_its_dependents() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("c", manual=True), make_job("b", after=["c"]), make_job("a", after=["b"]))
     stage.start_all()
@@ -280,7 +280,7 @@ def test_a_stop_of_a_job_that_waits_skips_those_who_wait_for_it() -> None:
 
 
 @pytest.mark.parametrize("step", [end, fail, stop])
-def test_a_running_job_is_untouched_when_what_it_needed_ends_or_is_stopped(step: Scene) -> None:
+def test_a_running_job_is_untouched_when_its_dependency_ends_or_is_stopped(step: Scene) -> None:
     stage = stage_of()
     get_ready(stage)
     stage.started("a#1")
@@ -304,7 +304,7 @@ def test_a_restart_of_a_running_job_waits_for_no_dependency() -> None:
     assert show(stage.advance(0.5)) == ["queued a#2", "StartRun a#2"]
 
 
-def test_of_several_needs_all_must_be_met_and_one_that_is_lost_is_enough() -> None:
+def test_all_dependencies_must_be_satisfied_and_one_impossible_one_skips_the_job() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("b"), make_job("c"), make_job("d"), make_job("a", after=["b", "c", "d"]))
     stage.start_all()
@@ -318,7 +318,7 @@ def test_of_several_needs_all_must_be_met_and_one_that_is_lost_is_enough() -> No
     assert stage.state("a") is JobState.SKIPPED
 
 
-def test_a_need_for_replicas_is_met_when_all_of_them_meet_it_and_lost_with_the_first() -> None:
+def test_a_dependency_on_replicas_needs_all_of_them_and_is_impossible_with_the_first() -> None:
     stage = HandDrivenCore()
     stage.add(*make_job("b", replicas=3).replicated(), make_job("a", after=["b"]), make_job("z", after=["b"]))
     for name in ("b.1", "b.2", "b.3", "a", "z"):
@@ -335,7 +335,7 @@ def test_a_need_for_replicas_is_met_when_all_of_them_meet_it_and_lost_with_the_f
     assert [action.run for action in found if isinstance(action, StartRun)] == ["a#1", "z#1"]
 
 
-def test_replicas_that_need_others_each_wait_for_them() -> None:
+def test_each_replica_waits_for_its_dependencies() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("b"), *make_job("a", replicas=2, after=["b"]).replicated())
     stage.start_all()
@@ -345,7 +345,7 @@ def test_replicas_that_need_others_each_wait_for_them() -> None:
     assert [action.run for action in found if isinstance(action, StartRun)] == ["a.1#1", "a.2#1"]
 
 
-def test_a_delay_counts_from_when_the_needs_are_met() -> None:
+def test_a_delay_counts_from_when_the_dependencies_are_satisfied() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("b", manual=True), make_job("a", after=["b"], delay=5))
     stage.start_all()

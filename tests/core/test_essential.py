@@ -1,4 +1,4 @@
-"""An essential job that fails for good stops everything; one that may yet come back does not."""
+"""An essential job that fails for good stops all jobs; one that may still restart does not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAILED = Reason(ReasonKind.ESSENTIAL, "job 'a' failed for good")
 
 
 def stage_of(stop_within: float = 30.0, **policies: Any) -> HandDrivenCore:
-    """Return a stage at second 0 with an essential job `a` and a job `other`, both running."""
+    """Return a core at second 0 with an essential job `a` and a job `other`, both running."""
     stage = HandDrivenCore(VirtualClock(0, 0), stop_within=stop_within)
     stage.add(make_job("a", essential=True, **policies), make_job("other"))
     stage.run("a")
@@ -42,7 +42,7 @@ def is_stopping(stage: HandDrivenCore) -> bool:
     return stage.lifecycle.phase is not Phase.OPEN and stage.lifecycle.shutdown.reason == FAILED
 
 
-def test_its_failure_for_good_stops_everything_and_says_so() -> None:
+def test_its_failure_for_good_stops_everything_with_a_reason() -> None:
     stage = stage_of()
 
     found = stage.ended("a#1", How.RAISED)
@@ -55,7 +55,7 @@ def test_its_failure_for_good_stops_everything_and_says_so() -> None:
     assert event_of(found, EventName.CANCEL_REQUESTED).reason == FAILED
 
 
-def test_the_program_leaves_with_1() -> None:
+def test_the_exit_code_is_1() -> None:
     stage = stage_of()
     stage.ended("a#1", How.RAISED)
     stage.ended("other#1")
@@ -63,7 +63,7 @@ def test_the_program_leaves_with_1() -> None:
     assert make_stop_report(stage.lifecycle, stage.clock.now()).exit_code == 1
 
 
-def test_the_stop_has_the_time_that_the_lifecycle_was_given_for_it() -> None:
+def test_the_stop_gets_the_stop_within_of_the_lifecycle() -> None:
     stage = stage_of(stop_within=7.0)
 
     stage.ended("a#1", How.RAISED)
@@ -82,7 +82,7 @@ def test_a_failed_start_is_a_failure_too() -> None:
 
 
 @pytest.mark.parametrize("how", [How.RETURNED, How.CANCELLED])
-def test_a_job_that_is_done_or_was_stopped_stops_nobody(how: How) -> None:
+def test_a_job_that_succeeded_or_was_stopped_stops_nothing(how: How) -> None:
     stage = stage_of()
     if how is How.CANCELLED:
         stage.stop("a")
@@ -116,7 +116,7 @@ def test_a_permanent_failure_is_for_good_whatever_the_policy() -> None:
 
 
 @pytest.mark.parametrize(("then", "stops"), [(WatchdogThen.STOP, True), (WatchdogThen.RESTART, False)])
-def test_what_the_watchdog_stops_has_failed_for_good_unless_it_restarts(then: WatchdogThen, stops: bool) -> None:
+def test_a_job_stopped_by_the_watchdog_has_failed_for_good_unless_it_restarts(then: WatchdogThen, stops: bool) -> None:
     stage = stage_of(watchdog=Watchdog(3.0, then))
     stage.unresponsive("a#1")
 
@@ -174,7 +174,7 @@ def test_a_scheduled_job_that_failed_and_then_missed_its_last_instant_has_failed
 
 
 @pytest.mark.parametrize("is_taken_away", [True, False])
-def test_a_reload_that_leaves_a_failed_job_no_firing_stops_everything_and_starts_nothing(
+def test_a_reload_that_leaves_a_failed_job_without_firings_stops_everything(
     instants: Callable[..., Calendar], is_taken_away: bool
 ) -> None:
     stage = stage_of(schedule=Schedule(every=10.0))
@@ -195,7 +195,7 @@ def test_a_reload_that_leaves_a_failed_job_no_firing_stops_everything_and_starts
 
 
 def test_an_essential_job_that_is_abandoned_after_its_timeout_stops_everything_at_once() -> None:
-    """Its thread may live for ever: nobody would wait for its late exit."""
+    """Its thread may never exit, so the shutdown does not wait for that."""
     stage = stage_of(daemon=True, within=1.0, timeout=5.0)
     stage.advance(6)
 
@@ -206,7 +206,7 @@ def test_an_essential_job_that_is_abandoned_after_its_timeout_stops_everything_a
     assert show(stage.ended("other#1"))[-2:] == ["scheduler_stopped", "ShutdownFinished"]
 
 
-def test_an_essential_job_with_a_restart_behind_its_abandoned_thread_stops_nobody() -> None:
+def test_an_essential_job_with_a_restart_after_its_abandoned_run_stops_nothing() -> None:
     stage = stage_of(daemon=True, within=1.0, timeout=5.0, restart=ON_FAILURE)
     stage.advance(6)
     stage.named("a#1")
@@ -218,7 +218,7 @@ def test_an_essential_job_with_a_restart_behind_its_abandoned_thread_stops_nobod
     assert stage.state("a") is JobState.WAITING
 
 
-def test_an_essential_job_whose_thread_is_abandoned_because_a_person_stopped_it_stops_nobody() -> None:
+def test_an_essential_job_that_is_abandoned_after_a_stop_by_a_user_stops_nothing() -> None:
     stage = stage_of(daemon=True, within=1.0)
     stage.stop("a")
     stage.advance(1)
@@ -232,7 +232,7 @@ def test_an_essential_job_whose_thread_is_abandoned_because_a_person_stopped_it_
 # -- others
 
 
-def test_nobody_is_started_any_more_because_of_the_failure_that_stops_everything() -> None:
+def test_the_failure_that_stops_everything_starts_no_dependent() -> None:
     stage = stage_of()
     stage.add(make_job("cleaner", after=[Dependency("a", Condition.FINISHED)]))
     stage.arm("cleaner")
@@ -243,7 +243,7 @@ def test_nobody_is_started_any_more_because_of_the_failure_that_stops_everything
     assert stage.lifecycle.jobs["cleaner"].runs == 0
 
 
-def test_a_second_essential_job_that_fails_meanwhile_changes_no_reason() -> None:
+def test_a_second_essential_job_that_fails_does_not_change_the_reason() -> None:
     stage = stage_of()
     stage.add(make_job("b", essential=True))
     stage.run("b")
@@ -254,7 +254,7 @@ def test_a_second_essential_job_that_fails_meanwhile_changes_no_reason() -> None
     assert is_stopping(stage)
 
 
-def test_the_work_is_over_as_soon_as_it_has_failed_though_daemons_live_on() -> None:
+def test_the_work_is_over_as_soon_as_it_has_failed_although_daemons_run() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", essential=True), make_job("d", daemon=True))
     stage.run("a")

@@ -13,8 +13,8 @@ from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule, Watchdo
 from taskloom.testing import VirtualClock, make_job
 
 
-def test_the_json_form_of_a_whole_story() -> None:
-    """Golden: the form in which `run --events` and every other reader has it."""
+def test_the_json_of_all_events_of_a_run() -> None:
+    """The golden form, as `run --events` writes it."""
     stage = HandDrivenCore(VirtualClock(mono=10, wall=1_000_000_000))
     stage.add(make_job("a", daemon=True, within=1))
     stage.start_all()
@@ -48,8 +48,8 @@ def test_the_json_form_of_a_whole_story() -> None:
     assert json.loads(json.dumps(found)) == golden
 
 
-def test_the_json_form_of_what_supervision_tells() -> None:
-    """Golden, as above: a restart, a firing that is missed, the watchdog, a reload."""
+def test_the_json_of_restarts_missed_firings_the_watchdog_and_a_reload() -> None:
+    """The golden form of a restart, a missed firing, the watchdog and a reload."""
     stage = HandDrivenCore(VirtualClock(mono=10, wall=1_000_000_000))
     job = make_job("a", restart=RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0), watchdog=Watchdog(3.0))
     stage.add(job)
@@ -99,7 +99,7 @@ def test_an_error_is_three_texts() -> None:
     assert found["seconds"] == 0.123457
 
 
-def test_what_does_not_apply_is_left_out() -> None:
+def test_fields_that_do_not_apply_are_left_out() -> None:
     assert as_dict(Event(1, 0.0, 2.0, EventName.SCHEDULER_STARTED)) == {
         "seq": 1, "at": "1970-01-01T00:00:00.000000Z", "mono": 2.0, "event": "scheduler_started",
     }  # fmt: skip

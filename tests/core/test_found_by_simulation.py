@@ -1,4 +1,4 @@
-"""What drawn scenarios found, each in the fewest steps that show it."""
+"""Bugs that random scenarios found, each reproduced in as few steps as possible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taskloom.errors import JobDisabled
 from taskloom.testing import make_job
 
 
-def test_a_job_that_comes_back_gives_its_runs_new_names() -> None:
+def test_a_job_that_is_declared_again_gives_its_runs_new_names() -> None:
     stage, job = HandDrivenCore(), make_job("a")
     stage.add(job)
     stage.start_all()
@@ -28,7 +28,7 @@ def test_a_job_that_comes_back_gives_its_runs_new_names() -> None:
     assert stage.lifecycle.jobs["a"].runs == 1
 
 
-def test_a_reload_that_takes_away_a_job_and_the_need_of_it_skips_nobody() -> None:
+def test_a_reload_that_removes_a_job_and_the_dependency_on_it_skips_nothing() -> None:
     stage, waiting = HandDrivenCore(), make_job("b", after=["a"])
     stage.add(make_job("a", manual=True), waiting)
     stage.start_all()
@@ -39,7 +39,7 @@ def test_a_reload_that_takes_away_a_job_and_the_need_of_it_skips_nobody() -> Non
     assert not [line for line in show(found) if line.startswith("skipped")]
 
 
-def test_a_replica_more_does_not_skip_who_waits_for_the_job() -> None:
+def test_an_additional_replica_does_not_skip_the_dependents() -> None:
     stage, waiting = HandDrivenCore(), make_job("b", after=["a"])
     stage.add(make_job("a", manual=True), waiting)
     stage.start_all()
@@ -50,7 +50,7 @@ def test_a_replica_more_does_not_skip_who_waits_for_the_job() -> None:
     assert stage.state("b") is JobState.WAITING
 
 
-def test_jobs_that_begin_again_in_one_reload_find_each_other_in_any_order() -> None:
+def test_jobs_that_begin_again_in_one_reload_wait_for_each_other_in_any_order() -> None:
     stage, first, second = HandDrivenCore(), make_job("b", after=["a"]), make_job("a")
     stage.add(first, second)
     stage.start_all()
@@ -64,7 +64,7 @@ def test_jobs_that_begin_again_in_one_reload_find_each_other_in_any_order() -> N
     assert stage.state("b") is JobState.WAITING
 
 
-def test_the_stop_that_an_essential_job_brings_about_reminds_two_seconds_after_its_own_asks() -> None:
+def test_the_stop_that_an_essential_job_causes_reports_progress_two_seconds_after_its_own_requests() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", essential=True), make_job("b", within=30))
     stage.run("a")
@@ -92,7 +92,7 @@ def test_a_job_that_stops_because_it_was_disabled_is_not_restarted() -> None:
     assert stage.state("a") is JobState.DISABLED
 
 
-def test_who_waits_for_a_blocked_job_is_skipped_when_its_restart_is_called_off() -> None:
+def test_a_job_that_waits_for_a_blocked_job_is_skipped_when_the_restart_is_cancelled() -> None:
     stage = HandDrivenCore()
     policy = RestartPolicy(RestartWhen.ON_FAILURE)
     stage.add(

@@ -1,4 +1,4 @@
-"""Mistakes of the core that real programs showed, each as small as it gets."""
+"""Bugs of the core that real programs showed, each reproduced in as few steps as possible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EachSecond:
         return wall // 1
 
 
-def test_a_clock_that_is_set_back_and_right_again_leaves_no_job_astray() -> None:
+def test_a_clock_that_is_set_back_and_corrected_leaves_no_job_on_the_wrong_time() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", schedule=Schedule(calendar=EachSecond())))
     stage.start_all()
@@ -35,7 +35,7 @@ def test_a_clock_that_is_set_back_and_right_again_leaves_no_job_astray() -> None
     assert "StartRun a#1" in show(found)
 
 
-def test_a_clock_that_is_set_back_by_days_counts_from_there_when_an_instant_falls_due_first() -> None:
+def test_a_clock_that_is_set_back_by_days_counts_even_if_an_instant_is_due_before_the_check() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", schedule=Schedule(calendar=EachSecond())))
     stage.start_all()
@@ -46,7 +46,7 @@ def test_a_clock_that_is_set_back_by_days_counts_from_there_when_an_instant_fall
     assert "StartRun a#1" in show(found)
 
 
-def test_runs_that_ended_long_before_their_timeout_are_not_kept_by_it() -> None:
+def test_runs_that_ended_long_before_their_timeout_are_not_kept_in_memory() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", timeout=1e6, ready_within=1e6))
     before = count_of_runs()
@@ -62,7 +62,7 @@ def count_of_runs() -> int:
     return sum(isinstance(each, RunRecord) for each in gc.get_objects())
 
 
-def test_deadlines_that_count_are_all_kept_and_in_order_however_many_are_dropped() -> None:
+def test_deadlines_that_count_stay_in_order_however_many_stale_ones_are_dropped() -> None:
     stale: set[float] = set()
     handled: list[float] = []
     kind = DeadlineKind(handled.append, lambda when, subject: when in stale)

@@ -1,4 +1,4 @@
-"""The gate that all restarts go through: a storm of failures is answered a few at a time, and in order."""
+"""The gate that all restarts pass: after a storm of failures, jobs restart a few at a time and in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 
 
 def storm(jobs: int) -> HandDrivenCore:
-    """So many jobs fail at the same moment."""
+    """Return a core in which this many jobs have failed at the same moment."""
     stage = HandDrivenCore()
     stage.add(*(make_job(f"j{number}", restart=ON_FAILURE) for number in range(jobs)))
     stage.start_all()
@@ -31,7 +31,7 @@ def storm(jobs: int) -> HandDrivenCore:
     return stage
 
 
-def test_five_thousand_jobs_that_fail_at_once_come_back_twenty_at_a_time_and_in_order() -> None:
+def test_five_thousand_jobs_that_fail_at_once_restart_twenty_at_a_time_and_in_order() -> None:
     stage = storm(5000)
     begun: list[tuple[float, str]] = []
 
@@ -49,7 +49,7 @@ def test_five_thousand_jobs_that_fail_at_once_come_back_twenty_at_a_time_and_in_
     assert moments[-1] == pytest.approx(0.5 + 249 * GATE_SECONDS)
 
 
-def test_those_that_are_stopped_while_they_wait_at_the_gate_do_not_start() -> None:
+def test_jobs_that_are_stopped_while_they_wait_at_the_gate_do_not_start() -> None:
     stage = storm(60)
     first = stage.advance(0.5)
     for number in (20, 25, 39, 40, 59):
@@ -64,8 +64,8 @@ def test_those_that_are_stopped_while_they_wait_at_the_gate_do_not_start() -> No
     assert set(begun[1]) | set(begun[2]) == {f"j{n}#2" for n in range(20, 60) if n not in (20, 25, 39, 40, 59)}
 
 
-def test_nobody_overtakes_those_who_wait_at_the_gate() -> None:
-    """1. thirty are due at 0.5 s, and ten of them wait. 2. at 0.6 s the gate opens, just when another is due."""
+def test_a_job_that_is_due_later_does_not_overtake_jobs_that_wait_at_the_gate() -> None:
+    """1. thirty are due at 0.5 s, and ten of them wait. 2. at 0.6 s the gate opens, and another job is due."""
     stage = storm(30)
     stage.add(make_job("z", restart=replace(ON_FAILURE, delay=0.6)))
     stage.run("z")
@@ -78,7 +78,7 @@ def test_nobody_overtakes_those_who_wait_at_the_gate() -> None:
     assert begun == [*(f"j{number}#2" for number in range(20, 30)), "z#2"]
 
 
-def test_a_job_that_a_person_starts_from_the_gate_starts_once() -> None:
+def test_a_job_that_a_user_starts_while_it_waits_at_the_gate_starts_once() -> None:
     stage = storm(30)
     stage.advance(0.5)
 
@@ -99,7 +99,7 @@ def test_a_shutdown_empties_the_gate() -> None:
     assert [action for action in found if isinstance(action, StartRun)] == []
 
 
-def test_the_gate_lets_so_many_in_and_opens_again_a_while_later() -> None:
+def test_the_gate_admits_a_group_and_opens_again_later() -> None:
     gate = RestartGate()
 
     let_in = [gate.try_acquire(10.0) for _ in range(GATE_RESTARTS + 2)]

@@ -1,4 +1,4 @@
-"""Deadlines of a run, of its readiness, and the watchdog."""
+"""The timeout of a run, its `ready_within`, and the watchdog."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def stage_of(job: JobSpec) -> HandDrivenCore:
 
 
 def asks(stage: HandDrivenCore, seconds: float) -> list[Reason]:
-    """Let time pass, and return why the run was asked to stop meanwhile."""
+    """Let time pass, and return the reasons of the requests to stop."""
     return [action.reason for action in stage.advance(seconds) if isinstance(action, CancelRun)]
 
 
 # -- timeout
 
 
-def test_a_run_is_asked_at_its_timeout_and_ends_timed_out() -> None:
+def test_a_run_is_requested_to_stop_at_its_timeout_and_ends_timed_out() -> None:
     stage = stage_of(make_job("a", timeout=5.0))
     stage.started("a#1")
 
@@ -46,7 +46,7 @@ def test_a_run_is_asked_at_its_timeout_and_ends_timed_out() -> None:
 
 
 @pytest.mark.parametrize("how", [How.RETURNED, How.CANCELLED, How.RAISED])
-def test_however_it_comes_back_it_timed_out(how: How) -> None:
+def test_a_run_that_was_stopped_for_its_timeout_ends_timed_out_however_its_body_ends(how: How) -> None:
     stage = stage_of(make_job("a", timeout=5.0))
     stage.started("a#1")
     stage.advance(5)
@@ -55,8 +55,8 @@ def test_however_it_comes_back_it_timed_out(how: How) -> None:
 
 
 @pytest.mark.parametrize(("limit", "reason"), [({"timeout": 5.0}, TIMEOUT), ({"ready_within": 5.0}, UNREADY)])
-def test_a_constructor_that_hangs_counts_as_well(limit: dict[str, Any], reason: Reason) -> None:
-    """Both deadlines count from the order to begin the run: a run that cannot even begin would have none."""
+def test_the_time_in_the_constructor_counts(limit: dict[str, Any], reason: Reason) -> None:
+    """Both deadlines count from when the run was queued, so that a run that cannot begin has them too."""
     stage = stage_of(make_job("a", **limit))
 
     assert asks(stage, 5) == [reason]
@@ -64,7 +64,7 @@ def test_a_constructor_that_hangs_counts_as_well(limit: dict[str, Any], reason: 
 
 
 @pytest.mark.parametrize("limit", [{"timeout": 5.0}, {"ready_within": 5.0}])
-def test_a_stop_that_goes_on_keeps_its_reason_when_a_deadline_passes(limit: dict[str, Any]) -> None:
+def test_a_stop_keeps_its_reason_when_a_deadline_passes(limit: dict[str, Any]) -> None:
     stage = stage_of(make_job("a", **limit))
     stage.started("a#1", is_ready=False)
     stage.stop("a")
@@ -81,7 +81,7 @@ def test_the_first_of_two_deadlines_is_the_reason() -> None:
     assert asks(stage, 10) == [UNREADY]
 
 
-def test_a_person_who_stops_a_run_that_timed_out_changes_nothing_but_what_follows() -> None:
+def test_stopping_a_run_that_timed_out_changes_only_what_follows() -> None:
     stage = stage_of(make_job("a", timeout=5.0, restart=RestartPolicy(RestartWhen.ALWAYS)))
     stage.started("a#1")
     stage.advance(5)
@@ -114,7 +114,7 @@ def test_an_ended_run_leaves_no_deadline_behind() -> None:
     assert stage.lifecycle.next_deadline() is None
 
 
-def test_a_run_that_timed_out_climbs_the_ladder_of_its_join_policy() -> None:
+def test_a_run_that_timed_out_climbs_the_stop_ladder_of_its_join_policy() -> None:
     stage = stage_of(make_job("a", timeout=5.0, within=4.0, otherwise=Otherwise.ABANDON))
     stage.started("a#1")
 
@@ -149,14 +149,14 @@ def test_a_run_that_is_not_ready_in_time_ends_failed() -> None:
     assert (ended.outcome, ended.reason) == (Outcome.FAILED, UNREADY)
 
 
-def test_a_task_that_announces_nothing_is_ready_when_it_starts() -> None:
+def test_a_task_that_does_not_announce_readiness_is_ready_when_it_starts() -> None:
     stage = stage_of(make_job("a", ready_within=5.0))
     stage.started("a#1")
 
     assert asks(stage, 60) == []
 
 
-# -- deadlines that a reload brings
+# -- deadlines that a reload changes
 
 
 def changed(stage: HandDrivenCore, **policies: Any) -> list[object]:
@@ -164,7 +164,7 @@ def changed(stage: HandDrivenCore, **policies: Any) -> list[object]:
 
 
 @pytest.mark.parametrize(("old", "new", "moment"), [(None, 5.0, 5), (100.0, 5.0, 5), (5.0, 8.0, 8), (5.0, None, None)])
-def test_a_timeout_that_a_reload_changes_counts_from_the_same_beginning(
+def test_a_timeout_that_a_reload_changes_still_counts_from_when_the_run_was_queued(
     old: float | None, new: float | None, moment: float | None
 ) -> None:
     stage = stage_of(make_job("a", timeout=old))
@@ -191,7 +191,7 @@ def test_a_timeout_that_had_passed_already_stops_the_run_at_once() -> None:
     assert asks(stage, 0) == [TIMEOUT]
 
 
-def test_a_shorter_readiness_reaches_the_run_that_is_not_ready_and_no_other() -> None:
+def test_a_shorter_ready_within_applies_only_to_a_run_that_is_not_ready() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a"), make_job("b"))
     stage.start("a")
@@ -224,7 +224,7 @@ def watched(then: WatchdogThen, **policies: Any) -> HandDrivenCore:
     return stage
 
 
-def test_a_watchdog_that_warns_says_so_once_and_says_when_it_is_over() -> None:
+def test_a_watchdog_that_warns_reports_once_and_reports_the_next_poll() -> None:
     stage = watched(WatchdogThen.WARN)
 
     first = stage.unresponsive("a#1", 3.4567)
@@ -243,7 +243,7 @@ def test_a_watchdog_that_warns_says_so_once_and_says_when_it_is_over() -> None:
 
 
 @pytest.mark.parametrize("then", [WatchdogThen.STOP, WatchdogThen.RESTART])
-def test_a_watchdog_that_stops_asks_the_run_with_its_reason(then: WatchdogThen) -> None:
+def test_a_watchdog_that_stops_requests_the_stop_with_its_reason(then: WatchdogThen) -> None:
     stage = watched(then)
 
     found = stage.unresponsive("a#1", 4.0)
@@ -252,7 +252,7 @@ def test_a_watchdog_that_stops_asks_the_run_with_its_reason(then: WatchdogThen) 
     assert CancelRun("a#1", Reason(ReasonKind.WATCHDOG, "no poll for 4.0 s")) in found
 
 
-def test_a_run_that_the_watchdog_stops_and_that_polls_again_is_stopped_all_the_same() -> None:
+def test_a_run_that_the_watchdog_stops_is_stopped_even_if_it_polls_again() -> None:
     stage = watched(WatchdogThen.RESTART)
     stage.unresponsive("a#1")
 
@@ -262,7 +262,7 @@ def test_a_run_that_the_watchdog_stops_and_that_polls_again_is_stopped_all_the_s
 
 
 @pytest.mark.parametrize("then", list(WatchdogThen))
-def test_the_watchdog_leaves_alone_what_is_not_ready_is_stopped_or_unknown(then: WatchdogThen) -> None:
+def test_the_watchdog_ignores_runs_that_are_not_ready_stopping_or_unknown(then: WatchdogThen) -> None:
     unready = stage_of(make_job("a", watchdog=Watchdog(3.0, then)))
     stopped = watched(then)
     stopped.stop("a")
@@ -284,7 +284,7 @@ def test_a_stop_by_the_watchdog_leaves_the_schedule_alone_and_counts_as_failure(
     assert stage.lifecycle.shutdown.reason.kind is ReasonKind.ESSENTIAL
 
 
-def test_a_watchdog_that_a_reload_brings_holds_for_the_live_run() -> None:
+def test_a_watchdog_that_a_reload_adds_applies_to_the_live_run() -> None:
     stage = stage_of(make_job("a"))
     stage.started("a#1")
     changed(stage, watchdog=Watchdog(3.0, WatchdogThen.STOP))
@@ -292,10 +292,10 @@ def test_a_watchdog_that_a_reload_brings_holds_for_the_live_run() -> None:
     assert "CancelRun a#1" in show(stage.unresponsive("a#1"))
 
 
-# -- what an abandoned run says late
+# -- late reports of an abandoned run
 
 
-def test_late_words_of_an_abandoned_run_wake_no_deadline() -> None:
+def test_late_reports_of_an_abandoned_run_add_no_deadline() -> None:
     stage = stage_of(make_job("a", daemon=True, within=1.0, ready_within=60.0, timeout=90.0, watchdog=Watchdog(3.0)))
     stage.started("a#1", is_ready=False)
     stage.stop("a")

@@ -28,12 +28,12 @@ def report(how: How, was_woken: bool = False) -> RunEnded:
         (How.NOT_ENTERED, Outcome.CANCELLED),
     ],
 )
-def test_without_an_ask_it_is_what_the_body_did(how: How, outcome: Outcome) -> None:
+def test_without_a_request_to_stop_the_body_decides(how: How, outcome: Outcome) -> None:
     assert decide_outcome(report(how), None)[0] is outcome
 
 
 @pytest.mark.parametrize(("kind", "how"), [*product(ASKED, How)], ids=lambda value: value.value)
-def test_after_an_ask_it_is_cancelled_unless_it_failed_on_its_own_account(kind: ReasonKind, how: How) -> None:
+def test_after_a_request_to_stop_it_is_cancelled_unless_it_failed_by_itself(kind: ReasonKind, how: How) -> None:
     failed_alone = how in (How.RAISED, How.PERMANENT)
 
     outcome, error = decide_outcome(report(how), Reason(kind))
@@ -49,7 +49,7 @@ def test_an_error_that_the_wake_up_may_have_caused_is_kept_beside_cancelled(how:
 
 @pytest.mark.parametrize("was_woken", [False, True], ids=["not woken", "woken"])
 @pytest.mark.parametrize("how", [How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT])
-def test_the_first_cause_wins_over_how_the_body_came_back(how: How, was_woken: bool) -> None:
+def test_the_first_cause_decides_however_the_body_ended(how: How, was_woken: bool) -> None:
     ended = report(how, was_woken)
 
     assert decide_outcome(ended, Reason(ReasonKind.DEADLINE))[0] is Outcome.TIMED_OUT
@@ -57,7 +57,7 @@ def test_the_first_cause_wins_over_how_the_body_came_back(how: How, was_woken: b
 
 
 @pytest.mark.parametrize("kind", [*ReasonKind])
-def test_a_run_that_never_entered_is_cancelled_unless_it_was_stopped_for_being_late(kind: ReasonKind) -> None:
+def test_a_run_whose_body_was_not_called_is_cancelled_unless_it_was_stopped_for_a_limit(kind: ReasonKind) -> None:
     late = {ReasonKind.DEADLINE: Outcome.TIMED_OUT, ReasonKind.WATCHDOG: Outcome.FAILED}
 
     assert decide_outcome(report(How.NOT_ENTERED), Reason(kind)) == (late.get(kind, Outcome.CANCELLED), None)

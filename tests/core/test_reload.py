@@ -1,4 +1,4 @@
-"""Reload: what each changed field does with a job, wherever the job stands, and what stays untouched."""
+"""Reload: the action for each changed field in each state of a job, and what stays unchanged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PARAMS = replace(JOB, params={"n": 1})
 GONE = Reason(ReasonKind.RELOAD, "no longer declared")
 NEW_PARAMS = Reason(ReasonKind.RELOAD, "params changed")
 
-# A new value for each field of a job, and what a reload that brings it does.
+# A new value for each field of a job, and the action of a reload that brings it.
 FIELDS: dict[str, tuple[Any, ReloadAction]] = {
     "task": ("other", ReloadAction.RESTART),
     "params": ({"n": 1}, ReloadAction.RESTART),
@@ -69,7 +69,7 @@ FIELDS: dict[str, tuple[Any, ReloadAction]] = {
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_what_a_changed_field_does(name: str) -> None:
+def test_the_action_for_each_changed_field(name: str) -> None:
     value, verdict = FIELDS[name]
 
     (change,) = compare({"a": JOB}, [replace(JOB, **{name: value})])
@@ -77,11 +77,11 @@ def test_what_a_changed_field_does(name: str) -> None:
     assert change == Change("a", verdict, (name,) if verdict is not ReloadAction.KEEP else ())
 
 
-def test_every_field_has_a_verdict() -> None:
+def test_every_field_has_an_action() -> None:
     assert set(FIELDS) == {field.name for field in fields(JobSpec)} - {"name"}
 
 
-def test_one_field_that_a_run_is_made_from_is_enough_to_restart_and_all_that_changed_are_named() -> None:
+def test_one_field_that_a_run_is_made_from_is_enough_for_a_restart_and_all_changed_fields_are_named() -> None:
     (change,) = compare({"a": JOB}, [replace(PARAMS, timeout=5.0, labels=("x",))])
 
     assert change.action is ReloadAction.RESTART
@@ -96,10 +96,10 @@ def test_a_new_name_is_a_removal_and_an_addition() -> None:
     assert found == [Change("a", ReloadAction.REMOVE), Change("z", ReloadAction.ADD)]
 
 
-# -- untouched jobs
+# -- unchanged jobs
 
 
-def test_untouched_jobs_keep_their_run_and_are_told_nothing() -> None:
+def test_unchanged_jobs_keep_their_run_and_cause_no_action() -> None:
     stage = running()
     stage.add(make_job("b"))
     stage.run("b")
@@ -123,7 +123,7 @@ def test_a_job_whose_policies_change_keeps_its_run_under_the_new_ones() -> None:
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_the_event_says_what_became_of_which_job() -> None:
+def test_the_event_lists_the_jobs_by_action() -> None:
     stage = running()
     stage.add(make_job("kept"), make_job("applied"), make_job("gone"))
 
@@ -136,7 +136,7 @@ def test_the_event_says_what_became_of_which_job() -> None:
     ]  # fmt: skip
 
 
-def test_a_preview_says_the_same_and_changes_nothing() -> None:
+def test_a_preview_returns_the_same_changes_and_changes_nothing() -> None:
     stage = running()
     before = list(stage.history.events)
 
@@ -147,7 +147,7 @@ def test_a_preview_says_the_same_and_changes_nothing() -> None:
     assert list(stage.history.events) == before
 
 
-# -- a restart, wherever the job stands
+# -- a restart in every state
 
 
 def declared() -> HandDrivenCore:
@@ -205,33 +205,33 @@ def fail(stage: HandDrivenCore) -> None:
     stage.ended("a#1", How.RAISED)
 
 
-def switch_off(stage: HandDrivenCore) -> None:
+def disable(stage: HandDrivenCore) -> None:
     stage.reload(replace(JOB, enabled=False))
 
 
-def take_away(stage: HandDrivenCore) -> None:
+def remove(stage: HandDrivenCore) -> None:
     stage.reload()
 
 
-# Where the job stands; what a reload that changes its params does at once; whether a run follows the end of its run.
+# The state of the job, the immediate actions of a reload that changes its params, and whether a run follows its run.
 RESTARTS: dict[str, tuple[Callable[[], HandDrivenCore], list[str], bool | None]] = {
     "declared": (declared, [], None),
     "waiting for its delay": (started(replace(JOB, start=StartPolicy(StartMode.AUTO, 5.0))), [], None),
-    "waiting for a person": (started(replace(JOB, start=StartPolicy(StartMode.MANUAL))), [], None),
+    "waiting for a start": (started(replace(JOB, start=StartPolicy(StartMode.MANUAL))), [], None),
     "running": (running, ["cancel_requested a#1", "CancelRun a#1"], True),
-    "stopping, by a person": (after_running(stop), [], False),
+    "stopping, by a user": (after_running(stop), [], False),
     "stopping, for a restart": (after_running(restart), [], True),
-    "blocked, by a person": (after_running(stop, abandon), [], False),
+    "blocked, by a user": (after_running(stop, abandon), [], False),
     "blocked, restart pending": (after_running(restart, abandon), [], True),
     "backing off": (after_running(fail), [], None),
     "finished": (after_running(end), ["queued a#2", "StartRun a#2"], None),
-    "disabled": (after_running(end, switch_off), ["queued a#2", "StartRun a#2"], None),
-    "stopping, switched off": (after_running(switch_off), [], True),
-    "blocked, switched off": (after_running(switch_off, abandon), [], True),
-    "stopping, taken away": (after_running(take_away), [], True),
-    "blocked, taken away": (after_running(take_away, abandon), [], True),
-    "stopped by a person, then taken away": (after_running(stop, take_away), [], False),
-    "stopped by a person, then switched off": (after_running(stop, switch_off), [], False),
+    "disabled": (after_running(end, disable), ["queued a#2", "StartRun a#2"], None),
+    "stopping, switched off": (after_running(disable), [], True),
+    "blocked, switched off": (after_running(disable, abandon), [], True),
+    "stopping, taken away": (after_running(remove), [], True),
+    "blocked, taken away": (after_running(remove, abandon), [], True),
+    "stopped by a user, then removed": (after_running(stop, remove), [], False),
+    "stopped by a user, then disabled": (after_running(stop, disable), [], False),
 }
 
 
@@ -240,7 +240,7 @@ MEETINGS += [(where, "keep") for where in RESTARTS if "away" in where or "off" i
 
 
 @pytest.mark.parametrize(("where", "what"), MEETINGS)
-def test_a_reload_meets_the_job_wherever_it_stands(where: str, what: str) -> None:
+def test_a_reload_in_every_state_of_a_job(where: str, what: str) -> None:
     """With new params, and with the declaration that it had when it was running, where that says something else."""
     make, at_once, follows = RESTARTS[where]
     stage = make()
@@ -261,7 +261,7 @@ def _others(stage: HandDrivenCore) -> list[JobSpec]:
     return [job.spec for name, job in stage.lifecycle.jobs.items() if name != "a"]
 
 
-def test_a_run_that_a_reload_restarts_is_told_why_and_climbs_its_own_ladder() -> None:
+def test_a_run_that_a_reload_restarts_has_the_reason_and_its_own_stop_ladder() -> None:
     stage = running()
 
     found = stage.reload(replace(PARAMS, join=JoinPolicy(100.0, Otherwise.ABANDON)))
@@ -282,8 +282,8 @@ def test_the_run_that_follows_is_made_from_the_newest_declaration() -> None:
     assert stage.lifecycle.jobs["a"].restarts == 0
 
 
-def test_a_disabled_job_never_comes_back_because_its_params_change() -> None:
-    stage = after_running(switch_off, abandon)()
+def test_a_disabled_job_does_not_start_because_its_params_change() -> None:
+    stage = after_running(disable, abandon)()
 
     stage.reload(replace(PARAMS, enabled=False))
     stage.ended("a#1")
@@ -295,7 +295,7 @@ def test_a_disabled_job_never_comes_back_because_its_params_change() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
-def test_a_circle_is_refused_and_nothing_has_changed(length: int) -> None:
+def test_a_cycle_is_refused_and_nothing_has_changed(length: int) -> None:
     stage = running()
     before = list(stage.history.events)
     names = [f"j{number}" for number in range(length)]
@@ -309,8 +309,8 @@ def test_a_circle_is_refused_and_nothing_has_changed(length: int) -> None:
     assert stage.lifecycle.jobs["a"].spec == JOB
 
 
-def test_a_circle_through_a_job_that_is_taken_away_and_still_stops_is_refused() -> None:
-    """The stop of everything goes by what each job starts after; a circle among the living would have no order."""
+def test_a_cycle_through_a_removed_job_that_is_still_stopping_is_refused() -> None:
+    """A shutdown orders all jobs that have runs by their dependencies; a cycle would have no order."""
     stage = HandDrivenCore()
     stage.add(make_job("b"), make_job("a", after=["b"]))
     stage.run("b")
@@ -333,7 +333,7 @@ def test_two_declarations_of_one_name_are_refused_and_nothing_has_changed() -> N
     assert list(stage.history.events) == before
 
 
-def test_nothing_is_reloaded_once_everything_stops() -> None:
+def test_a_reload_is_refused_during_a_shutdown() -> None:
     stage = running()
     stage.shutdown()
 

@@ -1,4 +1,4 @@
-"""Replicas: one declaration, several jobs, each with a life of its own."""
+"""Replicas: one declaration makes several independent jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 
 
 def stage_of(*jobs: JobSpec) -> HandDrivenCore:
-    """Return a stage on which all replicas of these jobs were started."""
+    """Return a core in which all replicas of these jobs were started."""
     stage = HandDrivenCore()
     for job in jobs:
         stage.add(*job.replicated())
@@ -24,7 +24,7 @@ def stage_of(*jobs: JobSpec) -> HandDrivenCore:
     return stage
 
 
-def test_a_job_of_three_replicas_is_three_jobs_that_know_their_numbers() -> None:
+def test_three_replicas_are_three_jobs_with_their_numbers() -> None:
     specs = make_job("web", replicas=3).replicated()
 
     assert [(spec.name, spec.replica, spec.family) for spec in specs] == [
@@ -40,7 +40,7 @@ def test_a_job_of_one_replica_is_itself() -> None:
     assert (job.family, job.replica) == ("web", 1)
 
 
-def test_each_replica_is_started_and_its_runner_is_told_its_number() -> None:
+def test_each_replica_is_started_with_its_number() -> None:
     stage = HandDrivenCore()
     stage.add(*make_job("web", replicas=3).replicated())
 
@@ -85,7 +85,7 @@ def test_dependents_of_replicas_are_stopped_before_all_of_them() -> None:
     assert [line for line in show(second) if line.startswith("CancelRun")] == ["CancelRun db.1#1", "CancelRun db.2#1"]
 
 
-def test_a_circle_through_replicas_is_refused_by_their_declared_name() -> None:
+def test_a_cycle_through_replicas_is_refused_by_their_declared_name() -> None:
     stage = HandDrivenCore()
     stage.add(*make_job("web", replicas=2, after=["db"]).replicated())
 
@@ -93,7 +93,7 @@ def test_a_circle_through_replicas_is_refused_by_their_declared_name() -> None:
         stage.add(make_job("db", after=["web"]))
 
 
-def test_a_reload_to_more_replicas_leaves_those_that_there_are_alone() -> None:
+def test_a_reload_to_more_replicas_leaves_the_existing_ones_alone() -> None:
     stage = stage_of(make_job("web", replicas=2))
     stage.started("web.1#1")
 
@@ -105,7 +105,7 @@ def test_a_reload_to_more_replicas_leaves_those_that_there_are_alone() -> None:
     assert [change.action for change in stage.lifecycle.changes] == [ReloadAction.KEEP] * 2 + [ReloadAction.ADD] * 2
 
 
-def test_a_reload_to_fewer_replicas_takes_the_last_away() -> None:
+def test_a_reload_to_fewer_replicas_removes_the_last_ones() -> None:
     stage = stage_of(make_job("web", replicas=3))
 
     stage.reload(*make_job("web", replicas=2).replicated())
@@ -126,7 +126,7 @@ def test_a_reload_from_one_job_to_replicas_stops_the_one() -> None:
     assert [job.spec.name for job in stage.lifecycle._store.families["web"]] == ["web.1", "web.2"]
 
 
-def test_a_need_follows_the_replicas_that_a_reload_leaves() -> None:
+def test_a_dependency_applies_to_the_replicas_that_a_reload_leaves() -> None:
     stage = stage_of(make_job("db", replicas=2), make_job("web", after=["db"]))
     stage.started("db.1#1")
 

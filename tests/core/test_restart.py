@@ -1,4 +1,4 @@
-"""What follows each way of ending under each restart policy: one table, played on the lifecycle cell by cell."""
+"""The follow-up of each end of a run under each restart policy: one table, of which every cell is executed."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ restarted by the watchdog                   | failed       | restart   | restart
 restarted by the watchdog, PermanentFailure | failed       | gave up ! | gave up !  | gave up !
 had returned when the watchdog restarted it | succeeded    | rest      | rest       | restart
 had raised when the watchdog restarted it   | failed       | rest !    | restart    | restart
-stopped by a person, returned               | cancelled    | rest      | rest       | rest
-stopped by a person, raised                 | failed       | rest !    | rest !     | rest !
-stopped by a person, raised when woken      | cancelled    | rest      | rest       | rest
-had raised when a person stopped it         | failed       | rest !    | rest !     | rest !
-had returned when a person stopped it       | succeeded    | rest      | rest       | rest
-stopped by a person, could not be started   | start_failed | rest !    | rest !     | rest !
-timed out, then stopped by a person         | timed_out    | rest !    | rest !     | rest !
-stopped by a person after the watchdog      | failed       | rest !    | rest !     | rest !
-run cancelled by a person, returned         | cancelled    | rest      | rest       | rest
-run cancelled by a person, raised           | failed       | rest !    | rest !     | rest !
-restarted by a person, returned             | cancelled    | now       | now        | now
-restarted by a person, raised               | failed       | now       | now        | now
-restarted by a person, PermanentFailure     | failed       | now       | now        | now
-stopped, then restarted by a person         | cancelled    | now       | now        | now
-restarted, then stopped by a person         | cancelled    | rest      | rest       | rest
+stopped by a user, returned                 | cancelled    | rest      | rest       | rest
+stopped by a user, raised                   | failed       | rest !    | rest !     | rest !
+stopped by a user, raised when woken        | cancelled    | rest      | rest       | rest
+had raised when a user stopped it           | failed       | rest !    | rest !     | rest !
+had returned when a user stopped it         | succeeded    | rest      | rest       | rest
+stopped by a user, could not be started     | start_failed | rest !    | rest !     | rest !
+timed out, then stopped by a user           | timed_out    | rest !    | rest !     | rest !
+stopped by a user after the watchdog        | failed       | rest !    | rest !     | rest !
+run cancelled by a user, returned           | cancelled    | rest      | rest       | rest
+run cancelled by a user, raised             | failed       | rest !    | rest !     | rest !
+restarted by a user, returned               | cancelled    | now       | now        | now
+restarted by a user, raised                 | failed       | now       | now        | now
+restarted by a user, PermanentFailure       | failed       | now       | now        | now
+stopped, then restarted by a user           | cancelled    | now       | now        | now
+restarted, then stopped by a user           | cancelled    | rest      | rest       | rest
 replaced by the next firing                 | cancelled    | now       | now        | now
 replaced by the next firing, raised         | failed       | now       | now        | now
 its params changed                          | cancelled    | now       | now        | now
@@ -60,7 +60,7 @@ abandoned after its timeout, late exit      | abandoned    | rest !    | restart
 abandoned unready, late exit                | abandoned    | rest !    | restart    | restart
 abandoned by the watchdog's stop, late exit | abandoned    | rest !    | rest !     | rest !
 abandoned by its restart, late exit         | abandoned    | restart   | restart    | restart
-abandoned after a person's stop, late exit  | abandoned    | rest      | rest       | rest
+abandoned after a user's stop, late exit    | abandoned    | rest      | rest       | rest
 abandoned after a cancel, late exit         | abandoned    | rest      | rest       | rest
 abandoned after a restart, late exit        | abandoned    | now       | now        | now
 abandoned, its pending restart stopped      | abandoned    | rest !    | rest       | rest
@@ -153,21 +153,21 @@ PLAYS: dict[str, tuple[Play, dict[str, Any]]] = {
     "restarted by the watchdog, PermanentFailure": (after(misses_polls, ends(How.PERMANENT)), RESTART),
     "had returned when the watchdog restarted it": (after(misses_polls, ends(was_asked=False)), RESTART),
     "had raised when the watchdog restarted it": (after(misses_polls, ends(How.RAISED, was_asked=False)), RESTART),
-    "stopped by a person, returned": (after(is_stopped, ends()), {}),
-    "stopped by a person, raised": (after(is_stopped, ends(How.RAISED)), {}),
-    "stopped by a person, raised when woken": (after(is_stopped, ends(How.RAISED, was_woken=True)), {}),
-    "had raised when a person stopped it": (after(is_stopped, ends(How.RAISED, was_asked=False)), {}),
-    "had returned when a person stopped it": (after(is_stopped, ends(was_asked=False)), {}),
-    "stopped by a person, could not be started": (after(is_stopped, cannot_start), {}),
-    "timed out, then stopped by a person": (after(passes(5), is_stopped, ends()), TIMEOUT),
-    "stopped by a person after the watchdog": (after(misses_polls, is_stopped, ends()), RESTART),
-    "run cancelled by a person, returned": (after(is_cancelled, ends()), {}),
-    "run cancelled by a person, raised": (after(is_cancelled, ends(How.RAISED)), {}),
-    "restarted by a person, returned": (after(is_restarted, ends()), {}),
-    "restarted by a person, raised": (after(is_restarted, ends(How.RAISED)), {}),
-    "restarted by a person, PermanentFailure": (after(is_restarted, ends(How.PERMANENT)), {}),
-    "stopped, then restarted by a person": (after(is_stopped, is_restarted, ends()), {}),
-    "restarted, then stopped by a person": (after(is_restarted, is_stopped, ends()), {}),
+    "stopped by a user, returned": (after(is_stopped, ends()), {}),
+    "stopped by a user, raised": (after(is_stopped, ends(How.RAISED)), {}),
+    "stopped by a user, raised when woken": (after(is_stopped, ends(How.RAISED, was_woken=True)), {}),
+    "had raised when a user stopped it": (after(is_stopped, ends(How.RAISED, was_asked=False)), {}),
+    "had returned when a user stopped it": (after(is_stopped, ends(was_asked=False)), {}),
+    "stopped by a user, could not be started": (after(is_stopped, cannot_start), {}),
+    "timed out, then stopped by a user": (after(passes(5), is_stopped, ends()), TIMEOUT),
+    "stopped by a user after the watchdog": (after(misses_polls, is_stopped, ends()), RESTART),
+    "run cancelled by a user, returned": (after(is_cancelled, ends()), {}),
+    "run cancelled by a user, raised": (after(is_cancelled, ends(How.RAISED)), {}),
+    "restarted by a user, returned": (after(is_restarted, ends()), {}),
+    "restarted by a user, raised": (after(is_restarted, ends(How.RAISED)), {}),
+    "restarted by a user, PermanentFailure": (after(is_restarted, ends(How.PERMANENT)), {}),
+    "stopped, then restarted by a user": (after(is_stopped, is_restarted, ends()), {}),
+    "restarted, then stopped by a user": (after(is_restarted, is_stopped, ends()), {}),
     "replaced by the next firing": (after(passes(5), ends()), EVERY),
     "replaced by the next firing, raised": (after(passes(5), ends(How.RAISED)), EVERY),
     "its params changed": (after(params_change, ends()), {}),
@@ -177,7 +177,7 @@ PLAYS: dict[str, tuple[Play, dict[str, Any]]] = {
     "abandoned unready, late exit": (after(passes(5), is_abandoned, ends()), DAEMON | UNREADY),
     "abandoned by the watchdog's stop, late exit": (after(misses_polls, is_abandoned, ends()), DAEMON | STOP),
     "abandoned by its restart, late exit": (after(misses_polls, is_abandoned, ends()), DAEMON | RESTART),
-    "abandoned after a person's stop, late exit": (after(is_stopped, is_abandoned, ends(How.RAISED)), DAEMON),
+    "abandoned after a user's stop, late exit": (after(is_stopped, is_abandoned, ends(How.RAISED)), DAEMON),
     "abandoned after a cancel, late exit": (after(is_cancelled, is_abandoned, ends()), DAEMON),
     "abandoned after a restart, late exit": (after(is_restarted, is_abandoned, ends()), DAEMON),
     "abandoned, its pending restart stopped": (after(passes(5), is_abandoned, is_stopped, ends()), DAEMON | TIMEOUT),
@@ -207,7 +207,7 @@ def played(how: str, when: RestartWhen) -> HandDrivenCore:
 
 
 def what_follows(stage: HandDrivenCore) -> str:
-    """Say in the table's words what follows, by letting it happen."""
+    """Let time pass, and return what followed in the words of the table."""
     job = stage.lifecycle.jobs["a"]
     gave_up = [event for event in stage.history.events if event.event is EventName.GAVE_UP]
     assert job.has_given_up == (len(gave_up) == 1)
@@ -230,7 +230,7 @@ def what_follows(stage: HandDrivenCore) -> str:
 
 
 def exit_code(stage: HandDrivenCore) -> int:
-    """Stop everything at once, and return what the program would leave with."""
+    """Stop all jobs, and return the exit code."""
     stage.shutdown()
     for run in list(stage.lifecycle.runs):
         stage.ended(run)
@@ -258,6 +258,6 @@ def test_the_policy_never_changes_the_outcome(how: str, outcome: str) -> None:
         assert found == [outcome]
 
 
-def test_every_row_is_played_and_every_play_has_a_row() -> None:
+def test_every_row_has_a_scene_and_every_scene_has_a_row() -> None:
     assert [row[0] for row in rows()] == list(PLAYS)
     assert {len(row) for row in rows()} == {2 + len(RestartWhen)}

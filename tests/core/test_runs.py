@@ -9,7 +9,7 @@ from taskloom.core.model import How, JobState, Moment, Outcome, Reason, ReasonKi
 from taskloom.errors import DuplicateJob, InternalError, UnknownJob
 from taskloom.testing import VirtualClock, make_job
 
-# -- a run that nobody stops
+# -- a run that is not stopped
 
 
 def test_a_run_is_queued_started_ready_and_ended(stage: HandDrivenCore) -> None:
@@ -27,11 +27,11 @@ def test_a_run_is_queued_started_ready_and_ended(stage: HandDrivenCore) -> None:
 def test_the_runner_is_told_what_to_run(stage: HandDrivenCore) -> None:
     stage.start("a")
 
-    (told,) = [a for a in stage.history.steps[-1].actions if isinstance(a, StartRun)]
-    assert told == StartRun("a#1", make_job("a", within=5), attempt=1, replica=1)
+    (order,) = [a for a in stage.history.steps[-1].actions if isinstance(a, StartRun)]
+    assert order == StartRun("a#1", make_job("a", within=5), attempt=1, replica=1)
 
 
-def test_a_task_that_announces_readiness_is_ready_when_it_says_so_and_once(stage: HandDrivenCore) -> None:
+def test_a_task_that_announces_readiness_is_ready_once_and_from_then_on(stage: HandDrivenCore) -> None:
     stage.start("a")
 
     assert show(stage.started("a#1", is_ready=False)) == ["started a#1"]
@@ -39,7 +39,7 @@ def test_a_task_that_announces_readiness_is_ready_when_it_says_so_and_once(stage
     assert stage.ready("a#1") == []
 
 
-def test_a_run_that_failed_says_why(stage: HandDrivenCore) -> None:
+def test_the_end_of_a_failed_run_has_the_error(stage: HandDrivenCore) -> None:
     stage.run("a")
 
     ended = event_of(stage.ended("a#1", How.RAISED), EventName.ENDED)
@@ -47,7 +47,7 @@ def test_a_run_that_failed_says_why(stage: HandDrivenCore) -> None:
     assert (ended.outcome, ended.error, ended.reason) == (Outcome.FAILED, BOOM, None)
 
 
-def test_a_failed_start_is_an_end_of_its_own(stage: HandDrivenCore) -> None:
+def test_a_failed_start_ends_the_run_start_failed(stage: HandDrivenCore) -> None:
     stage.start("a")
 
     found = stage.start_failed("a#1")
@@ -58,7 +58,7 @@ def test_a_failed_start_is_an_end_of_its_own(stage: HandDrivenCore) -> None:
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_the_next_run_has_the_next_number_and_none_of_the_old_reason(stage: HandDrivenCore) -> None:
+def test_the_next_run_has_the_next_number_and_no_old_reason(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.ended("a#1")
@@ -70,7 +70,7 @@ def test_the_next_run_has_the_next_number_and_none_of_the_old_reason(stage: Hand
     assert stage.lifecycle.runs["a#2"].reason is None
 
 
-def test_a_report_of_a_run_that_is_not_live_is_a_bug_of_ours(stage: HandDrivenCore) -> None:
+def test_a_report_of_a_run_that_is_not_live_is_an_internal_error(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.ended("a#1")
 
@@ -79,14 +79,14 @@ def test_a_report_of_a_run_that_is_not_live_is_a_bug_of_ours(stage: HandDrivenCo
             report("a#1")
 
 
-def test_a_run_that_is_started_twice_is_a_bug_of_ours(stage: HandDrivenCore) -> None:
+def test_a_run_that_is_started_twice_is_an_internal_error(stage: HandDrivenCore) -> None:
     stage.run("a")
 
     with pytest.raises(InternalError, match="run a#1 was started twice"):
         stage.started("a#1")
 
 
-def test_a_name_is_taken_once_and_an_unknown_one_is_answered_with_the_near_one(stage: HandDrivenCore) -> None:
+def test_a_name_is_declared_once_and_an_unknown_one_is_refused_with_a_near_match(stage: HandDrivenCore) -> None:
     with pytest.raises(DuplicateJob, match="cannot add job 'a': a job with this name exists"):
         stage.add(make_job("a"))
     with pytest.raises(UnknownJob, match=r"cannot find job 'e'; known: a, d$"):
@@ -98,7 +98,7 @@ def test_a_name_is_taken_once_and_an_unknown_one_is_answered_with_the_near_one(s
 # -- abandoned
 
 
-def test_an_abandoned_run_blocks_its_job_until_its_thread_ends_after_all(stage: HandDrivenCore) -> None:
+def test_an_abandoned_run_blocks_its_job_until_its_thread_exits(stage: HandDrivenCore) -> None:
     stage.run("d")
     stage.stop("d")
     stage.advance(5)
@@ -115,7 +115,7 @@ def test_an_abandoned_run_blocks_its_job_until_its_thread_ends_after_all(stage: 
     assert stage.lifecycle.jobs["d"].outcomes == {Outcome.ABANDONED: 1}
 
 
-def test_an_abandoned_run_says_nothing_more_but_that_a_callback_failed(stage: HandDrivenCore) -> None:
+def test_an_abandoned_run_causes_no_event_except_for_a_failed_callback(stage: HandDrivenCore) -> None:
     stage.start("d")
     stage.started("d#1", is_ready=False)
     stage.stop("d")
@@ -128,8 +128,8 @@ def test_an_abandoned_run_says_nothing_more_but_that_a_callback_failed(stage: Ha
     assert show(stage.callback_failed("d#1")) == ["callback_failed d#1"]
 
 
-def test_a_start_that_fails_after_it_was_given_up_is_a_late_exit(stage: HandDrivenCore) -> None:
-    """A constructor that hangs through its stop, and then raises."""
+def test_a_start_that_fails_after_the_run_was_abandoned_is_a_late_exit(stage: HandDrivenCore) -> None:
+    """A constructor hangs until after its run was abandoned, and then raises."""
     stage.start("d")
     stage.stop("d")
     stage.advance(5)
@@ -139,7 +139,7 @@ def test_a_start_that_fails_after_it_was_given_up_is_a_late_exit(stage: HandDriv
     assert stage.state("d") is JobState.FINISHED
 
 
-def test_what_went_wrong_in_the_callbacks_is_kept_for_the_report(stage: HandDrivenCore) -> None:
+def test_failed_callbacks_are_kept_for_the_report(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
 
@@ -157,7 +157,7 @@ def test_what_went_wrong_in_the_callbacks_is_kept_for_the_report(stage: HandDriv
 # -- start delays
 
 
-def test_a_delayed_job_that_is_started_by_hand_does_not_start_again_when_its_delay_is_over() -> None:
+def test_a_delayed_job_that_a_user_starts_does_not_start_again_when_its_delay_is_over() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", delay=5))
     stage.start_all()
@@ -168,7 +168,7 @@ def test_a_delayed_job_that_is_started_by_hand_does_not_start_again_when_its_del
     assert stage.lifecycle.jobs["a"].runs == 1
 
 
-def test_a_delayed_job_that_is_stopped_is_skipped_and_may_be_started_by_hand() -> None:
+def test_a_delayed_job_that_is_stopped_is_skipped_and_can_be_started_by_a_user() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", delay=5))
     stage.start_all()
@@ -181,7 +181,7 @@ def test_a_delayed_job_that_is_stopped_is_skipped_and_may_be_started_by_hand() -
     assert stage.run("a") == "a#1"
 
 
-def test_manual_and_disabled_jobs_wait_for_a_person() -> None:
+def test_manual_and_disabled_jobs_are_not_started_by_the_scheduler() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("m", manual=True), make_job("off", enabled=False))
 
@@ -207,7 +207,7 @@ def test_every_event_has_the_next_number_and_both_times() -> None:
     assert {Moment(event.mono, event.at) for event in events} == {Moment(100, 5000), Moment(102, 4992)}
 
 
-def test_a_refused_command_takes_no_number(stage: HandDrivenCore) -> None:
+def test_a_refused_command_uses_no_event_number(stage: HandDrivenCore) -> None:
     stage.run("a")
 
     with pytest.raises(Exception, match="still running"):
@@ -217,7 +217,7 @@ def test_a_refused_command_takes_no_number(stage: HandDrivenCore) -> None:
     assert [event.seq for event in stage.history.events] == list(range(1, 7))
 
 
-def test_events_that_nobody_hears_are_numbered_and_not_made(stage: HandDrivenCore) -> None:
+def test_events_without_listeners_are_numbered_but_not_made(stage: HandDrivenCore) -> None:
     stage.lifecycle.enable_events(False)
     unheard = stage.start_all() + stage.started("a#1")
 

@@ -1,4 +1,4 @@
-"""Schedules: when they fire, and what an instant comes to that finds the job busy, the process late or blocked."""
+"""Schedules: when they fire, and what a firing does if the job is busy or blocked, or the process is late."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Instants = Callable[..., Calendar]
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
 
 
-def stage_of(schedule: Schedule, chance: float | None = None, **policies: Any) -> HandDrivenCore:
-    """Return a stage at second 0 of both clocks whose job `a` has this schedule and is armed."""
+def stage_of(schedule: Schedule, random: float | None = None, **policies: Any) -> HandDrivenCore:
+    """Return a core at second 0 of both clocks whose job `a` has this schedule and is armed."""
     stage = HandDrivenCore(VirtualClock(0, 0))
-    if chance is not None:
-        stage.lifecycle = Lifecycle(lambda: chance, 30.0)
+    if random is not None:
+        stage.lifecycle = Lifecycle(lambda: random, 30.0)
     stage.add(make_job("a", schedule=schedule, **policies))
     stage.start_all()
     return stage
@@ -67,13 +67,13 @@ def fired(stage: HandDrivenCore, seconds: float) -> list[float]:
 
 
 def late(stage: HandDrivenCore, seconds: float) -> list[Action]:
-    """Let the process sleep for so long, and then look at all that has fallen due meanwhile."""
+    """Let the process sleep for `seconds`, and then handle everything that has become due."""
     stage.clock.advance(seconds)
     return stage.tell(Tick())
 
 
 def missed(found: Sequence[Action]) -> list[tuple[str, int, str]]:
-    """Return what was missed: the second of the last instant, how many, why."""
+    """Return each missed event: the second of the last instant, the number and the cause."""
     return [
         (str(action.data["instant"])[11:19], action.data["count"], action.data["why"])
         for action in found
@@ -84,7 +84,7 @@ def missed(found: Sequence[Action]) -> list[tuple[str, int, str]]:
 # -- intervals
 
 
-def test_an_interval_fires_one_interval_after_it_was_armed_and_then_again_and_again() -> None:
+def test_an_interval_fires_one_interval_after_it_was_armed_and_repeats() -> None:
     stage = stage_of(every())
 
     assert fired(stage, 40) == [10, 20, 30, 40]
@@ -123,13 +123,13 @@ def test_an_immediate_schedule_runs_when_it_is_armed_and_an_interval_later() -> 
     assert fired(stage, 20) == [10, 20]
 
 
-@pytest.mark.parametrize(("chance", "moments"), [(0.0, [10, 20, 30]), (1.0, [14, 24, 34]), (0.5, [12, 22, 32])])
-def test_jitter_moves_each_firing_and_never_the_instants(chance: float, moments: list[float]) -> None:
-    assert fired(stage_of(every(jitter=4.0), chance), 35) == moments
+@pytest.mark.parametrize(("random", "moments"), [(0.0, [10, 20, 30]), (1.0, [14, 24, 34]), (0.5, [12, 22, 32])])
+def test_jitter_delays_each_firing_but_not_the_instants(random: float, moments: list[float]) -> None:
+    assert fired(stage_of(every(jitter=4.0), random), 35) == moments
 
 
-def test_jitter_longer_than_the_interval_misses_nothing_that_is_not_yet_due() -> None:
-    stage = stage_of(every(jitter=15.0), chance=1.0)
+def test_jitter_longer_than_the_interval_misses_no_firing_that_is_not_yet_due() -> None:
+    stage = stage_of(every(jitter=15.0), random=1.0)
 
     assert fired(stage, 60) == [25, 35, 45, 55]
     assert stage.lifecycle.jobs["a"].missed == 0
@@ -152,7 +152,7 @@ def test_dependencies_come_before_the_delay_and_the_delay_before_the_schedule() 
     assert fired(stage, 20) == [115, 125]
 
 
-def test_the_status_says_when_it_fires_next() -> None:
+def test_the_report_has_the_next_firing() -> None:
     stage = HandDrivenCore(VirtualClock(0, 1000))
     stage.add(make_job("a", schedule=every(60)))
     stage.start_all()
@@ -163,13 +163,13 @@ def test_the_status_says_when_it_fires_next() -> None:
     assert report.next_firing == 1060
 
 
-# -- what an instant comes to that finds the job busy
+# -- a firing while the job is busy
 
 BUSY = ["running", "stopping", "blocked", "backing off"]
 
 
 def busy_stage(where: str, overlap: Overlap) -> HandDrivenCore:
-    """Return a stage whose first run, begun at 10 s, is where it is said to be when the firing at 20 s comes."""
+    """Return a core whose first run, begun at 10 s, is in this state at the firing at 20 s."""
     stage = stage_of(every(overlap=overlap), daemon=True, within=5.0, restart=RestartPolicy(
         RestartWhen.ON_FAILURE, delay=60.0, max_delay=60.0, jitter=0.0))  # fmt: skip
     stage.advance(10)
@@ -204,7 +204,7 @@ OVERLAPS: dict[tuple[str, Overlap], list[str]] = {
 
 
 @pytest.mark.parametrize(("where", "overlap"), OVERLAPS, ids=[f"{over.value} {where}" for where, over in OVERLAPS])
-def test_a_firing_that_finds_the_job_busy(where: str, overlap: Overlap) -> None:
+def test_a_firing_while_the_job_is_busy(where: str, overlap: Overlap) -> None:
     stage = busy_stage(where, overlap)
     stage.clock.advance_to(20)
 
@@ -220,7 +220,7 @@ def test_a_firing_that_finds_the_job_busy(where: str, overlap: Overlap) -> None:
 
 @pytest.mark.parametrize("overlap", [Overlap.QUEUE, Overlap.REPLACE])
 @pytest.mark.parametrize("where", ["running", "stopping"])
-def test_a_queued_firing_starts_when_the_run_has_ended_and_one_waits_at_most(where: str, overlap: Overlap) -> None:
+def test_a_queued_firing_starts_when_the_run_has_ended_and_at_most_one_is_queued(where: str, overlap: Overlap) -> None:
     stage = busy_stage(where, overlap)
     stage.clock.advance_to(20)
     stage.tell(Tick())
@@ -234,7 +234,7 @@ def test_a_queued_firing_starts_when_the_run_has_ended_and_one_waits_at_most(whe
     assert stage.lifecycle.jobs["a"].runs == 2
 
 
-def test_a_replaced_run_is_told_why() -> None:
+def test_a_replaced_run_has_the_reason() -> None:
     stage = busy_stage("running", Overlap.REPLACE)
 
     found = stage.advance(9)
@@ -243,7 +243,7 @@ def test_a_replaced_run_is_told_why() -> None:
     assert reason == Reason(ReasonKind.REPLACED, "its schedule fired again")
 
 
-def test_a_firing_replaces_a_pending_restart_and_begins_with_the_first_attempt() -> None:
+def test_a_firing_replaces_a_pending_restart_and_is_attempt_1() -> None:
     stage = busy_stage("backing off", Overlap.SKIP)
     stage.advance(9)
     run = stage.lifecycle.jobs["a"].run
@@ -256,7 +256,7 @@ def test_a_firing_replaces_a_pending_restart_and_begins_with_the_first_attempt()
     assert stage.lifecycle.jobs["a"].restarts == 0
 
 
-def test_a_stop_drops_the_queued_firing_and_all_that_would_come() -> None:
+def test_a_stop_drops_the_queued_firing_and_disarms_the_schedule() -> None:
     stage = busy_stage("running", Overlap.QUEUE)
     stage.advance(9)
     stage.stop("a")
@@ -268,7 +268,7 @@ def test_a_stop_drops_the_queued_firing_and_all_that_would_come() -> None:
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_a_job_that_gave_up_fires_all_the_same() -> None:
+def test_a_job_that_gave_up_still_fires() -> None:
     limited = RestartPolicy(RestartWhen.ON_FAILURE, delay=0.5, jitter=0.0, limit=RestartLimit(1, 60.0))
     stage = stage_of(every(), restart=limited)
     for run in ("a#1", "a#2"):
@@ -286,7 +286,7 @@ def test_a_job_that_gave_up_fires_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(("lateness", "runs"), [(0.0, 1), (1.0, 1), (1.001, 0)])
-def test_with_missed_skip_an_instant_is_let_go_once_it_is_a_second_late(lateness: float, runs: int) -> None:
+def test_with_missed_skip_an_instant_is_missed_once_it_is_a_second_late(lateness: float, runs: int) -> None:
     stage = stage_of(every(missed=Missed.SKIP))
 
     found = late(stage, 10 + lateness)
@@ -297,7 +297,7 @@ def test_with_missed_skip_an_instant_is_let_go_once_it_is_a_second_late(lateness
 
 
 @pytest.mark.parametrize(("lateness", "runs"), [(5.0, 1), (30.0, 1), (30.001, 0)])
-def test_a_late_instant_is_made_up_for_within_its_grace(lateness: float, runs: int) -> None:
+def test_a_late_instant_runs_within_its_grace(lateness: float, runs: int) -> None:
     stage = stage_of(every(100.0, grace=30.0))
 
     found = late(stage, 100 + lateness)
@@ -306,7 +306,7 @@ def test_a_late_instant_is_made_up_for_within_its_grace(lateness: float, runs: i
     assert missed(found) == ([] if runs else [("00:01:40", 1, "late")])
 
 
-def test_of_several_late_instants_the_latest_is_made_up_for_and_the_others_are_counted() -> None:
+def test_of_several_late_instants_the_latest_runs_and_the_others_are_counted_as_missed() -> None:
     stage = stage_of(every())
 
     found = late(stage, 57)
@@ -327,7 +327,7 @@ def test_with_missed_skip_none_of_several_late_instants_runs() -> None:
     assert fired(stage, 13) == [60, 70]
 
 
-def test_an_instant_that_is_on_time_runs_though_those_before_it_were_missed() -> None:
+def test_an_instant_that_is_on_time_runs_although_earlier_ones_were_missed() -> None:
     stage = stage_of(every(missed=Missed.SKIP))
 
     found = late(stage, 50.5)
@@ -336,7 +336,7 @@ def test_an_instant_that_is_on_time_runs_though_those_before_it_were_missed() ->
     assert stage.state("a") is JobState.RUNNING
 
 
-def test_late_instants_that_find_a_run_are_missed_one_and_all() -> None:
+def test_late_instants_during_a_run_are_all_missed() -> None:
     stage = stage_of(every())
     stage.advance(10)
     stage.started("a#1")

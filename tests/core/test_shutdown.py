@@ -11,7 +11,7 @@ from taskloom.testing import make_job
 
 
 def stage_of(*names: str, within: float = 10.0) -> HandDrivenCore:
-    """Return a stage with these jobs running."""
+    """Return a core in which these jobs are running."""
     stage = HandDrivenCore()
     stage.add(*(make_job(name, within=within) for name in names))
     for name in names:
@@ -19,7 +19,7 @@ def stage_of(*names: str, within: float = 10.0) -> HandDrivenCore:
     return stage
 
 
-def test_all_jobs_of_a_level_are_asked_at_once_and_the_stop_ends_with_the_last() -> None:
+def test_all_jobs_of_a_level_are_stopped_at_once_and_the_shutdown_ends_with_the_last() -> None:
     stage = stage_of("a", "b")
 
     asked = stage.shutdown()
@@ -60,7 +60,7 @@ def test_dependents_are_stopped_before_what_they_depend_on() -> None:
     assert show(stage.ended("base#1"))[-3:] == ["scheduler_stopped", "ShutdownFinished", "WorkFinished"]
 
 
-def test_a_level_is_left_when_its_runs_are_abandoned_or_overdue() -> None:
+def test_a_level_is_over_when_its_runs_are_abandoned_or_overdue() -> None:
     stage = HandDrivenCore()
     stage.add(
         make_job("base"),
@@ -80,7 +80,7 @@ def test_a_level_is_left_when_its_runs_are_abandoned_or_overdue() -> None:
     assert show(overdue) == ["stop_overdue right#1", "cancel_requested base#1", "CancelRun base#1"]
 
 
-def test_a_job_that_was_being_stopped_before_does_not_hold_up_the_others() -> None:
+def test_a_job_that_was_already_stopping_does_not_delay_the_others() -> None:
     """The first job's `within` may be as long as the whole shutdown: waiting for it would leave the others nothing."""
     stage = stage_of("slow", "other", within=30)
     stage.stop("slow")
@@ -92,7 +92,7 @@ def test_a_job_that_was_being_stopped_before_does_not_hold_up_the_others() -> No
     assert show(stage.ended("slow#1"))[-3:] == ["scheduler_stopped", "ShutdownFinished", "WorkFinished"]
 
 
-def test_a_dependency_that_was_being_stopped_before_is_awaited_in_its_own_level() -> None:
+def test_a_dependency_that_was_already_stopping_delays_its_own_level() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("top", after=["base"]))
     stage.run("base")
@@ -107,8 +107,8 @@ def test_a_dependency_that_was_being_stopped_before_is_awaited_in_its_own_level(
     assert "ShutdownFinished" in show(stage.ended("base#1"))
 
 
-def test_a_level_that_comes_after_the_deadline_gets_no_time_and_never_a_negative_one() -> None:
-    """Looking where the first level hangs takes time too, and ends after the deadline of it all."""
+def test_a_level_that_is_stopped_after_the_deadline_gets_no_time_but_never_negative_time() -> None:
+    """Capturing the stacks of the first level takes time, and ends after the deadline of the shutdown."""
     stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("top", after=["base"]))
     stage.run("base")
@@ -126,7 +126,7 @@ def test_a_level_that_comes_after_the_deadline_gets_no_time_and_never_a_negative
     assert overdue.data["within"] == 0
 
 
-def test_within_zero_asks_everybody_and_is_over_as_soon_as_they_are_named() -> None:
+def test_within_zero_stops_every_run_and_is_over_once_their_stacks_are_captured() -> None:
     stage = stage_of("a")
 
     asked = stage.shutdown(within=0)
@@ -138,7 +138,7 @@ def test_within_zero_asks_everybody_and_is_over_as_soon_as_they_are_named() -> N
     assert show(over) == ["stop_overdue a#1", "scheduler_stopped", "ShutdownFinished"]
 
 
-def test_the_deadline_of_the_shutdown_cuts_every_within_and_every_wait_for_ever() -> None:
+def test_the_deadline_of_the_shutdown_limits_every_within_including_for_ever() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", within=60), make_job("b", within=WAIT_FOR_EVER), make_job("c", within=3))
     for name in "abc":
@@ -150,7 +150,7 @@ def test_the_deadline_of_the_shutdown_cuts_every_within_and_every_wait_for_ever(
     assert [stage.lifecycle.jobs[name].run.overdue_at for name in "abc"] == [8, 8, 3]  # type: ignore[union-attr]
 
 
-def test_a_shutdown_without_a_deadline_waits_for_ever_for_who_may() -> None:
+def test_a_shutdown_without_a_deadline_waits_for_ever_for_jobs_that_may() -> None:
     stage = stage_of("a", within=WAIT_FOR_EVER)
     stage.shutdown(within=WAIT_FOR_EVER)
 
@@ -160,7 +160,7 @@ def test_a_shutdown_without_a_deadline_waits_for_ever_for_who_may() -> None:
     assert stage.lifecycle.phase is Phase.STOPPING
 
 
-def test_everything_that_waits_is_skipped_at_once() -> None:
+def test_all_waiting_jobs_are_skipped_at_once() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("late", delay=5), make_job("never", manual=True), make_job("off", enabled=False))
     stage.start_all()
@@ -180,8 +180,8 @@ def test_everything_that_waits_is_skipped_at_once() -> None:
     assert stage.advance(60) == []
 
 
-def test_who_waits_below_a_running_dependent_is_skipped_at_once_too() -> None:
-    """Its delay could end before its level comes, and it would start while everything stops."""
+def test_a_waiting_job_with_a_running_dependent_is_skipped_at_once_too() -> None:
+    """Otherwise its delay could end before its level is stopped, and it would start during the shutdown."""
     stage = HandDrivenCore()
     stage.add(make_job("base", delay=5), make_job("top", after=["base"], manual=True))
     stage.start_all()
@@ -193,7 +193,7 @@ def test_who_waits_below_a_running_dependent_is_skipped_at_once_too() -> None:
     assert "StartRun base#1" not in show(stage.advance(20))
 
 
-def test_from_the_shutdown_on_nothing_is_started_or_added() -> None:
+def test_after_a_shutdown_has_begun_nothing_is_started_or_added() -> None:
     stage = stage_of("a")
     stage.add(make_job("b"))
     stage.shutdown()
@@ -252,7 +252,7 @@ def test_an_overdue_run_may_still_end_after_the_stop() -> None:
     assert show(late) == ["ended a#1 cancelled", "ReleaseRun a#1", "WorkFinished"]
 
 
-def test_a_job_that_was_overdue_before_the_shutdown_is_not_awaited_again() -> None:
+def test_the_shutdown_does_not_wait_for_a_job_that_was_already_overdue() -> None:
     stage = stage_of("a", within=1)
     stage.stop("a")
     stage.advance(1)
@@ -261,7 +261,7 @@ def test_a_job_that_was_overdue_before_the_shutdown_is_not_awaited_again() -> No
     assert show(stage.shutdown()) == ["scheduler_stopping", "scheduler_stopped", "ShutdownFinished"]
 
 
-def test_a_blocked_job_is_not_awaited_and_its_late_exit_is_still_recorded() -> None:
+def test_the_shutdown_does_not_wait_for_a_blocked_job_but_records_its_late_exit() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", otherwise=Otherwise.ABANDON, within=1))
     stage.run("a")
@@ -279,7 +279,7 @@ def test_a_blocked_job_is_not_awaited_and_its_late_exit_is_still_recorded() -> N
 # -- the second signal
 
 
-def test_hurrying_asks_all_levels_at_once_and_leaves_them_so_many_seconds() -> None:
+def test_hurrying_stops_all_levels_at_once_and_limits_their_time() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("top", after=["base"]))
     stage.run("base")
@@ -307,8 +307,8 @@ def test_hurrying_never_gives_more_time() -> None:
     assert CaptureStack("a#1") in stage.advance(1)
 
 
-def test_hurrying_after_the_deadline_gives_no_negative_time_and_names_nobody_twice() -> None:
-    """1. the deadline passes while it is looked where `top` hangs  2. `base` is asked and named  3. a second signal"""
+def test_hurrying_after_the_deadline_gives_no_negative_time_and_captures_no_stack_twice() -> None:
+    """1. the deadline passes while `top` is captured  2. `base` is stopped and captured  3. a second signal"""
     stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("middle", after=["base"]), make_job("top", after=["middle"]))
     for name in ("base", "middle", "top"):
@@ -329,7 +329,7 @@ def test_hurrying_after_the_deadline_gives_no_negative_time_and_names_nobody_twi
     assert event_of(stage.named("base#1"), EventName.STOP_OVERDUE).data["within"] == 0
 
 
-def test_a_hurried_shutdown_awaits_every_level_before_it_is_over() -> None:
+def test_a_hurried_shutdown_waits_for_every_level() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("base"), make_job("top", after=["base"]))
     stage.run("base")

@@ -1,4 +1,4 @@
-"""What persons ask for while supervision is at work: starts, restarts and stops in every state."""
+"""Commands of users in every state: starts, restarts and stops."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ RESTARTS: dict[str, tuple[Make, list[str] | type[UsageError]]] = {
 
 
 @pytest.mark.parametrize("where", RESTARTS)
-def test_a_restart_by_hand_in_every_state(where: str) -> None:
+def test_a_restart_by_a_user_in_every_state(where: str) -> None:
     make, answer = RESTARTS[where]
     stage = make()
     before = len(list(stage.history.events))
@@ -135,7 +135,7 @@ def test_a_restart_by_hand_in_every_state(where: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["queued", "running", "stopping"])
-def test_a_restart_by_hand_is_followed_by_a_run_as_soon_as_the_old_one_has_ended(where: str) -> None:
+def test_after_a_restart_by_a_user_a_run_follows_as_soon_as_the_old_one_has_ended(where: str) -> None:
     stage = RESTARTS[where][0]()
     stage.restart("a")
 
@@ -145,7 +145,7 @@ def test_a_restart_by_hand_is_followed_by_a_run_as_soon_as_the_old_one_has_ended
     assert stage.lifecycle.jobs["a"].restarts == 0
 
 
-def test_a_restart_by_hand_says_whose_wish_it_was() -> None:
+def test_a_restart_by_a_user_has_the_reason_of_the_user() -> None:
     stage = running()
 
     found = stage.restart("a", "new certificates")
@@ -154,7 +154,7 @@ def test_a_restart_by_hand_says_whose_wish_it_was() -> None:
 
 
 @pytest.mark.parametrize("last", ["stop", "restart"])
-def test_of_stops_and_restarts_the_last_counts(last: str) -> None:
+def test_the_last_of_several_stops_and_restarts_counts(last: str) -> None:
     stage = running()
     for _ in range(3):
         stage.restart("a")
@@ -167,7 +167,7 @@ def test_of_stops_and_restarts_the_last_counts(last: str) -> None:
     assert stage.state("a") is (JobState.RUNNING if last == "restart" else JobState.FINISHED)
 
 
-def test_a_restart_by_hand_starts_over_with_the_first_attempt_and_keeps_the_delay_that_was_reached() -> None:
+def test_a_restart_by_a_user_is_attempt_1_and_keeps_the_restart_delay() -> None:
     stage = running()
     for run in ("a#1", "a#2"):
         stage.ended(run, How.RAISED)
@@ -195,7 +195,7 @@ def test_a_restart_by_hand_starts_over_with_the_first_attempt_and_keeps_the_dela
         (backing_off, JobState.FINISHED),
     ],
 )
-def test_a_stop_ends_whatever_the_job_waits_for(make: Make, state: JobState) -> None:
+def test_a_stop_ends_every_kind_of_wait(make: Make, state: JobState) -> None:
     stage = make()
 
     found = stage.stop("a", "not today")
@@ -207,7 +207,7 @@ def test_a_stop_ends_whatever_the_job_waits_for(make: Make, state: JobState) -> 
 
 
 @pytest.mark.parametrize("make", [delayed, waits_for_a_firing, backing_off])
-def test_a_stop_at_the_very_moment_at_which_the_job_would_start_wins(make: Make) -> None:
+def test_a_stop_at_the_moment_of_the_start_has_priority(make: Make) -> None:
     stage = make()
     due = stage.lifecycle.next_deadline()
     assert due is not None
@@ -220,7 +220,7 @@ def test_a_stop_at_the_very_moment_at_which_the_job_would_start_wins(make: Make)
 
 
 @pytest.mark.parametrize("make", [delayed, waits_for_another, waits_for_a_firing, backing_off])
-def test_a_shutdown_ends_whatever_the_job_waits_for(make: Make) -> None:
+def test_a_shutdown_ends_every_kind_of_wait(make: Make) -> None:
     stage = make()
 
     found = stage.shutdown()
@@ -230,7 +230,7 @@ def test_a_shutdown_ends_whatever_the_job_waits_for(make: Make) -> None:
     assert stage.advance(3600) == []
 
 
-def test_stopping_a_job_that_only_waits_for_a_person_changes_nothing() -> None:
+def test_stopping_a_job_that_only_waits_for_a_start_changes_nothing() -> None:
     stage = idle()
 
     assert stage.stop("a") == []
@@ -238,8 +238,8 @@ def test_stopping_a_job_that_only_waits_for_a_person_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("how", [How.RAISED, How.RETURNED])
-def test_what_ends_by_itself_before_the_stop_of_everything_has_come_to_it_is_not_restarted(how: How) -> None:
-    """Dependents are stopped first: nobody has asked `base` yet when it ends."""
+def test_a_job_that_ends_by_itself_during_a_shutdown_is_not_restarted(how: How) -> None:
+    """Dependents are stopped first, so `base` ends before it is requested to stop."""
     stage = HandDrivenCore()
     stage.add(make_job("base", restart=RestartPolicy(RestartWhen.ALWAYS)), make_job("top", after=["base"]))
     stage.run("base")
@@ -252,10 +252,10 @@ def test_what_ends_by_itself_before_the_stop_of_everything_has_come_to_it_is_not
     assert stage.state("base") is JobState.FINISHED
 
 
-# -- a start by hand, and schedules
+# -- a start by a user, and schedules
 
 
-def test_a_start_by_hand_comes_between_the_firings_and_moves_none_of_them() -> None:
+def test_a_start_by_a_user_between_firings_moves_none_of_them() -> None:
     stage = waits_for_a_firing()
     stage.advance(4)
 
@@ -269,7 +269,7 @@ def test_a_start_by_hand_comes_between_the_firings_and_moves_none_of_them() -> N
 
 
 @pytest.mark.parametrize("word", ["start", "restart"])
-def test_a_stopped_schedule_goes_on_once_a_person_starts_the_job_again(word: str) -> None:
+def test_a_stopped_schedule_resumes_when_a_user_starts_the_job(word: str) -> None:
     stage = waits_for_a_firing()
     stage.stop("a")
     stage.advance(100)
@@ -282,7 +282,7 @@ def test_a_stopped_schedule_goes_on_once_a_person_starts_the_job_again(word: str
     assert show(stage.advance(10)) == ["queued a#2", "StartRun a#2"]
 
 
-def test_a_restart_by_hand_that_overtakes_a_stop_has_the_schedule_go_on() -> None:
+def test_a_restart_by_a_user_after_a_stop_resumes_the_schedule() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", schedule=EVERY))
     stage.run("a")
@@ -312,7 +312,7 @@ def test_cancelling_one_run_leaves_the_schedule_alone() -> None:
     ("then", "word"),
     [(WatchdogThen.STOP, "unresponsive"), (WatchdogThen.RESTART, "unresponsive"), (WatchdogThen.WARN, "cancel")],
 )
-def test_a_queued_firing_comes_whatever_ended_the_run_before_it(then: WatchdogThen, word: str) -> None:
+def test_a_queued_firing_starts_however_the_run_before_it_ended(then: WatchdogThen, word: str) -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", schedule=Schedule(every=10.0, overlap=Overlap.QUEUE), watchdog=Watchdog(5.0, then)))
     stage.run("a")
@@ -328,7 +328,7 @@ def test_a_queued_firing_comes_whatever_ended_the_run_before_it(then: WatchdogTh
     assert stage.lifecycle.jobs["a"].missed == 0
 
 
-def test_a_refused_start_while_stopping_says_so_and_a_later_one_works() -> None:
+def test_a_start_while_stopping_is_refused_and_a_later_one_works() -> None:
     stage = stopping()
 
     with pytest.raises(JobStopping):
@@ -341,7 +341,7 @@ def test_a_refused_start_while_stopping_says_so_and_a_later_one_works() -> None:
 # -- arming
 
 
-def test_arming_takes_the_same_way_as_the_start_of_all() -> None:
+def test_arming_one_job_works_as_starting_all_does() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", manual=True, delay=5), make_job("b", manual=True))
 

@@ -10,8 +10,8 @@ from taskloom.testing import make_job
 # -- a stop
 
 
-def test_a_stop_asks_hurries_names_and_waits_on(stage: HandDrivenCore) -> None:
-    """The whole ladder of a job whose policy is `exit`: stopping it alone never ends anything else."""
+def test_a_stop_requests_marks_urgent_captures_the_stack_and_waits(stage: HandDrivenCore) -> None:
+    """The whole stop ladder of a job with `otherwise: exit`; stopping it alone ends nothing else."""
     stage.run("a")
 
     asked = stage.stop("a")
@@ -36,7 +36,7 @@ def test_a_stop_asks_hurries_names_and_waits_on(stage: HandDrivenCore) -> None:
     assert stage.lifecycle.runs["a#1"].is_overdue
 
 
-def test_an_overdue_run_ends_as_cancelled_when_it_comes_back_at_last(stage: HandDrivenCore) -> None:
+def test_an_overdue_run_that_returns_at_last_ends_cancelled(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.advance(5)
@@ -61,7 +61,7 @@ def test_a_second_stop_changes_neither_reason_nor_deadline(stage: HandDrivenCore
     assert CaptureStack("a#1") in stage.advance(1)
 
 
-def test_stopping_what_does_not_run_is_fine_and_changes_nothing(stage: HandDrivenCore) -> None:
+def test_stopping_a_job_without_a_run_is_legal_and_changes_nothing(stage: HandDrivenCore) -> None:
     assert stage.stop("a") == []
     stage.run("a")
     stage.ended("a#1")
@@ -79,8 +79,8 @@ def test_a_stop_meant_for_an_older_run_leaves_the_new_one_alone(stage: HandDrive
     assert show(stage.stop("a", run="a#2")) == ["cancel_requested a#2", "CancelRun a#2"]
 
 
-def test_a_stop_that_wins_against_the_start_lets_the_run_never_enter(stage: HandDrivenCore) -> None:
-    """1. queued  2. stop  3. the runner sees the token asked before it enters the body."""
+def test_a_stop_before_the_start_keeps_the_body_from_being_called(stage: HandDrivenCore) -> None:
+    """1. queued  2. stop  3. the runner finds the stop requested before it calls the body."""
     stage.start("a")
     stage.stop("a")
 
@@ -90,8 +90,8 @@ def test_a_stop_that_wins_against_the_start_lets_the_run_never_enter(stage: Hand
     assert (ended.outcome, ended.seconds, ended.error) == (Outcome.CANCELLED, 0, None)
 
 
-def test_a_start_that_wins_against_the_stop_is_recorded_behind_it(stage: HandDrivenCore) -> None:
-    """1. queued  2. the body is entered  3. stop is handled  4. the word that it started arrives."""
+def test_a_start_that_is_reported_after_the_stop_is_recorded_after_it(stage: HandDrivenCore) -> None:
+    """1. queued  2. the body is called  3. the stop is handled  4. RunStarted arrives."""
     stage.start("a")
     stage.stop("a")
 
@@ -100,10 +100,10 @@ def test_a_start_that_wins_against_the_stop_is_recorded_behind_it(stage: HandDri
     assert show(stage.ended("a#1", How.CANCELLED))[0] == "ended a#1 cancelled"
 
 
-def test_a_body_that_was_back_before_the_ask_has_succeeded_whatever_the_order_of_the_messages(
+def test_a_body_that_returned_before_the_request_has_succeeded_in_either_order_of_messages(
     stage: HandDrivenCore,
 ) -> None:
-    """1. the body returns  2. stop is handled  3. the word that it returned arrives."""
+    """1. the body returns  2. the stop is handled  3. RunEnded arrives."""
     stage.run("a")
     stage.stop("a")
 
@@ -112,8 +112,8 @@ def test_a_body_that_was_back_before_the_ask_has_succeeded_whatever_the_order_of
     assert (ended.outcome, ended.reason) == (Outcome.SUCCEEDED, None)
 
 
-def test_a_run_that_ends_at_the_very_instant_of_its_deadline_is_not_overdue(stage: HandDrivenCore) -> None:
-    """1. CaptureStack  2. the run ends while it is looked at  3. the answer arrives."""
+def test_a_run_that_ends_exactly_at_its_deadline_is_not_overdue(stage: HandDrivenCore) -> None:
+    """1. CaptureStack  2. the run ends meanwhile  3. StackCaptured arrives."""
     stage.run("d")
     stage.stop("d")
     stage.advance(5)
@@ -126,7 +126,7 @@ def test_a_run_that_ends_at_the_very_instant_of_its_deadline_is_not_overdue(stag
     assert stage.lifecycle.jobs["d"].outcomes == {Outcome.CANCELLED: 1}
 
 
-def test_within_zero_asks_and_gives_up_at_once() -> None:
+def test_within_zero_requests_the_stop_and_is_overdue_at_once() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("d", daemon=True, within=0))
     stage.run("d")
@@ -138,7 +138,7 @@ def test_within_zero_asks_and_gives_up_at_once() -> None:
     assert show(stage.named("d#1"))[:3] == ["stop_overdue d#1", "ended d#1 abandoned", "blocked d#1"]
 
 
-def test_a_wait_for_ever_is_never_hurried_and_never_overdue_but_always_named_in_reminders() -> None:
+def test_a_wait_for_ever_is_never_urgent_nor_overdue_but_always_in_progress_reports() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", within=WAIT_FOR_EVER))
     stage.run("a")
@@ -150,10 +150,10 @@ def test_a_wait_for_ever_is_never_hurried_and_never_overdue_but_always_named_in_
     assert len(found) == 1 + 3600 // 3
 
 
-# -- reminders
+# -- progress reports
 
 
-def test_a_round_names_five_oldest_first_and_counts_the_others() -> None:
+def test_a_progress_report_names_the_five_oldest_and_counts_the_others() -> None:
     stage = HandDrivenCore()
     names = [f"j{number}" for number in range(8)]
     stage.add(*(make_job(name) for name in names))
@@ -170,7 +170,7 @@ def test_a_round_names_five_oldest_first_and_counts_the_others() -> None:
     assert second == ReportStopProgress(("j6#1", "j5#1", "j4#1", "j3#1", "j2#1"), 2)
 
 
-def test_a_stop_that_is_over_needs_no_words_and_no_deadline(stage: HandDrivenCore) -> None:
+def test_a_stop_that_is_over_leaves_no_progress_report_and_no_deadline(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.ended("a#1")
@@ -179,7 +179,7 @@ def test_a_stop_that_is_over_needs_no_words_and_no_deadline(stage: HandDrivenCor
     assert stage.advance(60) == []
 
 
-def test_the_reminder_of_an_earlier_stop_does_not_shorten_the_patience_of_the_next(stage: HandDrivenCore) -> None:
+def test_the_progress_report_of_an_earlier_stop_does_not_come_early_in_the_next(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.advance(1.5)

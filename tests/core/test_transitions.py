@@ -251,7 +251,7 @@ def test_every_input_in_every_state_is_legal_or_changes_nothing(start: str, name
 
 
 @pytest.mark.parametrize("start", REFUSED_STARTS)
-def test_a_refused_start_says_why(start: str) -> None:
+def test_a_refused_start_has_its_own_error(start: str) -> None:
     kind, message = REFUSED_STARTS[start]
     stage = STAGES[start][0]()
 

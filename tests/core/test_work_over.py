@@ -53,7 +53,7 @@ def test_a_start_delay_keeps_the_program_alive() -> None:
     assert show(stage.ended("late#1"))[-1] == "WorkFinished"
 
 
-def test_a_stopping_run_keeps_the_program_alive_though_it_is_overdue(stage: HandDrivenCore) -> None:
+def test_a_stopping_run_keeps_the_program_alive_even_if_overdue(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.stop("a")
     stage.advance(5)
@@ -72,7 +72,7 @@ def test_a_manual_job_that_was_never_started_does_not_count() -> None:
     assert stage.lifecycle.is_work_over
 
 
-def test_a_job_started_after_the_work_was_over_makes_it_go_on(stage: HandDrivenCore) -> None:
+def test_a_job_started_after_the_work_was_over_continues_it(stage: HandDrivenCore) -> None:
     stage.run("a")
     stage.ended("a#1")
     stage.run("a")
@@ -81,7 +81,7 @@ def test_a_job_started_after_the_work_was_over_makes_it_go_on(stage: HandDrivenC
     assert show(stage.ended("a#2"))[-1] == "WorkFinished"
 
 
-def test_an_abandoned_run_of_a_job_that_is_no_daemon_keeps_nothing_alive() -> None:
+def test_an_abandoned_run_of_a_non_daemon_job_does_not_keep_the_program_alive() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", otherwise=Otherwise.ABANDON, within=1))
     stage.run("a")
@@ -91,7 +91,7 @@ def test_an_abandoned_run_of_a_job_that_is_no_daemon_keeps_nothing_alive() -> No
     assert show(stage.named("a#1"))[-1] == "WorkFinished"
 
 
-# -- what a job may wait for
+# -- kinds of wait
 
 WAITS: dict[str, dict[str, Any]] = {
     "a delay": {"delay": 5.0},
@@ -102,9 +102,7 @@ WAITS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", WAITS)
 @pytest.mark.parametrize("daemon", [False, True])
-def test_what_waits_for_something_that_comes_keeps_the_program_alive_unless_it_is_a_daemon(
-    what: str, daemon: bool
-) -> None:
+def test_a_job_that_will_start_by_itself_keeps_the_program_alive_unless_it_is_a_daemon(what: str, daemon: bool) -> None:
     stage = HandDrivenCore()
     stage.add(make_job("m", manual=True), make_job("now"), make_job("a", daemon=daemon, **WAITS[what]))
     stage.start_all()
@@ -130,8 +128,8 @@ def test_a_pending_restart_keeps_the_program_alive_until_the_job_gives_up() -> N
     assert show(second)[-2:] == ["gave_up a#2", "WorkFinished"]
 
 
-def test_a_restart_that_waits_behind_an_abandoned_thread_keeps_nothing_alive() -> None:
-    """That thread may live for ever; what it would release comes only if somebody else keeps the program alive."""
+def test_a_restart_after_an_abandoned_run_does_not_keep_the_program_alive() -> None:
+    """That thread may never exit; the restart follows only if something else keeps the program alive."""
     stage = HandDrivenCore()
     stage.add(make_job("a", otherwise=Otherwise.ABANDON, within=1.0, restart=RestartPolicy(RestartWhen.ALWAYS)))
     stage.run("a")
@@ -146,7 +144,7 @@ def test_a_restart_that_waits_behind_an_abandoned_thread_keeps_nothing_alive() -
     assert not stage.lifecycle.is_work_over
 
 
-def test_the_work_is_over_when_the_last_job_that_waited_is_skipped() -> None:
+def test_the_work_is_over_when_the_last_waiting_job_is_skipped() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("b"), make_job("a", after=["b"]), make_job("z", after=["a"]))
     stage.start_all()

@@ -1,4 +1,4 @@
-"""A real `taskloom run` in a child process, with tasks that misbehave in every way."""
+"""A real `taskloom run` in a child process, with tasks that misbehave."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import pytest
 
 from taskloom.invariants.checker import check_events
 
-# Bounds failures alone: a test waits for a line or an end, never for a time.
+# Reached only in failures: a test waits for a line or an end, never for a time.
 PATIENCE_SECONDS = 30.0
 
-# The exit codes after which every event was told: an end with a report.
-LEFT_BY_ITSELF = (0, 1, 3, 130)
+# The exit codes of an orderly end, after which the event file is complete.
+ORDERLY_ENDS = (0, 1, 3, 130)
 
 TASKS = '''
 import os, re, signal, sys, threading, time
@@ -130,7 +130,7 @@ ENDLESS = "import time\ntime.sleep(1000)  # importing this takes its time\n"
 
 @pytest.fixture(scope="session")
 def toy_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with installed distributions: tasks that misbehave, one that exits when imported, one that hangs."""
+    """A directory with installed distributions: misbehaving tasks, one that exits at import, one that hangs."""
     folder = tmp_path_factory.mktemp("packages")
     names = [
         *("polite", "deaf", "gil", "swallower", "printer", "bad", "leaver", "leaker", "silent_leaver"),
@@ -154,17 +154,17 @@ def _register(folder: Path, name: str, lines: list[str]) -> None:
 
 
 class Program:
-    """One running `taskloom run`. All that it told is judged when it has ended, however it did."""
+    """One running `taskloom run`. Its events are checked against the invariants after its end."""
 
     def __init__(self, command: list[str], env: dict[str, str], folder: Path, events: str, **streams: Any) -> None:
         self.folder = folder
         self.events_path = folder / events
-        self._is_judged = False
+        self._is_checked = False
         self._lines: list[str] = []
         self._changed = threading.Condition()
         streams.setdefault("stdin", subprocess.DEVNULL)
         streams.setdefault("stdout", subprocess.DEVNULL)
-        # A session of its own: whoever is left of it afterwards is ours.
+        # In a session of its own, so that processes it leaves behind can be found.
         self.process = subprocess.Popen(
             [*command, "--events", str(self.events_path)],
             cwd=folder,
@@ -189,7 +189,7 @@ class Program:
 
     @property
     def stderr(self) -> str:
-        """What it has said so far."""
+        """The text on stderr so far."""
         with self._changed:
             return "".join(self._lines)
 
@@ -208,17 +208,17 @@ class Program:
         """Wait for the end and return the exit code; negative for a signal."""
         code = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
-        self.judge()
+        self.check()
         return code
 
     def reload(self, jobs: str) -> None:
-        """Write the job file anew, and have it read again."""
+        """Replace the job file and send SIGHUP."""
         (self.folder / "jobs.yaml").write_text(jobs)
         self.send(signal.SIGHUP)
 
     def events(self, *names: str) -> list[dict[str, Any]]:
-        """What it wrote to its event file so far: all, or the events of these names."""
-        *lines, _ = self.events_path.read_text().split("\n")  # what comes after the last line break is half a line
+        """Return the events in its file so far: all, or those with one of the names."""
+        *lines, _ = self.events_path.read_text().split("\n")  # the text after the last line break is an incomplete line
         found = [json.loads(line) for line in lines]
         return [event for event in found if event["event"] in names] if names else found
 
@@ -228,7 +228,7 @@ class Program:
         return [" ".join([e["event"], e.get("job", ""), e.get("outcome", "")]).strip() for e in found]
 
     def wait_for_event(self, name: str, job: str | None = None, count: int = 1) -> dict[str, Any]:
-        """Wait until its file has the event so often, and return the last of them."""
+        """Wait until its file has `count` such events, and return the last of them."""
         bound = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < bound:
             found = []
@@ -237,29 +237,29 @@ class Program:
             if len(found) >= count:
                 return found[count - 1]
             self.pass_time(0.02)
-        raise AssertionError(f"{name} of {job or 'anybody'} did not come {count} times:\n{self.stderr}")
+        raise AssertionError(f"{name} of {job or 'any job'} did not come {count} times:\n{self.stderr}")
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass. It must not end meanwhile."""
+        """Let time pass; fail if the program ends meanwhile."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return
         raise AssertionError(f"it ended with {self.process.returncode}:\n{self.stderr}")
 
-    def judge(self) -> None:
-        """Hold its events to the rules of every history; where it left by itself, to those of a whole one."""
-        if self._is_judged or not self.events_path.exists() or self.events_path.is_fifo():
+    def check(self) -> None:
+        """Check its events against the invariants; after an orderly end also against those of a complete history."""
+        if self._is_checked or not self.events_path.exists() or self.events_path.is_fifo():
             return
-        self._is_judged = True
-        # Not where it was killed, left at once by a third signal, or said itself that the disk was too slow.
-        is_whole = self.process.returncode in LEFT_BY_ITSELF and "could not be delivered" not in self.stderr
+        self._is_checked = True
+        # Incomplete if it was killed, exited at a third signal, or reported that the disk was too slow.
+        is_whole = self.process.returncode in ORDERLY_ENDS and "could not be delivered" not in self.stderr
         events = self.events()
         violations = check_events(events, is_whole=is_whole and bool(events))
         assert violations == [], f"its events break the rules, {violations}:\n{self.told()}"
 
     def relatives(self) -> list[int]:
-        """Return the processes of its session that live."""
+        """Return the live processes of its session."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -272,7 +272,7 @@ class Program:
         return found
 
     def kill(self) -> None:
-        """End whatever is left of it."""
+        """Kill all processes of its session."""
         poller = select.poll()
         handles = [os.pidfd_open(number) for number in self.relatives()]
         for handle in handles:
@@ -290,7 +290,7 @@ class Program:
 
 @pytest.fixture
 def start_program(child_env: dict[str, str], toy_packages: Path, tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Start `taskloom run` on the text of a job file; nothing of it may be left when the test ends."""
+    """Start `taskloom run` with the text of a job file; no process may outlive the test."""
     programs: list[Program] = []
 
     def start(jobs: str, *options: str, env: dict[str, str] | None = None, **streams: Any) -> Program:
@@ -308,7 +308,7 @@ def start_program(child_env: dict[str, str], toy_packages: Path, tmp_path: Path)
         program.kill()
     assert not left, f"processes outlived the program: {left}"
     for program in programs:
-        program.judge()
+        program.check()
 
 
 @pytest.fixture

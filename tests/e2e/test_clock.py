@@ -1,4 +1,4 @@
-"""Time that jumps: the program is halted for a while, or somebody sets the clock. One instant, at most one run."""
+"""Jumps of the time: the program is halted, or the wall clock is set. Each instant has at most one run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 
 Start = Callable[..., Any]
 
-EVERY = "jobs: {beat: {task: silent_leaver, schedule: {every: 100ms}}}"
+EVERY = "jobs: {beat: {task: silent_leaver, schedule: {every: 20ms}}}"
 CRON = 'jobs: {beat: {task: silent_leaver, schedule: {cron: "* * * * * *", timezone: UTC}}}'
 LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib*/faketime/libfaketimeMT.so.1")
 
 
 class FakedClock:
-    """A wall clock that the test sets, for the program that gets `env`; its monotonic clock is left alone."""
+    """A wall clock that the test sets, for a program with the environment `env`. The monotonic clock is not changed."""
 
     def __init__(self, library: str, folder: Path) -> None:
         self._file = folder / "offset"
@@ -47,12 +47,12 @@ def faked_clock(tmp_path: Path) -> FakedClock:
     return FakedClock(str(found[0]), tmp_path)
 
 
-def test_a_halted_program_makes_up_for_one_instant_and_counts_the_others(start_program: Start) -> None:
+def test_after_a_halt_one_instant_is_made_up_for_and_the_others_are_counted(start_program: Start) -> None:
     program = start_program(EVERY)
     program.wait_for_event("ended", "beat", count=3)
 
     program.send(signal.SIGSTOP)
-    program.pass_time(2.5)
+    program.pass_time(0.5)
     program.send(signal.SIGCONT)
 
     program.wait_for_event("missed", "beat")
@@ -63,13 +63,13 @@ def test_a_halted_program_makes_up_for_one_instant_and_counts_the_others(start_p
     at = next(index for index, event in enumerate(events) if event["event"] == "missed" and event["count"] >= 15)
     missed, made_up, following = events[at : at + 3]
     assert (missed["why"], made_up["event"], following["event"]) == ("late", "queued", "queued")
-    # What is made up for comes in the same moment, and then the next instant of its own.
+    # The missed instant is made up for at once, and the next instant follows on time.
     assert made_up["mono"] == missed["mono"]
     assert following["mono"] > made_up["mono"]
 
 
 @pytest.mark.long
-def test_a_schedule_that_skips_makes_up_for_nothing_after_a_halt(start_program: Start) -> None:
+def test_after_a_halt_a_schedule_with_missed_skip_makes_up_for_nothing(start_program: Start) -> None:
     schedule = "{every: 3s, immediately: true, missed: skip}"
     program = start_program(f"jobs: {{beat: {{task: silent_leaver, schedule: {schedule}}}}}")
     program.wait_for_event("ended", "beat")
@@ -84,16 +84,16 @@ def test_a_schedule_that_skips_makes_up_for_nothing_after_a_halt(start_program: 
     assert program.end() == 0
     [missed] = program.events("missed")
     assert (missed["why"], missed["count"]) == ("late", 1)
-    # It waits for the instant after that: 6 s after it was armed.
+    # The second run is for the instant 6 s after the schedule was armed.
     first, second = (event["mono"] for event in program.events("queued"))
     assert second - first > 5.9
 
 
 @pytest.mark.long
-def test_a_halt_of_the_whole_program_is_no_run_s_fault(start_program: Start) -> None:
+def test_a_halt_of_the_program_does_not_make_a_run_unresponsive(start_program: Start) -> None:
     program = start_program("jobs: {slow: {task: worker, watchdog: {after: 2s, then: restart}}}")
     program.wait_for("slow         started")
-    program.pass_time(1.2)  # after a look at the polls, and before the next poll
+    program.pass_time(1.2)  # after the watchdog's check, and before the next poll
 
     program.send(signal.SIGSTOP)
     program.pass_time(4.0)
@@ -105,23 +105,29 @@ def test_a_halt_of_the_whole_program_is_no_run_s_fault(start_program: Start) -> 
     assert program.told("unresponsive", "queued") == ["queued slow"]
 
 
-def test_a_clock_that_is_set_forward_makes_up_for_one_instant(start_program: Start, faked_clock: FakedClock) -> None:
+def test_one_instant_is_made_up_for_when_the_clock_is_set_forward(
+    start_program: Start, faked_clock: FakedClock
+) -> None:
     program = start_program(CRON, env=faked_clock.env)
-    program.wait_for_event("ended", "beat", count=2)
+    program.wait_for_event("ended", "beat")
+
+    before = len(program.events("missed"))  # a busy machine may miss an instant by itself
 
     faked_clock.set("+10m")
 
-    missed = program.wait_for_event("missed", "beat")
+    program.wait_for_event("missed", "beat", count=before + 1)
     program.wait_for_event("ended", "beat", count=len(program.events("ended")) + 2)
     program.send(signal.SIGTERM)
     assert program.end() == 0
-    assert 595 <= missed["count"] <= 605
+    [count] = [event["count"] for event in program.events("missed") if event["count"] > 60]
+    assert 595 <= count <= 605
     assert no_instant_ran_twice(program)
-    assert len(program.events("missed")) == 1
 
 
 @pytest.mark.long
-def test_a_clock_that_is_set_back_an_hour_repeats_nothing(start_program: Start, faked_clock: FakedClock) -> None:
+def test_no_instant_is_repeated_when_the_clock_is_set_back_an_hour(
+    start_program: Start, faked_clock: FakedClock
+) -> None:
     program = start_program(CRON, env=faked_clock.env)
     program.wait_for_event("ended", "beat", count=2)
 
@@ -137,7 +143,7 @@ def test_a_clock_that_is_set_back_an_hour_repeats_nothing(start_program: Start, 
 
 
 @pytest.mark.long
-def test_a_clock_that_is_set_right_again_goes_on_where_it_was(start_program: Start, faked_clock: FakedClock) -> None:
+def test_a_schedule_continues_when_the_clock_is_corrected_again(start_program: Start, faked_clock: FakedClock) -> None:
     program = start_program(CRON, env=faked_clock.env)
     program.wait_for_event("ended", "beat", count=2)
 
@@ -145,7 +151,7 @@ def test_a_clock_that_is_set_right_again_goes_on_where_it_was(start_program: Sta
     program.pass_time(1.5)
     faked_clock.set("+0")
 
-    # Somebody looks at the clock every 15 s.
+    # The scheduler checks the wall clock every 15 s.
     program.wait_for_event("ended", "beat", count=len(program.events("queued")) + 2)
     program.send(signal.SIGTERM)
     assert program.end() == 0
@@ -153,7 +159,9 @@ def test_a_clock_that_is_set_right_again_goes_on_where_it_was(start_program: Sta
 
 
 @pytest.mark.long
-def test_a_clock_that_is_set_back_by_a_day_counts_from_there(start_program: Start, faked_clock: FakedClock) -> None:
+def test_a_schedule_restarts_from_a_clock_that_is_set_back_by_a_day(
+    start_program: Start, faked_clock: FakedClock
+) -> None:
     program = start_program(CRON, env=faked_clock.env)
     program.wait_for_event("ended", "beat", count=2)
 
@@ -167,6 +175,6 @@ def test_a_clock_that_is_set_back_by_a_day_counts_from_there(start_program: Star
 
 
 def no_instant_ran_twice(program: Any) -> bool:
-    """Two runs stand for two instants, which are a second apart at least."""
+    """Return whether no two runs began in one second, since the instants are a second apart."""
     seconds = [event["at"][:19] for event in program.events("queued")]
     return all(first < second for first, second in pairwise(seconds))

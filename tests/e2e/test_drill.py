@@ -1,4 +1,4 @@
-"""A real `taskloom drill`: the examples pass, and a task that ignores its token is named, line and all."""
+"""A real `taskloom drill`: the examples pass, and a task that ignores its token is reported with its line."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ import pytest
 Call = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[2]
 
-# Bounds failures alone.
+# Long enough for a busy machine: only a failure takes this long.
 PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
 def drill(taskloom_cli: Call, toy_packages: Path, tmp_path: Path) -> Call:
-    """Drill tasks that misbehave, each as a job of its own name."""
+    """Drill misbehaving tasks, each as a job of the same name."""
 
     def drill(*tasks: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         jobs = "".join(f"  {name}: {{task: {name}}}\n" for name in tasks)
@@ -46,12 +46,12 @@ def line_of(mark: str, toy_packages: Path) -> int:
 def test_every_example_passes(taskloom_cli: Call, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
 
-    answer = taskloom_cli("drill", "jobs", "--warm-up", "200ms", "-o", "json", timeout=PATIENCE_SECONDS)
+    answer = taskloom_cli("drill", "jobs", "--warm-up", "50ms", "-o", "json", timeout=PATIENCE_SECONDS)
 
-    told = json.loads(answer.stdout)
+    data = json.loads(answer.stdout)
     assert answer.returncode == 0, answer.stderr
-    assert told["passes"] is True
-    assert told["drilled"] == len(told["jobs"]) >= 10
+    assert data["passes"] is True
+    assert data["drilled"] == len(data["jobs"]) >= 10
     assert "Traceback" not in answer.stderr
 
 
@@ -65,31 +65,31 @@ def test_a_task_that_ignores_its_token_fails_the_drill_and_its_line_is_named(dri
     assert answer.stdout.endswith("2 jobs drilled: 1 passed, 1 did not\n")
 
 
-def test_a_run_that_does_not_stop_holds_up_neither_the_others_nor_the_end(drill: Call) -> None:
+def test_a_run_that_does_not_stop_delays_neither_other_drills_nor_the_exit(drill: Call) -> None:
     answer = drill("deaf", "swallower", "polite", options=("-o", "json"))
 
-    told = json.loads(answer.stdout)
+    data = json.loads(answer.stdout)
     assert answer.returncode == 1
-    assert [job["verdict"] for job in told["jobs"]] == ["over budget", "over budget", "in time"]
-    assert told["jobs"][1]["has_seen_stop"] is True
+    assert [job["verdict"] for job in data["jobs"]] == ["over budget", "over budget", "in time"]
+    assert data["jobs"][1]["has_seen_stop"] is True
 
 
-def test_tasks_that_fail_leave_or_leak_are_told_apart(drill: Call) -> None:
+def test_tasks_that_fail_end_or_leak_threads_are_distinguished(drill: Call) -> None:
     answer = drill("bad", "leaver", "leaker", "silent_leaver", options=("-o", "json"))
 
-    told = {job["job"]: job for job in json.loads(answer.stdout)["jobs"]}
+    data = {job["job"]: job for job in json.loads(answer.stdout)["jobs"]}
     assert answer.returncode == 1
-    assert {name: job["verdict"] for name, job in told.items()} == {
+    assert {name: job["verdict"] for name, job in data.items()} == {
         "bad": "failed",
         "leaver": "failed",
         "leaker": "ended by itself",
         "silent_leaver": "ended by itself",
     }
-    assert told["bad"]["error"] == "ValueError: boom"
-    assert told["leaker"]["threads_left"] == ["leaked"]
+    assert data["bad"]["error"] == "ValueError: boom"
+    assert data["leaker"]["threads_left"] == ["leaked"]
 
 
-def test_what_a_task_prints_is_not_in_the_answer(drill: Call) -> None:
+def test_output_of_a_task_is_not_in_the_result(drill: Call) -> None:
     answer = drill("printer", options=("-o", "json"))
 
     assert json.loads(answer.stdout)["jobs"][0]["verdict"] == "in time"
@@ -97,7 +97,7 @@ def test_what_a_task_prints_is_not_in_the_answer(drill: Call) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
-def test_streams_that_the_caller_closed_change_no_exit_code(
+def test_streams_that_the_caller_closed_do_not_change_the_exit_code(
     child_env: dict[str, str], toy_packages: Path, tmp_path: Path, closed: str
 ) -> None:
     (tmp_path / "jobs.yaml").write_text("jobs:\n  polite: {task: polite}\n")
@@ -116,7 +116,7 @@ def test_streams_that_the_caller_closed_change_no_exit_code(
     assert answer.returncode == 0, answer.stderr
 
 
-def test_ctrl_c_ends_the_drill_with_130_and_tells_how_far_it_came(
+def test_ctrl_c_ends_the_drill_with_130_and_reports_the_finished_drills(
     child_env: dict[str, str], toy_packages: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "jobs.yaml").write_text("jobs:\n  first: {task: silent_leaver}\n  second: {task: polite}\n")
@@ -129,35 +129,33 @@ def test_ctrl_c_ends_the_drill_with_130_and_tells_how_far_it_came(
         stderr=subprocess.PIPE,
     )
     try:
-        said = read_until(program, b"second       started")
+        output = read_until(program, b"second       started")
         program.send_signal(signal.SIGINT)
         answer, _ = program.communicate(timeout=PATIENCE_SECONDS)
     finally:
         program.kill()
         program.wait()
 
-    told: dict[str, Any] = json.loads(answer)
-    assert program.returncode == 130, said
-    assert (told["passes"], told["wanted"], told["drilled"]) == (False, 2, 1)
-    assert told["jobs"][0]["job"] == "first"
+    data: dict[str, Any] = json.loads(answer)
+    assert program.returncode == 130, output
+    assert (data["passes"], data["wanted"], data["drilled"]) == (False, 2, 1)
+    assert data["jobs"][0]["job"] == "first"
 
 
 def read_until(program: subprocess.Popen[bytes], text: bytes) -> bytes:
-    """Return what it says on stderr until that text is there."""
+    """Read standard error until it contains the text, and return what was read."""
     assert program.stderr is not None
-    said = b""
-    while text not in said:
+    output = b""
+    while text not in output:
         readable, _, _ = select.select([program.stderr], [], [], PATIENCE_SECONDS)
         piece = os.read(program.stderr.fileno(), 65536) if readable else b""
-        assert piece, f"{text!r} never came:\n{said.decode()}"
-        said += piece
-    return said
+        assert piece, f"{text!r} is missing:\n{output.decode()}"
+        output += piece
+    return output
 
 
 @pytest.mark.long
-def test_a_task_that_holds_the_interpreter_ends_the_drill_with_1_and_all_stacks(
-    drill: Call, toy_packages: Path
-) -> None:
+def test_a_task_that_holds_the_gil_ends_the_drill_with_1_and_all_stacks(drill: Call, toy_packages: Path) -> None:
     answer = drill("polite", "gil")
 
     assert answer.returncode == 1

@@ -1,4 +1,4 @@
-"""`taskloom validate` on files made to hurt: exit 2, a place, no traceback, little CPU, little memory."""
+"""`taskloom validate` on hostile files: exit code 2, a place, no traceback, little CPU time, little memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _alias_bomb(levels: int) -> str:
 
 
 def _jobs(count: int, fields: str) -> bytes:
-    """Return a file of so many jobs, each with the fields: `number` is the job's own, `after` that of the next."""
+    """Return a file with `count` jobs. In the fields, `number` is its number and `after` that of the next."""
     lines = (
         f"  j{number}: {{task: countdown, {fields.format(number=number, after=(number + 1) % count)}}}\n"
         for number in range(count)

@@ -1,4 +1,4 @@
-"""Readers that went away, pipes that nobody empties, descriptors that were never open."""
+"""Readers that have gone, full pipes, and descriptors that were never open."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_lines_of_two_jobs_are_whole_on_stdout(start_program: Start, tmp_path: P
     assert lines <= {"a" * 100, "b" * 100}
 
 
-def test_a_reader_that_went_away_costs_its_lines_and_nothing_else(start_program: Start) -> None:
+def test_a_reader_that_has_gone_does_not_stop_the_program(start_program: Start) -> None:
     reading, writing = os.pipe()
     program = start_program(PRINTER, stdout=writing)
     os.close(writing)
@@ -45,7 +45,7 @@ def test_a_reader_that_went_away_costs_its_lines_and_nothing_else(start_program:
     assert "Traceback" not in program.stderr
 
 
-def test_a_pipe_that_nobody_empties_does_not_hold_the_stop(start_program: Start) -> None:
+def test_a_full_stdout_does_not_delay_the_stop(start_program: Start) -> None:
     reading, writing = os.pipe()
     program = start_program(PRINTER, stdout=writing)
     os.close(writing)
@@ -57,9 +57,7 @@ def test_a_pipe_that_nobody_empties_does_not_hold_the_stop(start_program: Start)
     os.close(reading)
 
 
-def test_a_full_stderr_does_not_hold_the_stop_either(
-    toy_packages: Path, child_env: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_full_stderr_does_not_delay_the_stop(toy_packages: Path, child_env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "jobs.yaml").write_text("jobs: {one: {task: polite}}")
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -116,7 +114,7 @@ def test_an_event_file_that_cannot_be_written_is_a_usage_error(
     assert "No such file or directory" in answer.stderr
 
 
-def test_labels_choose_the_jobs_that_run(start_program: Start) -> None:
+def test_labels_select_the_jobs_that_run(start_program: Start) -> None:
     jobs = "jobs: {a: {task: silent_leaver, labels: [x]}, b: {task: bad, labels: [y]}}"
 
     program = start_program(jobs, "-l", "x")
@@ -132,7 +130,7 @@ def test_a_label_that_no_job_has_is_a_usage_error(start_program: Start) -> None:
     assert "cannot find a job with label 'z'; labels: x" in program.stderr
 
 
-def test_a_listing_whose_reader_went_away_is_no_failure(child_env: dict[str, str]) -> None:
+def test_a_list_whose_reader_has_gone_is_not_a_failure(child_env: dict[str, str]) -> None:
     command = f"{shlex.quote(sys.executable)} -m taskloom tasks | true; exit ${{PIPESTATUS[0]}}"
 
     answer = subprocess.run(["bash", "-c", command], env=child_env, timeout=30, capture_output=True, check=False)

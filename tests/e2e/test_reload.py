@@ -1,4 +1,4 @@
-"""HUP, as a user sends it after editing a job file: all of the new file takes effect, or none of it."""
+"""SIGHUP after a job file was edited: all changes take effect, or none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def no_fault_of_ours(stderr: str) -> bool:
     return "Traceback" not in stderr and "internal error" not in stderr
 
 
-def test_each_job_gets_what_its_changed_fields_ask_for(start_program: Start) -> None:
+def test_each_job_is_kept_changed_or_restarted_by_its_changed_fields(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")
 
@@ -52,7 +52,7 @@ def test_each_job_gets_what_its_changed_fields_ask_for(start_program: Start) -> 
     assert no_fault_of_ours(program.stderr)
 
 
-def test_a_changed_join_holds_for_the_run_that_goes_on(start_program: Start) -> None:
+def test_a_changed_join_applies_to_the_current_run(start_program: Start) -> None:
     program = start_program("jobs: {deaf: {task: deaf, daemon: true, join: 20s}, main: {task: polite}}")
     program.wait_for("main         started")
 
@@ -65,7 +65,7 @@ def test_a_changed_join_holds_for_the_run_that_goes_on(start_program: Start) -> 
     assert (overdue["job"], overdue["within"]) == ("deaf", 0.1)
 
 
-def test_a_file_that_cannot_be_used_changes_nothing_and_says_all_that_is_wrong(start_program: Start) -> None:
+def test_a_file_with_errors_changes_nothing_and_all_errors_are_shown(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")
 
@@ -82,7 +82,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_says_all_that_is_wrong(s
     assert program.end() == 0
 
 
-def test_a_file_that_is_gone_changes_nothing(start_program: Start) -> None:
+def test_a_missing_file_changes_nothing(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_gone_changes_nothing(start_program: Start) -> None:
     assert program.told("reloaded") == []
 
 
-def test_a_hundred_hups_in_a_row_change_no_more_than_one(start_program: Start) -> None:
+def test_a_hundred_hups_in_a_row_have_the_effect_of_one(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")
 
@@ -111,7 +111,7 @@ def test_a_hundred_hups_in_a_row_change_no_more_than_one(start_program: Start) -
     assert len(program.events("queued")) == 6
 
 
-def test_a_reload_during_a_stop_is_refused_in_words(start_program: Start) -> None:
+def test_a_reload_during_a_stop_is_refused(start_program: Start) -> None:
     program = start_program("jobs: {deaf: {task: deaf, join: 2s}, polite: {task: polite}}")
     program.wait_for("polite       started")
     program.send(signal.SIGTERM)
@@ -124,7 +124,7 @@ def test_a_reload_during_a_stop_is_refused_in_words(start_program: Start) -> Non
     assert program.told("reloaded") == []
 
 
-def test_a_term_right_after_a_hup_stops_everything(start_program: Start) -> None:
+def test_a_term_right_after_a_hup_stops_all_jobs(start_program: Start) -> None:
     many = "jobs:\n" + "".join(f"  p{number}: {{task: polite}}\n" for number in range(2000))
     program = start_program("jobs: {first: {task: polite}}")
     program.wait_for("first        started")
@@ -138,7 +138,7 @@ def test_a_term_right_after_a_hup_stops_everything(start_program: Start) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_that_stops_nothing_may_come_while_the_files_are_read(start_program: Start, number: int) -> None:
+def test_hup_and_quit_are_harmless_while_the_files_are_read(start_program: Start, number: int) -> None:
     many = "".join(f"  p{number}: {{task: polite, start: manual}}\n" for number in range(2000))
     program = start_program(f"jobs:\n{many}  first: {{task: polite}}\n")
     # The watcher is there once the handlers are, and before the files are read.
@@ -167,7 +167,7 @@ def test_a_secret_that_changes_restarts_its_job_and_is_never_shown(start_program
     assert "tangerine" not in said
 
 
-def test_a_job_that_ended_begins_again_when_its_params_are_mended(start_program: Start) -> None:
+def test_a_failed_job_starts_again_when_its_params_are_fixed(start_program: Start) -> None:
     jobs = "jobs: {{web: {{task: flaky, params: {{failures: {}, stays: true}}}}, main: {{task: polite}}}}"
     program = start_program(jobs.format(9))
     program.wait_for("web          failed")
@@ -180,7 +180,7 @@ def test_a_job_that_ended_begins_again_when_its_params_are_mended(start_program:
     assert program.told("ended")[0] == "ended web failed"
 
 
-def test_a_label_chooses_its_jobs_and_all_that_they_start_after(start_program: Start) -> None:
+def test_a_label_selects_its_jobs_and_their_dependencies(start_program: Start) -> None:
     jobs = """
 jobs:
   disk: {task: silent_leaver}
@@ -212,7 +212,7 @@ def test_a_label_that_no_job_has_any_more_changes_nothing(start_program: Start) 
     assert program.end() == 0
 
 
-def test_a_package_that_hangs_when_imported_holds_up_the_reload_and_nothing_else(start_program: Start) -> None:
+def test_a_package_that_hangs_at_import_delays_only_the_reload(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")
     program.reload("jobs: {new: {task: never-imported}}")
@@ -227,7 +227,7 @@ def test_a_package_that_hangs_when_imported_holds_up_the_reload_and_nothing_else
     assert program.stderr.count("cancelled after") == 4
 
 
-def test_a_package_that_exits_when_imported_changes_nothing(start_program: Start) -> None:
+def test_a_package_that_exits_at_import_changes_nothing(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")
 

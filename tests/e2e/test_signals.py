@@ -1,4 +1,4 @@
-"""Signals, as a user sends them: one, two, three, a thousand, from a shell and from a terminal."""
+"""Signals to a running program: one, two, three, a thousand, from a shell and from a terminal."""
 
 from __future__ import annotations
 

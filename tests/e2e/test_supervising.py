@@ -1,4 +1,4 @@
-"""Jobs that keep themselves alive and on time: restarts, schedules, dependencies, deadlines, for real."""
+"""Restarts, schedules, dependencies and deadlines in a real program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def flaky(failures: int, policy: str) -> str:
 # -- restarts
 
 
-def test_a_failure_that_a_restart_mends_leaves_no_trace_in_the_exit_code(start_program: Start) -> None:
+def test_the_exit_code_is_0_if_a_restart_fixes_the_failure(start_program: Start) -> None:
     program = start_program(flaky(2, "delay: 10ms"))
 
     assert program.end() == 0
@@ -33,7 +33,7 @@ def test_a_failure_that_a_restart_mends_leaves_no_trace_in_the_exit_code(start_p
     assert queued[1]["mono"] - ended[0]["mono"] >= waits[0]
 
 
-def test_a_stop_beats_a_pending_restart_which_makes_it_no_failure(start_program: Start) -> None:
+def test_a_stop_cancels_a_pending_restart_and_the_exit_code_is_0(start_program: Start) -> None:
     program = start_program(flaky(9, "delay: 1h, max_delay: 1h"))
     program.wait_for_event("restart_scheduled")
 
@@ -43,7 +43,7 @@ def test_a_stop_beats_a_pending_restart_which_makes_it_no_failure(start_program:
     assert len(program.events("queued")) == 1
 
 
-def test_who_fails_too_often_gives_up_and_the_program_with_1(start_program: Start) -> None:
+def test_a_job_that_fails_too_often_gives_up_and_the_exit_code_is_1(start_program: Start) -> None:
     program = start_program(flaky(9, "delay: 1ms, limit: {times: 3, within: 1m}"))
 
     assert program.end() == 1
@@ -73,22 +73,22 @@ def test_a_job_that_always_returns_is_restarted_until_a_stop(start_program: Star
 
 
 def test_an_interval_fires_on_time_and_without_drift(start_program: Start) -> None:
-    program = start_program("jobs: {beat: {task: silent_leaver, schedule: {every: 200ms}}}")
+    program = start_program("jobs: {beat: {task: silent_leaver, schedule: {every: 100ms}}}")
     program.wait_for_event("ended", "beat", count=8)
 
     program.send(signal.SIGTERM)
 
     assert program.end() == 0
     [started] = program.events("scheduler_started")
-    lateness = [event["mono"] - started["mono"] - 0.2 * n for n, event in enumerate(program.events("queued")[:8], 1)]
-    # What a shared machine adds to one firing does not add up; the first is no later than the last.
+    lateness = [event["mono"] - started["mono"] - 0.1 * n for n, event in enumerate(program.events("queued")[:8], 1)]
+    # Delays of a shared machine do not accumulate: at least one firing is on time.
     assert -0.005 < min(lateness) < 0.15
-    assert program.told("missed") == [] or max(lateness) > 0.2
+    assert program.told("missed") == [] or max(lateness) > 0.1
 
 
 def test_a_calendar_with_seconds_fires_at_its_seconds(start_program: Start) -> None:
     program = start_program('jobs: {beat: {task: silent_leaver, schedule: {cron: "* * * * * *", timezone: UTC}}}')
-    program.wait_for_event("ended", "beat", count=3)
+    program.wait_for_event("ended", "beat", count=2)
 
     program.send(signal.SIGTERM)
 
@@ -98,8 +98,8 @@ def test_a_calendar_with_seconds_fires_at_its_seconds(start_program: Start) -> N
     assert min(float("0" + each[2:].rstrip("Z")) for each in seconds) < 0.15
 
 
-def test_a_firing_that_finds_the_run_alive_is_missed_and_the_schedule_goes_on(start_program: Start) -> None:
-    job = "{task: deaf, params: {seconds: 0.5}, schedule: {every: 200ms, immediately: true}}"
+def test_a_firing_during_a_run_is_missed_and_the_schedule_continues(start_program: Start) -> None:
+    job = "{task: deaf, params: {seconds: 0.25}, schedule: {every: 100ms, immediately: true}}"
     program = start_program(f"jobs: {{slow: {job}}}")
     program.wait_for_event("queued", "slow", count=3)
 
@@ -139,7 +139,7 @@ jobs:
     assert [word for word in words if word in in_order] == in_order
 
 
-def test_who_waits_in_vain_is_skipped_with_the_reason(start_program: Start) -> None:
+def test_a_job_whose_dependency_failed_is_skipped_with_the_reason(start_program: Start) -> None:
     web = "{task: polite, after: {db: succeeded}}"
     program = start_program(f"jobs: {{db: {{task: bad}}, web: {web}, top: {{task: polite, after: web}}}}")
 
@@ -151,7 +151,7 @@ def test_who_waits_in_vain_is_skipped_with_the_reason(start_program: Start) -> N
     }
 
 
-def test_replicas_are_jobs_of_their_own_and_their_dependents_wait_for_all(start_program: Start) -> None:
+def test_a_job_that_depends_on_replicas_waits_for_all_of_them(start_program: Start) -> None:
     program = start_program("""
 jobs:
   worker: {task: sayer, params: {text: hello}, replicas: 3}
@@ -169,7 +169,7 @@ jobs:
     assert words.index("queued boss") > words.index("ready worker.3")
 
 
-def test_when_an_essential_job_fails_for_good_everything_stops_and_says_why(start_program: Start) -> None:
+def test_all_jobs_are_stopped_when_an_essential_job_fails_for_good(start_program: Start) -> None:
     program = start_program("""
 jobs:
   heart:
@@ -184,22 +184,22 @@ jobs:
     assert program.end() == 1
     [stopping] = program.events("scheduler_stopping")
     assert stopping["reason"] == {"kind": "essential", "text": "job 'heart' failed for good"}
-    assert "stopping (essential: job 'heart' failed for good)" in program.stderr
+    assert "stopping all jobs: job 'heart' failed for good" in program.stderr
     assert len(program.events("queued")) == 5
 
 
-def test_the_stop_that_an_essential_job_begins_keeps_the_deadline_of_the_command_line(start_program: Start) -> None:
+def test_stop_within_limits_the_stop_after_an_essential_job_failed(start_program: Start) -> None:
     jobs = "jobs: {deaf: {task: deaf, join: wait}, heart: {task: bad, essential: true, after: {deaf: started}}}"
-    program = start_program(jobs, "--stop-within", "1s")
+    program = start_program(jobs, "--stop-within", "300ms")
 
     assert program.end() == 3
     [overdue] = program.events("stop_overdue")
-    assert (overdue["job"], overdue["within"]) == ("deaf", 1.0)
+    assert (overdue["job"], overdue["within"]) == ("deaf", 0.3)
 
 
-def test_the_watcher_guards_the_stop_that_an_essential_job_begins(start_program: Start) -> None:
+def test_the_watcher_limits_the_stop_after_an_essential_job_failed(start_program: Start) -> None:
     jobs = "jobs: {heart: {task: bad, essential: true, start: {delay: 300ms}}, hog: {task: last_hog}}"
-    program = start_program(jobs, "--stop-within", "1s")
+    program = start_program(jobs, "--stop-within", "500ms")
 
     assert program.end() == -signal.SIGKILL
     assert "in last_hog" in program.stderr
@@ -208,7 +208,7 @@ def test_the_watcher_guards_the_stop_that_an_essential_job_begins(start_program:
 # -- deadlines
 
 
-def test_a_watchdog_restarts_a_run_that_is_really_stuck(start_program: Start) -> None:
+def test_a_watchdog_restarts_a_stuck_run(start_program: Start) -> None:
     job = "{task: stuck, params: {until: free}, join: 200ms, watchdog: {after: 300ms, then: restart}}"
     program = start_program(f"jobs: {{web: {job}, main: {{task: polite}}}}")
     asked = program.wait_for_event("cancel_requested", "web")
@@ -226,7 +226,7 @@ def test_a_watchdog_restarts_a_run_that_is_really_stuck(start_program: Start) ->
     assert program.events("unresponsive")[0]["poll_age"] > 0.3
 
 
-def test_a_deaf_daemon_that_outlives_its_timeout_is_abandoned_and_blocks_its_job(start_program: Start) -> None:
+def test_a_daemon_job_that_ignores_its_timeout_is_abandoned_and_blocks_new_runs(start_program: Start) -> None:
     job = "{task: deaf, daemon: true, timeout: 200ms, join: 200ms, restart: {when: on-failure, delay: 1ms}}"
     program = start_program(f"jobs: {{deaf: {job}, main: {{task: polite}}}}")
     program.wait_for_event("blocked", "deaf")
@@ -255,7 +255,7 @@ def test_the_late_exit_of_an_abandoned_thread_releases_one_restart(start_program
     assert words[:3] == ["ended web abandoned", "late_exit web", "restart_scheduled web"]
 
 
-def test_who_is_not_ready_in_time_fails_and_who_waits_for_it_goes_on_waiting(start_program: Start) -> None:
+def test_a_job_that_is_not_ready_in_time_fails_and_its_dependents_keep_waiting(start_program: Start) -> None:
     program = start_program("""
 jobs:
   db: {task: opening, params: {until: open}, ready_within: 300ms, restart: {when: on-failure, delay: 1ms}}

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a judged scheduler, and a neighbour whose heart must go on beating."""
+"""Fixtures of the fault tests: a scheduler whose history is checked, and a neighbour job that must not be affected."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ SOON = 20.0
 
 
 class Neighbour:
-    """A job beside the faulty one. It beats when told to: no wall clock says whether it still can."""
+    """A job beside the faulty one. It beats on request, so that a test needs no wall clock to see that it works."""
 
     def __init__(self, scheduler: WatchedScheduler) -> None:
-        self._wanted = threading.Semaphore(0)
-        self._beaten = threading.Semaphore(0)
+        self._requested = threading.Semaphore(0)
+        self._done = threading.Semaphore(0)
         self.run = scheduler.add_function("neighbour", self._beat).start()
 
     def _beat(self, ctx: Any) -> None:
         while not ctx.cancelled:
-            if self._wanted.acquire(timeout=0.05):
-                self._beaten.release()
+            if self._requested.acquire(timeout=0.05):
+                self._done.release()
 
     def must_beat(self, times: int = 3) -> None:
         for _ in range(times):
-            self._wanted.release()
-            assert self._beaten.acquire(timeout=SOON), "the neighbour was hurt"
+            self._requested.release()
+            assert self._done.acquire(timeout=SOON), "the neighbour job does not respond"
 
 
 @pytest.fixture
 def scheduler() -> Iterator[WatchedScheduler]:
-    """A scheduler with real threads; at the end it is stopped, and its history held to the rules."""
+    """A scheduler with real threads; at the end it is stopped and its history is checked."""
     watched = WatchedScheduler()
     yield watched
     watched.finish()
@@ -43,7 +43,7 @@ def scheduler() -> Iterator[WatchedScheduler]:
 
 @pytest.fixture
 def neighbour(scheduler: WatchedScheduler) -> Iterator[Neighbour]:
-    """A job that beats before and after whatever the test does, and is cancelled in good order at the end."""
+    """A job that beats before and after the test, and is cancelled normally at the end."""
     neighbour = Neighbour(scheduler)
     neighbour.must_beat()
     yield neighbour

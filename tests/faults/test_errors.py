@@ -1,4 +1,4 @@
-"""Faults A1, A2, A11, A13: whatever escapes from a task or comes out of it, it is that run's end and nobody else's."""
+"""Faults A1, A2, A11, A13: an exception or a value from a task ends its own run and affects no other."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def group(ctx: Any) -> None:
     raise ExceptionGroup("both", [ValueError("left"), Mute()])
 
 
-def circle(ctx: Any) -> None:
+def cause_cycle(ctx: Any) -> None:
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
     raise one
@@ -106,7 +106,7 @@ def give_generator(ctx: Any) -> object:
         (huge, "ValueError", "xxx"),
         (mute, "Mute", "(its message cannot be read: ValueError)"),
         (group, "ExceptionGroup", "both (2 sub-exceptions)"),
-        (circle, "ValueError", "one"),
+        (cause_cycle, "ValueError", "one"),
         (exit_clean, "SystemExit", ""),
         (exit_zero, "SystemExit", "0"),
         (exit_three, "SystemExit", "3"),
@@ -122,7 +122,7 @@ def give_generator(ctx: Any) -> object:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )  # fmt: skip
-def test_what_escapes_is_recorded_as_the_failure_of_that_run(
+def test_an_escaping_exception_is_recorded_as_the_failure_of_its_run(
     scheduler: WatchedScheduler, run: Callable[[Any], object], kind: str, message: str
 ) -> None:
     job = scheduler.add_function("faulty", run)
@@ -135,12 +135,12 @@ def test_what_escapes_is_recorded_as_the_failure_of_that_run(
     assert faulty.error.message.startswith(message)
     assert len(faulty.error.message) <= LONGEST
     assert 0 < len(faulty.error.traceback) <= LONGEST
-    assert job.start().join(SOON), "and the job can be started again"
+    assert job.start().join(SOON), "the job cannot be started again"
 
 
-def test_a_local_of_a_failed_task_dies_with_its_run(scheduler: WatchedScheduler) -> None:
+def test_a_local_variable_of_a_failed_task_is_freed_with_its_run(scheduler: WatchedScheduler) -> None:
     class Local:
-        """Something big."""
+        """An object that only the failed frame refers to."""
 
     references: list[weakref.ref[Local]] = []
 
@@ -161,17 +161,17 @@ def test_a_local_of_a_failed_task_dies_with_its_run(scheduler: WatchedScheduler)
     assert run.error is not None
 
 
-def test_an_exit_from_a_finalizer_hurts_nobody(scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python itself reports what `__del__` raises; the run has succeeded."""
+def test_an_exit_from_a_finalizer_affects_no_run(scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python itself reports an exception from `__del__`; the run has succeeded."""
     unraisable: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda report: unraisable.append(report.exc_type))
 
-    class Spiteful:
+    class ExitsWhenFreed:
         def __del__(self) -> None:
             raise SystemExit(3)
 
     def run(ctx: Any) -> None:
-        Spiteful()
+        ExitsWhenFreed()
 
     ended = scheduler.add_function("faulty", run).start()
 
@@ -211,7 +211,7 @@ OUT_OF_MEMORY = """
     import resource, threading
     from tests.support.watched_scheduler import WatchedScheduler
 
-    def hoard(ctx):
+    def allocate(ctx):
         kept = []
         while True:
             kept.append(bytearray(1 << 20))
@@ -224,7 +224,7 @@ OUT_OF_MEMORY = """
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20), resource.RLIM_INFINITY))
-        bad = scheduler.add_function("bad", hoard).start()
+        bad = scheduler.add_function("bad", allocate).start()
         bad.join()
         print(bad.outcome.value, bad.error.type, good.is_alive())
     print(good.outcome.value, scheduler.finish().is_clean)
@@ -263,10 +263,10 @@ SUDDEN_END = """
         ("import faulthandler; faulthandler._sigsegv()", -11),
     ],
 )
-def test_a_task_that_ends_the_process_leaves_a_history_without_its_end(
+def test_a_task_that_ends_the_process_leaves_a_history_without_an_end_of_its_run(
     child_env: dict[str, str], tmp_path: Any, leave: str, code: int
 ) -> None:
-    """Fault A8: nothing can be done for it, and nothing is made up."""
+    """Fault A8: the run's end cannot be recorded, and no event claims it."""
     path = tmp_path / "events"
     program = textwrap.dedent(SUDDEN_END).format(leave=leave, path=str(path))
 
@@ -275,5 +275,5 @@ def test_a_task_that_ends_the_process_leaves_a_history_without_its_end(
     )
 
     assert answer.returncode == code
-    told = path.read_text().split()
-    assert told == ["job_added", "queued", "started", "ready"][: len(told)]
+    events = path.read_text().split()
+    assert events == ["job_added", "queued", "started", "ready"][: len(events)]

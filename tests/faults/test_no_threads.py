@@ -1,4 +1,4 @@
-"""Fault B1: no thread is to be had. The run is start_failed, the scheduler goes on, and recovers with the system."""
+"""Fault B1: no thread can be started. The run is start_failed; the scheduler continues and recovers with the system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOON = 20.0
 
 
 class NoMoreThreads:
-    """Lets `threading.Thread.start` fail at certain counts, as it does where the system gives no more threads."""
+    """Makes `threading.Thread.start` fail at certain counts, as it does if the system has no more threads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, is_refused: Callable[[int], bool]) -> None:
         self.count = 0
@@ -53,7 +53,7 @@ def wait(ctx: Any) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 21))
-def test_the_nth_thread_that_is_refused_costs_one_run_at_most(
+def test_a_refused_nth_thread_fails_at_most_one_run(
     scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     jobs = [scheduler.add_function(f"job{n}", wait, lambda: None) for n in range(9)]
@@ -72,7 +72,7 @@ def test_the_nth_thread_that_is_refused_costs_one_run_at_most(
             assert str(run.error) == "RuntimeError: can't start new thread"
 
 
-def test_a_job_whose_start_failed_is_started_when_threads_are_to_be_had_again(
+def test_a_job_whose_start_failed_starts_once_threads_are_available_again(
     scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = scheduler.add_function("good", wait).start()
@@ -90,7 +90,7 @@ def test_a_job_whose_start_failed_is_started_when_threads_are_to_be_had_again(
     assert good.is_alive()
 
 
-def test_a_start_that_failed_counts_as_a_failure_and_is_tried_again(
+def test_a_failed_start_counts_as_a_failure_and_is_retried(
     scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler.add_function("good", wait).start()
@@ -107,7 +107,7 @@ def test_a_start_that_failed_counts_as_a_failure_and_is_tried_again(
     assert job.status().report.restarts >= 3
 
 
-def test_a_schedule_that_got_no_thread_to_wait_on_goes_on_with_the_next_command(
+def test_a_schedule_without_a_timer_thread_continues_with_the_next_command(
     scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler.add_function("a", wait, schedule=Schedule(every=0.001))
@@ -121,7 +121,7 @@ def test_a_schedule_that_got_no_thread_to_wait_on_goes_on_with_the_next_command(
     assert threads.refused == ["taskloom-timer"]
 
 
-def test_a_scheduler_that_gets_no_thread_at_all_stops_in_good_order(
+def test_a_scheduler_that_gets_no_thread_at_all_stops_normally(
     scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5):
@@ -136,18 +136,16 @@ def test_a_scheduler_that_gets_no_thread_at_all_stops_in_good_order(
     assert {job.outcome for job in report.jobs} == {Outcome.START_FAILED}
 
 
-def test_a_stop_needs_no_thread_that_was_not_there_before(
-    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_needs_no_new_thread(scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     called = threading.Event()
-    is_there = threading.Event()
+    is_running = threading.Event()
 
-    def deaf(ctx: Any) -> None:
-        is_there.set()
+    def wait_for_terminate(ctx: Any) -> None:
+        is_running.set()
         called.wait(SOON)
 
-    scheduler.add_function("a", deaf, called.set).start()
-    assert is_there.wait(SOON)
+    scheduler.add_function("a", wait_for_terminate, called.set).start()
+    assert is_running.wait(SOON)
     NoMoreThreads(monkeypatch, lambda count: True)
 
     report = scheduler.stop()
@@ -156,15 +154,15 @@ def test_a_stop_needs_no_thread_that_was_not_there_before(
     assert called.is_set()
 
 
-def test_a_constructor_that_raises_is_a_failed_start_and_no_start(scheduler: WatchedScheduler) -> None:
+def test_a_constructor_that_raises_is_a_failed_start_without_a_started_event(scheduler: WatchedScheduler) -> None:
     def make() -> Any:
-        raise SystemExit("not me")
+        raise SystemExit("no start")
 
     run = scheduler.add(replace(make_job("faulty"), binding=Binding(make))).start()
 
     assert run.join(SOON)
     scheduler.finish()
-    assert (run.outcome, str(run.error)) == (Outcome.START_FAILED, "SystemExit: not me")
+    assert (run.outcome, str(run.error)) == (Outcome.START_FAILED, "SystemExit: no start")
     assert scheduler.told("faulty") == ["job_added", "queued", "ended start_failed"]
 
 
@@ -184,10 +182,10 @@ UNDER_A_LIMIT = """
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 7, 12])
-def test_a_real_refusal_of_the_kernel_is_survived(
+def test_the_scheduler_survives_a_real_refusal_of_the_kernel(
     child_env: dict[str, str], need_tool: Callable[[str], str], tmp_path: Path, number: int
 ) -> None:
-    """strace has the Nth clone3 fail with EAGAIN; the first is the listener's thread."""
+    """strace makes the Nth clone3 fail with EAGAIN; the first one starts the listener's thread."""
     strace = need_tool("strace")
     works = subprocess.run(
         [strace, "-f", "-qq", "-o", os.devnull, "-e", "inject=clone3:error=EAGAIN:when=99", sys.executable, "-c", ""],
@@ -213,8 +211,10 @@ def test_a_real_refusal_of_the_kernel_is_survived(
     assert outcomes.count("cancelled") >= 11
 
 
-def test_a_real_limit_of_the_system_is_survived(child_env: dict[str, str], need_tool: Callable[[str], str]) -> None:
-    """Too little address space for the stacks of all threads: some start, the others do not, and all is well."""
+def test_the_scheduler_survives_a_real_limit_of_the_system(
+    child_env: dict[str, str], need_tool: Callable[[str], str]
+) -> None:
+    """The address space is too small for the stacks of all threads: some runs start, the others are start_failed."""
     program = "import threading\nthreading.stack_size(64 << 20)\n" + textwrap.dedent(UNDER_A_LIMIT)
 
     answer = subprocess.run(

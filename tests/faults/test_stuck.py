@@ -1,4 +1,4 @@
-"""Faults A3, A5 and A6: tasks that hear nothing, spin, or hear and go on."""
+"""Faults A3, A5 and A6: tasks that block, spin, or see the cancel and continue."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.usefixtures("neighbour")
 
 
 class Pipe:
-    """A socket that nobody writes to, until `let_go`."""
+    """A socket without data until `release` closes its peer."""
 
     def __init__(self) -> None:
         self.ours, self._theirs = socket.socketpair()
-        self.is_there = threading.Event()
+        self.is_running = threading.Event()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._theirs.close()
 
 
@@ -40,70 +40,70 @@ class Pipe:
 def pipe(scheduler: WatchedScheduler) -> Iterator[Pipe]:
     pipe = Pipe()
     yield pipe
-    pipe.let_go()
+    pipe.release()
     pipe.ours.close()
 
 
 def in_recv(pipe: Pipe) -> Callable[[Any], None]:
     def run(ctx: Any) -> None:
-        pipe.is_there.set()
-        pipe.ours.recv(1)  # stands in recv
+        pipe.is_running.set()
+        pipe.ours.recv(1)  # blocks in recv
 
     return run
 
 
 def in_select(pipe: Pipe) -> Callable[[Any], None]:
     def run(ctx: Any) -> None:
-        pipe.is_there.set()
-        select.select([pipe.ours], [], [])  # stands in select
+        pipe.is_running.set()
+        select.select([pipe.ours], [], [])  # blocks in select
 
     return run
 
 
 def in_sleep(pipe: Pipe) -> Callable[[Any], None]:
     def run(ctx: Any) -> None:
-        pipe.is_there.set()
-        time.sleep(1.0)  # the task under test stands in sleep
+        pipe.is_running.set()
+        time.sleep(1.0)  # the task under test blocks in sleep
 
     return run
 
 
 @pytest.mark.parametrize(
-    ("stand", "mark"),
-    [(in_recv, "# stands in recv"), (in_select, "# stands in select"), (in_sleep, "stands in sleep")],
+    ("block", "mark"),
+    [(in_recv, "# blocks in recv"), (in_select, "# blocks in select"), (in_sleep, "blocks in sleep")],
 )
 @pytest.mark.parametrize("daemon", [False, True])
-def test_a_run_that_blocks_in_c_is_named_at_its_within_and_refuses_the_next_start(
-    scheduler: WatchedScheduler, pipe: Pipe, stand: Callable[[Pipe], Callable[[Any], None]], mark: str, daemon: bool
+def test_a_run_that_blocks_in_c_is_reported_at_its_within_and_prevents_the_next_start(
+    scheduler: WatchedScheduler, pipe: Pipe, block: Callable[[Pipe], Callable[[Any], None]], mark: str, daemon: bool
 ) -> None:
-    job = scheduler.add_function("deaf", stand(pipe), daemon=daemon, within=0.1)
+    job = scheduler.add_function("blocked", block(pipe), daemon=daemon, within=0.1)
     run = job.start()
-    assert pipe.is_there.wait(SOON)
+    assert pipe.is_running.wait(SOON)
 
     stopped = job.stop()
     with pytest.raises(JobBlocked if daemon else JobStopping):
         job.start()
 
     assert stopped is False
-    overdue = scheduler.wait_for(EventName.STOP_OVERDUE, "deaf")
+    overdue = scheduler.wait_for(EventName.STOP_OVERDUE, "blocked")
     lines = Path(__file__).read_text(encoding="utf-8").splitlines()
     line = next(number for number, text in enumerate(lines, 1) if text.endswith(mark))
     assert overdue.data["where"] == f"{__file__}:{line} in run"
     assert overdue.data["within"] == 0.1
     assert run.outcome is (Outcome.ABANDONED if daemon else None)
 
-    pipe.let_go()
+    pipe.release()
     assert run.join(SOON)
     assert run.outcome is (Outcome.ABANDONED if daemon else Outcome.CANCELLED)
 
 
 @pytest.mark.parametrize("times", [1, 5])
-def test_a_task_that_swallows_the_cancel_some_times_is_told_again(scheduler: WatchedScheduler, times: int) -> None:
+def test_a_task_that_swallows_the_cancel_sees_it_again(scheduler: WatchedScheduler, times: int) -> None:
     swallowed: list[int] = []
-    is_there = threading.Event()
+    is_running = threading.Event()
 
     def swallow(ctx: Any) -> None:
-        is_there.set()
+        is_running.set()
         while True:
             try:
                 ctx.sleep(SOON)
@@ -113,7 +113,7 @@ def test_a_task_that_swallows_the_cancel_some_times_is_told_again(scheduler: Wat
                     raise
 
     run = scheduler.add_function("swallows", swallow).start()
-    assert is_there.wait(SOON)
+    assert is_running.wait(SOON)
     run.cancel()
 
     assert run.join(SOON)
@@ -125,11 +125,11 @@ def test_a_task_that_swallows_the_cancel_some_times_is_told_again(scheduler: Wat
 def test_a_task_that_swallows_every_cancel_outlives_its_join_policy(
     scheduler: WatchedScheduler, daemon: bool, otherwise: Otherwise
 ) -> None:
-    is_there, let_go = threading.Event(), threading.Event()
+    is_running, release = threading.Event(), threading.Event()
 
     def swallow(ctx: Any) -> None:
-        is_there.set()
-        while not let_go.is_set():
+        is_running.set()
+        while not release.is_set():
             try:
                 ctx.raise_if_cancelled()
                 ctx.sleep(SOON)
@@ -137,19 +137,19 @@ def test_a_task_that_swallows_every_cancel_outlives_its_join_policy(
                 time.sleep(0.001)  # the task under test
 
     run = scheduler.add_function("swallows", swallow, daemon=daemon, within=0.1).start()
-    assert is_there.wait(SOON)
+    assert is_running.wait(SOON)
 
     report = scheduler.stop()
-    let_go.set()
+    release.set()
 
     [survivor] = report.survivors
     assert (survivor.job, survivor.otherwise) == ("swallows", otherwise)
     assert survivor.poll_age is not None
-    assert survivor.poll_age < 1.0, "it polls: it hears, and goes on"
+    assert survivor.poll_age < 1.0, "it polls: it sees the cancel and continues"
     assert run.join(SOON)
 
 
-def test_ten_spinning_tasks_hear_the_cancel_and_hurt_nobody(scheduler: WatchedScheduler) -> None:
+def test_ten_spinning_tasks_see_the_cancel_and_affect_no_other_run(scheduler: WatchedScheduler) -> None:
     entered = threading.Semaphore(0)
 
     def spin(ctx: Any) -> None:
@@ -168,22 +168,22 @@ def test_ten_spinning_tasks_hear_the_cancel_and_hurt_nobody(scheduler: WatchedSc
     assert {run.outcome for run in runs} == {Outcome.CANCELLED}
 
 
-def test_a_constructor_that_blocks_is_asked_named_and_never_entered(scheduler: WatchedScheduler) -> None:
-    is_there, let_go = threading.Event(), threading.Event()
+def test_a_run_whose_constructor_blocks_is_cancelled_reported_and_never_entered(scheduler: WatchedScheduler) -> None:
+    is_running, release = threading.Event(), threading.Event()
     calls: list[str] = []
 
     def make() -> Body:
-        is_there.set()
-        let_go.wait(SOON)
+        is_running.set()
+        release.wait(SOON)
         return Body(lambda ctx: calls.append("run"), None)
 
     job = scheduler.add(replace(make_job("slow", within=0.05), binding=Binding(make)))
     run = job.start()
-    assert is_there.wait(SOON)
+    assert is_running.wait(SOON)
 
     stopped = job.stop()
     where = scheduler.wait_for(EventName.STOP_OVERDUE, "slow").data["where"]
-    let_go.set()
+    release.set()
 
     assert stopped is False
     assert where.endswith(" in make")

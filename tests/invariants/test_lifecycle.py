@@ -1,4 +1,4 @@
-"""A judge that never convicts proves nothing: each rule of supervision is broken on purpose, in a sound story."""
+"""Each rule of supervision is broken on purpose, in a history that is correct otherwise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.fake_calendar import FakeCalendar
+from tests.support.falsified_history import Events, drop, edit, find, numbered, tampered, twice
 
 from taskloom.core import actions
 from taskloom.core.events import Event, EventName
@@ -26,8 +27,6 @@ from taskloom.core.policies import (
 from taskloom.testing import At, Behaviour, ClockStep, History, Stall, Step, check, check_events, make_job, simulate
 from taskloom.testing.clock import FIRST_WALL_SECONDS
 
-Story = list[dict[str, Any]]
-
 FAILING = make_job("f", restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, factor=2.0, jitter=0.0))
 LIMITED = make_job(
     "l", restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0, limit=RestartLimit(2, 60.0))
@@ -39,8 +38,8 @@ HURRIED = make_job("t", timeout=7.0)
 JOBS = [FAILING, LIMITED, SCHEDULED, WATCHED, WAITING, HURRIED]
 
 
-def story() -> History:
-    """Tell of one that flaps, one that gives up, one that overlaps itself, one that is silent, and a reload."""
+def correct_history() -> History:
+    """Simulate jobs that flap, give up, overlap and do not poll, and a reload."""
     return simulate(
         JOBS,
         seconds=60,
@@ -59,59 +58,29 @@ def story() -> History:
     )
 
 
-def find(told: Story, event: str, run: str | None = None) -> int:
-    return next(i for i, one in enumerate(told) if one["event"] == event and run in (None, one.get("run")))
+def test_a_correct_history_of_supervision_breaks_no_rule() -> None:
+    history = correct_history()
 
-
-def test_a_sound_story_of_supervision_breaks_no_rule() -> None:
-    history = story()
-
-    told = {event["event"] for event in history.as_dicts()}
+    events = {event["event"] for event in history.as_dicts()}
 
     assert check(history) == []
     assert check_events(history.as_dicts(), is_whole=True) == []
-    assert told >= {
+    assert events >= {
         "restart_scheduled", "gave_up", "missed", "unresponsive", "responsive", "job_removed", "reloaded", "flapping",
     }  # fmt: skip
 
 
-def edit(event: str, run: str | None = None, /, **fields: Any) -> Callable[[Story], Story]:
-    def change(told: Story) -> Story:
-        told[find(told, event, run)].update(fields)
-        return told
-
-    return change
-
-
-def twice(event: str, run: str | None = None) -> Callable[[Story], Story]:
-    def change(told: Story) -> Story:
-        index = find(told, event, run)
-        return numbered([*told[: index + 1], dict(told[index]), *told[index + 1 :]])
-
-    return change
-
-
-def drop(event: str, run: str | None = None) -> Callable[[Story], Story]:
-    return lambda told: numbered([one for one in told if one is not told[find(told, event, run)]])
-
-
-def numbered(told: Story) -> Story:
-    for seq, one in enumerate(told, start=1):
-        one["seq"] = seq
-    return told
-
-
-BROKEN: list[tuple[str, str, Callable[[Story], Story]]] = [
+BROKEN: list[tuple[str, str, Callable[[Events], Events]]] = [
     ("I6", "f#2 is attempt 2, but no restart was scheduled", drop("restart_scheduled", "f#1")),
     ("I6", "f#2 is attempt 3, after attempt 1", edit("queued", "f#2", attempt=3)),
     ("I6", "f#2 was restarted 2s too early", edit("restart_scheduled", "f#1", seconds=3.0)),
     ("I6", "a restart after f#1 was scheduled twice", twice("restart_scheduled", "f#1")),
     ("I6", "a restart after f#1 has a delay of -1 seconds", edit("restart_scheduled", "f#1", seconds=-1)),
     ("I6", "restart_scheduled of f#2, which is not its job's last run", edit("restart_scheduled", "f#1", run="f#2")),
-    ("I6", "job l gave up after l#3, but a restart is scheduled", lambda told: numbered([
-        *told[: find(told, "gave_up")],
-        told[find(told, "gave_up")] | {"event": "restart_scheduled", "seconds": 1.0},
-        *told[find(told, "gave_up"):]])),
+    ("I6", "job l gave up after l#3, but a restart is scheduled", lambda events: numbered([
+        *events[: find(events, "gave_up")],
+        events[find(events, "gave_up")] | {"event": "restart_scheduled", "seconds": 1.0},
+        *events[find(events, "gave_up"):]])),
     ("I6", "job l gave up without a cause", edit("gave_up", why="")),
     ("I6", "job w is flapping after 0 restarts", edit("flapping", job="w")),
     ("I10", "job s missed 0 instants, overlap", edit("missed", count=0)),
@@ -123,56 +92,49 @@ BROKEN: list[tuple[str, str, Callable[[Story], Story]]] = [
     ("I12", "job l was removed, but does not exist or has a live run", twice("job_removed")),
     ("I12", "a reload changed jobs that do not exist", edit("reloaded", apply=["x"])),
     ("I12", "a reload changed jobs that do not exist", edit("reloaded", add=["f"])),
-    ("I9", "a restart after f#1 was scheduled during the shutdown", lambda told: numbered([
-        *told[: find(told, "scheduler_started")],
+    ("I9", "a restart after f#1 was scheduled during the shutdown", lambda events: numbered([
+        *events[: find(events, "scheduler_started")],
         {"event": "scheduler_stopping", "mono": 0.0, "seq": 0, "reason": {"kind": "user", "text": ""}},
-        *told[find(told, "scheduler_started"):]])),
+        *events[find(events, "scheduler_started"):]])),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("rule", "text", "change"), BROKEN, ids=[f"{text} {n}" for n, (_, text, _) in enumerate(BROKEN)]
 )
-def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change: Callable[[Story], Story]) -> None:
-    told = change(copy.deepcopy(story().as_dicts()))
+def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change: Callable[[Events], Events]) -> None:
+    events = change(copy.deepcopy(correct_history().as_dicts()))
 
-    found = check_events(told)
+    found = check_events(events)
 
     assert [one for one in found if one.rule == rule and text in one.text], "\n".join(map(str, found))
 
 
-# -- what needs the inputs and the declarations
-
-
-def tampered(change: Callable[[Step, actions.Action], list[actions.Action]], history: History | None = None) -> History:
-    history = history or story()
-    steps = [
-        step._replace(actions=tuple(new for old in step.actions for new in change(step, old))) for step in history.steps
-    ]
-    return History(history.seed, steps)
+# -- rules that need the inputs and the declarations
 
 
 def without(event: str, subject: str) -> History:
     return tampered(
+        correct_history(),
         lambda step, old: (
             []
             if isinstance(old, Event) and old.event.value == event and subject in (old.run or "", old.job or "")
             else [old]
-        )
+        ),
     )
 
 
-def saying(event: str, subject: str, **fields: Any) -> History:
+def with_fields(event: str, subject: str, **fields: Any) -> History:
     def change(step: Step, old: actions.Action) -> list[actions.Action]:
         if isinstance(old, Event) and old.event.value == event and subject in (old.run or "", old.job or ""):
             return [old._replace(**fields)]
         return [old]
 
-    return tampered(change)
+    return tampered(correct_history(), change)
 
 
 def at_another_time(history: History, wanted: Callable[[Step], bool], seconds: float) -> History:
-    """Have the steps come later, as if the lifecycle had asked for its tick too late."""
+    """Move steps to a later time, as if the lifecycle had reported its deadline too late."""
     steps = [
         step._replace(now=step.now._replace(mono=step.now.mono + seconds)) if wanted(step) else step
         for step in history.steps
@@ -192,20 +154,22 @@ UNMET = simulate(
 )
 
 
-def as_a_patient_start(step: Step) -> Step:
+def without_is_now(step: Step) -> Step:
     return step._replace(message=StartJob("b")) if isinstance(step.message, StartJob) else step
 
 
 MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I9", "restart_scheduled of f#1 was expected now", lambda: without("restart_scheduled", "f#1")),
-    ("I6", "has seconds 5.0, expected Between(low=1.0, high=1.0)", lambda: saying(
+    ("I6", "has seconds 5.0, expected Between(low=1.0, high=1.0)", lambda: with_fields(
         "restart_scheduled", "f#1", seconds=5.0)),
-    ("I7", "the restart of f was due at 3s, it is 3.5s", lambda: at_another_time(story(), starts("f#2"), 0.5)),
+    ("I7", "the restart of f was due at 3s, it is 3.5s", lambda: at_another_time(
+        correct_history(), starts("f#2"), 0.5)),
     ("I9", "gave_up of l#3 was expected now", lambda: without("gave_up", "l#3")),
     ("I9", "flapping of f was expected now", lambda: without("flapping", "f")),
     ("I9", "missed of s was expected now", lambda: without("missed", "s")),
-    ("I6", "has why 'late', expected 'overlap'", lambda: saying("missed", "s", data={"why": "late", "count": 1})),
+    ("I6", "has why 'late', expected 'overlap'", lambda: with_fields("missed", "s", data={"why": "late", "count": 1})),
     ("I7", "the timeout of t#1 was due at 7s", lambda: tampered(
+        correct_history(),
         lambda step, old: [] if getattr(old, "run", None) == "t#1" and step.now.mono == 7 else [old])),
     ("I9", "unresponsive of w#1 was expected now", lambda: without("unresponsive", "w#1")),
     ("I9", "queued of b was expected now", lambda: without(
@@ -213,27 +177,28 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
     ("I9", "job_removed of l was expected now", lambda: without("job_removed", "l")),
     ("I12", "ForgetJob of l, which was not removed", lambda: without("job_removed", "l")),
     ("I9", "ApplySpec of s#3 was expected now", lambda: tampered(
+        correct_history(),
         lambda step, old: [] if isinstance(old, actions.ApplySpec) else [old])),
-    ("I6", "reloaded of None has remove []", lambda: saying(
+    ("I6", "reloaded of None has remove []", lambda: with_fields(
         "reloaded", "", data={"add": [], "remove": [], "apply": ["s"], "restart": []})),
     ("I6", "expected ('user', 'again')",
-     lambda: saying("cancel_requested", "b#1", reason=Reason(ReasonKind.USER, "other"))),
+     lambda: with_fields("cancel_requested", "b#1", reason=Reason(ReasonKind.USER, "other"))),
     ("I11", "job b was started before its dependencies were satisfied", lambda: History(
-        0, [as_a_patient_start(step) for step in UNMET.steps])),
+        0, [without_is_now(step) for step in UNMET.steps])),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("rule", "text", "make"), MISSING, ids=[f"{text} {n}" for n, (_, text, _) in enumerate(MISSING)]
 )
-def test_a_broken_promise_is_found_in_the_history(rule: str, text: str, make: Callable[[], History]) -> None:
+def test_a_broken_rule_is_found_in_the_history(rule: str, text: str, make: Callable[[], History]) -> None:
     found = check(make(), is_whole=False)
 
     assert [one for one in found if text in one.text], "\n".join(map(str, found))
     assert rule in {one.rule for one in found}
 
 
-def test_a_run_that_nobody_asked_for_is_found() -> None:
+def test_a_run_without_a_cause_is_found() -> None:
     history = simulate([make_job("a", manual=True)], seconds=10, script=[At(5, StartJob("a"))], behaviours={})
     steps = [step._replace(message=Tick()) if isinstance(step.message, StartJob) else step for step in history.steps]
 
@@ -242,12 +207,12 @@ def test_a_run_that_nobody_asked_for_is_found() -> None:
     assert [one.text for one in found if one.rule == "I2"] == ["job a was started without a cause"]
 
 
-def test_a_dependent_that_is_forgotten_is_found() -> None:
+def test_a_dependent_that_does_not_start_is_found() -> None:
     jobs = [make_job("a"), make_job("b", after=["a"])]
     history = simulate(jobs, seconds=10, behaviours={"a": Behaviour(), "b": Behaviour()})
 
     found = check(
-        tampered(lambda step, old: [] if getattr(old, "run", None) == "b#1" else [old], history), is_whole=False
+        tampered(history, lambda step, old: [] if getattr(old, "run", None) == "b#1" else [old]), is_whole=False
     )
 
     assert "queued of b was expected now and did not come: attempt 1" in [one.text for one in found]
@@ -268,14 +233,14 @@ def test_a_twenty_first_restart_at_one_instant_is_found() -> None:
     assert any("restart 21 since 1s" in one.text for one in found)
 
 
-def test_a_restart_that_the_gate_holds_back_without_need_is_found() -> None:
+def test_a_restart_held_back_although_the_gate_is_open_is_found() -> None:
     policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0)
     jobs = [make_job(f"j{number}", restart=policy) for number in range(3)]
     history = simulate(jobs, seconds=3, behaviours={job.name: Behaviour.fails(0.0) for job in jobs})
 
     found = check(
         tampered(
-            lambda step, old: [] if getattr(old, "run", None) == "j2#2" and step.now.mono == 1 else [old], history
+            history, lambda step, old: [] if getattr(old, "run", None) == "j2#2" and step.now.mono == 1 else [old]
         ),
         is_whole=False,
     )
@@ -312,7 +277,7 @@ def test_a_firing_that_does_not_follow_the_clock_is_found() -> None:
     )
     assert check(history) == []
 
-    # As if nobody had set it back, and the instant of second 150 came 40s too early.
+    # As if the clock had not been set back: the instant of second 150 came 40s too early.
     steps = [step._replace(now=step.now._replace(wall=step.now.mono + FIRST_WALL_SECONDS)) for step in history.steps]
     found = check(History(0, steps), is_whole=False)
 
@@ -320,7 +285,7 @@ def test_a_firing_that_does_not_follow_the_clock_is_found() -> None:
     assert steps[found[0].where - 1].now.mono == 150
 
 
-def test_a_stalled_program_is_late_and_says_so() -> None:
+def test_a_stalled_program_is_late_and_reports_missed_instants() -> None:
     history = simulate(
         [make_job("s", schedule=Schedule(every=10.0))],
         seconds=100,
@@ -335,15 +300,15 @@ def test_a_stalled_program_is_late_and_says_so() -> None:
     assert "the firing of s was due at 20s, it is 37s" in [one.text for one in check(history)]
 
 
-def test_the_events_of_a_story_are_all_known_to_the_judge() -> None:
-    told = [event.value for event in EventName]
+def test_every_event_name_is_known_to_the_checker() -> None:
+    events = [event.value for event in EventName]
 
-    found = [check_events([{"seq": 1, "mono": 0.0, "event": name}]) for name in told]
+    found = [check_events([{"seq": 1, "mono": 0.0, "event": name}]) for name in events]
 
     assert not [one for broken in found for one in broken if "unknown event" in one.text]
 
 
-# -- jitter, of which nobody tells
+# -- jitter, which no event shows
 
 
 @pytest.mark.parametrize("overlap", list(Overlap))
@@ -352,7 +317,7 @@ def test_firings_that_jitter_break_no_rule_and_too_late_ones_do(overlap: Overlap
     job = make_job("s", schedule=Schedule(every=10.0, jitter=jitter, overlap=overlap))
     history = simulate([job], seconds=600, behaviours={"s": Behaviour(work=12.0, reaction=1.5)})
 
-    # As if each firing of the first minute had come when the latest second for it was over.
+    # As if each firing of the first minute had come after the end of its window.
     late = at_another_time(history, lambda step: isinstance(step.message, Tick) and step.now.mono < 60, jitter)
 
     assert check(history) == []
@@ -360,7 +325,7 @@ def test_firings_that_jitter_break_no_rule_and_too_late_ones_do(overlap: Overlap
 
 
 @pytest.mark.parametrize("overlap", list(Overlap))
-def test_with_more_jitter_than_time_between_two_instants_any_of_them_may_come(overlap: Overlap) -> None:
+def test_with_more_jitter_than_time_between_two_instants_any_of_them_may_fire(overlap: Overlap) -> None:
     calendar = FakeCalendar(FIRST_WALL_SECONDS + 5.0, 5.0)
     job = make_job("s", schedule=Schedule(calendar=calendar, jitter=30.0, overlap=overlap))
 

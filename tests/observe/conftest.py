@@ -1,4 +1,4 @@
-"""What the tests of the observers share."""
+"""Fixtures shared by the tests of the observers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have local times told as in Berlin."""
+    """Set the local time zone to Berlin."""
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
 

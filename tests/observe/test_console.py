@@ -1,4 +1,4 @@
-"""What the console makes of log records and events."""
+"""Log records and events on the console."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from taskloom.observe.console import Console, ConsoleHandler
 
 
 class Sink:
-    """Takes the lines."""
+    """Collects the lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     def put(self, text: bytes, at: float) -> None:
-        # Without the time, which is the machine's own.
+        # Without the time, which differs from run to run.
         self.lines.extend(re.sub(r"^\S+ ", "", line) for line in text.decode().splitlines())
 
 
@@ -30,7 +30,7 @@ def sink() -> Sink:
 
 @pytest.fixture
 def logger(sink: Sink) -> logging.Logger:
-    """A logger that nobody else knows, with a console's handler alone."""
+    """An unregistered logger whose only handler is that of a console."""
     logger = logging.Logger("test_console", logging.INFO)  # noqa: LOG001 - a registered one has other handlers too
     logger.addHandler(ConsoleHandler(Console(sink.put, is_colored=False)))
     return logger
@@ -42,7 +42,7 @@ def test_a_record_becomes_a_line_of_its_job(sink: Sink, logger: logging.Logger) 
     assert sink.lines == ["INFO    heart        beat 3"]
 
 
-def test_a_record_of_nobody_bears_the_name_of_its_logger(sink: Sink, logger: logging.Logger) -> None:
+def test_a_record_without_a_job_has_the_name_of_its_logger(sink: Sink, logger: logging.Logger) -> None:
     logger.warning("careful")
 
     assert sink.lines == ["WARNING test_console careful"]
@@ -57,14 +57,14 @@ def test_a_filter_may_drop_a_record(sink: Sink, logger: logging.Logger) -> None:
     assert sink.lines == ["INFO    test_console open"]
 
 
-def test_a_bad_log_call_is_said_and_ends_nobody(sink: Sink, logger: logging.Logger) -> None:
+def test_a_bad_log_call_is_reported_and_does_not_raise(sink: Sink, logger: logging.Logger) -> None:
     logger.info("%d", "no number")
 
     [line] = sink.lines
     assert line.startswith("INFO    test_console cannot format the log message '%d'")
 
 
-def test_the_terminals_own_language_is_taken_out(sink: Sink, logger: logging.Logger) -> None:
+def test_control_characters_are_escaped(sink: Sink, logger: logging.Logger) -> None:
     logger.info("red: \x1b[31m\nsecond line", extra={"job": "a"})
 
     assert sink.lines == ["INFO    a            red: \\x1b[31m", "INFO    a            second line"]
@@ -86,9 +86,11 @@ def test_the_terminals_own_language_is_taken_out(sink: Sink, logger: logging.Log
             ["ERROR   job          failed after 1.5 s: the disk is gone"],
         ),
     ],
-    ids=["a traceback for a surprise", "none for what the message explains"],
+    ids=["unexpected, with traceback", "explained, without traceback"],
 )
-def test_a_failure_is_told(sink: Sink, error: ErrorInfo, expected: list[str]) -> None:
+def test_a_failure_is_logged_with_its_traceback_if_unexpected(
+    sink: Sink, error: ErrorInfo, expected: list[str]
+) -> None:
     console = Console(sink.put, is_colored=False)
 
     console(Event(1, 0.0, 0.0, EventName.ENDED, "job", "job#1", 1, None, Outcome.FAILED, 1.5, error))

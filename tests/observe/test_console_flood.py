@@ -1,4 +1,4 @@
-"""What the console does when lines come too thick: a few of them, then sums, and each traceback once."""
+"""The console limits lines that come too fast: some are written, the others counted, each traceback once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOOM = ErrorInfo("ValueError", "boom", "Traceback\n  here\n")
 
 
 class Log:
-    """A console, what it wrote, and what it wants to be woken for."""
+    """A console, the lines that it wrote, and the timers that it set."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -27,11 +27,11 @@ class Log:
     def _put(self, text: bytes, at: float) -> None:
         self.lines += [re.sub(r"^\S+ ", "", line) for line in text.decode().splitlines()]
 
-    def hear(self, name: EventName, job: str, mono: float, *, run: int = 2, **fields: object) -> None:
+    def event(self, name: EventName, job: str, mono: float, *, run: int = 2, **fields: object) -> None:
         self.console(Event(1, 1000.0 + mono, mono, name, job, f"{job}#{run}", 1, **fields))  # type: ignore[arg-type]
 
     def fail(self, job: str, mono: float, error: ErrorInfo | None = None) -> None:
-        self.hear(EventName.ENDED, job, mono, outcome=Outcome.FAILED, seconds=0.1, error=error or BOOM)
+        self.event(EventName.ENDED, job, mono, outcome=Outcome.FAILED, seconds=0.1, error=error or BOOM)
 
     def having(self, text: str) -> list[str]:
         return [line for line in self.lines if text in line]
@@ -42,7 +42,7 @@ def log() -> Log:
     return Log()
 
 
-def test_five_thousand_jobs_failing_at_once_are_a_hundred_lines_and_a_sum(log: Log) -> None:
+def test_of_five_thousand_failures_at_once_a_hundred_are_logged(log: Log) -> None:
     for number in range(5000):
         log.fail(f"job-{number}", 1.0)
 
@@ -51,13 +51,13 @@ def test_five_thousand_jobs_failing_at_once_are_a_hundred_lines_and_a_sum(log: L
     assert log.having("more") == []
 
 
-def test_the_sum_is_told_with_the_first_event_that_comes_when_it_is_due(log: Log) -> None:
+def test_the_count_is_logged_with_the_first_event_after_it_is_due(log: Log) -> None:
     for number in range(4421):
         log.fail(f"job-{number}", 1.0)
-    log.hear(EventName.READY, "other", 5.9)
+    log.event(EventName.READY, "other", 5.9)
     assert log.having("more") == []
 
-    log.hear(EventName.READY, "other", 6.0)
+    log.event(EventName.READY, "other", 6.0)
 
     assert log.lines[-2:] == [
         "ERROR   taskloom     and 4,321 more runs failed in the last 5s, of 4,321 jobs",
@@ -65,7 +65,7 @@ def test_the_sum_is_told_with_the_first_event_that_comes_when_it_is_due(log: Log
     ]
 
 
-def test_the_sum_is_told_though_nothing_happens_any_more(log: Log) -> None:
+def test_the_count_is_logged_by_a_timer_if_no_event_follows(log: Log) -> None:
     for number in range(101):
         log.fail(f"job-{number}", 1.0)
     [(seconds, wake)] = log.wakes
@@ -78,11 +78,11 @@ def test_the_sum_is_told_though_nothing_happens_any_more(log: Log) -> None:
     assert len(log.wakes) == 1
 
 
-def test_one_wake_up_is_asked_for_at_a_time_and_the_next_when_it_is_needed(log: Log) -> None:
+def test_at_most_one_timer_is_pending(log: Log) -> None:
     for number in range(300):
         log.fail(f"job-{number}", 1.0)
     for number in range(300):
-        log.hear(EventName.STARTED, f"job-{number}", 3.0)
+        log.event(EventName.STARTED, f"job-{number}", 3.0)
     assert len(log.wakes) == 1
 
     log.wakes[0][1]()
@@ -93,7 +93,7 @@ def test_one_wake_up_is_asked_for_at_a_time_and_the_next_when_it_is_needed(log: 
     assert log.having("and 200 more runs started in the last 5s, of 200 jobs")
 
 
-def test_the_end_of_the_scheduler_tells_every_sum(log: Log) -> None:
+def test_the_end_of_the_scheduler_logs_all_counts(log: Log) -> None:
     for number in range(150):
         log.fail(f"job-{number}", 1.0)
 
@@ -102,19 +102,19 @@ def test_the_end_of_the_scheduler_tells_every_sum(log: Log) -> None:
     assert log.having("and 50 more runs failed in the last 1s, of 50 jobs")
 
 
-def test_jobs_that_fail_again_and_again_are_told_so_many_a_second(log: Log) -> None:
+def test_repeated_failures_are_logged_at_a_limited_rate(log: Log) -> None:
     for second in range(60):
         for number in range(200):
             log.fail(f"job-{number}", float(second))
 
-    told = len(log.having("failed after"))
+    written = len(log.having("failed after"))
     counted = sum(int(line.split("and ")[1].split()[0].replace(",", "")) for line in log.having("more runs failed"))
-    assert told == 100 + 59 * 10
-    assert told + counted > 60 * 200 * 0.9
+    assert written == 100 + 59 * 10
+    assert written + counted > 60 * 200 * 0.9
     assert len(log.lines) < 1100
 
 
-def test_the_same_traceback_of_a_job_is_not_told_again_and_another_is(log: Log) -> None:
+def test_the_same_traceback_of_a_job_is_not_repeated_and_another_one_is_written(log: Log) -> None:
     log.fail("job", 1.0)
     log.fail("job", 2.0)
     log.fail("job", 3.0, ErrorInfo("KeyError", "'x'", "Traceback\n  there\n"))
@@ -130,17 +130,17 @@ def test_the_same_traceback_of_a_job_is_not_told_again_and_another_is(log: Log) 
     ]
 
 
-def test_a_job_that_comes_back_after_its_removal_is_told_at_length(log: Log) -> None:
+def test_a_job_that_is_added_again_gets_its_traceback_again(log: Log) -> None:
     log.fail("job", 1.0)
-    log.hear(EventName.JOB_REMOVED, "job", 2.0)
+    log.event(EventName.JOB_REMOVED, "job", 2.0)
     log.fail("job", 3.0)
 
     assert len(log.having("Traceback")) == 2
 
 
-def test_each_of_a_thousand_first_runs_is_told(log: Log) -> None:
+def test_each_of_a_thousand_first_runs_is_logged(log: Log) -> None:
     for number in range(1000):
-        log.hear(EventName.STARTED, f"job-{number}", 1.0, run=1)
+        log.event(EventName.STARTED, f"job-{number}", 1.0, run=1)
 
     assert len(log.having("started")) == 1000
     assert log.wakes == []

@@ -41,6 +41,16 @@ def instant(seconds: float) -> str:
             "gave up: more than 5 restarts within 1m",
             "ERROR",
         ),
+        (
+            event(EventName.STOP_OVERDUE, data={"within": 3.206892, "where": "a.py:3 in f", "poll_age": 4.68}),
+            "did not stop within 3.21s: currently at a.py:3 in f, no poll for 4.7 s",
+            "ERROR",
+        ),
+        (
+            event(EventName.STOP_OVERDUE, data={"within": 5.0, "callbacks": ["terminate: still running"]}),
+            "did not stop within 5s: currently at an unknown place, terminate: still running",
+            "ERROR",
+        ),
         (event(EventName.FLAPPING, data={"restarts": 5}), "flapping: restarted 5 times in 1m", "WARNING"),
         (
             event(EventName.MISSED, data={"instant": instant(-60), "count": 1, "why": "overlap"}),

@@ -1,4 +1,4 @@
-"""The table of jobs: a column more where some job needs it, and the marks beside the state."""
+"""The table of jobs: optional columns, and the marks beside the state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def state_of(job: JobStatus) -> str:
     return re.split(r" {2,}", job_table([job]).splitlines()[1])[1]
 
 
-def test_jobs_that_need_no_more_have_six_columns() -> None:
+def test_the_table_has_six_columns_if_no_job_needs_more() -> None:
     jobs = [
         status("a", JobState.FINISHED, outcome=Outcome.SUCCEEDED, counts={"lines": 3}),
         status("launch", JobState.RUNNING, is_ready=True, runs=2),
@@ -41,7 +41,7 @@ def test_jobs_that_need_no_more_have_six_columns() -> None:
         off     disabled  -          0     -""")
 
 
-def test_a_column_is_there_for_all_when_one_job_needs_it() -> None:
+def test_a_column_is_shown_for_all_jobs_if_one_needs_it() -> None:
     jobs = [
         status("flaky", JobState.RUNNING, is_ready=True, runs=8, restarts=7, is_flapping=True),
         status("tick", JobState.WAITING, waiting_for=WaitingFor.FIRING, next_firing=1_795_000_000.0, missed=12),
@@ -68,11 +68,11 @@ def test_a_column_is_there_for_all_when_one_job_needs_it() -> None:
         (status("j", JobState.FINISHED, outcome=Outcome.FAILED, has_given_up=True), "finished, gave up"),
     ],
 )
-def test_the_state_says_what_is_waited_for_and_the_marks(job: JobStatus, text: str) -> None:
+def test_the_state_has_what_the_job_waits_for_and_its_marks(job: JobStatus, text: str) -> None:
     assert state_of(job) == text
 
 
-def test_the_note_says_what_went_wrong_in_one_line() -> None:
+def test_the_note_has_the_error_in_one_line() -> None:
     job = status(
         "j",
         JobState.RUNNING,
@@ -85,11 +85,11 @@ def test_the_note_says_what_went_wrong_in_one_line() -> None:
     assert job_table([job]).endswith("would not stop in time (user: enough) ValueError: boom")
 
 
-def test_a_stop_that_goes_on_is_not_foretold() -> None:
+def test_no_prediction_is_made_for_a_job_that_is_stopping() -> None:
     job = status("j", JobState.STOPPING, is_ready=True, is_overdue=True, would_meet_join=False)
 
     assert "would not" not in job_table([job])
 
 
-def test_no_jobs_are_a_head_alone() -> None:
+def test_without_jobs_the_table_is_only_its_head() -> None:
     assert job_table([]) == "JOB  STATE  OUTCOME  RUNS  TIME  NOTE"

@@ -1,7 +1,7 @@
-"""Bugs planted in the core on purpose: each must be seen by the scenarios, the tables or the state machine.
+"""Mutation tests: each bug planted in the core must be found by the scenarios, the core's tests or the state machine.
 
-Every mutant is one exact piece of the core's text and what stands there instead: see `mutants/`. A change of the
-core that makes a piece disappear fails here: plant the bug anew in the new text.
+A mutant replaces one exact piece of the core's text: see `mutants/`. A change of the core that removes such a piece
+fails here: plant the bug again in the new text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CORE = ROOT / "framework" / "taskloom" / "core"
 
 
 class Mutant(NamedTuple):
-    """A bug: in which file of the core, what stood there, what stands there now."""
+    """A planted bug: the module of the core, the original text and its replacement."""
 
     name: str
     file: str
@@ -43,10 +43,10 @@ def read_mutants() -> list[Mutant]:
 
 
 MUTANTS = read_mutants()
-# The default share judges two, the long one so many that chance chooses; TASKLOOM_MUTANTS=all judges every one.
-LONG_SHARE, CAUGHT_SHARE = 60, 0.95
+# By default two mutants run; the long test runs a random sample, or every one with TASKLOOM_MUTANTS=all.
+SAMPLE_SIZE, FOUND_SHARE = 60, 0.95
 
-# What judges a mutant, the quickest first; the first that fails has killed it.
+# A mutant is tested by these programs, the fastest first; the first that fails has found it.
 SCENARIOS = """
 import sys, taskloom
 from taskloom.testing import check, explain
@@ -60,21 +60,21 @@ for seed in range(150):
         sys.exit(explain(history, violations, steps=3))
 """
 TESTS = ("tests/core", "tests/simulation/test_machine.py")
-# A mutant that goes round in circles is caught as well. CPU seconds: a busy machine must not catch anybody.
-JUDGE_CPU_SECONDS = 60
-JUDGE_BYTES = 1 << 30
-JUDGE_WALL_SECONDS = 900
+# A mutant that loops for ever is found too. The limit is in CPU seconds, so that a busy machine fails no mutant.
+TEST_CPU_SECONDS = 60
+TEST_BYTES = 1 << 30
+TEST_WALL_SECONDS = 900
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_still_has_its_place(mutant: Mutant) -> None:
     text = (CORE / f"{mutant.file}.py").read_text(encoding="utf-8")
 
-    assert text.count(mutant.old) == 1, "the core has changed here: plant this bug anew, in the new text"
+    assert text.count(mutant.old) == 1, "the core has changed here: plant this bug again in the new text"
     compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
 
 
-def test_every_file_that_decides_has_its_bugs() -> None:
+def test_every_module_with_decisions_has_mutants() -> None:
     planted = Counter(mutant.file for mutant in MUTANTS)
 
     assert len(MUTANTS) >= 200
@@ -95,77 +95,77 @@ def test_every_file_that_decides_has_its_bugs() -> None:
         assert planted[file] >= 5, file
 
 
-@pytest.mark.timeout(JUDGE_WALL_SECONDS)
+@pytest.mark.timeout(TEST_WALL_SECONDS)
 @pytest.mark.parametrize("mutant", (MUTANTS[0], MUTANTS[-1]), ids=lambda mutant: mutant.name)
-def test_two_planted_bugs_are_caught_every_time(mutant: Mutant, tmp_path: Path, child_env: dict[str, str]) -> None:
+def test_two_planted_bugs_are_found_every_time(mutant: Mutant, tmp_path: Path, child_env: dict[str, str]) -> None:
     plant(mutant, tmp_path)
 
-    assert find_killer(tmp_path, child_env) is not None, "survived everything"
+    assert find_failing_program(tmp_path, child_env) is not None, "no program found it"
 
 
 @pytest.mark.long
-@pytest.mark.timeout(4 * JUDGE_WALL_SECONDS)
-def test_planted_bugs_are_caught(
+@pytest.mark.timeout(4 * TEST_WALL_SECONDS)
+def test_planted_bugs_are_found(
     tmp_path: Path, child_env: dict[str, str], record_property: Callable[[str, object], None]
 ) -> None:
     seed = int(os.environ.get("TASKLOOM_SEED", SystemRandom().randrange(2**32)))
-    is_whole = os.environ.get("TASKLOOM_MUTANTS") == "all"
-    chosen = MUTANTS if is_whole else Random(seed).sample(MUTANTS, LONG_SHARE)
+    is_all = os.environ.get("TASKLOOM_MUTANTS") == "all"
+    chosen = MUTANTS if is_all else Random(seed).sample(MUTANTS, SAMPLE_SIZE)
 
     def survives(mutant: Mutant) -> bool:
         root = tmp_path / str(MUTANTS.index(mutant))
         plant(mutant, root)
         try:
-            return find_killer(root, child_env) is None
+            return find_failing_program(root, child_env) is None
         finally:
             shutil.rmtree(root)
 
-    with ThreadPoolExecutor(os.cpu_count()) as judges:
-        survivors = [mutant.name for mutant, lives in zip(chosen, judges.map(survives, chosen), strict=True) if lives]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        survivors = [mutant.name for mutant, lives in zip(chosen, pool.map(survives, chosen), strict=True) if lives]
 
-    caught = len(chosen) - len(survivors)
-    record_property("told", f"planted bugs: {caught} of {len(chosen)} caught, seed {seed}, survivors {survivors}")
-    assert len(survivors) <= len(chosen) * (1 - CAUGHT_SHARE)
+    found = len(chosen) - len(survivors)
+    record_property("told", f"planted bugs: {found} of {len(chosen)} found, seed {seed}, survivors {survivors}")
+    assert len(survivors) <= len(chosen) * (1 - FOUND_SHARE)
 
 
 def plant(mutant: Mutant, root: Path) -> None:
-    """Copy the package and put the bug into the copy."""
+    """Copy the package and plant the bug in the copy."""
     package = root / "taskloom"
     shutil.copytree(CORE.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     file = package / "core" / f"{mutant.file}.py"
     file.write_text(file.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
 
 
-def find_killer(root: Path, env: dict[str, str]) -> str | None:
-    """Return what caught the bug, or None."""
+def find_failing_program(root: Path, env: dict[str, str]) -> str | None:
+    """Return the name of the program that found the bug, or None."""
     program = [sys.executable, "-c", SCENARIOS, os.fspath(root)]
     pytest_ = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-o", "timeout=0"]
-    judges = [("scenarios", program), *((name, [*pytest_, name]) for name in TESTS)]
-    for name, command in judges:
+    programs = [("scenarios", program), *((name, [*pytest_, name]) for name in TESTS)]
+    for name, command in programs:
         answer = subprocess.run(
             command,
             cwd=ROOT,
             env=env | {"PYTHONPATH": os.fspath(root), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
-            timeout=JUDGE_WALL_SECONDS,
+            timeout=TEST_WALL_SECONDS,
             check=False,
-            preexec_fn=limit_judge,
+            preexec_fn=limit_resources,
         )
         if answer.returncode != 0:
             return name
     return None
 
 
-def limit_judge() -> None:
-    """Have the kernel end the judge; called in the child, before it becomes one."""
-    resource.setrlimit(resource.RLIMIT_CPU, (JUDGE_CPU_SECONDS, JUDGE_CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (JUDGE_BYTES, JUDGE_BYTES))
+def limit_resources() -> None:
+    """Set limits of CPU time and memory; called in the child before it runs the program."""
+    resource.setrlimit(resource.RLIMIT_CPU, (TEST_CPU_SECONDS, TEST_CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (TEST_BYTES, TEST_BYTES))
 
 
 @pytest.mark.long
-@pytest.mark.timeout(4 * JUDGE_WALL_SECONDS)
-def test_the_core_as_it_stands_survives_every_judge(tmp_path: Path, child_env: dict[str, str]) -> None:
-    """Guards the judges: one that fails on its own account would kill every mutant."""
+@pytest.mark.timeout(4 * TEST_WALL_SECONDS)
+def test_the_unchanged_core_passes_every_program(tmp_path: Path, child_env: dict[str, str]) -> None:
+    """Checks the programs: one that always fails would seem to find every mutant."""
     shutil.copytree(CORE.parent, tmp_path / "taskloom", ignore=shutil.ignore_patterns("__pycache__"))
 
-    assert find_killer(tmp_path, child_env) is None
+    assert find_failing_program(tmp_path, child_env) is None

@@ -1,4 +1,4 @@
-"""The real scheduler with real threads, meddled with from all sides; its events before the same judge."""
+"""The real scheduler with real threads under random commands from several threads; its events must keep the rules."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from taskloom import Context, Event, Job, Scheduler
 from taskloom.errors import UsageError
 from taskloom.testing import check_events
 
-MEDDLERS = 3
-COMMANDS_OF_EACH = 120
-# Lets those go that ignore their cancel, so that no thread outlives its test.
+COMMANDING_THREADS = 3
+COMMANDS_PER_THREAD = 120
+# Ends the runs that ignore their cancel, so that no thread outlives its test.
 Released = threading.Event
 
 
@@ -27,41 +27,41 @@ def beat(ctx: Context) -> None:
 
 
 def fail(ctx: Context) -> None:
-    """Raise soon."""
+    """Raise after 3 ms."""
     ctx.wait(0.003)
-    raise RuntimeError("it happens")
+    raise RuntimeError("failed")
 
 
-def vanish(ctx: Context) -> None:
+def return_at_once(ctx: Context) -> None:
     """Return at once."""
 
 
-def break_its_callback(ctx: Context) -> None:
-    """Have a callback that raises."""
+def raise_in_callback(ctx: Context) -> None:
+    """Register a callback that raises."""
     ctx.on_cancel(lambda: 1 / 0)
     ctx.wait(0.05)
 
 
 def ignore(released: Released, ctx: Context) -> None:
-    """Look at nothing for a while."""
+    """Ignore the cancel for 50 ms."""
     released.wait(0.05)
 
 
 def stop_itself(stop: Callable[[], object], ctx: Context) -> None:
-    """Ask for the own end, from inside."""
+    """Stop its own job."""
     stop()
     ctx.wait()
 
 
 def jobs_of(scheduler: Scheduler, released: Released) -> list[Job]:
-    """Declare two jobs of each kind, every policy among them."""
+    """Return two jobs of each kind, one of them a daemon with the policy `abandon`."""
     tasks: dict[str, Callable[[Context], object]] = {
         "beat": beat,
         "fail": fail,
-        "vanish": vanish,
-        "callback": break_its_callback,
+        "returns": return_at_once,
+        "callback": raise_in_callback,
         "ignore": lambda ctx: ignore(released, ctx),
-        "itself": lambda ctx: stop_itself(lambda: scheduler.job(ctx.job).stop("from inside", timeout=0), ctx),
+        "itself": lambda ctx: stop_itself(lambda: scheduler.job(ctx.job).stop("by itself", timeout=0), ctx),
     }
     return [
         Job(
@@ -75,25 +75,25 @@ def jobs_of(scheduler: Scheduler, released: Released) -> list[Job]:
     ]
 
 
-def meddle(scheduler: Scheduler, names: list[str], seed: int, pause: threading.Event) -> None:
-    """Start and stop at random; what is refused is refused in words."""
-    chance = random.Random(seed)
-    for _ in range(COMMANDS_OF_EACH):
-        job = scheduler.job(chance.choice(names))
+def send_commands(scheduler: Scheduler, names: list[str], seed: int, pause: threading.Event) -> None:
+    """Start and stop random jobs; a refused command raises UsageError."""
+    rng = random.Random(seed)
+    for _ in range(COMMANDS_PER_THREAD):
+        job = scheduler.job(rng.choice(names))
         try:
-            if chance.random() < 0.6:
+            if rng.random() < 0.6:
                 job.start()
             else:
-                job.stop("meddled with", timeout=0)
+                job.stop("random command", timeout=0)
         except UsageError:
             pass
-        if chance.random() < 0.5:
-            pause.wait(chance.choice((0.0005, 0.002, 0.005)))
+        if rng.random() < 0.5:
+            pause.wait(rng.choice((0.0005, 0.002, 0.005)))
 
 
 @pytest.fixture
 def hectic_switching() -> Iterator[None]:
-    """Let threads take turns as often as the interpreter can, which shows races that are rare otherwise."""
+    """Switch threads as often as the interpreter can, which shows races that are rare otherwise."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
 
@@ -102,41 +102,41 @@ def hectic_switching() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def meddle_from_all_sides(seed: int) -> None:
-    """Run a scheduler under meddling, stop it, and judge all that it told."""
-    told: list[Event] = []
+def check_under_random_commands(seed: int) -> None:
+    """Run a scheduler under random commands, stop it, and check its events."""
+    events: list[Event] = []
     released = threading.Event()
     scheduler = Scheduler()
-    listener = scheduler.listen(told.append, limit=1_000_000)
+    listener = scheduler.listen(events.append, limit=1_000_000)
     names = [handle.name for handle in scheduler.add_all(jobs_of(scheduler, released))]
     scheduler.start()
-    meddlers = [
-        threading.Thread(target=meddle, args=(scheduler, names, seed * 10 + number, released))
-        for number in range(MEDDLERS)
+    threads = [
+        threading.Thread(target=send_commands, args=(scheduler, names, seed * 10 + number, released))
+        for number in range(COMMANDING_THREADS)
     ]
-    for thread in meddlers:
+    for thread in threads:
         thread.start()
-    for thread in meddlers:
+    for thread in threads:
         thread.join()
 
     report = scheduler.stop(within=10)
 
     released.set()
     listener.close(timeout=10)
-    assert {event.event.value for event in told} >= {"queued", "started", "cancel_requested", "ended"}
+    assert {event.event.value for event in events} >= {"queued", "started", "cancel_requested", "ended"}
     assert listener.dropped == 0
-    violations = check_events(told, is_whole=True, stop_within=10)
+    violations = check_events(events, is_whole=True, stop_within=10)
     assert not violations, "\n".join([f"seed {seed}", *map(str, violations)])
     assert not [one for one in report.survivors if one.job.endswith("-1")], f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_real_threads_under_meddling_break_no_rule(seed: int) -> None:
-    meddle_from_all_sides(seed)
+def test_real_threads_under_random_commands_break_no_rule(seed: int) -> None:
+    check_under_random_commands(seed)
 
 
-def test_real_threads_that_switch_all_the_time_break_no_rule(hectic_switching: None) -> None:
-    meddle_from_all_sides(4)
+def test_real_threads_with_hectic_switching_break_no_rule(hectic_switching: None) -> None:
+    check_under_random_commands(4)
 
 
 @pytest.mark.long
@@ -147,6 +147,6 @@ def test_real_threads_break_no_rule_again_and_again(
     first = int(os.environ.get("TASKLOOM_SEED", random.SystemRandom().randrange(2**32)))
 
     for seed in range(first, first + 50):
-        meddle_from_all_sides(seed)
+        check_under_random_commands(seed)
 
     record_property("told", f"real threads: 50 rounds, seeds from {first}")

@@ -1,6 +1,6 @@
-"""A simulated week: its firings, held against a walk over every minute, and what fails, hangs and is stopped in it.
+"""Simulated weeks: the firings compared with a cron reference, and failures, hangs, stops and clock steps.
 
-Another seed than the usual one: set SIMULATE_SEED. A failure prints the one it had.
+SIMULATE_SEED sets another seed than the default. A failure prints its seed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.support.cron_walk import walk_firings
+from tests.support.cron_reference import reference_firings
 
 from taskloom.cli.simulate.findings import findings
 from taskloom.core.events import Event, EventName
@@ -29,7 +29,7 @@ from taskloom.simulation import FOR_EVER, ClockStep, Fault, Plan, SimulationResu
 from taskloom.testing import make_job
 
 HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
-# Half a second beside every instant, so that none falls on the beginning or the end.
+# Half a second off every instant, so that none falls on the beginning or the end.
 SPRING = datetime.fromisoformat("2026-03-26T00:00:00.5Z").timestamp()
 AUTUMN = datetime.fromisoformat("2026-10-22T00:00:00.5Z").timestamp()
 ZONES = ("Europe/Berlin", "Europe/Berlin", "Europe/London", "UTC", "Asia/Kolkata", "America/New_York")
@@ -37,10 +37,10 @@ ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0)
 
 
 def simulated(
-    jobs: Sequence[JobSpec], hear: Callable[[Event], None] | None = None, seconds: float = DAY, **said: Any
+    jobs: Sequence[JobSpec], listener: Callable[[Event], None] | None = None, seconds: float = DAY, **options: Any
 ) -> SimulationResult:
-    plan = Plan(seconds=seconds, **({"start": SPRING} | said))
-    return simulate_jobs(jobs, plan, [hear] if hear is not None else [])
+    plan = Plan(seconds=seconds, **({"start": SPRING} | options))
+    return simulate_jobs(jobs, plan, [listener] if listener is not None else [])
 
 
 def only(result: SimulationResult) -> dict[str, object]:
@@ -53,29 +53,31 @@ def only(result: SimulationResult) -> dict[str, object]:
 
 @pytest.mark.parametrize("start", [pytest.param(SPRING, id="spring"), pytest.param(AUTUMN, id="autumn")])
 @pytest.mark.parametrize("count", [pytest.param(24, id="some"), pytest.param(1000, id="all", marks=pytest.mark.long)])
-def test_the_firings_of_a_week_are_those_of_a_walk_over_every_minute(tmp_path: Path, start: float, count: int) -> None:
+def test_the_firings_of_a_week_are_those_of_the_cron_reference(tmp_path: Path, start: float, count: int) -> None:
     seed = int(os.environ.get("SIMULATE_SEED", "1"))
     print("seed:", seed)
-    written = drawn_schedules(Random(seed), count)
+    written = random_schedules(Random(seed), count)
     specs = load(job_file(tmp_path, written))
-    told: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, list[float]] = defaultdict(list)
 
-    result = simulated(specs, firings_of(told), WEEK, start=start, seed=seed, work=(("long-*", Span(30.0, 200.0)),))
+    result = simulated(
+        specs, record_firings(found), WEEK, start=start, seed=seed, work=(("long-*", Span(30.0, 200.0)),)
+    )
 
     for name, (expression, zone) in written.items():
-        assert told[name] == walk_firings(expression, zone, start, start + WEEK), (name, expression, zone)
-    assert {job.spec.name: job.firings for job in result.jobs} == {name: len(told[name]) for name in written}
-    assert sum(job.missed["overlap"] for job in result.jobs) > 0, "nothing overlapped: that part shows nothing"
+        assert found[name] == reference_firings(expression, zone, start, start + WEEK), (name, expression, zone)
+    assert {job.spec.name: job.firings for job in result.jobs} == {name: len(found[name]) for name in written}
+    assert sum(job.missed["overlap"] for job in result.jobs) > 0, "no firing overlapped, so overlaps were not tested"
 
 
-def drawn_schedules(chance: Random, count: int) -> dict[str, tuple[str, str]]:
-    """Draw schedules of five fields, most of which fire all day; the runs of some take longer than a minute."""
+def random_schedules(random: Random, count: int) -> dict[str, tuple[str, str]]:
+    """Draw cron expressions of five fields; the runs of every fifth job take longer than a minute."""
     found = {"long-0": ("* * * * *", "UTC")}
     for number in range(1, count):
-        minute = chance.choice([f"{chance.randrange(60)}", f"*/{chance.randint(5, 59)}", f"{chance.randrange(9)}/20"])
-        hour = chance.choice(["*", "*", f"{chance.randrange(24)}", f"*/{chance.randint(2, 9)}", "1-3"])
-        day = chance.choice(["* * *", "* * *", f"{chance.randint(22, 31)} * *", "* * 1-5", "* * SUN", "*/2 * 0"])
-        found[f"{'long' if number % 5 == 0 else 'job'}-{number}"] = (f"{minute} {hour} {day}", chance.choice(ZONES))
+        minute = random.choice([f"{random.randrange(60)}", f"*/{random.randint(5, 59)}", f"{random.randrange(9)}/20"])
+        hour = random.choice(["*", "*", f"{random.randrange(24)}", f"*/{random.randint(2, 9)}", "1-3"])
+        day = random.choice(["* * *", "* * *", f"{random.randint(22, 31)} * *", "* * 1-5", "* * SUN", "*/2 * 0"])
+        found[f"{'long' if number % 5 == 0 else 'job'}-{number}"] = (f"{minute} {hour} {day}", random.choice(ZONES))
     return found
 
 
@@ -88,17 +90,17 @@ def job_file(folder: Path, schedules: dict[str, tuple[str, str]]) -> Path:
     return path
 
 
-def firings_of(told: dict[str, list[float]]) -> Callable[[Event], None]:
-    """Return a listener that notes each instant that began a run or was missed."""
+def record_firings(found: dict[str, list[float]]) -> Callable[[Event], None]:
+    """Return a listener that records each instant that started a run or was missed."""
 
-    def hear(event: Event) -> None:
+    def listen(event: Event) -> None:
         if event.event is EventName.QUEUED:
-            told[event.job or ""].append(round(event.at, 3))
+            found[event.job or ""].append(round(event.at, 3))
         elif event.event is EventName.MISSED:
             assert event.data["count"] == 1
-            told[event.job or ""].append(datetime.fromisoformat(event.data["instant"]).timestamp())
+            found[event.job or ""].append(datetime.fromisoformat(event.data["instant"]).timestamp())
 
-    return hear
+    return listen
 
 
 @pytest.mark.parametrize("every", [60.0, 77.0, 300.0, 3601.5])
@@ -121,7 +123,7 @@ def test_a_run_that_takes_exactly_its_interval_overlaps_with_nothing() -> None:
     assert (only(result)["firings"], only(result)["runs"], only(result)["overlaps"]) == (60, 60, 0)
 
 
-def test_a_run_that_takes_longer_overlaps_and_a_remark_says_so() -> None:
+def test_a_run_that_takes_longer_overlaps_and_a_finding_reports_it() -> None:
     job = make_job("tick", schedule=Schedule(every=60.0, text="every 1m"))
 
     result = simulated([job], seconds=HOUR + 0.5, work=(("tick", Span(61.0, 61.0)),))
@@ -139,7 +141,7 @@ def test_a_thousand_jobs_for_seven_days_take_seconds(count: int, seconds: float)
 
     result = simulated(jobs, seconds=seconds, checked_steps=0)
 
-    # A firing takes 20 microseconds on a machine that has nothing else to do; this bounds failures alone.
+    # A firing takes 20 microseconds on an idle machine; ten times that fails only on a real regression.
     firings = sum(job.firings for job in result.jobs)
     assert time.process_time() - began < firings * 200e-6
     assert firings > 50 * count * seconds / DAY
@@ -155,14 +157,14 @@ def test_a_longer_time_takes_no_more_memory() -> None:
         tracemalloc.stop()
         return found
 
-    peak(HOUR)  # imports, and what is made once
+    peak(HOUR)  # imports and caches
     assert peak(10 * HOUR) < 1.2 * peak(HOUR)
 
 
-# -- chance
+# -- random numbers
 
 
-def test_the_same_seed_gives_the_same_to_the_last_digit() -> None:
+def test_the_same_seed_gives_exactly_the_same_events() -> None:
     jobs = [make_job(f"job-{number}", schedule=Schedule(every=300.0, jitter=60.0)) for number in range(5)]
 
     def events(seed: int) -> list[Event]:
@@ -174,16 +176,16 @@ def test_the_same_seed_gives_the_same_to_the_last_digit() -> None:
     assert events(1) != events(2)
 
 
-def test_one_more_job_changes_nothing_that_the_others_draw() -> None:
+def test_another_job_does_not_change_the_random_numbers_of_the_others() -> None:
     jobs = [make_job(f"job-{number}", schedule=Schedule(every=300.0)) for number in range(3)]
-    said: dict[str, Any] = {"fail": (("*", 0.3),), "work": (("*", Span(1.0, 400.0)),)}
+    options: dict[str, Any] = {"fail": (("*", 0.3),), "work": (("*", Span(1.0, 400.0)),)}
 
-    with_all, without_one = simulated(jobs, **said), simulated(jobs[1:], **said)
+    with_all, without_one = simulated(jobs, **options), simulated(jobs[1:], **options)
 
     assert with_all.as_dict()["jobs"][1:] == without_one.as_dict()["jobs"]
 
 
-def test_the_share_that_fails_is_the_share_that_was_asked_for() -> None:
+def test_the_requested_share_of_runs_fails() -> None:
     jobs = [make_job(name, schedule=Schedule(every=60.0)) for name in ("all", "some", "none")]
 
     result = simulated(jobs, seconds=WEEK, fail=(("*", 0.05), ("all", 1.0), ("none", 0.0)), checked_steps=0)
@@ -194,7 +196,7 @@ def test_the_share_that_fails_is_the_share_that_was_asked_for() -> None:
     assert found["none"] == 0.0
 
 
-def test_the_last_words_that_fit_a_job_count() -> None:
+def test_the_last_option_that_matches_a_job_applies() -> None:
     jobs = [make_job(name, schedule=Schedule(every=600.0)) for name in ("poll-a", "poll-b", "other")]
 
     result = simulated(jobs, work=(("poll-*", Span(5.0, 5.0)), ("poll-b", Span(7.0, 7.0))))
@@ -202,7 +204,7 @@ def test_the_last_words_that_fit_a_job_count() -> None:
     assert [job.longest_run for job in result.jobs] == pytest.approx([5.0, 7.0, 1.0])
 
 
-def test_what_is_said_of_a_job_is_said_of_its_replicas() -> None:
+def test_options_for_a_job_apply_to_its_replicas() -> None:
     [job] = [make_job("web", replicas=3, restart=ON_FAILURE)]
 
     result = simulated([job], crashes=(Fault("web", 60.0), Fault("web.2", 120.0)))
@@ -213,22 +215,22 @@ def test_what_is_said_of_a_job_is_said_of_its_replicas() -> None:
 # -- failures and restarts
 
 
-def test_restarts_are_those_that_the_events_tell_and_no_rule_is_broken() -> None:
+def test_restarts_are_those_of_the_events_and_no_rule_is_broken() -> None:
     jobs = [make_job(f"job-{number}", schedule=Schedule(every=600.0), restart=ON_FAILURE) for number in range(5)]
     events: list[Event] = []
 
     result = simulated(jobs, events.append, fail=(("*", 0.25),))
 
     assert check_events(events, is_whole=True) == []
-    told = Counter((event.event, event.job) for event in events)
+    counts = Counter((event.event, event.job) for event in events)
     queued = Counter(event.job for event in events if event.event is EventName.QUEUED and event.attempt != 1)
     for job in result.jobs:
-        assert job.restarts == queued[job.spec.name] == told[EventName.RESTART_SCHEDULED, job.spec.name] > 10
+        assert job.restarts == queued[job.spec.name] == counts[EventName.RESTART_SCHEDULED, job.spec.name] > 10
         assert job.restarts == job.failed
         assert job.runs == job.firings + job.restarts
 
 
-def test_who_restarts_too_often_gives_up_and_a_remark_says_when() -> None:
+def test_a_job_that_restarts_too_often_gives_up_and_a_finding_reports_it() -> None:
     job = make_job("web", restart=RestartPolicy(RestartWhen.ON_FAILURE, limit=RestartLimit(3, 600.0)))
 
     result = simulated([job], work=(("web", Span(10.0, 10.0)),), fail=(("web", 1.0),))
@@ -238,7 +240,7 @@ def test_who_restarts_too_often_gives_up_and_a_remark_says_when() -> None:
     assert findings(result)[1:] == ["web gave up: more than 3 restarts within 10m"]
 
 
-def test_a_crash_fails_the_run_that_lives_then() -> None:
+def test_a_crash_fails_the_run_that_is_live_then() -> None:
     job = make_job("web", restart=ON_FAILURE)
     events: list[Event] = []
 
@@ -248,7 +250,7 @@ def test_a_crash_fails_the_run_that_lives_then() -> None:
     assert (only(result)["failed"], only(result)["restarts"], only(result)["state"]) == (2, 2, "running")
 
 
-def test_a_crash_that_finds_no_run_is_remarked() -> None:
+def test_a_crash_without_a_run_is_a_finding() -> None:
     job = make_job("nightly", schedule=Schedule(every=2 * HOUR))
 
     result = simulated([job], crashes=(Fault("nightly", HOUR),))
@@ -259,7 +261,7 @@ def test_a_crash_that_finds_no_run_is_remarked() -> None:
 # -- runs that do not stop
 
 
-def test_a_hanging_run_shows_the_longest_stop() -> None:
+def test_a_hanging_run_determines_the_longest_stop() -> None:
     jobs = [make_job("web", within=7.0), make_job("db", within=3.0)]
 
     result = simulated(jobs, hangs=(Fault("web", HOUR),), stops_in=(("db", Span(2.0, 2.0)),))
@@ -269,7 +271,7 @@ def test_a_hanging_run_shows_the_longest_stop() -> None:
     assert findings(result) == ["web had a run that did not stop within 7s"]
 
 
-def test_a_hanging_run_is_found_by_its_watchdog_and_blocks_its_job_once_it_is_abandoned() -> None:
+def test_a_hanging_run_is_found_by_its_watchdog_and_blocks_its_job_once_abandoned() -> None:
     job = make_job(
         "poll", daemon=True, within=5.0, otherwise=Otherwise.ABANDON, watchdog=Watchdog(30.0, Then.RESTART),
         schedule=Schedule(every=600.0),
@@ -288,7 +290,7 @@ def test_a_hanging_run_is_found_by_its_watchdog_and_blocks_its_job_once_it_is_ab
     assert (found["firings"], found["missed"], found["longest_stop"]) == (12, {"blocked": 11}, 5.0)
 
 
-def test_a_stop_without_a_deadline_that_a_run_ignores_is_never_over() -> None:
+def test_a_shutdown_without_a_deadline_that_a_run_ignores_never_ends() -> None:
     job = make_job("web", within=float("inf"), otherwise=Otherwise.EXIT)
 
     result = simulated([job], stop_within=float("inf"), hangs=(Fault("web", HOUR),))
@@ -300,7 +302,7 @@ def test_a_stop_without_a_deadline_that_a_run_ignores_is_never_over() -> None:
 # -- the end
 
 
-def test_it_ends_when_nothing_keeps_the_program_alive() -> None:
+def test_the_simulation_ends_when_nothing_keeps_the_program_alive() -> None:
     jobs = [
         make_job("launch"),
         make_job("web", daemon=True),
@@ -312,17 +314,17 @@ def test_it_ends_when_nothing_keeps_the_program_alive() -> None:
     assert (result.seconds, result.reason.kind) == (90.0, ReasonKind.FINISHED)
     assert [job.state for job in result.jobs] == [JobState.FINISHED, JobState.RUNNING, JobState.WAITING]
     assert [job.next_firing for job in result.jobs] == [None, None, None]
-    assert findings(result)[0] == "everything ended after 1m30s: no non-daemon job was left"
+    assert findings(result)[0] == "everything ended after 1m30s: no non-daemon job was running or going to start"
 
 
-def test_it_ends_when_an_essential_job_fails_for_good() -> None:
+def test_the_simulation_ends_when_an_essential_job_fails_for_good() -> None:
     result = simulated([make_job("web", essential=True), make_job("db")], crashes=(Fault("web", 60.0),))
 
     assert (result.seconds, result.reason.kind) == (60.0, ReasonKind.ESSENTIAL)
     assert findings(result)[0] == "everything was stopped after 1m (essential: job 'web' failed for good)"
 
 
-def test_a_job_whose_dependency_fails_is_skipped_and_a_remark_says_why() -> None:
+def test_a_job_whose_dependency_fails_is_skipped_and_manual_jobs_are_a_finding() -> None:
     jobs = [make_job("first"), make_job("second", after=[Dependency("first")]), make_job("third", manual=True)]
 
     result = simulated(jobs, work=(("first", FOR_EVER),), fail=(("first", 1.0),), seconds=60.0)
@@ -331,7 +333,7 @@ def test_a_job_whose_dependency_fails_is_skipped_and_a_remark_says_why() -> None
     assert "third was never started: it has start: manual" in findings(result)
 
 
-def test_jobs_that_all_wait_for_people_are_over_at_once() -> None:
+def test_a_simulation_of_manual_jobs_alone_ends_at_once() -> None:
     result = simulated([make_job("third", manual=True)])
 
     assert result.seconds == 0.0
@@ -340,7 +342,7 @@ def test_jobs_that_all_wait_for_people_are_over_at_once() -> None:
 # -- clocks
 
 
-def test_a_clock_that_is_set_forward_has_one_firing_made_up_for() -> None:
+def test_after_a_clock_step_forward_one_missed_firing_is_caught_up() -> None:
     [job] = load_text_job("cron: '*/10 * * * *', timezone: UTC")
 
     result = simulated([job], seconds=DAY - 1.0, clock_steps=((5 * HOUR + 300.0, ClockStep(HOUR)),))

@@ -1,4 +1,4 @@
-"""A calendar that costs nothing: an instant every so many seconds of the wall clock, from one to another."""
+"""A cheap calendar: an instant every `period` seconds of the wall clock, from `first` to `last`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class FakeCalendar:
     last: float = float("inf")
 
     def after(self, wall: float) -> float | None:
-        """Return the first instant that is later, or None when there is none any more."""
+        """Return the first instant after `wall`, or None if there is none."""
         if wall < self.first:
             return self.first if self.first <= self.last else None
         instant = self.first + (floor((wall - self.first) / self.period) + 1) * self.period
         return instant if instant <= self.last else None
 
     def latest(self, wall: float) -> float | None:
-        """Return the last instant that is not later, or None when there was none."""
+        """Return the last instant until `wall`, or None if there is none."""
         wall = min(wall, self.last)
         return None if wall < self.first else self.first + floor((wall - self.first) / self.period) * self.period

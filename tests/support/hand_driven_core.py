@@ -1,4 +1,4 @@
-"""A lifecycle moved by hand, step by step: for tests that force an order instead of hoping for it."""
+"""A lifecycle that a test drives step by step, so that the test fixes the order of all inputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOOM = ErrorInfo("RuntimeError", "boom", "Traceback: boom")
 
 
 class HandDrivenCore(RecordedCore):
-    """A recorded core with a word for each input. All words return the actions; a refused command raises."""
+    """A recorded core with a method for each input. Each returns the actions; a refused command raises."""
 
     def __init__(self, clock: VirtualClock | None = None, seed: int | None = 0, *, stop_within: float = 30.0) -> None:
         super().__init__(seed, stop_within=stop_within)
@@ -41,69 +41,69 @@ class HandDrivenCore(RecordedCore):
             self.tell(inputs.AddJob(job))
 
     def start_all(self) -> list[Action]:
-        """Start what starts by itself."""
+        """Start all jobs that start automatically."""
         return self.tell(inputs.StartAll())
 
     def start(self, job: str, *, is_now: bool = True) -> str:
-        """Start a job and return the name of its new run, which the runner has not begun yet."""
+        """Start a job and return the name of its new run, which the runner has not started yet."""
         found = self.tell(inputs.StartJob(job, is_now))
         (run,) = [action.run for action in found if isinstance(action, actions.StartRun)]
         return run
 
     def arm(self, job: str) -> list[Action]:
-        """Let a job start by itself."""
+        """Arm a job: it starts after its dependencies and its delay, by its schedule."""
         return self.tell(inputs.ArmJob(job))
 
     def restart(self, job: str, text: str = "again") -> list[Action]:
-        """Restart a job because a user asked, in these words."""
+        """Restart a job by a user's command; `text` is the text of the reason."""
         return self.tell(inputs.RestartJob(job, Reason(ReasonKind.USER, text)))
 
     def reload(self, *jobs: JobSpec) -> list[Action]:
-        """Put these declarations in the place of all others."""
+        """Replace all declarations by these."""
         return self.tell(inputs.Reload(jobs))
 
     def unresponsive(self, run: str, poll_age: float = 5.0) -> list[Action]:
-        """Have the watchdog miss the run's polls."""
+        """Report that the run has not polled for `poll_age` seconds."""
         return self.tell(inputs.RunUnresponsive(run, poll_age))
 
     def responsive(self, run: str) -> list[Action]:
-        """Have the run poll again."""
+        """Report that the run polls again."""
         return self.tell(inputs.RunResponsive(run))
 
     def run(self, job: str) -> str:
-        """Start a job, have the runner begin its run, and return the run's name."""
+        """Start a job, report its run as started, and return the run's name."""
         run = self.start(job)
         self.started(run)
         return run
 
     def stop(self, job: str, text: str = "enough", run: str | None = None) -> list[Action]:
-        """Stop a job because a user asked, in these words."""
+        """Stop a job, or only this run of it, by a user's command; `text` is the text of the reason."""
         return self.tell(inputs.StopJob(job, Reason(ReasonKind.USER, text), run))
 
     def shutdown(self, within: float = 30.0) -> list[Action]:
-        """Stop everything."""
+        """Begin a shutdown."""
         return self.tell(inputs.Shutdown(Reason(ReasonKind.SHUTDOWN), within))
 
     def hurry(self, within: float = 2.0) -> list[Action]:
-        """Give the shutdown less time."""
+        """Allow the shutdown at most `within` more seconds."""
         return self.tell(inputs.HurryShutdown(within))
 
     def started(self, run: str, *, is_ready: bool = True) -> list[Action]:
-        """Have the runner say that it began the run."""
+        """Report that the runner started the run."""
         return self.tell(inputs.RunStarted(run, is_ready))
 
     def start_failed(self, run: str) -> list[Action]:
-        """Have the runner say that it could not begin the run."""
+        """Report that the runner could not start the run."""
         return self.tell(inputs.RunStartFailed(run, BOOM))
 
     def ready(self, run: str) -> list[Action]:
-        """Have the task say that it is ready."""
+        """Report that the task is ready."""
         return self.tell(inputs.RunReady(run))
 
     def ended(
         self, run: str, how: How = How.RETURNED, *, was_asked: bool | None = None, was_woken: bool = False
     ) -> list[Action]:
-        """Have the run's body come back; it was asked before if the core asked it, unless told otherwise."""
+        """Report the end of the run's body. `was_asked`: after a cancel request; by default as in the core."""
         record = self.lifecycle.runs.get(run)
         if was_asked is None:
             was_asked = record is not None and record.requested is not None
@@ -112,15 +112,15 @@ class HandDrivenCore(RecordedCore):
         return self.tell(inputs.RunEnded(run, how, error, was_asked, was_woken))
 
     def named(self, run: str, where: str = "task.py:7 in run") -> list[Action]:
-        """Answer where an overdue run stands."""
+        """Report the stack of an overdue run; `where` is its file, line and function."""
         return self.tell(inputs.StackCaptured(run, where, "stack", 1.5))
 
     def callback_failed(self, run: str) -> list[Action]:
-        """Have a callback of the run raise."""
+        """Report that a callback of the run raised."""
         return self.tell(inputs.CallbackFailed(run, "terminate", BOOM))
 
     def advance(self, seconds: float) -> list[Action]:
-        """Let time pass, with a tick at each deadline on the way, and return what all the ticks brought."""
+        """Advance the clock with a tick at each deadline on the way, and return the actions of all ticks."""
         end = self.clock.now().mono + seconds
         found: list[Action] = []
         while (due := self.lifecycle.next_deadline()) is not None and due <= end:
@@ -130,26 +130,26 @@ class HandDrivenCore(RecordedCore):
         return found
 
     def state(self, job: str) -> JobState:
-        """Return where the job stands."""
+        """Return the state of the job."""
         return self.lifecycle.jobs[job].state
 
 
 def event_of(found: Sequence[Action], name: EventName) -> Event:
-    """Return the one event of this name. Raises ValueError when there is none, or more than one."""
+    """Return the only event of this name. Raises ValueError if there is none or more than one."""
     (event,) = [action for action in found if isinstance(action, Event) and action.event is name]
     return event
 
 
 def show(found: Sequence[Action]) -> list[str]:
-    """Write actions in short, for an assertion: `StartRun a#1`, `ended a#1 cancelled`, `job_added a`."""
+    """Return actions as short texts for assertions: `StartRun a#1`, `ended a#1 cancelled`, `job_added a`."""
     return [_show(action) for action in found]
 
 
 def _show(action: Action) -> str:
     if isinstance(action, Event):
         subject = action.run or action.job
-        words = (action.event.value, subject, action.outcome.value if action.outcome else None)
-        return " ".join(word for word in words if word)
+        parts = (action.event.value, subject, action.outcome.value if action.outcome else None)
+        return " ".join(part for part in parts if part)
     if isinstance(action, actions.ReportStopProgress):
         return f"ReportStopProgress {','.join(action.runs)} +{action.more}"
     return " ".join([type(action).__name__, *([action[0]] if action else [])])

@@ -1,4 +1,4 @@
-"""Jobs drawn by chance: every policy, and every field of it, has its share."""
+"""Random jobs, in which every policy and every field of it occurs."""
 
 from __future__ import annotations
 
@@ -43,43 +43,45 @@ CRONS = (
 
 
 class Pace(NamedTuple):
-    """How the lives of jobs go."""
+    """How fast the jobs of a scenario live."""
 
     seconds: float
-    """1.0 for lives of minutes, more for longer ones."""
+    """Factor of their times: 1.0 for runs of minutes, more for longer ones."""
     is_steady: bool
-    """The machine has no trouble with its clocks."""
+    """The clocks are never set, and the program never stalls."""
     has_calendars: bool
-    """There are calendars, for which somebody looks at the wall clock every 15 s: most of what a calm month costs."""
+    """Whether schedules may be calendars: the core checks the wall clock for them every 15 s, which makes most of the
+    steps of a calm month.
+    """
 
 
 def draw_job(random: Random, name: str, others: Sequence[str], pace: Pace, *, essential: float = 0.0) -> JobSpec:
-    """Draw a job. `others`: whom it may wait for; `essential`: how probable it is that everything stops with it."""
-    chance = random.random
-    needs = random.sample(others, min(len(others), random.choice((0, 0, 0, 0, 1, 1, 2))))
-    schedule = draw_schedule(random, pace) if chance() < 0.25 else None
+    """Draw a job. `others`: jobs that it may depend on; `essential`: the probability that it is essential."""
+    probability = random.random
+    dependencies = random.sample(others, min(len(others), random.choice((0, 0, 0, 0, 1, 1, 2))))
+    schedule = draw_schedule(random, pace) if probability() < 0.25 else None
     spec = make_job(
         name,
-        daemon=chance() < 0.4,
+        daemon=probability() < 0.4,
         within=random.choice(WITHINS),
-        delay=draw_seconds(random, 60.0) if chance() < 0.2 else 0.0,
-        manual=chance() < 0.1,
-        enabled=chance() > 0.05,
-        after=[Dependency(need, random.choice(list(Condition))) for need in needs],
+        delay=draw_seconds(random, 60.0) if probability() < 0.2 else 0.0,
+        manual=probability() < 0.1,
+        enabled=probability() > 0.05,
+        after=[Dependency(name, random.choice(list(Condition))) for name in dependencies],
         restart=draw_restart(random, pace, is_scheduled=schedule is not None),
         schedule=schedule,
-        timeout=draw_seconds(random, 240.0 * pace.seconds) + 0.25 if chance() < 0.15 else None,
-        ready_within=draw_seconds(random, 20.0) + 0.25 if chance() < 0.15 else None,
-        watchdog=draw_watchdog(random) if chance() < 0.3 else None,
-        essential=chance() < essential,
-        replicas=random.choice((2, 3)) if chance() < 0.04 else 1,
+        timeout=draw_seconds(random, 240.0 * pace.seconds) + 0.25 if probability() < 0.15 else None,
+        ready_within=draw_seconds(random, 20.0) + 0.25 if probability() < 0.15 else None,
+        watchdog=draw_watchdog(random) if probability() < 0.3 else None,
+        essential=probability() < essential,
+        replicas=random.choice((2, 3)) if probability() < 0.04 else 1,
     )
-    odd = random.choice(list(Otherwise))
-    return replace(spec, join=JoinPolicy(spec.join.within, odd)) if chance() < 0.1 else spec
+    otherwise = random.choice(list(Otherwise))
+    return replace(spec, join=JoinPolicy(spec.join.within, otherwise)) if probability() < 0.1 else spec
 
 
 def draw_restart(random: Random, pace: Pace, *, is_scheduled: bool) -> RestartPolicy:
-    """Draw which ends are followed by a restart, and how; a scheduled job has no `always`."""
+    """Draw a restart policy; a scheduled job has no `always`."""
     kinds = [RestartWhen.NEVER, RestartWhen.ON_FAILURE, RestartWhen.ALWAYS]
     limit = RestartLimit(random.choice((1, 2, 3, 8)), random.choice((5.0, 60.0, 3600.0)))
     return RestartPolicy(
@@ -93,7 +95,7 @@ def draw_restart(random: Random, pace: Pace, *, is_scheduled: bool) -> RestartPo
 
 
 def draw_schedule(random: Random, pace: Pace) -> Schedule:
-    """Draw intervals and calendars, some of which end, with every policy for instants that find no way."""
+    """Draw an interval or a calendar, which may end, with every policy for instants that cannot start a run."""
     every: float | None = None
     calendar: Calendar | None = None
     kind = random.random()
@@ -106,7 +108,7 @@ def draw_schedule(random: Random, pace: Pace) -> Schedule:
     else:
         calendar = cron_calendar(*(random.choice(CRONS) if pace.seconds == 1.0 else CRONS[2]))
     overlap = random.choice(list(Overlap))
-    # A firing that waits for the end of a run is not told: when it came would be anybody's guess.
+    # No event shows a firing that is queued behind a run, so its jitter could not be checked.
     may_jitter = pace.is_steady and overlap is Overlap.SKIP and (every is None or every > 1.5)
     return Schedule(
         every=every,
@@ -121,12 +123,12 @@ def draw_schedule(random: Random, pace: Pace) -> Schedule:
 
 
 def draw_watchdog(random: Random) -> Watchdog:
-    """Draw how long a run may go without a poll."""
+    """Draw a watchdog."""
     return Watchdog(random.choice((1.0, 2.5, 5.0, 15.0)), random.choice(list(WatchdogThen)))
 
 
 def change_job(random: Random, spec: JobSpec, pace: Pace) -> JobSpec:
-    """Draw a newer declaration of a job: some fields of it are others."""
+    """Draw a newer declaration of a job, in which one to three fields are changed."""
     names = random.sample(_CHANGED, random.choice((1, 1, 1, 2, 3)))
     return replace(spec, **{name: _draw_field(random, name, spec, pace) for name in names})
 

@@ -1,4 +1,4 @@
-"""Whole scenarios drawn from a seed: jobs of every policy, people who meddle, and a stop at the end."""
+"""Random scenarios: jobs of every policy, random commands, and a shutdown at the end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from taskloom.testing.simulator import Behaviours, simulate
 __all__ = ["Scenario"]
 
 STOP_WITHINS = (0.0, 1.0, 5.0, 30.0, 30.0, 300.0)
-# Meddling once in so many seconds and job makes the lives of jobs collide; people are slower.
+# Mean seconds between two commands for one job: in busy scenarios commands meet all states, calm ones are realistic.
 BUSY_SECONDS, CALM_SECONDS = 60.0, 14_400.0
-# How much longer delays and intervals are in calm scenarios.
+# The factor of delays and intervals in calm scenarios.
 CALM_PACE = 240.0
 STEPS = (0.02, 0.5, 2.0, 30.0, 1800.0, 3600.0, 7200.0, 14_400.0, 86_400.0, 1_728_000.0)
 STORM_JOBS, STORM_SECONDS = 70, 6.0
@@ -29,7 +29,7 @@ STORM_JOBS, STORM_SECONDS = 70, 6.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What `simulate` needs. The same seed draws the same scenario."""
+    """The arguments of `simulate`. The same seed gives the same scenario."""
 
     seed: int
     jobs: tuple[JobSpec, ...]
@@ -41,7 +41,7 @@ class Scenario:
 
     @classmethod
     def draw(cls, seed: int, *, jobs: int = 20, hours: float = 1.0) -> Scenario:
-        """Draw a scenario of so many jobs over so many hours; short ones are busy, long ones calm."""
+        """Draw a scenario of `jobs` jobs over `hours` hours; short ones are busy, long ones calm."""
         random = Random(seed)
         seconds = hours * 3600.0
         pause = BUSY_SECONDS if seconds <= 3600.0 else CALM_SECONDS
@@ -49,7 +49,7 @@ class Scenario:
             if random.random() < 0.04:
                 return cls._draw_storm(seed, random)
             if random.random() < 0.2:
-                seconds = draw_seconds(random, 60.0)  # a stop among the first starts and delays
+                seconds = draw_seconds(random, 60.0)  # the shutdown comes during the first starts and delays
         is_calm = pause == CALM_SECONDS
         pace = Pace(CALM_PACE if is_calm else 1.0, random.random() < 0.5, not is_calm or random.random() < 0.2)
         drawn = _draw_jobs(random, jobs, pace)
@@ -59,7 +59,7 @@ class Scenario:
 
     @classmethod
     def _draw_storm(cls, seed: int, random: Random) -> Scenario:
-        """Draw many jobs that fail at once, again and again."""
+        """Draw many jobs that fail at the same time, again and again."""
         delay = random.choice((0.0, 0.25, 0.5))
         jitter, limit = random.choice((0.0, 0.1)), random.choice((None, RestartLimit(8, 60.0)))
         policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=delay, factor=1.0, jitter=jitter, limit=limit)
@@ -70,16 +70,16 @@ class Scenario:
 
     @property
     def job_hours(self) -> float:
-        """How many jobs for how many virtual hours, when nothing ends it early."""
+        """The number of jobs times the virtual hours, unless the scenario ends early."""
         return len(self.jobs) * self.seconds / 3600.0
 
     @property
     def lateness(self) -> float:
-        """By how many seconds a tick may be late."""
+        """How many seconds a tick may be late."""
         return sum(at.command.seconds for at in self.script if isinstance(at.command, Stall))
 
     def run(self) -> History:
-        """Simulate it."""
+        """Simulate the scenario and return its history."""
         return simulate(
             self.jobs,
             seconds=self.seconds,
@@ -103,7 +103,7 @@ def _draw_jobs(random: Random, count: int, pace: Pace) -> list[JobSpec]:
 
 
 def _draw_script(random: Random, jobs: list[JobSpec], seconds: float, pause: float, pace: Pace) -> list[At]:
-    """Draw who is started and stopped when: jobs that ended are started again, or nothing would happen for long."""
+    """Draw the commands; ended jobs are started again, as otherwise little would happen in a long scenario."""
     script: list[At] = []
     for job in jobs:
         when = 0.0
@@ -116,13 +116,13 @@ def _draw_script(random: Random, jobs: list[JobSpec], seconds: float, pause: flo
     if random.random() < 0.4:
         script += _draw_reloads(random, jobs, seconds, pace)
     if not pace.is_steady:
-        script += _sometimes(random, seconds, lambda: ClockStep(random.choice(STEPS) * random.choice((1, -1))))
+        script += _at_random_times(random, seconds, lambda: ClockStep(random.choice(STEPS) * random.choice((1, -1))))
     if not pace.is_steady and random.random() < 0.2:
-        script += _sometimes(random, seconds, lambda: Stall(draw_seconds(random, 30.0)))
+        script += _at_random_times(random, seconds, lambda: Stall(draw_seconds(random, 30.0)))
     return script
 
 
-def _sometimes(random: Random, seconds: float, draw: Callable[[], ClockStep | Stall]) -> list[At]:
+def _at_random_times(random: Random, seconds: float, draw: Callable[[], ClockStep | Stall]) -> list[At]:
     return [At(random.randrange(int(seconds * 4) + 1) / 4, draw()) for _ in range(random.choice((1, 2, 4)))]
 
 
@@ -140,15 +140,15 @@ def _draw_command(random: Random, job: str) -> inputs.Input:
 
 
 def _draw_reloads(random: Random, jobs: list[JobSpec], seconds: float, pace: Pace) -> list[At]:
-    """Draw declarations that follow one another; a job that was taken away may come back."""
+    """Draw some reloads; a job that one removes may come back in a later one."""
     script: list[At] = []
-    taken: list[JobSpec] = []
+    removed: list[JobSpec] = []
     for number in range(random.choice((1, 2, 4))):
         jobs = [change_job(random, job, pace) if random.random() < 0.2 else job for job in jobs]
-        gone = [job for job in jobs if random.random() < 0.1]
-        jobs = [job for job in jobs if job not in gone] + [job for job in taken if random.random() < 0.5]
+        dropped = [job for job in jobs if random.random() < 0.1]
+        jobs = [job for job in jobs if job not in dropped] + [job for job in removed if random.random() < 0.5]
         new = draw_job(random, f"new{number}", [job.family for job in jobs], pace)
-        taken = [job for job in [*taken, *gone] if job not in jobs]
+        removed = [job for job in [*removed, *dropped] if job not in jobs]
         jobs = [*jobs, replace(new, replicas=1)]
         script.append(At(draw_seconds(random, seconds), inputs.Reload(tuple(jobs))))
     return script

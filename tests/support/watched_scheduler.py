@@ -1,4 +1,4 @@
-"""A real scheduler that a test can wait on: what it told, and when it told it."""
+"""A real scheduler whose events a test can wait for and check."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from taskloom.testing import make_job
 
 __all__ = ["WatchedScheduler"]
 
-# Bounds a failing test alone.
+# Limits only how long a failing test takes.
 PATIENCE_SECONDS = 20.0
 
 
 class WatchedScheduler(Scheduler):
-    """A scheduler with real threads whose events are kept, waited for and judged.
+    """A scheduler with real threads that records its events.
 
-    `finish` stops it and holds all that it told to the rules of every history.
+    `finish` stops it and checks the invariants of its history.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._seen: list[Event] = []
-        self._heard = threading.Condition()
-        self._ear = self.listen(self._take)
+        self._recorded: list[Event] = []
+        self._changed = threading.Condition()
+        self._listener = self.listen(self._record)
 
     @property
     def events(self) -> list[Event]:
-        """What was told so far, in order."""
-        with self._heard:
-            return list(self._seen)
+        """The events so far, in order."""
+        with self._changed:
+            return list(self._recorded)
 
     def told(self, job: str | None = None) -> list[str]:
-        """Return the names of the events so far, or those of one job; an end with its outcome."""
+        """Return the names of the events so far, of all jobs or of one; `ended` with its outcome."""
         found = [event for event in self.events if job is None or event.job == job]
         return [f"{e.event.value} {e.outcome.value}" if e.outcome else e.event.value for e in found]
 
     def wait_for(self, name: EventName, job: str | None = None, count: int = 1) -> Event:
-        """Wait until the event was told so often, and return its last. Raises AssertionError with what came instead."""
+        """Wait for the event number `count` of this name and return it. Raises AssertionError if it does not come."""
 
         def found() -> list[Event]:
-            return [event for event in self._seen if event.event is name and job in (None, event.job)]
+            return [event for event in self._recorded if event.event is name and job in (None, event.job)]
 
-        with self._heard:
-            came = self._heard.wait_for(lambda: len(found()) >= count, PATIENCE_SECONDS)
+        with self._changed:
+            came = self._changed.wait_for(lambda: len(found()) >= count, PATIENCE_SECONDS)
             if came:
                 return found()[count - 1]
-        raise AssertionError(f"{name.value} of {job or 'anybody'} did not come {count} times: {self.told()}")
+        raise AssertionError(f"{name.value} of {job or 'any job'} did not come {count} times: {self.told()}")
 
     def add_function(
         self,
@@ -71,7 +71,7 @@ class WatchedScheduler(Scheduler):
         announces_ready: bool = False,
         **policies: Any,
     ) -> JobHandle:
-        """Declare a job that calls a function with the context; within in seconds. `policies`: as in `make_job`."""
+        """Declare a job that calls a function with the context. `policies`: as in `make_job`."""
         binding = Binding(
             lambda: Body(run, terminate), has_terminate=terminate is not None, announces_ready=announces_ready
         )
@@ -88,15 +88,15 @@ class WatchedScheduler(Scheduler):
         return self.add(replace(declared, task=getattr(run, "__name__", "function"), binding=binding))
 
     def finish(self, within: float = 10.0) -> StopReport:
-        """Stop everything, and judge all that was told. Raises AssertionError with what breaks a rule."""
+        """Stop the scheduler and check its history. Raises AssertionError with the violations."""
         report = self.stop(within)
-        is_told = self._ear.close(PATIENCE_SECONDS)
+        has_all_events = self._listener.close(PATIENCE_SECONDS)
         violations = check_events(self.events, is_whole=True)
-        if not is_told or violations or self.bug is not None:
+        if not has_all_events or violations or self.bug is not None:
             raise AssertionError(f"{violations or self.bug or 'events are missing'}: {self.told()}")
         return report
 
-    def _take(self, event: Event) -> None:
-        with self._heard:
-            self._seen.append(event)
-            self._heard.notify_all()
+    def _record(self, event: Event) -> None:
+        with self._changed:
+            self._recorded.append(event)
+            self._changed.notify_all()

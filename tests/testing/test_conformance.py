@@ -1,4 +1,4 @@
-"""The kit passes good tasks of every style, and each of its checks is failed by a task that is bad in just that way."""
+"""TaskConformance passes good tasks of every style, and for each of its tests there is a bad task that fails it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from taskloom import Cancelled, Context, Duration, Task, param, waiting
 from taskloom.testing import TaskConformance
 
-# Lets the tasks that ignore their cancel go, once their test is over.
+# Ends the tasks that ignore their cancel, after the test.
 released = threading.Event()
 
 
 @pytest.fixture(autouse=True)
-def let_go() -> Iterator[None]:
+def end_stuck_tasks() -> Iterator[None]:
     released.clear()
 
     yield
@@ -30,9 +30,9 @@ def let_go() -> Iterator[None]:
 
 
 class Waiting(Task):
-    """Wait again and again."""
+    """Wait in a loop."""
 
-    every: Duration = param(default=0.01, description="time between two looks")
+    every: Duration = param(default=0.01, description="time between two polls")
 
     def run(self, ctx: Context) -> None:
         while not ctx.wait(self.every):
@@ -69,7 +69,7 @@ def pump(ctx: Context, source: queue.Queue[int], every: Duration = 0.01) -> None
 
 
 class Patient(TaskConformance):
-    """The time is no matter here, and the machine may be busy."""
+    """Time limits long enough for a busy machine; time does not matter here."""
 
     starts_within = stops_within = 20.0
 
@@ -94,7 +94,7 @@ class TestFunctionThatWaitsForAQueue(Patient):
         return functools.partial(pump, source=queue.Queue())
 
 
-# -- bad in one way each
+# -- tasks that are bad in one way each
 
 
 class Silent(Task):
@@ -103,7 +103,7 @@ class Silent(Task):
 
 
 class Undescribed(Task):
-    """Take a parameter that nobody explains."""
+    """Take params without a description."""
 
     limit: int = param(default=0)
     every: float = 1.0
@@ -113,7 +113,7 @@ class Undescribed(Task):
 
 
 class Unwritable(Task):
-    """Take what no job file can hold."""
+    """Take a param whose value the schema refuses."""
 
     limit: int = param(default=0, ge=0, description="a limit")
 
@@ -122,14 +122,14 @@ class Unwritable(Task):
 
 
 class Deaf(Task):
-    """Never look."""
+    """Never poll."""
 
     def run(self, ctx: Context) -> None:
         released.wait()
 
 
 class Stubborn(Task):
-    """Look, and go on."""
+    """Poll, and ignore the cancel."""
 
     def run(self, ctx: Context) -> None:
         while not released.wait(0.001):
@@ -143,12 +143,12 @@ class Swallowing(Task):
         while not released.is_set():
             try:
                 ctx.sleep(0.001)
-            except BaseException:  # noqa: BLE001 - the mistake that is shown
+            except BaseException:  # noqa: BLE001 - the error that this task demonstrates
                 released.wait(0.001)
 
 
 class LateStarter(Task):
-    """Take a cancel that came before its first look for none."""
+    """Ignore a cancel that came before its first poll."""
 
     def run(self, ctx: Context) -> None:
         if ctx.cancelled:
@@ -157,7 +157,7 @@ class LateStarter(Task):
 
 
 class Littering(Task):
-    """Leave a thread behind."""
+    """Leave a thread running."""
 
     def run(self, ctx: Context) -> None:
         threading.Thread(target=released.wait, name="left behind", daemon=True).start()
@@ -181,7 +181,7 @@ class BadCallback(Task):
 
 
 class Eager(Task):
-    """Raise Cancelled on its own."""
+    """Raise Cancelled without a cancel."""
 
     def run(self, ctx: Context) -> None:
         raise Cancelled
@@ -195,7 +195,7 @@ class Returning(Task):
 
 
 class Remembering(Task):
-    """Keep something for its next run."""
+    """Fail in its second run."""
 
     was_run = False
 
@@ -240,29 +240,29 @@ BAD: list[tuple[Callable[[], Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "check", "complaint"), BAD, ids=[f"{check} {text:.20}" for _, check, text in BAD])
-def test_a_bad_task_fails_its_check_in_words(make: Callable[[], Any], check: str, complaint: str) -> None:
-    # Short only where the time has to run out: a busy machine is slow, and nothing else may fail on it.
-    has_to_run_out = "200ms" in complaint
+@pytest.mark.parametrize(("make", "check", "message"), BAD, ids=[f"{check} {text:.20}" for _, check, text in BAD])
+def test_a_bad_task_fails_its_test_with_this_message(make: Callable[[], Any], check: str, message: str) -> None:
+    # Short only if the time limit must expire: on a busy machine a short limit could fail any other test.
+    must_expire = "200ms" in message
 
     class Conformance(TaskConformance):
         starts_within = 0.2 if make is Deaf else 20.0
-        stops_within = 0.2 if has_to_run_out else 1.0 if make is Littering else 20.0
+        stops_within = 0.2 if must_expire else 1.0 if make is Littering else 20.0
 
         def make_task(self) -> Any:
             return make()
 
-    with pytest.raises(Exception, match=complaint):
+    with pytest.raises(Exception, match=message):
         getattr(Conformance(), check)()
 
 
-def test_every_check_is_failed_by_some_bad_task() -> None:
+def test_there_is_a_bad_task_for_every_test() -> None:
     checks = {name for name in vars(TaskConformance) if name.startswith("test_")}
 
     assert checks == {check for _, check, _ in BAD}
 
 
-def test_an_error_after_the_cancel_is_excused_where_terminate_may_have_caused_it() -> None:
+def test_an_error_after_the_cancel_is_allowed_if_terminate_may_have_caused_it() -> None:
     class Woken(Failing):
         """Raise when woken by `terminate`."""
 
@@ -276,6 +276,6 @@ def test_an_error_after_the_cancel_is_excused_where_terminate_may_have_caused_it
     Conformance().test_it_ends_without_an_error_of_its_own()
 
 
-def test_without_make_task_there_is_nothing_to_check() -> None:
+def test_a_class_without_make_task_cannot_be_instantiated() -> None:
     with pytest.raises(TypeError, match="make_task"):
         type("Empty", (TaskConformance,), {})()

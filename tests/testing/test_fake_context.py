@@ -146,7 +146,7 @@ def test_the_descriptor_is_readable_once_cancelled() -> None:
         assert (before, after) == ([], [descriptor])
 
 
-def test_what_the_task_reports_is_kept() -> None:
+def test_reports_of_the_task_are_kept() -> None:
     ctx = FakeContext(job="tick", attempt=2, replica=3, poll_interval=0.5)
 
     ctx.log.warning("low on %s", "ink")
@@ -164,7 +164,7 @@ def test_what_the_task_reports_is_kept() -> None:
     assert (ctx.job, ctx.run_id, ctx.attempt, ctx.replica, ctx.poll_interval) == ("tick", "tick#1", 2, 3, 0.5)
 
 
-def test_log_lines_carry_job_and_run_beside_what_the_task_adds() -> None:
+def test_log_lines_have_job_and_run_and_the_extra_values_of_the_task() -> None:
     ctx = FakeContext(job="tick")
 
     ctx.log.info("a frame", extra={"peer": "::1"})

@@ -8,8 +8,8 @@ from taskloom.testing import At, Behaviour, History, make_job, simulate
 STOP = StopJob("a", Reason(ReasonKind.USER, "enough"))
 
 
-def told(history: History, *names: str) -> list[tuple[float, str]]:
-    """Return (seconds, event and outcome) of the events, those of jobs that were merely added apart."""
+def events_of(history: History, *names: str) -> list[tuple[float, str]]:
+    """Return (seconds, event and outcome) of the named events, or of all but `job_added` and `scheduler_started`."""
     return [
         (event["mono"], " ".join([event["event"], *([event["outcome"]] if "outcome" in event else [])]))
         for event in history.as_dicts()
@@ -17,10 +17,10 @@ def told(history: History, *names: str) -> list[tuple[float, str]]:
     ]
 
 
-def test_a_day_of_one_job_is_told_in_eight_events() -> None:
+def test_a_day_of_one_job_has_seven_events() -> None:
     history = simulate([make_job("a")], seconds=86_400, behaviours={"a": Behaviour.obeys(reaction=2.5)})
 
-    assert told(history) == [
+    assert events_of(history) == [
         (0, "queued"),
         (0, "started"),
         (0, "ready"),
@@ -31,51 +31,51 @@ def test_a_day_of_one_job_is_told_in_eight_events() -> None:
     ]
 
 
-def test_each_run_of_a_job_behaves_as_written_and_the_last_behaviour_stays() -> None:
+def test_each_run_of_a_job_has_its_own_behaviour_and_the_last_one_repeats() -> None:
     script = [At(10, StartJob("a")), At(20, StartJob("a")), At(30, StartJob("a"))]
     runs = [Behaviour.returns(1), Behaviour.fails(2), Behaviour(fails_to_start=True)]
 
     history = simulate([make_job("a")], seconds=40, script=script, behaviours={"a": runs})
 
-    assert told(history, "ended") == [
+    assert events_of(history, "ended") == [
         (1, "ended succeeded"), (12, "ended failed"), (20, "ended start_failed"), (30, "ended start_failed"),
     ]  # fmt: skip
 
 
-def test_who_ignores_the_ask_is_abandoned_and_its_late_exit_is_seen() -> None:
+def test_a_run_that_ignores_the_cancel_is_abandoned_and_its_late_exit_is_recorded() -> None:
     job = make_job("a", daemon=True, within=5)
 
     history = simulate([job], seconds=60, script=[At(10, STOP)], behaviours={"a": Behaviour.ignores(until=40)})
 
-    assert told(history, "stop_overdue", "ended", "late_exit") == [
+    assert events_of(history, "stop_overdue", "ended", "late_exit") == [
         (15, "stop_overdue"), (15, "ended abandoned"), (40, "late_exit"),
     ]  # fmt: skip
 
 
-def test_who_slips_away_at_the_instant_of_the_ask_has_succeeded() -> None:
+def test_a_run_that_ends_at_the_instant_of_the_cancel_has_succeeded() -> None:
     history = simulate([make_job("a")], seconds=60, script=[At(10, STOP)], behaviours={"a": Behaviour(slips_away=True)})
 
-    assert told(history, "cancel_requested", "ended") == [(10, "cancel_requested"), (10, "ended succeeded")]
+    assert events_of(history, "cancel_requested", "ended") == [(10, "cancel_requested"), (10, "ended succeeded")]
 
 
-def test_a_slow_constructor_and_a_late_readiness_take_their_time() -> None:
+def test_a_slow_constructor_and_a_late_readiness_delay_their_events() -> None:
     history = simulate([make_job("a")], seconds=60, behaviours={"a": Behaviour(making=3, ready_after=4)})
 
-    assert told(history, "queued", "started", "ready") == [(0, "queued"), (3, "started"), (7, "ready")]
+    assert events_of(history, "queued", "started", "ready") == [(0, "queued"), (3, "started"), (7, "ready")]
 
 
-def test_a_run_that_is_asked_while_it_is_made_never_enters() -> None:
+def test_a_run_that_is_cancelled_during_its_construction_never_enters_its_body() -> None:
     history = simulate([make_job("a")], seconds=60, script=[At(1, STOP)], behaviours={"a": Behaviour(making=3)})
 
-    assert told(history, "started", "ended") == [(3, "ended cancelled")]
+    assert events_of(history, "started", "ended") == [(3, "ended cancelled")]
 
 
-def test_a_hurried_run_may_leave_early_and_a_failing_callback_is_told() -> None:
+def test_an_urgent_run_may_end_early_and_a_failing_callback_is_reported() -> None:
     behaviour = Behaviour(reaction=60, hurried_reaction=0.5, fails_in_callback=True, reaction_how=How.RAISED)
 
     history = simulate([make_job("a", within=10)], seconds=60, script=[At(1, STOP)], behaviours={"a": behaviour})
 
-    assert told(history, "callback_failed", "ended") == [(1, "callback_failed"), (9, "ended cancelled")]
+    assert events_of(history, "callback_failed", "ended") == [(1, "callback_failed"), (9, "ended cancelled")]
 
 
 def test_a_second_signal_cuts_the_stop_short() -> None:
@@ -83,10 +83,10 @@ def test_a_second_signal_cuts_the_stop_short() -> None:
 
     history = simulate([job], seconds=10, script=[At(12, HurryShutdown(2))], behaviours={"a": Behaviour.ignores()})
 
-    assert told(history, "stop_overdue", "scheduler_stopped") == [(14, "stop_overdue"), (14, "scheduler_stopped")]
+    assert events_of(history, "stop_overdue", "scheduler_stopped") == [(14, "stop_overdue"), (14, "scheduler_stopped")]
 
 
-def test_with_the_work_over_the_daemons_are_stopped_as_the_command_line_does_it() -> None:
+def test_daemons_are_stopped_once_the_work_is_finished_as_by_taskloom_run() -> None:
     jobs = [make_job("a"), make_job("d", daemon=True)]
     runs = {"a": Behaviour.returns(5), "d": Behaviour.obeys()}
 
@@ -94,7 +94,7 @@ def test_with_the_work_over_the_daemons_are_stopped_as_the_command_line_does_it(
 
     (stopping,) = [event for event in history.as_dicts() if event["event"] == "scheduler_stopping"]
     assert (stopping["mono"], stopping["reason"]["kind"]) == (5, "finished")
-    assert told(history, "scheduler_stopped") == [(5, "scheduler_stopped")]
+    assert events_of(history, "scheduler_stopped") == [(5, "scheduler_stopped")]
 
 
 def test_a_refused_command_is_in_the_history_and_changes_nothing() -> None:
@@ -105,7 +105,7 @@ def test_a_refused_command_is_in_the_history_and_changes_nothing() -> None:
     assert refused.actions == ()
 
 
-def test_the_same_seed_gives_the_same_history_and_another_one_another() -> None:
+def test_the_same_seed_gives_the_same_history_and_another_seed_a_different_one() -> None:
     jobs = [make_job(f"j{number}", daemon=number % 2 == 0, within=number) for number in range(8)]
 
     first, second, third = (simulate(jobs, seconds=7200, seed=seed) for seed in (7, 7, 8))

@@ -6,7 +6,7 @@ from taskloom.core.model import Moment
 from taskloom.testing import VirtualClock
 
 
-def test_time_passes_only_when_told_to() -> None:
+def test_time_passes_only_when_advanced() -> None:
     clock = VirtualClock(mono=5, wall=1000)
 
     first, second = clock.now(), clock.now()
@@ -15,7 +15,7 @@ def test_time_passes_only_when_told_to() -> None:
     assert clock.advance(2.5) == Moment(7.5, 1002.5)
 
 
-def test_a_wall_step_leaves_the_monotonic_clock_alone() -> None:
+def test_a_wall_step_does_not_change_the_monotonic_clock() -> None:
     clock = VirtualClock(wall=1000)
 
     clock.step_wall(-3600)
@@ -32,7 +32,7 @@ def test_advancing_to_a_past_second_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
-def test_time_never_goes_back_and_never_all_of_it_passes(seconds: float) -> None:
+def test_advancing_by_a_negative_or_infinite_time_is_refused(seconds: float) -> None:
     clock = VirtualClock()
 
     with pytest.raises(ValueError, match="cannot advance by"):
@@ -42,6 +42,6 @@ def test_time_never_goes_back_and_never_all_of_it_passes(seconds: float) -> None
 
 
 @pytest.mark.parametrize("second", [float("inf"), float("nan")])
-def test_there_is_no_last_second_to_advance_to(second: float) -> None:
+def test_advancing_to_infinity_is_refused(second: float) -> None:
     with pytest.raises(ValueError, match="cannot advance to second"):
         VirtualClock().advance_to(second)

@@ -1,4 +1,4 @@
-"""A stranger's distribution, built and installed beside Taskloom's wheel, plugs in by its entry points alone."""
+"""A third-party distribution, installed beside Taskloom's wheel, adds tasks by its entry points alone."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def fresh_python(tmp_path_factory: pytest.TempPathFactory, wheel: Path, build_wheel: Callable[[Path], Path]) -> Path:
-    """A fresh environment with both wheels. Only what Taskloom depends on is borrowed, so that no network is needed."""
+    """A fresh environment with both wheels. It borrows only Taskloom's dependencies, so that no network is needed."""
     place = tmp_path_factory.mktemp("fresh environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     python = place / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index", "--no-deps"]
     subprocess.run([*pip, str(wheel), str(build_wheel(DISTRIBUTION))], check=True)
-    # A path file in a folder that a path file adds is not read: the editable install of this checkout stays out.
+    # Python does not read path files in a folder that a path file adds, so this checkout's editable install is not
+    # visible.
     [site_packages] = place.glob("lib/python*/site-packages")
     (site_packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     return python
@@ -66,7 +67,7 @@ def test_the_fresh_environment_does_not_see_the_checkout(run: Run, fresh_python:
     assert Path(answer.stdout).is_relative_to(fresh_python.parents[1])
 
 
-def test_a_class_and_a_function_of_a_stranger_run_from_yaml(run: Run) -> None:
+def test_a_third_party_class_and_function_run_from_yaml(run: Run) -> None:
     answer = run("run", "beats.yaml")
 
     assert answer.returncode == 0, answer.stderr
@@ -76,7 +77,7 @@ def test_a_class_and_a_function_of_a_stranger_run_from_yaml(run: Run) -> None:
     assert "Traceback" not in answer.stderr
 
 
-def test_tasks_lists_the_strangers_tasks_with_distribution_and_version(run: Run) -> None:
+def test_tasks_lists_third_party_tasks_with_distribution_and_version(run: Run) -> None:
     answer = run("tasks")
 
     lines = {line.split()[0]: line for line in answer.stdout.splitlines() if line.split()}
@@ -95,7 +96,7 @@ def test_tasks_with_a_name_prints_its_parameters(run: Run, task: str, parameters
         assert parameter in answer.stdout
 
 
-def test_a_strangers_parameters_are_checked_before_anything_starts(run: Run, tmp_path: Path) -> None:
+def test_third_party_parameters_are_checked_before_anything_starts(run: Run, tmp_path: Path) -> None:
     (tmp_path / "beats.yaml").write_text(JOBS.replace("every: 10ms, limit: 3", "every: soon, limit: -1"))
 
     answer = run("validate", "beats.yaml")

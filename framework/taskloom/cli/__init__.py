@@ -11,8 +11,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words in (["--version"], ["-V"]):
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--version"], ["-V"]):
         # Scripts call this often, and importing click takes as long as three interpreter starts.
         from taskloom import __version__
 
@@ -20,4 +20,4 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
     from taskloom.cli.entry import call
 
-    sys.exit(call(words))
+    sys.exit(call(given))

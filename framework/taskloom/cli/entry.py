@@ -23,7 +23,7 @@ _VERBS = {
     "simulate": ("taskloom.cli.simulate.command", "Show what the jobs would do in a week, in virtual time.", "Run"),
     "drill": (
         "taskloom.cli.drill.command",
-        "Start each job alone, ask it to stop, and time it; fail over budget.",
+        "Run each job alone, and check that it stops in time.",
         "Act",
     ),
     "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one task and its parameters.", "Author"),
@@ -76,10 +76,10 @@ def _taskloom() -> None:
     """
 
 
-def call(words: Sequence[str]) -> int:
+def call(arguments: Sequence[str]) -> int:
     """Call the verb and return the exit code. A user's mistake is reported in one sentence, without a traceback."""
     try:
-        result: Any = _taskloom.main(args=list(words), prog_name="taskloom", standalone_mode=False)
+        result: Any = _taskloom.main(args=list(arguments), prog_name="taskloom", standalone_mode=False)
         if sys.stdout is not None:  # None if the caller closed it
             sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:

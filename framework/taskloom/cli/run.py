@@ -41,13 +41,13 @@ def run(  # noqa: PLR0917 - click passes them by name
 
     \b
     Exit codes:
-      0    all jobs ended well, or were stopped
-      1    a job failed
-      2    a job file or the command line has an error; nothing was started
-      3    a job did not stop in time
-      70   a bug in Taskloom
-      130  stopped by INT (Ctrl-C)
-      137  killed by the watcher, because the program did not end in time
+      0      no job failed, and all jobs stopped in time
+      1      a job failed
+      2      a job file or the command line has an error; nothing was started
+      3      a job did not stop in time
+      70     a bug in Taskloom
+      130    stopped by INT (Ctrl-C)
+      137    killed by the watcher, since the program did not end in time
       128+N  ended at once by a third signal with number N
 
     \b

@@ -167,7 +167,7 @@ def _described(loaded: LoadedTask) -> list[str]:
         lines += [table([("parameter", "type", "default", "description"), *map(_cells, shape.params)]), ""]
     else:
         lines += ["It takes no parameters.", ""]
-    return [*lines, "A job of it:", "", *_example(loaded)]
+    return [*lines, "An example job file:", "", *_example(loaded)]
 
 
 def _cells(param: ParamShape) -> tuple[str, ...]:

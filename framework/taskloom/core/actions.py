@@ -1,4 +1,4 @@
-"""What the core wants done. The shell carries the actions out in their order; an Event among them is told on."""
+"""The actions of the core. The engine performs them in order; an Event among them goes to the listeners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class StartRun(NamedTuple):
-    """Have the runner begin the run; RunStarted or RunStartFailed will come."""
+    """Have the runner begin the run, and answer with RunStarted or RunStartFailed."""
 
     run: str
     spec: JobSpec
@@ -32,56 +32,56 @@ class StartRun(NamedTuple):
 
 
 class CancelRun(NamedTuple):
-    """Set the run's token and wake it. Neighbouring AskRuns are one stop: all flags first, then the waking."""
+    """Set the run's cancel token and wake it. For adjacent CancelRuns all tokens are set before any run is woken."""
 
     run: str
     reason: Reason
 
 
 class MarkUrgent(NamedTuple):
-    """Tell the run that little time is left."""
+    """Tell the run that little time is left to stop."""
 
     run: str
 
 
 class CaptureStack(NamedTuple):
-    """Find out where the overdue run stands; answer StackCaptured."""
+    """Find out where the overdue run is, and answer with StackCaptured."""
 
     run: str
 
 
 class ReportStopProgress(NamedTuple):
-    """Say who is still awaited: up to five runs, how many more there are, seconds left (inf: no deadline)."""
+    """Report which runs a stop still waits for: up to five by name, and how many more there are."""
 
     runs: tuple[str, ...]
     more: int
 
 
 class ReleaseRun(NamedTuple):
-    """Release who joins the run: its thread has left the body for good."""
+    """Release the threads that join the run: its thread has left the body for good."""
 
     run: str
 
 
 class ApplySpec(NamedTuple):
-    """Have the live run keep its job's new declaration, as far as it can while it runs."""
+    """Apply the job's new declaration to the live run, as far as that is possible while it runs."""
 
     run: str
     spec: JobSpec
 
 
 class ForgetJob(NamedTuple):
-    """Drop what is kept of a job that was removed."""
+    """Drop what is kept about a job that was removed."""
 
     job: str
 
 
 class WorkFinished(NamedTuple):
-    """Release who waits for the end of the work: nothing keeps the program alive any more."""
+    """Release the threads that wait for the end of the work: nothing keeps the program alive any more."""
 
 
 class ShutdownFinished(NamedTuple):
-    """Release who waits for the end of the shutdown."""
+    """Release the threads that wait for the end of the shutdown."""
 
 
 Action = (

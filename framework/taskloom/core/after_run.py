@@ -1,4 +1,4 @@
-"""What follows a run that has ended: a restart, the next firing, an immediate start, or nothing.
+"""Decide and begin what follows a run that has ended: a restart, the next firing, another run at once, or nothing.
 
 `FollowUp` says what was decided before the end; without such a decision, the restart policy decides. The follow-up of
 an abandoned run is decided when it is abandoned, and begins when its thread exits.

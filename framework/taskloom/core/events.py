@@ -1,4 +1,4 @@
-"""Events: frozen records of what happened. All that is seen from outside is folded from them."""
+"""Events: immutable records of what happened. All views are computed from them."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @plain_members
 class EventName(FastEnum):
-    """What happened."""
+    """The kinds of event."""
 
     SCHEDULER_STARTED = "scheduler_started"
     """Signals that every job with `start: auto` is being started; at most one per scheduler."""
     SCHEDULER_STOPPING = "scheduler_stopping"
-    """Signals that everything is being stopped; no run starts after it."""
+    """Signals that a whole shutdown has begun; no run starts after it."""
     SCHEDULER_STOPPED = "scheduler_stopped"
-    """Signals that the stop is over; `data` counts the survivors."""
+    """Signals that the shutdown is over; `data` has the number of survivors."""
     JOB_ADDED = "job_added"
     """Signals that a job was declared."""
     JOB_REMOVED = "job_removed"
-    """Signals that a reload took the job away."""
+    """Signals that a reload removed the job."""
     RELOADED = "reloaded"
-    """Signals that the declarations were replaced; `data` says what became of which job."""
+    """Signals that the declarations were replaced; `data` lists the jobs by what was done with them."""
     QUEUED = "queued"
-    """Signals that a run was made and its runner was told to start it."""
+    """Signals that a run was created and its runner was told to start it."""
     STARTED = "started"
-    """Signals that the run's body is about to be entered."""
+    """Signals that the run's body is about to be called."""
     READY = "ready"
-    """Signals that the run does its work now."""
+    """Signals that the run is ready: it is doing its work."""
     CANCEL_REQUESTED = "cancel_requested"
-    """Signals that the run was asked to stop, and why."""
+    """Signals that the run was requested to stop, and why."""
     STOP_OVERDUE = "stop_overdue"
-    """Signals that the run outlived its `within`; `data` says where it stands."""
+    """Signals that the run outlived its `within`; `data` has the place of its thread."""
     ENDED = "ended"
-    """Signals how the run ended: exactly one for each run that was queued."""
+    """Signals that the run ended, and how; exactly one for each queued run."""
     LATE_EXIT = "late_exit"
-    """Signals that the thread of an abandoned run has ended after all."""
+    """Signals that the thread of an abandoned run has exited after all."""
     SKIPPED = "skipped"
-    """Signals that a job which waited will not start, and why."""
+    """Signals that a waiting job will not start, and why."""
     BLOCKED = "blocked"
-    """Signals that a job cannot get a run while its abandoned thread lives."""
+    """Signals that the job cannot get a run while the thread of its abandoned run is alive."""
     RESTART_SCHEDULED = "restart_scheduled"
-    """Signals that another run will follow the one that ended; `seconds` is how long it waits, at least."""
+    """Signals that another run follows the one that ended, after at least `seconds`."""
     FLAPPING = "flapping"
-    """Signals that the job was restarted so often lately that something must be wrong; `data` counts."""
+    """Signals that the job restarted so often lately that something must be wrong; `data` has the number."""
     GAVE_UP = "gave_up"
-    """Signals that no restart follows though the policy asks for one; `data` says why."""
+    """Signals that no restart follows although the policy requires one; `data` has the cause."""
     MISSED = "missed"
-    """Signals that instants of the job's schedule passed without a run; `data` has the last, how many, and why."""
+    """Signals that instants of the schedule passed without a run; `data` has the last one, the number and the cause."""
     UNRESPONSIVE = "unresponsive"
     """Signals that the run has not polled for longer than its watchdog allows; `data` has the poll age."""
     RESPONSIVE = "responsive"
-    """Signals that an unresponsive run polled again; `seconds` is how long that took."""
+    """Signals that an unresponsive run polled again, after `seconds`."""
     CALLBACK_FAILED = "callback_failed"
-    """Signals that `terminate()` or an `on_cancel` callback raised, or was not even begun in time."""
+    """Signals that `terminate()` or an `on_cancel` callback raised, or did not begin in time."""
 
 
 class Event(NamedTuple):
-    """One record.
+    """One event.
 
     `seq` counts from 1 without a gap per scheduler; `at` is seconds since the epoch, `mono` monotonic seconds.
     """
@@ -86,12 +86,12 @@ class Event(NamedTuple):
 
 
 def format_wall(seconds: float) -> str:
-    """Write seconds since the epoch as RFC 3339, UTC, to the microsecond."""
+    """Format seconds since the epoch as RFC 3339, in UTC, to the microsecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def as_dict(event: Event) -> dict[str, Any]:
-    """Return the event as JSON has it: only the fields that apply, `data` merged in."""
+    """Return the event as a JSON object: only the fields that apply, with `data` merged in."""
     out: dict[str, Any] = {
         "seq": event.seq,
         "at": format_wall(event.at),

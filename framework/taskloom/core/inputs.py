@@ -1,4 +1,4 @@
-"""What the core is told: commands from people, reports from runners, and that time has passed."""
+"""The inputs of the core: commands of users, reports of runners, and ticks of the timer."""
 
 from __future__ import annotations
 
@@ -40,33 +40,33 @@ class StartAll(NamedTuple):
 
 
 class StartJob(NamedTuple):
-    """Start one job now: it waits for no delay or schedule; for its dependencies, unless `is_now`, it is refused."""
+    """Start one job now, without its delay or schedule. Refused if dependencies are pending, unless `is_now`."""
 
     job: str
     is_now: bool = False
 
 
 class ArmJob(NamedTuple):
-    """Start one job as the start of all does: after its dependencies and its delay, by its schedule."""
+    """Start one job as StartAll does: after its dependencies and its delay, by its schedule."""
 
     job: str
 
 
 class RestartJob(NamedTuple):
-    """Stop the job's run, if it has one, and start another at once. No delay, and not counted."""
+    """Stop the job's run, if it has one, and start another at once, without a delay and not counted."""
 
     job: str
     reason: Reason
 
 
 class Reload(NamedTuple):
-    """Put these declarations, replicas and all, in the place of those that there are."""
+    """Replace all declarations by these, which include the replicas."""
 
     specs: tuple[JobSpec, ...]
 
 
 class StopJob(NamedTuple):
-    """Stop one job; with `run` only if that is still the job's run."""
+    """Stop one job; with `run`, stop only that run, if it is still the job's run."""
 
     job: str
     reason: Reason
@@ -74,24 +74,24 @@ class StopJob(NamedTuple):
 
 
 class Shutdown(NamedTuple):
-    """Stop everything, for good. `within`: seconds for all of it, inf for no deadline."""
+    """Stop all jobs for good. `within`: seconds for the whole shutdown; inf for no deadline."""
 
     reason: Reason
     within: float
 
 
 class HurryShutdown(NamedTuple):
-    """Give a shutdown that goes on at most so many more seconds."""
+    """Limit the shutdown that is under way to `within` more seconds."""
 
     within: float
 
 
 class Tick(NamedTuple):
-    """Time has passed: look at the deadlines."""
+    """Handle the deadlines that are due."""
 
 
 class RunStarted(NamedTuple):
-    """The run's body is about to be entered; `is_ready` unless its task announces readiness."""
+    """The run's body is about to be called; `is_ready` unless its task announces readiness."""
 
     run: str
     is_ready: bool
@@ -105,7 +105,7 @@ class RunStartFailed(NamedTuple):
 
 
 class RunUnresponsive(NamedTuple):
-    """The run has not polled for longer than its watchdog allows; `poll_age` in seconds."""
+    """The run has not polled for longer than its watchdog allows; `poll_age` is in seconds."""
 
     run: str
     poll_age: float
@@ -118,16 +118,16 @@ class RunResponsive(NamedTuple):
 
 
 class RunReady(NamedTuple):
-    """The task said that it is ready."""
+    """The task announced that it is ready."""
 
     run: str
 
 
 class RunEnded(NamedTuple):
-    """The run's body came back.
+    """The run's body has ended.
 
-    `was_asked` is read on the run's own thread right after that: it, not the order of messages, tells
-    whether the cancel came first. `was_woken`: its `terminate` or a callback of it had begun.
+    `was_requested` is read on the run's own thread right after that. It decides whether the request to stop came first;
+    the order of the messages does not. `callback_ran`: its `terminate` or one of its callbacks had begun.
     """
 
     run: str
@@ -138,7 +138,7 @@ class RunEnded(NamedTuple):
 
 
 class StackCaptured(NamedTuple):
-    """Where an overdue run stands: the answer to the action CaptureStack."""
+    """The place and the stack of an overdue run: the answer to the action CaptureStack."""
 
     run: str
     where: str

@@ -1,4 +1,4 @@
-"""The words of the house as values: jobs, reasons, outcomes, states. Policies are in `policies`.
+"""The values that the whole package uses: jobs, reasons, outcomes, states. Policies are in `policies`.
 
 Plain frozen records, all times in seconds. Nothing here decides anything.
 """
@@ -47,9 +47,9 @@ class Moment(NamedTuple):
     """One reading of both clocks."""
 
     mono: float
-    """Seconds of the monotonic clock: what deadlines and durations are counted in."""
+    """Seconds of the monotonic clock, used for deadlines and durations."""
     wall: float
-    """Seconds since the epoch: what people and calendars read."""
+    """Seconds since the epoch, used for calendars and shown to users."""
 
 
 @plain_members
@@ -59,23 +59,23 @@ class ReasonKind(FastEnum):
     USER = "user"
     """A program requested it through the library, for example with `run.cancel()`."""
     SIGNAL = "signal"
-    """The process got INT or TERM."""
+    """The process received SIGINT or SIGTERM."""
     DEADLINE = "deadline"
     """The run was longer than its `timeout`."""
     FINISHED = "finished"
-    """All that kept the program alive has ended."""
+    """Nothing keeps the program alive any more, or the job's schedule has no further firings."""
     ESSENTIAL = "essential"
     """An essential job failed for good."""
     REPLACED = "replaced"
-    """A newer firing of the same job took its place."""
+    """A newer firing of the same job replaced the run."""
     RELOAD = "reload"
     """Its declaration changed."""
     WATCHDOG = "watchdog"
-    """It did not poll for too long, or was not ready in time."""
+    """The run did not poll for too long, or was not ready in time."""
     DEPENDENCY = "dependency"
-    """A job that it needs can no longer give what it waits for."""
+    """A dependency can no longer be satisfied."""
     SHUTDOWN = "shutdown"
-    """The scheduler stops."""
+    """The scheduler was stopped."""
 
 
 class Reason(NamedTuple):
@@ -95,72 +95,72 @@ class Outcome(FastEnum):
     """How a run ended."""
 
     SUCCEEDED = "succeeded"
-    """It returned, and nobody had asked it to stop."""
+    """It returned without having been requested to stop."""
     FAILED = "failed"
-    """Something escaped from it."""
+    """It raised an exception, or the watchdog stopped it."""
     CANCELLED = "cancelled"
-    """It was asked to stop, and stopped."""
+    """It was requested to stop, and stopped."""
     TIMED_OUT = "timed_out"
-    """It was stopped because it was longer than its `timeout`."""
+    """It was stopped because it exceeded its `timeout`."""
     START_FAILED = "start_failed"
-    """It never began: no thread or no instance could be made."""
+    """It never began: its thread or its task instance could not be created."""
     ABANDONED = "abandoned"
-    """It outlived its join policy; its thread lives on in the ledger."""
+    """It outlived its join policy; its thread may still be alive and is reported until it exits."""
     LOST = "lost"
-    """The process ended before it did."""
+    """The process ended before the run did."""
 
 
 @plain_members
 class JobState(FastEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     DISABLED = "disabled"
     """Declared with `enabled: false`: cannot be started."""
     WAITING = "waiting"
-    """Has no run and may get one; `WaitingFor` says what it waits for."""
+    """Has no run and may get one; `WaitingFor` names what it waits for."""
     RUNNING = "running"
-    """Has a run that nobody asked to stop."""
+    """Has a run that was not requested to stop."""
     STOPPING = "stopping"
-    """Has a run that was asked to stop."""
+    """Has a run that was requested to stop."""
     BLOCKED = "blocked"
-    """Cannot get a run while the thread of its abandoned run lives."""
+    """Cannot get a run while the thread of its abandoned run is alive."""
     FINISHED = "finished"
-    """Its last run ended and nothing will start it but a person."""
+    """Its last run ended, or its schedule is over, and no further run will start by itself."""
     SKIPPED = "skipped"
-    """Never started: what it waited for can no longer come true."""
+    """Will not start: its wait was stopped, or its dependencies can no longer be satisfied."""
 
 
 @plain_members
 class WaitingFor(FastEnum):
-    """What a waiting job waits for."""
+    """The next thing that a waiting job waits for."""
 
     START = "start"
-    """Somebody's start."""
+    """A start: by the scheduler if `start: auto`, else by a user."""
     DELAY = "delay"
     """The end of its start delay."""
     DEPENDENCY = "dependency"
-    """Another job."""
+    """Its dependencies on other jobs."""
     BACKOFF = "backoff"
     """The end of its restart delay."""
     FIRING = "next firing"
-    """Its schedule."""
+    """The next firing of its schedule."""
 
 
 @plain_members
 class Phase(FastEnum):
-    """Where the scheduler as a whole stands."""
+    """The phase of the scheduler as a whole."""
 
     OPEN = "open"
     """Runs may start."""
     STOPPING = "stopping"
-    """Everything is being stopped; no run starts any more."""
+    """All jobs are being stopped; no run starts any more."""
     STOPPED = "stopped"
-    """The stop is over; only late exits still come."""
+    """The shutdown is over; only abandoned threads may still exit."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerSpec:
-    """Where the job's runs execute: a runner's name and its options."""
+    """The runner that executes the job's runs, by name, and its options."""
 
     name: str = "thread"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -171,10 +171,10 @@ _JOIN, _START, _RUNNER, _RESTART = JoinPolicy(10.0, Otherwise.EXIT), StartPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """A validated job: everything that its declaration says, in final form.
+    """A validated job: its whole declaration, in final form.
 
-    `task` is the name for people; `binding` is what makes the runs' bodies: the core passes it on to the
-    runner and never looks inside.
+    `task` is the name shown to users. `binding` makes the bodies of the runs; the core passes it on to the runner
+    without using it.
     """
 
     name: str
@@ -192,26 +192,26 @@ class JobSpec:
     after: tuple[Dependency, ...] = ()
     restart: RestartPolicy = _RESTART
     timeout: float | None = None
-    """Seconds that a run may take, from the order to begin it."""
+    """Seconds that a run may take, counted from when it was queued."""
     ready_within: float | None = None
-    """Seconds that a run may take to be ready, from the order to begin it."""
+    """Seconds until a run has to be ready, counted from when it was queued."""
     watchdog: Watchdog | None = None
     essential: bool = False
     replicas: int = 1
     replica: int = 1
-    """Which of its replicas this is, from 1."""
+    """The number of this replica, from 1."""
     declared: str = ""
-    """The name that it was declared under, where that is another: `web` of the replica `web.2`."""
+    """The name in the declaration if it differs from `name`: `web` for the replica `web.2`."""
     place: Place | None = None
     binding: Any = field(default=None, repr=False, compare=False)
 
     @property
     def family(self) -> str:
-        """The name that other jobs know it by: its own, or that of the job that it is a replica of."""
+        """The name that dependencies use: its own, or that of the job whose replica it is."""
         return self.declared or self.name
 
     def replicated(self) -> tuple[JobSpec, ...]:
-        """Return the jobs that this declaration stands for: itself, or its replicas `name.1` to `name.n`."""
+        """Return the jobs that are declared: this one, or its replicas `name.1` to `name.n`."""
         if self.replicas == 1 or self.declared:
             return (self,)
         return tuple(
@@ -222,7 +222,7 @@ class JobSpec:
 
 @plain_members
 class How(FastEnum):
-    """How a run's body came back, before anyone asks what that means."""
+    """How a run's body ended; the outcome also depends on why it was stopped."""
 
     RETURNED = "returned"
     """`run` returned."""
@@ -238,13 +238,13 @@ class How(FastEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """What is kept of an exception: text only, so that no frame and no object stays alive."""
+    """An exception as text only, so that it keeps no frame and no object alive."""
 
     type: str
     message: str
     traceback: str
     is_explained: bool = False
-    """Whether the message says it all, and people need no traceback."""
+    """Whether the message is enough for users and no traceback is shown."""
 
     def __str__(self) -> str:
         if not self.message:

@@ -1,4 +1,4 @@
-"""How a run ended, from how its body came back and why it was asked to stop."""
+"""The outcome of a run, from how its body ended and why it was requested to stop."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from taskloom.core.model import ErrorInfo, How, Outcome, Reason, ReasonKind
 
 __all__ = ["decide_outcome"]
 
-# First cause wins: a run stopped for one of these has ended so, however its body came back.
+# The first cause decides: a run that was stopped for one of these has this outcome, however its body ended.
 _OUTCOMES = {ReasonKind.DEADLINE: Outcome.TIMED_OUT, ReasonKind.WATCHDOG: Outcome.FAILED}
 
 
 def decide_outcome(report: RunEnded, reason: Reason | None) -> tuple[Outcome, ErrorInfo | None]:
-    """Return the outcome and the error to keep. `reason` is None when nobody had asked before the body came back.
+    """Return the outcome and the error to keep. `reason` is None if the body ended before a stop was requested.
 
-    An exception type never decides alone: a task's own TimeoutError is a failure like any other. After the
-    ask, an exception is the wake-up's doing where `terminate` or a callback ran (a socket shut down under a
-    recv): cancelled, with the error kept. Where nothing woke it, it failed on its own account.
+    The type of an exception never decides alone: a task's own TimeoutError is a failure like any other. After a
+    request to stop, an exception is attributed to the wake-up if `terminate` or a callback ran (such as a socket that
+    was shut down during a recv): the run is cancelled, and the error is kept. Otherwise the run has failed.
     """
     if report.how is How.NOT_ENTERED:
         return (_OUTCOMES.get(reason.kind, Outcome.CANCELLED) if reason is not None else Outcome.CANCELLED), None

@@ -39,20 +39,20 @@ STOP_WITHIN_SECONDS = 30.0
 
 @plain_members
 class Otherwise(FastEnum):
-    """What happens to a run that outlived its join policy."""
+    """The treatment of a run that outlived its join policy."""
 
     ABANDON = "abandon"
-    """Leave its thread behind, in the ledger. For daemon jobs only: the process may end without them."""
+    """Leave its thread alone and report it. For daemon jobs only: the process may end without them."""
     EXIT = "exit"
-    """At the end of a whole shutdown the process leaves by a hard exit with code 3."""
+    """At the end of a whole shutdown, the process exits immediately with code 3."""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinPolicy:
-    """How long a stop waits for a run, and what it does then."""
+    """How long a stop waits for a run, and what happens to a run that takes longer."""
 
     within: float
-    """Seconds; 0 asks and wakes without waiting, WAIT_FOR_EVER waits."""
+    """Seconds; 0 requests the stop without waiting for the run, WAIT_FOR_EVER waits without a limit."""
     otherwise: Otherwise
 
 
@@ -63,7 +63,7 @@ class StartMode(FastEnum):
     AUTO = "auto"
     """When the scheduler starts (after its dependencies, and `delay_seconds`)."""
     MANUAL = "manual"
-    """When somebody starts it."""
+    """When a user starts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +76,19 @@ class StartPolicy:
 
 @plain_members
 class RestartWhen(FastEnum):
-    """Which ends of a run are followed by another one."""
+    """The ends of a run that are followed by a restart."""
 
     NEVER = "never"
     """None."""
     ON_FAILURE = "on-failure"
-    """Those that count as failure: failed, timed_out, start_failed, and a stop by the watchdog."""
+    """Failures: failed, timed_out, start_failed, and a stop by the watchdog."""
     ALWAYS = "always"
-    """A clean return as well. Never one that somebody asked for, and never a PermanentFailure."""
+    """Failures and returns. Never an end that was requested, and never a PermanentFailure."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestartLimit:
-    """More than so many restarts inside a sliding window, and the job gives up."""
+    """The job gives up if there are more than `times` restarts in a sliding window of `within` seconds."""
 
     times: int
     within: float
@@ -98,8 +98,8 @@ class RestartLimit:
 class RestartPolicy:
     """Whether and when a run follows one that ended.
 
-    0.5 s, doubled up to 30 s, is pebble's delay; suture adds up to half of it at random, so that a thousand jobs
-    that failed together do not come back together.
+    0.5 s, doubled up to 30 s, is pebble's delay. suture adds up to half of it at random, so that a thousand jobs that
+    failed together do not restart together.
     """
 
     when: RestartWhen = RestartWhen.NEVER
@@ -107,53 +107,54 @@ class RestartPolicy:
     """Seconds before the first restart."""
     factor: float = 2.0
     max_delay: float = 30.0
-    """The delay grows up to this; jitter comes on top."""
+    """The delay grows up to this; jitter is added to it."""
     jitter: float = 0.5
-    """The share of the delay that chance may add: 0.5 is up to half as much again."""
+    """The share of the delay that is added at most, at random: 0.5 adds up to half of it."""
     limit: RestartLimit | None = None
 
 
 class Calendar(Protocol):
     """Instants of the wall clock, in seconds since the epoch, at least a second apart.
 
-    Asks no clock: the same question, the same answer. Two that mean the same are equal: a reload compares them.
+    Reads no clock: equal arguments give equal results. Calendars with the same instants are equal, because a reload
+    compares them.
     """
 
     def __hash__(self) -> int:
-        """Return the same for equals."""
+        """Return the same number for equal calendars."""
 
     def after(self, wall: float) -> float | None:
-        """Return the first instant that is later, or None when there is none any more."""
+        """Return the first instant after `wall`, or None if there is none."""
 
     def latest(self, wall: float) -> float | None:
-        """Return the last instant that is not later, or None when there was none."""
+        """Return the last instant at or before `wall`, or None if there is none."""
 
 
 @plain_members
 class Overlap(FastEnum):
-    """What a firing does that finds the job's run alive."""
+    """The effect of a firing while the job's previous run is still running."""
 
     SKIP = "skip"
-    """It is missed, and counted."""
+    """The firing is missed, and counted as such."""
     QUEUE = "queue"
-    """It waits for the end of that run; one waits, more are missed."""
+    """The firing waits for the end of that run. One can wait; further ones are missed."""
     REPLACE = "replace"
-    """It stops that run, and starts when it has ended."""
+    """That run is stopped, and a new run starts when it has ended."""
 
 
 @plain_members
 class Missed(FastEnum):
-    """What becomes of instants that passed while nobody could start a run."""
+    """The treatment of instants that passed while no run could be started."""
 
     ONCE = "once"
-    """The latest is made up for, if it is no older than `grace`; the others are missed."""
+    """A run starts for the latest one if it is no older than `grace`; the others are missed."""
     SKIP = "skip"
-    """All are missed."""
+    """All of them are missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a job's runs start by themselves: every so many seconds, or at the instants of a calendar.
+    """When a job's runs start by themselves: every `every` seconds, or at the instants of a calendar.
 
     Exactly one of `every` and `calendar` is set.
     """
@@ -162,29 +163,29 @@ class Schedule:
     """Seconds between two instants, on the monotonic clock."""
     calendar: Calendar | None = None
     text: str = ""
-    """As it is written, for people: `every 5m`, `cron */5 * * * *`."""
+    """As shown to users: `every 5m`, `cron */5 * * * *`."""
     jitter: float = 0.0
-    """Each firing comes up to so many seconds after its instant, by chance."""
+    """Each firing is delayed by up to `jitter` seconds after its instant, at random."""
     overlap: Overlap = Overlap.SKIP
     missed: Missed = Missed.ONCE
     grace: float = 3600.0
-    """How late, in seconds, a missed instant may still be made up for."""
+    """How late, in seconds, a run may still start for a missed instant."""
     immediately: bool = False
     """Whether a first run starts when the schedule is armed."""
 
 
 @plain_members
 class Condition(FastEnum):
-    """What a job waits for in another one."""
+    """The condition of another job that a dependency waits for."""
 
     STARTED = "started"
-    """It has a run that began, and did not fail since."""
+    """Its latest run has begun, and has not failed or been stopped since."""
     READY = "ready"
-    """It has a run that is ready, or was and succeeded."""
+    """Its latest run is ready, or was ready and succeeded."""
     SUCCEEDED = "succeeded"
     """Its last run succeeded."""
     FINISHED = "finished"
-    """Its last run ended in any way, and no other will follow by itself."""
+    """Its last run ended in any way, and no further run starts by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,19 +201,19 @@ class Dependency:
 
 @plain_members
 class WatchdogThen(FastEnum):
-    """What the watchdog does with a run that has not polled for too long."""
+    """The action of the watchdog for a run that has not polled for too long."""
 
     WARN = "warn"
-    """It says so."""
+    """It reports the run as unresponsive."""
     STOP = "stop"
-    """It stops the run, which ends failed; no restart follows."""
+    """It stops the run, which ends as failed; no restart follows."""
     RESTART = "restart"
-    """It stops the run; a restart follows, whatever `restart.when` says."""
+    """It stops the run, and a restart follows whatever `restart.when` says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watchdog:
-    """How long a ready run may go without a poll, in seconds, and what happens then."""
+    """How long a ready run may go without a poll, in seconds, and what happens if it takes longer."""
 
     after: float
     then: WatchdogThen = WatchdogThen.WARN

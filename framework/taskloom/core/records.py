@@ -1,4 +1,4 @@
-"""What the core remembers of each job and run. Only the lifecycle changes a record."""
+"""The records of jobs and runs. Only the lifecycle changes them."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 
 @plain_members
 class FollowUp(FastEnum):
-    """What follows the end of a job's run, as far as it is known before that end."""
+    """The decision about what follows a job's run, as far as it is made before the run ends."""
 
     POLICY = "policy"
-    """What the restart policy says."""
+    """Decided by the restart policy when the run ends."""
     NOTHING = "nothing"
-    """No restart: somebody stopped the run. A schedule goes on unless the job was stopped."""
+    """No restart, because the run was stopped. Its schedule goes on unless the job was stopped."""
     RETRY = "retry"
-    """A restart after its delay, counted."""
+    """A restart after the restart delay; counted."""
     RESTART = "restart"
-    """Another run at once, not counted: somebody asked for it, or its declaration changed."""
+    """Another run at once, not counted: a user requested it, or the declaration changed."""
     FIRING = "firing"
-    """Another run at once: its schedule fired meanwhile."""
+    """Another run at once, because the schedule fired meanwhile."""
     REMOVAL = "removal"
-    """The job goes: a reload took it away."""
+    """None, and the job is removed, as a reload decided."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,34 +50,34 @@ class NextFiring:
     instant: float
     """Monotonic seconds for an interval, seconds since the epoch for a calendar."""
     jitter: float
-    """Seconds that it comes after its instant."""
+    """Seconds that it is delayed after its instant."""
     due_at: float
-    """Monotonic seconds, by what is known of the wall clock."""
+    """Monotonic seconds, by the last known offset of the wall clock."""
 
 
 @dataclass(slots=True, eq=False)
 class RunRecord:
-    """One run, from queued to over. Moments are None until they come."""
+    """One run, from queued to ended. A moment is None until it is reached."""
 
     id: str
     job: JobRecord
     attempt: int
     queued: Moment
     spec: JobSpec
-    """The declaration that it keeps: that of its job when it was queued, unless a reload applied a newer one."""
+    """The declaration of its job when it was queued, or a newer one that a reload applied."""
     started: Moment | None = None
     ready: Moment | None = None
     requested: Moment | None = None
     ended: Moment | None = None
     reason: Reason | None = None
-    # Monotonic seconds, inf where there is no such deadline.
+    # In monotonic seconds; inf if there is no such deadline.
     timeout_at: float = _NEVER
     unready_at: float = _NEVER
-    # When the join policy decides; inf where it waits for ever.
+    # When the join policy decides; inf if it waits for ever.
     overdue_at: float = _NEVER
-    # Set at `within`: where it stood then.
+    # The place of its thread when `within` was over; set then.
     captured: StackCaptured | None = None
-    # Since when the watchdog misses a poll.
+    # When the watchdog found that the run does not poll.
     unresponsive: Moment | None = None
     is_urgent: bool = False
     outcome: Outcome | None = None
@@ -86,52 +86,52 @@ class RunRecord:
 
     @property
     def is_overdue(self) -> bool:
-        """Tell whether it outlived its `within`."""
+        """Whether it outlived its `within`."""
         return self.captured is not None
 
     @property
     def seconds(self) -> float:
-        """How long it ran, or 0.0 when it never began or has not ended."""
+        """How long it ran; 0.0 if it never began or has not ended."""
         if self.started is None or self.ended is None:
             return 0.0
         return self.ended.mono - self.started.mono
 
     @property
     def ready_seconds(self) -> float:
-        """How long it was ready, or 0.0 when it never was or has not ended."""
+        """How long it was ready; 0.0 if it never was or has not ended."""
         if self.ready is None or self.ended is None:
             return 0.0
         return self.ended.mono - self.ready.mono
 
     @property
     def may_be_abandoned(self) -> bool:
-        """Tell whether its join policy leaves it behind when it is overdue."""
+        """Whether its join policy abandons it when it is overdue."""
         return self.spec.join.otherwise is Otherwise.ABANDON
 
 
 @dataclass(slots=True, eq=False)
 class JobRecord:
-    """One declared job and where it stands."""
+    """One declared job and its current state."""
 
     spec: JobSpec
     state: JobState
     waiting_for: WaitingFor | None
-    # Monotonic seconds at which a delay or a backoff is over.
+    # When a start delay or a restart delay is over, in monotonic seconds.
     due_at: float | None = None
-    # The run that is running or stopping, or was abandoned and lives.
+    # The run that is running or stopping, or that was abandoned and whose thread is alive.
     run: RunRecord | None = None
     last_run: RunRecord | None = None
     follow_up: FollowUp = FollowUp.POLICY
-    # None while its schedule is not armed.
+    # None if its schedule is not armed.
     next_firing: NextFiring | None = None
     backoff: Backoff | None = None
     number: int = 0
-    """The number in the name of its newest run."""
+    """The number in the name of its latest run."""
     runs: int = 0
     restarts: int = 0
     missed: int = 0
     has_failed: bool = False
-    """Whether it failed for good: its last run failed and no restart was to follow, or it gave up."""
+    """Whether it failed for good: its last run failed and no run followed, or it gave up."""
     has_given_up: bool = False
     reason: Reason | None = None
     outcomes: dict[Outcome, int] = field(default_factory=dict)
@@ -139,21 +139,21 @@ class JobRecord:
 
     @classmethod
     def declared(cls, spec: JobSpec) -> JobRecord:
-        """Return the record of a job that nothing has happened to yet."""
+        """Return the record of a job that was just declared."""
         if not spec.enabled:
             return cls(spec, JobState.DISABLED, None)
         return cls(spec, JobState.WAITING, WaitingFor.START)
 
     @property
     def is_active(self) -> bool:
-        """Tell whether it has a run that is not given up, or will get one by itself."""
+        """Whether it has a run that was not abandoned, or will get one by itself."""
         if self.state is JobState.WAITING:
             return self.waiting_for is not WaitingFor.START
         return self.state in _ACTIVE
 
     @property
     def may_autostart(self) -> bool:
-        """Tell whether the scheduler's start has to start it."""
+        """Whether the start of the scheduler starts it."""
         return (
             self.state is JobState.WAITING
             and self.waiting_for is WaitingFor.START
@@ -161,7 +161,7 @@ class JobRecord:
         )
 
     def refused_start(self) -> UsageError:
-        """Return the error that says why a START is refused in this state."""
+        """Return the error for a START that is refused in this state."""
         name, run = self.spec.name, self.run.id if self.run is not None else ""
         if self.state is JobState.DISABLED:
             return JobDisabled(name)

@@ -1,4 +1,4 @@
-"""The end of it all as values: who ended how, who did not, and the exit code that follows."""
+"""Reports: the state of each job, how a shutdown went, which runs survived it, and the exit code."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ _SIGINT = 2
 
 
 class ExitCode(IntEnum):
-    """What `taskloom run` leaves with; the first that applies, in this order."""
+    """The exit codes of `taskloom run`; the first that applies, in this order."""
 
     UNUSABLE = 2
     """The job files or the command line cannot be used; nothing was started."""
     KILLED = 137
-    """The watcher process had to end the program."""
+    """The watcher process had to kill the program."""
     SURVIVOR = 3
     """A job whose `otherwise` is `exit` outlived its join policy."""
     FAILED = 1
-    """Some job's last run ended failed, timed_out or start_failed and no restart was pending, or it gave up."""
+    """The last run of a job ended failed, timed_out or start_failed with no restart pending, or the job gave up."""
     INTERRUPTED = 130
-    """Stopped by INT."""
+    """Stopped by Ctrl-C or SIGINT."""
     FINE = 0
-    """All the rest, TERM included."""
+    """Any other end, including a stop by SIGTERM."""
     BUG = 70
-    """Taskloom broke one of its own rules."""
+    """A bug in Taskloom."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """A run that outlived its join policy and was alive when the stop ended. Seconds throughout."""
+    """A run that outlived its join policy and was alive when the shutdown ended. All times are in seconds."""
 
     job: str
     run: str
     where: str
-    """`file:line in function` of where it stood at its `within`, or "" where nobody could look."""
+    """The place of its thread when its `within` was over, as `file:line in function`; "" if unknown."""
     stack: str
     poll_age: float | None
-    """How long it had not polled then, since its start if it never did; None where unobserved."""
+    """Seconds since its last poll then, or since its start if it never polled; None if unknown."""
     within: float
     waited: float
-    """From the ask to the end of the stop."""
+    """Seconds from the request to stop until the end of the shutdown."""
     otherwise: Otherwise
     callbacks: tuple[str, ...] = ()
-    """What went wrong when it was woken."""
+    """The errors of its callbacks."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as a JSON object."""
         return {
             "job": self.job,
             "run": self.run,
@@ -72,14 +72,13 @@ class Survivor:
         }
 
     def __str__(self) -> str:
-        return (
-            f"{self.job}: {self.otherwise.value} after {duration(self.within)}, at {self.where or 'an unknown place'}"
-        )
+        within, where = duration(self.within, is_rounded=True), self.where or "an unknown place"
+        return f"{self.job}: {self.otherwise.value} after {within}, at {where}"
 
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """One job as it stood: the same words in every view."""
+    """The state of one job at one moment; all views use the same names."""
 
     job: str
     task: str
@@ -88,7 +87,7 @@ class JobReport:
     waiting_for: WaitingFor | None
     runs: int
     outcome: Outcome | None
-    """Of the last run; None while it is running or when there was none."""
+    """Of the last run; None while it is running or if there was none."""
     seconds: float
     reason: Reason | None
     error: ErrorInfo | None
@@ -96,32 +95,32 @@ class JobReport:
     run: str | None = None
     outcomes: Mapping[str, int] | None = None
     attempt: int = 0
-    """Of the last run; 0 when there was none."""
+    """Of the last run; 0 if there was none."""
     restarts: int = 0
-    """How often it was restarted by its policy."""
+    """How often its policy restarted it."""
     missed: int = 0
     """How many instants of its schedule passed without a run."""
     waits_for: str = ""
-    """What it waits for in another job, where it does."""
+    """The pending condition of another job, if it waits for one."""
     due_in: float | None = None
-    """Seconds until its delay or its backoff is over."""
+    """Seconds until its start delay or its restart delay is over."""
     next_firing: float | None = None
     """When its schedule fires next, in seconds since the epoch."""
     has_failed: bool = False
-    """Whether it failed for good: its last run failed and no restart was to follow, or it gave up."""
+    """Whether it failed for good: its last run failed and no run followed, or it gave up."""
     has_given_up: bool = False
     is_ready: bool = False
     is_flapping: bool = False
     is_unresponsive: bool = False
     within: float = 0.0
-    """What its join policy gives it, in seconds."""
+    """The `within` of its join policy, in seconds."""
     family: str = ""
     replica: int = 1
     labels: tuple[str, ...] = ()
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What is to be said of it beside its state."""
+        """Marks that are shown next to its state."""
         marks = {
             "ready": self.is_ready,
             "overdue": self.is_overdue,
@@ -132,7 +131,7 @@ class JobReport:
         return tuple(mark for mark, is_set in marks.items() if is_set)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as a JSON object."""
         return {
             "job": self.job,
             "task": self.task,
@@ -171,16 +170,16 @@ class StopReport:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether every run has ended."""
+        """Whether every run has ended."""
         return not self.survivors
 
     @property
     def exit_code(self) -> ExitCode:
-        """Return the code that `taskloom run` leaves with."""
+        """The exit code of `taskloom run` for this report."""
         return exit_code(self.jobs, self.survivors, self.reason)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as a JSON object."""
         return {
             "exit_code": int(self.exit_code),
             "reason": {"kind": self.reason.kind.value, "text": self.reason.text},
@@ -195,7 +194,7 @@ class StopReport:
 
 
 def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: Reason) -> ExitCode:
-    """Return the exit code that these facts lead to; DESIGN section 6 has the order."""
+    """Return the exit code; `ExitCode` has the order."""
     if any(survivor.otherwise is Otherwise.EXIT for survivor in survivors):
         return ExitCode.SURVIVOR
     if any(job.has_failed for job in jobs):
@@ -206,7 +205,7 @@ def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: 
 
 
 def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
-    """Copy what is seen of a job."""
+    """Return the report of one job."""
     run = job.last_run
     seconds = 0.0
     if run is not None and run.started is not None:
@@ -248,10 +247,10 @@ def _next_firing(job: JobRecord, now: Moment) -> float | None:
 
 
 def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:
-    """Report the shutdown of `core`, which has ended."""
+    """Return the report of the shutdown of `core`, which has ended."""
     now = moment.mono
-    asked, ended = core.shutdown.requested, core.shutdown.ended
-    seconds = (ended.mono if ended else now) - (asked.mono if asked else now)
+    requested, ended = core.shutdown.requested, core.shutdown.ended
+    seconds = (ended.mono if ended else now) - (requested.mono if requested else now)
     return StopReport(
         reason=core.shutdown.reason,
         seconds=seconds,
@@ -261,15 +260,15 @@ def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:
 
 
 def _make_survivor(run: RunRecord, now: float) -> Survivor:
-    named, asked = run.captured, run.requested.mono if run.requested else now
+    captured, requested = run.captured, run.requested.mono if run.requested else now
     return Survivor(
         job=run.job.spec.name,
         run=run.id,
-        where=named.where if named else "",
-        stack=named.stack if named else "",
-        poll_age=named.poll_age if named else None,
-        within=round(run.overdue_at - asked, 6),
-        waited=round(now - asked, 6),
+        where=captured.where if captured else "",
+        stack=captured.stack if captured else "",
+        poll_age=captured.poll_age if captured else None,
+        within=round(run.overdue_at - requested, 6),
+        waited=round(now - requested, 6),
         otherwise=run.job.spec.join.otherwise,
-        callbacks=run.failed_callbacks + (named.callbacks if named else ()),
+        callbacks=run.failed_callbacks + (captured.callbacks if captured else ()),
     )

@@ -20,7 +20,7 @@ __all__ = ["TRANSITIONS", "Decision", "mermaid"]
 
 @plain_members
 class Decision(FastEnum):
-    """What the lifecycle decides about a job."""
+    """A decision of the lifecycle about one job."""
 
     RUN = "run"
     """Queue a run: a user starts the job, a wait is over, or a run that ended is followed by another at once."""

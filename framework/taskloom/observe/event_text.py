@@ -11,7 +11,7 @@ from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
 from taskloom.text import duration, first_of, measured
 
-__all__ = ["LogLine", "describe"]
+__all__ = ["LogLine", "describe", "reason_text"]
 
 _BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.ABANDONED)
 _WHY_MISSED = {
@@ -50,11 +50,11 @@ def _started(event: Event) -> LogLine:
 
 
 def _cancel_requested(event: Event) -> LogLine:
-    why = _why(event.reason)
+    why = reason_text(event.reason)
     return LogLine(f"stopping: {why}" if why else "stopping", kind=_repeated(event, _STOPPING))
 
 
-def _why(reason: Reason | None) -> str:
+def reason_text(reason: Reason | None) -> str:
     """Return the text of a reason, or what its kind says alone."""
     if reason is None:
         return ""
@@ -78,7 +78,9 @@ def _overdue(event: Event) -> LogLine:
     age = event.data.get("poll_age")
     polled = "" if age is None else f", no poll for {measured(age)}"
     callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
-    message = f"did not stop within {duration(event.data['within'])}: currently{place}{polled}{callbacks}"
+    message = (
+        f"did not stop within {duration(event.data['within'], is_rounded=True)}: currently{place}{polled}{callbacks}"
+    )
     return LogLine(message, "ERROR", "runs did not stop in time")
 
 

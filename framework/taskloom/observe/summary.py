@@ -94,7 +94,7 @@ _COLUMNS = (
 
 def _survivor(survivor: Survivor) -> str:
     head = f"\n{survivor.job} is still running {measured(survivor.waited)} after its stop was requested"
-    lines = [f"{head} (within {duration(survivor.within)}, otherwise {survivor.otherwise.value})"]
+    lines = [f"{head} (within {duration(survivor.within, is_rounded=True)}, otherwise {survivor.otherwise.value})"]
     lines.append(f"  at {survivor.where or 'an unknown place'}")
     if survivor.poll_age is not None:
         lines.append(f"  no poll for {measured(survivor.poll_age)} at that time")

@@ -21,7 +21,7 @@ __all__ = ["Simulator"]
 _FAILED = ErrorInfo("SimulatedFailure", "a simulated run failed", "Traceback: none, nothing was really run\n")
 _CRASHED = ErrorInfo("SimulatedCrash", "a simulated run crashed", "Traceback: none, nothing was really run\n")
 
-# Of all replicas and jobs together: thousands of jobs may well fire and end at one instant.
+# Added to the limit of the engine for each job, since thousands of jobs may fire and end at the same instant.
 _STUCK_STEPS_PER_JOB = 100
 
 

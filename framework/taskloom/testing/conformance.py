@@ -201,7 +201,7 @@ class _ConformanceRun:
         return sorted(thread.name for thread in started if thread.is_alive())
 
     def describe_place(self) -> str:
-        """Return where the run is, in words."""
+        """Return where the run is, for a message."""
         (stack,) = capture_stacks([self.thread.ident], texts=0)
         return f"currently at {stack.where}" if stack.where else "currently in no Python code"
 

@@ -1,6 +1,6 @@
-"""`taskloom drill`: its options, its exit codes, and what goes to which stream.
+"""`taskloom drill`: its options, exit codes and output streams.
 
-Always in a child process: a drill may leave by a hard exit.
+Always in a child process, because a drill may end with a hard exit.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ def call(taskloom_cli: Call, tmp_path: Path) -> Call:
     return call
 
 
-def told(answer: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+def parsed(answer: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     return {job["job"]: job for job in json.loads(answer.stdout)["jobs"]}
 
 
-def test_every_enabled_job_is_drilled_and_0_says_that_all_pass(call: Call) -> None:
+def test_every_enabled_job_is_drilled_and_the_exit_code_is_0_if_all_pass(call: Call) -> None:
     answer = call("-o", "json")
 
     assert answer.returncode == 0, answer.stderr
-    jobs = told(answer)
+    jobs = parsed(answer)
     assert list(jobs) == ["tick", "launch"]
     assert jobs["tick"]["verdict"] == "in time"
     assert jobs["tick"]["budget"] == 5.0
     assert jobs["launch"]["verdict"] == "ended by itself"
 
 
-def test_the_table_goes_to_stdout_and_what_happens_to_stderr(call: Call) -> None:
+def test_the_table_goes_to_stdout_and_the_events_to_stderr(call: Call) -> None:
     answer = call()
 
     assert [line.split()[0] for line in answer.stdout.splitlines() if line] == ["JOB", "tick", "launch", "2"]
@@ -75,14 +75,14 @@ def test_the_table_goes_to_stdout_and_what_happens_to_stderr(call: Call) -> None
         (["-l", "slow", "-l", "off"], ["tick"]),
     ],
 )
-def test_jobs_are_chosen_by_name_and_label(call: Call, options: list[str], names: list[str]) -> None:
-    assert list(told(call(*options, "-o", "json"))) == names
+def test_jobs_are_selected_by_name_and_label(call: Call, options: list[str], names: list[str]) -> None:
+    assert list(parsed(call(*options, "-o", "json"))) == names
 
 
-def test_a_budget_replaces_that_of_every_job(call: Call) -> None:
+def test_the_budget_option_replaces_the_budget_of_every_job(call: Call) -> None:
     answer = call("--budget", "1.5s", "--job", "tick", "-o", "json")
 
-    assert told(answer)["tick"]["budget"] == 1.5
+    assert parsed(answer)["tick"]["budget"] == 1.5
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_budget_replaces_that_of_every_job(call: Call) -> None:
         (["--warm-up", "-1s"], "cannot read '-1s' as a duration"),
     ],
 )
-def test_what_cannot_be_used_is_told_and_nothing_starts(call: Call, options: list[str], message: str) -> None:
+def test_an_unusable_option_is_refused_and_nothing_starts(call: Call, options: list[str], message: str) -> None:
     answer = call(*options)
 
     assert answer.returncode == 2
@@ -105,7 +105,7 @@ def test_what_cannot_be_used_is_told_and_nothing_starts(call: Call, options: lis
     assert answer.stdout == ""
 
 
-def test_a_file_with_mistakes_is_told_as_frames_and_nothing_starts(call: Call, tmp_path: Path) -> None:
+def test_errors_in_a_job_file_are_shown_with_their_place_and_nothing_starts(call: Call, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(JOBS.replace("join: 5s", "join: soon"))
 
     answer = call(file="bad.yaml")
@@ -115,7 +115,7 @@ def test_a_file_with_mistakes_is_told_as_frames_and_nothing_starts(call: Call, t
     assert answer.stdout == ""
 
 
-def test_the_help_says_that_the_tasks_really_run(taskloom_cli: Call) -> None:
+def test_the_help_warns_that_the_tasks_really_run(taskloom_cli: Call) -> None:
     answer = taskloom_cli("drill", "--help")
 
     assert "The tasks really run: they open their sockets and write their files." in " ".join(answer.stdout.split())

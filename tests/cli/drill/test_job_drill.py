@@ -1,4 +1,4 @@
-"""The drill of one job, with real threads: how each way of stopping, and of not stopping, is told."""
+"""The drill of one job, with real threads: the result of each way of stopping, and of not stopping."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Drill = Callable[..., DrilledJob]
 
 @pytest.fixture
 def way_out() -> Iterator[threading.Event]:
-    """Ends the tasks that do not stop; their threads are gone when the test is over."""
+    """Ends the tasks that do not stop, and joins their threads after the test."""
     before = set(threading.enumerate())
     event = threading.Event()
 
@@ -60,16 +60,16 @@ def polite(ctx: Context) -> None:
 
 
 def test_a_task_that_waits_on_its_token_stops_in_time(drill: Drill) -> None:
-    told = drill(polite)
+    result = drill(polite)
 
-    assert told.verdict is DrillResult.IN_TIME
-    assert told.passes
-    assert told.outcome is Outcome.CANCELLED
-    assert told.stopped_in is not None
-    assert told.stopped_in < 10.0
-    assert told.ready_after is not None
-    assert told.budget == 10.0
-    assert (told.where, told.stack, told.threads_left) == ("", "", ())
+    assert result.verdict is DrillResult.IN_TIME
+    assert result.passes
+    assert result.outcome is Outcome.CANCELLED
+    assert result.stopped_in is not None
+    assert result.stopped_in < 10.0
+    assert result.ready_after is not None
+    assert result.budget == 10.0
+    assert (result.where, result.stack, result.threads_left) == ("", "", ())
 
 
 def test_a_task_that_ignores_its_token_is_over_budget_and_its_line_is_named(
@@ -78,20 +78,20 @@ def test_a_task_that_ignores_its_token_is_over_budget_and_its_line_is_named(
     def deaf(ctx: Context) -> None:
         way_out.wait()  # STANDS HERE
 
-    told = drill(deaf, budget=0.05)
+    result = drill(deaf, budget=0.05)
 
-    assert told.verdict is DrillResult.OVER_BUDGET
-    assert not told.passes
-    assert told.outcome is None
-    assert told.stopped_in is None
-    assert told.where == place_of("STANDS HERE", "deaf")
-    assert "way_out.wait()  # STANDS HERE" in told.stack
-    assert told.worst_gap is not None
-    assert told.worst_gap >= 0.05
-    assert not told.has_seen_stop
+    assert result.verdict is DrillResult.OVER_BUDGET
+    assert not result.passes
+    assert result.outcome is None
+    assert result.stopped_in is None
+    assert result.where == place_of("STANDS HERE", "deaf")
+    assert "way_out.wait()  # STANDS HERE" in result.stack
+    assert result.worst_gap is not None
+    assert result.worst_gap >= 0.05
+    assert not result.has_seen_stop
 
 
-def test_a_task_that_sees_the_stop_and_goes_on_is_told_from_one_that_never_looks(
+def test_a_task_that_sees_the_stop_and_goes_on_is_distinguished_from_one_that_never_polls(
     drill: Drill, way_out: threading.Event
 ) -> None:
     def stubborn(ctx: Context) -> None:
@@ -99,32 +99,32 @@ def test_a_task_that_sees_the_stop_and_goes_on_is_told_from_one_that_never_looks
             pass
         way_out.wait()
 
-    told = drill(stubborn, budget=0.05)
+    result = drill(stubborn, budget=0.05)
 
-    assert told.verdict is DrillResult.OVER_BUDGET
-    assert told.has_seen_stop
-
-
-def test_a_task_that_is_over_before_the_ask_ended_by_itself_and_passes(drill: Drill) -> None:
-    told = drill(lambda ctx: None, warm_up=30.0)
-
-    assert told.verdict is DrillResult.ENDED_BY_ITSELF
-    assert told.passes
-    assert told.outcome is Outcome.SUCCEEDED
-    assert told.stopped_in is None
+    assert result.verdict is DrillResult.OVER_BUDGET
+    assert result.has_seen_stop
 
 
-def test_a_task_that_fails_before_the_ask_fails_the_drill(drill: Drill) -> None:
+def test_a_task_that_ends_before_the_request_to_stop_passes(drill: Drill) -> None:
+    result = drill(lambda ctx: None, warm_up=30.0)
+
+    assert result.verdict is DrillResult.ENDED_BY_ITSELF
+    assert result.passes
+    assert result.outcome is Outcome.SUCCEEDED
+    assert result.stopped_in is None
+
+
+def test_a_task_that_fails_before_the_request_to_stop_fails_the_drill(drill: Drill) -> None:
     def broken(ctx: Context) -> None:
         raise ValueError("boom")
 
-    told = drill(broken, warm_up=30.0)
+    result = drill(broken, warm_up=30.0)
 
-    assert told.verdict is DrillResult.FAILED
-    assert told.outcome is Outcome.FAILED
-    assert str(told.error) == "ValueError: boom"
-    assert told.error is not None
-    assert told.error.traceback.splitlines()[1].startswith(f'  File "{__file__}", line ')
+    assert result.verdict is DrillResult.FAILED
+    assert result.outcome is Outcome.FAILED
+    assert str(result.error) == "ValueError: boom"
+    assert result.error is not None
+    assert result.error.traceback.splitlines()[1].startswith(f'  File "{__file__}", line ')
 
 
 def test_a_task_that_fails_when_it_is_stopped_fails_the_drill(drill: Drill) -> None:
@@ -132,10 +132,10 @@ def test_a_task_that_fails_when_it_is_stopped_fails_the_drill(drill: Drill) -> N
         ctx.wait()
         raise ValueError("cannot tidy up")
 
-    told = drill(untidy)
+    result = drill(untidy)
 
-    assert told.verdict is DrillResult.FAILED
-    assert told.stopped_in is not None
+    assert result.verdict is DrillResult.FAILED
+    assert result.stopped_in is not None
 
 
 def test_a_task_that_cannot_be_made_fails_the_drill(drill: Drill) -> None:
@@ -143,27 +143,27 @@ def test_a_task_that_cannot_be_made_fails_the_drill(drill: Drill) -> None:
         made = 0
 
         def __init__(self) -> None:
-            # Loading makes one, to see whether its params are taken.
+            # Loading makes one instance, to check its params.
             Unmade.made += 1
             if Unmade.made > 1:
                 raise RuntimeError("no device")
 
         def run(self, ctx: Context) -> None: ...
 
-    told = drill(Unmade, warm_up=30.0)
+    result = drill(Unmade, warm_up=30.0)
 
-    assert told.verdict is DrillResult.FAILED
-    assert told.outcome is Outcome.START_FAILED
-    assert told.ready_after is None
+    assert result.verdict is DrillResult.FAILED
+    assert result.outcome is Outcome.START_FAILED
+    assert result.ready_after is None
 
 
-def test_the_budget_is_that_of_the_join_policy_unless_one_is_given(drill: Drill) -> None:
+def test_the_budget_is_that_of_the_join_policy_by_default(drill: Drill) -> None:
     assert drill(polite, budget=None, join="4s").budget == 4.0
     assert drill(polite, budget=None, join="wait").budget == 30.0
     assert drill(polite, budget=2.0, join="4s").budget == 2.0
 
 
-def test_a_job_that_no_stop_waits_for_passes_whatever_it_does(drill: Drill, way_out: threading.Event) -> None:
+def test_a_job_that_no_stop_waits_for_passes_however_long_it_takes(drill: Drill, way_out: threading.Event) -> None:
     def deaf(ctx: Context) -> None:
         way_out.wait()
 
@@ -178,14 +178,14 @@ def test_a_job_that_no_stop_waits_for_passes_whatever_it_does(drill: Drill, way_
     assert hung.stopped_in is None
 
 
-def test_a_budget_that_is_given_holds_for_a_job_that_no_stop_waits_for(drill: Drill, way_out: threading.Event) -> None:
-    told = drill(lambda ctx: way_out.wait() and None, budget=0.05, join="0s", daemon=True)
+def test_a_given_budget_applies_to_a_job_that_no_stop_waits_for(drill: Drill, way_out: threading.Event) -> None:
+    result = drill(lambda ctx: way_out.wait() and None, budget=0.05, join="0s", daemon=True)
 
-    assert told.verdict is DrillResult.OVER_BUDGET
+    assert result.verdict is DrillResult.OVER_BUDGET
 
 
-def test_what_decides_about_starting_and_restarting_is_taken_off(drill: Drill) -> None:
-    told = drill(
+def test_policies_that_start_restart_or_limit_the_job_are_ignored(drill: Drill) -> None:
+    result = drill(
         polite,
         schedule=Schedule(every=3600.0, text="every 1h"),
         after=(Dependency("somebody"),),
@@ -196,11 +196,11 @@ def test_what_decides_about_starting_and_restarting_is_taken_off(drill: Drill) -
         warm_up=0.05,
     )
 
-    assert told.verdict is DrillResult.IN_TIME
-    assert told.job == "it"
+    assert result.verdict is DrillResult.IN_TIME
+    assert result.job == "it"
 
 
-def test_a_job_that_says_when_it_is_ready_is_asked_only_then(drill: Drill) -> None:
+def test_a_job_that_announces_readiness_is_not_asked_to_stop_before_it_is_ready(drill: Drill) -> None:
     is_ready = threading.Event()
     was_ready = []
 
@@ -213,40 +213,40 @@ def test_a_job_that_says_when_it_is_ready_is_asked_only_then(drill: Drill) -> No
             ctx.ready()
             ctx.wait()
 
-    told = drill(Announcer, ready_within=30.0)
+    result = drill(Announcer, ready_within=30.0)
 
-    assert told.verdict is DrillResult.IN_TIME
-    assert told.ready_after is not None
+    assert result.verdict is DrillResult.IN_TIME
+    assert result.ready_after is not None
     assert was_ready == [False]
 
 
-def test_a_job_that_never_gets_ready_is_asked_after_the_warm_up_and_passes(drill: Drill) -> None:
+def test_a_job_that_never_gets_ready_is_asked_to_stop_after_the_warm_up_and_passes(drill: Drill) -> None:
     class Hopeful(Task):
         announces_ready = True
 
         def run(self, ctx: Context) -> None:
             ctx.wait()
 
-    told = drill(Hopeful, warm_up=0.02)
+    result = drill(Hopeful, warm_up=0.02)
 
-    assert told.verdict is DrillResult.IN_TIME
-    assert told.ready_after is None
+    assert result.verdict is DrillResult.IN_TIME
+    assert result.ready_after is None
 
 
-def test_a_long_time_without_a_poll_is_told_with_its_place(drill: Drill, way_out: threading.Event) -> None:
+def test_a_long_gap_between_polls_is_reported_with_its_place(drill: Drill, way_out: threading.Event) -> None:
     def slow(ctx: Context) -> None:
         way_out.wait(0.3)  # SLOW HERE
         ctx.wait()
 
-    told = drill(slow, warm_up=0.6)
+    result = drill(slow, warm_up=0.6)
 
-    assert told.verdict is DrillResult.IN_TIME
-    assert told.worst_gap is not None
-    assert told.worst_gap >= 0.3
-    assert told.worst_at == place_of("SLOW HERE", "slow")
+    assert result.verdict is DrillResult.IN_TIME
+    assert result.worst_gap is not None
+    assert result.worst_gap >= 0.3
+    assert result.worst_at == place_of("SLOW HERE", "slow")
 
 
-def test_nothing_is_said_of_the_polls_of_a_task_that_is_only_ever_woken(drill: Drill) -> None:
+def test_a_task_with_terminate_that_never_polls_has_no_worst_gap(drill: Drill) -> None:
     class Woken(Task):
         _door: threading.Event
 
@@ -259,14 +259,14 @@ def test_nothing_is_said_of_the_polls_of_a_task_that_is_only_ever_woken(drill: D
         def terminate(self) -> None:
             self._door.set()
 
-    told = drill(Woken)
+    result = drill(Woken)
 
-    assert told.verdict is DrillResult.IN_TIME
-    assert told.worst_gap is None
-    assert told.is_wakeable
+    assert result.verdict is DrillResult.IN_TIME
+    assert result.worst_gap is None
+    assert result.is_wakeable
 
 
-def test_a_failing_terminate_is_told() -> None:
+def test_a_failing_terminate_is_reported() -> None:
     has_failed = threading.Event()
 
     class Sour(Task):
@@ -280,31 +280,31 @@ def test_a_failing_terminate_is_told() -> None:
         if event.event is EventName.CALLBACK_FAILED:
             has_failed.set()
 
-    told = drill_job(spec_of(Job(name="it", task=Sour), Catalog()), warm_up=0.0, listeners=[release])
+    result = drill_job(spec_of(Job(name="it", task=Sour), Catalog()), warm_up=0.0, listeners=[release])
 
-    assert told.passes
-    assert told.callbacks == ("terminate: OSError: no such socket",)
+    assert result.passes
+    assert result.callbacks == ("terminate: OSError: no such socket",)
 
 
-def test_a_thread_that_the_task_left_behind_is_named(drill: Drill, way_out: threading.Event) -> None:
+def test_a_thread_that_the_task_left_running_is_named(drill: Drill, way_out: threading.Event) -> None:
     def leaker(ctx: Context) -> None:
         threading.Thread(target=way_out.wait, name="leaked", daemon=True).start()
 
     assert drill(leaker, warm_up=30.0).threads_left == ("leaked",)
 
 
-def test_listeners_hear_what_happens(drill: Drill) -> None:
-    heard: list[Event] = []
+def test_listeners_get_the_events(drill: Drill) -> None:
+    received: list[Event] = []
     spec = spec_of(Job(name="it", task=polite), Catalog())
 
-    drill_job(spec, warm_up=0.0, listeners=[heard.append])
+    drill_job(spec, warm_up=0.0, listeners=[received.append])
 
-    names = [event.event for event in heard]
+    names = [event.event for event in received]
     assert EventName.STARTED in names
-    assert [event.outcome for event in heard if event.event is EventName.ENDED] == [Outcome.CANCELLED]
+    assert [event.outcome for event in received if event.event is EventName.ENDED] == [Outcome.CANCELLED]
 
 
-def test_patience_is_the_most_that_a_drill_takes() -> None:
+def test_max_drill_seconds_adds_readiness_warm_up_and_budget() -> None:
     spec = replace(spec_of(Job(name="it", task=polite, join="4s"), Catalog()), ready_within=20.0)
 
     assert max_drill_seconds(spec, None, 1.0) == 25.0

@@ -1,4 +1,4 @@
-"""Polls with timestamps: what counts as a gap, and that the task cannot tell the context from the run's own."""
+"""Timestamps of polls: what counts as a gap, and that TimedContext behaves like the run's own context."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_time_from_the_entry_to_the_first_poll_is_a_gap(ctx: Context, clock:
     assert clock.longest_gap() == (3.0, "")
 
 
-def test_a_gap_that_is_open_counts(clock: PollClock, seconds: Seconds) -> None:
+def test_the_current_gap_counts(clock: PollClock, seconds: Seconds) -> None:
     seconds.pass_by(7.0)
 
     assert clock.longest_gap() == (7.0, "")
@@ -83,28 +83,26 @@ def test_there_is_no_gap_inside_a_wait(clock: PollClock, seconds: Seconds) -> No
     assert clock.longest_gap() == (0.25, "")
 
 
-@pytest.mark.parametrize("look", ["wait", "sleep", "track"])
-def test_a_gap_begins_again_after_each_kind_of_look(
-    ctx: Context, clock: PollClock, seconds: Seconds, look: str
-) -> None:
-    looks: dict[str, Any] = {
+@pytest.mark.parametrize("poll", ["wait", "sleep", "track"])
+def test_a_new_gap_begins_after_each_kind_of_poll(ctx: Context, clock: PollClock, seconds: Seconds, poll: str) -> None:
+    polls: dict[str, Any] = {
         "wait": lambda: ctx.wait(0),
         "sleep": lambda: ctx.sleep(0),
         "track": lambda: next(ctx.track([1, 2])),
     }
-    looks[look]()
+    polls[poll]()
     seconds.pass_by(4.0)
 
     assert not ctx.cancelled
     assert clock.longest_gap() == (4.0, "")
 
 
-@pytest.mark.parametrize("look", ["cancelled", "raise_if_cancelled", "wait", "sleep", "track"])
-def test_what_a_run_does_after_it_knows_of_the_stop_is_no_gap(
-    ctx: Context, fake: FakeContext, clock: PollClock, seconds: Seconds, look: str
+@pytest.mark.parametrize("poll", ["cancelled", "raise_if_cancelled", "wait", "sleep", "track"])
+def test_time_after_the_run_has_seen_the_stop_is_no_gap(
+    ctx: Context, fake: FakeContext, clock: PollClock, seconds: Seconds, poll: str
 ) -> None:
     fake.cancel("enough")
-    looks: dict[str, Any] = {
+    polls: dict[str, Any] = {
         "cancelled": lambda: ctx.cancelled,
         "raise_if_cancelled": ctx.raise_if_cancelled,
         "wait": ctx.wait,
@@ -112,9 +110,9 @@ def test_what_a_run_does_after_it_knows_of_the_stop_is_no_gap(
         "track": lambda: next(ctx.track([1, 2])),
     }
     try:
-        assert looks[look]() is True
+        assert polls[poll]() is True
     except Cancelled:
-        assert look in ("raise_if_cancelled", "sleep", "track")
+        assert poll in ("raise_if_cancelled", "sleep", "track")
     seconds.pass_by(9.0)
     assert ctx.cancelled
 
@@ -122,7 +120,7 @@ def test_what_a_run_does_after_it_knows_of_the_stop_is_no_gap(
     assert clock.has_seen_stop
 
 
-def test_the_worst_gap_tells_where_the_run_was_seen_in_it(ctx: Context, clock: PollClock, seconds: Seconds) -> None:
+def test_the_worst_gap_has_the_place_recorded_during_it(ctx: Context, clock: PollClock, seconds: Seconds) -> None:
     seconds.pass_by(1.0)
     clock.record_place(clock.current_gap()[0], "task.py:7 in run")
     seconds.pass_by(1.0)
@@ -132,7 +130,7 @@ def test_the_worst_gap_tells_where_the_run_was_seen_in_it(ctx: Context, clock: P
     assert clock.longest_gap() == (2.0, "task.py:7 in run")
 
 
-def test_what_was_seen_in_an_older_gap_is_not_told_of_a_worse_one(
+def test_a_place_of_an_older_gap_is_not_reported_for_a_worse_one(
     ctx: Context, clock: PollClock, seconds: Seconds
 ) -> None:
     clock.record_place(clock.current_gap()[0], "task.py:7 in run")
@@ -143,7 +141,7 @@ def test_what_was_seen_in_an_older_gap_is_not_told_of_a_worse_one(
     assert clock.longest_gap() == (2.0, "")
 
 
-def test_all_that_is_no_poll_goes_to_the_context_of_the_run(ctx: Context, fake: FakeContext, clock: PollClock) -> None:
+def test_everything_but_polls_goes_to_the_context_of_the_run(ctx: Context, fake: FakeContext, clock: PollClock) -> None:
     ctx.count("beats", 2)
     ctx.progress(1, 4, "lines")
     ctx.log.info("hello")
@@ -156,12 +154,12 @@ def test_all_that_is_no_poll_goes_to_the_context_of_the_run(ctx: Context, fake: 
     assert clock.polls == 0
 
 
-def test_track_gives_every_item_and_ends(ctx: Context, fake: FakeContext) -> None:
+def test_track_yields_every_item_and_ends(ctx: Context, fake: FakeContext) -> None:
     assert list(ctx.track("abc", unit="letters")) == ["a", "b", "c"]
     assert fake.progress_calls[-1] == (3, 3, "letters")
 
 
-def test_a_timed_binding_keeps_what_the_task_says_of_itself_and_times_its_run(
+def test_a_timed_binding_keeps_the_attributes_of_the_task_and_times_its_run(
     fake: FakeContext, seconds: Seconds
 ) -> None:
     clock = PollClock(seconds)

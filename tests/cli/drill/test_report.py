@@ -1,4 +1,4 @@
-"""The answer of `taskloom drill`, as people and as programs read it."""
+"""The report of `taskloom drill`, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DEAF = replace(
 )
 
 
-def test_a_table_with_a_line_for_each_job_and_the_sum() -> None:
+def test_the_table_has_a_line_for_each_job_and_the_totals() -> None:
     reader = replace(FINE, job="reader", worst_gap=1.0, is_wakeable=True, budget=None, verdict=DrillResult.NOT_AWAITED)
 
     assert as_text([FINE, reader], 2) == dedent("""\
@@ -64,11 +64,11 @@ def test_a_job_over_budget_is_named_with_its_line_and_stack() -> None:
         1 job drilled: 0 passed, 1 did not""")
 
 
-def test_a_job_that_saw_the_stop_and_went_on_is_told_so() -> None:
+def test_a_job_that_saw_the_stop_and_went_on_is_reported_as_such() -> None:
     assert "  it has seen the request to stop and goes on\n" in as_text([replace(DEAF, has_seen_stop=True)], 1)
 
 
-def test_a_job_that_failed_is_told_with_its_error() -> None:
+def test_a_job_that_failed_is_reported_with_its_error() -> None:
     error = ErrorInfo("ValueError", "boom", "Traceback (most recent call last):\nValueError: boom\n")
     failed = replace(FINE, verdict=DrillResult.FAILED, outcome=Outcome.FAILED, stopped_in=None, error=error)
 
@@ -90,22 +90,22 @@ def test_long_gaps_and_left_threads_are_noted_below_the_table() -> None:
     assert "\ntick left 2 threads running: pump-1, pump-2\n" in text
 
 
-def test_a_drill_that_was_interrupted_says_how_far_it_came() -> None:
+def test_an_interrupted_drill_reports_how_many_jobs_were_drilled() -> None:
     assert as_text([FINE], 3).endswith("\n\ninterrupted: 1 of 3 jobs drilled, 1 passed")
     assert as_text([], 1) == "\ninterrupted: 0 of 1 job drilled, 0 passed"
 
 
-def test_the_sum_says_how_many_passed_without_being_asked() -> None:
+def test_the_totals_count_jobs_that_ended_before_the_request_to_stop() -> None:
     early = replace(FINE, verdict=DrillResult.ENDED_BY_ITSELF, outcome=Outcome.SUCCEEDED, stopped_in=None)
 
     assert as_text([FINE, early], 2).endswith("\n\n2 jobs drilled: all passed; 1 ended before the request to stop")
 
 
 def test_json_has_everything() -> None:
-    told = json.loads(as_json([FINE, DEAF], 2))
+    data = json.loads(as_json([FINE, DEAF], 2))
 
-    assert (told["passes"], told["wanted"], told["drilled"]) == (False, 2, 2)
-    assert told["jobs"][1] == {
+    assert (data["passes"], data["wanted"], data["drilled"]) == (False, 2, 2)
+    assert data["jobs"][1] == {
         "job": "deaf",
         "task": "reader",
         "verdict": "over budget",

@@ -1,4 +1,4 @@
-"""`taskloom simulate`: its words, its table, its JSON, its events, and what it refuses."""
+"""`taskloom simulate`: its options, table, JSON, events and errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from taskloom.cli.entry import call
-from taskloom.cli.simulate import report as simulatewords
+from taskloom.cli.simulate import report
 from taskloom.errors import InternalError
 from taskloom.simulation import Plan, result
 from taskloom.testing import check_events
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 def simulate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Answer]:
-    """Call the verb on the job file above, or on another text, and return its exit code and what it printed."""
+    """Call the command on the job file above, or on another text; return its exit code and output."""
     monkeypatch.chdir(tmp_path)
 
     def simulate(*options: str, text: str = JOBS) -> Answer:
@@ -56,18 +56,18 @@ def simulate(
     return simulate
 
 
-def told(answer: Answer) -> dict[str, Any]:
+def parsed(answer: Answer) -> dict[str, Any]:
     assert answer.code == 0, answer.err
     return dict(json.loads(answer.out))
 
 
 def rows(answer: Answer) -> list[list[str]]:
-    """Return the cells of the table, its head first."""
+    """Return the cells of the table, with its header first."""
     lines = answer.out.partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 
 
-def test_the_table_counts_per_job_and_says_where_each_stood(simulate: Callable[..., Answer]) -> None:
+def test_the_table_has_counts_and_the_final_state_of_each_job(simulate: Callable[..., Answer]) -> None:
     answer = simulate("--for", "24h", "--work", "backup=61m", "--crash", "gateway@2h")
 
     assert answer.code == 0, answer.err
@@ -80,7 +80,7 @@ def test_the_table_counts_per_job_and_says_where_each_stood(simulate: Callable[.
     assert gateway == ["gateway", "-", "2", "0", "1", "1", "-", "-", "0s", "running", "-"]
 
 
-def test_the_sum_what_was_assumed_and_the_remarks_stand_below_the_table(simulate: Callable[..., Answer]) -> None:
+def test_totals_assumptions_and_findings_are_below_the_table(simulate: Callable[..., Answer]) -> None:
     answer = simulate("--for", "24h", "--work", "backup=61m", "--fail", "gateway=5%", "--hang", "gateway@3h")
 
     below = answer.out.partition("\n\n")[2].splitlines()
@@ -98,10 +98,10 @@ def test_the_sum_what_was_assumed_and_the_remarks_stand_below_the_table(simulate
     ]
 
 
-def test_json_holds_what_the_table_says(simulate: Callable[..., Answer]) -> None:
+def test_json_has_the_same_data_as_the_table(simulate: Callable[..., Answer]) -> None:
     words = ("--for", "3d", "--seed", "3", "--fail", "20%", "--work", "backup=1m..90m")
 
-    table, data = rows(simulate(*words)), told(simulate(*words, "-o", "json"))
+    table, data = rows(simulate(*words)), parsed(simulate(*words, "-o", "json"))
 
     assert [job["job"] for job in data["jobs"]] == [row[0] for row in table[1:]]
     for row, job in zip(table[1:], data["jobs"], strict=True):
@@ -117,14 +117,16 @@ def test_json_holds_what_the_table_says(simulate: Callable[..., Answer]) -> None
     assert all(remark in text for remark in data["remarks"])
 
 
-def test_the_same_words_give_the_same_answer_and_another_seed_another(simulate: Callable[..., Answer]) -> None:
+def test_the_same_options_give_the_same_result_and_another_seed_another(
+    simulate: Callable[..., Answer],
+) -> None:
     words = ("--for", "3d", "--fail", "20%", "--work", "backup=1m..90m", "--seed")
 
     assert simulate(*words, "1") == simulate(*words, "1")
     assert simulate(*words, "1") != simulate(*words, "2")
 
 
-def test_the_night_in_which_the_clock_is_changed_can_be_looked_at(simulate: Callable[..., Answer]) -> None:
+def test_a_firing_in_the_night_of_a_clock_change_is_in_the_events(simulate: Callable[..., Answer]) -> None:
     assert simulate("--for", "1d", "--events", "events.jsonl").code == 0
 
     events = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
@@ -132,17 +134,17 @@ def test_the_night_in_which_the_clock_is_changed_can_be_looked_at(simulate: Call
     assert queued == ["2026-03-29T01:00:00.000000Z"]
 
 
-def test_the_events_are_written_anew_and_break_no_rule(simulate: Callable[..., Answer]) -> None:
+def test_the_event_file_is_overwritten_and_its_events_break_no_rule(simulate: Callable[..., Answer]) -> None:
     for _ in range(2):
-        data = told(simulate("--fail", "30%", "--events", "events.jsonl", "-o", "json"))
+        data = parsed(simulate("--fail", "30%", "--events", "events.jsonl", "-o", "json"))
 
     events = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
     assert len(events) == data["events"]
     assert check_events(events, is_whole=True) == []
 
 
-def test_labels_choose_jobs(simulate: Callable[..., Answer]) -> None:
-    data = told(simulate("-l", "net", "-o", "json"))
+def test_labels_select_jobs(simulate: Callable[..., Answer]) -> None:
+    data = parsed(simulate("-l", "net", "-o", "json"))
 
     assert [job["job"] for job in data["jobs"]] == ["gateway"]
 
@@ -151,7 +153,7 @@ def test_warnings_about_the_files_go_to_stderr(simulate: Callable[..., Answer]) 
     answer = simulate("-o", "json", text=JOBS.replace("join: 5s", "join: wait"))
 
     assert "warning" in answer.err
-    assert told(answer)["worst_stop_seconds"] == 30.0
+    assert parsed(answer)["worst_stop_seconds"] == 30.0
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_warnings_about_the_files_go_to_stderr(simulate: Callable[..., Answer]) 
         (["--events", "no/such/folder"], "cannot write events to 'no/such/folder': No such file or directory"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_a_sentence(
+def test_an_unusable_option_is_refused_with_a_message(
     simulate: Callable[..., Answer], options: list[str], message: str
 ) -> None:
     answer = simulate(*options)
@@ -191,7 +193,7 @@ def test_what_cannot_be_used_is_told_in_a_sentence(
     assert answer.out == ""
 
 
-def test_of_many_jobs_a_few_are_named(simulate: Callable[..., Answer]) -> None:
+def test_of_many_jobs_the_error_names_a_few(simulate: Callable[..., Answer]) -> None:
     text = "jobs:\n" + "".join(f"  job-{number}: {{task: countdown}}\n" for number in range(1000))
 
     answer = simulate("--crash", "jab-5@1h", text=text)
@@ -199,24 +201,24 @@ def test_of_many_jobs_a_few_are_named(simulate: Callable[..., Answer]) -> None:
     assert "job-6, job-7 and 992 more; did you mean 'job-5'?" in answer.err
 
 
-def test_a_file_with_mistakes_is_told_as_frames(simulate: Callable[..., Answer]) -> None:
+def test_errors_in_a_job_file_are_shown_with_their_place(simulate: Callable[..., Answer]) -> None:
     answer = simulate(text=JOBS.replace("join: 5s", "join: soon"))
 
     assert answer.code == 2
     assert "jobs.yaml:12:11: error: job 'gateway': cannot " in answer.err
 
 
-def test_a_thousand_remarks_are_not_all_printed(simulate: Callable[..., Answer]) -> None:
+def test_only_the_first_of_many_findings_are_printed(simulate: Callable[..., Answer]) -> None:
     text = "jobs:\n" + "".join(f"  job-{number}: {{task: countdown, start: manual}}\n" for number in range(100))
 
-    answer, data = simulate(text=text), told(simulate("-o", "json", text=text))
+    answer, data = simulate(text=text), parsed(simulate("-o", "json", text=text))
 
     assert len(data["remarks"]) == 101
-    assert answer.out.count("was never started") == simulatewords.MOST_FINDINGS - 1
+    assert answer.out.count("was never started") == report.MOST_FINDINGS - 1
     assert answer.out.endswith("... and 71 more remarks; -o json has all of them\n")
 
 
-def test_a_broken_rule_is_our_bug_and_says_how_to_have_it_again(
+def test_a_broken_invariant_is_reported_as_a_bug_with_the_seed(
     simulate: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class LyingChecker:
@@ -236,7 +238,7 @@ def test_a_broken_rule_is_our_bug_and_says_how_to_have_it_again(
     assert unchecked.code == 0
 
 
-def test_it_begins_now_unless_told_otherwise(
+def test_it_begins_now_by_default(
     taskloom_cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     (tmp_path / "jobs.yaml").write_text(JOBS)
@@ -248,7 +250,7 @@ def test_it_begins_now_unless_told_otherwise(
     assert answer.stderr == ""
 
 
-def test_nothing_is_really_run(simulate: Callable[..., Answer], tmp_path: Path) -> None:
+def test_no_task_really_runs(simulate: Callable[..., Answer], tmp_path: Path) -> None:
     text = "jobs:\n  reader:\n    task: socket-reader\n    params: {listen: 'unix://here.sock', output: here.log}\n"
 
     assert simulate(text=text).code == 0

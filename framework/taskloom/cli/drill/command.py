@@ -32,7 +32,7 @@ FLUSH_SECONDS = 0.5
 STUCK_SECONDS = 10.0
 
 
-@click.command(short_help="Start each job alone, ask it to stop, and time it; fail over budget.")
+@click.command(short_help="Run each job alone, and check that it stops in time.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Drill only jobs with this label; may be repeated: jobs with any of them.")  # fmt: skip
@@ -58,9 +58,9 @@ def drill(  # noqa: PLR0917 - click gives them by name
     ignored. The run is asked to stop when it has been ready for the warm-up time, or if it is not ready within that
     time. A run that ends before passes, unless it failed.
 
-    The budget is the job's own `join`. With `join: wait` it is 30 seconds. A job with `join: 0s` always passes,
-    because no stop waits for it. For a job that does not stop, the drill prints the line where it is, and leaves its
-    thread behind.
+    The budget is the job's own `join`. With `join: wait` it is 30 seconds. No stop waits for a job with `join: 0s`, so
+    without --budget it passes however long it takes to stop. For a job that does not stop in time, the drill prints
+    the line where it is, and leaves its thread behind.
 
     Output and log lines of tasks go to stderr; the table, or the JSON, goes to stdout. WORST GAP is the longest
     time without a poll of the cancellation.

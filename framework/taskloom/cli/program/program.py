@@ -28,6 +28,7 @@ from taskloom.core.model import JobSpec, Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.event_file import EventFile
+from taskloom.observe.event_text import reason_text
 from taskloom.observe.output import Output
 from taskloom.observe.streams import TextStream
 from taskloom.observe.summary import job_table, summary
@@ -39,7 +40,7 @@ __all__ = ["Program"]
 
 # Sorts after every other time: the summary is the last of the log lines.
 _LAST = float("inf")
-_HURRY = plural(round(HURRY_SECONDS), "second")
+_HURRY = plural(round(HURRY_SECONDS), "more second")
 # More names than these make a log line too long to read.
 _MOST_LOADED, _MOST_AWAITED = 8, 5
 
@@ -184,12 +185,12 @@ class Program:
 
     def _stop_by_signal(self, number: int) -> None:
         name, again = _name_of(number)
-        self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY} more", level="WARNING")
+        self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY}", level="WARNING")
         self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number))
 
     def _hurry(self, number: int) -> None:
         name, again = _name_of(number)
-        self._console.log(f"{name}: at most {_HURRY} more; {again} to exit at once", level="WARNING")
+        self._console.log(f"{name}: at most {_HURRY}; {again} to exit at once", level="WARNING")
         self._scheduler.hurry(HURRY_SECONDS)
         self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
 
@@ -219,10 +220,12 @@ class Program:
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
         waiting = f"waiting for {first_of(awaited, _MOST_AWAITED)}" if awaited else ""
         if reason.kind is ReasonKind.ESSENTIAL:
-            self._console.log("; ".join(filter(None, [f"stopping all jobs: {reason.text}", waiting])), level="ERROR")
+            self._console.log(
+                "; ".join(filter(None, [f"stopping all jobs: {reason_text(reason)}", waiting])), level="ERROR"
+            )
         elif awaited:
-            by_signal = reason.kind is ReasonKind.SIGNAL  # then a line has said so already
-            self._console.log(waiting if by_signal else f"stopping all jobs: {reason.text}; {waiting}")
+            is_logged = reason.kind is ReasonKind.SIGNAL  # the line about the signal has announced the stop
+            self._console.log(waiting if is_logged else f"stopping all jobs: {reason_text(reason)}; {waiting}")
 
     def _show_status(self) -> None:
         statuses = self._scheduler.status()

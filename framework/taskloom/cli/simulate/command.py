@@ -81,7 +81,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     Each PATH is a job file or a folder of job files. No task runs: the scheduler makes its real decisions over fake
     runs, so that a week takes seconds. A run works for 1 second and succeeds if its job has a schedule or other jobs
     wait for its end; all other runs work until they are stopped. --work changes that. As with `taskloom run`,
-    the simulation ends early when no non-daemon job is left.
+    the simulation ends early when no non-daemon job is running or going to start.
 
     The table counts, per job: FIRINGS, the instants of its schedule that came; OVERLAPS, those that were skipped
     because its run was still alive; MISSED, those that were missed for another reason; LONGEST STOP, from the request

@@ -1,4 +1,4 @@
-"""The findings of a simulation, in words: only what users may want to know or act on."""
+"""The findings of a simulation, as sentences: only what users may want to know or act on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def findings(result: SimulationResult) -> list[str]:
 def _end_findings(result: SimulationResult) -> Findings:
     after = duration(result.seconds, is_rounded=True)
     if result.reason.kind is ReasonKind.FINISHED:
-        yield f"everything ended after {after}: no non-daemon job was left"
+        yield f"everything ended after {after}: no non-daemon job was running or going to start"
     elif result.is_early:
         yield f"everything was stopped after {after} ({result.reason})"
     if result.stop_seconds is None:

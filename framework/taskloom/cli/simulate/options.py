@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from taskloom.cli.options import read_seconds
-from taskloom.text import did_you_mean, duration
+from taskloom.text import did_you_mean, duration, first_of
 
 if TYPE_CHECKING:
     from taskloom.core.model import JobSpec
@@ -141,8 +141,5 @@ def _times(plan: Plan) -> Iterable[tuple[str, float]]:
 
 
 def _refuse_job(pattern: str, names: Sequence[str]) -> NoReturn:
-    known = ", ".join(names[:_MOST_NAMED])
-    if len(names) > _MOST_NAMED:
-        known += f" and {len(names) - _MOST_NAMED:,} more"
     hint = did_you_mean(pattern, names, before="; ")
-    raise click.UsageError(f"cannot find job {pattern!r}; jobs: {known}{hint}")
+    raise click.UsageError(f"cannot find job {pattern!r}; jobs: {first_of(names, _MOST_NAMED)}{hint}")

@@ -41,7 +41,7 @@ def as_text(result: SimulationResult) -> str:
 
 
 def assumed(result: SimulationResult) -> list[str]:
-    """Return the assumptions about runs, faults and clocks, in words."""
+    """Return the assumptions about runs, faults and clocks as sentences."""
     return list(_assumptions(result))
 
 
@@ -106,7 +106,7 @@ def _zone(job: JobStats) -> str | None:
 
 
 def _state(job: JobStats) -> str:
-    words = job.state.value
+    text = job.state.value
     if job.state is JobState.WAITING and job.waiting_for is not None:
-        words = f"waiting ({job.waiting_for.value})"
-    return f"{words}, gave up" if job.has_given_up else words
+        text = f"waiting ({job.waiting_for.value})"
+    return f"{text}, gave up" if job.has_given_up else text

@@ -43,6 +43,8 @@ class Schedules:
         self._calendar_offsets: dict[str, float] = {}
         """Seconds from the monotonic to the wall clock when the window was set, by job with a calendar."""
         self._offset = 0.0
+        self._was_clock_set = False
+        """Whether the wall clock was set since the last clock check: without that, no window needs to be set again."""
         self._next_clock_check = NEVER
 
     # -- arming
@@ -112,8 +114,10 @@ class Schedules:
             self._next_clock_check = NEVER
             return
         self._next_clock_check = model.now + CLOCK_CHECK_SECONDS
-        for name in list(self._calendar_offsets):
-            self._follow_clock(model.jobs[name])
+        if self._was_clock_set:
+            self._was_clock_set = False
+            for name in list(self._calendar_offsets):
+                self._follow_clock(model.jobs[name])
 
     def _follow_clock(self, job: JobModel) -> None:
         """Set the window again if the wall clock was set since; after a large step back also the instant."""
@@ -143,7 +147,7 @@ class Schedules:
         model = self._model
         offset = model.wall - model.now
         if abs(offset - self._offset) > EPSILON_SECONDS:
-            self._offset = offset
+            self._offset, self._was_clock_set = offset, True
             for job in [model.jobs[name] for name in self._open]:
                 if self._is_set_back(job):
                     self._follow_clock(job)

@@ -4,10 +4,10 @@ from taskloom import Context, Duration, Task, param
 
 
 class Heartbeat(Task):
-    """Say that we are here, again and again."""
+    """Log a beat at a fixed interval."""
 
     every: Duration = param("5s", description="time between two beats")
-    limit: int = param(0, ge=0, description="stop after so many beats; 0 is never")
+    limit: int = param(0, ge=0, description="stop after this number of beats; 0 means never")
 
     def run(self, ctx: Context) -> None:
         beats = 0

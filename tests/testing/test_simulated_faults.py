@@ -1,4 +1,4 @@
-"""What befalls a simulated machine, and the runs that stop polling."""
+"""Faults of a simulated machine, and runs that stop polling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def starts(history: History) -> list[float]:
     return [event["mono"] for event in history.as_dicts() if event["event"] == "started"]
 
 
-def told(history: History, *names: str) -> list[tuple[float, str]]:
+def events_of(history: History, *names: str) -> list[tuple[float, str]]:
     return [(event["mono"], event["event"]) for event in history.as_dicts() if event["event"] in names]
 
 
@@ -31,7 +31,7 @@ def test_a_wall_clock_that_is_set_moves_the_firings_of_calendars_and_no_others()
     assert starts(history) == [50, 60, 90, 100, 150, 150]
 
 
-def test_a_stall_lets_nothing_happen_until_it_is_over() -> None:
+def test_nothing_happens_during_a_stall() -> None:
     job = make_job("e", schedule=Schedule(every=10.0))
 
     history = simulate([job], seconds=45, script=[At(15.0, Stall(12.0))], behaviours={"e": Behaviour.returns(1.0)})
@@ -44,28 +44,28 @@ def test_a_reload_in_the_script_replaces_the_declarations() -> None:
 
     history = simulate([make_job("a")], seconds=20, script=script, behaviours={"a": Behaviour(), "b": Behaviour()})
 
-    assert told(history, "reloaded", "job_added", "job_removed") == [
+    assert events_of(history, "reloaded", "job_added", "job_removed") == [
         (0, "job_added"), (10, "reloaded"), (10, "job_added"), (10, "job_removed"),
     ]  # fmt: skip
 
 
-def test_a_run_that_falls_silent_is_missed_at_the_next_full_second_and_heard_again() -> None:
+def test_a_run_that_stops_polling_is_unresponsive_at_the_next_full_second_and_recovers() -> None:
     job = make_job("a", watchdog=Watchdog(2.5))
 
     history = simulate([job], seconds=60, behaviours={"a": Behaviour(silent_after=1.25, silent_for=10.0)})
 
-    assert told(history, "unresponsive", "responsive") == [(4, "unresponsive"), (12, "responsive")]
+    assert events_of(history, "unresponsive", "responsive") == [(4, "unresponsive"), (12, "responsive")]
 
 
-def test_a_silence_that_the_watchdog_allows_is_not_told() -> None:
+def test_a_gap_that_the_watchdog_allows_is_not_reported() -> None:
     job = make_job("a", watchdog=Watchdog(5.0))
 
     history = simulate([job], seconds=60, behaviours={"a": Behaviour(silent_after=1.0, silent_for=4.0)})
 
-    assert told(history, "unresponsive", "responsive") == []
+    assert events_of(history, "unresponsive", "responsive") == []
 
 
-def test_a_silent_run_is_restarted_by_its_watchdog() -> None:
+def test_a_run_that_stops_polling_is_restarted_by_its_watchdog() -> None:
     job = make_job(
         "a", watchdog=Watchdog(2.0, WatchdogThen.RESTART), restart=RestartPolicy(RestartWhen.NEVER, jitter=0.0)
     )
@@ -73,21 +73,21 @@ def test_a_silent_run_is_restarted_by_its_watchdog() -> None:
 
     history = simulate([job], seconds=60, behaviours={"a": runs})
 
-    assert told(history, "unresponsive", "restart_scheduled", "started") == [
+    assert events_of(history, "unresponsive", "restart_scheduled", "started") == [
         (0, "started"), (4, "unresponsive"), (4, "restart_scheduled"), (4.5, "started"),
     ]  # fmt: skip
 
 
-def test_a_watchdog_that_a_reload_brings_watches_the_live_run() -> None:
+def test_a_watchdog_that_a_reload_adds_applies_to_the_live_run() -> None:
     script = [At(5.0, Reload((make_job("a", watchdog=Watchdog(2.0)),)))]
     runs = {"a": Behaviour(silent_after=10.0, silent_for=20.0)}
 
     history = simulate([make_job("a")], seconds=60, script=script, behaviours=runs)
 
-    assert told(history, "unresponsive") == [(13, "unresponsive")]
+    assert events_of(history, "unresponsive") == [(13, "unresponsive")]
 
 
-def test_a_restart_of_the_script_is_a_new_run_at_once() -> None:
+def test_a_restart_command_starts_a_new_run_without_delay() -> None:
     script = [At(5.0, RestartJob("a", Reason(ReasonKind.USER, "again")))]
 
     history = simulate([make_job("a")], seconds=60, script=script, behaviours={"a": Behaviour.obeys(1.5)})
@@ -95,7 +95,7 @@ def test_a_restart_of_the_script_is_a_new_run_at_once() -> None:
     assert starts(history) == [0, 6.5]
 
 
-def test_a_simulation_in_which_time_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_simulation_whose_time_does_not_advance_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskloom.testing.simulator.STUCK_STEPS", 10)
     jobs = [make_job(f"j{number}") for number in range(11)]
 
@@ -103,7 +103,7 @@ def test_a_simulation_in_which_time_stands_still_is_given_up(monkeypatch: pytest
         simulate(jobs, seconds=1, behaviours={job.name: Behaviour() for job in jobs})
 
 
-def test_a_fake_calendar_has_its_instants_and_none_besides() -> None:
+def test_a_fake_calendar_has_only_its_own_instants() -> None:
     calendar = FakeCalendar(100.0, 10.0, last=120.0)
 
     assert [calendar.after(wall) for wall in (0.0, 100.0, 105.0, 110.0, 119.9, 120.0)] == [

@@ -1,4 +1,4 @@
-"""Reload: jobs that come and go, are switched on and off, and get, change or lose a schedule or a dependency."""
+"""Reload: jobs that are added, removed, enabled or disabled, and changes of their schedules and dependencies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOB = make_job("a", daemon=True, within=1.0, restart=ON_FAILURE)
 
 
 def started(**policies: Any) -> HandDrivenCore:
-    """Return a stage at second 0 on which `a` was started as everything is."""
+    """Return a core at second 0 in which `a` was started with all jobs."""
     stage = HandDrivenCore(VirtualClock(0, 0))
     usual: dict[str, Any] = {"daemon": True, "within": 1.0, "restart": ON_FAILURE}
     stage.add(make_job("a", **usual | policies))
@@ -67,7 +67,7 @@ AT_REST: dict[str, Callable[[], HandDrivenCore]] = {
 # -- removal
 
 
-def test_a_running_job_that_is_taken_away_is_stopped_and_then_forgotten() -> None:
+def test_a_running_job_that_is_removed_is_stopped_first() -> None:
     stage = running()
 
     found = stage.reload()
@@ -78,7 +78,7 @@ def test_a_running_job_that_is_taken_away_is_stopped_and_then_forgotten() -> Non
     assert stage.lifecycle.jobs == {}
 
 
-def test_a_blocked_job_that_is_taken_away_is_forgotten_when_its_thread_ends() -> None:
+def test_a_blocked_job_is_removed_when_its_thread_exits() -> None:
     stage = blocked()
     stage.reload()
 
@@ -87,7 +87,7 @@ def test_a_blocked_job_that_is_taken_away_is_forgotten_when_its_thread_ends() ->
 
 
 @pytest.mark.parametrize("word", ["stop", "cancel", "restart"])
-def test_a_job_that_is_taken_away_goes_whatever_a_person_asks_of_it_meanwhile(word: str) -> None:
+def test_a_job_that_a_reload_removed_is_removed_whatever_a_user_commands_meanwhile(word: str) -> None:
     stage = running()
     stage.reload()
 
@@ -100,7 +100,7 @@ def test_a_job_that_is_taken_away_goes_whatever_a_person_asks_of_it_meanwhile(wo
 
 
 @pytest.mark.parametrize("where", AT_REST)
-def test_a_job_without_a_run_that_is_taken_away_is_forgotten_at_once(where: str) -> None:
+def test_a_job_without_a_run_is_removed_at_once(where: str) -> None:
     stage = AT_REST[where]()
 
     found = stage.reload()
@@ -110,7 +110,7 @@ def test_a_job_without_a_run_that_is_taken_away_is_forgotten_at_once(where: str)
     assert stage.advance(3600) == []
 
 
-def test_a_removed_name_may_be_added_anew_and_no_run_ever_has_the_name_of_an_older_one() -> None:
+def test_a_removed_name_can_be_added_again_and_the_names_of_runs_stay_unique() -> None:
     stage = finished()
     stage.reload()
 
@@ -119,7 +119,7 @@ def test_a_removed_name_may_be_added_anew_and_no_run_ever_has_the_name_of_an_old
     assert show(found) == ["reloaded", "job_added a", "queued a#2", "StartRun a#2"]
 
 
-# -- switching on and off
+# -- enabling and disabling
 
 
 def test_a_disabled_job_is_stopped_and_refuses_to_start() -> None:
@@ -145,7 +145,7 @@ def test_a_job_without_a_run_is_disabled_at_once(where: str) -> None:
 
 
 @pytest.mark.parametrize(("manual", "state"), [(False, JobState.RUNNING), (True, JobState.WAITING)])
-def test_a_job_that_is_enabled_starts_as_it_would_have(manual: bool, state: JobState) -> None:
+def test_a_job_that_is_enabled_starts_by_its_own_declaration(manual: bool, state: JobState) -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", enabled=False, manual=manual))
     stage.start_all()
@@ -155,7 +155,7 @@ def test_a_job_that_is_enabled_starts_as_it_would_have(manual: bool, state: JobS
     assert stage.state("a") is state
 
 
-def test_enabling_starts_nothing_before_the_start_of_all() -> None:
+def test_enabling_starts_nothing_before_the_scheduler_has_started() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a", enabled=False))
 
@@ -202,7 +202,7 @@ def test_a_schedule_that_is_added_counts_from_the_reload(
     assert queued_at(stage, 25) == [*moments, 10, 20]
 
 
-def test_a_schedule_that_is_changed_counts_anew() -> None:
+def test_a_changed_schedule_counts_from_the_reload() -> None:
     stage = started(schedule=EVERY)
     stage.advance(9)
 
@@ -211,7 +211,7 @@ def test_a_schedule_that_is_changed_counts_anew() -> None:
     assert queued_at(stage, 10) == [12, 15, 18]
 
 
-def test_a_schedule_that_did_not_change_keeps_its_instants_whatever_else_does() -> None:
+def test_an_unchanged_schedule_keeps_its_instants_whatever_else_changes() -> None:
     stage = started(schedule=EVERY)
     stage.advance(9)
 
@@ -220,7 +220,7 @@ def test_a_schedule_that_did_not_change_keeps_its_instants_whatever_else_does() 
     assert queued_at(stage, 12) == [10, 20]
 
 
-def test_a_schedule_that_is_taken_away_leaves_a_job_that_waits_for_it_at_rest() -> None:
+def test_removing_the_schedule_ends_the_wait_for_it() -> None:
     stage = started(schedule=EVERY)
 
     found = stage.reload(JOB)
@@ -231,7 +231,7 @@ def test_a_schedule_that_is_taken_away_leaves_a_job_that_waits_for_it_at_rest() 
     assert stage.advance(3600) == []
 
 
-def test_a_schedule_that_is_taken_away_leaves_the_run_alone_that_it_began() -> None:
+def test_removing_the_schedule_leaves_the_run_alone() -> None:
     stage = started(schedule=EVERY)
     stage.advance(10)
     stage.started("a#1")
@@ -243,7 +243,7 @@ def test_a_schedule_that_is_taken_away_leaves_the_run_alone_that_it_began() -> N
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_a_schedule_without_an_instant_to_come_finishes_the_job(instants: Callable[..., Calendar]) -> None:
+def test_a_new_schedule_without_further_instants_finishes_the_job(instants: Callable[..., Calendar]) -> None:
     stage = started(schedule=EVERY)
 
     stage.reload(replace(JOB, schedule=Schedule(calendar=instants())))
@@ -251,7 +251,7 @@ def test_a_schedule_without_an_instant_to_come_finishes_the_job(instants: Callab
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_an_overlap_that_is_changed_holds_at_the_next_firing() -> None:
+def test_a_changed_overlap_applies_at_the_next_firing() -> None:
     stage = running()
     stage.reload(replace(JOB, schedule=EVERY))
 
@@ -261,7 +261,7 @@ def test_an_overlap_that_is_changed_holds_at_the_next_firing() -> None:
 
 
 @pytest.mark.parametrize("step", ["switched off", "taken away"])
-def test_a_scheduled_job_that_is_back_before_its_run_has_stopped_waits_for_its_firing(step: str) -> None:
+def test_a_scheduled_job_that_is_declared_again_before_its_run_has_stopped_waits_for_its_firing(step: str) -> None:
     stage = running(schedule=replace(EVERY, immediately=True))
     spec = stage.lifecycle.jobs["a"].spec
     stage.reload(*([replace(spec, enabled=False)] if step == "switched off" else []))
@@ -277,7 +277,7 @@ def test_a_scheduled_job_that_is_back_before_its_run_has_stopped_waits_for_its_f
 # -- dependencies, starts
 
 
-def test_a_job_that_waits_goes_on_when_a_reload_takes_away_what_it_waits_for() -> None:
+def test_a_waiting_job_goes_on_when_a_reload_removes_its_dependency() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("b", manual=True), make_job("a", after=["b"]))
     stage.start_all()
@@ -287,7 +287,7 @@ def test_a_job_that_waits_goes_on_when_a_reload_takes_away_what_it_waits_for() -
     assert "StartRun a#1" in show(found)
 
 
-def test_a_job_that_waits_for_one_that_is_taken_away_is_skipped_once_that_is_gone() -> None:
+def test_a_job_that_waits_for_a_removed_job_is_skipped_once_that_is_gone() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("b"), make_job("a", after=["b"]))
     stage.start_all()
@@ -301,7 +301,7 @@ def test_a_job_that_waits_for_one_that_is_taken_away_is_skipped_once_that_is_gon
     assert show(found)[-3:] == ["ForgetJob b", "skipped a", "WorkFinished"]
 
 
-def test_a_skipped_job_whose_dependencies_are_mended_begins_again() -> None:
+def test_a_skipped_job_whose_dependencies_are_corrected_begins_again() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("b", enabled=False), make_job("a", after=["b"]))
     stage.start_all()
@@ -313,7 +313,7 @@ def test_a_skipped_job_whose_dependencies_are_mended_begins_again() -> None:
     assert stage.state("a") is JobState.RUNNING
 
 
-def test_a_job_that_a_person_kept_from_starting_is_not_begun_by_a_change_of_its_dependencies() -> None:
+def test_a_job_whose_start_a_user_stopped_is_not_started_by_a_change_of_its_dependencies() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("b", manual=True), make_job("a", after=["b"]))
     stage.start_all()
@@ -335,7 +335,7 @@ def test_a_manual_job_that_becomes_automatic_is_started() -> None:
 # -- what keeps the program alive
 
 
-def test_the_work_is_over_when_the_last_job_that_held_it_is_taken_away() -> None:
+def test_the_work_is_over_when_the_last_non_daemon_job_is_removed() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a"), make_job("b", delay=60.0), make_job("d", daemon=True))
     stage.start_all()
@@ -349,7 +349,7 @@ def test_the_work_is_over_when_the_last_job_that_held_it_is_taken_away() -> None
     assert ["WorkFinished" in show(found) for found in (first, second, third)] == [False, False, True]
 
 
-def test_a_job_that_becomes_a_daemon_holds_the_work_no_more_and_one_that_ceases_to_be_does() -> None:
+def test_a_reload_of_daemon_changes_whether_the_job_keeps_the_program_alive() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("a"), make_job("d", daemon=True))
     stage.start_all()
@@ -368,7 +368,7 @@ def test_a_job_that_becomes_a_daemon_holds_the_work_no_more_and_one_that_ceases_
 
 
 @pytest.mark.parametrize("where", AT_REST)
-def test_a_job_that_comes_and_goes_leaves_the_count_of_those_that_hold_as_it_was(where: str) -> None:
+def test_removing_a_job_restores_the_count_of_active_jobs(where: str) -> None:
     stage = AT_REST[where]()
     stage.reload(replace(stage.lifecycle.jobs["a"].spec, daemon=False))
     stage.reload(make_job("z"))

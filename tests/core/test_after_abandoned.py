@@ -1,4 +1,4 @@
-"""What waits behind the thread of an abandoned run, and what its late exit releases."""
+"""A job whose run was abandoned: its restarts and firings wait until the thread exits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def timed_out_and_abandoned(**policies: Any) -> HandDrivenCore:
     return stage
 
 
-def test_a_restart_waits_behind_the_abandoned_thread_and_for_its_delay_after_it() -> None:
+def test_a_restart_waits_until_the_abandoned_thread_exits_and_then_for_its_delay() -> None:
     stage = timed_out_and_abandoned()
     waited = stage.advance(3600)
 
@@ -37,7 +37,7 @@ def test_a_restart_waits_behind_the_abandoned_thread_and_for_its_delay_after_it(
     assert show(restarted) == ["queued a#2", "StartRun a#2"]
 
 
-def test_a_blocked_job_refuses_every_start_in_words_and_goes_on_waiting_for_its_thread() -> None:
+def test_a_blocked_job_refuses_every_start_and_still_waits_for_its_thread() -> None:
     stage = timed_out_and_abandoned()
 
     for command in (stage.start, stage.arm, stage.restart):
@@ -47,7 +47,7 @@ def test_a_blocked_job_refuses_every_start_in_words_and_goes_on_waiting_for_its_
     assert "restart_scheduled a#1" in show(stage.ended("a#1"))
 
 
-def test_a_shutdown_ends_the_restart_behind_an_abandoned_thread() -> None:
+def test_a_shutdown_cancels_the_restart_after_an_abandoned_run() -> None:
     stage = timed_out_and_abandoned()
     stage.shutdown()
 
@@ -58,7 +58,7 @@ def test_a_shutdown_ends_the_restart_behind_an_abandoned_thread() -> None:
     assert stage.advance(60) == []
 
 
-def test_a_late_exit_before_the_stop_of_everything_has_come_to_its_job_releases_nothing() -> None:
+def test_a_late_exit_during_a_shutdown_starts_nothing_even_before_its_level() -> None:
     stage = timed_out_and_abandoned()
     stage.add(make_job("top", after=["a"]))
     stage.run("top")
@@ -70,7 +70,7 @@ def test_a_late_exit_before_the_stop_of_everything_has_come_to_its_job_releases_
     assert stage.state("a") is JobState.FINISHED
 
 
-def test_firings_are_missed_behind_an_abandoned_thread_and_go_on_after_it() -> None:
+def test_firings_are_missed_until_an_abandoned_thread_exits() -> None:
     stage = timed_out_and_abandoned(schedule=Schedule(every=60.0))
 
     blocked = stage.advance(120)

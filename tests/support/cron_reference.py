@@ -1,12 +1,12 @@
-"""The firings of a cron expression, found by walking the clock as Debian's cron daemon does.
+"""A reference for cron: finds the firings of an expression minute by minute, as Debian's cron daemon does.
 
-Slow, plain, and written from cron(8) and crontab(5) of Debian alone, so that it can judge `taskloom.calendars`:
-it shares nothing with that but the look-up of a zone by its name. The clock on the wall is read once in every
-minute (in every second for six fields), and each reading is compared with the one before:
+It is slow and simple, and written from Debian's cron(8) and crontab(5) alone, so that `taskloom.calendars` can be
+checked against it: both share only the look-up of a time zone by its name. It reads the local time once in every
+minute (in every second for six fields), and compares each reading with the one before:
 
-- it moved on as it should: what matches runs;
-- it jumped ahead by less than three hours: fixed jobs of the minutes it skipped run now, once;
-- it fell back by less than three hours: fixed jobs wait until it is where it was;
+- local time advanced by one step: jobs that match run;
+- it jumped ahead by less than three hours: fixed jobs of the skipped minutes run now, once;
+- it went back by less than three hours: fixed jobs wait until it has caught up;
 - it changed by more: the new time is used at once.
 
 A job is fixed unless one of its fields for the time of day begins with a star.
@@ -22,7 +22,7 @@ from functools import lru_cache
 
 from taskloom.calendars.zones import find_zone
 
-__all__ = ["walk_firings"]
+__all__ = ["reference_firings"]
 
 _CORRECTION = 3 * 3600
 _MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -41,24 +41,24 @@ _NICKNAMES = {
 Rule = Callable[[date], bool]
 
 
-def walk_firings(expression: str, zone: str, start_wall: float, end_wall: float) -> list[float]:
+def reference_firings(expression: str, zone: str, start_wall: float, end_wall: float) -> list[float]:
     """Return the instants of a legal expression from `start_wall` on, before `end_wall`; seconds since the epoch.
 
-    For zones whose offset is in whole minutes. Takes about half a millisecond for a day of minutes, and remembers
-    the readings of a few windows, so that many expressions over one window share them.
+    The zone's offset must be in whole minutes. A day of minutes takes about half a millisecond. The readings of the
+    latest windows are cached, so many expressions over one window share them.
     """
     texts = _NICKNAMES.get(expression.lower(), expression).upper().split()
     step = 60 if len(texts) == 5 else 1
     matches = _matcher(texts if step == 1 else ["0", *texts])
     is_fixed = not any(text.startswith("*") for text in texts[:-3])
-    # Three hours ahead of the window, so that a clock that fell back just before it is known to have done so.
+    # Begin three hours before the window, in case the local time went back just before it.
     first = math.floor(start_wall) // 60 * 60 - _CORRECTION
     readings = _readings(zone, first, math.ceil(end_wall), step)
-    fired = _walk_fixed(readings, step, matches) if is_fixed else [at for at, clock in readings if matches(clock)]
+    fired = _fixed_firings(readings, step, matches) if is_fixed else [at for at, clock in readings if matches(clock)]
     return [float(at) for at in fired if start_wall <= at < end_wall]
 
 
-def _walk_fixed(readings: tuple[tuple[int, int], ...], step: int, matches: Callable[[int], bool]) -> list[int]:
+def _fixed_firings(readings: tuple[tuple[int, int], ...], step: int, matches: Callable[[int], bool]) -> list[int]:
     fired = []
     before = seen = readings[0][1] - step if readings else 0
     for at, clock in readings:
@@ -67,7 +67,7 @@ def _walk_fixed(readings: tuple[tuple[int, int], ...], step: int, matches: Calla
         if abs(change) >= _CORRECTION:
             seen = clock - step
         if clock <= seen:
-            continue  # it was this late before
+            continue  # the local time was here before
         if any(matches(one) for one in range(seen + step, clock + step, step)):
             fired.append(at)
         seen = clock
@@ -76,7 +76,7 @@ def _walk_fixed(readings: tuple[tuple[int, int], ...], step: int, matches: Calla
 
 @lru_cache(maxsize=8)
 def _readings(zone: str, first: int, end: int, step: int) -> tuple[tuple[int, int], ...]:
-    """Return instants, and what the clock on the wall shows at each, in seconds since its own 1970."""
+    """Return instants and the local time at each, in seconds since 1970 in local time."""
     tz = find_zone(zone)
     found = []
     for at in range(first, end, step):
@@ -87,7 +87,7 @@ def _readings(zone: str, first: int, end: int, step: int) -> tuple[tuple[int, in
 
 
 def _matcher(texts: list[str]) -> Callable[[int], bool]:
-    """Return whether what the clock shows matches six fields."""
+    """Return a function that checks a local time against the six fields."""
     seconds, minutes = _numbers(texts[0], 0, 59), _numbers(texts[1], 0, 59)
     hours, months = _numbers(texts[2], 0, 23), _numbers(texts[4], 1, 12, _MONTHS)
     day_matches = lru_cache(maxsize=None)(_day_matcher(texts[3], texts[5]))
@@ -103,7 +103,7 @@ def _matcher(texts: list[str]) -> Callable[[int], bool]:
 
 
 def _day_matcher(days: str, weekdays: str) -> Rule:
-    """Return whether a date matches: one of two restricted fields is enough, unless either begins with a star."""
+    """Return a function that checks a date: one of the two fields is enough, unless either begins with a star."""
     of_month = [_rule_of_month(term) for term in days.split(",")]
     of_week = [_rule_of_week(term) for term in weekdays.split(",")]
     both = days.startswith("*") or weekdays.startswith("*")
