@@ -59,7 +59,7 @@ def anchors_of(text: str) -> set[str]:
 
 
 def test_a_page_may_leave_out_an_optional_line_but_not_invent_one(without: Callable[..., Any]) -> None:
-    line = "TIME INFO taskloom stopping (finished): waiting for reader"
+    line = "TIME INFO taskloom stopping all jobs: all non-daemon jobs have ended; waiting for reader"
 
     assert without(["a", line], ["a"]) == ["a"]
     assert without(["a", line], ["a", line]) == ["a", line]
@@ -69,15 +69,13 @@ def test_a_page_may_leave_out_an_optional_line_but_not_invent_one(without: Calla
 @pytest.mark.parametrize(
     ("page", "quoted"),
     [
-        ("docs/testing.md", "did not end within {within:g} s of the cancel"),
+        ("docs/testing.md", "did not end within"),
         ("docs/troubleshooting.md", "is still running"),
-        ("docs/troubleshooting.md", "no poll for {age:.1f} s"),
+        ("docs/troubleshooting.md", "no poll for"),
     ],
 )
 def test_a_message_that_a_sentence_quotes_exists(page: str, quoted: str) -> None:
-    shown = re.sub(r"\\\{[^}]*\\\}", "[^`]+", re.escape(quoted))
-
-    assert re.search(f"`[^`]*{shown}", (ROOT / page).read_text(encoding="utf-8"))
+    assert re.search(f"`[^`]*{quoted}", (ROOT / page).read_text(encoding="utf-8"))
     assert any(quoted in path.read_text(encoding="utf-8") for path in (ROOT / "framework").rglob("*.py"))
 
 
