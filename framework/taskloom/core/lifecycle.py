@@ -339,7 +339,7 @@ class Lifecycle:
         store.remove_run(run)
         store.actions.append(actions.ReleaseRun(run.id))
         if run.id in self.stopping:
-            self._stops.release(run)  # before what follows: that may be a shutdown, which reports whom it waits for
+            self._stops.release(run)  # before what follows, which may be a shutdown that reports what it waits for
         self._follow_ups.begin(run, is_permanent=is_permanent)
         if run.requested is not None:
             self.shutdown.release(run)

@@ -171,17 +171,16 @@ class JobStore:
         run.job.run = None
         del self.runs[run.id]
 
-    def emit(self, name: EventName, job: str | None = None, run: RunRecord | None = None, **fields: Any) -> None:
-        """Add an event to the actions."""
+    def emit(self, name: EventName, job: str | None = None, **fields: Any) -> None:
+        """Add an event of the scheduler or of a job to the actions."""
         self._seq += 1
-        if not self.has_listeners:
-            return
-        run_id, attempt = (run.id, run.attempt) if run is not None else (None, None)
-        self.actions.append(Event(self._seq, self.now.wall, self.now.mono, name, job, run_id, attempt, **fields))
+        if self.has_listeners:
+            now = self.now
+            self.actions.append(Event(self._seq, now.wall, now.mono, name, job, **fields))
 
     def emit_run(self, name: EventName, run: RunRecord, **fields: Any) -> None:
         """Add an event of a run to the actions."""
-        if not self.has_listeners:
-            self._seq += 1
-            return
-        self.emit(name, run.job.spec.name, run, **fields)
+        self._seq += 1
+        if self.has_listeners:
+            now, job = self.now, run.job.spec.name
+            self.actions.append(Event(self._seq, now.wall, now.mono, name, job, run.id, run.attempt, **fields))
