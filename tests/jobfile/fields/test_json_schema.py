@@ -1,4 +1,4 @@
-"""The JSON Schema takes what the loader takes, and flags what a typo makes."""
+"""The JSON Schema accepts what the loader accepts, and refuses typos."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def complaints(schema: dict[str, Any], document: object) -> list[str]:
     return [error.message for error in validator.iter_errors(document)]
 
 
-def test_it_is_a_schema(schema: dict[str, Any]) -> None:
+def test_the_schema_is_valid(schema: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[file.name for file in EXAMPLES])
-def test_every_example_of_the_house_is_valid(example: Path) -> None:
+def test_every_example_job_file_matches_the_schema(example: Path) -> None:
     document = yaml.safe_load(example.read_text(encoding="utf-8"))
 
     assert complaints(job_file_schema(Catalog()), document) == []
@@ -92,7 +92,7 @@ VALID: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("job", VALID, ids=map(str, VALID))
-def test_what_the_loader_takes_is_valid(schema: dict[str, Any], job: dict[str, Any]) -> None:
+def test_a_valid_job_matches_the_schema(schema: dict[str, Any], job: dict[str, Any]) -> None:
     assert complaints(schema, {"jobs": {"a": job}}) == []
 
 
@@ -119,11 +119,11 @@ INVALID: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("job", INVALID, ids=map(str, INVALID))
-def test_a_mistake_in_a_job_is_flagged(schema: dict[str, Any], job: dict[str, Any]) -> None:
+def test_an_invalid_job_does_not_match_the_schema(schema: dict[str, Any], job: dict[str, Any]) -> None:
     assert complaints(schema, {"jobs": {"a": job}}) != []
 
 
-# Each value is offered to the reader of its field and to the schema: both take it, or neither does.
+# Each value is given to the reader of its field and to the schema: either both accept it, or neither does.
 TAKEN: dict[str, list[Any]] = {
     "restart": [
         *("never", "on-failure", "always", {"when": "never"}, {"delay": "1s"}),
@@ -172,14 +172,14 @@ def each_of(values: dict[str, list[Any]]) -> list[Any]:
 
 
 @pytest.mark.parametrize("field, value", each_of(TAKEN))
-def test_what_a_reader_takes_the_schema_takes(schema: dict[str, Any], field: str, value: object) -> None:
+def test_what_a_reader_accepts_the_schema_accepts(schema: dict[str, Any], field: str, value: object) -> None:
     FIELDS[field].read(value)
 
     assert complaints(schema, {"jobs": {"a": {"task": "other", field: value}}}) == []
 
 
 @pytest.mark.parametrize("field, value", each_of(REFUSED))
-def test_what_a_reader_refuses_the_schema_flags(schema: dict[str, Any], field: str, value: object) -> None:
+def test_what_a_reader_refuses_the_schema_refuses(schema: dict[str, Any], field: str, value: object) -> None:
     with pytest.raises(JobErrors):
         FIELDS[field].read(value)
 
@@ -197,17 +197,17 @@ def test_what_a_reader_refuses_the_schema_flags(schema: dict[str, Any], field: s
     ],
     ids=str,
 )
-def test_a_mistake_around_the_jobs_is_flagged(schema: dict[str, Any], document: dict[str, Any]) -> None:
+def test_a_mistake_outside_the_jobs_does_not_match_the_schema(schema: dict[str, Any], document: dict[str, Any]) -> None:
     assert complaints(schema, document) != []
 
 
-def test_notes_and_defaults_are_valid(schema: dict[str, Any]) -> None:
+def test_notes_and_defaults_match_the_schema(schema: dict[str, Any]) -> None:
     document = {"x-a": 1, "defaults": {"join": "5s", "x-b": 2}, "jobs": {"a": {"task": "other"}}}
 
     assert complaints(schema, document) == []
 
 
-def test_an_editor_can_show_what_everything_is_for(schema: dict[str, Any]) -> None:
+def test_fields_tasks_and_params_have_descriptions_for_editors(schema: dict[str, Any]) -> None:
     job = schema["$defs"]["job"]
 
     assert {name for name, field in job["properties"].items() if field.get("description")} == set(FIELDS)
