@@ -1,6 +1,6 @@
-"""Every mistake in a field of supervision, with the exact frame; each file is read by both YAML parsers.
+"""All kinds of mistakes in the supervision fields, with the exact report; both YAML parsers read each file.
 
-The tables are in `bad_jobs/`, a file for each topic. `said` is what `taskloom validate` shows, "" where nothing is
+The tables are in `bad_jobs/`, one file per topic. `said` is the output of `taskloom validate`, or "" if nothing is
 wrong. `idle` is a function, `slow` a task that announces that it is ready.
 """
 
@@ -37,7 +37,7 @@ ROWS: list[dict[str, Any]] = [row for table in TABLES for row in yaml.safe_load(
 
 @pytest.mark.parametrize("with_libyaml", [True, False], ids=["libyaml", "python"])
 @pytest.mark.parametrize("row", ROWS, ids=[row["summary"] for row in ROWS])
-def test_a_bad_job_is_told(
+def test_a_bad_job_is_reported(
     row: dict[str, str], with_libyaml: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -51,4 +51,4 @@ def test_a_bad_job_is_told(
 
 def test_there_are_at_least_120_bad_jobs_and_none_twice() -> None:
     assert len({row["text"] for row in ROWS}) == len(ROWS) >= 120
-    assert [table.stem for table in TABLES] == ["limits", "needs", "restarts", "schedules"]
+    assert [table.stem for table in TABLES] == ["dependencies", "limits", "restarts", "schedules"]

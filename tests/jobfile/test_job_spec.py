@@ -1,4 +1,4 @@
-"""Jobs declared in code become the same specs as those of job files."""
+"""Jobs declared in code give the same specs as jobs in files."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_dependencies_may_be_written_in_each_form(after: Any) -> None:
     assert spec_of(Job(name="a", task=idle, after=after), CATALOG).after == (Dependency("b"),)
 
 
-def test_contradictions_among_the_fields_of_a_job_in_code_are_told() -> None:
+def test_contradictory_fields_of_a_job_in_code_are_reported() -> None:
     job = Job(
         name="a",
         task=idle,
@@ -109,7 +109,7 @@ def test_contradictions_among_the_fields_of_a_job_in_code_are_told() -> None:
     )
 
 
-def test_everything_that_is_wrong_with_a_job_is_in_one_error() -> None:
+def test_all_errors_of_a_job_in_code_are_raised_together() -> None:
     job = Job(name="no good", task="tock", daemon="no", labels="x", params={"n": 1})  # type: ignore[arg-type]
 
     with pytest.raises(InvalidJob) as caught:
@@ -124,7 +124,7 @@ def test_everything_that_is_wrong_with_a_job_is_in_one_error() -> None:
     )
 
 
-def test_a_name_that_is_no_text_is_refused() -> None:
+def test_a_name_that_is_not_text_is_refused() -> None:
     with pytest.raises(InvalidJob, match="cannot use 5 as the name of a job"):
         spec_of(Job(name=5, task=idle), CATALOG)  # type: ignore[arg-type]
 
@@ -137,14 +137,14 @@ def test_a_name_that_is_no_text_is_refused() -> None:
         (Tick(n=0), "cannot use 0 as n; expected at least 1"),
     ],
 )
-def test_what_is_no_task_is_told_by_name(task: object, reason: str) -> None:
+def test_an_invalid_task_is_reported_by_name(task: object, reason: str) -> None:
     with pytest.raises(InvalidJob) as caught:
         spec_of(Job(name="a", task=task), CATALOG)
 
     assert caught.value.reasons == (reason,)
 
 
-def test_a_task_whose_default_is_wrong_is_told_by_name() -> None:
+def test_a_task_with_an_invalid_default_is_reported_by_name() -> None:
     with pytest.raises(InvalidJob) as caught:
         spec_of(Job(name="a", task=spoiled), CATALOG)
 
@@ -164,7 +164,7 @@ def odd(ctx: Context, what: Unknowable) -> None:
     """Do nothing."""
 
 
-def test_a_type_that_pydantic_cannot_check_is_told_with_its_task() -> None:
+def test_a_type_that_pydantic_cannot_check_is_reported_with_its_task() -> None:
     with pytest.raises(InvalidJob) as caught:
         spec_of(Job(name="a", task=odd, params={"what": 5}), CATALOG)
 

@@ -1,4 +1,4 @@
-"""From files and directories to jobs."""
+"""Loading jobs from files and directories."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_a_directory_is_its_sorted_yaml_files(write: Write, catalog: Catalog) ->
     assert result.files == ("jobs/a.yaml", "jobs/b.yml")
 
 
-def test_a_file_that_is_named_twice_is_read_once(write: Write, catalog: Catalog) -> None:
+def test_a_file_that_is_given_twice_is_read_once(write: Write, catalog: Catalog) -> None:
     write("jobs/a.yaml", JOB.format("a"))
 
     assert len(load("jobs", "jobs/a.yaml", "./jobs/../jobs/a.yaml", catalog=catalog)) == 1
 
 
-def test_variables_are_put_in_before_the_types_are_looked_at(write: Write, catalog: Catalog) -> None:
+def test_variables_are_replaced_before_types_are_checked(write: Write, catalog: Catalog) -> None:
     write("a.yaml", "jobs:\n  a:\n    task: ${TASK}\n    params:\n      n: ${N:-4}\n      every: ${EVERY}\n")
 
     [job] = load("a.yaml", catalog=catalog, environ={"TASK": "tick", "EVERY": "2s"})
@@ -91,7 +91,7 @@ def test_the_environment_is_the_default(write: Write, catalog: Catalog, monkeypa
     assert job.params["n"] == 7
 
 
-def test_the_catalog_is_what_is_installed(write: Write) -> None:
+def test_the_default_catalog_holds_the_installed_tasks(write: Write) -> None:
     write("a.yaml", "jobs:\n  a:\n    task: countdown\n")
 
     [job] = load("a.yaml")
@@ -99,7 +99,7 @@ def test_the_catalog_is_what_is_installed(write: Write) -> None:
     assert job.binding.label == "taskloom_plugins.countdown:Countdown"
 
 
-def test_problems_come_in_the_order_of_the_files_and_then_of_the_lines(write: Write, catalog: Catalog) -> None:
+def test_problems_are_ordered_by_file_and_then_by_line(write: Write, catalog: Catalog) -> None:
     write("b.yaml", "jobs:\n  b:\n    daemon: no\n    task: tok\n  c:\n    task: tick\n    params: {n: -1}\nextra: 1\n")
     write("a.yaml", "jobs:\n  a:\n    task: tick\n    restart: sometimes\n")
     write("c.yaml", "jobs:\n  a: [\n")
@@ -112,7 +112,7 @@ def test_problems_come_in_the_order_of_the_files_and_then_of_the_lines(write: Wr
     ]  # fmt: skip
 
 
-def test_one_job_name_in_two_files_names_both_places(write: Write, catalog: Catalog) -> None:
+def test_a_job_name_used_in_two_files_is_an_error_with_both_places(write: Write, catalog: Catalog) -> None:
     write("a.yaml", JOB.format("tick"))
     write("b.yaml", "\n" + JOB.format("tick"))
 
@@ -126,7 +126,7 @@ def test_one_job_name_in_two_files_names_both_places(write: Write, catalog: Cata
     assert len(result.jobs) == 1
 
 
-def test_an_empty_file_is_a_warning_beside_one_that_is_not(write: Write, catalog: Catalog) -> None:
+def test_an_empty_file_is_a_warning_if_another_file_has_jobs(write: Write, catalog: Catalog) -> None:
     write("a.yaml", "# nothing yet\n")
     write("b.yaml", JOB.format("b"))
 
@@ -136,14 +136,14 @@ def test_an_empty_file_is_a_warning_beside_one_that_is_not(write: Write, catalog
     assert [job.name for job in load("a.yaml", "b.yaml", catalog=catalog)] == ["b"]
 
 
-def test_nothing_to_run_at_all_is_an_error(write: Write, catalog: Catalog) -> None:
+def test_no_job_in_any_file_is_an_error(write: Write, catalog: Catalog) -> None:
     write("a.yaml", "")
 
     with pytest.raises(JobFileError, match="cannot find any job: there is nothing to run"):
         load("a.yaml", catalog=catalog)
 
 
-def test_a_path_that_is_not_there_is_an_error_like_any_other(write: Write, catalog: Catalog) -> None:
+def test_a_missing_path_is_an_error_like_any_other(write: Write, catalog: Catalog) -> None:
     write("b.yaml", JOB.format("b"))
     Path("empty").mkdir()
 
@@ -155,7 +155,7 @@ def test_a_path_that_is_not_there_is_an_error_like_any_other(write: Write, catal
     ]
 
 
-def test_a_directory_that_may_not_be_read_is_an_error(
+def test_a_directory_without_read_permission_is_an_error(
     write: Write, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(path: Path) -> Iterator[Path]:
@@ -171,7 +171,7 @@ def test_a_directory_that_may_not_be_read_is_an_error(
     ]
 
 
-def test_warnings_say_what_a_stop_may_take(write: Write, catalog: Catalog) -> None:
+def test_a_stop_that_may_take_too_long_is_a_warning(write: Write, catalog: Catalog) -> None:
     write(
         "a.yaml",
         "defaults: {join: 40s}\n"
@@ -203,7 +203,7 @@ def test_the_worst_stop_is_that_of_the_slowest_enabled_job(write: Write, catalog
     assert check("a.yaml", catalog=catalog, stop_within=float("inf")).worst_stop_seconds == float("inf")
 
 
-def test_daemons_alone_are_warned_of(write: Write, catalog: Catalog) -> None:
+def test_a_program_of_daemons_only_is_a_warning(write: Write, catalog: Catalog) -> None:
     write("a.yaml", "jobs:\n  a: {task: tick, daemon: true}\n  b: {task: tick, enabled: false}\n")
 
     [problem] = check("a.yaml", catalog=catalog).problems
@@ -213,7 +213,7 @@ def test_daemons_alone_are_warned_of(write: Write, catalog: Catalog) -> None:
     )
 
 
-def test_a_value_of_the_environment_is_never_quoted(write: Write, catalog: Catalog) -> None:
+def test_a_value_from_the_environment_is_never_quoted(write: Write, catalog: Catalog) -> None:
     write(
         "a.yaml",
         "jobs:\n"
@@ -234,7 +234,7 @@ def test_a_value_of_the_environment_is_never_quoted(write: Write, catalog: Catal
     assert "cannot read '${PASSWORD}' as a duration" in text
 
 
-def test_what_a_constructor_says_of_the_environment_is_hidden_too(write: Write) -> None:
+def test_a_value_from_the_environment_is_hidden_in_errors_of_constructors(write: Write) -> None:
     class Picky(Task):
         host: str
 
@@ -252,7 +252,7 @@ def test_what_a_constructor_says_of_the_environment_is_hidden_too(write: Write) 
     assert str(caught.value) == ("a.yaml:4:5: error: job 'a': cannot make Picky of these params: no such host: ${HOST}")
 
 
-def test_what_could_not_be_put_in_is_one_problem_and_not_two(write: Write, catalog: Catalog) -> None:
+def test_an_unset_variable_is_reported_once(write: Write, catalog: Catalog) -> None:
     write("a.yaml", "jobs:\n  a:\n    task: tick\n    params:\n      n: ${UNSET}\n      every: x\n")
 
     with pytest.raises(JobFileError) as caught:
@@ -264,7 +264,7 @@ def test_what_could_not_be_put_in_is_one_problem_and_not_two(write: Write, catal
     ]
 
 
-def test_a_broken_task_is_imported_once_however_many_jobs_name_it(write: Write) -> None:
+def test_a_broken_task_of_many_jobs_is_imported_once(write: Write) -> None:
     asked: list[str] = []
 
     class Counting(GivenCatalog):
@@ -281,7 +281,7 @@ def test_a_broken_task_is_imported_once_however_many_jobs_name_it(write: Write) 
 
 
 @pytest.mark.parametrize("is_collecting", [True, False])
-def test_loading_leaves_garbage_collection_as_it_was(write: Write, catalog: Catalog, is_collecting: bool) -> None:
+def test_loading_restores_the_state_of_garbage_collection(write: Write, catalog: Catalog, is_collecting: bool) -> None:
     write("a.yaml", JOB.format("a"))
     write("b.yaml", "jobs: [\n")
     was_collecting = gc.isenabled()

@@ -1,4 +1,4 @@
-"""Whatever is in a job file: problems, never another exception; and what passes, passes the JSON Schema too."""
+"""Any job file gives jobs or problems and never another exception; a file without errors matches the JSON Schema."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ def timed_check(place: Path) -> tuple[CheckResult, float]:
 
 
 def hold(document: dict[str, Any], place: Path) -> None:
-    """State the property of one document."""
+    """Check the property for one document."""
     place.write_text(json.dumps(document))
 
     result, spent = timed_check(place)
     if spent >= CPU_SECONDS:
-        # Once more: a full collection of what earlier tests left may have struck just here.
+        # Try again: a full garbage collection of the test session may have run just then.
         result, spent = timed_check(place)
 
     if result.errors:
@@ -159,7 +159,7 @@ def test_any_document_gives_jobs_or_problems(document: dict[str, Any], tmp_path:
 
 @relaxed
 @given(document=sound_documents)
-def test_what_the_loader_takes_the_schema_takes(document: dict[str, Any], tmp_path: Path) -> None:
+def test_what_the_loader_accepts_the_schema_accepts(document: dict[str, Any], tmp_path: Path) -> None:
     hold(document, tmp_path / "sound.yaml")
 
 

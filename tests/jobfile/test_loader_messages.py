@@ -1,4 +1,4 @@
-"""What a mistake in a job file looks like, to the letter. Each row: what is wrong, the file, what is said."""
+"""The exact reports of mistakes in job files. Each row: the mistake, the file, the report."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ a.yaml:6:11: note: used here through alias 'slow'""",
 
 
 @pytest.mark.parametrize("summary, text, said", ROWS, ids=[row[0] for row in ROWS])
-def test_a_mistake_is_shown_where_it_is(
+def test_a_mistake_is_reported_at_its_place(
     summary: str, text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

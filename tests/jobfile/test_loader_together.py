@@ -1,4 +1,4 @@
-"""What the loader tells of all jobs of all files together: whom they wait for, how they stop, whence their values."""
+"""Checks of all jobs of all files together: their dependencies, their stop, and the origins of their values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_jobs_may_wait_for_jobs_of_other_files(write: Write, catalog: Catalog) -
     assert [(slow.job, slow.seconds) for slow in result.stop_chain] == [("web", 2.0), ("cache", 4.0)]
 
 
-def test_a_circle_over_two_files_names_both_places(write: Write, catalog: Catalog) -> None:
+def test_a_cycle_over_two_files_is_reported_with_both_places(write: Write, catalog: Catalog) -> None:
     write("b.yaml", "jobs:\n  b: {task: tick, after: {a: finished}}\n")
     write("a.yaml", "jobs:\n  a: {task: tick, after: [b]}\n")
 
@@ -72,7 +72,7 @@ def test_a_job_of_a_file_that_was_not_given_is_unknown(write: Write, catalog: Ca
         load("a.yaml", catalog=catalog)
 
 
-def test_of_many_jobs_only_the_number_is_told(write: Write, catalog: Catalog) -> None:
+def test_an_unknown_job_among_many_is_reported_with_their_number_only(write: Write, catalog: Catalog) -> None:
     jobs = "".join(f"  job-{number}: {{task: tick}}\n" for number in range(2000))
     write("a.yaml", f"jobs:\n{jobs}  web: {{task: tick, after: jbo-7}}\n")
 
@@ -82,7 +82,7 @@ def test_of_many_jobs_only_the_number_is_told(write: Write, catalog: Catalog) ->
     assert problem.hint == "did you mean 'job-7'?"
 
 
-def test_looking_for_what_was_meant_ends_when_it_takes_too_long(write: Write, catalog: Catalog) -> None:
+def test_the_search_for_near_matches_has_a_limit(write: Write, catalog: Catalog) -> None:
     jobs = "".join(f"  job-{number}: {{task: tick, after: jbo-{number}}}\n" for number in range(500))
     write("a.yaml", f"jobs:\n{jobs}")
 
@@ -92,7 +92,7 @@ def test_looking_for_what_was_meant_ends_when_it_takes_too_long(write: Write, ca
     assert [bool(problem.hint) for problem in problems] == [True] * 100 + [False] * 400
 
 
-def test_a_dependency_whose_name_could_not_be_put_in_is_one_problem(write: Write, catalog: Catalog) -> None:
+def test_a_dependency_on_an_unset_variable_is_reported_once(write: Write, catalog: Catalog) -> None:
     write("a.yaml", 'jobs:\n  a: {task: tick, after: "${DB}"}\n')
 
     [problem] = check("a.yaml", catalog=catalog, environ={}).problems
@@ -100,7 +100,7 @@ def test_a_dependency_whose_name_could_not_be_put_in_is_one_problem(write: Write
     assert problem.message.startswith("cannot find the environment variable 'DB'")
 
 
-def test_a_dependency_that_came_from_the_environment_is_not_quoted(write: Write, catalog: Catalog) -> None:
+def test_a_dependency_from_the_environment_is_not_quoted(write: Write, catalog: Catalog) -> None:
     write("a.yaml", 'jobs:\n  a: {task: tick, after: ["${DB}"]}\n')
 
     [problem] = check("a.yaml", catalog=catalog, environ={"DB": "hunter2"}).problems
@@ -108,7 +108,7 @@ def test_a_dependency_that_came_from_the_environment_is_not_quoted(write: Write,
     assert problem.message == "cannot find job '${DB}' to start after; jobs: a"
 
 
-def test_a_warning_hides_the_environment_too(write: Write, catalog: Catalog) -> None:
+def test_a_value_from_the_environment_is_hidden_in_warnings(write: Write, catalog: Catalog) -> None:
     write("a.yaml", 'jobs:\n  manual-db: {task: tick, start: manual}\n  a: {task: tick, after: "${DB}"}\n')
 
     [problem] = check("a.yaml", catalog=catalog, environ={"DB": "manual-db"}).problems
@@ -117,7 +117,7 @@ def test_a_warning_hides_the_environment_too(write: Write, catalog: Catalog) -> 
     assert problem.message == "does not start by itself: it waits for job '${DB}', which has start: manual"
 
 
-def test_where_values_come_from_is_told_when_asked(write: Write, catalog: Catalog) -> None:
+def test_origins_are_returned_on_request(write: Write, catalog: Catalog) -> None:
     write("a.yaml", "defaults: {join: 3s, daemon: true}\njobs:\n  a:\n    task: tick\n    daemon: false\n")
 
     origins = check("a.yaml", catalog=catalog, with_origins=True).origins["a"]
@@ -132,7 +132,7 @@ def test_where_values_come_from_is_told_when_asked(write: Write, catalog: Catalo
     assert check("a.yaml", catalog=catalog).origins == {}
 
 
-def test_a_secret_is_masked_where_it_is_told_where_values_come_from(write: Write) -> None:
+def test_a_secret_is_masked_in_origins(write: Write) -> None:
     write("a.yaml", "jobs:\n  a:\n    task: login\n    params: {password: hunter2}\n")
 
     [job] = check("a.yaml", catalog=GivenCatalog({"login": Login}), with_origins=True).origins.values()

@@ -21,7 +21,7 @@ def frame(line: str, column: int, length: int = 1, hint: str = "") -> list[str]:
     return render(problem(line, column, length, hint)).splitlines()[1:]
 
 
-def test_a_problem_is_its_sentence_its_line_and_its_caret_with_the_hint() -> None:
+def test_a_problem_is_rendered_as_message_line_and_caret_with_hint() -> None:
     found = Problem(
         Place("jobs/a.yaml", 7, 11, 9),
         "cannot find task 'countdwon'; installed: countdown, socket-reader",
@@ -43,13 +43,13 @@ def test_the_gutter_is_as_wide_as_the_line_number() -> None:
     assert render(found).splitlines()[1:] == ["  1234 | a: b", "       |    ^"]
 
 
-def test_a_warning_says_so() -> None:
+def test_a_warning_is_labelled_as_warning() -> None:
     found = Problem(Place("a.yaml", 1, 1), "file is empty", severity="warning")
 
     assert render(found) == "a.yaml:1:1: warning: file is empty"
 
 
-def test_a_hint_without_a_line_has_a_line_of_its_own() -> None:
+def test_a_hint_without_a_source_line_is_on_its_own_line() -> None:
     found = Problem(Place("a.yaml", 1, 1), "cannot read the file: byte 0 begins UTF-16", "save the file as UTF-8")
 
     assert render(found) == (
@@ -65,7 +65,7 @@ def test_related_places_follow() -> None:
     )
 
 
-def test_many_problems_stand_one_below_the_other() -> None:
+def test_several_problems_are_rendered_one_below_the_other() -> None:
     found = problem("a: b", 1)
 
     assert render_all([found, found]) == f"{render(found)}\n{render(found)}"
@@ -88,7 +88,7 @@ def test_many_problems_stand_one_below_the_other() -> None:
         ("a: bcd", 4, 99, "a: bcd", "   ^^^"),
     ],
 )
-def test_the_caret_stands_under(line: str, column: int, length: int, shown: str, carets: str) -> None:
+def test_the_caret_is_below_the_marked_characters(line: str, column: int, length: int, shown: str, carets: str) -> None:
     assert frame(line, column, length) == [f"  7 | {shown}", f"    | {carets}"]
 
 
@@ -133,7 +133,7 @@ def test_color_paints_the_head_and_the_caret_alone() -> None:
         related=st.just(()) | st.just((Related(Place("\x1b", 1, 1), "\x07"),)),
     )
 )
-def test_nothing_that_a_terminal_obeys_is_ever_shown(found: Problem) -> None:
+def test_control_and_invisible_characters_are_never_rendered(found: Problem) -> None:
     shown = render(found)
 
     assert 1 <= len(shown.splitlines()) <= 4
@@ -141,7 +141,7 @@ def test_nothing_that_a_terminal_obeys_is_ever_shown(found: Problem) -> None:
         assert unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-def test_problems_as_data_hold_every_field() -> None:
+def test_problems_as_data_contain_every_field() -> None:
     with pytest.raises(JobFileError) as caught:
         read_bytes(b"a: 1\na: 2\n", "f.yaml")
 

@@ -1,4 +1,4 @@
-"""What a whole stop may take: the slowest of each level, one level after the other."""
+"""The worst-case time of a whole stop: the slowest job of each level, one level after the other."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def job(name: str, within: float, *after: str, enabled: bool = True, replicas: i
         ([job("a", 1.0, "b"), job("b", 2.0, "a")], 2.0, "b (2s)"),
     ],
 )
-def test_a_stop_takes_the_slowest_of_each_level(jobs: list[JobSpec], seconds: float, chain: str) -> None:
+def test_a_stop_takes_as_long_as_the_slowest_job_of_each_level(jobs: list[JobSpec], seconds: float, chain: str) -> None:
     worst = worst_stop(jobs, stop_within=30.0)
 
     assert (worst.seconds, str(worst)) == (seconds, chain)
 
 
-def test_a_long_chain_is_shown_by_its_ends() -> None:
+def test_a_long_chain_is_abbreviated_in_the_middle() -> None:
     jobs = [job(f"j{number}", 1.0, *([f"j{number + 1}"] if number < 19 else [])) for number in range(20)]
 
     worst = worst_stop(jobs, stop_within=30.0)
@@ -72,8 +72,8 @@ def declarations(draw: st.DrawFn) -> list[JobSpec]:
 
 
 @given(jobs=declarations())
-def test_a_stop_of_runs_that_never_look_takes_just_so_long(jobs: list[JobSpec]) -> None:
-    """The lifecycle itself, in virtual time: every run ignores the ask, and so every join takes all of its time."""
+def test_a_stop_of_runs_that_never_poll_takes_exactly_the_worst_time(jobs: list[JobSpec]) -> None:
+    """In virtual time: every run ignores the stop request, so every join takes all of its time."""
     replicas = [each for declared in jobs for each in declared.replicated()]
     ignoring = {each.name: Behaviour.ignores() for each in replicas}
 

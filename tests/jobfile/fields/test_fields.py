@@ -1,4 +1,4 @@
-"""Each field of a job: what it takes, what it means, and what is said of anything else."""
+"""Each field of a job: the accepted values, their meaning, and the errors for all other values."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_writing_the_default_changes_nothing(name: str) -> None:
         ({"x-note": {"any": ["thing"]}}, {}),
     ],
 )
-def test_a_field_means_what_the_reference_says(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_field_has_the_documented_meaning(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     found = spec(**fields)
 
     assert {name: getattr(found, name) for name in expected} == expected
@@ -236,7 +236,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[Any, ...], str, str]] = [
 
 
 @pytest.mark.parametrize("fields, loc, message, hint", REFUSED, ids=[str(row[0]) for row in REFUSED])
-def test_what_a_field_cannot_be_is_said_with_what_it_can(
+def test_an_invalid_value_is_reported_with_the_legal_ones(
     fields: dict[str, Any], loc: tuple[Any, ...], message: str, hint: str
 ) -> None:
     [(found_loc, found_message, found_hint, _)] = mistakes({"task": "idle", **fields})
@@ -244,7 +244,7 @@ def test_what_a_field_cannot_be_is_said_with_what_it_can(
     assert (found_loc, found_message, found_hint) == (loc, message, hint)
 
 
-def test_a_job_without_a_task_is_told_what_is_installed() -> None:
+def test_a_job_without_a_task_is_refused_with_the_installed_tasks() -> None:
     assert mistakes({}) == [(("task",), "cannot run a job without a task; installed: idle", "", True)]
 
 
@@ -263,7 +263,7 @@ def test_any_other_name_is_refused(name: str) -> None:
     )
 
 
-def test_a_value_of_the_job_replaces_the_default_whole() -> None:
+def test_a_value_of_the_job_replaces_the_whole_default() -> None:
     defaults = read_defaults({"join": {"within": "5s", "otherwise": "abandon"}, "daemon": True, "x-note": 1})
 
     changed = job_spec("a", {"task": "idle", "join": "3s"}, CATALOG, defaults=defaults)
@@ -275,20 +275,20 @@ def test_a_value_of_the_job_replaces_the_default_whole() -> None:
 
 
 @pytest.mark.parametrize("field", ["task", "params", "description", "after"])
-def test_what_belongs_to_one_job_cannot_be_a_default(field: str) -> None:
+def test_a_field_of_a_single_job_cannot_be_in_defaults(field: str) -> None:
     with pytest.raises(JobErrors) as caught:
         read_defaults({field: "x"})
 
     assert str(caught.value) == f"cannot set {field!r} in defaults; it belongs to each job"
 
 
-def test_all_mistakes_of_a_job_are_found_at_once() -> None:
+def test_all_errors_of_a_job_are_raised_together() -> None:
     found = mistakes({"daemon": "no", "join": "x", "restart": "allways", "params": {"n": "1"}, "task": "idle"})
 
     assert [loc for loc, _, _, _ in found] == [("daemon",), ("join",), ("restart",), ("params", "n")]
 
 
-def test_a_broken_daemon_is_not_held_against_its_join_policy() -> None:
+def test_an_invalid_daemon_field_causes_no_error_in_the_join_policy() -> None:
     found = mistakes({"task": "idle", "daemon": "yes", "join": {"otherwise": "abandon"}})
 
     assert [loc for loc, _, _, _ in found] == [("daemon",)]

@@ -62,14 +62,14 @@ def test_a_reference_is_replaced(text: str, expected: Value) -> None:
     assert repr(root) == repr({"a": expected})
 
 
-def test_a_value_is_replaced_once_and_never_looked_at_again() -> None:
+def test_a_replaced_value_is_not_searched_again() -> None:
     root, problems = filled("a: ${X}\nb: '${X}${Y}'\n", {"X": "${Y} $${Y} ${", "Y": "5"})
 
     assert problems == []
     assert root == {"a": "${Y} $${Y} ${", "b": "${Y} $${Y} ${5"}
 
 
-def test_keys_are_left_alone() -> None:
+def test_keys_are_not_replaced() -> None:
     root, problems = filled("${PORT}: 1\n'${': 2\n")
 
     assert problems == []
@@ -105,7 +105,7 @@ def test_values_in_lists_mappings_aliases_and_merges_are_replaced() -> None:
          "set it, or give a default: ${UNSET:-...}"),
     ],
 )  # fmt: skip
-def test_a_bad_reference_is_pointed_at(text: str, column: int, length: int, message: str, hint: str) -> None:
+def test_a_bad_reference_is_reported_at_its_place(text: str, column: int, length: int, message: str, hint: str) -> None:
     root, problems = filled(f"a: {text}\n")
 
     problem = problems[0]
@@ -115,7 +115,7 @@ def test_a_bad_reference_is_pointed_at(text: str, column: int, length: int, mess
     assert "${" in str(root["a"])
 
 
-def test_every_bad_reference_of_a_file_is_told_in_file_order() -> None:
+def test_all_bad_references_of_a_file_are_reported_in_file_order() -> None:
     _, problems = filled("a: ${ONE} ${PORT} ${TWO}\nb:\n  - ${THREE}\n")
 
     assert [str(problem) for problem in problems] == [
@@ -125,7 +125,7 @@ def test_every_bad_reference_of_a_file_is_told_in_file_order() -> None:
     ]
 
 
-def test_a_bad_reference_that_is_used_through_an_alias_is_told_once() -> None:
+def test_a_bad_reference_behind_an_alias_is_reported_once() -> None:
     _, problems = filled("a: &a {k: '${ONE}'}\nb: *a\nc: {<<: *a}\nd: &s '${TWO}'\ne: [*s, *s]\n")
 
     assert [str(problem) for problem in problems] == [
@@ -134,7 +134,7 @@ def test_a_bad_reference_that_is_used_through_an_alias_is_told_once() -> None:
     ]
 
 
-def test_the_value_of_a_variable_is_in_no_message() -> None:
+def test_no_message_contains_the_value_of_a_variable() -> None:
     _, problems = filled("a: ${SECRET}\nb: ${SECRET}${SECRET}\n", {"SECRET": "00314159"})
 
     assert len(problems) == 2
@@ -147,7 +147,7 @@ def test_a_value_that_is_not_utf8_is_refused() -> None:
     assert [problem.message for problem in problems] == ["cannot use ${X}: its value is not UTF-8 text"]
 
 
-def test_a_file_without_references_is_not_walked() -> None:
+def test_a_file_without_references_is_not_traversed() -> None:
     document = read_bytes(b"a: {b: $x}\n", "f.yaml")
     unwalkable = Document(document.source, document.root, None)  # type: ignore[arg-type]
 

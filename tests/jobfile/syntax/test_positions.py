@@ -59,7 +59,7 @@ def spot(place: Place) -> tuple[int, int, int]:
         ((), (2, 1, 1)),
     ],
 )
-def test_a_value_stands_at(path: Path, expected: tuple[int, int, int]) -> None:
+def test_the_place_of_a_value(path: Path, expected: tuple[int, int, int]) -> None:
     assert spot(read().positions.value(path)) == expected
 
 
@@ -74,7 +74,7 @@ def test_a_value_stands_at(path: Path, expected: tuple[int, int, int]) -> None:
         ((), (2, 1, 1)),
     ],
 )
-def test_a_key_stands_at(path: Path, expected: tuple[int, int, int]) -> None:
+def test_the_place_of_a_key(path: Path, expected: tuple[int, int, int]) -> None:
     assert spot(read().positions.key(path)) == expected
 
 
@@ -86,17 +86,17 @@ def test_a_key_stands_at(path: Path, expected: tuple[int, int, int]) -> None:
         ("jobs", "täsk one", 0),
     ],
 )
-def test_a_missing_value_is_answered_with_the_nearest_key_above_it(path: Path) -> None:
+def test_the_place_of_a_missing_value_is_the_nearest_key_above_it(path: Path) -> None:
     places = read().positions
 
     assert spot(places.value(path)) == spot(places.key(path)) == (5, 3, 10)
 
 
-def test_a_missing_item_is_answered_with_the_key_of_its_list() -> None:
+def test_the_place_of_a_missing_item_is_the_key_of_its_list() -> None:
     assert spot(read().positions.value(("jobs", "täsk one", "params", "list", 9))) == (7, 26, 4)
 
 
-def test_a_value_that_came_through_an_alias_names_where_it_was_used() -> None:
+def test_a_value_behind_an_alias_has_the_place_of_the_alias_as_related() -> None:
     places = read().positions
     through_labels = (Related(Place("f.yaml", 13, 13, 2), "used here through alias 'd'"),)
 
@@ -111,7 +111,7 @@ def test_a_value_that_came_through_an_alias_names_where_it_was_used() -> None:
     assert places.related(("defaults", "join")) == ()
 
 
-def test_a_value_that_came_through_two_aliases_names_both_outermost_first() -> None:
+def test_a_value_behind_two_aliases_has_both_as_related_outermost_first() -> None:
     places = read("a: &a {x: 1}\nb: &b {<<: *a}\nc: *b\n").positions
 
     related = places.related(("c", "x"))
@@ -122,7 +122,7 @@ def test_a_value_that_came_through_two_aliases_names_both_outermost_first() -> N
     ]
 
 
-def test_a_problem_carries_its_line_its_job_and_where_an_alias_used_it() -> None:
+def test_a_problem_has_its_line_its_job_and_the_alias_that_uses_the_value() -> None:
     problem = read().positions.problem(
         ("jobs", "two", "join"), "cannot do that", hint="do this", severity="warning", job="two"
     )
@@ -164,7 +164,7 @@ def test_lines_are_counted_as_editors_count_them(newline: str) -> None:
     assert document.lines == ["a: 1", "", "b:", "  ö: 2", "c: 3"]
 
 
-def test_a_byte_order_mark_moves_no_column() -> None:
+def test_a_byte_order_mark_does_not_change_columns() -> None:
     document = read_bytes(b"\xef\xbb\xbfa: 1\n", "f.yaml")
 
     assert spot(document.positions.value(("a",))) == (1, 4, 1)

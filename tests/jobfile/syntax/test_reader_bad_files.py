@@ -1,4 +1,4 @@
-"""Every mistake and attack that a job file can hold, with the exact report; each read by both YAML parsers.
+"""All kinds of mistakes and attacks in a job file, with the exact report; both YAML parsers read each file.
 
 The cases are in `bad/`, a file for each topic. A case is a job file and what is told about it:
 
@@ -81,6 +81,6 @@ def test_there_are_at_least_136_bad_files_and_none_twice() -> None:
 
 
 @pytest.mark.parametrize("golden", GOLDEN_FILES, ids=[golden.stem for golden in GOLDEN_FILES])
-def test_a_golden_file_shows_all_that_it_holds(golden: Path) -> None:
+def test_a_golden_file_of_a_bad_file_is_complete(golden: Path) -> None:
     for line in golden.read_bytes().split(b"\n"):
         assert re.fullmatch(rb"([ -~]*[!-~])?", line)

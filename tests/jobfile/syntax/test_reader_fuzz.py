@@ -1,4 +1,4 @@
-"""Mutated job files: whatever the bytes, only JobFileError leaves the reader, and soon."""
+"""Mutated job files: for any bytes, the reader raises only JobFileError, and quickly."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def mutated(source: random.Random) -> bytes:
 
 
 def read_whole(data: bytes) -> list[Problem]:
-    """Do everything that a load does with the text, and return the problems."""
+    """Read, interpolate and render, as a load does, and return the problems."""
     try:
         document = read_bytes(data, "f.yaml")
     except JobFileError as error:
@@ -142,7 +142,7 @@ def faults(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
         began = time.process_time()
         problems = read_whole(data)
         slow = time.process_time() - began > CPU_LIMIT_SECONDS
-        # A full garbage collection of the test session may fall into any file; the file's own cost shows every time.
+        # A full garbage collection of the test session may run during any file; the cost of the file itself recurs.
         if slow and min(cpu_seconds(data) for _ in range(3)) > CPU_LIMIT_SECONDS:
             yield "slow", data
         if any("internal error" in problem.message for problem in problems):
@@ -155,7 +155,7 @@ def faults(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     "count",
     [10_000, pytest.param(100_000, marks=pytest.mark.long)],
 )
-def test_of_mutated_job_files_each_is_read_or_refused_in_words_within_its_cpu_time(
+def test_every_mutated_job_file_is_read_or_refused_with_a_message_within_its_cpu_time(
     count: int, record_property: Callable[[str, object], None]
 ) -> None:
     record_property("told", f"mutated job files: {count:,}, TASKLOOM_FUZZ_SEED={SEED}")

@@ -1,4 +1,4 @@
-"""Files at the size limit that cost nothing to write: what explains them must stay cheap too."""
+"""Hostile files at the size limit: explaining what is wrong with them must be cheap."""
 
 from __future__ import annotations
 

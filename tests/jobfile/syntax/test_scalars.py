@@ -47,7 +47,7 @@ def test_not_a_number_is_a_float(text: str) -> None:
         ("-1e999", "cannot read '-1e999' as a number: it is too large", "quote it, if it is a text"),
     ],
 )
-def test_a_word_that_would_surprise_is_refused(text: str, message: str, hint: str) -> None:
+def test_an_ambiguous_number_is_refused(text: str, message: str, hint: str) -> None:
     with pytest.raises(BadScalar) as caught:
         resolve(text)
 

@@ -1,4 +1,4 @@
-"""A limit that the delays can never reach is told, and one that they can is not."""
+"""A restart limit that the delays can never reach is refused, and only such a limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def policy(delay: float, factor: float, max_delay: float, times: int, within: fl
     return RestartPolicy(RestartWhen.ON_FAILURE, delay, factor, max_delay, 0.0, RestartLimit(times, within))
 
 
-def test_the_seconds_of_health_are_those_of_the_core() -> None:
+def test_the_seconds_until_a_run_is_healthy_equal_those_of_the_core() -> None:
     assert restart_bound._HEALTHY_SECONDS == HEALTHY_SECONDS
 
 
@@ -32,15 +32,15 @@ def test_the_seconds_of_health_are_those_of_the_core() -> None:
         (policy(0.5, 2.0, 30.0, 5, 600.0), 5),
         (policy(0.0, 2.0, 30.0, 1000, 0.001), 1000),
         (policy(1.0, 1.0, 1.0, 10**17, 86_400.0), 86_400),
-        # Delays that hardly grow are not followed for ever: the first stands for all.
+        # Delays that hardly grow are not computed one by one: the first one is used for all.
         (policy(1.0, 1.0001, 3600.0, 10**17, 86_400.0), 86_400),
     ],
 )
-def test_so_many_restarts_fit(limited: RestartPolicy, expected: int) -> None:
+def test_the_most_restarts_in_the_window(limited: RestartPolicy, expected: int) -> None:
     assert most_restarts(limited) == expected
 
 
-def test_a_job_without_a_limit_has_none_to_reach() -> None:
+def test_without_a_limit_the_bound_is_zero() -> None:
     assert most_restarts(RestartPolicy()) == 0
 
 
@@ -51,10 +51,10 @@ def test_a_job_without_a_limit_has_none_to_reach() -> None:
     limit=st.tuples(st.integers(1, 12), st.floats(0.1, 400.0)),
     resets=st.lists(st.booleans(), min_size=12, max_size=12),
 )
-def test_what_a_job_can_reach_is_never_called_unreachable(
+def test_a_limit_that_can_be_reached_is_never_refused(
     delay: float, factor: float, growth: int, limit: tuple[int, float], resets: list[bool]
 ) -> None:
-    """Whatever run is healthy for just so long that its delay starts anew: who gives up, could."""
+    """If the core gives up after some sequence of healthy runs, the limit can be reached."""
     given = policy(delay, factor, delay * growth, *limit)
     backoff, now = Backoff(), 0.0
 
