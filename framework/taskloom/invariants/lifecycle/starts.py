@@ -74,17 +74,17 @@ class Starts:
         self._model.deadlines.drop((END_OF_DELAY, job.spec.name))
 
     def check_step(self) -> None:
-        """Check that no job still waits although its dependencies are satisfied or impossible."""
+        """Continue with the jobs whose dependencies are satisfied now, and report those with an impossible one."""
         model = self._model
         for changed in list(model.changed):
             for name in (changed, *model.dependents(changed)):
                 job = model.jobs.get(name)
                 if job is not None and job.wait is Wait.DEPENDENCY:
-                    self._check_waiting(job)
+                    self._check_dependencies(job)
                 elif name in model.dependents_waiting:
                     del model.dependents_waiting[name]
 
-    def _check_waiting(self, job: JobModel) -> None:
+    def _check_dependencies(self, job: JobModel) -> None:
         state = dependency_state(self._model, job)
         if state == SATISFIED:
             self.begin_delay(job)
