@@ -61,7 +61,7 @@ def _is_restarted(core: HandDrivenCore) -> None:
 def _is_abandoned(core: HandDrivenCore) -> None:
     core.advance(5)
     core.advance(10)
-    core.named("a#1")
+    core.stack_captured("a#1")
     core.ended("a#1")
 
 

@@ -21,7 +21,7 @@ def timed_out_and_abandoned(**policies: Any) -> HandDrivenCore:
     stage.run("a")
     stage.advance(5)
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
     return stage
 
 

@@ -286,7 +286,7 @@ def test_a_stop_has_priority_over_a_restart_that_is_due_at_the_same_moment() -> 
     stage.clock.advance(0.5)
 
     stopped = stage.stop("a")
-    due = stage.tell(Tick())
+    due = stage.send(Tick())
 
     assert show(stopped) == ["skipped a", "WorkFinished"]
     assert due == []

@@ -44,7 +44,7 @@ def pass_time(stage: HandDrivenCore, seconds: float) -> list[tuple[float, float]
 def tick(stage: HandDrivenCore) -> list[tuple[float, float]]:
     moments = []
     now = stage.clock.now()
-    for action in stage.tell(Tick()):
+    for action in stage.send(Tick()):
         if isinstance(action, StartRun):
             moments.append((round(now.mono, 3), round(now.wall, 3)))
             stage.started(action.run)
@@ -281,7 +281,7 @@ def test_the_event_has_the_last_missed_instant(minutes: Schedule) -> None:
     stage = stage_of(minutes)
     stage.clock.advance(10 * MINUTE + 30)
 
-    found = stage.tell(Tick())
+    found = stage.send(Tick())
 
     missed = event_of(found, EventName.MISSED)
     assert missed.data == {"instant": "1970-01-01T00:09:00.000000Z", "count": 9, "why": "late"}

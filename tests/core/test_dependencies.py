@@ -102,7 +102,7 @@ def restart(stage: HandDrivenCore) -> None:
 
 def abandon(stage: HandDrivenCore) -> None:
     stage.advance(1)
-    stage.named("b#1")
+    stage.stack_captured("b#1")
 
 
 def wait(seconds: float) -> Scene:

@@ -199,7 +199,7 @@ def test_an_essential_job_that_is_abandoned_after_its_timeout_stops_everything_a
     stage = stage_of(daemon=True, within=1.0, timeout=5.0)
     stage.advance(6)
 
-    found = stage.named("a#1")
+    found = stage.stack_captured("a#1")
 
     assert is_stopping(stage)
     assert "cancel_requested other#1" in show(found)
@@ -209,7 +209,7 @@ def test_an_essential_job_that_is_abandoned_after_its_timeout_stops_everything_a
 def test_an_essential_job_with_a_restart_after_its_abandoned_run_stops_nothing() -> None:
     stage = stage_of(daemon=True, within=1.0, timeout=5.0, restart=ON_FAILURE)
     stage.advance(6)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
     before = is_stopping(stage)
 
     stage.ended("a#1")
@@ -222,7 +222,7 @@ def test_an_essential_job_that_is_abandoned_after_a_stop_by_a_user_stops_nothing
     stage = stage_of(daemon=True, within=1.0)
     stage.stop("a")
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
 
     stage.ended("a#1", How.RAISED)
 

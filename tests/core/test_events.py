@@ -21,7 +21,7 @@ def test_the_json_of_all_events_of_a_run() -> None:
     stage.started("a#1")
     stage.stop("a", "enough")
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
     stage.advance(0.5)
     stage.ended("a#1", How.RAISED)
 

@@ -102,7 +102,7 @@ def test_a_job_that_waits_for_a_blocked_job_is_skipped_when_the_restart_is_cance
     stage.start_all()
     stage.started("a#1")
     stage.advance(6)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
     assert stage.state("a") is JobState.BLOCKED
     assert stage.state("b") is JobState.WAITING
 

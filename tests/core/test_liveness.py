@@ -119,7 +119,7 @@ def test_a_run_that_timed_out_climbs_the_stop_ladder_of_its_join_policy() -> Non
     stage.started("a#1")
 
     stage.advance(9)
-    found = stage.named("a#1")
+    found = stage.stack_captured("a#1")
 
     assert show(found)[:3] == ["stop_overdue a#1", "ended a#1 abandoned", "blocked a#1"]
     assert event_of(found, EventName.ENDED).reason == TIMEOUT
@@ -300,7 +300,7 @@ def test_late_reports_of_an_abandoned_run_add_no_deadline() -> None:
     stage.started("a#1", is_ready=False)
     stage.stop("a")
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
 
     found = [stage.ready("a#1"), stage.unresponsive("a#1"), stage.responsive("a#1"), stage.advance(3600)]
 

@@ -194,7 +194,7 @@ def restart(stage: HandDrivenCore) -> None:
 
 def abandon(stage: HandDrivenCore) -> None:
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
 
 
 def end(stage: HandDrivenCore) -> None:

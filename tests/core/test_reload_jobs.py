@@ -51,7 +51,7 @@ def blocked() -> HandDrivenCore:
     stage = running()
     stage.stop("a")
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
     return stage
 
 

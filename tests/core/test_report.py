@@ -21,7 +21,7 @@ def stopped(reason: Reason, how: How = How.RETURNED) -> StopReport:
     stage.add(make_job("a"))
     stage.run("a")
     stage.ended("a#1", how)
-    stage.tell(Shutdown(reason, 30.0))
+    stage.send(Shutdown(reason, 30.0))
     return make_stop_report(stage.lifecycle, stage.clock.now())
 
 

@@ -121,7 +121,7 @@ def is_restarted(stage: HandDrivenCore) -> None:
 
 def is_abandoned(stage: HandDrivenCore) -> None:
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
 
 
 def all_stops(stage: HandDrivenCore) -> None:

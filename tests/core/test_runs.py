@@ -103,7 +103,7 @@ def test_an_abandoned_run_blocks_its_job_until_its_thread_exits(stage: HandDrive
     stage.stop("d")
     stage.advance(5)
 
-    abandoned = stage.named("d#1")
+    abandoned = stage.stack_captured("d#1")
     stage.advance(7)
     late = stage.ended("d#1", How.RAISED)
     again = stage.run("d")
@@ -120,11 +120,11 @@ def test_an_abandoned_run_causes_no_event_except_for_a_failed_callback(stage: Ha
     stage.started("d#1", is_ready=False)
     stage.stop("d")
     stage.advance(5)
-    stage.named("d#1")
+    stage.stack_captured("d#1")
 
     assert stage.ready("d#1") == []
     assert stage.stop("d") == []
-    assert stage.named("d#1") == []
+    assert stage.stack_captured("d#1") == []
     assert show(stage.callback_failed("d#1")) == ["callback_failed d#1"]
 
 
@@ -133,7 +133,7 @@ def test_a_start_that_fails_after_the_run_was_abandoned_is_a_late_exit(stage: Ha
     stage.start("d")
     stage.stop("d")
     stage.advance(5)
-    stage.named("d#1")
+    stage.stack_captured("d#1")
 
     assert show(stage.start_failed("d#1")) == ["late_exit d#1", "ReleaseRun d#1"]
     assert stage.state("d") is JobState.FINISHED
@@ -144,7 +144,7 @@ def test_failed_callbacks_are_kept_for_the_report(stage: HandDrivenCore) -> None
     stage.stop("a")
 
     found = stage.callback_failed("a#1")
-    stage.ended("a#1", How.RAISED, was_woken=True)
+    stage.ended("a#1", How.RAISED, callback_ran=True)
 
     assert event_of(found, EventName.CALLBACK_FAILED).data == {"callback": "terminate"}
     record = stage.lifecycle.jobs["a"].last_run

@@ -58,7 +58,7 @@ def fired(stage: HandDrivenCore, seconds: float) -> list[float]:
     moments = []
     while (due := stage.lifecycle.next_deadline()) is not None and due <= end:
         stage.clock.advance_to(due)
-        for action in stage.tell(Tick()):
+        for action in stage.send(Tick()):
             if isinstance(action, StartRun):
                 moments.append(due)
                 finish(stage)
@@ -69,7 +69,7 @@ def fired(stage: HandDrivenCore, seconds: float) -> list[float]:
 def late(stage: HandDrivenCore, seconds: float) -> list[Action]:
     """Let the process sleep for `seconds`, and then handle everything that has become due."""
     stage.clock.advance(seconds)
-    return stage.tell(Tick())
+    return stage.send(Tick())
 
 
 def missed(found: Sequence[Action]) -> list[tuple[str, int, str]]:
@@ -98,7 +98,7 @@ def test_an_interval_does_not_drift_however_late_and_long_its_runs_are() -> None
         due = stage.lifecycle.next_deadline()
         assert due is not None
         stage.clock.advance_to(due + lateness)
-        stage.tell(Tick())
+        stage.send(Tick())
         moments.append(due)
         stage.clock.advance(5)
         finish(stage)
@@ -181,7 +181,7 @@ def busy_stage(where: str, overlap: Overlap) -> HandDrivenCore:
         stage.stop("a", run="a#1")
     if where == "blocked":
         stage.advance(5)
-        stage.named("a#1")
+        stage.stack_captured("a#1")
     elif where == "stopping":
         stage.advance(4)
     return stage
@@ -208,7 +208,7 @@ def test_a_firing_while_the_job_is_busy(where: str, overlap: Overlap) -> None:
     stage = busy_stage(where, overlap)
     stage.clock.advance_to(20)
 
-    found = stage.tell(Tick())
+    found = stage.send(Tick())
 
     heard = [
         line for line in show(found) if line.split()[0] not in ("ReportStopProgress", "MarkUrgent", "CaptureStack")
@@ -223,9 +223,9 @@ def test_a_firing_while_the_job_is_busy(where: str, overlap: Overlap) -> None:
 def test_a_queued_firing_starts_when_the_run_has_ended_and_at_most_one_is_queued(where: str, overlap: Overlap) -> None:
     stage = busy_stage(where, overlap)
     stage.clock.advance_to(20)
-    stage.tell(Tick())
+    stage.send(Tick())
     stage.clock.advance_to(30)
-    second = missed(stage.tell(Tick()))
+    second = missed(stage.send(Tick()))
     ended = finish(stage)
 
     assert second == [("00:00:30", 1, "overlap")]

@@ -72,9 +72,9 @@ def test_a_level_is_over_when_its_runs_are_abandoned_or_overdue() -> None:
     stage.shutdown()
 
     stage.advance(1)
-    abandoned = stage.named("left#1")
+    abandoned = stage.stack_captured("left#1")
     stage.advance(1)
-    overdue = stage.named("right#1")
+    overdue = stage.stack_captured("right#1")
 
     assert show(abandoned) == ["stop_overdue left#1", "ended left#1 abandoned", "blocked left#1"]
     assert show(overdue) == ["stop_overdue right#1", "cancel_requested base#1", "CancelRun base#1"]
@@ -117,9 +117,9 @@ def test_a_level_that_is_stopped_after_the_deadline_gets_no_time_but_never_negat
     stage.advance(1)
     stage.clock.advance(0.25)
 
-    asked = stage.named("top#1")
+    asked = stage.stack_captured("top#1")
     due = stage.advance(0)
-    overdue = event_of(stage.named("base#1"), EventName.STOP_OVERDUE)
+    overdue = event_of(stage.stack_captured("base#1"), EventName.STOP_OVERDUE)
 
     assert "CancelRun base#1" in show(asked)
     assert CaptureStack("base#1") in due
@@ -131,7 +131,7 @@ def test_within_zero_stops_every_run_and_is_over_once_their_stacks_are_captured(
 
     asked = stage.shutdown(within=0)
     due = stage.advance(0)
-    over = stage.named("a#1")
+    over = stage.stack_captured("a#1")
 
     assert "CancelRun a#1" in show(asked)
     assert show(due) == ["MarkUrgent a#1", "CaptureStack a#1"]
@@ -235,8 +235,8 @@ def test_survivors_are_counted_abandoned_and_overdue_alike() -> None:
     stage.ended("good#1")
     stage.advance(1)
 
-    stage.named("daemon#1")
-    found = stage.named("stuck#1")
+    stage.stack_captured("daemon#1")
+    found = stage.stack_captured("stuck#1")
 
     assert event_of(found, EventName.SCHEDULER_STOPPED).data == {"survivors": 2}
 
@@ -245,7 +245,7 @@ def test_an_overdue_run_may_still_end_after_the_stop() -> None:
     stage = stage_of("a", within=1)
     stage.shutdown()
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
 
     late = stage.ended("a#1")
 
@@ -256,7 +256,7 @@ def test_the_shutdown_does_not_wait_for_a_job_that_was_already_overdue() -> None
     stage = stage_of("a", within=1)
     stage.stop("a")
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
 
     assert show(stage.shutdown()) == ["scheduler_stopping", "scheduler_stopped", "ShutdownFinished"]
 
@@ -267,7 +267,7 @@ def test_the_shutdown_does_not_wait_for_a_blocked_job_but_records_its_late_exit(
     stage.run("a")
     stage.stop("a")
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
 
     stopped = stage.shutdown()
     late = stage.ended("a#1")
@@ -316,7 +316,7 @@ def test_hurrying_after_the_deadline_gives_no_negative_time_and_captures_no_stac
     stage.shutdown(within=1)
     stage.advance(1)
     stage.clock.advance(0.25)
-    stage.named("top#1")
+    stage.stack_captured("top#1")
     named = stage.advance(0)
 
     hurried = stage.hurry()
@@ -325,8 +325,8 @@ def test_hurrying_after_the_deadline_gives_no_negative_time_and_captures_no_stac
     assert show(named) == ["MarkUrgent middle#1", "CaptureStack middle#1"]
     assert show(hurried) == ["cancel_requested base#1", "CancelRun base#1", "MarkUrgent base#1"]
     assert show(due) == ["CaptureStack base#1"]
-    assert event_of(stage.named("middle#1"), EventName.STOP_OVERDUE).data["within"] == 0
-    assert event_of(stage.named("base#1"), EventName.STOP_OVERDUE).data["within"] == 0
+    assert event_of(stage.stack_captured("middle#1"), EventName.STOP_OVERDUE).data["within"] == 0
+    assert event_of(stage.stack_captured("base#1"), EventName.STOP_OVERDUE).data["within"] == 0
 
 
 def test_a_hurried_shutdown_waits_for_every_level() -> None:

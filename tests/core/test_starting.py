@@ -78,7 +78,7 @@ def stopping() -> HandDrivenCore:
 def blocked() -> HandDrivenCore:
     stage = stopping()
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
     return stage
 
 
@@ -215,7 +215,7 @@ def test_a_stop_at_the_moment_of_the_start_has_priority(make: Make) -> None:
 
     stage.stop("a")
 
-    assert stage.tell(Tick()) == []
+    assert stage.send(Tick()) == []
     assert stage.lifecycle.jobs["a"].run is None
 
 

@@ -18,7 +18,7 @@ def test_a_stop_requests_marks_urgent_captures_the_stack_and_waits(stage: HandDr
     first = stage.advance(2)
     hurried = stage.advance(1.75)
     named = stage.advance(1.25)
-    overdue = stage.named("a#1", where="task.py:3 in run")
+    overdue = stage.stack_captured("a#1", where="task.py:3 in run")
     silent = stage.advance(3600)
 
     reason = Reason(ReasonKind.USER, "enough")
@@ -40,7 +40,7 @@ def test_an_overdue_run_that_returns_at_last_ends_cancelled(stage: HandDrivenCor
     stage.run("a")
     stage.stop("a")
     stage.advance(5)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
     stage.advance(60)
 
     late = event_of(stage.ended("a#1"), EventName.ENDED)
@@ -107,7 +107,7 @@ def test_a_body_that_returned_before_the_request_has_succeeded_in_either_order_o
     stage.run("a")
     stage.stop("a")
 
-    ended = event_of(stage.ended("a#1", was_asked=False), EventName.ENDED)
+    ended = event_of(stage.ended("a#1", was_requested=False), EventName.ENDED)
 
     assert (ended.outcome, ended.reason) == (Outcome.SUCCEEDED, None)
 
@@ -119,7 +119,7 @@ def test_a_run_that_ends_exactly_at_its_deadline_is_not_overdue(stage: HandDrive
     stage.advance(5)
     stage.ended("d#1")
 
-    late = stage.named("d#1")
+    late = stage.stack_captured("d#1")
 
     assert late == []
     assert stage.state("d") is JobState.FINISHED
@@ -135,7 +135,7 @@ def test_within_zero_requests_the_stop_and_is_overdue_at_once() -> None:
     due = stage.advance(0)
 
     assert show(due) == ["MarkUrgent d#1", "CaptureStack d#1"]
-    assert show(stage.named("d#1"))[:3] == ["stop_overdue d#1", "ended d#1 abandoned", "blocked d#1"]
+    assert show(stage.stack_captured("d#1"))[:3] == ["stop_overdue d#1", "ended d#1 abandoned", "blocked d#1"]
 
 
 def test_a_wait_for_ever_is_never_urgent_nor_overdue_but_always_in_progress_reports() -> None:

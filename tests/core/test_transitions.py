@@ -120,7 +120,7 @@ def stopping() -> HandDrivenCore:
 def blocked() -> HandDrivenCore:
     stage = stopping()
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
     return stage
 
 
@@ -237,15 +237,15 @@ def test_every_input_in_every_state_is_legal_or_changes_nothing(start: str, name
     before = snapshot(stage)
 
     if cell == ".":
-        answers = [action for action in stage.tell(INPUTS[name]) if "reloaded" not in show([action])]
+        answers = [action for action in stage.send(INPUTS[name]) if "reloaded" not in show([action])]
         assert answers == []
         assert snapshot(stage) == before
     elif cell == "x":
         with pytest.raises((UsageError, InternalError)):
-            stage.tell(INPUTS[name])
+            stage.send(INPUTS[name])
         assert snapshot(stage) == before
     else:
-        stage.tell(INPUTS[name])
+        stage.send(INPUTS[name])
         found = stage.lifecycle.jobs.get("a")
         assert ("-" if found is None else found.state.value[:4]) == cell
 
@@ -272,7 +272,7 @@ def let_time_pass() -> None:
     after_a_run.arm("a")
     late = stopping_queued()
     late.advance(1)
-    late.named("a#1")
+    late.stack_captured("a#1")
     late.started("a#1")
     restarted = running()
     restarted.restart("a")
@@ -280,7 +280,7 @@ def let_time_pass() -> None:
     released = running()
     released.restart("a")
     released.advance(1)
-    released.named("a#1")
+    released.stack_captured("a#1")
     released.ended("a#1")
     for how in (How.RETURNED, How.RAISED):
         stage = HandDrivenCore()
@@ -304,7 +304,7 @@ def test_the_inputs_take_every_transition_of_the_table(monkeypatch: pytest.Monke
     for (start, name), cell in cells().items():
         stage = STAGES[start][0]()
         with nullcontext() if cell != "x" else pytest.raises((UsageError, InternalError)):
-            stage.tell(INPUTS[name])
+            stage.send(INPUTS[name])
     let_time_pass()
 
     assert taken == {(state, decision) for state, row in TRANSITIONS.items() for decision in row}
@@ -368,7 +368,7 @@ def test_arming_a_delay_leaves_the_job_waiting_for_it_and_its_end_starts_the_run
 def test_the_late_start_of_an_abandoned_run_is_not_recorded() -> None:
     stage = stopping_queued()
     stage.advance(1)
-    stage.named("a#1")
+    stage.stack_captured("a#1")
 
     assert stage.started("a#1") == []
     assert stage.state("a") is JobState.BLOCKED
@@ -382,15 +382,15 @@ def test_a_tick_before_any_deadline_changes_nothing() -> None:
         stage = make()
         before = snapshot(stage)
 
-        assert stage.tell(Tick()) == []
+        assert stage.send(Tick()) == []
         assert snapshot(stage) == before
 
 
 def test_starting_all_twice_starts_each_job_once() -> None:
     stage = waiting()
-    stage.tell(StartAll())
+    stage.send(StartAll())
 
-    assert stage.tell(StartAll()) == []
+    assert stage.send(StartAll()) == []
     assert stage.lifecycle.jobs["a"].runs == 1
 
 

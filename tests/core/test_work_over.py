@@ -58,7 +58,7 @@ def test_a_stopping_run_keeps_the_program_alive_even_if_overdue(stage: HandDrive
     stage.stop("a")
     stage.advance(5)
 
-    named = stage.named("a#1")
+    named = stage.stack_captured("a#1")
 
     assert "WorkFinished" not in show(named)
     assert show(stage.ended("a#1"))[-1] == "WorkFinished"
@@ -88,7 +88,7 @@ def test_an_abandoned_run_of_a_non_daemon_job_does_not_keep_the_program_alive() 
     stage.stop("a")
     stage.advance(1)
 
-    assert show(stage.named("a#1"))[-1] == "WorkFinished"
+    assert show(stage.stack_captured("a#1"))[-1] == "WorkFinished"
 
 
 # -- kinds of wait
@@ -136,7 +136,7 @@ def test_a_restart_after_an_abandoned_run_does_not_keep_the_program_alive() -> N
     stage.restart("a")
     stage.advance(1)
 
-    abandoned = stage.named("a#1")
+    abandoned = stage.stack_captured("a#1")
     late = stage.ended("a#1")
 
     assert show(abandoned)[-1] == "WorkFinished"

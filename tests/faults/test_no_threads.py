@@ -163,7 +163,7 @@ def test_a_constructor_that_raises_is_a_failed_start_without_a_started_event(sch
     assert run.join(SOON)
     scheduler.finish()
     assert (run.outcome, str(run.error)) == (Outcome.START_FAILED, "SystemExit: no start")
-    assert scheduler.told("faulty") == ["job_added", "queued", "ended start_failed"]
+    assert scheduler.event_names("faulty") == ["job_added", "queued", "ended start_failed"]
 
 
 UNDER_A_LIMIT = """

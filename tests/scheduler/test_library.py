@@ -93,12 +93,12 @@ def test_starting_a_running_job_is_an_error_that_changes_nothing(scheduler: Watc
     job = scheduler.add_function("a", wait)
     run = job.start()
     scheduler.wait_for(EventName.READY, "a")
-    before = (scheduler.told(), job.status().report.runs)
+    before = (scheduler.event_names(), job.status().report.runs)
 
     with pytest.raises(AlreadyRunning):
         job.start()
 
-    assert (scheduler.told(), job.status().report.runs) == before
+    assert (scheduler.event_names(), job.status().report.runs) == before
     assert run.is_alive()
 
 
@@ -170,7 +170,7 @@ def test_start_starts_the_automatic_jobs_and_wait_returns_when_the_last_has_ende
     assert before is False
     assert scheduler.wait(SOON) is True
     assert [status.report.runs for status in scheduler.status()] == [1, 0, 1]
-    assert scheduler.told().count("scheduler_started") == 1
+    assert scheduler.event_names().count("scheduler_started") == 1
 
 
 def test_wait_does_not_wait_for_daemons(scheduler: WatchedScheduler) -> None:
@@ -212,7 +212,7 @@ def test_stop_is_idempotent(scheduler: WatchedScheduler) -> None:
 
     assert second is first
     assert str(first.reason) == "user: first"
-    assert scheduler.told().count("scheduler_stopped") == 1
+    assert scheduler.event_names().count("scheduler_stopped") == 1
 
 
 def test_eight_threads_may_stop_at_once(scheduler: WatchedScheduler, fast_switching: None) -> None:

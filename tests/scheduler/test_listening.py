@@ -25,7 +25,7 @@ def test_events_are_numbered_in_order_without_a_gap(scheduler: WatchedScheduler)
 
     assert [event.seq for event in scheduler.events] == list(range(1, len(scheduler.events) + 1))
     for number in range(20):
-        assert scheduler.told(f"job{number}") == ["job_added", "queued", "started", "ready", "ended succeeded"]
+        assert scheduler.event_names(f"job{number}") == ["job_added", "queued", "started", "ready", "ended succeeded"]
 
 
 def test_a_listener_that_raises_loses_only_its_own_events(scheduler: WatchedScheduler) -> None:

@@ -68,7 +68,7 @@ def test_a_start_after_the_stop_creates_no_thread(scheduler: WatchedScheduler) -
         job.start()
 
     assert threads == []
-    assert "queued" not in scheduler.told()
+    assert "queued" not in scheduler.event_names()
 
 
 def test_a_stop_that_races_a_start_has_a_complete_history_in_either_order(fast_switching: None) -> None:
@@ -96,7 +96,7 @@ def test_a_stop_that_races_a_start_has_a_complete_history_in_either_order(fast_s
             stopping.result(SOON)
 
             assert scheduler.finish().is_clean
-            names = scheduler.told()
+            names = scheduler.event_names()
             assert "queued" not in names[names.index("scheduler_stopping") :]
 
     assert sum(wins.values()) == 200
@@ -201,7 +201,7 @@ def test_a_cancel_between_the_return_and_its_report_is_too_late(scheduler: Watch
 
     assert (runs[0].outcome, runs[0].reason) == (Outcome.SUCCEEDED, None)
     scheduler.wait_for(EventName.ENDED, "a")
-    assert scheduler.told("a")[-2:] == ["cancel_requested", "ended succeeded"]
+    assert scheduler.event_names("a")[-2:] == ["cancel_requested", "ended succeeded"]
 
 
 def test_the_outcomes_of_two_thousand_random_cancels_agree_with_the_polls(

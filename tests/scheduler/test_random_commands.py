@@ -157,7 +157,7 @@ def test_random_commands_from_several_threads_keep_the_rules(
             thread.start()
         for thread in threads:
             thread.join(SOON)
-            assert not thread.is_alive(), f"seed {seed}: a thread is stuck: {scheduler.told()}"
+            assert not thread.is_alive(), f"seed {seed}: a thread is stuck: {scheduler.event_names()}"
         scheduler.finish()
 
 

@@ -44,12 +44,12 @@ def test_a_preview_returns_what_a_reload_would_do_and_changes_nothing(scheduler:
     scheduler.add_all(BEFORE)
     scheduler.start()
     scheduler.wait_for(EventName.READY, "same")
-    before = scheduler.told()
+    before = scheduler.event_names()
 
     changes = scheduler.preview(AFTER)
 
     assert [str(change) for change in changes] == CHANGES
-    assert scheduler.told() == before
+    assert scheduler.event_names() == before
     assert [status.report.job for status in scheduler.status()] == ["web", "db", "old", "same"]
 
 
@@ -112,12 +112,12 @@ def test_a_refused_reload_changes_nothing(scheduler: WatchedScheduler, jobs: lis
     scheduler.add_all(BEFORE)
     scheduler.start()
     scheduler.wait_for(EventName.READY, "same")
-    before = scheduler.told()
+    before = scheduler.event_names()
 
     with pytest.raises(error):
         scheduler.reload(jobs)
 
-    assert scheduler.told() == before
+    assert scheduler.event_names() == before
     assert {status.state for status in scheduler.status()} == {"running"}
 
 
@@ -199,7 +199,7 @@ def test_a_reload_does_not_affect_another_scheduler() -> None:
     first.reload(AFTER)
 
     first.wait_for(EventName.JOB_REMOVED, "old")
-    assert "reloaded" not in second.told()
+    assert "reloaded" not in second.event_names()
     assert [status.report.job for status in second.status()] == ["web", "db", "old", "same"]
     for scheduler in (first, second):
         scheduler.finish()

@@ -27,7 +27,7 @@ def test_a_run_that_exceeds_its_timeout_is_restarted(scheduler: WatchedScheduler
     job.start()
 
     scheduler.wait_for(EventName.STARTED, "a", count=3)
-    assert scheduler.told("a").count("ended timed_out") >= 2
+    assert scheduler.event_names("a").count("ended timed_out") >= 2
 
 
 def test_a_run_that_is_not_ready_in_time_fails(scheduler: WatchedScheduler) -> None:
@@ -108,4 +108,4 @@ def test_a_run_that_waits_is_never_unresponsive(
 
     assert scheduler.add_function("busy", be_busy).start().join(SOON), "a busy run keeps the sampler from being idle"
 
-    assert scheduler.told("a") == ["job_added", "queued", "started", "ready"]
+    assert scheduler.event_names("a") == ["job_added", "queued", "started", "ready"]

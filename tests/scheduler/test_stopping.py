@@ -138,7 +138,7 @@ def test_an_abandoned_daemon_run_blocks_its_job_until_its_late_exit(scheduler: W
     assert run.outcome is Outcome.ABANDONED
     assert second.join(SOON)
     assert scheduler.wait_for(EventName.LATE_EXIT, "deaf").run == "deaf#1"
-    names = scheduler.told("deaf")
+    names = scheduler.event_names("deaf")
     assert names[names.index("cancel_requested") :][:5] == [
         "cancel_requested", "stop_overdue", "ended abandoned", "blocked", "late_exit",
     ]  # fmt: skip
@@ -240,7 +240,7 @@ def test_a_job_that_waits_for_its_delay_is_skipped_by_a_stop(scheduler: WatchedS
     assert before.value == "delay"
     assert job.status().state == "skipped"
     assert report.is_clean
-    assert scheduler.told("late") == ["job_added", "skipped"]
+    assert scheduler.event_names("late") == ["job_added", "skipped"]
 
 
 def test_dependents_are_stopped_before_what_they_depend_on(scheduler: WatchedScheduler) -> None:
@@ -294,4 +294,4 @@ def test_a_late_exit_after_the_stop_is_an_event_and_changes_nothing_else(
     assert scheduler.stop() is report
     assert [survivor.job for survivor in report.survivors] == ["deaf"]
     scheduler.finish()
-    assert scheduler.told()[-2:] == ["scheduler_stopped", "late_exit"]
+    assert scheduler.event_names()[-2:] == ["scheduler_stopped", "late_exit"]

@@ -155,7 +155,7 @@ def test_the_late_exit_of_an_abandoned_run_releases_the_restart_that_was_pending
     scheduler.wait_for(EventName.STARTED, "a", count=2)
     report = job.status().report
     assert (report.restarts, report.attempt) == (1, 2)
-    assert scheduler.told("a").index("late_exit") < scheduler.told("a").index("restart_scheduled")
+    assert scheduler.event_names("a").index("late_exit") < scheduler.event_names("a").index("restart_scheduled")
 
 
 # -- the handle

@@ -169,7 +169,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK, is_now=st.booleans())
     def start(self, pick: int, is_now: bool) -> None:
         expected = self.model.start(f"j{pick}", self.now, is_now=is_now)
-        self.expect(expected, lambda: self.driven.tell(StartJob(f"j{pick}", is_now)))
+        self.expect(expected, lambda: self.driven.send(StartJob(f"j{pick}", is_now)))
 
     @rule(pick=PICK)
     def arm(self, pick: int) -> None:
@@ -280,14 +280,16 @@ class Machine(RuleBasedStateMachine):
             outcome = outcome_of(how, was_requested, was_woken, job.first_kind if was_requested else "")
             is_permanent = how is How.PERMANENT
             expected = self.model.ended(job, outcome, self.now, is_early=not was_requested, is_permanent=is_permanent)
-            self.expect(expected, lambda: self.driven.ended(run, how, was_asked=was_requested, was_woken=was_woken))
+            self.expect(
+                expected, lambda: self.driven.ended(run, how, was_requested=was_requested, callback_ran=was_woken)
+            )
 
     @rule(pick=PICK)
     def stack_captured(self, pick: int) -> None:
         """Report the stack; the report of an earlier request may come after the run's end."""
         job = self.pick_job(pick, lambda job: job.is_captured)
         if job is not None:
-            self.expect(self.model.stack_captured(job, self.now), lambda: self.driven.named(job.run))
+            self.expect(self.model.stack_captured(job, self.now), lambda: self.driven.stack_captured(job.run))
 
     @rule(pick=PICK)
     def callback_failed(self, pick: int) -> None:
@@ -305,7 +307,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def tick(self) -> None:
-        self.expect(self.model.tick(self.now), lambda: self.driven.tell(Tick()))
+        self.expect(self.model.tick(self.now), lambda: self.driven.send(Tick()))
 
     @rule()
     def sleep_until_the_deadline(self) -> None:

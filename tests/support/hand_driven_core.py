@@ -31,44 +31,44 @@ class HandDrivenCore(RecordedCore):
         super().__init__(seed, stop_within=stop_within)
         self.clock = clock or VirtualClock()
 
-    def tell(self, message: inputs.Input) -> list[Action]:
+    def send(self, message: inputs.Input) -> list[Action]:
         """Hand in one input at the clock's time and return the actions. Raises the UsageError that refuses it."""
         return self.handle(message, self.clock.now())
 
     def add(self, *jobs: JobSpec) -> None:
         """Declare jobs."""
         for job in jobs:
-            self.tell(inputs.AddJob(job))
+            self.send(inputs.AddJob(job))
 
     def start_all(self) -> list[Action]:
         """Start all jobs that start automatically."""
-        return self.tell(inputs.StartAll())
+        return self.send(inputs.StartAll())
 
     def start(self, job: str, *, is_now: bool = True) -> str:
         """Start a job and return the name of its new run, which the runner has not started yet."""
-        found = self.tell(inputs.StartJob(job, is_now))
+        found = self.send(inputs.StartJob(job, is_now))
         (run,) = [action.run for action in found if isinstance(action, actions.StartRun)]
         return run
 
     def arm(self, job: str) -> list[Action]:
         """Arm a job: it starts after its dependencies and its delay, by its schedule."""
-        return self.tell(inputs.ArmJob(job))
+        return self.send(inputs.ArmJob(job))
 
     def restart(self, job: str, text: str = "again") -> list[Action]:
         """Restart a job by a user's command; `text` is the text of the reason."""
-        return self.tell(inputs.RestartJob(job, Reason(ReasonKind.USER, text)))
+        return self.send(inputs.RestartJob(job, Reason(ReasonKind.USER, text)))
 
     def reload(self, *jobs: JobSpec) -> list[Action]:
         """Replace all declarations by these."""
-        return self.tell(inputs.Reload(jobs))
+        return self.send(inputs.Reload(jobs))
 
     def unresponsive(self, run: str, poll_age: float = 5.0) -> list[Action]:
         """Report that the run has not polled for `poll_age` seconds."""
-        return self.tell(inputs.RunUnresponsive(run, poll_age))
+        return self.send(inputs.RunUnresponsive(run, poll_age))
 
     def responsive(self, run: str) -> list[Action]:
         """Report that the run polls again."""
-        return self.tell(inputs.RunResponsive(run))
+        return self.send(inputs.RunResponsive(run))
 
     def run(self, job: str) -> str:
         """Start a job, report its run as started, and return the run's name."""
@@ -78,46 +78,46 @@ class HandDrivenCore(RecordedCore):
 
     def stop(self, job: str, text: str = "enough", run: str | None = None) -> list[Action]:
         """Stop a job, or only this run of it, by a user's command; `text` is the text of the reason."""
-        return self.tell(inputs.StopJob(job, Reason(ReasonKind.USER, text), run))
+        return self.send(inputs.StopJob(job, Reason(ReasonKind.USER, text), run))
 
     def shutdown(self, within: float = 30.0) -> list[Action]:
         """Begin a shutdown."""
-        return self.tell(inputs.Shutdown(Reason(ReasonKind.SHUTDOWN), within))
+        return self.send(inputs.Shutdown(Reason(ReasonKind.SHUTDOWN), within))
 
     def hurry(self, within: float = 2.0) -> list[Action]:
         """Allow the shutdown at most `within` more seconds."""
-        return self.tell(inputs.HurryShutdown(within))
+        return self.send(inputs.HurryShutdown(within))
 
     def started(self, run: str, *, is_ready: bool = True) -> list[Action]:
         """Report that the runner started the run."""
-        return self.tell(inputs.RunStarted(run, is_ready))
+        return self.send(inputs.RunStarted(run, is_ready))
 
     def start_failed(self, run: str) -> list[Action]:
         """Report that the runner could not start the run."""
-        return self.tell(inputs.RunStartFailed(run, BOOM))
+        return self.send(inputs.RunStartFailed(run, BOOM))
 
     def ready(self, run: str) -> list[Action]:
         """Report that the task is ready."""
-        return self.tell(inputs.RunReady(run))
+        return self.send(inputs.RunReady(run))
 
     def ended(
-        self, run: str, how: How = How.RETURNED, *, was_asked: bool | None = None, was_woken: bool = False
+        self, run: str, how: How = How.RETURNED, *, was_requested: bool | None = None, callback_ran: bool = False
     ) -> list[Action]:
         """Report the end of the run's body. `was_asked`: after a cancel request; by default as in the core."""
         record = self.lifecycle.runs.get(run)
-        if was_asked is None:
-            was_asked = record is not None and record.requested is not None
-        has_failed = how in (How.RAISED, How.PERMANENT) or (how is How.CANCELLED and not was_asked)
+        if was_requested is None:
+            was_requested = record is not None and record.requested is not None
+        has_failed = how in (How.RAISED, How.PERMANENT) or (how is How.CANCELLED and not was_requested)
         error = BOOM if has_failed else None
-        return self.tell(inputs.RunEnded(run, how, error, was_asked, was_woken))
+        return self.send(inputs.RunEnded(run, how, error, was_requested, callback_ran))
 
-    def named(self, run: str, where: str = "task.py:7 in run") -> list[Action]:
+    def stack_captured(self, run: str, where: str = "task.py:7 in run") -> list[Action]:
         """Report the stack of an overdue run; `where` is its file, line and function."""
-        return self.tell(inputs.StackCaptured(run, where, "stack", 1.5))
+        return self.send(inputs.StackCaptured(run, where, "stack", 1.5))
 
     def callback_failed(self, run: str) -> list[Action]:
         """Report that a callback of the run raised."""
-        return self.tell(inputs.CallbackFailed(run, "terminate", BOOM))
+        return self.send(inputs.CallbackFailed(run, "terminate", BOOM))
 
     def advance(self, seconds: float) -> list[Action]:
         """Advance the clock with a tick at each deadline on the way, and return the actions of all ticks."""
@@ -125,7 +125,7 @@ class HandDrivenCore(RecordedCore):
         found: list[Action] = []
         while (due := self.lifecycle.next_deadline()) is not None and due <= end:
             self.clock.advance_to(due)
-            found += self.tell(inputs.Tick())
+            found += self.send(inputs.Tick())
         self.clock.advance_to(end)
         return found
 

@@ -39,7 +39,7 @@ class WatchedScheduler(Scheduler):
         with self._changed:
             return list(self._recorded)
 
-    def told(self, job: str | None = None) -> list[str]:
+    def event_names(self, job: str | None = None) -> list[str]:
         """Return the names of the events so far, of all jobs or of one; `ended` with its outcome."""
         found = [event for event in self.events if job is None or event.job == job]
         return [f"{e.event.value} {e.outcome.value}" if e.outcome else e.event.value for e in found]
@@ -54,7 +54,7 @@ class WatchedScheduler(Scheduler):
             came = self._changed.wait_for(lambda: len(found()) >= count, PATIENCE_SECONDS)
             if came:
                 return found()[count - 1]
-        raise AssertionError(f"{name.value} of {job or 'any job'} did not come {count} times: {self.told()}")
+        raise AssertionError(f"{name.value} of {job or 'any job'} did not come {count} times: {self.event_names()}")
 
     def add_function(
         self,
@@ -93,7 +93,7 @@ class WatchedScheduler(Scheduler):
         has_all_events = self._listener.close(PATIENCE_SECONDS)
         violations = check_events(self.events, is_whole=True)
         if not has_all_events or violations or self.bug is not None:
-            raise AssertionError(f"{violations or self.bug or 'events are missing'}: {self.told()}")
+            raise AssertionError(f"{violations or self.bug or 'events are missing'}: {self.event_names()}")
         return report
 
     def _record(self, event: Event) -> None:

@@ -19,7 +19,7 @@ class _Column(NamedTuple):
 
     head: str
     text: Callable[[JobStatus], str]
-    is_needed: Callable[[JobStatus], bool] | None = None
+    is_shown: Callable[[JobStatus], bool] | None = None
 
 
 def summary(report: StopReport, jobs: Sequence[JobStatus]) -> str:
@@ -31,7 +31,7 @@ def summary(report: StopReport, jobs: Sequence[JobStatus]) -> str:
 
 def job_table(jobs: Sequence[JobStatus]) -> str:
     """Return a table with a line for each job, without the columns that no job needs."""
-    columns = [column for column in _COLUMNS if column.is_needed is None or any(map(column.is_needed, jobs))]
+    columns = [column for column in _COLUMNS if column.is_shown is None or any(map(column.is_shown, jobs))]
     rows = [[column.head for column in columns], *([column.text(job) for column in columns] for job in jobs)]
     return table(rows)
 
