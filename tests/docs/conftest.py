@@ -65,7 +65,7 @@ _VARIABLE = (
 )
 # A line that is printed only if a job is still stopping when the program asks for the states of all jobs. It may be
 # printed although the page does not show it. A page that shows it has to be right.
-_OPTIONAL = re.compile(r"TIME INFO taskloom stopping \(")
+_OPTIONAL = re.compile(r"TIME INFO taskloom (stopping all jobs: .*; )?waiting for ")
 
 
 class Block(NamedTuple):
