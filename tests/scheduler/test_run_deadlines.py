@@ -35,7 +35,7 @@ def test_a_run_that_is_not_ready_in_time_fails(scheduler: WatchedScheduler) -> N
 
     assert run.join(SOON)
     assert run.outcome is Outcome.FAILED
-    assert str(run.reason) == "watchdog: not ready within 0.05 s"
+    assert str(run.reason) == "watchdog: not ready within 50ms"
 
 
 @pytest.fixture

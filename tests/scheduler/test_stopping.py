@@ -69,7 +69,7 @@ def test_a_stop_ends_on_time_and_names_the_survivor_with_file_and_line(scheduler
     assert "in run" in survivor.stack
     assert "queue.py" in survivor.stack
     assert report.exit_code == 3
-    assert str(report).endswith(f"  survivor: deaf: exit after 0.05 s, at {the_deaf_line()}")
+    assert str(report).endswith(f"  survivor: deaf: exit after 50ms, at {the_deaf_line()}")
 
 
 def test_the_deadline_of_the_whole_stop_applies_to_a_job_that_may_stop_for_ever(
