@@ -61,20 +61,20 @@ def job_file_schema(catalog: Catalog) -> dict[str, Any]:
 def _job(catalog: Catalog, tasks: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
     """Return the schema of one job, in which `params` depends on `task`."""
     properties = _fields()
-    known = [{"const": name, **_described(catalog, name)} for name in tasks]
+    known = [{"const": name, **_description(catalog, name)} for name in tasks]
     properties["task"] = {"description": FIELDS["task"].summary, "anyOf": [*known, _VARIABLE]}
     return {
         **_closed(properties),
         "required": ["task"],
         "allOf": [
-            {"if": {"properties": {"task": {"const": name}}, "required": ["task"]}, "then": _then(name, schema)}
+            {"if": {"properties": {"task": {"const": name}}, "required": ["task"]}, "then": _params_rule(name, schema)}
             for name, schema in tasks.items()
             if schema is not None
         ],
     }
 
 
-def _then(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+def _params_rule(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     params = {"$ref": f"#/$defs/params of {name}".replace(" ", "%20")}
     if "required" in schema:
         return {"properties": {"params": params}, "required": ["params"]}
@@ -83,20 +83,23 @@ def _then(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fields() -> dict[str, Any]:
     return {
-        name: _with_variable({"description": each.summary, **_inside(each.schema)}) for name, each in FIELDS.items()
+        name: _allow_variable({"description": each.summary, **_allow_variables_inside(each.schema)})
+        for name, each in FIELDS.items()
     }
 
 
-def _inside(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _allow_variables_inside(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of a field that allows `${VAR}` for everything inside it, but not yet for the whole value."""
     found = dict(schema)
     if "anyOf" in found:
-        found["anyOf"] = [_inside(each) for each in found["anyOf"]]
+        found["anyOf"] = [_allow_variables_inside(each) for each in found["anyOf"]]
     if "properties" in found:
-        found["properties"] = {key: _with_variable(_inside(each)) for key, each in found["properties"].items()}
+        found["properties"] = {
+            key: _allow_variable(_allow_variables_inside(each)) for key, each in found["properties"].items()
+        }
     for key in ("items", "additionalProperties"):
         if isinstance(found.get(key), Mapping):
-            found[key] = _with_variable(_inside(found[key]))
+            found[key] = _allow_variable(_allow_variables_inside(found[key]))
     return found
 
 
@@ -109,7 +112,7 @@ def _closed(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _described(catalog: Catalog, name: str) -> dict[str, str]:
+def _description(catalog: Catalog, name: str) -> dict[str, str]:
     try:
         doc = catalog.load(name).shape.doc
     except CatalogError as error:
@@ -123,24 +126,24 @@ def _params_schema(catalog: Catalog, name: str) -> dict[str, Any] | None:
         schema = catalog.load(name).shape.json_schema()
     except (CatalogError, ShapeError):
         return None
-    moved: dict[str, Any] = _moved(schema, f"#/$defs/{name}.")
-    moved["properties"] = {key: _with_variable(each) for key, each in moved.get("properties", {}).items()}
+    moved: dict[str, Any] = _move_references(schema, f"#/$defs/{name}.")
+    moved["properties"] = {key: _allow_variable(each) for key, each in moved.get("properties", {}).items()}
     return moved
 
 
-def _moved(schema: Any, prefix: str) -> Any:
+def _move_references(schema: Any, prefix: str) -> Any:
     """Return the schema with its references changed to the common definitions of all tasks."""
     if isinstance(schema, dict):
         return {
             key: value.replace("#/$defs/", prefix)
             if key == "$ref" and isinstance(value, str)
-            else _moved(value, prefix)
+            else _move_references(value, prefix)
             for key, value in schema.items()
         }
-    return [_moved(each, prefix) for each in schema] if isinstance(schema, list) else schema
+    return [_move_references(each, prefix) for each in schema] if isinstance(schema, list) else schema
 
 
-def _with_variable(schema: dict[str, Any]) -> dict[str, Any]:
+def _allow_variable(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema that also allows `${VAR}`, for every type: variables are replaced before types are checked."""
     about: dict[str, Any] = {key: schema[key] for key in ("description", "default", "examples") if key in schema}
     rule = {key: value for key, value in schema.items() if key not in about}

@@ -28,7 +28,7 @@ class MappingReader:
 
     def __init__(self, written: Mapping[str, object], loc: Loc, known: Sequence[str]) -> None:
         self.written, self._loc = written, loc
-        self.errors = unknown_keys(loc, written, known)
+        self.errors = [] if all(key in known for key in written) else unknown_keys(loc, written, known)
 
     def get(self, key: Key[T], default: Default) -> T | Default:
         """Return the value of the key, or the default if the key is missing or its value is invalid."""
@@ -70,7 +70,7 @@ def mapping(
         result = build(reader)
         if reader.errors:
             raise JobErrors(reader.errors)
-        missing = [key for key in required if key not in written]
+        missing = [key for key in required if key not in written] if required else None
         if missing:
             raise invalid_value(value, loc, expected, f"it lacks {' and '.join(missing)}", name=name)
         return result

@@ -14,6 +14,7 @@ from taskloom.text import did_you_mean, duration
 __all__ = ["RESTART"]
 
 _LARGEST_FACTOR = 100
+_USUAL = RestartPolicy()
 _POLICIES = {when.value: RestartPolicy(when) for when in RestartWhen}
 _FORMS = "never, on-failure, always or {when: on-failure, delay: 1s}"
 _MEANINGS = {"no": "never", "false": "never", "none": "never", "yes": "on-failure", "true": "on-failure"}
@@ -54,13 +55,12 @@ _LIMIT = Key("limit", mapping([_TIMES, _WITHIN], _build_limit, expected="{times:
 
 
 def _build(reader: MappingReader) -> RestartPolicy:
-    usual = RestartPolicy()
     when = reader.get(_WHEN, RestartWhen.ON_FAILURE)
-    delay = reader.get(_DELAY, usual.delay)
+    delay = reader.get(_DELAY, _USUAL.delay)
     # A delay over the default of max_delay is legal: only a max_delay that is written can contradict it.
-    max_delay = reader.get(_MAX_DELAY, max(delay, usual.max_delay))
-    factor = reader.get(_FACTOR, usual.factor)
-    jitter = reader.get(_JITTER, usual.jitter)
+    max_delay = reader.get(_MAX_DELAY, max(delay, _USUAL.max_delay))
+    factor = reader.get(_FACTOR, _USUAL.factor)
+    jitter = reader.get(_JITTER, _USUAL.jitter)
     limit = reader.get(_LIMIT, None)
     policy = RestartPolicy(when, delay, factor, max_delay, jitter, limit)
     if not reader.errors:

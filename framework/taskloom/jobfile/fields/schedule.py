@@ -20,6 +20,7 @@ __all__ = ["SCHEDULE"]
 
 # Starting a run takes about a tenth of this. A task that needs shorter intervals should loop inside itself.
 _SHORTEST_SECONDS = 0.001
+_USUAL = Schedule()
 _FORMS = "{every: 5m}, {cron: '0 6 * * *'} or {at: '2030-01-31 06:00'}"
 _SECONDS, _TEXT = seconds(), text()
 
@@ -66,17 +67,16 @@ _KNOWN = {key.name for key in _KEYS}
 
 
 def _build(reader: MappingReader) -> Schedule:
-    usual = Schedule()
     kind = _kind(reader)
     schedule = Schedule(
         every=reader.get(_EVERY, None),
         calendar=_calendar(reader, kind),
         text=f"{kind} {_as_text(reader.written.get(kind))}",
-        jitter=reader.get(_JITTER, usual.jitter),
-        overlap=reader.get(_OVERLAP, usual.overlap),
-        missed=reader.get(_MISSED, usual.missed),
-        grace=reader.get(_GRACE, usual.grace),
-        immediately=reader.get(_IMMEDIATELY, usual.immediately),
+        jitter=reader.get(_JITTER, _USUAL.jitter),
+        overlap=reader.get(_OVERLAP, _USUAL.overlap),
+        missed=reader.get(_MISSED, _USUAL.missed),
+        grace=reader.get(_GRACE, _USUAL.grace),
+        immediately=reader.get(_IMMEDIATELY, _USUAL.immediately),
     )
     if kind == "at" and schedule.immediately:
         reader.refuse(
