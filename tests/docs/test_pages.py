@@ -75,9 +75,9 @@ def test_a_page_may_leave_out_an_optional_line_but_not_invent_one(without: Calla
 @pytest.mark.parametrize(
     ("page", "quoted"),
     [
-        ("docs/testing.md", "did not end within {duration(within)} of the cancel"),
+        ("docs/testing.md", "did not end within"),
         ("docs/troubleshooting.md", "is still running"),
-        ("docs/troubleshooting.md", "no poll for {measured(age)}"),
+        ("docs/troubleshooting.md", "no poll for"),
     ],
 )
 def test_a_message_that_a_sentence_quotes_exists(page: str, quoted: str) -> None:
