@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 from cronsim import CronSim
-from tests.support.cron_reference import reference_firings
+from tests.support.cron_walk import reference_firings
 
 from taskloom.calendars import CalendarError, CronCalendar, cron_calendar, find_zone
 

@@ -15,7 +15,7 @@ from taskloom.errors import InternalError
 from taskloom.simulation import Plan
 from taskloom.simulation.invariant_check import InvariantChecker
 from taskloom.simulation.simulator import Simulator
-from taskloom.simulation.stats import StatsCollector
+from taskloom.simulation.tally import StatsCollector
 from taskloom.testing import make_job
 
 Steps = Sequence[Action]

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.support.cron_reference import reference_firings
+from tests.support.cron_walk import reference_firings
 
 from taskloom.cli.simulate.findings import findings
 from taskloom.core.events import Event, EventName

@@ -4,7 +4,7 @@ script           entries of a simulation's script: commands, clock steps, stalls
 engine           the virtual-time engine, which `taskloom.testing.simulate` uses too
 plan             what is assumed: how long runs work, which of them fail, and which faults occur when
 simulator        fake runs and faults, carried out by the engine
-stats            counts per job
+tally            counts per job
 invariant_check  checks each step of the core
 result           the result, as data
 """

@@ -11,7 +11,7 @@ from taskloom.core.model import WAIT_FOR_EVER, JobSpec, Reason
 from taskloom.errors import InternalError
 from taskloom.simulation.plan import Fault, Plan
 from taskloom.simulation.simulator import Simulator
-from taskloom.simulation.stats import JobStats, StatsCollector
+from taskloom.simulation.tally import JobStats, StatsCollector
 from taskloom.sync.gc_pause import paused_gc
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from textwrap import dedent
 
-from taskloom.cli.drill.job_drill import DrilledJob, DrillResult
 from taskloom.cli.drill.report import as_json, as_text
+from taskloom.cli.drill.trial import DrilledJob, DrillResult
 from taskloom.core.model import ErrorInfo, Outcome
 
 FINE = DrilledJob(

@@ -18,7 +18,7 @@ from taskloom.cli.options import Seconds
 from taskloom.text import did_you_mean
 
 if TYPE_CHECKING:
-    from taskloom.cli.drill.job_drill import DrilledJob
+    from taskloom.cli.drill.trial import DrilledJob
     from taskloom.core.model import JobSpec
     from taskloom.observe.console import Console
 
@@ -146,7 +146,7 @@ def _drill_all(
     specs: Sequence[JobSpec], budget: float | None, warm_up: float, console: Console, drilled: list[DrilledJob]
 ) -> None:
     """Drill one job after the other, and append each result to `drilled` as soon as it is known."""
-    from taskloom.cli.drill.job_drill import drill_job, max_drill_seconds
+    from taskloom.cli.drill.trial import drill_job, max_drill_seconds
     from taskloom.observe.output import HOLD_SECONDS
     from taskloom.sync.latch import Latch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from taskloom.cli.drill.job_drill import DrilledJob, DrillResult
+from taskloom.cli.drill.trial import DrilledJob, DrillResult
 from taskloom.text import duration, plural, table
 
 __all__ = ["as_json", "as_text"]

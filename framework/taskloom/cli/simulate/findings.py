@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from taskloom.core.model import JobState, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
 from taskloom.simulation.result import SimulationResult
-from taskloom.simulation.stats import JobStats
+from taskloom.simulation.tally import JobStats
 from taskloom.text import duration, plural
 
 __all__ = ["findings"]

@@ -11,7 +11,7 @@ from taskloom.core.events import format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobState
 from taskloom.simulation.plan import SHORT_WORK, Span
 from taskloom.simulation.result import SimulationResult
-from taskloom.simulation.stats import JobStats
+from taskloom.simulation.tally import JobStats
 from taskloom.text import duration, plural, table
 
 __all__ = ["as_json", "as_text"]

@@ -11,7 +11,7 @@ import pytest
 
 from taskloom import Context, Job, Task
 from taskloom.catalog.entry_points import Catalog
-from taskloom.cli.drill.job_drill import DrilledJob, DrillResult, drill_job, max_drill_seconds
+from taskloom.cli.drill.trial import DrilledJob, DrillResult, drill_job, max_drill_seconds
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome
 from taskloom.core.policies import Dependency, RestartPolicy, RestartWhen, Schedule
