@@ -19,9 +19,8 @@ from taskloom.jobfile.checks.contradictions import (
     check_self_dependency,
     join_policy,
 )
-from taskloom.jobfile.fields.errors import JobErrors
-from taskloom.jobfile.fields.names import JOB_NAME, is_note
-from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, is_note
+from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.text import suggest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.diagnostics import Place, Problem, Related
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import DeclaredJob, problems_of
-from taskloom.jobfile.fields.errors import JobErrors
+from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.sync.gc_pause import paused_gc
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskloom.diagnostics import Problem, near_match
-from taskloom.jobfile.fields.names import is_note
+from taskloom.jobfile.fields.registry import is_note
 from taskloom.text import suggest
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from taskloom.core.policies import Condition, Dependency
 from taskloom.diagnostics import FieldError, quoted
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value, join_or
-from taskloom.jobfile.fields.spec import Field, Spec, choice, text
+from taskloom.jobfile.fields.spec import Field, JobErrors, Loc, Spec, choice, invalid_value, join_or, text
 from taskloom.text import did_you_mean
 
 __all__ = ["AFTER", "WrittenDependency", "written_dependencies"]

@@ -7,9 +7,8 @@ from typing import Any
 
 from taskloom.core.model import RunnerSpec
 from taskloom.diagnostics import FieldError
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value
 from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
-from taskloom.jobfile.fields.spec import Field, Spec, flag, one_of, text
+from taskloom.jobfile.fields.spec import Field, JobErrors, Loc, Spec, flag, invalid_value, one_of, text
 
 __all__ = ["RUNNER"]
 

@@ -7,25 +7,28 @@ importing pydantic would take longer than loading most job files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Generic, TypeGuard, TypeVar
 
 from taskloom.catalog.pydantic_errors import value_hint
-from taskloom.diagnostics import FieldError
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value, join_or
+from taskloom.diagnostics import FieldError, quoted
 from taskloom.task import parse_duration
 from taskloom.text import did_you_mean
 
 __all__ = [
     "Field",
+    "JobErrors",
+    "Loc",
     "Spec",
     "choice",
     "constant",
     "flag",
     "integer",
+    "invalid_value",
     "is_number",
+    "join_or",
     "list_of",
     "no_hint",
     "number",
@@ -41,10 +44,31 @@ T_co = TypeVar("T_co", covariant=True)
 Member = TypeVar("Member", bound=Enum)
 Hint = Callable[[object], str]
 """Returns the hint for an invalid value, or ""."""
+Loc = tuple[str | int, ...]
+"""The path to a value: keys and list indices, beginning with the field."""
 
 _DURATION: Mapping[str, Any] = {
     "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}, {"type": "number", "minimum": 0}]
 }
+
+
+class JobErrors(Exception):
+    """A declaration is invalid. `errors` holds everything that is wrong with it."""
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.message for error in self.errors))
+
+
+def invalid_value(value: object, loc: Loc, expected: str, hint: str = "", *, name: str = "") -> JobErrors:
+    """Return the error for an invalid value. The message names `loc`, unless `name` replaces it."""
+    name = name or ".".join(str(part) for part in loc)
+    return JobErrors([FieldError(loc, f"cannot use {quoted(value)} as {name}; expected {expected}", hint)])
+
+
+def join_or(words: Sequence[str]) -> str:
+    """Return the words as alternatives: `a, b or c`."""
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 class Spec(Generic[T_co]):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from taskloom.core.policies import Watchdog, WatchdogThen
-from taskloom.jobfile.fields.errors import Loc
 from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
-from taskloom.jobfile.fields.spec import Field, choice, constant, one_of, seconds
+from taskloom.jobfile.fields.spec import Field, Loc, choice, constant, one_of, seconds
 from taskloom.text import did_you_mean
 
 __all__ = ["WATCHDOG"]
