@@ -30,7 +30,6 @@ __all__ = [
     "is_number",
     "join_or",
     "list_of",
-    "no_hint",
     "number",
     "one_of",
     "seconds",
@@ -128,12 +127,6 @@ class Field:
     def read(self, value: object) -> Any:
         """Return the final value for a plain one. Raises JobErrors whose locations begin with the field's name."""
         return self.spec.read(value, (self.name,))
-
-
-def no_hint(value: object) -> str:
-    """Return no hint."""
-    del value
-    return ""
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -243,7 +236,7 @@ def number(minimum: int, maximum: int) -> Spec[float]:
     return Spec(read, {"type": "number", "minimum": minimum, "maximum": maximum}, is_number)
 
 
-def list_of(item: Spec[T], expected: str, hint: Hint = no_hint) -> Spec[tuple[T, ...]]:
+def list_of(item: Spec[T], expected: str, hint: Hint = lambda _: "") -> Spec[tuple[T, ...]]:
     """Accept a list whose items all match `item`."""
 
     def read(value: object, loc: Loc) -> tuple[T, ...]:
@@ -266,7 +259,7 @@ def _errors_in_items(items: Sequence[object], spec: Spec[Any], loc: Loc) -> Iter
             yield from error.errors
 
 
-def one_of(*alternatives: Spec[T], expected: str = "", hint: Hint = no_hint) -> Spec[T]:
+def one_of(*alternatives: Spec[T], expected: str = "", hint: Hint = lambda _: "") -> Spec[T]:
     """Accept what any alternative accepts.
 
     The first alternative that recognises a value reads it. If none does, the message lists the legal forms
