@@ -121,11 +121,7 @@ class ParamInfo:
 
 
 def param(
-    default: Any = dataclasses.MISSING,
-    *,
-    description: str = "",
-    examples: Iterable[Any] = (),
-    **constraints: Any,
+    default: Any = dataclasses.MISSING, *, description: str = "", examples: Iterable[Any] = (), **constraints: Any
 ) -> Any:
     """Describe one parameter of a task.
 

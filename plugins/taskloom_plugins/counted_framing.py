@@ -77,7 +77,8 @@ class CountedFramer(Framer):
                 break
             size = found.end - found.start
             wanted = found.start + min(size, self.max_frame)
-            if len(buffer) < wanted and not self._is_dropped(size):
+            is_dropped = size > self.max_frame and self._policy != "truncate"
+            if len(buffer) < wanted and not is_dropped:  # the bytes of a dropped frame are not awaited
                 self._needed = wanted - at
                 break
             frame = buffer[found.start : wanted]
@@ -85,10 +86,6 @@ class CountedFramer(Framer):
             self._bytes_to_skip = max(0, found.next_start - len(buffer))
             at = min(found.next_start, len(buffer))
         return frames, len(buffer) if self.broken else at
-
-    def _is_dropped(self, size: int) -> bool:
-        """Return whether a frame of this size is dropped completely, so that its bytes need not be awaited."""
-        return size > self.max_frame and self._policy != "truncate"
 
     def _without_skipped(self, data: bytes) -> bytes:
         """Return the piece without the bytes of a frame over the limit that is being skipped."""

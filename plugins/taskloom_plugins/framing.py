@@ -85,12 +85,7 @@ class SeparatorFramer(Framer):
     """Frames that end with a separator. An unfinished frame at the end of the stream is returned."""
 
     def __init__(
-        self,
-        separator: bytes,
-        max_frame: int = sys.maxsize,
-        oversize: Oversize = "drop",
-        *,
-        strip_cr: bool = False,
+        self, separator: bytes, max_frame: int = sys.maxsize, oversize: Oversize = "drop", *, strip_cr: bool = False
     ) -> None:
         super().__init__(max_frame, oversize)
         self._separator = separator

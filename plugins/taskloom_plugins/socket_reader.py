@@ -94,17 +94,9 @@ class SocketReader(Task):
     def run(self, ctx: Context) -> None:
         """Read until the run is cancelled, or the connection is lost and not to be made again."""
         _keep_freed_memory()
-        wiring = self._wiring
-        target = open_target(ctx, self.output, is_lines=wiring.is_lines)
+        target = open_target(ctx, self.output, is_lines=self._wiring.is_lines)
         with Output(target, self.flush) as output:
-            intake = Intake(
-                ctx,
-                wiring.new_framer,
-                wiring.new_records(),
-                output,
-                oversize=self.oversize,
-                is_lines=wiring.passes_lines,
-            )
+            intake = Intake(ctx, self._wiring, output)
             with contextlib.closing(intake.notices):
                 if self.listen is not None:
                     self._listen(ctx, intake, output)

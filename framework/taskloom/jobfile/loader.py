@@ -114,7 +114,11 @@ class _Checker:
         from taskloom.jobfile.checks.warnings import warnings_in_all_jobs, warnings_of_each_job
         from taskloom.jobfile.checks.worst_stop import worst_stop
 
-        self._problems += self._without_consequences(self._errors_in_dependencies())
+        # Few programs have dependencies, and the others do not pay for the import.
+        if any("after" in job.written for job in self._jobs):
+            from taskloom.jobfile.checks.dependencies import errors_in_dependencies
+
+            self._problems += self._without_consequences(errors_in_dependencies(self._jobs, self._names))
         has_errors = any(problem.severity == "error" for problem in self._problems)
         specs = tuple(job.spec for job in self._jobs if job.spec is not None)
         if not self._names and not has_errors:
@@ -132,15 +136,7 @@ class _Checker:
         files = tuple(self._files.values())
         return CheckResult(specs, _in_order(self._problems), files, worst.seconds, worst.chain, origins)
 
-    def _errors_in_dependencies(self) -> Iterator[Problem]:
-        # Few programs have dependencies, and the others do not pay for the import.
-        if any("after" in job.written for job in self._jobs):
-            from taskloom.jobfile.checks.dependencies import errors_in_dependencies
-
-            yield from errors_in_dependencies(self._jobs, self._names)
-
     def _expand(self, path: str) -> list[str]:
-        """Return the path itself, or the job files of a directory."""
         if not Path(path).is_dir():
             return [path]
         try:
@@ -176,8 +172,9 @@ class _Checker:
         Such a value still reads `${...}`. It is not a number or the name of a job either, but that is no further error.
         """
         for problem in problems:
+            _, _, column, length = problem.place
             unset = self._unset.get(problem.place[:2], ())
-            if not any(_covers(problem.place, place) for place in unset):
+            if not any(column <= place.column < column + length for place in unset):
                 yield problem
 
     def _check_file(self, document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
@@ -251,12 +248,7 @@ def _is_job_file(path: Path) -> bool:
 
 
 def _problem_of(path: str, message: str) -> Problem:
-    """Return the problem of a whole file or directory."""
     return Problem(Place(path, 1, 1), message)
-
-
-def _covers(outer: Place, inner: Place) -> bool:
-    return outer[:2] == inner[:2] and outer.column <= inner.column < outer.column + outer.length
 
 
 def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

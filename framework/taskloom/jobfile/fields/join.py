@@ -36,14 +36,10 @@ def _of_time(value: object, loc: spec.Loc) -> Join:
         raise spec.invalid_value(value, loc, _FORMS, hint) from None
 
 
-def _is_text_or_number(value: object) -> bool:
-    return isinstance(value, str) or spec.is_number(value)
-
-
 JOIN = spec.Field(
     "join",
     spec.one_of(
-        _WITHIN.spec.read_by(_of_time).recognised_by(_is_text_or_number),
+        _WITHIN.spec.read_by(_of_time).recognised_by(lambda value: isinstance(value, str) or spec.is_number(value)),
         mapping([_WITHIN, _OTHERWISE], _build, expected=_FORMS),
         expected=_FORMS,
     ),

@@ -158,12 +158,7 @@ RESTART = Field(
     "restart",
     one_of(
         words(_POLICIES),
-        mapping(
-            [_WHEN, _DELAY, _FACTOR, _MAX_DELAY, _JITTER, _LIMIT],
-            _build,
-            expected=_FORMS,
-            is_empty_allowed=False,
-        ),
+        mapping([_WHEN, _DELAY, _FACTOR, _MAX_DELAY, _JITTER, _LIMIT], _build, expected=_FORMS, is_empty_allowed=False),
         expected=_FORMS,
         hint=_hint,
     ),

@@ -133,23 +133,15 @@ def _calendar(reader: MappingReader, kind: str) -> Calendar | None:
     expression = reader.get(key, None) if key is not None else None
     if expression is None:
         return None
+    from taskloom.calendars import at_calendar, local_timezone
+
     try:
-        return _cron(expression, zone) if kind == "cron" else _at(expression, zone)
+        if kind == "cron":
+            return _shared_cron(expression, local_timezone() if zone is None else zone)
+        return at_calendar(expression, zone)
     except ValueError as error:  # a CalendarError, whose text is a whole sentence
         reader.refuse(kind, f"{error}")
         return None
-
-
-def _at(expression: str, zone: str | None) -> Calendar:
-    from taskloom.calendars import at_calendar
-
-    return at_calendar(expression, zone)
-
-
-def _cron(expression: str, zone: str | None) -> Calendar:
-    from taskloom.calendars import local_timezone
-
-    return _shared_cron(expression, local_timezone() if zone is None else zone)
 
 
 @lru_cache(maxsize=1024)

@@ -202,13 +202,13 @@ def _read_positive_seconds(value: object, loc: Loc) -> float:
     return duration
 
 
-def _looks_like_duration(value: object) -> bool:
-    return is_number(value) or (isinstance(value, str) and value[:1].isdigit())
-
-
 def seconds(*, is_zero_allowed: bool = True) -> Spec[float]:
     """Accept a duration of up to ten years; its final value is in seconds."""
-    return Spec(_read_seconds if is_zero_allowed else _read_positive_seconds, _DURATION, _looks_like_duration)
+    return Spec(
+        _read_seconds if is_zero_allowed else _read_positive_seconds,
+        _DURATION,
+        lambda value: is_number(value) or (isinstance(value, str) and value[:1].isdigit()),
+    )
 
 
 def integer(minimum: int, maximum: int | None = None) -> Spec[int]:
