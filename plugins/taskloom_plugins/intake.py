@@ -88,7 +88,6 @@ class Intake:
             self._ctx.count("frames", batch.written)
 
     def _count_oversize(self, framer: Framer, oversize_before: int, source: str) -> None:
-        """Count the frames that exceeded the limit since the framer had counted `oversize_before`."""
         overlong = framer.oversize - oversize_before
         if not overlong:
             return

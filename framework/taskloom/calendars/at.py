@@ -106,7 +106,6 @@ def _in_zone(local: datetime, zone: tzinfo, name: str) -> tuple[float, str]:
 
 
 def _change_after(zone: tzinfo, instant: int) -> int:
-    """Return the instant of the next change of offset after an instant."""
     span = first = span_at(zone, instant)
     while span.offset == first.offset:
         span = span_at(zone, span.end)

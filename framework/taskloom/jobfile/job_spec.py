@@ -53,7 +53,6 @@ def _belongs_to_one_job(key: str) -> bool:
 
 
 def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[FieldError]]:
-    """Return the final values of the written fields, and the errors in them."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for key, value in written.items():

@@ -115,7 +115,6 @@ class _Names:
 def _error_in_cycle(
     cycle: list[str], jobs: Mapping[str, DeclaredJob], dependencies: Mapping[str, list[WrittenDependency]]
 ) -> Problem:
-    """Return the error for jobs that wait for each other, at the first of them."""
     found = []
     for name, awaited in pairwise(cycle):
         [dependency] = [each for each in dependencies[name] if each.job == awaited]

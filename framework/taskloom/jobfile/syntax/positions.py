@@ -63,11 +63,6 @@ class Source:
         self._last_line = len(text) + 1, ""
 
     @cached_property
-    def lines(self) -> list[str]:
-        """The lines without their line breaks; an empty file has one empty line."""
-        return self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-    @cached_property
     def _has_returns(self) -> bool:
         return "\r" in self.text
 
