@@ -121,11 +121,7 @@ class ParamInfo:
 
 
 def param(
-    default: Any = dataclasses.MISSING,
-    *,
-    description: str = "",
-    examples: Iterable[Any] = (),
-    **constraints: Any,
+    default: Any = dataclasses.MISSING, *, description: str = "", examples: Iterable[Any] = (), **constraints: Any
 ) -> Any:
     """Describe one parameter of a task.
 
@@ -188,7 +184,6 @@ def _is_class_variable(annotation: object) -> bool:
 
 
 def _prepare_field(cls: type, name: str, annotation: object) -> None:
-    """Turn the annotated attribute into its dataclass field."""
     value = cls.__dict__.get(name, dataclasses.MISSING)
     if name.startswith("_"):
         if not isinstance(value, dataclasses.Field):

@@ -71,7 +71,6 @@ def parse_address(text: str) -> Address:
 
 
 def _describe_problem(host_port: str) -> str:
-    """Return what is wrong with the part after the slashes."""
     if host_port.count(":") > 1 and not host_port.startswith("["):
         return "an IPv6 host is written in brackets, as in tcp://[::1]:5514"
     return f"{host_port!r} is not HOST:PORT"
@@ -83,13 +82,11 @@ def address_of(scheme: str, sockaddr: Any) -> str:
     Most peers on a unix socket have no address; the text is then the scheme alone, as in `unix://`.
     """
     if scheme.startswith("unix"):
-        path = sockaddr if isinstance(sockaddr, str) else _abstract_name(sockaddr)
-        return f"{scheme}://{path}"
+        if isinstance(sockaddr, str):
+            return f"{scheme}://{sockaddr}"
+        # An abstract address in the usual notation, with an @ in place of the leading NUL.
+        name: bytes = (sockaddr or b"").replace(b"\0", b"@")
+        return f"{scheme}://{name.decode('utf-8', 'backslashreplace')}"
     host, port = sockaddr[:2]
     # On a socket for both families, IPv4 peers have this prefix; users write the address without it.
     return str(Address(scheme, host.removeprefix("::ffff:"), port))
-
-
-def _abstract_name(sockaddr: bytes | None) -> str:
-    """Return an abstract unix address in the usual notation, with an @ in place of the leading NUL."""
-    return (sockaddr or b"").replace(b"\0", b"@").decode("utf-8", "backslashreplace")

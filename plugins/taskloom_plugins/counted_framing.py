@@ -36,20 +36,14 @@ class CountedFramer(Framer):
 
     def __init__(self, max_frame: int, oversize: Oversize = "drop") -> None:
         super().__init__(max_frame, oversize)
-        self._held = bytearray()
         # The size of `_held` below which searching it again is useless: a frame may arrive one byte at a time.
         self._needed = 0
         self._bytes_to_skip = 0
 
     @property
-    def has_partial_frame(self) -> bool:
-        """See `Framer.pending`."""
-        return not self.broken and (self.is_skipping or bool(self._held))
-
-    @property
     def is_skipping(self) -> bool:
-        """See `Framer.skipping`."""
-        return self._bytes_to_skip > 0
+        """See `Framer.is_skipping`."""
+        return self._is_skipping or self._bytes_to_skip > 0
 
     @abstractmethod
     def _locate(self, buffer: bytes, at: int) -> _FrameBounds | None:
@@ -70,9 +64,8 @@ class CountedFramer(Framer):
 
     def end(self) -> bytes | None:
         """See `Framer.end`; a frame shorter than its announced length is dropped."""
-        self._held.clear()
         self._needed = self._bytes_to_skip = 0
-        return None
+        return super().end()
 
     def _split(self, buffer: bytes) -> tuple[list[bytes], int]:
         """Return the complete frames of the buffer and the position at which the next one begins."""
@@ -84,7 +77,8 @@ class CountedFramer(Framer):
                 break
             size = found.end - found.start
             wanted = found.start + min(size, self.max_frame)
-            if len(buffer) < wanted and not self._is_dropped(size):
+            is_dropped = size > self.max_frame and self._policy != "truncate"
+            if len(buffer) < wanted and not is_dropped:  # the bytes of a dropped frame are not awaited
                 self._needed = wanted - at
                 break
             frame = buffer[found.start : wanted]
@@ -92,10 +86,6 @@ class CountedFramer(Framer):
             self._bytes_to_skip = max(0, found.next_start - len(buffer))
             at = min(found.next_start, len(buffer))
         return frames, len(buffer) if self.broken else at
-
-    def _is_dropped(self, size: int) -> bool:
-        """Return whether a frame of this size is dropped completely, so that its bytes need not be awaited."""
-        return size > self.max_frame and self._policy != "truncate"
 
     def _without_skipped(self, data: bytes) -> bytes:
         """Return the piece without the bytes of a frame over the limit that is being skipped."""
@@ -132,23 +122,14 @@ class SyslogFramer(OctetCountedFramer):
     This is decided for each message. Empty lines are ignored, since some senders put an LF after a counted message.
     """
 
-    def __init__(self, max_frame: int, oversize: Oversize = "drop") -> None:
-        super().__init__(max_frame, oversize)
-        self._is_skipping_line = False
-
-    @property
-    def is_skipping(self) -> bool:
-        """See `Framer.skipping`."""
-        return self._is_skipping_line or super().is_skipping
-
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`."""
         if self._only_extends_line(data):
             self._held += data
             return []
-        if self._is_skipping_line:
+        if self._is_skipping:
             _, newline, data = data.partition(b"\n")
-            self._is_skipping_line = not newline
+            self._is_skipping = not newline
         return [frame for frame in super().feed(data) if frame]
 
     def end(self) -> bytes | None:
@@ -156,7 +137,6 @@ class SyslogFramer(OctetCountedFramer):
         tail = bytes(self._held)
         is_frame = tail and not tail[:1].isdigit() and not (self.broken or self._bytes_to_skip)
         super().end()
-        self._is_skipping_line = False
         return tail if is_frame else None
 
     def _only_extends_line(self, data: bytes) -> bool:
@@ -176,7 +156,7 @@ class SyslogFramer(OctetCountedFramer):
             return _FrameBounds(at, newline, newline + 1)
         if len(buffer) - at <= self.max_frame:
             return None
-        self._is_skipping_line = True
+        self._is_skipping = True
         return _FrameBounds(at, len(buffer), len(buffer))
 
 

@@ -26,7 +26,6 @@ class Decoder(ABC):
 
     def leaves_unchanged(self, joined: bytes) -> bool:
         """Return whether every frame in this piece would be written unchanged, so that no frame needs decoding."""
-        del joined
         return False
 
     @abstractmethod
@@ -44,8 +43,7 @@ class BytesDecoder(Decoder):
     json_key = "base64"
 
     def leaves_unchanged(self, joined: bytes) -> bool:
-        """See `Decoder.passes`."""
-        del joined
+        """See `Decoder.leaves_unchanged`."""
         return True
 
     def line(self, frame: bytes) -> bytes:

@@ -28,16 +28,18 @@ class Framer(ABC):
         self.max_frame = max_frame
         """The longest frame, in bytes, without its separator or length."""
         self._policy = oversize
+        self._held = bytearray()
+        self._is_skipping = False
 
     @property
-    @abstractmethod
     def has_partial_frame(self) -> bool:
         """Whether an unfinished frame is stored or being skipped; False for a broken stream."""
+        return not self.broken and (self.is_skipping or bool(self._held))
 
     @property
     def is_skipping(self) -> bool:
         """Whether the next bytes belong to a frame over the limit, which was already counted and is not stored."""
-        return False
+        return self._is_skipping
 
     @abstractmethod
     def feed(self, data: bytes) -> list[bytes]:
@@ -48,12 +50,14 @@ class Framer(ABC):
         frames = self.feed(data)
         return b"".join([frame + b"\n" for frame in frames]), len(frames)
 
-    @abstractmethod
     def end(self) -> bytes | None:
-        """End the stream; return the unfinished frame, if the framing allows one at the end.
+        """End the stream; return the unfinished frame, if the framing allows one at the end. By default it is dropped.
 
         Afterwards the framer is as new, except for `broken` and `oversize`.
         """
+        self._held.clear()
+        self._is_skipping = False
+        return None
 
     def apply_limit(self, frames: list[bytes]) -> list[bytes]:
         """Return the frames, with the oversize policy applied to those over the limit."""
@@ -81,12 +85,7 @@ class SeparatorFramer(Framer):
     """Frames that end with a separator. An unfinished frame at the end of the stream is returned."""
 
     def __init__(
-        self,
-        separator: bytes,
-        max_frame: int = sys.maxsize,
-        oversize: Oversize = "drop",
-        *,
-        strip_cr: bool = False,
+        self, separator: bytes, max_frame: int = sys.maxsize, oversize: Oversize = "drop", *, strip_cr: bool = False
     ) -> None:
         super().__init__(max_frame, oversize)
         self._separator = separator
@@ -95,18 +94,6 @@ class SeparatorFramer(Framer):
         self._overlap = len(separator) - 1
         # With more bytes than this and no separator, the frame is certainly over the limit.
         self._max_held = max_frame + self._overlap + strip_cr
-        self._held = bytearray()
-        self._is_skipping = False
-
-    @property
-    def has_partial_frame(self) -> bool:
-        """See `Framer.pending`."""
-        return not self.broken and (self._is_skipping or bool(self._held))
-
-    @property
-    def is_skipping(self) -> bool:
-        """See `Framer.skipping`."""
-        return self._is_skipping
 
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`; one `split` for each piece, instead of a step for each byte."""
@@ -136,8 +123,7 @@ class SeparatorFramer(Framer):
         """See `Framer.end`."""
         tail = bytes(self._held)
         is_frame = bool(tail) and not self._is_skipping and not self.broken
-        self._held.clear()
-        self._is_skipping = False
+        super().end()
         if not is_frame:
             return None
         frames = self.apply_limit(self._stripped([tail]))
@@ -199,12 +185,6 @@ class FixedFramer(Framer):
     def __init__(self, size: int) -> None:
         super().__init__()
         self._size = size
-        self._held = bytearray()
-
-    @property
-    def has_partial_frame(self) -> bool:
-        """See `Framer.pending`."""
-        return bool(self._held)
 
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`."""
@@ -216,24 +196,10 @@ class FixedFramer(Framer):
         del self._held[:whole]
         return [ready[start : start + size] for start in range(0, whole, size)]
 
-    def end(self) -> bytes | None:
-        """See `Framer.end`."""
-        self._held.clear()
-        return None
-
 
 class WholeFramer(Framer):
     """Each piece is a frame: a datagram or, for `raw`, the result of one read."""
 
-    @property
-    def has_partial_frame(self) -> bool:
-        """See `Framer.has_partial_frame`; nothing is ever held."""
-        return False
-
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`; the piece is the frame."""
         return [] if self.broken else self.apply_limit([data])
-
-    def end(self) -> bytes | None:
-        """See `Framer.end`."""
-        return None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from taskloom import Context
-from taskloom_plugins.framing import Framer, Oversize, WholeFramer
+from taskloom_plugins.framing import Framer, WholeFramer
 from taskloom_plugins.notices import Notices
 from taskloom_plugins.output import Output
-from taskloom_plugins.records import Batch, Records, TextRecords
+from taskloom_plugins.records import Batch, TextRecords
+from taskloom_plugins.wiring import Wiring
 
 __all__ = ["Intake"]
 
@@ -21,22 +20,12 @@ class Intake:
     `malformed` (streams that were closed because of invalid framing).
     """
 
-    def __init__(
-        self,
-        ctx: Context,
-        new_framer: Callable[[], Framer],
-        records: Records,
-        output: Output,
-        *,
-        oversize: Oversize,
-        is_lines: bool,
-    ) -> None:
-        """`is_lines`: frames end with LF and cannot contain one, so many of them may be handled as one piece."""
-        self.new_framer = new_framer
+    def __init__(self, ctx: Context, wiring: Wiring, output: Output) -> None:
+        self.new_framer = wiring.new_framer
         self.notices = Notices(ctx.log)
-        self._ctx, self._records, self._output = ctx, records, output
-        self._truncates = oversize == "truncate"
-        self._line_records = records if is_lines and isinstance(records, TextRecords) else None
+        self._ctx, self._records, self._output = ctx, wiring.new_records(), output
+        self._truncates = wiring.truncates
+        self._line_records = self._records if wiring.passes_lines and isinstance(self._records, TextRecords) else None
 
     def feed(self, framer: Framer, data: bytes, source: str) -> bool:
         """Process the result of one read of a stream; return whether it completed a frame."""
@@ -99,7 +88,6 @@ class Intake:
             self._ctx.count("frames", batch.written)
 
     def _count_oversize(self, framer: Framer, oversize_before: int, source: str) -> None:
-        """Count the frames that exceeded the limit since the framer had counted `oversize_before`."""
         overlong = framer.oversize - oversize_before
         if not overlong:
             return

@@ -62,7 +62,6 @@ class Acceptor:
 
     def tick(self, now: float) -> None:
         """Called when a pause is over: accept connections again."""
-        del now
         self.deadline = math.inf
         self._loop.watch(self._sock, self._accept)
 

@@ -13,7 +13,7 @@ INTERVAL_SECONDS = 10.0
 
 
 class Notices:
-    """Logs at most one warning of each kind per `EVERY_SECONDS`."""
+    """Logs at most one warning of each kind per `INTERVAL_SECONDS`."""
 
     def __init__(self, log: logging.LoggerAdapter[logging.Logger], clock: Callable[[], float] = time.monotonic) -> None:
         self._log, self._clock = log, clock

@@ -155,5 +155,4 @@ class Output:
 
     def tick(self, now: float) -> None:
         """Called when the deadline has passed."""
-        del now
         self.flush()

@@ -13,7 +13,7 @@ from taskloom_plugins.framing import Framer
 from taskloom_plugins.intake import Intake
 from taskloom_plugins.loop import Loop
 
-__all__ = ["READ_BYTES", "Peer", "Peers", "Timeouts"]
+__all__ = ["READ_BYTES", "Peer", "Peers"]
 
 # Large reads, because each read has fixed costs.
 READ_BYTES = 256 * 1024
@@ -23,13 +23,6 @@ _READS_PER_CALL = 4
 
 # A silent peer whose machine is gone is detected after two minutes.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
-
-
-class Timeouts:
-    """How long a peer may be silent, and how long a frame may take, in seconds; 0 means no limit."""
-
-    def __init__(self, idle: float = 0.0, frame: float = 0.0) -> None:
-        self.idle, self.frame = idle or math.inf, frame or math.inf
 
 
 class Peer:
@@ -51,8 +44,10 @@ class Peer:
 class Peers:
     """All open connections. Every end of a connection is handled and counted here."""
 
-    def __init__(self, ctx: Context, loop: Loop, intake: Intake, timeouts: Timeouts) -> None:
-        self._ctx, self._loop, self._intake, self._timeouts = ctx, loop, intake, timeouts
+    def __init__(self, ctx: Context, loop: Loop, intake: Intake, idle_seconds: float, frame_seconds: float) -> None:
+        """A peer may be silent for `idle_seconds`, and a frame may take `frame_seconds`; 0 means no limit."""
+        self._ctx, self._loop, self._intake = ctx, loop, intake
+        self._idle_seconds, self._frame_seconds = idle_seconds or math.inf, frame_seconds or math.inf
         self._open: set[Peer] = set()
         self.deadline = math.inf
         """Never later than the first deadline of a peer. Data from a peer moves only the peer's own deadline, so a busy
@@ -84,13 +79,12 @@ class Peers:
                 "peers that took too long",
                 "closing %s: %s",
                 peer.source,
-                f"silent for {self._timeouts.idle:g} s" if is_idle else f"a frame took over {self._timeouts.frame:g} s",
+                f"silent for {self._idle_seconds:g} s" if is_idle else f"a frame took over {self._frame_seconds:g} s",
             )
             self._close(peer, is_orderly=False)
         self.deadline = min((peer.deadline for peer in self._open), default=math.inf)
 
     def _read(self, peer: Peer) -> None:
-        """Read what the peer has sent; close the connection at its end."""
         for _ in range(_READS_PER_CALL):
             if not peer.is_open or self._ctx.cancelled:
                 return
@@ -117,17 +111,15 @@ class Peers:
             self._update_deadlines(peer, time.monotonic(), has_frame=has_frame)
 
     def _update_deadlines(self, peer: Peer, now: float, *, has_frame: bool) -> None:
-        """Move the deadlines of a peer after data arrived."""
-        peer.idle_deadline = now + self._timeouts.idle
+        peer.idle_deadline = now + self._idle_seconds
         if not peer.framer.has_partial_frame:
             peer.frame_deadline = math.inf
         elif has_frame or peer.frame_deadline == math.inf:
             # The time of a frame begins with its first byte; further bytes do not extend it.
-            peer.frame_deadline = now + self._timeouts.frame
+            peer.frame_deadline = now + self._frame_seconds
         self.deadline = min(self.deadline, peer.deadline)
 
     def _handle_error(self, peer: Peer, error: OSError) -> None:
-        """Count, log and close a connection that the peer or the network has broken."""
         self._ctx.count("resets")
         self._intake.notices.warn("broken connections", "lost %s: %s", peer.source, explain(error))
         self._close(peer, is_orderly=False)

@@ -41,7 +41,6 @@ class Records(ABC):
         """Return the frames, which all came from `source`, as records."""
 
     def _decoded(self, frames: Sequence[bytes], write: Callable[[bytes], bytes]) -> Batch:
-        """Decode and write the frames one by one."""
         records: list[bytes] = []
         problem, dropped, damaged_before = "", 0, self.decoder.damaged_frames
         for frame in frames:

@@ -17,7 +17,7 @@ from taskloom_plugins.intake import Intake
 from taskloom_plugins.listeners import Acceptor, DatagramReader
 from taskloom_plugins.loop import Loop
 from taskloom_plugins.output import Output, open_target
-from taskloom_plugins.peers import READ_BYTES, Peers, Timeouts
+from taskloom_plugins.peers import READ_BYTES, Peers
 from taskloom_plugins.records import Format
 from taskloom_plugins.wiring import Framing, Wiring, address_for
 
@@ -94,17 +94,9 @@ class SocketReader(Task):
     def run(self, ctx: Context) -> None:
         """Read until the run is cancelled, or the connection is lost and not to be made again."""
         _keep_freed_memory()
-        wiring = self._wiring
-        target = open_target(ctx, self.output, is_lines=wiring.is_lines)
+        target = open_target(ctx, self.output, is_lines=self._wiring.is_lines)
         with Output(target, self.flush) as output:
-            intake = Intake(
-                ctx,
-                wiring.new_framer,
-                wiring.new_records(),
-                output,
-                oversize=self.oversize,
-                is_lines=wiring.passes_lines,
-            )
+            intake = Intake(ctx, self._wiring, output)
             with contextlib.closing(intake.notices):
                 if self.listen is not None:
                     self._listen(ctx, intake, output)
@@ -124,7 +116,7 @@ class SocketReader(Task):
                 self._read_datagrams(ctx, loop, intake, output, sock)
 
     def _read_peers(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
-        peers = Peers(ctx, loop, intake, Timeouts(self.idle_timeout, self.frame_timeout))
+        peers = Peers(ctx, loop, intake, self.idle_timeout, self.frame_timeout)
         scheme, limit = self._address.scheme, self.max_peers
         acceptor = Acceptor(ctx, loop, peers, sock, scheme=scheme, max_peers=limit, notices=intake.notices)
         try:
@@ -180,7 +172,6 @@ class SocketReader(Task):
             ctx.count("reconnects")
 
     def _read_connection(self, ctx: Context, intake: Intake, output: Output, sock: socket.socket) -> None:
-        """Read one connection to its end, and close it."""
         with sock, Loop(ctx) as loop:
             try:
                 send_all(ctx, sock, self.send_on_connect.encode())
@@ -190,7 +181,7 @@ class SocketReader(Task):
             if not self._address.is_stream:
                 self._read_datagrams(ctx, loop, intake, output, sock)
                 return
-            peers = Peers(ctx, loop, intake, Timeouts(self.idle_timeout, self.frame_timeout))
+            peers = Peers(ctx, loop, intake, self.idle_timeout, self.frame_timeout)
             peers.add(sock, str(self._address))
             try:
                 loop.run([output, peers], lambda: not len(peers))

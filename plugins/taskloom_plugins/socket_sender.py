@@ -136,7 +136,6 @@ class _Connection:
         return self._sock
 
     def _disconnect(self, error: OSError) -> None:
-        """Close a broken connection, and wait before the next one."""
         self._warn_lost(error)
         self._ctx.count("reconnects")
         if self._sock is not None:

@@ -46,6 +46,8 @@ class Wiring:
         # A newline marks the end of a frame; a raw stream has no frames.
         self.is_lines = self.framing != "raw" or reader.format == "json"
         """Whether the output consists of lines."""
+        self.truncates = reader.oversize == "truncate"
+        """Whether a frame over the limit is written in part."""
         self.new_framer = self._framer_factory()
         """Makes a framer for a new stream."""
 

@@ -92,7 +92,7 @@ def _at_offset(text: str, local: datetime, offset: str, timezone_beside: str | N
 def _in_zone(local: datetime, zone: tzinfo, name: str) -> tuple[float, str]:
     """Return the instant of a local time, and a remark about it or an empty text."""
     naive = _seconds(local.replace(tzinfo=UTC))
-    first, second = (_instant_with(local, zone, fold) for fold in (0, 1))
+    first, second = (_seconds(local.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
     if first == second:
         return first, ""
     written = local.isoformat(" ", "minutes" if not local.second else "auto")
@@ -106,15 +106,10 @@ def _in_zone(local: datetime, zone: tzinfo, name: str) -> tuple[float, str]:
 
 
 def _change_after(zone: tzinfo, instant: int) -> int:
-    """Return the instant of the next change of offset after an instant."""
     span = first = span_at(zone, instant)
     while span.offset == first.offset:
         span = span_at(zone, span.end)
     return span.start
-
-
-def _instant_with(local: datetime, zone: tzinfo, fold: int) -> float:
-    return _seconds(local.replace(tzinfo=zone, fold=fold))
 
 
 def _seconds(moment: datetime) -> float:

@@ -68,18 +68,16 @@ def read_expression(text: str) -> CronSim:
         raise CalendarError(text, "cron", f"it is longer than {_LONGEST} characters")
     expression = text.strip()
     if expression.startswith("@"):
-        expression = _of_nickname(text, expression)
+        if expression.lower() not in NICKNAMES:
+            raise CalendarError(text, "cron", _why_no_nickname(expression))
+        expression = NICKNAMES[expression.lower()]
     parts = expression.split()
     if len(parts) not in (5, 6) or "TZ=" in parts[0]:
         raise CalendarError(text, "cron", _why_wrong_count(parts))
     try:
-        return CronSim(" ".join(map(_as_cron_steps, _fields_of(parts), parts)), _ANY_DAY)
+        return CronSim(" ".join(map(_as_cron_steps, _FIELDS[6 - len(parts) :], parts)), _ANY_DAY)
     except CronSimError:
         raise CalendarError(text, "cron", _why_refused(parts)) from None
-
-
-def _fields_of(parts: list[str]) -> tuple[_Field, ...]:
-    return _FIELDS[6 - len(parts) :]
 
 
 def _as_cron_steps(field: _Field, part: str) -> str:
@@ -92,13 +90,6 @@ def _as_cron_step(field: _Field, term: str) -> str:
     first, dash, last = values.partition("-")
     is_one = bool(dash) and field.number(first) == field.number(last) is not None
     return first if is_one and step.isdecimal() and int(step) > 0 else term
-
-
-def _of_nickname(text: str, nickname: str) -> str:
-    known = NICKNAMES.get(nickname.lower())
-    if known is None:
-        raise CalendarError(text, "cron", _why_no_nickname(nickname))
-    return known
 
 
 def _why_no_nickname(nickname: str) -> str:
@@ -123,7 +114,7 @@ def _why_refused(parts: list[str]) -> str:
     last = parts[-1]
     if len(parts) == 6 and (last.startswith("/") or (last.isdecimal() and len(last) == 4)):
         return f"{shown(last)} is not allowed here: neither a year nor a command follows the fields"
-    for field, part in zip(_fields_of(parts), parts, strict=True):
+    for field, part in zip(_FIELDS[6 - len(parts) :], parts, strict=True):
         for term in part.split(","):
             if not _is_legal(field, term):
                 return _why_illegal(field, term)

@@ -8,6 +8,7 @@ are adjacent.
 
 from __future__ import annotations
 
+import dataclasses
 import traceback as tracebacks
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -19,7 +20,6 @@ from taskloom.task import Task
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
-    from types import TracebackType
 
 __all__ = ["Catalog", "CatalogEntry", "Kind", "LoadedRunner", "LoadedTask", "Offer"]
 
@@ -111,7 +111,7 @@ class Catalog:
         Raises ShapeError when it is not a task, or when a default does not fit its type.
         """
         if isinstance(target, Task):
-            return self.shape_of(type(target)).of_instance(target)
+            return dataclasses.replace(self.shape_of(type(target)), instance=target)
         try:
             known = self._shapes.get(target)
         except TypeError:  # unhashable, such as a callable dataclass
@@ -166,7 +166,7 @@ class Catalog:
 
 
 def _checked(shape: TaskShape) -> TaskShape:
-    shape.check_defaults()
+    _ = shape.takes.defaults  # raises ShapeError when a default does not fit its own type or constraints
     return shape
 
 
@@ -242,10 +242,6 @@ def _message_of(error: BaseException) -> str:
 def _traceback_of(error: BaseException) -> str:
     """Return the traceback as text, beginning at the plugin's first frame."""
     trace = error.__traceback__
-    while trace is not None and _module_of(trace).startswith(_NOT_THE_PLUGINS):
+    while trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith(_NOT_THE_PLUGINS):
         trace = trace.tb_next
     return "".join(tracebacks.format_exception(type(error), error, trace))
-
-
-def _module_of(trace: TracebackType) -> str:
-    return str(trace.tb_frame.f_globals.get("__name__", ""))

@@ -92,21 +92,6 @@ class TaskShape:
         """The parameters, in the order of the signature."""
         return self.takes.shapes
 
-    def of_instance(self, instance: Task) -> TaskShape:
-        """Return the shape of an instance of this class; its values are the params."""
-        return dataclasses.replace(self, instance=instance)
-
-    def model(self) -> ParamModel:
-        """Return the pydantic model of the parameters, built at the first call.
-
-        Raises ShapeError when pydantic cannot check one of the types, or when a default does not fit.
-        """
-        return self.takes.model
-
-    def check_defaults(self) -> None:
-        """Raise ShapeError when a default does not fit its own type or constraints."""
-        _ = self.takes.defaults
-
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the params mapping. Raises ShapeError as `model`."""
         return self.takes.model.json_schema()

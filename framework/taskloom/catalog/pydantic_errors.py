@@ -132,15 +132,11 @@ def _loc_in(given: Mapping[str, Any], loc: Sequence[str | int]) -> tuple[str | i
     found: list[str | int] = []
     value: Any = given
     for part in loc:
-        exists = part in value if isinstance(value, dict) else isinstance(value, list) and _is_index(part, value)
-        if exists:
+        is_index = isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value)
+        if is_index or (isinstance(value, dict) and part in value):
             found.append(part)
             value = value[part]
     return tuple(found)
-
-
-def _is_index(part: object, value: Sequence[Any]) -> bool:
-    return isinstance(part, int) and 0 <= part < len(value)
 
 
 def mask_secrets(text: str, values: object) -> str:

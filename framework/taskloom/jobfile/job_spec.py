@@ -19,9 +19,8 @@ from taskloom.jobfile.checks.contradictions import (
     check_self_dependency,
     join_policy,
 )
-from taskloom.jobfile.fields.errors import JobErrors
-from taskloom.jobfile.fields.names import JOB_NAME, is_note
-from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, is_note
+from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.text import suggest
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ def _belongs_to_one_job(key: str) -> bool:
 
 
 def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[FieldError]]:
-    """Return the final values of the written fields, and the errors in them."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for key, value in written.items():

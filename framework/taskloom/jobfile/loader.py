@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.core.model import JobSpec
 from taskloom.core.policies import STOP_WITHIN_SECONDS
-from taskloom.diagnostics import Place, Problem, Related
+from taskloom.diagnostics import Place, Problem, Related, near_match
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import DeclaredJob, problems_of
-from taskloom.jobfile.fields.errors import JobErrors
+from taskloom.jobfile.fields.registry import is_note
+from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.sync.gc_pause import paused_gc
+from taskloom.text import suggest
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["CheckResult", "check", "load"]
 
 AnyPath = str | os.PathLike[str]
+
+_KEYS = ("defaults", "jobs")
 
 
 class CheckResult(NamedTuple):
@@ -107,11 +111,14 @@ class _Checker:
 
     def result(self, *, with_origins: bool) -> CheckResult:
         """Check all files together, and return everything that was found."""
-        from taskloom.jobfile.checks.all_jobs import warnings_in_all_jobs
-        from taskloom.jobfile.checks.warnings import warnings_of_each_job
+        from taskloom.jobfile.checks.warnings import warnings_in_all_jobs, warnings_of_each_job
         from taskloom.jobfile.checks.worst_stop import worst_stop
 
-        self._problems += self._without_consequences(self._errors_in_dependencies())
+        # Few programs have dependencies, and the others do not pay for the import.
+        if any("after" in job.written for job in self._jobs):
+            from taskloom.jobfile.checks.dependencies import errors_in_dependencies
+
+            self._problems += self._without_consequences(errors_in_dependencies(self._jobs, self._names))
         has_errors = any(problem.severity == "error" for problem in self._problems)
         specs = tuple(job.spec for job in self._jobs if job.spec is not None)
         if not self._names and not has_errors:
@@ -129,15 +136,7 @@ class _Checker:
         files = tuple(self._files.values())
         return CheckResult(specs, _in_order(self._problems), files, worst.seconds, worst.chain, origins)
 
-    def _errors_in_dependencies(self) -> Iterator[Problem]:
-        # Few programs have dependencies, and the others do not pay for the import.
-        if any("after" in job.written for job in self._jobs):
-            from taskloom.jobfile.checks.dependencies import errors_in_dependencies
-
-            yield from errors_in_dependencies(self._jobs, self._names)
-
     def _expand(self, path: str) -> list[str]:
-        """Return the path itself, or the job files of a directory."""
         if not Path(path).is_dir():
             return [path]
         try:
@@ -173,14 +172,13 @@ class _Checker:
         Such a value still reads `${...}`. It is not a number or the name of a job either, but that is no further error.
         """
         for problem in problems:
+            _, _, column, length = problem.place
             unset = self._unset.get(problem.place[:2], ())
-            if not any(_covers(problem.place, place) for place in unset):
+            if not any(column <= place.column < column + length for place in unset):
                 yield problem
 
     def _check_file(self, document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
-        from taskloom.jobfile.checks.top_level import missing_jobs, unknown_keys
-
-        yield from unknown_keys(document, root)
+        yield from _unknown_keys(document, root)
         written = root.get("defaults")
         values: dict[str, Any] = {}
         if isinstance(written, dict):
@@ -192,7 +190,7 @@ class _Checker:
             yield document.positions.problem(("defaults",), "cannot use this as defaults; expected a mapping of fields")
         jobs = root.get("jobs")
         if not isinstance(jobs, dict) or not jobs:
-            yield from missing_jobs(document, root)
+            yield from _missing_jobs(document, root)
             return
         defaults = written if isinstance(written, dict) else {}
         for name, job in jobs.items():
@@ -221,17 +219,36 @@ class _Checker:
             self._jobs.append(DeclaredJob(name, document, written, defaults, spec))
 
 
+def _unknown_keys(document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, value in root.items():
+        if key in _KEYS or is_note(key):
+            continue
+        hint = "put the job under 'jobs:'" if _is_job(value) else suggest(near_match(key, _KEYS))
+        message = f"cannot find key {key!r}; known: {', '.join(_KEYS)}, and x-... for notes"
+        yield document.positions.problem((key,), message, hint=hint, at_key=True)
+
+
+def _is_job(value: object) -> bool:
+    return isinstance(value, dict) and "task" in value
+
+
+def _missing_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
+    if "jobs" not in root:
+        # The hint at an unknown key may have explained it already.
+        if not any(near_match(key, ["jobs"]) or _is_job(value) for key, value in root.items()):
+            yield document.positions.problem((), "cannot find 'jobs'; a job file contains its jobs under that key")
+    elif root["jobs"]:
+        yield document.positions.problem(("jobs",), "cannot use this as jobs; expected a mapping of names to jobs")
+    else:
+        yield document.positions.problem(("jobs",), "cannot find a job under 'jobs'", at_key=True)
+
+
 def _is_job_file(path: Path) -> bool:
     return path.suffix in (".yaml", ".yml") and not path.name.startswith(".") and not path.is_dir()
 
 
 def _problem_of(path: str, message: str) -> Problem:
-    """Return the problem of a whole file or directory."""
     return Problem(Place(path, 1, 1), message)
-
-
-def _covers(outer: Place, inner: Place) -> bool:
-    return outer[:2] == inner[:2] and outer.column <= inner.column < outer.column + outer.length
 
 
 def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from taskloom.diagnostics import Place, Problem
@@ -30,7 +31,7 @@ def render(problem: Problem, *, color: bool = False) -> str:
 
     Control characters and invisible characters are shown as escapes, so that the text cannot control the terminal.
     """
-    paint = _painted if color else _plain
+    paint = partial(_paint, color)
     owner = f"job {problem.job!r}: " if problem.job is not None else ""
     head = f"{paint('bold', escape(str(problem.place)))}: {paint(problem.severity, problem.severity)}: "
     lines = [head + escape(owner + problem.message)]
@@ -47,28 +48,19 @@ def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     """Return the problems as data for `-o json`: the fields of `Problem`, and those of its place at the same level."""
     return [
         {
-            **_place(problem.place),
+            **problem.place._asdict(),
             "severity": problem.severity,
             "job": problem.job,
             "message": problem.message,
             "hint": problem.hint,
-            "related": [{**_place(place), "message": message} for place, message in problem.related],
+            "related": [{**place._asdict(), "message": message} for place, message in problem.related],
         }
         for problem in problems
     ]
 
 
-def _place(place: Place) -> dict[str, Any]:
-    return {"path": place.path, "line": place.line, "column": place.column, "length": place.length}
-
-
-def _plain(style: str, text: str) -> str:
-    del style
-    return text
-
-
-def _painted(style: str, text: str) -> str:
-    return f"{_COLORS[style]}{text}{_RESET}"
+def _paint(color: bool, style: str, text: str) -> str:
+    return f"{_COLORS[style]}{text}{_RESET}" if color else text
 
 
 def _source_lines(place: Place, line: str, hint: str, paint: Any) -> list[str]:

@@ -10,8 +10,8 @@ from tests.support.given_catalog import GivenCatalog
 
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec, StartMode, StartPolicy
 from taskloom.core.policies import RestartPolicy
-from taskloom.jobfile.fields.errors import JobErrors
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.task import Context
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.catalog.entry_points import Catalog
-from taskloom.jobfile.fields.errors import JobErrors
 from taskloom.jobfile.fields.json_schema import job_file_schema
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.task import Context, Duration, Task, param
 
 ROOT = Path(__file__).resolve().parents[3]

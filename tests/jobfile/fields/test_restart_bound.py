@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.core.restart import HEALTHY_SECONDS, Backoff
-from taskloom.jobfile.fields import restart_bound
-from taskloom.jobfile.fields.restart_bound import most_restarts
+from taskloom.jobfile.fields import restart
+from taskloom.jobfile.fields.restart import most_restarts
 
 
 def policy(delay: float, factor: float, max_delay: float, times: int, within: float) -> RestartPolicy:
@@ -19,7 +19,7 @@ def policy(delay: float, factor: float, max_delay: float, times: int, within: fl
 
 
 def test_the_seconds_until_a_run_is_healthy_equal_those_of_the_core() -> None:
-    assert restart_bound._HEALTHY_SECONDS == HEALTHY_SECONDS
+    assert restart._HEALTHY_SECONDS == HEALTHY_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_a_regular_file_is_read(tmp_path: Path) -> None:
 
     document = read_file(path)
 
-    assert (document.root, document.path, document.lines) == ({"a": 1}, str(path), ["a: 1", ""])
+    assert (document.root, document.path, document.source.text) == ({"a": 1}, str(path), "a: 1\n")
 
 
 def refusal(path: str | Path) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["catalog_hint", "check_restart", "check_runner", "check_self_dependency", "join_policy"]
 
 _DEFAULT_JOIN = Join()
+_shared_policy = lru_cache(maxsize=256)(JoinPolicy)
 
 
 def join_policy(values: Mapping[str, Any], errors: list[FieldError]) -> JoinPolicy:
@@ -30,11 +31,6 @@ def join_policy(values: Mapping[str, Any], errors: list[FieldError]) -> JoinPoli
         message = "cannot abandon a job that is not a daemon: its thread would keep the process alive"
         errors.append(FieldError(("join", "otherwise"), message, "write daemon: true, or otherwise: exit"))
     return _shared_policy(join.within, join.otherwise or (Otherwise.ABANDON if is_daemon else Otherwise.EXIT))
-
-
-@lru_cache(maxsize=256)
-def _shared_policy(within: float, otherwise: Otherwise) -> JoinPolicy:
-    return JoinPolicy(within, otherwise)
 
 
 def _is_invalid(field: str, errors: list[FieldError]) -> bool:

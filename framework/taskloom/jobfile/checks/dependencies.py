@@ -16,7 +16,7 @@ from taskloom.core.policies import Condition, Dependency, RestartWhen
 from taskloom.diagnostics import FieldError, Problem, Related, near_match
 from taskloom.jobfile.declared_job import DeclaredJob
 from taskloom.jobfile.fields.after import AFTER, WrittenDependency, written_dependencies
-from taskloom.jobfile.fields.errors import JobErrors
+from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.text import suggest
 
 __all__ = ["errors_in_dependencies", "warnings_in_dependencies"]
@@ -115,7 +115,6 @@ class _Names:
 def _error_in_cycle(
     cycle: list[str], jobs: Mapping[str, DeclaredJob], dependencies: Mapping[str, list[WrittenDependency]]
 ) -> Problem:
-    """Return the error for jobs that wait for each other, at the first of them."""
     found = []
     for name, awaited in pairwise(cycle):
         [dependency] = [each for each in dependencies[name] if each.job == awaited]

@@ -1,15 +1,16 @@
-"""Warnings about single jobs: what is legal, and probably does not do what its author expects."""
+"""Warnings: what is legal, and probably does not do what its author expects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
-from taskloom.diagnostics import FieldError, Problem
+from taskloom.diagnostics import FieldError, Place, Problem
+from taskloom.jobfile.checks.worst_stop import WorstStop
 from taskloom.jobfile.declared_job import DeclaredJob
 from taskloom.text import duration
 
-__all__ = ["warnings_of_each_job"]
+__all__ = ["warnings_in_all_jobs", "warnings_of_each_job"]
 
 # Ages are sampled once a second, so a poll that happens every second may appear to be two seconds old.
 _RELIABLE_WATCHDOG_SECONDS = 2.0
@@ -61,3 +62,23 @@ def _useless_ready_within(spec: JobSpec, ready_within: float) -> Iterator[tuple[
         timeout, limit = duration(spec.timeout), duration(ready_within)
         message = f"ready_within has no effect: the timeout, {timeout}, is not longer than {limit}"
         yield "ready_within", FieldError((), message, "write less than the timeout")
+
+
+def warnings_in_all_jobs(declared: Sequence[DeclaredJob], worst: WorstStop, stop_within: float) -> Iterator[Problem]:
+    """Yield the warnings. All jobs must be valid: an error may hide that a job is a daemon, or what it waits for."""
+    specs = [job.spec for job in declared if job.spec is not None]
+    if any(spec.after for spec in specs):
+        from taskloom.jobfile.checks.dependencies import warnings_in_dependencies
+
+        yield from warnings_in_dependencies(declared)
+    enabled = [spec for spec in specs if spec.enabled]
+    if enabled and all(spec.daemon for spec in enabled):
+        message = "program never ends by itself: every job is a daemon, so it runs until a signal stops it"
+        yield Problem(enabled[0].place or Place(".", 1, 1), message, severity="warning")
+    if worst.seconds > stop_within and len(worst.chain) > 1:
+        [last] = [job for job in declared if job.name == worst.chain[-1].job]
+        message = (
+            f"stop may take longer than {duration(stop_within)}: dependents are stopped before their dependencies, "
+            f"and that may take {duration(worst.seconds)}: {worst}"
+        )
+        yield last.warning("join", FieldError((), message))

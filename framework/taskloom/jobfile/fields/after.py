@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from taskloom.core.policies import Condition, Dependency
 from taskloom.diagnostics import FieldError, quoted
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value, join_or
-from taskloom.jobfile.fields.spec import Field, Spec, choice, text
+from taskloom.jobfile.fields.spec import Field, JobErrors, Loc, Spec, choice, invalid_value, join_or, text
 from taskloom.text import did_you_mean
 
 __all__ = ["AFTER", "WrittenDependency", "written_dependencies"]
@@ -90,13 +89,9 @@ def _error_in(written: WrittenDependency, earlier: Mapping[str, Dependency]) -> 
     return None
 
 
-def _recognises(value: object) -> bool:
-    return isinstance(value, str | Mapping | list | tuple)
-
-
 AFTER = Field(
     "after",
-    Spec(_read, _SCHEMA, _recognises),
+    Spec(_read, _SCHEMA, lambda value: isinstance(value, str | Mapping | list | tuple)),
     "[]",
     "The jobs to wait for: a name, a list of names, or {job: condition}. A bare name waits for ready; the "
     "other conditions are started, succeeded and finished. The name of a job with replicas means all of "

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taskloom.core.model import WAIT_FOR_EVER, Otherwise
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value
+from taskloom.jobfile.fields import spec
 from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
-from taskloom.jobfile.fields.spec import Field, choice, constant, is_number, one_of, seconds
 from taskloom.text import did_you_mean, suggest
 
 __all__ = ["JOIN", "Join"]
@@ -20,8 +19,8 @@ class Join(NamedTuple):
     otherwise: Otherwise | None = None
 
 
-_WITHIN = Key("within", one_of(constant("wait", WAIT_FOR_EVER), seconds()))
-_OTHERWISE = Key("otherwise", choice(Otherwise))
+_WITHIN = Key("within", spec.one_of(spec.constant("wait", WAIT_FOR_EVER), spec.seconds()))
+_OTHERWISE = Key("otherwise", spec.choice(Otherwise))
 _FORMS = "a duration such as 10s, wait, or {within: 5s, otherwise: abandon}"
 
 
@@ -29,22 +28,18 @@ def _build(reader: MappingReader) -> Join:
     return Join(reader.get(_WITHIN, Join().within), reader.get(_OTHERWISE, None))
 
 
-def _of_time(value: object, loc: Loc) -> Join:
+def _of_time(value: object, loc: spec.Loc) -> Join:
     try:
         return Join(_WITHIN.spec.read(value, loc))
-    except JobErrors:
+    except spec.JobErrors:
         hint = suggest("wait") if did_you_mean(value, ["wait", "forever"]) else ""
-        raise invalid_value(value, loc, _FORMS, hint) from None
+        raise spec.invalid_value(value, loc, _FORMS, hint) from None
 
 
-def _is_text_or_number(value: object) -> bool:
-    return isinstance(value, str) or is_number(value)
-
-
-JOIN = Field(
+JOIN = spec.Field(
     "join",
-    one_of(
-        _WITHIN.spec.read_by(_of_time).recognised_by(_is_text_or_number),
+    spec.one_of(
+        _WITHIN.spec.read_by(_of_time).recognised_by(lambda value: isinstance(value, str) or spec.is_number(value)),
         mapping([_WITHIN, _OTHERWISE], _build, expected=_FORMS),
         expected=_FORMS,
     ),

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.catalog.signatures import ShapeError
 from taskloom.errors import CatalogError
-from taskloom.jobfile.fields.names import JOB_NAME, NOTE_PREFIX
-from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, NOTE_PREFIX
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from taskloom.diagnostics import FieldError
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value, unknown_keys
-from taskloom.jobfile.fields.spec import Spec, T, T_co
+from taskloom.jobfile.fields.spec import JobErrors, Loc, Spec, T, T_co, invalid_value
+from taskloom.text import did_you_mean
 
 __all__ = ["Key", "MappingReader", "mapping"]
 
@@ -28,7 +28,7 @@ class MappingReader:
 
     def __init__(self, written: Mapping[str, object], loc: Loc, known: Sequence[str]) -> None:
         self.written, self._loc = written, loc
-        self.errors = [] if all(key in known for key in written) else unknown_keys(loc, written, known)
+        self.errors = [] if all(key in known for key in written) else _unknown_keys(loc, written, known)
 
     def get(self, key: Key[T], default: Default) -> T | Default:
         """Return the value of the key, or the default if the key is missing or its value is invalid."""
@@ -43,6 +43,20 @@ class MappingReader:
     def refuse(self, key: str, message: str, hint: str = "", *, at_key: bool = False) -> None:
         """Record an error in the value of a key; with `at_key`, in the key itself. "" means the whole mapping."""
         self.errors.append(FieldError((*self._loc, key) if key else self._loc, message, hint, at_key=at_key))
+
+
+def _unknown_keys(loc: Loc, value: Mapping[str, object], known: Sequence[str]) -> list[FieldError]:
+    name = ".".join(str(part) for part in loc)
+    return [
+        FieldError(
+            (*loc, key),
+            f"cannot find {key!r} in {name}; known: {', '.join(known)}",
+            did_you_mean(str(key), known),
+            at_key=True,
+        )
+        for key in value
+        if key not in known
+    ]
 
 
 def mapping(

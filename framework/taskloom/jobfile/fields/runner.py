@@ -7,9 +7,8 @@ from typing import Any
 
 from taskloom.core.model import RunnerSpec
 from taskloom.diagnostics import FieldError
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value
-from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
-from taskloom.jobfile.fields.spec import Field, Spec, flag, one_of, text
+from taskloom.jobfile.fields.mapping import Key, mapping
+from taskloom.jobfile.fields.spec import Field, JobErrors, Loc, Spec, flag, invalid_value, one_of, text
 
 __all__ = ["RUNNER"]
 
@@ -19,12 +18,12 @@ _REUSED_THREAD = RunnerSpec("thread", {"reuse": True})
 _REUSE = Key("reuse", flag())
 
 
-def _build_thread(reader: MappingReader) -> RunnerSpec:
-    return _REUSED_THREAD if reader.get(_REUSE, False) else _THREAD
-
-
 _THREAD_OPTIONS = mapping(
-    [_REUSE], _build_thread, expected="a mapping of the runner's options", name="runner", is_null_allowed=True
+    [_REUSE],
+    lambda reader: _REUSED_THREAD if reader.get(_REUSE, False) else _THREAD,
+    expected="a mapping of the runner's options",
+    name="runner",
+    is_null_allowed=True,
 )
 _NAME = text(is_empty_allowed=False)
 
@@ -57,11 +56,7 @@ _BY_NAME: Spec[RunnerSpec] = Spec(
 
 RUNNER = Field(
     "runner",
-    one_of(
-        Spec(_of_name, _NAME.schema, _NAME.recognises),
-        _BY_NAME,
-        expected="the name of a runner, such as thread",
-    ),
+    one_of(_NAME.read_by(_of_name), _BY_NAME, expected="the name of a runner, such as thread"),
     "thread",
     "Where the runs execute: thread, or {thread: {reuse: true}} (daemon jobs only), which keeps idle threads "
     "for later runs; values that a task leaves in thread-locals are still there.",

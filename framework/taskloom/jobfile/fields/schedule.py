@@ -11,32 +11,33 @@ from typing import Any
 
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
 from taskloom.diagnostics import FieldError, quoted
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value, join_or
+from taskloom.jobfile.fields import spec
 from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
-from taskloom.jobfile.fields.spec import Field, Spec, choice, constant, flag, is_number, one_of, seconds, text
 from taskloom.text import did_you_mean, duration
 
 __all__ = ["SCHEDULE"]
 
 # Starting a run takes about a tenth of this. A task that needs shorter intervals should loop inside itself.
 _SHORTEST_SECONDS = 0.001
+# The instants are compared from January 1st, 2024 on, because a leap year is part of a calendar's pattern.
+_FIRST_DAY, _COMPARED_INSTANTS = 1_704_067_200.0, 400
 _USUAL = Schedule()
 _FORMS = "{every: 5m}, {cron: '0 6 * * *'} or {at: '2030-01-31 06:00'}"
-_SECONDS, _TEXT = seconds(), text()
+_SECONDS, _TEXT = spec.seconds(), spec.text()
 
 
-def _read_every(value: object, loc: Loc) -> float:
+def _read_every(value: object, loc: spec.Loc) -> float:
     interval = _SECONDS.read(value, loc)
     if interval < _SHORTEST_SECONDS:
-        raise invalid_value(value, loc, "at least 1ms", "loop inside the task")
+        raise spec.invalid_value(value, loc, "at least 1ms", "loop inside the task")
     return interval
 
 
-def _read_zone(value: object, loc: Loc) -> str:
+def _read_zone(value: object, loc: spec.Loc) -> str:
     zone = _TEXT.read(value, loc)
     problem = _problem_with_zone(zone)
     if problem:
-        raise JobErrors([FieldError(loc, problem)])
+        raise spec.JobErrors([FieldError(loc, problem)])
     return zone
 
 
@@ -57,10 +58,10 @@ _CRON = Key("cron", _TEXT)
 _AT = Key("at", _TEXT)
 _TIMEZONE = Key("timezone", _TEXT.read_by(_read_zone))
 _JITTER = Key("jitter", _SECONDS)
-_OVERLAP = Key("overlap", choice(Overlap))
-_MISSED = Key("missed", choice(Missed))
+_OVERLAP = Key("overlap", spec.choice(Overlap))
+_MISSED = Key("missed", spec.choice(Missed))
 _GRACE = Key("grace", _SECONDS)
-_IMMEDIATELY = Key("immediately", flag())
+_IMMEDIATELY = Key("immediately", spec.flag())
 _KINDS = (_EVERY.name, _CRON.name, _AT.name)
 _KEYS = [_EVERY, _CRON, _AT, _TIMEZONE, _JITTER, _OVERLAP, _MISSED, _GRACE, _IMMEDIATELY]
 _KNOWN = {key.name for key in _KEYS}
@@ -88,13 +89,24 @@ def _build(reader: MappingReader) -> Schedule:
 
 
 def _check_jitter(reader: MappingReader, schedule: Schedule, kind: str) -> None:
-    from taskloom.jobfile.fields.interval import shortest_interval  # few jobs have jitter
-
-    interval = shortest_interval(schedule)
+    interval = schedule.every or (_shortest_gap(schedule.calendar) if schedule.calendar is not None else None)
     if interval is not None and schedule.jitter >= interval:
         written = quoted(reader.written["jitter"])
         message = f"cannot use {written} as schedule.jitter; expected less than the interval"
         reader.refuse("jitter", message, f"the {'shortest ' if kind == 'cron' else ''}interval is {duration(interval)}")
+
+
+@lru_cache(maxsize=256)
+def _shortest_gap(calendar: Calendar) -> float | None:
+    """Return the shortest time in seconds between two of its first instants, or None if there are no two."""
+    shortest, instant = None, calendar.after(_FIRST_DAY)
+    for _ in range(_COMPARED_INSTANTS):
+        following = calendar.after(instant) if instant is not None else None
+        if instant is None or following is None:
+            break
+        shortest = min(following - instant, shortest or following - instant)
+        instant = following
+    return shortest
 
 
 def _kind(reader: MappingReader) -> str:
@@ -103,10 +115,10 @@ def _kind(reader: MappingReader) -> str:
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        message = f"cannot use {kinds[1]!r} together with {kinds[0]!r}; expected one of {join_or(_KINDS)}"
+        message = f"cannot use {kinds[1]!r} together with {kinds[0]!r}; expected one of {spec.join_or(_KINDS)}"
         reader.refuse(kinds[1], message, at_key=True)
     elif not any(did_you_mean(key, _KINDS) for key in reader.written if key not in _KNOWN):
-        reader.refuse("", f"cannot find when to start; expected one of {join_or(_KINDS)}", at_key=True)
+        reader.refuse("", f"cannot find when to start; expected one of {spec.join_or(_KINDS)}", at_key=True)
     return ""
 
 
@@ -121,23 +133,15 @@ def _calendar(reader: MappingReader, kind: str) -> Calendar | None:
     expression = reader.get(key, None) if key is not None else None
     if expression is None:
         return None
+    from taskloom.calendars import at_calendar, local_timezone
+
     try:
-        return _cron(expression, zone) if kind == "cron" else _at(expression, zone)
+        if kind == "cron":
+            return _shared_cron(expression, local_timezone() if zone is None else zone)
+        return at_calendar(expression, zone)
     except ValueError as error:  # a CalendarError, whose text is a whole sentence
         reader.refuse(kind, f"{error}")
         return None
-
-
-def _at(expression: str, zone: str | None) -> Calendar:
-    from taskloom.calendars import at_calendar
-
-    return at_calendar(expression, zone)
-
-
-def _cron(expression: str, zone: str | None) -> Calendar:
-    from taskloom.calendars import local_timezone
-
-    return _shared_cron(expression, local_timezone() if zone is None else zone)
 
 
 @lru_cache(maxsize=1024)
@@ -149,20 +153,20 @@ def _shared_cron(expression: str, zone: str) -> Calendar:
 
 
 def _as_text(value: object) -> str:
-    return duration(value) if is_number(value) else f"{value}"
+    return duration(value) if spec.is_number(value) else f"{value}"
 
 
-_GENERAL: Spec[Schedule] = mapping(_KEYS, _build, expected=_FORMS)
+_GENERAL: spec.Spec[Schedule] = mapping(_KEYS, _build, expected=_FORMS)
 
 
-def _read_mapping(value: Any, loc: Loc) -> Schedule:
+def _read_mapping(value: Any, loc: spec.Loc) -> Schedule:
     # The most common form, of which there may be a hundred thousand, takes a short cut.
     if len(value) == 1 and "every" in value:
         return Schedule(_read_every(value["every"], (*loc, "every")), text=f"every {_as_text(value['every'])}")
     return _GENERAL.read(value, loc)
 
 
-_MAPPING: Spec[Schedule] = Spec(
+_MAPPING: spec.Spec[Schedule] = spec.Spec(
     _read_mapping,
     {**_GENERAL.schema, "oneOf": [{"required": [kind]} for kind in _KINDS]},
     _GENERAL.recognises,
@@ -179,14 +183,14 @@ def _hint(value: object) -> str:
         return f"write {{cron: {value!r}}}"
     try:
         _read_every(value, ())
-    except JobErrors:
+    except spec.JobErrors:
         return ""
     return f"write {{every: {value}}}"
 
 
-SCHEDULE = Field(
+SCHEDULE = spec.Field(
     "schedule",
-    one_of(constant("none", None), _MAPPING, expected=_FORMS, hint=_hint),
+    spec.one_of(spec.constant("none", None), _MAPPING, expected=_FORMS, hint=_hint),
     "none",
     "When runs start by themselves: {every: 5m}, {cron: '0 6 * * *'} (with the rules of Debian's cron; six fields "
     "begin with seconds) or {at: '2030-01-31 06:00'}. More keys, with their defaults: timezone of cron and at (the "

@@ -7,27 +7,29 @@ importing pydantic would take longer than loading most job files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Generic, TypeGuard, TypeVar
 
 from taskloom.catalog.pydantic_errors import value_hint
-from taskloom.diagnostics import FieldError
-from taskloom.jobfile.fields.errors import JobErrors, Loc, invalid_value, join_or
+from taskloom.diagnostics import FieldError, quoted
 from taskloom.task import parse_duration
 from taskloom.text import did_you_mean
 
 __all__ = [
     "Field",
+    "JobErrors",
+    "Loc",
     "Spec",
     "choice",
     "constant",
     "flag",
     "integer",
+    "invalid_value",
     "is_number",
+    "join_or",
     "list_of",
-    "no_hint",
     "number",
     "one_of",
     "seconds",
@@ -41,10 +43,31 @@ T_co = TypeVar("T_co", covariant=True)
 Member = TypeVar("Member", bound=Enum)
 Hint = Callable[[object], str]
 """Returns the hint for an invalid value, or ""."""
+Loc = tuple[str | int, ...]
+"""The path to a value: keys and list indices, beginning with the field."""
 
 _DURATION: Mapping[str, Any] = {
     "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}, {"type": "number", "minimum": 0}]
 }
+
+
+class JobErrors(Exception):
+    """A declaration is invalid. `errors` holds everything that is wrong with it."""
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.message for error in self.errors))
+
+
+def invalid_value(value: object, loc: Loc, expected: str, hint: str = "", *, name: str = "") -> JobErrors:
+    """Return the error for an invalid value. The message names `loc`, unless `name` replaces it."""
+    name = name or ".".join(str(part) for part in loc)
+    return JobErrors([FieldError(loc, f"cannot use {quoted(value)} as {name}; expected {expected}", hint)])
+
+
+def join_or(words: Sequence[str]) -> str:
+    """Return the words as alternatives: `a, b or c`."""
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 class Spec(Generic[T_co]):
@@ -104,12 +127,6 @@ class Field:
     def read(self, value: object) -> Any:
         """Return the final value for a plain one. Raises JobErrors whose locations begin with the field's name."""
         return self.spec.read(value, (self.name,))
-
-
-def no_hint(value: object) -> str:
-    """Return no hint."""
-    del value
-    return ""
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -185,13 +202,13 @@ def _read_positive_seconds(value: object, loc: Loc) -> float:
     return duration
 
 
-def _looks_like_duration(value: object) -> bool:
-    return is_number(value) or (isinstance(value, str) and value[:1].isdigit())
-
-
 def seconds(*, is_zero_allowed: bool = True) -> Spec[float]:
     """Accept a duration of up to ten years; its final value is in seconds."""
-    return Spec(_read_seconds if is_zero_allowed else _read_positive_seconds, _DURATION, _looks_like_duration)
+    return Spec(
+        _read_seconds if is_zero_allowed else _read_positive_seconds,
+        _DURATION,
+        lambda value: is_number(value) or (isinstance(value, str) and value[:1].isdigit()),
+    )
 
 
 def integer(minimum: int, maximum: int | None = None) -> Spec[int]:
@@ -219,7 +236,7 @@ def number(minimum: int, maximum: int) -> Spec[float]:
     return Spec(read, {"type": "number", "minimum": minimum, "maximum": maximum}, is_number)
 
 
-def list_of(item: Spec[T], expected: str, hint: Hint = no_hint) -> Spec[tuple[T, ...]]:
+def list_of(item: Spec[T], expected: str, hint: Hint = lambda _: "") -> Spec[tuple[T, ...]]:
     """Accept a list whose items all match `item`."""
 
     def read(value: object, loc: Loc) -> tuple[T, ...]:
@@ -242,7 +259,7 @@ def _errors_in_items(items: Sequence[object], spec: Spec[Any], loc: Loc) -> Iter
             yield from error.errors
 
 
-def one_of(*alternatives: Spec[T], expected: str = "", hint: Hint = no_hint) -> Spec[T]:
+def one_of(*alternatives: Spec[T], expected: str = "", hint: Hint = lambda _: "") -> Spec[T]:
     """Accept what any alternative accepts.
 
     The first alternative that recognises a value reads it. If none does, the message lists the legal forms

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from taskloom.core.policies import Watchdog, WatchdogThen
-from taskloom.jobfile.fields.errors import Loc
 from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
 from taskloom.jobfile.fields.spec import Field, choice, constant, one_of, seconds
 from taskloom.text import did_you_mean
@@ -19,10 +18,6 @@ def _build(reader: MappingReader) -> Watchdog:
     return Watchdog(reader.get(_AFTER, 1.0), reader.get(_THEN, WatchdogThen.WARN))
 
 
-def _of_seconds(value: object, loc: Loc) -> Watchdog:
-    return Watchdog(_AFTER.spec.read(value, loc))
-
-
 def _hint(value: object) -> str:
     if value is None or value is False:
         return "write none"
@@ -34,7 +29,7 @@ WATCHDOG = Field(
     "watchdog",
     one_of(
         constant("none", None),
-        _AFTER.spec.read_by(_of_seconds),
+        _AFTER.spec.read_by(lambda value, loc: Watchdog(_AFTER.spec.read(value, loc))),
         mapping([_AFTER, _THEN], _build, expected=_FORMS),
         expected=_FORMS,
         hint=_hint,

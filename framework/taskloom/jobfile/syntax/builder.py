@@ -16,8 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from taskloom.diagnostics import Problem, Related, near_match
-from taskloom.jobfile.syntax.anchors import Anchor, merge
-from taskloom.jobfile.syntax.document import Limits, Value
+from taskloom.jobfile.syntax.document import Anchor, Limits, Value, merge
 from taskloom.jobfile.syntax.encoding import FileRejected
 from taskloom.jobfile.syntax.hints import ParserError, explain_parser_error, tab_in_a_word
 from taskloom.jobfile.syntax.positions import Aliased, Branch, Position, Source, Span, offsets, pack

@@ -80,8 +80,7 @@ def _starts_with(source: Source, start: int, word: str, why: str) -> Problem:
 
 
 def _tag(source: Source, error: ParserError) -> Problem | None:
-    about_tag = error.context.startswith("while scanning a tag") or "tag handle" in error.problem
-    if not about_tag:
+    if not error.context.startswith("while scanning a tag") and "tag handle" not in error.problem:
         return None
     return source.problem(error.context_offset if error.context_offset is not None else error.offset,
                           "cannot use a tag: '!' starts one, and tags are not allowed here",
@@ -145,11 +144,23 @@ def _missing_colon(source: Source, error: ParserError) -> Problem | None:
                           hint="write 'key: value', with a space after ':'")  # fmt: skip
 
 
-def _second_colon(source: Source, error: ParserError) -> Problem | None:
-    if "mapping values are not allowed" not in error.problem:
-        return None
-    return source.problem(error.offset, "cannot start a value at this ':'",
-                          hint="quote the text that contains it, or fix the indentation")  # fmt: skip
+# The parser's words, and our message and hint.
+_MISPLACED = (
+    ("mapping values are not allowed", "cannot start a value at this ':'",
+     "quote the text that contains it, or fix the indentation"),
+    ("unexpected ':'", "cannot read this ':'", "write a space after it, or quote the text"),
+    ("mapping keys are not allowed", "cannot start a key at this '?'", "quote the text"),
+    ("sequence entries are not allowed", "cannot start a list item at this '-'",
+     "begin the list on a line of its own, or quote the text"),
+    ("document start", "cannot read what follows the end of the document", "one document per file"),
+)  # fmt: skip
+
+
+def _misplaced(source: Source, error: ParserError) -> Problem | None:
+    for words, message, hint in _MISPLACED:
+        if words in error.problem:
+            return source.problem(error.offset, message, hint=hint)
+    return None
 
 
 def _missing_value(source: Source, error: ParserError) -> Problem | None:
@@ -174,25 +185,6 @@ def _tab_in_a_word(source: Source, error: ParserError) -> Problem | None:
     return tab_in_a_word(source, error.offset) if error.problem == TAB_IN_A_WORD else None
 
 
-def _tight_colon(source: Source, error: ParserError) -> Problem | None:
-    if "unexpected ':'" not in error.problem:
-        return None
-    return source.problem(error.offset, "cannot read this ':'", hint="write a space after it, or quote the text")
-
-
-def _question(source: Source, error: ParserError) -> Problem | None:
-    if "mapping keys are not allowed" not in error.problem:
-        return None
-    return source.problem(error.offset, "cannot start a key at this '?'", hint="quote the text")
-
-
-def _list_item(source: Source, error: ParserError) -> Problem | None:
-    if "sequence entries are not allowed" not in error.problem:
-        return None
-    return source.problem(error.offset, "cannot start a list item at this '-'",
-                          hint="begin the list on a line of its own, or quote the text")  # fmt: skip
-
-
 def _block_header(source: Source, error: ParserError) -> Problem | None:
     if not error.context.startswith("while scanning a block scalar"):
         return None
@@ -211,10 +203,8 @@ def _stray_mark(source: Source, error: ParserError) -> Problem | None:
 
 def _after_quote(source: Source, error: ParserError) -> Problem | None:
     before = source.text[max(source.line_start(error.offset), error.offset - _NEAR) : error.offset].rstrip()
-    if not error.context.startswith(("while parsing a block", "while parsing a flow")) or before[-1:] not in (
-        "'",
-        '"',
-    ):
+    is_parsing = error.context.startswith(("while parsing a block", "while parsing a flow"))
+    if not is_parsing or not before.endswith(("'", '"')):
         return None
     return source.problem(
         error.offset, f"cannot read what follows the closing {before[-1]}", hint="quote the whole text"
@@ -242,13 +232,6 @@ def _odd_indent(source: Source, error: ParserError) -> Problem | None:
                           hint=f"indent it like line {where.place.line}")  # fmt: skip
 
 
-def _second_document(source: Source, error: ParserError) -> Problem | None:
-    if "document start" not in error.problem:
-        return None
-    return source.problem(error.offset, "cannot read what follows the end of the document",
-                          hint="one document per file")  # fmt: skip
-
-
 # The first function that recognises the mistake explains it. Mistakes within one line come before those in blocks.
 _RECOGNISERS = (
     _tab_in_a_word,
@@ -260,15 +243,11 @@ _RECOGNISERS = (
     _escape,
     _open_quote,
     _missing_colon,
-    _second_colon,
-    _tight_colon,
-    _question,
-    _list_item,
+    _misplaced,
     _block_header,
     _stray_mark,
     _missing_value,
     _after_quote,
     _open_bracket,
     _odd_indent,
-    _second_document,
 )

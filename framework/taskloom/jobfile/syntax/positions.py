@@ -63,11 +63,6 @@ class Source:
         self._last_line = len(text) + 1, ""
 
     @cached_property
-    def lines(self) -> list[str]:
-        """The lines without their line breaks; an empty file has one empty line."""
-        return self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-    @cached_property
     def _has_returns(self) -> bool:
         return "\r" in self.text
 
@@ -164,7 +159,8 @@ class Positions:
 
     def written(self, path: Path) -> str:
         """Return the scalar at `path` as written, including quotes and `${...}`; "" for anything else."""
-        if not self._exists(path) or isinstance(origin_of(self._walk(path)[0][-1]), Branch):
+        trail, depth = self._walk(path)
+        if depth < len(path) or isinstance(origin_of(trail[-1]), Branch):
             return ""
         start, end = offsets(self._span(path))
         return self.source.text[start:end]
@@ -173,15 +169,11 @@ class Positions:
         """Return the position at each step of `path`, beginning with the root, and the number of steps that exist."""
         trail = [self.root]
         for step in path:
-            branch = origin_of(trail[-1])
-            found = _child(branch, step)
+            found = _child(origin_of(trail[-1]), step)
             if found is None:
                 break
             trail.append(found)
         return trail, len(trail) - 1
-
-    def _exists(self, path: Path) -> bool:
-        return self._walk(path)[1] == len(path)
 
     def _span(self, path: Path) -> Span:
         trail, depth = self._walk(path)

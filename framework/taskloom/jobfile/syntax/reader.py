@@ -19,8 +19,7 @@ from taskloom.diagnostics import Place, Problem
 from taskloom.errors import JobFileError
 from taskloom.jobfile.syntax.builder import MAX_PROBLEMS, Builder, Kinds
 from taskloom.jobfile.syntax.document import Document, Limits, Value
-from taskloom.jobfile.syntax.encoding import FileRejected, check_text, decode
-from taskloom.jobfile.syntax.files import bytes_of, unreadable
+from taskloom.jobfile.syntax.encoding import FileRejected, bytes_of, check_text, decode, unreadable
 from taskloom.jobfile.syntax.hints import TAB_IN_A_WORD, ParserError, explain_parser_error
 from taskloom.jobfile.syntax.positions import Position, Positions, Source
 from taskloom.sync.gc_pause import paused_gc
