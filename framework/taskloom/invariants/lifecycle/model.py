@@ -147,6 +147,8 @@ class Model:
         self.has_started = False
         self.had_non_daemon = False
         """Whether a non-daemon job ever ran or waited: until then daemons alone keep the program alive."""
+        self.has_essential_failed = False
+        """Whether an essential job failed for good, which began a shutdown: that finishes the work at once."""
         self._step_number = 0
         self._families: dict[str, dict[str, None]] = {}
         self._dependents: dict[str, dict[str, None]] = {}
