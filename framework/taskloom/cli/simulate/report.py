@@ -37,7 +37,7 @@ def as_text(result: SimulationResult) -> str:
     more = [f"... and {plural(left, 'more remark')}; -o json has all of them"] if left > 0 else []
     notes = ["", *found[:MOST_FINDINGS], *more] if found else []
     assumptions = [f"  {line}" for line in assumed(result)]
-    return "\n".join([_table(result), "", _summary(result), "assumed:", *assumptions, *notes])
+    return "\n".join([table([_HEAD, *map(_row, result.jobs)]), "", _summary(result), "assumed:", *assumptions, *notes])
 
 
 def assumed(result: SimulationResult) -> list[str]:
@@ -80,11 +80,6 @@ def _summary(result: SimulationResult) -> str:
         f"{plural(jobs, 'job')} for {duration(result.seconds, is_rounded=True)} from {start}, "
         f"seed {result.plan.seed}: {plural(runs, 'run')}, {plural(events, 'event')}; the stop {took} {limit}"
     )
-
-
-def _table(result: SimulationResult) -> str:
-    rows = [_HEAD, *(_row(job) for job in result.jobs)]
-    return table(rows)
 
 
 def _row(job: JobStats) -> tuple[str, ...]:
