@@ -145,10 +145,9 @@ class EventRules:
         if fact.attempt != last.attempt + 1:
             self._report("I6", fact, f"{fact.run} is attempt {fact.attempt}, after attempt {last.attempt}")
         if fact.mono < last.restart_at - ROUNDING_SECONDS:
-            early = last.restart_at - fact.mono
-            self._report("I6", fact, f"{fact.run} was restarted {duration(early)} too early")
-        restarts = self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS))
-        restarts.append(fact.mono)
+            early = duration(last.restart_at - fact.mono)
+            self._report("I6", fact, f"{fact.run} was restarted {early} too early")
+        self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS)).append(fact.mono)
 
     def _started(self, fact: Fact, run: RunFacts) -> None:
         if run.started is not None or run.ready is not None or run.ended is not None:
@@ -170,16 +169,12 @@ class EventRules:
     def _stop_overdue(self, fact: Fact, run: RunFacts) -> None:
         if run.cancel_requested is None or run.overdue is not None or run.ended is not None:
             self._report("I7", fact, f"{fact.run} was overdue without a cancel request, twice or after its end")
-        within = fact.data.get("within", -1.0)
         if run.cancel_requested is not None:
-            seconds = fact.mono - run.cancel_requested
+            within, seconds = fact.data.get("within", -1.0), fact.mono - run.cancel_requested
             # The event's `within` is rounded to milliseconds.
             if not 0 <= within <= seconds + 0.001:
-                self._report(
-                    "I7",
-                    fact,
-                    f"{fact.run} was overdue after {duration(seconds)}, but its within was {duration(within)}",
-                )
+                text = f"was overdue after {duration(seconds)}, but its within was {duration(within)}"
+                self._report("I7", fact, f"{fact.run} {text}")
         run.overdue = fact.mono
 
     def _ended(self, fact: Fact, run: RunFacts) -> None:

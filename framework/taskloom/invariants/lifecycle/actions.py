@@ -107,7 +107,6 @@ class WorkFinishedRule:
         self._found += 1
 
     def _update(self, name: str) -> None:
-        """Count the job in its present state."""
         job, before = self._model.jobs.get(name), self._counted.get(name)
         now = job.spec.daemon if job is not None and job.is_active else None
         if now is before:

@@ -104,9 +104,7 @@ class JobModel:
     @property
     def is_active(self) -> bool:
         """Return whether it keeps the program alive if it is not a daemon."""
-        if self.run is not None:
-            return self.run.outcome is None
-        return self.wait is not None and self.wait is not Wait.COMMAND
+        return self.run.outcome is None if self.run is not None else self.is_pending
 
     @property
     def is_auto_start(self) -> bool:
