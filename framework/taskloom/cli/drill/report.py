@@ -61,7 +61,6 @@ def _format_seconds(seconds: float | None) -> str:
 
 
 def _notes(job: DrilledJob) -> Iterator[str]:
-    """Yield notes about a job, whether it passed or not."""
     if job.passes and job.worst_at and not job.is_wakeable:
         yield f"{job.job} went {_format_seconds(job.worst_gap)} without a poll, at {job.worst_at}"
     if job.threads_left:

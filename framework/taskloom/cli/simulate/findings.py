@@ -17,7 +17,7 @@ Findings = Iterator[str]
 
 def findings(result: SimulationResult) -> list[str]:
     """Return the findings: first those about the whole simulation, then those about each job in order."""
-    found = [*_general_findings(result)]
+    found = list(_general_findings(result))
     for job in result.jobs:
         texts = (*_firing_findings(job), *_run_findings(job))
         found += [f"{job.spec.name} {text}" for text in texts]

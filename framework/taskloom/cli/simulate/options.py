@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,8 +13,7 @@ from taskloom.text import did_you_mean, duration, first_of
 
 if TYPE_CHECKING:
     from taskloom.core.model import JobSpec
-    from taskloom.simulation.plan import Fault, Plan, Span
-    from taskloom.simulation.script import ClockStep
+    from taskloom.simulation.plan import ClockStep, Fault, Plan, Span
 
 __all__ = ["ReadBy", "check_jobs", "clock_step", "fault", "instant", "share", "span"]
 
@@ -77,7 +76,7 @@ def fault(text: str) -> Fault:
 
 def clock_step(text: str) -> tuple[float, ClockStep]:
     """Read `+1h@5h`, set the clock forward by 1 hour after 5 hours; the time comes first in the result."""
-    from taskloom.simulation.script import ClockStep
+    from taskloom.simulation.plan import ClockStep
 
     step, sign, when = text.partition("@")
     if not sign or step[:1] not in ("+", "-"):
@@ -100,7 +99,9 @@ def check_jobs(plan: Plan, specs: Sequence[JobSpec]) -> None:
     patterns = [pattern for pattern, _ in (*plan.work, *plan.stops_in, *plan.fail) if pattern != _EVERY_JOB]
     for pattern in [*patterns, *(fault.job for fault in (*plan.crashes, *plan.hangs))]:
         if not any(matches(pattern, one) for spec in specs for one in spec.replicated()):
-            _refuse_job(pattern, [spec.name for spec in specs])
+            names = [spec.name for spec in specs]
+            hint = did_you_mean(pattern, names, before="; ")
+            raise click.UsageError(f"cannot find job {pattern!r}; jobs: {first_of(names, _MOST_NAMED)}{hint}")
     for action, at in _times(plan):
         if at >= plan.seconds:
             raise click.UsageError(
@@ -112,8 +113,3 @@ def _times(plan: Plan) -> Iterable[tuple[str, float]]:
     yield from ((f"crash {one.job!r}", one.at) for one in plan.crashes)
     yield from ((f"hang {one.job!r}", one.at) for one in plan.hangs)
     yield from (("set the clock", at) for at, _ in plan.clock_steps)
-
-
-def _refuse_job(pattern: str, names: Sequence[str]) -> NoReturn:
-    hint = did_you_mean(pattern, names, before="; ")
-    raise click.UsageError(f"cannot find job {pattern!r}; jobs: {first_of(names, _MOST_NAMED)}{hint}")
