@@ -12,7 +12,7 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import How, Moment, Reason, ReasonKind
 from taskloom.core.policies import Schedule
 from taskloom.simulation.engine import Engine, in_order
-from taskloom.simulation.script import ClockStep, Stall
+from taskloom.simulation.plan import ClockStep, Stall
 from taskloom.testing import make_job
 
 STOP = inputs.Shutdown(Reason(ReasonKind.SHUTDOWN), 30.0)

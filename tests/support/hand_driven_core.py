@@ -16,7 +16,7 @@ from taskloom.core.model import (
     ReasonKind,
 )
 from taskloom.testing.clock import VirtualClock
-from taskloom.testing.recorded_core import RecordedCore
+from taskloom.testing.simulator import RecordedCore
 
 __all__ = ["BOOM", "HandDrivenCore", "event_of", "show"]
 

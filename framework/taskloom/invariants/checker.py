@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskloom.core.events import Event
-from taskloom.invariants.event_rules import EventRules, Fact, Violation, fact_of
+from taskloom.invariants.event_rules import EventRules, Violation, fact_of
 from taskloom.invariants.history import History
 from taskloom.invariants.lifecycle import LifecycleInvariants
 from taskloom.text import duration
@@ -32,8 +32,11 @@ def check_events(
     """
     rules = EventRules()
     for event in events:
-        fact = _read(event, rules)
-        if fact is not None:
+        try:
+            fact = fact_of(event)
+        except (KeyError, TypeError) as error:
+            rules.violations.append(Violation("I4", 0, f"not an event ({error!r}): {event!r}"))
+        else:
             rules.check(fact)
     if is_whole:
         rules.check_end()
@@ -43,14 +46,6 @@ def check_events(
             text = f"the shutdown took {duration(took)}, allowed are {duration(stop_within)} and {duration(slack)}"
             rules.violations.append(Violation("I7", 0, text))
     return rules.violations
-
-
-def _read(event: Event | Mapping[str, Any], rules: EventRules) -> Fact | None:
-    try:
-        return fact_of(event)
-    except (KeyError, TypeError) as error:
-        rules.violations.append(Violation("I4", 0, f"not an event ({error!r}): {event!r}"))
-        return None
 
 
 def check(history: History, *, is_whole: bool = True, lateness: float = 0.0) -> list[Violation]:
@@ -99,10 +94,5 @@ def explain(history: History, violations: list[Violation], steps: int = 12) -> s
         return "no violation"
     first = min(violations, key=lambda one: one.where)
     more = f", and {len(violations) - 1} more" if len(violations) > 1 else ""
-    return "\n".join(
-        [
-            f"seed {history.seed}: {first}{more}",
-            f"shortest prefix: {first.where} of {len(history.steps)} steps, ending in",
-            history.prefix(first.where).tail(steps),
-        ]
-    )
+    prefix = f"shortest prefix: {first.where} of {len(history.steps)} steps, ending in"
+    return "\n".join([f"seed {history.seed}: {first}{more}", prefix, history.prefix(first.where).tail(steps)])

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from taskloom.core.events import EventName
 from taskloom.invariants.facts import ROUNDING_SECONDS, Fact, RunFacts, Violation, check_end, differ, fact_of
 from taskloom.text import duration
 
@@ -22,6 +23,11 @@ AFTER_STOPPED = {"ready", "ended", "late_exit", "callback_failed", "started"}
 # A job is flapping after this many restarts within this many seconds.
 FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
 MISSED_CAUSES = {"late", "overlap", "blocked"}
+# The handlers of these events get the run, too.
+OF_LIVE_RUNS = {
+    "blocked", "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "callback_failed",
+    "unresponsive", "responsive",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -55,10 +61,13 @@ class EventRules:
         handler = _HANDLERS.get(fact.event)
         if handler is None:
             self._report("I4", fact, f"unknown event {fact.event!r}")
-        else:
-            if self.stopped is not None and fact.event not in AFTER_STOPPED:
-                self._report("I9", fact, f"{fact.event} after scheduler_stopped")
+            return
+        if self.stopped is not None and fact.event not in AFTER_STOPPED:
+            self._report("I9", fact, f"{fact.event} after scheduler_stopped")
+        if fact.event not in OF_LIVE_RUNS:
             handler(self, fact)
+        elif (run := self._run_of(fact)) is not None:
+            handler(self, fact, run)
 
     def check_end(self) -> None:
         """Check the rules about the end of a stream; call it only if the stream has all events from first to last."""
@@ -104,12 +113,10 @@ class EventRules:
         if fact.job in self.live_of_job:
             self._report("I9", fact, f"job {fact.job} was skipped while it has a run")
 
-    def _blocked(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is not None:
-            if run.outcome != "abandoned" or run.is_blocking:
-                self._report("I8", fact, f"job {fact.job} was blocked by {fact.run}, which was not just abandoned")
-            run.is_blocking = True
+    def _blocked(self, fact: Fact, run: RunFacts) -> None:
+        if run.outcome != "abandoned" or run.is_blocking:
+            self._report("I8", fact, f"job {fact.job} was blocked by {fact.run}, which was not just abandoned")
+        run.is_blocking = True
 
     # -- runs
 
@@ -138,56 +145,39 @@ class EventRules:
         if fact.attempt != last.attempt + 1:
             self._report("I6", fact, f"{fact.run} is attempt {fact.attempt}, after attempt {last.attempt}")
         if fact.mono < last.restart_at - ROUNDING_SECONDS:
-            early = last.restart_at - fact.mono
-            self._report("I6", fact, f"{fact.run} was restarted {duration(early)} too early")
-        restarts = self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS))
-        restarts.append(fact.mono)
+            early = duration(last.restart_at - fact.mono)
+            self._report("I6", fact, f"{fact.run} was restarted {early} too early")
+        self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS)).append(fact.mono)
 
-    def _started(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is not None:
-            if run.started is not None or run.ready is not None or run.ended is not None:
-                self._report("I4", fact, f"{fact.run} started after it had started, was ready or had ended")
-            run.started = fact.mono
+    def _started(self, fact: Fact, run: RunFacts) -> None:
+        if run.started is not None or run.ready is not None or run.ended is not None:
+            self._report("I4", fact, f"{fact.run} started after it had started, was ready or had ended")
+        run.started = fact.mono
 
-    def _ready(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is not None:
-            if run.started is None or run.ready is not None or run.ended is not None:
-                self._report("I4", fact, f"{fact.run} was ready before it started, twice or after its end")
-            run.ready = fact.mono
+    def _ready(self, fact: Fact, run: RunFacts) -> None:
+        if run.started is None or run.ready is not None or run.ended is not None:
+            self._report("I4", fact, f"{fact.run} was ready before it started, twice or after its end")
+        run.ready = fact.mono
 
-    def _cancel_requested(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is not None:
-            if run.cancel_requested is not None or run.ended is not None:
-                self._report("I4", fact, f"cancel of {fact.run} was requested twice or after its end")
-            if fact.reason is None:
-                self._report("I4", fact, f"cancel of {fact.run} was requested without a reason")
-            run.cancel_requested, run.reason = fact.mono, fact.reason
+    def _cancel_requested(self, fact: Fact, run: RunFacts) -> None:
+        if run.cancel_requested is not None or run.ended is not None:
+            self._report("I4", fact, f"cancel of {fact.run} was requested twice or after its end")
+        if fact.reason is None:
+            self._report("I4", fact, f"cancel of {fact.run} was requested without a reason")
+        run.cancel_requested, run.reason = fact.mono, fact.reason
 
-    def _stop_overdue(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is None:
-            return
+    def _stop_overdue(self, fact: Fact, run: RunFacts) -> None:
         if run.cancel_requested is None or run.overdue is not None or run.ended is not None:
             self._report("I7", fact, f"{fact.run} was overdue without a cancel request, twice or after its end")
-        within = fact.data.get("within", -1.0)
         if run.cancel_requested is not None:
-            seconds = fact.mono - run.cancel_requested
+            within, seconds = fact.data.get("within", -1.0), fact.mono - run.cancel_requested
             # The event's `within` is rounded to milliseconds.
             if not 0 <= within <= seconds + 0.001:
-                self._report(
-                    "I7",
-                    fact,
-                    f"{fact.run} was overdue after {duration(seconds)}, but its within was {duration(within)}",
-                )
+                text = f"was overdue after {duration(seconds)}, but its within was {duration(within)}"
+                self._report("I7", fact, f"{fact.run} {text}")
         run.overdue = fact.mono
 
-    def _ended(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is None:
-            return
+    def _ended(self, fact: Fact, run: RunFacts) -> None:
         if run.ended is not None:
             self._report("I1", fact, f"{fact.run} ended twice")
         for text in check_end(run, fact):
@@ -197,18 +187,15 @@ class EventRules:
         if fact.outcome != "abandoned":
             self._forget(run)
 
-    def _late_exit(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is None:
-            return
+    def _late_exit(self, fact: Fact, run: RunFacts) -> None:
         if run.outcome != "abandoned" or run.ended is None:
             self._report("I8", fact, f"{fact.run} exited late, but was not abandoned")
         elif differ(fact.seconds, seconds := fact.mono - run.ended):
             self._report("I8", fact, f"{fact.run} exited {duration(seconds)} late, but its event says {fact.seconds}")
         self._forget(run)
 
-    def _callback_failed(self, fact: Fact) -> None:
-        if self._run_of(fact) is not None and not fact.has_error:
+    def _callback_failed(self, fact: Fact, run: RunFacts) -> None:
+        if not fact.has_error:
             self._report("I4", fact, f"a callback of {fact.run} failed without an error")
 
     def _forget(self, run: RunFacts) -> None:
@@ -257,23 +244,19 @@ class EventRules:
             missed = f"{fact.data.get('count')} instants, {fact.data.get('why')}"
             self._report("I10", fact, f"job {fact.job} missed {missed}")
 
-    def _unresponsive(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is not None:
-            if run.ready is None or run.cancel_requested is not None or run.unresponsive is not None:
-                text = "was unresponsive before it was ready, after its cancel request or twice"
-                self._report("I4", fact, f"{fact.run} {text}")
-            run.unresponsive = fact.mono
+    def _unresponsive(self, fact: Fact, run: RunFacts) -> None:
+        if run.ready is None or run.cancel_requested is not None or run.unresponsive is not None:
+            text = "was unresponsive before it was ready, after its cancel request or twice"
+            self._report("I4", fact, f"{fact.run} {text}")
+        run.unresponsive = fact.mono
 
-    def _responsive(self, fact: Fact) -> None:
-        run = self._run_of(fact)
-        if run is not None:
-            since, run.unresponsive = run.unresponsive, None
-            if since is None:
-                self._report("I4", fact, f"{fact.run} was responsive again, but was not unresponsive")
-            elif differ(fact.seconds, seconds := fact.mono - since):
-                text = f"was unresponsive for {duration(seconds)}, but its event says {fact.seconds}"
-                self._report("I4", fact, f"{fact.run} {text}")
+    def _responsive(self, fact: Fact, run: RunFacts) -> None:
+        since, run.unresponsive = run.unresponsive, None
+        if since is None:
+            self._report("I4", fact, f"{fact.run} was responsive again, but was not unresponsive")
+        elif differ(fact.seconds, seconds := fact.mono - since):
+            text = f"was unresponsive for {duration(seconds)}, but its event says {fact.seconds}"
+            self._report("I4", fact, f"{fact.run} {text}")
 
     def _job_removed(self, fact: Fact) -> None:
         job = fact.job or ""
@@ -317,27 +300,5 @@ class EventRules:
             self._report("I8", fact, f"the event counts {survivors} survivors, but {len(self.live)} are live")
 
 
-_HANDLERS: dict[str, Callable[[EventRules, Fact], None]] = {
-    "scheduler_started": EventRules._scheduler_started,
-    "scheduler_stopping": EventRules._scheduler_stopping,
-    "scheduler_stopped": EventRules._scheduler_stopped,
-    "job_added": EventRules._job_added,
-    "queued": EventRules._queued,
-    "started": EventRules._started,
-    "ready": EventRules._ready,
-    "cancel_requested": EventRules._cancel_requested,
-    "stop_overdue": EventRules._stop_overdue,
-    "ended": EventRules._ended,
-    "late_exit": EventRules._late_exit,
-    "skipped": EventRules._skipped,
-    "blocked": EventRules._blocked,
-    "callback_failed": EventRules._callback_failed,
-    "restart_scheduled": EventRules._restart_scheduled,
-    "gave_up": EventRules._gave_up,
-    "flapping": EventRules._flapping,
-    "missed": EventRules._missed,
-    "unresponsive": EventRules._unresponsive,
-    "responsive": EventRules._responsive,
-    "job_removed": EventRules._job_removed,
-    "reloaded": EventRules._reloaded,
-}
+# Each event is read by the method of its name.
+_HANDLERS: dict[str, Callable[..., None]] = {event.value: getattr(EventRules, f"_{event.value}") for event in EventName}

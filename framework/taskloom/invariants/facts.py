@@ -55,20 +55,11 @@ def fact_of(event: Event | Mapping[str, Any]) -> Fact:
         has_error = event.error is not None
         return Fact(event.seq, event.mono, _VALUES[event.event], event.job, event.run, reason, outcome, event.seconds,
                     has_error, event.data, event.attempt)  # fmt: skip
-    written = event.get("reason")
-    return Fact(
-        event["seq"],
-        event["mono"],
-        event["event"],
-        event.get("job"),
-        event.get("run"),
-        (written["kind"], written["text"]) if written is not None else None,
-        event.get("outcome"),
-        event.get("seconds"),
-        event.get("error") is not None,
-        event,
-        event.get("attempt"),
-    )
+    get = event.get
+    written = get("reason")
+    reason = (written["kind"], written["text"]) if written is not None else None
+    return Fact(event["seq"], event["mono"], event["event"], get("job"), get("run"), reason, get("outcome"),
+                get("seconds"), get("error") is not None, event, get("attempt"))  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -122,9 +113,6 @@ def check_end(run: RunFacts, fact: Fact) -> list[str]:
     return [text.format(fact=fact, run=run, seconds=duration(seconds)) for is_violated, text in checks if is_violated]
 
 
-_OUTCOMES = {"succeeded", "failed", "cancelled", "timed_out", "start_failed", "abandoned"}
-_ENTERED, _FAILED, _STOPPED = (
-    {"succeeded", "failed"},
-    {"failed", "start_failed"},
-    {"cancelled", "timed_out", "abandoned"},
-)
+_ENTERED, _FAILED = {"succeeded", "failed"}, {"failed", "start_failed"}
+_STOPPED = {"cancelled", "timed_out", "abandoned"}
+_OUTCOMES = _ENTERED | _FAILED | _STOPPED

@@ -21,7 +21,7 @@ from typing import Any
 from taskloom.core import actions, inputs
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import WAIT_FOR_EVER, Moment, Phase
-from taskloom.simulation.script import ClockStep, Stall
+from taskloom.simulation.plan import ClockStep, Stall
 
 __all__ = ["STUCK_STEPS", "Engine", "in_order"]
 

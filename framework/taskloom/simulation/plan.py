@@ -1,6 +1,7 @@
-"""The assumptions of a simulation: how long runs work, which of them fail, and which faults occur when.
+"""The assumptions of a simulation: how long runs work, which of them fail, and what happens to the machine.
 
-Plain values, all times in seconds. `RunBehaviour` draws from them, by the seed, what each run of one job does.
+Plain values, all times in seconds. `At` is an entry of a script. `RunBehaviour` draws from them, by the seed, what each
+run of one job does.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import NamedTuple, TypeVar
 
+from taskloom.core import inputs
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
 from taskloom.core.policies import STOP_WITHIN_SECONDS, Condition
-from taskloom.simulation.script import ClockStep
 
 __all__ = [
     "FOR_EVER",
     "SHORT_WORK",
+    "At",
+    "ClockStep",
     "Fault",
     "Plan",
     "RunBehaviour",
     "Span",
+    "Stall",
     "awaited_families",
     "matches",
 ]
@@ -44,6 +48,29 @@ class Fault(NamedTuple):
     job: str
     at: float
     """Seconds from the beginning."""
+
+
+class ClockStep(NamedTuple):
+    """The wall clock is set forward or back while the monotonic clock continues.
+
+    A time service does this, or an operator, or a machine that wakes up from suspend.
+    """
+
+    by: float
+    """Seconds; a negative number sets the clock back."""
+
+
+class Stall(NamedTuple):
+    """The program gets no CPU time for a while: everything that falls due in that time happens late."""
+
+    seconds: float
+
+
+class At(NamedTuple):
+    """A command to the scheduler, a clock step or a stall, and its time in seconds from the beginning."""
+
+    seconds: float
+    command: inputs.Input | ClockStep | Stall
 
 
 FOR_EVER = Span(WAIT_FOR_EVER, WAIT_FOR_EVER)

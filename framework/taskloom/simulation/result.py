@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskloom.core.events import Event, format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, Reason
@@ -13,9 +13,6 @@ from taskloom.simulation.plan import Fault, Plan
 from taskloom.simulation.simulator import Simulator
 from taskloom.simulation.tally import JobStats, StatsCollector
 from taskloom.sync.gc_pause import paused_gc
-
-if TYPE_CHECKING:
-    from taskloom.simulation.invariant_check import InvariantChecker
 
 __all__ = ["SimulationResult", "simulate_jobs"]
 
@@ -95,7 +92,11 @@ def simulate_jobs(
     thread. Raises InternalError, with the seed, if the core breaks an invariant: a bug of Taskloom, to be reported.
     """
     stats = StatsCollector(one for spec in specs for one in spec.replicated())
-    checker = _make_checker(plan) if plan.checked_steps != 0 else None
+    checker = None
+    if plan.checked_steps != 0:
+        from taskloom.simulation.invariant_check import InvariantChecker
+
+        checker = InvariantChecker(plan.seed, plan.stop_within, plan.checked_steps)
     simulator = Simulator(
         specs,
         plan,
@@ -109,12 +110,6 @@ def simulate_jobs(
     if checker is not None and stats.stopped is not None:
         checker.finish()
     return _result(specs, simulator, stats)
-
-
-def _make_checker(plan: Plan) -> InvariantChecker:
-    from taskloom.simulation.invariant_check import InvariantChecker
-
-    return InvariantChecker(plan.seed, plan.stop_within, plan.checked_steps)
 
 
 def _all_of(listeners: Sequence[Callable[[Event], None]]) -> Callable[[Event], None]:

@@ -69,7 +69,7 @@ class Simulator:
         self._engine = Engine(
             self.core,
             wall=plan.start,
-            on_work_finished=self._work_finished,
+            on_work_finished=lambda: self._stop(Reason(ReasonKind.FINISHED, "the work is over")),
             stuck_steps=STUCK_STEPS + _STUCK_STEPS_PER_JOB * len(self._specs),
         )
         if check_step is not None:
@@ -186,10 +186,6 @@ class Simulator:
             self._engine.process(inputs.RunUnresponsive(run.name, run.spec.watchdog.after))
 
     # -- the end
-
-    def _work_finished(self) -> None:
-        """Stop the daemons, as `taskloom run` does then."""
-        self._stop(Reason(ReasonKind.FINISHED, "the work is over"))
 
     def _stop(self, reason: Reason) -> None:
         if self.core.phase is Phase.OPEN:

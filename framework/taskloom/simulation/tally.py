@@ -80,19 +80,9 @@ class StatsCollector:
         """The `scheduler_stopping` event, which has the reason."""
         self.stopped: Event | None = None
         self._cancel_events: dict[str, Event] = {}
-        self._handlers: dict[EventName, Callable[[Event], None]] = {
-            EventName.QUEUED: self._queued,
-            EventName.ENDED: self._ended,
-            EventName.CANCEL_REQUESTED: self._run_cancelled,
-            EventName.STOP_OVERDUE: self._stop_overdue,
-            EventName.MISSED: self._missed,
-            EventName.GAVE_UP: self._gave_up,
-            EventName.FLAPPING: self._flapping,
-            EventName.UNRESPONSIVE: self._unresponsive,
-            EventName.SKIPPED: self._skipped,
-            EventName.SCHEDULER_STOPPING: self._scheduler_stopping,
-            EventName.SCHEDULER_STOPPED: self._scheduler_stopped,
-        }
+        # An event is counted by the method of its name, if there is one.
+        handlers = ((name, getattr(self, f"_{name.value}", None)) for name in EventName)
+        self._handlers: dict[EventName, Callable[[Event], None]] = {name: do for name, do in handlers if do is not None}
 
     def count(self, event: Event) -> None:
         """Count an event."""
@@ -112,7 +102,8 @@ class StatsCollector:
     def finish(self, core: Lifecycle, now: Moment) -> None:
         """Record what is only known at the end: runs that never ended, and firings that still waited."""
         for event in self._cancel_events.values():
-            self._record_stop(self._job_of(event), now.mono - event.mono)
+            job = self._job_of(event)
+            job.longest_stop = max(job.longest_stop, now.mono - event.mono)
         for run in core.runs.values():
             self.jobs[run.job.spec.name].unended += 1
         for name, record in core.jobs.items():
@@ -134,14 +125,10 @@ class StatsCollector:
         if event.seconds is not None and event.seconds > job.longest_run:
             job.longest_run = event.seconds
         if event.run in self._cancel_events:
-            self._record_stop(job, event.mono - self._cancel_events.pop(event.run).mono)
+            job.longest_stop = max(job.longest_stop, event.mono - self._cancel_events.pop(event.run).mono)
 
-    def _run_cancelled(self, event: Event) -> None:
+    def _cancel_requested(self, event: Event) -> None:
         self._cancel_events[event.run or ""] = event
-
-    @staticmethod
-    def _record_stop(job: JobStats, seconds: float) -> None:
-        job.longest_stop = max(job.longest_stop, seconds)
 
     def _stop_overdue(self, event: Event) -> None:
         self._job_of(event).overdue += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from taskloom.invariants.checker import Violation, check, check_events, explain
 from taskloom.invariants.history import History, Step
-from taskloom.simulation.script import At, ClockStep, Stall
+from taskloom.simulation.plan import At, ClockStep, Stall
 from taskloom.testing.behaviour import Behaviour
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.conformance import TaskConformance

@@ -58,7 +58,8 @@ class TaskConformance(ABC):
     def test_every_param_says_what_it_means(self) -> None:
         """The params of a class have descriptions; those of a function are described in its docstring."""
         shape = self._shape()
-        missing = [param.name for param in shape.params if not param.info.description] if _is_class(shape) else []
+        params = shape.params if isinstance(shape.target, type) else ()
+        missing = [param.name for param in params if not param.info.description]
         _require(
             not missing,
             f"{shape.name}: params without a description: {', '.join(missing)}; write param(..., description=)",
@@ -134,7 +135,6 @@ class TaskConformance(ABC):
         return inspect_task(self.make_task())
 
     def _body(self) -> Body:
-        """Make a body as a runner does."""
         return self._shape().bind({})[1].make()
 
     @contextmanager
@@ -151,8 +151,8 @@ class TaskConformance(ABC):
             yield run
         finally:
             run.ctx.cancel("the test is over")
-            run.ended.wait(self.stops_within)
-            run.close()
+            if run.ended.wait(self.stops_within):  # else the run still uses the context
+                run.ctx.close()
 
 
 class _ConformanceRun:
@@ -204,15 +204,6 @@ class _ConformanceRun:
         """Return where the run is, for a message."""
         (stack,) = capture_stacks([self.thread.ident], texts=0)
         return f"currently at {stack.where}" if stack.where else "currently in no Python code"
-
-    def close(self) -> None:
-        """Close the context, unless the run still uses it."""
-        if self.ended.is_set():
-            self.ctx.close()
-
-
-def _is_class(shape: TaskShape) -> bool:
-    return isinstance(shape.target, type)
 
 
 def _require(condition: bool, message: str) -> None:

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 
 from taskloom.core import actions, inputs
-from taskloom.core.model import ErrorInfo, How, JobSpec, Phase, Reason, ReasonKind
+from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import ErrorInfo, How, JobSpec, Moment, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import UsageError
-from taskloom.invariants.history import History
+from taskloom.invariants.history import History, Step
 from taskloom.simulation.engine import STUCK_STEPS, Engine
-from taskloom.simulation.script import At, ClockStep, Stall
+from taskloom.simulation.plan import At, ClockStep, Stall
 from taskloom.testing.behaviour import Behaviour, draw_behaviour
 from taskloom.testing.clock import FIRST_WALL_SECONDS
-from taskloom.testing.recorded_core import RecordedCore
 
-__all__ = ["Behaviours", "simulate"]
+__all__ = ["Behaviours", "RecordedCore", "simulate"]
 
 # After the shutdown began: a run that has not ended by then never does.
 DRAIN_SECONDS = 7200.0
@@ -67,6 +67,24 @@ def simulate(
     engine.schedule(seconds, simulator.stop, ReasonKind.SHUTDOWN)
     engine.run(simulator.is_over, until=seconds + DRAIN_SECONDS)
     return simulator.recorded.history
+
+
+class RecordedCore:
+    """A lifecycle and the history of all inputs that it was handed."""
+
+    def __init__(self, seed: int | None = 0, *, stop_within: float = STOP_WITHIN_SECONDS) -> None:
+        self.lifecycle = Lifecycle(Random(seed).random, stop_within)
+        self.history = History(seed, lifecycle=self.lifecycle, stop_within=stop_within)
+
+    def handle(self, message: inputs.Input, now: Moment) -> list[actions.Action]:
+        """Hand in one input and return the actions. Raises the UsageError that refuses it."""
+        try:
+            found = self.lifecycle.handle(message, now)
+        except UsageError as error:
+            self.history.steps.append(Step(now, message, (), error))
+            raise
+        self.history.steps.append(Step(now, message, tuple(found)))
+        return found
 
 
 class _Simulator:
@@ -132,9 +150,8 @@ class _FakeRun:
     def __init__(self, engine: Engine, order: actions.StartRun, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
         self._engine, self._run, self._spec = engine, order.run, order.spec
-        self._has_begun = False
-        self._is_cancel_requested = False
-        self._has_ended = False
+        self._later = engine.schedule_in
+        self._has_begun = self._is_cancel_requested = self._has_ended = False
 
     def begin(self) -> None:
         """Enter the body, unless it cannot be made or was cancelled before."""
@@ -148,7 +165,7 @@ class _FakeRun:
             self._has_begun = True
             self._later(behaviour.work, self._end, behaviour.how)
             if behaviour.ready_after is not None:
-                self._later(behaviour.ready_after, self._become_ready)
+                self._later(behaviour.ready_after, self._report, inputs.RunReady(self._run))
             if behaviour.silent_after is not None:
                 self._later(behaviour.silent_after, self._stop_polling)
             self._engine.process(inputs.RunStarted(self._run, behaviour.ready_after is None))
@@ -162,7 +179,7 @@ class _FakeRun:
         self._is_cancel_requested = True
         if self._has_begun:
             if behaviour.fails_in_callback:
-                self._later(0.0, self._fail_in_callback)
+                self._later(0.0, self._engine.process, inputs.CallbackFailed(self._run, "terminate", FAKE_ERROR))
             self._later(behaviour.reaction, self._end, behaviour.reaction_how)
 
     def mark_urgent(self) -> None:
@@ -187,27 +204,14 @@ class _FakeRun:
         now = self._engine.now.mono
         seen = math.floor(now + watchdog.after) + 1.0
         if seen < now + seconds:
-            self._engine.schedule(seen, self._report_unresponsive, seen - now)
+            self._engine.schedule(seen, self._report, inputs.RunUnresponsive(self._run, seen - now))
             if seconds != math.inf:
-                self._engine.schedule(math.floor(now + seconds) + 1.0, self._report_responsive)
+                self._engine.schedule(math.floor(now + seconds) + 1.0, self._report, inputs.RunResponsive(self._run))
 
-    def _report_unresponsive(self, poll_age: float) -> None:
+    def _report(self, message: inputs.Input) -> None:
+        """Hand in the message of a run that has not ended yet."""
         if not self._has_ended:
-            self._engine.process(inputs.RunUnresponsive(self._run, poll_age))
-
-    def _report_responsive(self) -> None:
-        if not self._has_ended:
-            self._engine.process(inputs.RunResponsive(self._run))
-
-    def _later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
-        self._engine.schedule_in(seconds, callback, *args)
-
-    def _become_ready(self) -> None:
-        if not self._has_ended:
-            self._engine.process(inputs.RunReady(self._run))
-
-    def _fail_in_callback(self) -> None:
-        self._engine.process(inputs.CallbackFailed(self._run, "terminate", FAKE_ERROR))
+            self._engine.process(message)
 
     def _end(self, how: How, was_requested: bool | None = None) -> None:
         if self._has_ended:

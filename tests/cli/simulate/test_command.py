@@ -13,7 +13,6 @@ import pytest
 from taskloom.cli.entry import call
 from taskloom.cli.simulate import report
 from taskloom.errors import InternalError
-from taskloom.simulation import Plan, result
 from taskloom.testing import check_events
 from taskloom.text import duration
 
@@ -222,13 +221,13 @@ def test_a_broken_invariant_is_reported_as_a_bug_with_the_seed(
     simulate: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class LyingChecker:
-        def __init__(self, plan: Plan) -> None:
-            self.seed = plan.seed
+        def __init__(self, seed: int, stop_within: float, steps: int | None) -> None:
+            self.seed = seed
 
         def check_step(self, *step: object) -> bool:
             raise InternalError(f"seed {self.seed}: I3 at 12: two runs of one job")
 
-    monkeypatch.setattr(result, "_make_checker", LyingChecker)
+    monkeypatch.setattr("taskloom.simulation.invariant_check.InvariantChecker", LyingChecker)
 
     broken, unchecked = simulate("--seed", "9"), simulate("--seed", "9", "--no-check")
 

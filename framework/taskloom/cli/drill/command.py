@@ -96,8 +96,11 @@ def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[st
     from taskloom.jobfile import load
 
     specs = load(*paths)
+    known = [spec.name for spec in specs]
     for name in names:
-        _require_job(name, specs)
+        if name not in known:
+            hint = did_you_mean(name, known, before="; ")
+            raise click.UsageError(f"cannot find job {name!r}; jobs: {', '.join(known)}{hint}")
     wanted = [spec for spec in specs if not names or spec.name in names]
     if labels:
         wanted = [spec for spec in wanted if set(labels) & set(spec.labels)]
@@ -107,14 +110,6 @@ def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[st
         which = f" with {' or '.join(criteria)}" if criteria else ""
         raise click.UsageError(f"cannot find an enabled job{which}: there is nothing to drill")
     return chosen
-
-
-def _require_job(name: str, specs: Sequence[JobSpec]) -> None:
-
-    known = [spec.name for spec in specs]
-    if name not in known:
-        hint = did_you_mean(name, known, before="; ")
-        raise click.UsageError(f"cannot find job {name!r}; jobs: {', '.join(known)}{hint}")
 
 
 @contextlib.contextmanager
@@ -154,20 +149,15 @@ def _drill_all(
         console.log(f"drilling {spec.name} ({number} of {len(specs)})")
         # The console holds lines back for a moment. This one must be written before C code can hold the GIL.
         Latch().wait(2 * HOLD_SECONDS)
-        with _exit_if_stuck(max_drill_seconds(spec, budget, warm_up) + STUCK_SECONDS):
+        # After this time print all stacks and exit with code 1: faulthandler does not need the GIL for that.
+        limit = max_drill_seconds(spec, budget, warm_up) + STUCK_SECONDS
+        faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__ or 2)
+        try:
             result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[console])
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         drilled.append(result)
         console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
-
-
-@contextlib.contextmanager
-def _exit_if_stuck(seconds: float) -> Iterator[None]:
-    """Print all stacks and exit with code 1 if the block takes longer. faulthandler does not need the GIL for that."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _print_and_exit(code: int, text: str) -> None:

@@ -166,8 +166,5 @@ def with_timed_polls(binding: Binding, clock: PollClock) -> Binding:
         return body._replace(run=run)
 
     return Binding(
-        make,
-        has_terminate=binding.has_terminate,
-        announces_ready=binding.announces_ready,
-        label=binding.label,
+        make, has_terminate=binding.has_terminate, announces_ready=binding.announces_ready, label=binding.label
     )

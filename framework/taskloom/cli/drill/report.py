@@ -16,7 +16,7 @@ _HEAD = ("JOB", "TASK", "OUTCOME", "READY AFTER", "STOPPED IN", "WORST GAP", "BU
 def as_json(drilled: Sequence[DrilledJob], wanted: int) -> str:
     """Return all results as JSON. `wanted`: how many jobs were to be drilled."""
     data = {
-        "passes": _passes(drilled, wanted),
+        "passes": len(drilled) == wanted and all(job.passes for job in drilled),
         "wanted": wanted,
         "drilled": len(drilled),
         "jobs": [job.as_dict() for job in drilled],
@@ -26,15 +26,11 @@ def as_json(drilled: Sequence[DrilledJob], wanted: int) -> str:
 
 def as_text(drilled: Sequence[DrilledJob], wanted: int) -> str:
     """Return the table, the details of each job that did not pass, notes, and a last line with the totals."""
-    parts = [_table(drilled)] if drilled else []
+    parts = [table([_HEAD, *map(_row, drilled)])] if drilled else []
     parts += ["\n" + "\n".join(_failure(job)) for job in drilled if not job.passes]
     notes = [note for job in drilled for note in _notes(job)]
     parts += ["", *notes] if notes else []
     return "\n".join([*parts, _summary(drilled, wanted)])
-
-
-def _passes(drilled: Sequence[DrilledJob], wanted: int) -> bool:
-    return len(drilled) == wanted and all(job.passes for job in drilled)
 
 
 def _summary(drilled: Sequence[DrilledJob], wanted: int) -> str:
@@ -47,11 +43,6 @@ def _summary(drilled: Sequence[DrilledJob], wanted: int) -> str:
         early = sum(job.verdict is DrillResult.ENDED_BY_ITSELF for job in drilled)
         return f"\n{jobs} drilled: all passed" + (f"; {early} ended before the request to stop" if early else "")
     return f"\n{jobs} drilled: {passed} passed, {wanted - passed} did not"
-
-
-def _table(drilled: Sequence[DrilledJob]) -> str:
-    rows = [_HEAD, *(_row(job) for job in drilled)]
-    return table(rows)
 
 
 def _row(job: DrilledJob) -> tuple[str, ...]:
@@ -70,7 +61,6 @@ def _format_seconds(seconds: float | None) -> str:
 
 
 def _notes(job: DrilledJob) -> Iterator[str]:
-    """Yield notes about a job, whether it passed or not."""
     if job.passes and job.worst_at and not job.is_wakeable:
         yield f"{job.job} went {_format_seconds(job.worst_gap)} without a poll, at {job.worst_at}"
     if job.threads_left:

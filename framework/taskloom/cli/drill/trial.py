@@ -16,19 +16,8 @@ from typing import Any
 from taskloom.cli.drill.poll_times import PollClock, with_timed_polls
 from taskloom.clock import mono
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import (
-    WAIT_FOR_EVER,
-    ErrorInfo,
-    JobSpec,
-    JoinPolicy,
-    Otherwise,
-    Outcome,
-    Reason,
-    ReasonKind,
-    StartMode,
-    StartPolicy,
-)
-from taskloom.core.policies import RestartPolicy
+from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, JobSpec, Outcome, Reason, ReasonKind
+from taskloom.core.policies import JoinPolicy, Otherwise, RestartPolicy, StartMode, StartPolicy
 from taskloom.core.report import StopReport
 from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
 from taskloom.sync.latch import Latch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from taskloom.cli.options import Seconds
-from taskloom.cli.simulate.options import ClockStepAtTime, FaultAtTime, Instant, Share, SpanOfJob, check_jobs
+from taskloom.cli.simulate.options import ReadBy, check_jobs, clock_step, fault, instant, share, span
 from taskloom.errors import InternalError
 
 if TYPE_CHECKING:
@@ -30,23 +30,23 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--for", "seconds", type=Seconds(is_positive=True), default="1d", show_default=True,
               metavar="DURATION", help="How much virtual time passes.")  # fmt: skip
-@click.option("--at", "start", type=Instant(), metavar="INSTANT",
+@click.option("--at", "start", type=ReadBy(instant), metavar="INSTANT",
               help="When it begins, such as 2026-03-29T00:00 (default: now), in the machine's time zone unless it ends "
                    "with Z or an offset such as +02:00.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="The seed of all random numbers.")
-@click.option("--work", type=SpanOfJob(), multiple=True, metavar="JOB=SPAN",
+@click.option("--work", type=ReadBy(span), multiple=True, metavar="JOB=SPAN",
               help="How long the runs of a job work: 5s, 1s..10s (random), or forever. JOB may be a pattern such as "
                    "'poll-*'; if several match, the last one counts. [default: 1s if the job has a schedule or other "
                    "jobs wait for its end, else forever]")  # fmt: skip
-@click.option("--stops-in", type=SpanOfJob(), multiple=True, metavar="JOB=SPAN",
+@click.option("--stops-in", type=ReadBy(span), multiple=True, metavar="JOB=SPAN",
               help="How long the runs of a job continue after they are asked to stop. [default: 0s]")  # fmt: skip
-@click.option("--fail", type=Share(), multiple=True, metavar="[JOB=]PERCENT",
+@click.option("--fail", type=ReadBy(share), multiple=True, metavar="[JOB=]PERCENT",
               help="The share of runs that fail, each at a random moment of its work.")  # fmt: skip
-@click.option("--crash", "crashes", type=FaultAtTime(), multiple=True, metavar="JOB@DURATION",
+@click.option("--crash", "crashes", type=ReadBy(fault), multiple=True, metavar="JOB@DURATION",
               help="Let the run that the job has at this time fail.")  # fmt: skip
-@click.option("--hang", "hangs", type=FaultAtTime(), multiple=True, metavar="JOB@DURATION",
+@click.option("--hang", "hangs", type=ReadBy(fault), multiple=True, metavar="JOB@DURATION",
               help="Let the run that the job has at this time hang: it does not end, poll or stop.")  # fmt: skip
-@click.option("--clock-step", "clock_steps", type=ClockStepAtTime(), multiple=True, metavar="STEP@DURATION",
+@click.option("--clock-step", "clock_steps", type=ReadBy(clock_step), multiple=True, metavar="STEP@DURATION",
               help="Set the wall clock; +1h@5h sets it forward by 1 hour after 5 hours.")  # fmt: skip
 @click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True, metavar="DURATION",
               help="The time limit of the stop at the end, or forever.")  # fmt: skip
@@ -99,11 +99,13 @@ def simulate(  # noqa: PLR0917 - click gives them by name
       taskloom simulate jobs/backup.yaml --at 2026-03-28T12:00 --work backup=50m..2h
       taskloom simulate jobs/ --for 3h --crash gateway@1h --hang poller@2h
     """
+    from taskloom.clock import wall
     from taskloom.simulation import Plan
 
     specs = _load_jobs(paths, labels, stop_within)
+    now = wall() // 1  # whole seconds, so that instants are easy to read
     plan = Plan(
-        seconds=seconds, start=_now() if start is None else start, seed=seed, stop_within=stop_within, work=work,
+        seconds=seconds, start=now if start is None else start, seed=seed, stop_within=stop_within, work=work,
         stops_in=stops_in, fail=fail, crashes=crashes, hangs=hangs, clock_steps=clock_steps,
         checked_steps=_CHECKED_STEPS[is_checked],
     )  # fmt: skip
@@ -132,20 +134,20 @@ def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float) 
     return selection.specs
 
 
-def _now() -> float:
-    """Return the present time in whole seconds, so that instants are easy to read."""
-    from taskloom.clock import wall
-
-    return wall() // 1
-
-
 def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None) -> SimulationResult:
+    import json
+
+    from taskloom.core.events import as_dict
     from taskloom.simulation import simulate_jobs
 
     if events is None:
         return simulate_jobs(specs, plan)
     with _open(events) as file:
-        return simulate_jobs(specs, plan, [_EventLines(file)])
+
+        def write(event: Event) -> None:
+            file.write(json.dumps(as_dict(event), ensure_ascii=False) + "\n")
+
+        return simulate_jobs(specs, plan, [write])
 
 
 @contextlib.contextmanager
@@ -156,17 +158,3 @@ def _open(path: str) -> Iterator[TextIO]:
             yield file
     except OSError as error:
         raise click.UsageError(f"cannot write events to {path!r}: {error.strerror}") from None
-
-
-class _EventLines:
-    """A listener that writes events as JSON lines."""
-
-    def __init__(self, file: TextIO) -> None:
-        import json
-
-        from taskloom.core.events import as_dict
-
-        self._write, self._dumps, self._as_dict = file.write, json.dumps, as_dict
-
-    def __call__(self, event: Event) -> None:
-        self._write(self._dumps(self._as_dict(event), ensure_ascii=False) + "\n")

@@ -17,21 +17,14 @@ Findings = Iterator[str]
 
 def findings(result: SimulationResult) -> list[str]:
     """Return the findings: first those about the whole simulation, then those about each job in order."""
-    found = [*_end_findings(result), *_fault_findings(result)]
+    found = list(_general_findings(result))
     for job in result.jobs:
-        for find in (
-            _overlap_findings,
-            _missed_findings,
-            _restart_findings,
-            _never_started_findings,
-            _stop_findings,
-            _watchdog_findings,
-        ):
-            found += [f"{job.spec.name} {text}" for text in find(job)]
+        texts = (*_firing_findings(job), *_run_findings(job))
+        found += [f"{job.spec.name} {text}" for text in texts]
     return found
 
 
-def _end_findings(result: SimulationResult) -> Findings:
+def _general_findings(result: SimulationResult) -> Findings:
     after = duration(result.seconds, is_rounded=True)
     if result.reason.kind is ReasonKind.FINISHED:
         yield f"everything ended after {after}: no non-daemon job was running or going to start"
@@ -39,23 +32,17 @@ def _end_findings(result: SimulationResult) -> Findings:
         yield f"everything was stopped after {after} ({result.reason})"
     if result.stop_seconds is None:
         yield "the stop never ended: it has no deadline, and a run does not stop"
-
-
-def _fault_findings(result: SimulationResult) -> Findings:
     for kind, fault in result.idle_faults:
         if fault.at <= result.seconds:
             yield f"{fault.job} had no run to {kind} at {duration(fault.at)}"
 
 
-def _overlap_findings(job: JobStats) -> Findings:
+def _firing_findings(job: JobStats) -> Findings:
     count = job.missed["overlap"]
     if count and job.spec.schedule is not None:
         longest = duration(job.longest_run, is_rounded=True)
         busy = "one run never ended" if job.unended else f"a run took up to {longest}"
         yield f"overlapped {plural(count, 'time')}: {busy}, and its schedule is {job.spec.schedule.text}"
-
-
-def _missed_findings(job: JobStats) -> Findings:
     late, blocked = job.missed["late"], job.missed["blocked"]
     if late:
         yield f"missed {plural(late, 'firing')} that came too late: the clock was set"
@@ -63,29 +50,20 @@ def _missed_findings(job: JobStats) -> Findings:
         yield f"missed {plural(blocked, 'firing')} because an abandoned run was still alive"
 
 
-def _restart_findings(job: JobStats) -> Findings:
+def _run_findings(job: JobStats) -> Findings:
     if job.flapping:
         yield f"was flapping: it was restarted {plural(job.restarts, 'time')} in all"
     if job.gave_up:
         often = f" {plural(job.gave_up, 'time')}" if job.gave_up > 1 else ""
         yield f"gave up{often}: {job.gave_up_why}"
-
-
-def _never_started_findings(job: JobStats) -> Findings:
     if job.skipped is not None and not job.runs:
         yield f"was never started: {job.skipped.text}"
     elif not job.runs and job.state is JobState.WAITING and job.spec.start.mode is StartMode.MANUAL:
         yield "was never started: it has start: manual"
     elif not job.runs and job.state is JobState.WAITING and job.waiting_for is WaitingFor.DEPENDENCY:
         yield "was never started: its dependency was not satisfied"
-
-
-def _stop_findings(job: JobStats) -> Findings:
     if job.overdue:
         late = "a run" if job.overdue == 1 else f"{job.overdue:,} runs"
         yield f"had {late} that did not stop within {duration(job.spec.join.within)}"
-
-
-def _watchdog_findings(job: JobStats) -> Findings:
     if job.unresponsive:
         yield f"was found unresponsive by its watchdog {plural(job.unresponsive, 'time')}"

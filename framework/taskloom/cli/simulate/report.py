@@ -26,7 +26,7 @@ MOST_FINDINGS = 30
 
 def as_json(result: SimulationResult) -> str:
     """Return the result, the assumptions and the findings as JSON."""
-    data = result.as_dict() | {"assumed": assumed(result), "remarks": findings(result)}
+    data = result.as_dict() | {"assumed": list(_assumptions(result)), "remarks": findings(result)}
     return json.dumps(data, indent=2, ensure_ascii=False)
 
 
@@ -36,16 +36,12 @@ def as_text(result: SimulationResult) -> str:
     left = len(found) - MOST_FINDINGS
     more = [f"... and {plural(left, 'more remark')}; -o json has all of them"] if left > 0 else []
     notes = ["", *found[:MOST_FINDINGS], *more] if found else []
-    assumptions = [f"  {line}" for line in assumed(result)]
-    return "\n".join([_table(result), "", _summary(result), "assumed:", *assumptions, *notes])
-
-
-def assumed(result: SimulationResult) -> list[str]:
-    """Return the assumptions about runs, faults and clocks as sentences."""
-    return list(_assumptions(result))
+    assumptions = [f"  {line}" for line in _assumptions(result)]
+    return "\n".join([table([_HEAD, *map(_row, result.jobs)]), "", _summary(result), "assumed:", *assumptions, *notes])
 
 
 def _assumptions(result: SimulationResult) -> Iterator[str]:
+    """Yield the assumptions about runs, faults and clocks as sentences."""
     plan = result.plan
     short = f"runs work {duration(SHORT_WORK.low)} if their job has a schedule or other jobs wait for its end"
     usual = f"{short}, else until they are stopped"
@@ -82,27 +78,18 @@ def _summary(result: SimulationResult) -> str:
     )
 
 
-def _table(result: SimulationResult) -> str:
-    rows = [_HEAD, *(_row(job) for job in result.jobs)]
-    return table(rows)
-
-
 def _row(job: JobStats) -> tuple[str, ...]:
     is_scheduled = job.spec.schedule is not None
     overlaps = job.missed["overlap"]
     of_schedule = (job.firings, overlaps, job.missed.total() - overlaps)
     firings, overlaps_text, missed = (str(count) if is_scheduled else "-" for count in of_schedule)
-    next_firing = "-" if job.next_firing is None else format_instant(job.next_firing, _zone(job))
+    calendar = job.spec.schedule.calendar if job.spec.schedule is not None else None
+    zone = getattr(calendar, "timezone", None)  # None for the machine's
+    next_firing = "-" if job.next_firing is None else format_instant(job.next_firing, zone)
     return (
         job.spec.name, firings, str(job.runs), str(job.succeeded), str(job.failed), str(job.restarts), overlaps_text,
         missed, duration(job.longest_stop, is_rounded=True), _state(job), next_firing,
     )  # fmt: skip
-
-
-def _zone(job: JobStats) -> str | None:
-    """Return the time zone of the job's calendar; None for the machine's."""
-    calendar = job.spec.schedule.calendar if job.spec.schedule is not None else None
-    return getattr(calendar, "timezone", None)
 
 
 def _state(job: JobStats) -> str:

@@ -6,9 +6,8 @@ that was not expected needs another cause.
 
 - `lifecycle_invariants` checks the steps; `model` holds the jobs, `expected_deadlines` the due times.
 - `commands` and `reloads` read the commands, `job_events` the events, `actions` the other actions.
-- `starts`, `dependencies`, `schedules`, `instants`, `restarts`, `run_ends`: the causes and the follow-ups of runs.
-- `stops`, `run_limits`, `work_finished`, `refusals`: the stop sequence, the deadlines of a run, the end of the work,
-  refused commands.
+- `starts`, `schedules`, `instants`, `restarts`, `run_ends`: the causes and the follow-ups of runs.
+- `stops`, `run_limits`: the stop sequence and the deadlines of a run.
 """
 
 from __future__ import annotations

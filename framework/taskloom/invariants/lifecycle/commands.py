@@ -1,16 +1,16 @@
-"""The events that a command makes expected."""
+"""The events that a command makes expected, and the commands that are refused."""
 
 from __future__ import annotations
 
 from taskloom.core import inputs
 from taskloom.core.model import Reason
-from taskloom.invariants.lifecycle.dependencies import SATISFIED, dependency_state
+from taskloom.errors import DependencyUnmet, SchedulerStopped, UsageError
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.schedules import Schedules
-from taskloom.invariants.lifecycle.starts import Starts
+from taskloom.invariants.lifecycle.starts import SATISFIED, Starts, dependency_state
 
-__all__ = ["Commands"]
+__all__ = ["Commands", "check_refusal"]
 
 
 class Commands:
@@ -101,3 +101,20 @@ class Commands:
             self._starts.cancel_delay(job)
         elif job.wait is Wait.BACKOFF:
             self._restarts.cancel(job)
+
+
+def check_refusal(model: Model, command: inputs.Input, error: UsageError) -> None:
+    """I9: report a command that was refused without a reason of its own."""
+    if isinstance(error, SchedulerStopped) and model.may_start_runs:
+        model.report("I9", f"refused because the scheduler was stopped, but it was not: {command}")
+    if not model.may_start_runs or not isinstance(command, inputs.StartJob | inputs.ArmJob | inputs.RestartJob):
+        return
+    job = model.jobs.get(command.job)
+    if job is None or not job.spec.enabled or job.end_state == "disabled":
+        return
+    if isinstance(error, DependencyUnmet):
+        is_patient = isinstance(command, inputs.StartJob) and not command.is_now
+        if not is_patient or dependency_state(model, job) == SATISFIED:
+            model.report("I11", f"a start was refused without a reason: {error}")
+    elif job.run is None or (isinstance(command, inputs.RestartJob) and not job.is_blocked):
+        model.report("I9", f"a start was refused without a reason: {error}")

@@ -51,6 +51,3 @@ class ExpectedDeadlines(Generic[Key]):
             if self._due.get(key) == (due, count):
                 del self._due[key]
                 yield key, due
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._due

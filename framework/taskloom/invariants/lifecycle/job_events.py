@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from taskloom.core import inputs
 from taskloom.core.events import Event
@@ -10,48 +11,35 @@ from taskloom.core.model import How
 from taskloom.invariants.event_rules import Fact, RunFacts, fact_of
 from taskloom.invariants.lifecycle.actions import ActionRules
 from taskloom.invariants.lifecycle.commands import Commands
-from taskloom.invariants.lifecycle.dependencies import IMPOSSIBLE, SATISFIED, dependency_state
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.run_ends import RunEnds
 from taskloom.invariants.lifecycle.run_limits import RunLimits
 from taskloom.invariants.lifecycle.schedules import Schedules
-from taskloom.invariants.lifecycle.starts import Starts
+from taskloom.invariants.lifecycle.starts import IMPOSSIBLE, SATISFIED, Starts, dependency_state
 from taskloom.invariants.lifecycle.stops import Stops
-from taskloom.invariants.lifecycle.work_finished import WorkFinishedRule
 
 __all__ = ["JobEvents"]
 
 
+@dataclass(slots=True, eq=False)
 class JobEvents:
     """Reads the events. An event that was not expected needs another cause, such as a deadline."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        commands: Commands,
-        starts: Starts,
-        schedules: Schedules,
-        restarts: Restarts,
-        run_ends: RunEnds,
-        run_limits: RunLimits,
-        stops: Stops,
-        action_rules: ActionRules,
-        work_finished: WorkFinishedRule,
-    ) -> None:
-        self._model = model
-        self._commands = commands
-        self._starts = starts
-        self._schedules = schedules
-        self._restarts = restarts
-        self._run_ends = run_ends
-        self._run_limits = run_limits
-        self._stops = stops
-        self._action_rules = action_rules
-        self._work_finished = work_finished
-        self._shutdown_reason: tuple[str, str] | None = None
-        self._handlers: dict[str, Callable[[Fact], None]] = {
+    _model: Model
+    _commands: Commands
+    _starts: Starts
+    _schedules: Schedules
+    _restarts: Restarts
+    _run_ends: RunEnds
+    _run_limits: RunLimits
+    _stops: Stops
+    _action_rules: ActionRules
+    _shutdown_reason: tuple[str, str] | None = None
+    _handlers: dict[str, Callable[[Fact], None]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._handlers = {
             "queued": self._queued,
             "ready": lambda fact: self._run_limits.ready(fact.run or ""),
             "cancel_requested": self._cancel_requested,
@@ -217,7 +205,7 @@ class JobEvents:
             within = model.message.within
         else:
             self._check_expected(fact)
-            within, self._work_finished.has_essential_failed = model.stop_within, True
+            within, model.has_essential_failed = model.stop_within, True
         for job in model.jobs.values():
             if job.run is None and job.is_pending:
                 self._commands.skip(job, fact.reason)

@@ -7,13 +7,11 @@ from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.events import Event
-from taskloom.invariants.event_rules import EventRules, Violation
 from taskloom.invariants.history import Step
-from taskloom.invariants.lifecycle.actions import ActionRules
-from taskloom.invariants.lifecycle.commands import Commands
+from taskloom.invariants.lifecycle.actions import ActionRules, WorkFinishedRule
+from taskloom.invariants.lifecycle.commands import Commands, check_refusal
 from taskloom.invariants.lifecycle.job_events import JobEvents
 from taskloom.invariants.lifecycle.model import Model
-from taskloom.invariants.lifecycle.refusals import check_refusal
 from taskloom.invariants.lifecycle.reloads import Reloads
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.run_ends import RunEnds
@@ -21,7 +19,6 @@ from taskloom.invariants.lifecycle.run_limits import RunLimits
 from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.invariants.lifecycle.starts import Starts
 from taskloom.invariants.lifecycle.stops import Stops
-from taskloom.invariants.lifecycle.work_finished import WorkFinishedRule
 from taskloom.text import duration
 
 __all__ = ["LifecycleInvariants"]
@@ -36,6 +33,10 @@ class LifecycleInvariants:
 
     def __init__(self, lateness: float = 0.0, stop_within: float = 30.0) -> None:
         model = self._model = Model(lateness, stop_within)
+        self.event_rules = model.event_rules
+        """The rules that are checked from the events alone."""
+        self.violations = model.violations
+        """The violations so far, without those of the event rules."""
         restarts = self._restarts = Restarts(model)
         run_ends = RunEnds(model, restarts)
         schedules = self._schedules = Schedules(model, run_ends.expect_essential_shutdown)
@@ -45,26 +46,8 @@ class LifecycleInvariants:
         action_rules = self._action_rules = ActionRules(model)
         work_finished = self._work_finished = WorkFinishedRule(model)
         commands = Commands(model, starts, schedules, restarts)
-        reloads = Reloads(
-            model,
-            starts,
-            schedules,
-            run_limits,
-            stop_job=commands.stop_job,
-            expect_essential_shutdown=run_ends.expect_essential_shutdown,
-        )
-        job_events = JobEvents(
-            model,
-            commands=commands,
-            starts=starts,
-            schedules=schedules,
-            restarts=restarts,
-            run_ends=run_ends,
-            run_limits=run_limits,
-            stops=stops,
-            action_rules=action_rules,
-            work_finished=work_finished,
-        )
+        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends)
+        job_events = JobEvents(model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules)
         self._input_handlers: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: commands.add,
             inputs.StartAll: commands.start_all,
@@ -91,16 +74,6 @@ class LifecycleInvariants:
             actions.WorkFinished: work_finished.record,
             actions.ShutdownFinished: action_rules.check_shutdown_finished,
         }
-
-    @property
-    def event_rules(self) -> EventRules:
-        """The rules that are checked from the events alone."""
-        return self._model.event_rules
-
-    @property
-    def violations(self) -> list[Violation]:
-        """The violations so far, without those of the event rules."""
-        return self._model.violations
 
     @property
     def waits_for_ever(self) -> bool:

@@ -104,9 +104,7 @@ class JobModel:
     @property
     def is_active(self) -> bool:
         """Return whether it keeps the program alive if it is not a daemon."""
-        if self.run is not None:
-            return self.run.outcome is None
-        return self.wait is not None and self.wait is not Wait.COMMAND
+        return self.run.outcome is None if self.run is not None else self.is_pending
 
     @property
     def is_auto_start(self) -> bool:
@@ -147,6 +145,8 @@ class Model:
         self.has_started = False
         self.had_non_daemon = False
         """Whether a non-daemon job ever ran or waited: until then daemons alone keep the program alive."""
+        self.has_essential_failed = False
+        """Whether an essential job failed for good, which began a shutdown: that finishes the work at once."""
         self._step_number = 0
         self._families: dict[str, dict[str, None]] = {}
         self._dependents: dict[str, dict[str, None]] = {}

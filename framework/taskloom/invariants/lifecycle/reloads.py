@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 
 from taskloom.core import actions, inputs
 from taskloom.core.model import JobSpec, Reason, ReasonKind
+from taskloom.invariants.lifecycle.commands import Commands
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.run_ends import RunEnds
 from taskloom.invariants.lifecycle.run_limits import RunLimits
 from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.invariants.lifecycle.starts import Starts
@@ -19,29 +20,18 @@ RESTARTING = {"task", "params", "daemon", "runner"}
 NOT_COMPARED = {"name", "place", "binding", "replica", "replicas", "declared"}
 
 
+@dataclass(slots=True, eq=False)
 class Reloads:
-    """Reads reloads. `stop_job` expects the stop of a job; `expect_essential_shutdown` a shutdown if an essential job
-    has failed for good.
-    """
+    """Reads reloads."""
 
-    def __init__(
-        self,
-        model: Model,
-        starts: Starts,
-        schedules: Schedules,
-        run_limits: RunLimits,
-        *,
-        stop_job: Callable[[JobModel, Reason], None],
-        expect_essential_shutdown: Callable[[JobModel], None],
-    ) -> None:
-        self._model = model
-        self._starts = starts
-        self._schedules = schedules
-        self._run_limits = run_limits
-        self._stop_job = stop_job
-        self._expect_essential_shutdown = expect_essential_shutdown
-        self._renewed: list[str] = []
-        """Jobs of this reload that may start automatically again."""
+    _model: Model
+    _starts: Starts
+    _schedules: Schedules
+    _run_limits: RunLimits
+    _commands: Commands
+    _run_ends: RunEnds
+    _renewed: list[str] = field(default_factory=list)
+    """Jobs of this reload that may start automatically again."""
 
     def reload(self, command: inputs.Reload) -> None:
         """Expect the event, and the consequence for each job."""
@@ -69,7 +59,7 @@ class Reloads:
                 self._starts.arm(jobs[name])
         for name, changed in changes.items():
             if "schedule" in changed:
-                self._expect_essential_shutdown(jobs[name])
+                self._run_ends.expect_essential_shutdown(jobs[name])
 
     def _declare(self, specs: dict[str, JobSpec]) -> None:
         model = self._model
@@ -81,7 +71,7 @@ class Reloads:
             model.mark_changed(name)
 
     def _remove(self, job: JobModel) -> None:
-        self._stop_job(job, Reason(ReasonKind.RELOAD, "no longer declared"))
+        self._commands.stop_job(job, Reason(ReasonKind.RELOAD, "no longer declared"))
         if job.run is not None:
             job.follow_up = FollowUp.REMOVAL
         else:
@@ -107,7 +97,7 @@ class Reloads:
         self._schedules.disarm(job)
         if job.spec.schedule is None:
             if job.wait is Wait.FIRING:
-                self._stop_job(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
+                self._commands.stop_job(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
             return
         continues = job.wait is Wait.BACKOFF or (job.run is not None and job.follow_up is not FollowUp.NOTHING)
         if was_armed or continues:
@@ -139,7 +129,7 @@ class Reloads:
 
     def _enable_or_disable(self, job: JobModel) -> None:
         if not job.spec.enabled:
-            self._stop_job(job, Reason(ReasonKind.RELOAD, "it was disabled"))
+            self._commands.stop_job(job, Reason(ReasonKind.RELOAD, "it was disabled"))
             if job.run is None:
                 job.finish("disabled")
         elif job.end_state == "disabled":

@@ -44,19 +44,17 @@ class RunEnds:
             job.wait_for(Wait.COMMAND)
             model.expect("queued", name, attempt=1)
         else:
-            self._finish(job)
+            if job.instant is not None:
+                job.wait_for(Wait.FIRING)
+            else:
+                job.finish("finished" if job.spec.enabled else "disabled")
             if follow_up is FollowUp.REMOVAL:
                 model.expect("job_removed", name)
         self.expect_essential_shutdown(job)
 
-    def _finish(self, job: JobModel) -> None:
-        if job.instant is not None:
-            job.wait_for(Wait.FIRING)
-        else:
-            job.finish("finished" if job.spec.enabled else "disabled")
-
     def _decide(self, job: JobModel, run: RunFacts, *, is_permanent: bool) -> FollowUp:
-        has_failed = _is_failure(run)
+        was_stopped_for_failure = run.reason is not None and run.reason[0] in FAILURE_KINDS
+        has_failed = was_stopped_for_failure if run.outcome == "abandoned" else run.outcome in FAILURES
         found = job.follow_up
         if not self._model.may_start_runs:
             found = FollowUp.NOTHING
@@ -82,9 +80,3 @@ class RunEnds:
         is_for_good = job.has_failed and (job.has_given_up or job.instant is None)
         if is_for_good and job.spec.essential and model.may_start_runs and not model.is_expected("scheduler_stopping"):
             model.expect("scheduler_stopping", "", reason=("essential", f"job {job.spec.name!r} failed for good"))
-
-
-def _is_failure(run: RunFacts) -> bool:
-    if run.outcome == "abandoned":
-        return run.reason is not None and run.reason[0] in FAILURE_KINDS
-    return run.outcome in FAILURES

@@ -13,14 +13,7 @@ from math import floor
 from taskloom.core.policies import Missed, Overlap, Schedule
 from taskloom.invariants.event_rules import Fact
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
-from taskloom.invariants.lifecycle.instants import (
-    WallInstant,
-    after,
-    count_until,
-    latest_until,
-    may_be_overtaken,
-    nth,
-)
+from taskloom.invariants.lifecycle.instants import WallInstant, after, count_until, latest_until, may_be_overtaken, nth
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, NEVER, FollowUp, JobModel, Model, Wait
 from taskloom.text import duration
 

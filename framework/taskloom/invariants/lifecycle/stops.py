@@ -205,7 +205,6 @@ class Stops:
 
 
 def _levels(model: Model) -> dict[str, int]:
-    """Return the level of each job."""
     found: dict[str, int] = {}
 
     def level(name: str) -> int:
