@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from taskloom.cli.format_type import format_constraints, format_type, format_value
+from taskloom.task import Duration
 from taskloom.text import suggest, table
 
 if TYPE_CHECKING:
@@ -90,9 +92,7 @@ def _row_as_json(row: _Row) -> dict[str, Any]:
 
 
 def _echo_rows(rows: Sequence[_Row]) -> None:
-    cells = [
-        (row.entry.name, row.entry.offered_by, f"broken: {row.error}" if row.error else row.summary) for row in rows
-    ]
+    cells = [(row.entry.name, row.entry.offered_by, row.text) for row in rows]
     if _is_terminal():
         _echo_table(cells)
     else:
@@ -146,8 +146,6 @@ def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
 
 
 def _param_as_json(param: ParamShape) -> dict[str, Any]:
-    from taskloom.cli.format_type import format_type
-
     return {
         "name": param.name,
         "type": format_type(param.annotation),
@@ -171,16 +169,12 @@ def _described(loaded: LoadedTask) -> list[str]:
 
 
 def _cells(param: ParamShape) -> tuple[str, ...]:
-    from taskloom.cli.format_type import format_type
-
     # "or null" is redundant: such a parameter has the default null.
     type_name = format_type(param.annotation)
     return param.name, type_name.removesuffix(" or null") or type_name, _default_text(param), _description(param)
 
 
 def _default_text(param: ParamShape) -> str:
-    from taskloom.cli.format_type import format_type, format_value
-
     if param.is_required:
         return "required"
     if "secret" in format_type(param.annotation):
@@ -189,15 +183,11 @@ def _default_text(param: ParamShape) -> str:
 
 
 def _description(param: ParamShape) -> str:
-    from taskloom.cli.format_type import format_constraints
-
     return "; ".join(each for each in (param.info.description, format_constraints(param.info.constraints)) if each)
 
 
 def _example(loaded: LoadedTask) -> list[str]:
     """Return the lines of a job file with one job of the task."""
-    from taskloom.cli.format_type import format_value
-
     lines = ["jobs:", f"  my-{loaded.name}:", f"    task: {loaded.name}"]
     params = {param.name: param for param in loaded.shape.params}
     values = _example_params(loaded.shape)
@@ -225,13 +215,9 @@ def _example_params(shape: TaskShape) -> dict[str, Any]:
 
 
 def _example_value(param: ParamShape) -> Any:
-    return param.info.examples[0] if param.info.examples else _placeholder(param.annotation)
-
-
-def _placeholder(annotation: Any) -> Any:
-    """Return a value of the type, for a parameter without an example."""
-    from taskloom.task import Duration
-
-    if annotation == Duration:
+    """Return the first example of a parameter, or else some value of its type."""
+    if param.info.examples:
+        return param.info.examples[0]
+    if param.annotation == Duration:
         return 1.0
-    return {int: 1, float: 1.0, bool: True, list: [], dict: {}}.get(annotation, "...")
+    return {int: 1, float: 1.0, bool: True, list: [], dict: {}}.get(param.annotation, "...")
