@@ -89,9 +89,7 @@ class Reloader:
             self._log(f"cannot use the job files ({plural(errors, 'error')}); {_UNCHANGED}", level="ERROR")
         except SchedulerStopped:
             self._log(f"the program is stopping; {_UNCHANGED}", level="WARNING")
-        except click.UsageError as error:
-            self._log(f"{error.message}; {_UNCHANGED}", level="ERROR")
-        except TaskloomError as error:
+        except (click.UsageError, TaskloomError) as error:
             self._log(f"{error}; {_UNCHANGED}", level="ERROR")
         else:
             self._show_problems(selection.warnings)

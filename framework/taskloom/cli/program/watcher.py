@@ -138,11 +138,8 @@ def _seconds_left(number: int, stop_within: float, policy: SignalPolicy) -> floa
     if number == _STOP_BEGAN:
         policy.stop_began()
         return stop_within + GRACE_SECONDS
-    action = policy.action_for(number, mono())
-    seconds = {SignalAction.STOP: stop_within, SignalAction.HURRY: HURRY_SECONDS, SignalAction.EXIT: 0.0}.get(
-        action, float("inf")
-    )
-    return seconds + GRACE_SECONDS
+    left = {SignalAction.STOP: stop_within, SignalAction.HURRY: HURRY_SECONDS, SignalAction.EXIT: 0.0}
+    return left.get(policy.action_for(number, mono()), float("inf")) + GRACE_SECONDS
 
 
 def _open_process(program: int) -> int | None:
