@@ -97,13 +97,10 @@ def call(arguments: Sequence[str]) -> int:
         click.echo(f"taskloom: {error}", err=True)
         return _USAGE
     except Exception:  # noqa: BLE001 - every other exception is a bug of ours
-        return _show_bug()
+        import traceback
+
+        click.echo(traceback.format_exc(), err=True, nl=False)
+        request = "internal error; please report the lines above with your job file"
+        click.echo(f"taskloom {__version__}: {request}", err=True)
+        return _BUG
     return result if isinstance(result, int) else 0
-
-
-def _show_bug() -> int:
-    import traceback
-
-    click.echo(traceback.format_exc(), err=True, nl=False)
-    click.echo(f"taskloom {__version__}: internal error; please report the lines above with your job file", err=True)
-    return _BUG

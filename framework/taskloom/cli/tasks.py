@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from taskloom.cli.format_type import format_constraints, format_type, format_value
+from taskloom.errors import CatalogError, TaskImportFailed, TaskNotFound
 from taskloom.task import Duration
 from taskloom.text import suggest, table
 
@@ -46,7 +48,6 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
     """
     from taskloom.catalog.entry_points import Catalog
     from taskloom.catalog.signatures import ShapeError
-    from taskloom.errors import CatalogError
 
     catalog = Catalog()
     if name is None:
@@ -59,13 +60,14 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
             loaded = catalog.load(name)
         _echo_json(_task_as_json(loaded)) if output == "json" else click.echo("\n".join(_described(loaded)))
     except (CatalogError, ShapeError) as error:
-        _echo_error(error)
+        if isinstance(error, TaskImportFailed):
+            click.echo(error.traceback, err=True, nl=False)
+        near = suggest(error.near, before="; ") if isinstance(error, TaskNotFound) else ""
+        click.echo(f"taskloom: {error}{near}", err=True)
         context.exit(EXIT_NOT_FOUND)
 
 
 def _row(catalog: Catalog, entry: CatalogEntry) -> _Row:
-    from taskloom.errors import CatalogError
-
     try:
         doc = catalog.load(entry.name).shape.doc
     except CatalogError as error:
@@ -74,21 +76,11 @@ def _row(catalog: Catalog, entry: CatalogEntry) -> _Row:
 
 
 def _echo_json(data: Any) -> None:
-    import json
-
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 
 
 def _row_as_json(row: _Row) -> dict[str, Any]:
-    entry = row.entry
-    return {
-        "name": entry.name,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "target": entry.target,
-        "summary": row.summary,
-        "error": row.error or None,
-    }
+    return {**row.entry._asdict(), "summary": row.summary, "error": row.error or None}
 
 
 def _echo_rows(rows: Sequence[_Row]) -> None:
@@ -119,15 +111,6 @@ def _echo_table(cells: Iterable[tuple[str, str, str]]) -> None:
     with console.capture() as captured:
         console.print(table)
     click.echo(captured.get(), nl=False)
-
-
-def _echo_error(error: Exception) -> None:
-    from taskloom.errors import TaskImportFailed, TaskNotFound
-
-    if isinstance(error, TaskImportFailed):
-        click.echo(error.traceback, err=True, nl=False)
-    near = suggest(error.near, before="; ") if isinstance(error, TaskNotFound) else ""
-    click.echo(f"taskloom: {error}{near}", err=True)
 
 
 def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:

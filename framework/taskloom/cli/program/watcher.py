@@ -81,18 +81,13 @@ def _watch(program: int, reading: int, echoing: int, stop_within: float, policy:
         for number in WATCHED:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        _release_output()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):  # so that a reader of the program's output gets end of file when it ends
+            os.dup2(nowhere, descriptor)
+        os.chdir("/")
         _loop(program, reading, echoing, stop_within, policy)
     finally:
         os._exit(0)
-
-
-def _release_output() -> None:
-    """Close the inherited descriptors: a reader of the program's output gets end of file when the program ends."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    os.chdir("/")
 
 
 def _loop(program: int, reading: int, echoing: int, stop_within: float, policy: SignalPolicy) -> None:
