@@ -92,12 +92,11 @@ class Output:
             self._append(1, content)
         self._wakeup.set()
 
-    def close(self, timeout: float) -> bool:
-        """Write what is queued, for `timeout` seconds at most; return whether everything was written."""
+    def close(self, timeout: float) -> None:
+        """Write what is queued, for `timeout` seconds at most."""
         self._deadline = mono() + timeout
         self._wakeup.set()
         self._ended.wait(timeout + 0.1)
-        return not (self._queues[1] or self._queues[2] or self._held)
 
     def _wait_for(self, room: Latch) -> None:
         context = current_run.get()
@@ -142,21 +141,18 @@ class Output:
             else:
                 self._queues[2].extend(text for _, _, text in sorted(held))
 
-    def _poll_timeout(self) -> float | None:
-        """Return after how many seconds there is something to do even if nothing new is queued; None: never."""
-        ends = [self._deadline] if self._deadline is not None else []
-        if self._held:
-            ends.append(self._held_since + HOLD_SECONDS)
-        return max(0.0, min(ends) - mono()) if ends else None
-
     def _writable(self, waiting: list[int]) -> list[int]:
         """Wait until a descriptor of `waiting` is writable or closed, or something is queued; return the former."""
         poller = select.poll()
         poller.register(self._wakeup, select.POLLIN)
         for descriptor in waiting:
             poller.register(descriptor, select.POLLOUT)
-        timeout = self._poll_timeout()
-        ready = [descriptor for descriptor, _ in poller.poll(None if timeout is None else timeout * 1000)]
+        # When there is something to do even if nothing new is queued.
+        ends = [self._deadline] if self._deadline is not None else []
+        if self._held:
+            ends.append(self._held_since + HOLD_SECONDS)
+        timeout = max(0.0, min(ends) - mono()) * 1000 if ends else None
+        ready = [descriptor for descriptor, _ in poller.poll(timeout)]
         self._wakeup.clear()
         return [descriptor for descriptor in ready if descriptor in waiting]
 
