@@ -23,13 +23,10 @@ def duration(seconds: float, *, is_rounded: bool = False) -> str:
         return f"-{duration(-seconds, is_rounded=is_rounded)}"
     if seconds == float("inf"):
         return "forever"
-    parts = _parts(_three_digits(seconds) if is_rounded else round(seconds, 6))
-    return "".join(parts[: _ROUNDED_UNITS if is_rounded else None]) or "0s"
-
-
-def _three_digits(seconds: float) -> float:
-    """Return the seconds to three digits, and to whole ones from a minute on."""
-    return float(f"{seconds:.3g}") if round(seconds, 1) < 60 else round(seconds)
+    if not is_rounded:
+        return "".join(_parts(round(seconds, 6))) or "0s"
+    digits = float(f"{seconds:.3g}") if round(seconds, 1) < 60 else round(seconds)
+    return "".join(_parts(digits)[:_ROUNDED_UNITS]) or "0s"
 
 
 def _parts(seconds: float) -> list[str]:

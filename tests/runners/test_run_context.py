@@ -9,8 +9,7 @@ from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
 from taskloom.runners import RunOrder
 from taskloom.runners.binding import Binding, Body
-from taskloom.runners.context import RunContext
-from taskloom.runners.gauges import Gauges
+from taskloom.runners.context import Gauges, RunContext
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.task import Context
 

@@ -21,11 +21,7 @@ _VERBS = {
     "run": ("taskloom.cli.run", "Run the jobs of job files until they end or a signal stops them.", "Run"),
     "validate": ("taskloom.cli.validate", "Check job files and report every problem at once.", "Run"),
     "simulate": ("taskloom.cli.simulate.command", "Show what the jobs would do in a week, in virtual time.", "Run"),
-    "drill": (
-        "taskloom.cli.drill.command",
-        "Run each job alone, and check that it stops in time.",
-        "Act",
-    ),
+    "drill": ("taskloom.cli.drill.command", "Run each job alone, and check that it stops in time.", "Act"),
     "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one task and its parameters.", "Author"),
     "schema": ("taskloom.cli.schema", "Print the JSON Schema of job files, for editors.", "Author"),
 }
@@ -42,8 +38,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
             return None
-        module = import_module(_VERBS[cmd_name][0])
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(import_module(_VERBS[cmd_name][0]), cmd_name)
         return command
 
     def resolve_command(
@@ -91,34 +86,21 @@ def call(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except (BrokenPipeError, SystemExit):  # click raises the latter for a closed pipe
-        return _reader_gone()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone: write nothing at exit either
+        return 0
     except JobFileError as error:
-        _show_problems(error)
+        from taskloom.jobfile.render import render_all
+
+        click.echo(render_all(error.problems), err=True)
         return _USAGE
     except TaskloomError as error:
         click.echo(f"taskloom: {error}", err=True)
         return _USAGE
     except Exception:  # noqa: BLE001 - every other exception is a bug of ours
-        return _show_bug()
+        import traceback
+
+        click.echo(traceback.format_exc(), err=True, nl=False)
+        request = "internal error; please report the lines above with your job file"
+        click.echo(f"taskloom {__version__}: {request}", err=True)
+        return _BUG
     return result if isinstance(result, int) else 0
-
-
-def _reader_gone() -> int:
-    """Exit quietly, since the reader of our output has gone. Nothing is written at exit either."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    return 0
-
-
-def _show_problems(error: JobFileError) -> None:
-    from taskloom.jobfile.render import render_all
-
-    click.echo(render_all(error.problems), err=True)
-
-
-def _show_bug() -> int:
-    import traceback
-
-    click.echo(traceback.format_exc(), err=True, nl=False)
-    click.echo(f"taskloom {__version__}: internal error; please report the lines above with your job file", err=True)
-    return _BUG

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskloom.core.model import JobSpec, Moment, StartMode
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
 from taskloom.text import duration
-
-if TYPE_CHECKING:
-    from taskloom.core.policies import Watchdog
 
 __all__ = ["finite", "format_restart", "format_start", "job_as_json", "schedule_lines"]
 
@@ -47,7 +44,7 @@ def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
         "restart": _restart_as_json(job.restart),
         "timeout": job.timeout,
         "ready_within": job.ready_within,
-        "watchdog": None if job.watchdog is None else _watchdog_as_json(job.watchdog),
+        "watchdog": None if job.watchdog is None else {"after": job.watchdog.after, "then": job.watchdog.then.value},
         "essential": job.essential,
         "replicas": job.replicas,
         "runner": job.runner.name,
@@ -84,10 +81,6 @@ def _restart_as_json(restart: RestartPolicy) -> dict[str, Any]:
         "jitter": restart.jitter,
         "limit": None if limit is None else {"times": limit.times, "within": limit.within},
     }
-
-
-def _watchdog_as_json(watchdog: Watchdog) -> dict[str, Any]:
-    return {"after": watchdog.after, "then": watchdog.then.value}
 
 
 def schedule_lines(job: JobSpec, now: Moment) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.cli.format_job import finite, format_restart, format_start
@@ -92,15 +92,10 @@ def as_json(result: CheckResult) -> dict[str, Any]:
     plan = plan_of(result.jobs)
     return {
         "starts": [
-            {
-                "level": start.level,
-                "job": start.job.name,
-                "when": format_start(start.job),
-                "restart": format_restart(start.job.restart),
-            }
-            for start in plan.starts
+            {"level": level, "job": job.name, "when": format_start(job), "restart": format_restart(job.restart)}
+            for level, job in plan.starts
         ],
-        "stays": [{"job": one.job.name, "why": one.why} for one in plan.not_started],
+        "stays": [{"job": job.name, "why": why} for job, why in plan.not_started],
         "values": {
             job: {field: _origin_as_json(origin) for field, origin in origins.items()}
             for job, origins in result.origins.items()
@@ -121,7 +116,11 @@ def as_text(result: CheckResult, *, is_terminal: bool) -> str:
     """Return the plan as tables; on a terminal they fit its width and are coloured, unless NO_COLOR is set."""
     sections = [each for each in _sections(result) if each.rows]
     shown = [(_for_terminal if is_terminal else _for_pipe)(each) for each in sections]
-    shown += [_rest(result), *_stop(result)]
+    shown.append(_rest(result))
+    if result.stop_chain:
+        from taskloom.jobfile.checks.worst_stop import WorstStop
+
+        shown.append(f"Longest stop: {WorstStop(result.worst_stop_seconds, result.stop_chain)}\n")
     return "\n".join(shown)
 
 
@@ -161,18 +160,10 @@ def _rest(result: CheckResult) -> str:
     """Return the line with the defaults of all fields that are not written in any file."""
     from taskloom.jobfile.fields.registry import FIELDS
 
-    unwritten = {
-        field for origins in result.origins.values() for field, origin in origins.items() if origin.source == "default"
-    }
+    found = [pair for origins in result.origins.values() for pair in origins.items()]
+    unwritten = {field for field, origin in found if origin.source == "default"}
     values = [f"{name} {FIELDS[name].default}" for name in FIELDS if name in unwritten and FIELDS[name].default]
     return f"All other values are defaults: {', '.join(values)}\n"
-
-
-def _stop(result: CheckResult) -> Iterable[str]:
-    if result.stop_chain:
-        from taskloom.jobfile.checks.worst_stop import WorstStop
-
-        yield f"Longest stop: {WorstStop(result.worst_stop_seconds, result.stop_chain)}\n"
 
 
 def _for_pipe(section: _Section) -> str:

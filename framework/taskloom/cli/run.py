@@ -20,12 +20,7 @@ __all__ = ["run"]
               help="Format of the summary at the end: text on stderr, or JSON on stdout.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Also log debug messages.")
 def run(  # noqa: PLR0917 - click passes them by name
-    paths: tuple[str, ...],
-    stop_within: float,
-    events: str | None,
-    labels: tuple[str, ...],
-    output: str,
-    verbose: bool,
+    paths: tuple[str, ...], stop_within: float, events: str | None, labels: tuple[str, ...], output: str, verbose: bool
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
 

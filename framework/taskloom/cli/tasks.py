@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from taskloom.cli.format_type import format_constraints, format_type, format_value
+from taskloom.errors import CatalogError, TaskImportFailed, TaskNotFound
+from taskloom.task import Duration
 from taskloom.text import suggest, table
 
 if TYPE_CHECKING:
@@ -44,7 +48,6 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
     """
     from taskloom.catalog.entry_points import Catalog
     from taskloom.catalog.signatures import ShapeError
-    from taskloom.errors import CatalogError
 
     catalog = Catalog()
     if name is None:
@@ -57,13 +60,14 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
             loaded = catalog.load(name)
         _echo_json(_task_as_json(loaded)) if output == "json" else click.echo("\n".join(_described(loaded)))
     except (CatalogError, ShapeError) as error:
-        _echo_error(error)
+        if isinstance(error, TaskImportFailed):
+            click.echo(error.traceback, err=True, nl=False)
+        near = suggest(error.near, before="; ") if isinstance(error, TaskNotFound) else ""
+        click.echo(f"taskloom: {error}{near}", err=True)
         context.exit(EXIT_NOT_FOUND)
 
 
 def _row(catalog: Catalog, entry: CatalogEntry) -> _Row:
-    from taskloom.errors import CatalogError
-
     try:
         doc = catalog.load(entry.name).shape.doc
     except CatalogError as error:
@@ -72,27 +76,15 @@ def _row(catalog: Catalog, entry: CatalogEntry) -> _Row:
 
 
 def _echo_json(data: Any) -> None:
-    import json
-
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 
 
 def _row_as_json(row: _Row) -> dict[str, Any]:
-    entry = row.entry
-    return {
-        "name": entry.name,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "target": entry.target,
-        "summary": row.summary,
-        "error": row.error or None,
-    }
+    return {**row.entry._asdict(), "summary": row.summary, "error": row.error or None}
 
 
 def _echo_rows(rows: Sequence[_Row]) -> None:
-    cells = [
-        (row.entry.name, row.entry.offered_by, f"broken: {row.error}" if row.error else row.summary) for row in rows
-    ]
+    cells = [(row.entry.name, row.entry.offered_by, row.text) for row in rows]
     if _is_terminal():
         _echo_table(cells)
     else:
@@ -121,15 +113,6 @@ def _echo_table(cells: Iterable[tuple[str, str, str]]) -> None:
     click.echo(captured.get(), nl=False)
 
 
-def _echo_error(error: Exception) -> None:
-    from taskloom.errors import TaskImportFailed, TaskNotFound
-
-    if isinstance(error, TaskImportFailed):
-        click.echo(error.traceback, err=True, nl=False)
-    near = suggest(error.near, before="; ") if isinstance(error, TaskNotFound) else ""
-    click.echo(f"taskloom: {error}{near}", err=True)
-
-
 def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
     shape = loaded.shape
     return {
@@ -146,8 +129,6 @@ def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
 
 
 def _param_as_json(param: ParamShape) -> dict[str, Any]:
-    from taskloom.cli.format_type import format_type
-
     return {
         "name": param.name,
         "type": format_type(param.annotation),
@@ -171,16 +152,12 @@ def _described(loaded: LoadedTask) -> list[str]:
 
 
 def _cells(param: ParamShape) -> tuple[str, ...]:
-    from taskloom.cli.format_type import format_type
-
     # "or null" is redundant: such a parameter has the default null.
     type_name = format_type(param.annotation)
     return param.name, type_name.removesuffix(" or null") or type_name, _default_text(param), _description(param)
 
 
 def _default_text(param: ParamShape) -> str:
-    from taskloom.cli.format_type import format_type, format_value
-
     if param.is_required:
         return "required"
     if "secret" in format_type(param.annotation):
@@ -189,15 +166,11 @@ def _default_text(param: ParamShape) -> str:
 
 
 def _description(param: ParamShape) -> str:
-    from taskloom.cli.format_type import format_constraints
-
     return "; ".join(each for each in (param.info.description, format_constraints(param.info.constraints)) if each)
 
 
 def _example(loaded: LoadedTask) -> list[str]:
     """Return the lines of a job file with one job of the task."""
-    from taskloom.cli.format_type import format_value
-
     lines = ["jobs:", f"  my-{loaded.name}:", f"    task: {loaded.name}"]
     params = {param.name: param for param in loaded.shape.params}
     values = _example_params(loaded.shape)
@@ -225,13 +198,9 @@ def _example_params(shape: TaskShape) -> dict[str, Any]:
 
 
 def _example_value(param: ParamShape) -> Any:
-    return param.info.examples[0] if param.info.examples else _placeholder(param.annotation)
-
-
-def _placeholder(annotation: Any) -> Any:
-    """Return a value of the type, for a parameter without an example."""
-    from taskloom.task import Duration
-
-    if annotation == Duration:
+    """Return the first example of a parameter, or else some value of its type."""
+    if param.info.examples:
+        return param.info.examples[0]
+    if param.annotation == Duration:
         return 1.0
-    return {int: 1, float: 1.0, bool: True, list: [], dict: {}}.get(annotation, "...")
+    return {int: 1, float: 1.0, bool: True, list: [], dict: {}}.get(param.annotation, "...")

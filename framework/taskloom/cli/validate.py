@@ -23,28 +23,13 @@ EXIT_INVALID = 2
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Output format; json is on standard output.",
-)
-@click.option(
-    "--stop-within",
-    default="30s",
-    show_default=True,
-    type=Seconds(allows_forever=True),
-    metavar="DURATION",
-    help="The time allowed for stopping all jobs, or forever; a job that may take longer is a warning.",
-)
-@click.option(
-    "--plan",
-    "with_plan",
-    is_flag=True,
-    help="Also show which jobs would start, in which order, and where each value comes from.",
-)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="Output format; json is on standard output.")  # fmt: skip
+@click.option("--stop-within", default="30s", show_default=True,
+              help="The time allowed for stopping all jobs, or forever; a job that may take longer is a warning.",
+              type=Seconds(allows_forever=True), metavar="DURATION")  # fmt: skip
+@click.option("--plan", "with_plan", is_flag=True,
+              help="Also show which jobs would start, in which order, and where each value comes from.")  # fmt: skip
 @click.pass_context
 def validate(
     context: click.Context, paths: tuple[str, ...], output: str, stop_within: float, *, with_plan: bool
@@ -69,7 +54,16 @@ def validate(
 def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
     import json
 
-    data = _as_json(result, now)
+    from taskloom.cli.format_job import finite, job_as_json
+    from taskloom.jobfile.render import as_json
+
+    data: dict[str, Any] = {
+        "files": list(result.files),
+        "jobs": [job_as_json(job, now) for job in result.jobs],
+        "problems": as_json(result.problems),
+        "worst_stop_seconds": finite(result.worst_stop_seconds),
+        "worst_stop_chain": [{"job": slow.job, "seconds": finite(slow.seconds)} for slow in result.stop_chain],
+    }
     if with_plan:
         from taskloom.cli import plan
 
@@ -82,7 +76,8 @@ def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
     from taskloom.jobfile.render import render_all
 
     if result.problems:
-        click.echo(render_all(result.problems, color=_wants_color()), err=True)
+        is_colored = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        click.echo(render_all(result.problems, color=is_colored), err=True)
     if not result.errors:
         for job in result.jobs:
             for line in schedule_lines(job, now) if job.enabled else ():
@@ -92,10 +87,6 @@ def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
 
         click.echo(plan.as_text(result, is_terminal=sys.stdout.isatty()))
     click.echo(_summary(result))
-
-
-def _wants_color() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _summary(result: CheckResult) -> str:
@@ -113,16 +104,3 @@ def _summary(result: CheckResult) -> str:
 
 def _count(number: int, noun: str) -> str:
     return plural(number, noun) if number else ""
-
-
-def _as_json(result: CheckResult, now: Moment) -> dict[str, Any]:
-    from taskloom.cli.format_job import finite, job_as_json
-    from taskloom.jobfile.render import as_json
-
-    return {
-        "files": list(result.files),
-        "jobs": [job_as_json(job, now) for job in result.jobs],
-        "problems": as_json(result.problems),
-        "worst_stop_seconds": finite(result.worst_stop_seconds),
-        "worst_stop_chain": [{"job": slow.job, "seconds": finite(slow.seconds)} for slow in result.stop_chain],
-    }

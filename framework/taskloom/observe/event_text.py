@@ -73,50 +73,19 @@ def _ended(event: Event) -> LogLine:
 
 
 def _overdue(event: Event) -> LogLine:
-    where = event.data.get("where")
-    place = f" at {where}" if where else " at an unknown place"
-    age = event.data.get("poll_age")
+    where, age = event.data.get("where") or "an unknown place", event.data.get("poll_age")
     polled = "" if age is None else f", no poll for {measured(age)}"
     callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
-    message = (
-        f"did not stop within {duration(event.data['within'], is_rounded=True)}: currently{place}{polled}{callbacks}"
-    )
+    within = duration(event.data["within"], is_rounded=True)
+    message = f"did not stop within {within}: currently at {where}{polled}{callbacks}"
     return LogLine(message, "ERROR", "runs did not stop in time")
-
-
-def _late_exit(event: Event) -> LogLine:
-    message = f"the thread of the abandoned run has ended, {measured(event.seconds or 0.0)} late"
-    return LogLine(message, "WARNING", "abandoned threads ended")
-
-
-def _blocked(_: Event) -> LogLine:
-    message = "abandoned: its thread is still running; no new run starts until it ends"
-    return LogLine(message, "WARNING", "runs were abandoned")
-
-
-def _skipped(event: Event) -> LogLine:
-    return LogLine(f"skipped ({event.reason})", kind="jobs were skipped")
-
-
-def _callback_failed(event: Event) -> LogLine:
-    return LogLine(f"{event.data['callback']} failed: {event.error}", "WARNING", "callbacks failed")
 
 
 def _restart_scheduled(event: Event) -> LogLine:
     because = f": {event.error}" if event.error is not None else ""
-    message = (
-        f"restarting in {duration(event.seconds or 0.0, is_rounded=True)} (attempt {(event.attempt or 0) + 1}){because}"
-    )
+    delay = duration(event.seconds or 0.0, is_rounded=True)
+    message = f"restarting in {delay} (attempt {(event.attempt or 0) + 1}){because}"
     return LogLine(message, kind="restarts were scheduled")
-
-
-def _gave_up(event: Event) -> LogLine:
-    return LogLine(f"gave up: {event.data.get('why', 'no restart follows')}", "ERROR", "jobs gave up")
-
-
-def _flapping(_: Event) -> LogLine:
-    message = f"flapping: restarted {FLAPPING_RESTARTS} times in {duration(FLAPPING_SECONDS)}"
-    return LogLine(message, "WARNING", "jobs are flapping")
 
 
 def _missed(event: Event) -> LogLine:
@@ -128,24 +97,10 @@ def _missed(event: Event) -> LogLine:
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
-def _unresponsive(event: Event) -> LogLine:
-    message = f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}"
-    return LogLine(message, "WARNING", "runs became unresponsive")
-
-
-def _responsive(event: Event) -> LogLine:
-    message = f"responsive again after {measured(event.seconds or 0.0)}"
-    return LogLine(message, kind="runs became responsive again")
-
-
 def _reloaded(event: Event) -> LogLine:
     verbs = {"add": "added", "remove": "removed", "restart": "to be restarted", "apply": "changed in place"}
     parts = [f"{first_of(event.data[key], 5)} {verb}" for key, verb in verbs.items() if event.data.get(key)]
     return LogLine(f"reloaded: {'; '.join(parts) or 'nothing has changed'}")
-
-
-def _job_removed(_: Event) -> LogLine:
-    return LogLine("removed", kind="jobs were removed")
 
 
 def _instant(text: str, at: float) -> str:
@@ -163,16 +118,32 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.CANCEL_REQUESTED: _cancel_requested,
     EventName.ENDED: _ended,
     EventName.STOP_OVERDUE: _overdue,
-    EventName.LATE_EXIT: _late_exit,
-    EventName.BLOCKED: _blocked,
-    EventName.SKIPPED: _skipped,
-    EventName.CALLBACK_FAILED: _callback_failed,
+    EventName.LATE_EXIT: lambda event: LogLine(
+        f"the thread of the abandoned run has ended, {measured(event.seconds or 0.0)} late",
+        "WARNING",
+        "abandoned threads ended",
+    ),
+    EventName.BLOCKED: lambda _: LogLine(
+        "abandoned: its thread is still running; no new run starts until it ends", "WARNING", "runs were abandoned"
+    ),
+    EventName.SKIPPED: lambda event: LogLine(f"skipped ({event.reason})", kind="jobs were skipped"),
+    EventName.CALLBACK_FAILED: lambda event: LogLine(
+        f"{event.data['callback']} failed: {event.error}", "WARNING", "callbacks failed"
+    ),
     EventName.RESTART_SCHEDULED: _restart_scheduled,
-    EventName.GAVE_UP: _gave_up,
-    EventName.FLAPPING: _flapping,
+    EventName.GAVE_UP: lambda event: LogLine(
+        f"gave up: {event.data.get('why', 'no restart follows')}", "ERROR", "jobs gave up"
+    ),
+    EventName.FLAPPING: lambda _: LogLine(
+        f"flapping: restarted {FLAPPING_RESTARTS} times in {duration(FLAPPING_SECONDS)}", "WARNING", "jobs are flapping"
+    ),
     EventName.MISSED: _missed,
-    EventName.UNRESPONSIVE: _unresponsive,
-    EventName.RESPONSIVE: _responsive,
+    EventName.UNRESPONSIVE: lambda event: LogLine(
+        f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}", "WARNING", "runs became unresponsive"
+    ),
+    EventName.RESPONSIVE: lambda event: LogLine(
+        f"responsive again after {measured(event.seconds or 0.0)}", kind="runs became responsive again"
+    ),
     EventName.RELOADED: _reloaded,
-    EventName.JOB_REMOVED: _job_removed,
+    EventName.JOB_REMOVED: lambda _: LogLine("removed", kind="jobs were removed"),
 }

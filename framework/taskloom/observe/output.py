@@ -40,7 +40,6 @@ class Output:
 
     def __init__(self) -> None:
         self.dropped_lines = 0
-        self.lost_bytes = 0
         self._lock = allocate_lock()
         self._queues: dict[int, deque[bytes]] = {1: deque(), 2: deque()}
         self._sizes = {1: 0, 2: 0}
@@ -84,7 +83,7 @@ class Output:
                     break
                 room = Latch()
                 self._waiters.append(room)
-            self._wait_for(room, len(content))
+            self._wait_for(room)
         self._wakeup.set()
 
     def final_data(self, content: bytes) -> None:
@@ -93,14 +92,13 @@ class Output:
             self._append(1, content)
         self._wakeup.set()
 
-    def close(self, timeout: float) -> bool:
-        """Write what is queued, for `timeout` seconds at most; return whether everything was written."""
+    def close(self, timeout: float) -> None:
+        """Write what is queued, for `timeout` seconds at most."""
         self._deadline = mono() + timeout
         self._wakeup.set()
         self._ended.wait(timeout + 0.1)
-        return not (self._queues[1] or self._queues[2] or self._held)
 
-    def _wait_for(self, room: Latch, size: int) -> None:
+    def _wait_for(self, room: Latch) -> None:
         context = current_run.get()
         if context is None:
             room.wait()
@@ -109,13 +107,10 @@ class Output:
         room.wait()
         handle.close()
         if context.cancelled and self._sizes[1] > DATA_BYTES:
-            self.lost_bytes += size
             raise Cancelled
 
     def _append(self, descriptor: int, content: bytes) -> None:
-        if descriptor in self._closed:
-            self.lost_bytes += len(content)
-        else:
+        if descriptor not in self._closed:
             self._queues[descriptor].append(content)
             self._sizes[descriptor] += len(content)
 
@@ -142,17 +137,9 @@ class Output:
         with self._lock:
             held, self._held = self._held, []
             if 2 in self._closed:
-                self.lost_bytes += sum(len(text) for _, _, text in held)
                 self._sizes[2] = 0
-                return
-            self._queues[2].extend(text for _, _, text in sorted(held))
-
-    def _poll_timeout(self) -> float | None:
-        """Return after how many seconds there is something to do even if nothing new is queued; None: never."""
-        ends = [self._deadline] if self._deadline is not None else []
-        if self._held:
-            ends.append(self._held_since + HOLD_SECONDS)
-        return max(0.0, min(ends) - mono()) if ends else None
+            else:
+                self._queues[2].extend(text for _, _, text in sorted(held))
 
     def _writable(self, waiting: list[int]) -> list[int]:
         """Wait until a descriptor of `waiting` is writable or closed, or something is queued; return the former."""
@@ -160,8 +147,12 @@ class Output:
         poller.register(self._wakeup, select.POLLIN)
         for descriptor in waiting:
             poller.register(descriptor, select.POLLOUT)
-        timeout = self._poll_timeout()
-        ready = [descriptor for descriptor, _ in poller.poll(None if timeout is None else timeout * 1000)]
+        # When there is something to do even if nothing new is queued.
+        ends = [self._deadline] if self._deadline is not None else []
+        if self._held:
+            ends.append(self._held_since + HOLD_SECONDS)
+        timeout = max(0.0, min(ends) - mono()) * 1000 if ends else None
+        ready = [descriptor for descriptor, _ in poller.poll(timeout)]
         self._wakeup.clear()
         return [descriptor for descriptor in ready if descriptor in waiting]
 
@@ -172,7 +163,7 @@ class Output:
         except BlockingIOError:
             written = 0  # a task made the descriptor non-blocking, and it was not as writable as poll said
         except OSError:
-            self._mark_closed(descriptor, len(piece))
+            self._mark_closed(descriptor)
             return
         with self._lock:
             self._sizes[descriptor] -= written
@@ -193,11 +184,10 @@ class Output:
                 size += len(piece)
         return b"".join(pieces)
 
-    def _mark_closed(self, descriptor: int, lost: int) -> None:
+    def _mark_closed(self, descriptor: int) -> None:
         """Drop what is queued for a descriptor without a reader, and all that will be written to it."""
         with self._lock:
             self._closed.add(descriptor)
-            self.lost_bytes += lost + sum(map(len, self._queues[descriptor]))
             self._queues[descriptor].clear()
             self._sizes[descriptor] = 0
         self._wake_waiters()

@@ -7,6 +7,7 @@ reported in one line after SUPPRESSED_SECONDS. Pure: the caller gives the time, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 __all__ = ["DuplicateFilter", "Limit", "RateLimiter", "Suppressed"]
@@ -40,17 +41,15 @@ class Suppressed(NamedTuple):
     """Seconds since the first of them."""
 
 
+@dataclass(slots=True)
 class _Bucket:
     """One kind of line: how many may be written now, and how many were suppressed."""
 
-    __slots__ = ("filled_at", "jobs", "since", "suppressed", "tokens")
-
-    def __init__(self, room: float, at: float) -> None:
-        self.tokens = room
-        self.filled_at = at
-        self.suppressed = 0
-        self.jobs: set[str] = set()
-        self.since = at
+    tokens: float
+    filled_at: float
+    since: float
+    suppressed: int = 0
+    jobs: set[str] = field(default_factory=set)
 
 
 class RateLimiter:
@@ -67,7 +66,7 @@ class RateLimiter:
         limit = self._special.get(kind, self._usual)
         bucket = self._buckets.get(kind)
         if bucket is None:
-            bucket = self._buckets[kind] = _Bucket(limit.burst, at)
+            bucket = self._buckets[kind] = _Bucket(limit.burst, at, at)
         bucket.tokens = min(limit.burst, bucket.tokens + max(0.0, at - bucket.filled_at) * limit.rate)
         bucket.filled_at = at
         if bucket.tokens >= 1:

@@ -36,28 +36,19 @@ class DataStream(io.RawIOBase):
 class TextStream(io.TextIOBase):
     """The text stream: passes on whole lines of each thread, so that lines of several runs never mix."""
 
+    encoding = "utf-8"
+
     def __init__(self, put: Callable[[bytes], None], descriptor: int) -> None:
         super().__init__()
-        self._raw = DataStream(put, descriptor)
-        self._pending = threading.local()
-
-    @property
-    def buffer(self) -> Any:
+        self.buffer = DataStream(put, descriptor)
         """The binary stream, for `sys.stdout.buffer.write`."""
-        return self._raw
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return "utf-8"
+        self._pending = threading.local()
 
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
-        return self._raw.fileno()
-
-    def isatty(self) -> bool:
-        return False
+        return self.buffer.fileno()
 
     def write(self, text: str) -> int:
         pending = getattr(self._pending, "text", "") + text
@@ -78,4 +69,4 @@ class TextStream(io.TextIOBase):
         self.flush()
 
     def _pass_on(self, text: str) -> None:
-        self._raw.write(text.encode("utf-8", "backslashreplace"))
+        self.buffer.write(text.encode("utf-8", "backslashreplace"))

@@ -24,9 +24,7 @@ class _Column(NamedTuple):
 
 def summary(report: StopReport, jobs: Sequence[JobStatus]) -> str:
     """Return the summary of a program that has ended."""
-    parts = [job_table(jobs)]
-    parts.extend(_survivor(survivor) for survivor in report.survivors)
-    return "\n".join(parts) + "\n"
+    return "\n".join([job_table(jobs), *map(_survivor, report.survivors)]) + "\n"
 
 
 def job_table(jobs: Sequence[JobStatus]) -> str:
@@ -48,14 +46,6 @@ def _state(status: JobStatus) -> str:
         parts.append("not ready")
     # Running jobs are usually ready, so only the opposite is shown.
     return ", ".join([*parts, *(mark for mark in report.marks if mark != "ready")])
-
-
-def _outcome(status: JobStatus) -> str:
-    return status.report.outcome.value if status.report.outcome else "-"
-
-
-def _time(status: JobStatus) -> str:
-    return measured(status.report.seconds) if status.report.runs else "-"
 
 
 def _next_firing(status: JobStatus) -> str:
@@ -82,11 +72,11 @@ def _note(status: JobStatus) -> str:
 _COLUMNS = (
     _Column("JOB", lambda status: status.report.job),
     _Column("STATE", _state),
-    _Column("OUTCOME", _outcome),
+    _Column("OUTCOME", lambda status: status.report.outcome.value if status.report.outcome else "-"),
     _Column("RUNS", lambda status: str(status.report.runs)),
     _Column("RESTARTS", lambda status: str(status.report.restarts), lambda status: status.report.restarts > 0),
     _Column("MISSED", lambda status: str(status.report.missed), lambda status: status.report.missed > 0),
-    _Column("TIME", _time),
+    _Column("TIME", lambda status: measured(status.report.seconds) if status.report.runs else "-"),
     _Column("NEXT FIRING", _next_firing, lambda status: status.report.next_firing is not None),
     _Column("NOTE", _note),
 )
@@ -94,7 +84,8 @@ _COLUMNS = (
 
 def _survivor(survivor: Survivor) -> str:
     head = f"\n{survivor.job} is still running {measured(survivor.waited)} after its stop was requested"
-    lines = [f"{head} (within {duration(survivor.within, is_rounded=True)}, otherwise {survivor.otherwise.value})"]
+    within = duration(survivor.within, is_rounded=True)
+    lines = [f"{head} (within {within}, otherwise {survivor.otherwise.value})"]
     lines.append(f"  at {survivor.where or 'an unknown place'}")
     if survivor.poll_age is not None:
         lines.append(f"  no poll for {measured(survivor.poll_age)} at that time")

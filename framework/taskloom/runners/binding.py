@@ -26,12 +26,7 @@ class Binding:
     __slots__ = ("announces_ready", "has_terminate", "label", "make")
 
     def __init__(
-        self,
-        make: Callable[[], Body],
-        *,
-        has_terminate: bool = False,
-        announces_ready: bool = False,
-        label: str = "",
+        self, make: Callable[[], Body], *, has_terminate: bool = False, announces_ready: bool = False, label: str = ""
     ) -> None:
         self.make = make
         """Creates a new body. Called on the thread of the run; raises what the task's constructor raises."""

@@ -185,15 +185,11 @@ class _CachedThread(threading.Thread):
     def _execute(self, work: Work) -> None:
         self.name = work.name
         try:
-            _trace_like_a_new_thread()
+            # The previous work may have set functions of its own. Reading costs a tenth of setting.
+            if sys.gettrace() is not threading.gettrace():
+                sys.settrace(threading.gettrace())
+            if sys.getprofile() is not threading.getprofile():
+                sys.setprofile(threading.getprofile())
             Context().run(work.execute)
         finally:
             self.name = IDLE_THREAD_NAME
-
-
-def _trace_like_a_new_thread() -> None:
-    # The previous work may have set functions of its own. Reading costs a tenth of setting.
-    if sys.gettrace() is not threading.gettrace():
-        sys.settrace(threading.gettrace())
-    if sys.getprofile() is not threading.getprofile():
-        sys.setprofile(threading.getprofile())

@@ -105,22 +105,14 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks",
-        "_is_closed",
-        "_is_woken",
-        "_lock",
-        "_sampler",
-        "_waiters",
-        "_wakeup",
-        "dispatched",
-        "is_requested",
-        "polls",
-        "reason",
-        "urgent",
-    )
+        "_callbacks", "_is_closed", "_lock", "_sampler", "_waiters", "_wakeup", "dispatched", "is_requested",
+        "is_woken", "polls", "reason", "urgent",
+    )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None) -> None:
         self.is_requested = False
+        self.is_woken = False
+        """Whether `wake` has released its waits."""
         self.reason: Reason | None = None
         self.urgent = False
         self.polls = 0
@@ -132,7 +124,6 @@ class CancelToken:
         # None once they were dispatched or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
         self._wakeup: WakeupFd | None = None
-        self._is_woken = False
         self._is_closed = False
 
     # -- the run's side
@@ -147,11 +138,6 @@ class CancelToken:
     def is_waiting(self) -> bool:
         """Return whether the run is inside a wait that the token wakes."""
         return bool(self._waiters)
-
-    @property
-    def is_woken(self) -> bool:
-        """Return whether `wake` has released its waits."""
-        return self._is_woken
 
     @property
     def callback_ran(self) -> bool:
@@ -214,7 +200,7 @@ class CancelToken:
         with self._lock:
             if self._is_closed:
                 handle.close()
-            elif not self._is_woken and self._callbacks is not None:
+            elif not self.is_woken and self._callbacks is not None:
                 self._callbacks.append(handle)
                 return handle
         if handle.begin():
@@ -230,7 +216,7 @@ class CancelToken:
                 raise ValueError("cannot return a descriptor: the run has ended")
             if self._wakeup is None:
                 self._wakeup = WakeupFd()
-                if self._is_woken:
+                if self.is_woken:
                     self._wakeup.set()
             return self._wakeup.fileno()
 
@@ -264,7 +250,7 @@ class CancelToken:
                 break  # the waiter timed out and removed it itself
             waiter.release()
         with self._lock:
-            self._is_woken = True
+            self.is_woken = True
             if self._wakeup is not None:
                 # While the lock is held: otherwise `close` could close the descriptor first, and its number could
                 # belong to another file. It never blocks.

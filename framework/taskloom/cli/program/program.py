@@ -24,7 +24,7 @@ from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import WATCHED, Watcher
 from taskloom.clock import mono
-from taskloom.core.model import JobSpec, Reason, ReasonKind
+from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.event_file import EventFile
@@ -32,11 +32,10 @@ from taskloom.observe.event_text import reason_text
 from taskloom.observe.output import Output
 from taskloom.observe.streams import TextStream
 from taskloom.observe.summary import job_table, summary
-from taskloom.scheduler.facade import Listener, Scheduler
+from taskloom.scheduler.facade import Scheduler
 from taskloom.text import first_of, measured, plural
 
 __all__ = ["Program"]
-
 
 # Sorts after every other time: the summary is the last of the log lines.
 _LAST = float("inf")
@@ -58,13 +57,7 @@ class Program:
     """One `taskloom run`. `stop_within`: seconds for the whole stop, inf for no deadline."""
 
     def __init__(
-        self,
-        stop_within: float,
-        *,
-        events: str | None = None,
-        labels: Sequence[str] = (),
-        wants_json: bool = False,
-        is_verbose: bool = False,
+        self, stop_within: float, *, events: str | None, labels: Sequence[str], wants_json: bool, is_verbose: bool
     ) -> None:
         self._stop_within = stop_within
         self._events_path = events
@@ -74,7 +67,6 @@ class Program:
         self._queue: SignalQueue[int | _Message] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping)
-        self._listeners: list[Listener] = []
         self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
@@ -94,7 +86,9 @@ class Program:
             self._watcher.dismiss()
             raise
         self._set_up_output()
-        self._add_listeners(event_file)
+        self._listeners = [self._scheduler.listen(self._console)]
+        if event_file is not None:
+            self._listeners.append(self._scheduler.listen(event_file))
         self._log_loaded(selection, paths)
         self._reloader = Reloader(files, self._scheduler, self._console, self._show)
         self._scheduler.add_all(selection.specs)
@@ -130,17 +124,14 @@ class Program:
         root.setLevel(logging.DEBUG if self._is_verbose else logging.INFO)
         logging.raiseExceptions = False
 
-    def _add_listeners(self, event_file: EventFile | None) -> None:
-        self._listeners.append(self._scheduler.listen(self._console))
-        if event_file is not None:
-            self._listeners.append(self._scheduler.listen(event_file))
-
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
         if selection.warnings:
             from taskloom.jobfile.render import render_all
 
             self._show(f"{render_all(selection.warnings)}\n")
-        self._console.log(_loaded_text(selection.specs, paths))
+        jobs = plural(len(selection.specs), "job")
+        names = first_of([spec.name for spec in selection.specs], _MOST_LOADED)
+        self._console.log(f"loaded {jobs} from {', '.join(paths)}: {names}")
         if selection.dependencies:
             self._console.log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
 
@@ -180,8 +171,10 @@ class Program:
             os._exit(128 + number)
         elif action is SignalAction.STATUS:
             self._show_status()
+        elif action is SignalAction.RELOAD and self._is_stopping:
+            self._console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
         elif action is SignalAction.RELOAD:
-            self._reload()
+            self._reloader.request()
 
     def _stop_by_signal(self, number: int) -> None:
         name, again = _name_of(number)
@@ -193,12 +186,6 @@ class Program:
         self._console.log(f"{name}: at most {_HURRY}; {again} to exit at once", level="WARNING")
         self._scheduler.hurry(HURRY_SECONDS)
         self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
-
-    def _reload(self) -> None:
-        if self._is_stopping:
-            self._console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
-            return
-        self._reloader.request()
 
     def _stop(self, reason: Reason) -> None:
         if self._is_stopping:
@@ -219,13 +206,12 @@ class Program:
     def _log_awaited(self, reason: Reason) -> None:
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
         waiting = f"waiting for {first_of(awaited, _MOST_AWAITED)}" if awaited else ""
+        stopping = f"stopping all jobs: {reason_text(reason)}"
         if reason.kind is ReasonKind.ESSENTIAL:
-            self._console.log(
-                "; ".join(filter(None, [f"stopping all jobs: {reason_text(reason)}", waiting])), level="ERROR"
-            )
+            self._console.log(f"{stopping}; {waiting}" if awaited else stopping, level="ERROR")
         elif awaited:
             is_logged = reason.kind is ReasonKind.SIGNAL  # the line about the signal has announced the stop
-            self._console.log(waiting if is_logged else f"stopping all jobs: {reason_text(reason)}; {waiting}")
+            self._console.log(waiting if is_logged else f"{stopping}; {waiting}")
 
     def _show_status(self) -> None:
         statuses = self._scheduler.status()
@@ -251,18 +237,10 @@ class Program:
             text = summary(report, self._scheduler.status())
             self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
         code = report.exit_code
-        bug = self._scheduler.bug
-        if bug is not None:
+        if self._scheduler.bug is not None:
             code = code or ExitCode.BUG
-            self._console.log(f"{bug}; please report it", level="CRITICAL")
-        return finish(
-            report,
-            code,
-            console=self._console,
-            output=self._output,
-            watcher=self._watcher,
-            deadline=self._hard_deadline,
-        )
+            self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
+        return finish(report, code, self._console, self._output, watcher=self._watcher, deadline=self._hard_deadline)
 
 
 def _name_of(number: int) -> tuple[str, str]:
@@ -270,8 +248,3 @@ def _name_of(number: int) -> tuple[str, str]:
     if number == signal.SIGINT:
         return "Ctrl-C", "press again"
     return signal.Signals(number).name, "send it again"
-
-
-def _loaded_text(specs: Sequence[JobSpec], paths: Sequence[str]) -> str:
-    names = first_of([spec.name for spec in specs], _MOST_LOADED)
-    return f"loaded {plural(len(specs), 'job')} from {', '.join(paths)}: {names}"

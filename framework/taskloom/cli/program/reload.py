@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import click
 
@@ -89,9 +90,7 @@ class Reloader:
             self._log(f"cannot use the job files ({plural(errors, 'error')}); {_UNCHANGED}", level="ERROR")
         except SchedulerStopped:
             self._log(f"the program is stopping; {_UNCHANGED}", level="WARNING")
-        except click.UsageError as error:
-            self._log(f"{error.message}; {_UNCHANGED}", level="ERROR")
-        except TaskloomError as error:
+        except (click.UsageError, TaskloomError) as error:
             self._log(f"{error}; {_UNCHANGED}", level="ERROR")
         else:
             self._show_problems(selection.warnings)
@@ -99,19 +98,15 @@ class Reloader:
                 self._log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
             self._log_changes(changes, begun)
 
-    def _log_changes(self, changes: Iterable[Change], at: float) -> None:
+    def _log_changes(self, changes: Sequence[Change], at: float) -> None:
         """Log what happens to each changed job, and the totals. `at` sorts the lines before their effects."""
-        counts = dict.fromkeys(ReloadAction, 0)
-        lines = []
-        for change in changes:
-            counts[change.action] += 1
-            if change.action is not ReloadAction.KEEP:
-                lines.append(str(change))
+        counts = Counter(change.action for change in changes)
+        lines = [str(change) for change in changes if change.action is not ReloadAction.KEEP]
         for line in lines[:MOST_CHANGES]:
             self._log(line, at=at)
         if len(lines) > MOST_CHANGES:
             self._log(f"and {plural(len(lines) - MOST_CHANGES, 'more change')}", at=at)
-        self._log(", ".join(f"{action.value} {count}" for action, count in counts.items() if count), at=at)
+        self._log(", ".join(f"{action.value} {counts[action]}" for action in ReloadAction if action in counts), at=at)
 
     def _show_problems(self, problems: Iterable[Problem]) -> None:
         from taskloom.jobfile.render import render_all

@@ -8,8 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from taskloom.cli.program.watcher import WATCHED as STOP_SIGNALS
-from taskloom.cli.program.watcher import Watcher
+from taskloom.cli.program.watcher import WATCHED, Watcher
 from taskloom.clock import mono
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console
@@ -46,7 +45,7 @@ def close_listeners(listeners: Sequence[Listener], console: Console) -> None:
 
 
 def finish(
-    report: StopReport, code: ExitCode, *, console: Console, output: Output, watcher: Watcher, deadline: float
+    report: StopReport, code: ExitCode, console: Console, output: Output, *, watcher: Watcher, deadline: float
 ) -> int:
     """Return the code if the interpreter can end as usual; otherwise exit the process here.
 
@@ -59,7 +58,7 @@ def finish(
         console.log(f"{lines} dropped: standard error was not read fast enough", level="WARNING")
     output.close(FLUSH_SECONDS)
     # While the interpreter ends it restores the default handlers, and one more signal would then change the exit code.
-    for number in STOP_SIGNALS:
+    for number in WATCHED:
         signal.signal(number, signal.SIG_IGN)
     watcher.dismiss()
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__

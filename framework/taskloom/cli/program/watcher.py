@@ -81,18 +81,13 @@ def _watch(program: int, reading: int, echoing: int, stop_within: float, policy:
         for number in WATCHED:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        _release_output()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):  # so that a reader of the program's output gets end of file when it ends
+            os.dup2(nowhere, descriptor)
+        os.chdir("/")
         _loop(program, reading, echoing, stop_within, policy)
     finally:
         os._exit(0)
-
-
-def _release_output() -> None:
-    """Close the inherited descriptors: a reader of the program's output gets end of file when the program ends."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    os.chdir("/")
 
 
 def _loop(program: int, reading: int, echoing: int, stop_within: float, policy: SignalPolicy) -> None:
@@ -138,11 +133,8 @@ def _seconds_left(number: int, stop_within: float, policy: SignalPolicy) -> floa
     if number == _STOP_BEGAN:
         policy.stop_began()
         return stop_within + GRACE_SECONDS
-    action = policy.action_for(number, mono())
-    seconds = {SignalAction.STOP: stop_within, SignalAction.HURRY: HURRY_SECONDS, SignalAction.EXIT: 0.0}.get(
-        action, float("inf")
-    )
-    return seconds + GRACE_SECONDS
+    left = {SignalAction.STOP: stop_within, SignalAction.HURRY: HURRY_SECONDS, SignalAction.EXIT: 0.0}
+    return left.get(policy.action_for(number, mono()), float("inf")) + GRACE_SECONDS
 
 
 def _open_process(program: int) -> int | None:
