@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from taskloom.core import actions
-from taskloom.core.deadlines import DeadlineKind, Deadlines
+from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome, Phase, ReasonKind, WaitingFor
 from taskloom.core.policies import RestartWhen
@@ -33,13 +33,11 @@ class FollowUps:
     def __init__(
         self,
         store: JobStore,
-        deadlines: Deadlines,
         starter: Starter,
         shutdown: WholeStop,
         random: Callable[[], float],
     ) -> None:
         self._store = store
-        self._deadlines = deadlines
         self._starter = starter
         self._shutdown = shutdown
         self._random = random
@@ -138,7 +136,7 @@ class FollowUps:
         delay = backoff.next_delay(job.spec.restart, run.ready_seconds, self._random())
         store.move(job, Decision.WAIT, WaitingFor.BACKOFF)
         job.due_at = store.now.mono + delay
-        self._deadlines.add(job.due_at, self._backoff, job)
+        self._store.deadlines.add(job.due_at, self._backoff, job)
         store.emit_run(EventName.RESTART_SCHEDULED, run, seconds=delay)
 
     def _backoff_over(self, job: JobRecord) -> None:
@@ -148,7 +146,7 @@ class FollowUps:
             self._restart(job)
             return
         if not self._at_gate:
-            self._deadlines.add(self._gate.opens_at, self._gate_opening)
+            self._store.deadlines.add(self._gate.opens_at, self._gate_opening)
         self._at_gate.append((job, job.due_at or now))
 
     def _open_gate(self, _: None) -> None:
@@ -160,7 +158,7 @@ class FollowUps:
                 waiting.popleft()  # it was stopped or started meanwhile
                 continue
             if not self._gate.try_acquire(now):
-                self._deadlines.add(self._gate.opens_at, self._gate_opening)
+                self._store.deadlines.add(self._gate.opens_at, self._gate_opening)
                 return
             waiting.popleft()
             self._restart(job)

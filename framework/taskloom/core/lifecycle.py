@@ -23,7 +23,6 @@ from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
-from taskloom.core.deadlines import Deadlines
 from taskloom.core.dependencies import evaluate
 from taskloom.core.events import EventName
 from taskloom.core.graph import find_cycle
@@ -51,11 +50,10 @@ class Lifecycle:
 
     def __init__(self, random: Callable[[], float], stop_within: float) -> None:
         self._store = JobStore()
-        self._deadlines = Deadlines()
-        self._stops = StopSequence(self._store, self._deadlines)
+        self._stops = StopSequence(self._store)
         self.shutdown = WholeStop(self._store, self._stops, stop_within)
-        self._starter = Starter(self._store, self._deadlines, self._stops, self.shutdown, random)
-        self._follow_ups = FollowUps(self._store, self._deadlines, self._starter, self.shutdown, random)
+        self._starter = Starter(self._store, self._stops, self.shutdown, random)
+        self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
         self._reloader = Reloader(self._store, self._stops, self._starter, self._follow_ups)
         self.jobs = self._store.jobs
         self.runs = self._store.runs
@@ -70,9 +68,9 @@ class Lifecycle:
             inputs.RestartJob: self._restart_job,
             inputs.StopJob: self._stop_job,
             inputs.Reload: self._reload,
-            inputs.Shutdown: self._shutdown,
-            inputs.HurryShutdown: self._hurry_shutdown,
-            inputs.Tick: self._tick,
+            inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
+            inputs.HurryShutdown: lambda command: self.shutdown.hurry(command.within),
+            inputs.Tick: lambda _: self._store.deadlines.run_due(self._store.now.mono),
             inputs.RunStarted: self._run_started,
             inputs.RunStartFailed: self._run_start_failed,
             inputs.RunReady: self._run_ready,
@@ -107,7 +105,7 @@ class Lifecycle:
 
     def next_deadline(self) -> float | None:
         """Return when the next Tick is due, in monotonic seconds, or None."""
-        return self._deadlines.next()
+        return self._store.deadlines.next()
 
     # -- queries
 
@@ -225,17 +223,6 @@ class Lifecycle:
     def changes(self) -> list[Change]:
         """The changes of the last reload, one for each job."""
         return self._reloader.changes
-
-    def _shutdown(self, command: inputs.Shutdown) -> None:
-        self.shutdown.begin(command.reason, command.within)
-
-    def _hurry_shutdown(self, command: inputs.HurryShutdown) -> None:
-        self.shutdown.hurry(command.within)
-
-    # -- time
-
-    def _tick(self, command: inputs.Tick) -> None:
-        self._deadlines.run_due(self._store.now.mono)
 
     # -- reports
 

@@ -168,13 +168,11 @@ class Reloader:
         """Arm the new schedule if the old one was armed or would be armed again."""
         was_armed = job.next_firing is not None
         self._store.set_next_firing(job, None)
-        is_continuing = job.waiting_for is WaitingFor.BACKOFF or (
-            job.run is not None and job.follow_up is not FollowUp.NOTHING
-        )
+        has_follow_up = job.run is not None and job.follow_up is not FollowUp.NOTHING
         if job.spec.schedule is None:
             if job.waiting_for is WaitingFor.FIRING:
                 self._stops.stop(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
-        elif was_armed or is_continuing:
+        elif was_armed or has_follow_up or job.waiting_for is WaitingFor.BACKOFF:
             is_armed = self._starter.timers.arm(job, job.spec.schedule)
             if not is_armed and job.waiting_for is WaitingFor.FIRING:
                 self._starter.schedule_exhausted(job)
@@ -182,13 +180,12 @@ class Reloader:
             self._begin_again(job)
 
     def _restart(self, job: JobRecord, change: Change) -> None:
-        reason = Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed")
         if "enabled" in change.fields:
             self._set_enabled(job)
         elif job.run is not None:
             if not _stays_stopped(job):
                 self._store.set_follow_up(job, FollowUp.RESTART)
-            self._stops.request(job.run, reason)
+            self._stops.request(job.run, Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed"))
             if "schedule" in change.fields:
                 self._reschedule(job)
         elif job.state in _OVER:

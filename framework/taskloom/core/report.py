@@ -229,7 +229,7 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
         missed=job.missed,
         waits_for=core.describe_dependency_wait(job),
         due_in=max(0.0, job.due_at - now.mono) if job.due_at is not None and job.waiting_for in _TIMED else None,
-        next_firing=_next_firing(job, now),
+        next_firing=None if job.next_firing is None else now.wall + job.next_firing.due_at - now.mono,
         has_failed=job.has_failed,
         has_given_up=job.has_given_up,
         is_ready=run is not None and run.ready is not None and run.ended is None,
@@ -240,10 +240,6 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
         replica=job.spec.replica,
         labels=job.spec.labels,
     )
-
-
-def _next_firing(job: JobRecord, now: Moment) -> float | None:
-    return None if job.next_firing is None else now.wall + job.next_firing.due_at - now.mono
 
 
 def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:

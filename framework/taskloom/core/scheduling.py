@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import floor
 from typing import NamedTuple
 
-from taskloom.core.deadlines import DeadlineKind, Deadlines
+from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName, format_wall
 from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
@@ -54,7 +54,6 @@ class ScheduleTimers:
     def __init__(
         self,
         store: JobStore,
-        deadlines: Deadlines,
         stops: StopSequence,
         *,
         fire: Callable[[JobRecord], None],
@@ -62,7 +61,6 @@ class ScheduleTimers:
         random: Callable[[], float],
     ) -> None:
         self._store = store
-        self._deadlines = deadlines
         self._stops = stops
         self._fire = fire
         self._exhausted = exhausted
@@ -147,7 +145,9 @@ class ScheduleTimers:
 
     def _record_missed(self, job: JobRecord, schedule: Schedule, instant: float, count: int, why: str) -> None:
         job.missed += count
-        data = {"instant": format_wall(self._as_wall(schedule, instant)), "count": count, "why": why}
+        now = self._store.now
+        wall = now.wall + (instant - now.mono) if schedule.every is not None else instant
+        data = {"instant": format_wall(wall), "count": count, "why": why}
         self._store.emit(EventName.MISSED, job.spec.name, data=data)
 
     def _passed(self, firing: NextFiring, schedule: Schedule) -> _Passed | None:
@@ -221,15 +221,11 @@ class ScheduleTimers:
             if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 4:
                 self._is_any_off = True
         firing.due_at = instant + firing.jitter
-        self._deadlines.add(firing.due_at, self._firing, job)
+        self._store.deadlines.add(firing.due_at, self._firing, job)
 
     def _set_clock(self) -> None:
         self._clock_at = self._store.now.mono + CLOCK_SECONDS
-        self._deadlines.add(self._clock_at, self._clock)
-
-    def _as_wall(self, schedule: Schedule, instant: float) -> float:
-        now = self._store.now
-        return now.wall + (instant - now.mono) if schedule.every is not None else instant
+        self._store.deadlines.add(self._clock_at, self._clock)
 
 
 def _is_other_firing(when: float, job: JobRecord) -> bool:
