@@ -30,13 +30,7 @@ FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
 class FollowUps:
     """Decides and begins what follows each run. `random` returns a number from 0.0 to 1.0."""
 
-    def __init__(
-        self,
-        store: JobStore,
-        starter: Starter,
-        shutdown: WholeStop,
-        random: Callable[[], float],
-    ) -> None:
+    def __init__(self, store: JobStore, starter: Starter, shutdown: WholeStop, random: Callable[[], float]) -> None:
         self._store = store
         self._starter = starter
         self._shutdown = shutdown
@@ -114,19 +108,16 @@ class FollowUps:
         )
         if not is_wanted:
             return FollowUp.NOTHING
+        backoff = job.backoff = job.backoff or Backoff()
         if is_permanent:
-            self._give_up(run, "permanent failure")
-            return FollowUp.NOTHING
-        if job.backoff is None:
-            job.backoff = Backoff()
-        if job.backoff.is_exhausted(policy, self._store.now.mono) and policy.limit is not None:
-            self._give_up(run, f"more than {policy.limit.times} restarts within {duration(policy.limit.within)}")
-            return FollowUp.NOTHING
-        return FollowUp.RETRY
-
-    def _give_up(self, run: RunRecord, why: str) -> None:
-        run.job.has_given_up = True
+            why = "permanent failure"
+        elif policy.limit is not None and backoff.is_exhausted(policy, self._store.now.mono):
+            why = f"more than {policy.limit.times} restarts within {duration(policy.limit.within)}"
+        else:
+            return FollowUp.RETRY
+        job.has_given_up = True
         self._store.emit_run(EventName.GAVE_UP, run, data={"why": why})
+        return FollowUp.NOTHING
 
     # -- restarts
 

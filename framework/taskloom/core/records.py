@@ -6,15 +6,7 @@ from dataclasses import dataclass, field
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
-from taskloom.core.model import (
-    ErrorInfo,
-    JobSpec,
-    JobState,
-    Moment,
-    Outcome,
-    Reason,
-    WaitingFor,
-)
+from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
 from taskloom.core.policies import Otherwise, StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
@@ -136,13 +128,6 @@ class JobRecord:
     reason: Reason | None = None
     outcomes: dict[Outcome, int] = field(default_factory=dict)
     """How many of its runs ended in each way."""
-
-    @classmethod
-    def declared(cls, spec: JobSpec) -> JobRecord:
-        """Return the record of a job that was just declared."""
-        if not spec.enabled:
-            return cls(spec, JobState.DISABLED, None)
-        return cls(spec, JobState.WAITING, WaitingFor.START)
 
     @property
     def is_active(self) -> bool:

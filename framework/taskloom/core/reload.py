@@ -90,12 +90,12 @@ class Reloader:
         self._starter = starter
         self._follow_ups = follow_ups
         self.changes: list[Change] = []
-        """The changes of the last reload."""
+        """The changes of the last reload, one for each job."""
         # The jobs that are new or begin again. They are started last, since their dependencies may begin again too.
         self._to_arm: list[JobRecord] = []
 
     def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
-        """Return what a reload would do. Raises DuplicateJob or DependencyCycle."""
+        """Return what a reload would do with each job. Raises DuplicateJob or DependencyCycle."""
         new = _by_name(specs)
         # Removed jobs count while they are stopping: a shutdown stops them by their dependencies too.
         removed = (job.spec for job in self._store.jobs.values() if job.run is not None)
@@ -255,10 +255,7 @@ def _stays_stopped(job: JobRecord) -> bool:
 
 def _names_by_action(changes: Iterable[Change]) -> dict[str, list[str]]:
     """Return the data of the event: the names of the jobs by the first word of the action."""
-    names: dict[str, list[str]] = {
-        action.value.split()[0]: [] for action in ReloadAction if action is not ReloadAction.KEEP
-    }
+    names: dict[ReloadAction, list[str]] = {action: [] for action in ReloadAction}
     for change in changes:
-        if change.action is not ReloadAction.KEEP:
-            names[change.action.value.split()[0]].append(change.job)
-    return names
+        names[change.action].append(change.job)
+    return {action.value.split()[0]: jobs for action, jobs in names.items() if action is not ReloadAction.KEEP}

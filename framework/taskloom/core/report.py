@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -60,10 +60,7 @@ class Survivor:
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {
-            "job": self.job,
-            "run": self.run,
-            "where": self.where,
-            "stack": self.stack,
+            **asdict(self),
             "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
             "within": round(self.within, 6),
             "waited": round(self.waited, 6),

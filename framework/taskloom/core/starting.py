@@ -30,13 +30,7 @@ _NEVER = float("inf")
 class Starter:
     """Begins all runs. `random` returns a number from 0.0 to 1.0."""
 
-    def __init__(
-        self,
-        store: JobStore,
-        stops: StopSequence,
-        shutdown: WholeStop,
-        random: Callable[[], float],
-    ) -> None:
+    def __init__(self, store: JobStore, stops: StopSequence, shutdown: WholeStop, random: Callable[[], float]) -> None:
         self.timers = ScheduleTimers(store, stops, fire=self.queue, exhausted=self._end_schedule, random=random)
         self._store = store
         self._stops = stops

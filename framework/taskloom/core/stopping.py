@@ -67,9 +67,17 @@ class StopSequence:
 
     def request(self, run: RunRecord, reason: Reason) -> None:
         """Request the run to stop, whatever follows it. Only the first request counts."""
-        if run.job.state is JobState.RUNNING:
-            self._store.move(run.job, Decision.REQUEST_STOP)
-            self._begin(run, reason)
+        if run.job.state is not JobState.RUNNING:
+            return
+        store, now = self._store, self._store.now
+        store.move(run.job, Decision.REQUEST_STOP)
+        run.requested, run.reason, run.job.reason = now, reason, reason
+        self.stopping[run.id] = run
+        store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
+        store.actions.append(CancelRun(run.id, reason))
+        self._set_overdue(run, min(now.mono + run.spec.join.within, self._latest_for(run)))
+        if self._progress_at == _NEVER:
+            self._set_progress(FIRST_PROGRESS_SECONDS)
 
     def release(self, run: RunRecord) -> None:
         """Stop waiting for the run: it has ended or is overdue. Called once for each run."""
@@ -81,16 +89,6 @@ class StopSequence:
         # A job that a reload removed is still removed.
         if job.follow_up is not FollowUp.REMOVAL:
             self._store.set_follow_up(job, FollowUp.NOTHING)
-
-    def _begin(self, run: RunRecord, reason: Reason) -> None:
-        store, now = self._store, self._store.now
-        run.requested, run.reason, run.job.reason = now, reason, reason
-        self.stopping[run.id] = run
-        store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
-        store.actions.append(CancelRun(run.id, reason))
-        self._set_overdue(run, min(now.mono + run.spec.join.within, self._latest_for(run)))
-        if self._progress_at == _NEVER:
-            self._set_progress(FIRST_PROGRESS_SECONDS)
 
     # -- deadlines
 

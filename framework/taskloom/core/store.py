@@ -74,7 +74,8 @@ class JobStore:
 
     def declare(self, spec: JobSpec) -> JobRecord:
         """Add a new job."""
-        job = self.jobs[spec.name] = JobRecord.declared(spec)
+        state, waiting_for = (JobState.WAITING, WaitingFor.START) if spec.enabled else (JobState.DISABLED, None)
+        job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
         self._add_relations(job)
         self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
