@@ -32,16 +32,6 @@ class DependencyStatus(NamedTuple):
     text: str = ""
     """Which condition is pending, or why it is impossible."""
 
-    @property
-    def is_satisfied(self) -> bool:
-        """Whether all conditions are true."""
-        return self.state is DependencyState.SATISFIED
-
-    @property
-    def is_impossible(self) -> bool:
-        """Whether one of the conditions cannot become true."""
-        return self.state is DependencyState.IMPOSSIBLE
-
 
 _SATISFIED = DependencyStatus(DependencyState.SATISFIED)
 

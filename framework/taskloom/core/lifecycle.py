@@ -23,12 +23,12 @@ from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
-from taskloom.core.dependencies import evaluate
+from taskloom.core.dependencies import DependencyState, evaluate
 from taskloom.core.events import EventName
 from taskloom.core.graph import find_cycle
 from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.outcome import decide_outcome
-from taskloom.core.policies import WatchdogThen
+from taskloom.core.policies import Otherwise, WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.reload import Reloader
 from taskloom.core.shutdown import WholeStop
@@ -158,8 +158,8 @@ class Lifecycle:
         job = self._startable(command.job)
         if job.spec.after and not command.is_now:
             status = evaluate(job.spec.after, self._store.families)
-            if not status.is_satisfied:
-                raise DependencyUnmet(command.job, status.text, is_lost=status.is_impossible)
+            if status.state is not DependencyState.SATISFIED:
+                raise DependencyUnmet(command.job, status.text, is_lost=status.state is DependencyState.IMPOSSIBLE)
         self._starter.queue(job)
         self._starter.rearm(job)
 
@@ -281,7 +281,7 @@ class Lifecycle:
             details["callbacks"] = list(report.callbacks)
         self._store.emit_run(EventName.STOP_OVERDUE, run, data=details)
         self.stops.release(run)
-        if run.may_be_abandoned:
+        if run.spec.join.otherwise is Otherwise.ABANDON:
             self._abandon(run)
         self.shutdown.release(run)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
 from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
-from taskloom.core.policies import Otherwise, StartMode
+from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
 
@@ -94,11 +94,6 @@ class RunRecord:
         if self.ready is None or self.ended is None:
             return 0.0
         return self.ended.mono - self.ready.mono
-
-    @property
-    def may_be_abandoned(self) -> bool:
-        """Whether its join policy abandons it when it is overdue."""
-        return self.spec.join.otherwise is Otherwise.ABANDON
 
 
 @dataclass(slots=True, eq=False)

@@ -34,6 +34,7 @@ CORRECTION_SECONDS = 3 * 3600.0
 CALENDAR_SECONDS = 1.0
 # Missed instants are counted up to this number.
 COUNTED_INSTANTS = 1000
+OnJob = Callable[[JobRecord], None]
 
 
 class _Passed(NamedTuple):
@@ -52,13 +53,7 @@ class ScheduleTimers:
     """
 
     def __init__(
-        self,
-        store: JobStore,
-        stops: StopSequence,
-        *,
-        fire: Callable[[JobRecord], None],
-        exhausted: Callable[[JobRecord], None],
-        random: Callable[[], float],
+        self, store: JobStore, stops: StopSequence, *, fire: OnJob, exhausted: OnJob, random: Callable[[], float]
     ) -> None:
         self._store = store
         self._stops = stops
@@ -66,7 +61,9 @@ class ScheduleTimers:
         self._exhausted = exhausted
         self._random = random
         self._clock_at = float("inf")
-        self._firing = DeadlineKind(self._fire_due, _is_other_firing)
+        self._firing = DeadlineKind(
+            self._fire_due, lambda when, job: job.next_firing is None or job.next_firing.due_at != when
+        )
         self._clock = DeadlineKind(self._check_clock, lambda when, _: when != self._clock_at)
         # How far the wall clock was ahead of the monotonic clock when all calendars were last adjusted to it, and
         # whether one was set by another offset since. While neither changes, thousands of calendars need no work.
@@ -226,11 +223,6 @@ class ScheduleTimers:
     def _set_clock(self) -> None:
         self._clock_at = self._store.now.mono + CLOCK_SECONDS
         self._store.deadlines.add(self._clock_at, self._clock)
-
-
-def _is_other_firing(when: float, job: JobRecord) -> bool:
-    firing = job.next_firing
-    return firing is None or firing.due_at != when
 
 
 def _is_exhausted(job: JobRecord) -> bool:

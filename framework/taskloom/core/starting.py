@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
-from taskloom.core.dependencies import evaluate
+from taskloom.core.dependencies import DependencyState, evaluate
 from taskloom.core.events import EventName
 from taskloom.core.model import Reason, ReasonKind, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -113,9 +113,9 @@ class Starter:
     def _end_dependency_wait(self, job: JobRecord) -> bool:
         """Start or skip the job if its dependencies are decided. Return whether it has become inactive."""
         status = evaluate(job.spec.after, self._store.families)
-        if status.is_satisfied:
+        if status.state is DependencyState.SATISFIED:
             self._after_dependencies(job)
-        elif status.is_impossible:
+        elif status.state is DependencyState.IMPOSSIBLE:
             self._store.move(job, Decision.SKIP)
             job.reason = Reason(ReasonKind.DEPENDENCY, status.text)
             self._store.emit(EventName.SKIPPED, job.spec.name, reason=job.reason)

@@ -69,7 +69,7 @@ class ActionExecutor:
         *,
         clock: Clock,
         runners: Mapping[str, Runner],
-        callback_pool: CallbackPool,
+        pool: CallbackPool,
         timer: Timer,
         on_stopping: Callable[[], object] | None,
     ) -> None:
@@ -84,14 +84,14 @@ class ActionExecutor:
         """Notified when a run has ended or is overdue, and when the work or the stop is over."""
         self.stopped = Latch()
         self.report: StopReport | None = None
-        self.cancel_waves = CancelWaves(callback_pool, timer, messages.process_queued)
+        self.cancel_waves = CancelWaves(pool, timer, messages.process_queued)
         self.pending_captures: list[str] = []
         """The ids of runs whose stacks are still to be captured."""
         self._messages = messages
         self._core = core
         self._clock = clock
         self._runners = runners
-        self._callback_pool = callback_pool
+        self._pool = pool
         self._timer = timer
         self._heartbeats = timer.heartbeats
         self._on_stopping = on_stopping
@@ -180,7 +180,7 @@ class ActionExecutor:
         """Create the threads that a stop will need before the first run: later the system may refuse new threads."""
         if not self._is_prepared:
             self._timer.prepare()
-            self._callback_pool.prepare()
+            self._pool.prepare()
             self._is_prepared = True
 
     def _mark_urgent(self, action: actions.MarkUrgent) -> None:
@@ -216,7 +216,7 @@ class ActionExecutor:
             if action.more:
                 _log.warning("still stopping %d more %s", action.more, "run" if action.more == 1 else "runs")
 
-        self._callback_pool.submit("", [CancelCallback(log, "stop progress")])
+        self._pool.submit("", [CancelCallback(log, "stop progress")])
 
     def _release_run(self, action: actions.ReleaseRun) -> None:
         run = self.live.pop(action.run)
@@ -235,7 +235,7 @@ class ActionExecutor:
         self.stopped.open()
         self.changed.notify_all()
         self._close_listeners_at_end()
-        self._callback_pool.close()
+        self._pool.close()
         self._timer.close()
         for runner in self._runners.values():
             runner.close()

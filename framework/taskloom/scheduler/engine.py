@@ -74,16 +74,10 @@ class Engine:
         self._actions: deque[Any] = deque()
         # Runs whose thread waits in `wait_for_others`.
         self._waiting_runs: set[str] = set()
-        callback_pool = CallbackPool(self.post)
-        self._timer = Timer(clock, self._tick, callback_pool.grow_if_stuck, self.post)
+        pool = CallbackPool(self.post)
+        self._timer = Timer(clock, self._tick, pool.grow_if_stuck, self.post)
         self.executor = ActionExecutor(
-            self,
-            self._core,
-            clock=clock,
-            runners=runners,
-            callback_pool=callback_pool,
-            timer=self._timer,
-            on_stopping=on_stopping,
+            self, self._core, clock=clock, runners=runners, pool=pool, timer=self._timer, on_stopping=on_stopping
         )
         self._cancel_waves = self.executor.cancel_waves
         self._handlers = {**self.executor.handlers, _Call: self._answer}
