@@ -68,7 +68,7 @@ def test_the_stop_gets_the_stop_within_of_the_lifecycle() -> None:
 
     stage.ended("a#1", How.RAISED)
 
-    assert stage.lifecycle.stop_deadline == 7.0
+    assert stage.lifecycle.stops.latest == 7.0
 
 
 def test_a_failed_start_is_a_failure_too() -> None:

@@ -131,7 +131,7 @@ def test_the_event_lists_the_jobs_by_action() -> None:
 
     data = event_of(found, EventName.RELOADED).data
     assert data == {"add": ["new"], "remove": ["gone"], "apply": ["applied"], "restart": ["a"]}
-    assert [str(change) for change in stage.lifecycle.changes] == [
+    assert [str(change) for change in stage.lifecycle.reloader.changes] == [
         "gone: remove", "a: restart (params)", "kept: keep", "applied: apply now (timeout)", "new: add",
     ]  # fmt: skip
 
@@ -140,7 +140,7 @@ def test_a_preview_returns_the_same_changes_and_changes_nothing() -> None:
     stage = running()
     before = list(stage.history.events)
 
-    preview = stage.lifecycle.preview([PARAMS, make_job("new")])
+    preview = stage.lifecycle.reloader.preview([PARAMS, make_job("new")])
 
     assert [str(change) for change in preview] == ["a: restart (params)", "new: add"]
     assert stage.lifecycle.jobs["a"].spec is not PARAMS

@@ -102,7 +102,9 @@ def test_a_reload_to_more_replicas_leaves_the_existing_ones_alone() -> None:
     assert [line for line in show(found) if line.startswith(("StartRun", "CancelRun"))] == [
         "StartRun web.3#1", "StartRun web.4#1",
     ]  # fmt: skip
-    assert [change.action for change in stage.lifecycle.changes] == [ReloadAction.KEEP] * 2 + [ReloadAction.ADD] * 2
+    assert [change.action for change in stage.lifecycle.reloader.changes] == [ReloadAction.KEEP] * 2 + [
+        ReloadAction.ADD
+    ] * 2
 
 
 def test_a_reload_to_fewer_replicas_removes_the_last_ones() -> None:
@@ -110,7 +112,7 @@ def test_a_reload_to_fewer_replicas_removes_the_last_ones() -> None:
 
     stage.reload(*make_job("web", replicas=2).replicated())
 
-    assert stage.lifecycle.changes[0] == Change("web.3", ReloadAction.REMOVE)
+    assert stage.lifecycle.reloader.changes[0] == Change("web.3", ReloadAction.REMOVE)
     assert stage.state("web.3") is JobState.STOPPING
     assert {stage.state("web.1"), stage.state("web.2")} == {JobState.RUNNING}
 

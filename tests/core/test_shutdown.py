@@ -217,7 +217,7 @@ def test_a_second_shutdown_changes_nothing() -> None:
     again = stage.shutdown(within=1)
 
     assert again == []
-    assert stage.lifecycle.stop_deadline == 5
+    assert stage.lifecycle.stops.latest == 5
     stage.ended("a#1")
     assert stage.shutdown() == []
 
@@ -303,7 +303,7 @@ def test_hurrying_never_gives_more_time() -> None:
 
     stage.hurry(within=20)
 
-    assert stage.lifecycle.stop_deadline == 5
+    assert stage.lifecycle.stops.latest == 5
     assert CaptureStack("a#1") in stage.advance(1)
 
 

@@ -60,7 +60,7 @@ class Bench:
             self.core,
             clock=self.clock,
             runners={"thread": ThreadRunner(), "blind": BlindRunner()},
-            callback_pool=self.callback_pool,
+            pool=self.callback_pool,
             timer=self.timer,
             on_stopping=None,
         )

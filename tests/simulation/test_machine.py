@@ -343,7 +343,7 @@ class Machine(RuleBasedStateMachine):
             job.run: job.first_text for job in model.jobs.values() if job.is_awaited
         }
         assert core.next_deadline() == model.next_deadline()
-        assert core.stop_deadline == model.stop_deadline
+        assert core.stops.latest == model.stop_deadline
         assert core.is_work_over == model.is_work_over()
 
     def teardown(self) -> None:

@@ -84,16 +84,5 @@ class ShutdownFinished(NamedTuple):
     """Release the threads that wait for the end of the shutdown."""
 
 
-Action = (
-    Event
-    | StartRun
-    | CancelRun
-    | MarkUrgent
-    | CaptureStack
-    | ReportStopProgress
-    | ReleaseRun
-    | ApplySpec
-    | ForgetJob
-    | WorkFinished
-    | ShutdownFinished
-)
+RunAction = StartRun | CancelRun | MarkUrgent | CaptureStack | ReleaseRun | ApplySpec
+Action = Event | RunAction | ReportStopProgress | ForgetJob | WorkFinished | ShutdownFinished

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from taskloom.core import actions
-from taskloom.core.deadlines import DeadlineKind, Deadlines
+from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome, Phase, ReasonKind, WaitingFor
 from taskloom.core.policies import RestartWhen
@@ -30,16 +30,8 @@ FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
 class FollowUps:
     """Decides and begins what follows each run. `random` returns a number from 0.0 to 1.0."""
 
-    def __init__(
-        self,
-        store: JobStore,
-        deadlines: Deadlines,
-        starter: Starter,
-        shutdown: WholeStop,
-        random: Callable[[], float],
-    ) -> None:
+    def __init__(self, store: JobStore, starter: Starter, shutdown: WholeStop, random: Callable[[], float]) -> None:
         self._store = store
-        self._deadlines = deadlines
         self._starter = starter
         self._shutdown = shutdown
         self._random = random
@@ -116,19 +108,16 @@ class FollowUps:
         )
         if not is_wanted:
             return FollowUp.NOTHING
+        backoff = job.backoff = job.backoff or Backoff()
         if is_permanent:
-            self._give_up(run, "permanent failure")
-            return FollowUp.NOTHING
-        if job.backoff is None:
-            job.backoff = Backoff()
-        if job.backoff.is_exhausted(policy, self._store.now.mono) and policy.limit is not None:
-            self._give_up(run, f"more than {policy.limit.times} restarts within {duration(policy.limit.within)}")
-            return FollowUp.NOTHING
-        return FollowUp.RETRY
-
-    def _give_up(self, run: RunRecord, why: str) -> None:
-        run.job.has_given_up = True
+            why = "permanent failure"
+        elif policy.limit is not None and backoff.is_exhausted(policy, self._store.now.mono):
+            why = f"more than {policy.limit.times} restarts within {duration(policy.limit.within)}"
+        else:
+            return FollowUp.RETRY
+        job.has_given_up = True
         self._store.emit_run(EventName.GAVE_UP, run, data={"why": why})
+        return FollowUp.NOTHING
 
     # -- restarts
 
@@ -138,7 +127,7 @@ class FollowUps:
         delay = backoff.next_delay(job.spec.restart, run.ready_seconds, self._random())
         store.move(job, Decision.WAIT, WaitingFor.BACKOFF)
         job.due_at = store.now.mono + delay
-        self._deadlines.add(job.due_at, self._backoff, job)
+        self._store.deadlines.add(job.due_at, self._backoff, job)
         store.emit_run(EventName.RESTART_SCHEDULED, run, seconds=delay)
 
     def _backoff_over(self, job: JobRecord) -> None:
@@ -148,7 +137,7 @@ class FollowUps:
             self._restart(job)
             return
         if not self._at_gate:
-            self._deadlines.add(self._gate.opens_at, self._gate_opening)
+            self._store.deadlines.add(self._gate.opens_at, self._gate_opening)
         self._at_gate.append((job, job.due_at or now))
 
     def _open_gate(self, _: None) -> None:
@@ -160,7 +149,7 @@ class FollowUps:
                 waiting.popleft()  # it was stopped or started meanwhile
                 continue
             if not self._gate.try_acquire(now):
-                self._deadlines.add(self._gate.opens_at, self._gate_opening)
+                self._store.deadlines.add(self._gate.opens_at, self._gate_opening)
                 return
             waiting.popleft()
             self._restart(job)

@@ -32,16 +32,6 @@ class DependencyStatus(NamedTuple):
     text: str = ""
     """Which condition is pending, or why it is impossible."""
 
-    @property
-    def is_satisfied(self) -> bool:
-        """Whether all conditions are true."""
-        return self.state is DependencyState.SATISFIED
-
-    @property
-    def is_impossible(self) -> bool:
-        """Whether one of the conditions cannot become true."""
-        return self.state is DependencyState.IMPOSSIBLE
-
 
 _SATISFIED = DependencyStatus(DependencyState.SATISFIED)
 
@@ -63,7 +53,7 @@ def evaluate(dependencies: Sequence[Dependency], families: Mapping[str, Sequence
 
 
 def _state_of(job: JobRecord, condition: Condition) -> DependencyState:
-    if _SATISFIED_BY[condition](job):
+    if _is_satisfied(job, condition):
         return DependencyState.SATISFIED
     if job.state is JobState.BLOCKED:
         # When its thread exits, the job finishes or begins another run.
@@ -73,36 +63,18 @@ def _state_of(job: JobRecord, condition: Condition) -> DependencyState:
     return DependencyState.IMPOSSIBLE if is_over else DependencyState.PENDING
 
 
-def _has_started(job: JobRecord) -> bool:
+def _is_satisfied(job: JobRecord, condition: Condition) -> bool:
     run = job.last_run
-    return run is not None and run.started is not None and _is_sound(job)
-
-
-def _is_ready(job: JobRecord) -> bool:
-    run = job.last_run
-    return run is not None and run.ready is not None and _is_sound(job)
-
-
-def _is_sound(job: JobRecord) -> bool:
-    """Return whether the last run succeeded, or is running without having been requested to stop."""
-    run = job.last_run
-    return run is not None and (run.outcome is Outcome.SUCCEEDED or (run.outcome is None and run.requested is None))
-
-
-def _has_succeeded(job: JobRecord) -> bool:
-    return job.last_run is not None and job.last_run.outcome is Outcome.SUCCEEDED
-
-
-def _has_finished(job: JobRecord) -> bool:
-    return job.state is JobState.FINISHED
-
-
-_SATISFIED_BY = {
-    Condition.STARTED: _has_started,
-    Condition.READY: _is_ready,
-    Condition.SUCCEEDED: _has_succeeded,
-    Condition.FINISHED: _has_finished,
-}
+    if condition is Condition.FINISHED:
+        return job.state is JobState.FINISHED
+    if run is None:
+        return False
+    if condition is Condition.SUCCEEDED:
+        return run.outcome is Outcome.SUCCEEDED
+    since = run.started if condition is Condition.STARTED else run.ready
+    # A run that failed, or was requested to stop, counts no longer.
+    is_sound = run.outcome is Outcome.SUCCEEDED or (run.outcome is None and run.requested is None)
+    return since is not None and is_sound
 
 
 def _why_impossible(job: JobRecord, dependency: Dependency) -> str:

@@ -108,10 +108,7 @@ def as_dict(event: Event) -> dict[str, Any]:
     if event.seconds is not None:
         out["seconds"] = round(event.seconds, 6)
     if event.error is not None:
-        out["error"] = {
-            "type": event.error.type,
-            "message": event.error.message,
-            "traceback": event.error.traceback,
-        }
+        error = event.error
+        out["error"] = {"type": error.type, "message": error.message, "traceback": error.traceback}
     out.update(event.data)
     return out

@@ -54,15 +54,11 @@ def find_cycle(name: str, dependencies_of: Callable[[str], Iterable[str]]) -> li
                 came_from[dependency] = job
                 waiting.append(dependency)
             if dependency == name:
-                return _path_to(name, came_from)
+                path = [name, job]
+                while path[-1] != name:
+                    path.append(came_from[path[-1]])
+                return path[::-1]
     return []
-
-
-def _path_to(name: str, came_from: Mapping[str, str]) -> list[str]:
-    path = [name, came_from[name]]
-    while path[-1] != name:
-        path.append(came_from[path[-1]])
-    return path[::-1]
 
 
 def find_cycles(after: Dependencies) -> Iterator[list[str]]:

@@ -155,23 +155,6 @@ class CallbackFailed(NamedTuple):
     error: ErrorInfo
 
 
-Input = (
-    AddJob
-    | StartAll
-    | StartJob
-    | ArmJob
-    | RestartJob
-    | StopJob
-    | Reload
-    | Shutdown
-    | HurryShutdown
-    | Tick
-    | RunStarted
-    | RunStartFailed
-    | RunReady
-    | RunUnresponsive
-    | RunResponsive
-    | RunEnded
-    | StackCaptured
-    | CallbackFailed
-)
+Command = AddJob | StartAll | StartJob | ArmJob | RestartJob | StopJob | Reload | Shutdown | HurryShutdown
+RunReport = RunStarted | RunStartFailed | RunReady | RunUnresponsive | RunResponsive | RunEnded
+Input = Command | Tick | RunReport | StackCaptured | CallbackFailed

@@ -18,20 +18,19 @@ Stopping has priority: once a whole shutdown begins (`shutdown.py`), no run is q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
-from taskloom.core.deadlines import Deadlines
-from taskloom.core.dependencies import evaluate
+from taskloom.core.dependencies import DependencyState, evaluate
 from taskloom.core.events import EventName
 from taskloom.core.graph import find_cycle
 from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.outcome import decide_outcome
-from taskloom.core.policies import WatchdogThen
+from taskloom.core.policies import Otherwise, WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
-from taskloom.core.reload import Change, Reloader
+from taskloom.core.reload import Reloader
 from taskloom.core.shutdown import WholeStop
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
@@ -51,15 +50,14 @@ class Lifecycle:
 
     def __init__(self, random: Callable[[], float], stop_within: float) -> None:
         self._store = JobStore()
-        self._deadlines = Deadlines()
-        self._stops = StopSequence(self._store, self._deadlines)
-        self.shutdown = WholeStop(self._store, self._stops, stop_within)
-        self._starter = Starter(self._store, self._deadlines, self._stops, self.shutdown, random)
-        self._follow_ups = FollowUps(self._store, self._deadlines, self._starter, self.shutdown, random)
-        self._reloader = Reloader(self._store, self._stops, self._starter, self._follow_ups)
+        self.stops = StopSequence(self._store)
+        self.shutdown = WholeStop(self._store, self.stops, stop_within)
+        self._starter = Starter(self._store, self.stops, self.shutdown, random)
+        self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
+        self.reloader = Reloader(self._store, self.stops, self._starter, self._follow_ups)
         self.jobs = self._store.jobs
         self.runs = self._store.runs
-        self.stopping = self._stops.stopping
+        self.stopping = self.stops.stopping
         self._was_work_over = True
         self._has_started = False
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -70,9 +68,9 @@ class Lifecycle:
             inputs.RestartJob: self._restart_job,
             inputs.StopJob: self._stop_job,
             inputs.Reload: self._reload,
-            inputs.Shutdown: self._shutdown,
-            inputs.HurryShutdown: self._hurry_shutdown,
-            inputs.Tick: self._tick,
+            inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
+            inputs.HurryShutdown: lambda command: self.shutdown.hurry(command.within),
+            inputs.Tick: lambda _: self._store.deadlines.run_due(self._store.now.mono),
             inputs.RunStarted: self._run_started,
             inputs.RunStartFailed: self._run_start_failed,
             inputs.RunReady: self._run_ready,
@@ -107,7 +105,7 @@ class Lifecycle:
 
     def next_deadline(self) -> float | None:
         """Return when the next Tick is due, in monotonic seconds, or None."""
-        return self._deadlines.next()
+        return self._store.deadlines.next()
 
     # -- queries
 
@@ -115,11 +113,6 @@ class Lifecycle:
     def phase(self) -> Phase:
         """The phase of the scheduler as a whole."""
         return self.shutdown.phase
-
-    @property
-    def stop_deadline(self) -> float:
-        """The deadline of a whole shutdown, in monotonic seconds; inf before there is one."""
-        return self._stops.latest
 
     @property
     def is_work_over(self) -> bool:
@@ -165,8 +158,8 @@ class Lifecycle:
         job = self._startable(command.job)
         if job.spec.after and not command.is_now:
             status = evaluate(job.spec.after, self._store.families)
-            if not status.is_satisfied:
-                raise DependencyUnmet(command.job, status.text, is_lost=status.is_impossible)
+            if status.state is not DependencyState.SATISFIED:
+                raise DependencyUnmet(command.job, status.text, is_lost=status.state is DependencyState.IMPOSSIBLE)
         self._starter.queue(job)
         self._starter.rearm(job)
 
@@ -188,7 +181,7 @@ class Lifecycle:
         if job.follow_up is not FollowUp.REMOVAL:
             self._store.set_follow_up(job, FollowUp.RESTART)
             self._starter.rearm(job)
-        self._stops.request(job.run, command.reason)
+        self.stops.request(job.run, command.reason)
 
     def _startable(self, name: str) -> JobRecord:
         job = self.job(name)
@@ -204,38 +197,18 @@ class Lifecycle:
     def _stop_job(self, command: inputs.StopJob) -> None:
         job = self.job(command.job)
         if command.run is None:
-            self._stops.stop(job, command.reason)
+            self.stops.stop(job, command.reason)
         elif job.run is not None and job.run.id == command.run:
-            self._stops.cancel(job, command.reason)
+            self.stops.cancel(job, command.reason)
         self._starter.update_dependents(job)
 
     def _reload(self, command: inputs.Reload) -> None:
         self._must_be_open("reload")
-        self._reloader.reload(command.specs, has_started=self._has_started)
-        for change in self._reloader.changes:
+        self.reloader.reload(command.specs, has_started=self._has_started)
+        for change in self.reloader.changes:
             # After everything else: an essential job that failed and now never fires again stops all jobs.
             if "schedule" in change.fields and change.job in self.jobs:
                 self._starter.propagate(self.jobs[change.job])
-
-    def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
-        """Return what a reload with these declarations would do with each job, without doing it."""
-        return self._reloader.preview(specs)
-
-    @property
-    def changes(self) -> list[Change]:
-        """The changes of the last reload, one for each job."""
-        return self._reloader.changes
-
-    def _shutdown(self, command: inputs.Shutdown) -> None:
-        self.shutdown.begin(command.reason, command.within)
-
-    def _hurry_shutdown(self, command: inputs.HurryShutdown) -> None:
-        self.shutdown.hurry(command.within)
-
-    # -- time
-
-    def _tick(self, command: inputs.Tick) -> None:
-        self._deadlines.run_due(self._store.now.mono)
 
     # -- reports
 
@@ -276,7 +249,7 @@ class Lifecycle:
             if run.job.follow_up is FollowUp.POLICY:  # a queued firing still follows
                 follow_up = FollowUp.NOTHING if watchdog.then is WatchdogThen.STOP else FollowUp.RETRY
                 self._store.set_follow_up(run.job, follow_up)
-            self._stops.request(run, Reason(ReasonKind.WATCHDOG, f"no poll for {measured(report.poll_age)}"))
+            self.stops.request(run, Reason(ReasonKind.WATCHDOG, f"no poll for {measured(report.poll_age)}"))
 
     def _run_responsive(self, report: inputs.RunResponsive) -> None:
         run = self.runs.get(report.run)
@@ -307,8 +280,8 @@ class Lifecycle:
         if report.callbacks:
             details["callbacks"] = list(report.callbacks)
         self._store.emit_run(EventName.STOP_OVERDUE, run, data=details)
-        self._stops.release(run)
-        if run.may_be_abandoned:
+        self.stops.release(run)
+        if run.spec.join.otherwise is Otherwise.ABANDON:
             self._abandon(run)
         self.shutdown.release(run)
 
@@ -339,7 +312,7 @@ class Lifecycle:
         store.remove_run(run)
         store.actions.append(actions.ReleaseRun(run.id))
         if run.id in self.stopping:
-            self._stops.release(run)  # before what follows, which may be a shutdown that reports what it waits for
+            self.stops.release(run)  # before what follows, which may be a shutdown that reports what it waits for
         self._follow_ups.begin(run, is_permanent=is_permanent)
         if run.requested is not None:
             self.shutdown.release(run)

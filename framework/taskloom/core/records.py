@@ -6,16 +6,8 @@ from dataclasses import dataclass, field
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
-from taskloom.core.model import (
-    ErrorInfo,
-    JobSpec,
-    JobState,
-    Moment,
-    Outcome,
-    Reason,
-    WaitingFor,
-)
-from taskloom.core.policies import Otherwise, StartMode
+from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
+from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
 
@@ -103,11 +95,6 @@ class RunRecord:
             return 0.0
         return self.ended.mono - self.ready.mono
 
-    @property
-    def may_be_abandoned(self) -> bool:
-        """Whether its join policy abandons it when it is overdue."""
-        return self.spec.join.otherwise is Otherwise.ABANDON
-
 
 @dataclass(slots=True, eq=False)
 class JobRecord:
@@ -136,13 +123,6 @@ class JobRecord:
     reason: Reason | None = None
     outcomes: dict[Outcome, int] = field(default_factory=dict)
     """How many of its runs ended in each way."""
-
-    @classmethod
-    def declared(cls, spec: JobSpec) -> JobRecord:
-        """Return the record of a job that was just declared."""
-        if not spec.enabled:
-            return cls(spec, JobState.DISABLED, None)
-        return cls(spec, JobState.WAITING, WaitingFor.START)
 
     @property
     def is_active(self) -> bool:

@@ -90,12 +90,12 @@ class Reloader:
         self._starter = starter
         self._follow_ups = follow_ups
         self.changes: list[Change] = []
-        """The changes of the last reload."""
+        """The changes of the last reload, one for each job."""
         # The jobs that are new or begin again. They are started last, since their dependencies may begin again too.
         self._to_arm: list[JobRecord] = []
 
     def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
-        """Return what a reload would do. Raises DuplicateJob or DependencyCycle."""
+        """Return what a reload would do with each job. Raises DuplicateJob or DependencyCycle."""
         new = _by_name(specs)
         # Removed jobs count while they are stopping: a shutdown stops them by their dependencies too.
         removed = (job.spec for job in self._store.jobs.values() if job.run is not None)
@@ -168,13 +168,11 @@ class Reloader:
         """Arm the new schedule if the old one was armed or would be armed again."""
         was_armed = job.next_firing is not None
         self._store.set_next_firing(job, None)
-        is_continuing = job.waiting_for is WaitingFor.BACKOFF or (
-            job.run is not None and job.follow_up is not FollowUp.NOTHING
-        )
+        has_follow_up = job.run is not None and job.follow_up is not FollowUp.NOTHING
         if job.spec.schedule is None:
             if job.waiting_for is WaitingFor.FIRING:
                 self._stops.stop(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
-        elif was_armed or is_continuing:
+        elif was_armed or has_follow_up or job.waiting_for is WaitingFor.BACKOFF:
             is_armed = self._starter.timers.arm(job, job.spec.schedule)
             if not is_armed and job.waiting_for is WaitingFor.FIRING:
                 self._starter.schedule_exhausted(job)
@@ -182,13 +180,12 @@ class Reloader:
             self._begin_again(job)
 
     def _restart(self, job: JobRecord, change: Change) -> None:
-        reason = Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed")
         if "enabled" in change.fields:
             self._set_enabled(job)
         elif job.run is not None:
             if not _stays_stopped(job):
                 self._store.set_follow_up(job, FollowUp.RESTART)
-            self._stops.request(job.run, reason)
+            self._stops.request(job.run, Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed"))
             if "schedule" in change.fields:
                 self._reschedule(job)
         elif job.state in _OVER:
@@ -258,10 +255,7 @@ def _stays_stopped(job: JobRecord) -> bool:
 
 def _names_by_action(changes: Iterable[Change]) -> dict[str, list[str]]:
     """Return the data of the event: the names of the jobs by the first word of the action."""
-    names: dict[str, list[str]] = {
-        action.value.split()[0]: [] for action in ReloadAction if action is not ReloadAction.KEEP
-    }
+    names: dict[ReloadAction, list[str]] = {action: [] for action in ReloadAction}
     for change in changes:
-        if change.action is not ReloadAction.KEEP:
-            names[change.action.value.split()[0]].append(change.job)
-    return names
+        names[change.action].append(change.job)
+    return {action.value.split()[0]: jobs for action, jobs in names.items() if action is not ReloadAction.KEEP}

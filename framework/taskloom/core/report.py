@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -60,10 +60,7 @@ class Survivor:
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {
-            "job": self.job,
-            "run": self.run,
-            "where": self.where,
-            "stack": self.stack,
+            **asdict(self),
             "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
             "within": round(self.within, 6),
             "waited": round(self.waited, 6),
@@ -229,7 +226,7 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
         missed=job.missed,
         waits_for=core.describe_dependency_wait(job),
         due_in=max(0.0, job.due_at - now.mono) if job.due_at is not None and job.waiting_for in _TIMED else None,
-        next_firing=_next_firing(job, now),
+        next_firing=None if job.next_firing is None else now.wall + job.next_firing.due_at - now.mono,
         has_failed=job.has_failed,
         has_given_up=job.has_given_up,
         is_ready=run is not None and run.ready is not None and run.ended is None,
@@ -240,10 +237,6 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
         replica=job.spec.replica,
         labels=job.spec.labels,
     )
-
-
-def _next_firing(job: JobRecord, now: Moment) -> float | None:
-    return None if job.next_firing is None else now.wall + job.next_firing.due_at - now.mono
 
 
 def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import floor
 from typing import NamedTuple
 
-from taskloom.core.deadlines import DeadlineKind, Deadlines
+from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName, format_wall
 from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
@@ -34,6 +34,7 @@ CORRECTION_SECONDS = 3 * 3600.0
 CALENDAR_SECONDS = 1.0
 # Missed instants are counted up to this number.
 COUNTED_INSTANTS = 1000
+OnJob = Callable[[JobRecord], None]
 
 
 class _Passed(NamedTuple):
@@ -52,23 +53,17 @@ class ScheduleTimers:
     """
 
     def __init__(
-        self,
-        store: JobStore,
-        deadlines: Deadlines,
-        stops: StopSequence,
-        *,
-        fire: Callable[[JobRecord], None],
-        exhausted: Callable[[JobRecord], None],
-        random: Callable[[], float],
+        self, store: JobStore, stops: StopSequence, *, fire: OnJob, exhausted: OnJob, random: Callable[[], float]
     ) -> None:
         self._store = store
-        self._deadlines = deadlines
         self._stops = stops
         self._fire = fire
         self._exhausted = exhausted
         self._random = random
         self._clock_at = float("inf")
-        self._firing = DeadlineKind(self._fire_due, _is_other_firing)
+        self._firing = DeadlineKind(
+            self._fire_due, lambda when, job: job.next_firing is None or job.next_firing.due_at != when
+        )
         self._clock = DeadlineKind(self._check_clock, lambda when, _: when != self._clock_at)
         # How far the wall clock was ahead of the monotonic clock when all calendars were last adjusted to it, and
         # whether one was set by another offset since. While neither changes, thousands of calendars need no work.
@@ -147,7 +142,9 @@ class ScheduleTimers:
 
     def _record_missed(self, job: JobRecord, schedule: Schedule, instant: float, count: int, why: str) -> None:
         job.missed += count
-        data = {"instant": format_wall(self._as_wall(schedule, instant)), "count": count, "why": why}
+        now = self._store.now
+        wall = now.wall + (instant - now.mono) if schedule.every is not None else instant
+        data = {"instant": format_wall(wall), "count": count, "why": why}
         self._store.emit(EventName.MISSED, job.spec.name, data=data)
 
     def _passed(self, firing: NextFiring, schedule: Schedule) -> _Passed | None:
@@ -221,20 +218,11 @@ class ScheduleTimers:
             if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 4:
                 self._is_any_off = True
         firing.due_at = instant + firing.jitter
-        self._deadlines.add(firing.due_at, self._firing, job)
+        self._store.deadlines.add(firing.due_at, self._firing, job)
 
     def _set_clock(self) -> None:
         self._clock_at = self._store.now.mono + CLOCK_SECONDS
-        self._deadlines.add(self._clock_at, self._clock)
-
-    def _as_wall(self, schedule: Schedule, instant: float) -> float:
-        now = self._store.now
-        return now.wall + (instant - now.mono) if schedule.every is not None else instant
-
-
-def _is_other_firing(when: float, job: JobRecord) -> bool:
-    firing = job.next_firing
-    return firing is None or firing.due_at != when
+        self._store.deadlines.add(self._clock_at, self._clock)
 
 
 def _is_exhausted(job: JobRecord) -> bool:

@@ -64,7 +64,8 @@ class WholeStop:
         for level in waiting:
             self._stop_level(level)
         self._stops.limit_all(self._store.now.mono + within)
-        self._stops.mark_all_urgent()
+        for run in self._stops.stopping.values():
+            self._stops.mark_urgent(run)
         self.advance()
 
     def release(self, run: RunRecord) -> None:

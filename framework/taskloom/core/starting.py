@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 
 from taskloom.core import actions
-from taskloom.core.deadlines import DeadlineKind, Deadlines
-from taskloom.core.dependencies import evaluate
+from taskloom.core.deadlines import DeadlineKind
+from taskloom.core.dependencies import DependencyState, evaluate
 from taskloom.core.events import EventName
 from taskloom.core.model import Reason, ReasonKind, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -30,22 +30,14 @@ _NEVER = float("inf")
 class Starter:
     """Begins all runs. `random` returns a number from 0.0 to 1.0."""
 
-    def __init__(
-        self,
-        store: JobStore,
-        deadlines: Deadlines,
-        stops: StopSequence,
-        shutdown: WholeStop,
-        random: Callable[[], float],
-    ) -> None:
-        self.timers = ScheduleTimers(
-            store, deadlines, stops, fire=self.queue, exhausted=self._end_schedule, random=random
-        )
+    def __init__(self, store: JobStore, stops: StopSequence, shutdown: WholeStop, random: Callable[[], float]) -> None:
+        self.timers = ScheduleTimers(store, stops, fire=self.queue, exhausted=self._end_schedule, random=random)
         self._store = store
-        self._deadlines = deadlines
         self._stops = stops
         self._shutdown = shutdown
-        self._delay = DeadlineKind(self._delay_over, _is_other_delay)
+        self._delay = DeadlineKind(
+            self._delay_over, lambda when, job: job.waiting_for is not WaitingFor.DELAY or job.due_at != when
+        )
         self._timeout = DeadlineKind(self._time_out, _is_other_timeout)
         self._readiness = DeadlineKind(self._miss_readiness, _is_other_readiness)
 
@@ -73,17 +65,16 @@ class Starter:
         spec, queued = run.spec, run.queued.mono
         run.timeout_at = queued + spec.timeout if spec.timeout is not None else _NEVER
         run.unready_at = queued + spec.ready_within if spec.ready_within is not None else _NEVER
-        self._deadlines.add(run.timeout_at, self._timeout, run)
-        self._deadlines.add(run.unready_at, self._readiness, run)
+        self._store.deadlines.add(run.timeout_at, self._timeout, run)
+        self._store.deadlines.add(run.unready_at, self._readiness, run)
 
     def _time_out(self, run: RunRecord) -> None:
         reason = Reason(ReasonKind.DEADLINE, f"longer than its timeout of {duration(run.spec.timeout or 0.0)}")
         self._stops.request(run, reason)
 
     def _miss_readiness(self, run: RunRecord) -> None:
-        self._stops.request(
-            run, Reason(ReasonKind.WATCHDOG, f"not ready within {duration(run.spec.ready_within or 0.0)}")
-        )
+        text = f"not ready within {duration(run.spec.ready_within or 0.0)}"
+        self._stops.request(run, Reason(ReasonKind.WATCHDOG, text))
 
     # -- the waits before it
 
@@ -122,9 +113,9 @@ class Starter:
     def _end_dependency_wait(self, job: JobRecord) -> bool:
         """Start or skip the job if its dependencies are decided. Return whether it has become inactive."""
         status = evaluate(job.spec.after, self._store.families)
-        if status.is_satisfied:
+        if status.state is DependencyState.SATISFIED:
             self._after_dependencies(job)
-        elif status.is_impossible:
+        elif status.state is DependencyState.IMPOSSIBLE:
             self._store.move(job, Decision.SKIP)
             job.reason = Reason(ReasonKind.DEPENDENCY, status.text)
             self._store.emit(EventName.SKIPPED, job.spec.name, reason=job.reason)
@@ -135,7 +126,7 @@ class Starter:
         if delay > 0:
             self._store.move(job, Decision.WAIT, WaitingFor.DELAY)
             job.due_at = self._store.now.mono + delay
-            self._deadlines.add(job.due_at, self._delay, job)
+            self._store.deadlines.add(job.due_at, self._delay, job)
         else:
             self._after_waits(job)
 
@@ -172,10 +163,6 @@ class Starter:
     def _end_schedule(self, job: JobRecord) -> None:
         self.schedule_exhausted(job)
         self.propagate(job)
-
-
-def _is_other_delay(when: float, job: JobRecord) -> bool:
-    return job.waiting_for is not WaitingFor.DELAY or job.due_at != when
 
 
 def _is_other_timeout(when: float, run: RunRecord) -> bool:

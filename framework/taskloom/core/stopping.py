@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 
 from taskloom.core.actions import CancelRun, CaptureStack, MarkUrgent, ReportStopProgress
-from taskloom.core.deadlines import DeadlineKind, Deadlines
+from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Reason, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -30,17 +30,17 @@ _NEVER = float("inf")
 class StopSequence:
     """All runs that are being stopped."""
 
-    def __init__(self, store: JobStore, deadlines: Deadlines) -> None:
+    def __init__(self, store: JobStore) -> None:
         self.stopping: dict[str, RunRecord] = {}
         """The runs that a stop waits for, earliest request first; overdue ones are no longer waited for."""
         self.latest = _NEVER
         """The deadline of a whole shutdown in monotonic seconds, which limits the deadline of every run."""
         self._store = store
-        self._deadlines = deadlines
         self._progress_at = _NEVER
         self._urgent = DeadlineKind(self.mark_urgent, lambda _, run: run.is_urgent or run.id not in self.stopping)
         self._overdue = DeadlineKind(
-            self._capture_stack, lambda when, run: run.overdue_at != when or run.id not in self.stopping
+            lambda run: self._store.actions.append(CaptureStack(run.id)),
+            lambda when, run: run.overdue_at != when or run.id not in self.stopping,
         )
         self._progress = DeadlineKind(self._report_progress, lambda when, _: when != self._progress_at)
 
@@ -67,9 +67,17 @@ class StopSequence:
 
     def request(self, run: RunRecord, reason: Reason) -> None:
         """Request the run to stop, whatever follows it. Only the first request counts."""
-        if run.job.state is JobState.RUNNING:
-            self._store.move(run.job, Decision.REQUEST_STOP)
-            self._begin(run, reason)
+        if run.job.state is not JobState.RUNNING:
+            return
+        store, now = self._store, self._store.now
+        store.move(run.job, Decision.REQUEST_STOP)
+        run.requested, run.reason, run.job.reason = now, reason, reason
+        self.stopping[run.id] = run
+        store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
+        store.actions.append(CancelRun(run.id, reason))
+        self._set_overdue(run, min(now.mono + run.spec.join.within, self._latest_for(run)))
+        if self._progress_at == _NEVER:
+            self._set_progress(FIRST_PROGRESS_SECONDS)
 
     def release(self, run: RunRecord) -> None:
         """Stop waiting for the run: it has ended or is overdue. Called once for each run."""
@@ -82,16 +90,6 @@ class StopSequence:
         if job.follow_up is not FollowUp.REMOVAL:
             self._store.set_follow_up(job, FollowUp.NOTHING)
 
-    def _begin(self, run: RunRecord, reason: Reason) -> None:
-        store, now = self._store, self._store.now
-        run.requested, run.reason, run.job.reason = now, reason, reason
-        self.stopping[run.id] = run
-        store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
-        store.actions.append(CancelRun(run.id, reason))
-        self._set_overdue(run, min(now.mono + run.spec.join.within, self._latest_for(run)))
-        if self._progress_at == _NEVER:
-            self._set_progress(FIRST_PROGRESS_SECONDS)
-
     # -- deadlines
 
     def limit_all(self, deadline: float) -> None:
@@ -100,19 +98,11 @@ class StopSequence:
         for run in self.stopping.values():
             self._set_overdue(run, min(run.overdue_at, self._latest_for(run)))
 
-    def mark_all_urgent(self) -> None:
-        """Tell every run that is being stopped that little time is left."""
-        for run in self.stopping.values():
-            self.mark_urgent(run)
-
     def mark_urgent(self, run: RunRecord) -> None:
         """Tell a run that little time is left; idempotent."""
         if not run.is_urgent:
             run.is_urgent = True
             self._store.actions.append(MarkUrgent(run.id))
-
-    def _capture_stack(self, run: RunRecord) -> None:
-        self._store.actions.append(CaptureStack(run.id))
 
     def _report_progress(self, _: None) -> None:
         first = tuple(islice(self.stopping, PROGRESS_RUNS))
@@ -129,9 +119,9 @@ class StopSequence:
             return
         run.overdue_at = overdue_at
         urgent_at = run.requested.mono + URGENT_SHARE * (overdue_at - run.requested.mono)
-        self._deadlines.add(urgent_at, self._urgent, run)
-        self._deadlines.add(overdue_at, self._overdue, run)
+        self._store.deadlines.add(urgent_at, self._urgent, run)
+        self._store.deadlines.add(overdue_at, self._overdue, run)
 
     def _set_progress(self, seconds: float) -> None:
         self._progress_at = self._store.now.mono + seconds
-        self._deadlines.add(self._progress_at, self._progress)
+        self._store.deadlines.add(self._progress_at, self._progress)

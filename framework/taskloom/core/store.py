@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from taskloom.core.actions import Action
+from taskloom.core.deadlines import Deadlines
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import JobSpec, JobState, Moment, Outcome, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, NextFiring, RunRecord
@@ -25,6 +26,7 @@ class JobStore:
         self.jobs: dict[str, JobRecord] = {}
         self.runs: dict[str, RunRecord] = {}
         """Every run whose body may still be executing: running, stopping, or abandoned."""
+        self.deadlines = Deadlines()
         self.now = Moment(0.0, 0.0)
         self.actions: list[Action] = []
         self.has_listeners = True
@@ -72,7 +74,8 @@ class JobStore:
 
     def declare(self, spec: JobSpec) -> JobRecord:
         """Add a new job."""
-        job = self.jobs[spec.name] = JobRecord.declared(spec)
+        state, waiting_for = (JobState.WAITING, WaitingFor.START) if spec.enabled else (JobState.DISABLED, None)
+        job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
         self._add_relations(job)
         self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
@@ -80,8 +83,7 @@ class JobStore:
 
     def redeclare(self, job: JobRecord, spec: JobSpec) -> None:
         """Replace a job's declaration."""
-        was_active = job.is_active
-        if was_active and job.spec.daemon is not spec.daemon:
+        if job.is_active and job.spec.daemon is not spec.daemon:
             self._count_active(spec, 1)
             self._count_active(job.spec, -1)
         self._remove_relations(job)
@@ -157,14 +159,7 @@ class JobStore:
         run.outcome, run.ended = outcome, self.now
         outcomes = run.job.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        self.emit_run(
-            EventName.ENDED,
-            run,
-            reason=run.reason,
-            outcome=outcome,
-            seconds=run.seconds,
-            error=run.error,
-        )
+        self.emit_run(EventName.ENDED, run, reason=run.reason, outcome=outcome, seconds=run.seconds, error=run.error)
 
     def remove_run(self, run: RunRecord) -> None:
         """Remove a run that is no longer executing."""

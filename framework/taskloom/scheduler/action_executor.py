@@ -8,6 +8,7 @@ sleeps, for at most WAVE_SECONDS after each wave of a stop.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -24,8 +25,7 @@ from taskloom.runners.callback_pool import CallbackPool
 from taskloom.runners.error_info import describe
 from taskloom.scheduler.cancel_waves import CancelWaves
 from taskloom.scheduler.condition import Condition
-from taskloom.scheduler.live_run import LiveRun, locate_runs
-from taskloom.scheduler.stop_progress import log_stop_progress
+from taskloom.scheduler.live_run import LiveRun
 from taskloom.scheduler.subscribers import Listener
 from taskloom.scheduler.timer import Timer
 from taskloom.sync.cancel_token import CancelCallback
@@ -37,6 +37,7 @@ __all__ = ["ActionExecutor", "Messages"]
 FLUSH_SECONDS = 0.2
 # Whole stacks are read by people. For more runs than this in one capture, only the place is recorded.
 WHOLE_STACKS = 100
+_log = logging.getLogger("taskloom.stop")
 
 
 class Messages(Protocol):
@@ -68,7 +69,7 @@ class ActionExecutor:
         *,
         clock: Clock,
         runners: Mapping[str, Runner],
-        callback_pool: CallbackPool,
+        pool: CallbackPool,
         timer: Timer,
         on_stopping: Callable[[], object] | None,
     ) -> None:
@@ -76,36 +77,36 @@ class ActionExecutor:
         """The runs that the core has not released yet, by id."""
         self.last: dict[str, LiveRun] = {}
         """The latest run of each job, ended or not."""
+        self.released: deque[LiveRun] = deque()
+        """Released runs, oldest first; the leading ones whose threads are gone are dropped at each release."""
         self.listeners: tuple[Listener, ...] = ()
         self.changed = Condition()
         """Notified when a run has ended or is overdue, and when the work or the stop is over."""
         self.stopped = Latch()
         self.report: StopReport | None = None
-        self.cancel_waves = CancelWaves(callback_pool, timer, messages.process_queued)
+        self.cancel_waves = CancelWaves(pool, timer, messages.process_queued)
         self.pending_captures: list[str] = []
         """The ids of runs whose stacks are still to be captured."""
         self._messages = messages
         self._core = core
         self._clock = clock
         self._runners = runners
-        self._callback_pool = callback_pool
+        self._pool = pool
         self._timer = timer
         self._heartbeats = timer.heartbeats
         self._on_stopping = on_stopping
-        # Released runs, oldest first; the leading ones whose threads are gone are dropped at each release.
-        self._released: deque[LiveRun] = deque()
         self._is_prepared = False
         self.handlers: dict[type, Callable[[Any], object]] = {
             Event: self._publish,
             actions.StartRun: self._start_run,
-            actions.CancelRun: self._cancel_run,
+            actions.CancelRun: lambda action: self.cancel_waves.add(self.live[action.run], action.reason),
             actions.MarkUrgent: self._mark_urgent,
-            actions.CaptureStack: self._capture_stack,
+            actions.CaptureStack: lambda action: self.pending_captures.append(action.run),
             actions.ReportStopProgress: self._report_stop_progress,
             actions.ReleaseRun: self._release_run,
-            actions.ApplySpec: self._apply_spec,
+            actions.ApplySpec: lambda action: self.live[action.run].apply(action.spec),
             actions.ForgetJob: lambda action: self.last.pop(action.job, None),
-            actions.WorkFinished: self._work_finished,
+            actions.WorkFinished: lambda _: self.changed.notify_all(),
             actions.ShutdownFinished: self._shutdown_finished,
         }
         """For each type of action, and for events, the method that carries it out."""
@@ -116,8 +117,19 @@ class ActionExecutor:
         self._close_listeners_at_end()
 
     def locate_runs(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
-        """Return where the runs currently are; asks each runner once. Any thread may call it."""
-        return locate_runs(self._runners, runs, texts)
+        """Return where the begun runs currently are, with `texts` whole stacks for each runner.
+
+        Asks each runner once. Any thread may call it.
+        """
+        by_runner: dict[str, list[LiveRun]] = {}
+        for run in runs:
+            if run.handle is not None:
+                by_runner.setdefault(run.record.spec.runner.name, []).append(run)
+        found: list[tuple[LiveRun, Stack]] = []
+        for name, group in by_runner.items():
+            stacks = self._runners[name].stacks([run.handle for run in group if run.handle is not None], texts)
+            found.extend(zip(group, stacks, strict=True))
+        return found
 
     def carry_out_deferred(self) -> None:
         """Wake the cancelled runs, or else capture the requested stacks.
@@ -143,11 +155,6 @@ class ActionExecutor:
         for listener in self.listeners:
             listener.flush(FLUSH_SECONDS)
 
-    @property
-    def released(self) -> tuple[LiveRun, ...]:
-        """The runs that the core has released and whose threads may still exist."""
-        return tuple(self._released)
-
     # -- one method for each action
 
     def _publish(self, event: Event) -> None:
@@ -162,30 +169,22 @@ class ActionExecutor:
         self.live[action.run] = self.last[spec.name] = run
         try:
             self._prepare()
-            run.begin(self._runner(spec.runner.name), self._heartbeats, self._messages.post, self._clock.now())
+            name = spec.runner.name
+            if name not in self._runners:
+                raise TaskNotFound(name, self._runners, kind="runner")
+            run.begin(self._runners[name], self._heartbeats, self._messages.post, self._clock.now())
         except Exception as error:  # noqa: BLE001 - any error of a runner ends this run and no other
             self._messages.process(RunStartFailed(action.run, describe(error)))
-
-    def _runner(self, name: str) -> Runner:
-        if name not in self._runners:
-            raise TaskNotFound(name, self._runners, kind="runner")
-        return self._runners[name]
 
     def _prepare(self) -> None:
         """Create the threads that a stop will need before the first run: later the system may refuse new threads."""
         if not self._is_prepared:
             self._timer.prepare()
-            self._callback_pool.prepare()
+            self._pool.prepare()
             self._is_prepared = True
-
-    def _cancel_run(self, action: actions.CancelRun) -> None:
-        self.cancel_waves.add(self.live[action.run], action.reason)
 
     def _mark_urgent(self, action: actions.MarkUrgent) -> None:
         self.live[action.run].token.urgent = True
-
-    def _capture_stack(self, action: actions.CaptureStack) -> None:
-        self.pending_captures.append(action.run)
 
     def _capture_stacks(self) -> None:
         names = self.pending_captures.copy()
@@ -211,34 +210,32 @@ class ActionExecutor:
 
         def log() -> None:
             alive = [run for run in runs if run.is_alive()]
-            log_stop_progress(self.locate_runs(alive, texts=0), action.more, self._clock.now().mono)
+            found, now = self.locate_runs(alive, texts=0), self._clock.now().mono
+            for run, stack in found:
+                _log.warning("%s", run.describe_stop(stack.where, now), extra={"job": run.job, "run": run.id})
+            if action.more:
+                _log.warning("still stopping %d more %s", action.more, "run" if action.more == 1 else "runs")
 
-        self._callback_pool.submit("", [CancelCallback(log, "stop progress")])
+        self._pool.submit("", [CancelCallback(log, "stop progress")])
 
     def _release_run(self, action: actions.ReleaseRun) -> None:
         run = self.live.pop(action.run)
         run.over.open()  # before all else: threads wait for it, and `is_gone` below may raise
         self.changed.notify_all()
         self._heartbeats.remove(run.id)
-        released = self._released
+        released = self.released
         released.append(run)
         while released and released[0].is_gone():
             released.popleft()
         if self.report is not None:
             self._close_listeners_at_end()
 
-    def _apply_spec(self, action: actions.ApplySpec) -> None:
-        self.live[action.run].apply(action.spec)
-
-    def _work_finished(self, action: actions.WorkFinished) -> None:
-        self.changed.notify_all()
-
     def _shutdown_finished(self, action: actions.ShutdownFinished) -> None:
         self.report = make_stop_report(self._core, self._clock.now())
         self.stopped.open()
         self.changed.notify_all()
         self._close_listeners_at_end()
-        self._callback_pool.close()
+        self._pool.close()
         self._timer.close()
         for runner in self._runners.values():
             runner.close()

@@ -30,7 +30,10 @@ class Condition:
                     return False
                 latch.wait(left)
             finally:
-                self._remove(latch)
+                try:
+                    self._latches.remove(latch)
+                except ValueError:
+                    pass  # `notify_all` took and opened it
 
     def notify_all(self) -> None:
         """Make every waiting thread evaluate its predicate again; never blocks."""
@@ -40,9 +43,3 @@ class Condition:
                 latches.pop().open()
             except IndexError:
                 return  # its waiter timed out and removed it
-
-    def _remove(self, latch: Latch) -> None:
-        try:
-            self._latches.remove(latch)
-        except ValueError:
-            pass  # `notify_all` took and opened it

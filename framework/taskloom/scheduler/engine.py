@@ -61,7 +61,7 @@ class Engine:
         self, clock: Clock, runners: Mapping[str, Runner], stop_within: float, on_stopping: Callable[[], object] | None
     ) -> None:
         self.bug: Exception | None = None
-        self._clock = clock
+        self.clock = clock
         self._core = Lifecycle(Random().random, stop_within)
         self._core.enable_events(on_stopping is not None)
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -74,16 +74,10 @@ class Engine:
         self._actions: deque[Any] = deque()
         # Runs whose thread waits in `wait_for_others`.
         self._waiting_runs: set[str] = set()
-        callback_pool = CallbackPool(self.post)
-        self._timer = Timer(clock, self._tick, callback_pool.grow_if_stuck, self.post)
+        pool = CallbackPool(self.post)
+        self._timer = Timer(clock, self._tick, pool.grow_if_stuck, self.post)
         self.executor = ActionExecutor(
-            self,
-            self._core,
-            clock=clock,
-            runners=runners,
-            callback_pool=callback_pool,
-            timer=self._timer,
-            on_stopping=on_stopping,
+            self, self._core, clock=clock, runners=runners, pool=pool, timer=self._timer, on_stopping=on_stopping
         )
         self._cancel_waves = self.executor.cancel_waves
         self._handlers = {**self.executor.handlers, _Call: self._answer}
@@ -155,10 +149,6 @@ class Engine:
 
         self.query(None, add)
 
-    def now(self) -> Moment:
-        """Read the scheduler's clock."""
-        return self._clock.now()
-
     # -- waiting for a state of the core
 
     def wait_until(self, is_true: Callable[[Lifecycle], bool], timeout: float | None = None) -> bool:
@@ -183,7 +173,7 @@ class Engine:
 
     def close(self, until: float) -> None:
         """Wait until monotonic second `until` for the threads of ended runs and the timer, and flush the listeners."""
-        self.executor.join(self.query(None, lambda _: self.executor.released), until)
+        self.executor.join(self.query(None, lambda _: tuple(self.executor.released)), until)
 
     # -- what the thread does that holds the lock
 
@@ -222,7 +212,7 @@ class Engine:
 
     def process(self, message: Any) -> None:
         """Have the core process a message and queue the actions. Only for the thread that holds the lock."""
-        now = self._latest_time = self._clock.now() if type(message) is not RunStarted else self._start_of(message)
+        now = self._latest_time = self.clock.now() if type(message) is not RunStarted else self._start_of(message)
         if type(message) is _Call:
             self._process_call(message, now)
             return
@@ -247,7 +237,7 @@ class Engine:
         """
         run = self.executor.live.get(message.run)
         if run is None or run.begun is None:
-            return self._clock.now()
+            return self.clock.now()
         return max(run.begun, self._latest_time)
 
     def _process_call(self, call: _Call, now: Moment) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
@@ -57,9 +56,7 @@ class Scheduler:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     # -- jobs
@@ -88,12 +85,12 @@ class Scheduler:
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
-            return self._engine.query(Reload(specs), lambda core: core.changes)
+            return self._engine.query(Reload(specs), lambda core: core.reloader.changes)
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Return what `reload` with these declarations would change for each job; changes nothing."""
         specs = self._specs(jobs)
-        return self._engine.query(None, lambda core: core.preview(specs))
+        return self._engine.query(None, lambda core: core.reloader.preview(specs))
 
     def _add(self, specs: Iterable[JobSpec]) -> list[JobHandle]:
         self._engine.query_all([AddJob(spec) for spec in specs], lambda _: None)
@@ -151,7 +148,7 @@ class Scheduler:
             engine.close(until)
         else:
             engine.wait_for_others(caller)
-        return engine.executor.report or engine.query(None, lambda core: make_stop_report(core, engine.now()))
+        return engine.executor.report or engine.query(None, lambda core: make_stop_report(core, engine.clock.now()))
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
         """Begin what `stop` does, and return at once; idempotent. A signal handler may call it, too.

@@ -189,7 +189,7 @@ class JobHandle:
 
 def make_status(engine: Engine, core: Lifecycle, name: str) -> JobStatus:
     """Return the status of a job; called while the engine's lock is held. Raises UnknownJob."""
-    now = engine.now()
+    now = engine.clock.now()
     report = make_job_report(core, core.job(name), now)
     run = engine.executor.last.get(name)
     if run is None:

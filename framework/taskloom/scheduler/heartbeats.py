@@ -68,7 +68,7 @@ class HeartbeatTrack:
     def check_watchdog(self, now: float) -> RunUnresponsive | RunResponsive | None:
         """Return the report if the run has become unresponsive or responsive; call it after `update`."""
         watchdog = self.record.spec.watchdog
-        gap = self._watched_gap(now) if watchdog is not None else self._restart_count(now)
+        gap = self._watched_gap(now)
         is_unresponsive = watchdog is not None and gap > watchdog.after
         if is_unresponsive is self.is_unresponsive:
             return None
@@ -77,20 +77,13 @@ class HeartbeatTrack:
         return RunUnresponsive(run, gap) if is_unresponsive else RunResponsive(run)
 
     def _watched_gap(self, now: float) -> float:
-        """Return how long the run has not polled; 0.0 before it is ready and while a stop would wake it."""
-        ready = self.record.ready
-        if ready is None or self.is_unobserved or self.token.is_waiting or self.token.is_wakeable:
-            return self._restart_count(now)
+        """Return how long the run has not polled; 0.0 while the watchdog does not apply."""
+        ready, token = self.record.ready, self.token
+        has_watchdog = self.record.spec.watchdog is not None
+        if not has_watchdog or ready is None or self.is_unobserved or token.is_waiting or token.is_wakeable:
+            self.counted_from = now  # so time in a read that a stop would wake is never counted, however long
+            return 0.0
         return now - max(self.polled_at, self.counted_from, ready.mono)
-
-    def discount(self, seconds: float) -> None:
-        """Exclude that much of the time since the last poll from what the watchdog counts."""
-        self.counted_from = max(self.polled_at, self.counted_from) + seconds
-
-    def _restart_count(self, now: float) -> float:
-        # After an hour in a read that a stop would wake, the run has not missed an hour of polls: it counts from now.
-        self.counted_from = now
-        return 0.0
 
 
 class HeartbeatMonitor:
@@ -129,7 +122,7 @@ class HeartbeatMonitor:
         """
         if late > SAMPLE_SECONDS:
             for track in list(self.tracks.values()):
-                track.discount(late)
+                track.counted_from = max(track.polled_at, track.counted_from) + late
         # Set `is_idle` first, then sample: a run that stops waiting after its sample sees the flag and resumes us.
         self.is_idle = True
         tracks = list(self.tracks.values())

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from taskloom.core.model import JobSpec, Moment
 from taskloom.core.records import RunRecord
-from taskloom.runners import Emit, RunHandle, Runner, RunOrder, Stack
+from taskloom.runners import Emit, RunHandle, Runner, RunOrder
 from taskloom.runners.context import Gauges
 from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
+from taskloom.text import measured
 
-__all__ = ["LiveRun", "locate_runs"]
+__all__ = ["LiveRun"]
 
 
 class LiveRun:
     """The engine's side of a run. `over` opens once the core knows that the body has returned."""
 
-    __slots__ = ("_order", "_track", "begun", "handle", "over", "record", "token")
+    __slots__ = ("_order", "_track", "begun", "handle", "id", "job", "over", "record", "token")
 
     def __init__(self, record: RunRecord, order: RunOrder, heartbeats: HeartbeatMonitor) -> None:
         self.record = record
         """The core's record of the run; read only."""
+        self.id = record.id
+        self.job = order.job
         self.over = Latch()
         self.token = CancelToken(heartbeats)
         self.handle: RunHandle | None = None
@@ -30,21 +31,6 @@ class LiveRun:
         """When the runner was called to start the run."""
         self._order = order
         self._track: HeartbeatTrack | None = None
-
-    @property
-    def id(self) -> str:
-        """The run's name, unique in its scheduler."""
-        return self.record.id
-
-    @property
-    def job(self) -> str:
-        """The job's name."""
-        return self._order.job
-
-    @property
-    def runner_name(self) -> str:
-        """The name of the runner that executes it."""
-        return self.record.spec.runner.name
 
     @property
     def gauges(self) -> Gauges:
@@ -92,16 +78,12 @@ class LiveRun:
             if not callback.is_done
         )
 
-
-def locate_runs(runners: Mapping[str, Runner], runs: Iterable[LiveRun], texts: int) -> list[tuple[LiveRun, Stack]]:
-    """Return where the begun runs currently are; asks each runner once, for `texts` whole stacks."""
-    by_runner: dict[str, list[LiveRun]] = {}
-    for run in runs:
-        if run.handle is not None:
-            by_runner.setdefault(run.runner_name, []).append(run)
-    found: list[tuple[LiveRun, Stack]] = []
-    for name, group in by_runner.items():
-        handles = [run.handle for run in group if run.handle is not None]
-        stacks = runners[name].stacks(handles, texts)
-        found.extend(zip(group, stacks, strict=True))
-    return found
+    def describe_stop(self, where: str, now: float) -> str:
+        """Return how far its stop has come; `where`: the current place of its thread, or ""."""
+        requested, left, age = self.record.requested, self.record.overdue_at - now, self.poll_age(now)
+        parts = [f"still stopping after {measured(now - requested.mono if requested else 0.0)}"]
+        parts.append("no deadline" if left == float("inf") else f"{measured(max(0.0, left))} left")
+        parts.append("polls not observed" if age is None else f"no poll for {measured(age)}")
+        if where:
+            parts.append(f"currently at {where}")
+        return ", ".join(parts)
