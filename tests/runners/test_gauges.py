@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from taskloom.runners.context import Gauges, Progress
+from taskloom.runners.gauges import Gauges, Progress
 
 
 def test_a_run_that_reports_nothing_has_no_numbers() -> None:

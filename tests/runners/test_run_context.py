@@ -9,7 +9,8 @@ from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
 from taskloom.runners import RunOrder
 from taskloom.runners.binding import Binding, Body
-from taskloom.runners.context import Gauges, RunContext
+from taskloom.runners.context import RunContext
+from taskloom.runners.gauges import Gauges
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.task import Context
 

@@ -24,7 +24,7 @@ from taskloom.sync.cancel_token import CancelToken
 if TYPE_CHECKING:
     from taskloom.core.actions import StartRun
     from taskloom.runners.binding import Binding
-    from taskloom.runners.context import Gauges
+    from taskloom.runners.gauges import Gauges
 
 __all__ = ["Emit", "RunHandle", "RunOrder", "Runner", "Stack"]
 

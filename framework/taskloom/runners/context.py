@@ -1,60 +1,26 @@
-"""The context that a run gets: implements `taskloom.task.Context` with a token, and keeps the numbers it reports."""
+"""The context that a run gets: implements `taskloom.task.Context` with a token."""
 
 from __future__ import annotations
 
-from _thread import allocate_lock
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from taskloom.core.inputs import RunReady
 from taskloom.core.model import Reason
 from taskloom.runners import Emit, RunOrder
+from taskloom.runners.gauges import Gauges, Progress
 from taskloom.sync.cancel_token import CancelCallback, CancelToken
 
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["Gauges", "Progress", "RunContext", "current_run"]
+__all__ = ["RunContext", "current_run"]
 
 Item = TypeVar("Item")
 
 current_run: ContextVar[RunContext | None] = ContextVar("taskloom.current_run", default=None)
 """The context of the run that this thread executes. It also attributes log lines to jobs."""
-
-
-class Progress(NamedTuple):
-    """The progress of a run; `total` is None if unknown."""
-
-    done: float
-    total: float | None
-    unit: str
-
-
-class Gauges:
-    """A run's counters and progress. Any thread may write and read."""
-
-    __slots__ = ("_counts", "_lock", "poll_interval", "progress")
-
-    def __init__(self) -> None:
-        # Seconds; None unless a reload has changed it during the run.
-        self.poll_interval: float | None = None
-        self.progress: Progress | None = None
-        self._counts: dict[str, int] | None = None
-        self._lock = allocate_lock()
-
-    def count(self, name: str, n: int) -> None:
-        """Add `n` to a counter."""
-        with self._lock:
-            if self._counts is None:
-                self._counts = {}
-            self._counts[name] = self._counts.get(name, 0) + n
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Return a copy of the counters."""
-        with self._lock:
-            return dict(self._counts or {})
 
 
 class RunContext:

@@ -21,8 +21,9 @@ from taskloom.core.model import ErrorInfo, How
 from taskloom.errors import Cancelled, PermanentFailure
 from taskloom.runners import Emit, RunHandle, RunOrder, Stack
 from taskloom.runners.binding import Body
-from taskloom.runners.context import Gauges, RunContext, current_run
+from taskloom.runners.context import RunContext, current_run
 from taskloom.runners.error_info import describe
+from taskloom.runners.gauges import Gauges
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
 

@@ -9,7 +9,8 @@ from taskloom.core.inputs import ArmJob, RestartJob, StartJob, StopJob
 from taskloom.core.model import ErrorInfo, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, make_job_report
 from taskloom.errors import SelfJoin
-from taskloom.runners.context import Progress, current_run
+from taskloom.runners.context import current_run
+from taskloom.runners.gauges import Progress
 from taskloom.scheduler.live_run import LiveRun
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskloom.core.model import JobSpec, Moment
 from taskloom.core.records import RunRecord
 from taskloom.runners import Emit, RunHandle, Runner, RunOrder
-from taskloom.runners.context import Gauges
+from taskloom.runners.gauges import Gauges
 from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
