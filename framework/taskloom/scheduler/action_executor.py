@@ -8,7 +8,6 @@ sleeps, for at most WAVE_SECONDS after each wave of a stop.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from taskloom.runners.error_info import describe
 from taskloom.scheduler.cancel_waves import CancelWaves
 from taskloom.scheduler.condition import Condition
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.stop_progress import log_stop_progress
 from taskloom.scheduler.subscribers import Listener
 from taskloom.scheduler.timer import Timer
 from taskloom.sync.cancel_token import CancelCallback
@@ -37,7 +37,6 @@ __all__ = ["ActionExecutor", "Messages"]
 FLUSH_SECONDS = 0.2
 # Whole stacks are read by people. For more runs than this in one capture, only the place is recorded.
 WHOLE_STACKS = 100
-_log = logging.getLogger("taskloom.stop")
 
 
 class Messages(Protocol):
@@ -210,11 +209,7 @@ class ActionExecutor:
 
         def log() -> None:
             alive = [run for run in runs if run.is_alive()]
-            found, now = self.locate_runs(alive, texts=0), self._clock.now().mono
-            for run, stack in found:
-                _log.warning("%s", run.describe_stop(stack.where, now), extra={"job": run.job, "run": run.id})
-            if action.more:
-                _log.warning("still stopping %d more %s", action.more, "run" if action.more == 1 else "runs")
+            log_stop_progress(self.locate_runs(alive, texts=0), action.more, self._clock.now().mono)
 
         self._pool.submit("", [CancelCallback(log, "stop progress")])
 

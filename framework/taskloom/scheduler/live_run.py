@@ -9,7 +9,6 @@ from taskloom.runners.gauges import Gauges
 from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
-from taskloom.text import measured
 
 __all__ = ["LiveRun"]
 
@@ -77,13 +76,3 @@ class LiveRun:
             for callback in self.token.dispatched
             if not callback.is_done
         )
-
-    def describe_stop(self, where: str, now: float) -> str:
-        """Return how far its stop has come; `where`: the current place of its thread, or ""."""
-        requested, left, age = self.record.requested, self.record.overdue_at - now, self.poll_age(now)
-        parts = [f"still stopping after {measured(now - requested.mono if requested else 0.0)}"]
-        parts.append("no deadline" if left == float("inf") else f"{measured(max(0.0, left))} left")
-        parts.append("polls not observed" if age is None else f"no poll for {measured(age)}")
-        if where:
-            parts.append(f"currently at {where}")
-        return ", ".join(parts)

@@ -1,0 +1,35 @@
+"""Logs which runs a stop still waits for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from taskloom.runners import Stack
+from taskloom.scheduler.live_run import LiveRun
+from taskloom.text import measured
+
+__all__ = ["log_stop_progress"]
+
+_log = logging.getLogger("taskloom.stop")
+
+
+def log_stop_progress(found: Iterable[tuple[LiveRun, Stack]], more: int, now: float) -> None:
+    """Log one line for each run, and how many more runs there are; called on a helper thread."""
+    for run, stack in found:
+        _log.warning("%s", _progress_of(run, stack.where, now), extra={"job": run.job, "run": run.id})
+    if more:
+        _log.warning("still stopping %d more %s", more, "run" if more == 1 else "runs")
+
+
+def _progress_of(run: LiveRun, where: str, now: float) -> str:
+    record = run.record
+    elapsed = now - record.requested.mono if record.requested else 0.0
+    left = record.overdue_at - now
+    parts = [f"still stopping after {measured(elapsed)}"]
+    parts.append("no deadline" if left == float("inf") else f"{measured(max(0.0, left))} left")
+    age = run.poll_age(now)
+    parts.append("polls not observed" if age is None else f"no poll for {measured(age)}")
+    if where:
+        parts.append(f"currently at {where}")
+    return ", ".join(parts)
