@@ -59,7 +59,7 @@ def run_scenarios(
 
     The last scenario is only as long as needed, but at least a day.
     """
-    seed, missing = first_seed, job_hours
+    seed, missing = first_seed, job_hours + 1.0  # one more, because sums of fractions are rounded
     while seed < first_seed + busy_scenarios or missing > 0:
         if seed < first_seed + busy_scenarios:
             scenario, history = run_busy(seed)
