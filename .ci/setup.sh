@@ -22,7 +22,7 @@ words = "%d.%d.%d" % version
 if version < (3, 11):
     print("%s is older than 3.11" % words)
 elif (3, 12, 0) <= version < (3, 12, 3):
-    print("%s cannot start a thread while it ends, mended in 3.12.3" % words)
+    print("%s cannot start a thread while it ends, fixed in 3.12.3" % words)
 else:
     from importlib.util import find_spec
     if find_spec("ensurepip") is None or find_spec("venv") is None:
@@ -42,7 +42,7 @@ then
     fault=$(fault_of "$PYTHON")
     if [ "$fault" != nothing ]
     then
-        echo "cannot use PYTHON=$PYTHON: ${fault:-it is no Python}" >&2
+        echo "cannot use PYTHON=$PYTHON: ${fault:-it is not a Python}" >&2
         exit 2
     fi
     exec "$PYTHON" -I .ci/setup_venv.py --same-version "$kind"
@@ -54,7 +54,7 @@ do
     command -v "$candidate" >/dev/null 2>&1 || continue
     fault=$(fault_of "$candidate")
     [ "$fault" != nothing ] || exec "$candidate" -I .ci/setup_venv.py "$kind"
-    faults="$faults; $candidate: ${fault:-it is no Python}"
+    faults="$faults; $candidate: ${fault:-it is not a Python}"
 done
 if [ -n "$faults" ]
 then

@@ -3,7 +3,7 @@
 Called by setup.sh, which has found an interpreter that is new enough; standard library only. The rules:
 - A stamp for each kind is written last and holds a hash of all that the environment depends on. All stamps are
   dropped before anything is changed, so an environment without a stamp was interrupted and is made afresh.
-- An environment that somebody made by hand is used and completed, and never removed.
+- An environment that was made by hand is used and completed, and never removed.
 - Two set-ups at once take turns; the second finds the work done.
 
 The environment variable TASKLOOM_PACKAGES chooses the versions of the packages:
@@ -32,7 +32,7 @@ MADE_HERE = VENV / "made-by-make"
 WANTED = {"run": ".", "test": ".[test]", "lint": ".[dev]", "bench": ".[bench]", "docs": ".[docs]"}
 CHOICES = {"constraints": Path(".ci/constraints.txt"), "newest": None, "oldest": Path(".ci/oldest.txt")}
 
-# What pip and urllib3 write when no package index answers; read by people on planes and behind proxies.
+# Messages of pip and urllib3 when no package index answers, as on a plane or behind a proxy.
 OFFLINE_SIGNS = (
     "Failed to establish a new connection",
     "Temporary failure in name resolution",

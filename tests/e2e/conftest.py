@@ -85,7 +85,7 @@ def flaky(ctx, failures: int = 1, stays: bool = False):
         ctx.wait()
 
 def hopeless(ctx):
-    """Fail for a reason that no restart can mend."""
+    """Fail for a reason that no restart can fix."""
     raise PermanentFailure("no such device")
 
 def sayer(ctx, text: str):

@@ -164,7 +164,7 @@ def test_each_python_that_was_found_and_refused_is_named(set_up: SetUp, tools: P
     assert answer.returncode == 2
     assert answer.stderr == (
         "cannot find a Python for Taskloom (3.11 or newer)"
-        "; python3.12: 3.12.1 cannot start a thread while it ends, mended in 3.12.3"
+        "; python3.12: 3.12.1 cannot start a thread while it ends, fixed in 3.12.3"
         "; python3.11: 3.11.2 has no ensurepip: apt install python3-venv"
         "; python3: 3.9.18 is older than 3.11\n"
     )
@@ -174,10 +174,10 @@ def test_each_python_that_was_found_and_refused_is_named(set_up: SetUp, tools: P
     ("pretend", "fault"),
     [
         (of_version(3, 10, 12), "3.10.12 is older than 3.11"),
-        (of_version(3, 12, 2), "3.12.2 cannot start a thread while it ends, mended in 3.12.3"),
+        (of_version(3, 12, 2), "3.12.2 cannot start a thread while it ends, fixed in 3.12.3"),
         (WITHOUT_ENSUREPIP + "; " + of_version(3, 13, 0), "3.13.0 has no ensurepip: apt install python3-venv"),
         ("sys.exit(1)", "it does not run"),
-        ("sys.exit(0)", "it is no Python"),
+        ("sys.exit(0)", "it is not a Python"),
     ],
 )
 def test_a_python_that_was_asked_for_and_will_not_do_is_refused(
