@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from taskloom.core.graph import find_cycles
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # A module imports from its own tier and from those above it in this list; the names are parts of `taskloom`.
@@ -221,6 +223,25 @@ def test_imports_keep_the_arrows_and_the_doorways() -> None:
     found = violations(ROOT)
 
     assert not found, "\n".join(found)
+
+
+def import_cycles(root: Path) -> list[list[str]]:
+    """Return a cycle for each group of modules that import each other, inside functions too."""
+    tree = Tree(root)
+    imports: dict[str, list[str]] = {module: [] for module in tree.modules}
+    for one in tree.imports:
+        imports[one.importer].append(tree.target(one))
+    return list(find_cycles(imports))
+
+
+def test_no_modules_import_each_other_in_a_cycle() -> None:
+    assert import_cycles(ROOT) == []
+
+
+def test_an_import_cycle_is_found(tmp_path: Path) -> None:
+    write_house(tmp_path, {"core/model.py": "from taskloom.core import a", "core/a.py": "import taskloom.core.model"})
+
+    assert import_cycles(tmp_path) == [["taskloom.core.a", "taskloom.core.model", "taskloom.core.a"]]
 
 
 def test_every_part_of_the_house_has_a_tier() -> None:
