@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 import sysconfig
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 
 from taskloom.runners import Stack
 from taskloom.sync.gc_pause import paused_gc
@@ -53,9 +54,22 @@ def _stack(frame: FrameType | None, with_text: bool) -> Stack:
 
 
 def _text(innermost: FrameType) -> str:
-    """Format the stack from the first frame of the task on: the frames before it are the same for every run."""
-    lines = traceback.StackSummary.extract(traceback.walk_stack(innermost))
-    lines.reverse()
+    """Format the stack from the first frame of the task on: the frames before it are the same for every run.
+
+    The frames are read in one short loop and looked up afterwards: their thread goes on meanwhile, and CPython 3.11 can
+    crash on a frame that is walked while it ends.
+    """
+    read: list[tuple[CodeType, int | None]] = []
+    frame: FrameType | None = innermost
+    while frame is not None:
+        read.append((frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    lines = [
+        traceback.FrameSummary(code.co_filename, lineno, code.co_name, lookup_line=False)
+        for code, lineno in reversed(read)
+    ]
+    for filename in {line.filename for line in lines}:
+        linecache.checkcache(filename)
     first = next((number for number, line in enumerate(lines) if _is_task_code(line.filename)), 0)
     return "".join(traceback.StackSummary.from_list(lines[first:]).format())
 
