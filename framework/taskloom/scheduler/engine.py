@@ -225,8 +225,11 @@ class Engine:
 
     def start_thread(self) -> None:
         """Start the scheduler thread unless it is running. Raises RuntimeError if no thread can be started."""
-        if self._thread is None and not self._has_ended:
-            threading.Thread(target=self._main, name="taskloom-scheduler", daemon=True).start()
+        if self._thread is None and not self._is_gone():
+            try:
+                threading.Thread(target=self._main, name="taskloom-scheduler", daemon=True).start()
+            except RuntimeError as error:
+                raise RuntimeError(f"cannot start the scheduler's thread: {error}") from None
 
     def _is_gone(self) -> bool:
         return self._has_ended or sys.is_finalizing()
