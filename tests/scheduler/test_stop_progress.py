@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tests.support.watched_scheduler import WatchedScheduler
 
-from taskloom.core.model import WAIT_FOR_EVER
 from taskloom.core.events import EventName
+from taskloom.core.model import WAIT_FOR_EVER
 from taskloom.testing import VirtualClock
 
 SOON = 20.0

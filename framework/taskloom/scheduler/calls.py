@@ -15,35 +15,36 @@ __all__ = ["Call", "Waiter", "Waiters"]
 class Call:
     """Commands whose caller waits for the answer. `read` makes the answer on the scheduler thread."""
 
-    __slots__ = ("_answered", "error", "messages", "read", "result")
+    __slots__ = ("_released", "error", "is_answered", "messages", "read", "result")
 
     def __init__(self, messages: Iterable[Input], read: Callable[[Lifecycle], Any]) -> None:
         self.messages = messages
         self.read = read
         self.result: Any = None
         self.error: BaseException | None = None
-        self._answered = allocate_lock()
-        self._answered.acquire()
+        self.is_answered = False
+        self._released = allocate_lock()
+        self._released.acquire()
 
     def answer(self, core: Lifecycle) -> None:
-        """Make the answer, unless a command was refused, and release the caller; idempotent."""
+        """Make the answer, unless a command was refused. The caller waits for `release`."""
         if self.error is None:
             try:
                 self.result = self.read(core)
             except Exception as error:  # noqa: BLE001 - raised in the caller
                 self.error = error
-        self.release()
+        self.is_answered = True
 
     def release(self) -> None:
         """Release the caller."""
         try:
-            self._answered.release()
+            self._released.release()
         except RuntimeError:
             pass  # released already
 
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds` for the answer; return whether it is there. Called by the caller alone."""
-        return self._answered.acquire(timeout=seconds)
+        return self._released.acquire(timeout=seconds)
 
 
 class Waiter:

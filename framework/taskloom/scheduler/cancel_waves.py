@@ -18,7 +18,7 @@ from taskloom.core.model import Reason
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.scheduler.live_run import LiveRun
 
-__all__ = ["CancelWaves"]
+__all__ = ["REPORT_SECONDS", "CancelWaves"]
 
 WAVE_RUNS = 64
 # How long to wait for the next report of a woken run. Most runs report within a fraction of this.

@@ -26,6 +26,7 @@ from _random import Random
 from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from typing import Any, TypeVar
 
 from taskloom.clock import Clock, mono
@@ -33,10 +34,11 @@ from taskloom.core.inputs import Input, RunEnded, RunStarted, RunStartFailed, Sh
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
 from taskloom.core.report import StopReport, make_stop_report
-from taskloom.errors import InternalError, OnSchedulerThread, UsageError
+from taskloom.errors import InternalError, OnSchedulerThread, SchedulerStopped, UsageError
 from taskloom.runners import Runner
 from taskloom.scheduler.action_executor import ActionExecutor
 from taskloom.scheduler.calls import Call, Waiter, Waiters
+from taskloom.scheduler.cancel_waves import REPORT_SECONDS
 from taskloom.scheduler.heartbeats import SAMPLE_SECONDS, HeartbeatMonitor
 from taskloom.scheduler.inbox import WAKE, Inbox
 from taskloom.scheduler.live_run import LiveRun
@@ -98,7 +100,10 @@ class Engine:
             wake_scheduler=self._wake,
         )
         self._cancel_waves = self.executor.cancel_waves
-        self._handlers = {**self.executor.handlers, Call: lambda call: call.answer(self._core)}
+        self._handlers = {**self.executor.handlers, Call: self._answer}
+        # Calls that are answered, and whose callers are released just before this thread sleeps. A caller that is
+        # released earlier only waits for the GIL, and each such wait costs as much as processing a message.
+        self._answered: list[Call] = []
         # Held by the scheduler thread: if two callers start one at the same time, the second ends at once.
         self._is_owned = allocate_lock()
         self._thread: threading.Thread | None = None
@@ -122,13 +127,14 @@ class Engine:
     def cancel(self, run: LiveRun, reason: Reason) -> None:
         """Request one run to stop; never blocks.
 
-        The command is queued first. If this thread is interrupted after that, the scheduler thread wakes the run.
+        The command is queued first. What follows only makes it quicker: this thread may be interrupted at any line of
+        it, or inside a method of the same token. The scheduler thread submits the callbacks.
         """
         if not run.is_cancel_queued:
             run.is_cancel_queued = True
             self._put(StopJob(run.job, reason, run.id))
-        if run.token.request(reason):
-            self._cancel_waves.wake(run)
+        run.token.request(reason)
+        run.token.release_waits()
 
     def call(self, command: Input) -> None:
         """Hand a command to the core and wait until its actions are carried out. Raises what the core raises."""
@@ -150,14 +156,21 @@ class Engine:
         self._put(call)
         while not self._is_gone() and not call.wait(CHECK_SECONDS):
             self.start_thread()
-        if self._is_gone():
-            # The thread answers what it finds in the queue after it has set `_has_ended`. If it has not found our call,
-            # we have seen the flag here. Both may answer: after the end every command is refused or changes nothing.
-            self._process_call(call, self._latest_time)
-            call.answer(self._core)
+        if not call.is_answered:
+            # The thread has ended. It sets `_has_ended` and then releases the callers that it finds in the queue; we
+            # have put our call and then read the flag. In whichever order these interleave, we get here.
+            return self._answer_from_last_state(messages, read)
         if call.error is not None:
             raise call.error
         return call.result  # type: ignore[no-any-return]
+
+    def _answer_from_last_state(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
+        """Answer without the scheduler thread, which has ended, or stands still because the interpreter ends."""
+        if not self._has_ended and any(messages):
+            raise SchedulerStopped("carry out a command while the interpreter ends")
+        for message in messages:
+            self._core.handle(message, self._latest_time)
+        return read(self._core)
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
@@ -261,22 +274,26 @@ class Engine:
 
     def _work(self) -> bool:
         """Work until everything is over, and return True."""
-        inbox = self._inbox
-        while True:
+        inbox, now_of = self._inbox, self.clock.now
+        for number in count():
             if not inbox.is_empty():
                 inbox.take_in()
-            now = self.clock.now()
+            now = now_of()
             if self._step(now):
+                if self._answered and number % ACTIONS_AT_ONCE == 0:
+                    self._release_callers()  # a flood of messages may keep us from sleeping for long
                 continue
             if self._is_over():
                 break
-            inbox.sleep(self._seconds_to_sleep(now.mono))
+            seconds = self._seconds_to_sleep(now.mono)
+            self._release_callers()
+            inbox.sleep(seconds)
         self._end()
         return True
 
     def _step(self, now: Moment) -> bool:
         """Do the most urgent piece of work; return False if there is none."""
-        inbox, deadline, executor = self._inbox, self._deadline, self.executor
+        inbox, deadline, actions = self._inbox, self._deadline, self._actions
         if self.gate.stop is not self._taken_stop:
             self._take_stop(now)
         elif inbox.urgent:
@@ -289,30 +306,59 @@ class Engine:
             self._heartbeats.sample(now.mono, late)
         elif self._stop_without_core is not None and self._stop_without_core.is_over(now.mono):
             self._finish_without_core(now)
-        elif self._actions:
+        elif not actions and not self._wake_or_capture(now) and not self._take_report(now):
+            return False
+        if actions:
             self._carry_out()
-        elif self._cancel_waves.pending:
+        return True
+
+    def _wake_or_capture(self, now: Moment) -> bool:
+        """Do what is deferred until all actions are carried out; return False if there is nothing of that kind."""
+        executor = self.executor
+        if self._cancel_waves.pending:
             self._cancel_waves.wake_next()
             self._process_reports()
         elif executor.pending_captures:
             executor.begin_captures()
         elif executor.captures and any(now.mono >= capture.until for capture in executor.captures):
             executor.finish_captures_due(now.mono)
-        elif inbox.reports:
-            self._handle(inbox.reports.popleft(), now)
-        elif executor.has_changed:
-            executor.has_changed = False
+        else:
+            return False
+        return True
+
+    def _take_report(self, now: Moment) -> bool:
+        """Process the next report, or else tell the waiting callers what has changed; return False if there is none."""
+        reports = self._inbox.reports
+        if reports:
+            if type(reports[0]) is StopJob and len(reports) == 1 and reports[0].run is not None:
+                # The caller is waking this run. Sleeping releases the GIL, which is all that the run needs now.
+                self._inbox.sleep(REPORT_SECONDS)
+            self._handle(reports.popleft(), now)
+        elif self.executor.has_changed:
+            self.executor.has_changed = False
             self._waiters.evaluate(self._core)
         else:
             return False
         return True
 
+    def _answer(self, call: Call) -> None:
+        call.answer(self._core)
+        self._answered.append(call)
+        if len(self._answered) >= ACTIONS_AT_ONCE:
+            self._release_callers()
+
+    def _release_callers(self) -> None:
+        answered = self._answered
+        while answered:
+            answered[-1].release()
+            answered.pop()
+
     def _carry_out(self) -> None:
         """Carry out some of the queued actions, as long as nothing more urgent comes."""
         actions, gate = self._actions, self.gate
-        for _ in range(min(len(actions), ACTIONS_AT_ONCE)):
-            if gate.stop is not self._taken_stop:
-                return  # the core takes the stop before another run starts
+        for _ in range(ACTIONS_AT_ONCE):
+            if not actions or gate.stop is not self._taken_stop:
+                return  # in the latter case the core takes the stop before another run starts
             action = actions.popleft()
             try:
                 self._handlers[type(action)](action)
@@ -328,24 +374,21 @@ class Engine:
 
     def _seconds_to_sleep(self, now: float) -> float | None:
         """Return for how long nothing is due; None if for ever."""
+        executor = self.executor
         if self._sample_at is None and not self._heartbeats.is_idle:
             self._sample_at = now + SAMPLE_SECONDS
-        until = min(
-            (moment for moment in (self._deadline, self._sample_at, *self._other_deadlines(now)) if moment is not None),
-            default=None,
-        )
-        return None if until is None or until == _NEVER else until - now
-
-    def _other_deadlines(self, now: float) -> Iterable[float]:
-        executor = self.executor
+        until = _NEVER if self._deadline is None else self._deadline
+        if self._sample_at is not None and self._sample_at < until:
+            until = self._sample_at
         for pool in (executor.callbacks, executor.helpers):
             grow_after = pool.grow_if_stuck()
             if grow_after is not None:
-                yield now + grow_after
+                until = min(until, now + grow_after)
         for capture in executor.captures:
-            yield capture.until
+            until = min(until, capture.until)
         if self._stop_without_core is not None:
-            yield self._stop_without_core.next_check(now)
+            until = min(until, self._stop_without_core.next_check(now))
+        return None if until == _NEVER else until - now
 
     def _is_over(self) -> bool:
         return self.executor.report is not None and not self.executor.live and self._inbox.is_empty()
@@ -353,12 +396,12 @@ class Engine:
     def _end(self) -> None:
         """Answer what is left, and let the thread end. Later calls are answered by their callers."""
         self._has_ended = True
+        self._release_callers()
         self._inbox.take_in()
         while self._inbox.reports:
             message = self._inbox.reports.popleft()
             if type(message) is Call:
-                self._process_call(message, self._latest_time)
-                message.answer(self._core)
+                message.release()  # its caller answers it
             elif type(message) is Waiter:
                 message.release()
         self._waiters.release_all()
@@ -370,7 +413,6 @@ class Engine:
         if kind is Call:
             self._process_call(message, now)
             self._actions.append(message)
-            self._deadline = self._core.next_deadline()
         elif kind is Waiter:
             self._waiters.add(message, self._core)
         elif kind in self.executor.reports:
@@ -384,6 +426,8 @@ class Engine:
 
     def _process(self, message: Input, now: Moment) -> None:
         """Have the core process a message and queue the actions."""
+        if self.gate.stop is not self._taken_stop and message is not self.gate.stop:
+            self._take_stop(now)  # before the report of a run that has found the gate closed
         kind = type(message)
         if kind is RunStarted:
             now = self._start_of(message, now)
@@ -407,7 +451,9 @@ class Engine:
         if self._taken_stop is None and self._core.phase is not Phase.OPEN:
             # The core has begun a stop by itself: an essential job has failed.
             shutdown = self._core.shutdown
-            self._taken_stop = self.gate.stop = Shutdown(shutdown.reason, self._core.stops.latest - self._latest_time.mono)
+            self._taken_stop = self.gate.stop = Shutdown(
+                shutdown.reason, self._core.stops.latest - self._latest_time.mono
+            )
 
     def _note_cancel(self, name: str) -> None:
         run = self.executor.live.get(name)

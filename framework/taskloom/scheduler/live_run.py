@@ -17,7 +17,19 @@ __all__ = ["LiveRun"]
 class LiveRun:
     """The engine's side of a run. `over` opens once the core knows that the body has returned."""
 
-    __slots__ = ("_order", "_track", "begun", "decided", "handle", "id", "is_cancel_queued", "job", "over", "record", "token")
+    __slots__ = (
+        "_order",
+        "_track",
+        "begun",
+        "decided",
+        "handle",
+        "id",
+        "is_cancel_queued",
+        "job",
+        "over",
+        "record",
+        "token",
+    )
 
     def __init__(self, record: RunRecord, order: RunOrder, heartbeats: HeartbeatMonitor, gate: Gate) -> None:
         self.record = record

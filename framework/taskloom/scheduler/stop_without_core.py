@@ -57,9 +57,7 @@ class StopWithoutCore:
             except Exception:  # noqa: BLE001 - this record is what the bug has broken
                 continue
         places = dict(self._executor.stacks.places(alive))
-        survivors = tuple(
-            self._survivor(run, places.get(run, Stack("", "")), now.mono) for run in alive
-        )
+        survivors = tuple(self._survivor(run, places.get(run, Stack("", "")), now.mono) for run in alive)
         return StopReport(self._stop.reason, now.mono - self._begun, tuple(reports), survivors)
 
     def _survivor(self, run: LiveRun, stack: Stack, now: float) -> Survivor:

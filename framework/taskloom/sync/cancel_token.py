@@ -107,8 +107,8 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_sampler", "_waiters", "_wakeup", "dispatched",
-        "is_requested", "is_woken", "polls", "reason", "run", "urgent",
+        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_reasons", "_sampler", "_waiters", "_wakeup", "dispatched",
+        "is_requested", "is_woken", "polls", "run", "urgent",
     )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:
@@ -117,7 +117,7 @@ class CancelToken:
         self.is_requested = False
         self.is_woken = False
         """Whether `wake` has released its waits."""
-        self.reason: Reason | None = None
+        self._reasons: list[Reason] = []
         self.urgent = False
         self.polls = 0
         self.dispatched: tuple[CancelCallback, ...] = ()
@@ -259,24 +259,44 @@ class CancelToken:
         """Record that the body has ended, and when. Called on the run's thread, long before its report is processed."""
         self._gate.ended[self.run] = mono()
 
-    def request(self, reason: Reason) -> bool:
-        """Set the flag; return False if it was set before. Does not wake the run."""
-        with self._lock:
-            if self.is_requested:
-                return False
-            self.reason = reason
-            self.is_requested = True
-            return True
+    @property
+    def reason(self) -> Reason | None:
+        """The reason of the first request; None before it."""
+        return self._reasons[0] if self.is_requested else None
 
-    def wake(self) -> None:
-        """Release every wait and make the descriptor readable."""
+    def request(self, reason: Reason) -> bool:
+        """Set the flag; return False if it was set before. Does not wake the run.
+
+        Without a lock: a caller may be interrupted at any line, and the next request finishes what it began.
+        """
+        if self.is_requested:
+            return False
+        self._reasons.append(reason)
+        self.is_requested = True
+        return True
+
+    def release_waits(self) -> None:
+        """Release the waits on the token, but call nothing; `wake` still has to follow. Without a lock, like `request`.
+
+        Each lock is released before it leaves the list: if the caller is interrupted in between, `wake` finds it there.
+        """
         waiters = self._waiters
         while waiters:
             try:
-                waiter = waiters.pop()
+                waiter = waiters[-1]
+                waiter.release()
             except IndexError:
                 break  # the waiter timed out and removed it itself
-            waiter.release()
+            except RuntimeError:
+                pass  # released before, by a caller that was interrupted
+            try:
+                waiters.remove(waiter)
+            except ValueError:
+                pass  # the waiter has woken and removed it itself
+
+    def wake(self) -> None:
+        """Release every wait and make the descriptor readable."""
+        self.release_waits()
         with self._lock:
             self.is_woken = True
             if self._wakeup is not None:
