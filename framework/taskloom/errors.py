@@ -170,9 +170,7 @@ class OnSchedulerThread(UsageError):
 
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
-        super().__init__(
-            f"cannot {wanted} on the scheduler's own thread; call request_stop, Run.cancel or another thread"
-        )
+        super().__init__(f"cannot {wanted} on the scheduler's own thread, which would wait for itself")
 
 
 class CatalogError(TaskloomError):

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.support.strikes import Strike, call_struck
 from taskloom import Job, Scheduler
 from taskloom.core.model import JobState
 from taskloom.core.report import StopReport
+from taskloom.scheduler import Run
 
 SOON = 20.0
 # More than any of the calls has: the loop ends when a strike comes too late.
@@ -38,6 +40,11 @@ class Trial:
         self.other = self.scheduler.add(Job(name="b", task=wait, join="1s"))
         self.other_run = self.other.start()
         self.run = self.job.start() if is_running else None
+
+    def live(self) -> Run:
+        """Return the run of `a`."""
+        assert self.run is not None
+        return self.run
 
     def stop_elsewhere(self) -> StopReport:
         """Stop everything from another thread, as the rest of a program does; it has to end."""
@@ -66,8 +73,8 @@ def leave_block(trial: Trial) -> None:
 CALLS: dict[str, tuple[bool, Callable[[Trial], object]]] = {
     "start": (False, lambda trial: trial.job.start()),
     "start all": (False, lambda trial: trial.scheduler.start()),
-    "cancel": (True, lambda trial: trial.run and trial.run.cancel()),
-    "join": (True, lambda trial: trial.run and trial.run.join(0)),
+    "cancel": (True, lambda trial: trial.live().cancel()),
+    "join": (True, lambda trial: trial.live().join(0)),
     "stop a job": (True, lambda trial: trial.job.stop(timeout=5)),
     "restart": (True, lambda trial: trial.job.restart()),
     "status": (True, lambda trial: trial.scheduler.status()),
@@ -90,7 +97,7 @@ def test_a_ctrl_c_at_any_line_harms_no_later_stop(name: str, times: int, step: i
         trial = Trial(is_running=is_running)
         strike = Strike(nth, KeyboardInterrupt, times)
 
-        call_struck(strike, lambda: call(trial))
+        call_struck(strike, partial(call, trial))
 
         trial.check()
         if not strike.places:
@@ -107,7 +114,7 @@ def test_leaving_the_block_stops_everything_although_a_ctrl_c_interrupts_the_sto
         trial = Trial(is_running=True)
         strike = Strike(nth, KeyboardInterrupt)
 
-        is_raised = call_struck(strike, lambda: leave_block(trial))
+        is_raised = call_struck(strike, partial(leave_block, trial))
 
         if not strike.places:
             break

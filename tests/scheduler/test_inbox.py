@@ -29,7 +29,7 @@ def test_a_message_ends_the_sleep(seconds: float | None) -> None:
     inbox = Inbox()
     threading.Thread(target=inbox.put, args=(RunReady("a#1"),)).start()
 
-    inbox.sleep(seconds)
+    inbox.wait(seconds)
 
     assert list(inbox.reports) == [RunReady("a#1")]
 
@@ -38,7 +38,7 @@ def test_a_message_ends_the_sleep(seconds: float | None) -> None:
 def test_a_sleep_ends_without_a_message(seconds: float) -> None:
     inbox = Inbox()
 
-    inbox.sleep(seconds)
+    inbox.wait(seconds)
 
     assert not inbox.reports
 
@@ -55,7 +55,7 @@ def sleep_and_read_slack() -> list[str]:
     found: list[str] = []
 
     def sleep() -> None:
-        Inbox().sleep(0.0)
+        Inbox().wait(0.0)
         found.append(slack_file().read_text().strip())
 
     thread = threading.Thread(target=sleep)
@@ -77,6 +77,6 @@ def test_a_sleep_works_if_the_slack_cannot_be_set(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(inbox_module, "_SLACK_FILE", f"{tmp_path}/nowhere/{{thread}}")
 
     inbox = Inbox()
-    inbox.sleep(0.0)
+    inbox.wait(0.0)
 
     assert not inbox.reports

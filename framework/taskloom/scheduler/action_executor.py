@@ -262,12 +262,14 @@ class ActionExecutor:
 
     def _start_returned(self, returned: StartReturned) -> None:
         run = returned.run
-        if returned.error is not None:
-            self._start_failed(run, returned.error)
-        else:
-            run.watch(self._heartbeats)
-        if run.decided is not None:
-            run.decided.open()
+        try:
+            if returned.error is not None:
+                self._start_failed(run, returned.error)
+            else:
+                run.watch(self._heartbeats)
+        finally:
+            if run.decided is not None:
+                run.decided.open()
 
     def _start_failed(self, run: LiveRun, error: ErrorInfo) -> None:
         """End a run whose runner has raised, unless it has entered the body after all: then it reports its own end."""
@@ -329,7 +331,7 @@ class ActionExecutor:
         self.finish(make_stop_report(self._core, self._clock.now()))
 
     def finish(self, report: StopReport) -> None:
-        """Release everyone who waits for the stop of everything, and let the helpers and the runners end; idempotent."""
+        """Release the threads that wait for the stop, and let the helpers and the runners end; idempotent."""
         if self.report is not None:
             return
         self.report = report

@@ -150,7 +150,7 @@ class Engine:
 
     def query_all(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
         """Do the same for several commands, with no other message between them; stop at the first refused one."""
-        self._must_not_own("wait for an answer")
+        self.refuse_own_thread("wait for an answer")
         call = Call(messages, read)
         self.start_thread()
         self._put(call)
@@ -192,7 +192,7 @@ class Engine:
         lock_timeout(timeout)  # raises ValueError for nan
         while True:
             waiter = Waiter(is_true)
-            self._must_not_own("wait")
+            self.refuse_own_thread("wait")
             self.start_thread()
             self._put(waiter)
             if not self._is_gone():
@@ -204,7 +204,7 @@ class Engine:
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop of everything is over; return False after `timeout` seconds."""
-        self._must_not_own("wait")
+        self.refuse_own_thread("wait")
         self.start_thread()
         return self.executor.stopped.wait(timeout)
 
@@ -247,7 +247,8 @@ class Engine:
     def _is_gone(self) -> bool:
         return self._has_ended or sys.is_finalizing()
 
-    def _must_not_own(self, request: str) -> None:
+    def refuse_own_thread(self, request: str) -> None:
+        """Raise OnSchedulerThread if this is the scheduler thread: it would wait for itself."""
         thread = self._thread
         if thread is not None and thread.ident == get_ident() and not self._has_ended:
             raise OnSchedulerThread(request)
@@ -287,7 +288,7 @@ class Engine:
                 break
             seconds = self._seconds_to_sleep(now.mono)
             self._release_callers()
-            inbox.sleep(seconds)
+            inbox.wait(seconds)
         self._end()
         return True
 
@@ -332,7 +333,7 @@ class Engine:
         if reports:
             if type(reports[0]) is StopJob and len(reports) == 1 and reports[0].run is not None:
                 # The caller is waking this run. Sleeping releases the GIL, which is all that the run needs now.
-                self._inbox.sleep(REPORT_SECONDS)
+                self._inbox.wait(REPORT_SECONDS)
             self._handle(reports.popleft(), now)
         elif self.executor.has_changed:
             self.executor.has_changed = False
@@ -424,7 +425,7 @@ class Engine:
         """Hand a report to the core now. Only for the scheduler thread."""
         self._process(message, self.clock.now())
 
-    def _process(self, message: Input, now: Moment) -> None:
+    def _process(self, message: Any, now: Moment) -> None:
         """Have the core process a message and queue the actions."""
         if self.gate.stop is not self._taken_stop and message is not self.gate.stop:
             self._take_stop(now)  # before the report of a run that has found the gate closed
@@ -463,7 +464,7 @@ class Engine:
 
     def _is_refused(self, message: Any) -> bool:
         """Return whether this report is about a run that was ended without its runner, and drop the run at its end."""
-        run = getattr(message, "run", None)
+        run = getattr(message, "run", "")
         is_refused = run in self.executor.refused and run not in self.executor.live
         if is_refused and type(message) in (RunEnded, RunStartFailed):
             del self.executor.refused[run]

@@ -159,6 +159,7 @@ class Scheduler:
         """
         engine = self._engine
         until = mono() + within
+        engine.refuse_own_thread("wait for a stop")
         engine.request_stop(_shutdown(within, reason))
         caller = self._calling_run()
         if caller is None:

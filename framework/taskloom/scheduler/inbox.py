@@ -48,7 +48,7 @@ class Inbox:
         """Return whether nothing was queued since the last `take_in`."""
         return self._queue.empty()
 
-    def sleep(self, seconds: float | None) -> None:
+    def wait(self, seconds: float | None) -> None:
         """Sleep until a message is queued, at most `seconds` (None: no limit), and take in the message."""
         if seconds is not None and not self._is_precise:
             self._is_precise = True

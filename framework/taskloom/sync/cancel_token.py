@@ -107,8 +107,8 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_reasons", "_sampler", "_waiters", "_wakeup", "dispatched",
-        "is_requested", "is_woken", "polls", "run", "urgent",
+        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_reasons", "_sampler", "_waiters", "_wakeup",
+        "dispatched", "is_requested", "is_woken", "polls", "run", "urgent",
     )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:
