@@ -224,8 +224,13 @@ class ActionExecutor:
 
     def _start_run(self, action: actions.StartRun) -> None:
         spec = action.spec
+        before = self.live.get(action.run)
+        if before is not None:
+            # An error of ours has struck the first attempt. The run may have begun; then it reports its own end.
+            self._start_failed(before, ErrorInfo("MemoryError", "the start was interrupted", "MemoryError\n"))
+            return
         run = LiveRun(self._core.runs[action.run], RunOrder.of(action), self._heartbeats, self._gate)
-        self.live[action.run] = self.last[spec.name] = run
+        self.last[spec.name] = self.live[action.run] = run
         if self._gate.is_closed:
             self._end_unentered(run)
             return
@@ -313,8 +318,11 @@ class ActionExecutor:
         self.helpers.submit("", [CancelCallback(log, "stop progress")])
 
     def _release_run(self, action: actions.ReleaseRun) -> None:
-        run = self.live.pop(action.run)
+        run = self.live.get(action.run)
+        if run is None:
+            return  # the second attempt, after an error of ours
         run.over.open()  # before all else: threads wait for it, and `is_gone` below may raise
+        self.live.pop(action.run)
         self._mark_changed()
         self._heartbeats.remove(run.id)
         released = self.released

@@ -56,6 +56,7 @@ _NEVER = float("inf")
 ACTIONS_AT_ONCE = 32
 # A caller checks this often whether the thread that it waits for still exists.
 CHECK_SECONDS = 1.0
+LONG_CHECK_SECONDS = 5.0
 
 
 class Engine:
@@ -83,6 +84,9 @@ class Engine:
         self._sample_at: float | None = None
         # The request to stop that the core has got: not the one of the gate if that has just been closed.
         self._taken_stop: Shutdown | None = None
+        # What is being worked on, and what an error of ours has interrupted once.
+        self._current: Any = None
+        self._failed: Any = None
         # What the core raised in the middle of a message, if it did.
         self._core_error: BaseException | None = None
         self._stop_without_core: StopWithoutCore | None = None
@@ -205,8 +209,14 @@ class Engine:
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop of everything is over; return False after `timeout` seconds."""
         self.refuse_own_thread("wait")
-        self.start_thread()
-        return self.executor.stopped.wait(timeout)
+        until = _NEVER if timeout is None else mono() + timeout
+        while True:
+            self.start_thread()
+            left = until - mono()
+            if self.executor.stopped.wait(min(max(0.0, left), LONG_CHECK_SECONDS)):
+                return True
+            if left <= LONG_CHECK_SECONDS or self._is_gone():
+                return self.executor.stopped.is_open
 
     def wait_for_others(self, run: str) -> None:
         """Wait, on the thread of a run, until the stop only waits for runs whose threads are in this method."""
@@ -257,21 +267,40 @@ class Engine:
         self._put(WAKE)
 
     def _main(self) -> None:
-        if not self._is_owned.acquire(blocking=False):
-            return  # another caller was faster
-        self._thread = threading.current_thread()
-        while True:
-            try:
-                if self._work():
-                    return
-            except BaseException as error:  # noqa: BLE001 - even a MemoryError must not end this thread
-                self._note_bug(error)
-
-    def _note_bug(self, error: BaseException) -> None:
+        is_owner = False
         try:
+            is_owner = self._is_owned.acquire(blocking=False)
+            if is_owner:  # otherwise another caller was faster
+                self._thread = threading.current_thread()
+                while not self._work_until_error():
+                    pass
+        finally:
+            if is_owner and not self._has_ended:  # an error struck the lines that handle errors
+                self._thread = None
+                self._is_owned.release()
+                self.start_thread()
+
+    def _work_until_error(self) -> bool:
+        """Work; return whether everything is over. Even a MemoryError must not end this thread."""
+        try:
+            return self._work()
+        except BaseException as error:  # noqa: BLE001 - see above
+            self._failed = self._current
             self.record_bug(error)
-        except BaseException:  # noqa: BLE001 - a MemoryError again: the next time will do
-            pass
+            return False
+
+    # An item stays in its queue while it is worked on. If an error of ours interrupts the work, it is tried once more:
+    # every handler may be called again.
+
+    def _first(self, queue: deque[Any]) -> Any:
+        item = self._current = queue[0]
+        if item is self._failed:
+            queue.popleft()
+        return item
+
+    def _finished(self, queue: deque[Any], item: Any) -> None:
+        if queue and queue[0] is item:
+            queue.popleft()
 
     def _work(self) -> bool:
         """Work until everything is over, and return True."""
@@ -298,7 +327,7 @@ class Engine:
         if self.gate.stop is not self._taken_stop:
             self._take_stop(now)
         elif inbox.urgent:
-            self._handle(inbox.urgent.popleft(), now)
+            self._handle_first(inbox.urgent, now)
         elif deadline is not None and now.mono >= deadline:
             self._deadline = None
             self._handle(Tick(dict(self.gate.ended)), now)
@@ -334,7 +363,7 @@ class Engine:
             if type(reports[0]) is StopJob and len(reports) == 1 and reports[0].run is not None:
                 # The caller is waking this run. Sleeping releases the GIL, which is all that the run needs now.
                 self._inbox.wait(REPORT_SECONDS)
-            self._handle(reports.popleft(), now)
+            self._handle_first(reports, now)
         elif self.executor.has_changed:
             self.executor.has_changed = False
             self._waiters.evaluate(self._core)
@@ -360,18 +389,16 @@ class Engine:
         for _ in range(ACTIONS_AT_ONCE):
             if not actions or gate.stop is not self._taken_stop:
                 return  # in the latter case the core takes the stop before another run starts
-            action = actions.popleft()
-            try:
-                self._handlers[type(action)](action)
-            except Exception as error:  # noqa: BLE001 - a bug; the other actions go on
-                self.record_bug(error)
+            action = self._first(actions)
+            self._handlers[type(action)](action)
+            self._finished(actions, action)
 
     def _process_reports(self) -> None:
         """Process the reports that have come so far, and no more: the next wave waits."""
         inbox = self._inbox
         inbox.take_in()
         for _ in range(len(inbox.reports)):
-            self._handle(inbox.reports.popleft(), self.clock.now())
+            self._handle_first(inbox.reports, self.clock.now())
 
     def _seconds_to_sleep(self, now: float) -> float | None:
         """Return for how long nothing is due; None if for ever."""
@@ -408,6 +435,11 @@ class Engine:
         self._waiters.release_all()
 
     # -- messages, on the scheduler thread
+
+    def _handle_first(self, queue: deque[Any], now: Moment) -> None:
+        message = self._first(queue)
+        self._handle(message, now)
+        self._finished(queue, message)
 
     def _handle(self, message: Any, now: Moment) -> None:
         kind = type(message)
