@@ -9,11 +9,10 @@ import pytest
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import StartRun
-from taskloom.core.dependencies import DependencyState, evaluate
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
-from taskloom.core.store import JobStore
+from taskloom.core.requirements import DependencyState, Family
 from taskloom.errors import DependencyCycle, DependencyUnmet
 from taskloom.testing import make_job
 
@@ -157,10 +156,32 @@ def rows() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("how", SCENES)
 def test_the_state_of_each_condition_for_each_state_of_a_job(how: str) -> None:
-    families = SCENES[how]().lifecycle._store.families
+    stage = SCENES[how]()
 
-    found = [evaluate([Dependency("b", condition)], families).state for condition in Condition]
+    for condition in Condition:
+        stage.add(make_job(f"after-{condition.value}", after=[Dependency("b", condition)]))
 
+    found = [stage.lifecycle.jobs[f"after-{condition.value}"].dependencies.state for condition in Condition]
+    assert found == [STANDINGS[cell] for cell in rows()[how]]
+
+
+@pytest.mark.parametrize("how", SCENES)
+def test_the_state_of_each_condition_is_the_same_if_it_was_awaited_from_the_start(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"after-{condition.value}" for condition in Condition]
+    waiting = [make_job(f"after-{each.value}", after=[Dependency("b", each)], manual=True) for each in Condition]
+    make = HandDrivenCore.__init__
+
+    def make_with_dependents(stage: HandDrivenCore) -> None:
+        make(stage)
+        stage.add(*waiting)
+
+    monkeypatch.setattr(HandDrivenCore, "__init__", make_with_dependents)
+
+    stage = SCENES[how]()
+
+    found = [stage.lifecycle.jobs[name].dependencies.state for name in names]
     assert found == [STANDINGS[cell] for cell in rows()[how]]
 
 
@@ -379,7 +400,14 @@ def test_adding_the_job_that_closes_a_cycle_is_refused_with_the_whole_cycle(leng
 @pytest.mark.parametrize("step", [1, -1])
 def test_adding_a_chain_visits_each_job_once_at_most(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     visited: list[str] = []
-    monkeypatch.setattr(JobStore, "dependencies_of", lambda _, family: [visited.append(family)][1:])  # type: ignore[func-returns-value]
+    after = vars(Family)["after"].fget
+
+    def visit(family: Family) -> dict[str, None]:
+        visited.append(family.name)
+        found: dict[str, None] = after(family)
+        return found
+
+    monkeypatch.setattr(Family, "after", property(visit))
     stage = HandDrivenCore()
 
     for number in range(500):

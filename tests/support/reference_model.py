@@ -137,7 +137,7 @@ class ReferenceModel:
     def stop(self, name: str, text: str, now: float, run: str | None) -> list[str] | None:
         job = self.jobs.get(name)
         if job is None:
-            return None
+            return None if run is None else []
         if run is None:
             return self.stop_job(job, "user", text, now) + self.propagate(now)
         if not (job.is_live and job.run == run):

@@ -8,6 +8,7 @@ from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
 
 __all__ = [
     "AddJob",
+    "AddJobs",
     "ArmJob",
     "CallbackFailed",
     "HurryShutdown",
@@ -33,6 +34,12 @@ class AddJob(NamedTuple):
     """Declare a job."""
 
     spec: JobSpec
+
+
+class AddJobs(NamedTuple):
+    """Declare several jobs, replicas included: all of them, or none if one is refused."""
+
+    specs: tuple[JobSpec, ...]
 
 
 class StartAll(NamedTuple):
@@ -155,6 +162,6 @@ class CallbackFailed(NamedTuple):
     error: ErrorInfo
 
 
-Command = AddJob | StartAll | StartJob | ArmJob | RestartJob | StopJob | Reload | Shutdown | HurryShutdown
+Command = AddJob | AddJobs | StartAll | StartJob | ArmJob | RestartJob | StopJob | Reload | Shutdown | HurryShutdown
 RunReport = RunStarted | RunStartFailed | RunReady | RunUnresponsive | RunResponsive | RunEnded
 Input = Command | Tick | RunReport | StackCaptured | CallbackFailed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
@@ -10,6 +11,9 @@ from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, R
 from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
+
+if TYPE_CHECKING:
+    from taskloom.core.requirements import Dependents, Family
 
 __all__ = ["FollowUp", "JobRecord", "NextFiring", "RunRecord"]
 
@@ -103,6 +107,13 @@ class JobRecord:
     spec: JobSpec
     state: JobState
     waiting_for: WaitingFor | None
+    # Both are set when the job is declared, before anything else happens to it.
+    family: Family = field(init=False, repr=False)
+    """The jobs of its declared name."""
+    dependencies: Dependents = field(init=False, repr=False)
+    """The jobs that start after the same jobs as this one."""
+    order: int = 0
+    """Its place in the order of the declarations."""
     # When a start delay or a restart delay is over, in monotonic seconds.
     due_at: float | None = None
     # The run that is running or stopping, or that was abandoned and whose thread is alive.
@@ -130,6 +141,11 @@ class JobRecord:
         if self.state is JobState.WAITING:
             return self.waiting_for is not WaitingFor.START
         return self.state in _ACTIVE
+
+    @property
+    def waits_for_dependencies(self) -> bool:
+        """Whether it waits for the jobs that it starts after."""
+        return self.waiting_for is WaitingFor.DEPENDENCY
 
     @property
     def may_autostart(self) -> bool:

@@ -6,6 +6,7 @@ delays only its own level.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from taskloom.core import graph
@@ -30,7 +31,8 @@ class WholeStop:
         self._store = store
         self._stops = stops
         self._stop_within = stop_within
-        self._levels: list[list[str]] = []
+        # The declared names of each level that is still to be stopped.
+        self._levels: deque[list[str]] = deque()
         # The runs of the levels that are being stopped; always a subset of `stops.stopping`.
         self._awaited: set[str] = set()
 
@@ -47,7 +49,7 @@ class WholeStop:
             if job.run is None:
                 self._stops.stop(job, reason)
         self._stops.limit_all(store.now.mono + within)
-        self._levels = graph.stop_levels(store.dependencies())
+        self._levels = deque(graph.stop_levels(store.dependencies.after()))
         self.advance()
 
     def begin_after_essential_failure(self, job: JobRecord) -> None:
@@ -60,7 +62,7 @@ class WholeStop:
         """Stop all remaining levels at once, and allow at most `within` more seconds."""
         if self.phase is not Phase.STOPPING:
             return
-        waiting, self._levels = self._levels, []
+        waiting, self._levels = self._levels, deque()
         for level in waiting:
             self._stop_level(level)
         self._stops.limit_all(self._store.now.mono + within)
@@ -81,11 +83,11 @@ class WholeStop:
             if not self._levels:
                 self._end()
                 return
-            self._stop_level(self._levels.pop(0))
+            self._stop_level(self._levels.popleft())
 
     def _stop_level(self, names: Iterable[str]) -> None:
-        for name in names:
-            job = self._store.jobs[name]
+        families = self._store.dependencies.families
+        for job in [job for name in names for job in families[name].members.values()]:
             self._stops.stop(job, self.reason)
             if job.run is not None and job.run.id in self._stops.stopping:
                 self._awaited.add(job.run.id)

@@ -71,7 +71,7 @@ class StopSequence:
             return
         store, now = self._store, self._store.now
         store.move(run.job, Decision.REQUEST_STOP)
-        run.requested, run.reason, run.job.reason = now, reason, reason
+        store.record_request(run, reason)
         self.stopping[run.id] = run
         store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
         store.actions.append(CancelRun(run.id, reason))
