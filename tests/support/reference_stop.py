@@ -51,6 +51,12 @@ def continue_shutdown(model: ReferenceModel, now: float) -> list[str]:
                 lines += model.stop_job(job, model.stop_kind, model.stop_text, now)
     if model.awaited():
         return lines
+    unawaited = [job for job in jobs if job.is_unawaited and job.is_live]
+    if unawaited:
+        for job in unawaited:
+            job.is_unawaited = False
+            model.set_deadline(job, now)
+        return lines
     model.is_stop_over = True
     return [*lines, "scheduler_stopped", "ShutdownFinished"]
 

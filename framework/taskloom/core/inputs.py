@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
 
 __all__ = [
+    "NO_RUNS",
     "AddJob",
     "AddJobs",
     "ArmJob",
@@ -28,6 +31,8 @@ __all__ = [
     "StopJob",
     "Tick",
 ]
+
+NO_RUNS: Mapping[str, float] = MappingProxyType({})
 
 
 class AddJob(NamedTuple):
@@ -94,7 +99,13 @@ class HurryShutdown(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """Handle the deadlines that are due."""
+    """Handle the deadlines that are due.
+
+    `ended`: the runs whose body has ended but whose RunEnded was not handed in yet, and when they ended, in monotonic
+    seconds. A deadline that such a run has met is left to its report, however late that comes.
+    """
+
+    ended: Mapping[str, float] = NO_RUNS
 
 
 class RunStarted(NamedTuple):

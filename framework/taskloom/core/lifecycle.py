@@ -23,10 +23,10 @@ from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
-from taskloom.core.events import EventName
+from taskloom.core.events import NOTHING, EventName
 from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind
 from taskloom.core.outcome import decide_outcome
-from taskloom.core.policies import Otherwise, WatchdogThen
+from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.reload import Reloader
 from taskloom.core.requirements import DependencyState
@@ -70,7 +70,7 @@ class Lifecycle:
             inputs.Reload: self._reload,
             inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
             inputs.HurryShutdown: lambda command: self.shutdown.hurry(command.within),
-            inputs.Tick: lambda _: self._store.deadlines.run_due(self._store.now.mono),
+            inputs.Tick: lambda tick: self._store.deadlines.run_due(self._store.now.mono, tick.ended),
             inputs.RunStarted: self._run_started,
             inputs.RunStartFailed: self._run_start_failed,
             inputs.RunReady: self._run_ready,
@@ -275,15 +275,19 @@ class Lifecycle:
         if run is None:
             return  # it ended meanwhile
         run.captured = report
+        self.stops.release(run)
+        if run.spec.join.is_awaited:
+            self._report_overdue(run, report)
+        if run.spec.join.abandons:
+            self._abandon(run, report.where)
+        self.shutdown.release(run)
+
+    def _report_overdue(self, run: RunRecord, report: inputs.StackCaptured) -> None:
         waited = run.overdue_at - run.requested.mono if run.requested else 0.0
         details = {"within": round(waited, 3), "where": report.where, "poll_age": report.poll_age}
         if report.callbacks:
             details["callbacks"] = list(report.callbacks)
         self._store.emit_run(EventName.STOP_OVERDUE, run, data=details)
-        self.stops.release(run)
-        if run.spec.join.otherwise is Otherwise.ABANDON:
-            self._abandon(run)
-        self.shutdown.release(run)
 
     def _callback_failed(self, report: inputs.CallbackFailed) -> None:
         run = self.runs.get(report.run)
@@ -299,10 +303,12 @@ class Lifecycle:
             self._store.emit_run(EventName.READY, run)
         self._starter.update_dependents(run.job)
 
-    def _abandon(self, run: RunRecord) -> None:
+    def _abandon(self, run: RunRecord, where: str) -> None:
         """End the run in the store, and keep it in `runs` because its thread may still be alive."""
         self._store.move(run.job, Decision.ABANDON)
-        self._store.record_end(run, Outcome.ABANDONED)
+        is_awaited = run.spec.join.is_awaited
+        # For an awaited run both were reported as overdue.
+        self._store.record_end(run, Outcome.ABANDONED, NOTHING if is_awaited else {"within": 0.0, "where": where})
         self._store.emit_run(EventName.BLOCKED, run)
         self._follow_ups.remember(run)
 
@@ -311,7 +317,7 @@ class Lifecycle:
         store.record_end(run, outcome)
         store.remove_run(run)
         store.actions.append(actions.ReleaseRun(run.id))
-        if run.id in self.stopping:
+        if run.requested is not None:
             self.stops.release(run)  # before what follows, which may be a shutdown that reports what it waits for
         self._follow_ups.begin(run, is_permanent=is_permanent)
         if run.requested is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,14 @@ class RunRecord:
     def is_overdue(self) -> bool:
         """Whether it outlived its `within`."""
         return self.captured is not None
+
+    def has_met(self, deadline: float, ended: Mapping[str, float]) -> bool:
+        """Return whether its body had ended by a deadline, as `ended` says of runs whose report has not come yet."""
+        at = ended.get(self.id)
+        if at is None:
+            return False
+        # A stop does not wait for a run with `join: 0s`, so there the report counts, not when the stop was requested.
+        return at <= deadline or (self.requested is not None and not self.spec.join.is_awaited)
 
     @property
     def seconds(self) -> float:

@@ -260,8 +260,8 @@ def _make_survivor(run: RunRecord, now: float) -> Survivor:
         where=captured.where if captured else "",
         stack=captured.stack if captured else "",
         poll_age=captured.poll_age if captured else None,
-        within=round(run.overdue_at - requested, 6),
+        within=round(run.overdue_at - requested, 6) if run.spec.join.is_awaited else 0.0,
         waited=round(now - requested, 6),
-        otherwise=run.job.spec.join.otherwise,
+        otherwise=Otherwise.ABANDON if run.outcome is Outcome.ABANDONED else run.job.spec.join.otherwise,
         callbacks=run.failed_callbacks + (captured.callbacks if captured else ()),
     )

@@ -1,7 +1,7 @@
 """The whole shutdown: one absolute deadline, dependents before their dependencies, one level at a time.
 
 A level is over when each of its runs has ended, was abandoned, or is overdue. A run that was already being stopped
-delays only its own level.
+delays only its own level, and a run with `join: 0s` none.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class WholeStop:
             store.set_next_firing(job, None)
             if job.run is None:
                 self._stops.stop(job, reason)
-        self._stops.limit_all(store.now.mono + within)
+        self._stops.begin_whole(store.now.mono + within)
         self._levels = deque(graph.stop_levels(store.dependencies.after()))
         self.advance()
 
@@ -76,14 +76,17 @@ class WholeStop:
         self.advance()
 
     def advance(self) -> None:
-        """Stop the next level once all runs of this one are released, and end after the last."""
+        """Stop the next level once all runs of this one are released; decide about the rest after the last, and end."""
         if self.phase is not Phase.STOPPING:
             return
         while not self._awaited:
-            if not self._levels:
+            if self._levels:
+                self._stop_level(self._levels.popleft())
+                continue
+            self._awaited.update(self._stops.decide_unawaited())
+            if not self._awaited:
                 self._end()
                 return
-            self._stop_level(self._levels.popleft())
 
     def _stop_level(self, names: Iterable[str]) -> None:
         families = self._store.dependencies.families

@@ -38,8 +38,8 @@ class Starter:
         self._delay = DeadlineKind(
             self._delay_over, lambda when, job: job.waiting_for is not WaitingFor.DELAY or job.due_at != when
         )
-        self._timeout = DeadlineKind(self._time_out, _is_other_timeout)
-        self._readiness = DeadlineKind(self._miss_readiness, _is_other_readiness)
+        self._timeout = DeadlineKind(self._time_out, _is_other_timeout, RunRecord.has_met)
+        self._readiness = DeadlineKind(self._miss_readiness, _is_other_readiness, RunRecord.has_met)
 
     # -- a run
 

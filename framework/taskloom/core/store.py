@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from taskloom.core.actions import Action
 from taskloom.core.deadlines import Deadlines
 from taskloom.core.dependencies import Dependencies
-from taskloom.core.events import Event, EventName
+from taskloom.core.events import NOTHING, Event, EventName
 from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, NextFiring, RunRecord
 from taskloom.core.transitions import TRANSITIONS, Decision
@@ -144,13 +145,14 @@ class JobStore:
         run.requested, run.reason, run.job.reason = self.now, reason, reason
         run.job.family.refresh(run.job)
 
-    def record_end(self, run: RunRecord, outcome: Outcome) -> None:
-        """Record the end of a run; called exactly once for each run."""
+    def record_end(self, run: RunRecord, outcome: Outcome, data: Mapping[str, Any] = NOTHING) -> None:
+        """Record the end of a run; called exactly once for each run. `data`: of the event."""
         run.outcome, run.ended = outcome, self.now
         outcomes = run.job.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         run.job.family.refresh(run.job)
-        self.emit_run(EventName.ENDED, run, reason=run.reason, outcome=outcome, seconds=run.seconds, error=run.error)
+        fields = {"reason": run.reason, "outcome": outcome, "seconds": run.seconds, "error": run.error, "data": data}
+        self.emit_run(EventName.ENDED, run, **fields)
 
     def remove_run(self, run: RunRecord) -> None:
         """Remove a run that is no longer executing."""

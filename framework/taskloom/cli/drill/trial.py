@@ -58,7 +58,7 @@ class DrilledJob:
     task: str
     verdict: DrillResult
     outcome: Outcome | None
-    """None if the run was still alive at the end of its drill."""
+    """None if the run was still alive at the end of its drill; `abandoned` if no stop waits for it, as in a run."""
     ready_after: float | None
     """From the request to start it; None if it was never ready."""
     stopped_in: float | None
@@ -255,7 +255,7 @@ class _Drill:
             job=spec.name,
             task=spec.task,
             verdict=verdict,
-            outcome=ended.outcome if ended and late is None else None,
+            outcome=ended.outcome if ended and (late is None or self._budget is None) else None,
             ready_after=events.seconds_between(EventName.QUEUED, EventName.READY),
             stopped_in=stopped_in if was_cancelled and not late else None,
             worst_gap=None if spec.binding.has_terminate and not self._clock.polls else gap,
