@@ -213,4 +213,6 @@ class Scheduler:
 
 def _shutdown(within: float, reason: Reason | None) -> Shutdown:
     lock_timeout(within)  # raises ValueError for nan: a stop with that limit would never be over
-    return Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within)
+    reason = reason or Reason(ReasonKind.SHUTDOWN)
+    # The kind may be its text, which is equal to it. Raises ValueError for another text.
+    return Shutdown(reason._replace(kind=ReasonKind(reason.kind)), within)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from taskloom.cli.drill.poll_times import PollClock, with_timed_polls
@@ -35,7 +35,7 @@ DELIVERY_SECONDS = 10.0
 INTERRUPTED_SECONDS = 2.0
 
 
-class DrillResult(Enum):
+class DrillResult(StrEnum):
     """The verdict of a drill on a job."""
 
     IN_TIME = "in time"
