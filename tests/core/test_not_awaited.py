@@ -168,3 +168,18 @@ def test_a_shutdown_without_time_leaves_the_policy_of_other_jobs_as_it_is() -> N
     overdue = stage.stack_captured("a#1")
 
     assert show(overdue)[0] == "stop_overdue a#1"
+
+
+def test_a_run_is_captured_once_though_the_shutdown_is_hurried_after_its_deadline() -> None:
+    """Found by the state machine."""
+    stage = stage_of()
+    stage.shutdown(within=0)
+    stage.clock.advance(2)
+    stage.ended("a#1", How.CANCELLED)
+    captured = stage.advance(0)
+
+    stage.hurry(0)
+    again = stage.advance(0)
+
+    assert "CaptureStack z#1" in show(captured)
+    assert show(again) == []

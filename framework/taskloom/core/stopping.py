@@ -116,7 +116,8 @@ class StopSequence:
         runs, self._unawaited = self._unawaited or {}, {}
         for run in runs.values():
             self.stopping[run.id] = run
-            self._set_overdue(run, self._store.now.mono)
+            run.overdue_at = self._store.now.mono
+            self._store.deadlines.add(run.overdue_at, self._overdue, run)
         return list(runs)
 
     def _is_pending(self, run: RunRecord) -> bool:
@@ -128,7 +129,9 @@ class StopSequence:
         """Limit every stop to this deadline, in monotonic seconds; later stops as well."""
         self.latest = min(self.latest, deadline)
         for run in self.stopping.values():
-            self._set_overdue(run, min(run.overdue_at, self._latest_for(run)))
+            # A deadline that is due is acted on once; an earlier one would be due a second time.
+            if run.overdue_at > self._store.now.mono:
+                self._set_overdue(run, min(run.overdue_at, self._latest_for(run)))
 
     def mark_urgent(self, run: RunRecord) -> None:
         """Tell a run that little time is left; idempotent."""
