@@ -271,7 +271,7 @@ class Context(Protocol):
         """Return a descriptor that becomes readable when cancelled, for a selector. Do not read or close it."""
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
-        """Report how far the run has got."""
+        """Report how far the run has got. Raises TypeError for anything but finite numbers."""
 
     def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
         """Yield the items; poll and report progress for each; raise Cancelled once cancellation was requested."""
@@ -280,4 +280,4 @@ class Context(Protocol):
         """Announce that the run is ready; only for a task with `announces_ready = True`."""
 
     def count(self, name: str, n: int = 1) -> None:
-        """Add `n` to one of the run's counters."""
+        """Add `n` to one of the run's counters. Raises TypeError if it is not a whole number."""

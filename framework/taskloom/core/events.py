@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.model import ErrorInfo, Outcome, Reason
+from taskloom.text import finite, plain
 
 __all__ = ["NOTHING", "Event", "EventName", "as_dict", "format_wall"]
 
@@ -95,7 +96,7 @@ def as_dict(event: Event) -> dict[str, Any]:
     out: dict[str, Any] = {
         "seq": event.seq,
         "at": format_wall(event.at),
-        "mono": round(event.mono, 6),
+        "mono": finite(event.mono),
         "event": event.event.value,
     }
     for name, value in (("job", event.job), ("run", event.run), ("attempt", event.attempt)):
@@ -106,9 +107,9 @@ def as_dict(event: Event) -> dict[str, Any]:
     if event.outcome is not None:
         out["outcome"] = event.outcome.value
     if event.seconds is not None:
-        out["seconds"] = round(event.seconds, 6)
+        out["seconds"] = finite(event.seconds)
     if event.error is not None:
         error = event.error
         out["error"] = {"type": error.type, "message": error.message, "traceback": error.traceback}
-    out.update(event.data)
+    out.update(plain(event.data))
     return out

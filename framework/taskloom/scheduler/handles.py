@@ -12,6 +12,7 @@ from taskloom.errors import SelfJoin
 from taskloom.runners.context import current_run
 from taskloom.runners.gauges import Progress
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.text import finite, plain
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
@@ -110,12 +111,12 @@ class JobStatus:
         """Return the values as they are written to JSON."""
         return {
             **self.report.as_dict(),
-            "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
-            "worst_gap": round(self.worst_gap, 6),
+            "poll_age": finite(self.poll_age),
+            "worst_gap": finite(self.worst_gap),
             "wakeable": self.is_wakeable,
             "would_meet_join": self.would_meet_join,
             "counts": self.counts,
-            "progress": self.progress._asdict() if self.progress else None,
+            "progress": plain(self.progress._asdict()) if self.progress else None,
         }
 
 

@@ -21,6 +21,7 @@ from taskloom.core.policies import JoinPolicy, Otherwise, RestartPolicy, StartMo
 from taskloom.core.report import StopReport
 from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
 from taskloom.sync.latch import Latch
+from taskloom.text import finite
 
 __all__ = ["DrillResult", "DrilledJob", "drill_job", "max_drill_seconds"]
 
@@ -97,12 +98,12 @@ class DrilledJob:
             "verdict": self.verdict.value,
             "passes": self.passes,
             "outcome": self.outcome.value if self.outcome else None,
-            "ready_after": _rounded(self.ready_after),
-            "stopped_in": _rounded(self.stopped_in),
-            "worst_gap": _rounded(self.worst_gap),
+            "ready_after": finite(self.ready_after),
+            "stopped_in": finite(self.stopped_in),
+            "worst_gap": finite(self.worst_gap),
             "worst_at": self.worst_at,
             "wakeable": self.is_wakeable,
-            "budget": _rounded(self.budget),
+            "budget": finite(self.budget),
             "where": self.where,
             "has_seen_stop": self.has_seen_stop,
             "stack": self.stack,
@@ -111,10 +112,6 @@ class DrilledJob:
             "threads_left": list(self.threads_left),
             "declared": self.declared,
         }
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)
 
 
 def drill_job(
