@@ -90,5 +90,8 @@ def quoted(value: object) -> str:
     """Return the value as messages show it: as in a job file, cut to 60 characters."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    text = repr(value)
+    try:
+        text = repr(value[: _LONGEST_QUOTE + 1] if isinstance(value, str | bytes) else value)
+    except Exception:  # noqa: BLE001 - an object of a program that cannot be shown is shown by its type
+        text = f"an object of type {type(value).__name__}"
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."

@@ -68,10 +68,10 @@ def parse_duration(value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"cannot read {value!r} as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds")
-    if isinstance(value, str):
-        seconds = _parse_units(value)
-    else:
-        seconds = float(value)
+    try:
+        seconds = _parse_units(value) if isinstance(value, str) else float(value)
+    except OverflowError:  # an int of hundreds of digits
+        seconds = math.inf
     if not (math.isfinite(seconds) and 0 <= seconds <= LONGEST_DURATION_SECONDS):
         raise ValueError(f"cannot use {value!r} as a duration; it must be between 0 and ten years")
     return seconds

@@ -8,10 +8,12 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from tests.support.fake_calendar import FakeCalendar
 from tests.support.hand_driven_core import HandDrivenCore, show
 
 from taskloom.core import inputs
 from taskloom.core.model import How, JobSpec, JobState, Phase
+from taskloom.core.policies import Condition, Dependency, Schedule
 from taskloom.core.report import make_job_report, make_stop_report
 from taskloom.testing import make_job
 
@@ -136,6 +138,25 @@ def test_n_jobs_after_n_jobs_take_steps_in_proportion_to_n(make: Callable[[int],
 
     assert counts[0] > 40
     assert counts[1] < 2.3 * counts[0], counts
+
+
+def test_a_dependent_that_is_decided_by_one_before_it_is_visited_in_its_place() -> None:
+    exhausted = Schedule(calendar=FakeCalendar(1.0, 1.0, last=0.0))
+    core = HandDrivenCore()
+    core.add(
+        make_job("x"),
+        make_job("first", after=["x"], schedule=exhausted),
+        make_job("second", after=["x", Dependency("first", Condition.FINISHED)]),
+        make_job("third", after=["x"]),
+    )
+    core.start_all()
+
+    found = core.started("x#1")
+
+    assert show(found) == [
+        "started x#1", "ready x#1", "skipped first", "queued second#1", "StartRun second#1", "queued third#1",
+        "StartRun third#1",
+    ]  # fmt: skip
 
 
 def test_the_last_of_many_dependencies_starts_all_dependents_in_the_order_of_their_declarations() -> None:

@@ -74,12 +74,20 @@ def _compare(old: JobSpec | None, new: JobSpec) -> Change:
     changed = tuple(
         field.name
         for field in fields(JobSpec)
-        if field.name not in _IGNORED and getattr(old, field.name) != getattr(new, field.name)
+        if field.name not in _IGNORED and _differ(getattr(old, field.name), getattr(new, field.name))
     )
     if not changed:
         return Change(new.name, ReloadAction.KEEP)
     needs_new_run = any(name in _NEEDS_NEW_RUN for name in changed)
     return Change(new.name, ReloadAction.RESTART if needs_new_run else ReloadAction.APPLY, changed)
+
+
+def _differ(old: object, new: object) -> bool:
+    """Return whether two values differ. Params that cannot be compared, such as arrays, differ unless identical."""
+    try:
+        return bool(old != new)
+    except Exception:  # noqa: BLE001 - the method of an object of the program
+        return old is not new
 
 
 class Reloader:
