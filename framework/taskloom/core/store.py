@@ -96,21 +96,24 @@ class JobStore:
         target = TRANSITIONS[job.state].get(decision)
         if target is None:
             raise InternalError(f"cannot decide {decision.value!r} for job {job.spec.name!r}: it is {job.state.value}")
-        was_active, has_waited = job.is_active, job.waits_for_dependencies
+        was_active, waited_for = job.is_active, job.waiting_for
         job.state, job.waiting_for = target, waiting_for if target is JobState.WAITING else None
         change = job.is_active - was_active
         if change:
             self._count_active(job.spec, change)
-        if job.waits_for_dependencies:
-            job.dependencies.waiting[job] = None
-        elif has_waited:
-            del job.dependencies.waiting[job]
-        job.family.refresh(job)
+        if job.waiting_for is not waited_for:
+            if waited_for is WaitingFor.DEPENDENCY:
+                del job.dependencies.waiting[job]
+            elif job.waiting_for is WaitingFor.DEPENDENCY:
+                job.dependencies.waiting[job] = None
+        if job.family.requirements:  # asked before each call: for most jobs there are none
+            job.family.refresh(job)
 
     def set_follow_up(self, job: JobRecord, follow_up: FollowUp) -> None:
         """Decide what follows the end of the job's run."""
         job.follow_up = follow_up
-        job.family.refresh(job)
+        if job.family.requirements:
+            job.family.refresh(job)
 
     def set_next_firing(self, job: JobRecord, firing: NextFiring | None) -> None:
         """Arm the job's schedule for this firing, or disarm it."""
@@ -128,31 +131,43 @@ class JobStore:
         job = run.job
         job.run = job.last_run = run
         self.runs[run.id] = run
-        job.family.refresh(job)
+        if job.family.requirements:
+            job.family.refresh(job)
 
     def record_start(self, run: RunRecord) -> None:
         """Record that the run's body is about to be called."""
         run.started = self.now
-        run.job.family.refresh(run.job)
+        if run.job.family.requirements:
+            run.job.family.refresh(run.job)
 
     def record_ready(self, run: RunRecord) -> None:
         """Record that the run is ready."""
         run.ready = self.now
-        run.job.family.refresh(run.job)
+        if run.job.family.requirements:
+            run.job.family.refresh(run.job)
 
     def record_request(self, run: RunRecord, reason: Reason) -> None:
         """Record that the run is requested to stop."""
         run.requested, run.reason, run.job.reason = self.now, reason, reason
-        run.job.family.refresh(run.job)
+        if run.job.family.requirements:
+            run.job.family.refresh(run.job)
 
     def record_end(self, run: RunRecord, outcome: Outcome, data: Mapping[str, Any] = NOTHING) -> None:
         """Record the end of a run; called exactly once for each run. `data`: of the event."""
         run.outcome, run.ended = outcome, self.now
         outcomes = run.job.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        run.job.family.refresh(run.job)
-        fields = {"reason": run.reason, "outcome": outcome, "seconds": run.seconds, "error": run.error, "data": data}
-        self.emit_run(EventName.ENDED, run, **fields)
+        if run.job.family.requirements:
+            run.job.family.refresh(run.job)
+        self.emit_run(
+            EventName.ENDED,
+            run,
+            reason=run.reason,
+            outcome=outcome,
+            seconds=run.seconds,
+            error=run.error,
+            data=data,
+        )
 
     def remove_run(self, run: RunRecord) -> None:
         """Remove a run that is no longer executing."""
