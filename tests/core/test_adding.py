@@ -10,6 +10,7 @@ from taskloom.core import inputs
 from taskloom.core.actions import Action
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import JobSpec
+from taskloom.core.requirements import Family
 from taskloom.errors import DependencyCycle, DuplicateJob, SchedulerStopped, UnknownJob, UsageError
 from taskloom.testing import make_job
 
@@ -153,3 +154,39 @@ def test_the_text_about_a_long_cycle_has_a_limit() -> None:
     assert len(error.circle) == 1000
     assert str(error).startswith("cannot order jobs that wait for each other: job-0 -> job-1 -> ")
     assert "-> job-9 -> ... 980 more ... -> job-990 ->" in str(error)
+
+
+# -- cycles
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_adding_the_job_that_closes_a_cycle_is_refused_with_the_whole_cycle(length: int) -> None:
+    stage = HandDrivenCore()
+    names = [f"j{number}" for number in range(length)]
+    for number in range(length - 1):
+        stage.add(make_job(names[number], after=[names[number + 1]]))
+
+    with pytest.raises(DependencyCycle) as caught:
+        stage.add(make_job(names[-1], after=[names[0]]))
+
+    assert caught.value.circle == (names[-1], *names)
+    assert list(stage.lifecycle.jobs) == names[:-1]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_adding_a_chain_visits_each_job_once_at_most(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    visited: list[str] = []
+    after = vars(Family)["after"].fget
+
+    def visit(family: Family) -> dict[str, None]:
+        visited.append(family.name)
+        found: dict[str, None] = after(family)
+        return found
+
+    monkeypatch.setattr(Family, "after", property(visit))
+    stage = HandDrivenCore()
+
+    for number in range(500):
+        stage.add(make_job(f"j{number}", after=[f"j{number + step}"]))
+
+    assert len(visited) <= 500

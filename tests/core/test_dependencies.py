@@ -12,8 +12,8 @@ from taskloom.core.actions import StartRun
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
-from taskloom.core.requirements import DependencyState, Family
-from taskloom.errors import DependencyCycle, DependencyUnmet
+from taskloom.core.requirements import DependencyState
+from taskloom.errors import DependencyUnmet
 from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
@@ -378,39 +378,3 @@ def test_a_delay_counts_from_when_the_dependencies_are_satisfied() -> None:
 
     assert before == []
     assert show(due) == ["queued a#1", "StartRun a#1"]
-
-
-# -- cycles
-
-
-@pytest.mark.parametrize("length", [1, 2, 5])
-def test_adding_the_job_that_closes_a_cycle_is_refused_with_the_whole_cycle(length: int) -> None:
-    stage = HandDrivenCore()
-    names = [f"j{number}" for number in range(length)]
-    for number in range(length - 1):
-        stage.add(make_job(names[number], after=[names[number + 1]]))
-
-    with pytest.raises(DependencyCycle) as caught:
-        stage.add(make_job(names[-1], after=[names[0]]))
-
-    assert caught.value.circle == (names[-1], *names)
-    assert list(stage.lifecycle.jobs) == names[:-1]
-
-
-@pytest.mark.parametrize("step", [1, -1])
-def test_adding_a_chain_visits_each_job_once_at_most(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    visited: list[str] = []
-    after = vars(Family)["after"].fget
-
-    def visit(family: Family) -> dict[str, None]:
-        visited.append(family.name)
-        found: dict[str, None] = after(family)
-        return found
-
-    monkeypatch.setattr(Family, "after", property(visit))
-    stage = HandDrivenCore()
-
-    for number in range(500):
-        stage.add(make_job(f"j{number}", after=[f"j{number + step}"]))
-
-    assert len(visited) <= 500

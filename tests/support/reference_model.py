@@ -118,8 +118,8 @@ class ReferenceModel:
         job.number += 1
         job.is_live, job.waits_for, job.end_state, job.outcome, job.follow_up = True, "", "", "", "policy"
         job.run_spec, job.attempt, job.queued = spec, attempt, now
-        job.is_started = job.is_urgent = job.is_captured = job.is_overdue = job.is_unresponsive = False
-        job.is_unawaited = False
+        job.is_started = job.is_urgent = job.is_captured = job.is_overdue = False
+        job.is_unresponsive = job.is_unawaited = False
         job.has_failed = job.gave_up = False
         job.started_at = job.ready_at = job.requested_at = None
         job.first_kind, job.first_text, job.deadline = "", "", NEVER

@@ -165,8 +165,8 @@ class JobHandle:
         """Stop the job's run by its join policy, and wait up to `timeout` seconds for its end.
 
         Returns True if no run of the job is alive any more. Returns False once `within` has passed: then the run is
-        overdue, as `status()` shows. It never ends the process. On the run's own thread it only requests the stop and
-        returns False.
+        overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. It never ends the process. On the
+        run's own thread it only requests the stop and returns False.
         """
         engine = self._engine
         run = engine.query(
