@@ -11,9 +11,9 @@ from itertools import count
 
 from taskloom.core.graph import find_cycles
 from taskloom.core.model import JobSpec
-from taskloom.core.policies import Condition, Dependency
+from taskloom.core.policies import Dependency
 from taskloom.core.records import JobRecord
-from taskloom.core.requirements import DependencyState, Dependents, Family, Requirement
+from taskloom.core.requirements import DependencyState, Dependents, Family
 
 __all__ = ["Dependencies"]
 
@@ -76,20 +76,13 @@ class Dependencies:
         if dependents is None:
             # A set: one dependency may be listed twice.
             needed = dict.fromkeys((dependency.job, dependency.condition) for dependency in after)
-            requirements = tuple(self._requirement(name, condition) for name, condition in needed)
+            requirements = tuple(self._family(name).require(condition) for name, condition in needed)
             dependents = self._dependents[after] = Dependents(after, requirements)
         dependents.jobs += 1
         job.dependencies = dependents
         if job.waits_for_dependencies:
             dependents.waiting[job] = None
             dependents.announce()
-
-    def _requirement(self, name: str, condition: Condition) -> Requirement:
-        family = self._family(name)
-        requirement = family.requirements.get(condition)
-        if requirement is None:
-            requirement = family.requirements[condition] = Requirement(family, condition)
-        return requirement
 
     def _leave(self, job: JobRecord) -> None:
         dependents = job.dependencies
@@ -146,8 +139,11 @@ class Dependencies:
         """
         added: dict[str, tuple[Dependency, ...]] = {}
         for spec in specs:
+            # Most jobs have no dependencies.
             if spec.after and not self._is_known(spec) and added.get(spec.family) is not spec.after:
                 added[spec.family] = (*added.get(spec.family, ()), *spec.after) if spec.family in added else spec.after
+        if not added:
+            return []
         awaited = {dependency.job for dependencies in added.values() for dependency in dependencies}
         # Reversed: a cycle is shown from the job that closes it, which is usually the last.
         names = [name for name in reversed(added) if name in awaited or self._has_dependents(name)]

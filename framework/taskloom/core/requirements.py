@@ -43,10 +43,19 @@ class Family:
         self.name = name
         self.members: dict[str, JobRecord] = {}
         """By name, in the order of their declarations."""
-        self.requirements: dict[Condition, Requirement] = {}
+        self.requirements: dict[Condition, Requirement] = _NO_REQUIREMENTS
         """The conditions that other jobs wait for; empty if none starts after this name."""
-        self.decided: dict[Dependents, None] = {}
+        self.decided: dict[Dependents, None] = _NOTHING_DECIDED
         """Dependents that were decided while some of them waited, and have not been visited since."""
+
+    def require(self, condition: Condition) -> Requirement:
+        """Return the requirement of a condition, which may be new."""
+        if self.requirements is _NO_REQUIREMENTS:
+            self.requirements, self.decided = {}, {}
+        requirement = self.requirements.get(condition)
+        if requirement is None:
+            requirement = self.requirements[condition] = Requirement(self, condition)
+        return requirement
 
     @property
     def after(self) -> dict[str, None]:
@@ -59,6 +68,11 @@ class Family:
         """Count the change of one of its jobs."""
         for requirement in self.requirements.values():
             requirement.refresh(job)
+
+
+# Shared by all names that no job starts after, which most are; never changed.
+_NO_REQUIREMENTS: dict[Condition, Requirement] = {}
+_NOTHING_DECIDED: dict[Dependents, None] = {}
 
 
 class _Counts:
