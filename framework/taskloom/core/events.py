@@ -43,7 +43,8 @@ class EventName(FastEnum):
     STOP_OVERDUE = "stop_overdue"
     """Signals that the run outlived its `within`; `data` has the place of its thread."""
     ENDED = "ended"
-    """Signals that the run ended, and how; exactly one for each queued run."""
+    """Signals that the run ended, and how; exactly one for each queued run. `data` has the place of one that was
+    abandoned because of `join: 0s`."""
     LATE_EXIT = "late_exit"
     """Signals that the thread of an abandoned run has exited after all."""
     SKIPPED = "skipped"
