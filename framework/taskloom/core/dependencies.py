@@ -25,6 +25,9 @@ class Dependencies:
         self.families: dict[str, Family] = {}
         """Each name that is declared or that a job starts after."""
         self._dependents: dict[tuple[Dependency, ...], Dependents] = {}
+        # Those of the job that was declared last. Replicas share one tuple, which may be long, so it is not hashed for
+        # each of them.
+        self._latest: Dependents | None = None
         self._order = count()
 
     # -- declarations
@@ -71,15 +74,16 @@ class Dependencies:
         return family
 
     def _join(self, job: JobRecord) -> None:
-        after = job.spec.after
-        dependents = self._dependents.get(after)
+        after, latest = job.spec.after, self._latest
+        is_same = latest is not None and latest.after is after and latest.jobs > 0
+        dependents = latest if is_same else self._dependents.get(after)
         if dependents is None:
             # A set: one dependency may be listed twice.
             needed = dict.fromkeys((dependency.job, dependency.condition) for dependency in after)
             requirements = tuple(self._family(name).require(condition) for name, condition in needed)
             dependents = self._dependents[after] = Dependents(after, requirements)
         dependents.jobs += 1
-        job.dependencies = dependents
+        job.dependencies = self._latest = dependents
         if job.waits_for_dependencies:
             dependents.waiting[job] = None
             dependents.announce()

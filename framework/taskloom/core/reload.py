@@ -242,8 +242,11 @@ def _after_by_family(specs: Iterable[JobSpec]) -> dict[str, Sequence[str]]:
     """Return for each declared name the names that its jobs start after."""
     # A removed replica may have other dependencies than those that stay; equal ones are counted once.
     groups: dict[str, dict[tuple[Dependency, ...], None]] = {}
+    previous: JobSpec | None = None
     for spec in specs:
-        groups.setdefault(spec.family, {})[spec.after] = None
+        if previous is None or spec.after is not previous.after or spec.family != previous.family:
+            groups.setdefault(spec.family, {})[spec.after] = None
+        previous = spec
     return {
         family: tuple(dict.fromkeys(dependency.job for after in group for dependency in after))
         for family, group in groups.items()
