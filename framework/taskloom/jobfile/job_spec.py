@@ -35,6 +35,7 @@ _READERS = {name: field.spec.read for name, field in FIELDS.items()}
 _NOT_FIELDS = ("name", "task")
 # A message about a value that a program made may contain all of it.
 _LONGEST_REASON = 1000
+_LONGEST_SHOWN_NAME = 200
 # The attributes of a Job that has only the required ones, to recognise which were given.
 _JOB_DEFAULTS = vars(Job(name="", task=""))
 
@@ -192,9 +193,9 @@ def _assemble(
 
 
 def _invalid_name(name: object) -> FieldError:
-    message = (
-        f"cannot use {quoted(name)} as the name of a job; expected a letter or a digit, then letters, digits, '_', '-'"
-    )
+    # One that is a little too long is shown in full, so that it can be found.
+    shown = repr(name) if isinstance(name, str) and len(name) <= _LONGEST_SHOWN_NAME else quoted(name)
+    message = f"cannot use {shown} as the name of a job; expected a letter or a digit, then letters, digits, '_', '-'"
     is_long = isinstance(name, str) and len(name) > 63
     return FieldError((), message, "at most 63 characters" if is_long else "", at_key=True)
 
