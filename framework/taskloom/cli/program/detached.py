@@ -71,7 +71,7 @@ def _rename(name: bytes) -> None:
         return
     if end - start > len(name):
         # The strings of argv stand in the memory of the process, and `ps` reads them there.
-        _write("/proc/self/mem", name.ljust(end - start, b"\0"), start)
+        _write("/proc/self/mem", name + bytes(end - start - len(name)), start)
 
 
 def _write(path: str, data: bytes, offset: int = 0) -> None:

@@ -83,17 +83,21 @@ class Watch:
         os.set_blocking(self._reading, False)
         while not (self._is_dismissed or self._program.has_ended()):
             self._sleep()
-            # The program's report first: if both processes have got a signal, its own copy is the one that is told.
-            for item in self._read_commands():
-                if isinstance(item, int):
-                    self._arrived(item, Way.PROGRAM)
-                else:
-                    self._obey(item)
-            for number in self._own.read():
-                self._arrived(number, Way.WATCHER)
-            self._send_unsent()
-            self._enforce()
+            self.react()
         os.close(self._echoing)
+
+    def react(self) -> None:
+        """Do all that is due now, without waiting."""
+        # The program's report first: if both processes have got a signal, its own copy is the one that is told.
+        for item in self._read_commands():
+            if isinstance(item, int):
+                self._arrived(item, Way.PROGRAM)
+            else:
+                self._obey(item)
+        for number in self._own.read():
+            self._arrived(number, Way.WATCHER)
+        self._send_unsent()
+        self._enforce()
 
     def _sleep(self) -> None:
         poller = select.poll()

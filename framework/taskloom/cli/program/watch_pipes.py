@@ -69,7 +69,7 @@ class CommandReader:
 
 
 class Told(NamedTuple):
-    """A record for the program. `number` 0: the watcher is ready, and `pid` is its own."""
+    """A record for the program. `number` 0: the watcher is ready, and `pid` is its own; a negative one is an error."""
 
     number: int
     at: float
@@ -122,7 +122,7 @@ class Pipes:
         """Return what the watcher keeps."""
         return self.reading, self.echoing
 
-    def order(self, order: Order, seconds: float = 0.0) -> None:
+    def send(self, order: Order, seconds: float = 0.0) -> None:
         """Write a command. Without effect if the watcher has ended or has not read for very long."""
         try:
             os.write(self.writing, Command(order, seconds).encoded())

@@ -11,6 +11,7 @@ its session. It ends as soon as the program has ended. If the program has an ini
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import os
 import select
@@ -42,6 +43,11 @@ class CannotWatch(OSError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"cannot start the watcher process: {reason}")
 
+    @classmethod
+    def because(cls, number: int | None) -> CannotWatch:
+        """Return the error for an error number of the system."""
+        return cls(os.strerror(number or errno.EAGAIN))
+
 
 class Watcher:
     """The program's side of the watcher. `stop_within`: seconds; inf for no deadline until a second signal sets one."""
@@ -62,7 +68,7 @@ class Watcher:
                 self._pipes, self._process = _start(has_terminal=has_terminal)
             faulthandler.register(DUMP_STACKS, file=2, all_threads=True)
             self.listen()
-            self._pipes.order(Order.BEGIN, stop_within)
+            self._pipes.send(Order.BEGIN, stop_within)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.echo = self._pipes.echo
@@ -75,20 +81,20 @@ class Watcher:
 
     def stop_began(self) -> None:
         """Start the hard deadline of a stop that no signal began."""
-        self._pipes.order(Order.STOP_BEGAN)
+        self._pipes.send(Order.STOP_BEGAN)
 
     def limit(self, seconds: float) -> None:
         """Have the program ended in this many seconds (and the half second of grace) unless it dismisses the watcher.
 
         For what may block the main thread at the end. An earlier deadline stays.
         """
-        self._pipes.order(Order.LIMIT, seconds)
+        self._pipes.send(Order.LIMIT, seconds)
 
     def dismiss(self) -> None:
         """End the watcher and wait for its end; an init stays, without a deadline."""
         signal.set_wakeup_fd(-1)
         faulthandler.unregister(DUMP_STACKS)
-        self._pipes.order(Order.DISMISS)
+        self._pipes.send(Order.DISMISS)
         has_ended = _await_end_of_file(self.echo)
         if self._process is not None:
             if not has_ended:  # it is stopped, or the machine hardly runs
@@ -117,14 +123,14 @@ def _fork(*, has_terminal: bool) -> tuple[Pipes, Process]:
     try:
         pipes = Pipes()
     except OSError as error:
-        raise CannotWatch(error.strerror) from None
+        raise CannotWatch.because(error.errno) from None
     program = os.getpid()
     try:
         middle = os.fork()
     except OSError as error:
         pipes.keep_program_side()
         pipes.close_program_side()
-        raise CannotWatch(error.strerror) from None
+        raise CannotWatch.because(error.errno) from None
     if middle == 0:
         _leave_to_grandchild(program, pipes, has_terminal=has_terminal)
     pipes.keep_program_side()
@@ -143,23 +149,35 @@ def _leave_to_grandchild(program: int, pipes: Pipes, *, has_terminal: bool) -> N
             _be_watcher(program, pipes, has_terminal=has_terminal)
         code = 0
     except OSError as error:
-        code = error.errno
+        code = error.errno or errno.EAGAIN
     finally:
         os._exit(code)
 
 
 def _be_watcher(program: int, pipes: Pipes, *, has_terminal: bool) -> NoReturn:
     try:
-        os.setsid()  # so that a signal to the program's process group or terminal is not for us, too
-        process = Process(program)
-        own = OwnSignals(WATCHED)
-        kept = {pipes.reading, pipes.echoing, *own.descriptors}
-        detach(WATCHER_NAME, kept if process.fileno is None else kept | {process.fileno})
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        os.write(pipes.echoing, Told(0, mono(), is_direct=False, counts=False, pid=os.getpid()).encoded())
-        Watch(process, pipes, own, has_terminal=has_terminal).serve()
+        watch = _make_watch(program, pipes, has_terminal=has_terminal)
+        _answer(pipes, os.getpid())
+        watch.serve()
+    except OSError as error:
+        _answer(pipes, -(error.errno or errno.EAGAIN))
     finally:
         os._exit(0)
+
+
+def _make_watch(program: int, pipes: Pipes, *, has_terminal: bool) -> Watch:
+    os.setsid()  # so that a signal to the program's process group or terminal is not for us, too
+    process = Process(program)
+    own = OwnSignals(WATCHED)
+    kept = {pipes.reading, pipes.echoing, *own.descriptors}
+    detach(WATCHER_NAME, kept if process.fileno is None else kept | {process.fileno})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+    return Watch(process, pipes, own, has_terminal=has_terminal)
+
+
+def _answer(pipes: Pipes, pid: int) -> None:
+    """Tell the program the watcher's pid, or the negative number of the error why there is none."""
+    os.write(pipes.echoing, Told(0, 0.0, is_direct=False, counts=False, pid=pid).encoded())
 
 
 def _await_ready(middle: int, echo: int) -> int:
@@ -178,6 +196,8 @@ def _await_ready(middle: int, echo: int) -> int:
     told = Told.read(echo)
     if not told:
         raise CannotWatch(reason)
+    if told[0].pid < 0:
+        raise CannotWatch.because(-told[0].pid)
     return told[0].pid
 
 
