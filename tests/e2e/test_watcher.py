@@ -230,6 +230,29 @@ def test_it_ends_with_a_program_that_is_killed_while_a_forked_child_holds_its_pi
     await_end(child)
 
 
+WITHOUT_PIDFDS = "import os, signal\ndel os.pidfd_open, signal.pidfd_send_signal\n"
+
+
+@LONG
+@pytest.mark.parametrize("ending", ["TERM to the watcher", "GIL held", "SIGKILL"])
+def test_without_pidfds_it_does_the_same(start_program: Start, tasks: Path, tmp_path: Path, ending: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_PIDFDS)
+    job = "hog" if ending == "GIL held" else "polite"
+    env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{tasks}"}
+    program = start_program(f"jobs: {{one: {{task: {job}}}}}", "--stop-within", "300ms", env=env)
+    watcher = program.watcher()
+    program.wait_for("started")
+    assert not [target for target in descriptors_of(watcher).values() if "pidfd" in target]
+
+    if ending == "SIGKILL":
+        program.send(signal.SIGKILL)
+    else:
+        os.kill(watcher, TERM)
+
+    assert program.end() == (0 if ending == "TERM to the watcher" else -signal.SIGKILL)
+    await_end(watcher)
+
+
 # -- it cannot be made
 
 

@@ -22,11 +22,11 @@ class Reader:
     """Waits for one item on a thread of its own."""
 
     def __init__(self, queue: SignalQueue[str]) -> None:
-        self.got: list[str | Signal] = []
+        self.got: list[str | Signal | None] = []
         self._thread = threading.Thread(target=lambda: self.got.append(queue.get()))
         self._thread.start()
 
-    def end(self) -> list[str | Signal]:
+    def end(self) -> list[str | Signal | None]:
         self._thread.join(SOON)
         assert not self._thread.is_alive()
         return self.got
@@ -183,3 +183,27 @@ def test_items_keep_their_order() -> None:
         queue.put(item)
 
     assert [queue.get() for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_wait_may_be_bounded(queue: SignalQueue[str]) -> None:
+    assert queue.get(0.001) is None
+    queue.put("item")
+    assert queue.get(0.001) == "item"
+
+
+def test_a_queue_whose_descriptors_were_closed_goes_on_by_polling(
+    queue: SignalQueue[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    assert queue._wakeup is not None
+    reading, writing = os.pipe()
+    os.dup2(reading, queue._wakeup.fileno())  # what a library opens next gets the number
+    os.close(writing)
+    wakeup = queue._wakeup.fileno()
+    os.close(wakeup)
+    reader = Reader(queue)
+
+    queue.put("item")
+
+    assert reader.end() == ["item"]
+    os.close(reading)

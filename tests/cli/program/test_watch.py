@@ -298,3 +298,16 @@ def test_it_ends_when_the_program_dismisses_it_or_ends(scene: Scene, way: str) -
     assert Told.read(scene.pipes.echo) is None
     if way == "closed":
         scene.pipes.writing = os.dup(scene.pipes.echo)  # for the fixture to close
+
+
+def test_a_dismissed_init_passes_on_every_signal_until_the_program_ends(scene: Scene) -> None:
+    thread = threading.Thread(target=scene.watch.pass_on)
+    scene.own.arrive(TERM)
+    scene.own.arrive(signal.SIGCHLD)
+    scene.own.arrive(KILL)  # it stands for what ends the program
+
+    thread.start()
+
+    thread.join(SOON)
+    assert not thread.is_alive()
+    assert scene.program.sent == [TERM, KILL]

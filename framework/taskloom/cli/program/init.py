@@ -78,4 +78,6 @@ def _watch(program: Child, pipes: Pipes) -> None:
     kept = {pipes.reading, pipes.echoing, *own.descriptors}
     detach(INIT_NAME, kept if program.fileno is None else kept | {program.fileno})
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    Watch(program, pipes, own, has_terminal=has_terminal).serve()
+    watch = Watch(program, pipes, own, has_terminal=has_terminal)
+    watch.serve()
+    watch.pass_on()

@@ -161,7 +161,7 @@ class Program:
             if message is _Message.WORK_FINISHED:
                 finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
                 self._stop(self._scheduler.stop_reason or finished)
-            else:
+            elif isinstance(message, Signal):
                 self._handle_signal(message)
 
     def _wait_for_scheduler(self) -> None:

@@ -43,7 +43,7 @@ class SignalQueue(Generic[Item]):
         self._arrived: deque[Signal] = deque()
         self._unanswered: dict[int, float] = {}
         self._answered_alone: dict[int, float] = {}
-        self._wakeup = WakeupFd()
+        self._wakeup: WakeupFd | None = WakeupFd()
         self._poller = select.poll()
         self._poller.register(self._wakeup, select.POLLIN)
         self._echo: int | None = None
@@ -58,36 +58,59 @@ class SignalQueue(Generic[Item]):
     def put(self, item: Item) -> None:
         """Append an item; never blocks."""
         self._items.put(item)
-        self._wakeup.set()
+        self._wake()
 
     def note(self, number: int) -> None:
         """Note that the handler of a signal runs; it may interrupt the reader at any point."""
         self._notes.put(Signal(number, mono()))
-        self._wakeup.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        wakeup = self._wakeup
+        if wakeup is not None:
+            try:
+                wakeup.set()
+            except OSError:
+                pass  # its descriptor was closed: the reader finds the item when it polls next
 
     def arrived(self) -> list[int]:
         """Return the numbers of the signals that `get` will return, without waiting. Called by the reader."""
         self._read_signals()
         return [signal.number for signal in self._arrived]
 
-    def get(self) -> Item | Signal:
-        """Wait for an item or a signal and return it. Called by the main thread only."""
+    def get(self, timeout: float = float("inf")) -> Item | Signal | None:
+        """Wait for an item or a signal and return it; None after `timeout` seconds. Called by the main thread only."""
+        deadline = mono() + timeout
         while True:
             if self._arrived:
                 return self._arrived.popleft()
             try:
                 return self._items.get_nowait()
             except Empty:
-                self._poller.poll(self._milliseconds())
-                self._wakeup.clear()
-                self._read_signals()
+                pass  # not waiting in here: the traceback of what a signal handler raises would begin with Empty
+            left = deadline - mono()
+            if left <= 0:
+                return None
+            self._sleep(min(left, self._longest_sleep()))
+            self._read_signals()
 
-    def _milliseconds(self) -> float | None:
-        if self._echo is None:
-            return POLL_SECONDS * 1000
+    def _longest_sleep(self) -> float:
+        """Return after how many seconds there is something to do, even if nothing wakes the reader."""
+        if self._echo is None or self._wakeup is None:
+            return POLL_SECONDS
         if not self._unanswered:
-            return None
-        return max(0.0, min(self._unanswered.values()) + ANSWER_SECONDS - mono()) * 1000
+            return float("inf")
+        return max(0.0, min(self._unanswered.values()) + ANSWER_SECONDS - mono())
+
+    def _sleep(self, longest: float) -> None:
+        try:
+            self._poller.poll(None if longest == float("inf") else longest * 1000)
+            if self._wakeup is not None:
+                self._wakeup.clear()
+        except OSError:  # code that closes all descriptors, as daemons do, has closed ours: go on without it
+            self._poller, self._wakeup = select.poll(), None
+            if self._echo is not None:
+                self._poller.register(self._echo, select.POLLIN)
 
     def _read_signals(self) -> None:
         told = self._read_echo()

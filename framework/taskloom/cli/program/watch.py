@@ -86,6 +86,16 @@ class Watch:
             self.react()
         os.close(self._echoing)
 
+    def pass_on(self) -> None:
+        """Pass on every signal until the program has ended, as the init does once it is dismissed."""
+        while not self._program.has_ended():
+            poller = select.poll()
+            poller.register(self._own.fileno, select.POLLIN)
+            poller.poll()
+            for number in self._own.read():
+                if number != signal.SIGCHLD:
+                    self._program.send(number)
+
     def react(self) -> None:
         """Do all that is due now, without waiting."""
         # The program's report first: if both processes have got a signal, its own copy is the one that is told.

@@ -86,12 +86,17 @@ class Told(NamedTuple):
 
     @staticmethod
     def read(descriptor: int) -> list[Told] | None:
-        """Return the records that can be read without waiting, or None if the watcher has closed its end."""
+        """Return the records that can be read without waiting, or None if the watcher has closed its end.
+
+        Also None if other code of the program has closed the descriptor, as daemons close all of them.
+        """
         try:
             data = os.read(descriptor, _MOST_READ)
         except BlockingIOError:
             return []
-        if not data:
+        except OSError:
+            return None
+        if not data or len(data) % _TOLD.size:
             return None
         return [
             Told(number, at, bool(flags & 1), bool(flags & 2), pid)
@@ -131,5 +136,8 @@ class Pipes:
 
     def close_program_side(self) -> None:
         """Close what the program uses."""
-        os.close(self.writing)
-        os.close(self.echo)
+        for descriptor in (self.writing, self.echo):
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # code that closes all descriptors has closed it

@@ -38,15 +38,14 @@ _SET_SUBREAPER = 36  # of prctl(2)
 
 
 class CannotWatch(OSError):
-    """There is no process, pipe or memory for the watcher, so the program must not begin."""
+    """There is no process, pipe or memory for the watcher, so the program must not begin. Has `errno`, `strerror`."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"cannot start the watcher process: {reason}")
+    def __init__(self, number: int | None, reason: str = "") -> None:
+        number = number or errno.EAGAIN
+        super().__init__(number, reason or os.strerror(number))
 
-    @classmethod
-    def because(cls, number: int | None) -> CannotWatch:
-        """Return the error for an error number of the system."""
-        return cls(os.strerror(number or errno.EAGAIN))
+    def __str__(self) -> str:
+        return f"cannot start the watcher process: {self.strerror}"
 
 
 class Watcher:
@@ -90,6 +89,12 @@ class Watcher:
         """
         self._pipes.send(Order.LIMIT, seconds)
 
+    def forget(self) -> None:
+        """Drop what belongs to the program. Called in a forked child of it."""
+        signal.set_wakeup_fd(-1)
+        faulthandler.unregister(DUMP_STACKS)
+        self._pipes.close_program_side()
+
     def dismiss(self) -> None:
         """End the watcher and wait for its end; an init stays, without a deadline."""
         signal.set_wakeup_fd(-1)
@@ -123,14 +128,14 @@ def _fork(*, has_terminal: bool) -> tuple[Pipes, Process]:
     try:
         pipes = Pipes()
     except OSError as error:
-        raise CannotWatch.because(error.errno) from None
+        raise CannotWatch(error.errno) from None
     program = os.getpid()
     try:
         middle = os.fork()
     except OSError as error:
         pipes.keep_program_side()
         pipes.close_program_side()
-        raise CannotWatch.because(error.errno) from None
+        raise CannotWatch(error.errno) from None
     if middle == 0:
         _leave_to_grandchild(program, pipes, has_terminal=has_terminal)
     pipes.keep_program_side()
@@ -182,22 +187,20 @@ def _answer(pipes: Pipes, pid: int) -> None:
 
 def _await_ready(middle: int, echo: int) -> int:
     """Return the pid of the watcher once it watches. Raises CannotWatch."""
-    reason = "it has ended"
+    code = 0
     try:
         code = os.waitstatus_to_exitcode(os.waitpid(middle, 0)[1])
-        if code > 0:
-            reason = os.strerror(code)
     except ChildProcessError:
         pass  # the caller ignores SIGCHLD: the kernel has collected it, and what counts comes below
     poller = select.poll()
     poller.register(echo, select.POLLIN)
     if not poller.poll(START_SECONDS * 1000):
-        raise CannotWatch("it does not answer")
+        raise CannotWatch(errno.EAGAIN, "it does not answer")
     told = Told.read(echo)
     if not told:
-        raise CannotWatch(reason)
+        raise CannotWatch(code) if code > 0 else CannotWatch(errno.EAGAIN, "it has ended")
     if told[0].pid < 0:
-        raise CannotWatch.because(-told[0].pid)
+        raise CannotWatch(-told[0].pid)
     return told[0].pid
 
 
