@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -348,3 +349,56 @@ def test_closing_the_terminal_stops_the_jobs(at_terminal: Start, terminal: tuple
 
     assert inside.end() == 0
     assert "SIGHUP: stopping all jobs" in inside.stderr
+
+
+class Shell:
+    """An interactive shell at a terminal."""
+
+    def __init__(self, terminal: tuple[int, int], env: dict[str, str], folder: Path) -> None:
+        self._master = terminal[0]
+        self._shown = b""
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", "bash", "--norc", "-i"],
+            stdin=terminal[1], stdout=terminal[1], stderr=terminal[1], env=env | {"PS1": "PROMPT> "}, cwd=folder,
+        )  # fmt: skip
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the terminal shows this text, after what was waited for before."""
+        poller = select.poll()
+        poller.register(self._master, select.POLLIN)
+        while text.encode() not in self._shown:
+            assert poller.poll(30_000), f"{text!r} never came:\n{self._shown.decode()}"
+            self._shown += os.read(self._master, 4096)
+        self._shown = self._shown.partition(text.encode())[2]
+
+
+@LONG
+def test_a_shell_can_halt_and_continue_it_and_gets_its_exit_code(
+    terminal: tuple[int, int],
+    child_env: dict[str, str],
+    tasks: Path,
+    namespace: list[str],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "jobs.yaml").write_text("jobs: {one: {task: countdown, params: {start: 9999, interval: 20ms}}}")
+    shell = Shell(terminal, child_env | {"PYTHONPATH": str(tasks)}, tmp_path)
+    shell.wait_for("PROMPT> ")
+
+    shell.type(" ".join([*namespace, sys.executable, "-m taskloom run jobs.yaml\n"]))
+    shell.wait_for(" 9990")
+    shell.type("\x1a")
+    shell.wait_for("Stopped")
+    shell.wait_for("PROMPT> ")
+    shell.type("fg\n")
+    shell.wait_for("INFO    one ")
+    shell.type("\x03")
+    shell.wait_for("Ctrl-C: stopping all jobs")
+    shell.wait_for("PROMPT> ")
+    shell.type("echo code=$?\n")
+    shell.wait_for("code=130")
+
+    shell.type("exit\n")
+    assert shell.process.wait(30) == 0
