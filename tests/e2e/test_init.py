@@ -43,7 +43,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def namespace() -> list[str]:
     """The command that makes the program process 1 of a pid namespace with a /proc of its own."""
     for privileges in ([], ["--user", "--map-root-user"]):
-        command = ["unshare", *privileges, "--pid", "--fork", "--mount-proc"]
+        command = ["unshare", *privileges, "--pid", "--fork", "--kill-child", "--mount-proc"]
         try:
             answer = subprocess.run([*command, "true"], capture_output=True, timeout=30, check=False)
         except OSError:
@@ -199,6 +199,16 @@ def test_without_a_process_for_the_program_it_says_so_and_ends_with_75(child_env
     assert (answer.returncode, answer.stdout, answer.stderr) == (75, "", sentence)
 
 
+@LONG
+def test_closed_standard_streams_change_nothing(start_program: Start, tasks: Path, namespace: list[str]) -> None:
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+
+    running = start_program("jobs: {one: {task: bad}}", env={"PYTHONPATH": str(tasks)}, prefix=[*namespace, *closed])
+
+    assert running.end() == 1
+    assert running.told("ended") == ["ended one failed"]
+
+
 # -- the hard deadline, and orphans
 
 
@@ -267,14 +277,29 @@ def test_a_term_to_one_of_them_stops_the_jobs(start: Start, target: str) -> None
 
 @pytest.mark.parametrize("number", [TERM, pytest.param(INT, marks=LONG)])
 def test_a_stop_signal_to_the_whole_process_group_counts_once(start: Start, number: int) -> None:
-    inside = start(DEAF)
+    inside = start(DEAF, more=["setsid"])
+    assert os.getpgid(inside.init) == os.getpgid(inside.program) == inside.init
 
-    for pid in (inside.init, inside.program):
-        os.kill(pid, number)
+    os.killpg(inside.init, number)
 
     assert inside.end() == 3
     assert inside.stderr.count(": stopping all jobs") == 1
     assert "at most" not in inside.stderr
+
+
+@LONG
+def test_one_reload_and_one_status_to_the_whole_process_group_count_once_each(start: Start) -> None:
+    inside = start(POLITE, more=["setsid"])
+
+    os.killpg(inside.init, QUIT)
+    os.killpg(inside.init, HUP)
+    inside.wait_for("reload: keep 1")
+    os.killpg(inside.init, TERM)
+
+    assert inside.end() == 0
+    assert inside.stderr.count("one#1 is at") == 1
+    assert inside.stderr.count("reading the job files again") == 1
+    assert "another one follows" not in inside.stderr
 
 
 @LONG

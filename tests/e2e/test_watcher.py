@@ -55,8 +55,10 @@ def await_end(pid: int) -> None:
 # -- what it is
 
 
-def test_it_has_a_name_a_session_and_only_its_pipes(start: Start) -> None:
-    program, watcher = start(POLITE)
+def test_it_has_a_name_a_session_and_only_its_pipes(start: Start, tmp_path: Path) -> None:
+    with (tmp_path / "inherited").open("w") as inherited:
+        program, watcher = start(POLITE, pass_fds=[inherited.fileno()])
+    assert str(tmp_path / "inherited") in descriptors_of(program.process.pid).values()
 
     [seen] = [seen for seen in all_processes() if seen.pid == watcher]
     assert (seen.name, command_line_of(watcher)) == (WATCHER_NAME, WATCHER_NAME)
@@ -93,6 +95,52 @@ def test_a_program_that_adopts_orphans_has_no_watcher_among_its_children(start: 
     program.send(TERM)
     assert program.end() == 0
     assert "children: [] []" in program.stderr
+    assert has_gone(watcher)
+
+
+ADOPTER = """
+    import ctypes, os, subprocess, sys
+
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+    program = subprocess.Popen(sys.argv[1:])
+    while True:
+        try:
+            pid, status = os.wait()
+        except ChildProcessError:
+            break
+        who = "program" if pid == program.pid else "watcher"
+        print(who, os.waitstatus_to_exitcode(status), flush=True)
+    program.returncode = 0
+"""
+
+
+@LONG
+@pytest.mark.parametrize(("job", "code"), [("brief", 0), ("hard_exit", 9), ("missing", 2)])
+def test_the_process_that_adopts_it_sees_a_clean_end(
+    child_env: dict[str, str], tasks: Path, tmp_path: Path, job: str, code: int
+) -> None:
+    """As the manager of a systemd session does. Nothing else is left for it to collect."""
+    (tmp_path / "jobs.yaml").write_text(f"jobs: {{one: {{task: {job}}}}}")
+
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(ADOPTER), sys.executable, "-m", "taskloom", "run", "jobs.yaml"],
+        env=child_env | {"PYTHONPATH": str(tasks)}, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert sorted(answer.stdout.splitlines()) == [f"program {code}", "watcher 0"]
+
+
+@LONG
+def test_a_caller_that_ignores_the_end_of_children_does_not_prevent_a_start(start: Start) -> None:
+    ignore = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+
+    program, watcher = start(POLITE, prefix=[sys.executable, "-c", ignore])
+
+    program.send(TERM)
+    assert program.end() == 0
     assert has_gone(watcher)
 
 
@@ -280,6 +328,7 @@ WITHOUT_A_WATCHER = """
         Watcher(1.0, has_terminal=False)
     except CannotWatch as error:
         print(error)
+        assert os.strerror(error.errno) == error.strerror
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
