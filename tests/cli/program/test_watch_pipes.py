@@ -64,6 +64,14 @@ def test_a_closed_pipe_is_not_the_same_as_an_empty_one(pipes: Pipes) -> None:
     assert Told.read(pipes.echo) is None
 
 
+def test_a_pipe_that_other_code_has_closed_is_taken_for_a_watcher_that_has_ended(pipes: Pipes) -> None:
+    pipes.close_program_side()
+
+    assert Told.read(pipes.echo) is None
+    pipes.send(Order.DISMISS)
+    pipes.close_program_side()
+
+
 def test_an_order_to_a_watcher_that_has_ended_has_no_effect(pipes: Pipes) -> None:
     os.close(pipes.reading)
 

@@ -70,7 +70,10 @@ class Process:
     def close(self) -> None:
         """Close the pidfd."""
         if self.fileno is not None:
-            os.close(self.fileno)
+            try:
+                os.close(self.fileno)
+            except OSError:
+                pass  # code that closes all descriptors has closed it
             self.fileno = None
 
 

@@ -176,7 +176,7 @@ class Program:
         if action is SignalAction.STOP:
             self._stop_by_signal(arrived)
         elif action is SignalAction.HURRY:
-            self._hurry(number)
+            self._hurry(arrived)
         elif action is SignalAction.EXIT:
             os._exit(128 + number)
         elif action is SignalAction.STATUS:
@@ -192,11 +192,12 @@ class Program:
         self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY}", level="WARNING")
         self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number), since=arrived.at)
 
-    def _hurry(self, number: int) -> None:
-        name, again = _name_of(number)
+    def _hurry(self, arrived: Signal) -> None:
+        name, again = _name_of(arrived.number)
         self._console.log(f"{name}: at most {_HURRY}; {again} to exit at once", level="WARNING")
-        self._scheduler.hurry(HURRY_SECONDS)
-        self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
+        deadline = arrived.at + HURRY_SECONDS
+        self._scheduler.hurry(max(0.0, deadline - mono()))
+        self._hard_deadline = min(self._hard_deadline, deadline)
 
     def _stop(self, reason: Reason, *, since: float | None = None) -> None:
         """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now."""

@@ -66,17 +66,12 @@ class Watcher:
             else:
                 self._pipes, self._process = _start(has_terminal=has_terminal)
             faulthandler.register(DUMP_STACKS, file=2, all_threads=True)
-            self.listen()
+            signal.set_wakeup_fd(self._pipes.writing, warn_on_full_buffer=False)
             self._pipes.send(Order.BEGIN, stop_within)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.echo = self._pipes.echo
         """Readable whenever the watcher has told something, and at end of file once the watcher has ended."""
-
-    def listen(self) -> bool:
-        """Have C code report every signal that has a Python handler; return whether another descriptor was set."""
-        before = signal.set_wakeup_fd(self._pipes.writing, warn_on_full_buffer=False)
-        return before not in (-1, self._pipes.writing)
 
     def stop_began(self) -> None:
         """Start the hard deadline of a stop that no signal began."""
