@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support import process_tasks
-from tests.support.process_one import Inside, Shell, child_of, find_init
+from tests.support.process_one import Inside, InteractiveBash, child_of, find_init
 from tests.support.processes import (
     INIT_NAME,
     WATCHER_NAME,
@@ -352,7 +352,7 @@ def test_a_shell_can_halt_and_continue_it_and_gets_its_exit_code(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "jobs.yaml").write_text("jobs: {one: {task: countdown, params: {start: 9999, interval: 20ms}}}")
-    shell = Shell(terminal, child_env | {"PYTHONPATH": str(tasks)}, tmp_path)
+    shell = InteractiveBash(terminal, child_env | {"PYTHONPATH": str(tasks)}, tmp_path)
     shell.wait_for("PROMPT> ")
 
     shell.type(" ".join([*namespace, sys.executable, "-m taskloom run jobs.yaml\n"]))

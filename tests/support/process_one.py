@@ -47,7 +47,7 @@ def child_of(parent: int) -> int:
     return child
 
 
-class Shell:
+class InteractiveBash:
     """An interactive shell at a terminal."""
 
     def __init__(self, terminal: tuple[int, int], env: dict[str, str], folder: Path) -> None:
