@@ -166,15 +166,6 @@ def test_a_value_is_not_kept(thread_bench: Any) -> None:
         logging.getLogger("taskloom.task").filters.clear()
 
 
-def test_the_descriptor_is_closed_with_the_run(thread_bench: Any) -> None:
-    token = CancelToken()
-    thread_bench.start(lambda ctx: ctx.fileno(), token=token)
-    thread_bench.end()
-
-    with pytest.raises(ValueError, match="the run has ended"):
-        token.fileno()
-
-
 def test_the_end_is_reported_even_if_taskloom_itself_fails(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a stop would wait for a report that never comes."""
     raised: list[BaseException | None] = []

@@ -1,4 +1,4 @@
-"""The callbacks, the `terminate` and the descriptor of a token, none of which is used after the end of the run."""
+"""The callbacks, the `terminate` and the descriptor of a token, during the run and after its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from taskloom.core.model import Reason, ReasonKind
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.errors import Cancelled
+from taskloom.sync.cancel_token import RUN_ENDED, CancelCallback, CancelToken
+from taskloom.sync.waker import Waker
+from taskloom.sync.wakeup_fd import WakeupFd
 
 FIRST = Reason(ReasonKind.USER, "first")
 SECOND = Reason(ReasonKind.SHUTDOWN, "second")
@@ -25,8 +28,9 @@ def token() -> CancelToken:
 def stop(token: CancelToken, reason: Reason = FIRST) -> None:
     """Do what the engine does to stop a run, including its callbacks."""
     token.request(reason)
+    callbacks = token.take_callbacks()
     token.wake()
-    for callback in token.take_callbacks():
+    for callback in callbacks:
         if callback.begin():
             callback()
 
@@ -47,7 +51,7 @@ def test_a_callback_is_dispatched_once(token: CancelToken) -> None:
     stop(token, SECOND)
 
     assert calls == ["a", "b"]
-    assert token.callback_ran
+    assert token.wakeup_may_raise
 
 
 def test_a_late_callback_is_called_by_its_registrant(token: CancelToken) -> None:
@@ -91,7 +95,7 @@ def test_a_closed_handle_is_not_called(token: CancelToken) -> None:
     stop(token)
 
     assert calls == []
-    assert not token.callback_ran
+    assert not token.wakeup_may_raise
 
 
 def test_closing_a_handle_after_the_call_changes_nothing(token: CancelToken) -> None:
@@ -157,7 +161,7 @@ def test_a_callback_is_released_once_it_can_no_longer_be_called(token: CancelTok
     token.request(FIRST)
     token.wake()
     [handle] = token.take_callbacks()
-    token.dispatched += (CancelCallback(dropped.terminate, "terminate"),)
+    token.dispatched.append(CancelCallback(dropped.terminate, "terminate"))
     assert handle.begin()
     handle()
     token.close()
@@ -207,77 +211,248 @@ def test_either_the_body_is_entered_or_the_request_came_first(fast_switching: No
             assert requesting.result(10) == (["terminate"] if is_entered else [])
 
 
+# -- terminate and the end of the run
+
+
+def entered(token: CancelToken) -> list[str]:
+    """Enter a body whose `terminate` is recorded in the returned list."""
+    calls: list[str] = []
+    assert token.enter(lambda: calls.append("terminate"))
+    return calls
+
+
+def test_terminate_is_dispatched_although_the_run_has_ended_since_its_request(token: CancelToken) -> None:
+    calls = entered(token)
+    dropped: list[str] = []
+    token.on_cancel(lambda: dropped.append("callback"))
+    token.request(FIRST)
+    assert token.end()
+    token.close()
+
+    stop(token)
+    stop(token)
+
+    assert (calls, dropped) == (["terminate"], [])
+
+
+def test_terminate_that_was_dispatched_before_the_end_of_the_run_still_begins(token: CancelToken) -> None:
+    entered(token)
+    token.on_cancel(lambda: None)
+    token.request(FIRST)
+    terminate, callback = token.take_callbacks()
+
+    token.end()
+    token.close()
+
+    assert (terminate.name, terminate.has_run_ended) == ("terminate", True)
+    assert [terminate.begin(), callback.begin()] == [True, False]
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_terminate_is_not_called_for_a_request_after_the_end(token: CancelToken, is_closed: bool) -> None:
+    calls = entered(token)
+    was_requested = token.end()
+    if is_closed:
+        token.close()
+
+    stop(token)
+    token.close()
+
+    assert (was_requested, calls, token.terminate_returned()) == (False, [], None)
+
+
+def test_the_end_of_the_run_is_decided_once(token: CancelToken) -> None:
+    first = token.end()
+    token.request(FIRST)
+
+    assert (first, token.end()) == (False, False)
+
+
+def test_terminate_is_over_once_it_has_raised(token: CancelToken) -> None:
+    token.enter(lambda: 1 / 0)
+    token.request(FIRST)
+    [terminate] = token.take_callbacks()
+    returned = token.terminate_returned()
+    assert returned is not None
+    before = returned.is_open
+
+    terminate.begin()
+    with pytest.raises(ZeroDivisionError):
+        terminate()
+
+    assert (before, returned.is_open, token.terminate_returned()) == (False, True, None)
+
+
+def test_either_terminate_is_called_or_the_run_ended_first(fast_switching: None) -> None:
+    for _ in range(200):
+        token = CancelToken()
+        calls = entered(token)
+        barrier = threading.Barrier(2)
+
+        def request(token: CancelToken = token, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            stop(token)
+
+        with ThreadPoolExecutor(1) as pool:
+            requesting = pool.submit(request)
+            barrier.wait()
+            was_requested = token.end()
+            token.close()
+            requesting.result(10)
+
+        assert calls == (["terminate"] if was_requested else [])
+
+
+def test_a_finalizer_may_cancel_the_run_inside_every_method(token: CancelToken) -> None:
+    """The garbage collector may run one at any call: here the lock is held by the thread that runs it."""
+    calls = entered(token)
+    with token._lock:
+        stop(token)
+
+    assert calls == ["terminate"]
+
+
+# -- the threads that an ended run has left
+
+
+def test_an_ended_run_is_cancelled_for_its_threads_and_calls_nothing(token: CancelToken) -> None:
+    calls = entered(token)
+    token.on_cancel(lambda: calls.append("before"))
+    before = token.cancelled
+
+    token.close()
+    token.on_cancel(lambda: calls.append("after"))
+
+    assert (before, token.cancelled, token.wait(), token.wait(0), calls) == (False, True, True, True, [])
+    assert token.reason == RUN_ENDED
+    with pytest.raises(Cancelled):
+        token.sleep(60)
+
+
+def test_an_ended_run_keeps_the_reason_of_its_stop(token: CancelToken) -> None:
+    stop(token)
+    token.close()
+
+    assert token.reason == FIRST
+    assert token.request(SECOND) is False
+
+
+def test_a_wait_of_another_thread_ends_with_the_run(token: CancelToken) -> None:
+    waker = Waker()
+    token.on_cancel(waker)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(token.wait)
+        while len(token._waiters) < 2:
+            pass
+        token.close()
+
+        assert waiting.result(10)
+    assert waker.wait(0)
+
+
+# -- wakers
+
+
+def test_a_waker_is_released_by_the_wake_itself(token: CancelToken) -> None:
+    waker = Waker()
+    handle = token.on_cancel(waker)
+    seen = [token.is_waiting, waker.wait(0)]
+
+    stop(token)
+
+    assert [*seen, waker.wait(0), token.dispatched, token.wakeup_may_raise] == [True, False, True, [], False]
+    handle.close()
+
+
+def test_a_late_waker_is_released_at_once(token: CancelToken) -> None:
+    stop(token)
+    waker = Waker()
+
+    token.on_cancel(waker).close()
+
+    assert waker.wait(0)
+
+
+def test_a_closed_waker_is_not_released(token: CancelToken) -> None:
+    waker = Waker()
+    handle = token.on_cancel(waker)
+    handle.close()
+    handle.close()
+    stop(token)
+
+    assert (waker.wait(0), token.is_waiting) == (False, False)
+
+
 # -- the descriptor
 
 
 def test_the_descriptor_is_readable_once_woken(token: CancelToken) -> None:
-    descriptor = token.fileno()
-    before = is_readable(descriptor)
+    wakeup = token.wakeup()
+    before = is_readable(wakeup.fileno())
     stop(token)
 
-    assert (before, is_readable(descriptor)) == (False, True)
-    assert token.fileno() == descriptor
-    token.close()
+    assert (before, is_readable(wakeup.fileno())) == (False, True)
+    assert token.wakeup() is wakeup
 
 
 def test_a_descriptor_created_after_the_wake_is_readable(token: CancelToken) -> None:
     stop(token)
 
-    assert is_readable(token.fileno())
+    assert is_readable(token.wakeup().fileno())
+
+
+def test_the_descriptor_is_readable_once_the_run_has_ended_and_open_while_it_is_referred_to(token: CancelToken) -> None:
+    wakeup = token.wakeup()
+    number = wakeup.fileno()
     token.close()
+    seen = is_readable(number)
 
+    del wakeup
 
-def test_the_descriptor_is_closed_when_the_run_ends(token: CancelToken) -> None:
-    descriptor = token.fileno()
-
-    token.close()
-
+    assert seen
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
+        os.fstat(number)
 
 
-@pytest.mark.parametrize("is_woken", [False, True])
-def test_no_descriptor_is_used_after_the_end_of_the_run(token: CancelToken, is_woken: bool) -> None:
-    """Its number belongs to another file by then."""
-    number = token.fileno()
-    if is_woken:
-        stop(token)
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    token.close()
-    os.dup2(writing, number)
-
-    stop(token, SECOND)
+def test_a_descriptor_created_after_the_end_of_the_run_is_readable(token: CancelToken) -> None:
     token.close()
 
-    with pytest.raises(BlockingIOError):
-        os.read(reading, 1)
-    for descriptor in (reading, writing, number):
-        os.close(descriptor)
+    assert is_readable(token.wakeup().fileno())
 
 
-@pytest.mark.parametrize("woken", ["never", "before the end", "after the end"])
-def test_no_descriptor_is_created_after_the_end_of_the_run(token: CancelToken, woken: str) -> None:
-    if woken == "before the end":
-        stop(token)
-    token.close()
-    if woken == "after the end":
-        stop(token)
+def test_a_forked_child_does_not_close_a_number_that_it_uses_for_another_file() -> None:
+    wakeup = WakeupFd()
+    wakeup._pid += 1  # as if this process were the child of the one that made it
+    number = wakeup.fileno()
+    del wakeup
 
-    with pytest.raises(ValueError, match=r"^cannot return a descriptor: the run has ended$"):
-        token.fileno()
+    os.close(number)  # raises if it was closed
 
 
-def test_a_run_is_wakeable_while_it_has_a_callback_or_a_descriptor(token: CancelToken) -> None:
+def test_a_run_that_uses_the_descriptor_or_terminate_may_raise_when_it_is_woken(token: CancelToken) -> None:
+    seen = [token.wakeup_may_raise]
+    token.wakeup()
+    other = CancelToken()
+    other.enter(lambda: None)
+
+    assert [*seen, token.wakeup_may_raise, other.wakeup_may_raise] == [False, True, True]
+
+
+def test_a_run_is_wakeable_while_it_has_a_callback_a_descriptor_or_terminate(token: CancelToken) -> None:
     other = CancelToken()
     seen = [token.is_wakeable]
     token.on_cancel(lambda: None)
-    other.fileno()
-    seen += [token.is_wakeable, other.is_wakeable]
+    other.wakeup()
+    third = CancelToken()
+    third.enter(lambda: None)
+    seen += [token.is_wakeable, other.is_wakeable, third.is_wakeable]
     other.close()
     seen.append(other.is_wakeable)
 
-    assert seen == [False, True, True, False]
+    third.close()
+    seen.append(third.is_wakeable)
+
+    assert seen == [False, True, True, True, False, False]
 
 
 def test_an_unregistered_callback_leaks_nothing(token: CancelToken) -> None:

@@ -10,10 +10,13 @@ from taskloom.core.inputs import RunReady
 from taskloom.core.model import Reason
 from taskloom.runners import Emit, RunOrder
 from taskloom.runners.gauges import Gauges, Progress
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.cancel_token import CancelToken
+from taskloom.sync.wakeup_fd import WakeupFd
 
 if TYPE_CHECKING:
     import logging
+
+    from taskloom.task import CancelHandle
 
 __all__ = ["RunContext", "current_run"]
 
@@ -24,9 +27,9 @@ current_run: ContextVar[RunContext | None] = ContextVar("taskloom.current_run", 
 
 
 class RunContext:
-    """One run's context."""
+    """One run's context. Threads that the task has left running may use it after the end of the run."""
 
-    __slots__ = ("_emit", "_gauges", "_log", "_order", "_token")
+    __slots__ = ("_emit", "_gauges", "_log", "_order", "_token", "_wakeup")
 
     def __init__(self, order: RunOrder, token: CancelToken, emit: Emit, gauges: Gauges) -> None:
         self._order = order
@@ -34,6 +37,9 @@ class RunContext:
         self._emit = emit
         self._gauges = gauges
         self._log: logging.LoggerAdapter[logging.Logger] | None = None
+        # Kept here, not in the token: the scheduler keeps tokens of ended runs, but the descriptor is open for as long
+        # as a thread can ask this context for its number.
+        self._wakeup: WakeupFd | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -92,11 +98,15 @@ class RunContext:
     def sleep(self, seconds: float) -> None:
         self._token.sleep(seconds)
 
-    def on_cancel(self, callback: Callable[[], object]) -> CancelCallback:
+    def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
         return self._token.on_cancel(callback)
 
     def fileno(self) -> int:
-        return self._token.fileno()
+        if self._wakeup is None:
+            made = self._token.wakeup()
+            if self._wakeup is None:  # no other thread comes in between: nothing is called before the assignment
+                self._wakeup = made
+        return self._wakeup.fileno()
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         self._gauges.progress = Progress(done, total, unit)

@@ -47,18 +47,18 @@ class CancelWaves:
         self._all_ended = allocate_lock()
 
     def add(self, run: LiveRun, reason: Reason) -> None:
-        """Set the run's flag. Unless the run is woken already, it is woken by `wake_all`."""
+        """Set the run's flag. Unless the run is woken and its callbacks are dispatched already, `wake_all` does it."""
         run.token.request(reason)
-        if not run.token.is_woken:
+        if not (run.token.is_woken and run.token.is_dispatched):
             self.pending.append(run)
 
     def wake(self, run: LiveRun) -> None:
-        """Wake one run and submit its callbacks."""
-        run.token.wake()
+        """Submit the callbacks of one run, `terminate` first, and wake it. It may have ended since its request."""
         callbacks = run.token.take_callbacks()
         if callbacks:
-            self._callback_pool.submit(run.id, callbacks)
+            self._callback_pool.submit(run.id, callbacks, run.record.overdue_at)
             self._timer.wake()  # from now on the timer thread checks whether a helper is stuck
+        run.token.wake()
 
     def wake_all(self) -> None:
         """Wake all pending runs, in waves."""

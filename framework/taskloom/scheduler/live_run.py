@@ -27,7 +27,7 @@ class LiveRun:
         self.token = CancelToken(heartbeats)
         self.handle: RunHandle | None = None
         self.begun: Moment | None = None
-        """When the runner was called to start the run."""
+        """When the runner was called to start the run; None if the run began to wait for something else then."""
         self._order = order
         self._track: HeartbeatTrack | None = None
 
@@ -43,7 +43,7 @@ class LiveRun:
 
     def begin(self, runner: Runner, heartbeats: HeartbeatMonitor, emit: Emit, now: Moment) -> None:
         """Have the runner start the run. Raises what the runner raises."""
-        self.begun = now
+        self.begun = now if self._order.terminate_returned is None else None
         has_terminate = self._order.binding.has_terminate
         self._track = HeartbeatTrack(self.record, self.token, self.record.queued.mono, is_unobserved=has_terminate)
         self.handle = runner.start(self._order, self.token, emit)
