@@ -70,28 +70,29 @@ def test_the_waits_of_an_ended_run_raise_cancelled(bench: Any, call: Callable[..
 @pytest.mark.parametrize(
     "wait",
     [
-        lambda ctx: ctx.wait(),
-        lambda ctx: waiting.get(ctx, queue.Queue()),
-        lambda ctx: select.select([ctx.fileno()], [], []),
-        lambda ctx: waiting.recv(ctx, socket.socketpair()[0], 100),
+        lambda ctx, sock: ctx.wait(),
+        lambda ctx, sock: waiting.get(ctx, queue.Queue()),
+        lambda ctx, sock: select.select([ctx.fileno()], [], []),
+        lambda ctx, sock: waiting.recv(ctx, sock, 100),
     ],
     ids=["wait", "get", "fileno", "recv"],
 )
-def test_the_end_of_the_run_ends_the_waits_of_its_threads(bench: Any, wait: Callable[[Any], object]) -> None:
+def test_the_end_of_the_run_ends_the_waits_of_its_threads(bench: Any, wait: Callable[..., object]) -> None:
     """They began before the end of the run, and nobody has cancelled it."""
     calls: list[str] = []
 
     def work(ctx: Any) -> None:
         ctx.on_cancel(lambda: calls.append("called"))
-        waiting.append(pool.submit(wait, ctx))
-        while not (bench.tokens[0].is_waiting or bench.tokens[0].is_wakeable and ctx._wakeup):
+        waits.append(pool.submit(wait, ctx, ours))
+        while not (bench.tokens[0].is_waiting or ctx._wakeup or waits[0].done()):
             pass
 
-    waiting: list[Any] = []
-    with ThreadPoolExecutor(1) as pool:
+    waits: list[Any] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ThreadPoolExecutor(1) as pool:
         bench.start(work)
         bench.end()
-        error = waiting[0].exception(SOON)
+        error = waits[0].exception(SOON)
 
     assert error is None or isinstance(error, Cancelled)
     assert calls == []
