@@ -35,12 +35,14 @@ _NEVER = float("inf")
 class _Item:
     """A callback that is queued or being called. `until`: monotonic second by which it should have begun."""
 
-    __slots__ = ("callback", "is_reported", "run", "until")
+    __slots__ = ("callback", "is_claimed", "is_reported", "run", "until")
 
     def __init__(self, run: str, callback: CancelCallback, until: float) -> None:
         self.run = run
         self.callback = callback
         self.until = until
+        # Whether a helper has won the right to call it.
+        self.is_claimed = False
         self.is_reported = False
 
 
@@ -172,42 +174,49 @@ class CallbackPool:
             raise
 
     def _help(self, number: int) -> None:
-        """Call what is queued, until the pool is closed and nothing is queued."""
+        """Call what is queued, until the pool is closed and nothing is queued.
+
+        A MemoryError may strike any line of ours: then this helper ends, and another one calls what it had taken.
+        """
+        taken: list[_Item | None] = []
         try:
-            while self._call_next(number):
+            while self._call_next(number, taken):
                 pass
         finally:
+            for item in taken:
+                if item is not None and not item.callback.is_done:
+                    self._put(item)
             self._busy.pop(number, None)
             self._remove_helper(number)
             # A callback that was submitted meanwhile counted on this helper.
             self._grow()
 
-    def _call_next(self, number: int) -> bool:
-        """Wait for a callback and call it; return False if the helper is to end."""
-        item = self._queue.get()
+    def _call_next(self, number: int, taken: list[_Item | None]) -> bool:
+        """Wait for a callback and call it; return False if the helper is to end. `taken` holds it meanwhile."""
+        taken.append(self._queue.get())
+        item = taken[0]
         if item is None:
             is_over = not self._waiting
             self._queue.put(None)  # for the other helpers, and behind what is queued
-            return not is_over
-        try:
+        else:
+            is_over = False
             self._busy[number] = _Call(mono(), item)
             self._waiting.pop(item, None)
             self._call(item)
-        except MemoryError:
-            # It struck a line of ours; a callback that has begun is not called again.
-            if not item.callback.is_begun:
-                self._put(item)
-        finally:
             self._busy.pop(number, None)
             progress, self._progress = self._progress, None
             if progress is not None:
                 progress.open()
-        return True
+        taken.clear()
+        return not is_over
 
     def _call(self, item: _Item) -> None:
-        if not item.callback.begin():
+        item.is_claimed = item.is_claimed or item.callback.begin()
+        if not item.is_claimed:
             return  # unregistered, or the run has ended meanwhile
         try:
             item.callback()
-        except BaseException as error:  # noqa: BLE001 - the plugin boundary
+        except BaseException as error:
+            if not item.callback.is_done:
+                raise  # a MemoryError of ours, before the callback began
             self._report(CallbackFailed(item.run, item.callback.name, describe(error)))
