@@ -394,7 +394,7 @@ def test_a_memory_error_at_any_line_of_a_helper_loses_no_callback(pool: Pool) ->
                 pool.callback_pool.grow_if_stuck()
             pool.threads.update(thread for thread in threading.enumerate() if "taskloom-callback" in thread.name)
     finally:
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
         pool.callback_pool.close()
         for thread in pool.threads:
             thread.join(SOON)

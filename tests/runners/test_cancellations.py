@@ -42,7 +42,7 @@ class Hostile(BaseExceptionGroup[BaseException]):
     def exceptions(self) -> Any:
         raise ValueError
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise ValueError
 

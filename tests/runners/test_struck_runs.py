@@ -74,7 +74,7 @@ def strikes(bench: Any, body: Callable[[Any], object], error: type[BaseException
             bench.start(body, lambda: None, token=token, terminate_returned=returned)
             bench.end(number)
         finally:
-            threading.settrace(None)  # type: ignore[arg-type]
+            threading.settrace(None)
         if strike.place is None:
             return
         yield strike, token

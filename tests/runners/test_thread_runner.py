@@ -13,7 +13,6 @@ from taskloom.core.model import ErrorInfo, How, Reason, ReasonKind
 from taskloom.runners import thread as thread_module
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
-from taskloom.sync.cancel_token import CancelToken
 
 SOON = 20.0
 WHY = Reason(ReasonKind.USER, "enough")

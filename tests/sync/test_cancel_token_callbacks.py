@@ -339,7 +339,7 @@ def test_an_ended_run_keeps_the_reason_of_its_stop(token: CancelToken) -> None:
 
 def test_a_wait_of_another_thread_ends_with_the_run(token: CancelToken) -> None:
     waker = Waker()
-    token.on_cancel(waker)
+    token.add_waker(waker)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(token.wait)
         while len(token._waiters) < 2:
@@ -355,7 +355,7 @@ def test_a_wait_of_another_thread_ends_with_the_run(token: CancelToken) -> None:
 
 def test_a_waker_is_released_by_the_wake_itself(token: CancelToken) -> None:
     waker = Waker()
-    handle = token.on_cancel(waker)
+    handle = token.add_waker(waker)
     seen = [token.is_waiting, waker.wait(0)]
 
     stop(token)
@@ -368,14 +368,14 @@ def test_a_late_waker_is_released_at_once(token: CancelToken) -> None:
     stop(token)
     waker = Waker()
 
-    token.on_cancel(waker).close()
+    token.add_waker(waker).close()
 
     assert waker.wait(0)
 
 
 def test_a_closed_waker_is_not_released(token: CancelToken) -> None:
     waker = Waker()
-    handle = token.on_cancel(waker)
+    handle = token.add_waker(waker)
     handle.close()
     handle.close()
     stop(token)

@@ -335,7 +335,11 @@ BAD: list[tuple[Callable[[], Any], str, str]] = [
         "test_it_is_back_soon_when_it_is_cancelled_before_its_first_look",
         "did not end within 200ms of the cancel",
     ),
-    (Unpolled, "test_it_is_back_soon_after_the_cancel", r"did not end within 200ms of the cancel, currently at .* in run"),
+    (
+        Unpolled,
+        "test_it_is_back_soon_after_the_cancel",
+        r"did not end within 200ms of the cancel, currently at .* in run",
+    ),
     (Blocking, "test_it_ends_without_an_error_of_its_own", "`terminate` or a callback did not return within 200ms"),
     (Broken, "test_it_ends_without_an_error_of_its_own", "run raised RuntimeError: broken from the start"),
     (
@@ -379,9 +383,11 @@ def conformance_of(make: Callable[[], Any], message: str) -> TaskConformance:
 
 # Each of the other tests of a task that does not stop waits for a time limit: one such task is enough every day.
 ONE_BY_ONE = [
-    pytest.param(*row, id=f"{row[1]} {row[2]:.20}", marks=[pytest.mark.long] if "200ms" in row[2] and row[0] is not Deaf else [])
+    pytest.param(
+        *row, id=f"{row[1]} {row[2]:.20}", marks=[pytest.mark.long] * ("200ms" in row[2] and row[0] is not Deaf)
+    )
     for row in BAD
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("make", "check", "message"), ONE_BY_ONE)

@@ -113,9 +113,7 @@ def test_another_encoding(ctx: FakeContext) -> None:
 
 
 @pytest.mark.parametrize("text", [True, False])
-def test_a_line_without_an_end_comes_in_pieces(
-    ctx: FakeContext, monkeypatch: pytest.MonkeyPatch, text: bool
-) -> None:
+def test_a_line_without_an_end_comes_in_pieces(ctx: FakeContext, monkeypatch: pytest.MonkeyPatch, text: bool) -> None:
     monkeypatch.setattr(processes, "LONGEST_LINE", 1000)
     monkeypatch.setattr(processes, "_READ_BYTES", 333)
 
@@ -358,9 +356,7 @@ def test_a_generator_that_is_never_used_starts_nothing(ctx: FakeContext, tmp_pat
 @pytest.mark.usefixtures("exits")
 @pytest.mark.parametrize("script", ["exec sleep 1000", "while :; do echo noise; done"], ids=["silent", "noisy"])
 def test_a_grandchild_that_holds_the_output_does_not_hold_up_the_end(ctx: FakeContext, script: str) -> None:
-    lines: list[str] = []
-    for line in waiting.process(ctx, shell(f"({script}) & echo $!; exit 0"), grace=0.2):
-        lines.append(line)
+    lines = list(waiting.process(ctx, shell(f"({script}) & echo $!; exit 0"), grace=0.2))
     pid = int(lines[0])
 
     os.kill(pid, signal.SIGKILL) if is_alive(pid) else None

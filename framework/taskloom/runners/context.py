@@ -11,6 +11,7 @@ from taskloom.core.model import Reason
 from taskloom.runners import Emit, RunOrder
 from taskloom.runners.gauges import Gauges, Progress
 from taskloom.sync.cancel_token import CancelToken
+from taskloom.sync.waker import Waker
 from taskloom.sync.wakeup_fd import WakeupFd
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class RunContext:
         self._token.sleep(seconds)
 
     def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
-        return self._token.on_cancel(callback)
+        # A waker ends a wait: the cancellation itself releases it, and so does the end of the run.
+        return self._token.add_waker(callback) if isinstance(callback, Waker) else self._token.on_cancel(callback)
 
     def fileno(self) -> int:
         if self._wakeup is None:

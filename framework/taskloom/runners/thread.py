@@ -224,13 +224,13 @@ def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, Err
 def _await(terminate_returned: Latch, token: CancelToken) -> None:
     """Wait until `terminate` of the previous run has returned, at most TERMINATE_SECONDS, or until cancelled."""
     waker = Waker()
-    token.add_waker(waker)
+    handle = token.add_waker(waker)
     terminate_returned.add_waker(waker)
     try:
         waker.wait(TERMINATE_SECONDS)
     finally:
         terminate_returned.remove_waker(waker)
-        token.remove_waiter(waker)
+        handle.close()
 
 
 def _how(error: BaseException) -> How:

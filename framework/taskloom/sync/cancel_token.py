@@ -30,7 +30,7 @@ from taskloom.sync.latch import Latch
 from taskloom.sync.waker import Waker, lock_timeout
 from taskloom.sync.wakeup_fd import WakeupFd
 
-__all__ = ["RUN_ENDED", "CancelCallback", "CancelToken", "Sampler", "TerminateCallback", "lock_timeout"]
+__all__ = ["RUN_ENDED", "CancelCallback", "CancelToken", "Sampler", "TerminateCallback", "WakerHandle", "lock_timeout"]
 
 RUN_ENDED = Reason(ReasonKind.FINISHED, "the run has ended")
 """The reason that the threads of an ended run see, if its stop was not requested before."""
@@ -130,8 +130,8 @@ class TerminateCallback(CancelCallback):
             self.returned.open()
 
 
-class _WakerHandle:
-    """The handle of a waker that was registered with `on_cancel`."""
+class WakerHandle:
+    """The handle of a waker that a token releases."""
 
     __slots__ = ("_token", "_waker")
 
@@ -237,14 +237,15 @@ class CancelToken:
         self._waiters.append(waiter)
         return waiter
 
-    def add_waker(self, waker: Waker) -> None:
-        """Count the run as waiting. `wake` releases the waker; pass it to `remove_waiter` afterwards."""
+    def add_waker(self, waker: Waker) -> WakerHandle:
+        """Count the run as waiting until the handle is closed. `wake` releases the waker, and so does the run's end."""
         self._waiters.append(waker)
         if self.is_requested:
             waker.release()
+        return WakerHandle(self, waker)
 
     def remove_waiter(self, waiter: LockType | Waker) -> bool:
-        """End what `add_waiter` or `add_waker` began; return whether the stop is requested."""
+        """End what `add_waiter` or `add_waker` began; return whether the stop is requested. Idempotent."""
         if self._waiters:
             try:
                 self._waiters.remove(waiter)
@@ -257,14 +258,8 @@ class CancelToken:
             self._sampler.resume()
         return False
 
-    def on_cancel(self, callback: Callable[[], object], name: str = "") -> CancelCallback | _WakerHandle:
-        """Register a callback that is called once when the run is woken; if it is woken already, call it now.
-
-        A Waker is released instead, by `wake` itself, and when the run ends.
-        """
-        if isinstance(callback, Waker):
-            self.add_waker(callback)
-            return _WakerHandle(self, callback)
+    def on_cancel(self, callback: Callable[[], object], name: str = "") -> CancelCallback:
+        """Register a callback that is called once when the run is woken; if it is woken already, call it now."""
         handle = CancelCallback(callback, name or getattr(callback, "__qualname__", repr(callback)), self._callbacks)
         with self._lock:
             if self._callbacks is not None and not self.is_woken:

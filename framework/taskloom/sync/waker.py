@@ -28,8 +28,8 @@ def lock_timeout(seconds: float | None) -> float:
 class Waker:
     """Ends one wait. It may be in the lists of several sources, such as a token and a queue: the first one wakes.
 
-    As a callback of `ctx.on_cancel` it is released directly by whoever cancels the run, and when the run ends: no
-    helper thread is needed, so the wait ends even if all helpers are stuck.
+    As a callback of `ctx.on_cancel` it is released by the thread that cancels the run, and when the run ends: no helper
+    thread is needed, so the wait ends even if all helpers are stuck.
     """
 
     __slots__ = ("_lock",)

@@ -60,7 +60,7 @@ class TaskConformance(ABC):
         _require(doc.strip() != "", f"{shape.name} has no docstring; its first line is shown in lists of tasks")
 
     def test_every_param_says_what_it_means(self) -> None:
-        """The params of a class have descriptions; those of a function or a constructor are described in a docstring."""
+        """The params of a class have descriptions; a function or a constructor describes its own in the docstring."""
         shape = self._shape()
         if shape is None or not _declares_params(shape.target):
             return

@@ -13,6 +13,7 @@ from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
 from taskloom.runners.logs import TASK_LOGGER, run_logger
 from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.waker import Waker
 from taskloom.sync.wakeup_fd import WakeupFd
 from taskloom.task import CancelHandle
 from taskloom.testing.clock import VirtualClock
@@ -179,7 +180,7 @@ class FakeContext:
 
     def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
         """Have `callback` called by `cancel()`. After the cancel it is called here, at once."""
-        return self.token.on_cancel(callback)
+        return self.token.add_waker(callback) if isinstance(callback, Waker) else self.token.on_cancel(callback)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable once the run was cancelled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from taskloom.clock import mono
 from taskloom.sync.waker import Waker, lock_timeout
@@ -18,17 +18,29 @@ __all__ = ["get", "put"]
 Item = TypeVar("Item")
 
 
+class _Side(NamedTuple):
+    """One side of a queue: taking from it, or adding to it."""
+
+    queue: queue.Queue[Any]
+    condition: threading.Condition
+    must_wait: Callable[[], bool]
+    """Return whether an attempt would be refused now; called with the lock of the condition held."""
+    refusal: type[Exception]
+    """What an attempt raises that is refused."""
+
+    def is_ready(self) -> bool:
+        """Return whether to attempt it now: also if the queue was shut down, from Python 3.13 on."""
+        return not self.must_wait() or getattr(self.queue, "is_shutdown", False)
+
+
 def get(ctx: Context, source: queue.Queue[Item], timeout: float | None = None) -> Item:
     """Take an item from a `queue.Queue`. Raises Cancelled, and queue.Empty after `timeout` seconds.
 
     From Python 3.13 on it raises queue.ShutDown if the queue is shut down and empty.
     """
     deadline = _deadline(source, timeout)
-
-    def take() -> Item:
-        return source.get_nowait()
-
-    return _repeat(ctx, take, queue.Empty, source.not_empty, lambda: not source._qsize(), deadline, source)
+    side = _Side(source, source.not_empty, lambda: not source._qsize(), queue.Empty)
+    return _repeat(ctx, side, source.get_nowait, deadline)
 
 
 def put(ctx: Context, target: queue.Queue[Item], item: Item, timeout: float | None = None) -> None:
@@ -37,51 +49,42 @@ def put(ctx: Context, target: queue.Queue[Item], item: Item, timeout: float | No
     From Python 3.13 on it raises queue.ShutDown if the queue is shut down.
     """
     deadline = _deadline(target, timeout)
-
-    def add() -> None:
-        target.put_nowait(item)
-
-    def is_full() -> bool:
-        return 0 < target.maxsize <= target._qsize()
-
-    _repeat(ctx, add, queue.Full, target.not_full, is_full, deadline, target)
+    side = _Side(target, target.not_full, lambda: 0 < target.maxsize <= target._qsize(), queue.Full)
+    _repeat(ctx, side, lambda: target.put_nowait(item), deadline)
 
 
-def _deadline(source: queue.Queue[Any], timeout: float | None) -> float | None:
+def _deadline(target: queue.Queue[Any], timeout: float | None) -> float | None:
     """Return the monotonic second at which the wait is over. Raises TypeError, ValueError for what cannot work."""
-    if not isinstance(source, queue.Queue):
-        raise TypeError(f"cannot wait for a {type(source).__name__}; use a queue.Queue, LifoQueue or PriorityQueue")
+    if not isinstance(target, queue.Queue):
+        raise TypeError(f"cannot wait for a {type(target).__name__}; use a queue.Queue, LifoQueue or PriorityQueue")
     lock_timeout(timeout)  # raises ValueError for nan, with which this would be a busy loop
     return None if timeout is None else mono() + timeout
 
 
-def _repeat(
-    ctx: Context,
-    attempt: Callable[[], Item],
-    refusal: type[Exception],
-    condition: threading.Condition,
-    must_wait: Callable[[], bool],
-    deadline: float | None,
-    target: queue.Queue[Any],
-) -> Item:
+def _repeat(ctx: Context, side: _Side, attempt: Callable[[], Item], deadline: float | None) -> Item:
     """Wait and attempt until it is not refused: another thread may be faster each time."""
     while True:
-        ctx.raise_if_cancelled()
-        with condition:
-            try:
-                while must_wait() and not getattr(target, "is_shutdown", False):
-                    if deadline is not None and mono() >= deadline:
-                        raise refusal
-                    _wait(ctx, condition, deadline)
-                    ctx.raise_if_cancelled()
-            except BaseException:
-                # Another thread's `notify` may have woken this thread, which leaves without an attempt: pass it on.
-                condition.notify()
-                raise
+        _wait_until_ready(ctx, side, deadline)
         try:
             return attempt()
-        except refusal:
+        except side.refusal:
             pass
+
+
+def _wait_until_ready(ctx: Context, side: _Side, deadline: float | None) -> None:
+    """Wait for the side. Raises Cancelled, and the refusal at the deadline."""
+    ctx.raise_if_cancelled()
+    with side.condition:
+        try:
+            while not side.is_ready():
+                if deadline is not None and mono() >= deadline:
+                    raise side.refusal
+                _wait(ctx, side.condition, deadline)
+                ctx.raise_if_cancelled()
+        except BaseException:
+            # Another thread's `notify` may have woken this thread, which leaves without an attempt: pass it on.
+            side.condition.notify()
+            raise
 
 
 def _wait(ctx: Context, condition: threading.Condition, deadline: float | None) -> None:

@@ -1,8 +1,8 @@
 """Socket calls that a cancellation wakes: recv, accept, connect.
 
-`close()` from another thread does not wake a blocked socket call, and after `shutdown()` the call returns as if the peer
-had ended the stream. So these functions wait for the socket and for the token's descriptor at the same time. The socket
-may be blocking or not; its own timeout applies.
+`close()` from another thread does not wake a blocked socket call, and after `shutdown()` the call returns as if the
+peer had ended the stream. So these functions wait for the socket and for the token's descriptor at the same time. The
+socket may be blocking or not; its own timeout applies.
 """
 
 from __future__ import annotations
