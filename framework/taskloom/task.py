@@ -265,8 +265,8 @@ class Context(Protocol):
     def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
         """Register a callback that is called once, on a helper thread, when cancellation is requested.
 
-        If it was requested before, the callback is called at once, on the calling thread. One that has not begun when the
-        run ends is not called.
+        If it was requested before, the callback is called at once, on the calling thread. A callback that has not begun
+        when the run ends is not called.
         """
 
     def fileno(self) -> int:

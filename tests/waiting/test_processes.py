@@ -209,6 +209,7 @@ def test_a_missing_program_or_directory_is_named(ctx: FakeContext, tmp_path: Pat
 
 def test_no_descriptor_and_no_zombie_is_left(ctx: FakeContext) -> None:
     ctx.fileno()
+    gc.collect()  # what other tests have left
     before = open_descriptors()
 
     for script in ("true", "exit 1", "echo 1; echo 2"):

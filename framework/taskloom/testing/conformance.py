@@ -52,7 +52,7 @@ class TaskConformance(ABC):
     # -- its description
 
     def test_it_says_what_it_does(self) -> None:
-        """`taskloom tasks NAME` and editors show the docstring. What is no task at all fails here."""
+        """`taskloom tasks NAME` and editors show the docstring. Anything that is not a task fails here."""
         shape = inspect_task(self.make_task())
         # functools.partial only binds parameters for this test: the plugin registers the function itself.
         bound = shape.target.func if isinstance(shape.target, functools.partial) else None
@@ -154,7 +154,7 @@ class TaskConformance(ABC):
     # -- helpers
 
     def _shape(self) -> TaskShape | None:
-        """Return the shape of the task; None if it is no task, which `test_it_says_what_it_does` names."""
+        """Return the shape of the task; None if it is not a task, which `test_it_says_what_it_does` names."""
         try:
             return inspect_task(self.make_task())
         except Exception:  # noqa: BLE001 - see above

@@ -69,8 +69,8 @@ def process(
     """Start a child process and yield the lines of its output, without their line ends, until it exits.
 
     It starts at the first `next`, in a session and process group of its own, with nothing on standard input. Standard
-    error comes with standard output. `cwd` and `env` are those of `subprocess.Popen`. A byte that is no text is written
-    as `errors` says; with `text=False` the lines are bytes. A line longer than LONGEST_LINE comes in pieces.
+    error comes with standard output. `cwd` and `env` are those of `subprocess.Popen`. A byte that cannot be decoded is
+    written as `errors` says; with `text=False` the lines are bytes. A line longer than LONGEST_LINE comes in pieces.
 
     When the run is cancelled it raises Cancelled, and when the generator is closed (a `break` does that) it ends: in
     both cases the whole process group first gets TERM and, `grace` seconds later, KILL. What the group writes meanwhile
