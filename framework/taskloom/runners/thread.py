@@ -132,7 +132,7 @@ class _Execution:
             body = order.binding.make()
         except BaseException as error:  # noqa: BLE001 - the plugin boundary
             return RunStartFailed(order.run, describe(error))
-        if not token.enter(body.terminate):
+        if not token.may_enter:
             return RunEnded(order.run, How.NOT_ENTERED, None, True, False)
         self._emit(RunStarted(order.run, not order.binding.announces_ready))
         context = RunContext(order, token, self._emit, self.gauges)
@@ -208,13 +208,17 @@ def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, Err
     Whether the stop was requested, and whether the wake-up may raise, is read at once, on the run's own thread:
     describing an error or logging may take long, and a request that comes meanwhile was not the cause of the end.
     """
+    if not token.enter(body.terminate):
+        return How.NOT_ENTERED, None, True, False
     try:
         result = body.run(context)
+        token.mark_ended()
         was_requested = token.end()
         callback_ran = was_requested and token.wakeup_may_raise
         # Inside `try` as well: closing a started generator executes code of the plugin.
         how, error_info = (How.RETURNED, None) if result is None else _check_result(result, context)
     except BaseException as error:  # noqa: BLE001 - the plugin boundary: even SystemExit
+        token.mark_ended()
         was_requested = token.end()
         callback_ran = was_requested and token.wakeup_may_raise
         how, error_info = _how(error), describe(error)

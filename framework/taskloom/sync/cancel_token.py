@@ -24,8 +24,10 @@ from _thread import LockType, RLock, allocate_lock
 from collections.abc import Callable
 from typing import Protocol
 
+from taskloom.clock import mono
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
+from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch
 from taskloom.sync.waker import Waker, lock_timeout
 from taskloom.sync.wakeup_fd import WakeupFd
@@ -148,22 +150,26 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_is_closed", "_lock", "_sampler", "_terminate", "_waiters", "_wakeup", "_was_requested",
-        "dispatched", "is_dispatched", "is_requested", "is_woken", "polls", "reason", "urgent",
+        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_reasons", "_sampler", "_terminate", "_waiters",
+        "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested", "is_woken", "polls", "run",
+        "urgent",
     )  # fmt: skip
 
-    def __init__(self, sampler: Sampler | None = None) -> None:
+    def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:
+        self.run = run
+        """The id of the run."""
         self.is_requested = False
         self.is_woken = False
         """Whether `wake` has released its waits."""
         self.is_dispatched = False
         """Whether `take_callbacks` was called after the request."""
-        self.reason: Reason | None = None
+        self._reasons: list[Reason] = []
         self.urgent = False
         self.polls = 0
         self.dispatched: list[CancelCallback] = []
         """The callbacks that `take_callbacks` has returned or that `on_cancel` called because they came late."""
         self._sampler: Sampler = sampler or _NoSampler()
+        self._gate = gate or Gate()
         self._lock = RLock()
         self._waiters: list[LockType | Waker] = []
         # None once they were dispatched or the run has ended.
@@ -174,6 +180,7 @@ class CancelToken:
         # Whether the stop was requested when the body returned; None before.
         self._was_requested: bool | None = None
         self._is_closed = False
+        self._is_entered = False
 
     # -- the run's side
 
@@ -289,14 +296,34 @@ class CancelToken:
 
     # -- the engine's side
 
+    @property
+    def may_enter(self) -> bool:
+        """Return whether `enter` would return True now."""
+        return not (self.is_requested or self._gate.is_closed or self._callbacks is None)
+
     def enter(self, terminate: Callable[[], object] | None) -> bool:
-        """Register the body's `terminate`; return False if the stop is requested: then do not enter the body."""
+        """Register the body's `terminate`; return False if the stop is requested: then do not enter the body.
+
+        Call it immediately before the body. Without a lock: no other thread comes in between, since nothing is called
+        between the checks and the end. A thread that is suspended before the checks finds the gate closed.
+        """
         callback = TerminateCallback(terminate) if terminate is not None else None
-        with self._lock:
-            if self.is_requested:
-                return False
-            self._terminate = callback
-            return True
+        if self.is_requested or self._callbacks is None or self._gate.stop is not None:
+            return False
+        self._is_entered = True
+        self._terminate = callback
+        return True
+
+    def forbid_entry(self) -> bool:
+        """Make every later `enter` return False; return False if the body was entered before."""
+        if self._is_entered:
+            return False
+        self._callbacks = None
+        return True
+
+    def mark_ended(self) -> None:
+        """Record that the body has ended, and when. Called on the run's thread, long before its report is processed."""
+        self._gate.ended[self.run] = mono()
 
     def end(self) -> bool:
         """Record that the body has returned; return whether the stop was requested before. Idempotent.
@@ -310,14 +337,40 @@ class CancelToken:
                     self._terminate = None
             return self._was_requested
 
+    @property
+    def reason(self) -> Reason | None:
+        """The reason of the first request, or RUN_ENDED; None before it."""
+        return self._reasons[0] if self.is_requested else None
+
     def request(self, reason: Reason) -> bool:
-        """Set the flag; return False if it was set before, or if the run has ended. Does not wake the run."""
-        with self._lock:
-            if self.is_requested:
-                return False
-            self.reason = reason
-            self.is_requested = True
-            return True
+        """Set the flag; return False if it was set before, or if the run has ended. Does not wake the run.
+
+        Without a lock: a caller may be interrupted at any line, and the next request finishes what it began.
+        """
+        if self.is_requested:
+            return False
+        self._reasons.append(reason)
+        self.is_requested = True
+        return True
+
+    def release_waits(self) -> None:
+        """Release the waits on the token, but call nothing; `wake` still has to follow. Without a lock, like `request`.
+
+        Each lock is released before it leaves the list: if the caller is interrupted in between, `wake` finds it there.
+        """
+        waiters = self._waiters
+        while waiters:
+            try:
+                waiter = waiters[-1]
+                waiter.release()
+            except IndexError:
+                break  # the waiter timed out and removed it itself
+            except RuntimeError:
+                pass  # released before, by a caller that was interrupted
+            try:
+                waiters.remove(waiter)
+            except ValueError:
+                pass  # the waiter has woken and removed it itself
 
     def take_callbacks(self) -> list[CancelCallback]:
         """Return the callbacks to call, `terminate` first; a second call returns none. Call it after `request`."""
@@ -332,8 +385,8 @@ class CancelToken:
 
     def wake(self) -> None:
         """Release every wait and make the descriptor readable."""
+        self.release_waits()
         self.is_woken = True
-        self._release_waiters()
         wakeup = self._wakeup
         if wakeup is not None:
             wakeup.set()  # the local variable keeps the descriptor open; this never blocks
@@ -350,9 +403,7 @@ class CancelToken:
         """
         self.end()
         with self._lock:
-            if not self.is_requested:
-                self.reason = RUN_ENDED
-                self.is_requested = True
+            self.request(RUN_ENDED)
             self._is_closed = True
             if self._callbacks:
                 self._take_all()
@@ -362,18 +413,9 @@ class CancelToken:
             callback.run_ended()
         if self._terminate is not None:
             self._terminate.run_ended()  # it may not be dispatched yet
-        self._release_waiters()
+        self.release_waits()
         if wakeup is not None:
             wakeup.set()
-
-    def _release_waiters(self) -> None:
-        waiters = self._waiters
-        while waiters:
-            try:
-                waiter = waiters.pop()
-            except IndexError:
-                break  # the waiter timed out and removed it itself
-            waiter.release()
 
     def _take_all(self) -> list[CancelCallback]:
         """Return a copy of the list of callbacks; empty the list and drop it.
