@@ -403,3 +403,18 @@ def test_a_memory_error_at_any_line_of_a_helper_loses_no_callback(pool: Pool) ->
     assert len(struck) > 8
     assert set(raised) == {MemoryError}
     assert calls == list(range(30))
+
+
+def test_a_callback_that_was_lost_keeps_no_helper_busy_after_close(pool: Pool) -> None:
+    """An exception struck between the two steps of `submit`; the helpers end all the same."""
+    callback, done = pool.quick()
+    pool.submit(callback)
+    assert done.wait(SOON)
+    pool.callback_pool._waiting[callback_pool_module._Item("job#1", callback, 0.0)] = None
+
+    pool.callback_pool.close()
+
+    for thread in pool.threads:
+        thread.join(SOON)
+        assert not thread.is_alive()
+    assert pool.callback_pool._helpers == {}

@@ -107,8 +107,9 @@ class CallbackPool:
 
         What is queued later is called all the same.
         """
-        self._is_closed = True
-        self._queue.put(None)
+        if not self._is_closed:
+            self._is_closed = True
+            self._queue.put(None)
 
     def join(self, timeout: float) -> list[str]:
         """Wait at most `timeout` seconds until each `terminate` has returned.
@@ -166,11 +167,11 @@ class CallbackPool:
         self._numbers.append(number)
 
     def _put(self, item: _Item) -> None:
-        self._waiting[item] = None
         try:
+            self._waiting[item] = None
             self._queue.put(item)
-        except MemoryError:
-            del self._waiting[item]  # otherwise the helpers would wait for it before they end
+        except BaseException:
+            self._waiting.pop(item, None)
             raise
 
     def _help(self, number: int) -> None:
@@ -188,15 +189,16 @@ class CallbackPool:
                     self._put(item)
             self._busy.pop(number, None)
             self._remove_helper(number)
-            # A callback that was submitted meanwhile counted on this helper.
-            self._grow()
+            # A callback that was submitted meanwhile counted on this helper. After `close` the queue has one None.
+            if not self._is_closed or self._queue.qsize() > 1:
+                self._grow()
 
     def _call_next(self, number: int, taken: list[_Item | None]) -> bool:
         """Wait for a callback and call it; return False if the helper is to end. `taken` holds it meanwhile."""
         taken.append(self._queue.get())
         item = taken[0]
         if item is None:
-            is_over = not self._waiting
+            is_over = self._queue.empty()
             self._queue.put(None)  # for the other helpers, and behind what is queued
         else:
             is_over = False
