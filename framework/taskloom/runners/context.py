@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from taskloom.core.inputs import RunReady
 from taskloom.core.model import Reason
 from taskloom.runners import Emit, RunOrder
-from taskloom.runners.gauges import Gauges, make_progress
+from taskloom.runners.gauges import Gauges, Progress, make_progress
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.waker import Waker
 from taskloom.sync.wakeup_fd import WakeupFd
