@@ -263,6 +263,23 @@ class CancelToken:
             self.dispatched += tuple(taken)
             return taken
 
+    def detach(self, reason: Reason) -> None:
+        """Cancel it for good without touching what other threads or processes share. Called in a forked child.
+
+        No thread of the child would ever wake the token, and its lock may be held by a thread that is not there.
+        Callbacks are not called: they belong to the run.
+        """
+        self._lock = allocate_lock()
+        self._waiters = []
+        self._callbacks = None
+        self._sampler = _NoSampler()
+        if not self.is_requested:
+            self.reason = reason
+        self.is_requested = self.is_woken = True
+        if self._wakeup is not None:
+            self._wakeup.detach()
+            self._wakeup.set()
+
     def close(self) -> None:
         """Close it because the run has ended. Callbacks that were dispatched but have not begun never begin."""
         with self._lock:

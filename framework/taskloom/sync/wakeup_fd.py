@@ -41,6 +41,13 @@ class WakeupFd:
         except BlockingIOError:
             pass
 
+    def detach(self) -> None:
+        """Share it no longer with the parent process; its number stays the same. Called in a forked child."""
+        fresh = WakeupFd()
+        for ours, new in {(self._reading, fresh._reading), (self._writing, fresh._writing)}:
+            os.dup2(new, ours, inheritable=False)
+        fresh.close()
+
     def close(self) -> None:
         """Close the descriptors."""
         for descriptor in {self._reading, self._writing}:

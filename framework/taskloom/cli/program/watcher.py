@@ -61,6 +61,17 @@ class Watcher:
         except OSError:
             pass  # it was killed from outside; the program works without it
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that belong to the program itself."""
+        return (self._pid,)
+
+    def forget(self) -> None:
+        """Drop what belongs to the program. Called in a forked child of it."""
+        faulthandler.unregister(_DUMP_STACKS)
+        os.close(self._writing)
+        os.close(self.echo)
+
     def dismiss(self) -> None:
         """Kill the watcher and wait for its end."""
         signal.set_wakeup_fd(-1)
