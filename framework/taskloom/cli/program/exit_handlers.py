@@ -7,11 +7,14 @@ import gc
 import io
 import os
 import stat
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["call_exit_handlers", "close_pools", "flush_files"]
+from taskloom.sync.gc_pause import paused_gc
+
+__all__ = ["call_exit_handlers", "close_pools", "flush_files", "place_of_main_thread"]
 
 _FILES = (io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair, io.TextIOWrapper)
 
@@ -46,6 +49,15 @@ def flush_files() -> None:
                 file.flush()
         except Exception:  # noqa: BLE001 - one that cannot be written must not keep others from it
             continue
+
+
+def place_of_main_thread() -> str:
+    """Return `file:line in function` of the main thread in an exit handler, or "" if the handler is written in C."""
+    with paused_gc():  # Python 3.11 can deadlock in a collection there
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    if frame is None or frame.f_code.co_filename == __file__:
+        return ""
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
 def _rank(file: Any) -> tuple[bool, bool]:

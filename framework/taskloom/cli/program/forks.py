@@ -126,10 +126,11 @@ class ForkedChildren:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python itself does
 
     def _reset_streams(self) -> None:
+        # In a drill, standard output is written to descriptor 2 as well.
         if any(sys.stdout is stream for stream in self._ours):
-            sys.stdout = _plain_stream(1)
+            sys.stdout = _plain_stream(sys.stdout.fileno())
         if any(sys.stderr is stream for stream in self._ours):
-            sys.stderr = _plain_stream(2)
+            sys.stderr = _plain_stream(sys.stderr.fileno())
 
     def _unblock(self) -> None:
         mask = self._masks.__dict__.pop("before", None)

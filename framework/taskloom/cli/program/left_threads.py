@@ -35,10 +35,10 @@ class LeftThread(NamedTuple):
         """Return it as a JSON object."""
         return {"thread": self.thread.name, "job": self.job}
 
-    def __str__(self) -> str:
-        owner = job_of(owner_of(self.thread))
-        limit = "" if self.within == float("inf") else f", at most {duration(self.within)}"
-        return f"{self.thread.name} ({owner}{limit})"
+    @property
+    def limit(self) -> str:
+        """How long it is awaited, for a log line."""
+        return "" if self.within == float("inf") else f", at most {duration(self.within)}"
 
 
 class LeftThreads:
@@ -94,6 +94,10 @@ class LeftThreads:
         return min(since + left.within, self._deadline())
 
     @staticmethod
-    def names_of(threads: list[LeftThread]) -> str:
-        """Return the names of the threads for a log line."""
-        return first_of([str(left) for left in threads], _MOST_NAMED)
+    def names_of(threads: list[LeftThread], *, with_limits: bool = False) -> str:
+        """Return the names of the threads, with their jobs, for a log line."""
+        names = [
+            f"{left.thread.name} ({job_of(owner_of(left.thread))}{left.limit if with_limits else ''})"
+            for left in threads
+        ]
+        return first_of(names, _MOST_NAMED)

@@ -93,6 +93,7 @@ class Program:
             selection = files.read()
             event_file = self._open_events()
         except BaseException:
+            self._process.close()
             self._watcher.dismiss()
             raise
         self._set_up_output()
@@ -294,14 +295,14 @@ class Program:
         close_pools()
         awaited = threads.awaited()
         if awaited:
-            names = threads.names_of(awaited)
+            names = threads.names_of(awaited, with_limits=True)
             waiting = "waiting for non-daemon threads that tasks or libraries started"
             self._console.log(f"{waiting}: {names}", level="WARNING")
             self._helper.do(lambda: self._wait_for_threads(threads))
             self._handle_until(_Message.THREADS_OVER)
         left = threads.find()
         if left:
-            self._console.log(f"not waiting any longer for threads: {threads.names_of(left)}", level="WARNING")
+            self._console.log(f"not waiting for threads that are left: {threads.names_of(left)}", level="WARNING")
         return left
 
     def _wait_for_threads(self, threads: LeftThreads) -> None:

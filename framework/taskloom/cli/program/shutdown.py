@@ -24,13 +24,12 @@ from typing import Protocol
 
 from taskloom.cli.program.children import LeftChild, LeftChildren, names_of
 from taskloom.cli.program.end_helper import EndHelper
-from taskloom.cli.program.exit_handlers import call_exit_handlers, flush_files
+from taskloom.cli.program.exit_handlers import call_exit_handlers, flush_files, place_of_main_thread
 from taskloom.cli.program.forks import ForkedChildren
 from taskloom.cli.program.watcher import WATCHED
 from taskloom.clock import mono
 from taskloom.observe.console import Console
 from taskloom.observe.output import Output
-from taskloom.runners.stacks import capture_stacks
 from taskloom.scheduler.facade import Listener
 from taskloom.sync.latch import Latch
 from taskloom.text import measured, plural
@@ -115,6 +114,7 @@ class Ending:
         if self._once.acquire(blocking=False):
             self._is_done.open()
             self._finish()
+            self._disarm()
             helper.close()
             if threading.active_count() == 1:
                 self._forks.close()
@@ -130,13 +130,14 @@ class Ending:
         self._kill_children()
         if self._is_done.wait(self._began + self._seconds - mono()) or not self._once.acquire(blocking=False):
             return
-        [stack] = capture_stacks([threading.main_thread().ident], 0)
-        place = f", at {stack.where}" if stack.where else ""
-        took = f"exit handlers and child processes took longer than {measured(self._seconds)}"
-        self._console.log(f"{took}; exiting now{place}", level="WARNING")
-        _flush_files_for(LEAST_SECONDS)
-        self._finish()
-        os._exit(self._code)
+        try:
+            took = f"exit handlers and child processes took longer than {measured(self._seconds)}"
+            place = place_of_main_thread()
+            self._console.log(f"{took}; exiting now{place and f', at {place}'}", level="WARNING")
+            _flush_files_for(LEAST_SECONDS)
+            self._finish()
+        finally:
+            os._exit(self._code)
 
     def _finish(self) -> None:
         self._kill_children()
@@ -144,12 +145,14 @@ class Ending:
             lines = plural(self._output.dropped_lines, "log line")
             self._console.log(f"{lines} dropped: standard error was not read fast enough", level="WARNING")
         self._output.close(FLUSH_SECONDS)
+
+    def _disarm(self) -> None:
+        """Take back the signals and the streams. On the main thread."""
         # While the interpreter ends it restores the default handlers: one more signal would change the exit code.
-        if threading.current_thread() is threading.main_thread():
-            for number in WATCHED:
-                signal.signal(number, signal.SIG_IGN)
+        for number in WATCHED:
+            signal.signal(number, signal.SIG_IGN)
         if self._watcher is not None:
-            self._watcher.dismiss()
+            self._watcher.dismiss()  # after a hard exit it ends by itself
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
     def _kill_children(self) -> None:
