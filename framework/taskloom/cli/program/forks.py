@@ -86,11 +86,18 @@ class ForkedChildren:
         gate.acquire()
         self._gate = gate
 
+    def allow(self) -> None:
+        """Let threads fork again, those that wait included."""
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.release()
+
     def wait_if_refused(self) -> None:
-        """Return at once, or never after `refuse`."""
+        """Return at once, or after `refuse` only once it is allowed again."""
         gate = self._gate
         if gate is not None:
-            gate.acquire()
+            with gate:
+                pass
 
     # -- the hooks; on the thread that forks
 

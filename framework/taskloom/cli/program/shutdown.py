@@ -118,6 +118,7 @@ class Ending:
             helper.close()
             if threading.active_count() == 1:
                 self._forks.close()
+                self._forks.allow()
                 return self._code
             os._exit(self._code)
         Latch().wait()  # the helper is about to exit the process
