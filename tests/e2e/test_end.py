@@ -115,6 +115,26 @@ def children(ctx):
     with open("pids.txt", "w") as file:
         print(*(process.pid for process in (*started, forked, spawned)), _resource_tracker._pid, file=file)
 
+def process_pool(ctx):
+    """Leave a pool of processes, at work and idle, and a handler that is called after that of multiprocessing."""
+    pool = multiprocessing.get_context("fork").Pool(3)
+    pool.apply_async(time.sleep, (1000,))
+    KEPT.append(pool)
+
+def fork_server(ctx):
+    """Leave a process that the fork server has made."""
+    ready, done = multiprocessing.get_context("forkserver").Pipe()
+    process = multiprocessing.get_context("forkserver").Process(target=wait_at, args=(done,))
+    process.start()
+    pid = ready.recv()
+    with open("pid.txt", "w") as file:
+        print(pid, file=file)
+    KEPT.append((process, ready, done))
+
+def wait_at(connection):
+    connection.send(os.getpid())
+    signal.pause()
+
 def polite_child(ctx):
     """Leave a child that needs a moment to end after it was asked."""
     code = (
@@ -138,7 +158,7 @@ def hook(args):
 '''
 NAMES = (
     *("thread", "busy_pool", "idle_pool", "raising_threads", "deaf", "respawning", "hanging_handler", "children"),
-    *("polite_child", "own_hook"),
+    *("polite_child", "own_hook", "process_pool", "fork_server"),
 )
 
 
@@ -324,6 +344,33 @@ def test_a_child_gets_time_to_end_after_it_was_asked(start_program: Start, leavi
 
     assert program.end() == 0
     assert (program.folder / "ended.txt").exists()
+
+
+def test_a_pool_of_processes_is_ended_by_multiprocessing_without_delay(
+    start_program: Start, leaving: dict[str, str]
+) -> None:
+    """Workers that are killed while they hold the lock of the pool's queue would block its exit handler."""
+    program = start_program("jobs: {owner: {task: process_pool}}", env=leaving)
+
+    assert program.end() == 0
+    assert "ending child processes that are left" in program.stderr
+    assert "longer than" not in program.stderr
+
+
+@pytest.mark.long
+def test_a_process_of_the_fork_server_is_ended_and_the_server_ends_by_itself(
+    start_program: Start, leaving: dict[str, str]
+) -> None:
+    program = start_program("jobs: {owner: {task: fork_server}}", env=leaving)
+    program.process.wait(PATIENCE_SECONDS)
+    pid = int((program.folder / "pid.txt").read_text())
+    for other in program.relatives():
+        wait_for_end(other)
+
+    assert program.end() == 0
+    assert not is_alive(pid)
+    assert f"pid {pid} " in program.stderr
+    assert "multiprocessing's fork server" in program.stderr
 
 
 @pytest.mark.long

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -73,6 +74,7 @@ class LeftChildren:
         self._own = frozenset(own)
         # pid -> job, for the children of threads that are alive.
         self._living: dict[int, str] = {}
+        self._asked: set[Process] = set()
 
     def find(self) -> list[LeftChild]:
         """Return the live ones, parents first. A process with a session of its own is named without its children."""
@@ -83,27 +85,34 @@ class LeftChildren:
         for process in processes():
             below.setdefault(process.parent, []).append(process)
         self._living = self._owners.of_living_threads()
-        return list(self._descend(below, us, os.getsid(us), None))
+        return list(self._descend(below, us, os.getsid(us), None, is_helper=False))
 
     def _descend(
-        self, below: dict[int, list[Process]], parent: int, session: int, job: str | None
+        self, below: dict[int, list[Process]], parent: int, session: int, job: str | None, *, is_helper: bool
     ) -> Iterator[LeftChild]:
         for process in below.get(parent, ()):
             if process.pid in self._own:
                 continue
             owner = self._owners.job_of(process) or self._living.get(process.pid) or job
             command = command_of(process.pid)
-            spared = _why_spared(process, session, command)
+            spared = _why_spared(process, session, command, has_helper_above=is_helper)
             if not process.is_zombie:
                 yield LeftChild(process, command, owner, spared)
             if spared != _OWN_SESSION:
-                yield from self._descend(below, process.pid, session, owner)
+                yield from self._descend(below, process.pid, session, owner, is_helper=bool(spared))
 
-    def terminate(self) -> None:
-        """Send SIGTERM to each one that is not left alone."""
+    def terminate(self, *, daemons_too: bool = True) -> None:
+        """Send SIGTERM, once, to each one that is not left alone.
+
+        With `daemons_too` false, not to the daemon processes of multiprocessing: its exit handler ends them, and could
+        wait for ever for the lock of a pool whose workers were ended by others.
+        """
+        waiting = frozenset() if daemons_too else _daemons_of_multiprocessing()
         for child in self.find():
-            if not child.spared:
-                _send(signal.SIGTERM, child.process)
+            process = child.process
+            if not child.spared and process.pid not in waiting and process not in self._asked:
+                self._asked.add(process)
+                _send(signal.SIGTERM, process)
 
     def wait(self, until: float) -> bool:
         """Wait until none is left that is to be ended; return False at the monotonic second `until`."""
@@ -125,10 +134,30 @@ class LeftChildren:
             _wait_for_one(targets, 0.05)
 
 
-def _why_spared(process: Process, session: int, command: str) -> str:
+def _why_spared(process: Process, session: int, command: str, *, has_helper_above: bool) -> str:
     if process.session != session:
         return _OWN_SESSION
-    return next((why for part, why in _HELPERS.items() if part in command and " -c " in command), "")
+    if has_helper_above:
+        return ""  # a process that the fork server made for a job: its command line is that of the server
+    for module, why in _HELPERS.items():
+        # By its number as well: for a moment after its start, it has the command line of the program.
+        if (module in command and " -c " in command) or process.pid == _pid_in(module):
+            return why
+    return ""
+
+
+def _pid_in(module: str) -> int | None:
+    """Return the number of the helper process that this module of multiprocessing has started; None if unknown."""
+    loaded = sys.modules.get(module)
+    tracker, server = getattr(loaded, "_resource_tracker", None), getattr(loaded, "_forkserver", None)
+    return getattr(tracker, "_pid", None) or getattr(server, "_forkserver_pid", None)
+
+
+def _daemons_of_multiprocessing() -> frozenset[int | None]:
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None:
+        return frozenset()
+    return frozenset(process.pid for process in multiprocessing.active_children() if process.daemon)
 
 
 def _send(number: int, process: Process) -> None:

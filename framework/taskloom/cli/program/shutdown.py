@@ -107,8 +107,9 @@ class Ending:
         """
         self._log_children(left)
         helper.do(self._enforce)
-        self._children.terminate()
+        self._children.terminate(daemons_too=False)
         call_exit_handlers()
+        self._children.terminate()
         flush_files()
         self._children.wait(self._began + KILL_AT * self._seconds)
         if self._once.acquire(blocking=False):
