@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 
 import pytest
 from tests.support.contexts import run_context
@@ -56,7 +57,9 @@ def test_it_exits_as_a_python_program_does(
 
 def test_a_detached_context_is_cancelled_whoever_held_its_lock() -> None:
     token = CancelToken()
-    token._lock.acquire()  # as by a thread that the child does not have
+    holder = threading.Thread(target=token._lock.acquire)  # as a thread that the child does not have
+    holder.start()
+    holder.join()
     context = run_context("a", token)
 
     context.detach()

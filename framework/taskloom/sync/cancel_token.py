@@ -317,12 +317,12 @@ class CancelToken:
         No thread of the child would ever wake the token, and its lock may be held by a thread that is not there.
         Callbacks are not called: they belong to the run.
         """
-        self._lock = allocate_lock()
+        self._lock = RLock()
         self._waiters = []
         self._callbacks = None
+        self._gate = Gate()
         self._sampler = _NoSampler()
-        if not self.is_requested:
-            self.reason = reason
+        self._reasons.append(reason)  # the first one counts
         self.is_requested = self.is_woken = True
         if self._wakeup is not None:
             self._wakeup.detach()

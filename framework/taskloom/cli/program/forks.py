@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
@@ -114,13 +115,11 @@ class ForkedChildren:
     def after_in_child(self) -> None:
         """Called in the child: reset it, then let the signals in."""
         try:
-            self._reset_signals()
-            self._reset_streams()
-            context = calling_run()
-            if context is not None:
-                context.detach()
-            for action in self._in_child:
-                action()
+            for step in (self._reset_signals, self._reset_streams, _detach_context, *self._in_child):
+                try:
+                    step()
+                except Exception:  # noqa: BLE001 - one part that stays as it was must not keep the others so
+                    traceback.print_exc()
         finally:
             self.close()  # children of the child have nothing of ours
             self._unblock()
@@ -143,6 +142,12 @@ class ForkedChildren:
         mask = self._masks.__dict__.pop("before", None)
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _detach_context() -> None:
+    context = calling_run()
+    if context is not None:
+        context.detach()
 
 
 def _call(hook: Callable[[ForkedChildren], None]) -> None:
