@@ -24,7 +24,7 @@ SLACK_SECONDS = 1.5
 PATIENCE_SECONDS = 30.0
 
 TASKS = r'''
-import atexit, multiprocessing, os, signal, subprocess, sys, threading, time
+import atexit, multiprocessing, os, re, signal, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
 
@@ -97,6 +97,10 @@ def hanging_handler(ctx, blocks: bool = True):
     KEPT.append(file)
     file.write("text in a buffer")
 
+def gil_handler(ctx):
+    """Leave an exit handler that holds the GIL for ever."""
+    atexit.register(re.match, r"(a+)+$", "a" * 60 + "b")
+
 def children(ctx):
     """Leave processes of all kinds."""
     started = [
@@ -158,7 +162,7 @@ def hook(args):
 '''
 NAMES = (
     *("thread", "busy_pool", "idle_pool", "raising_threads", "deaf", "respawning", "hanging_handler", "children"),
-    *("polite_child", "own_hook", "process_pool", "fork_server"),
+    *("polite_child", "own_hook", "process_pool", "fork_server", "gil_handler"),
 )
 
 
@@ -355,6 +359,15 @@ def test_a_pool_of_processes_is_ended_by_multiprocessing_without_delay(
     assert program.end() == 0
     assert "ending child processes that are left" in program.stderr
     assert "longer than" not in program.stderr
+
+
+@pytest.mark.long
+def test_an_exit_handler_that_holds_the_gil_is_ended_by_the_watcher(
+    start_program: Start, leaving: dict[str, str]
+) -> None:
+    program = start_program("jobs: {owner: {task: gil_handler}}", "--stop-within", "forever", env=leaving)
+
+    assert program.end() == -signal.SIGKILL
 
 
 @pytest.mark.long

@@ -34,7 +34,7 @@ from taskloom.scheduler.facade import Listener
 from taskloom.sync.latch import Latch
 from taskloom.text import measured, plural
 
-__all__ = ["Ending", "close_listeners", "reserve_descriptors"]
+__all__ = ["Ending", "close_listeners"]
 
 # Enough for what is queued, and less than the half second after which the watcher kills the program.
 FLUSH_SECONDS = 0.3
@@ -44,18 +44,6 @@ END_SECONDS = 2.0
 LEAST_SECONDS = 0.1
 # The part of the time after which children are killed: an exit handler may be waiting for one that ignores SIGTERM.
 KILL_AT = 0.75
-
-
-def reserve_descriptors() -> None:
-    """Open those of the descriptors 0, 1 and 2 that the caller closed.
-
-    Otherwise the next socket would get such a number, and the log lines would be sent to its peer.
-    """
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            os.close(descriptor)
-            return
 
 
 def close_listeners(listeners: Sequence[Listener], console: Console) -> None:
@@ -68,7 +56,10 @@ def close_listeners(listeners: Sequence[Listener], console: Console) -> None:
             console.log(f"{lost} could not be delivered{because}", level="WARNING")
 
 
-class _Dismissible(Protocol):
+class _Watcher(Protocol):
+    def limit(self, seconds: float) -> None:
+        """Have the program ended in this many seconds, unless it has ended by then."""
+
     def dismiss(self) -> None:
         """End it."""
 
@@ -84,7 +75,7 @@ class Ending:
         output: Output,
         children: LeftChildren,
         forks: ForkedChildren,
-        watcher: _Dismissible | None,
+        watcher: _Watcher | None,
         deadline: float,
     ) -> None:
         self._code = code
@@ -107,6 +98,8 @@ class Ending:
         """
         self._log_children(left)
         helper.do(self._enforce)
+        if self._watcher is not None:  # for a handler that holds the GIL, so that the helper cannot act
+            self._watcher.limit(self._seconds + FLUSH_SECONDS + LEAST_SECONDS)
         self._children.terminate(daemons_too=False)
         call_exit_handlers()
         self._children.terminate()
