@@ -25,6 +25,7 @@ from contextvars import Context
 from typing import Protocol
 
 from taskloom.clock import mono
+from taskloom.runners.run_thread import RunThread
 
 __all__ = ["IDLE_THREAD_NAME", "ThreadCache", "Work"]
 
@@ -157,7 +158,7 @@ class ThreadCache:
             return True
 
 
-class _CachedThread(threading.Thread):
+class _CachedThread(RunThread):
     """One thread of the cache."""
 
     def __init__(self, cache: ThreadCache) -> None:

@@ -396,6 +396,23 @@ class CancelToken:
         terminate = self._terminate
         return None if terminate is None or terminate.returned.is_open else terminate.returned
 
+    def detach(self, reason: Reason) -> None:
+        """Cancel it for good without touching what other threads or processes share. Called in a forked child.
+
+        No thread of the child would ever wake the token, and its lock may be held by a thread that is not there.
+        Callbacks are not called: they belong to the run.
+        """
+        self._lock = RLock()
+        self._waiters = []
+        self._callbacks = None
+        self._gate = Gate()
+        self._sampler = _NoSampler()
+        self._reasons.append(reason)  # the first one counts
+        self.is_requested = self.is_woken = True
+        if self._wakeup is not None:
+            self._wakeup.detach()
+            self._wakeup.set()
+
     def close(self) -> None:
         """Record that the run has ended: its remaining threads see it as cancelled. Idempotent.
 
