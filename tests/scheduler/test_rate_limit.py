@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskloom.observe.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
+from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 
 
 def allowed(limiter: RateLimiter, kind: str, count: int, at: float) -> int:

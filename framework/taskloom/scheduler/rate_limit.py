@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from taskloom.text import duration, plural
+
 __all__ = ["DuplicateFilter", "Limit", "RateLimiter", "Suppressed"]
 
 SUPPRESSED_SECONDS = 5.0
@@ -39,6 +41,15 @@ class Suppressed(NamedTuple):
     """The number of jobs that they are about."""
     seconds: float
     """Seconds since the first of them."""
+
+    def __str__(self) -> str:
+        """Return `and 4,321 more runs failed in the last 5s, of 1,234 jobs`."""
+        kind = self.kind
+        if self.lines == 1:
+            noun, _, rest = kind.partition(" ")
+            kind = f"{noun.removesuffix('s')} {rest.replace('were ', 'was ').replace('are ', 'is ')}"
+        period, jobs = duration(max(1, round(self.seconds))), plural(self.jobs, "job")
+        return f"and {self.lines:,} more {kind} in the last {period}, of {jobs}"
 
 
 @dataclass(slots=True)
