@@ -56,6 +56,13 @@ ROWS: list[tuple[BaseException, str]] = [
     (errors.Replicated("web", 3), "cannot add job 'web' as one: it has 3 replicas; use add_all"),
     (errors.JobDisabled("tick"), "cannot start job 'tick': it is disabled"),
     (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
+    (
+        errors.SchedulerForked(17, 23),
+        (
+            "cannot use the scheduler of process 17 in process 23, which was forked from it: "
+            "make a Scheduler after the fork"
+        ),
+    ),
     (errors.SelfJoin("tick#1"), "cannot join run tick#1 from its own thread: it would wait for itself"),
     (errors.CatalogError("cannot use it"), "cannot use it"),
     (

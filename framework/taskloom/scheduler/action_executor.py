@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
-from taskloom.core.events import Event, EventName
+from taskloom.core.events import EVERYTHING, FAILURES, NOBODY, Event, EventName
 from taskloom.core.inputs import Input, RunStartFailed, StackCaptured
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.report import StopReport, make_stop_report
@@ -24,9 +24,10 @@ from taskloom.runners.callback_pool import CallbackPool
 from taskloom.runners.error_info import describe
 from taskloom.scheduler.cancel_waves import CancelWaves
 from taskloom.scheduler.condition import Condition
+from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.live_run import LiveRun
 from taskloom.scheduler.stop_progress import log_stop_progress
-from taskloom.scheduler.subscribers import Listener
+from taskloom.scheduler.subscribers import EventSink, Listener
 from taskloom.scheduler.timer import Timer
 from taskloom.sync.cancel_token import CancelCallback
 from taskloom.sync.latch import Latch
@@ -71,6 +72,8 @@ class ActionExecutor:
         pool: CallbackPool,
         timer: Timer,
         on_stopping: Callable[[], object] | None,
+        log: FailureLog | None = None,
+        before_first_run: Callable[[], object] | None = None,
     ) -> None:
         self.live: dict[str, LiveRun] = {}
         """The runs that the core has not released yet, by id."""
@@ -78,7 +81,9 @@ class ActionExecutor:
         """The latest run of each job, ended or not."""
         self.released: deque[LiveRun] = deque()
         """Released runs, oldest first; the leading ones whose threads are gone are dropped at each release."""
-        self.listeners: tuple[Listener, ...] = ()
+        self.listeners: dict[Listener, None] = {}
+        """An ordered set. Only the scheduler adds a listener; any thread removes one, with one call."""
+        self.log = log
         self.changed = Condition()
         """Notified when a run has ended or is overdue, and when the work or the stop is over."""
         self.stopped = Latch()
@@ -94,7 +99,10 @@ class ActionExecutor:
         self._timer = timer
         self._heartbeats = timer.heartbeats
         self._on_stopping = on_stopping
+        self._before_first_run = before_first_run
         self._is_prepared = False
+        self.default_audience = EVERYTHING if on_stopping is not None else FAILURES if log is not None else NOBODY
+        """For whom events are made while there is no listener."""
         self.handlers: dict[type, Callable[[Any], object]] = {
             Event: self._publish,
             actions.StartRun: self._start_run,
@@ -112,8 +120,13 @@ class ActionExecutor:
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
-        self.listeners = (*self.listeners, listener)
-        self._close_listeners_at_end()
+        self.listeners[listener] = None
+        self._core.enable_events(EVERYTHING)
+        self._finish_listeners_at_end()
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Forget the listener; idempotent, any thread may call it."""
+        self.listeners.pop(listener, None)
 
     def locate_runs(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
         """Return where the begun runs currently are, with `texts` whole stacks for each runner.
@@ -151,16 +164,25 @@ class ActionExecutor:
         self._timer.join(max(0.0, until - mono()))
         for runner in self._runners.values():
             runner.join(max(0.0, until - mono()))
-        for listener in self.listeners:
-            listener.flush(FLUSH_SECONDS)
+        for sink in self._sinks():
+            sink.flush(FLUSH_SECONDS)
 
     # -- one method for each action
 
     def _publish(self, event: Event) -> None:
         if event.event is EventName.SCHEDULER_STOPPING and self._on_stopping is not None:
             self._on_stopping()
-        for listener in self.listeners:
-            listener.put(event)
+        for sink in self._sinks():
+            sink.put(event)
+        if not self.listeners:
+            self._core.enable_events(self.default_audience)  # the last listener was removed
+
+    def _sinks(self) -> list[EventSink]:
+        """Return the listeners and the log. A copy, made in one call: another thread may remove a listener."""
+        sinks: list[EventSink] = list(self.listeners)
+        if self.log is not None:
+            sinks.append(self.log)
+        return sinks
 
     def _start_run(self, action: actions.StartRun) -> None:
         spec = action.spec
@@ -178,6 +200,8 @@ class ActionExecutor:
     def _prepare(self) -> None:
         """Create the threads that a stop will need before the first run: later the system may refuse new threads."""
         if not self._is_prepared:
+            if self._before_first_run is not None:
+                self._before_first_run()
             self._timer.prepare()
             self._pool.prepare()
             self._is_prepared = True
@@ -223,20 +247,20 @@ class ActionExecutor:
         while released and released[0].is_gone():
             released.popleft()
         if self.report is not None:
-            self._close_listeners_at_end()
+            self._finish_listeners_at_end()
 
     def _shutdown_finished(self, action: actions.ShutdownFinished) -> None:
         self.report = make_stop_report(self._core, self._clock.now())
         self.stopped.open()
         self.changed.notify_all()
-        self._close_listeners_at_end()
+        self._finish_listeners_at_end()
         self._pool.close()
         self._timer.close()
         for runner in self._runners.values():
             runner.close()
 
-    def _close_listeners_at_end(self) -> None:
-        """Close the listeners once the stop is over and no run lives: no further event can come."""
+    def _finish_listeners_at_end(self) -> None:
+        """Let the listeners end once the stop is over and no run lives: no further event can come."""
         if self.report is not None and not self.live:
-            for listener in self.listeners:
-                listener.close(0)
+            for sink in self._sinks():
+                sink.finish()

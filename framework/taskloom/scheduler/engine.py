@@ -11,6 +11,7 @@ One timer thread waits for deadlines.
 
 from __future__ import annotations
 
+import os
 from _random import Random
 from _thread import allocate_lock
 from collections import deque
@@ -22,11 +23,15 @@ from taskloom.clock import Clock
 from taskloom.core.inputs import Input, RunEnded, RunStarted, StopJob, Tick
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
+from taskloom.errors import SchedulerForked
 from taskloom.runners import Runner
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.scheduler.action_executor import ActionExecutor
+from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.cancel_waves import REPORT_SECONDS
+from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.process_hooks import add_engine, register_exit_hook
 from taskloom.scheduler.subscribers import Listener
 from taskloom.scheduler.timer import Timer
 from taskloom.sync.latch import Latch
@@ -58,12 +63,21 @@ class Engine:
     """
 
     def __init__(
-        self, clock: Clock, runners: Mapping[str, Runner], stop_within: float, on_stopping: Callable[[], object] | None
+        self,
+        clock: Clock,
+        runners: Mapping[str, Runner],
+        stop_within: float,
+        on_stopping: Callable[[], object] | None,
+        log: FailureLog | None = None,
     ) -> None:
         self.bug: Exception | None = None
+        self.at_exit: AtExit | None = None
+        """What happens at the end of the program. It also keeps the scheduler alive for that as long as a run lives."""
+        self._process = os.getpid()
+        # In a forked child: its process id.
+        self._child: int | None = None
         self.clock = clock
         self._core = Lifecycle(Random().random, stop_within)
-        self._core.enable_events(on_stopping is not None)
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._lock = allocate_lock()
         # The time of the message that the core processed last.
@@ -77,15 +91,47 @@ class Engine:
         pool = CallbackPool(self.post)
         self._timer = Timer(clock, self._tick, pool.grow_if_stuck, self.post)
         self.executor = ActionExecutor(
-            self, self._core, clock=clock, runners=runners, pool=pool, timer=self._timer, on_stopping=on_stopping
+            self,
+            self._core,
+            clock=clock,
+            runners=runners,
+            pool=pool,
+            timer=self._timer,
+            on_stopping=on_stopping,
+            log=log,
+            before_first_run=register_exit_hook,
         )
+        self._core.enable_events(self.executor.default_audience)
         self._cancel_waves = self.executor.cancel_waves
         self._handlers = {**self.executor.handlers, _Call: self._answer}
+        add_engine(self)
+
+    # -- in a forked child
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether this is a child process that was forked from the one that made the scheduler."""
+        return self._child is not None
+
+    def leave_behind(self) -> None:
+        """Called in a forked child: no thread of ours exists there, and no lock of theirs may be touched."""
+        self._child = os.getpid()
+        for run in list(self.executor.live.values()):
+            run.token.leave_behind(self._process)
+        for listener in list(self.executor.listeners):
+            listener.leave_behind()
+
+    def check_process(self) -> None:
+        """Raise SchedulerForked in a forked child: no thread would ever answer there."""
+        if self._child is not None:
+            raise SchedulerForked(self._process, self._child)
 
     # -- how messages come in
 
     def post(self, message: Input) -> None:
         """Hand a report to the core; never blocks, any thread may call it."""
+        if self._child is not None:
+            return
         self._queue.put(message)
         if type(message) is RunEnded:
             self._cancel_waves.run_ended()
@@ -104,6 +150,7 @@ class Engine:
 
     def query_all(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
         """Do the same for several commands, with no other message between them; stop at the first refused one."""
+        self.check_process()
         call = _Call(messages, read)
         self._queue.put(call)
         self._drain()
@@ -123,6 +170,7 @@ class Engine:
         The outcome is the same, only sooner: we hold the lock and no message is queued, so the core would accept the
         command; and the report of the woken run is processed after it.
         """
+        self.check_process()
         command = StopJob(run.job, reason, run.id)
         if not self._lock.acquire(blocking=False):
             self.call(command)
@@ -143,11 +191,7 @@ class Engine:
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
 
-        def add(_: Lifecycle) -> None:
-            self._core.enable_events(True)
-            self.executor.add_listener(listener)
-
-        self.query(None, add)
+        self.query(None, lambda _: self.executor.add_listener(listener))
 
     # -- waiting for a state of the core
 
@@ -228,7 +272,10 @@ class Engine:
 
     def record_bug(self, error: Exception) -> None:
         """Keep the error if it is the first breach of Taskloom's own rules."""
-        self.bug = self.bug or error
+        if self.bug is None:
+            self.bug = error
+            if self.executor.log is not None:
+                self.executor.log.put_bug(error)
 
     def _start_of(self, message: RunStarted) -> Moment:
         """Date a start back to the call of the runner, so that it precedes everything that the run itself reports.

@@ -16,12 +16,13 @@ Guarantees:
 from __future__ import annotations
 
 import math
+import os
 from _thread import LockType, allocate_lock
 from collections.abc import Callable
 from typing import Protocol
 
 from taskloom.core.model import Reason
-from taskloom.errors import Cancelled
+from taskloom.errors import Cancelled, SchedulerForked
 from taskloom.sync.wakeup_fd import WakeupFd
 
 __all__ = ["CancelCallback", "CancelToken", "Sampler", "lock_timeout"]
@@ -105,8 +106,8 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_is_closed", "_lock", "_sampler", "_waiters", "_wakeup", "dispatched", "is_requested",
-        "is_woken", "polls", "reason", "urgent",
+        "_callbacks", "_is_closed", "_lock", "_process", "_sampler", "_waiters", "_wakeup", "dispatched",
+        "is_requested", "is_woken", "polls", "reason", "urgent",
     )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None) -> None:
@@ -276,6 +277,16 @@ class CancelToken:
         if wakeup is not None:
             wakeup.close()
 
+    def leave_behind(self, process: int) -> None:
+        """Called in a child that was forked from this process: from now on the token answers from its last state.
+
+        The lock may have been held by another thread, which does not exist in the child: it is replaced.
+        """
+        self._process = process
+        self._lock = allocate_lock()
+        self._sampler = _NoSampler()
+        self.__class__ = _TokenOfParent
+
     def _take_all(self) -> list[CancelCallback]:
         """Return a copy of the list of callbacks; empty the list and drop it.
 
@@ -286,3 +297,15 @@ class CancelToken:
         taken = callbacks.copy()
         callbacks.clear()
         return taken
+
+
+class _TokenOfParent(CancelToken):
+    """The token of a run, in a child process that was forked by the run. Nothing can cancel it there."""
+
+    __slots__ = ()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block for `seconds`. Raises SchedulerForked if it would wait for ever."""
+        if not self.is_requested and lock_timeout(seconds) < 0:
+            raise SchedulerForked(self._process, os.getpid())
+        return super().wait(seconds)
