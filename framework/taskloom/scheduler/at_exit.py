@@ -74,6 +74,8 @@ class AtExit:
     def wait(self) -> bool:
         """Wait, at most WAIT_SECONDS, until no stop is going on and no run is alive that is not a daemon."""
         engine = self._engine
+        if not engine.executor.last:
+            return True  # it never had a run
         if not self._is_announced:
             self._announce(engine.query(None, self._awaited))
         if not engine.wait_until(lambda core: core.phase is not Phase.STOPPING and not self._live(), WAIT_SECONDS):
