@@ -168,6 +168,55 @@ def test_a_run_that_forks_can_use_its_context_in_the_child(scheduler: WatchedSch
     }
 
 
+def test_a_child_that_returns_into_a_kept_thread_ends_and_runs_nothing_of_the_parents(
+    child_env: dict[str, str],
+) -> None:
+    """As if, at the moment of the fork, another thread held the cache's lock and other runs were queued."""
+    program = """
+    import os, threading, warnings
+    from taskloom import Job, Scheduler
+    from taskloom.runners.thread import ThreadRunner
+
+    warnings.simplefilter("ignore", DeprecationWarning)
+    runner = ThreadRunner()
+    REUSE = {"thread": {"reuse": True}}
+
+    def queued(ctx):
+        print("queued work ran in", "the parent" if os.getpid() == parent else "the child", flush=True)
+
+    def fork(ctx):
+        cache = runner._cache
+        held, let_go = threading.Event(), threading.Event()
+
+        def hold():
+            with cache._lock:
+                cache._queue.append("work of the parent")
+                held.set()
+                let_go.wait()
+                cache._queue.clear()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        pid = os.fork()
+        if pid == 0:
+            return
+        let_go.set()
+        holder.join()
+        print("child:", os.waitpid(pid, 0)[1], flush=True)
+
+    parent = os.getpid()
+    with Scheduler(runners={"thread": runner}) as scheduler:
+        scheduler.add(Job(name="a", task=fork, daemon=True, runner=REUSE)).start().join()
+        scheduler.add(Job(name="b", task=queued, daemon=True, runner=REUSE)).start().join()
+    """
+
+    answer = run_program(program, child_env)
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == "child: 0\nqueued work ran in the parent\n"
+
+
 def test_a_child_of_a_child_still_names_the_process_that_made_the_scheduler(scheduler: WatchedScheduler) -> None:
     answer = in_a_forked_child(lambda: in_a_forked_child(scheduler.start))
 

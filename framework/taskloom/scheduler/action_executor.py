@@ -167,6 +167,13 @@ class ActionExecutor:
         for sink in self._sinks():
             sink.flush(FLUSH_SECONDS)
 
+    def leave_runners_behind(self) -> None:
+        """Called in a forked child: let the runners start nothing there that was meant for the parent."""
+        for runner in self._runners.values():
+            leave_behind = getattr(runner, "leave_behind", None)
+            if leave_behind is not None:
+                leave_behind()
+
     # -- one method for each action
 
     def _publish(self, event: Event) -> None:

@@ -111,7 +111,7 @@ class Engine:
     @property
     def is_left_behind(self) -> bool:
         """Whether this is a child process that was forked from the one that made the scheduler."""
-        return self._child is not None
+        return self._child is not None or os.getpid() != self._process
 
     def leave_behind(self) -> None:
         """Called in a forked child: no thread of ours exists there, and no lock of theirs may be touched."""
@@ -120,6 +120,7 @@ class Engine:
             run.token.leave_behind(self._process)
         for listener in list(self.executor.listeners):
             listener.leave_behind()
+        self.executor.leave_runners_behind()
 
     def check_process(self) -> None:
         """Raise SchedulerForked in a forked child: no thread would ever answer there."""
