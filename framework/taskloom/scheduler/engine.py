@@ -73,7 +73,7 @@ class Engine:
         self.bug: Exception | None = None
         self.at_exit: AtExit | None = None
         """What happens at the end of the program. It also keeps the scheduler alive for that as long as a run lives."""
-        self._process = os.getpid()
+        self._pid = os.getpid()
         # In a forked child: its process id.
         self._child: int | None = None
         self.clock = clock
@@ -111,13 +111,13 @@ class Engine:
     @property
     def is_left_behind(self) -> bool:
         """Whether this is a child process that was forked from the one that made the scheduler."""
-        return self._child is not None or os.getpid() != self._process
+        return self._child is not None or os.getpid() != self._pid
 
     def leave_behind(self) -> None:
         """Called in a forked child: no thread of ours exists there, and no lock of theirs may be touched."""
         self._child = os.getpid()
         for run in list(self.executor.live.values()):
-            run.token.leave_behind(self._process)
+            run.token.leave_behind(self._pid)
         for listener in list(self.executor.listeners):
             listener.leave_behind()
         self.executor.leave_runners_behind()
@@ -125,7 +125,7 @@ class Engine:
     def check_process(self) -> None:
         """Raise SchedulerForked in a forked child: no thread would ever answer there."""
         if self._child is not None:
-            raise SchedulerForked(self._process, self._child)
+            raise SchedulerForked(self._pid, self._child)
 
     # -- how messages come in
 
