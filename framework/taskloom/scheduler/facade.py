@@ -187,6 +187,7 @@ class Scheduler:
     def hurry(self, within: float) -> None:
         """Allow the current stop at most `within` more seconds, and set `urgent` for every run."""
         lock_timeout(within)
+        self._engine.check_process()
         self._engine.call(HurryShutdown(within))
 
     def _calling_run(self) -> str | None:

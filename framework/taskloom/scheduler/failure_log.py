@@ -91,7 +91,7 @@ class FailureLog:
 
     def put_bug(self, error: BaseException) -> None:
         """Log an error of Taskloom itself, with its traceback."""
-        self._put(_Line(f"{error}; please report it", "CRITICAL", error))
+        self._put(_Line(f"{str(error) or type(error).__name__}; please report it", "CRITICAL", error))
 
     def flush(self, timeout: float | None = 1.0) -> bool:
         """Wait until all failures so far are logged; return False after `timeout` seconds."""
