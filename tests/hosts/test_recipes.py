@@ -34,6 +34,13 @@ class Recipe(NamedTuple):
     """Whether a request is answered, with the states of the jobs."""
 
 
+READY = """
+def post_worker_init(worker):
+    print("worker ready", flush=True)
+
+def post_request(worker, request, environ, response):
+    print("request done", flush=True)
+"""
 GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--no-control-socket")
 RECIPES = {
     "Flask": Recipe(("flask_host.py",), "Running on", packages=("flask",)),
@@ -99,7 +106,7 @@ def test_a_host_stops_its_jobs_in_order_and_leaves_nothing(
     for package in recipe.packages:
         need_package(package)
     (recipes / "plain.py").write_text("def app(environ, start_response):\n    raise NotImplementedError\n")
-    (recipes / "ready.py").write_text("def post_worker_init(worker):\n    print('worker ready', flush=True)\n")
+    (recipes / "ready.py").write_text(READY)
     (recipes / "flask_wsgi.py").write_text("from flask_host import app, scheduler\n\nscheduler.start()\n")
     (recipes / "background.py").write_text(visible((recipes / "background.py").read_text()))
 
@@ -108,6 +115,8 @@ def test_a_host_stops_its_jobs_in_order_and_leaves_nothing(
         child.wait_for("reader has started", recipe.schedulers)
         if recipe.answers:
             assert "running" in get(child)
+        if recipe.answers and "ready.py" in recipe.command:
+            child.wait_for("request done")  # Ctrl-C in the middle of a request is logged by gunicorn as its error
         child.send(number)
         check_end(child, recipe.after_term if number == TERM else 0, recipe.schedulers)
 
