@@ -37,9 +37,6 @@ class Recipe(NamedTuple):
 READY = """
 def post_worker_init(worker):
     print("worker ready", flush=True)
-
-def post_request(worker, request, environ, response):
-    print("request done", flush=True)
 """
 GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--no-control-socket")
 RECIPES = {
@@ -113,10 +110,9 @@ def test_a_host_stops_its_jobs_in_order_and_leaves_nothing(
     with host(*recipe.command) as child:
         child.wait_for(recipe.serves, recipe.processes)
         child.wait_for("reader has started", recipe.schedulers)
-        if recipe.answers:
+        # After Ctrl-C a worker of gunicorn leaves its last request by an exception, which it then logs.
+        if recipe.answers and (number == TERM or "gunicorn" not in recipe.command):
             assert "running" in get(child)
-        if recipe.answers and "ready.py" in recipe.command:
-            child.wait_for("request done")  # Ctrl-C in the middle of a request is logged by gunicorn as its error
         child.send(number)
         check_end(child, recipe.after_term if number == TERM else 0, recipe.schedulers)
 
