@@ -74,6 +74,7 @@ def test_a_scheduler_that_the_program_has_dropped_is_waited_for_too(child_env: d
     assert answer.stderr == WARNING.format("1 run: a#1")
 
 
+@pytest.mark.long
 def test_what_follows_the_awaited_run_at_once_is_waited_for(child_env: dict[str, str]) -> None:
     answer = run_program(
         HEAD
@@ -93,7 +94,6 @@ def test_what_follows_the_awaited_run_at_once_is_waited_for(child_env: dict[str,
     "end",
     [
         "sys.exit(5)",
-        "raise SystemExit(5)",
         "threading.Thread(target=scheduler.wait).start(); sys.exit(5)",
     ],
 )
@@ -113,6 +113,7 @@ def test_stop_at_exit_stops_everything_and_keeps_the_exit_code(child_env: dict[s
     assert answer.stdout.count("ended") == 2
 
 
+@pytest.mark.long
 def test_stop_at_exit_follows_an_exception_too(child_env: dict[str, str]) -> None:
     answer = run_program(
         HEAD
@@ -158,6 +159,7 @@ def test_the_last_failure_is_logged_before_the_program_is_gone(child_env: dict[s
     assert answer.stderr.endswith("ValueError: no\n")
 
 
+@pytest.mark.long
 def test_with_log_false_nothing_is_said(child_env: dict[str, str]) -> None:
     answer = run_program(
         HEAD
@@ -172,6 +174,7 @@ def test_with_log_false_nothing_is_said(child_env: dict[str, str]) -> None:
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "ended\n", "")
 
 
+@pytest.mark.long
 def test_a_stop_that_was_requested_before_is_waited_for(child_env: dict[str, str]) -> None:
     answer = run_program(
         HEAD
@@ -187,6 +190,7 @@ def test_a_stop_that_was_requested_before_is_waited_for(child_env: dict[str, str
     assert (answer.returncode, answer.stderr) == (4, "")
 
 
+@pytest.mark.long
 def test_a_scheduler_can_be_started_while_the_program_ends(child_env: dict[str, str]) -> None:
     """The hook can no longer be registered then; Python itself waits for the thread of the run."""
     answer = run_program(
@@ -244,6 +248,7 @@ def test_a_second_ctrl_c_shortens_the_stop_and_a_third_leaves_the_wait_to_python
     assert code == 0
 
 
+@pytest.mark.long
 def test_a_handler_that_exits_during_the_wait_counts_as_ctrl_c(child_env: dict[str, str]) -> None:
     program = """
     import signal
@@ -262,6 +267,7 @@ def test_a_handler_that_exits_during_the_wait_counts_as_ctrl_c(child_env: dict[s
     assert child.output.endswith("ended\n")
 
 
+@pytest.mark.long
 def test_a_run_that_outlives_the_stop_at_exit_is_named_as_long_as_python_waits_for_it(
     child_env: dict[str, str],
 ) -> None:

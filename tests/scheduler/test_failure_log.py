@@ -341,6 +341,27 @@ def test_the_same_traceback_of_a_job_is_logged_once(make_logger: MakeLogger) -> 
     ]
 
 
+def test_an_error_on_the_logs_own_thread_loses_one_line_only(
+    make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, errors = failure_log.describe_failure, [MemoryError()]
+
+    def describe(event: Event) -> failure_log.LogLine | None:
+        if errors:
+            raise errors.pop()
+        return real(event)
+
+    monkeypatch.setattr(failure_log, "describe_failure", describe)
+    logger, handler = make_logger()
+    log = FailureLog(logger)
+    log.put(failure(1))
+    log.put(failure(2))
+
+    assert log.flush(SOON)
+    assert errors == []
+    assert [line.partition(":")[0] for line in handler.lines] == [f"ERROR {logger.name} a#2"]
+
+
 def test_failures_wait_until_a_thread_can_be_started(make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch) -> None:
     logger, handler = make_logger()
     log = FailureLog(logger)

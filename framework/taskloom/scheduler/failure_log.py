@@ -144,19 +144,26 @@ class FailureLog:
 
     def _log_all(self) -> None:
         while True:
-            due = self._limiter.due
-            patience = IDLE_SECONDS if due is None else max(0.0, due - mono())
             try:
-                item = self._queue.get(timeout=0 if self._is_closing else patience)
-            except Empty:
-                self._log_suppressed(everything=self._is_closing)
-                if self._limiter.due is None and self._try_end():
+                if self._log_next():
                     return
-                continue
-            if isinstance(item, Latch):
-                item.open()
-            elif item is not None:
-                self._log(item)
+            except BaseException:  # noqa: BLE001 - such as a MemoryError: this line is lost, the next one is logged
+                pass
+
+    def _log_next(self) -> bool:
+        """Wait for the next line and log it; return True once the thread may end."""
+        due = self._limiter.due
+        patience = IDLE_SECONDS if due is None else max(0.0, due - mono())
+        try:
+            item = self._queue.get(timeout=0 if self._is_closing else patience)
+        except Empty:
+            self._log_suppressed(everything=self._is_closing)
+            return self._limiter.due is None and self._try_end()
+        if isinstance(item, Latch):
+            item.open()
+        elif item is not None:
+            self._log(item)
+        return False
 
     def _try_end(self) -> bool:
         """Return whether the thread may end. A failure that is queued later starts another thread."""

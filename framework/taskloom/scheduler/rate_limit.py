@@ -18,6 +18,8 @@ SUPPRESSED_SECONDS = 5.0
 # Long enough that a job which fails twice a minute does not fill the log with one traceback, short enough that a log
 # that was rotated meanwhile has it again.
 FORGET_SECONDS = 600.0
+# Jobs that were removed are not always reported, so the memory of tracebacks is bounded.
+MOST_REMEMBERED = 20_000
 
 
 class Limit(NamedTuple):
@@ -119,6 +121,8 @@ class DuplicateFilter:
 
     def add(self, job: str, text: str, at: float) -> None:
         """Record that the text is written now."""
+        if len(self._seen) >= MOST_REMEMBERED:
+            self._seen.clear()
         self._seen[job] = (hash(text), at)
 
     def forget(self, job: str) -> None:
