@@ -63,6 +63,10 @@ ROWS: list[tuple[BaseException, str]] = [
             "make a Scheduler after the fork"
         ),
     ),
+    (
+        errors.OnSchedulerThread("wait for an answer"),
+        "cannot wait for an answer on the scheduler's own thread, which would wait for itself",
+    ),
     (errors.SelfJoin("tick#1"), "cannot join run tick#1 from its own thread: it would wait for itself"),
     (errors.CatalogError("cannot use it"), "cannot use it"),
     (
