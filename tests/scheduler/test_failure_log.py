@@ -16,6 +16,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import ErrorInfo, Outcome
 from taskloom.scheduler import failure_log
 from taskloom.scheduler.failure_log import FailureLog
+from taskloom.scheduler.failure_text import LogLine, describe_failure
 
 SOON = 20.0
 
@@ -344,12 +345,12 @@ def test_the_same_traceback_of_a_job_is_logged_once(make_logger: MakeLogger) -> 
 def test_an_error_on_the_logs_own_thread_loses_one_line_only(
     make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, errors = failure_log.describe_failure, [MemoryError()]
+    errors = [MemoryError()]
 
-    def describe(event: Event) -> failure_log.LogLine | None:
+    def describe(event: Event) -> LogLine | None:
         if errors:
             raise errors.pop()
-        return real(event)
+        return describe_failure(event)
 
     monkeypatch.setattr(failure_log, "describe_failure", describe)
     logger, handler = make_logger()
