@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import Reason, ReasonKind
+from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
 from taskloom.scheduler.failure_text import LogLine, describe_failure
 from taskloom.text import duration, first_of, measured
@@ -56,6 +56,10 @@ def _ended(event: Event) -> LogLine:
         return line
     outcome = event.outcome.value if event.outcome is not None else "ended"
     message = f"{outcome} after {measured(event.seconds or 0.0)}"
+    if event.outcome is Outcome.ABANDONED:
+        # Its declaration says so. That its thread is left is said by the line for `blocked`.
+        where = event.data["where"] or "an unknown place"
+        return LogLine(f"{message}: no stop waits for it (join: 0s); currently at {where}", kind=_ENDED)
     if event.error is not None:
         message += f": {event.error}"
     return LogLine(message, kind=_repeated(event, _ENDED))

@@ -32,6 +32,8 @@ def _ended(event: Event) -> LogLine | None:
     outcome, error = event.outcome, event.error
     if outcome not in FAILURE_OUTCOMES or outcome is None:
         return None
+    if outcome is Outcome.ABANDONED and event.data.get("within") == 0:
+        return None  # no stop waits for the run: its declaration says so, with `join: 0s`
     message = f"{outcome.value} after {measured(event.seconds or 0.0)}"
     if error is not None:
         message += f": {error}"
