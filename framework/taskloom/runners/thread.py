@@ -81,6 +81,11 @@ class ThreadRunner:
         """After `close`, wait until the free threads have ended; return False after `timeout` seconds."""
         return self._cache is None or self._cache.join(timeout)
 
+    def leave_behind(self) -> None:
+        """Called in a forked child, where at most one thread of ours exists: the one that called fork."""
+        if self._cache is not None:
+            self._cache.leave_behind()
+
 
 class _Execution:
     """One run, as the thread that executes it sees it."""

@@ -109,6 +109,16 @@ class ThreadCache:
             thread.join(max(0.0, deadline - mono()))
         return not any(thread.is_alive() for thread in free)
 
+    def leave_behind(self) -> None:
+        """Called in a forked child: a thread that forked in its work does no other, and ends.
+
+        The queued work is the parent's. The lock may have been held by a thread that does not exist in the child.
+        """
+        self._lock = threading.RLock()
+        self._queue = deque()
+        self._sleeping = {}
+        self._is_closed = True
+
     # -- called by the threads of the cache
 
     @property

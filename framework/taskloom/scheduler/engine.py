@@ -20,6 +20,7 @@ needs it, and ends after the stop, once no run lives.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from _random import Random
@@ -34,14 +35,17 @@ from taskloom.core.inputs import Input, RunEnded, RunStarted, RunStartFailed, Sh
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
 from taskloom.core.report import StopReport, make_stop_report
-from taskloom.errors import InternalError, OnSchedulerThread, SchedulerStopped, UsageError
+from taskloom.errors import InternalError, OnSchedulerThread, SchedulerForked, SchedulerStopped, UsageError
 from taskloom.runners import Runner
 from taskloom.scheduler.action_executor import ActionExecutor
+from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.calls import Call, Waiter, Waiters
 from taskloom.scheduler.cancel_waves import REPORT_SECONDS
+from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.heartbeats import SAMPLE_SECONDS, HeartbeatMonitor
 from taskloom.scheduler.inbox import WAKE, Inbox
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.process_hooks import add_engine, register_exit_hook
 from taskloom.scheduler.stop_without_core import StopWithoutCore
 from taskloom.scheduler.subscribers import Listener
 from taskloom.sync.cancel_token import lock_timeout
@@ -66,13 +70,22 @@ class Engine:
     """
 
     def __init__(
-        self, clock: Clock, runners: Mapping[str, Runner], stop_within: float, on_stopping: Callable[[], object] | None
+        self,
+        clock: Clock,
+        runners: Mapping[str, Runner],
+        stop_within: float,
+        on_stopping: Callable[[], object] | None,
+        log: FailureLog | None = None,
     ) -> None:
         self.bug: BaseException | None = None
+        self.at_exit: AtExit | None = None
+        """What happens at the end of the program. It also keeps the scheduler alive for that as long as a run lives."""
+        self._pid = os.getpid()
+        # In a forked child: its process id.
+        self._child: int | None = None
         self.clock = clock
         self.gate = Gate()
         self._core = Lifecycle(Random().random, stop_within)
-        self._core.enable_events(on_stopping is not None)
         self._inbox = Inbox()
         self._put = self._inbox.put
         self._waiters = Waiters()
@@ -102,7 +115,10 @@ class Engine:
             heartbeats=self._heartbeats,
             on_stopping=on_stopping,
             wake_scheduler=self._wake,
+            log=log,
+            before_first_run=register_exit_hook,
         )
+        self._core.enable_events(self.executor.default_audience)
         self._cancel_waves = self.executor.cancel_waves
         self._handlers = {**self.executor.handlers, Call: self._answer}
         # Calls that are answered, and whose callers are released just before this thread sleeps. A caller that is
@@ -112,17 +128,42 @@ class Engine:
         self._is_owned = allocate_lock()
         self._thread: threading.Thread | None = None
         self._has_ended = False
+        add_engine(self)
+
+    # -- in a forked child
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether this is a child process that was forked from the one that made the scheduler."""
+        return self._child is not None or os.getpid() != self._pid
+
+    def leave_behind(self) -> None:
+        """Called in a forked child: no thread of ours exists there, and no lock of theirs may be touched."""
+        self._child = os.getpid()
+        for run in list(self.executor.live.values()):
+            run.token.leave_behind(self._pid)
+        for listener in list(self.executor.listeners):
+            listener.leave_behind()
+        self.executor.leave_runners_behind()
+
+    def check_process(self) -> None:
+        """Raise SchedulerForked in a forked child: no thread would ever answer there."""
+        if self._child is not None:
+            raise SchedulerForked(self._pid, self._child)
 
     # -- how messages come in
 
     def post(self, message: Any) -> None:
         """Queue a report, or a command that needs no answer; never blocks, even in a signal handler or a finalizer."""
+        if self._child is not None:
+            return
         self._put(message)
         if type(message) is RunEnded:
             self._cancel_waves.run_ended()
 
     def request_stop(self, stop: Shutdown) -> None:
         """Close the gate, and have the core stop everything; never blocks. Only the first request counts."""
+        self.check_process()
         gate = self.gate
         if gate.stop is None:
             gate.stop = stop
@@ -134,6 +175,7 @@ class Engine:
         The command is queued first. What follows only makes it quicker: this thread may be interrupted at any line of
         it, or inside a method of the same token. The scheduler thread submits the callbacks.
         """
+        self.check_process()
         if not run.is_cancel_queued:
             run.is_cancel_queued = True
             self._put(StopJob(run.job, reason, run.id))
@@ -154,6 +196,7 @@ class Engine:
 
     def query_all(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
         """Do the same for several commands, with no other message between them; stop at the first refused one."""
+        self.check_process()
         self.refuse_own_thread("wait for an answer")
         call = Call(messages, read)
         self.start_thread()
@@ -179,11 +222,7 @@ class Engine:
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
 
-        def add(_: Lifecycle) -> None:
-            self._core.enable_events(True)
-            self.executor.add_listener(listener)
-
-        self.query(None, add)
+        self.query(None, lambda _: self.executor.add_listener(listener))
 
     # -- waiting for a state of the core
 
@@ -192,6 +231,7 @@ class Engine:
 
         Evaluated at first, and whenever a run has ended or is overdue, or the work or the stop is over.
         """
+        self.check_process()
         until = _NEVER if timeout is None else mono() + timeout
         lock_timeout(timeout)  # raises ValueError for nan
         while True:
@@ -208,6 +248,7 @@ class Engine:
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop of everything is over; return False after `timeout` seconds."""
+        self.check_process()
         self.refuse_own_thread("wait")
         until = _NEVER if timeout is None else mono() + timeout
         while True:
@@ -534,7 +575,10 @@ class Engine:
 
     def record_bug(self, error: BaseException) -> None:
         """Keep the error if it is the first breach of Taskloom's own rules."""
-        self.bug = self.bug or error
+        if self.bug is None:
+            self.bug = error
+            if self.executor.log is not None:
+                self.executor.log.put_bug(error)
 
     def _core_failed(self, error: BaseException) -> None:
         """Record that the core raised. Unless it refused the message as illegal, its state can be wrong from now on."""

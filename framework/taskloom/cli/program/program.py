@@ -77,7 +77,7 @@ class Program:
         self._is_verbose = is_verbose
         self._queue: SignalQueue[_Message] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
-        self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping)
+        self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping, log=False)
         self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
