@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -18,6 +19,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer
         sys.exit(0)
-    from taskloom.cli.entry import call
+    sys.exit(_call(given))
 
-    sys.exit(call(given))
+
+def _call(arguments: list[str]) -> int:
+    """Call the verb. It also says what is missing where the system refuses the memory or the files of an import."""
+    try:
+        from taskloom.cli.resources import end_of
+    except MemoryError:
+        os.write(2, b"taskloom: cannot begin: out of memory; nothing was started\n")
+        return 75
+    try:
+        from taskloom.cli.entry import call
+    except (ImportError, MemoryError, OSError, SystemError) as error:
+        return end_of(error)
+    return call(arguments)

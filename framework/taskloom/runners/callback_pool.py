@@ -38,12 +38,14 @@ class CallbackPool:
         # For each busy helper, by its number, when it began its current callback.
         self._busy: dict[int, float] = {}
 
-    def prepare(self) -> None:
-        """Start one helper: during a stop the system may refuse new threads."""
+    def prepare(self) -> bool:
+        """Start one helper: during a stop the system may refuse new threads. Return whether there is one."""
         with self._lock:
             has_none = self._helpers == 0
         if has_none:
             self._add_helper()
+        with self._lock:
+            return self._helpers > 0
 
     def submit(self, run: str, callbacks: list[CancelCallback]) -> None:
         """Queue the callbacks of a run."""

@@ -115,6 +115,10 @@ class ActionExecutor:
         self.listeners = (*self.listeners, listener)
         self._close_listeners_at_end()
 
+    def call_after_samples(self, callback: Callable[[], object]) -> None:
+        """Call `callback` after each sample of the poll ages, on the thread that samples."""
+        self._heartbeats.on_sample = callback
+
     def locate_runs(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
         """Return where the begun runs currently are, with `texts` whole stacks for each runner.
 
@@ -167,7 +171,7 @@ class ActionExecutor:
         run = LiveRun(self._core.runs[action.run], RunOrder.of(action), self._heartbeats)
         self.live[action.run] = self.last[spec.name] = run
         try:
-            self._prepare()
+            self.prepare()
             name = spec.runner.name
             if name not in self._runners:
                 raise TaskNotFound(name, self._runners, kind="runner")
@@ -175,12 +179,15 @@ class ActionExecutor:
         except Exception as error:  # noqa: BLE001 - any error of a runner ends this run and no other
             self._messages.process(RunStartFailed(action.run, describe(error)))
 
-    def _prepare(self) -> None:
-        """Create the threads that a stop will need before the first run: later the system may refuse new threads."""
+    def prepare(self) -> bool:
+        """Create the threads that a stop will need before the first run: later the system may refuse new threads.
+
+        Return whether there is a helper for callbacks. Raises RuntimeError if the timer thread cannot be started.
+        """
         if not self._is_prepared:
             self._timer.prepare()
-            self._pool.prepare()
-            self._is_prepared = True
+            self._is_prepared = self._pool.prepare()
+        return self._is_prepared
 
     def _mark_urgent(self, action: actions.MarkUrgent) -> None:
         self.live[action.run].token.urgent = True

@@ -116,6 +116,14 @@ class Scheduler:
 
     # -- starting and waiting
 
+    def prepare(self) -> None:
+        """Start the threads that a stop needs, before the first run; idempotent. `start` does it as well.
+
+        Raises RuntimeError or MemoryError if they cannot be started.
+        """
+        if not self._engine.executor.prepare():
+            raise RuntimeError("can't start new thread")
+
     def start(self) -> None:
         """Start every `start: auto` job that was not started yet. Raises SchedulerStopped."""
         # Each run creates some twenty objects, none of them garbage: collections would take an eighth of the time.
@@ -195,6 +203,14 @@ class Scheduler:
     def bug(self) -> Exception | None:
         """The first internal error of Taskloom, or None. The scheduler went on without the message that caused it."""
         return self._engine.bug
+
+    def call_after_samples(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once a second while any run is outside a wait on its context; it must not block or raise.
+
+        It is called on a thread of the scheduler, after the polls of all runs were counted. A program can do there
+        what need not be done while everything waits, without a wake-up of its own.
+        """
+        self._engine.executor.call_after_samples(callback)
 
     def stacks(self) -> list[tuple[Run, Stack]]:
         """Return where each run that may be executing currently is."""

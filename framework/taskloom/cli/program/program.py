@@ -2,7 +2,10 @@
 
 The main thread waits on one queue, for signal numbers and for messages about the scheduler. A signal handler only
 puts its number there. The handlers are installed, and the watcher process is forked, before anything that may take
-long and before the first thread is started.
+long and before the first thread is started. Everything that a stop needs is made before the first job: if the system
+refuses one of these threads, nothing starts.
+
+Whatever is raised on the main thread while jobs run stops them; the main thread goes on waiting for signals meanwhile.
 """
 
 from __future__ import annotations
@@ -12,17 +15,23 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
+from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
-from taskloom.cli.program.shutdown import close_listeners, finish, reserve_descriptors
+from taskloom.cli.program.shutdown import FLUSH_SECONDS, close_listeners, finish, reserve_descriptors
+from taskloom.cli.program.signal_guard import SignalGuard, culprit_of
 from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPolicy
-from taskloom.cli.program.watcher import WATCHED, Watcher
+from taskloom.cli.program.watcher import Watcher
+from taskloom.cli.resources import OutOfResources, advice_for, needed, room_for_start
 from taskloom.clock import mono
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
@@ -33,7 +42,11 @@ from taskloom.observe.output import Output
 from taskloom.observe.streams import TextStream
 from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.facade import Scheduler
+from taskloom.sync.latch import Latch
 from taskloom.text import first_of, measured, plural
+
+if TYPE_CHECKING:
+    from taskloom.catalog.entry_points import CatalogEntry, Kind
 
 __all__ = ["Program"]
 
@@ -42,11 +55,19 @@ _LAST = float("inf")
 _HURRY = plural(round(HURRY_SECONDS), "more second")
 # More names than these make a log line too long to read.
 _MOST_LOADED, _MOST_AWAITED = 8, 5
+# While a stop is under way the main thread also polls for its end, so that no lost message can hold the program.
+STOP_POLL_SECONDS = 1.0
+# How long an import on another thread waits until the main thread has set the signals again.
+TAKE_BACK_SECONDS = 1.0
 
 
 class _Message(Enum):
-    """A message from the thread that waits for the scheduler to the main thread."""
+    """A message from another thread to the main thread."""
 
+    SAMPLED = "sampled"
+    """The polls of all runs were counted: about once a second, while any run is outside a wait."""
+    STOPPING = "stopping"
+    """A stop of all jobs has begun."""
     WORK_FINISHED = "work finished"
     """All non-daemon jobs have ended."""
     STOPPED = "stopped"
@@ -64,36 +85,29 @@ class Program:
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
-        self._queue: SignalQueue[int | _Message] = SignalQueue()
+        reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
+        self._queue: SignalQueue[int | _Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
+        self._guard = SignalGuard(self._on_signal)
         self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping)
+        self._errors = MainThreadErrors()
+        self._jobs_started = Latch()
+        # Until there is a console, warnings are kept.
+        self._early_warnings: list[str] = []
+        self._warn: Callable[[str], object] = self._early_warnings.append
         self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
 
     def run(self, paths: Sequence[str]) -> int:
-        """Run the jobs and return the exit code; exits the process here if threads are left behind."""
-        reserve_descriptors()
-        for number in WATCHED:
-            signal.signal(number, self._on_signal)
-        self._watcher = Watcher(self._stop_within, has_terminal=self._policy.has_terminal)
-        self._queue.wake_on(self._watcher.echo)
-        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within)
-        try:
-            selection = files.read()
-            event_file = self._open_events()
-        except BaseException:
-            self._watcher.dismiss()
-            raise
-        self._set_up_output()
-        self._listeners = [self._scheduler.listen(self._console)]
-        if event_file is not None:
-            self._listeners.append(self._scheduler.listen(event_file))
-        self._log_loaded(selection, paths)
-        self._reloader = Reloader(files, self._scheduler, self._console, self._show)
-        self._scheduler.add_all(selection.specs)
-        report = self._wait_for_end()
-        return self._finish(report)
+        """Run the jobs and return the exit code; exits the process here if threads are left behind.
+
+        If it raises, nothing was started. Raises OutOfResources if the system refuses what a stop needs.
+        """
+        with ExitStack() as undo:
+            self._set_up(paths, undo)
+            undo.pop_all()
+        return self._finish(self._wait_for_end())
 
     def _on_signal(self, number: int, _: object) -> None:
         """Queue the number of a signal. The handler may interrupt the main thread at any point."""
@@ -103,6 +117,40 @@ class Program:
 
     # -- setting up
 
+    def _set_up(self, paths: Sequence[str], undo: ExitStack) -> None:
+        """Make everything that the jobs and a stop need; `undo` takes how to remove it if that fails."""
+        room_for_start()
+        self._guard.install()
+        undo.callback(self._guard.uninstall)
+        with needed("fork the watcher process"):
+            self._watcher = Watcher(self._stop_within, has_terminal=self._policy.has_terminal)
+        undo.callback(self._dismiss_watcher)
+        self._queue.wake_on(self._watcher.echo)
+        self._guard.keep_wakeup_fd()
+        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._after_load)
+        selection = files.read()
+        self._take_back("code that ran while the job files were read")
+        event_file = self._open_events()
+        with needed("start the output thread"):
+            console = self._set_up_output(undo)
+        undo.callback(self._scheduler.stop, 0)
+        with needed("start the threads that pass on events"):
+            self._listeners = [self._scheduler.listen(console)]
+            if event_file is not None:
+                self._listeners.append(self._scheduler.listen(event_file))
+        with needed("start the threads of the scheduler"):
+            self._scheduler.prepare()
+        with needed("start the thread that waits for the jobs"):
+            threading.Thread(target=self._wait_for_scheduler, name="taskloom-run-waiter", daemon=True).start()
+        self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
+        self._log_loaded(selection, paths)
+        self._reloader = Reloader(files, self._scheduler, console, self._show)
+        self._scheduler.add_all(selection.specs)
+
+    def _dismiss_watcher(self) -> None:
+        self._guard.release_wakeup_fd()
+        self._watcher.dismiss()
+
     def _open_events(self) -> EventFile | None:
         if self._events_path is None:
             return None
@@ -111,20 +159,27 @@ class Program:
         except OSError as error:
             raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
 
-    def _set_up_output(self) -> None:
+    def _set_up_output(self, undo: ExitStack) -> Console:
         # A standard stream is None if the caller closed it.
         is_colored = sys.stderr is not None and sys.stderr.isatty()
         is_colored = is_colored and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._output = Output()
-        self._console = Console(self._output.line, is_colored=is_colored)
+        undo.callback(self._output.close, FLUSH_SECONDS)
+        self._console = console = Console(self._output.line, is_colored=is_colored)
+        self._warn = partial(console.log, level="WARNING")
+        undo.callback(setattr, sys, "stdout", sys.stdout)
+        undo.callback(setattr, sys, "stderr", sys.stderr)
         sys.stdout = TextStream(self._output.data, 1)
         sys.stderr = TextStream(self._output.line, 2)
         root = logging.getLogger()
-        root.addHandler(ConsoleHandler(self._console))
+        root.addHandler(ConsoleHandler(console))
         root.setLevel(logging.DEBUG if self._is_verbose else logging.INFO)
         logging.raiseExceptions = False
+        return console
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
+        for sentence in self._early_warnings:
+            self._warn(sentence)
         if selection.warnings:
             from taskloom.jobfile.render import render_all
 
@@ -142,24 +197,81 @@ class Program:
     # -- while the jobs run
 
     def _wait_for_end(self) -> StopReport:
-        if not self._is_stop_requested:  # after a stop signal while the files were read, no job starts
-            self._scheduler.start()
-        threading.Thread(target=self._wait_for_scheduler, name="taskloom-run-waiter", daemon=True).start()
+        """Start the jobs and wait until they are stopped. An exception stops them, and the waiting goes on."""
+        error: BaseException | None = None
+        for count in range(MOST_ERRORS):
+            try:
+                if error is not None:
+                    self._stop_after(error)
+                if count > MOST_WHILE_LISTENING:
+                    self._scheduler.wait_stopped(max(0.0, self._hard_deadline - mono()))
+                return self._handle_messages()
+            except BaseException as raised:  # noqa: BLE001 - also what a signal handler of a plugin raises
+                error = raised
+        os._exit(self._errors.code)
+
+    def _handle_messages(self) -> StopReport:
+        if not self._jobs_started.is_open:
+            if not self._is_stop_requested:  # after a stop signal while the files were read, no job starts
+                self._scheduler.start()
+            self._jobs_started.open()
         while True:
-            message = self._queue.get()
-            if message is _Message.STOPPED:
+            message = self._queue.get(STOP_POLL_SECONDS if self._is_stopping else float("inf"))
+            if message is _Message.STOPPED or (message is None and self._scheduler.wait_stopped(0)):
                 return self._scheduler.stop()
             if message is _Message.WORK_FINISHED:
                 finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
                 self._stop(self._scheduler.stop_reason or finished)
-            else:
+            elif isinstance(message, _Message):
+                self._warn_of(self._guard.take_back_unseen())
+            elif isinstance(message, int):
                 self._handle_signal(message)
+            elif message is not None:
+                message()
+
+    def _stop_after(self, error: BaseException) -> None:
+        """Stop all jobs because of an exception on the main thread; it may be called again."""
+        self._errors.record(error)
+        self._jobs_started.open()
+        self._warn_of(self._guard.take_back_unseen())
+        if isinstance(error, KeyboardInterrupt):  # SIGINT, while its handler was that of Python
+            self._on_signal(signal.SIGINT, None)
+        else:
+            self._stop(Reason(ReasonKind.SHUTDOWN, f"{type(error).__name__} on the main thread"))
 
     def _wait_for_scheduler(self) -> None:
-        self._scheduler.wait()
-        self._queue.put(_Message.WORK_FINISHED)
-        self._scheduler.wait_stopped()
-        self._queue.put(_Message.STOPPED)
+        try:
+            self._jobs_started.wait()
+            self._scheduler.wait()
+            self._queue.put(_Message.WORK_FINISHED)
+            self._scheduler.wait_stopped()
+            self._queue.put(_Message.STOPPED)
+        except BaseException as error:  # noqa: BLE001 - without this thread the program would not end by itself
+            self._queue.put(partial(self._stop_after, error))
+
+    # -- the signals
+
+    def _after_load(self, kind: Kind, entry: CatalogEntry, error: BaseException | None) -> None:
+        """Check what the import of a plugin did. Called on the thread that imports it."""
+        culprit = culprit_of(kind, entry)
+        if error is not None and advice_for(error, at_start=True):
+            raise OutOfResources(f"import {culprit}", error)
+        if threading.current_thread() is threading.main_thread():
+            self._take_back(culprit)
+            return
+        done = Latch()
+        self._queue.put(partial(self._take_back, culprit, done))
+        # So the next import is compared with our own settings again. Bounded: the main thread may be about to end.
+        done.wait(TAKE_BACK_SECONDS)
+
+    def _take_back(self, culprit: str, done: Latch | None = None) -> None:
+        self._warn_of(self._guard.take_back(culprit))
+        if done is not None:
+            done.open()
+
+    def _warn_of(self, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            self._warn(sentence)
 
     def _handle_signal(self, number: int) -> None:
         action = self._policy.action_for(number, mono())
@@ -174,6 +286,7 @@ class Program:
         elif action is SignalAction.RELOAD and self._is_stopping:
             self._console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
         elif action is SignalAction.RELOAD:
+            self._warn_of(self._guard.take_back_unseen())
             self._reloader.request()
 
     def _stop_by_signal(self, number: int) -> None:
@@ -190,9 +303,9 @@ class Program:
     def _stop(self, reason: Reason) -> None:
         if self._is_stopping:
             return
-        self._is_stopping = True
         self._hard_deadline = mono() + self._stop_within
         self._scheduler.request_stop(self._stop_within, reason=reason)
+        self._is_stopping = True  # only now: an exception in the lines above leads here again
         self._log_awaited(reason)
 
     def _on_stopping(self) -> None:
@@ -202,6 +315,7 @@ class Program:
         """
         self._policy.stop_began()
         self._watcher.stop_began()
+        self._queue.put(_Message.STOPPING)
 
     def _log_awaited(self, reason: Reason) -> None:
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
@@ -226,21 +340,40 @@ class Program:
     # -- the end
 
     def _finish(self, report: StopReport) -> int:
+        """Write what is left to write, and end; exits the process here if an exception prevents that."""
+        try:
+            self._write_end(report)
+        except BaseException as error:  # noqa: BLE001 - the program still ends in time
+            self._errors.record(error)
+        code = self._exit_code(report)
+        try:
+            self._guard.release_wakeup_fd()
+            return finish(
+                report, code, self._console, self._output, watcher=self._watcher, deadline=self._hard_deadline
+            )
+        except BaseException as error:  # noqa: BLE001 - the same
+            self._errors.record(error)
+            os._exit(code or self._errors.code)
+
+    def _exit_code(self, report: StopReport) -> ExitCode:
+        return report.exit_code or self._errors.code or (ExitCode.BUG if self._scheduler.bug else ExitCode.FINE)
+
+    def _write_end(self, report: StopReport) -> None:
         close_listeners(self._listeners, self._console)
         if self._wants_json:
             import json
 
             # The report was made when the stop ended. A run that ended later is only in the status.
-            statuses = [status.as_dict() for status in self._scheduler.status()]
-            self._output.final_data((json.dumps(report.as_dict() | {"jobs": statuses}) + "\n").encode())
+            later = {
+                "exit_code": int(self._exit_code(report)),
+                "jobs": [status.as_dict() for status in self._scheduler.status()],
+            }
+            self._output.final_data((json.dumps(report.as_dict() | later) + "\n").encode())
         else:
             text = summary(report, self._scheduler.status())
             self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
-        code = report.exit_code
         if self._scheduler.bug is not None:
-            code = code or ExitCode.BUG
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
-        return finish(report, code, self._console, self._output, watcher=self._watcher, deadline=self._hard_deadline)
 
 
 def _name_of(number: int) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 import click
 
 from taskloom.cli.program.selection import JobFiles
+from taskloom.cli.resources import OutOfResources
 from taskloom.clock import wall
 from taskloom.core.reload import Change, ReloadAction
 from taskloom.diagnostics import Problem
@@ -71,7 +72,7 @@ class Reloader:
         while True:
             try:
                 self._reload()
-            except Exception:  # noqa: BLE001 - a bug of ours must not end the jobs
+            except BaseException:  # noqa: BLE001 - a bug of ours, or of a plugin, must not end the jobs or the reloads
                 self._log(f"internal error; {_UNCHANGED}; please report it\n{traceback.format_exc()}", level="CRITICAL")
             with self._lock:
                 if not self._is_requested_again:
@@ -90,7 +91,7 @@ class Reloader:
             self._log(f"cannot use the job files ({plural(errors, 'error')}); {_UNCHANGED}", level="ERROR")
         except SchedulerStopped:
             self._log(f"the program is stopping; {_UNCHANGED}", level="WARNING")
-        except (click.UsageError, TaskloomError) as error:
+        except (click.UsageError, OutOfResources, TaskloomError) as error:
             self._log(f"{error}; {_UNCHANGED}", level="ERROR")
         else:
             self._show_problems(selection.warnings)

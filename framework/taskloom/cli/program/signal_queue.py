@@ -14,13 +14,15 @@ import select
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from taskloom.clock import mono
 from taskloom.sync.wakeup_fd import WakeupFd
 
 __all__ = ["SignalQueue"]
 
 Item = TypeVar("Item")
 
-# Without echoes (the watcher was killed from outside), a signal is handled after this time at the latest.
+# Without echoes (the watcher was killed from outside, or its pipe was closed), a signal is handled after this time at
+# the latest.
 POLL_SECONDS = 1.0
 
 
@@ -29,7 +31,7 @@ class SignalQueue(Generic[Item]):
 
     def __init__(self) -> None:
         self._items: SimpleQueue[Item] = SimpleQueue()
-        self._wakeup = WakeupFd()
+        self._wakeup: WakeupFd | None = WakeupFd()
         self._poller = select.poll()
         self._poller.register(self._wakeup, select.POLLIN)
         self._echo: int | None = None
@@ -43,22 +45,37 @@ class SignalQueue(Generic[Item]):
     def put(self, item: Item) -> None:
         """Append an item; never blocks."""
         self._items.put(item)
-        self._wakeup.set()
+        wakeup = self._wakeup
+        if wakeup is not None:
+            try:
+                wakeup.set()
+            except OSError:
+                pass  # its descriptor was closed: the reader finds the item when it polls next
 
-    def get(self) -> Item:
-        """Wait for an item and return it. Called by the main thread only."""
+    def get(self, timeout: float = float("inf")) -> Item | None:
+        """Wait for an item and return it; None after `timeout` seconds. Called by the main thread only."""
+        deadline = mono() + timeout
         while True:
             try:
                 return self._items.get_nowait()
             except Empty:
-                self._sleep()
+                left = deadline - mono()
+                if left <= 0:
+                    return None
+                self._sleep(left)
 
-    def _sleep(self) -> None:
-        self._poller.poll(None if self._echo is not None else POLL_SECONDS * 1000)
-        self._wakeup.clear()
-        if self._echo is not None and self._is_at_end(self._echo):
-            self._poller.unregister(self._echo)
-            self._echo = None
+    def _sleep(self, longest: float) -> None:
+        if self._echo is None:
+            longest = min(longest, POLL_SECONDS)
+        try:
+            self._poller.poll(None if longest == float("inf") else longest * 1000)
+            if self._wakeup is not None:
+                self._wakeup.clear()
+            if self._echo is not None and self._is_at_end(self._echo):
+                self._poller.unregister(self._echo)
+                self._echo = None
+        except OSError:  # code that closes all descriptors, as daemons do, has closed ours: go on without them
+            self._poller, self._echo, self._wakeup = select.poll(), None, None
 
     def _is_at_end(self, echo: int) -> bool:
         """Read the echoes; return whether the watcher has closed its end."""
