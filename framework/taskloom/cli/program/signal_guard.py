@@ -27,17 +27,20 @@ __all__ = ["SignalGuard", "culprit_of"]
 
 Handler = Callable[[int, Any], object]
 
-_AGAIN = "; Taskloom has set its own again"
 _WAKEUP = "the wake-up descriptor"
+_CLOSED = "closed"
 # Larger than `struct sigaction` on every Linux: 152 bytes on x86-64 with glibc.
 _SIGACTION_BYTES = 512
+# The handler is in these of them on every Linux. In the rest glibc leaves what was on its stack.
+_COMPARED_BYTES = 16
 
 
 class _Change(NamedTuple):
-    """What was done to one of our settings: `handler of SIGTERM`, `the wake-up descriptor`."""
+    """What was done to one of our settings, as words: `replaced`, `the handler of`, `SIGTERM`."""
 
     verb: str
     what: str
+    signal: str = ""
 
 
 class SignalGuard:
@@ -53,7 +56,7 @@ class SignalGuard:
         self._settings[signal.SIGPIPE] = signal.SIG_IGN
         self._wakeup: _Descriptor | None = None
         self._c_library = _CLibrary()
-        self._told: set[str] = set()
+        self._told: set[_Change] = set()
 
     def install(self) -> None:
         """Set the handlers, whatever was set before, and unblock the signals: a parent process may have blocked them.
@@ -85,24 +88,25 @@ class SignalGuard:
 
     def take_back(self, culprit: str) -> list[str]:
         """Set everything again; return a sentence about what `culprit` had changed, or nothing."""
-        changes = self._set_again()
-        return [f"{culprit} {_listed(changes)}{_AGAIN}"] if changes else []
+        return _sentences(culprit, self._set_again())
 
     def take_back_unseen(self) -> list[str]:
         """Set everything again, where no import can be named; return the sentences that were not returned before.
 
         So code that resets a handler again and again is told once. It takes some 50 microseconds.
         """
-        return self._new(f"unknown code {_listed([change])}{_AGAIN}" for change in self._set_again())
+        changes = [change for change in self._set_again() if change not in self._told]
+        self._told.update(changes)
+        return _sentences("unknown code", changes)
 
     # -- comparing
 
     def _set_again(self) -> list[_Change]:
         in_kernel = self._seen_by_kernel()
         changed = [number for number in self._settings if self._set_one_again(number) or number in in_kernel]
-        found = [_Change("replaced the handler of", signal.Signals(number).name) for number in changed]
+        found = [_Change("replaced", "handler", signal.Signals(number).name) for number in changed]
         blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        found += [_Change("blocked", number.name) for number in WATCHED if number in blocked]
+        found += [_Change("blocked", "signal", number.name) for number in WATCHED if number in blocked]
         return found + self._set_wakeup_again()
 
     def _set_one_again(self, number: int) -> bool:
@@ -135,14 +139,9 @@ class SignalGuard:
         if not self._wakeup.is_ours():  # code that closes all descriptors, as daemons do, has closed it
             self._wakeup = None
             signal.set_wakeup_fd(-1)
-            return [_Change("closed", f"{_WAKEUP}, so the watcher process has ended")]
+            return [_Change(_CLOSED, _WAKEUP)]
         before = signal.set_wakeup_fd(self._wakeup.number, warn_on_full_buffer=False)
         return [] if before == self._wakeup.number else [_Change("replaced", _WAKEUP)]
-
-    def _new(self, sentences: Iterable[str]) -> list[str]:
-        new = [sentence for sentence in sentences if sentence not in self._told]
-        self._told.update(new)
-        return new
 
 
 def culprit_of(kind: Kind, entry: CatalogEntry) -> str:
@@ -150,12 +149,26 @@ def culprit_of(kind: Kind, entry: CatalogEntry) -> str:
     return f"{kind} {entry.name!r} of {entry.offered_by}"
 
 
+def _sentences(culprit: str, changes: list[_Change]) -> list[str]:
+    if not changes:
+        return []
+    again = "" if all(change.verb == _CLOSED for change in changes) else "; Taskloom has set its own again"
+    gone = "; the watcher process has ended" if any(change.verb == _CLOSED for change in changes) else ""
+    return [f"{culprit} {_listed(changes)}{again}{gone}"]
+
+
 def _listed(changes: list[_Change]) -> str:
-    """Return the changes as the end of a sentence: one verb for all that have it."""
-    by_verb: dict[str, list[str]] = {}
+    """Return the changes as the end of a sentence: `replaced the handlers of SIGINT, SIGTERM and blocked SIGHUP`."""
+    signals: dict[tuple[str, str], list[str]] = {}
     for change in changes:
-        by_verb.setdefault(change.verb, []).append(change.what)
-    return " and ".join(f"{verb} {', '.join(what)}" for verb, what in by_verb.items())
+        signals.setdefault((change.verb, change.what), []).append(change.signal)
+    return " and ".join(_phrase(verb, what, names) for (verb, what), names in signals.items())
+
+
+def _phrase(verb: str, what: str, names: list[str]) -> str:
+    if what != "handler":
+        return f"{verb} {what if names == [''] else ', '.join(names)}"
+    return f"{verb} the {'handler' if len(names) == 1 else 'handlers'} of {', '.join(names)}"
 
 
 def _kernel_masks() -> tuple[int | None, int | None]:
@@ -212,4 +225,4 @@ class _CLibrary:
             failed = self._library.sigaction(int(number), None, action)
         except (AttributeError, OSError):
             return None  # it is being imported now, or the C library has no such function
-        return None if failed else bytes(action)
+        return None if failed else bytes(action)[:_COMPARED_BYTES]

@@ -59,10 +59,11 @@ class SignalQueue(Generic[Item]):
             try:
                 return self._items.get_nowait()
             except Empty:
-                left = deadline - mono()
-                if left <= 0:
-                    return None
-                self._sleep(left)
+                pass  # not waiting in here: the traceback of what a signal handler raises would begin with Empty
+            left = deadline - mono()
+            if left <= 0:
+                return None
+            self._sleep(left)
 
     def _sleep(self, longest: float) -> None:
         if self._echo is None:
