@@ -18,6 +18,7 @@ __all__ = [
     "advice_for",
     "bug_sentence",
     "end_of",
+    "memory_limits",
     "needed",
     "room_for_start",
     "say",
@@ -163,14 +164,14 @@ def _check_memory() -> None:
     import resource
 
     wanted = START_BYTES + START_THREADS * stack_bytes()
-    for name, limit, used in _memory_limits():
+    for name, limit, used in memory_limits():
         if limit != resource.RLIM_INFINITY and limit - used < wanted:
             left = max(0, limit - used) >> 20
             reason = f"{name} is {limit >> 20} MiB and leaves {left} MiB"
             raise OutOfResources(f"find {wanted >> 20} MiB for a start", reason, _MEMORY)
 
 
-def _memory_limits() -> Iterator[tuple[str, int, int]]:
+def memory_limits() -> Iterator[tuple[str, int, int]]:
     """Yield each limit of memory: its name, its bytes, and how many of them are used."""
     import resource
 

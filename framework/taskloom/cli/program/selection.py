@@ -52,6 +52,7 @@ class JobFiles:
         code of a task exits while its parameters are checked.
         """
         from taskloom.catalog.entry_points import Catalog
+        from taskloom.cli.limits import limit_warnings
         from taskloom.jobfile.loader import check
 
         try:
@@ -62,7 +63,7 @@ class JobFiles:
         if result.errors:
             raise JobFileError(result.problems)
         specs, needed = self._select(result.jobs)
-        return Selection(specs, needed, result.problems)
+        return Selection(specs, needed, (*result.problems, *limit_warnings(specs, result.files[0])))
 
     def _select(self, jobs: Sequence[JobSpec]) -> tuple[list[JobSpec], list[str]]:
         """Return the jobs with one of the labels and their dependencies, and the names of the dependencies."""

@@ -15,7 +15,7 @@ import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.cli.program.watcher import WATCHED
