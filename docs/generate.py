@@ -45,20 +45,9 @@ NOT_YET = "Not used by this version. "
 LATER_WORDS = {Outcome.LOST}
 # Methods that only the scheduler's own modules call.
 INNER = {
-    *(
-        "begin",
-        "call_after_samples",
-        "gauges",
-        "handle",
-        "is_gone",
-        "poll_age",
-        "prepare",
-        "put",
-        "record",
-        "runner_name",
-    ),
+    "begin", "call_after_samples", "gauges", "handle", "is_gone", "poll_age", "prepare", "put", "record", "runner_name",
     "unfinished_callbacks",
-}
+}  # fmt: skip
 WARNING = "% Made by docs/generate.py from the code. Change the docstrings there, not this page.\n\n"
 
 

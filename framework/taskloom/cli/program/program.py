@@ -104,9 +104,12 @@ class Program:
 
         If it raises, nothing was started. Raises OutOfResources if the system refuses what a stop needs.
         """
-        with ExitStack() as undo:
-            self._set_up(paths, undo)
-            undo.pop_all()
+        try:
+            with ExitStack() as undo:
+                self._set_up(paths, undo)
+                undo.pop_all()
+        except SystemExit as error:  # otherwise it would end the program in silence, with a code of its own
+            raise RuntimeError("code of a plugin called sys.exit on the main thread") from error
         return self._finish(self._wait_for_end())
 
     def _on_signal(self, number: int, _: object) -> None:

@@ -65,8 +65,11 @@ class Watcher:
         """Kill the watcher and wait for its end."""
         signal.set_wakeup_fd(-1)
         faulthandler.unregister(_DUMP_STACKS)
-        os.close(self._writing)
-        os.close(self.echo)
+        for descriptor in (self._writing, self.echo):
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # code that closes all descriptors, as daemons do, has closed it
         try:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
