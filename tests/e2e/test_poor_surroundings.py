@@ -37,10 +37,10 @@ CLOSED = ["0<&-", "1>&-", "2>&-", "0<&- 1>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"]
 IN_SHORT = CLOSED[-1]
 
 
-@pytest.mark.parametrize("closed", [each if each == IN_SHORT else pytest.param(each, marks=pytest.mark.long) for each in CLOSED])
 @pytest.mark.parametrize(
-    ("file", "code"), [("jobs.yaml", 0), pytest.param("bad.yaml", 2, marks=pytest.mark.long)]
+    "closed", [each if each == IN_SHORT else pytest.param(each, marks=pytest.mark.long) for each in CLOSED]
 )
+@pytest.mark.parametrize(("file", "code"), [("jobs.yaml", 0), pytest.param("bad.yaml", 2, marks=pytest.mark.long)])
 def test_closed_standard_streams_change_no_exit_code(run: Run, closed: str, file: str, code: int) -> None:
     answer = run(f"exec $TASKLOOM run {file} {closed}")
 
@@ -58,9 +58,7 @@ def run(ctx):
 """
 
 
-def test_nothing_of_ours_gets_the_number_of_a_closed_standard_stream(
-    run: Run, tmp_path: Path
-) -> None:
+def test_nothing_of_ours_gets_the_number_of_a_closed_standard_stream(run: Run, tmp_path: Path) -> None:
     """Otherwise what a task prints would be written into a pipe or a connection."""
     add_distribution(tmp_path, "acme", READS_STREAMS, reader="run")
     (tmp_path / "jobs.yaml").write_text("jobs: {one: {task: reader}}")
