@@ -18,11 +18,11 @@ class Reader:
     """Waits for one item on a thread of its own."""
 
     def __init__(self, queue: SignalQueue[str]) -> None:
-        self.got: list[str] = []
+        self.got: list[str | None] = []
         self._thread = threading.Thread(target=lambda: self.got.append(queue.get()))
         self._thread.start()
 
-    def end(self) -> list[str]:
+    def end(self) -> list[str | None]:
         self._thread.join(SOON)
         assert not self._thread.is_alive()
         return self.got

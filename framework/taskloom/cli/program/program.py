@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from enum import Enum
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -33,7 +34,7 @@ from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPoli
 from taskloom.cli.program.watcher import Watcher
 from taskloom.cli.resources import OutOfResources, advice_for, needed, room_for_start
 from taskloom.clock import mono
-from taskloom.core.model import Reason, ReasonKind
+from taskloom.core.model import JobSpec, Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.event_file import EventFile
@@ -143,6 +144,8 @@ class Program:
                 self._listeners.append(self._scheduler.listen(event_file))
         with needed("start the threads of the scheduler"):
             self._scheduler.prepare()
+        with needed("import its modules"):
+            _import_for_runs(selection.specs)
         with needed("start the thread that waits for the jobs"):
             threading.Thread(target=self._wait_for_scheduler, name="taskloom-run-waiter", daemon=True).start()
         self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
@@ -377,6 +380,14 @@ class Program:
             self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
+
+
+def _import_for_runs(specs: Iterable[JobSpec]) -> None:
+    """Import what is otherwise imported when it is first used: jobs may use up memory and descriptors before that."""
+    import_module("taskloom.runners.logs")
+    import_module("taskloom.runners.stacks")
+    if any(spec.runner.options.get("reuse") for spec in specs):
+        import_module("taskloom.runners.thread_cache")
 
 
 def _name_of(number: int) -> tuple[str, str]:

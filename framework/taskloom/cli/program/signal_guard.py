@@ -112,7 +112,7 @@ class SignalGuard:
     def _set_one_again(self, number: int) -> bool:
         """Set one handler again; return whether it was another, as far as Python and the C library can see."""
         # The only C code of the standard library that replaces a handler unseen, and restores it on request.
-        was_faulthandlers = faulthandler.unregister(number)
+        was_faulthandlers = bool(faulthandler.unregister(number))  # type: ignore[func-returns-value]
         is_changed = was_faulthandlers or not self._is_python_setting(number)
         before = self._c_library.action(number)
         signal.signal(number, self._settings[number])
