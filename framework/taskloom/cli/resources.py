@@ -21,6 +21,7 @@ __all__ = [
     "memory_limits",
     "needed",
     "room_for_start",
+    "room_to_read",
     "say",
     "say_traceback",
     "stack_bytes",
@@ -71,7 +72,7 @@ class OutOfResources(Exception):
     """The system refuses what the program needs to begin. `what`: what could not be done, such as `fork`."""
 
     def __init__(self, what: str, error: BaseException | str, advice: str = "") -> None:
-        reason = error if isinstance(error, str) else _text_of(error)
+        reason = (error if isinstance(error, str) else _text_of(error)).removeprefix(f"cannot {what}: ")
         self.advice = advice or _advice(error)
         super().__init__(f"cannot {what}: {reason}; {self.advice}")
 
@@ -140,14 +141,17 @@ def _text_of(error: BaseException) -> str:
 def room_for_start() -> None:
     """Check that the limits of this process leave room for a start. Raises OutOfResources if they do not.
 
-    Without it a start would fail at any place, in C code that ends the process, or with a list of tasks that is empty,
-    since the directory of a package could not be opened.
+    Without it a start would fail at any place, also in C code that ends the process.
     """
-    _check_descriptors()
+    room_to_read()
     _check_memory()
 
 
-def _check_descriptors() -> None:
+def room_to_read() -> None:
+    """Check that some files can be opened. Raises OutOfResources otherwise.
+
+    Without it a directory of packages that cannot be opened would look like one without tasks.
+    """
     opened: list[int] = []
     try:
         opened.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(SPARE_DESCRIPTORS))

@@ -126,8 +126,10 @@ class Program:
         room_for_start()
         self._guard.install()
         undo.callback(self._guard.uninstall)
-        with needed("fork the watcher process"):
+        try:
             self._watcher = Watcher(self._stop_within, has_terminal=self._policy.has_terminal)
+        except OSError as error:  # whatever the reason: without it a stop might not end on time
+            raise OutOfResources("start the watcher process", error) from error
         undo.callback(self._dismiss_watcher)
         self._queue.wake_on(self._watcher.echo)
         self._guard.keep_wakeup_fd()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 import click
 
 from taskloom.cli.program.selection import JobFiles
-from taskloom.cli.resources import OutOfResources
+from taskloom.cli.resources import OutOfResources, advice_for
 from taskloom.clock import wall
 from taskloom.core.reload import Change, ReloadAction
 from taskloom.diagnostics import Problem
@@ -72,8 +72,8 @@ class Reloader:
         while True:
             try:
                 self._reload()
-            except BaseException:  # noqa: BLE001 - a bug of ours, or of a plugin, must not end the jobs or the reloads
-                self._log(f"internal error; {_UNCHANGED}; please report it\n{traceback.format_exc()}", level="CRITICAL")
+            except BaseException as error:  # noqa: BLE001 - it must not end the jobs, or the next reload
+                self._log_failure(error)
             with self._lock:
                 if not self._is_requested_again:
                     self._is_busy = False
@@ -98,6 +98,15 @@ class Reloader:
             if selection.dependencies:
                 self._log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
             self._log_changes(changes, begun)
+
+    def _log_failure(self, error: BaseException) -> None:
+        advice = advice_for(error)
+        if advice:
+            why = str(error) or type(error).__name__
+            self._log(f"cannot read the job files: {why}; {advice}; {_UNCHANGED}", level="ERROR")
+        else:
+            trace = traceback.format_exc()
+            self._log(f"internal error; {_UNCHANGED}; please report it\n{trace}", level="CRITICAL")
 
     def _log_changes(self, changes: Sequence[Change], at: float) -> None:
         """Log what happens to each changed job, and the totals. `at` sorts the lines before their effects."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from taskloom.cli.resources import room_to_read
 from taskloom.core.model import JobSpec
 from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError
@@ -49,12 +50,13 @@ class JobFiles:
         """Read all files as they are now.
 
         Raises JobFileError with every problem of all files, and click.UsageError for labels that no job has, or if
-        code of a task exits while its parameters are checked.
+        code of a task exits while its parameters are checked. Raises OutOfResources if no files can be opened.
         """
         from taskloom.catalog.entry_points import Catalog
         from taskloom.cli.limits import limit_warnings
         from taskloom.jobfile.loader import check
 
+        room_to_read()
         try:
             result = check(*self.paths, stop_within=self._stop_within, catalog=Catalog(self._after_load))
         except SystemExit as error:
