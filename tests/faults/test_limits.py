@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -254,3 +254,46 @@ def test_a_job_that_takes_all_descriptors_is_named_by_the_stop(
     assert program.returncode == 3, rest
     assert "acme.py:11" in rest
     assert "internal error" not in rest
+
+
+@pytest.fixture
+def pids_cgroup() -> Iterator[Path]:
+    """A new cgroup that may limit the number of processes."""
+    for top in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")):
+        folder = top / f"taskloom-test-{os.getpid()}"
+        try:
+            folder.mkdir()
+        except OSError:
+            continue
+        if (folder / "pids.max").exists():
+            yield folder
+            folder.rmdir()
+            return
+        folder.rmdir()
+    give_up("no cgroup that limits processes can be made here")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("processes", [1, 2, 4, 6, 8, 16])
+def test_a_cgroup_with_too_few_processes_ends_in_words(
+    child_env: dict[str, str], tmp_path: Path, pids_cgroup: Path, processes: int
+) -> None:
+    (tmp_path / "jobs.yaml").write_text(JOBS)
+    (pids_cgroup / "pids.max").write_text(f"{processes}")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        enter = f'echo $$ > {pids_cgroup}/cgroup.procs && exec "$@"'
+        return subprocess.run(
+            ["/bin/sh", "-c", enter, "sh", sys.executable, *arguments],
+            cwd=tmp_path, env=child_env, capture_output=True, text=True, timeout=SOON, check=False,
+        )  # fmt: skip
+
+    must_bite(run("-c", BITES))
+
+    answer = run("-m", "taskloom", "run", "jobs.yaml")
+
+    check_end(answer)
+    if processes <= 4:
+        assert answer.returncode == 75
+    if processes == 16:
+        assert answer.returncode == 0

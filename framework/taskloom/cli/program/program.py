@@ -140,12 +140,12 @@ class Program:
         with needed("start the output thread"):
             console = self._set_up_output(undo)
         undo.callback(self._scheduler.stop, 0)
+        with needed("start the threads of the scheduler"):
+            self._scheduler.prepare()
         with needed("start the threads that pass on events"):
             self._listeners = [self._scheduler.listen(console)]
             if event_file is not None:
                 self._listeners.append(self._scheduler.listen(event_file))
-        with needed("start the threads of the scheduler"):
-            self._scheduler.prepare()
         with needed("import its modules"):
             _import_for_runs(selection.specs)
         with needed("start the thread that waits for the jobs"):
