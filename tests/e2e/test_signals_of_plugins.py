@@ -261,3 +261,35 @@ def test_code_that_closes_all_descriptors_takes_the_watcher_but_not_the_stop(
 
     assert program.end() == 0
     assert "task 'acme-task' of acme 1.0 closed the wake-up descriptor; the watcher process has ended" in program.stderr
+
+
+IGNORES_AND_WAITS = """
+import ctypes, time
+
+def run(ctx):
+    ctypes.CDLL(None).signal(15, ctypes.c_void_p(1))
+    ctx.log.info("ignores SIGTERM")
+    ctx.wait()
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.long
+def test_a_signal_that_c_code_ignores_while_all_runs_wait_counts_again_once_a_stop_begins(
+    start_program: Start, tmp_path: Path
+) -> None:
+    add_distribution(tmp_path, "acme", IGNORES_AND_WAITS, **{"acme-task": "run"})
+    program = start_program("jobs: {one: {task: acme-task, join: 20s}}", env={"PYTHONPATH": str(tmp_path)})
+    program.wait_for("ignores SIGTERM")
+
+    program.send(signal.SIGINT)
+    program.wait_for(f"unknown code replaced the handler of SIGTERM{AGAIN}")
+    while "SIGTERM: at most" not in program.stderr and program.process.poll() is None:
+        program.send(signal.SIGTERM)
+        try:
+            program.process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            pass
+
+    assert "SIGTERM: at most" in program.stderr
+    assert program.end() == 3
