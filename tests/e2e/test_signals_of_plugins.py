@@ -76,7 +76,7 @@ CHANGES = {
         "replaced the handler of SIGTERM",
     ),
 }
-IN_SHORT = ("all to the default", "an event loop", "C code that ignores")
+IN_SHORT = ("an event loop", "C code that ignores")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ SETS_HANDLER = "\nimport signal\nsignal.signal(signal.SIGUSR1, handler)\n"
 
 @pytest.mark.parametrize(
     "kind",
-    [kind if kind in ("sys.exit", "no memory") else pytest.param(kind, marks=pytest.mark.long) for kind in EXITS],
+    [kind if kind == "sys.exit" else pytest.param(kind, marks=pytest.mark.long) for kind in EXITS],
 )
 def test_what_a_handler_of_a_plugin_raises_stops_the_jobs_by_their_policies(
     start_program: Start, tmp_path: Path, kind: str
@@ -227,7 +227,8 @@ def test_a_handler_that_raises_again_and_again_does_not_hold_the_stop(start_prog
     assert 1 <= program.stderr.count("ValueError: boom") <= 6
 
 
-@pytest.mark.parametrize("stage", [pytest.param("import", marks=pytest.mark.long), "parameters"])
+@pytest.mark.long
+@pytest.mark.parametrize("stage", ["import", "parameters"])
 def test_a_plugin_that_exits_while_the_files_are_read_is_a_mistake_in_words(
     start_program: Start, tmp_path: Path, stage: str
 ) -> None:

@@ -105,7 +105,7 @@ def check_end(answer: subprocess.CompletedProcess[str]) -> None:
 
 # The first ones refuse the watcher, the output, the listener, the scheduler and the waiter; then jobs are refused.
 PROCESSES = range(1, 17)
-IN_SHORT = (2, 6)
+IN_SHORT = (6,)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_one_of_all_numbers_of_processes_lets_all_jobs_run(limited: Limited) -> 
 
 
 MEBIBYTES = [*range(16, 64, 4), *range(64, 360, 8)]
-MEMORY_IN_SHORT = (32, 200)
+MEMORY_IN_SHORT = (200,)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,8 @@ GREEDS = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", [kind if kind == "threads" else pytest.param(kind, marks=pytest.mark.long) for kind in GREEDS]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("kind", GREEDS)
 def test_a_plugin_that_takes_everything_at_import_lets_nothing_start(
     limited: Limited, child_env: dict[str, str], tmp_path: Path, kind: str
 ) -> None:
