@@ -15,26 +15,25 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from enum import Enum
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING
 
 import click
 
+from taskloom.cli.program.imports import ImportWatch, import_for_runs
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.program.shutdown import FLUSH_SECONDS, close_listeners, finish, reserve_descriptors
-from taskloom.cli.program.signal_guard import SignalGuard, culprit_of
+from taskloom.cli.program.signal_guard import SignalGuard
 from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import Watcher
-from taskloom.cli.resources import OutOfResources, advice_for, needed, room_for_start
+from taskloom.cli.resources import OutOfResources, needed, room_for_start
 from taskloom.clock import mono
-from taskloom.core.model import JobSpec, Reason, ReasonKind
+from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.event_file import EventFile
@@ -46,9 +45,6 @@ from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.latch import Latch
 from taskloom.text import first_of, measured, plural
 
-if TYPE_CHECKING:
-    from taskloom.catalog.entry_points import CatalogEntry, Kind
-
 __all__ = ["Program"]
 
 # Sorts after every other time: the summary is the last of the log lines.
@@ -58,8 +54,6 @@ _HURRY = plural(round(HURRY_SECONDS), "more second")
 _MOST_LOADED, _MOST_AWAITED = 8, 5
 # While a stop is under way the main thread also polls for its end, so that no lost message can hold the program.
 STOP_POLL_SECONDS = 1.0
-# How long an import on another thread waits until the main thread has set the signals again.
-TAKE_BACK_SECONDS = 1.0
 
 
 class _Message(Enum):
@@ -90,12 +84,12 @@ class Program:
         self._queue: SignalQueue[int | _Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._guard = SignalGuard(self._on_signal)
+        self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
         self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping)
         self._errors = MainThreadErrors()
         self._jobs_started = Latch()
-        # Until there is a console, warnings are kept.
-        self._early_warnings: list[str] = []
-        self._warn: Callable[[str], object] = self._early_warnings.append
+        # Kept until there is a console; then None.
+        self._early_warnings: list[str] | None = []
         self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
@@ -133,9 +127,9 @@ class Program:
         undo.callback(self._dismiss_watcher)
         self._queue.wake_on(self._watcher.echo)
         self._guard.keep_wakeup_fd()
-        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._after_load)
+        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
         selection = files.read()
-        self._take_back("code that ran while the job files were read")
+        self._imports.take_back("code that ran while the job files were read")
         event_file = self._open_events()
         with needed("start the output thread"):
             console = self._set_up_output(undo)
@@ -147,7 +141,7 @@ class Program:
             if event_file is not None:
                 self._listeners.append(self._scheduler.listen(event_file))
         with needed("import its modules"):
-            _import_for_runs(selection.specs)
+            import_for_runs(selection.specs)
         with needed("start the thread that waits for the jobs"):
             threading.Thread(target=self._wait_for_scheduler, name="taskloom-run-waiter", daemon=True).start()
         self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
@@ -174,7 +168,6 @@ class Program:
         self._output = Output()
         undo.callback(self._output.close, FLUSH_SECONDS)
         self._console = console = Console(self._output.line, is_colored=is_colored)
-        self._warn = partial(console.log, level="WARNING")
         undo.callback(setattr, sys, "stdout", sys.stdout)
         undo.callback(setattr, sys, "stderr", sys.stderr)
         sys.stdout = TextStream(self._output.data, 1)
@@ -186,7 +179,8 @@ class Program:
         return console
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
-        for sentence in self._early_warnings:
+        early, self._early_warnings = self._early_warnings or [], None
+        for sentence in early:
             self._warn(sentence)
         if selection.warnings:
             from taskloom.jobfile.render import render_all
@@ -197,6 +191,12 @@ class Program:
         self._console.log(f"loaded {jobs} from {', '.join(paths)}: {names}")
         if selection.dependencies:
             self._console.log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
+
+    def _warn(self, sentence: str) -> None:
+        if self._early_warnings is not None:
+            self._early_warnings.append(sentence)
+        else:
+            self._console.log(sentence, level="WARNING")
 
     def _show(self, text: str) -> None:
         """Write text unchanged among the log lines."""
@@ -231,7 +231,7 @@ class Program:
                 finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
                 self._stop(self._scheduler.stop_reason or finished)
             elif isinstance(message, _Message):
-                self._warn_of(self._guard.take_back_unseen())
+                self._imports.take_back_unseen()
             elif isinstance(message, int):
                 self._handle_signal(message)
             elif message is not None:
@@ -241,7 +241,7 @@ class Program:
         """Stop all jobs because of an exception on the main thread; it may be called again."""
         self._errors.record(error)
         self._jobs_started.open()
-        self._warn_of(self._guard.take_back_unseen())
+        self._imports.take_back_unseen()
         if isinstance(error, KeyboardInterrupt):  # SIGINT, while its handler was that of Python
             self._on_signal(signal.SIGINT, None)
         else:
@@ -259,28 +259,6 @@ class Program:
 
     # -- the signals
 
-    def _after_load(self, kind: Kind, entry: CatalogEntry, error: BaseException | None) -> None:
-        """Check what the import of a plugin did. Called on the thread that imports it."""
-        culprit = culprit_of(kind, entry)
-        if error is not None and advice_for(error, at_start=True):
-            raise OutOfResources(f"import {culprit}", error)
-        if threading.current_thread() is threading.main_thread():
-            self._take_back(culprit)
-            return
-        done = Latch()
-        self._queue.put(partial(self._take_back, culprit, done))
-        # So the next import is compared with our own settings again. Bounded: the main thread may be about to end.
-        done.wait(TAKE_BACK_SECONDS)
-
-    def _take_back(self, culprit: str, done: Latch | None = None) -> None:
-        self._warn_of(self._guard.take_back(culprit))
-        if done is not None:
-            done.open()
-
-    def _warn_of(self, sentences: Iterable[str]) -> None:
-        for sentence in sentences:
-            self._warn(sentence)
-
     def _handle_signal(self, number: int) -> None:
         action = self._policy.action_for(number, mono())
         if action is SignalAction.STOP:
@@ -294,7 +272,7 @@ class Program:
         elif action is SignalAction.RELOAD and self._is_stopping:
             self._console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
         elif action is SignalAction.RELOAD:
-            self._warn_of(self._guard.take_back_unseen())
+            self._imports.take_back_unseen()
             self._reloader.request()
 
     def _stop_by_signal(self, number: int) -> None:
@@ -382,14 +360,6 @@ class Program:
             self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
-
-
-def _import_for_runs(specs: Iterable[JobSpec]) -> None:
-    """Import what is otherwise imported when it is first used: jobs may use up memory and descriptors before that."""
-    import_module("taskloom.runners.logs")
-    import_module("taskloom.runners.stacks")
-    if any(spec.runner.options.get("reuse") for spec in specs):
-        import_module("taskloom.runners.thread_cache")
 
 
 def _name_of(number: int) -> tuple[str, str]:
