@@ -18,12 +18,14 @@ from pathlib import Path
 import pytest
 from tests.support.toy_distribution import add_distribution
 
+from taskloom.cli.limits import OWN_THREADS
+
 # Seconds in which a program without jobs that hold it has to end.
 SOON = 20.0
 # What an end may look like: nothing started, a job that was not started, or all well.
 ENDS = (0, 1, 75)
 
-JOBS = "jobs: {one: {task: countdown, params: {start: 1, interval: 1ms}, replicas: 3}}"
+JOBS = "jobs: {one: {task: countdown, params: {start: 1, interval: 300ms}, replicas: 3}}"
 
 BITES = """
 import threading
@@ -123,10 +125,14 @@ def test_too_few_processes_end_in_words(limited: Limited, processes: int) -> Non
 
 
 @pytest.mark.long
-def test_one_of_all_numbers_of_processes_lets_all_jobs_run(limited: Limited) -> None:
-    answer = limited(["--nproc=16"], "-m", "taskloom", "run", "jobs.yaml")
+@pytest.mark.parametrize(
+    ("processes", "code"), [(OWN_THREADS - 1, 75), (OWN_THREADS, 1), (OWN_THREADS + 2, 1), (OWN_THREADS + 3, 0)]
+)
+def test_the_number_of_threads_that_validate_adds_is_right(limited: Limited, processes: int, code: int) -> None:
+    """Three runs need three threads; they take long enough that none can have the thread of another."""
+    answer = limited([f"--nproc={processes}"], "-m", "taskloom", "run", "jobs.yaml")
 
-    assert answer.returncode == 0, answer.stderr
+    assert answer.returncode == code, answer.stderr
 
 
 MEBIBYTES = [*range(16, 64, 4), *range(64, 360, 8)]
@@ -180,7 +186,7 @@ def test_validate_warns_of_the_limit_of_the_user(limited: Limited, tmp_path: Pat
     answer = limited(["--nproc=50"], "-m", "taskloom", "validate", "jobs.yaml")
 
     assert answer.returncode == 0
-    assert "100 runs and 7 threads of Taskloom need 107, but ulimit -u allows 50" in answer.stderr
+    assert "100 runs and 8 threads of Taskloom need 108, but ulimit -u allows 50" in answer.stderr
 
 
 GREEDY = """

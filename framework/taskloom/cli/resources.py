@@ -59,8 +59,8 @@ _IN_IMPORT_ERROR = {
 SPARE_DESCRIPTORS = 24
 # The modules of a program without plugins, beside the stacks of its threads. Measured: 60 MiB.
 START_BYTES = 80 << 20
-# Our own: output, scheduler, first helper, waiter, two listeners, and one for the first job.
-START_THREADS = 7
+# Our own: output, scheduler, two helpers, waiter, two listeners, and one for the first job.
+START_THREADS = 8
 # Of a thread, where RLIMIT_STACK is unlimited: glibc on x86-64.
 DEFAULT_STACK_BYTES = 2 << 20
 # How long the last words wait for a reader of standard error.
