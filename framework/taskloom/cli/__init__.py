@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_NO_RESOURCES = 75
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
@@ -32,9 +34,22 @@ def _call(arguments: list[str]) -> int:
         from taskloom.cli.resources import end_of
     except MemoryError:
         os.write(2, b"taskloom: cannot begin: out of memory; nothing was started\n")
-        return 75
+        return _NO_RESOURCES
     try:
+        if arguments[:1] == ["run"] and os.getpid() == 1:
+            _put_init_in_front()
         from taskloom.cli.entry import call
     except (ImportError, MemoryError, OSError, SystemError) as error:
         return end_of(error)
     return call(arguments)
+
+
+def _put_init_in_front() -> None:
+    """Continue as a child of process 1. Here, since nothing large is imported yet, and no signal has been lost."""
+    from taskloom.cli.program.init import stay_in_front
+
+    try:
+        stay_in_front()
+    except OSError as error:
+        print(f"taskloom: cannot start the program as process 1: {error.strerror}", file=sys.stderr)  # noqa: T201
+        sys.exit(_NO_RESOURCES)

@@ -1,7 +1,7 @@
 """The program behind `taskloom run`, from the first signal handler to the exit code.
 
-The main thread waits on one queue, for signal numbers and for messages about the scheduler. A signal handler only
-puts its number there. The handlers are installed, and the watcher process is forked, before anything that may take
+The main thread waits on one queue, for signals and for messages about the scheduler. A signal handler only
+notes its number there. The handlers are installed, and the watcher process is forked, before anything that may take
 long and before the first thread is started. Everything that a stop needs is made before the first job: if the system
 refuses one of these threads, nothing starts.
 
@@ -22,14 +22,15 @@ from functools import partial
 
 import click
 
+from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.imports import ImportWatch, import_for_runs
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
-from taskloom.cli.program.shutdown import FLUSH_SECONDS, close_listeners, finish, reserve_descriptors
+from taskloom.cli.program.shutdown import FLUSH_SECONDS, close_listeners, finish
 from taskloom.cli.program.signal_guard import SignalGuard
 from taskloom.cli.program.signal_queue import SignalQueue
-from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPolicy
+from taskloom.cli.program.signals import HURRY_SECONDS, Signal, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import Watcher
 from taskloom.cli.resources import OutOfResources, needed, room_for_start
 from taskloom.clock import mono
@@ -43,13 +44,17 @@ from taskloom.observe.streams import TextStream
 from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.latch import Latch
-from taskloom.text import first_of, measured, plural
+from taskloom.text import first_of, measured, plural, to_json
 
 __all__ = ["Program"]
 
 # Sorts after every other time: the summary is the last of the log lines.
 _LAST = float("inf")
 _HURRY = plural(round(HURRY_SECONDS), "more second")
+_NOT_WATCHED = (
+    "the watcher process was ended from outside; jobs run on and are stopped as usual, but the program cannot be ended "
+    "on time while C code holds the GIL"
+)
 # More names than these make a log line too long to read.
 _MOST_LOADED, _MOST_AWAITED = 8, 5
 # While a stop is under way the main thread also polls for its end, so that no lost message can hold the program.
@@ -81,7 +86,7 @@ class Program:
         self._wants_json = wants_json
         self._is_verbose = is_verbose
         reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
-        self._queue: SignalQueue[int | _Message | Callable[[], object]] = SignalQueue()
+        self._queue: SignalQueue[_Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._guard = SignalGuard(self._on_signal)
         self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
@@ -108,10 +113,13 @@ class Program:
         return self._finish(self._wait_for_end())
 
     def _on_signal(self, number: int, _: object) -> None:
-        """Queue the number of a signal. The handler may interrupt the main thread at any point."""
+        """Note the number of a signal. The handler may interrupt the main thread at any point."""
         if self._policy.is_stop(number):
             self._is_stop_requested = True
-        self._queue.put(number)
+        self._queue.note(number)
+
+    def _on_watcher_lost(self) -> None:
+        self._warn(_NOT_WATCHED)
 
     # -- setting up
 
@@ -125,7 +133,7 @@ class Program:
         except OSError as error:  # whatever the reason: without it a stop might not end on time
             raise OutOfResources("start the watcher process", error) from error
         undo.callback(self._dismiss_watcher)
-        self._queue.wake_on(self._watcher.echo)
+        self._queue.listen_to(self._watcher.echo, self._on_watcher_lost)
         self._guard.keep_wakeup_fd()
         files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
         selection = files.read()
@@ -220,7 +228,8 @@ class Program:
 
     def _handle_messages(self) -> StopReport:
         if not self._jobs_started.is_open:
-            if not self._is_stop_requested:  # after a stop signal while the files were read, no job starts
+            # After a stop signal while the files were read, no job starts.
+            if not (self._is_stop_requested or any(map(self._policy.is_stop, self._queue.arrived()))):
                 self._scheduler.start()
             self._jobs_started.open()
         while True:
@@ -232,7 +241,7 @@ class Program:
                 self._stop(self._scheduler.stop_reason or finished)
             elif isinstance(message, _Message):
                 self._imports.take_back_unseen()
-            elif isinstance(message, int):
+            elif isinstance(message, Signal):
                 self._handle_signal(message)
             elif message is not None:
                 message()
@@ -259,12 +268,13 @@ class Program:
 
     # -- the signals
 
-    def _handle_signal(self, number: int) -> None:
-        action = self._policy.action_for(number, mono())
+    def _handle_signal(self, arrived: Signal) -> None:
+        number = arrived.number
+        action = self._policy.action_for(number, arrived.at)
         if action is SignalAction.STOP:
-            self._stop_by_signal(number)
+            self._stop_by_signal(arrived)
         elif action is SignalAction.HURRY:
-            self._hurry(number)
+            self._hurry(arrived)
         elif action is SignalAction.EXIT:
             os._exit(128 + number)
         elif action is SignalAction.STATUS:
@@ -275,22 +285,26 @@ class Program:
             self._imports.take_back_unseen()
             self._reloader.request()
 
-    def _stop_by_signal(self, number: int) -> None:
+    def _stop_by_signal(self, arrived: Signal) -> None:
+        number = arrived.number
         name, again = _name_of(number)
         self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY}", level="WARNING")
-        self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number))
+        self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number), since=arrived.at)
 
-    def _hurry(self, number: int) -> None:
-        name, again = _name_of(number)
+    def _hurry(self, arrived: Signal) -> None:
+        name, again = _name_of(arrived.number)
         self._console.log(f"{name}: at most {_HURRY}; {again} to exit at once", level="WARNING")
-        self._scheduler.hurry(HURRY_SECONDS)
-        self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
+        deadline = arrived.at + HURRY_SECONDS
+        self._scheduler.hurry(max(0.0, deadline - mono()))
+        self._hard_deadline = min(self._hard_deadline, deadline)
 
-    def _stop(self, reason: Reason) -> None:
+    def _stop(self, reason: Reason, *, since: float | None = None) -> None:
+        """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now."""
         if self._is_stopping:
             return
-        self._hard_deadline = mono() + self._stop_within
-        self._scheduler.request_stop(self._stop_within, reason=reason)
+        now = mono()
+        self._hard_deadline = (now if since is None else since) + self._stop_within
+        self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
         self._is_stopping = True  # only now: an exception in the lines above leads here again
         self._log_awaited(reason)
 
@@ -347,14 +361,12 @@ class Program:
     def _write_end(self, report: StopReport) -> None:
         close_listeners(self._listeners, self._console)
         if self._wants_json:
-            import json
-
             # The report was made when the stop ended. A run that ended later is only in the status.
             later = {
                 "exit_code": int(self._exit_code(report)),
                 "jobs": [status.as_dict() for status in self._scheduler.status()],
             }
-            self._output.final_data((json.dumps(report.as_dict() | later) + "\n").encode())
+            self._output.final_data((to_json(report.as_dict() | later, is_ascii=True) + "\n").encode())
         else:
             text = summary(report, self._scheduler.status())
             self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
