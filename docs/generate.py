@@ -44,7 +44,10 @@ NOT_YET = "Not used by this version. "
 # Values whose features do not exist yet. They are listed so that programs that read events can be ready for them.
 LATER_WORDS = {Outcome.LOST}
 # Methods that only the scheduler's own modules call.
-INNER = {"begin", "gauges", "handle", "is_gone", "poll_age", "put", "record", "runner_name", "unfinished_callbacks"}
+INNER = {
+    "begin", "call_after_samples", "gauges", "handle", "is_gone", "poll_age", "prepare", "put", "record", "runner_name",
+    "unfinished_callbacks",
+}  # fmt: skip
 WARNING = "% Made by docs/generate.py from the code. Change the docstrings there, not this page.\n\n"
 
 

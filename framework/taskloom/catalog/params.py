@@ -118,7 +118,7 @@ class TaskShape:
 
     def _bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
         given = self._given(params)
-        values = {} if self._has_unknown_values else self.takes.check(given)
+        values = {} if self._has_unknown_values else self._checked(given)
         binding = self.binding(values)
         try:
             binding.make()
@@ -126,6 +126,16 @@ class TaskShape:
             text = mask_secrets(_constructor_error(error), values)
             raise ParamErrors([FieldError((), f"cannot make {self.name} of these params: {text}")]) from error
         return values, binding
+
+    def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self.takes.check(given)
+        except (ParamErrors, ShapeError, MemoryError):
+            raise
+        except BaseException as error:  # a validator is the plugin's own code, too: it may call sys.exit
+            # Not its message: it may quote a secret, and which values are secrets is not known before they are checked.
+            text = f"cannot check the params of {self.name}: a validator raised {type(error).__name__}"
+            raise ParamErrors([FieldError((), text, "a validator raises ValueError to refuse a value")]) from error
 
     @property
     def _has_unknown_values(self) -> bool:

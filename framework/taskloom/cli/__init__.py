@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+
+# Type checkers treat this name as True. Importing `typing` takes memory that may be missing.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -21,11 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer
         sys.exit(0)
-    if given[:1] == ["run"] and os.getpid() == 1:
-        _put_init_in_front()
-    from taskloom.cli.entry import call
+    sys.exit(_call(given))
 
-    sys.exit(call(given))
+
+def _call(arguments: list[str]) -> int:
+    """Call the verb. It also says what is missing where the system refuses the memory or the files of an import."""
+    try:
+        from taskloom.cli.resources import end_of
+    except MemoryError:
+        os.write(2, b"taskloom: cannot begin: out of memory; nothing was started\n")
+        return _NO_RESOURCES
+    try:
+        if arguments[:1] == ["run"] and os.getpid() == 1:
+            _put_init_in_front()
+        from taskloom.cli.entry import call
+    except (ImportError, MemoryError, OSError, SystemError) as error:
+        return end_of(error)
+    return call(arguments)
 
 
 def _put_init_in_front() -> None:

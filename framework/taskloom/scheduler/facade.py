@@ -151,8 +151,12 @@ class Scheduler:
             self._engine.call(StartAll())
 
     def prepare(self) -> None:
-        """Start the threads that a stop needs, before the first run. Raises RuntimeError if one cannot be started."""
-        self._engine.query(None, lambda _: self._engine.executor.prepare())
+        """Start the threads that a stop needs, before the first run; idempotent.
+
+        Raises RuntimeError or MemoryError if one cannot be started.
+        """
+        if not self._engine.query(None, lambda _: self._engine.executor.prepare()):
+            raise RuntimeError("can't start new thread")
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing keeps the program alive; return False after `timeout` seconds.
@@ -235,6 +239,14 @@ class Scheduler:
     def bug(self) -> BaseException | None:
         """The first internal error of Taskloom, or None. The scheduler went on without the message that caused it."""
         return self._engine.bug
+
+    def call_after_samples(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once a second while any run is outside a wait on its context; it must not block or raise.
+
+        It is called on a thread of the scheduler, after the polls of all runs were counted. A program can do there
+        what need not be done while everything waits, without a wake-up of its own.
+        """
+        self._engine.executor.call_after_samples(callback)
 
     def stacks(self) -> list[tuple[Run, Stack]]:
         """Return where each run that may be executing currently is."""
