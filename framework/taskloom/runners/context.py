@@ -10,7 +10,7 @@ from taskloom.core.inputs import RunReady
 from taskloom.core.model import Reason
 from taskloom.runners import Emit, RunOrder
 from taskloom.runners.gauges import Gauges, Progress
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.cancel_token import CancelCallback, CancelToken, Waker
 
 if TYPE_CHECKING:
     import logging
@@ -82,6 +82,14 @@ class RunContext:
     def belongs_to(self, token: CancelToken) -> bool:
         """Return whether this is the context of the run that has this token."""
         return self._token is token
+
+    def begin_wait(self, waker: Waker) -> bool:
+        """Count the run as waiting; return True if it must not wait because the stop is requested. For event loops."""
+        return self._token.add_waker(waker)
+
+    def end_wait(self, waker: Waker) -> bool:
+        """End what `begin_wait` began; return whether the stop is requested."""
+        return self._token.remove_waiter(waker)
 
     def raise_if_cancelled(self) -> None:
         self._token.raise_if_cancelled()

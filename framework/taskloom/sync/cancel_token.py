@@ -24,7 +24,7 @@ from taskloom.core.model import Reason
 from taskloom.errors import Cancelled
 from taskloom.sync.wakeup_fd import WakeupFd
 
-__all__ = ["CancelCallback", "CancelToken", "Sampler", "lock_timeout"]
+__all__ = ["CancelCallback", "CancelToken", "Sampler", "Waker", "lock_timeout"]
 
 # The longest timeout of a lock (threading.TIMEOUT_MAX), rounded down: about 292 years.
 _LONGEST_LOCK_SECONDS = 9_000_000_000.0
@@ -51,6 +51,13 @@ class Sampler(Protocol):
 
     def resume(self) -> None:
         """Resume sampling; any thread may call it."""
+
+
+class Waker(Protocol):
+    """Ends one wait of a run: a held lock, or anything else that can be released from another thread."""
+
+    def release(self) -> None:
+        """End the wait. Called at most once for each wait; must neither block nor raise."""
 
 
 class _NoSampler:
@@ -120,7 +127,7 @@ class CancelToken:
         """The callbacks that `take_callbacks` has returned or that `on_cancel` called because they came late."""
         self._sampler: Sampler = sampler or _NoSampler()
         self._lock = allocate_lock()
-        self._waiters: list[LockType] = []
+        self._waiters: list[Waker] = []
         # None once they were dispatched or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
         self._wakeup: WakeupFd | None = None
@@ -180,8 +187,16 @@ class CancelToken:
         self._waiters.append(waiter)
         return waiter
 
-    def remove_waiter(self, waiter: LockType) -> bool:
-        """End what `add_waiter` began; return whether the stop is requested."""
+    def add_waker(self, waker: Waker) -> bool:
+        """Count the run as waiting until `remove_waiter`; `wake` releases the waker.
+
+        Return whether the stop is requested already: then do not wait.
+        """
+        self._waiters.append(waker)
+        return self.is_requested
+
+    def remove_waiter(self, waiter: Waker) -> bool:
+        """End what `add_waiter` or `add_waker` began; return whether the stop is requested."""
         if self._waiters:
             try:
                 self._waiters.remove(waiter)

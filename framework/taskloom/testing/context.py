@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
 from taskloom.runners.logs import TASK_LOGGER, run_logger
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.cancel_token import CancelCallback, CancelToken, Waker
 from taskloom.testing.clock import VirtualClock
 
 __all__ = ["FakeContext", "ProgressCall"]
@@ -130,6 +130,16 @@ class FakeContext:
             self.cancel(f"poll {self._cancel_at_poll}")
         if self.clock is not None and self.clock.now().mono >= self._cancel_at:
             self.cancel("cancel_after")
+
+    # -- for the event loop of an async task
+
+    def begin_wait(self, waker: Waker) -> bool:
+        """Count the run as waiting; return True if it must not wait because the run was cancelled."""
+        return self.token.add_waker(waker)
+
+    def end_wait(self, waker: Waker) -> bool:
+        """End what `begin_wait` began; return whether the run was cancelled."""
+        return self.token.remove_waiter(waker)
 
     # -- for the task
 
