@@ -69,7 +69,7 @@ def member_docs(owner: type) -> dict[str, str]:
     return {name: doc for name, doc in docs.items() if not name.startswith("_")}
 
 
-def methods_of(owner: type) -> list[ast.FunctionDef]:
+def methods_of(owner: type) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Return the public methods and properties of a class, in source order."""
     [node] = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(node, ast.ClassDef)
@@ -291,8 +291,12 @@ def context_page() -> str:
     return (
         "# The context of a task\n\n## The contract\n\n"
         + contract.strip()
-        + f"\n\n## Context\n\n{inspect.cleandoc(task.Context.__doc__ or '')}\n\n"
+        + f"\n\n{_headed(task.Context)}\n"
+        + members(task.AnyContext, "ctx.")
+        + "\n"
         + members(task.Context, "ctx.")
+        + f"\n{_headed(task.AsyncContext)}\nIt has `wait`, `sleep`, and all members of Context that do not block.\n\n"
+        + members(task.AsyncContext, "await ctx.").replace("await ctx.blocking", "ctx.blocking")
         + "\n`ctx.on_cancel` returns a handle:\n\n"
         + members(task.CancelHandle, "handle.")
         + f"\n## `taskloom.waiting`\n\n{inspect.cleandoc(waiting.__doc__ or '')}\n\n"
@@ -335,6 +339,7 @@ def testing_page() -> str:
     parts = ["# The testing kit, name by name\n\n[Testing](../testing.md) shows how to use it.\n"]
     parts.append(f"{_headed(testing.FakeContext)}\n{_made(testing.FakeContext)}")
     parts[-1] += f"\n{members(testing.FakeContext, 'ctx.')}"
+    parts.append(f"{_headed(testing.FakeAsyncContext)}\n{members(testing.FakeAsyncContext, 'ctx.')}")
     parts.append(f"{_headed(testing.VirtualClock)}\n{_made(testing.VirtualClock)}")
     parts[-1] += f"\n{members(testing.VirtualClock, 'clock.')}"
     parts.append(f"{_headed(testing.TaskConformance)}\n{attributes(testing.TaskConformance)}")

@@ -168,7 +168,7 @@ class Task:
                 _prepare_field(cls, name, annotation)
         dataclasses.dataclass(kw_only=True, eq=False, init=not _has_handwritten_init(cls))(cls)
 
-    # `Any`, so that a type checker accepts both `def run(self, ctx: Context)` and `async def run(self, ctx: AsyncContext)`.
+    # `Any`, so that type checkers accept `def run(self, ctx: Context)` and `async def run(self, ctx: AsyncContext)`.
     def run(self, ctx: Any) -> Coroutine[Any, Any, None] | None:
         """Do the work; called once per instance, on the run's thread."""
         raise TypeError(f"{type(self).__name__} has no run(self, ctx)")

@@ -12,6 +12,7 @@ import os
 import queue
 import select
 import socket
+from _thread import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskloom.clock import mono
@@ -33,6 +34,7 @@ _LONGEST_WAIT_SECONDS = 86400.0
 
 def recv(ctx: Context, sock: socket.socket, size: int) -> bytes:
     """Receive up to `size` bytes; b"" at the peer's end of file. Raises Cancelled, TimeoutError, OSError."""
+    _refuse_event_loop(ctx, "recv")
     deadline = _deadline(sock)
     if deadline is not None:
         # A socket with a timeout waits inside its own recv in spite of the flag, and no cancellation wakes it there.
@@ -47,6 +49,7 @@ def recv(ctx: Context, sock: socket.socket, size: int) -> bytes:
 
 def accept(ctx: Context, sock: socket.socket) -> tuple[socket.socket, Any]:
     """Accept a connection; the new socket blocks. Raises Cancelled, TimeoutError, OSError."""
+    _refuse_event_loop(ctx, "accept")
     deadline = _deadline(sock)
     while True:
         _wait_for(ctx, sock, select.POLLIN, deadline)
@@ -62,6 +65,7 @@ def accept(ctx: Context, sock: socket.socket) -> tuple[socket.socket, Any]:
 
 def connect(ctx: Context, sock: socket.socket, address: Any) -> None:
     """Connect the socket. Raises Cancelled, TimeoutError, OSError. A cancellation does not wake a host name lookup."""
+    _refuse_event_loop(ctx, "connect")
     deadline, timeout = _deadline(sock), sock.gettimeout()
     ctx.raise_if_cancelled()
     sock.setblocking(False)
@@ -81,6 +85,7 @@ def connect(ctx: Context, sock: socket.socket, address: Any) -> None:
 
 def get(ctx: Context, source: queue.Queue[Item], timeout: float | None = None) -> Item:
     """Take an item from a `queue.Queue`. Raises Cancelled, and queue.Empty after `timeout` seconds."""
+    _refuse_event_loop(ctx, "get")
     if not isinstance(source, queue.Queue):
         raise TypeError(f"cannot wait for a {type(source).__name__}; use a queue.Queue, LifoQueue or PriorityQueue")
     lock_timeout(timeout)  # raises ValueError for nan, with which this would be a busy loop
@@ -113,6 +118,14 @@ def _wait_until_filled(ctx: Context, source: queue.Queue[Any], deadline: float |
             if left is not None and left <= 0:
                 raise queue.Empty
             source.not_empty.wait(None if left is None else min(left, _LONGEST_WAIT_SECONDS))
+
+
+def _refuse_event_loop(ctx: Context, name: str) -> None:
+    """Raise RuntimeError on the thread of an async task's event loop, which nothing may block."""
+    if getattr(ctx, "loop_thread", None) == get_ident():
+        raise RuntimeError(
+            f"cannot block the thread of the event loop: write `await ctx.to_thread(waiting.{name}, ctx.blocking, ...)`"
+        )
 
 
 def _deadline(sock: socket.socket) -> float | None:

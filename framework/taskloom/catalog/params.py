@@ -157,7 +157,9 @@ class TaskShape:
     @functools.cached_property
     def is_async(self) -> bool:
         """True if its run is a coroutine function."""
-        return is_coroutine_function(self.target.run if isinstance(self.target, type) else self.target)
+        return is_coroutine_function(
+            getattr(self.target, "run", None) if isinstance(self.target, type) else self.target
+        )
 
     def _maker(self, values: Mapping[str, Any]) -> Callable[[], Body]:
         make = self._plain_maker(values)

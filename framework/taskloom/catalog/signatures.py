@@ -87,7 +87,7 @@ def _refuse_generators(function: object, name: str) -> None:
     }
     for kind, is_kind in kinds.items():
         if is_kind(function):
-            raise ShapeError(f"{name} is {kind}; a run is a plain function or a coroutine function, without yield")
+            raise ShapeError(f"{name} is {kind}; a run has no yield")
 
 
 def _refuse_coroutine(function: object, name: str) -> None:

@@ -22,10 +22,10 @@ from taskloom.sync.cancel_token import lock_timeout
 if TYPE_CHECKING:
     from taskloom.task import Context
 
-__all__ = ["AsyncRunContext", "BlockingContext", "CancelNotice"]
+__all__ = ["AsyncRunContext", "AwaitedCall", "BlockingContext", "CancelNotice", "call_on_thread"]
 
 Result = TypeVar("Result")
-Yielded = TypeVar("Yielded", covariant=True)
+Yielded_co = TypeVar("Yielded_co", covariant=True)
 
 # asyncio refuses timers beyond the range of its selector; a longer wait is a wait without end.
 _LONGEST_TIMER_SECONDS = 10 * 366 * 86400.0
@@ -64,7 +64,7 @@ class CancelNotice:
         is_main = asyncio.current_task() is self.main
         self._is_main_waiting = self._is_main_waiting or is_main
         try:
-            is_cancelled = await self._until_cancelled(ctx, seconds)
+            is_cancelled = await self.until_cancelled(ctx, seconds)
         except asyncio.CancelledError:
             # Cancelled by other code, such as `asyncio.timeout`, perhaps just before the run was cancelled.
             if is_main and ctx.cancelled:
@@ -77,13 +77,14 @@ class CancelNotice:
 
     async def sleep(self, ctx: Context, seconds: float) -> None:
         """Implement `ctx.sleep`."""
-        if await self._until_cancelled(ctx, seconds):
+        if await self.until_cancelled(ctx, seconds):
             if asyncio.current_task() is self.main and not self.is_told:
                 self._cancel_main()
                 await asyncio.sleep(0)  # raises it: so `Task.cancelling` is right for `asyncio.timeout`
             raise asyncio.CancelledError
 
-    async def _until_cancelled(self, ctx: Context, seconds: float | None) -> bool:
+    async def until_cancelled(self, ctx: Context, seconds: float | None) -> bool:
+        """Wait in any task of the loop; return whether the run was cancelled."""
         timeout = lock_timeout(seconds)
         if ctx.cancelled:
             return True
@@ -124,15 +125,15 @@ class AsyncRunContext(ContextView):
 
     def wait(self, seconds: float | None = None) -> Coroutine[Any, Any, bool]:
         self._require_loop("wait")
-        return _Awaited("wait", self._notice.wait(self._ctx, seconds))
+        return AwaitedCall("wait", self._notice.wait(self._ctx, seconds))
 
     def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         self._require_loop("sleep")
-        return _Awaited("sleep", self._notice.sleep(self._ctx, seconds))
+        return AwaitedCall("sleep", self._notice.sleep(self._ctx, seconds))
 
     def to_thread(self, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Result]:
         self._require_loop("to_thread")
-        return _Awaited("to_thread", _call_on_thread(self._notice.loop, partial(function, *args, **kwargs)))
+        return AwaitedCall("to_thread", call_on_thread(self._notice.loop, partial(function, *args, **kwargs)))
 
     @property
     def blocking(self) -> BlockingContext:
@@ -171,20 +172,21 @@ class BlockingContext(ContextView):
             )
 
 
-async def _call_on_thread(loop: asyncio.AbstractEventLoop, function: Callable[[], Result]) -> Result:
+async def call_on_thread(loop: asyncio.AbstractEventLoop, function: Callable[[], Result]) -> Result:
+    """Call the function on a thread of the loop's executor, with the contextvars of the caller."""
     return await loop.run_in_executor(None, partial(copy_context().run, function))
 
 
-class _Awaited(Coroutine[Any, Any, Yielded]):
+class AwaitedCall(Coroutine[Any, Any, Yielded_co]):
     """A call that has to be awaited. Its truth value is refused: `while not ctx.wait(1)` would end at once."""
 
     __slots__ = ("__weakref__", "_coroutine", "_name")
 
-    def __init__(self, name: str, coroutine: Coroutine[Any, Any, Yielded]) -> None:
+    def __init__(self, name: str, coroutine: Coroutine[Any, Any, Yielded_co]) -> None:
         self._name = name
         self._coroutine = coroutine
 
-    def __await__(self) -> Generator[Any, Any, Yielded]:
+    def __await__(self) -> Generator[Any, Any, Yielded_co]:
         return self._coroutine.__await__()
 
     def __bool__(self) -> bool:

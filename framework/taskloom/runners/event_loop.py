@@ -162,7 +162,7 @@ class _LoopRun:
         return lines
 
 
-class _LoopSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # it is chosen by platform
+class _LoopSelector(selectors.DefaultSelector):
     """Waits for events as part of the run: counts polls, counts the run as waiting, and is woken by a cancellation."""
 
     def __init__(self, ctx: LoopContext, run: _LoopRun) -> None:
@@ -177,7 +177,7 @@ class _LoopSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type
             # The token's protocol: first the waker is added, then the flag is read. So no cancellation is missed.
             if ctx.begin_wait(self) and run is not None and run.notice_cancel():
                 timeout = 0
-            return cast("list[tuple[selectors.SelectorKey, int]]", super().select(timeout))
+            return super().select(timeout)
         finally:
             if ctx.end_wait(self) and run is not None:
                 run.notice_cancel()

@@ -43,7 +43,7 @@ class _Call:
         self.function = self.context = None
 
     def execute(self) -> None:
-        """Call the function, unless it was dropped or the future was cancelled. Keeps neither function nor exception afterwards."""
+        """Call the function, unless it was dropped or its future cancelled. Drops all references to it."""
         function, context, self.function, self.context = self.function, self.context, None, None
         if function is None or context is None or not self.future.set_running_or_notify_cancel():
             return
@@ -66,7 +66,7 @@ class LoopExecutor(ThreadPoolExecutor):
         self._guard = allocate_lock()
         self._free = 0
         """Threads that wait for a call, minus queued calls."""
-        self._threads: dict[threading.Thread, _Call | None] = {}
+        self._workers: dict[threading.Thread, _Call | None] = {}
         """The threads, and the call that each executes. They end only after `close`."""
         self._alive = 0
         self._is_closed = False
@@ -86,7 +86,7 @@ class LoopExecutor(ThreadPoolExecutor):
             if self._free >= 0 or self._alive >= MAX_THREADS:
                 return call.future
             thread = threading.Thread(target=self._execute_all, name=f"{self._name}-thread-{self._alive + 1}")
-            self._threads[thread] = None
+            self._workers[thread] = None
             self._alive += 1
             self._free += 1
         try:
@@ -100,7 +100,7 @@ class LoopExecutor(ThreadPoolExecutor):
     def _drop(self, thread: threading.Thread) -> bool:
         """Remove a thread that could not be started; return whether another one will execute the queued calls."""
         with self._guard:
-            del self._threads[thread]
+            del self._workers[thread]
             self._alive -= 1
             self._free -= 1
             return self._alive > 0
@@ -111,7 +111,7 @@ class LoopExecutor(ThreadPoolExecutor):
         `frames`: the current frame of each thread. Any thread may call it.
         """
         with self._guard:
-            busy = [(thread.ident or 0, call) for thread, call in self._threads.items() if call is not None]
+            busy = [(thread.ident or 0, call) for thread, call in self._workers.items() if call is not None]
         return [call.origin + _lines_of_call(frames.get(ident)) for ident, call in busy]
 
     def close(self, on_ended: Callable[[], object]) -> None:
@@ -130,10 +130,10 @@ class LoopExecutor(ThreadPoolExecutor):
 
     def join(self) -> None:
         """After `on_ended` was called, wait for the threads to leave; they have nothing left to do."""
-        for thread in self._threads:
+        for thread in self._workers:
             thread.join()
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - inherited
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Refuse further calls. Never waits: the loop has waited for the threads before it was closed."""
         with self._guard:
             self._is_closed = True
@@ -147,9 +147,9 @@ class LoopExecutor(ThreadPoolExecutor):
     def _execute_all(self) -> None:
         me = threading.current_thread()
         while (call := self._calls.get()) is not None:
-            self._threads[me] = call
+            self._workers[me] = call
             call.execute()
-            self._threads[me] = None
+            self._workers[me] = None
             del call
             with self._guard:
                 self._free += 1

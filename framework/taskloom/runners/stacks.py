@@ -83,9 +83,7 @@ def _text(read: list[Line]) -> str:
     `read` was read in one short loop and is looked up here: its thread goes on meanwhile, and CPython 3.11 can crash on
     a frame that is walked while it ends.
     """
-    lines = [
-        traceback.FrameSummary(code.co_filename, lineno, code.co_name, lookup_line=False) for code, lineno in read
-    ]
+    lines = [traceback.FrameSummary(code.co_filename, lineno, code.co_name, lookup_line=False) for code, lineno in read]
     for filename in {line.filename for line in lines}:
         linecache.checkcache(filename)
     first = next((number for number, line in enumerate(lines) if _is_task_code(line.filename)), 0)

@@ -167,8 +167,17 @@ class FakeContext:
     def wait(self, seconds: float | None = None) -> bool:
         """Wait on the token or, in virtual time, advance the clock. Return whether the run was cancelled."""
         self._cancel_when_due()
-        if self.clock is None or (seconds is None and self._cancel_at == float("inf")):
+        if not self._is_virtual(seconds):
             return self.token.wait(seconds)
+        return self._advance(seconds)
+
+    def _is_virtual(self, seconds: float | None) -> bool:
+        """Return whether a wait for these seconds takes only virtual time."""
+        return self.clock is not None and (seconds is not None or self._cancel_at != float("inf"))
+
+    def _advance(self, seconds: float | None) -> bool:
+        """Wait in virtual time."""
+        assert self.clock is not None
         if not self.token.is_requested:
             wanted = float("inf") if seconds is None else self.clock.now().mono + max(seconds, 0.0)
             self.clock.advance_to(min(wanted, self._cancel_at))
