@@ -127,13 +127,11 @@ class _LoopRun:
                 context = {"message": "unhandled exception at the end of the run", "exception": task.exception()}
                 loop.call_exception_handler({**context, "task": task})
         loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(self._end_threads())
+        # A future and no task: the tasks of the loop are all of the run's own.
+        ended = loop.create_future()
+        self._executor.close(lambda: loop.call_soon_threadsafe(ended.set_result, None))
+        loop.run_until_complete(ended)
         self._executor.join()
-
-    async def _end_threads(self) -> None:
-        ended = self._loop.create_future()
-        self._executor.close(lambda: self._loop.call_soon_threadsafe(ended.set_result, None))
-        await ended
 
     # -- where it is
 
