@@ -508,6 +508,58 @@ def test_a_thread_of_the_executor_holds_the_end_of_the_run(bench: Any, arrived: 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("job-thread")]
 
 
+def test_a_task_that_exits_while_it_ends_does_not_leave_threads_behind(bench: Any) -> None:
+    has_ended = threading.Event()
+
+    async def left() -> None:
+        try:
+            await asyncio.sleep(HOUR)
+        finally:
+            raise SystemExit(1)
+
+    async def run(ctx: AsyncContext) -> None:
+        keep.append(asyncio.create_task(left()))
+        keep.append(
+            asyncio.create_task(asyncio.to_thread(lambda: (has_begun.set(), let_go.wait(0.01), has_ended.set())))
+        )
+        while not has_begun.is_set():
+            await asyncio.sleep(0)
+
+    keep: list[object] = []
+    has_begun, let_go = threading.Event(), threading.Event()
+    report = ends_as(bench, run)
+
+    assert report.error.type == "SystemExit"
+    assert has_ended.is_set()
+
+
+def test_a_thread_may_call_the_loop_until_it_ends(bench: Any) -> None:
+    seen: list[int] = []
+
+    async def answer() -> int:
+        return 42
+
+    async def run(ctx: AsyncContext) -> None:
+        loop = asyncio.get_running_loop()
+        has_begun = threading.Event()
+
+        def ask() -> None:
+            has_begun.set()
+            assert not let_go.wait(0.01)
+            seen.append(asyncio.run_coroutine_threadsafe(answer(), loop).result(SOON))
+
+        keep.append(loop.run_in_executor(None, ask))
+        while not has_begun.is_set():
+            await asyncio.sleep(0)
+
+    keep: list[object] = []
+    let_go = threading.Event()
+    report = ends_as(bench, run)
+
+    assert report.error is None
+    assert seen == [42]
+
+
 def test_to_thread_returns_and_raises_what_the_function_does(bench: Any) -> None:
     seen: list[object] = []
 

@@ -16,6 +16,7 @@ import asyncio
 import selectors
 from _thread import get_ident
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -115,18 +116,27 @@ class _LoopRun:
     # -- the end
 
     def _end_all(self) -> None:
-        """Cancel the tasks that are left, and wait for them, for asynchronous generators and for executor threads."""
+        """Wait for tasks, asynchronous generators and executor threads, in this order; whatever the former raise."""
         loop = self._loop
-        left = asyncio.all_tasks(loop)
+        with ExitStack() as last:
+            last.callback(self._end_threads)
+            last.callback(lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
+            while left := asyncio.all_tasks(loop):  # a task may start others while it ends
+                self._end_tasks(left)
+
+    def _end_tasks(self, left: set[asyncio.Task[Any]]) -> None:
+        """Cancel the tasks and wait for them. Their exceptions are logged, as those of any task that is not awaited."""
         for task in left:
             task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         for task in left:
             if not task.cancelled() and task.exception() is not None:
                 context = {"message": "unhandled exception at the end of the run", "exception": task.exception()}
-                loop.call_exception_handler({**context, "task": task})
-        loop.run_until_complete(loop.shutdown_asyncgens())
+                self._loop.call_exception_handler({**context, "task": task})
+
+    def _end_threads(self) -> None:
+        """Wait for the executor threads, while the loop goes on: they may call it."""
+        loop = self._loop
         # A future and no task: the tasks of the loop are all of the run's own.
         ended = loop.create_future()
         self._executor.close(lambda: loop.call_soon_threadsafe(ended.set_result, None))
