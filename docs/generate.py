@@ -73,20 +73,22 @@ def methods_of(owner: type) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Return the public methods and properties of a class, in source order."""
     [node] = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(node, ast.ClassDef)
-    return [each for each in node.body if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")]
+    functions = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [each for each in functions if not each.name.startswith("_")]
 
 
-def signature_of(function: ast.FunctionDef, called_on: str = "") -> str:
+def signature_of(function: ast.FunctionDef | ast.AsyncFunctionDef, called_on: str = "") -> str:
     """Return the signature of a function, or the name and type of a property."""
     returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
     if any(isinstance(each, ast.Name) and each.id == "property" for each in function.decorator_list):
         return f"{called_on}{function.name}: {ast.unparse(function.returns or ast.Constant(None))}"
+    awaited = "await " if isinstance(function, ast.AsyncFunctionDef) else ""
     arguments = function.args
     if called_on:
         arguments.args = arguments.args[1:]
     # `ast.unparse` writes `seconds: float=1.0`, without the blanks of the source.
     words = re.sub(r"(: [^,=]+)=", r"\1 = ", ast.unparse(arguments))
-    return f"{called_on}{function.name}({words}){returns}"
+    return f"{awaited}{called_on}{function.name}({words}){returns}"
 
 
 # -- Markdown ------------------------------------------------------------------------------------
@@ -117,7 +119,7 @@ def enum_table(owner: type[Enum], head: tuple[str, str]) -> str:
     return table(head, rows)
 
 
-def definition(function: ast.FunctionDef, called_on: str = "") -> str:
+def definition(function: ast.FunctionDef | ast.AsyncFunctionDef, called_on: str = "") -> str:
     """Return the signature and the docstring of a function, a method or a property."""
     doc = textwrap.indent(ast.get_docstring(function) or "", "  ").strip()
     return f"`{signature_of(function, called_on)}`\n: {doc}\n"

@@ -519,11 +519,14 @@ def test_a_task_that_exits_while_it_ends_does_not_leave_threads_behind(bench: An
 
     async def run(ctx: AsyncContext) -> None:
         keep.append(asyncio.create_task(left()))
-        keep.append(
-            asyncio.create_task(asyncio.to_thread(lambda: (has_begun.set(), let_go.wait(0.01), has_ended.set())))
-        )
+        keep.append(asyncio.create_task(asyncio.to_thread(block)))
         while not has_begun.is_set():
             await asyncio.sleep(0)
+
+    def block() -> None:
+        has_begun.set()
+        assert not let_go.wait(0.01)
+        has_ended.set()
 
     keep: list[object] = []
     has_begun, let_go = threading.Event(), threading.Event()

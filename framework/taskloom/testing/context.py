@@ -8,7 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
@@ -108,7 +108,7 @@ class FakeContext:
         """How often the task polled the cancellation. Each wait counts as one poll."""
         return self.token.polls
 
-    def __enter__(self) -> FakeContext:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
