@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.async_tasks import SOON, AsyncRun
+from tests.support.async_tasks import SOON, AsyncRun, turn
 
 from taskloom.runners import Stack
 from taskloom.runners.loop_stacks import coroutine_lines
@@ -37,7 +37,7 @@ def stack_of(async_run: AsyncRun) -> Stack:
 
 
 async def inner() -> None:
-    await asyncio.sleep(HOUR)  # inner awaits
+    await asyncio.Event().wait()  # inner awaits
 
 
 async def outer() -> None:
@@ -62,7 +62,7 @@ async def awaits_a_wait_in_a_task(ctx: AsyncContext) -> None:
 
 async def awaits_a_generator(ctx: AsyncContext) -> None:
     async def items() -> Any:
-        await asyncio.sleep(HOUR)
+        await asyncio.Event().wait()
         yield 1
 
     async for _ in items():  # a generator is awaited
@@ -71,7 +71,7 @@ async def awaits_a_generator(ctx: AsyncContext) -> None:
 
 class Awaitable:
     def __await__(self) -> Any:
-        yield from asyncio.sleep(HOUR).__await__()  # an object is awaited
+        yield from asyncio.Event().wait().__await__()  # an object is awaited
 
 
 async def awaits_an_object(ctx: AsyncContext) -> None:
@@ -115,7 +115,7 @@ def test_a_coroutine_that_swallows_its_cancellation_is_named_by_its_line(bench: 
         arrived.set()
         while not let_go.is_set():
             try:
-                await asyncio.sleep(0.01)  # deaf
+                await asyncio.sleep(0.01)  # the task under test: deaf
             except asyncio.CancelledError:
                 swallowed.set()
 
@@ -130,7 +130,7 @@ def test_a_coroutine_that_swallows_its_cancellation_is_named_by_its_line(bench: 
     let_go.set()
     async_run.report()
 
-    assert stack.where == place_of("deaf", "deaf")
+    assert stack.where == place_of("the task under test: deaf", "deaf")
 
 
 def test_a_coroutine_that_blocks_the_loop_is_named_by_the_line_of_its_thread(
@@ -139,7 +139,7 @@ def test_a_coroutine_that_blocks_the_loop_is_named_by_the_line_of_its_thread(
     let_go = threading.Event()
 
     async def run(ctx: AsyncContext) -> None:
-        await asyncio.sleep(0)
+        await turn()
         arrived.set()
         let_go.wait(SOON)  # the loop is blocked
 
@@ -171,7 +171,7 @@ def test_a_group_shows_the_stacks_of_its_tasks(bench: Any, arrived: threading.Ev
 
     assert stack.where.endswith(" in run")
     assert "Task child:\n" in stack.text
-    assert "await asyncio.sleep(HOUR)  # inner awaits" in stack.text
+    assert "await asyncio.Event().wait()  # inner awaits" in stack.text
 
 
 def test_a_task_that_holds_the_end_of_the_run_is_named(bench: Any, arrived: threading.Event) -> None:
@@ -180,13 +180,13 @@ def test_a_task_that_holds_the_end_of_the_run_is_named(bench: Any, arrived: thre
     async def left() -> None:
         while not let_go.is_set():
             try:
-                await asyncio.sleep(0.01)  # left behind
+                await asyncio.sleep(0.01)  # the task under test: left behind
             except asyncio.CancelledError:
                 arrived.set()
 
     async def run(ctx: AsyncContext) -> None:
         keep.append(asyncio.create_task(left()))
-        await asyncio.sleep(0)
+        await turn()
 
     keep: list[object] = []
     async_run = AsyncRun(bench, run)
@@ -196,7 +196,7 @@ def test_a_task_that_holds_the_end_of_the_run_is_named(bench: Any, arrived: thre
     let_go.set()
     async_run.report()
 
-    assert stack.where == place_of("left behind", "left")
+    assert stack.where == place_of("the task under test: left behind", "left")
 
 
 @pytest.mark.parametrize("is_own_code", [True, False])
@@ -239,7 +239,7 @@ def test_stacks_can_be_read_while_loops_start_turn_and_end(bench: Any) -> None:
     async def run(ctx: AsyncContext) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(10):
-                group.create_task(asyncio.sleep(0))
+                group.create_task(turn())
         await ctx.to_thread(abs, 1)
 
     for count in range(1, 31):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from tests.support.async_tasks import pause
 
 from taskloom import AsyncContext, Context, Job, Outcome, Reason, ReasonKind, Scheduler, StopReport
 from taskloom.scheduler import async_host
@@ -33,7 +34,7 @@ class Gate:
     async def asked(self) -> None:
         """Wait until the stop is requested, while the loop goes on."""
         while not self.is_asked.is_set():
-            await asyncio.sleep(0.001)
+            await pause(0.001)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_the_loop_goes_on_during_a_stop(gate: Gate) -> None:
         scheduler.add(Job(name="slow", task=gate.run)).start()
         stopping = asyncio.create_task(scheduler.astop(SOON))
         await gate.asked()
-        await asyncio.sleep(0.001)
+        await pause(0.001)
         assert not stopping.done()
         gate.let_go.set()
         reports.append(await stopping)
@@ -166,7 +167,7 @@ def test_a_block_that_is_cancelled_at_its_end_waits_all_the_same(gate: Gate, cou
         await gate.asked()
         for _ in range(count):
             task.cancel()
-            await asyncio.sleep(0.001)
+            await pause(0.001)
         assert not task.done()
         gate.let_go.set()
         with pytest.raises(asyncio.CancelledError):
@@ -204,7 +205,7 @@ def test_without_a_thread_a_block_waits_in_spite_of_a_cancellation(gate: Gate, m
         task = asyncio.create_task(block())
         await gate.asked()
         task.cancel()
-        await asyncio.sleep(0.001)
+        await pause(0.001)
         assert not task.done()
         gate.let_go.set()
         with pytest.raises(asyncio.CancelledError):
@@ -220,11 +221,11 @@ def test_a_block_that_is_cancelled_inside_stops_everything(gate: Gate) -> None:
     async def block() -> None:
         async with Scheduler() as scheduler:
             scheduler.add(Job(name="slow", task=gate.run)).start()
-            await asyncio.sleep(HOUR)
+            await asyncio.Event().wait()
 
     async def main() -> None:
         task = asyncio.create_task(block())
-        await asyncio.sleep(0.001)
+        await pause(0.001)
         task.cancel()
         await gate.asked()
         gate.let_go.set()
@@ -256,7 +257,7 @@ def test_a_cancelled_wait_ends_and_leaves_no_thread(monkeypatch: pytest.MonkeyPa
     async def main() -> None:
         async with Scheduler() as scheduler:
             waiting = asyncio.create_task(scheduler.await_stopped())
-            await asyncio.sleep(0.001)
+            await pause(0.001)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting

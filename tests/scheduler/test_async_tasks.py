@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.async_tasks import turn
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom import AsyncContext, Duration, Job, Outcome, Task, param
@@ -53,7 +54,7 @@ class Poller(Task):
 
 def test_a_class_and_a_function_run_and_stop(scheduler: WatchedScheduler) -> None:
     async def sleeper(ctx: AsyncContext, seconds: float = HOUR) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
 
     scheduler.add(Job(name="class", task=Poller, params={"every": "2ms"}))
     scheduler.add(Job(name="instance", task=Poller(every=0.001)))
@@ -93,7 +94,7 @@ def test_a_deaf_coroutine_is_a_survivor_with_its_line(scheduler: WatchedSchedule
         has_begun.set()
         while not way_out.is_set():
             try:
-                await asyncio.sleep(0.01)  # deaf
+                await asyncio.sleep(0.01)  # the task under test: deaf
             except asyncio.CancelledError:
                 continue
 
@@ -103,7 +104,7 @@ def test_a_deaf_coroutine_is_a_survivor_with_its_line(scheduler: WatchedSchedule
     report = scheduler.stop(SOON)
 
     [survivor] = report.survivors
-    assert (survivor.job, survivor.where) == ("deaf", place_of("deaf", "deaf"))
+    assert (survivor.job, survivor.where) == ("deaf", place_of("the task under test: deaf", "deaf"))
 
 
 def test_an_executor_thread_that_does_not_return_is_a_survivor_with_its_line(
@@ -144,7 +145,7 @@ def test_a_watchdog_stops_a_coroutine_that_blocks_its_loop(
     scheduler: WatchedScheduler, way_out: threading.Event
 ) -> None:
     async def blocks(ctx: AsyncContext) -> None:
-        await asyncio.sleep(0)
+        await turn()
         while not ctx.reason:  # not a poll
             way_out.wait(0.001)
 
@@ -161,7 +162,7 @@ def test_a_task_with_terminate_is_called_as_well(scheduler: WatchedScheduler) ->
 
     class Both(Task):
         async def run(self, ctx: AsyncContext) -> None:
-            await asyncio.sleep(HOUR)
+            await asyncio.Event().wait()
 
         def terminate(self) -> None:
             calls.append(threading.current_thread().name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from taskloom.core.model import Reason, ReasonKind
@@ -13,6 +14,21 @@ SOON = 20.0
 WHY = Reason(ReasonKind.USER, "enough")
 
 CoroutineFunction = Callable[[Any], Coroutine[Any, Any, object]]
+
+
+class _Turn:
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+async def turn() -> None:
+    """Let the event loop go on for one turn."""
+    await _Turn()
+
+
+async def pause(seconds: float) -> None:
+    """Let the event loop wait for a timer, as a task under test does."""
+    await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=seconds)
 
 
 class AsyncRun:

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from tests.support.async_tasks import turn
 
 from taskloom import AsyncContext, Cancelled, Context, Duration, Task
 from taskloom.testing import FakeAsyncContext, VirtualClock
@@ -84,7 +85,7 @@ def test_a_cancel_from_another_thread_cancels_a_task_that_is_elsewhere() -> None
 
         async def run(ctx: AsyncContext) -> None:
             thread.start()
-            await asyncio.sleep(HOUR)
+            await asyncio.Event().wait()
 
         with pytest.raises(Cancelled):
             ctx.run(run)
@@ -93,7 +94,7 @@ def test_a_cancel_from_another_thread_cancels_a_task_that_is_elsewhere() -> None
 
 def test_a_run_that_is_cancelled_before_it_begins_is_cancelled_at_its_first_await() -> None:
     async def run(ctx: AsyncContext) -> None:
-        await asyncio.sleep(HOUR)
+        await asyncio.Event().wait()
 
     with FakeAsyncContext() as ctx:
         ctx.cancel()
@@ -105,7 +106,7 @@ def test_it_works_in_the_loop_of_a_test() -> None:
     async def test() -> None:
         ctx = FakeAsyncContext()
         task = asyncio.create_task(Heartbeat(every=HOUR).run(ctx))
-        await asyncio.sleep(0)
+        await turn()
         ctx.cancel()
         await task
 
@@ -118,7 +119,7 @@ def test_other_tasks_of_the_loop_go_on_during_a_wait_in_virtual_time() -> None:
     async def other() -> None:
         for number in range(3):
             seen.append(number)
-            await asyncio.sleep(0)
+            await turn()
 
     async def run(ctx: AsyncContext) -> None:
         task = asyncio.create_task(other())

@@ -109,7 +109,7 @@ def test_a_task_that_sees_the_stop_and_goes_on_is_distinguished_from_one_that_ne
 async def awaits(ctx: AsyncContext) -> None:
     """Await something else than the context."""
     ctx.count("begun")
-    await asyncio.sleep(3600)
+    await asyncio.Event().wait()
 
 
 def test_an_async_task_stops_in_time_and_its_loop_has_no_gap_while_it_waits(drill: Drill) -> None:
@@ -126,14 +126,14 @@ def test_an_async_task_that_swallows_its_cancellation_is_over_budget_and_its_lin
     async def deaf(ctx: AsyncContext) -> None:
         while not way_out.is_set():
             try:
-                await asyncio.sleep(0.005)  # deaf
+                await asyncio.sleep(0.005)  # the task under test: deaf
             except asyncio.CancelledError:
                 continue
 
     result = drill(deaf, budget=0.1)
 
     assert result.verdict is DrillResult.OVER_BUDGET
-    assert result.where == place_of("deaf", "deaf")
+    assert result.where == place_of("the task under test: deaf", "deaf")
 
 
 def test_a_task_that_ends_before_the_request_to_stop_passes(drill: Drill) -> None:
