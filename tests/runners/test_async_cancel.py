@@ -214,6 +214,24 @@ def test_a_wait_that_ends_by_a_timeout_at_the_moment_of_the_cancel_is_told_later
     assert report.how is How.CANCELLED
 
 
+def test_no_cancel_is_lost_whenever_it_comes(bench: Any, fast_switching: None) -> None:
+    async def run(ctx: AsyncContext) -> None:
+        for _ in range(3):
+            await pause(0.0001)
+            await turn()
+        await asyncio.Event().wait()
+
+    for count in range(1, 101):
+        async_run = AsyncRun(bench, run)
+        for _ in range(count * 10):
+            async_run.token.is_waiting  # noqa: B018 - some time, different for each run
+        async_run.cancel()
+        bench.end(count)
+
+    assert {report.how for report in bench.ends()} <= {How.CANCELLED, How.NOT_ENTERED}
+    assert How.CANCELLED in {report.how for report in bench.ends()}
+
+
 def test_waits_end_after_their_time(bench: Any) -> None:
     seen: list[object] = []
 

@@ -119,6 +119,19 @@ def test_two_runs_one_after_the_other_on_one_thread_do_not_share_a_loop(bench: A
     assert not loop_runs
 
 
+def test_child_processes_work_in_its_loop(bench: Any) -> None:
+    seen: list[object] = []
+
+    async def run(ctx: AsyncContext) -> None:
+        child = await asyncio.create_subprocess_exec("echo", "hello", stdout=asyncio.subprocess.PIPE)
+        seen.append((await child.communicate())[0])
+        seen.append(child.returncode)
+
+    ends_as(bench, run)
+
+    assert seen == [b"hello\n", 0]
+
+
 def test_no_signal_handler_is_changed(bench: Any) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     seen: list[object] = []

@@ -107,11 +107,11 @@ class _LoopRun:
         return self._notice is not None and self._notice.notice_cancel()
 
     def wake(self) -> None:
-        """Make the loop leave its wait for events. Any thread may call it; never blocks."""
-        try:
-            self._loop.call_soon_threadsafe(_nothing)
-        except RuntimeError:
-            pass  # the loop was closed meanwhile
+        """Make the loop leave its wait for events. Any thread may call it; never blocks, never raises.
+
+        Not `call_soon_threadsafe`, which needs memory and raises once the loop is closed.
+        """
+        self._loop._write_to_self()  # type: ignore[attr-defined]  # since Python 3.4
 
     # -- the end
 
@@ -199,10 +199,6 @@ class _LoopSelector(selectors.DefaultSelector):
     def forget_run(self) -> None:
         """Drop the reference to the run, which refers to this selector: a cycle would keep both alive."""
         self._run = None
-
-
-def _nothing() -> None:
-    """Do nothing: only for its arrival in the loop."""
 
 
 def _tasks_of(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
