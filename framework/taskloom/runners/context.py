@@ -85,7 +85,11 @@ class RunContext:
 
     def begin_wait(self, waker: Waker) -> bool:
         """Count the run as waiting; return True if it must not wait because the stop is requested. For event loops."""
-        return self._token.add_waker(waker)
+        # After the request nothing wakes it any more, and nothing has to: the loop reads the flag in each turn.
+        if self._token.is_requested:
+            return True
+        self._token.add_waker(waker)
+        return self._token.is_requested
 
     def end_wait(self, waker: Waker) -> bool:
         """End what `begin_wait` began; return whether the stop is requested."""

@@ -187,13 +187,9 @@ class CancelToken:
         self._waiters.append(waiter)
         return waiter
 
-    def add_waker(self, waker: Waker) -> bool:
-        """Count the run as waiting until `remove_waiter`; `wake` releases the waker.
-
-        Return whether the stop is requested already: then do not wait.
-        """
+    def add_waker(self, waker: Waker) -> None:
+        """Count the run as waiting. `wake` releases the waker; pass it to `remove_waiter` afterwards."""
         self._waiters.append(waker)
-        return self.is_requested
 
     def remove_waiter(self, waiter: Waker) -> bool:
         """End what `add_waiter` or `add_waker` began; return whether the stop is requested."""

@@ -135,7 +135,10 @@ class FakeContext:
 
     def begin_wait(self, waker: Waker) -> bool:
         """Count the run as waiting; return True if it must not wait because the run was cancelled."""
-        return self.token.add_waker(waker)
+        if self.token.is_requested:
+            return True
+        self.token.add_waker(waker)
+        return self.token.is_requested
 
     def end_wait(self, waker: Waker) -> bool:
         """End what `begin_wait` began; return whether the run was cancelled."""
