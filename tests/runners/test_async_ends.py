@@ -13,7 +13,8 @@ import pytest
 from tests.support.async_tasks import SOON, AsyncRun, turn
 
 from taskloom import Cancelled, PermanentFailure
-from taskloom.core.model import How
+from taskloom.core.model import How, Outcome
+from taskloom.core.outcome import decide_outcome
 from taskloom.runners.loop_stacks import loop_runs
 from taskloom.task import AsyncContext, Context
 
@@ -42,7 +43,6 @@ async def raises(error: BaseException) -> None:
         (ValueError("bad"), How.RAISED),
         (SystemExit(0), How.RAISED),
         (KeyboardInterrupt(), How.RAISED),
-        (asyncio.CancelledError(), How.RAISED),
         (PermanentFailure("no"), How.PERMANENT),
         (Cancelled(), How.CANCELLED),
     ],
@@ -52,6 +52,13 @@ def test_what_escapes_before_the_request_is_recorded(bench: Any, error: BaseExce
     report = ends_as(bench, lambda ctx: raises(error))
 
     assert (report.how, report.error.type, report.was_requested) == (how, type(error).__name__, False)
+
+
+def test_a_cancellation_before_the_request_is_not_that_of_the_run(bench: Any) -> None:
+    report = ends_as(bench, lambda ctx: raises(asyncio.CancelledError()))
+
+    assert decide_outcome(report, None)[0] is Outcome.FAILED
+    assert report.error.type == "CancelledError"
 
 
 def test_the_traceback_begins_at_the_code_of_the_task(bench: Any) -> None:

@@ -130,7 +130,7 @@ def test_an_async_task_that_swallows_its_cancellation_is_over_budget_and_its_lin
             except asyncio.CancelledError:
                 continue
 
-    result = drill(deaf, budget=0.1)
+    result = drill(deaf, budget=0.1, warm_up=0.2)
 
     assert result.verdict is DrillResult.OVER_BUDGET
     assert result.where == place_of("the task under test: deaf", "deaf")
