@@ -1,12 +1,26 @@
-"""How numbers, durations, tables and suggestions are written: the one place for each, in messages and in listings."""
+"""How numbers, durations, tables, suggestions and JSON are written: the one place for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from taskloom.diagnostics import near_match
 
-__all__ = ["did_you_mean", "duration", "first_of", "measured", "plural", "suggest", "table"]
+__all__ = [
+    "did_you_mean",
+    "duration",
+    "finite",
+    "first_of",
+    "measured",
+    "plain",
+    "plural",
+    "suggest",
+    "table",
+    "to_json",
+]
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 # Of a rounded duration, "1d2h3m" says enough.
@@ -73,3 +87,31 @@ def did_you_mean(name: object, known: Iterable[str], *, before: str = "") -> str
 def suggest(near: str | None, *, before: str = "") -> str:
     """Return the question whether `near` was meant, after the text `before`; "" for None."""
     return f"{before}did you mean {near!r}?" if near else ""
+
+
+def finite(number: float | None) -> float | None:
+    """Return a number for JSON, floats to the microsecond; None if it is unknown, infinite or not a number."""
+    if number is None or not math.isfinite(number):
+        return None
+    return round(number, 6)
+
+
+def plain(value: Any) -> Any:
+    """Return the value with None for each number that JSON does not have: infinities, and what is not a number."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key) if isinstance(key, float) else key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return value
+
+
+def to_json(
+    data: Any, *, indent: int | None = None, is_ascii: bool = False, default: Callable[[Any], Any] | None = None
+) -> str:
+    """Return the data as JSON; `null` for each number that JSON does not have. `default` converts other objects."""
+    try:
+        return json.dumps(data, indent=indent, ensure_ascii=is_ascii, default=default, allow_nan=False)
+    except ValueError:
+        return json.dumps(plain(data), indent=indent, ensure_ascii=is_ascii, default=default, allow_nan=False)

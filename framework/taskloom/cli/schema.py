@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from taskloom.text import to_json
+
 __all__ = ["schema"]
 
 
@@ -20,13 +22,11 @@ def schema(output: str | None) -> None:
 
     # yaml-language-server: $schema=taskloom.schema.json
     """
-    import json
-
     from taskloom.catalog.entry_points import Catalog
     from taskloom.jobfile.fields.json_schema import job_file_schema
 
     with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the schema
-        text = json.dumps(job_file_schema(Catalog()), indent=2, ensure_ascii=False)
+        text = to_json(job_file_schema(Catalog()), indent=2)
     if output is None or output == "-":
         click.echo(text)
         return

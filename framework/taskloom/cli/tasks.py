@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +12,7 @@ import click
 from taskloom.cli.format_type import format_constraints, format_type, format_value
 from taskloom.errors import CatalogError, TaskImportFailed, TaskNotFound
 from taskloom.task import Duration
-from taskloom.text import suggest, table
+from taskloom.text import suggest, table, to_json
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog, CatalogEntry, LoadedTask
@@ -76,7 +75,7 @@ def _row(catalog: Catalog, entry: CatalogEntry) -> _Row:
 
 
 def _echo_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    click.echo(to_json(data, indent=2, default=str))
 
 
 def _row_as_json(row: _Row) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskloom.cli.options import Seconds
-from taskloom.text import duration, plural
+from taskloom.text import duration, finite, plural, to_json
 
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
@@ -52,9 +52,7 @@ def validate(
 
 
 def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
-    import json
-
-    from taskloom.cli.format_job import finite, job_as_json
+    from taskloom.cli.format_job import job_as_json
     from taskloom.jobfile.render import as_json
 
     data: dict[str, Any] = {
@@ -68,7 +66,7 @@ def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
         from taskloom.cli import plan
 
         data["plan"] = plan.as_json(result)
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    click.echo(to_json(data, indent=2))
 
 
 def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:

@@ -66,6 +66,10 @@ def _ended(event: Event) -> LogLine:
     message = f"{outcome.value} after {measured(event.seconds or 0.0)}"
     if error is not None:
         message += f": {error}"
+    if outcome is Outcome.ABANDONED and event.data.get("within") == 0:
+        # Its declaration says so. That its thread is left is said by the line for `blocked`.
+        where = event.data["where"] or "an unknown place"
+        return LogLine(f"{message}: no stop waits for it (join: 0s); currently at {where}", kind=_ENDED)
     if outcome not in _BAD:
         return LogLine(message, kind=_repeated(event, _ENDED))
     has_traceback = outcome is Outcome.FAILED and error is not None and not error.is_explained

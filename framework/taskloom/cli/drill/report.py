@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 from taskloom.cli.drill.trial import DrilledJob, DrillResult
-from taskloom.text import duration, plural, table
+from taskloom.text import duration, plural, table, to_json
 
 __all__ = ["as_json", "as_text"]
 
@@ -21,7 +20,7 @@ def as_json(drilled: Sequence[DrilledJob], wanted: int) -> str:
         "drilled": len(drilled),
         "jobs": [job.as_dict() for job in drilled],
     }
-    return json.dumps(data, indent=2, ensure_ascii=False)
+    return to_json(data, indent=2)
 
 
 def as_text(drilled: Sequence[DrilledJob], wanted: int) -> str:

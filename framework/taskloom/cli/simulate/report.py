@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from taskloom.calendars import format_instant
@@ -12,7 +11,7 @@ from taskloom.core.model import WAIT_FOR_EVER, JobState
 from taskloom.simulation.plan import SHORT_WORK, Span
 from taskloom.simulation.result import SimulationResult
 from taskloom.simulation.tally import JobStats
-from taskloom.text import duration, plural, table
+from taskloom.text import duration, plural, table, to_json
 
 __all__ = ["as_json", "as_text"]
 
@@ -27,7 +26,7 @@ MOST_FINDINGS = 30
 def as_json(result: SimulationResult) -> str:
     """Return the result, the assumptions and the findings as JSON."""
     data = result.as_dict() | {"assumed": list(_assumptions(result)), "remarks": findings(result)}
-    return json.dumps(data, indent=2, ensure_ascii=False)
+    return to_json(data, indent=2)
 
 
 def as_text(result: SimulationResult) -> str:
