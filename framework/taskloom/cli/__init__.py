@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 __all__ = ["main"]
+
+_NO_RESOURCES = 75
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -18,6 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer
         sys.exit(0)
+    if given[:1] == ["run"] and os.getpid() == 1:
+        _put_init_in_front()
     from taskloom.cli.entry import call
 
     sys.exit(call(given))
+
+
+def _put_init_in_front() -> None:
+    """Continue as a child of process 1. Here, since nothing large is imported yet, and no signal has been lost."""
+    from taskloom.cli.program.init import stay_in_front
+
+    try:
+        stay_in_front()
+    except OSError as error:
+        print(f"taskloom: cannot start the program as process 1: {error.strerror}", file=sys.stderr)  # noqa: T201
+        sys.exit(_NO_RESOURCES)

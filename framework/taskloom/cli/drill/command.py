@@ -115,7 +115,7 @@ def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[st
 @contextlib.contextmanager
 def _tasks_on_stderr() -> Iterator[Console]:
     """Write the output and log lines of tasks, and the events, to standard error inside the block."""
-    from taskloom.cli.program.shutdown import reserve_descriptors
+    from taskloom.cli.program.detached import reserve_descriptors
     from taskloom.observe.console import Console, ConsoleHandler
     from taskloom.observe.output import Output
     from taskloom.observe.streams import TextStream
