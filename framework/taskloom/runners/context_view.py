@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import logging
 
     from taskloom.core.model import Reason
-    from taskloom.sync.cancel_token import Waker
+    from taskloom.sync.waker import Waker
     from taskloom.task import CancelHandle, Context
 
 __all__ = ["ContextView", "LoopContext"]

@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from taskloom.errors import Cancelled
 from taskloom.runners.async_context import AsyncRunContext, CancelNotice
+from taskloom.runners.cancellations import is_cancellation
 from taskloom.runners.loop_executor import LoopExecutor
 from taskloom.runners.loop_stacks import Line, coroutine_lines, loop_runs
+from taskloom.sync.waker import Waker
 
 if TYPE_CHECKING:
     from taskloom.runners.context_view import LoopContext
@@ -88,7 +90,7 @@ class _LoopRun:
         except BaseException as error:
             if main.done() and not main.cancelled() and main.exception() is error:
                 self.own_traceback = _without_own_frames(error.__traceback__)
-            if _is_cancellation(error) and self._ctx.cancelled:
+            if is_cancellation(error) and self._ctx.cancelled:
                 raise Cancelled from error
             raise
         finally:
@@ -170,6 +172,22 @@ class _LoopRun:
         return lines
 
 
+class _LoopWaker(Waker):
+    """Ends the wait of a loop for events."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: _LoopRun) -> None:
+        super().__init__()
+        self.run: _LoopRun | None = run
+
+    def release(self) -> None:
+        """Wake the loop. Called on another thread by the token; never blocks."""
+        run = self.run
+        if run is not None:
+            run.wake()
+
+
 class _LoopSelector(selectors.DefaultSelector):
     """Waits for events as part of the run: counts polls, counts the run as waiting, and is woken by a cancellation."""
 
@@ -177,28 +195,23 @@ class _LoopSelector(selectors.DefaultSelector):
         super().__init__()
         self._ctx = ctx
         self._run: _LoopRun | None = run
+        self._waker = _LoopWaker(run)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for events; the run counts as waiting meanwhile."""
         ctx, run = self._ctx, self._run
         try:
             # The token's protocol: first the waker is added, then the flag is read. So no cancellation is missed.
-            if ctx.begin_wait(self) and run is not None and run.notice_cancel():
+            if ctx.begin_wait(self._waker) and run is not None and run.notice_cancel():
                 timeout = 0
             return super().select(timeout)
         finally:
-            if ctx.end_wait(self) and run is not None:
+            if ctx.end_wait(self._waker) and run is not None:
                 run.notice_cancel()
 
-    def release(self) -> None:
-        """Wake the loop. Called on another thread by the token."""
-        run = self._run
-        if run is not None:
-            run.wake()
-
     def forget_run(self) -> None:
-        """Drop the reference to the run, which refers to this selector: a cycle would keep both alive."""
-        self._run = None
+        """Drop the references to the run, which refers to this selector: a cycle would keep both alive."""
+        self._run = self._waker.run = None
 
 
 def _tasks_of(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
@@ -207,13 +220,6 @@ def _tasks_of(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
         return sorted(asyncio.all_tasks(loop), key=asyncio.Task.get_name)
     except RuntimeError:
         return []
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    """Return whether it is a cancellation, or a group of nothing but cancellations."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_cancellation, error.exceptions))
-    return isinstance(error, asyncio.CancelledError | Cancelled)
 
 
 def _without_own_frames(traceback: TracebackType | None) -> TracebackType | None:

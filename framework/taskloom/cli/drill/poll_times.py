@@ -16,7 +16,7 @@ from taskloom.runners.binding import Binding, Body
 
 if TYPE_CHECKING:
     from taskloom.runners.context_view import LoopContext
-    from taskloom.sync.cancel_token import Waker
+    from taskloom.sync.waker import Waker
     from taskloom.task import Context
 
 __all__ = ["PollClock", "TimedContext", "with_timed_polls"]
