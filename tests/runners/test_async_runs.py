@@ -211,6 +211,16 @@ def test_blocking_the_loop_is_refused_in_words(bench: Any, body: Any, message: s
     assert report.error.message.startswith(message)
 
 
+@pytest.mark.parametrize("name", waiting.__all__)
+def test_every_function_of_waiting_is_refused_on_the_thread_of_the_loop(bench: Any, name: str) -> None:
+    arguments = [None] * (2 if name in ("recv", "connect", "put") else 1)
+
+    async def run(ctx: AsyncContext) -> None:
+        getattr(waiting, name)(ctx, *arguments)
+
+    assert ends_as(bench, run).error.message.startswith("cannot block the thread of the event loop: write `await ")
+
+
 # -- what Taskloom knows of it
 
 

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
 __all__ = ["refuse_event_loop"]
 
 
-def refuse_event_loop(ctx: Context, name: str) -> None:
+def refuse_event_loop(ctx: Context, name: str, instead: str = "") -> None:
     """Raise RuntimeError on the thread of an async task's event loop, which nothing may block."""
     if getattr(ctx, "loop_thread", None) == get_ident():
-        raise RuntimeError(
-            f"cannot block the thread of the event loop: write `await ctx.to_thread(waiting.{name}, ctx.blocking, ...)`"
-        )
+        instead = instead or f"ctx.to_thread(waiting.{name}, ctx.blocking, ...)"
+        raise RuntimeError(f"cannot block the thread of the event loop: write `await {instead}`")
