@@ -36,6 +36,7 @@ WANTED = {
     "lint": ".[dev]",
     "bench": ".[bench]",
     "docs": ".[docs]",
+    "hosts": ".[test,test-hosts]",
 }
 CHOICES = {"constraints": Path(".ci/constraints.txt"), "newest": None, "oldest": Path(".ci/oldest.txt")}
 

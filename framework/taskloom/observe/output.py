@@ -49,6 +49,7 @@ class Output:
         self._held_since = 0.0
         self._waiters: list[Latch] = []
         self._deadline: float | None = None
+        self._is_detached = False
         self._ended = Latch()
         self._wakeup = WakeupFd()
         self._thread = threading.Thread(target=self._run, name="taskloom-output", daemon=True)
@@ -59,6 +60,9 @@ class Output:
 
         If too much is queued, the line is dropped and counted.
         """
+        if self._is_detached:
+            _write_whole(2, text)
+            return
         with self._lock:
             if self._sizes[2] > LOG_BYTES:
                 self.dropped_lines += 1
@@ -76,6 +80,9 @@ class Output:
 
         Blocks while too much is queued. Raises Cancelled once the run on the calling thread is cancelled.
         """
+        if self._is_detached:
+            _write_whole(1, content)
+            return
         while True:
             with self._lock:
                 if self._sizes[1] <= DATA_BYTES or 1 in self._closed or self._deadline is not None:
@@ -91,6 +98,13 @@ class Output:
         with self._lock:
             self._append(1, content)
         self._wakeup.set()
+
+    def detach(self) -> None:
+        """Write from now on at once, on the caller's thread: called in a forked child, which has no output thread.
+
+        What is queued is dropped there, since the parent writes it.
+        """
+        self._is_detached = True
 
     def close(self, timeout: float) -> None:
         """Write what is queued, for `timeout` seconds at most."""
@@ -199,3 +213,16 @@ class Output:
             rooms, self._waiters = self._waiters, []
         for room in rooms:
             room.open()
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    """Write everything, as long as the descriptor takes it."""
+    while content:
+        try:
+            content = content[os.write(descriptor, content) :]
+        except BlockingIOError:
+            poller = select.poll()
+            poller.register(descriptor, select.POLLOUT)
+            poller.poll()
+        except OSError:
+            return  # as in the program: output that cannot be written changes nothing else

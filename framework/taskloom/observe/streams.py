@@ -68,5 +68,9 @@ class TextStream(io.TextIOBase):
         """Flush, and stay open as the binary stream does."""
         self.flush()
 
+    def forget(self) -> None:
+        """Drop the text without a newline: called in a forked child, since the parent writes it."""
+        self._pending = threading.local()
+
     def _pass_on(self, text: str) -> None:
         self.buffer.write(text.encode("utf-8", "backslashreplace"))

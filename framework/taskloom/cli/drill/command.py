@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import logging
-import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ from taskloom.text import did_you_mean
 
 if TYPE_CHECKING:
     from taskloom.cli.drill.trial import DrilledJob
+    from taskloom.cli.program.shared_process import SharedProcess
     from taskloom.core.model import JobSpec
     from taskloom.observe.console import Console
 
@@ -75,20 +74,23 @@ def drill(  # noqa: PLR0917 - click gives them by name
       taskloom drill jobs/
       taskloom drill jobs/ --budget 500ms --label gateway
     """
+    from taskloom.cli.program.shared_process import SharedProcess
+
+    process = SharedProcess()
+    process.watch_forks()
     with contextlib.redirect_stdout(sys.stderr):  # a plugin may print when it is imported
         specs = _select_jobs(paths, labels, names)
     drilled: list[DrilledJob] = []
     code = _INTERRUPTED
     try:
-        with _tasks_on_stderr() as console:
+        with _tasks_on_stderr(process) as console:
             _drill_all(specs, budget, warm_up, console, drilled)
         code = _PASSED if all(job.passes for job in drilled) else _FAILED
     except KeyboardInterrupt:
         pass
     from taskloom.cli.drill.report import as_json, as_text
 
-    _print_and_exit(code, (as_json if output == "json" else as_text)(drilled, len(specs)))
-    return code
+    return _print_and_end(code, (as_json if output == "json" else as_text)(drilled, len(specs)), process)
 
 
 def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[str]) -> list[JobSpec]:
@@ -113,7 +115,7 @@ def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[st
 
 
 @contextlib.contextmanager
-def _tasks_on_stderr() -> Iterator[Console]:
+def _tasks_on_stderr(process: SharedProcess) -> Iterator[Console]:
     """Write the output and log lines of tasks, and the events, to standard error inside the block."""
     from taskloom.cli.program.detached import reserve_descriptors
     from taskloom.observe.console import Console, ConsoleHandler
@@ -128,6 +130,7 @@ def _tasks_on_stderr() -> Iterator[Console]:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     stream = TextStream(output.line, 2)
+    process.use(output, console, [stream])
     try:
         with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
             yield console
@@ -160,11 +163,28 @@ def _drill_all(
         console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
 
 
-def _print_and_exit(code: int, text: str) -> None:
-    """Print the result. If a run is left behind, exit at once: its thread could delay the end of the program."""
+def _print_and_end(code: int, text: str, process: SharedProcess) -> int:
+    """Print the result; then end what is left, as `taskloom run` does, and return the code or exit with it."""
+    from taskloom.cli.program.end_helper import EndHelper
+    from taskloom.cli.program.shutdown import Ending
+    from taskloom.observe.console import Console
+    from taskloom.observe.output import Output
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is already decided
     try:
         click.echo(text)  # flushes; does nothing if the caller closed the stream
     finally:
-        if threading.active_count() > 1:
-            os._exit(code)
+        output = Output()
+        console = Console(output.line, is_colored=False)
+        left = process.left_children()
+        ending = Ending(
+            code,
+            console=console,
+            output=output,
+            children=left,
+            forks=process.forks,
+            watcher=None,
+            deadline=float("inf"),
+        )
+        ending.leave(left.find(), EndHelper())
+    return code
