@@ -31,12 +31,18 @@ def check(tmp_path: Path, child_env: dict[str, str], need_library: Callable[[str
     """Run a recipe, stop it with TERM, and check how it ended."""
     programs: list[RecipeProgram] = []
 
-    def check(recipe: str, library: str = "", until: Callable[[], object] = lambda: True, **params: object) -> None:
+    def check(
+        recipe: str,
+        library: str = "",
+        until: Callable[[], object] = lambda: True,
+        start_method: str = "spawn",
+        **params: object,
+    ) -> None:
         if library:
             need_library(library)
         packages = tmp_path / "packages"
         packages.mkdir()
-        install_recipes(packages)
+        install_recipes(packages, start_method)
         program = RecipeProgram(recipe, params, tmp_path, child_env | {"PYTHONPATH": str(packages)})
         programs.append(program)
         program.wait_until(lambda: program.event("started"))
@@ -164,14 +170,17 @@ def test_asyncio(check: Check, silent_server: Any) -> None:
         ("with_anyio", "anyio", {}),
         ("with_anyio", "anyio", {"backend": "trio"}),
         ("with_thread_pool", "concurrent.futures", {}),
-        ("with_multiprocessing", "multiprocessing", {}),
-        ("with_process_pool", "multiprocessing", {}),
-        ("with_process_executor", "multiprocessing", {}),
         ("with_sqlite", "sqlite3", {}),
     ],
 )
-def test_loops_threads_and_processes(check: Check, recipe: str, library: str, params: dict[str, object]) -> None:
+def test_loops_and_threads(check: Check, recipe: str, library: str, params: dict[str, object]) -> None:
     check(recipe, library, **params)
+
+
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver", "fork"])
+@pytest.mark.parametrize("recipe", ["with_multiprocessing", "with_process_pool", "with_process_executor"])
+def test_processes(check: Check, recipe: str, start_method: str) -> None:
+    check(recipe, start_method=start_method)
 
 
 def test_http_server(check: Check, free_port: int) -> None:

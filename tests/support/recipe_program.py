@@ -27,13 +27,16 @@ def recipes() -> dict[str, str]:
     return dict(_BLOCK.findall(PAGE.read_text(encoding="utf-8")))
 
 
-def install_recipes(folder: Path) -> None:
-    """Install the recipes as a distribution in a folder; its tasks are named like the modules."""
+def install_recipes(folder: Path, start_method: str = "spawn") -> None:
+    """Install the recipes as a distribution in a folder; its tasks are named like the modules.
+
+    Those that start processes with `spawn` do so with `start_method` instead.
+    """
     info = folder / "clients-1.0.dist-info"
     info.mkdir()
     entries = []
     for name, source in recipes().items():
-        (folder / f"{name}.py").write_text(source, encoding="utf-8")
+        (folder / f"{name}.py").write_text(source.replace('"spawn"', f'"{start_method}"'), encoding="utf-8")
         entries.append(f"{name} = {name}:{_FUNCTION.findall(source)[-1]}\n")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: clients\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[taskloom.tasks]\n" + "".join(entries))
