@@ -22,11 +22,12 @@ from taskloom.catalog.signatures import (
     check_class,
     check_function,
     has_own_init,
+    is_coroutine_function,
     params_of_class,
     params_of_function,
 )
 from taskloom.diagnostics import FieldError
-from taskloom.runners.binding import Binding, Body
+from taskloom.runners.binding import Binding, Body, CoroutineRun
 from taskloom.task import Task
 
 if TYPE_CHECKING:
@@ -163,7 +164,25 @@ class TaskShape:
             label=self.label,
         )
 
+    @functools.cached_property
+    def is_async(self) -> bool:
+        """True if its run is a coroutine function."""
+        return is_coroutine_function(
+            getattr(self.target, "run", None) if isinstance(self.target, type) else self.target
+        )
+
     def _maker(self, values: Mapping[str, Any]) -> Callable[[], Body]:
+        make = self._plain_maker(values)
+        if not self.is_async:
+            return make
+
+        def make_async() -> Body:
+            run, terminate = make()
+            return Body(CoroutineRun(cast("Callable[..., Any]", run)), terminate)
+
+        return make_async
+
+    def _plain_maker(self, values: Mapping[str, Any]) -> Callable[[], Body]:
         if not isinstance(self.target, type):
             function = self.target
             if _are_shareable(values.values()):

@@ -16,6 +16,7 @@ from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
+from taskloom.scheduler import async_host
 from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.failure_log import make_failure_log
@@ -83,6 +84,12 @@ class Scheduler:
             except BaseException as error:  # noqa: BLE001 - the first one is raised at the end
                 if isinstance(error, Exception):
                     return  # no interrupt: the stop itself is impossible, such as on the scheduler's own thread
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await async_host.leave(self, STOP_WITHIN_SECONDS)
 
     # -- jobs
 
@@ -202,6 +209,23 @@ class Scheduler:
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop of everything is over, whatever caused it; return False after `timeout` seconds."""
         return self._engine.wait_stopped(timeout)
+
+    # -- for asyncio programs
+
+    async def astop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> StopReport:
+        """Do what `stop` does, without blocking the event loop. If the caller is cancelled, the stop goes on.
+
+        `async with Scheduler()` stops everything at its end; if it is cancelled there, it waits all the same.
+        """
+        return await async_host.stop(self, within, reason)
+
+    async def await_finished(self, timeout: float | None = None) -> bool:
+        """Do what `wait` does, without blocking the event loop."""
+        return await async_host.wait(self.wait, timeout)
+
+    async def await_stopped(self, timeout: float | None = None) -> bool:
+        """Do what `wait_stopped` does, without blocking the event loop."""
+        return await async_host.wait(self.wait_stopped, timeout)
 
     @property
     def stop_reason(self) -> Reason | None:
