@@ -18,7 +18,7 @@ class Sink:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def put(self, text: bytes, at: float) -> None:
+    def put(self, text: bytes, at: float | None = None, run: str = "", *, is_start: bool = False) -> None:
         # Without the time, which differs from run to run.
         self.lines.extend(re.sub(r"^\S+ ", "", line) for line in text.decode().splitlines())
 
@@ -65,9 +65,9 @@ def test_a_bad_log_call_is_reported_and_does_not_raise(sink: Sink, logger: loggi
 
 
 def test_control_characters_are_escaped(sink: Sink, logger: logging.Logger) -> None:
-    logger.info("red: \x1b[31m\nsecond line", extra={"job": "a"})
+    logger.info("red: \x1b[31m\tx\nsecond\x85line", extra={"job": "a"})
 
-    assert sink.lines == ["INFO    a            red: \\x1b[31m", "INFO    a            second line"]
+    assert sink.lines == ["INFO    a            red: \\x1b[31m\\tx", "INFO    a            second\\x85line"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
-from taskloom.text import duration, first_of, measured
+from taskloom.text import duration, first_of, measured, printable
 
 __all__ = ["LogLine", "describe", "reason_text"]
 
@@ -58,14 +58,15 @@ def reason_text(reason: Reason | None) -> str:
     """Return the text of a reason, or what its kind says alone."""
     if reason is None:
         return ""
-    return reason.text or ("requested" if reason.kind is ReasonKind.USER else reason.kind.value)
+    return printable(reason.text) or ("requested" if reason.kind is ReasonKind.USER else reason.kind.value)
 
 
 def _ended(event: Event) -> LogLine:
     outcome, error = event.outcome or Outcome.FAILED, event.error
     message = f"{outcome.value} after {measured(event.seconds or 0.0)}"
     if error is not None:
-        message += f": {error}"
+        # A failure that its message explains may do so in several lines. For all others the traceback has the lines.
+        message += f": {error}" if error.is_explained else f": {printable(str(error))}"
     if outcome not in _BAD:
         return LogLine(message, kind=_repeated(event, _ENDED))
     has_traceback = outcome is Outcome.FAILED and error is not None and not error.is_explained
@@ -73,16 +74,16 @@ def _ended(event: Event) -> LogLine:
 
 
 def _overdue(event: Event) -> LogLine:
-    where, age = event.data.get("where") or "an unknown place", event.data.get("poll_age")
+    where, age = printable(event.data.get("where") or "an unknown place"), event.data.get("poll_age")
     polled = "" if age is None else f", no poll for {measured(age)}"
-    callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
+    callbacks = "".join(f", {printable(text)}" for text in event.data.get("callbacks", ()))
     within = duration(event.data["within"], is_rounded=True)
     message = f"did not stop within {within}: currently at {where}{polled}{callbacks}"
     return LogLine(message, "ERROR", "runs did not stop in time")
 
 
 def _restart_scheduled(event: Event) -> LogLine:
-    because = f": {event.error}" if event.error is not None else ""
+    because = f": {printable(str(event.error))}" if event.error is not None else ""
     delay = duration(event.seconds or 0.0, is_rounded=True)
     message = f"restarting in {delay} (attempt {(event.attempt or 0) + 1}){because}"
     return LogLine(message, kind="restarts were scheduled")
@@ -126,13 +127,13 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.BLOCKED: lambda _: LogLine(
         "abandoned: its thread is still running; no new run starts until it ends", "WARNING", "runs were abandoned"
     ),
-    EventName.SKIPPED: lambda event: LogLine(f"skipped ({event.reason})", kind="jobs were skipped"),
+    EventName.SKIPPED: lambda event: LogLine(f"skipped ({printable(str(event.reason))})", kind="jobs were skipped"),
     EventName.CALLBACK_FAILED: lambda event: LogLine(
-        f"{event.data['callback']} failed: {event.error}", "WARNING", "callbacks failed"
+        printable(f"{event.data['callback']} failed: {event.error}"), "WARNING", "callbacks failed"
     ),
     EventName.RESTART_SCHEDULED: _restart_scheduled,
     EventName.GAVE_UP: lambda event: LogLine(
-        f"gave up: {event.data.get('why', 'no restart follows')}", "ERROR", "jobs gave up"
+        printable(f"gave up: {event.data.get('why', 'no restart follows')}"), "ERROR", "jobs gave up"
     ),
     EventName.FLAPPING: lambda _: LogLine(
         f"flapping: restarted {FLAPPING_RESTARTS} times in {duration(FLAPPING_SECONDS)}", "WARNING", "jobs are flapping"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import logging
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from taskloom.text import did_you_mean
 if TYPE_CHECKING:
     from taskloom.cli.drill.trial import DrilledJob
     from taskloom.core.model import JobSpec
-    from taskloom.observe.console import Console
+    from taskloom.observe.program_output import ProgramOutput
 
 __all__ = ["drill"]
 
@@ -80,8 +79,8 @@ def drill(  # noqa: PLR0917 - click gives them by name
     drilled: list[DrilledJob] = []
     code = _INTERRUPTED
     try:
-        with _tasks_on_stderr() as console:
-            _drill_all(specs, budget, warm_up, console, drilled)
+        with _tasks_on_stderr() as shown:
+            _drill_all(specs, budget, warm_up, shown, drilled)
         code = _PASSED if all(job.passes for job in drilled) else _FAILED
     except KeyboardInterrupt:
         pass
@@ -113,32 +112,21 @@ def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[st
 
 
 @contextlib.contextmanager
-def _tasks_on_stderr() -> Iterator[Console]:
+def _tasks_on_stderr() -> Iterator[ProgramOutput]:
     """Write the output and log lines of tasks, and the events, to standard error inside the block."""
-    from taskloom.cli.program.shutdown import reserve_descriptors
-    from taskloom.observe.console import Console, ConsoleHandler
-    from taskloom.observe.output import Output
-    from taskloom.observe.streams import TextStream
+    from taskloom.observe.program_output import ProgramOutput
 
-    reserve_descriptors()
-    output = Output()
-    console = Console(output.line, is_colored=False)
-    root, handler = logging.getLogger(), ConsoleHandler(console)
-    before = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    stream = TextStream(output.line, 2)
+    shown = ProgramOutput(data_to_log=True)
+    shown.install()
     try:
-        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-            yield console
+        yield shown
     finally:
-        root.removeHandler(handler)
-        root.setLevel(before)
-        output.close(FLUSH_SECONDS)
+        shown.remove()
+        shown.output.close(FLUSH_SECONDS)
 
 
 def _drill_all(
-    specs: Sequence[JobSpec], budget: float | None, warm_up: float, console: Console, drilled: list[DrilledJob]
+    specs: Sequence[JobSpec], budget: float | None, warm_up: float, shown: ProgramOutput, drilled: list[DrilledJob]
 ) -> None:
     """Drill one job after the other, and append each result to `drilled` as soon as it is known."""
     from taskloom.cli.drill.trial import drill_job, max_drill_seconds
@@ -146,18 +134,18 @@ def _drill_all(
     from taskloom.sync.latch import Latch
 
     for number, spec in enumerate(specs, start=1):
-        console.log(f"drilling {spec.name} ({number} of {len(specs)})")
+        shown.console.log(f"drilling {spec.name} ({number} of {len(specs)})")
         # The console holds lines back for a moment. This one must be written before C code can hold the GIL.
         Latch().wait(2 * HOLD_SECONDS)
         # After this time print all stacks and exit with code 1: faulthandler does not need the GIL for that.
         limit = max_drill_seconds(spec, budget, warm_up) + STUCK_SECONDS
         faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__ or 2)
         try:
-            result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[console])
+            result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[shown])
         finally:
             faulthandler.cancel_dump_traceback_later()
         drilled.append(result)
-        console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
+        shown.console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
 
 
 def _print_and_exit(code: int, text: str) -> None:

@@ -7,13 +7,13 @@ long and before the first thread is started.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 
 import click
 
@@ -26,19 +26,16 @@ from taskloom.cli.program.watcher import WATCHED, Watcher
 from taskloom.clock import mono
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
-from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.event_file import EventFile
 from taskloom.observe.event_text import reason_text
-from taskloom.observe.output import Output
-from taskloom.observe.streams import TextStream
+from taskloom.observe.log_format import LogFormat
+from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.facade import Scheduler
 from taskloom.text import first_of, measured, plural
 
 __all__ = ["Program"]
 
-# Sorts after every other time: the summary is the last of the log lines.
-_LAST = float("inf")
 _HURRY = plural(round(HURRY_SECONDS), "more second")
 # More names than these make a log line too long to read.
 _MOST_LOADED, _MOST_AWAITED = 8, 5
@@ -57,9 +54,17 @@ class Program:
     """One `taskloom run`. `stop_within`: seconds for the whole stop, inf for no deadline."""
 
     def __init__(
-        self, stop_within: float, *, events: str | None, labels: Sequence[str], wants_json: bool, is_verbose: bool
+        self,
+        stop_within: float,
+        *,
+        events: str | None,
+        labels: Sequence[str],
+        wants_json: bool,
+        is_verbose: bool,
+        log_format: LogFormat | None = None,
     ) -> None:
         self._stop_within = stop_within
+        self._log_format = log_format
         self._events_path = events
         self._labels = labels
         self._wants_json = wants_json
@@ -86,11 +91,17 @@ class Program:
             self._watcher.dismiss()
             raise
         self._set_up_output()
-        self._listeners = [self._scheduler.listen(self._console)]
+        self._listeners = [self._scheduler.listen(self._shown)]
         if event_file is not None:
             self._listeners.append(self._scheduler.listen(event_file))
         self._log_loaded(selection, paths)
-        self._reloader = Reloader(files, self._scheduler, self._console, self._show)
+        self._reloader = Reloader(
+            files,
+            self._scheduler,
+            self._console,
+            self._console.show,
+            after_import=partial(self._shown.check_logging, "a package that was imported"),
+        )
         self._scheduler.add_all(selection.specs)
         report = self._wait_for_end()
         return self._finish(report)
@@ -112,32 +123,20 @@ class Program:
             raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
 
     def _set_up_output(self) -> None:
-        # A standard stream is None if the caller closed it.
-        is_colored = sys.stderr is not None and sys.stderr.isatty()
-        is_colored = is_colored and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self._output = Output()
-        self._console = Console(self._output.line, is_colored=is_colored)
-        sys.stdout = TextStream(self._output.data, 1)
-        sys.stderr = TextStream(self._output.line, 2)
-        root = logging.getLogger()
-        root.addHandler(ConsoleHandler(self._console))
-        root.setLevel(logging.DEBUG if self._is_verbose else logging.INFO)
-        logging.raiseExceptions = False
+        self._shown = ProgramOutput(log_format=self._log_format, is_verbose=self._is_verbose)
+        self._output, self._console = self._shown.output, self._shown.console
+        self._shown.install()
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
         if selection.warnings:
             from taskloom.jobfile.render import render_all
 
-            self._show(f"{render_all(selection.warnings)}\n")
+            self._console.show(f"{render_all(selection.warnings)}\n")
         jobs = plural(len(selection.specs), "job")
         names = first_of([spec.name for spec in selection.specs], _MOST_LOADED)
         self._console.log(f"loaded {jobs} from {', '.join(paths)}: {names}")
         if selection.dependencies:
             self._console.log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
-
-    def _show(self, text: str) -> None:
-        """Write text unchanged among the log lines."""
-        self._output.line(text.encode("utf-8", "backslashreplace"))
 
     # -- while the jobs run
 
@@ -191,6 +190,7 @@ class Program:
         if self._is_stopping:
             return
         self._is_stopping = True
+        self._shown.check_logging("a task")
         self._hard_deadline = mono() + self._stop_within
         self._scheduler.request_stop(self._stop_within, reason=reason)
         self._log_awaited(reason)
@@ -221,12 +221,13 @@ class Program:
             age = ages.get(run.id)
             polled = "" if age is None else f", no poll for {measured(age)}"
             lines.append(f"\n{run.id} is at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
-        self._show("\n".join(lines) + "\n")
+        self._console.show("\n".join(lines) + "\n")
 
     # -- the end
 
     def _finish(self, report: StopReport) -> int:
         close_listeners(self._listeners, self._console)
+        self._shown.flush()
         if self._wants_json:
             import json
 
@@ -234,8 +235,7 @@ class Program:
             statuses = [status.as_dict() for status in self._scheduler.status()]
             self._output.final_data((json.dumps(report.as_dict() | {"jobs": statuses}) + "\n").encode())
         else:
-            text = summary(report, self._scheduler.status())
-            self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
+            self._console.show(summary(report, self._scheduler.status()), is_last=True)
         code = report.exit_code
         if self._scheduler.bug is not None:
             code = code or ExitCode.BUG
