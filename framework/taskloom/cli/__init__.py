@@ -6,18 +6,31 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from taskloom.cli.standard_streams import StandardStreams
+
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    streams = StandardStreams.install()
+    code = _answer(given)
+    if streams is not None:
+        # Lost output never changes the exit code of a program that runs jobs.
+        runs_jobs = given[:1] == ["run"] and not {"-h", "--help"}.intersection(given)
+        code = streams.final_code(code, keeps_code=runs_jobs)
+        streams.restore()
+    sys.exit(code)
+
+
+def _answer(given: list[str]) -> int:
     if given in (["--version"], ["-V"]):
         # Scripts call this often, and importing click takes as long as three interpreter starts.
         from taskloom import __version__
 
         print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer
-        sys.exit(0)
+        return 0
     from taskloom.cli.entry import call
 
-    sys.exit(call(given))
+    return call(given)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 
 import click
+
+from taskloom.cli.echo import echo_json
+from taskloom.cli.standard_streams import imports_on_stderr
+from taskloom.text import as_json_text
 
 __all__ = ["schema"]
 
@@ -20,17 +22,15 @@ def schema(output: str | None) -> None:
 
     # yaml-language-server: $schema=taskloom.schema.json
     """
-    import json
-
     from taskloom.catalog.entry_points import Catalog
     from taskloom.jobfile.fields.json_schema import job_file_schema
 
-    with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the schema
-        text = json.dumps(job_file_schema(Catalog()), indent=2, ensure_ascii=False)
+    with imports_on_stderr():  # keeps what plugins print on import out of the schema
+        data = job_file_schema(Catalog())
     if output is None or output == "-":
-        click.echo(text)
+        echo_json(data)
         return
     try:
-        Path(output).write_text(text + "\n", encoding="utf-8")
+        Path(output).write_text(as_json_text(data, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"cannot write {output!r}: {error.strerror}") from None

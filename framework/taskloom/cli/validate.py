@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds
+from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.text import duration, plural
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def validate(
     from taskloom.clock import MonotonicClock
     from taskloom.jobfile import check
 
-    with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the output
+    with imports_on_stderr():  # keeps what plugins print on import out of the output
         result = check(*paths, stop_within=stop_within, with_origins=with_plan)
     show = _show_as_json if output == "json" else _show_as_text
     show(result, MonotonicClock().now(), with_plan=with_plan and not result.errors)
@@ -52,8 +53,6 @@ def validate(
 
 
 def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
-    import json
-
     from taskloom.cli.format_job import finite, job_as_json
     from taskloom.jobfile.render import as_json
 
@@ -68,7 +67,7 @@ def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
         from taskloom.cli import plan
 
         data["plan"] = plan.as_json(result)
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    echo_json(data)
 
 
 def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
@@ -81,12 +80,12 @@ def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
     if not result.errors:
         for job in result.jobs:
             for line in schedule_lines(job, now) if job.enabled else ():
-                click.echo(line)
+                echo(line)
     if with_plan:
         from taskloom.cli import plan
 
         click.echo(plan.as_text(result, is_terminal=sys.stdout.isatty()))
-    click.echo(_summary(result))
+    echo(_summary(result))
 
 
 def _summary(result: CheckResult) -> str:

@@ -43,7 +43,6 @@ class LogGuard:
         self.level = level
         self._warn = warn
         self._warned: set[str] = set()
-        self._known_disabled: set[str] = set()
         self._checked_at = float("-inf")
         self._classes: dict[logging.Logger, type[logging.Logger]] = {}
         self._before: tuple[int, bool] = logging.root.level, logging.raiseExceptions
@@ -128,10 +127,8 @@ class LogGuard:
         doubling = [name for name, logger in loggers.items() if self._remove_doubles(logger)]
         if doubling:
             names = first_of(doubling, _MOST_NAMED)
-            yield f"has added handlers that write to standard error (to {names}); they are removed, or each line would "\
-                "be written twice"  # fmt: skip
-        disabled = {name for name, logger in loggers.items() if logger.disabled}
-        silenced = sorted(disabled - self._known_disabled)
+            yield f"has added handlers that write each line to standard error again (to {names}); they are removed"
+        silenced = sorted(name for name, logger in loggers.items() if logger.disabled)
         for name in silenced:
             loggers[name].disabled = False
         if silenced:

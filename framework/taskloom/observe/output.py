@@ -157,7 +157,7 @@ class Output:
             except Exception:  # noqa: BLE001 - without memory for a moment, or in a listener: output must go on
                 self._ended.wait(_RECOVERY_SECONDS)
         try:
-            self._settle()
+            self._report_losses()
         finally:
             self._wake_waiters()
             self._ended.open()
@@ -216,7 +216,7 @@ class Output:
         elif before is Writing.FAILING and descriptor.state is Writing.OPEN and descriptor.lost:
             self.tell(_loss(descriptor))
 
-    def _settle(self) -> None:
+    def _report_losses(self) -> None:
         """Count what was not written in time, and report what was lost, if standard error is written at once."""
         self._release_lines()
         with self._lock:

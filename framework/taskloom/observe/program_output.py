@@ -36,9 +36,7 @@ class ProgramOutput:
             self.output.line, is_colored=is_colored and not data_to_log, log_format=log_format, encoding=encoding
         )
         self.output.tell = self._warn
-        self._guard = LogGuard(
-            ConsoleHandler(self.console), logging.DEBUG if is_verbose else logging.INFO, self._warn
-        )
+        self._guard = LogGuard(ConsoleHandler(self.console), logging.DEBUG if is_verbose else logging.INFO, self._warn)
         put_data: Put = self.output.text if data_to_log else self.output.data
         self._stdout = TextStream(put_data, 2 if data_to_log else 1, encoding=_encoding(sys.__stdout__))
         self._stderr = TextStream(self.output.text, 2, encoding=encoding)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds
+from taskloom.cli.standard_streams import imports_on_stderr, final_code
 from taskloom.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def drill(  # noqa: PLR0917 - click gives them by name
       taskloom drill jobs/
       taskloom drill jobs/ --budget 500ms --label gateway
     """
-    with contextlib.redirect_stdout(sys.stderr):  # a plugin may print when it is imported
+    with imports_on_stderr():  # a plugin may print when it is imported
         specs = _select_jobs(paths, labels, names)
     drilled: list[DrilledJob] = []
     code = _INTERRUPTED
@@ -84,9 +86,16 @@ def drill(  # noqa: PLR0917 - click gives them by name
         code = _PASSED if all(job.passes for job in drilled) else _FAILED
     except KeyboardInterrupt:
         pass
-    from taskloom.cli.drill.report import as_json, as_text
+    from taskloom.cli.drill.report import as_data, as_text
 
-    _print_and_exit(code, (as_json if output == "json" else as_text)(drilled, len(specs)))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is already decided
+    if output == "json":
+        echo_json(as_data(drilled, len(specs)))
+    else:
+        echo(as_text(drilled, len(specs)))
+    if threading.active_count() > 1:
+        # A run is left behind, and its thread could delay the end of the program.
+        os._exit(final_code(code))
     return code
 
 
@@ -146,13 +155,3 @@ def _drill_all(
             faulthandler.cancel_dump_traceback_later()
         drilled.append(result)
         shown.console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
-
-
-def _print_and_exit(code: int, text: str) -> None:
-    """Print the result. If a run is left behind, exit at once: its thread could delay the end of the program."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is already decided
-    try:
-        click.echo(text)  # flushes; does nothing if the caller closed the stream
-    finally:
-        if threading.active_count() > 1:
-            os._exit(code)

@@ -19,10 +19,11 @@ import click
 
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
-from taskloom.cli.program.shutdown import close_listeners, finish, reserve_descriptors
+from taskloom.cli.program.shutdown import close_listeners, finish
 from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import WATCHED, Watcher
+from taskloom.cli.standard_streams import reserve_descriptors
 from taskloom.clock import mono
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport

@@ -16,22 +16,10 @@ from taskloom.observe.output import Output
 from taskloom.scheduler.facade import Listener
 from taskloom.text import plural
 
-__all__ = ["close_listeners", "finish", "reserve_descriptors"]
+__all__ = ["close_listeners", "finish"]
 
 # Enough for what is queued, and less than the half second after which the watcher kills the program.
 FLUSH_SECONDS = 0.3
-
-
-def reserve_descriptors() -> None:
-    """Open those of the descriptors 0, 1 and 2 that the caller closed.
-
-    Otherwise the next socket would get such a number, and the log lines would be sent to its peer.
-    """
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            os.close(descriptor)
-            return
 
 
 def close_listeners(listeners: Sequence[Listener], console: Console) -> None:
