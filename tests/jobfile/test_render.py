@@ -131,6 +131,7 @@ def test_color_paints_the_head_and_the_caret_alone() -> None:
         source_line=st.text(max_size=250).map(lambda line: line.replace("\n", " ")),
         job=st.none() | st.text(max_size=5),
         related=st.just(()) | st.just((Related(Place("\x1b", 1, 1), "\x07"),)),
+        caret=st.none() | st.tuples(st.integers(1, 300), st.integers(1, 300)),
     )
 )
 def test_control_and_invisible_characters_are_never_rendered(found: Problem) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["StandardStreams", "imports_on_stderr", "reserve_descriptors", "final_code"]
+__all__ = ["StandardStreams", "final_code", "imports_on_stderr", "reserve_descriptors"]
 
 _FAILED = 1
 _NAMES = {1: "standard output", 2: "standard error"}

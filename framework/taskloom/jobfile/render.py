@@ -37,7 +37,8 @@ def render(problem: Problem, *, color: bool = False) -> str:
     lines = [head + escape(owner + problem.message)]
     hint = escape(problem.hint)
     if problem.source_line:
-        lines += _source_lines(problem.place, problem.source_line, hint, paint)
+        column, length = problem.caret or (problem.place.column, problem.place.length)
+        lines += _source_lines(problem.place._replace(column=column, length=length), problem.source_line, hint, paint)
     elif hint:
         lines.append(f"  hint: {hint}")
     lines += [f"{escape(str(place))}: note: {escape(note)}" for place, note in problem.related]

@@ -15,7 +15,7 @@ import click
 
 from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds
-from taskloom.cli.standard_streams import imports_on_stderr, final_code
+from taskloom.cli.standard_streams import final_code, imports_on_stderr
 from taskloom.text import did_you_mean
 
 if TYPE_CHECKING:
