@@ -27,12 +27,10 @@ Columns = tuple[int, int]
 
 _SECRET_NAME = r"passw|passphrase|secret|token|credential|api[_-]?key|private[_-]?key"
 _IS_SECRET_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
-# A key with such a name, and its value: quoted, or up to the end of the line, in braces up to a comma.
-_SECRET_ENTRY = re.compile(
-    rf"""[\w-]*(?:{_SECRET_NAME})[\w-]*["']?\s*:\s+
-    (?P<value>"(?:[^"\\]|\\.)*"? | '(?:[^']|'')*'? | [^\s"'][^\n]*)""",
-    re.IGNORECASE | re.VERBOSE,
-)
+# The end of a key with such a name, and the first character of its value. Bounded: a line may be megabytes long.
+_SECRET_KEY = re.compile(rf"""(?:{_SECRET_NAME})[\w-]{{0,24}}["']?\s{{0,9}}:\s{{1,9}}(?=\S)""", re.IGNORECASE)
+_QUOTED = re.compile(r'''"(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?''')
+_IN_BRACES, _TO_THE_END = re.compile(r"[^,}]*"), re.compile(r".*")
 # A value that refers to the secret, or only says that it begins in the next line.
 _REFERENCE = re.compile(r"""["']?\$\{[A-Za-z_][A-Za-z0-9_]*(:\?[^{}]*)?\}["']?|[|>][-+0-9]{0,2}""")
 
@@ -62,13 +60,15 @@ def mask_secret_params(problems: Sequence[Problem], jobs: Iterable[WrittenJob], 
 def mask_by_name(problem: Problem) -> Problem:
     """Return the problem with the values of keys such as `password` masked: the types are unknown."""
     line, found, end = problem.source_line, [], 0
-    while (entry := _SECRET_ENTRY.search(line, end)) is not None:
-        start, end = entry.span("value")
-        if line[start] not in "\"'" and "{" in line[:start]:
-            end = min([end, *(place for place in (line.find(sign, start, end) for sign in ",}") if place >= 0)])
-        value = line[start:end].rstrip()
-        if value and not _REFERENCE.fullmatch(value):
-            found.append((start, start + len(value)))
+    brace = line.find("{")
+    while (key := _SECRET_KEY.search(line, end)) is not None:
+        start = key.end()
+        pattern = _QUOTED if line[start] in "\"'" else _IN_BRACES if 0 <= brace < start else _TO_THE_END
+        value = pattern.match(line, start)
+        text = "" if value is None else value[0].rstrip()
+        end = start + len(text)
+        if text and not _REFERENCE.fullmatch(text):
+            found.append((start, end))
     return _masked(problem, found)
 
 

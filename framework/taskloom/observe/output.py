@@ -41,14 +41,14 @@ def _tell_nobody(sentence: str) -> None:
 class Output:
     """The queues of two descriptors, and the thread that writes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: int = 1, log: int = 2) -> None:
         self.dropped_lines = 0
         self.tell: Callable[[str], object] = _tell_nobody
         """Called on the output thread with a sentence about output that cannot be written."""
         # Re-entrant: the garbage collector may run a finalizer while we hold it, and the finalizer may print.
         self._lock = threading.RLock()
-        self._data = Descriptor(1, "standard output")
-        self._log = Descriptor(2, "standard error")
+        self._data = Descriptor(data, "standard output")
+        self._log = Descriptor(log, "standard error")
         self._held = HeldLines()
         self._told_at: dict[int, float] = {}
         self._waiters: list[Latch] = []
@@ -230,7 +230,7 @@ class Output:
         self._log.hurry()
         while self._log.is_waiting and self._log.state is Writing.OPEN and mono() < deadline:
             poller = select.poll()
-            poller.register(2, select.POLLOUT)
+            poller.register(self._log.number, select.POLLOUT)
             if not poller.poll(max(0.0, deadline - mono()) * 1000):
                 return
             self._write(self._log)
