@@ -18,7 +18,6 @@ from taskloom.observe import streams
 from taskloom.observe.streams import MOST_PENDING_BYTES, TextStream
 
 
-
 class Out:
     """Collects what a stream passes on."""
 

@@ -12,7 +12,7 @@ import click
 from taskloom import __version__
 from taskloom.cli.echo import echo, echo_error
 from taskloom.errors import JobFileError, TaskloomError
-from taskloom.text import did_you_mean
+from taskloom.text import did_you_mean, printable
 
 __all__ = ["call"]
 
@@ -94,7 +94,7 @@ def call(arguments: Sequence[str]) -> int:
         echo_error(render_all(error.problems))
         return _USAGE
     except TaskloomError as error:
-        echo_error(f"taskloom: {error}")
+        echo_error(printable(f"taskloom: {error}"))
         return _USAGE
     except Exception:  # noqa: BLE001 - every other exception is a bug of ours
         import traceback

@@ -63,7 +63,7 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
         if isinstance(error, TaskImportFailed):
             echo_error(error.traceback)
         near = suggest(error.near, before="; ") if isinstance(error, TaskNotFound) else ""
-        echo_error(f"taskloom: {error}{near}")
+        echo_error(printable(f"taskloom: {error}{near}"))
         context.exit(EXIT_NOT_FOUND)
 
 

@@ -29,7 +29,7 @@ _SECRET_NAME = r"passw|passphrase|secret|token|credential|api[_-]?key|private[_-
 _IS_SECRET_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
 # The end of a key with such a name, and the first character of its value. Bounded: a line may be megabytes long.
 _SECRET_KEY = re.compile(rf"""(?:{_SECRET_NAME})[\w-]{{0,24}}["']?\s{{0,9}}:\s{{1,9}}(?=\S)""", re.IGNORECASE)
-_QUOTED = re.compile(r'''"(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?''')
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
 _IN_BRACES, _TO_THE_END = re.compile(r"[^,}]*"), re.compile(r".*")
 # A value that refers to the secret, or only says that it begins in the next line.
 _REFERENCE = re.compile(r"""["']?\$\{[A-Za-z_][A-Za-z0-9_]*(:\?[^{}]*)?\}["']?|[|>][-+0-9]{0,2}""")

@@ -101,6 +101,8 @@ class LogGuard:
         return stream is not None and _is_standard(stream)
 
     def _guard(self, logger: logging.Logger, guarded: type) -> None:
+        if isinstance(logger, guarded):
+            return  # another program in this process guards it too; the last one counts
         self._classes[logger] = type(logger)
         # Of its own class, which another package may have made.
         logger.__class__ = type(guarded.__name__, (guarded, type(logger)), {})
@@ -167,14 +169,19 @@ class _GuardedRoot(logging.Logger):
             super().addHandler(hdlr)
         else:
             guard.report(_caller(), "has tried to log to standard error once more; its handler is not added")
+        if guard is not None and guard.handler not in self.handlers:
+            super().addHandler(guard.handler)
 
     def removeHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - the name in logging
         """Remove the handler, unless it is that of the program."""
         guard: LogGuard | None = vars(self).get(_GUARD)
         if guard is None or hdlr is not guard.handler:
             super().removeHandler(hdlr)
-        else:
-            guard.report(_caller(), "has tried to remove the handler of the log; it stays")
+            return
+        guard.report(_caller(), "has tried to remove the handler of the log; it stays")
+        if sys._getframe(1).f_code is getattr(logging.basicConfig, "__code__", None):
+            # It does nothing if a handler is left; and the handler that it adds next brings ours back.
+            super().removeHandler(hdlr)
 
     def setLevel(self, level: Any) -> None:  # noqa: N802 - the name in logging
         """Set the level, unless it would silence the log."""
