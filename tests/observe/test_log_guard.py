@@ -8,6 +8,7 @@ import logging.config
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -42,6 +43,11 @@ class Guarded:
         return len(self.handler.messages)
 
 
+def _references() -> list[Any]:
+    references: list[Any] = vars(logging)["_handlerList"]
+    return references
+
+
 def handlers_of_root() -> list[logging.Handler]:
     """Return the handlers of the root logger without those of pytest."""
     return [handler for handler in logging.getLogger().handlers if "LogCapture" not in type(handler).__name__]
@@ -52,7 +58,7 @@ def plain_logging() -> Iterator[None]:
     """Logging as in a new process; what the test has changed is undone."""
     root, manager = logging.getLogger(), logging.root.manager
     handlers, level, disabled = root.handlers[:], root.level, manager.disable
-    loggers, references = manager.loggerDict.copy(), logging._handlerList[:]
+    loggers, references = manager.loggerDict.copy(), _references()[:]
     root.handlers[:] = []
     root.setLevel(logging.WARNING)
 
@@ -63,7 +69,7 @@ def plain_logging() -> Iterator[None]:
     logging.disable(disabled)
     manager.loggerDict.clear()
     manager.loggerDict.update(loggers)
-    logging._handlerList[:] = references
+    _references()[:] = references
     for logger in loggers.values():
         if isinstance(logger, logging.Logger):
             logger.disabled = False

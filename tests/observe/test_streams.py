@@ -14,8 +14,8 @@ import click
 import pytest
 from rich.console import Console
 
-from taskloom.observe import streams
 from taskloom.observe.streams import MOST_PENDING_BYTES, TextStream
+from taskloom.runners.context import current_run
 
 
 class Out:
@@ -100,19 +100,19 @@ def test_a_long_text_without_a_newline_comes_out(out: Out) -> None:
 
 def test_what_a_run_has_left_never_mixes_with_the_next_run_of_its_thread(out: Out) -> None:
     contexts = [Context("a#1"), Context("a#2")]
-    token = streams.current_run.set(contexts[0])  # type: ignore[arg-type]
+    token = current_run.set(contexts[0])  # type: ignore[arg-type]
     out.stream.write("one")
-    streams.current_run.set(contexts[1])  # type: ignore[arg-type]
+    current_run.set(contexts[1])  # type: ignore[arg-type]
     out.stream.write("two\n")
-    streams.current_run.reset(token)
+    current_run.reset(token)
 
     assert out.pieces == [(b"one", "a#1"), (b"two\n", "a#2")]
 
 
 def test_what_a_run_has_left_comes_out_when_it_ends(out: Out) -> None:
-    token = streams.current_run.set(Context("a#1"))  # type: ignore[arg-type]
+    token = current_run.set(Context("a#1"))  # type: ignore[arg-type]
     out.stream.write("rest")
-    streams.current_run.reset(token)
+    current_run.reset(token)
 
     in_thread(lambda: out.stream.flush_run("b#1"))
     assert out.text == b""

@@ -69,7 +69,7 @@ class _Buffer(io.BufferedWriter):
         """Flush, and stay open."""
         self.flush()
 
-    def detach(self) -> io.RawIOBase:
+    def detach(self) -> Any:
         """Flush and return the stream below, and stay usable."""
         self.flush()
         return self.raw

@@ -1,7 +1,7 @@
 """Masks secrets in the lines of job files that are shown with a problem.
 
-A line is shown because of a problem in it or near it, and a password may stand in the same line. The type of a
-parameter says whether it is secret. If the task cannot be imported, or the file is not even YAML, its name has to do.
+A line is shown because of a problem in it, and a password may be in the same line. The type of a parameter decides
+if it is secret. If the type is unknown, since the task cannot be imported or the file is not valid YAML, its name does.
 """
 
 from __future__ import annotations

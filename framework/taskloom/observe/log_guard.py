@@ -197,7 +197,7 @@ class _NeverDisabled(logging.Logger):
     """A logger of ours: `disable_existing_loggers` has no effect on it."""
 
     @property
-    def disabled(self) -> bool:  # type: ignore[override]
+    def disabled(self) -> bool:
         """Always False."""
         return False
 

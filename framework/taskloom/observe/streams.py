@@ -141,7 +141,7 @@ class TextStream(io.TextIOBase):
     # -- what scripts ask of it
 
     @property
-    def buffer(self) -> Any:  # type: ignore[override]
+    def buffer(self) -> Any:
         """The binary stream, for `sys.stdout.buffer.write`."""
         return self._buffer
 
