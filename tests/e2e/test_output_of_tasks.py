@@ -120,6 +120,7 @@ def test_what_a_task_prints_passes_byte_for_byte(start: Callable[..., Run]) -> N
 
 SPOILED = {
     "wrap": b"wrapped\n",
+    "keep": b"kept\n",
     "close": b"closed\n",
     "reopen": b"reopened\n",
     "codecs": b"codecs\n",

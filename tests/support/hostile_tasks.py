@@ -86,6 +86,9 @@ def spoiler(ctx, how: str):
         sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
         print("wrapped")
         sys.stdout = before
+    elif how == "keep":
+        sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+        print("kept")
     elif how == "close":
         sys.stdout.close()
         sys.stderr.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from taskloom.catalog.params import TaskShape
     from taskloom.jobfile.syntax.document import Document
 
-__all__ = ["WrittenJob", "mask_by_name", "mask_secret_params"]
+__all__ = ["WrittenJob", "is_reference", "mask_by_name", "mask_secret_params"]
 
 Columns = tuple[int, int]
 """A part of a line, from 0, without its end."""
@@ -33,6 +33,11 @@ _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
 _IN_BRACES, _TO_THE_END = re.compile(r"[^,}]*"), re.compile(r".*")
 # A value that refers to the secret, or only says that it begins in the next line.
 _REFERENCE = re.compile(r"""["']?\$\{[A-Za-z_][A-Za-z0-9_]*(:\?[^{}]*)?\}["']?|[|>][-+0-9]{0,2}""")
+
+
+def is_reference(written: str) -> bool:
+    """Return whether the text of a value only names a variable, which is no secret, or is no value at all."""
+    return _REFERENCE.fullmatch(written) is not None
 
 
 class WrittenJob(NamedTuple):
@@ -67,7 +72,7 @@ def mask_by_name(problem: Problem) -> Problem:
         value = pattern.match(line, start)
         text = "" if value is None else value[0].rstrip()
         end = start + len(text)
-        if text and not _REFERENCE.fullmatch(text):
+        if text and not is_reference(text):
             found.append((start, end))
     return _masked(problem, found)
 
@@ -111,14 +116,14 @@ def _lines_of(document: Document, path: tuple[str | int, ...]) -> Iterator[tuple
     """Yield each line of the scalar at a path, with its columns; nothing if it only refers to a variable."""
     source = document.source
     written = document.positions.written(path)
-    if not written or _REFERENCE.fullmatch(written):
+    if not written or is_reference(written):
         return
     start, end = document.positions.offsets(path)
     while start < end:
         place, text = source.place(start, end), source.line(start)
         part = text[place.column - 1 : place.column - 1 + place.length]
         indent = len(part) - len(part.lstrip())
-        if part.strip() and not _REFERENCE.fullmatch(part.strip()):
+        if part.strip() and not is_reference(part.strip()):
             first = place.column - 1 + indent
             yield place.line, (first, first + len(part.strip()))
         start = source.line_start(start) + len(text)

@@ -188,14 +188,26 @@ class ConsoleHandler(logging.Handler):
         return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write the record. Never raises: a bad log call must not end the run that made it."""
+        job, run = _origin_of(record)
         try:
             message = self._formatter.format(record)
-        except Exception as error:  # noqa: BLE001 - a bad log call must not end the run that made it
-            message = f"cannot format the log message {record.msg!r}: {error}"
+        except Exception as error:  # noqa: BLE001 - the code of the arguments, or of a filter
+            message = f"cannot format the log message {_quoted(record.msg)}: {_quoted(error, str)}"
         # The record has only the wall clock, which may have been set since: the order needs the monotonic one.
         at = Moment(mono(), record.created)
-        job, run = _origin_of(record)
-        self._console.log(message, level=str(record.levelname), job=job, run=run, at=at)
+        level = str(record.levelname)
+        try:
+            self._console.log(message, level=level, job=job, run=run, at=at)
+        except (ValueError, OverflowError, OSError, TypeError):  # a record that was made by hand, with no valid time
+            self._console.log(message, level=level, job=job, run=run)
+
+
+def _quoted(value: object, how: Callable[[object], str] = repr) -> str:
+    try:
+        return how(value)
+    except Exception:  # noqa: BLE001 - the code of a class that a task has brought
+        return f"of type {type(value).__name__}"
 
 
 def _origin_of(record: logging.LogRecord) -> tuple[str, str]:

@@ -51,7 +51,7 @@ class LogGuard:
         """Put the handler on the root logger and guard it. Reports what plugins have changed before."""
         root = logging.getLogger()
         self._before = root.level, logging.raiseExceptions
-        if root.level in (logging.NOTSET, logging.WARNING):  # as it is at the start: no plugin has set it
+        if root.level <= logging.WARNING:  # as it is at the start, or lower: `check` reports only what was silenced
             root.setLevel(self.level)
         root.addHandler(self.handler)
         self._guard(root, _GuardedRoot)

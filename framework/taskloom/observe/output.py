@@ -38,6 +38,10 @@ def _tell_nobody(sentence: str) -> None:
     """Discard a sentence."""
 
 
+def _nothing_left() -> None:
+    """Do nothing: nobody holds text back."""
+
+
 class Output:
     """The queues of two descriptors, and the thread that writes them."""
 
@@ -45,6 +49,8 @@ class Output:
         self.dropped_lines = 0
         self.tell: Callable[[str], object] = _tell_nobody
         """Called on the output thread with a sentence about output that cannot be written."""
+        self.before_end: Callable[[], object] = _nothing_left
+        """Called by `close`, to queue what is held back elsewhere; nothing that it queues blocks."""
         # Re-entrant: the garbage collector may run a finalizer while we hold it, and the finalizer may print.
         self._lock = threading.RLock()
         self._data = Descriptor(data, "standard output")
@@ -125,9 +131,11 @@ class Output:
     def close(self, timeout: float) -> None:
         """Write what is queued, for `timeout` seconds at most; then report what is lost."""
         with self._lock:
+            # From here on no data blocks its writer.
             self._deadline = mono() + timeout
             self._data.hurry()
             self._log.hurry()
+        self.before_end()
         self._wakeup.set()
         self._ended.wait(timeout + 2 * LAST_SENTENCE_SECONDS)
 

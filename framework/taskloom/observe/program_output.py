@@ -36,6 +36,7 @@ class ProgramOutput:
             self.output.line, is_colored=is_colored and not data_to_log, log_format=log_format, encoding=encoding
         )
         self.output.tell = self._warn
+        self.output.before_end = self._flush
         self._guard = LogGuard(ConsoleHandler(self.console), logging.DEBUG if is_verbose else logging.INFO, self._warn)
         put_data: Put = self.output.text if data_to_log else self.output.data
         self._stdout = TextStream(put_data, 2 if data_to_log else 1, encoding=_encoding(sys.__stdout__))
@@ -52,7 +53,7 @@ class ProgramOutput:
 
     def remove(self) -> None:
         """Take the streams and the log handler out of place; what tasks have printed so far is queued."""
-        self.flush()
+        self._flush()
         self._guard.remove()
         sys.stdout, sys.stderr = self._before
 
@@ -68,8 +69,11 @@ class ProgramOutput:
         self._guard.watch()
         self.console(event)
 
-    def flush(self) -> None:
-        """Queue what all threads have printed without a newline. Never blocks."""
+    def _flush(self) -> None:
+        """Queue what all threads have printed without a newline, and what is in a wrapper that a task has made."""
+        for stream in (sys.stdout, sys.stderr):
+            if getattr(stream, "buffer", None) in (self._stdout.buffer, self._stderr.buffer):
+                _flush(stream)
         self._stdout.flush_all()
         self._stderr.flush_all()
 

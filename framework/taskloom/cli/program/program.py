@@ -228,7 +228,6 @@ class Program:
 
     def _finish(self, report: StopReport) -> int:
         close_listeners(self._listeners, self._console)
-        self._shown.flush()
         if self._wants_json:
             import json
 
