@@ -10,17 +10,22 @@ from taskloom.cli.standard_streams import StandardStreams
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     streams = StandardStreams.install()
-    code = _answer(given)
-    if streams is not None:
-        # Lost output never changes the exit code of a program that runs jobs.
-        runs_jobs = given[:1] == ["run"] and not {"-h", "--help"}.intersection(given)
-        code = streams.final_code(code, keeps_code=runs_jobs)
-        streams.restore()
+    # Lost output never changes the exit code of a program that runs jobs.
+    runs_jobs = given[:1] == ["run"] and not {"-h", "--help"}.intersection(given)
+    try:
+        code = _answer(given)
+        if streams is not None:
+            code = streams.final_code(code, keeps_code=runs_jobs)
+            streams.restore()
+    except KeyboardInterrupt:  # while it waited for the reader of a pipe
+        code = _INTERRUPTED
     sys.exit(code)
 
 
