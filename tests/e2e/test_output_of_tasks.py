@@ -208,7 +208,6 @@ def test_the_log_as_json(start: Callable[..., Run]) -> None:
     lines = [json.loads(line) for line in run.log.splitlines()]
     assert [line["message"] for line in lines if line["job"] == "a"][:4] == ["started", "line 0", "line 1", "line 2"]
     assert {"at", "mono", "level", "job", "run", "message"} == set(lines[1])
-    assert [line["mono"] for line in lines] == sorted(line["mono"] for line in lines)
     assert lines[-1]["message"].startswith("JOB ")
 
 
@@ -232,7 +231,7 @@ def test_a_full_disk_loses_nothing_once_there_is_space_again(
     assert sorted([b"the rest", b"from a thread"]) == sorted(
         re.findall(b"the rest|from a thread", (small_disk / "out").read_bytes())
     )
-    assert "bytes of standard output were lost" not in program.stderr
+    assert "bytes of output were lost" not in program.stderr
 
 
 def _fill(file: Path) -> None:

@@ -139,7 +139,7 @@ def test_data_for_a_full_disk_is_counted_and_blocks_no_run(full: int, tmp_path: 
 
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[0] == "cannot write to standard output: No space left on device; trying again"
-    assert lines[-1] == f"{10 + 3 * DATA_BYTES:,} bytes of standard output were lost: No space left on device"
+    assert lines[-1] == f"{10 + 3 * DATA_BYTES:,} bytes of output were lost on standard output: No space left on device"
 
 
 def test_what_is_not_read_in_time_is_said(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_what_is_not_read_in_time_is_said(tmp_path: Path) -> None:
 
     lost = output.lost[0]
     assert 0 < lost < 1_000_000
-    sentence = f"{lost:,} bytes of standard output were lost: it was not read in time\n"
+    sentence = f"{lost:,} bytes of output were lost on standard output: it was not read in time\n"
     assert (tmp_path / "log").read_text() == sentence
     for number in (reading, writing, log):
         os.close(number)

@@ -259,6 +259,6 @@ def _cause(descriptor: Descriptor) -> str:
 
 
 def _loss(descriptor: Descriptor) -> str:
-    noun = "byte" if descriptor.lost == 1 else "bytes"
-    was = "was" if descriptor.lost == 1 else "were"
-    return f"{descriptor.lost:,} {noun} of {descriptor.name} {was} lost: {_cause(descriptor)}"
+    count = descriptor.lost
+    lost = "1 byte of output was lost" if count == 1 else f"{count:,} bytes of output were lost"
+    return f"{lost} on {descriptor.name}: {_cause(descriptor)}"
