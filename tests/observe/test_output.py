@@ -171,6 +171,21 @@ def test_log_lines_for_a_full_disk_are_counted(full: int, null: int) -> None:
     assert (output.lost[1], output.dropped_lines) == (5, 0)
 
 
+def test_a_log_line_never_continues_what_a_task_has_left_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, null: int
+) -> None:
+    disk = Disk()
+    disk.install(monkeypatch)
+
+    with output_of(null, null) as output:
+        output.text(b"10 %")
+        output.text(b"\r20 %", is_rest=True)
+        output.line(b"a log line\n")
+        disk.wait_for(null, b"a log line\n")
+
+    assert disk.written[null] == b"10 %\r20 %\na log line\n"
+
+
 def test_a_finalizer_may_print_while_the_lock_is_held(monkeypatch: pytest.MonkeyPatch, null: int) -> None:
     disk = Disk()
     disk.install(monkeypatch)

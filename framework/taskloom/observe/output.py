@@ -98,8 +98,11 @@ class Output:
             self._wakeup.set()
 
     def text(self, content: bytes, *, run: str = "", is_rest: bool = False) -> None:
-        """Queue what a task has written to standard error, unchanged, among the log lines; never blocks."""
-        self.line(content, run=run)
+        """Queue what a task has written to standard error, unchanged, among the log lines; never blocks.
+
+        What is left at the end of a run or a thread gets a line break: a log line follows.
+        """
+        self.line(content + b"\n" if is_rest and not content.endswith(b"\n") else content, run=run)
 
     def data(self, content: bytes, *, run: str = "", is_rest: bool = False) -> None:
         """Queue a task's data for descriptor 1.
