@@ -30,6 +30,7 @@ __all__ = [
     "JobFileError",
     "JobStopping",
     "NotATask",
+    "OnSchedulerThread",
     "PermanentFailure",
     "Place",
     "Problem",
@@ -162,6 +163,14 @@ class SelfJoin(UsageError):
     def __init__(self, run: str) -> None:
         self.run = run
         super().__init__(f"cannot join run {run} from its own thread: it would wait for itself")
+
+
+class OnSchedulerThread(UsageError):
+    """The scheduler's own thread cannot wait for itself: a finalizer or a clock called the scheduler on that thread."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+        super().__init__(f"cannot {wanted} on the scheduler's own thread, which would wait for itself")
 
 
 class CatalogError(TaskloomError):

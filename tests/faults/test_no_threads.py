@@ -18,8 +18,9 @@ from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
-from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
+from taskloom.core.policies import RestartPolicy, RestartWhen
 from taskloom.runners.binding import Binding
+from taskloom.scheduler import Scheduler
 from taskloom.testing import make_job
 
 SOON = 20.0
@@ -65,7 +66,7 @@ def test_a_refused_nth_thread_fails_at_most_one_run(
     assert report.is_clean
     outcomes = [run.outcome for run in runs]
     failed = outcomes.count(Outcome.START_FAILED)
-    assert failed == sum(name.startswith("job") or name == "taskloom-timer" for name in threads.refused)
+    assert failed == sum(name.startswith("job") for name in threads.refused)
     assert outcomes.count(Outcome.CANCELLED) == len(jobs) - failed
     for run in runs:
         if run.outcome is Outcome.START_FAILED:
@@ -107,18 +108,20 @@ def test_a_failed_start_counts_as_a_failure_and_is_retried(
     assert job.status().report.restarts >= 3
 
 
-def test_a_schedule_without_a_timer_thread_continues_with_the_next_command(
-    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+def test_a_scheduler_without_its_own_thread_says_so_and_works_once_it_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scheduler.add_function("a", wait, schedule=Schedule(every=0.001))
+    scheduler = Scheduler()
     threads = NoMoreThreads(monkeypatch, lambda count: True)
-    scheduler.start()
+
+    with pytest.raises(RuntimeError, match="cannot start the scheduler's thread: can't start new thread"):
+        scheduler.add(make_job("a"))
     threads.lift()
+    scheduler.add(make_job("a"))
 
-    scheduler.status()
-
-    scheduler.wait_for(EventName.STARTED, "a")
-    assert threads.refused == ["taskloom-timer"]
+    assert [status.report.job for status in scheduler.status()] == ["a"], "the refused call had changed nothing"
+    assert threads.refused == ["taskloom-scheduler"]
+    scheduler.stop()
 
 
 def test_a_scheduler_that_gets_no_thread_at_all_stops_normally(
@@ -181,11 +184,11 @@ UNDER_A_LIMIT = """
 """
 
 
-@pytest.mark.parametrize("number", [2, 3, 4, 7, 12])
+@pytest.mark.parametrize("number", [3, 4, 7, 12])
 def test_the_scheduler_survives_a_real_refusal_of_the_kernel(
     child_env: dict[str, str], need_tool: Callable[[str], str], tmp_path: Path, number: int
 ) -> None:
-    """strace makes the Nth clone3 fail with EAGAIN; the first one starts the listener's thread."""
+    """strace makes the Nth clone3 fail with EAGAIN; the first two start the listener and the scheduler."""
     strace = need_tool("strace")
     works = subprocess.run(
         [strace, "-f", "-qq", "-o", os.devnull, "-e", "inject=clone3:error=EAGAIN:when=99", sys.executable, "-c", ""],

@@ -56,6 +56,10 @@ ROWS: list[tuple[BaseException, str]] = [
     (errors.Replicated("web", 3), "cannot add job 'web' as one: it has 3 replicas; use add_all"),
     (errors.JobDisabled("tick"), "cannot start job 'tick': it is disabled"),
     (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
+    (
+        errors.OnSchedulerThread("wait for an answer"),
+        "cannot wait for an answer on the scheduler's own thread, which would wait for itself",
+    ),
     (errors.SelfJoin("tick#1"), "cannot join run tick#1 from its own thread: it would wait for itself"),
     (errors.CatalogError("cannot use it"), "cannot use it"),
     (

@@ -1,4 +1,4 @@
-"""The executing side alone: it needs a core and a receiver of reports, but no queue, no lock and no thread."""
+"""The executing side alone: it needs a core and a receiver of reports, but no queue and no thread."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from taskloom.core.inputs import (
     RunEnded,
     RunStarted,
     RunStartFailed,
+    Shutdown,
     StackCaptured,
     StartAll,
     StopJob,
@@ -27,10 +28,11 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import How, Reason, ReasonKind, RunnerSpec
 from taskloom.runners import RunHandle, Stack
 from taskloom.runners.binding import Binding, Body
-from taskloom.runners.callback_pool import CallbackPool
 from taskloom.runners.thread import ThreadRunner
 from taskloom.scheduler.action_executor import ActionExecutor
-from taskloom.scheduler.timer import Timer
+from taskloom.scheduler.heartbeats import HeartbeatMonitor
+from taskloom.scheduler.stack_captures import Capture
+from taskloom.sync.gate import Gate
 from taskloom.testing import make_job
 
 SOON = 20.0
@@ -48,34 +50,31 @@ class Bench:
     """An executor with a core; its reports are kept. Implements `Messages`."""
 
     def __init__(self) -> None:
-        self.posted: SimpleQueue[Input] = SimpleQueue()
+        self.posted: SimpleQueue[Any] = SimpleQueue()
         self.processed: list[Input] = []
-        self.bugs: list[Exception] = []
+        self.bugs: list[BaseException] = []
         self.core = Lifecycle(lambda: 0.5, 30.0)
         self.clock = MonotonicClock()
-        self.callback_pool = CallbackPool(self.post)
-        self.timer = Timer(self.clock, lambda is_due: None, self.callback_pool.grow_if_stuck, self.post)
+        self.gate = Gate()
+        self.slow = SlowRunner()
         self.executor = ActionExecutor(
             self,
             self.core,
             clock=self.clock,
-            runners={"thread": ThreadRunner(), "blind": BlindRunner()},
-            pool=self.callback_pool,
-            timer=self.timer,
+            runners={"thread": ThreadRunner(), "blind": BlindRunner(), "slow": self.slow},
+            gate=self.gate,
+            heartbeats=HeartbeatMonitor(lambda: None, self.post),
             on_stopping=None,
+            wake_scheduler=lambda: None,
         )
 
-    def post(self, message: Input) -> None:
+    def post(self, message: Any) -> None:
         self.posted.put(message)
 
     def process(self, message: Input) -> None:
         self.processed.append(message)
 
-    def process_queued(self) -> None:
-        while not self.posted.empty():
-            self.process(self.posted.get())
-
-    def record_bug(self, error: Exception) -> None:
+    def record_bug(self, error: BaseException) -> None:
         self.bugs.append(error)
 
     def add(self, name: str, run: Callable[[Any], object], runner: str = "thread") -> None:
@@ -92,8 +91,13 @@ class Bench:
         for action in actions:
             self.executor.handlers[type(action)](action)
 
-    def next_posted(self) -> Input:
+    def next_posted(self) -> Any:
         return self.posted.get(timeout=SOON)
+
+    def next_capture(self) -> Capture:
+        while not isinstance(message := self.next_posted(), Capture):
+            self.processed.append(message)
+        return message
 
 
 @pytest.fixture
@@ -104,9 +108,8 @@ def bench() -> Iterator[Bench]:
         run.token.request(ENOUGH)
         run.token.wake()
         assert run.join(SOON)
-    bench.callback_pool.close()
-    bench.timer.close()
-    bench.timer.join(SOON)
+    bench.executor.callbacks.close()
+    bench.executor.helpers.close()
 
 
 def test_each_action_may_be_carried_out_on_another_thread(bench: Bench) -> None:
@@ -117,13 +120,13 @@ def test_each_action_may_be_carried_out_on_another_thread(bench: Bench) -> None:
         third.submit(bench.handle, started).result(SOON)
         bench.handle(StopJob("a", ENOUGH))
         pending = [run.id for run in bench.executor.cancel_waves.pending]
-        other.submit(bench.executor.carry_out_deferred).result(SOON)
-    ended = bench.processed[0] if bench.processed else bench.next_posted()
+        other.submit(bench.executor.cancel_waves.wake_next).result(SOON)
+    ended = bench.next_posted()
     run = bench.executor.live["a#1"]
     bench.handle(ended)
 
     assert started == RunStarted("a#1", is_ready=True)
-    assert pending == ["a#1"], "the run is woken only by `carry_out_deferred`"
+    assert pending == ["a#1"], "the run is woken only by `wake_next`"
     assert ended == RunEnded("a#1", How.RETURNED, None, True, False)
     assert (run.is_alive(), bench.executor.live, bench.executor.last) == (False, {}, {"a": run})
 
@@ -152,12 +155,101 @@ def test_every_requested_stack_is_answered_even_if_the_runner_fails(bench: Bench
 
     bench.carry_out([CaptureStack(start.run), CaptureStack("unknown#1")])
     before = list(bench.processed)
-    bench.executor.carry_out_deferred()
+    bench.executor.begin_captures()
+    bench.executor.finish_capture(bench.next_capture())
 
-    assert before == [], "stacks are captured only by `carry_out_deferred`"
+    assert before == [], "stacks are captured only by `begin_captures`"
     assert [(report.run, report.where) for report in bench.processed if isinstance(report, StackCaptured)] == [
         ("a#1", ""),
         ("unknown#1", ""),
     ]
     assert [type(error) for error in bench.bugs] == [ZeroDivisionError]
-    assert bench.executor.pending_captures == []
+    assert (bench.executor.pending_captures, bench.executor.captures) == ([], [])
+
+
+def test_stacks_are_reported_without_their_text_if_the_helper_does_not_come_back(bench: Bench) -> None:
+    is_inside = threading.Event()
+
+    def run(ctx: Any) -> None:
+        is_inside.set()
+        ctx.wait()
+
+    bench.add("a", run)
+    [start] = [action for action in bench.handle(StartAll()) if isinstance(action, StartRun)]
+    assert is_inside.wait(SOON)
+    bench.carry_out([CaptureStack(start.run)])
+
+    bench.executor.begin_captures()
+    [capture] = bench.executor.captures
+    bench.executor.finish_captures_due(capture.until - 0.001)
+    early = list(bench.processed)
+    capture.stacks = {}  # as if nothing were known, not even the place
+    bench.executor.finish_captures_due(capture.until)
+    bench.executor.finish_capture(capture)
+
+    assert early == []
+    assert [(report.run, report.stack) for report in bench.processed if isinstance(report, StackCaptured)] == [
+        ("a#1", "")
+    ], "and only once"
+
+
+def test_a_run_that_is_queued_when_the_gate_closes_is_ended_without_a_thread(bench: Bench) -> None:
+    entered: list[None] = []
+    bench.add("a", lambda ctx: entered.append(None))
+    bench.gate.stop = Shutdown(ENOUGH, 1.0)
+
+    bench.handle(StartAll())
+
+    assert bench.processed == [RunEnded("a#1", How.NOT_ENTERED, None, True, False)]
+    assert (entered, bench.posted.empty()) == ([], True)
+
+
+class SlowRunner(ThreadRunner):
+    """A runner whose start blocks until it is released, and then fails or not."""
+
+    def __init__(self) -> None:
+        self.is_released = threading.Event()
+        self.error: Exception | None = None
+
+    def start(self, *order: Any) -> Any:
+        assert self.is_released.wait(SOON)
+        if self.error is not None:
+            raise self.error
+        return super().start(*order)
+
+
+def test_a_start_that_blocks_is_made_by_a_helper_and_its_end_is_reported(bench: Bench) -> None:
+    bench.slow.error = ZeroDivisionError("no start")
+    bench.add("a", lambda ctx: None, runner="slow")
+
+    bench.handle(StartAll())
+    before = list(bench.processed)
+    bench.slow.is_released.set()
+    returned = bench.next_posted()
+    bench.executor.reports[type(returned)](returned)
+
+    assert before == []
+    [failed] = bench.processed
+    assert isinstance(failed, RunStartFailed)
+    assert str(failed.error) == "ZeroDivisionError: no start"
+    assert "in start" in failed.error.traceback
+
+
+def test_a_stop_does_not_wait_for_a_start_that_blocks(bench: Bench) -> None:
+    entered: list[None] = []
+    bench.add("a", lambda ctx: entered.append(None), runner="slow")
+    bench.handle(StartAll())
+    run = bench.executor.live["a#1"]
+
+    bench.handle(StopJob("a", ENOUGH))
+    [ended] = bench.processed
+    bench.handle(ended)
+    bench.slow.is_released.set()
+    late = [bench.next_posted(), bench.next_posted()]
+
+    assert ended == RunEnded("a#1", How.NOT_ENTERED, None, True, False)
+    assert not run.is_alive()
+    assert RunEnded("a#1", How.NOT_ENTERED, None, True, False) in late, "the engine drops it"
+    assert "a#1" in bench.executor.refused
+    assert run.join(SOON)
+    assert entered == []

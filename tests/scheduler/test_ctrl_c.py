@@ -1,4 +1,4 @@
-"""A Ctrl-C during a call, and other failures while the engine processes a message."""
+"""A Ctrl-C during a wait, runners that break their contract, and a host that does not stop the scheduler."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
-from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import Outcome
 from taskloom.runners import RunHandle, RunOrder, Stack
 from taskloom.runners.thread import ReusingRun, ThreadRun, ThreadRunner
 from taskloom.sync.cancel_token import CancelToken
@@ -24,122 +21,6 @@ SOON = 20.0
 
 def wait(ctx: Any) -> None:
     ctx.wait()
-
-
-class InterruptedRunner(ThreadRunner):
-    """A runner that a Ctrl-C interrupts while it starts the run of one job, before or after the thread has begun."""
-
-    def __init__(self, job: str, *, is_begun: bool) -> None:
-        self._job, self._is_begun = job, is_begun
-
-    def start(self, order: RunOrder, token: CancelToken, emit: Any) -> ThreadRun | ReusingRun:
-        if order.job != self._job:
-            return super().start(order, token, emit)
-        if self._is_begun:
-            super().start(order, token, emit)
-        raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("is_begun", [False, True])
-def test_a_stop_ends_on_time_after_a_start_that_was_interrupted(is_begun: bool) -> None:
-    scheduler = WatchedScheduler(runners={"thread": InterruptedRunner("a", is_begun=is_begun)})
-    others = [scheduler.add_function(name, wait).start() for name in ("b", "c")]
-    interrupted = scheduler.add_function("a", wait, within=0.1)
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted.start()
-    report = scheduler.stop()
-
-    assert [run.outcome for run in others] == [Outcome.CANCELLED] * 2
-    assert [survivor.job for survivor in report.survivors] == ([] if is_begun else ["a"])
-    assert interrupted.status().state == ("finished" if is_begun else "stopping")
-
-
-def test_the_work_of_an_interrupted_caller_is_finished_without_another_call() -> None:
-    scheduler = WatchedScheduler(runners={"thread": InterruptedRunner("a", is_begun=True)})
-    for name in ("b", "a", "c"):
-        scheduler.add_function(name, wait)
-
-    with pytest.raises(KeyboardInterrupt):
-        scheduler.start()
-
-    scheduler.wait_for(EventName.STARTED, "c")
-    assert scheduler.finish().is_clean
-
-
-class Interrupt:
-    """A Ctrl-C that interrupts the nth call of a function, before or after the function does its work."""
-
-    def __init__(self, real: Any, nth: int, *, is_after: bool) -> None:
-        self._real, self._nth, self._is_after = real, nth, is_after
-        self.calls = 0
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        self.calls += 1
-        if self.calls != self._nth:
-            return self._real(*arguments, **options)
-        if self._is_after:
-            self._real(*arguments, **options)
-        raise KeyboardInterrupt
-
-
-def interrupt_method(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, nth: int, *, is_after: bool) -> None:
-    interrupt = Interrupt(getattr(owner, name), nth, is_after=is_after)
-
-    def interrupted(*arguments: Any, **options: Any) -> Any:
-        return interrupt(*arguments, **options)  # a function, because only a function becomes a method
-
-    monkeypatch.setattr(owner, name, interrupted)
-
-
-@pytest.mark.parametrize("is_after", [False, True])
-def test_a_cancel_that_was_interrupted_while_waking_the_run_is_carried_out(
-    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch, is_after: bool
-) -> None:
-    run = scheduler.add_function("a", wait).start()
-    interrupt_method(monkeypatch, CancelToken, "wake", 1, is_after=is_after)
-
-    with pytest.raises(KeyboardInterrupt):
-        run.cancel()
-
-    assert run.join(SOON), "without another call"
-    assert run.outcome is Outcome.CANCELLED
-
-
-@pytest.mark.parametrize("is_after", [False, True])
-def test_a_cancel_that_was_interrupted_in_the_core_leaves_the_scheduler_usable(
-    monkeypatch: pytest.MonkeyPatch, is_after: bool
-) -> None:
-    """The actions of that one message may be lost, including events, but nothing else."""
-    scheduler = WatchedScheduler()
-    runs = [scheduler.add_function(name, wait, within=0.2).start() for name in ("a", "b")]
-    scheduler.wait_for(EventName.READY, count=2)
-    interrupt_method(monkeypatch, Lifecycle, "handle", 1, is_after=is_after)
-
-    with pytest.raises(KeyboardInterrupt):
-        runs[0].cancel()
-    monkeypatch.undo()
-    is_over = scheduler.job("b").stop()
-    report = scheduler.stop()
-
-    assert is_over
-    assert scheduler.stop() is report
-    assert runs[0].join(SOON)
-
-
-@pytest.mark.parametrize("nth", [1, 3, 70])
-@pytest.mark.parametrize("is_after", [False, True])
-def test_a_stop_that_was_interrupted_while_waking_the_runs_wakes_the_others(
-    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch, nth: int, is_after: bool
-) -> None:
-    runs = [scheduler.add_function(f"job{number}", wait).start() for number in range(80)]
-    interrupt_method(monkeypatch, CancelToken, "wake", nth, is_after=is_after)
-
-    with pytest.raises(KeyboardInterrupt):
-        scheduler.stop()
-
-    assert all(run.join(SOON) for run in runs), "without another call"
-    assert scheduler.stop().is_clean
 
 
 class LingeringRunner(ThreadRunner):

@@ -204,7 +204,7 @@ def test_a_cancel_between_the_return_and_its_report_is_too_late(scheduler: Watch
     assert scheduler.event_names("a")[-2:] == ["cancel_requested", "ended succeeded"]
 
 
-def test_the_outcomes_of_two_thousand_random_cancels_agree_with_the_polls(
+def test_the_outcomes_of_hundreds_of_random_cancels_agree_with_the_polls(
     scheduler: WatchedScheduler, fast_switching: None
 ) -> None:
     """One thread and one job: no run sees the cancel of another, and each outcome says what came first."""
@@ -219,7 +219,7 @@ def test_the_outcomes_of_two_thousand_random_cancels_agree_with_the_polls(
         polls.append(is_cancelled)
 
     job = scheduler.add_function("a", spin)
-    for _ in range(2000):
+    for _ in range(300):
         spins.append(generator.randrange(60))
         run = job.start()
         for _ in range(generator.randrange(60)):
@@ -231,4 +231,4 @@ def test_the_outcomes_of_two_thousand_random_cancels_agree_with_the_polls(
             assert polls[-1] is False
         else:
             assert run.outcome is Outcome.CANCELLED
-    assert job.status().report.runs == 2000
+    assert job.status().report.runs == 300

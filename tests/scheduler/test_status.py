@@ -173,7 +173,7 @@ def test_the_sampler_is_idle_while_every_run_waits_on_its_token(scheduler: Watch
     while not all(run._live.token.is_waiting for run in runs):
         pass  # the runs have not come to their waits yet
 
-    sampler = scheduler._engine._timer.heartbeats
+    sampler = scheduler._engine._heartbeats
     sampler.sample(1.0)
 
     assert sampler.is_idle

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.watched_scheduler import WatchedScheduler
 
+from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER
 from taskloom.testing import VirtualClock
 
@@ -77,9 +78,9 @@ def deaf(scheduler: WatchedScheduler) -> Iterator[Deaf]:
 
 
 def pass_time(scheduler: WatchedScheduler, clock: VirtualClock, seconds: float) -> None:
-    """Let virtual time pass, and wake the timer, which sleeps by the real clock."""
+    """Let virtual time pass, and wake the scheduler's thread, which sleeps by the real clock."""
     clock.advance(seconds)
-    scheduler._engine._timer.wake()
+    scheduler._engine.post(None)
 
 
 def test_a_progress_line_has_elapsed_time_time_left_poll_age_and_place(
@@ -88,6 +89,7 @@ def test_a_progress_line_has_elapsed_time_time_left_poll_age_and_place(
     scheduler.add_function("deaf", deaf.run).start()
     assert deaf.entered.acquire(timeout=SOON)
     scheduler.request_stop()
+    scheduler.wait_for(EventName.CANCEL_REQUESTED)
 
     pass_time(scheduler, clock, 2.0)
     [first] = lines.first(1)
@@ -111,6 +113,7 @@ def test_five_runs_are_named_and_the_others_counted(
     for _ in range(8):
         assert deaf.entered.acquire(timeout=SOON)
     scheduler.request_stop(within=float("inf"))
+    scheduler.wait_for(EventName.CANCEL_REQUESTED)
 
     pass_time(scheduler, clock, 2.0)
     records = lines.first(6)
@@ -134,6 +137,7 @@ def test_a_log_handler_that_blocks_does_not_delay_the_stop(
     scheduler.add_function("deaf", deaf.run).start()
     assert deaf.entered.acquire(timeout=SOON)
     scheduler.request_stop()
+    scheduler.wait_for(EventName.CANCEL_REQUESTED)
     pass_time(scheduler, clock, 2.0)
     assert is_blocked.wait(SOON)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
@@ -87,7 +89,12 @@ class HurryShutdown(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """Handle the deadlines that are due."""
+    """Handle the deadlines that are due.
+
+    `ended`: the runs whose body has ended and whose report is not processed yet, with the monotonic second of the end.
+    """
+
+    ended: Mapping[str, float] = MappingProxyType({})
 
 
 class RunStarted(NamedTuple):

@@ -267,6 +267,9 @@ class Lifecycle:
             run.reason = None
             if run.job.follow_up is FollowUp.RETRY:
                 self._store.set_follow_up(run.job, FollowUp.POLICY)
+        elif report.how is How.NOT_ENTERED and self.phase is not Phase.OPEN:
+            # The stop kept it from being entered, although its level has not been requested to stop yet.
+            self.stops.request(run, self.shutdown.reason)
         outcome, run.error = decide_outcome(report, run.reason)
         self._end(run, outcome, is_permanent=report.how is How.PERMANENT)
 

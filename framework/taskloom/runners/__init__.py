@@ -4,9 +4,10 @@ Rules for a runner, which is registered under the entry-point group `taskloom.ru
 - `start` returns once the run is certain to begin, or raises: then the run never begins, and no report comes.
 - It creates the body (`order.binding.make()`) where the run executes and registers its `terminate` with `token.enter`.
   It enters `run` only if `token.enter` returned True: a run that is cancelled earlier never enters.
-- It emits RunStarted just before it enters `run`, and never for a body that could not be created. It emits RunReady any
-  number of times between start and end. For each run for which `start` returned, it emits exactly one RunEnded or
-  RunStartFailed, whatever the body raises and however long it takes. `emit` never blocks and never raises.
+- It emits RunStarted just before it enters `run`, and never for a body that could not be created. If the task
+  announces that it is ready, it emits RunReady between start and end; once is enough. For each run for which `start`
+  returned, it emits exactly one RunEnded or RunStartFailed, whatever the body raises and however long it takes. `emit`
+  never blocks and never raises.
 - It never starts a run without an order, and after the report it keeps nothing of the run except the handle. Whatever
   it keeps between runs (idle threads) carries no state from one run to the next, and is released after `close`.
 - It never imports the scheduler.

@@ -26,7 +26,7 @@ current_run: ContextVar[RunContext | None] = ContextVar("taskloom.current_run", 
 class RunContext:
     """One run's context."""
 
-    __slots__ = ("_emit", "_gauges", "_log", "_order", "_token")
+    __slots__ = ("_emit", "_gauges", "_is_ready", "_log", "_order", "_token")
 
     def __init__(self, order: RunOrder, token: CancelToken, emit: Emit, gauges: Gauges) -> None:
         self._order = order
@@ -34,6 +34,7 @@ class RunContext:
         self._emit = emit
         self._gauges = gauges
         self._log: logging.LoggerAdapter[logging.Logger] | None = None
+        self._is_ready = False
 
     @property
     def cancelled(self) -> bool:
@@ -111,7 +112,10 @@ class RunContext:
             self._gauges.progress = Progress(done + 1, total, unit)
 
     def ready(self) -> None:
-        self._emit(RunReady(self._order.run))
+        if not self._is_ready:
+            # In this order: if the call is interrupted in between, the next one reports again.
+            self._emit(RunReady(self._order.run))
+            self._is_ready = True
 
     def count(self, name: str, n: int = 1) -> None:
         self._gauges.count(name, n)

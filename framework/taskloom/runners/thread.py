@@ -114,7 +114,7 @@ class _Execution:
         except BaseException as error:  # noqa: BLE001 - the plugin boundary
             token.close()
             return RunStartFailed(order.run, describe(error))
-        if not token.enter(body.terminate):
+        if not token.may_enter:
             token.close()
             return RunEnded(order.run, How.NOT_ENTERED, None, True, False)
         self._emit(RunStarted(order.run, not order.binding.announces_ready))
@@ -187,12 +187,16 @@ def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, Err
     Whether the stop was requested, and whether a callback ran, is read at once, on the run's own thread: describing an
     error or logging may take long, and a request that comes meanwhile was not the cause of the end.
     """
+    if not token.enter(body.terminate):
+        return How.NOT_ENTERED, None, True, False
     try:
         result = body.run(context)
+        token.mark_ended()
         was_requested, callback_ran = token.is_requested, token.callback_ran
         # Inside `try` as well: closing a started generator executes code of the plugin.
         how, error_info = (How.RETURNED, None) if result is None else _check_result(result, context)
     except BaseException as error:  # noqa: BLE001 - the plugin boundary: even SystemExit
+        token.mark_ended()
         was_requested, callback_ran = token.is_requested, token.callback_ran
         how, error_info = _how(error), describe(error)
     return how, error_info, was_requested, callback_ran

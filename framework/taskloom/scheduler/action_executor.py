@@ -1,9 +1,9 @@
 """The executing side of the engine: carries out the core's actions on runs, listeners and waiting threads.
 
-Nothing here decides anything or knows how messages are queued. The engine calls the handlers one at a time, in the
-order in which the core returned the actions; they do not depend on the thread that calls them. A handler must not
-block: no I/O, no logging, and no plugin code except a runner's `start`, `stacks` and `close`. Only `carry_out_deferred`
-sleeps, for at most WAVE_SECONDS after each wave of a stop.
+Nothing here decides anything or knows how messages are queued. The engine calls the handlers on the scheduler thread,
+one at a time, in the order in which the core returned the actions. A handler does not block: no I/O, no formatting, no
+plugin code. The methods of any runner but `thread`, `on_stopping` and the log lines of a stop are called on helper
+threads, which report by message.
 """
 
 from __future__ import annotations
@@ -15,50 +15,61 @@ from typing import Any, Protocol
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
 from taskloom.core.events import Event, EventName
-from taskloom.core.inputs import Input, RunStartFailed, StackCaptured
+from taskloom.core.inputs import Input, RunEnded, RunStartFailed, StackCaptured
 from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import ErrorInfo, How
 from taskloom.core.report import StopReport, make_stop_report
 from taskloom.errors import TaskNotFound
 from taskloom.runners import Runner, RunOrder, Stack
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.runners.error_info import describe
 from taskloom.scheduler.cancel_waves import CancelWaves
-from taskloom.scheduler.condition import Condition
+from taskloom.scheduler.heartbeats import HeartbeatMonitor
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.stack_captures import Capture, StackReader, never_blocks
 from taskloom.scheduler.stop_progress import log_stop_progress
 from taskloom.scheduler.subscribers import Listener
-from taskloom.scheduler.timer import Timer
 from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch
 
-__all__ = ["ActionExecutor", "Messages"]
+__all__ = ["ActionExecutor", "Messages", "StartReturned"]
 
 # A stop waits this long for a listener to deliver the last events; a stuck listener delays it no longer.
 FLUSH_SECONDS = 0.2
-# Whole stacks are read by people. For more runs than this in one capture, only the place is recorded.
-WHOLE_STACKS = 100
+# A stop waits this long for `on_stopping` before it cancels the first run: enough to write to a pipe.
+HOOK_SECONDS = 0.1
+# Of most of these no report comes any more. The threads that still bring one are starting right now.
+MOST_REFUSED = 1000
+
+
+class StartReturned:
+    """A runner that may block has started the run, or failed to: `error`. Reported by a helper thread."""
+
+    __slots__ = ("error", "run")
+
+    def __init__(self, run: LiveRun, error: ErrorInfo | None) -> None:
+        self.run = run
+        self.error = error
 
 
 class Messages(Protocol):
     """How the executing side reports to the core."""
 
-    def post(self, message: Input) -> None:
+    def post(self, message: Any) -> None:
         """Queue a report; never blocks, any thread may call it."""
 
     def process(self, message: Input) -> None:
         """Hand a report to the core now, before the queued messages. Only for use by a handler."""
 
-    def process_queued(self) -> None:
-        """Hand all queued messages to the core now. Only for use by a handler."""
-
-    def record_bug(self, error: Exception) -> None:
+    def record_bug(self, error: BaseException) -> None:
         """Keep the error if it is the first breach of Taskloom's own rules."""
 
 
 class ActionExecutor:
     """The live runs, the listeners, and everything that an action of the core needs.
 
-    `core` is only read here. `on_stopping` is called when a stop of everything begins; it must not block.
+    `core` is only read here. `on_stopping` is called on a helper thread when a stop of everything begins.
     """
 
     def __init__(
@@ -68,9 +79,10 @@ class ActionExecutor:
         *,
         clock: Clock,
         runners: Mapping[str, Runner],
-        pool: CallbackPool,
-        timer: Timer,
+        gate: Gate,
+        heartbeats: HeartbeatMonitor,
         on_stopping: Callable[[], object] | None,
+        wake_scheduler: Callable[[], None],
     ) -> None:
         self.live: dict[str, LiveRun] = {}
         """The runs that the core has not released yet, by id."""
@@ -78,77 +90,110 @@ class ActionExecutor:
         """The latest run of each job, ended or not."""
         self.released: deque[LiveRun] = deque()
         """Released runs, oldest first; the leading ones whose threads are gone are dropped at each release."""
+        self.refused: dict[str, None] = {}
+        """The latest runs that were ended without their runner; what it still reports about them is dropped."""
         self.listeners: tuple[Listener, ...] = ()
-        self.changed = Condition()
-        """Notified when a run has ended or is overdue, and when the work or the stop is over."""
+        self.has_changed = False
+        """Set when a run has ended or is overdue, and when the work or the stop is over. The engine clears it."""
         self.stopped = Latch()
         self.report: StopReport | None = None
-        self.cancel_waves = CancelWaves(pool, timer, messages.process_queued)
+        self.callbacks = CallbackPool(messages.post)
+        # Our own work on helper threads: it must not wait behind callbacks of tasks that are stuck.
+        self.helpers = CallbackPool(messages.post)
+        self.cancel_waves = CancelWaves(self.callbacks, wake_scheduler)
+        self.stacks = StackReader(runners, self.helpers)
         self.pending_captures: list[str] = []
         """The ids of runs whose stacks are still to be captured."""
+        self.captures: list[Capture] = []
+        """Captures that helpers are working on."""
         self._messages = messages
         self._core = core
         self._clock = clock
         self._runners = runners
-        self._pool = pool
-        self._timer = timer
-        self._heartbeats = timer.heartbeats
+        self._gate = gate
+        self._heartbeats = heartbeats
         self._on_stopping = on_stopping
+        self._needs_helpers = on_stopping is not None or not all(map(never_blocks, runners.values()))
         self._is_prepared = False
         self.handlers: dict[type, Callable[[Any], object]] = {
             Event: self._publish,
             actions.StartRun: self._start_run,
-            actions.CancelRun: lambda action: self.cancel_waves.add(self.live[action.run], action.reason),
+            actions.CancelRun: self._cancel_run,
             actions.MarkUrgent: self._mark_urgent,
             actions.CaptureStack: lambda action: self.pending_captures.append(action.run),
             actions.ReportStopProgress: self._report_stop_progress,
             actions.ReleaseRun: self._release_run,
             actions.ApplySpec: lambda action: self.live[action.run].apply(action.spec),
             actions.ForgetJob: lambda action: self.last.pop(action.job, None),
-            actions.WorkFinished: lambda _: self.changed.notify_all(),
+            actions.WorkFinished: lambda _: self._mark_changed(),
             actions.ShutdownFinished: self._shutdown_finished,
         }
         """For each type of action, and for events, the method that carries it out."""
+        self.reports: dict[type, Callable[[Any], object]] = {
+            StartReturned: self._start_returned,
+            Capture: self.finish_capture,
+        }
+        """For each type of message that is not for the core, the method that takes it."""
+
+    def prepare(self) -> None:
+        """Create the threads that a stop will need: later the system may refuse new threads. Idempotent.
+
+        Raises RuntimeError or MemoryError if one cannot be created.
+        """
+        if not self._is_prepared:
+            self.callbacks.prepare()
+            if self._needs_helpers:
+                self.helpers.prepare()
+            self._is_prepared = True
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
         self.listeners = (*self.listeners, listener)
         self._close_listeners_at_end()
 
-    def locate_runs(self, runs: list[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
-        """Return where the begun runs currently are, with `texts` whole stacks for each runner.
+    # -- deferred until all queued actions are carried out
 
-        Asks each runner once. Any thread may call it.
-        """
-        by_runner: dict[str, list[LiveRun]] = {}
-        for run in runs:
-            if run.handle is not None:
-                by_runner.setdefault(run.record.spec.runner.name, []).append(run)
-        found: list[tuple[LiveRun, Stack]] = []
-        for name, group in by_runner.items():
-            stacks = self._runners[name].stacks([run.handle for run in group if run.handle is not None], texts)
-            found.extend(zip(group, stacks, strict=True))
-        return found
+    def begin_captures(self) -> None:
+        """Read where the requested runs are: all requested stacks at once."""
+        names, self.pending_captures = self.pending_captures, []
+        try:
+            runs = [self.live[name] for name in names if name in self.live]
+            capture = self.stacks.begin(runs, self._messages.post)
+        except Exception as error:  # noqa: BLE001 - a bug; the stop waits for each answer
+            self._messages.record_bug(error)
+            capture = Capture([], {})
+        capture.runs = names  # every name, even without a stack
+        self.captures.append(capture)
 
-    def carry_out_deferred(self) -> None:
-        """Wake the cancelled runs, or else capture the requested stacks.
+    def finish_capture(self, capture: Capture) -> None:
+        """Tell the core what is known of these stacks: the helper is done, or its time is over."""
+        if capture not in self.captures:
+            return  # reported already, without the helper
+        self.captures.remove(capture)
+        if capture.error is not None:
+            self._messages.record_bug(capture.error)
+        now = self._clock.now().mono
+        for name in capture.runs:
+            where, text = capture.stacks.get(name, Stack("", ""))
+            run = self.live.get(name)
+            age, callbacks = (run.poll_age(now), run.unfinished_callbacks()) if run is not None else (None, ())
+            self._messages.process(StackCaptured(name, where, text, age, callbacks))
+        self._mark_changed()
 
-        Both are deferred until the queued actions are carried out: all flags of a stop are set before the first run
-        wakes, and all requested stacks are read at once.
-        """
-        if self.cancel_waves.pending:
-            self.cancel_waves.wake_all()
-        else:
-            self._capture_stacks()
+    def finish_captures_due(self, now: float) -> None:
+        """Report what is known of the stacks whose helper has not come back by the monotonic second `now`."""
+        for capture in [capture for capture in self.captures if now >= capture.until]:
+            self.finish_capture(capture)
+
+    # -- for callers' threads
 
     def join(self, released: tuple[LiveRun, ...], until: float) -> None:
-        """Wait until monotonic second `until` for the threads of those runs, the timer and the runners to end.
+        """Wait until monotonic second `until` for the threads of those runs and the runners to end.
 
-        Then give each listener FLUSH_SECONDS to deliver its last events. Blocks: never call it from a handler.
+        Then give each listener FLUSH_SECONDS to deliver its last events. Blocks: never called on the scheduler thread.
         """
         for run in released:
             run.join(max(0.0, until - mono()))
-        self._timer.join(max(0.0, until - mono()))
         for runner in self._runners.values():
             runner.join(max(0.0, until - mono()))
         for listener in self.listeners:
@@ -158,50 +203,104 @@ class ActionExecutor:
 
     def _publish(self, event: Event) -> None:
         if event.event is EventName.SCHEDULER_STOPPING and self._on_stopping is not None:
-            self._on_stopping()
+            self._call_hook(self._on_stopping)
         for listener in self.listeners:
             listener.put(event)
 
+    def _call_hook(self, hook: Callable[[], object]) -> None:
+        """Call `on_stopping` on a helper thread, and wait for it, HOOK_SECONDS at most."""
+        is_over = Latch()
+
+        def call() -> None:
+            try:
+                hook()
+            except Exception as error:  # noqa: BLE001 - the host's code
+                self._messages.record_bug(error)
+            finally:
+                is_over.open()
+
+        self.helpers.submit("", [CancelCallback(call, "on_stopping")])
+        is_over.wait(HOOK_SECONDS)
+
     def _start_run(self, action: actions.StartRun) -> None:
         spec = action.spec
-        run = LiveRun(self._core.runs[action.run], RunOrder.of(action), self._heartbeats)
+        run = LiveRun(self._core.runs[action.run], RunOrder.of(action), self._heartbeats, self._gate)
         self.live[action.run] = self.last[spec.name] = run
+        if self._gate.is_closed:
+            self._end_unentered(run)
+            return
         try:
-            self._prepare()
+            self.prepare()
             name = spec.runner.name
             if name not in self._runners:
                 raise TaskNotFound(name, self._runners, kind="runner")
-            run.begin(self._runners[name], self._heartbeats, self._messages.post, self._clock.now())
+            run.prepare(self._clock.now())
+            self._start(run, self._runners[name])
         except Exception as error:  # noqa: BLE001 - any error of a runner ends this run and no other
-            self._messages.process(RunStartFailed(action.run, describe(error)))
+            # Without its traceback: that quotes source lines, and no file is read on this thread.
+            kind, text = type(error).__qualname__, str(error)
+            self._start_failed(run, ErrorInfo(kind, text, f"{kind}: {text}\n"))
 
-    def _prepare(self) -> None:
-        """Create the threads that a stop will need before the first run: later the system may refuse new threads."""
-        if not self._is_prepared:
-            self._timer.prepare()
-            self._pool.prepare()
-            self._is_prepared = True
+    def _start(self, run: LiveRun, runner: Runner) -> None:
+        post = self._messages.post
+        if never_blocks(runner):
+            run.start(runner, post)
+            run.watch(self._heartbeats)
+            return
+        run.decided = Latch()
+
+        def start() -> None:
+            error: ErrorInfo | None = None
+            try:
+                run.start(runner, post)
+            except BaseException as raised:  # noqa: BLE001 - the runner is foreign code
+                error = describe(raised)
+            finally:
+                post(StartReturned(run, error))
+
+        self.helpers.submit("", [CancelCallback(start, "start")])
+
+    def _start_returned(self, returned: StartReturned) -> None:
+        run = returned.run
+        try:
+            if returned.error is not None:
+                self._start_failed(run, returned.error)
+            else:
+                run.watch(self._heartbeats)
+        finally:
+            if run.decided is not None:
+                run.decided.open()
+
+    def _start_failed(self, run: LiveRun, error: ErrorInfo) -> None:
+        """End a run whose runner has raised, unless it has entered the body after all: then it reports its own end."""
+        if run.id not in self.refused and run.token.forbid_entry():
+            self._refuse(run)
+            self._messages.process(RunStartFailed(run.id, error))
+
+    def _refuse(self, run: LiveRun) -> None:
+        """Drop what the runner still reports about a run that we end without it."""
+        self.refused[run.id] = None
+        if len(self.refused) > MOST_REFUSED:
+            del self.refused[next(iter(self.refused))]
+
+    def _cancel_run(self, action: actions.CancelRun) -> None:
+        run = self.live[action.run]
+        self.cancel_waves.add(run, action.reason)
+        is_starting = run.decided is not None and not run.decided.is_open
+        if is_starting and run.token.forbid_entry():
+            # Its runner may block for long, and the stop does not wait for that.
+            self._refuse(run)
+            self._messages.process(RunEnded(run.id, How.NOT_ENTERED, None, True, False))
+
+    def _end_unentered(self, run: LiveRun) -> None:
+        """End a run that was queued before the stop and is not started any more."""
+        stop = self._gate.stop
+        if stop is not None:
+            run.token.request(stop.reason)
+        self._messages.process(RunEnded(run.id, How.NOT_ENTERED, None, True, False))
 
     def _mark_urgent(self, action: actions.MarkUrgent) -> None:
         self.live[action.run].token.urgent = True
-
-    def _capture_stacks(self) -> None:
-        names = self.pending_captures.copy()
-        now = self._clock.now().mono
-        stacks: dict[str, Stack] = {}
-        try:
-            found = self.locate_runs([self.live[name] for name in names if name in self.live])
-            stacks = {run.id: stack for run, stack in found}
-        except Exception as error:  # noqa: BLE001 - the runner breaks its contract
-            self._messages.record_bug(error)
-        for name in names:  # every name, even without a stack: the stop waits for each answer
-            where, text = stacks.get(name, Stack("", ""))
-            run = self.live.get(name)
-            age, callbacks = (run.poll_age(now), run.unfinished_callbacks()) if run is not None else (None, ())
-            self._messages.process(StackCaptured(name, where, text, age, callbacks))
-        # Only now: if a Ctrl-C interrupts the lines above, the names are still listed and are captured later.
-        del self.pending_captures[: len(names)]
-        self.changed.notify_all()
 
     def _report_stop_progress(self, action: actions.ReportStopProgress) -> None:
         # Logged on a helper thread: a log handler may block, and the stop must go on.
@@ -209,14 +308,14 @@ class ActionExecutor:
 
         def log() -> None:
             alive = [run for run in runs if run.is_alive()]
-            log_stop_progress(self.locate_runs(alive, texts=0), action.more, self._clock.now().mono)
+            log_stop_progress(self.stacks.locate(alive, texts=0), action.more, self._clock.now().mono)
 
-        self._pool.submit("", [CancelCallback(log, "stop progress")])
+        self.helpers.submit("", [CancelCallback(log, "stop progress")])
 
     def _release_run(self, action: actions.ReleaseRun) -> None:
         run = self.live.pop(action.run)
         run.over.open()  # before all else: threads wait for it, and `is_gone` below may raise
-        self.changed.notify_all()
+        self._mark_changed()
         self._heartbeats.remove(run.id)
         released = self.released
         released.append(run)
@@ -225,15 +324,27 @@ class ActionExecutor:
         if self.report is not None:
             self._close_listeners_at_end()
 
+    def _mark_changed(self) -> None:
+        self.has_changed = True
+
     def _shutdown_finished(self, action: actions.ShutdownFinished) -> None:
-        self.report = make_stop_report(self._core, self._clock.now())
+        self.finish(make_stop_report(self._core, self._clock.now()))
+
+    def finish(self, report: StopReport) -> None:
+        """Release the threads that wait for the stop, and let the helpers and the runners end; idempotent."""
+        if self.report is not None:
+            return
+        self.report = report
         self.stopped.open()
-        self.changed.notify_all()
+        self._mark_changed()
         self._close_listeners_at_end()
-        self._pool.close()
-        self._timer.close()
         for runner in self._runners.values():
-            runner.close()
+            if never_blocks(runner):
+                runner.close()
+            else:
+                self.helpers.submit("", [CancelCallback(runner.close, "close")])
+        self.callbacks.close()
+        self.helpers.close()
 
     def _close_listeners_at_end(self) -> None:
         """Close the listeners once the stop is over and no run lives: no further event can come."""

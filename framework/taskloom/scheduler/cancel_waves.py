@@ -17,7 +17,6 @@ from taskloom.clock import mono
 from taskloom.core.model import Reason
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.scheduler.live_run import LiveRun
-from taskloom.scheduler.timer import Timer
 
 __all__ = ["REPORT_SECONDS", "CancelWaves"]
 
@@ -30,16 +29,14 @@ WAVE_SECONDS = 0.03
 class CancelWaves:
     """The runs whose stop is requested and that are not woken yet.
 
-    Calls must not overlap, except of `run_ended`, which any thread may call. A Ctrl-C may interrupt any line here, and
-    a run that is never woken does not stop. So a run stays in `pending` until it is woken; waking is idempotent.
-
-    `process_queued` hands the reports that the runs have queued to the core.
+    Only the scheduler thread calls it, except `wake` and `run_ended`, which any thread may call. A run stays in
+    `pending` until it is woken; waking is idempotent. `wake_scheduler` makes the scheduler thread check the pool for
+    helpers that are stuck.
     """
 
-    def __init__(self, callback_pool: CallbackPool, timer: Timer, process_queued: Callable[[], None]) -> None:
+    def __init__(self, callback_pool: CallbackPool, wake_scheduler: Callable[[], None]) -> None:
         self._callback_pool = callback_pool
-        self._timer = timer
-        self._process_queued = process_queued
+        self._wake_scheduler = wake_scheduler
         self.pending: deque[LiveRun] = deque()
         """The runs that are not woken yet."""
         # One item for each run of the current wave that has not ended. A list of items, not a number: `pop` is atomic.
@@ -47,7 +44,7 @@ class CancelWaves:
         self._all_ended = allocate_lock()
 
     def add(self, run: LiveRun, reason: Reason) -> None:
-        """Set the run's flag. Unless the run is woken already, it is woken by `wake_all`."""
+        """Set the run's flag. Unless the run is woken already, a later wave wakes it."""
         run.token.request(reason)
         if not run.token.is_woken:
             self.pending.append(run)
@@ -58,20 +55,19 @@ class CancelWaves:
         callbacks = run.token.take_callbacks()
         if callbacks:
             self._callback_pool.submit(run.id, callbacks)
-            self._timer.wake()  # from now on the timer thread checks whether a helper is stuck
+            self._wake_scheduler()
 
-    def wake_all(self) -> None:
-        """Wake all pending runs, in waves."""
+    def wake_next(self) -> None:
+        """Wake the next wave, and wait until its runs have ended, at most WAVE_SECONDS."""
         runs = self.pending
-        while runs:
-            count = min(WAVE_RUNS, len(runs))
-            self._all_ended = allocate_lock()
-            self._all_ended.acquire()
-            self._not_ended = [None] * count
-            for _ in range(count):
-                self.wake(runs[0])
-                runs.popleft()
-            self._wait_for_wave(count)
+        count = min(WAVE_RUNS, len(runs))
+        self._all_ended = allocate_lock()
+        self._all_ended.acquire()
+        self._not_ended = [None] * count
+        for _ in range(count):
+            self.wake(runs[0])
+            runs.popleft()
+        self._wait_for_wave(count)
 
     def run_ended(self) -> None:
         """Count one run of the wave as ended. Called on the thread of the run, which has just queued its report."""
@@ -85,7 +81,7 @@ class CancelWaves:
                 pass  # another run was the last one, or the wave is no longer waited for
 
     def _wait_for_wave(self, count: int) -> None:
-        """Wait until all `count` runs have ended, at most WAVE_SECONDS; then have their reports processed.
+        """Wait until all `count` runs have ended, at most WAVE_SECONDS.
 
         The last wave is waited for as well: waiting releases the GIL, which is all that the woken runs need. Processing
         each report as it comes would compete with them for it.
@@ -100,4 +96,3 @@ class CancelWaves:
             if left == before and now - began < 2 * REPORT_SECONDS:
                 break
         self._not_ended = []
-        self._process_queued()

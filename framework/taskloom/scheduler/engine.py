@@ -1,95 +1,140 @@
-"""The engine around the pure core: takes messages in and has the core process them, one caller at a time.
+"""The engine around the pure core: one scheduler thread that owns it, and the queue through which all others reach it.
 
-There is no scheduler thread that must be woken for each command. A caller puts its message into a queue and tries to
-take the engine's lock. The thread that gets the lock processes the queue until it is empty; a thread that does not get
-it has left its message in the queue and returns. So the core has one caller at a time and needs no lock of its own, a
-report never waits, and starting a job needs no thread switch. While the lock is held nothing may block: no I/O, no
-logging, no listener, no plugin code. `ActionExecutor` carries out what the core decides.
+Guarantees, each with its test in `tests/faults`:
+- Only the scheduler thread enters the core. A caller, signal handler or finalizer puts its message by one call into C
+  code: an exception there comes before the message is queued, and nothing has happened, or after it, and the message is
+  processed. So a Ctrl-C, at any line and any number of times, harms nothing but the call that it interrupts.
+- A stop of everything is processed before all other messages, and due deadlines before reports. Once `request_stop` has
+  returned, no body of a task is entered.
+- A stop ends on time: what blocks (files, runners, listeners, callbacks, log handlers) is done on other threads. If the
+  core itself fails, the engine requests every live run to stop and ends the stop at its deadline without the core.
+- A run that ended in time is never reported as timed out, overdue or abandoned, however late its report is processed.
+- There are no phantoms: each run in a status or a report has a thread, or has ended; each live run is requested to stop
+  by every later stop.
+- No call waits for a scheduler thread that is not there: it starts the thread, or is answered from the last state.
 
-One timer thread waits for deadlines.
+Theory of operation. The thread does the most urgent piece of work, one at a time: the stop that closed the gate, due
+deadlines, the actions of the core in order, one wave of runs to wake, the next report. It starts at the first call that
+needs it, and ends after the stop, once no run lives.
 """
 
 from __future__ import annotations
 
+import sys
+import threading
 from _random import Random
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from queue import Empty, SimpleQueue
+from itertools import count
 from typing import Any, TypeVar
 
-from taskloom.clock import Clock
-from taskloom.core.inputs import Input, RunEnded, RunStarted, StopJob, Tick
+from taskloom.clock import Clock, mono
+from taskloom.core.inputs import Input, RunEnded, RunStarted, RunStartFailed, Shutdown, StopJob, Tick
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
+from taskloom.core.report import StopReport, make_stop_report
+from taskloom.errors import InternalError, OnSchedulerThread, SchedulerStopped, UsageError
 from taskloom.runners import Runner
-from taskloom.runners.callback_pool import CallbackPool
 from taskloom.scheduler.action_executor import ActionExecutor
+from taskloom.scheduler.calls import Call, Waiter, Waiters
 from taskloom.scheduler.cancel_waves import REPORT_SECONDS
+from taskloom.scheduler.heartbeats import SAMPLE_SECONDS, HeartbeatMonitor
+from taskloom.scheduler.inbox import WAKE, Inbox
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.stop_without_core import StopWithoutCore
 from taskloom.scheduler.subscribers import Listener
-from taskloom.scheduler.timer import Timer
-from taskloom.sync.latch import Latch
+from taskloom.sync.cancel_token import lock_timeout
+from taskloom.sync.gate import Gate
 
 __all__ = ["Engine"]
 
 Result = TypeVar("Result")
 
-
-class _Call:
-    """Commands whose caller waits for the answer."""
-
-    __slots__ = ("error", "is_done", "latch", "messages", "read", "result")
-
-    def __init__(self, messages: Iterable[Input], read: Callable[[Lifecycle], Any]) -> None:
-        self.messages = messages
-        self.read = read
-        self.result: Any = None
-        self.error: Exception | None = None
-        self.is_done = False
-        # Created only if the caller has to wait. Mostly it gets the lock and processes the call itself.
-        self.latch: Latch | None = None
+_NEVER = float("inf")
+# After so many actions the thread checks the time again. Starting a run takes about 50 us.
+ACTIONS_AT_ONCE = 32
+# A caller checks this often whether the thread that it waits for still exists.
+CHECK_SECONDS = 1.0
 
 
 class Engine:
-    """The core with its message queue. Any thread may call any public method except `process*`.
+    """The core with its queue and its thread. Any thread may call the methods of the first three parts.
 
-    Implements `action_executor.Messages`.
+    Implements `action_executor.Messages`. `clock` is read on the scheduler thread.
     """
 
     def __init__(
         self, clock: Clock, runners: Mapping[str, Runner], stop_within: float, on_stopping: Callable[[], object] | None
     ) -> None:
-        self.bug: Exception | None = None
+        self.bug: BaseException | None = None
         self.clock = clock
+        self.gate = Gate()
         self._core = Lifecycle(Random().random, stop_within)
         self._core.enable_events(on_stopping is not None)
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._lock = allocate_lock()
-        # The time of the message that the core processed last.
-        self._latest_time = Moment(0.0, 0.0)
-        # Messages that are processed before those of the queue.
-        self._priority: deque[Any] = deque()
+        self._inbox = Inbox()
+        self._put = self._inbox.put
+        self._waiters = Waiters()
         # The actions of the core, and the calls to answer, in order.
         self._actions: deque[Any] = deque()
+        # The time of the message that the core processed last.
+        self._latest_time = Moment(0.0, 0.0)
+        self._deadline: float | None = None
+        self._sample_at: float | None = None
+        # The request to stop that the core has got: not the one of the gate if that has just been closed.
+        self._taken_stop: Shutdown | None = None
+        # What the core raised in the middle of a message, if it did.
+        self._core_error: BaseException | None = None
+        self._stop_without_core: StopWithoutCore | None = None
         # Runs whose thread waits in `wait_for_others`.
         self._waiting_runs: set[str] = set()
-        pool = CallbackPool(self.post)
-        self._timer = Timer(clock, self._tick, pool.grow_if_stuck, self.post)
+        self._heartbeats = HeartbeatMonitor(self._wake, self.post)
         self.executor = ActionExecutor(
-            self, self._core, clock=clock, runners=runners, pool=pool, timer=self._timer, on_stopping=on_stopping
+            self,
+            self._core,
+            clock=clock,
+            runners=runners,
+            gate=self.gate,
+            heartbeats=self._heartbeats,
+            on_stopping=on_stopping,
+            wake_scheduler=self._wake,
         )
         self._cancel_waves = self.executor.cancel_waves
-        self._handlers = {**self.executor.handlers, _Call: self._answer}
+        self._handlers = {**self.executor.handlers, Call: self._answer}
+        # Calls that are answered, and whose callers are released just before this thread sleeps. A caller that is
+        # released earlier only waits for the GIL, and each such wait costs as much as processing a message.
+        self._answered: list[Call] = []
+        # Held by the scheduler thread: if two callers start one at the same time, the second ends at once.
+        self._is_owned = allocate_lock()
+        self._thread: threading.Thread | None = None
+        self._has_ended = False
 
     # -- how messages come in
 
-    def post(self, message: Input) -> None:
-        """Hand a report to the core; never blocks, any thread may call it."""
-        self._queue.put(message)
+    def post(self, message: Any) -> None:
+        """Queue a report, or a command that needs no answer; never blocks, even in a signal handler or a finalizer."""
+        self._put(message)
         if type(message) is RunEnded:
             self._cancel_waves.run_ended()
-        self._drain()
+
+    def request_stop(self, stop: Shutdown) -> None:
+        """Close the gate, and have the core stop everything; never blocks. Only the first request counts."""
+        gate = self.gate
+        if gate.stop is None:
+            gate.stop = stop
+        self._put(WAKE)
+
+    def cancel(self, run: LiveRun, reason: Reason) -> None:
+        """Request one run to stop; never blocks.
+
+        The command is queued first. What follows only makes it quicker: this thread may be interrupted at any line of
+        it, or inside a method of the same token. The scheduler thread submits the callbacks.
+        """
+        if not run.is_cancel_queued:
+            run.is_cancel_queued = True
+            self._put(StopJob(run.job, reason, run.id))
+        run.token.request(reason)
+        run.token.release_waits()
 
     def call(self, command: Input) -> None:
         """Hand a command to the core and wait until its actions are carried out. Raises what the core raises."""
@@ -98,47 +143,34 @@ class Engine:
     def query(self, message: Input | None, read: Callable[[Lifecycle], Result]) -> Result:
         """Hand a command to the core, wait until its actions are carried out, and return the result of `read`.
 
-        `read` is called while the engine's lock is held; it must not change the core. Raises what the core raises.
+        `read` is called on the scheduler thread; it must not change the core. Raises what the core raises,
+        OnSchedulerThread if this is that thread, and RuntimeError if it cannot be started.
         """
         return self.query_all(() if message is None else (message,), read)
 
     def query_all(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
         """Do the same for several commands, with no other message between them; stop at the first refused one."""
-        call = _Call(messages, read)
-        self._queue.put(call)
-        self._drain()
-        if not call.is_done:
-            # We set `latch` and then read `is_done`; `_answer` sets `is_done` and then reads `latch`. In whichever
-            # order these interleave, either we see the answer or `_answer` opens our latch.
-            latch = call.latch = Latch()
-            if not call.is_done:
-                latch.wait()
+        self.refuse_own_thread("wait for an answer")
+        call = Call(messages, read)
+        self.start_thread()
+        self._put(call)
+        while not self._is_gone() and not call.wait(CHECK_SECONDS):
+            self.start_thread()
+        if not call.is_answered:
+            # The thread has ended. It sets `_has_ended` and then releases the callers that it finds in the queue; we
+            # have put our call and then read the flag. In whichever order these interleave, we get here.
+            return self._answer_from_last_state(messages, read)
         if call.error is not None:
             raise call.error
         return call.result  # type: ignore[no-any-return]
 
-    def cancel(self, run: LiveRun, reason: Reason) -> None:
-        """Request one run to stop. If the engine is idle, wake the run first and tell the core afterwards.
-
-        The outcome is the same, only sooner: we hold the lock and no message is queued, so the core would accept the
-        command; and the report of the woken run is processed after it.
-        """
-        command = StopJob(run.job, reason, run.id)
-        if not self._lock.acquire(blocking=False):
-            self.call(command)
-            return
-        try:
-            is_idle = not self._actions and self._queue.empty()
-            self._priority.append(command)
-            if is_idle and not run.over.is_open and run.token.request(reason):
-                self._cancel_waves.wake(run)
-                # Waiting releases the GIL, which is all that the woken run needs now.
-                self._priority.append(self._queue.get(timeout=REPORT_SECONDS))
-        except Empty:
-            pass
-        finally:
-            self._lock.release()
-        self._drain()
+    def _answer_from_last_state(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
+        """Answer without the scheduler thread, which has ended, or stands still because the interpreter ends."""
+        if not self._has_ended and any(messages):
+            raise SchedulerStopped("carry out a command while the interpreter ends")
+        for message in messages:
+            self._core.handle(message, self._latest_time)
+        return read(self._core)
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
@@ -152,18 +184,36 @@ class Engine:
     # -- waiting for a state of the core
 
     def wait_until(self, is_true: Callable[[Lifecycle], bool], timeout: float | None = None) -> bool:
-        """Wait until `is_true` returns True; return False after `timeout` seconds.
+        """Wait until `is_true` returns True; return False after `timeout` seconds. It is called as `read` of `query`.
 
-        It is called while the engine's lock is held: at first, and whenever `ActionExecutor.changed` is notified.
+        Evaluated at first, and whenever a run has ended or is overdue, or the work or the stop is over.
         """
-        return self.executor.changed.wait_until(lambda: self.query(None, is_true), timeout)
+        until = _NEVER if timeout is None else mono() + timeout
+        lock_timeout(timeout)  # raises ValueError for nan
+        while True:
+            waiter = Waiter(is_true)
+            self.refuse_own_thread("wait")
+            self.start_thread()
+            self._put(waiter)
+            if not self._is_gone():
+                waiter.wait(lock_timeout(max(0.0, until - mono())))
+            if self.query(None, is_true):
+                return True
+            if self._is_gone() or mono() >= until:
+                return False
+
+    def wait_stopped(self, timeout: float | None = None) -> bool:
+        """Wait until a stop of everything is over; return False after `timeout` seconds."""
+        self.refuse_own_thread("wait")
+        self.start_thread()
+        return self.executor.stopped.wait(timeout)
 
     def wait_for_others(self, run: str) -> None:
         """Wait, on the thread of a run, until the stop only waits for runs whose threads are in this method."""
 
         def enter(_: Lifecycle) -> None:
             self._waiting_runs.add(run)
-            self.executor.changed.notify_all()
+            self.executor.has_changed = True
 
         self.query(None, enter)
         try:
@@ -171,94 +221,302 @@ class Engine:
         finally:
             self._waiting_runs.discard(run)
 
+    def stop_report(self) -> StopReport:
+        """Return the report of the stop, or what it would be now."""
+        if self.executor.report is None:
+            return self.query(None, lambda core: make_stop_report(core, self.clock.now()))
+        return self.executor.report
+
     def close(self, until: float) -> None:
-        """Wait until monotonic second `until` for the threads of ended runs and the timer, and flush the listeners."""
-        self.executor.join(self.query(None, lambda _: tuple(self.executor.released)), until)
+        """Wait until monotonic second `until` for the threads of ended runs and our own, and flush the listeners."""
+        released, is_over = self.query(None, lambda _: (tuple(self.executor.released), not self.executor.live))
+        self.executor.join(released, until)
+        if is_over and self._thread is not None and get_ident() != self._thread.ident:
+            self._thread.join(max(0.0, min(until - mono(), threading.TIMEOUT_MAX)))
 
-    # -- what the thread does that holds the lock
+    # -- the thread
 
-    def _drain(self) -> None:
-        # If another thread holds the lock, it processes our message: after releasing the lock it reads the queue once
-        # more. So no message is left behind.
-        while (not self._queue.empty() or self._has_unfinished_work()) and self._lock.acquire(blocking=False):
+    def start_thread(self) -> None:
+        """Start the scheduler thread unless it is running. Raises RuntimeError if no thread can be started."""
+        if self._thread is None and not self._is_gone():
             try:
-                self._process_all()
-            finally:
-                self._lock.release()
-                if self._has_unfinished_work():
-                    self._timer.wake()  # a Ctrl-C interrupted this thread: the timer thread finishes the work
+                threading.Thread(target=self._main, name="taskloom-scheduler", daemon=True).start()
+            except RuntimeError as error:
+                raise RuntimeError(f"cannot start the scheduler's thread: {error}") from None
 
-    def _has_unfinished_work(self) -> bool:
-        return bool(self._actions or self._priority or self.executor.pending_captures or self._cancel_waves.pending)
+    def _is_gone(self) -> bool:
+        return self._has_ended or sys.is_finalizing()
 
-    def _process_all(self) -> None:
-        actions, queue, executor = self._actions, self._queue, self.executor
+    def refuse_own_thread(self, request: str) -> None:
+        """Raise OnSchedulerThread if this is the scheduler thread: it would wait for itself."""
+        thread = self._thread
+        if thread is not None and thread.ident == get_ident() and not self._has_ended:
+            raise OnSchedulerThread(request)
+
+    def _wake(self) -> None:
+        self._put(WAKE)
+
+    def _main(self) -> None:
+        if not self._is_owned.acquire(blocking=False):
+            return  # another caller was faster
+        self._thread = threading.current_thread()
         while True:
-            while actions:
-                action = actions.popleft()
-                try:
-                    self._handlers[type(action)](action)
-                except Exception as error:  # noqa: BLE001 - a bug; the other actions and the timer go on
-                    self.record_bug(error)
-            if self._cancel_waves.pending or executor.pending_captures:
-                executor.carry_out_deferred()
-            elif self._priority:
-                self.process(self._priority.popleft())
-            elif queue.empty():
-                break
-            else:
-                self.process(queue.get())
-        self._timer.set_deadline(self._core.next_deadline())
+            try:
+                if self._work():
+                    return
+            except BaseException as error:  # noqa: BLE001 - even a MemoryError must not end this thread
+                self._note_bug(error)
 
-    def process(self, message: Any) -> None:
-        """Have the core process a message and queue the actions. Only for the thread that holds the lock."""
-        now = self._latest_time = self.clock.now() if type(message) is not RunStarted else self._start_of(message)
-        if type(message) is _Call:
+    def _note_bug(self, error: BaseException) -> None:
+        try:
+            self.record_bug(error)
+        except BaseException:  # noqa: BLE001 - a MemoryError again: the next time will do
+            pass
+
+    def _work(self) -> bool:
+        """Work until everything is over, and return True."""
+        inbox, now_of = self._inbox, self.clock.now
+        for number in count():
+            if not inbox.is_empty():
+                inbox.take_in()
+            now = now_of()
+            if self._step(now):
+                if self._answered and number % ACTIONS_AT_ONCE == 0:
+                    self._release_callers()  # a flood of messages may keep us from sleeping for long
+                continue
+            if self._is_over():
+                break
+            seconds = self._seconds_to_sleep(now.mono)
+            self._release_callers()
+            inbox.wait(seconds)
+        self._end()
+        return True
+
+    def _step(self, now: Moment) -> bool:
+        """Do the most urgent piece of work; return False if there is none."""
+        inbox, deadline, actions = self._inbox, self._deadline, self._actions
+        if self.gate.stop is not self._taken_stop:
+            self._take_stop(now)
+        elif inbox.urgent:
+            self._handle(inbox.urgent.popleft(), now)
+        elif deadline is not None and now.mono >= deadline:
+            self._deadline = None
+            self._handle(Tick(dict(self.gate.ended)), now)
+        elif self._sample_at is not None and now.mono >= self._sample_at:
+            late, self._sample_at = now.mono - self._sample_at, None
+            self._heartbeats.sample(now.mono, late)
+        elif self._stop_without_core is not None and self._stop_without_core.is_over(now.mono):
+            self._finish_without_core(now)
+        elif not actions and not self._wake_or_capture(now) and not self._take_report(now):
+            return False
+        if actions:
+            self._carry_out()
+        return True
+
+    def _wake_or_capture(self, now: Moment) -> bool:
+        """Do what is deferred until all actions are carried out; return False if there is nothing of that kind."""
+        executor = self.executor
+        if self._cancel_waves.pending:
+            self._cancel_waves.wake_next()
+            self._process_reports()
+        elif executor.pending_captures:
+            executor.begin_captures()
+        elif executor.captures and any(now.mono >= capture.until for capture in executor.captures):
+            executor.finish_captures_due(now.mono)
+        else:
+            return False
+        return True
+
+    def _take_report(self, now: Moment) -> bool:
+        """Process the next report, or else tell the waiting callers what has changed; return False if there is none."""
+        reports = self._inbox.reports
+        if reports:
+            if type(reports[0]) is StopJob and len(reports) == 1 and reports[0].run is not None:
+                # The caller is waking this run. Sleeping releases the GIL, which is all that the run needs now.
+                self._inbox.wait(REPORT_SECONDS)
+            self._handle(reports.popleft(), now)
+        elif self.executor.has_changed:
+            self.executor.has_changed = False
+            self._waiters.evaluate(self._core)
+        else:
+            return False
+        return True
+
+    def _answer(self, call: Call) -> None:
+        call.answer(self._core)
+        self._answered.append(call)
+        if len(self._answered) >= ACTIONS_AT_ONCE:
+            self._release_callers()
+
+    def _release_callers(self) -> None:
+        answered = self._answered
+        while answered:
+            answered[-1].release()
+            answered.pop()
+
+    def _carry_out(self) -> None:
+        """Carry out some of the queued actions, as long as nothing more urgent comes."""
+        actions, gate = self._actions, self.gate
+        for _ in range(ACTIONS_AT_ONCE):
+            if not actions or gate.stop is not self._taken_stop:
+                return  # in the latter case the core takes the stop before another run starts
+            action = actions.popleft()
+            try:
+                self._handlers[type(action)](action)
+            except Exception as error:  # noqa: BLE001 - a bug; the other actions go on
+                self.record_bug(error)
+
+    def _process_reports(self) -> None:
+        """Process the reports that have come so far, and no more: the next wave waits."""
+        inbox = self._inbox
+        inbox.take_in()
+        for _ in range(len(inbox.reports)):
+            self._handle(inbox.reports.popleft(), self.clock.now())
+
+    def _seconds_to_sleep(self, now: float) -> float | None:
+        """Return for how long nothing is due; None if for ever."""
+        executor = self.executor
+        if self._sample_at is None and not self._heartbeats.is_idle:
+            self._sample_at = now + SAMPLE_SECONDS
+        until = _NEVER if self._deadline is None else self._deadline
+        if self._sample_at is not None and self._sample_at < until:
+            until = self._sample_at
+        for pool in (executor.callbacks, executor.helpers):
+            grow_after = pool.grow_if_stuck()
+            if grow_after is not None:
+                until = min(until, now + grow_after)
+        for capture in executor.captures:
+            until = min(until, capture.until)
+        if self._stop_without_core is not None:
+            until = min(until, self._stop_without_core.next_check(now))
+        return None if until == _NEVER else until - now
+
+    def _is_over(self) -> bool:
+        return self.executor.report is not None and not self.executor.live and self._inbox.is_empty()
+
+    def _end(self) -> None:
+        """Answer what is left, and let the thread end. Later calls are answered by their callers."""
+        self._has_ended = True
+        self._release_callers()
+        self._inbox.take_in()
+        while self._inbox.reports:
+            message = self._inbox.reports.popleft()
+            if type(message) is Call:
+                message.release()  # its caller answers it
+            elif type(message) is Waiter:
+                message.release()
+        self._waiters.release_all()
+
+    # -- messages, on the scheduler thread
+
+    def _handle(self, message: Any, now: Moment) -> None:
+        kind = type(message)
+        if kind is Call:
             self._process_call(message, now)
+            self._actions.append(message)
+        elif kind is Waiter:
+            self._waiters.add(message, self._core)
+        elif kind in self.executor.reports:
+            self.executor.reports[kind](message)
+        else:
+            self._process(message, now)
+
+    def process(self, message: Input) -> None:
+        """Hand a report to the core now. Only for the scheduler thread."""
+        self._process(message, self.clock.now())
+
+    def _process(self, message: Any, now: Moment) -> None:
+        """Have the core process a message and queue the actions."""
+        if self.gate.stop is not self._taken_stop and message is not self.gate.stop:
+            self._take_stop(now)  # before the report of a run that has found the gate closed
+        kind = type(message)
+        if kind is RunStarted:
+            now = self._start_of(message, now)
+        elif kind is RunEnded:
+            self.gate.ended.pop(message.run, None)
+        elif kind is StopJob and message.run is not None:
+            self._note_cancel(message.run)
+        if self.executor.refused and self._is_refused(message):
             return
+        self._latest_time = now
         try:
             self._actions.extend(self._core.handle(message, now))
-        except Exception as error:  # noqa: BLE001 - a bug; the next messages are processed
-            self.record_bug(error)
+        except UsageError:
+            pass  # a command that nobody waits for has come too late, such as a cancel of a job that was removed
+        except BaseException as error:  # noqa: BLE001 - a bug; the next messages are processed
+            self._core_failed(error)
+        self._after_message()
 
-    def process_queued(self) -> None:
-        """Have the core process the queued messages. Only for the thread that holds the lock."""
-        while not self._queue.empty():
-            self.process(self._queue.get())
+    def _after_message(self) -> None:
+        self._deadline = self._core.next_deadline()
+        if self._taken_stop is None and self._core.phase is not Phase.OPEN:
+            # The core has begun a stop by itself: an essential job has failed.
+            shutdown = self._core.shutdown
+            self._taken_stop = self.gate.stop = Shutdown(
+                shutdown.reason, self._core.stops.latest - self._latest_time.mono
+            )
 
-    def record_bug(self, error: Exception) -> None:
-        """Keep the error if it is the first breach of Taskloom's own rules."""
-        self.bug = self.bug or error
+    def _note_cancel(self, name: str) -> None:
+        run = self.executor.live.get(name)
+        if run is not None:
+            # Before the core processes it: a cancel that another thread requests after this is queued again.
+            run.is_cancel_queued = False
 
-    def _start_of(self, message: RunStarted) -> Moment:
+    def _is_refused(self, message: Any) -> bool:
+        """Return whether this report is about a run that was ended without its runner, and drop the run at its end."""
+        run = getattr(message, "run", "")
+        is_refused = run in self.executor.refused and run not in self.executor.live
+        if is_refused and type(message) in (RunEnded, RunStartFailed):
+            del self.executor.refused[run]
+        return is_refused
+
+    def _process_call(self, call: Call, now: Moment) -> None:
+        try:
+            for message in call.messages:
+                self._actions.extend(self._core.handle(message, now))
+        except UsageError as error:
+            call.error = error
+        except BaseException as error:  # noqa: BLE001 - raised in the caller
+            call.error = error
+            self._core_failed(error)
+        self._latest_time = now
+        self._after_message()
+
+    def _start_of(self, message: RunStarted, now: Moment) -> Moment:
         """Date a start back to the call of the runner, so that it precedes everything that the run itself reports.
 
         Not before the latest processed message: the core's time never goes back.
         """
         run = self.executor.live.get(message.run)
-        if run is None or run.begun is None:
-            return self.clock.now()
-        return max(run.begun, self._latest_time)
+        return now if run is None or run.begun is None else max(run.begun, self._latest_time)
 
-    def _process_call(self, call: _Call, now: Moment) -> None:
-        try:
-            for message in call.messages:
-                self._actions.extend(self._core.handle(message, now))
-        except Exception as error:  # noqa: BLE001 - raised in the caller
-            call.error = error
-        self._actions.append(call)
+    # -- stopping, and failures of our own, on the scheduler thread
 
-    def _answer(self, call: _Call) -> None:
-        if call.error is None:
-            try:
-                call.result = call.read(self._core)
-            except Exception as error:  # noqa: BLE001 - raised in the caller
-                call.error = error
-        call.is_done = True
-        if call.latch is not None:
-            call.latch.open()
+    def _take_stop(self, now: Moment) -> None:
+        stop = self.gate.stop
+        if stop is not None:
+            self._taken_stop = stop
+            self._process(stop, now)
+            if self._core_error is not None:
+                self._begin_without_core()
 
-    def _tick(self, is_due: bool) -> None:
-        if is_due:
-            self._queue.put(Tick())
-        self._drain()
+    def record_bug(self, error: BaseException) -> None:
+        """Keep the error if it is the first breach of Taskloom's own rules."""
+        self.bug = self.bug or error
+
+    def _core_failed(self, error: BaseException) -> None:
+        """Record that the core raised. Unless it refused the message as illegal, its state can be wrong from now on."""
+        self.record_bug(error)
+        if not isinstance(error, InternalError):
+            self._core_error = error
+            self._begin_without_core()
+
+    def _begin_without_core(self) -> None:
+        if self._stop_without_core is None and self._taken_stop is not None:
+            self._stop_without_core = StopWithoutCore(self.executor, self._taken_stop, mono())
+
+    def _finish_without_core(self, now: Moment) -> None:
+        if self._stop_without_core is not None:
+            report = self._stop_without_core.report(self._core, now)
+            self._stop_without_core = None
+            self.executor.finish(report)

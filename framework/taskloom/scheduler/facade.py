@@ -11,7 +11,7 @@ from taskloom.core.inputs import AddJob, HurryShutdown, Reload, Shutdown, StartA
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.core.reload import Change
-from taskloom.core.report import StopReport, make_stop_report
+from taskloom.core.report import StopReport
 from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
@@ -57,7 +57,21 @@ class Scheduler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except BaseException:
+            # A Ctrl-C, or what another signal handler raised. Everything is stopped all the same, and awaited.
+            self._stop_despite_interrupts()
+            raise
+
+    def _stop_despite_interrupts(self) -> None:
+        """Stop everything and wait, by whatever number of interrupts. It ends: the stop has a deadline."""
+        while self._engine.executor.report is None:
+            try:
+                self.stop()
+            except BaseException as error:  # noqa: BLE001 - the first one is raised at the end
+                if isinstance(error, Exception):
+                    return  # no interrupt: the stop itself is impossible, such as on the scheduler's own thread
 
     # -- jobs
 
@@ -122,6 +136,10 @@ class Scheduler:
         with paused_gc():
             self._engine.call(StartAll())
 
+    def prepare(self) -> None:
+        """Start the threads that a stop needs, before the first run. Raises RuntimeError if one cannot be started."""
+        self._engine.query(None, lambda _: self._engine.executor.prepare())
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing keeps the program alive; return False after `timeout` seconds.
 
@@ -141,25 +159,26 @@ class Scheduler:
         """
         engine = self._engine
         until = mono() + within
-        engine.call(_shutdown(within, reason))
+        engine.refuse_own_thread("wait for a stop")
+        engine.request_stop(_shutdown(within, reason))
         caller = self._calling_run()
         if caller is None:
-            engine.executor.stopped.wait()
+            engine.wait_stopped()
             engine.close(until)
         else:
             engine.wait_for_others(caller)
-        return engine.executor.report or engine.query(None, lambda core: make_stop_report(core, engine.clock.now()))
+        return engine.stop_report()
 
     def request_stop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> None:
-        """Begin what `stop` does, and return at once; idempotent. A signal handler may call it, too.
+        """Begin what `stop` does, and return at once; idempotent. A signal handler or a finalizer may call it, too.
 
-        It only queues the request, so another thread may carry it out a moment later.
+        Once it has returned, no body of a task is entered.
         """
-        self._engine.post(_shutdown(within, reason))
+        self._engine.request_stop(_shutdown(within, reason))
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop of everything is over, whatever caused it; return False after `timeout` seconds."""
-        return self._engine.executor.stopped.wait(timeout)
+        return self._engine.wait_stopped(timeout)
 
     @property
     def stop_reason(self) -> Reason | None:
@@ -169,7 +188,7 @@ class Scheduler:
     def hurry(self, within: float) -> None:
         """Allow the current stop at most `within` more seconds, and set `urgent` for every run."""
         lock_timeout(within)
-        self._engine.call(HurryShutdown(within))
+        self._engine.post(HurryShutdown(within))
 
     def _calling_run(self) -> str | None:
         """Return the id of the run on whose thread this is called, or None if it is not a run of this scheduler."""
@@ -192,14 +211,14 @@ class Scheduler:
         return listener
 
     @property
-    def bug(self) -> Exception | None:
+    def bug(self) -> BaseException | None:
         """The first internal error of Taskloom, or None. The scheduler went on without the message that caused it."""
         return self._engine.bug
 
     def stacks(self) -> list[tuple[Run, Stack]]:
         """Return where each run that may be executing currently is."""
         engine, executor = self._engine, self._engine.executor
-        return [(Run(live, engine), stack) for live, stack in executor.locate_runs(list(executor.live.values()))]
+        return [(Run(live, engine), stack) for live, stack in executor.stacks.locate(list(executor.live.values()))]
 
     def status(self) -> list[JobStatus]:
         """Return the status of each job, in the order in which they were added."""

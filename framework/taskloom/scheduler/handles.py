@@ -142,7 +142,10 @@ class JobHandle:
         returned as well, with the outcome start_failed.
         """
         engine = self._engine
-        return engine.query(StartJob(self.name, now), lambda _: Run(engine.executor.last[self.name], engine))
+        live = engine.query(StartJob(self.name, now), lambda _: engine.executor.last[self.name])
+        if live.decided is not None:
+            live.decided.wait()
+        return Run(live, engine)
 
     def arm(self) -> None:
         """Let the job start by itself, as `Scheduler.start` does: after its dependencies and delay, by its schedule.
@@ -189,7 +192,7 @@ class JobHandle:
 
 
 def make_status(engine: Engine, core: Lifecycle, name: str) -> JobStatus:
-    """Return the status of a job; called while the engine's lock is held. Raises UnknownJob."""
+    """Return the status of a job; called on the scheduler thread. Raises UnknownJob."""
     now = engine.clock.now()
     report = make_job_report(core, core.job(name), now)
     run = engine.executor.last.get(name)

@@ -8,6 +8,7 @@ from taskloom.runners import Emit, RunHandle, Runner, RunOrder
 from taskloom.runners.gauges import Gauges
 from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
+from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch
 
 __all__ = ["LiveRun"]
@@ -16,15 +17,31 @@ __all__ = ["LiveRun"]
 class LiveRun:
     """The engine's side of a run. `over` opens once the core knows that the body has returned."""
 
-    __slots__ = ("_order", "_track", "begun", "handle", "id", "job", "over", "record", "token")
+    __slots__ = (
+        "_order",
+        "_track",
+        "begun",
+        "decided",
+        "handle",
+        "id",
+        "is_cancel_queued",
+        "job",
+        "over",
+        "record",
+        "token",
+    )
 
-    def __init__(self, record: RunRecord, order: RunOrder, heartbeats: HeartbeatMonitor) -> None:
+    def __init__(self, record: RunRecord, order: RunOrder, heartbeats: HeartbeatMonitor, gate: Gate) -> None:
         self.record = record
         """The core's record of the run; read only."""
         self.id = record.id
         self.job = order.job
         self.over = Latch()
-        self.token = CancelToken(heartbeats)
+        self.decided: Latch | None = None
+        """Opens once the runner has started the run or failed to; None if that was done on the scheduler thread."""
+        self.is_cancel_queued = False
+        """Whether a cancel is queued that the core has not processed: another one would change nothing."""
+        self.token = CancelToken(heartbeats, gate, record.id)
         self.handle: RunHandle | None = None
         self.begun: Moment | None = None
         """When the runner was called to start the run."""
@@ -41,13 +58,20 @@ class LiveRun:
         """The longest observed time without a poll, in seconds."""
         return self._track.worst_gap if self._track is not None else 0.0
 
-    def begin(self, runner: Runner, heartbeats: HeartbeatMonitor, emit: Emit, now: Moment) -> None:
-        """Have the runner start the run. Raises what the runner raises."""
+    def prepare(self, now: Moment) -> None:
+        """Make what the run needs besides its runner."""
         self.begun = now
         has_terminate = self._order.binding.has_terminate
         self._track = HeartbeatTrack(self.record, self.token, self.record.queued.mono, is_unobserved=has_terminate)
+
+    def start(self, runner: Runner, emit: Emit) -> None:
+        """Have the runner start the run. Raises what the runner raises."""
         self.handle = runner.start(self._order, self.token, emit)
-        heartbeats.add(self.id, self._track)
+
+    def watch(self, heartbeats: HeartbeatMonitor) -> None:
+        """Have its polls sampled, unless it has ended already."""
+        if self._track is not None and not self.over.is_open:
+            heartbeats.add(self.id, self._track)
 
     def apply(self, spec: JobSpec) -> None:
         """Apply the part of a new declaration that can change while the run goes on."""

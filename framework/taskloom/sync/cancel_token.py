@@ -16,12 +16,14 @@ Guarantees:
 from __future__ import annotations
 
 import math
-from _thread import LockType, allocate_lock
+from _thread import LockType, RLock, allocate_lock
 from collections.abc import Callable
 from typing import Protocol
 
+from taskloom.clock import mono
 from taskloom.core.model import Reason
 from taskloom.errors import Cancelled
+from taskloom.sync.gate import Gate
 from taskloom.sync.wakeup_fd import WakeupFd
 
 __all__ = ["CancelCallback", "CancelToken", "Sampler", "lock_timeout"]
@@ -105,26 +107,31 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_is_closed", "_lock", "_sampler", "_waiters", "_wakeup", "dispatched", "is_requested",
-        "is_woken", "polls", "reason", "urgent",
+        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_reasons", "_sampler", "_waiters", "_wakeup",
+        "dispatched", "is_requested", "is_woken", "polls", "run", "urgent",
     )  # fmt: skip
 
-    def __init__(self, sampler: Sampler | None = None) -> None:
+    def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:
+        self.run = run
+        """The id of the run."""
         self.is_requested = False
         self.is_woken = False
         """Whether `wake` has released its waits."""
-        self.reason: Reason | None = None
+        self._reasons: list[Reason] = []
         self.urgent = False
         self.polls = 0
         self.dispatched: tuple[CancelCallback, ...] = ()
         """The callbacks that `take_callbacks` has returned or that `on_cancel` called because they came late."""
         self._sampler: Sampler = sampler or _NoSampler()
-        self._lock = allocate_lock()
+        self._gate = gate or Gate()
+        # Re-entrant: the garbage collector may run a finalizer while we hold it, and the finalizer may cancel the run.
+        self._lock = RLock()
         self._waiters: list[LockType] = []
         # None once they were dispatched or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
         self._wakeup: WakeupFd | None = None
         self._is_closed = False
+        self._is_entered = False
 
     # -- the run's side
 
@@ -222,33 +229,74 @@ class CancelToken:
 
     # -- the engine's side
 
+    @property
+    def may_enter(self) -> bool:
+        """Return whether `enter` would return True now."""
+        return not (self.is_requested or self._gate.is_closed or self._callbacks is None)
+
     def enter(self, terminate: Callable[[], object] | None) -> bool:
-        """Register the body's `terminate`; return False if the stop is requested: then do not enter the body."""
+        """Register the body's `terminate`; return False if the stop is requested: then do not enter the body.
+
+        Call it immediately before the body. The gate is read last: a thread that is suspended before that finds it
+        closed.
+        """
         with self._lock:
             if self.is_requested or self._callbacks is None:
                 return False
+            self._is_entered = True
             if terminate is not None:
                 self._callbacks.append(CancelCallback(terminate, "terminate"))
-            return True
+        return self._gate.stop is None
+
+    def forbid_entry(self) -> bool:
+        """Make every later `enter` return False; return False if the body was entered before."""
+        with self._lock:
+            if not self._is_entered:
+                self._callbacks = None
+            return not self._is_entered
+
+    def mark_ended(self) -> None:
+        """Record that the body has ended, and when. Called on the run's thread, long before its report is processed."""
+        self._gate.ended[self.run] = mono()
+
+    @property
+    def reason(self) -> Reason | None:
+        """The reason of the first request; None before it."""
+        return self._reasons[0] if self.is_requested else None
 
     def request(self, reason: Reason) -> bool:
-        """Set the flag; return False if it was set before. Does not wake the run."""
-        with self._lock:
-            if self.is_requested:
-                return False
-            self.reason = reason
-            self.is_requested = True
-            return True
+        """Set the flag; return False if it was set before. Does not wake the run.
 
-    def wake(self) -> None:
-        """Release every wait and make the descriptor readable."""
+        Without a lock: a caller may be interrupted at any line, and the next request finishes what it began.
+        """
+        if self.is_requested:
+            return False
+        self._reasons.append(reason)
+        self.is_requested = True
+        return True
+
+    def release_waits(self) -> None:
+        """Release the waits on the token, but call nothing; `wake` still has to follow. Without a lock, like `request`.
+
+        Each lock is released before it leaves the list: if the caller is interrupted in between, `wake` finds it there.
+        """
         waiters = self._waiters
         while waiters:
             try:
-                waiter = waiters.pop()
+                waiter = waiters[-1]
+                waiter.release()
             except IndexError:
                 break  # the waiter timed out and removed it itself
-            waiter.release()
+            except RuntimeError:
+                pass  # released before, by a caller that was interrupted
+            try:
+                waiters.remove(waiter)
+            except ValueError:
+                pass  # the waiter has woken and removed it itself
+
+    def wake(self) -> None:
+        """Release every wait and make the descriptor readable."""
+        self.release_waits()
         with self._lock:
             self.is_woken = True
             if self._wakeup is not None:
