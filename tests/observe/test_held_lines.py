@@ -88,6 +88,17 @@ def test_at_the_end_everything_is_released_and_the_last_line_is_last() -> None:
     assert not held
 
 
+def test_when_the_program_ends_only_the_lines_of_unstarted_runs_wait() -> None:
+    held = HeldLines()
+    held.add(b"beat", 1.0, NOW, "a#1")
+    held.add(b"line", 2.0, NOW)
+    assert held.release(NOW, at_once=True) == [b"line"]
+
+    held.add_start(b"started", 3.0, NOW, "a#1")
+
+    assert held.release(NOW, at_once=True) == [b"started", b"beat"]
+
+
 def test_a_wall_clock_that_was_set_back_changes_no_order() -> None:
     """The order is that of the monotonic clock alone, so a name with another form is no run of a job either."""
     held = HeldLines()

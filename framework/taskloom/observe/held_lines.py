@@ -15,8 +15,9 @@ __all__ = ["HOLD_SECONDS", "HeldLines"]
 
 # Longer than a few thread switches on a busy machine, shorter than a person notices.
 HOLD_SECONDS = 0.02
-# The event of a start is late by about this much when thousands of jobs start at once. A lost one delays no more lines.
-UNSTARTED_SECONDS = 2.0
+# When a thousand jobs start at once on a busy machine, the event of a start is two seconds late. A lost one delays the
+# lines of its run once.
+UNSTARTED_SECONDS = 5.0
 
 
 class _Line(NamedTuple):
@@ -68,13 +69,16 @@ class HeldLines:
         ends += [lines[0].at + UNSTARTED_SECONDS for lines in self._unstarted.values()]
         return min(ends, default=None)
 
-    def release(self, now: float, *, everything: bool = False) -> list[bytes]:
-        """Return and forget the lines that were held long enough, in order; or all."""
+    def release(self, now: float, *, at_once: bool = False, everything: bool = False) -> list[bytes]:
+        """Return and forget the lines that were held long enough, in order.
+
+        With `at_once` no line is held for HOLD_SECONDS; with `everything` none waits for the start of its run either.
+        """
         for run in [run for run, lines in self._unstarted.items()
                     if everything or now >= lines[0].at + UNSTARTED_SECONDS]:  # fmt: skip
             for line in self._start(run):
                 self._hold(line, now)
-        if not self._lines or not (everything or now >= self._since + HOLD_SECONDS):
+        if not self._lines or not (at_once or everything or now >= self._since + HOLD_SECONDS):
             return []
         held, self._lines = self._lines, []
         return [line.text for line in sorted(held)]

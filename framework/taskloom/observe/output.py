@@ -26,6 +26,8 @@ __all__ = ["HOLD_SECONDS", "Output"]
 LOG_BYTES = 2 * 1024 * 1024
 # Less than for log lines, since queued data is lost in a crash.
 DATA_BYTES = 512 * 1024
+# What is left at the end for writing lines whose run has not been reported as started.
+LAST_LINES_SECONDS = 0.1
 # The last sentence, about what was lost, is written only if that takes no longer.
 LAST_SENTENCE_SECONDS = 0.05
 # A descriptor that fails again and again is reported no more often than this.
@@ -187,10 +189,19 @@ class Output:
             self._write(each)
 
     def _release_lines(self) -> None:
-        """Queue the held lines that are due, in the order of their times."""
+        """Queue the held lines that are due, in the order of their times.
+
+        At the end of the program the last events may still come, so lines still wait for the start of their run, but
+        not to the very end.
+        """
+        now, end = mono(), self._unstarted_until()
         with self._lock:
-            for text in self._held.release(mono(), everything=self._deadline is not None):
+            for text in self._held.release(now, at_once=end is not None, everything=end is not None and now >= end):
                 self._log.add_held(text)
+
+    def _unstarted_until(self) -> float | None:
+        """Return until when lines wait for the start of their run, once the program ends; None before."""
+        return None if self._deadline is None else self._deadline - LAST_LINES_SECONDS
 
     def _writable(self, ready: list[Descriptor], waiting: list[Descriptor]) -> list[Descriptor]:
         """Wait until one of `ready` is writable or closed, or something else is to be done; return the former."""
@@ -200,7 +211,11 @@ class Output:
             poller.register(each.number, select.POLLOUT)
         # When there is something to do even if nothing new is queued.
         ends = [each.retry_at for each in waiting if each not in ready]
-        ends += [end for end in (self._deadline, self._held.due()) if end is not None]
+        ends += [
+            end
+            for end in (self._deadline, self._held.due(), self._unstarted_until() if self._held else None)
+            if end is not None
+        ]
         timeout = max(0.0, min(ends) - mono()) * 1000 if ends else None
         found = {descriptor for descriptor, _ in poller.poll(timeout)}
         self._wakeup.clear()
