@@ -90,11 +90,11 @@ def test_at_the_end_everything_is_released_and_the_last_line_is_last() -> None:
 
 def test_when_the_program_ends_only_the_lines_of_unstarted_runs_wait() -> None:
     held = HeldLines()
-    held.add(b"beat", 1.0, NOW, "a#1")
-    held.add(b"line", 2.0, NOW)
+    held.add(b"beat", NOW, NOW, "a#1")
+    held.add(b"line", NOW, NOW)
     assert held.release(NOW, at_once=True) == [b"line"]
 
-    held.add_start(b"started", 3.0, NOW, "a#1")
+    held.add_start(b"started", NOW, NOW, "a#1")
 
     assert held.release(NOW, at_once=True) == [b"started", b"beat"]
 

@@ -227,7 +227,7 @@ class Program:
     # -- the end
 
     def _finish(self, report: StopReport) -> int:
-        close_listeners(self._listeners, self._console)
+        close_listeners(self._listeners, self._console, self._hard_deadline)
         if self._wants_json:
             import json
 
