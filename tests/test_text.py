@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from taskloom.task import LONGEST_DURATION_SECONDS, parse_duration
 from taskloom.text import (
-    as_json_text,
     did_you_mean,
     duration,
     first_of,
@@ -22,6 +21,7 @@ from taskloom.text import (
     printable_lines,
     suggest,
     table,
+    to_json,
 )
 
 
@@ -164,7 +164,7 @@ def test_json_shows_nothing_raw_and_means_the_same() -> None:
     data = {"a\u202e": ["\x9b\ud800\n\x7f", "é 日本"]}
 
     for indent in (None, 2):
-        text = as_json_text(data, indent=indent)
+        text = to_json(data, indent=indent)
         assert json.loads(text) == data
         assert "é 日本" in text
         assert printable_lines(text) == text

@@ -25,7 +25,8 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from taskloom.core.events import Event, EventName
-    from taskloom.core.model import JobState, Outcome, Reason, ReasonKind
+    from taskloom.core.model import ErrorInfo, JobState, Outcome, Reason, ReasonKind
+    from taskloom.core.reload import Change
     from taskloom.core.report import StopReport
     from taskloom.errors import (
         Cancelled,
@@ -38,24 +39,30 @@ if TYPE_CHECKING:
     )
     from taskloom.job import Job
     from taskloom.jobfile import load
-    from taskloom.scheduler import Scheduler
+    from taskloom.scheduler import JobHandle, JobStatus, Listener, Run, Scheduler
     from taskloom.task import Context, Duration, Task, param
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cancelled",
+    "Change",
     "Context",
     "Duration",
+    "ErrorInfo",
     "Event",
     "EventName",
     "Job",
     "JobFileError",
+    "JobHandle",
     "JobState",
+    "JobStatus",
+    "Listener",
     "Outcome",
     "PermanentFailure",
     "Reason",
     "ReasonKind",
+    "Run",
     "Scheduler",
     "SchedulerStopped",
     "StopReport",
@@ -70,17 +77,23 @@ __all__ = [
 # A name is imported when it is first used, so that `import taskloom` costs next to nothing.
 _HOME = {
     "Cancelled": "errors",
+    "Change": "core.reload",
     "Context": "task",
     "Duration": "task",
+    "ErrorInfo": "core.model",
     "Event": "core.events",
     "EventName": "core.events",
     "Job": "job",
     "JobFileError": "errors",
+    "JobHandle": "scheduler",
     "JobState": "core.model",
+    "JobStatus": "scheduler",
+    "Listener": "scheduler",
     "Outcome": "core.model",
     "PermanentFailure": "errors",
     "Reason": "core.model",
     "ReasonKind": "core.model",
+    "Run": "scheduler",
     "Scheduler": "scheduler",
     "SchedulerStopped": "errors",
     "StopReport": "core.report",

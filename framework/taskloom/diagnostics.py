@@ -5,16 +5,32 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
+from itertools import islice
 from typing import Literal, NamedTuple
 
 __all__ = ["FieldError", "Place", "Problem", "Related", "near_match", "quoted"]
 
 _LONGEST_QUOTE = 60
+# The search for a near match takes 100 ms at most. A longer name is no typo. A comparison takes time in proportion to
+# the square of the length, so fewer are made of long names.
+_LONGEST_NAME = 100
+_MOST_COMPARED = 4000
+_MOST_STEPS = 1_000_000
+# The share of equal characters from which on difflib calls two texts close.
+_SIMILARITY = 0.6
 
 
 def near_match(wanted: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most likely meant, or None."""
-    found = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)
+    """Return the known name that is most likely meant, or None.
+
+    Of very many known names only the first ones of similar length are compared, so that it takes little time.
+    """
+    size = len(wanted)
+    if not 0 < size <= _LONGEST_NAME:
+        return None
+    similar = (name for name in known if 2.0 * min(size, len(name)) / (size + len(name)) >= _SIMILARITY)
+    compared = islice(similar, min(_MOST_COMPARED, _MOST_STEPS // size**2))
+    found = difflib.get_close_matches(wanted, compared, n=1, cutoff=_SIMILARITY)
     return found[0] if found else None
 
 
@@ -76,5 +92,8 @@ def quoted(value: object) -> str:
     """Return the value as messages show it: as in a job file, cut to 60 characters."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    text = repr(value)
+    try:
+        text = repr(value[: _LONGEST_QUOTE + 1] if isinstance(value, str | bytes) else value)
+    except Exception:  # noqa: BLE001 - an object of a program that cannot be shown is shown by its type
+        text = f"an object of type {type(value).__name__}"
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."

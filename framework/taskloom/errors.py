@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from taskloom.diagnostics import Place, Problem, Related, near_match
-from taskloom.text import did_you_mean
+from taskloom.diagnostics import Place, Problem, Related, near_match, quoted
+from taskloom.text import did_you_mean, first_of
 
 __all__ = [
     "AlreadyRunning",
@@ -48,8 +48,13 @@ __all__ = [
 ]
 
 
+# More known names than this help nobody who misspelled one.
+_MOST_LISTED = 100
+_MOST_IN_CIRCLE = 20
+
+
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+    return first_of(sorted(names), _MOST_LISTED) or "none"
 
 
 class TaskloomError(Exception):
@@ -73,7 +78,7 @@ class InvalidJob(UsageError):
 
     def __init__(self, name: str, reasons: Sequence[str]) -> None:
         self.name, self.reasons = name, tuple(reasons)
-        super().__init__(f"cannot add job {name!r}: {'; '.join(self.reasons)}")
+        super().__init__(f"cannot add job {quoted(name)}: {'; '.join(self.reasons)}")
 
 
 class UnknownJob(UsageError):
@@ -81,8 +86,12 @@ class UnknownJob(UsageError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name, self.known = name, tuple(known)
-        hint = did_you_mean(name, self.known, before="; ")
-        super().__init__(f"cannot find job {name!r}; known: {_listed(self.known)}{hint}")
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        # Built when it is read: the error is raised inside the core, and the search for a near match takes time.
+        hint = did_you_mean(self.name, self.known, before="; ")
+        return f"cannot find job {quoted(self.name)}; known: {_listed(self.known)}{hint}"
 
 
 class DuplicateJob(UsageError):
@@ -130,7 +139,14 @@ class DependencyCycle(UsageError):
 
     def __init__(self, circle: Sequence[str]) -> None:
         self.circle = tuple(circle)
-        super().__init__(f"cannot order jobs that wait for each other: {' -> '.join(circle)}")
+        super().__init__(self.circle[0] if circle else "")
+
+    def __str__(self) -> str:
+        names, left = self.circle, len(self.circle) - _MOST_IN_CIRCLE
+        if left > 0:
+            half = _MOST_IN_CIRCLE // 2
+            names = (*names[:half], f"... {left:,} more ...", *names[-half:])
+        return f"cannot order jobs that wait for each other: {' -> '.join(names)}"
 
 
 class Replicated(UsageError):
@@ -182,8 +198,15 @@ class TaskNotFound(CatalogError):
 
     def __init__(self, name: str, installed: Iterable[str], kind: str = "task") -> None:
         self.name, self.installed, self.kind = name, tuple(sorted(installed)), kind
-        self.near = near_match(name, self.installed)
-        super().__init__(f"cannot find {kind} {name!r}; installed: {_listed(self.installed)}")
+        super().__init__(name)
+
+    @property
+    def near(self) -> str | None:
+        """The installed name that is most likely meant, or None."""
+        return near_match(self.name, self.installed)
+
+    def __str__(self) -> str:
+        return f"cannot find {self.kind} {quoted(self.name)}; installed: {_listed(self.installed)}"
 
 
 class TaskImportFailed(CatalogError):

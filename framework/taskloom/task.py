@@ -68,10 +68,10 @@ def parse_duration(value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"cannot read {value!r} as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds")
-    if isinstance(value, str):
-        seconds = _parse_units(value)
-    else:
-        seconds = float(value)
+    try:
+        seconds = _parse_units(value) if isinstance(value, str) else float(value)
+    except OverflowError:  # an int of hundreds of digits
+        seconds = math.inf
     if not (math.isfinite(seconds) and 0 <= seconds <= LONGEST_DURATION_SECONDS):
         raise ValueError(f"cannot use {value!r} as a duration; it must be between 0 and ten years")
     return seconds
@@ -271,7 +271,7 @@ class Context(Protocol):
         """Return a descriptor that becomes readable when cancelled, for a selector. Do not read or close it."""
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
-        """Report how far the run has got."""
+        """Report how far the run has got. Raises TypeError for anything but finite numbers."""
 
     def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
         """Yield the items; poll and report progress for each; raise Cancelled once cancellation was requested."""
@@ -280,4 +280,4 @@ class Context(Protocol):
         """Announce that the run is ready; only for a task with `announces_ready = True`."""
 
     def count(self, name: str, n: int = 1) -> None:
-        """Add `n` to one of the run's counters."""
+        """Add `n` to one of the run's counters. Raises TypeError if it is not a whole number."""

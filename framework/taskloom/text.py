@@ -1,25 +1,28 @@
-"""How numbers, durations, tables, suggestions and text from elsewhere are written: the one place for each."""
+"""How numbers, durations, tables, text from elsewhere and JSON are written: the one place for each."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from taskloom.diagnostics import near_match
 
 __all__ = [
-    "as_json_text",
     "did_you_mean",
     "duration",
+    "finite",
     "first_of",
     "measured",
+    "plain",
     "plural",
     "printable",
     "printable_lines",
     "suggest",
     "table",
+    "to_json",
 ]
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
@@ -120,11 +123,38 @@ def _escape(found: re.Match[str]) -> str:
     return _SHORT_ESCAPES.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
-def as_json_text(data: Any, *, indent: int | None = None) -> str:
-    """Return the data as JSON that may be shown on a terminal: what `printable` escapes is escaped as JSON does.
+def finite(number: float | None) -> float | None:
+    """Return a number for JSON, floats to the microsecond; None if it is unknown, infinite or not a number."""
+    if number is None or not math.isfinite(number):
+        return None
+    return round(number, 6)
 
-    A value that JSON does not have becomes its text.
+
+def plain(value: Any) -> Any:
+    """Return the value with None for each number that JSON does not have: infinities, and what is not a number."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key) if isinstance(key, float) else key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return value
+
+
+def to_json(
+    data: Any, *, indent: int | None = None, is_ascii: bool = False, default: Callable[[Any], Any] | None = None
+) -> str:
+    """Return the data as JSON; `null` for each number that JSON does not have. `default` converts other objects.
+
+    The text may be shown on a terminal: what `printable` escapes is escaped as JSON does.
     """
-    text = json.dumps(data, indent=indent, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(data, indent=indent, ensure_ascii=is_ascii, default=default, allow_nan=False)
+    except ValueError:
+        text = json.dumps(plain(data), indent=indent, ensure_ascii=is_ascii, default=default, allow_nan=False)
     # The line breaks between the values are JSON's own; all others are inside of strings, and escaped already.
-    return _UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+    return text if text.isprintable() else _UNSAFE.sub(_escape_for_json, text)
+
+
+def _escape_for_json(found: re.Match[str]) -> str:
+    return found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}"

@@ -9,12 +9,11 @@ import pytest
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import StartRun
-from taskloom.core.dependencies import DependencyState, evaluate
 from taskloom.core.events import EventName
 from taskloom.core.model import How, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
-from taskloom.core.store import JobStore
-from taskloom.errors import DependencyCycle, DependencyUnmet
+from taskloom.core.requirements import DependencyState
+from taskloom.errors import DependencyUnmet
 from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
@@ -157,10 +156,32 @@ def rows() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("how", SCENES)
 def test_the_state_of_each_condition_for_each_state_of_a_job(how: str) -> None:
-    families = SCENES[how]().lifecycle._store.families
+    stage = SCENES[how]()
 
-    found = [evaluate([Dependency("b", condition)], families).state for condition in Condition]
+    for condition in Condition:
+        stage.add(make_job(f"after-{condition.value}", after=[Dependency("b", condition)]))
 
+    found = [stage.lifecycle.jobs[f"after-{condition.value}"].dependencies.state for condition in Condition]
+    assert found == [STANDINGS[cell] for cell in rows()[how]]
+
+
+@pytest.mark.parametrize("how", SCENES)
+def test_the_state_of_each_condition_is_the_same_if_it_was_awaited_from_the_start(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"after-{condition.value}" for condition in Condition]
+    waiting = [make_job(f"after-{each.value}", after=[Dependency("b", each)], manual=True) for each in Condition]
+    make = HandDrivenCore.__init__
+
+    def make_with_dependents(stage: HandDrivenCore) -> None:
+        make(stage)
+        stage.add(*waiting)
+
+    monkeypatch.setattr(HandDrivenCore, "__init__", make_with_dependents)
+
+    stage = SCENES[how]()
+
+    found = [stage.lifecycle.jobs[name].dependencies.state for name in names]
     assert found == [STANDINGS[cell] for cell in rows()[how]]
 
 
@@ -357,32 +378,3 @@ def test_a_delay_counts_from_when_the_dependencies_are_satisfied() -> None:
 
     assert before == []
     assert show(due) == ["queued a#1", "StartRun a#1"]
-
-
-# -- cycles
-
-
-@pytest.mark.parametrize("length", [1, 2, 5])
-def test_adding_the_job_that_closes_a_cycle_is_refused_with_the_whole_cycle(length: int) -> None:
-    stage = HandDrivenCore()
-    names = [f"j{number}" for number in range(length)]
-    for number in range(length - 1):
-        stage.add(make_job(names[number], after=[names[number + 1]]))
-
-    with pytest.raises(DependencyCycle) as caught:
-        stage.add(make_job(names[-1], after=[names[0]]))
-
-    assert caught.value.circle == (names[-1], *names)
-    assert list(stage.lifecycle.jobs) == names[:-1]
-
-
-@pytest.mark.parametrize("step", [1, -1])
-def test_adding_a_chain_visits_each_job_once_at_most(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    visited: list[str] = []
-    monkeypatch.setattr(JobStore, "dependencies_of", lambda _, family: [visited.append(family)][1:])  # type: ignore[func-returns-value]
-    stage = HandDrivenCore()
-
-    for number in range(500):
-        stage.add(make_job(f"j{number}", after=[f"j{number + step}"]))
-
-    assert len(visited) <= 500

@@ -125,7 +125,7 @@ def test_a_reload_from_one_job_to_replicas_stops_the_one() -> None:
 
     assert "job_removed web" in show(found)
     assert list(stage.lifecycle.jobs) == ["web.1", "web.2"]
-    assert [job.spec.name for job in stage.lifecycle._store.families["web"]] == ["web.1", "web.2"]
+    assert list(stage.lifecycle.jobs["web.1"].family.members) == ["web.1", "web.2"]
 
 
 def test_a_dependency_applies_to_the_replicas_that_a_reload_leaves() -> None:

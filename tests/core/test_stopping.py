@@ -126,7 +126,7 @@ def test_a_run_that_ends_exactly_at_its_deadline_is_not_overdue(stage: HandDrive
     assert stage.lifecycle.jobs["d"].outcomes == {Outcome.CANCELLED: 1}
 
 
-def test_within_zero_requests_the_stop_and_is_overdue_at_once() -> None:
+def test_within_zero_requests_the_stop_and_does_not_wait() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("d", daemon=True, within=0))
     stage.run("d")
@@ -135,7 +135,7 @@ def test_within_zero_requests_the_stop_and_is_overdue_at_once() -> None:
     due = stage.advance(0)
 
     assert show(due) == ["MarkUrgent d#1", "CaptureStack d#1"]
-    assert show(stage.stack_captured("d#1"))[:3] == ["stop_overdue d#1", "ended d#1 abandoned", "blocked d#1"]
+    assert show(stage.stack_captured("d#1"))[:3] == ["ended d#1 abandoned", "blocked d#1", "WorkFinished"]
 
 
 def test_a_wait_for_ever_is_never_urgent_nor_overdue_but_always_in_progress_reports() -> None:

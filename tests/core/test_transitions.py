@@ -217,7 +217,7 @@ def snapshot(stage: HandDrivenCore) -> dict[str, Any]:
     fields = {name: getattr(run, name) for name in run.__slots__} if run is not None else {}
     return (
         fields
-        | {name: getattr(job, name) for name in job.__slots__ if name != "outcomes"}
+        | {name: getattr(job, name) for name in job.__slots__ if name not in ("outcomes", "order")}
         | {
             "outcomes": dict(job.outcomes),
             "live": list(core.runs),

@@ -46,6 +46,25 @@ def test_a_daemon_job_that_never_polls_is_abandoned_and_the_exit_code_is_0(start
     assert check_events(program.events()) == []
 
 
+@pytest.mark.parametrize("daemon", ["true", "false"])
+def test_a_job_that_no_stop_waits_for_is_abandoned_without_an_error(start_program: Start, daemon: str) -> None:
+    jobs = f"jobs: {{deaf: {{task: deaf, daemon: {daemon}, join: 0s}}, polite: {{task: polite}}}}"
+    program = start_program(jobs)
+    program.wait_for("polite       started")
+    program.wait_for("deaf         started")
+
+    program.send(signal.SIGTERM)
+
+    assert program.end() == 0
+    events = program.events()
+    outcomes = {event["job"]: event["outcome"] for event in events if event["event"] == "ended"}
+    assert outcomes == {"deaf": "abandoned", "polite": "cancelled"}
+    assert "stop_overdue" not in [event["event"] for event in events]
+    assert "ERROR" not in program.stderr
+    assert "no stop waits for it (join: 0s); currently at" in program.stderr
+    assert check_events(events) == []
+
+
 def test_a_job_that_swallows_every_cancel_is_named(start_program: Start) -> None:
     program = start_program("jobs: {stubborn: {task: swallower, join: 500ms}}")
     program.wait_for("stubborn     started")

@@ -51,6 +51,19 @@ def instant(seconds: float) -> str:
             "did not stop within 5s: currently at an unknown place, terminate: still running",
             "ERROR",
         ),
+        (
+            event(
+                EventName.ENDED, outcome=Outcome.ABANDONED, seconds=5.0, data={"within": 0.0, "where": "a.py:3 in f"}
+            ),
+            "abandoned after 5.0 s: no stop waits for it (join: 0s); currently at a.py:3 in f",
+            "INFO",
+        ),
+        (
+            event(EventName.ENDED, outcome=Outcome.ABANDONED, seconds=5.0, data={"within": 0.0, "where": ""}),
+            "abandoned after 5.0 s: no stop waits for it (join: 0s); currently at an unknown place",
+            "INFO",
+        ),
+        (event(EventName.ENDED, outcome=Outcome.ABANDONED, seconds=5.0), "abandoned after 5.0 s", "ERROR"),
         (event(EventName.FLAPPING, data={"restarts": 5}), "flapping: restarted 5 times in 1m", "WARNING"),
         (
             event(EventName.MISSED, data={"instant": instant(-60), "count": 1, "why": "overlap"}),

@@ -130,7 +130,7 @@ def test_a_ctrl_c_during_wait_leaves_the_block_and_stops_everything(child_env: d
     )  # fmt: skip
 
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert answer.stdout == "interrupted 0 ['Outcome.CANCELLED']\n"
+    assert answer.stdout == "interrupted 0 ['cancelled']\n"
 
 
 NO_STOP = """

@@ -16,13 +16,16 @@ from taskloom.core.model import JobState, Outcome, Reason, ReasonKind
 from taskloom.errors import (
     AlreadyRunning,
     DuplicateJob,
+    InvalidJob,
     JobDisabled,
     JobStopping,
     SchedulerStopped,
     SelfJoin,
+    TaskloomError,
     UnknownJob,
     UsageError,
 )
+from taskloom.job import Job
 from taskloom.scheduler.facade import Scheduler
 from taskloom.testing import make_job
 
@@ -353,3 +356,38 @@ def test_a_signal_handler_may_request_the_stop_during_a_call(scheduler: WatchedS
     engine.query(None, while_the_lock_is_held)
 
     assert scheduler.wait_stopped(SOON)
+
+
+# -- adding several jobs
+
+
+def test_a_job_that_is_refused_keeps_all_others_from_being_added(scheduler: WatchedScheduler) -> None:
+    def jobs(*last: Job) -> list[Job]:
+        return [Job(name="first", task=wait), Job(name="second", task=wait, replicas=2), *last]
+
+    refused: list[tuple[Job, type[TaskloomError]]] = [
+        (Job(name="third", task="no-such-task"), TaskloomError),
+        (Job(name="third", task=wait, join="soon"), InvalidJob),
+        (Job(name="first", task=wait), DuplicateJob),
+        (Job(name="third", task=wait, after=["third"]), TaskloomError),
+    ]
+    for job, error in refused:
+        with pytest.raises(error):
+            scheduler.add_all(jobs(job))
+
+        assert scheduler.status() == []
+    handles = scheduler.add_all(jobs())
+
+    assert [handle.name for handle in handles] == ["first", "second.1", "second.2"]
+
+
+def test_the_cancel_of_a_run_whose_job_was_removed_does_nothing(scheduler: WatchedScheduler) -> None:
+    run = scheduler.add_function("a", end).start()
+    assert run.join(SOON)
+    scheduler.reload([])
+
+    run.cancel("late")
+    run.cancel()
+
+    assert run.outcome is Outcome.SUCCEEDED
+    assert scheduler.status() == []

@@ -107,13 +107,31 @@ def test_a_stop_within_zero_seconds_requests_and_wakes_but_does_not_wait(
         deaf.run(ctx)
 
     job = scheduler.add_function("deaf", run, within=0.0)
-    job.start()
+    first = job.start()
     assert deaf.has_begun.wait(SOON)
 
     assert job.stop() is False
     assert woken.wait(SOON)
-    assert job.status().report.is_overdue
+    assert first.outcome is Outcome.ABANDONED
+    assert job.status().report.is_overdue is False
+    assert "stop_overdue" not in scheduler.event_names()
     deaf.let_go()
+
+
+def test_a_job_that_no_stop_waits_for_is_abandoned_at_the_report_if_it_is_alive(
+    scheduler: WatchedScheduler, deaf: Deaf
+) -> None:
+    scheduler.add_function("deaf", deaf.run, within=0.0).start()
+    scheduler.add_function("good", wait).start()
+    assert deaf.has_begun.wait(SOON)
+
+    report = scheduler.stop()
+
+    deaf.let_go()
+    assert [(survivor.job, survivor.otherwise) for survivor in report.survivors] == [("deaf", Otherwise.ABANDON)]
+    assert report.exit_code == 0
+    assert [job.outcome for job in report.jobs] == [Outcome.ABANDONED, Outcome.CANCELLED]
+    assert "stop_overdue" not in scheduler.event_names()
 
 
 def test_an_abandoned_daemon_run_blocks_its_job_until_its_late_exit(scheduler: WatchedScheduler, deaf: Deaf) -> None:

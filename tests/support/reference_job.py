@@ -49,6 +49,8 @@ class ReferenceJob:
     deadline: float = NEVER
     is_urgent: bool = False
     is_captured: bool = False
+    is_unawaited: bool = False
+    """The shutdown does not wait for its run, and has not come to its end."""
     is_overdue: bool = False
     is_abandoned: bool = False
     is_unresponsive: bool = False
@@ -68,7 +70,7 @@ class ReferenceJob:
 
     @property
     def is_awaited(self) -> bool:
-        return self.is_live and self.requested_at is not None and not self.is_overdue
+        return self.is_live and self.requested_at is not None and not self.is_overdue and not self.is_unawaited
 
     @property
     def is_running(self) -> bool:

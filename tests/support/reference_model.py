@@ -118,7 +118,8 @@ class ReferenceModel:
         job.number += 1
         job.is_live, job.waits_for, job.end_state, job.outcome, job.follow_up = True, "", "", "", "policy"
         job.run_spec, job.attempt, job.queued = spec, attempt, now
-        job.is_started = job.is_urgent = job.is_captured = job.is_overdue = job.is_unresponsive = False
+        job.is_started = job.is_urgent = job.is_captured = job.is_overdue = False
+        job.is_unresponsive = job.is_unawaited = False
         job.has_failed = job.gave_up = False
         job.started_at = job.ready_at = job.requested_at = None
         job.first_kind, job.first_text, job.deadline = "", "", NEVER
@@ -137,7 +138,7 @@ class ReferenceModel:
     def stop(self, name: str, text: str, now: float, run: str | None) -> list[str] | None:
         job = self.jobs.get(name)
         if job is None:
-            return None
+            return None if run is None else []
         if run is None:
             return self.stop_job(job, "user", text, now) + self.propagate(now)
         if not (job.is_live and job.run == run):
@@ -161,12 +162,17 @@ class ReferenceModel:
     def request_cancel(self, job: ReferenceJob, kind: str, text: str, now: float) -> list[str]:
         if not job.is_running:
             return []
-        if not self.awaited():
+        within = (job.run_spec or job.spec).join.within
+        job.is_unawaited = within == 0 and self.stop_text is not None
+        if not self.awaited() and not job.is_unawaited:
             self._set_progress_due(now + 2)
         job.requested_at, job.first_kind, job.first_text = now, kind, text
         job.due.pop("timeout", None)
         job.due.pop("ready_within", None)
-        self.set_deadline(job, min(now + (job.run_spec or job.spec).join.within, max(now, self.stop_deadline)))
+        if job.is_unawaited:
+            self.set_due(job, "urgent", now)
+        else:
+            self.set_deadline(job, min(now + within, max(now, self.stop_deadline)))
         self.cancels.append(job.run)
         return [f"cancel_requested {job.run}", f"CancelRun {job.run}"]
 
@@ -258,8 +264,9 @@ class ReferenceModel:
         job.due = {name: due for name, due in job.due.items() if name == "firing"}
         if not self.awaited():
             self.progress_due = None
-        lines = [f"stop_overdue {job.run}"]
-        if (job.run_spec or job.spec).join.otherwise is Otherwise.ABANDON:
+        join = (job.run_spec or job.spec).join
+        lines = [f"stop_overdue {job.run}"] if join.within else []
+        if join.otherwise is Otherwise.ABANDON or not join.within:
             job.is_abandoned, job.abandoned_at = True, now
             job.outcome = "abandoned"
             job.outcomes["abandoned"] += 1

@@ -18,7 +18,7 @@ def stop_all(model: ReferenceModel, kind: str, text: str, within: float, now: fl
     lines = ["scheduler_stopping"]
     for job in model.jobs.values():
         model.disarm(job)
-        if job.is_awaited:
+        if job.is_awaited and job.deadline > now:
             model.set_deadline(job, min(job.deadline, model.stop_deadline))
         if not job.is_live:
             lines += model.stop_job(job, kind, text, now)
@@ -32,7 +32,8 @@ def hurry_all(model: ReferenceModel, within: float, now: float) -> list[str]:
     lines = [line for job in jobs for line in model.stop_job(job, model.stop_kind, model.stop_text or "", now)]
     model.stop_deadline = min(model.stop_deadline, now + within)
     for job in model.awaited():
-        model.set_deadline(job, min(job.deadline, max(model.stop_deadline, job.requested_at or 0.0)))
+        if job.deadline > now:
+            model.set_deadline(job, min(job.deadline, max(model.stop_deadline, job.requested_at or 0.0)))
         lines += model.mark_urgent(job)
     return lines + continue_shutdown(model, now)
 
@@ -50,6 +51,12 @@ def continue_shutdown(model: ReferenceModel, now: float) -> list[str]:
             if _level(model, job) == level:
                 lines += model.stop_job(job, model.stop_kind, model.stop_text, now)
     if model.awaited():
+        return lines
+    unawaited = [job for job in jobs if job.is_unawaited and job.is_live]
+    if unawaited:
+        for job in unawaited:
+            job.is_unawaited, job.deadline = False, now
+            model.set_due(job, "capture", now)
         return lines
     model.is_stop_over = True
     return [*lines, "scheduler_stopped", "ShutdownFinished"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
-from taskloom.text import as_json_text, printable_lines
+from taskloom.text import printable_lines, to_json
 
 __all__ = ["echo", "echo_error", "echo_json"]
 
@@ -25,11 +24,10 @@ def echo_error(text: str) -> None:
 
 def echo_json(data: Any) -> None:
     """Write the data as indented JSON to standard output; in ASCII if the encoding there has not all characters."""
-    text = as_json_text(data, indent=2)
+    text = to_json(data, indent=2, default=str)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        # Beyond ASCII there are only strings, so each character may be escaped where it is.
-        text = "".join(each if each.isascii() else json.dumps(each)[1:-1] for each in text)
+        text = to_json(data, indent=2, is_ascii=True, default=str)
     click.echo(text)

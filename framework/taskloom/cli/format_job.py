@@ -7,9 +7,9 @@ from typing import Any
 
 from taskloom.core.model import JobSpec, Moment, StartMode
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
-from taskloom.text import duration
+from taskloom.text import duration, finite
 
-__all__ = ["finite", "format_restart", "format_start", "job_as_json", "schedule_lines"]
+__all__ = ["format_restart", "format_start", "job_as_json", "schedule_lines"]
 
 _INSTANTS = 3
 _CONDITIONS = {
@@ -19,11 +19,6 @@ _CONDITIONS = {
     Condition.FINISHED: "has finished",
 }
 _WHEN = {RestartWhen.NEVER: "never", RestartWhen.ON_FAILURE: "on failure", RestartWhen.ALWAYS: "always"}
-
-
-def finite(seconds: float) -> float | None:
-    """Return the seconds, or None for infinity, which JSON does not have."""
-    return None if seconds == float("inf") else seconds
 
 
 def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:

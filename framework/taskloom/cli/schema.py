@@ -8,7 +8,7 @@ import click
 
 from taskloom.cli.echo import echo_json
 from taskloom.cli.standard_streams import imports_on_stderr
-from taskloom.text import as_json_text
+from taskloom.text import to_json
 
 __all__ = ["schema"]
 
@@ -31,6 +31,6 @@ def schema(output: str | None) -> None:
         echo_json(data)
         return
     try:
-        Path(output).write_text(as_json_text(data, indent=2) + "\n", encoding="utf-8")
+        Path(output).write_text(to_json(data, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"cannot write {output!r}: {error.strerror}") from None

@@ -11,7 +11,7 @@ import click
 from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds
 from taskloom.cli.standard_streams import imports_on_stderr
-from taskloom.text import duration, plural
+from taskloom.text import duration, finite, plural
 
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
@@ -53,7 +53,7 @@ def validate(
 
 
 def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
-    from taskloom.cli.format_job import finite, job_as_json
+    from taskloom.cli.format_job import job_as_json
     from taskloom.jobfile.render import as_json
 
     data: dict[str, Any] = {

@@ -1,8 +1,8 @@
-"""Enums whose members are as cheap to use as constants."""
+"""Enums whose members are texts, and as cheap to use as constants."""
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TypeVar
 
 __all__ = ["FastEnum", "plain_members"]
@@ -10,10 +10,14 @@ __all__ = ["FastEnum", "plain_members"]
 Members = TypeVar("Members", bound=type[Enum])
 
 
-class FastEnum(Enum):
-    """An enum hashed by identity, in C: each member is created once, and the hash of Enum is Python code."""
+class FastEnum(StrEnum):
+    """An enum whose members are their values: `Outcome.CANCELLED == "cancelled"`, also in JSON and as keys.
 
-    __hash__ = object.__hash__
+    The hash is that of the text, which is computed once and in C. Inside Taskloom members are compared with `is`, since
+    members of different enums may have equal values.
+    """
+
+    __hash__ = str.__hash__
 
 
 def plain_members(owner: Members) -> Members:

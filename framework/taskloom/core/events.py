@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.model import ErrorInfo, Outcome, Reason
+from taskloom.text import finite, plain
 
 __all__ = ["NOTHING", "Event", "EventName", "as_dict", "format_wall"]
 
@@ -42,7 +43,8 @@ class EventName(FastEnum):
     STOP_OVERDUE = "stop_overdue"
     """Signals that the run outlived its `within`; `data` has the place of its thread."""
     ENDED = "ended"
-    """Signals that the run ended, and how; exactly one for each queued run."""
+    """Signals that the run ended, and how; exactly one for each queued run. `data` has the place of one that was
+    abandoned because of `join: 0s`."""
     LATE_EXIT = "late_exit"
     """Signals that the thread of an abandoned run has exited after all."""
     SKIPPED = "skipped"
@@ -95,7 +97,7 @@ def as_dict(event: Event) -> dict[str, Any]:
     out: dict[str, Any] = {
         "seq": event.seq,
         "at": format_wall(event.at),
-        "mono": round(event.mono, 6),
+        "mono": finite(event.mono),
         "event": event.event.value,
     }
     for name, value in (("job", event.job), ("run", event.run), ("attempt", event.attempt)):
@@ -106,9 +108,9 @@ def as_dict(event: Event) -> dict[str, Any]:
     if event.outcome is not None:
         out["outcome"] = event.outcome.value
     if event.seconds is not None:
-        out["seconds"] = round(event.seconds, 6)
+        out["seconds"] = finite(event.seconds)
     if event.error is not None:
         error = event.error
         out["error"] = {"type": error.type, "message": error.message, "traceback": error.traceback}
-    out.update(event.data)
+    out.update(plain(event.data))
     return out

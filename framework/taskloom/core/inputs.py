@@ -9,7 +9,9 @@ from typing import NamedTuple
 from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
 
 __all__ = [
+    "NO_RUNS",
     "AddJob",
+    "AddJobs",
     "ArmJob",
     "CallbackFailed",
     "HurryShutdown",
@@ -30,11 +32,19 @@ __all__ = [
     "Tick",
 ]
 
+NO_RUNS: Mapping[str, float] = MappingProxyType({})
+
 
 class AddJob(NamedTuple):
     """Declare a job."""
 
     spec: JobSpec
+
+
+class AddJobs(NamedTuple):
+    """Declare several jobs, replicas included: all of them, or none if one is refused."""
+
+    specs: tuple[JobSpec, ...]
 
 
 class StartAll(NamedTuple):
@@ -91,10 +101,11 @@ class HurryShutdown(NamedTuple):
 class Tick(NamedTuple):
     """Handle the deadlines that are due.
 
-    `ended`: the runs whose body has ended and whose report is not processed yet, with the monotonic second of the end.
+    `ended`: the runs whose body has ended but whose RunEnded was not handed in yet, and when they ended, in monotonic
+    seconds. A deadline that such a run has met is left to its report, however late that comes.
     """
 
-    ended: Mapping[str, float] = MappingProxyType({})
+    ended: Mapping[str, float] = NO_RUNS
 
 
 class RunStarted(NamedTuple):
@@ -162,6 +173,6 @@ class CallbackFailed(NamedTuple):
     error: ErrorInfo
 
 
-Command = AddJob | StartAll | StartJob | ArmJob | RestartJob | StopJob | Reload | Shutdown | HurryShutdown
+Command = AddJob | AddJobs | StartAll | StartJob | ArmJob | RestartJob | StopJob | Reload | Shutdown | HurryShutdown
 RunReport = RunStarted | RunStartFailed | RunReady | RunUnresponsive | RunResponsive | RunEnded
 Input = Command | Tick | RunReport | StackCaptured | CallbackFailed

@@ -18,19 +18,18 @@ Stopping has priority: once a whole shutdown begins (`shutdown.py`), no run is q
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
-from taskloom.core.dependencies import DependencyState, evaluate
-from taskloom.core.events import EventName
-from taskloom.core.graph import find_cycle
-from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
+from taskloom.core.events import NOTHING, EventName
+from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind
 from taskloom.core.outcome import decide_outcome
-from taskloom.core.policies import Otherwise, WatchdogThen
+from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.reload import Reloader
+from taskloom.core.requirements import DependencyState
 from taskloom.core.shutdown import WholeStop
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
@@ -61,7 +60,8 @@ class Lifecycle:
         self._was_work_over = True
         self._has_started = False
         self._handlers: dict[type, Callable[[Any], None]] = {
-            inputs.AddJob: self._add,
+            inputs.AddJob: lambda command: self._add_all((command.spec,)),
+            inputs.AddJobs: lambda command: self._add_all(command.specs),
             inputs.StartAll: self._start_all,
             inputs.StartJob: self._start_job,
             inputs.ArmJob: self._arm_job,
@@ -70,7 +70,7 @@ class Lifecycle:
             inputs.Reload: self._reload,
             inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
             inputs.HurryShutdown: lambda command: self.shutdown.hurry(command.within),
-            inputs.Tick: lambda _: self._store.deadlines.run_due(self._store.now.mono),
+            inputs.Tick: lambda tick: self._store.deadlines.run_due(self._store.now.mono, tick.ended),
             inputs.RunStarted: self._run_started,
             inputs.RunStartFailed: self._run_start_failed,
             inputs.RunReady: self._run_ready,
@@ -121,7 +121,7 @@ class Lifecycle:
 
     def describe_dependency_wait(self, job: JobRecord) -> str:
         """Return which condition of which job a job waits for; empty if it waits for none."""
-        return evaluate(job.spec.after, self._store.families).text if job.waiting_for is WaitingFor.DEPENDENCY else ""
+        return job.dependencies.describe() if job.waits_for_dependencies else ""
 
     def job(self, name: str) -> JobRecord:
         """Return a job's record. Raises UnknownJob."""
@@ -129,21 +129,19 @@ class Lifecycle:
 
     # -- commands
 
-    def _add(self, command: inputs.AddJob) -> None:
-        spec = command.spec
-        self._must_be_open(f"add job {spec.name!r}")
-        if spec.name in self.jobs:
-            raise DuplicateJob(spec.name)
-        self._refuse_cycle(spec)
-        self._store.declare(spec)
-
-    def _refuse_cycle(self, spec: JobSpec) -> None:
-        store, name, names = self._store, spec.family, [dependency.job for dependency in spec.after]
-        # Only a job that others wait for already can close a cycle, so a long chain is not searched at each addition.
-        if name in names or (names and store.has_dependents(name)):
-            cycle = find_cycle(name, lambda other: names if other == name else store.dependencies_of(other))
-            if cycle:
-                raise DependencyCycle(cycle)
+    def _add_all(self, specs: Sequence[JobSpec]) -> None:
+        """Declare all jobs, or none if one of them is refused."""
+        added: set[str] = set()
+        for spec in specs:
+            self._must_be_open(f"add job {spec.name!r}")
+            if spec.name in self.jobs or spec.name in added:
+                raise DuplicateJob(spec.name)
+            added.add(spec.name)
+        cycle = self._store.dependencies.find_cycle(specs)
+        if cycle:
+            raise DependencyCycle(cycle)
+        for spec in specs:
+            self._store.declare(spec)
 
     def _start_all(self, command: inputs.StartAll) -> None:
         self._must_be_open("start")
@@ -156,10 +154,10 @@ class Lifecycle:
 
     def _start_job(self, command: inputs.StartJob) -> None:
         job = self._startable(command.job)
-        if job.spec.after and not command.is_now:
-            status = evaluate(job.spec.after, self._store.families)
-            if status.state is not DependencyState.SATISFIED:
-                raise DependencyUnmet(command.job, status.text, is_lost=status.state is DependencyState.IMPOSSIBLE)
+        state = job.dependencies.state
+        if state is not DependencyState.SATISFIED and not command.is_now:
+            is_lost = state is DependencyState.IMPOSSIBLE
+            raise DependencyUnmet(command.job, job.dependencies.describe(), is_lost=is_lost)
         self._starter.queue(job)
         self._starter.rearm(job)
 
@@ -195,6 +193,8 @@ class Lifecycle:
             raise SchedulerStopped(request)
 
     def _stop_job(self, command: inputs.StopJob) -> None:
+        if command.run is not None and command.job not in self.jobs:
+            return  # a reload removed the job after the end of that run
         job = self.job(command.job)
         if command.run is None:
             self.stops.stop(job, command.reason)
@@ -218,7 +218,7 @@ class Lifecycle:
             raise InternalError(f"run {run.id} was started twice")
         if run.outcome is Outcome.ABANDONED:
             return  # it was abandoned while the runner was beginning it
-        run.started = self._store.now
+        self._store.record_start(run)
         self._store.emit_run(EventName.STARTED, run)
         if report.is_ready:
             self._be_ready(run)
@@ -278,15 +278,19 @@ class Lifecycle:
         if run is None:
             return  # it ended meanwhile
         run.captured = report
+        self.stops.release(run)
+        if run.spec.join.is_awaited:
+            self._report_overdue(run, report)
+        if run.spec.join.abandons:
+            self._abandon(run, report.where)
+        self.shutdown.release(run)
+
+    def _report_overdue(self, run: RunRecord, report: inputs.StackCaptured) -> None:
         waited = run.overdue_at - run.requested.mono if run.requested else 0.0
         details = {"within": round(waited, 3), "where": report.where, "poll_age": report.poll_age}
         if report.callbacks:
             details["callbacks"] = list(report.callbacks)
         self._store.emit_run(EventName.STOP_OVERDUE, run, data=details)
-        self.stops.release(run)
-        if run.spec.join.otherwise is Otherwise.ABANDON:
-            self._abandon(run)
-        self.shutdown.release(run)
 
     def _callback_failed(self, report: inputs.CallbackFailed) -> None:
         run = self.runs.get(report.run)
@@ -297,15 +301,17 @@ class Lifecycle:
     # -- steps that several inputs share
 
     def _be_ready(self, run: RunRecord) -> None:
-        run.ready = self._store.now
+        self._store.record_ready(run)
         if run.outcome is None:
             self._store.emit_run(EventName.READY, run)
         self._starter.update_dependents(run.job)
 
-    def _abandon(self, run: RunRecord) -> None:
+    def _abandon(self, run: RunRecord, where: str) -> None:
         """End the run in the store, and keep it in `runs` because its thread may still be alive."""
         self._store.move(run.job, Decision.ABANDON)
-        self._store.record_end(run, Outcome.ABANDONED)
+        is_awaited = run.spec.join.is_awaited
+        # For an awaited run both were reported as overdue.
+        self._store.record_end(run, Outcome.ABANDONED, NOTHING if is_awaited else {"within": 0.0, "where": where})
         self._store.emit_run(EventName.BLOCKED, run)
         self._follow_ups.remember(run)
 
@@ -314,7 +320,7 @@ class Lifecycle:
         store.record_end(run, outcome)
         store.remove_run(run)
         store.actions.append(actions.ReleaseRun(run.id))
-        if run.id in self.stopping:
+        if run.requested is not None:
             self.stops.release(run)  # before what follows, which may be a shutdown that reports what it waits for
         self._follow_ups.begin(run, is_permanent=is_permanent)
         if run.requested is not None:

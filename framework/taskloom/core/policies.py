@@ -54,6 +54,17 @@ class JoinPolicy:
     within: float
     """Seconds; 0 requests the stop without waiting for the run, WAIT_FOR_EVER waits without a limit."""
     otherwise: Otherwise
+    """Has no effect on a run that is not awaited: it is abandoned."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a stop waits for the run at all. If not, the run is never overdue."""
+        return self.within > 0
+
+    @property
+    def abandons(self) -> bool:
+        """Whether a run that outlived the policy is abandoned."""
+        return self.otherwise is Otherwise.ABANDON or not self.is_awaited
 
 
 @plain_members

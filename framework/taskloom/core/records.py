@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
@@ -10,6 +12,9 @@ from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, R
 from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
+
+if TYPE_CHECKING:
+    from taskloom.core.requirements import Dependents, Family
 
 __all__ = ["FollowUp", "JobRecord", "NextFiring", "RunRecord"]
 
@@ -81,6 +86,14 @@ class RunRecord:
         """Whether it outlived its `within`."""
         return self.captured is not None
 
+    def has_met(self, deadline: float, ended: Mapping[str, float]) -> bool:
+        """Return whether its body had ended by a deadline, as `ended` says of runs whose report has not come yet."""
+        at = ended.get(self.id)
+        if at is None:
+            return False
+        # A stop does not wait for a run with `join: 0s`, so there the report counts, not when the stop was requested.
+        return at <= deadline or (self.requested is not None and not self.spec.join.is_awaited)
+
     @property
     def seconds(self) -> float:
         """How long it ran; 0.0 if it never began or has not ended."""
@@ -103,6 +116,13 @@ class JobRecord:
     spec: JobSpec
     state: JobState
     waiting_for: WaitingFor | None
+    # Both are set when the job is declared, before anything else happens to it.
+    family: Family = field(init=False, repr=False)
+    """The jobs of its declared name."""
+    dependencies: Dependents = field(init=False, repr=False)
+    """The jobs that start after the same jobs as this one."""
+    order: int = 0
+    """Its place in the order of the declarations."""
     # When a start delay or a restart delay is over, in monotonic seconds.
     due_at: float | None = None
     # The run that is running or stopping, or that was abandoned and whose thread is alive.
@@ -130,6 +150,11 @@ class JobRecord:
         if self.state is JobState.WAITING:
             return self.waiting_for is not WaitingFor.START
         return self.state in _ACTIVE
+
+    @property
+    def waits_for_dependencies(self) -> bool:
+        """Whether it waits for the jobs that it starts after."""
+        return self.waiting_for is WaitingFor.DEPENDENCY
 
     @property
     def may_autostart(self) -> bool:

@@ -16,6 +16,7 @@ from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.events import EventName
 from taskloom.core.graph import find_cycles
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
+from taskloom.core.policies import Dependency
 from taskloom.core.records import FollowUp, JobRecord
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
@@ -73,12 +74,20 @@ def _compare(old: JobSpec | None, new: JobSpec) -> Change:
     changed = tuple(
         field.name
         for field in fields(JobSpec)
-        if field.name not in _IGNORED and getattr(old, field.name) != getattr(new, field.name)
+        if field.name not in _IGNORED and _differ(getattr(old, field.name), getattr(new, field.name))
     )
     if not changed:
         return Change(new.name, ReloadAction.KEEP)
     needs_new_run = any(name in _NEEDS_NEW_RUN for name in changed)
     return Change(new.name, ReloadAction.RESTART if needs_new_run else ReloadAction.APPLY, changed)
+
+
+def _differ(old: object, new: object) -> bool:
+    """Return whether two values differ. Params that cannot be compared, such as arrays, differ unless identical."""
+    try:
+        return bool(old != new)
+    except Exception:  # noqa: BLE001 - the method of an object of the program
+        return old is not new
 
 
 class Reloader:
@@ -98,9 +107,9 @@ class Reloader:
         """Return what a reload would do with each job. Raises DuplicateJob or DependencyCycle."""
         new = _by_name(specs)
         # Removed jobs count while they are stopping: a shutdown stops them by their dependencies too.
-        removed = (job.spec for job in self._store.jobs.values() if job.run is not None)
-        families = {spec.family: spec for specs in (removed, new.values()) for spec in specs}
-        _refuse_cycles({name: [dependency.job for dependency in spec.after] for name, spec in families.items()})
+        old = self._store.jobs.items()
+        removed = [job.spec for name, job in old if job.run is not None and name not in new]
+        _refuse_cycles(_after_by_family([*removed, *new.values()]))
         return compare({name: job.spec for name, job in self._store.jobs.items()}, new.values())
 
     def reload(self, specs: Iterable[JobSpec], *, has_started: bool) -> None:
@@ -227,6 +236,21 @@ def _by_name(specs: Iterable[JobSpec]) -> dict[str, JobSpec]:
             raise DuplicateJob(spec.name)
         new[spec.name] = spec
     return new
+
+
+def _after_by_family(specs: Iterable[JobSpec]) -> dict[str, Sequence[str]]:
+    """Return for each declared name the names that its jobs start after."""
+    # A removed replica may have other dependencies than those that stay; equal ones are counted once.
+    groups: dict[str, dict[tuple[Dependency, ...], None]] = {}
+    previous: JobSpec | None = None
+    for spec in specs:
+        if previous is None or spec.after is not previous.after or spec.family != previous.family:
+            groups.setdefault(spec.family, {})[spec.after] = None
+        previous = spec
+    return {
+        family: tuple(dict.fromkeys(dependency.job for after in group for dependency in after))
+        for family, group in groups.items()
+    }
 
 
 def _refuse_cycles(after: Mapping[str, Sequence[str]]) -> None:

@@ -11,7 +11,7 @@ from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, JobState, Moment, Otherwise, Outcome, Reason, WaitingFor
 from taskloom.core.records import JobRecord, RunRecord
-from taskloom.text import duration, measured, plural
+from taskloom.text import duration, finite, measured, plural
 
 __all__ = ["ExitCode", "JobReport", "StopReport", "Survivor", "exit_code", "make_job_report", "make_stop_report"]
 
@@ -61,9 +61,9 @@ class Survivor:
         """Return it as a JSON object."""
         return {
             **asdict(self),
-            "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
-            "within": round(self.within, 6),
-            "waited": round(self.waited, 6),
+            "poll_age": finite(self.poll_age),
+            "within": finite(self.within),
+            "waited": finite(self.waited),
             "otherwise": self.otherwise.value,
             "callbacks": list(self.callbacks),
         }
@@ -138,7 +138,7 @@ class JobReport:
             "runs": self.runs,
             "run": self.run,
             "outcome": self.outcome.value if self.outcome else None,
-            "seconds": round(self.seconds, 6),
+            "seconds": finite(self.seconds),
             "reason": str(self.reason) if self.reason else None,
             "error": str(self.error) if self.error else None,
             "overdue": self.is_overdue,
@@ -147,7 +147,7 @@ class JobReport:
             "restarts": self.restarts,
             "missed": self.missed,
             "waits_for": self.waits_for or None,
-            "due_in": None if self.due_in is None else round(self.due_in, 6),
+            "due_in": finite(self.due_in),
             "next_firing": None if self.next_firing is None else format_wall(self.next_firing),
             "failed": self.has_failed,
             "marks": list(self.marks),
@@ -180,7 +180,7 @@ class StopReport:
         return {
             "exit_code": int(self.exit_code),
             "reason": {"kind": self.reason.kind.value, "text": self.reason.text},
-            "seconds": round(self.seconds, 6),
+            "seconds": finite(self.seconds),
             "jobs": [job.as_dict() for job in self.jobs],
             "survivors": [survivor.as_dict() for survivor in self.survivors],
         }
@@ -260,8 +260,8 @@ def _make_survivor(run: RunRecord, now: float) -> Survivor:
         where=captured.where if captured else "",
         stack=captured.stack if captured else "",
         poll_age=captured.poll_age if captured else None,
-        within=round(run.overdue_at - requested, 6),
+        within=round(run.overdue_at - requested, 6) if run.spec.join.is_awaited else 0.0,
         waited=round(now - requested, 6),
-        otherwise=run.job.spec.join.otherwise,
+        otherwise=Otherwise.ABANDON if run.outcome is Outcome.ABANDONED else run.job.spec.join.otherwise,
         callbacks=run.failed_callbacks + (captured.callbacks if captured else ()),
     )

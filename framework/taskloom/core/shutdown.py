@@ -1,11 +1,12 @@
 """The whole shutdown: one absolute deadline, dependents before their dependencies, one level at a time.
 
 A level is over when each of its runs has ended, was abandoned, or is overdue. A run that was already being stopped
-delays only its own level.
+delays only its own level, and a run with `join: 0s` none.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from taskloom.core import graph
@@ -30,7 +31,8 @@ class WholeStop:
         self._store = store
         self._stops = stops
         self._stop_within = stop_within
-        self._levels: list[list[str]] = []
+        # The declared names of each level that is still to be stopped.
+        self._levels: deque[list[str]] = deque()
         # The runs of the levels that are being stopped; always a subset of `stops.stopping`.
         self._awaited: set[str] = set()
 
@@ -46,8 +48,8 @@ class WholeStop:
             store.set_next_firing(job, None)
             if job.run is None:
                 self._stops.stop(job, reason)
-        self._stops.limit_all(store.now.mono + within)
-        self._levels = graph.stop_levels(store.dependencies())
+        self._stops.begin_whole(store.now.mono + within)
+        self._levels = deque(graph.stop_levels(store.dependencies.after()))
         self.advance()
 
     def begin_after_essential_failure(self, job: JobRecord) -> None:
@@ -60,7 +62,7 @@ class WholeStop:
         """Stop all remaining levels at once, and allow at most `within` more seconds."""
         if self.phase is not Phase.STOPPING:
             return
-        waiting, self._levels = self._levels, []
+        waiting, self._levels = self._levels, deque()
         for level in waiting:
             self._stop_level(level)
         self._stops.limit_all(self._store.now.mono + within)
@@ -74,18 +76,21 @@ class WholeStop:
         self.advance()
 
     def advance(self) -> None:
-        """Stop the next level once all runs of this one are released, and end after the last."""
+        """Stop the next level once all runs of this one are released; decide about the rest after the last, and end."""
         if self.phase is not Phase.STOPPING:
             return
         while not self._awaited:
-            if not self._levels:
+            if self._levels:
+                self._stop_level(self._levels.popleft())
+                continue
+            self._awaited.update(self._stops.decide_unawaited())
+            if not self._awaited:
                 self._end()
                 return
-            self._stop_level(self._levels.pop(0))
 
     def _stop_level(self, names: Iterable[str]) -> None:
-        for name in names:
-            job = self._store.jobs[name]
+        families = self._store.dependencies.families
+        for job in [job for name in names for job in families[name].members.values()]:
             self._stops.stop(job, self.reason)
             if job.run is not None and job.run.id in self._stops.stopping:
                 self._awaited.add(job.run.id)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
-from taskloom.core.dependencies import DependencyState, evaluate
 from taskloom.core.events import EventName
 from taskloom.core.model import Reason, ReasonKind, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
+from taskloom.core.requirements import DependencyState
 from taskloom.core.scheduling import ScheduleTimers
 from taskloom.core.shutdown import WholeStop
 from taskloom.core.stopping import StopSequence
@@ -38,8 +38,8 @@ class Starter:
         self._delay = DeadlineKind(
             self._delay_over, lambda when, job: job.waiting_for is not WaitingFor.DELAY or job.due_at != when
         )
-        self._timeout = DeadlineKind(self._time_out, _is_other_timeout)
-        self._readiness = DeadlineKind(self._miss_readiness, _is_other_readiness)
+        self._timeout = DeadlineKind(self._time_out, _is_other_timeout, RunRecord.has_met)
+        self._readiness = DeadlineKind(self._miss_readiness, _is_other_readiness, RunRecord.has_met)
 
     # -- a run
 
@@ -53,8 +53,7 @@ class Starter:
         store.set_follow_up(job, FollowUp.POLICY)
         job.has_failed = job.has_given_up = False
         run = RunRecord(f"{spec.name}#{job.number}", job, attempt, store.now, spec)
-        job.run = job.last_run = run
-        store.runs[run.id] = run
+        store.begin_run(run)
         store.emit_run(EventName.QUEUED, run)
         store.actions.append(actions.StartRun(run.id, spec, attempt, spec.replica))
         if spec.timeout is not None or spec.ready_within is not None:
@@ -95,13 +94,13 @@ class Starter:
 
     def update_dependents(self, job: JobRecord) -> None:
         """Evaluate the dependencies of the jobs that wait for this one, and of those that wait for skipped ones."""
-        if not self._store.has_dependents(job.spec.family):
+        if not job.family.decided:
             return  # the usual case, a thousand times a second
         # A list, not recursion: a chain of jobs may be longer than the interpreter's stack.
         changed = deque((job,))
         while changed:
-            for dependent in self._store.dependents_of(changed.popleft()):
-                if dependent.waiting_for is WaitingFor.DEPENDENCY and self._end_dependency_wait(dependent):
+            for dependent in self._store.dependencies.decided_dependents(changed.popleft()):
+                if self._end_dependency_wait(dependent):
                     changed.append(dependent)
 
     def propagate(self, job: JobRecord) -> None:
@@ -112,12 +111,12 @@ class Starter:
 
     def _end_dependency_wait(self, job: JobRecord) -> bool:
         """Start or skip the job if its dependencies are decided. Return whether it has become inactive."""
-        status = evaluate(job.spec.after, self._store.families)
-        if status.state is DependencyState.SATISFIED:
+        state = job.dependencies.state
+        if state is DependencyState.SATISFIED:
             self._after_dependencies(job)
-        elif status.state is DependencyState.IMPOSSIBLE:
+        elif state is DependencyState.IMPOSSIBLE:
+            job.reason = Reason(ReasonKind.DEPENDENCY, job.dependencies.describe())
             self._store.move(job, Decision.SKIP)
-            job.reason = Reason(ReasonKind.DEPENDENCY, status.text)
             self._store.emit(EventName.SKIPPED, job.spec.name, reason=job.reason)
         return not job.is_active
 

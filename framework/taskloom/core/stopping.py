@@ -2,6 +2,9 @@
 
 A stop sets its deadlines as data. At three quarters of `within` the run is marked urgent. At `within` the engine is
 asked where the run is, and answers with StackCaptured.
+
+No stop waits for a run with `join: 0s`. A whole shutdown goes on without it, and decides about it at its end: a run
+that is still alive then is abandoned, and one that has ended is not. The stop of a single job decides at the next tick.
 """
 
 from __future__ import annotations
@@ -35,12 +38,17 @@ class StopSequence:
         """The runs that a stop waits for, earliest request first; overdue ones are no longer waited for."""
         self.latest = _NEVER
         """The deadline of a whole shutdown in monotonic seconds, which limits the deadline of every run."""
+        # The runs that a whole shutdown does not wait for, until its end; None before a shutdown.
+        self._unawaited: dict[str, RunRecord] | None = None
         self._store = store
         self._progress_at = _NEVER
-        self._urgent = DeadlineKind(self.mark_urgent, lambda _, run: run.is_urgent or run.id not in self.stopping)
+        self._urgent = DeadlineKind(
+            self.mark_urgent, lambda _, run: run.is_urgent or not self._is_pending(run), RunRecord.has_met
+        )
         self._overdue = DeadlineKind(
             lambda run: self._store.actions.append(CaptureStack(run.id)),
             lambda when, run: run.overdue_at != when or run.id not in self.stopping,
+            RunRecord.has_met,
         )
         self._progress = DeadlineKind(self._report_progress, lambda when, _: when != self._progress_at)
 
@@ -71,17 +79,23 @@ class StopSequence:
             return
         store, now = self._store, self._store.now
         store.move(run.job, Decision.REQUEST_STOP)
-        run.requested, run.reason, run.job.reason = now, reason, reason
-        self.stopping[run.id] = run
+        store.record_request(run, reason)
         store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
         store.actions.append(CancelRun(run.id, reason))
+        if self._unawaited is not None and not run.spec.join.is_awaited:
+            self._unawaited[run.id] = run
+            self._store.deadlines.add(now.mono, self._urgent, run)
+            return
+        self.stopping[run.id] = run
         self._set_overdue(run, min(now.mono + run.spec.join.within, self._latest_for(run)))
         if self._progress_at == _NEVER:
             self._set_progress(FIRST_PROGRESS_SECONDS)
 
     def release(self, run: RunRecord) -> None:
-        """Stop waiting for the run: it has ended or is overdue. Called once for each run."""
+        """Stop waiting for the run: it has ended or is overdue. Idempotent."""
         self.stopping.pop(run.id, None)
+        if self._unawaited is not None:
+            self._unawaited.pop(run.id, None)
         if not self.stopping:
             self._progress_at = _NEVER
 
@@ -90,13 +104,34 @@ class StopSequence:
         if job.follow_up is not FollowUp.REMOVAL:
             self._store.set_follow_up(job, FollowUp.NOTHING)
 
+    # -- a whole shutdown
+
+    def begin_whole(self, deadline: float) -> None:
+        """Limit every stop to the deadline of a whole shutdown; it will not wait for runs with `join: 0s`."""
+        self._unawaited = {}
+        self.limit_all(deadline)
+
+    def decide_unawaited(self) -> list[str]:
+        """Have those runs captured at the next tick that the shutdown did not wait for, and return their ids."""
+        runs, self._unawaited = self._unawaited or {}, {}
+        for run in runs.values():
+            self.stopping[run.id] = run
+            run.overdue_at = self._store.now.mono
+            self._store.deadlines.add(run.overdue_at, self._overdue, run)
+        return list(runs)
+
+    def _is_pending(self, run: RunRecord) -> bool:
+        return run.id in self.stopping or (self._unawaited is not None and run.id in self._unawaited)
+
     # -- deadlines
 
     def limit_all(self, deadline: float) -> None:
         """Limit every stop to this deadline, in monotonic seconds; later stops as well."""
         self.latest = min(self.latest, deadline)
         for run in self.stopping.values():
-            self._set_overdue(run, min(run.overdue_at, self._latest_for(run)))
+            # A deadline that is due is acted on once; an earlier one would be due a second time.
+            if run.overdue_at > self._store.now.mono:
+                self._set_overdue(run, min(run.overdue_at, self._latest_for(run)))
 
     def mark_urgent(self, run: RunRecord) -> None:
         """Tell a run that little time is left; idempotent."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from taskloom.core.actions import Action
 from taskloom.core.deadlines import Deadlines
-from taskloom.core.events import Event, EventName
-from taskloom.core.model import JobSpec, JobState, Moment, Outcome, WaitingFor
+from taskloom.core.dependencies import Dependencies
+from taskloom.core.events import NOTHING, Event, EventName
+from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, NextFiring, RunRecord
 from taskloom.core.transitions import TRANSITIONS, Decision
 from taskloom.errors import InternalError, UnknownJob
@@ -31,10 +32,7 @@ class JobStore:
         self.actions: list[Action] = []
         self.has_listeners = True
         """False while there are no listeners: events are then counted but not made."""
-        self.families: dict[str, list[JobRecord]] = {}
-        """The records of each declared name: one, or those of its replicas."""
-        # The names of the jobs that start after each declared name; a dict for its order.
-        self._dependents: dict[str, dict[str, None]] = {}
+        self.dependencies = Dependencies()
         # How many runs each removed job had. If it is declared again, its numbers continue: the name of a run is
         # unique in the life of a scheduler.
         self._numbers: dict[str, int] = {}
@@ -51,33 +49,12 @@ class JobStore:
         except KeyError:
             raise UnknownJob(name, self.jobs) from None
 
-    def dependencies(self) -> dict[str, list[str]]:
-        """Return for every job the names of the jobs that it starts after."""
-        return {
-            name: [member.spec.name for needed in job.spec.after for member in self.families.get(needed.job, ())]
-            for name, job in self.jobs.items()
-        }
-
-    def dependencies_of(self, family: str) -> list[str]:
-        """Return the names that a declared name starts after; empty if it is not declared."""
-        jobs = self.families.get(family)
-        return [dependency.job for dependency in jobs[0].spec.after] if jobs else []
-
-    def has_dependents(self, family: str) -> bool:
-        """Return whether a job starts after this declared name."""
-        return bool(self._dependents.get(family))
-
-    def dependents_of(self, job: JobRecord) -> Sequence[JobRecord]:
-        """Return the jobs that start after this one, in the order of their declarations."""
-        names = self._dependents.get(job.spec.family)
-        return [self.jobs[name] for name in names] if names else ()
-
     def declare(self, spec: JobSpec) -> JobRecord:
         """Add a new job."""
         state, waiting_for = (JobState.WAITING, WaitingFor.START) if spec.enabled else (JobState.DISABLED, None)
         job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
-        self._add_relations(job)
+        self.dependencies.add(job)
         self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
         return job
 
@@ -86,28 +63,14 @@ class JobStore:
         if job.is_active and job.spec.daemon is not spec.daemon:
             self._count_active(spec, 1)
             self._count_active(job.spec, -1)
-        self._remove_relations(job)
         job.spec = spec
-        self._add_relations(job)
+        self.dependencies.replace(job)
 
     def forget(self, job: JobRecord) -> None:
         """Remove a job that has no run and waits for none."""
-        self._remove_relations(job)
+        self.dependencies.remove(job)
         del self.jobs[job.spec.name]
         self._numbers[job.spec.name] = job.number
-
-    def _add_relations(self, job: JobRecord) -> None:
-        self.families.setdefault(job.spec.family, []).append(job)
-        for dependency in job.spec.after:
-            self._dependents.setdefault(dependency.job, {})[job.spec.name] = None
-
-    def _remove_relations(self, job: JobRecord) -> None:
-        family = self.families[job.spec.family]
-        family.remove(job)
-        if not family:
-            del self.families[job.spec.family]
-        for dependency in job.spec.after:
-            self._dependents.get(dependency.job, {}).pop(job.spec.name, None)
 
     def live(self, run_id: str) -> RunRecord:
         """Return the record of a run that may be executing. Raises InternalError: no other run can send a report."""
@@ -133,15 +96,24 @@ class JobStore:
         target = TRANSITIONS[job.state].get(decision)
         if target is None:
             raise InternalError(f"cannot decide {decision.value!r} for job {job.spec.name!r}: it is {job.state.value}")
-        was_active = job.is_active
+        was_active, waited_for = job.is_active, job.waiting_for
         job.state, job.waiting_for = target, waiting_for if target is JobState.WAITING else None
         change = job.is_active - was_active
         if change:
             self._count_active(job.spec, change)
+        if job.waiting_for is not waited_for:
+            if waited_for is WaitingFor.DEPENDENCY:
+                del job.dependencies.waiting[job]
+            elif job.waiting_for is WaitingFor.DEPENDENCY:
+                job.dependencies.waiting[job] = None
+        if job.family.requirements:  # asked before each call: for most jobs there are none
+            job.family.refresh(job)
 
     def set_follow_up(self, job: JobRecord, follow_up: FollowUp) -> None:
         """Decide what follows the end of the job's run."""
         job.follow_up = follow_up
+        if job.family.requirements:
+            job.family.refresh(job)
 
     def set_next_firing(self, job: JobRecord, firing: NextFiring | None) -> None:
         """Arm the job's schedule for this firing, or disarm it."""
@@ -154,12 +126,48 @@ class JobStore:
             self._active_jobs += change
             self._has_been_active = True
 
-    def record_end(self, run: RunRecord, outcome: Outcome) -> None:
-        """Record the end of a run; called exactly once for each run."""
+    def begin_run(self, run: RunRecord) -> None:
+        """Record a new run as the job's."""
+        job = run.job
+        job.run = job.last_run = run
+        self.runs[run.id] = run
+        if job.family.requirements:
+            job.family.refresh(job)
+
+    def record_start(self, run: RunRecord) -> None:
+        """Record that the run's body is about to be called."""
+        run.started = self.now
+        if run.job.family.requirements:
+            run.job.family.refresh(run.job)
+
+    def record_ready(self, run: RunRecord) -> None:
+        """Record that the run is ready."""
+        run.ready = self.now
+        if run.job.family.requirements:
+            run.job.family.refresh(run.job)
+
+    def record_request(self, run: RunRecord, reason: Reason) -> None:
+        """Record that the run is requested to stop."""
+        run.requested, run.reason, run.job.reason = self.now, reason, reason
+        if run.job.family.requirements:
+            run.job.family.refresh(run.job)
+
+    def record_end(self, run: RunRecord, outcome: Outcome, data: Mapping[str, Any] = NOTHING) -> None:
+        """Record the end of a run; called exactly once for each run. `data`: of the event."""
         run.outcome, run.ended = outcome, self.now
         outcomes = run.job.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        self.emit_run(EventName.ENDED, run, reason=run.reason, outcome=outcome, seconds=run.seconds, error=run.error)
+        if run.job.family.requirements:
+            run.job.family.refresh(run.job)
+        self.emit_run(
+            EventName.ENDED,
+            run,
+            reason=run.reason,
+            outcome=outcome,
+            seconds=run.seconds,
+            error=run.error,
+            data=data,
+        )
 
     def remove_run(self, run: RunRecord) -> None:
         """Remove a run that is no longer executing."""

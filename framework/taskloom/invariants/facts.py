@@ -105,7 +105,9 @@ def check_end(run: RunFacts, fact: Fact) -> list[str]:
         (outcome == "succeeded" and (fact.has_error or fact.reason is not None),
          "ended succeeded with an error or a reason"),
         (outcome == "timed_out" and kind != "deadline", "ended timed_out, but its reason is not a deadline"),
-        (outcome == "abandoned" and run.overdue is None, "ended abandoned before it was overdue"),
+        # A run that no stop waits for is never overdue.
+        (outcome == "abandoned" and run.overdue is None and fact.data.get("within") != 0,
+         "ended abandoned before it was overdue"),
         (fact.reason is not None and fact.reason != run.reason,
          "ended for {fact.reason}, but its cancel was first requested for {run.reason}"),
         (outcome not in _OUTCOMES, "ended with an unknown outcome: {fact.outcome}"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from taskloom.core.actions import Action
 from taskloom.core.events import Event, as_dict
-from taskloom.core.inputs import AddJob, Input
+from taskloom.core.inputs import AddJob, AddJobs, Input
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec, Moment
 from taskloom.core.policies import STOP_WITHIN_SECONDS
@@ -45,11 +45,10 @@ class History:
     @property
     def jobs(self) -> dict[str, JobSpec]:
         """The jobs that were added, by name."""
-        return {
-            step.message.spec.name: step.message.spec
-            for step in self.steps
-            if isinstance(step.message, AddJob) and step.error is None
-        }
+        accepted = [step.message for step in self.steps if step.error is None]
+        one_by_one = [message.spec for message in accepted if isinstance(message, AddJob)]
+        together = [spec for message in accepted if isinstance(message, AddJobs) for spec in message.specs]
+        return {spec.name: spec for spec in (*one_by_one, *together)}
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return the events as JSON objects."""

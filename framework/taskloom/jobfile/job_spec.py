@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from taskloom.catalog.pydantic_errors import ParamErrors
 from taskloom.catalog.signatures import ShapeError
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import FieldError, Place, near_match
-from taskloom.errors import CatalogError, InvalidJob, NotATask
+from taskloom.diagnostics import FieldError, Place, near_match, quoted
+from taskloom.errors import CatalogError, InvalidJob, NotATask, TaskloomError
 from taskloom.job import Job
 from taskloom.jobfile.checks.contradictions import (
     catalog_hint,
@@ -33,6 +33,9 @@ __all__ = ["job_spec", "read_defaults", "spec_of"]
 # Looked up once: a file may hold a hundred thousand jobs.
 _READERS = {name: field.spec.read for name, field in FIELDS.items()}
 _NOT_FIELDS = ("name", "task")
+# A message about a value that a program made may contain all of it.
+_LONGEST_REASON = 1000
+_LONGEST_SHOWN_NAME = 200
 # The attributes of a Job that has only the required ones, to recognise which were given.
 _JOB_DEFAULTS = vars(Job(name="", task=""))
 
@@ -100,25 +103,59 @@ def job_spec(
 
 def spec_of(job: Job, catalog: Catalog) -> JobSpec:
     """Return the validated form of a job declared in code. Raises InvalidJob with everything that is wrong."""
-    written = {
-        key: value
-        for key, value in vars(job).items()
-        if value is not (default := _JOB_DEFAULTS.get(key, value)) and key not in _NOT_FIELDS and value != default
-    }
+    written: object = job.name
+    name = written if isinstance(written, str) else quoted(written)
+    try:
+        return _spec_of(job, catalog)
+    except JobErrors as error:
+        reasons = [f"{each.message} ({each.hint})" if each.hint else each.message for each in error.errors]
+        raise InvalidJob(name, list(map(_shown, reasons))) from None
+    except (TaskloomError, MemoryError):
+        raise
+    except Exception as error:  # an object of the program has a method that fails, such as `__eq__` or `__repr__`
+        raise InvalidJob(name, [_shown(f"cannot read its declaration: {type(error).__name__}: {error}")]) from error
+
+
+def _shown(reason: str) -> str:
+    """Return a reason as text that can be written anywhere, cut to a length that can be read."""
+    text = reason[:_LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
+    return text if len(reason) <= _LONGEST_REASON else f"{text}..."
+
+
+def _is_given(key: str, value: object) -> bool:
+    """Return whether an attribute of a Job differs from its default.
+
+    Only values of the default's type are compared: others may be equal to everything, or to nothing, as arrays are.
+    """
+    default = _JOB_DEFAULTS.get(key, value)
+    return value is not default and (type(value) is not type(default) or value != default)
+
+
+def _spec_of(job: Job, catalog: Catalog) -> JobSpec:
+    written = {key: value for key, value in vars(job).items() if key not in _NOT_FIELDS and _is_given(key, value)}
     if isinstance(job.labels, tuple):
         written["labels"] = list(job.labels)
     values, errors = _read(written)
+    if "params" in values:
+        _drop_unnamed(values, errors)
     if "after" in values:
         check_self_dependency(job.name, written["after"], errors)
     if isinstance(job.task, str):
         values["task"], find = job.task, partial(_installed_task, job.task, catalog)
     else:
         find = partial(_task_of_program, job.task, catalog)
-    try:
-        return _assemble(job.name, values, find, catalog=catalog, errors=errors)
-    except JobErrors as error:
-        reasons = [f"{each.message} ({each.hint})" if each.hint else each.message for each in error.errors]
-        raise InvalidJob(str(job.name), reasons) from None
+    return _assemble(job.name, values, find, catalog=catalog, errors=errors)
+
+
+def _drop_unnamed(values: dict[str, Any], errors: list[FieldError]) -> None:
+    """Drop each param whose key is not text, which only a program can write, and add an error for it."""
+    params = values["params"]
+    values["params"] = {key: value for key, value in params.items() if isinstance(key, str)}
+    errors += (
+        FieldError(("params",), f"cannot use {quoted(key)} as the name of a parameter; expected text", at_key=True)
+        for key in params
+        if not isinstance(key, str)
+    )
 
 
 def _installed_task(task: str, catalog: Catalog) -> TaskShape:
@@ -156,8 +193,11 @@ def _assemble(
 
 
 def _invalid_name(name: object) -> FieldError:
-    message = f"cannot use {name!r} as the name of a job; expected a letter or a digit, then letters, digits, '_', '-'"
-    return FieldError((), message, "at most 63 characters" if len(str(name)) > 63 else "", at_key=True)
+    # One that is a little too long is shown in full, so that it can be found.
+    shown = repr(name) if isinstance(name, str) and len(name) <= _LONGEST_SHOWN_NAME else quoted(name)
+    message = f"cannot use {shown} as the name of a job; expected a letter or a digit, then letters, digits, '_', '-'"
+    is_long = isinstance(name, str) and len(name) > 63
+    return FieldError((), message, "at most 63 characters" if is_long else "", at_key=True)
 
 
 def _bind(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 
 from taskloom.core.events import Event, as_dict
+from taskloom.text import to_json
 
 __all__ = ["EventFile"]
 
@@ -29,7 +29,7 @@ class EventFile:
         """Write the event. After a failure nothing more is written, and `error` has the cause."""
         if self.error is not None:
             raise self.error
-        line = (json.dumps(as_dict(event), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+        line = (to_json(as_dict(event)) + "\n").encode("utf-8", "backslashreplace")
         try:
             while line:
                 line = line[os.write(self._descriptor, line) :]

@@ -67,6 +67,10 @@ def _ended(event: Event) -> LogLine:
     if error is not None:
         # A failure that its message explains may do so in several lines. For all others the traceback has the lines.
         message += f": {error}" if error.is_explained else f": {printable(str(error))}"
+    if outcome is Outcome.ABANDONED and event.data.get("within") == 0:
+        # Its declaration says so. That its thread is left is said by the line for `blocked`.
+        where = printable(event.data["where"] or "an unknown place")
+        return LogLine(f"{message}: no stop waits for it (join: 0s); currently at {where}", kind=_ENDED)
     if outcome not in _BAD:
         return LogLine(message, kind=_repeated(event, _ENDED))
     has_traceback = outcome is Outcome.FAILED and error is not None and not error.is_explained

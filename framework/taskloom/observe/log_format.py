@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from taskloom.core.events import format_wall
 from taskloom.core.model import Moment
-from taskloom.text import as_json_text, printable, printable_lines
+from taskloom.text import printable, printable_lines, to_json
 
 __all__ = ["LogFormat", "LogMessage", "render"]
 
@@ -38,7 +38,7 @@ class LogMessage(NamedTuple):
 def render(log_format: LogFormat, message: LogMessage, at: Moment, *, is_colored: bool = False) -> str:
     """Return the lines of a message, each with a line break at its end."""
     if log_format is LogFormat.JSON:
-        return f"{as_json_text(_as_dict(message, at))}\n"
+        return f"{to_json(_as_dict(message, at))}\n"
     head = f"{_time(log_format, at.wall)} {printable(message.level):<7} {printable(message.job):<12} "
     color = _COLORS.get(message.level) if is_colored else None
     text = message.text.removesuffix("\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from taskloom.core.inputs import RunReady
 from taskloom.core.model import Reason
 from taskloom.runners import Emit, RunOrder
-from taskloom.runners.gauges import Gauges, Progress
+from taskloom.runners.gauges import Gauges, Progress, make_progress
 from taskloom.sync.cancel_token import CancelCallback, CancelToken
 
 if TYPE_CHECKING:
@@ -100,11 +100,15 @@ class RunContext:
         return self._token.fileno()
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
-        self._gauges.progress = Progress(done, total, unit)
+        self._gauges.progress = make_progress(done, total, unit)
 
     def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
         if total is None and isinstance(items, Sized):
             total = len(items)
+        first = make_progress(0, total, unit)  # checked here: a generator begins only when it is iterated
+        return self._track(items, first.total, unit)
+
+    def _track(self, items: Iterable[Item], total: float | None, unit: str) -> Iterator[Item]:
         for done, item in enumerate(items):
             self._token.raise_if_cancelled()
             self._gauges.progress = Progress(done, total, unit)

@@ -1,11 +1,18 @@
-"""The numbers that a run reports, and its poll interval. They can be read at any time; they cause no events."""
+"""The numbers that a run reports, and its poll interval. They can be read at any time; they cause no events.
+
+What a task reports is checked when it is reported, so that every reader and every JSON gets numbers.
+"""
 
 from __future__ import annotations
 
 from _thread import allocate_lock
-from typing import NamedTuple
+from math import isfinite
+from operator import index
+from typing import NamedTuple, SupportsFloat, SupportsIndex
 
-__all__ = ["Gauges", "Progress"]
+from taskloom.diagnostics import quoted
+
+__all__ = ["Gauges", "Progress", "finite_number", "make_progress", "whole_number"]
 
 
 class Progress(NamedTuple):
@@ -14,6 +21,40 @@ class Progress(NamedTuple):
     done: float
     total: float | None
     unit: str
+
+
+def make_progress(done: float, total: float | None, unit: str) -> Progress:
+    """Return the progress. Raises TypeError if a number is not finite, or the unit is not text."""
+    if not isinstance(unit, str):
+        raise TypeError(f"cannot use {quoted(unit)} as the unit of a progress: expected text")
+    return Progress(
+        finite_number(done, "the progress"), None if total is None else finite_number(total, "the total"), unit
+    )
+
+
+def finite_number(value: object, what: str) -> float:
+    """Return an int, or a float for every other number. Raises TypeError if it is not a finite number."""
+    if type(value) is int:
+        return value
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return index(value)
+    if isinstance(value, SupportsFloat) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = float("nan")
+        if isfinite(number):
+            return number
+    raise TypeError(f"cannot use {quoted(value)} as {what}: expected a finite number")
+
+
+def whole_number(name: object, n: object) -> int:
+    """Return by how much a counter is increased. Raises TypeError if it is not a whole number, or `name` not a text."""
+    if not isinstance(name, str):
+        raise TypeError(f"cannot use {quoted(name)} as the name of a counter: expected text")
+    if isinstance(n, bool) or not isinstance(n, SupportsIndex):
+        raise TypeError(f"cannot increase counter {quoted(name)} by {quoted(n)}: expected a whole number")
+    return index(n)
 
 
 class Gauges:
@@ -29,7 +70,9 @@ class Gauges:
         self._lock = allocate_lock()
 
     def count(self, name: str, n: int) -> None:
-        """Add `n` to a counter."""
+        """Add `n` to a counter. Raises TypeError if `name` is not a text or `n` is not a whole number."""
+        if type(name) is not str or type(n) is not int:
+            n = whole_number(name, n)
         with self._lock:
             if self._counts is None:
                 self._counts = {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
 from taskloom.core.events import Event
-from taskloom.core.inputs import AddJob, HurryShutdown, Reload, Shutdown, StartAll
+from taskloom.core.inputs import AddJobs, HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.core.reload import Change
@@ -87,7 +87,10 @@ class Scheduler:
         return self._add(specs)[0]
 
     def add_all(self, jobs: Iterable[Job | JobSpec]) -> list[JobHandle]:
-        """Declare several jobs, in order; one with n replicas is declared as the jobs `name.1` to `name.n`."""
+        """Declare several jobs, in order; one with n replicas is declared as the jobs `name.1` to `name.n`.
+
+        All or nothing: if it raises what `add` raises, no job was added.
+        """
         with paused_gc():  # as in `start`: many new objects, and none is garbage
             return self._add(self._specs(jobs))
 
@@ -106,8 +109,8 @@ class Scheduler:
         specs = self._specs(jobs)
         return self._engine.query(None, lambda core: core.reloader.preview(specs))
 
-    def _add(self, specs: Iterable[JobSpec]) -> list[JobHandle]:
-        self._engine.query_all([AddJob(spec) for spec in specs], lambda _: None)
+    def _add(self, specs: Sequence[JobSpec]) -> list[JobHandle]:
+        self._engine.call(AddJobs(tuple(specs)))
         return [JobHandle(spec.name, self._engine) for spec in specs]
 
     def _specs(self, jobs: Iterable[Job | JobSpec]) -> list[JobSpec]:
@@ -229,4 +232,6 @@ class Scheduler:
 
 def _shutdown(within: float, reason: Reason | None) -> Shutdown:
     lock_timeout(within)  # raises ValueError for nan: a stop with that limit would never be over
-    return Shutdown(reason or Reason(ReasonKind.SHUTDOWN), within)
+    reason = reason or Reason(ReasonKind.SHUTDOWN)
+    # The kind may be its text, which is equal to it. Raises ValueError for another text.
+    return Shutdown(reason._replace(kind=ReasonKind(reason.kind)), within)

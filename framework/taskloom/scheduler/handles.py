@@ -12,6 +12,7 @@ from taskloom.errors import SelfJoin
 from taskloom.runners.context import current_run
 from taskloom.runners.gauges import Progress
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.text import finite, plain
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
@@ -110,12 +111,12 @@ class JobStatus:
         """Return the values as they are written to JSON."""
         return {
             **self.report.as_dict(),
-            "poll_age": None if self.poll_age is None else round(self.poll_age, 6),
-            "worst_gap": round(self.worst_gap, 6),
+            "poll_age": finite(self.poll_age),
+            "worst_gap": finite(self.worst_gap),
             "wakeable": self.is_wakeable,
             "would_meet_join": self.would_meet_join,
             "counts": self.counts,
-            "progress": self.progress._asdict() if self.progress else None,
+            "progress": plain(self.progress._asdict()) if self.progress else None,
         }
 
 
@@ -167,8 +168,8 @@ class JobHandle:
         """Stop the job's run by its join policy, and wait up to `timeout` seconds for its end.
 
         Returns True if no run of the job is alive any more. Returns False once `within` has passed: then the run is
-        overdue, as `status()` shows. It never ends the process. On the run's own thread it only requests the stop and
-        returns False.
+        overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. It never ends the process. On the
+        run's own thread it only requests the stop and returns False.
         """
         engine = self._engine
         run = engine.query(

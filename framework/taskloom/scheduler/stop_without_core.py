@@ -9,6 +9,7 @@ from __future__ import annotations
 from taskloom.core.inputs import Shutdown
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment
+from taskloom.core.policies import Otherwise
 from taskloom.core.report import StopReport, Survivor, make_job_report
 from taskloom.runners import Stack
 from taskloom.scheduler.action_executor import ActionExecutor
@@ -62,6 +63,7 @@ class StopWithoutCore:
 
     def _survivor(self, run: LiveRun, stack: Stack, now: float) -> Survivor:
         join, waited = run.record.spec.join, now - self._begun
+        otherwise = Otherwise.ABANDON if join.abandons else join.otherwise
         return Survivor(
-            run.job, run.id, stack.where, "", run.poll_age(now), min(join.within, waited), waited, join.otherwise
+            run.job, run.id, stack.where, "", run.poll_age(now), min(join.within, waited), waited, otherwise
         )

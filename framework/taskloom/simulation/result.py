@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskloom.core.events import Event, format_wall
-from taskloom.core.model import WAIT_FOR_EVER, JobSpec, Reason
+from taskloom.core.model import JobSpec, Reason
 from taskloom.errors import InternalError
 from taskloom.simulation.plan import Fault, Plan
 from taskloom.simulation.simulator import Simulator
 from taskloom.simulation.tally import JobStats, StatsCollector
 from taskloom.sync.gc_pause import paused_gc
+from taskloom.text import finite
 
 __all__ = ["SimulationResult", "simulate_jobs"]
 
@@ -47,12 +48,12 @@ class SimulationResult:
         return {
             "seed": self.plan.seed,
             "start": format_wall(self.plan.start),
-            "seconds": round(self.seconds, 6),
+            "seconds": finite(self.seconds),
             "ended": {"kind": self.reason.kind.value, "text": self.reason.text},
             "events": self.events,
             "runs": sum(job.runs for job in self.jobs),
-            "stop_seconds": None if self.stop_seconds is None else round(self.stop_seconds, 6),
-            "worst_stop_seconds": None if self.worst_stop_seconds == WAIT_FOR_EVER else self.worst_stop_seconds,
+            "stop_seconds": finite(self.stop_seconds),
+            "worst_stop_seconds": finite(self.worst_stop_seconds),
             "jobs": [_job_as_dict(job) for job in self.jobs],
         }
 
@@ -75,8 +76,8 @@ def _job_as_dict(job: JobStats) -> dict[str, Any]:
         "flapping": job.flapping,
         "unresponsive": job.unresponsive,
         "overdue": job.overdue,
-        "longest_run": round(job.longest_run, 6),
-        "longest_stop": round(job.longest_stop, 6),
+        "longest_run": finite(job.longest_run),
+        "longest_stop": finite(job.longest_stop),
         "next_firing": None if job.next_firing is None else format_wall(job.next_firing),
         "state": job.state.value,
         "waiting_for": job.waiting_for.value if job.waiting_for is not None else None,

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
+from taskloom.runners.gauges import make_progress, whole_number
 from taskloom.runners.logs import TASK_LOGGER, run_logger
 from taskloom.sync.cancel_token import CancelCallback, CancelToken
 from taskloom.testing.clock import VirtualClock
@@ -181,13 +182,18 @@ class FakeContext:
         return self.token.fileno()
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
-        """Record the call in `progress_calls`."""
+        """Record the call in `progress_calls`. Raises TypeError as in a real run."""
+        make_progress(done, total, unit)
         self.progress_calls.append(ProgressCall(done, total, unit))
 
     def track(self, items: Iterable[Item], total: float | None = None, unit: str = "") -> Iterator[Item]:
         """Yield the items. Poll and report progress at each; raise Cancelled once the run was cancelled."""
         if total is None and isinstance(items, Sized):
             total = len(items)
+        make_progress(0, total, unit)  # checked here: a generator begins only when it is iterated
+        return self._track(items, total, unit)
+
+    def _track(self, items: Iterable[Item], total: float | None, unit: str) -> Iterator[Item]:
         for done, item in enumerate(items, start=1):
             self.raise_if_cancelled()
             yield item
@@ -198,8 +204,8 @@ class FakeContext:
         self.is_ready.set()
 
     def count(self, name: str, n: int = 1) -> None:
-        """Add to `counts`."""
-        self.counts[name] += n
+        """Add to `counts`. Raises TypeError as in a real run."""
+        self.counts[name] += whole_number(name, n)
 
 
 class _ListHandler(logging.Handler):

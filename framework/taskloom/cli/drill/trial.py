@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from taskloom.cli.drill.poll_times import PollClock, with_timed_polls
@@ -21,6 +21,7 @@ from taskloom.core.policies import JoinPolicy, Otherwise, RestartPolicy, StartMo
 from taskloom.core.report import StopReport
 from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
 from taskloom.sync.latch import Latch
+from taskloom.text import finite
 
 __all__ = ["DrillResult", "DrilledJob", "drill_job", "max_drill_seconds"]
 
@@ -35,7 +36,7 @@ DELIVERY_SECONDS = 10.0
 INTERRUPTED_SECONDS = 2.0
 
 
-class DrillResult(Enum):
+class DrillResult(StrEnum):
     """The verdict of a drill on a job."""
 
     IN_TIME = "in time"
@@ -58,7 +59,7 @@ class DrilledJob:
     task: str
     verdict: DrillResult
     outcome: Outcome | None
-    """None if the run was still alive at the end of its drill."""
+    """None if the run was still alive at the end of its drill; `abandoned` if no stop waits for it, as in a run."""
     ready_after: float | None
     """From the request to start it; None if it was never ready."""
     stopped_in: float | None
@@ -97,12 +98,12 @@ class DrilledJob:
             "verdict": self.verdict.value,
             "passes": self.passes,
             "outcome": self.outcome.value if self.outcome else None,
-            "ready_after": _rounded(self.ready_after),
-            "stopped_in": _rounded(self.stopped_in),
-            "worst_gap": _rounded(self.worst_gap),
+            "ready_after": finite(self.ready_after),
+            "stopped_in": finite(self.stopped_in),
+            "worst_gap": finite(self.worst_gap),
             "worst_at": self.worst_at,
             "wakeable": self.is_wakeable,
-            "budget": _rounded(self.budget),
+            "budget": finite(self.budget),
             "where": self.where,
             "has_seen_stop": self.has_seen_stop,
             "stack": self.stack,
@@ -111,10 +112,6 @@ class DrilledJob:
             "threads_left": list(self.threads_left),
             "declared": self.declared,
         }
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)
 
 
 def drill_job(
@@ -255,7 +252,7 @@ class _Drill:
             job=spec.name,
             task=spec.task,
             verdict=verdict,
-            outcome=ended.outcome if ended and late is None else None,
+            outcome=ended.outcome if ended and (late is None or self._budget is None) else None,
             ready_after=events.seconds_between(EventName.QUEUED, EventName.READY),
             stopped_in=stopped_in if was_cancelled and not late else None,
             worst_gap=None if spec.binding.has_terminate and not self._clock.polls else gap,

@@ -33,7 +33,7 @@ from taskloom.observe.log_format import LogFormat
 from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.facade import Scheduler
-from taskloom.text import first_of, measured, plural
+from taskloom.text import first_of, measured, plural, to_json
 
 __all__ = ["Program"]
 
@@ -229,11 +229,9 @@ class Program:
     def _finish(self, report: StopReport) -> int:
         close_listeners(self._listeners, self._console, self._hard_deadline)
         if self._wants_json:
-            import json
-
             # The report was made when the stop ended. A run that ended later is only in the status.
             statuses = [status.as_dict() for status in self._scheduler.status()]
-            self._output.final_data((json.dumps(report.as_dict() | {"jobs": statuses}) + "\n").encode())
+            self._output.final_data((to_json(report.as_dict() | {"jobs": statuses}, is_ascii=True) + "\n").encode())
         else:
             self._console.show(summary(report, self._scheduler.status()), is_last=True)
         code = report.exit_code

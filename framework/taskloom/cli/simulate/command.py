@@ -14,6 +14,7 @@ from taskloom.cli.options import Seconds
 from taskloom.cli.simulate.options import ReadBy, check_jobs, clock_step, fault, instant, share, span
 from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.errors import InternalError
+from taskloom.text import to_json
 
 if TYPE_CHECKING:
     from taskloom.core.events import Event
@@ -139,8 +140,6 @@ def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float) 
 
 
 def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None) -> SimulationResult:
-    import json
-
     from taskloom.core.events import as_dict
     from taskloom.simulation import simulate_jobs
 
@@ -149,7 +148,7 @@ def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None) -> Simul
     with _open(events) as file:
 
         def write(event: Event) -> None:
-            file.write(json.dumps(as_dict(event), ensure_ascii=False) + "\n")
+            file.write(to_json(as_dict(event)) + "\n")
 
         return simulate_jobs(specs, plan, [write])
 

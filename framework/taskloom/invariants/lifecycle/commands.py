@@ -24,7 +24,12 @@ class Commands:
 
     def add(self, command: inputs.AddJob) -> None:
         """Add the job to the model."""
-        self._model.mark_changed(self._model.declare(command.spec).spec.name)
+        self.add_all(inputs.AddJobs((command.spec,)))
+
+    def add_all(self, command: inputs.AddJobs) -> None:
+        """Add the jobs to the model."""
+        for spec in command.specs:
+            self._model.mark_changed(self._model.declare(spec).spec.name)
 
     def start_all(self, command: inputs.StartAll) -> None:
         """Arm every job that starts automatically."""
@@ -65,6 +70,8 @@ class Commands:
 
     def stop(self, command: inputs.StopJob) -> None:
         """Expect the stop of the job, or only the cancel of one run."""
+        if command.run is not None and command.job not in self._model.jobs:
+            return  # the run of a job that was removed since
         job = self._model.jobs[command.job]
         if command.run is None:
             self.stop_job(job, command.reason)

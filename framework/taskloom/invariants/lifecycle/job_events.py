@@ -127,8 +127,11 @@ class JobEvents:
 
     def _stop_overdue(self, fact: Fact) -> None:
         run = self._model.event_rules.live.get(fact.run or "")
+        job = self._model.job_of(fact)
         if run is not None:
             self._stops.end(run, is_overdue=True)
+        if job is not None and (job.run_spec or job.spec).join.within == 0:
+            self._model.report("I7", f"{fact.run} was overdue, but no stop waits for it")
 
     # -- the end of a run
 
@@ -138,7 +141,7 @@ class JobEvents:
         if job is None or run is None or run.run != fact.run:
             return
         self._run_limits.drop(run.run)
-        self._stops.end(run)
+        self._stops.end(run, is_overdue=fact.outcome == "abandoned" and run.overdue is None)
         if fact.outcome == "abandoned":
             self._run_ends.abandon(job, run)
             return

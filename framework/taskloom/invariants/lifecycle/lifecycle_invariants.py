@@ -50,6 +50,7 @@ class LifecycleInvariants:
         job_events = JobEvents(model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules)
         self._input_handlers: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: commands.add,
+            inputs.AddJobs: commands.add_all,
             inputs.StartAll: commands.start_all,
             inputs.StartJob: commands.start,
             inputs.ArmJob: commands.arm,

@@ -5,7 +5,7 @@ I11: a job starts after its dependencies, and is skipped when one can no longer 
 
 from __future__ import annotations
 
-from taskloom.core.policies import Condition
+from taskloom.core.policies import Condition, Dependency
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.schedules import Schedules
@@ -80,18 +80,24 @@ class Starts:
     def check_step(self) -> None:
         """Continue with the jobs whose dependencies are satisfied now, and report those with an impossible one."""
         model = self._model
+        # Replicas have equal dependencies: each change of what they wait for is evaluated once for all of them.
+        states: dict[tuple[Dependency, ...], str] = {}
         for changed in list(model.changed):
             for name in (changed, *model.dependents(changed)):
                 job = model.jobs.get(name)
                 if job is not None and job.wait is Wait.DEPENDENCY:
-                    self._check_dependencies(job)
+                    self._check_dependencies(job, states)
                 elif name in model.dependents_waiting:
                     del model.dependents_waiting[name]
 
-    def _check_dependencies(self, job: JobModel) -> None:
-        state = dependency_state(self._model, job)
+    def _check_dependencies(self, job: JobModel, states: dict[tuple[Dependency, ...], str]) -> None:
+        after = job.spec.after
+        state = states.get(after)
+        if state is None:
+            state = states[after] = dependency_state(self._model, job)
         if state == SATISFIED:
             self.begin_delay(job)
+            states.clear()  # its schedule may have no firing, which decides what waits for it
         elif state == IMPOSSIBLE:
             self._model.report("I11", f"job {job.spec.name} has an impossible dependency, but was not skipped")
 

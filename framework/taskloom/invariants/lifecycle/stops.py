@@ -61,6 +61,8 @@ class Stops:
         self._deadline = NEVER
         self._awaited: dict[str, StopTimes] = {}
         """Runs with a cancel request that have neither ended nor become overdue, in the order of their requests."""
+        self._unawaited: dict[str, StopTimes] = {}
+        """Runs with `join: 0s` that the shutdown cancelled: it decides about them when no other run is awaited."""
         self._not_cancelled: dict[str, RunFacts] = {}
         """Runs that were live when the shutdown began and have no cancel request yet."""
         self._levels: dict[str, int] = {}
@@ -117,6 +119,10 @@ class Stops:
             self._check_order(run)
         if self._not_cancelled.pop(run.run, None) is not None:
             self._not_cancelled_per_level[self._level_of(run.job)] -= 1
+        if within == 0 and self.is_shutting_down:
+            self._unawaited[run.run] = StopTimes(model.now, model.now, model.now)
+            model.deadlines.set((MARK_URGENT, run.run), model.now)
+            return
         if not self._awaited:
             model.deadlines.set(PROGRESS_REPORT, model.now + FIRST_PROGRESS_SECONDS)
         deadline = min(model.now + within, max(model.now, self._deadline))
@@ -129,6 +135,8 @@ class Stops:
         model = self._model
         if self._not_cancelled.pop(run.run, None) is not None:
             self._not_cancelled_per_level[self._level_of(run.job)] -= 1
+        if self._unawaited.pop(run.run, None) is not None:
+            model.deadlines.drop((MARK_URGENT, run.run))
         times = self._awaited.pop(run.run, None)
         if is_overdue and (times is None or not times.is_captured):
             model.report("I7", f"{run.run} was overdue, but no CaptureStack came before")
@@ -149,7 +157,7 @@ class Stops:
 
     def check_mark_urgent(self, action: actions.MarkUrgent) -> None:
         """Check the run and the time of MarkUrgent."""
-        times = self._awaited.get(action.run)
+        times = self._awaited.get(action.run) or self._unawaited.get(action.run)
         if times is None or times.is_urgent:
             self._model.report("I7", f"MarkUrgent of {action.run}, which is not awaited or already urgent")
             return
@@ -201,7 +209,19 @@ class Stops:
             runs = ", ".join(self._not_cancelled)
             self._model.report("I7", f"{runs} were not cancelled, but one of them waits for no other run")
         if not self._awaited and not self._not_cancelled:
-            self._model.report("I7", "no run is awaited, but the shutdown has not finished")
+            if not self._unawaited:
+                self._model.report("I7", "no run is awaited, but the shutdown has not finished")
+            self._decide_unawaited()
+
+    def _decide_unawaited(self) -> None:
+        """Expect that the runs are captured now that the shutdown did not wait for."""
+        model, runs = self._model, self._unawaited
+        self._unawaited = {}
+        for run, before in runs.items():
+            times = StopTimes(before.requested, model.now, model.now, is_urgent=before.is_urgent)
+            self._awaited[run] = times
+            self._awaited_per_level[self._level_of(model.event_rules.live[run].job)] += 1
+            self._set_deadlines(run, times)
 
 
 def _levels(model: Model) -> dict[str, int]:

@@ -44,7 +44,8 @@ JOIN = spec.Field(
         expected=_FORMS,
     ),
     "10s",
-    "How long a stop waits for a run: a duration, 0s (request the stop and do not wait), wait (for ever), or "
-    "{within, otherwise}. otherwise is what happens after that time: abandon (daemon jobs only, their default) leaves "
-    "the thread behind; exit (the default of other jobs) ends a whole shutdown by a hard exit with code 3.",
+    "How long a stop waits for a run: a duration, 0s (request the stop and do not wait; a run that is alive at the end "
+    "of the stop is abandoned), wait (for ever), or {within, otherwise}. otherwise is what happens after that time: "
+    "abandon (daemon jobs only, their default) leaves the thread behind; exit (the default of other jobs) ends a whole "
+    "shutdown by a hard exit with code 3.",
 )
