@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from taskloom.core.model import Moment
+if TYPE_CHECKING:
+    from taskloom.core.model import Moment
 
 __all__ = ["Clock", "MonotonicClock", "mono", "wall"]
 
@@ -26,11 +27,17 @@ class Clock(Protocol):
 class MonotonicClock:
     """The machine's clocks."""
 
-    __slots__ = ()
+    __slots__ = ("_moment",)
+
+    def __init__(self) -> None:
+        # Not at the top: the init and the watcher measure time, too, and have no use for the core in their memory.
+        from taskloom.core.model import Moment
+
+        self._moment = Moment
 
     def now(self) -> Moment:
         # The wall clock first. If this thread is suspended between the two calls, the pair makes a wall-clock instant
         # seem later than it is, and a schedule fires late. In the other order it would fire early, and a job that is
         # due at midnight would see yesterday's date.
         wall = time.time()
-        return Moment(time.monotonic(), wall)
+        return self._moment(time.monotonic(), wall)

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.processes import all_processes, pipes_of, watcher_of
 
 from taskloom.invariants.checker import check_events
 
@@ -160,6 +161,7 @@ class Program:
         self.folder = folder
         self.events_path = folder / events
         self._is_checked = False
+        self._pipes_to_watcher: set[str] = set()
         self._lines: list[str] = []
         self._changed = threading.Condition()
         streams.setdefault("stdin", subprocess.DEVNULL)
@@ -258,18 +260,22 @@ class Program:
         violations = check_events(events, is_whole=is_whole and bool(events))
         assert violations == [], f"its events break the rules, {violations}:\n{self.told()}"
 
+    def watcher(self, program: int | None = None) -> int:
+        """Wait for the watcher of the program, and return its pid. `program`: its pid, if it is not the child."""
+        while True:
+            found = watcher_of(self.process.pid if program is None else program)
+            if found is not None:
+                self._pipes_to_watcher |= pipes_of(found)
+                return found
+            self.pass_time(0.002)
+
     def relatives(self) -> list[int]:
-        """Return the live processes of its session."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                except OSError:
-                    continue
-                if int(fields[3]) == self.process.pid and fields[0] != "Z":
-                    found.append(int(entry.name))
-        return found
+        """Return the live processes of its session, and its watcher once `watcher` has been called."""
+        return [
+            seen.pid
+            for seen in all_processes()
+            if seen.state != "Z" and (seen.session == self.process.pid or self._pipes_to_watcher & pipes_of(seen.pid))
+        ]
 
     def kill(self) -> None:
         """Kill all processes of its session."""
@@ -293,9 +299,11 @@ def start_program(child_env: dict[str, str], toy_packages: Path, tmp_path: Path)
     """Start `taskloom run` with the text of a job file; no process may outlive the test."""
     programs: list[Program] = []
 
-    def start(jobs: str, *options: str, env: dict[str, str] | None = None, **streams: Any) -> Program:
+    def start(
+        jobs: str, *options: str, env: dict[str, str] | None = None, prefix: Sequence[str] = (), **streams: Any
+    ) -> Program:
         (tmp_path / "jobs.yaml").write_text(jobs)
-        command = [sys.executable, "-m", "taskloom", "run", "jobs.yaml", *options]
+        command = [*prefix, sys.executable, "-m", "taskloom", "run", "jobs.yaml", *options]
         variables = child_env | {"PYTHONPATH": str(toy_packages)} | (env or {})
         program = Program(command, variables, tmp_path, f"events{len(programs) or ''}.jsonl", **streams)
         programs.append(program)

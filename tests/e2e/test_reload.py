@@ -142,8 +142,7 @@ def test_hup_and_quit_are_harmless_while_the_files_are_read(start_program: Start
     many = "".join(f"  p{number}: {{task: polite, start: manual}}\n" for number in range(2000))
     program = start_program(f"jobs:\n{many}  first: {{task: polite}}\n")
     # The watcher is there once the handlers are, and before the files are read.
-    while len(program.relatives()) < 2:
-        program.pass_time(0.001)
+    program.watcher()
 
     program.send(number)
 

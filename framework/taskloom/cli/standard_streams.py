@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["StandardStreams", "final_code", "imports_on_stderr", "reserve_descriptors"]
+from taskloom.cli.program.detached import reserve_descriptors
+
+__all__ = ["StandardStreams", "final_code", "imports_on_stderr"]
 
 _FAILED = 1
 _NAMES = {1: "standard output", 2: "standard error"}
@@ -153,18 +155,6 @@ def imports_on_stderr() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
-
-
-def reserve_descriptors() -> None:
-    """Open those of the descriptors 0, 1 and 2 that the caller closed.
-
-    Otherwise the next file or socket would get such a number, and the output would be written there.
-    """
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            os.close(descriptor)
-            return
 
 
 def _originals() -> tuple[Any, Any]:

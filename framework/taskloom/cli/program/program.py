@@ -1,7 +1,7 @@
 """The program behind `taskloom run`, from the first signal handler to the exit code.
 
-The main thread waits on one queue, for signal numbers and for messages about the scheduler. A signal handler only
-puts its number there. The handlers are installed, and the watcher process is forked, before anything that may take
+The main thread waits on one queue, for signals and for messages about the scheduler. A signal handler only
+notes its number there. The handlers are installed, and the watcher process is forked, before anything that may take
 long and before the first thread is started.
 """
 
@@ -17,13 +17,13 @@ from functools import partial
 
 import click
 
+from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.program.shutdown import close_listeners, finish
 from taskloom.cli.program.signal_queue import SignalQueue
-from taskloom.cli.program.signals import HURRY_SECONDS, SignalAction, SignalPolicy
+from taskloom.cli.program.signals import HURRY_SECONDS, Signal, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import WATCHED, Watcher
-from taskloom.cli.standard_streams import reserve_descriptors
 from taskloom.clock import mono
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
@@ -38,6 +38,10 @@ from taskloom.text import first_of, measured, plural, to_json
 __all__ = ["Program"]
 
 _HURRY = plural(round(HURRY_SECONDS), "more second")
+_NOT_WATCHED = (
+    "the watcher process was ended from outside; jobs run on and are stopped as usual, but the program cannot be ended "
+    "on time while C code holds the GIL"
+)
 # More names than these make a log line too long to read.
 _MOST_LOADED, _MOST_AWAITED = 8, 5
 
@@ -70,7 +74,7 @@ class Program:
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
-        self._queue: SignalQueue[int | _Message] = SignalQueue()
+        self._queue: SignalQueue[_Message] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping)
         self._is_stop_requested = False
@@ -83,7 +87,7 @@ class Program:
         for number in WATCHED:
             signal.signal(number, self._on_signal)
         self._watcher = Watcher(self._stop_within, has_terminal=self._policy.has_terminal)
-        self._queue.wake_on(self._watcher.echo)
+        self._queue.listen_to(self._watcher.echo, self._on_watcher_lost)
         files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within)
         try:
             selection = files.read()
@@ -108,10 +112,13 @@ class Program:
         return self._finish(report)
 
     def _on_signal(self, number: int, _: object) -> None:
-        """Queue the number of a signal. The handler may interrupt the main thread at any point."""
+        """Note the number of a signal. The handler may interrupt the main thread at any point."""
         if self._policy.is_stop(number):
             self._is_stop_requested = True
-        self._queue.put(number)
+        self._queue.note(number)
+
+    def _on_watcher_lost(self) -> None:
+        self._console.log(_NOT_WATCHED, level="WARNING")
 
     # -- setting up
 
@@ -142,7 +149,8 @@ class Program:
     # -- while the jobs run
 
     def _wait_for_end(self) -> StopReport:
-        if not self._is_stop_requested:  # after a stop signal while the files were read, no job starts
+        # After a stop signal while the files were read, no job starts.
+        if not (self._is_stop_requested or any(map(self._policy.is_stop, self._queue.arrived()))):
             self._scheduler.start()
         threading.Thread(target=self._wait_for_scheduler, name="taskloom-run-waiter", daemon=True).start()
         while True:
@@ -152,7 +160,7 @@ class Program:
             if message is _Message.WORK_FINISHED:
                 finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
                 self._stop(self._scheduler.stop_reason or finished)
-            else:
+            elif isinstance(message, Signal):
                 self._handle_signal(message)
 
     def _wait_for_scheduler(self) -> None:
@@ -161,12 +169,13 @@ class Program:
         self._scheduler.wait_stopped()
         self._queue.put(_Message.STOPPED)
 
-    def _handle_signal(self, number: int) -> None:
-        action = self._policy.action_for(number, mono())
+    def _handle_signal(self, arrived: Signal) -> None:
+        number = arrived.number
+        action = self._policy.action_for(number, arrived.at)
         if action is SignalAction.STOP:
-            self._stop_by_signal(number)
+            self._stop_by_signal(arrived)
         elif action is SignalAction.HURRY:
-            self._hurry(number)
+            self._hurry(arrived)
         elif action is SignalAction.EXIT:
             os._exit(128 + number)
         elif action is SignalAction.STATUS:
@@ -176,24 +185,28 @@ class Program:
         elif action is SignalAction.RELOAD:
             self._reloader.request()
 
-    def _stop_by_signal(self, number: int) -> None:
+    def _stop_by_signal(self, arrived: Signal) -> None:
+        number = arrived.number
         name, again = _name_of(number)
         self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY}", level="WARNING")
-        self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number))
+        self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number), since=arrived.at)
 
-    def _hurry(self, number: int) -> None:
-        name, again = _name_of(number)
+    def _hurry(self, arrived: Signal) -> None:
+        name, again = _name_of(arrived.number)
         self._console.log(f"{name}: at most {_HURRY}; {again} to exit at once", level="WARNING")
-        self._scheduler.hurry(HURRY_SECONDS)
-        self._hard_deadline = min(self._hard_deadline, mono() + HURRY_SECONDS)
+        deadline = arrived.at + HURRY_SECONDS
+        self._scheduler.hurry(max(0.0, deadline - mono()))
+        self._hard_deadline = min(self._hard_deadline, deadline)
 
-    def _stop(self, reason: Reason) -> None:
+    def _stop(self, reason: Reason, *, since: float | None = None) -> None:
+        """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now."""
         if self._is_stopping:
             return
         self._is_stopping = True
         self._shown.check_logging("a task")
-        self._hard_deadline = mono() + self._stop_within
-        self._scheduler.request_stop(self._stop_within, reason=reason)
+        now = mono()
+        self._hard_deadline = (now if since is None else since) + self._stop_within
+        self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
         self._log_awaited(reason)
 
     def _on_stopping(self) -> None:

@@ -1,14 +1,31 @@
-"""The meaning of the n-th signal. The program and its watcher process both use this policy, so they agree."""
+"""The meaning of the n-th signal, and which arrivals are one signal.
+
+The program and its watcher both count with `SignalPolicy`, from the times that the watcher has noted, so they agree.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections import deque
 from enum import Enum
+from typing import NamedTuple
 
-__all__ = ["DEBOUNCE_SECONDS", "GRACE_SECONDS", "HURRY_SECONDS", "SignalAction", "SignalPolicy"]
+__all__ = [
+    "DEBOUNCE_SECONDS",
+    "GRACE_SECONDS",
+    "HURRY_SECONDS",
+    "PENDING_SECONDS",
+    "Arrivals",
+    "Signal",
+    "SignalAction",
+    "SignalPolicy",
+    "Way",
+]
 
 # Two signals closer than this count as one: a double press, or a signal sent to the process group and to us.
 DEBOUNCE_SECONDS = 0.5
+# How long a signal that the program has not handled yet may keep its copy from being counted.
+PENDING_SECONDS = 10.0
 # How long runs may take to stop after the second signal.
 HURRY_SECONDS = 2.0
 # How long after a deadline the watcher kills the program.
@@ -30,6 +47,54 @@ class SignalAction(Enum):
     """Show the state of every job, with stacks; nothing stops."""
     RELOAD = "reload"
     """Read the job files again."""
+
+
+class Signal(NamedTuple):
+    """A signal that counts."""
+
+    number: int
+    at: float
+    """When it arrived: monotonic seconds."""
+
+
+class Way(Enum):
+    """The process that got a signal."""
+
+    PROGRAM = "program"
+    WATCHER = "watcher"
+    """The watcher, or the init in front of the program."""
+
+
+class Arrivals:
+    """Pairs the arrivals of one signal that was sent to both processes: systemd, `kill -- -PGID` and `pkill -f` do so.
+
+    An arrival is the copy of an earlier one that came the other way, has no copy yet, and is less than half a second
+    old. Two arrivals the same way are never paired, so two reloads in a row are two.
+    """
+
+    def __init__(self) -> None:
+        self._expiries: dict[tuple[int, Way], deque[float]] = {}
+
+    def is_first(self, number: int, now: float, way: Way, *, is_pending: bool = False) -> bool:
+        """Note an arrival, and return whether it is not the copy of another.
+
+        `is_pending`: the kernel has a copy for the other process, which has not handled it yet; on a slow machine, or
+        if that process is stopped, it may take longer than half a second.
+        """
+        other = Way.WATCHER if way is Way.PROGRAM else Way.PROGRAM
+        single = self._fresh(number, other, now)
+        if single:
+            single.popleft()
+            return False
+        self._fresh(number, way, now).append(now + (PENDING_SECONDS if is_pending else DEBOUNCE_SECONDS))
+        return True
+
+    def _fresh(self, number: int, way: Way, now: float) -> deque[float]:
+        """Return when each arrival without a copy expires, oldest first."""
+        expiries = self._expiries.setdefault((number, way), deque())
+        while expiries and expiries[0] <= now:
+            expiries.popleft()
+        return expiries
 
 
 class SignalPolicy:

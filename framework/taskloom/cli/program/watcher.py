@@ -4,152 +4,228 @@ The program cannot do that itself: signal handlers and threads run Python code, 
 CPython's signal handling writes the signal number into a descriptor (`signal.set_wakeup_fd`) without the GIL. The
 watcher reads the other end, counts the signals by the same policy as the program, and sends SIGKILL at the deadline.
 
-It is forked before the first thread is started, keeps only its pipes open, ignores the signals of the terminal, and
-ends as soon as the program has ended, which it also waits for (pidfd).
+It is forked before the first thread is started, and is neither a child of the program, which tasks may wait for, nor in
+its session. It ends as soon as the program has ended. If the program has an init in front, that is the watcher.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import faulthandler
-import gc
 import os
 import select
 import signal
+from collections.abc import Iterator
 from typing import NoReturn
 
-from taskloom.cli.program.signals import GRACE_SECONDS, HURRY_SECONDS, SignalAction, SignalPolicy
+from taskloom.cli.program.detached import detach
+from taskloom.cli.program.init import pipes_to_init
+from taskloom.cli.program.process import Process
+from taskloom.cli.program.watch import DUMP_STACKS, WATCHED, OwnSignals, Watch
+from taskloom.cli.program.watch_pipes import Order, Pipes, Told
 from taskloom.clock import mono
 
-__all__ = ["WATCHED", "Watcher"]
+__all__ = ["WATCHED", "WATCHER_NAME", "CannotWatch", "Watcher"]
 
-# Not the number of any signal: the program sends it when a stop begins without a signal.
-_STOP_BEGAN = 255
-# Has faulthandler print all stacks, which needs no GIL. A real-time signal, since tasks are unlikely to use one.
-_DUMP_STACKS = signal.SIGRTMAX
-DUMP_STACKS_SECONDS = 0.2
-WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+WATCHER_NAME = "taskloom-watch"
+
+# Starting and ending take milliseconds; these bound a machine that hardly runs, and a watcher that is stopped.
+START_SECONDS = 10.0
+DISMISS_SECONDS = 1.0
+
+_SET_SUBREAPER = 36  # of prctl(2)
+
+
+class CannotWatch(OSError):
+    """There is no process, pipe or memory for the watcher, so the program must not begin. Has `errno`, `strerror`."""
+
+    def __init__(self, number: int | None, reason: str = "") -> None:
+        number = number or errno.EAGAIN
+        super().__init__(number, reason or os.strerror(number))
+
+    def __str__(self) -> str:
+        return f"cannot start the watcher process: {self.strerror}"
 
 
 class Watcher:
     """The program's side of the watcher. `stop_within`: seconds; inf for no deadline until a second signal sets one."""
 
     def __init__(self, stop_within: float, *, has_terminal: bool) -> None:
-        """Fork the process. Call it before any thread is started."""
-        reading, self._writing = os.pipe()
-        self.echo, echoing = os.pipe()
-        """Readable whenever the watcher has read something, and at end of file once the watcher has ended."""
-        os.set_blocking(self._writing, False)
-        os.set_blocking(echoing, False)
-        program = os.getpid()
-        # Blocked, since the child would run the program's handlers until it has set its own.
+        """Start it, and have it told every signal. Called by the main thread before any thread is started.
+
+        Raises CannotWatch; then nothing of it is left.
+        """
+        # A signal in between would be handled without the watcher, or by a child that is not the watcher yet.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(self._writing)
-            os.close(self.echo)
-            _watch(program, reading, echoing, stop_within, SignalPolicy(has_terminal=has_terminal))
-        os.close(reading)
-        os.close(echoing)
-        faulthandler.register(_DUMP_STACKS, file=2, all_threads=True)
-        signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            in_front = pipes_to_init()
+            self._process: Process | None = None
+            if in_front is not None:
+                self._pipes = in_front
+            else:
+                self._pipes, self._process = _start(has_terminal=has_terminal)
+            faulthandler.register(DUMP_STACKS, file=2, all_threads=True)
+            signal.set_wakeup_fd(self._pipes.writing, warn_on_full_buffer=False)
+            self._pipes.send(Order.BEGIN, stop_within)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self.echo = self._pipes.echo
+        """Readable whenever the watcher has told something, and at end of file once the watcher has ended."""
 
     def stop_began(self) -> None:
         """Start the hard deadline of a stop that no signal began."""
-        try:
-            os.write(self._writing, bytes([_STOP_BEGAN]))
-        except OSError:
-            pass  # it was killed from outside; the program works without it
+        self._pipes.send(Order.STOP_BEGAN)
+
+    def limit(self, seconds: float) -> None:
+        """Have the program ended in this many seconds (and the half second of grace) unless it dismisses the watcher.
+
+        For what may block the main thread at the end. An earlier deadline stays.
+        """
+        self._pipes.send(Order.LIMIT, seconds)
+
+    def forget(self) -> None:
+        """Drop what belongs to the program. Called in a forked child of it."""
+        signal.set_wakeup_fd(-1)
+        faulthandler.unregister(DUMP_STACKS)
+        self._pipes.close_program_side()
 
     def dismiss(self) -> None:
-        """Kill the watcher and wait for its end."""
+        """End the watcher and wait for its end; an init stays, without a deadline."""
         signal.set_wakeup_fd(-1)
-        faulthandler.unregister(_DUMP_STACKS)
-        os.close(self._writing)
-        os.close(self.echo)
-        try:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass  # a task's own waitpid has reaped it
+        faulthandler.unregister(DUMP_STACKS)
+        self._pipes.send(Order.DISMISS)
+        has_ended = _await_end_of_file(self.echo)
+        if self._process is not None:
+            if not has_ended:  # it is stopped, or the machine hardly runs
+                self._process.send(signal.SIGKILL)
+                _await_end_of_file(self.echo)
+            self._process.wait(DISMISS_SECONDS)
+            self._process.close()
+        self._pipes.close_program_side()
 
 
-def _watch(program: int, reading: int, echoing: int, stop_within: float, policy: SignalPolicy) -> NoReturn:
-    """Run the watcher in the child process; never returns."""
+def _start(*, has_terminal: bool) -> tuple[Pipes, Process]:
+    """Start a watcher that is not a child of this process."""
+    pipes, process = _fork(has_terminal=has_terminal)
+    if not _is_child(process.pid):
+        return pipes, process
+    # This process adopts orphans: whoever started it had set PR_SET_CHILD_SUBREAPER, which survives exec.
+    process.send(signal.SIGKILL)
+    os.waitpid(process.pid, 0)
+    process.close()
+    pipes.close_program_side()
+    with _not_adopting():
+        return _fork(has_terminal=has_terminal)
+
+
+def _fork(*, has_terminal: bool) -> tuple[Pipes, Process]:
     try:
-        gc.disable()  # a collection would touch, and so copy, the pages shared with the program
-        for number in WATCHED:
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):  # so that a reader of the program's output gets end of file when it ends
-            os.dup2(nowhere, descriptor)
-        os.chdir("/")
-        _loop(program, reading, echoing, stop_within, policy)
+        pipes = Pipes()
+    except OSError as error:
+        raise CannotWatch(error.errno) from None
+    program = os.getpid()
+    try:
+        middle = os.fork()
+    except OSError as error:
+        pipes.keep_program_side()
+        pipes.close_program_side()
+        raise CannotWatch(error.errno) from None
+    if middle == 0:
+        _leave_to_grandchild(program, pipes, has_terminal=has_terminal)
+    pipes.keep_program_side()
+    try:
+        return pipes, Process(_await_ready(middle, pipes.echo))
+    except CannotWatch:
+        pipes.close_program_side()
+        raise
+
+
+def _leave_to_grandchild(program: int, pipes: Pipes, *, has_terminal: bool) -> NoReturn:
+    """Fork once more and exit. The grandchild gets a new parent: process 1, or the nearest process that adopts."""
+    code = 1
+    try:
+        if os.fork() == 0:
+            _be_watcher(program, pipes, has_terminal=has_terminal)
+        code = 0
+    except OSError as error:
+        code = error.errno or errno.EAGAIN
+    finally:
+        os._exit(code)
+
+
+def _be_watcher(program: int, pipes: Pipes, *, has_terminal: bool) -> NoReturn:
+    try:
+        watch = _make_watch(program, pipes, has_terminal=has_terminal)
+        _answer(pipes, os.getpid())
+        watch.serve()
+    except OSError as error:
+        _answer(pipes, -(error.errno or errno.EAGAIN))
     finally:
         os._exit(0)
 
 
-def _loop(program: int, reading: int, echoing: int, stop_within: float, policy: SignalPolicy) -> None:
-    handle = _open_process(program)
+def _make_watch(program: int, pipes: Pipes, *, has_terminal: bool) -> Watch:
+    os.setsid()  # so that a signal to the program's process group or terminal is not for us, too
+    process = Process(program)
+    own = OwnSignals(WATCHED)
+    kept = {pipes.reading, pipes.echoing, *own.descriptors}
+    detach(WATCHER_NAME, kept if process.fileno is None else kept | {process.fileno})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+    return Watch(process, pipes, own, has_terminal=has_terminal)
+
+
+def _answer(pipes: Pipes, pid: int) -> None:
+    """Tell the program the watcher's pid, or the negative number of the error why there is none."""
+    os.write(pipes.echoing, Told(0, 0.0, is_direct=False, counts=False, pid=pid).encoded())
+
+
+def _await_ready(middle: int, echo: int) -> int:
+    """Return the pid of the watcher once it watches. Raises CannotWatch."""
+    code = 0
+    try:
+        code = os.waitstatus_to_exitcode(os.waitpid(middle, 0)[1])
+    except ChildProcessError:
+        pass  # the caller ignores SIGCHLD: the kernel has collected it, and what counts comes below
     poller = select.poll()
-    poller.register(reading, select.POLLIN)
-    if handle is not None:
-        poller.register(handle, select.POLLIN)
-    deadline, has_dumped = float("inf"), False
-    while True:
-        left = deadline - mono()
-        if left <= 0:
-            _send(signal.SIGKILL, program, handle)
-            return
-        if not has_dumped:
-            left -= DUMP_STACKS_SECONDS
-            if left <= 0:
-                has_dumped = True
-                _send(_DUMP_STACKS, program, handle)
-                continue
-        ready = poller.poll(None if left == float("inf") else left * 1000)
-        if any(descriptor == handle for descriptor, _ in ready):
-            return  # the program has ended
-        if ready:
-            numbers = os.read(reading, 4096)
-            if not numbers:
-                return  # the program has closed the pipe: it dismisses us
-            _echo(echoing)
-            for number in numbers:
-                deadline = min(deadline, mono() + _seconds_left(number, stop_within, policy))
+    poller.register(echo, select.POLLIN)
+    if not poller.poll(START_SECONDS * 1000):
+        raise CannotWatch(errno.EAGAIN, "it does not answer")
+    told = Told.read(echo)
+    if not told:
+        raise CannotWatch(code) if code > 0 else CannotWatch(errno.EAGAIN, "it has ended")
+    if told[0].pid < 0:
+        raise CannotWatch(-told[0].pid)
+    return told[0].pid
 
 
-def _echo(echoing: int) -> None:
-    """Wake the program's main thread: `signal_queue` explains why a signal alone may not."""
+def _await_end_of_file(echo: int) -> bool:
+    """Read until the watcher has closed its end of the pipe; return whether it has, within DISMISS_SECONDS."""
+    deadline = mono() + DISMISS_SECONDS
+    poller = select.poll()
+    poller.register(echo, select.POLLIN)
+    while poller.poll(max(0.0, deadline - mono()) * 1000):
+        if Told.read(echo) is None:
+            return True
+    return False
+
+
+def _is_child(pid: int) -> bool:
     try:
-        os.write(echoing, b".")
-    except (BlockingIOError, BrokenPipeError):
-        pass  # the pipe is full of unread echoes, so the main thread will wake; or the program has ended
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
-def _seconds_left(number: int, stop_within: float, policy: SignalPolicy) -> float:
-    """Return how many seconds the program has left after this signal."""
-    if number == _STOP_BEGAN:
-        policy.stop_began()
-        return stop_within + GRACE_SECONDS
-    left = {SignalAction.STOP: stop_within, SignalAction.HURRY: HURRY_SECONDS, SignalAction.EXIT: 0.0}
-    return left.get(policy.action_for(number, mono()), float("inf")) + GRACE_SECONDS
+@contextlib.contextmanager
+def _not_adopting() -> Iterator[None]:
+    """Adopt no orphans meanwhile."""
+    import ctypes
 
-
-def _open_process(program: int) -> int | None:
-    # Unlike a pid, a pidfd is never reused for another process. Without pidfds, the end of the pipe is the only sign.
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_SET_SUBREAPER, 0, 0, 0, 0)
     try:
-        return os.pidfd_open(program)
-    except (AttributeError, OSError):
-        return None
-
-
-def _send(number: int, program: int, handle: int | None) -> None:
-    try:
-        if handle is not None:
-            signal.pidfd_send_signal(handle, number)
-        elif os.getppid() == program:
-            os.kill(program, number)
-    except ProcessLookupError:
-        pass
+        yield
+    finally:
+        prctl(_SET_SUBREAPER, 1, 0, 0, 0)
