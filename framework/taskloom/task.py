@@ -13,8 +13,8 @@ in the entry-point group `taskloom.tasks`:
 The contract:
 - `run` is called once, in its own thread, on a new instance: no other run shares `self`.
 - Poll `ctx.cancelled`, or wait with `ctx.wait`; return (or raise `Cancelled`) soon after it becomes true.
-- `terminate(self)` is optional: called at most once, on another thread, when cancellation is requested while `run`
-  is running. It must not block.
+- `terminate(self)` is optional: called exactly once, on another thread, if cancellation is requested while `run` is
+  running, even if `run` has returned by then. It must not block.
 - An exception that leaves `run` is recorded as the run's error. Raise `TaskFailure` for an error that needs no
   traceback; after `PermanentFailure`, its subclass, the job is never restarted.
 - `run` returns None; another value is ignored with a warning.
@@ -213,7 +213,8 @@ class CancelHandle(Protocol):
 class Context(Protocol):
     """The interface between a run and the scheduler: cancellation, log, progress, and the run's identity.
 
-    Every member may be used from any thread that the task starts.
+    Every member may be used from any thread that the task starts. For threads that are left when the run has ended, the
+    run counts as cancelled.
     """
 
     @property
@@ -264,11 +265,15 @@ class Context(Protocol):
     def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
         """Register a callback that is called once, on a helper thread, when cancellation is requested.
 
-        If it was requested before, the callback is called at once, on the calling thread.
+        If it was requested before, the callback is called at once, on the calling thread. A callback that has not begun
+        when the run ends is not called.
         """
 
     def fileno(self) -> int:
-        """Return a descriptor that becomes readable when cancelled, for a selector. Do not read or close it."""
+        """Return a descriptor that becomes readable when cancelled, for a selector. Do not read or close it.
+
+        It is open until nothing refers to the context any more, also after the end of the run.
+        """
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         """Report how far the run has got. Raises TypeError for anything but finite numbers."""

@@ -151,6 +151,31 @@ def test_failed_callbacks_are_kept_for_the_report(stage: HandDrivenCore) -> None
     assert record is not None
     assert record.failed_callbacks == ("terminate: RuntimeError: boom",)
     assert (record.outcome, record.error) == (Outcome.CANCELLED, BOOM)
+
+
+def test_a_terminate_that_fails_after_the_end_of_its_run_is_an_event(stage: HandDrivenCore) -> None:
+    """Nothing waits for it, not even the next run of the job for long."""
+    stage.run("a")
+    stage.stop("a")
+    stage.ended("a#1")
+
+    first = show(stage.callback_failed("a#1"))
+    record = stage.lifecycle.jobs["a"].last_run
+    stage.run("a")
+    later = event_of(stage.callback_failed("a#1"), EventName.CALLBACK_FAILED)
+
+    assert first == ["callback_failed a#1"]
+    assert record is not None
+    assert record.failed_callbacks == ("terminate: RuntimeError: boom",)
+    assert (later.job, later.run, later.attempt, later.error) == ("a", "a#1", None, BOOM)
+    assert stage.callback_failed("") == [], "a helper did something that belongs to no run"
+
+
+def test_a_terminate_that_fails_after_its_job_was_removed_is_dropped(stage: HandDrivenCore) -> None:
+    stage.run("a")
+    stage.reload()
+    stage.ended("a#1")
+
     assert stage.callback_failed("a#1") == []
 
 

@@ -16,6 +16,7 @@ from taskloom.runners.binding import Binding, Body
 from taskloom.runners.thread import ThreadRunner
 from taskloom.runners.thread_cache import ThreadCache
 from taskloom.sync.cancel_token import CancelToken
+from taskloom.sync.latch import Latch
 
 Report = RunStarted | RunReady | RunEnded | RunStartFailed
 
@@ -46,12 +47,15 @@ class Bench:
         make: Callable[[], Body] | None = None,
         token: CancelToken | None = None,
         daemon: bool | None = None,
+        terminate_returned: Latch | None = None,
     ) -> RunHandle:
         token = token or CancelToken()
         is_daemon = bool(self._options) if daemon is None else daemon
         binding = Binding(make or (lambda: Body(run, terminate)), has_terminate=terminate is not None)
         name = f"job#{len(self.handles) + 1}"
-        order = RunOrder(name, "job", "function", 1, 1, is_daemon, 0.5, binding, self._options)
+        order = RunOrder(
+            name, "job", "function", 1, 1, is_daemon, 0.5, binding, self._options, terminate_returned=terminate_returned
+        )
         self.tokens.append(token)
         handle = self.runner.start(order, token, self.emit)
         self.handles.append(handle)

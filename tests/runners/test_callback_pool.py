@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from taskloom.core.inputs import CallbackFailed
 from taskloom.runners import callback_pool as callback_pool_module
 from taskloom.runners.callback_pool import MAX_HELPERS, MAX_HELPERS_NOT_STUCK, CallbackPool
-from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.cancel_token import CancelCallback, TerminateCallback
 
 SOON = 20.0
 
@@ -105,7 +107,7 @@ def test_the_first_helper_is_started_before_there_are_callbacks(pool: Pool, monk
     pool.submit(callback)
 
     assert done.wait(SOON)
-    assert pool.callback_pool._helpers == 1
+    assert len(pool.callback_pool._helpers) == 1
 
 
 def test_a_blocking_callback_delays_no_other(pool: Pool) -> None:
@@ -116,7 +118,7 @@ def test_a_blocking_callback_delays_no_other(pool: Pool) -> None:
 
     pool.await_begun(5)
     assert done.wait(SOON)
-    assert pool.callback_pool._helpers <= 6
+    assert len(pool.callback_pool._helpers) <= 6
 
 
 def test_there_are_at_most_sixteen_helpers_while_none_is_stuck(pool: Pool) -> None:
@@ -125,7 +127,7 @@ def test_there_are_at_most_sixteen_helpers_while_none_is_stuck(pool: Pool) -> No
     pool.await_begun(MAX_HELPERS_NOT_STUCK)
     pool.callback_pool.grow_if_stuck()
 
-    assert pool.callback_pool._helpers == MAX_HELPERS_NOT_STUCK
+    assert len(pool.callback_pool._helpers) == MAX_HELPERS_NOT_STUCK
     assert not pool.began.acquire(blocking=False)
 
 
@@ -153,7 +155,7 @@ def test_there_are_never_more_than_64_helpers(pool: Pool, clock: Clock) -> None:
     clock.now += 1.0
 
     assert pool.callback_pool.grow_if_stuck() == 1.0
-    assert pool.callback_pool._helpers == MAX_HELPERS
+    assert len(pool.callback_pool._helpers) == MAX_HELPERS
     assert not pool.began.acquire(blocking=False)
 
 
@@ -207,7 +209,7 @@ def test_existing_helpers_do_the_work_if_no_thread_can_be_started(pool: Pool, mo
     callbacks = [pool.quick() for _ in range(3)]
     pool.submit(pool.blocking(), *(callback for callback, _ in callbacks))
     pool.await_begun(1)
-    helpers_then = pool.callback_pool._helpers
+    helpers_then = len(pool.callback_pool._helpers)
     monkeypatch.setattr(threading.Thread, "start", real)
     pool.callback_pool.grow_if_stuck()
 
@@ -233,3 +235,186 @@ def test_closing_lets_the_free_helpers_end_and_the_stuck_ones_later(pool: Pool) 
     stuck.join(SOON)
 
     assert [*alive, stuck.is_alive()] == [False, True, False]
+
+
+# -- terminate, which is called even after the end of its run
+
+
+class Terminate(TerminateCallback):
+    """A `terminate` that blocks until it is released, or does not."""
+
+    def __init__(self, block: Callable[[], object] = lambda: None, *, has_run_ended: bool = True) -> None:
+        super().__init__(block)
+        if has_run_ended:
+            self.run_ended()
+
+
+def fill(pool: Pool, clock: Clock) -> None:
+    """Make all helpers there may be stuck."""
+    pool.submit(*(pool.blocking() for _ in range(MAX_HELPERS)))
+    begun = 0
+    while begun < MAX_HELPERS:
+        clock.now += 1.0
+        pool.callback_pool.grow_if_stuck()
+        begun += pool.began.acquire(timeout=0.01)
+
+
+@pytest.mark.parametrize("has_run_ended", [True, False])
+def test_a_terminate_that_does_not_begin_in_time_is_reported_once_if_its_run_has_ended(
+    pool: Pool, clock: Clock, has_run_ended: bool
+) -> None:
+    """The stop report says it of a run that is alive."""
+    fill(pool, clock)
+    terminate = Terminate(has_run_ended=has_run_ended)
+    pool.callback_pool.submit("job#1", [terminate], until=clock.now + 5.0)
+    early = list(pool.reports)
+
+    for _ in range(7):
+        clock.now += 1.0
+        pool.callback_pool.grow_if_stuck()
+
+    found = [(report.run, report.callback, report.error.message) for report in pool.reports]
+    text = "not begun when the stop was overdue: 64 helper threads busy with callbacks"
+    assert (early, found) == ([], [("job#1", "terminate", text)] if has_run_ended else [])
+    pool.let_go.set()
+    assert terminate.returned.wait(SOON), "it is called all the same"
+
+
+def test_join_waits_for_each_terminate_that_is_queued_or_being_called(pool: Pool) -> None:
+    let_go = threading.Event()
+    terminates = [Terminate(lambda: let_go.wait(SOON)) for _ in range(3)]
+    pool.submit(*terminates)
+    releasing = threading.Timer(0.05, let_go.set)
+    releasing.start()
+
+    not_begun = pool.callback_pool.join(SOON)
+    releasing.join()
+
+    assert not_begun == []
+    assert all(terminate.is_done for terminate in terminates)
+
+
+def test_join_names_the_runs_whose_terminate_has_not_begun(pool: Pool, clock: Clock) -> None:
+    fill(pool, clock)
+    pool.callback_pool.submit("job#7", [Terminate(), CancelCallback(lambda: None, "dropped")])
+    pool.callback_pool.submit("job#8", [Terminate(has_run_ended=False)])
+
+    assert pool.callback_pool.join(0) == ["job#7"]
+
+
+def test_join_does_not_wait_for_other_callbacks(pool: Pool) -> None:
+    pool.submit(pool.blocking())
+    pool.await_begun(1)
+
+    assert pool.callback_pool.join(SOON) == []
+
+
+def test_what_is_submitted_after_close_is_called_and_its_helpers_end(pool: Pool) -> None:
+    for _ in range(3):
+        callback, done = pool.quick()
+        pool.callback_pool.close()
+        pool.submit(callback)
+
+        assert done.wait(SOON)
+
+    for thread in pool.threads:
+        thread.join(SOON)
+    assert not any(thread.is_alive() for thread in pool.threads)
+
+
+def test_all_helpers_end_after_close(pool: Pool) -> None:
+    pool.submit(*(pool.blocking() for _ in range(9)))
+    pool.await_begun(9)
+    pool.let_go.set()
+
+    pool.callback_pool.close()
+
+    for thread in pool.threads:
+        thread.join(SOON)
+    assert pool.callback_pool._helpers == {}
+
+
+def test_a_finalizer_may_submit_at_every_line_of_submit(pool: Pool) -> None:
+    """The garbage collector may run one at any call. With a lock it would wait for its own thread for ever."""
+    struck: list[int] = []
+    ended: list[threading.Event] = []
+
+    def submit_at(frame: Any, event: str, _: object) -> Any:
+        if frame.f_code.co_filename != callback_pool_module.__file__:
+            return None
+        if event == "line" and len(struck) < 500:
+            struck.append(frame.f_lineno)
+            sys.settrace(None)
+            callback, done = pool.quick()
+            ended.append(done)
+            pool.submit(callback)
+            sys.settrace(submit_at)
+        return submit_at
+
+    callback, done = pool.quick()
+    before = sys.gettrace()
+    sys.settrace(submit_at)
+    try:
+        pool.submit(callback)
+    finally:
+        sys.settrace(before)
+
+    assert len(set(struck)) > 10
+    assert all(event.wait(SOON) for event in [done, *ended])
+    assert len(pool.callback_pool._helpers) <= MAX_HELPERS_NOT_STUCK + 1
+
+
+def test_a_memory_error_at_any_line_of_a_helper_loses_no_callback(pool: Pool) -> None:
+    """Each line is struck once; the callback that the helper had taken is called all the same, once."""
+    struck: set[int] = set()
+    calls: list[int] = []
+    codes = {CallbackPool._call_next.__code__, CallbackPool._call.__code__}
+
+    def strike(frame: Any, event: str, _: object) -> Any:
+        if frame.f_code not in codes:
+            return None
+        if event == "line" and frame.f_lineno not in struck and frame.f_locals.get("taken", [None]):
+            struck.add(frame.f_lineno)
+            raise MemoryError
+        return strike
+
+    raised: list[Any] = []
+    hook, threading.excepthook = threading.excepthook, lambda arguments: raised.append(arguments.exc_type)
+    threading.settrace(strike)
+    try:
+        for number in range(30):
+            done = threading.Event()
+
+            def call(number: int = number, done: threading.Event = done) -> None:
+                calls.append(number)
+                done.set()
+
+            pool.submit(CancelCallback(call, "call"))
+            while not done.wait(0.01):
+                pool.callback_pool.grow_if_stuck()
+            pool.threads.update(thread for thread in threading.enumerate() if "taskloom-callback" in thread.name)
+    finally:
+        threading.settrace(None)
+        pool.callback_pool.close()
+        for thread in pool.threads:
+            thread.join(SOON)
+        threading.excepthook = hook
+
+    assert len(struck) > 8
+    assert set(raised) == {MemoryError}
+    assert calls == list(range(30))
+
+
+def test_a_callback_that_was_lost_keeps_no_helper_busy_after_close(pool: Pool) -> None:
+    """An exception struck between the two steps of `submit`; the helpers end all the same."""
+    callback, done = pool.quick()
+    pool.submit(callback)
+    assert done.wait(SOON)
+    pool.callback_pool._waiting[callback_pool_module._Item("job#1", callback, 0.0)] = None
+
+    pool.callback_pool.close()
+
+    for thread in pool.threads:
+        thread.join(SOON)
+        assert not thread.is_alive()
+    assert pool.callback_pool._helpers == {}

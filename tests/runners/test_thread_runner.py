@@ -13,7 +13,6 @@ from taskloom.core.model import ErrorInfo, How, Reason, ReasonKind
 from taskloom.runners import thread as thread_module
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
-from taskloom.sync.cancel_token import CancelToken
 
 SOON = 20.0
 WHY = Reason(ReasonKind.USER, "enough")
@@ -164,15 +163,6 @@ def test_a_value_is_not_kept(thread_bench: Any) -> None:
     finally:
         gc.enable()
         logging.getLogger("taskloom.task").filters.clear()
-
-
-def test_the_descriptor_is_closed_with_the_run(thread_bench: Any) -> None:
-    token = CancelToken()
-    thread_bench.start(lambda ctx: ctx.fileno(), token=token)
-    thread_bench.end()
-
-    with pytest.raises(ValueError, match="the run has ended"):
-        token.fileno()
 
 
 def test_the_end_is_reported_even_if_taskloom_itself_fails(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

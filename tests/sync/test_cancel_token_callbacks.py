@@ -1,4 +1,4 @@
-"""The callbacks, the `terminate` and the descriptor of a token, none of which is used after the end of the run."""
+"""The callbacks, the `terminate` and the descriptor of a token, during the run and after its end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.wakeup_fd import WakeupFd
 
 FIRST = Reason(ReasonKind.USER, "first")
 SECOND = Reason(ReasonKind.SHUTDOWN, "second")
@@ -25,8 +26,9 @@ def token() -> CancelToken:
 def stop(token: CancelToken, reason: Reason = FIRST) -> None:
     """Do what the engine does to stop a run, including its callbacks."""
     token.request(reason)
+    callbacks = token.take_callbacks()
     token.wake()
-    for callback in token.take_callbacks():
+    for callback in callbacks:
         if callback.begin():
             callback()
 
@@ -47,7 +49,7 @@ def test_a_callback_is_dispatched_once(token: CancelToken) -> None:
     stop(token, SECOND)
 
     assert calls == ["a", "b"]
-    assert token.callback_ran
+    assert token.wakeup_may_raise
 
 
 def test_a_late_callback_is_called_by_its_registrant(token: CancelToken) -> None:
@@ -91,7 +93,7 @@ def test_a_closed_handle_is_not_called(token: CancelToken) -> None:
     stop(token)
 
     assert calls == []
-    assert not token.callback_ran
+    assert not token.wakeup_may_raise
 
 
 def test_closing_a_handle_after_the_call_changes_nothing(token: CancelToken) -> None:
@@ -157,7 +159,7 @@ def test_a_callback_is_released_once_it_can_no_longer_be_called(token: CancelTok
     token.request(FIRST)
     token.wake()
     [handle] = token.take_callbacks()
-    token.dispatched += (CancelCallback(dropped.terminate, "terminate"),)
+    token.dispatched.append(CancelCallback(dropped.terminate, "terminate"))
     assert handle.begin()
     handle()
     token.close()
@@ -211,73 +213,72 @@ def test_either_the_body_is_entered_or_the_request_came_first(fast_switching: No
 
 
 def test_the_descriptor_is_readable_once_woken(token: CancelToken) -> None:
-    descriptor = token.fileno()
-    before = is_readable(descriptor)
+    wakeup = token.wakeup()
+    before = is_readable(wakeup.fileno())
     stop(token)
 
-    assert (before, is_readable(descriptor)) == (False, True)
-    assert token.fileno() == descriptor
-    token.close()
+    assert (before, is_readable(wakeup.fileno())) == (False, True)
+    assert token.wakeup() is wakeup
 
 
 def test_a_descriptor_created_after_the_wake_is_readable(token: CancelToken) -> None:
     stop(token)
 
-    assert is_readable(token.fileno())
+    assert is_readable(token.wakeup().fileno())
+
+
+def test_the_descriptor_is_readable_once_the_run_has_ended_and_open_while_it_is_referred_to(token: CancelToken) -> None:
+    wakeup = token.wakeup()
+    number = wakeup.fileno()
     token.close()
+    seen = is_readable(number)
 
+    del wakeup
 
-def test_the_descriptor_is_closed_when_the_run_ends(token: CancelToken) -> None:
-    descriptor = token.fileno()
-
-    token.close()
-
+    assert seen
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
+        os.fstat(number)
 
 
-@pytest.mark.parametrize("is_woken", [False, True])
-def test_no_descriptor_is_used_after_the_end_of_the_run(token: CancelToken, is_woken: bool) -> None:
-    """Its number belongs to another file by then."""
-    number = token.fileno()
-    if is_woken:
-        stop(token)
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    token.close()
-    os.dup2(writing, number)
-
-    stop(token, SECOND)
+def test_a_descriptor_created_after_the_end_of_the_run_is_readable(token: CancelToken) -> None:
     token.close()
 
-    with pytest.raises(BlockingIOError):
-        os.read(reading, 1)
-    for descriptor in (reading, writing, number):
-        os.close(descriptor)
+    assert is_readable(token.wakeup().fileno())
 
 
-@pytest.mark.parametrize("woken", ["never", "before the end", "after the end"])
-def test_no_descriptor_is_created_after_the_end_of_the_run(token: CancelToken, woken: str) -> None:
-    if woken == "before the end":
-        stop(token)
-    token.close()
-    if woken == "after the end":
-        stop(token)
+def test_a_forked_child_does_not_close_a_number_that_it_uses_for_another_file() -> None:
+    wakeup = WakeupFd()
+    wakeup._pid += 1  # as if this process were the child of the one that made it
+    number = wakeup.fileno()
+    del wakeup
 
-    with pytest.raises(ValueError, match=r"^cannot return a descriptor: the run has ended$"):
-        token.fileno()
+    os.close(number)  # raises if it was closed
 
 
-def test_a_run_is_wakeable_while_it_has_a_callback_or_a_descriptor(token: CancelToken) -> None:
+def test_a_run_that_uses_the_descriptor_or_terminate_may_raise_when_it_is_woken(token: CancelToken) -> None:
+    seen = [token.wakeup_may_raise]
+    token.wakeup()
+    other = CancelToken()
+    other.enter(lambda: None)
+
+    assert [*seen, token.wakeup_may_raise, other.wakeup_may_raise] == [False, True, True]
+
+
+def test_a_run_is_wakeable_while_it_has_a_callback_a_descriptor_or_terminate(token: CancelToken) -> None:
     other = CancelToken()
     seen = [token.is_wakeable]
     token.on_cancel(lambda: None)
-    other.fileno()
-    seen += [token.is_wakeable, other.is_wakeable]
+    other.wakeup()
+    third = CancelToken()
+    third.enter(lambda: None)
+    seen += [token.is_wakeable, other.is_wakeable, third.is_wakeable]
     other.close()
     seen.append(other.is_wakeable)
 
-    assert seen == [False, True, True, False]
+    third.close()
+    seen.append(third.is_wakeable)
+
+    assert seen == [False, True, True, True, False, False]
 
 
 def test_an_unregistered_callback_leaks_nothing(token: CancelToken) -> None:

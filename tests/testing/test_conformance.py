@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import queue
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +27,7 @@ def end_stuck_tasks() -> Iterator[None]:
 
     released.set()
     for thread in threading.enumerate():
-        if thread.name in ("conformance", "left behind"):
+        if thread.name in ("conformance", "conformance-cancel", "left behind"):
             thread.join(10)
 
 
@@ -84,6 +86,76 @@ class TestClassic(Patient):
         return Classic()
 
 
+class Collector(Task):
+    """Count datagrams: the recipe of docs/writing-tasks.md, which never polls."""
+
+    port: int = param(0, ge=0, le=65535, description="UDP port to listen on; 0 picks a free one")
+    _running: bool = True
+
+    def run(self, ctx: Context) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", self.port))
+            sock.settimeout(0.02)
+            while self._running:
+                try:
+                    sock.recv(65536)
+                except TimeoutError:
+                    continue
+                ctx.count("received")
+
+    def terminate(self) -> None:
+        self._running = False
+
+
+class Constructed(Task):
+    """Collect until it is terminated: the recipe with a constructor."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._running = True
+
+    def run(self, ctx: Context) -> None:
+        while self._running:
+            released.wait(0.001)
+
+    def terminate(self) -> None:
+        self._running = False
+
+
+class Reader(Task):
+    """Read datagrams: the recipe that ends a call that blocks without a timeout."""
+
+    _running: bool = True
+    _sock: socket.socket | None = None
+
+    def run(self, ctx: Context) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            self._sock = sock
+            while self._running:
+                sock.recv(65536)
+
+    def terminate(self) -> None:
+        self._running = False
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+
+
+class TestCollector(Patient):
+    def make_task(self) -> Task:
+        return Collector()
+
+
+class TestReader(Patient):
+    def make_task(self) -> Task:
+        return Reader()
+
+
+class TestConstructed(Patient):
+    def make_task(self) -> Any:
+        return Constructed
+
+
 class TestQuick(Patient):
     def make_task(self) -> Task:
         return Quick()
@@ -95,6 +167,43 @@ class TestFunctionThatWaitsForAQueue(Patient):
 
 
 # -- tasks that are bad in one way each
+
+
+class Unpolled(Task):
+    """Never poll, and have a terminate that has no effect."""
+
+    def run(self, ctx: Context) -> None:
+        released.wait()
+
+    def terminate(self) -> None:
+        """Do nothing."""
+
+
+class Blocking(Task):
+    """Have a terminate that blocks."""
+
+    def run(self, ctx: Context) -> None:
+        ctx.wait()
+
+    def terminate(self) -> None:
+        released.wait()
+
+
+class Broken(Task):
+    """Raise at once."""
+
+    def run(self, ctx: Context) -> None:
+        raise RuntimeError("broken from the start")
+
+
+class Unmakeable(Task):
+    """Raise in the constructor."""
+
+    def __init__(self, size: int = 0) -> None:
+        raise RuntimeError("cannot be made")
+
+    def run(self, ctx: Context) -> None:
+        ctx.wait()
 
 
 class Silent(Task):
@@ -226,6 +335,18 @@ BAD: list[tuple[Callable[[], Any], str, str]] = [
         "test_it_is_back_soon_when_it_is_cancelled_before_its_first_look",
         "did not end within 200ms of the cancel",
     ),
+    (
+        Unpolled,
+        "test_it_is_back_soon_after_the_cancel",
+        r"did not end within 200ms of the cancel, currently at .* in run",
+    ),
+    (Blocking, "test_it_ends_without_an_error_of_its_own", "`terminate` or a callback did not return within 200ms"),
+    (Broken, "test_it_ends_without_an_error_of_its_own", "run raised RuntimeError: broken from the start"),
+    (
+        lambda: Unmakeable,
+        "test_its_params_have_a_schema_and_take_the_values_of_this_task",
+        "cannot be made",
+    ),
     (Littering, "test_it_leaves_no_thread_behind", "still alive after the run: left behind"),
     (Failing, "test_it_ends_without_an_error_of_its_own", "RuntimeError: the cancel surprised it"),
     (BadCallback, "test_it_ends_without_an_error_of_its_own", "a callback raised .*ZeroDivisionError"),
@@ -242,6 +363,11 @@ BAD: list[tuple[Callable[[], Any], str, str]] = [
 
 @pytest.mark.parametrize(("make", "check", "message"), BAD, ids=[f"{check} {text:.20}" for _, check, text in BAD])
 def test_a_bad_task_fails_its_test_with_this_message(make: Callable[[], Any], check: str, message: str) -> None:
+    with pytest.raises(Exception, match=message):
+        getattr(conformance_of(make, message), check)()
+
+
+def conformance_of(make: Callable[[], Any], message: str) -> TaskConformance:
     # Short only if the time limit must expire: on a busy machine a short limit could fail any other test.
     must_expire = "200ms" in message
 
@@ -252,8 +378,31 @@ def test_a_bad_task_fails_its_test_with_this_message(make: Callable[[], Any], ch
         def make_task(self) -> Any:
             return make()
 
-    with pytest.raises(Exception, match=message):
-        getattr(Conformance(), check)()
+    return Conformance()
+
+
+# Each of the other tests of a task that does not stop waits for a time limit: one such task is enough every day.
+ONE_BY_ONE = [
+    pytest.param(
+        *row, id=f"{row[1]} {row[2]:.20}", marks=[pytest.mark.long] * ("200ms" in row[2] and row[0] is not Deaf)
+    )
+    for row in BAD
+]
+
+
+@pytest.mark.parametrize(("make", "check", "message"), ONE_BY_ONE)
+def test_one_mistake_fails_one_test(make: Callable[[], Any], check: str, message: str) -> None:
+    failed: list[str] = []
+
+    for name in (name for name in vars(TaskConformance) if name.startswith("test_")):
+        if name != check:
+            Remembering.was_run = False
+            try:
+                getattr(conformance_of(make, message), name)()
+            except Exception as error:  # noqa: BLE001 - whatever fails
+                failed.append(f"{name}: {error}")
+
+    assert failed == []
 
 
 def test_there_is_a_bad_task_for_every_test() -> None:

@@ -145,7 +145,8 @@ class RunEnded(NamedTuple):
     """The run's body has ended.
 
     `was_requested` is read on the run's own thread right after that. It decides whether the request to stop came first;
-    the order of the messages does not. `callback_ran`: its `terminate` or one of its callbacks had begun.
+    the order of the messages does not. `callback_ran`: the wake-up may have caused its error, since its task has
+    `terminate`, it used `ctx.fileno()`, or one of its callbacks had begun.
     """
 
     run: str
@@ -166,7 +167,7 @@ class StackCaptured(NamedTuple):
 
 
 class CallbackFailed(NamedTuple):
-    """A `terminate` or `on_cancel` callback raised."""
+    """A `terminate` or `on_cancel` callback raised, or `terminate` did not begin in time. The run may have ended."""
 
     run: str
     callback: str

@@ -293,10 +293,17 @@ class Lifecycle:
         self._store.emit_run(EventName.STOP_OVERDUE, run, data=details)
 
     def _callback_failed(self, report: inputs.CallbackFailed) -> None:
-        run = self.runs.get(report.run)
-        if run is not None:
+        """Report it even if the run has ended since: nothing waits for `terminate`."""
+        job = self.jobs.get(report.run.rpartition("#")[0])
+        if job is None:
+            return  # it was removed, or a helper did something else than a callback of a run
+        fields = {"error": report.error, "data": {"callback": report.callback}}
+        run = self.runs.get(report.run) or job.last_run
+        if run is not None and run.id == report.run:
             run.failed_callbacks += (f"{report.callback}: {report.error}",)
-            self._store.emit_run(EventName.CALLBACK_FAILED, run, error=report.error, data={"callback": report.callback})
+            self._store.emit_run(EventName.CALLBACK_FAILED, run, **fields)
+        else:
+            self._store.emit(EventName.CALLBACK_FAILED, job.spec.name, run=report.run, **fields)
 
     # -- steps that several inputs share
 

@@ -15,8 +15,9 @@ def decide_outcome(report: RunEnded, reason: Reason | None) -> tuple[Outcome, Er
     """Return the outcome and the error to keep. `reason` is None if the body ended before a stop was requested.
 
     The type of an exception never decides alone: a task's own TimeoutError is a failure like any other. After a
-    request to stop, an exception is attributed to the wake-up if `terminate` or a callback ran (such as a socket that
-    was shut down during a recv): the run is cancelled, and the error is kept. Otherwise the run has failed.
+    request to stop, an exception is attributed to the wake-up if there was one beside the waits of the context, such as
+    a `terminate` that shut down a socket during a recv: the run is cancelled, and the error is kept. Otherwise the run
+    has failed.
     """
     if report.how is How.NOT_ENTERED:
         return (_OUTCOMES.get(reason.kind, Outcome.CANCELLED) if reason is not None else Outcome.CANCELLED), None

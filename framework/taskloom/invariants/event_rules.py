@@ -25,8 +25,8 @@ FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
 MISSED_CAUSES = {"late", "overlap", "blocked"}
 # The handlers of these events get the run, too.
 OF_LIVE_RUNS = {
-    "blocked", "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "callback_failed",
-    "unresponsive", "responsive",
+    "blocked", "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "unresponsive",
+    "responsive",
 }  # fmt: skip
 
 
@@ -194,7 +194,10 @@ class EventRules:
             self._report("I8", fact, f"{fact.run} exited {duration(seconds)} late, but its event says {fact.seconds}")
         self._forget(run)
 
-    def _callback_failed(self, fact: Fact, run: RunFacts) -> None:
+    def _callback_failed(self, fact: Fact) -> None:
+        """The run may have ended: nothing waits for its `terminate`."""
+        if fact.run not in self.seen_runs:
+            self._report("I4", fact, f"a callback of {fact.run} failed, which was never queued")
         if not fact.has_error:
             self._report("I4", fact, f"a callback of {fact.run} failed without an error")
 

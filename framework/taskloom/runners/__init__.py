@@ -2,6 +2,8 @@
 
 Rules for a runner, which is registered under the entry-point group `taskloom.runners`:
 - `start` returns once the run is certain to begin, or raises: then the run never begins, and no report comes.
+- Before that, it waits on the thread of the run for `order.terminate_returned`, at most TERMINATE_SECONDS, or until the
+  run is cancelled: so two attempts of a job do not overlap without need.
 - It creates the body (`order.binding.make()`) where the run executes and registers its `terminate` with `token.enter`.
   It enters `run` only if `token.enter` returned True: a run that is cancelled earlier never enters.
 - It emits RunStarted just before it enters `run`, and never for a body that could not be created. If the task
@@ -26,8 +28,12 @@ if TYPE_CHECKING:
     from taskloom.core.actions import StartRun
     from taskloom.runners.binding import Binding
     from taskloom.runners.gauges import Gauges
+    from taskloom.sync.latch import Latch
 
-__all__ = ["Emit", "RunHandle", "RunOrder", "Runner", "Stack"]
+__all__ = ["TERMINATE_SECONDS", "Emit", "RunHandle", "RunOrder", "Runner", "Stack"]
+
+TERMINATE_SECONDS = 1.0
+"""How long a run waits at most until `terminate` of the job's previous run has returned."""
 
 Emit = Callable[[RunStarted | RunReady | RunEnded | RunStartFailed], None]
 
@@ -46,13 +52,16 @@ class RunOrder(NamedTuple):
     """Creates the body."""
     options: Mapping[str, Any] = MappingProxyType({})
     """The options that the job gives for its runner; the runner defines them."""
+    terminate_returned: Latch | None = None
+    """Open once `terminate` of the job's previous run has returned; None if there is nothing to wait for."""
 
     @classmethod
-    def of(cls, action: StartRun) -> RunOrder:
-        """Return the order for a StartRun action of the core."""
+    def of(cls, action: StartRun, previous: CancelToken | None = None) -> RunOrder:
+        """Return the order for a StartRun action of the core. `previous`: the token of the job's previous run."""
         spec = action.spec
         identity = (action.run, spec.name, spec.task, action.attempt, action.replica)
-        return cls(*identity, spec.daemon, spec.poll_interval, spec.binding, spec.runner.options)
+        returned = previous.terminate_returned() if previous is not None else None
+        return cls(*identity, spec.daemon, spec.poll_interval, spec.binding, spec.runner.options, returned)
 
 
 class Stack(NamedTuple):

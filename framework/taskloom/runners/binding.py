@@ -17,7 +17,7 @@ class Body(NamedTuple):
     run: Callable[[Context], object]
     """Called once, on the run's own thread."""
     terminate: Callable[[], object] | None
-    """Called at most once, on a helper thread, when the run is requested to stop; None if the task has none."""
+    """Called once, on a helper thread, if the run is requested to stop before it returns; None if the task has none."""
 
 
 class Binding:

@@ -2,109 +2,223 @@
 
 A callback is plugin code and may block for ever. If a helper has been busy with one callback for a second, it counts as
 stuck and another helper may be added, so that one bad callback does not delay the others.
+
+There is no lock: a finalizer may cancel a run at any line here, and a lock that its thread holds already would block it
+for ever. Everything that threads share is a queue, or a dict or deque of which one call adds or removes an entry.
 """
 
 from __future__ import annotations
 
 import threading
-from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from taskloom.clock import mono
 from taskloom.core.inputs import CallbackFailed
+from taskloom.core.model import ErrorInfo
 from taskloom.runners.error_info import describe
 from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.latch import Latch
+from taskloom.text import plural
 
-__all__ = ["CallbackPool"]
+__all__ = ["MAX_HELPERS", "MAX_HELPERS_NOT_STUCK", "CallbackPool"]
 
 # DESIGN section 6: sixteen helpers are enough for callbacks that do not block; 64 bound the cost of stuck ones.
 MAX_HELPERS_NOT_STUCK = 16
 MAX_HELPERS = 64
 STUCK_SECONDS = 1.0
+_NEVER = float("inf")
+
+
+class _Item:
+    """A callback that is queued or being called. `until`: monotonic second by which it should have begun."""
+
+    __slots__ = ("callback", "is_claimed", "is_reported", "run", "until")
+
+    def __init__(self, run: str, callback: CancelCallback, until: float) -> None:
+        self.run = run
+        self.callback = callback
+        self.until = until
+        # Whether a helper has won the right to call it.
+        self.is_claimed = False
+        self.is_reported = False
+
+
+class _Call(NamedTuple):
+    """What a helper is doing, and since when."""
+
+    began: float
+    item: _Item
 
 
 class CallbackPool:
-    """The helper threads and their queue. `report` is called on a helper thread for each callback that raised."""
+    """The helper threads and their queue. Any thread may call any method.
+
+    `report` is called for each callback that raised, and for each `terminate` of an ended run that did not begin in
+    time. It must not block.
+    """
 
     def __init__(self, report: Callable[[CallbackFailed], None]) -> None:
         self._report = report
-        self._queue: SimpleQueue[tuple[str, CancelCallback] | None] = SimpleQueue()
-        self._lock = allocate_lock()
-        self._helpers = 0
-        # Callbacks that are queued or being called; each needs a helper. Not derived from `_busy`: a helper that has
-        # just taken a callback is not recorded there for a moment.
-        self._unfinished = 0
-        # For each busy helper, by its number, when it began its current callback.
-        self._busy: dict[int, float] = {}
+        # None ends the helper that takes it, once nothing else is queued.
+        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        # The callbacks that no helper has begun yet. A helper adds its call to `_busy` before it removes it here, so
+        # that no callback is in neither; one that is in both for a moment costs at most one helper too many.
+        self._waiting: dict[_Item, None] = {}
+        # For each busy helper, by its number, its current call.
+        self._busy: dict[int, _Call] = {}
+        self._helpers: dict[int, None] = {}
+        # The numbers of the helpers that may still be added: no race can add more than MAX_HELPERS.
+        self._numbers = deque(range(1, MAX_HELPERS + 1))
+        self._is_closed = False
+        # Opened and dropped when a helper has finished a callback; for `join`.
+        self._progress: Latch | None = None
 
     def prepare(self) -> None:
         """Start one helper: during a stop the system may refuse new threads."""
-        with self._lock:
-            has_none = self._helpers == 0
-        if has_none:
+        if not self._helpers:
             self._add_helper()
 
-    def submit(self, run: str, callbacks: list[CancelCallback]) -> None:
-        """Queue the callbacks of a run."""
+    def submit(self, run: str, callbacks: list[CancelCallback], until: float = _NEVER) -> None:
+        """Queue the callbacks of a run. `until`: monotonic second at which the stop of the run is overdue."""
         for callback in callbacks:
-            with self._lock:
-                self._unfinished += 1
-            self._queue.put((run, callback))
-            self.grow_if_stuck()
+            self._put(_Item(run, callback, until))
+            self._grow()
 
     def grow_if_stuck(self) -> float | None:
-        """Add a helper if callbacks are queued and the limits allow it.
+        """Add a helper if callbacks wait and the limits allow it; report each `terminate` that did not begin in time.
 
         Return after how many seconds to call this again; None if nothing is queued.
         """
-        if self._queue.empty():
+        if not self._waiting:
             return None
+        self._grow()
         now = mono()
-        with self._lock:
-            stuck = sum(now - began >= STUCK_SECONDS for began in self._busy.values())
-            may_grow = self._helpers < min(self._unfinished, MAX_HELPERS_NOT_STUCK + stuck, MAX_HELPERS)
-        if may_grow:
-            self._add_helper()
-        return STUCK_SECONDS
+        for item in self._waiting.copy():
+            if item.until <= now and item.callback.has_run_ended and not item.is_reported:
+                item.is_reported = True
+                self._report(CallbackFailed(item.run, item.callback.name, self._not_begun()))
+        return STUCK_SECONDS if self._waiting else None
 
     def close(self) -> None:
-        """Let the free helpers end. A helper that is stuck in a callback remains as a daemon thread."""
-        with self._lock:
-            helpers = self._helpers
-        for _ in range(helpers):
+        """Let the helpers end when nothing is queued. A helper that is stuck in a callback remains as a daemon thread.
+
+        What is queued later is called all the same.
+        """
+        if not self._is_closed:
+            self._is_closed = True
             self._queue.put(None)
 
-    def _add_helper(self) -> None:
-        with self._lock:
-            self._helpers += 1
-            number = self._helpers
-        name = f"taskloom-callback-{number}"
-        thread = threading.Thread(target=self._call_all, args=(number,), name=name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads can be started: the existing helpers call everything
-            with self._lock:
-                self._helpers -= 1
+    def join(self, timeout: float) -> list[str]:
+        """Wait at most `timeout` seconds until each `terminate` has returned.
 
-    def _call_all(self, number: int) -> None:
-        while True:
-            item = self._queue.get()
-            if item is None:
+        Return the runs whose `terminate` has not begun by then.
+        """
+        deadline = mono() + timeout
+        while self._has_unfinished_terminate():
+            progress = self._progress = Latch()
+            if self._has_unfinished_terminate() and not progress.wait(max(0.0, deadline - mono())):
                 break
-            with self._lock:
-                self._busy[number] = mono()
-            self._call(*item)
-            with self._lock:
-                self._unfinished -= 1
-                del self._busy[number]
-        with self._lock:
-            self._helpers -= 1
+        return [item.run for item in self._waiting.copy() if item.callback.has_run_ended]
 
-    def _call(self, run: str, callback: CancelCallback) -> None:
-        if not callback.begin():
+    def _has_unfinished_terminate(self) -> bool:
+        busy = [call.item for call in self._busy.copy().values()]
+        return any(item.callback.has_run_ended for item in (*self._waiting.copy(), *busy))
+
+    def _not_begun(self) -> ErrorInfo:
+        text = f"not begun when the stop was overdue: {plural(len(self._busy), 'helper thread')} busy with callbacks"
+        return ErrorInfo("CallbackNotBegun", text, text + "\n")
+
+    # -- the helpers
+
+    def _grow(self) -> None:
+        while self._needs_helper() and self._add_helper():
+            pass
+
+    def _needs_helper(self) -> bool:
+        now = mono()
+        calls = self._busy.copy()
+        stuck = sum(now - call.began >= STUCK_SECONDS for call in calls.values())
+        wanted = len(self._waiting) + len(calls)
+        return len(self._helpers) < min(wanted, MAX_HELPERS_NOT_STUCK + stuck, MAX_HELPERS)
+
+    def _add_helper(self) -> bool:
+        """Start a helper; return False if there are too many or no thread can be started: the existing ones do it."""
+        try:
+            number = self._numbers.popleft()
+        except IndexError:
+            return False
+        self._helpers[number] = None
+        try:
+            name = f"taskloom-callback-{number}"
+            threading.Thread(target=self._help, args=(number,), name=name, daemon=True).start()
+        except (RuntimeError, MemoryError):
+            self._remove_helper(number)
+            return False
+        return True
+
+    def _remove_helper(self, number: int) -> None:
+        try:
+            del self._helpers[number]
+        except KeyError:
+            return  # its start raised MemoryError although the thread had begun: the number is given back once
+        self._numbers.append(number)
+
+    def _put(self, item: _Item) -> None:
+        try:
+            self._waiting[item] = None
+            self._queue.put(item)
+        except BaseException:
+            self._waiting.pop(item, None)
+            raise
+
+    def _help(self, number: int) -> None:
+        """Call what is queued, until the pool is closed and nothing is queued.
+
+        A MemoryError may strike any line of ours: then this helper ends, and another one calls what it had taken.
+        """
+        taken: list[_Item | None] = []
+        try:
+            while self._call_next(number, taken):
+                pass
+        finally:
+            for item in taken:
+                if item is not None and not item.callback.is_done:
+                    self._put(item)
+            self._busy.pop(number, None)
+            self._remove_helper(number)
+            # A callback that was submitted meanwhile counted on this helper. After `close` the queue has one None.
+            if not self._is_closed or self._queue.qsize() > 1:
+                self._grow()
+
+    def _call_next(self, number: int, taken: list[_Item | None]) -> bool:
+        """Wait for a callback and call it; return False if the helper is to end. `taken` holds it meanwhile."""
+        taken.append(self._queue.get())
+        item = taken[0]
+        if item is None:
+            is_over = self._queue.empty()
+            self._queue.put(None)  # for the other helpers, and behind what is queued
+        else:
+            is_over = False
+            self._busy[number] = _Call(mono(), item)
+            self._waiting.pop(item, None)
+            self._call(item)
+            self._busy.pop(number, None)
+            progress, self._progress = self._progress, None
+            if progress is not None:
+                progress.open()
+        taken.clear()
+        return not is_over
+
+    def _call(self, item: _Item) -> None:
+        item.is_claimed = item.is_claimed or item.callback.begin()
+        if not item.is_claimed:
             return  # unregistered, or the run has ended meanwhile
         try:
-            callback()
-        except BaseException as error:  # noqa: BLE001 - the plugin boundary
-            self._report(CallbackFailed(run, callback.name, describe(error)))
+            item.callback()
+        except BaseException as error:
+            if not item.callback.is_done:
+                raise  # a MemoryError of ours, before the callback began
+            self._report(CallbackFailed(item.run, item.callback.name, describe(error)))

@@ -10,10 +10,14 @@ from taskloom.core.inputs import RunReady
 from taskloom.core.model import Reason
 from taskloom.runners import Emit, RunOrder
 from taskloom.runners.gauges import Gauges, Progress, make_progress
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.cancel_token import CancelToken
+from taskloom.sync.waker import Waker
+from taskloom.sync.wakeup_fd import WakeupFd
 
 if TYPE_CHECKING:
     import logging
+
+    from taskloom.task import CancelHandle
 
 __all__ = ["RunContext", "current_run"]
 
@@ -24,9 +28,9 @@ current_run: ContextVar[RunContext | None] = ContextVar("taskloom.current_run", 
 
 
 class RunContext:
-    """One run's context."""
+    """One run's context. Threads that the task has left running may use it after the end of the run."""
 
-    __slots__ = ("_emit", "_gauges", "_is_ready", "_log", "_order", "_token")
+    __slots__ = ("_emit", "_gauges", "_is_ready", "_log", "_order", "_token", "_wakeup")
 
     def __init__(self, order: RunOrder, token: CancelToken, emit: Emit, gauges: Gauges) -> None:
         self._order = order
@@ -35,6 +39,9 @@ class RunContext:
         self._gauges = gauges
         self._log: logging.LoggerAdapter[logging.Logger] | None = None
         self._is_ready = False
+        # Kept here, not in the token: the scheduler keeps tokens of ended runs, but the descriptor is open for as long
+        # as a thread can ask this context for its number.
+        self._wakeup: WakeupFd | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -93,11 +100,16 @@ class RunContext:
     def sleep(self, seconds: float) -> None:
         self._token.sleep(seconds)
 
-    def on_cancel(self, callback: Callable[[], object]) -> CancelCallback:
-        return self._token.on_cancel(callback)
+    def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
+        # A waker ends a wait: the cancellation itself releases it, and so does the end of the run.
+        return self._token.add_waker(callback) if isinstance(callback, Waker) else self._token.on_cancel(callback)
 
     def fileno(self) -> int:
-        return self._token.fileno()
+        if self._wakeup is None:
+            made = self._token.wakeup()
+            if self._wakeup is None:  # no other thread comes in between: nothing is called before the assignment
+                self._wakeup = made
+        return self._wakeup.fileno()
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         self._gauges.progress = make_progress(done, total, unit)

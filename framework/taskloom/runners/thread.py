@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING
 from taskloom.clock import mono
 from taskloom.core.inputs import RunEnded, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
-from taskloom.errors import Cancelled, PermanentFailure
-from taskloom.runners import Emit, RunHandle, RunOrder, Stack
+from taskloom.errors import PermanentFailure
+from taskloom.runners import TERMINATE_SECONDS, Emit, RunHandle, RunOrder, Stack
 from taskloom.runners.binding import Body
+from taskloom.runners.cancellations import is_cancellation
 from taskloom.runners.context import RunContext, current_run
 from taskloom.runners.error_info import describe
 from taskloom.runners.gauges import Gauges
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
+from taskloom.sync.waker import Waker
 
 if TYPE_CHECKING:
     from taskloom.runners.thread_cache import ThreadCache
@@ -80,7 +82,7 @@ class ThreadRunner:
 class _Execution:
     """One run, as the thread that executes it sees it."""
 
-    __slots__ = ("_done", "_emit", "_order", "_token", "gauges", "ident")
+    __slots__ = ("_done", "_emit", "_end", "_order", "_token", "_unreported", "gauges", "ident")
 
     def __init__(self, order: RunOrder, token: CancelToken, emit: Emit) -> None:
         self.gauges = Gauges()
@@ -89,6 +91,9 @@ class _Execution:
         self._order = order
         self._token = token
         self._emit = emit
+        self._end: RunEnded | RunStartFailed | None = None
+        # What reports the end; empty once it is reported.
+        self._unreported = [emit]
         # Not Thread.is_alive: before Python 3.13 a signal during Thread.join() marks a live thread as dead.
         self._done = Latch()
 
@@ -98,31 +103,41 @@ class _Execution:
 
     def execute(self) -> None:
         """Create the body, run it, and report how it ended. Called once, on the thread of the run."""
-        report: RunEnded | RunStartFailed | None = None
-        self.ident = get_ident()
         try:
-            report = self._run()
+            self.ident = get_ident()
+            self._end = self._run()
         finally:
-            # Whatever happened above, the end is reported exactly once, and after everything else.
-            self._emit(report or _missing_report(self._order.run))
-            self.ident = None
+            try:
+                self.report_end()
+            finally:
+                self.ident = None
+
+    def report_end(self) -> None:
+        """Close the token and report the end, after everything else; idempotent.
+
+        Called on the thread of the run, once more in each outer `finally`: a MemoryError may strike any line, and a run
+        whose end is not reported would live for ever.
+        """
+        if self._unreported:
+            self._token.close()
+            end = self._end or _missing_report(self._order.run, was_requested=self._token.end())
+            # On one line: the end is reported once, whichever line is struck.
+            self._unreported.pop()(end)
 
     def _run(self) -> RunEnded | RunStartFailed:
         order, token = self._order, self._token
+        if order.terminate_returned is not None:
+            _await(order.terminate_returned, token)
         try:
             body = order.binding.make()
         except BaseException as error:  # noqa: BLE001 - the plugin boundary
-            token.close()
             return RunStartFailed(order.run, describe(error))
         if not token.may_enter:
-            token.close()
             return RunEnded(order.run, How.NOT_ENTERED, None, True, False)
         self._emit(RunStarted(order.run, not order.binding.announces_ready))
         context = RunContext(order, token, self._emit, self.gauges)
         current_run.set(context)
-        how, error_info, was_requested, callback_ran = _call(body, context, token)
-        token.close()
-        return RunEnded(order.run, how, error_info, was_requested, callback_ran)
+        return RunEnded(order.run, *_call(body, context, token))
 
 
 class ThreadRun(_Execution):
@@ -155,7 +170,10 @@ class ThreadRun(_Execution):
         try:
             self.execute()
         finally:
-            self._done.open()
+            try:
+                self.report_end()
+            finally:
+                self._done.open()
 
 
 class ReusingRun(_Execution):
@@ -170,7 +188,10 @@ class ReusingRun(_Execution):
 
     def thread_freed(self) -> None:
         """Record that the thread is free for another run."""
-        self._done.open()
+        try:
+            self.report_end()
+        finally:
+            self._done.open()
 
     def is_gone(self) -> bool:
         """Return whether the thread is free for another run, or has ended."""
@@ -184,26 +205,40 @@ class ReusingRun(_Execution):
 def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, ErrorInfo | None, bool, bool]:
     """Call the body; never raises, and keeps no frame and no exception.
 
-    Whether the stop was requested, and whether a callback ran, is read at once, on the run's own thread: describing an
-    error or logging may take long, and a request that comes meanwhile was not the cause of the end.
+    Whether the stop was requested, and whether the wake-up may raise, is read at once, on the run's own thread:
+    describing an error or logging may take long, and a request that comes meanwhile was not the cause of the end.
     """
     if not token.enter(body.terminate):
         return How.NOT_ENTERED, None, True, False
     try:
         result = body.run(context)
         token.mark_ended()
-        was_requested, callback_ran = token.is_requested, token.callback_ran
+        was_requested = token.end()
+        callback_ran = was_requested and token.wakeup_may_raise
         # Inside `try` as well: closing a started generator executes code of the plugin.
         how, error_info = (How.RETURNED, None) if result is None else _check_result(result, context)
     except BaseException as error:  # noqa: BLE001 - the plugin boundary: even SystemExit
         token.mark_ended()
-        was_requested, callback_ran = token.is_requested, token.callback_ran
+        was_requested = token.end()
+        callback_ran = was_requested and token.wakeup_may_raise
         how, error_info = _how(error), describe(error)
     return how, error_info, was_requested, callback_ran
 
 
+def _await(terminate_returned: Latch, token: CancelToken) -> None:
+    """Wait until `terminate` of the previous run has returned, at most TERMINATE_SECONDS, or until cancelled."""
+    waker = Waker()
+    handle = token.add_waker(waker)
+    terminate_returned.add_waker(waker)
+    try:
+        waker.wait(TERMINATE_SECONDS)
+    finally:
+        terminate_returned.remove_waker(waker)
+        handle.close()
+
+
 def _how(error: BaseException) -> How:
-    if isinstance(error, Cancelled):
+    if is_cancellation(error):
         return How.CANCELLED
     return How.PERMANENT if isinstance(error, PermanentFailure) else How.RAISED
 
@@ -220,6 +255,6 @@ def _check_result(result: object, context: RunContext) -> tuple[How, ErrorInfo |
     return How.RETURNED, None
 
 
-def _missing_report(run: str) -> RunEnded:
+def _missing_report(run: str, *, was_requested: bool) -> RunEnded:
     text = "internal error: the run's thread ended without a report"
-    return RunEnded(run, How.RAISED, ErrorInfo("InternalError", text, text + "\n"), False, False)
+    return RunEnded(run, How.RAISED, ErrorInfo("InternalError", text, text + "\n"), was_requested, callback_ran=False)

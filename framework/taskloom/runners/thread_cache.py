@@ -133,6 +133,17 @@ class ThreadCache:
                 self._wake_one()
             return work
 
+    def replace(self, thread: _CachedThread) -> None:
+        """Start another thread in place of one that an exception ends, if queued work counts on it."""
+        with self._lock:
+            if thread.is_busy:
+                return  # its work was taken from the queue, and none is assigned to it
+            self._sleeping.pop(thread, None)
+            self._unassigned -= 1
+            needs_thread = self._unassigned < 0 and len(self._queue) > 0
+        if needs_thread:
+            _CachedThread(self).start()
+
     def try_end(self, thread: _CachedThread) -> bool:
         """Return whether a thread whose sleep timed out may end: not while work is queued, which may depend on it.
 
@@ -163,8 +174,15 @@ class _CachedThread(threading.Thread):
 
     def run(self) -> None:
         """Do queued work until there has been none for `idle_seconds`."""
+        self.cache.mark_free(self)
+        try:
+            self._work_until_idle()
+        except BaseException:
+            self.cache.replace(self)
+            raise
+
+    def _work_until_idle(self) -> None:
         cache = self.cache
-        cache.mark_free(self)
         while True:
             self._work()
             if not self._wakeup.acquire(timeout=cache.idle_seconds):

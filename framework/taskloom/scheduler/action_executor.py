@@ -27,7 +27,7 @@ from taskloom.scheduler.cancel_waves import CancelWaves
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
 from taskloom.scheduler.live_run import LiveRun
 from taskloom.scheduler.stack_captures import Capture, StackReader, never_blocks
-from taskloom.scheduler.stop_progress import log_stop_progress
+from taskloom.scheduler.stop_progress import log_not_terminated, log_stop_progress
 from taskloom.scheduler.subscribers import Listener
 from taskloom.sync.cancel_token import CancelCallback
 from taskloom.sync.gate import Gate
@@ -196,8 +196,15 @@ class ActionExecutor:
             run.join(max(0.0, until - mono()))
         for runner in self._runners.values():
             runner.join(max(0.0, until - mono()))
+        self._join_callbacks(until)
         for listener in self.listeners:
             listener.flush(FLUSH_SECONDS)
+
+    def _join_callbacks(self, until: float) -> None:
+        """Let each `terminate` return, or the end of the program would cut it off; log those that do not even begin."""
+        not_begun = self.callbacks.join(max(0.0, min(FLUSH_SECONDS, until - mono())))
+        if not_begun:
+            log_not_terminated(not_begun)
 
     # -- one method for each action
 
@@ -224,7 +231,9 @@ class ActionExecutor:
 
     def _start_run(self, action: actions.StartRun) -> None:
         spec = action.spec
-        run = LiveRun(self._core.runs[action.run], RunOrder.of(action), self._heartbeats, self._gate)
+        previous = self.last.get(spec.name)
+        order = RunOrder.of(action, previous.token if previous is not None else None)
+        run = LiveRun(self._core.runs[action.run], order, self._heartbeats, self._gate)
         self.live[action.run] = self.last[spec.name] = run
         if self._gate.is_closed:
             self._end_unentered(run)

@@ -44,18 +44,18 @@ class CancelWaves:
         self._all_ended = allocate_lock()
 
     def add(self, run: LiveRun, reason: Reason) -> None:
-        """Set the run's flag. Unless the run is woken already, a later wave wakes it."""
+        """Set the run's flag. A later wave wakes the run and submits its callbacks, unless both is done already."""
         run.token.request(reason)
-        if not run.token.is_woken:
+        if not (run.token.is_woken and run.token.is_dispatched):
             self.pending.append(run)
 
     def wake(self, run: LiveRun) -> None:
-        """Wake one run and submit its callbacks."""
-        run.token.wake()
+        """Submit the callbacks of one run, `terminate` first, and wake it. It may have ended since its request."""
         callbacks = run.token.take_callbacks()
         if callbacks:
-            self._callback_pool.submit(run.id, callbacks)
+            self._callback_pool.submit(run.id, callbacks, run.record.overdue_at)
             self._wake_scheduler()
+        run.token.wake()
 
     def wake_next(self) -> None:
         """Wake the next wave, and wait until its runs have ended, at most WAVE_SECONDS."""

@@ -44,7 +44,7 @@ class LiveRun:
         self.token = CancelToken(heartbeats, gate, record.id)
         self.handle: RunHandle | None = None
         self.begun: Moment | None = None
-        """When the runner was called to start the run."""
+        """When the runner was called to start the run; None if the run began to wait for something else then."""
         self._order = order
         self._track: HeartbeatTrack | None = None
 
@@ -60,7 +60,7 @@ class LiveRun:
 
     def prepare(self, now: Moment) -> None:
         """Make what the run needs besides its runner."""
-        self.begun = now
+        self.begun = now if self._order.terminate_returned is None else None
         has_terminate = self._order.binding.has_terminate
         self._track = HeartbeatTrack(self.record, self.token, self.record.queued.mono, is_unobserved=has_terminate)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from taskloom.runners import Stack
 from taskloom.scheduler.live_run import LiveRun
-from taskloom.text import measured
+from taskloom.text import first_of, measured
 
-__all__ = ["log_stop_progress"]
+__all__ = ["log_not_terminated", "log_stop_progress"]
 
 _log = logging.getLogger("taskloom.stop")
 
@@ -33,3 +33,8 @@ def _progress_of(run: LiveRun, where: str, now: float) -> str:
     if where:
         parts.append(f"currently at {where}")
     return ", ".join(parts)
+
+
+def log_not_terminated(runs: Sequence[str]) -> None:
+    """Log the ended runs whose `terminate` could not be called before the scheduler ended."""
+    _log.warning("terminate() not called, since all helper threads are busy with callbacks: %s", first_of(runs, 5))

@@ -1,8 +1,8 @@
 """The cooperative cancellation that a run polls or waits on.
 
-There is one token for each run. Its cancellation has two steps: `request` sets the flag, `wake` releases the waits. A
-stop of thousands of runs sets all flags first and then wakes the runs in waves: if all woke at once, they would all
-queue for the GIL.
+There is one token for each run. Its cancellation has three steps: `request` sets the flag, `take_callbacks` hands out
+`terminate` and the callbacks, `wake` releases the waits. A stop of thousands of runs sets all flags first and then
+wakes the runs in waves: if all woke at once, they would all queue for the GIL.
 
 Guarantees:
 - The first reason is kept. Once the poll has returned True, it always does.
@@ -10,40 +10,32 @@ Guarantees:
   appends its lock to the list and *then* reads the flag; `request` sets the flag, and *then* `wake` reads the list. In
   whichever order these interleave, either the waiter sees the flag or `wake` sees the lock.
 - Each callback is dispatched at most once: by `take_callbacks`, or, if it is registered late, by `on_cancel` itself.
-- After `close` no callback begins and no descriptor is used (its number may belong to another file by then).
+- `terminate` is dispatched exactly once for a body that was entered and whose stop was requested before it returned,
+  even if the run has ended by then; in every other case never.
+- After `close` no `on_cancel` callback begins, and for the threads that the task has left running the run is cancelled.
+
+A finalizer may run at any call and may cancel any run, on a thread that is inside one of these methods. So the lock is
+re-entrant, and nothing is called between a check and the assignment that depends on it: no finalizer comes in between.
 """
 
 from __future__ import annotations
 
-import math
 from _thread import LockType, RLock, allocate_lock
 from collections.abc import Callable
 from typing import Protocol
 
 from taskloom.clock import mono
-from taskloom.core.model import Reason
+from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
 from taskloom.sync.gate import Gate
+from taskloom.sync.latch import Latch
+from taskloom.sync.waker import Waker, lock_timeout
 from taskloom.sync.wakeup_fd import WakeupFd
 
-__all__ = ["CancelCallback", "CancelToken", "Sampler", "lock_timeout"]
+__all__ = ["RUN_ENDED", "CancelCallback", "CancelToken", "Sampler", "TerminateCallback", "WakerHandle", "lock_timeout"]
 
-# The longest timeout of a lock (threading.TIMEOUT_MAX), rounded down: about 292 years.
-_LONGEST_LOCK_SECONDS = 9_000_000_000.0
-
-
-def lock_timeout(seconds: float | None) -> float:
-    """Convert seconds (None or inf: for ever; negative: do not wait) to the timeout of a lock.
-
-    Raises ValueError for nan: a lock would not wait at all, and the caller's loop would be a busy loop.
-    """
-    if seconds is None:
-        return -1
-    if math.isnan(seconds):
-        raise ValueError("cannot wait for nan seconds")
-    if seconds >= _LONGEST_LOCK_SECONDS:
-        return -1
-    return max(seconds, 0.0)
+RUN_ENDED = Reason(ReasonKind.FINISHED, "the run has ended")
+"""The reason that the threads of an ended run see, if its stop was not requested before."""
 
 
 class Sampler(Protocol):
@@ -77,6 +69,11 @@ class CancelCallback:
         self.is_begun = False
         self.is_done = False
 
+    @property
+    def has_run_ended(self) -> bool:
+        """Whether its run has ended, and it is to be called all the same."""
+        return False
+
     def close(self) -> None:
         """Unregister the callback, unless it has begun."""
         if self._once.acquire(blocking=False):
@@ -85,6 +82,10 @@ class CancelCallback:
                 (self._home or []).remove(self)
             except ValueError:
                 pass  # it was dispatched meanwhile
+
+    def run_ended(self) -> None:
+        """Drop the callback, unless it has begun: its run has ended."""
+        self.close()
 
     def begin(self) -> bool:
         """Claim the right to call it; return False if it has begun or was unregistered."""
@@ -103,12 +104,55 @@ class CancelCallback:
             self.is_done = True
 
 
+class TerminateCallback(CancelCallback):
+    """The body's `terminate`. The end of the run does not drop it."""
+
+    __slots__ = ("_has_run_ended", "returned")
+
+    def __init__(self, terminate: Callable[[], object]) -> None:
+        super().__init__(terminate, "terminate")
+        self._has_run_ended = False
+        self.returned = Latch()
+        """Open once `terminate` has returned or raised."""
+
+    @property
+    def has_run_ended(self) -> bool:
+        """Whether its run has ended."""
+        return self._has_run_ended
+
+    def run_ended(self) -> None:
+        """Record that the run has ended."""
+        self._has_run_ended = True
+
+    def __call__(self) -> None:
+        """Call it; only after `begin` has returned True."""
+        try:
+            super().__call__()
+        finally:
+            self.returned.open()
+
+
+class WakerHandle:
+    """The handle of a waker that a token releases."""
+
+    __slots__ = ("_token", "_waker")
+
+    def __init__(self, token: CancelToken, waker: Waker) -> None:
+        self._token = token
+        self._waker = waker
+
+    def close(self) -> None:
+        """End the wait."""
+        self._token.remove_waiter(self._waker)
+
+
 class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_reasons", "_sampler", "_waiters", "_wakeup",
-        "dispatched", "is_requested", "is_woken", "polls", "run", "urgent",
+        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_reasons", "_sampler", "_terminate", "_waiters",
+        "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested", "is_woken", "polls", "run",
+        "urgent",
     )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:
@@ -117,19 +161,24 @@ class CancelToken:
         self.is_requested = False
         self.is_woken = False
         """Whether `wake` has released its waits."""
+        self.is_dispatched = False
+        """Whether `take_callbacks` was called after the request."""
         self._reasons: list[Reason] = []
         self.urgent = False
         self.polls = 0
-        self.dispatched: tuple[CancelCallback, ...] = ()
+        self.dispatched: list[CancelCallback] = []
         """The callbacks that `take_callbacks` has returned or that `on_cancel` called because they came late."""
         self._sampler: Sampler = sampler or _NoSampler()
         self._gate = gate or Gate()
-        # Re-entrant: the garbage collector may run a finalizer while we hold it, and the finalizer may cancel the run.
         self._lock = RLock()
-        self._waiters: list[LockType] = []
+        self._waiters: list[LockType | Waker] = []
         # None once they were dispatched or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
+        # None if the task has none, or if the body returned before the stop was requested.
+        self._terminate: TerminateCallback | None = None
         self._wakeup: WakeupFd | None = None
+        # Whether the stop was requested when the body returned; None before.
+        self._was_requested: bool | None = None
         self._is_closed = False
         self._is_entered = False
 
@@ -147,14 +196,22 @@ class CancelToken:
         return bool(self._waiters)
 
     @property
-    def callback_ran(self) -> bool:
-        """Return whether a callback has begun."""
-        return any(callback.is_begun for callback in self.dispatched)
+    def wakeup_may_raise(self) -> bool:
+        """Return whether the wake-up may cause an exception in the run.
+
+        It may if the task has `terminate`, if it uses the descriptor, or if one of its callbacks has begun.
+        """
+        return (
+            self._terminate is not None
+            or self._wakeup is not None
+            or any(callback.is_begun for callback in self.dispatched)
+        )
 
     @property
     def is_wakeable(self) -> bool:
         """Return whether a callback or a descriptor would wake the run from blocking I/O."""
-        return bool(self._callbacks) or self._wakeup is not None
+        is_terminable = self._terminate is not None and not self._is_closed
+        return is_terminable or bool(self._callbacks) or self._wakeup is not None
 
     def raise_if_cancelled(self) -> None:
         """Raise Cancelled once the stop is requested."""
@@ -187,8 +244,15 @@ class CancelToken:
         self._waiters.append(waiter)
         return waiter
 
-    def remove_waiter(self, waiter: LockType) -> bool:
-        """End what `add_waiter` began; return whether the stop is requested."""
+    def add_waker(self, waker: Waker) -> WakerHandle:
+        """Count the run as waiting until the handle is closed. `wake` releases the waker, and so does the run's end."""
+        self._waiters.append(waker)
+        if self.is_requested:
+            waker.release()
+        return WakerHandle(self, waker)
+
+    def remove_waiter(self, waiter: LockType | Waker) -> bool:
+        """End what `add_waiter` or `add_waker` began; return whether the stop is requested. Idempotent."""
         if self._waiters:
             try:
                 self._waiters.remove(waiter)
@@ -205,27 +269,30 @@ class CancelToken:
         """Register a callback that is called once when the run is woken; if it is woken already, call it now."""
         handle = CancelCallback(callback, name or getattr(callback, "__qualname__", repr(callback)), self._callbacks)
         with self._lock:
-            if self._is_closed:
-                handle.close()
-            elif not self.is_woken and self._callbacks is not None:
+            if self._callbacks is not None and not self.is_woken:
                 self._callbacks.append(handle)
                 return handle
-        if handle.begin():
-            with self._lock:
-                self.dispatched += (handle,)
+        if self._is_closed:
+            handle.close()
+        elif handle.begin():
+            self.dispatched.append(handle)
             handle()
         return handle
 
-    def fileno(self) -> int:
-        """Return a descriptor that is readable once the run is woken. Raises ValueError after the run has ended."""
+    def wakeup(self) -> WakeupFd:
+        """Return the descriptor that is readable once the run is woken or has ended.
+
+        The caller keeps it: after the end of the run the token does not refer to it any more.
+        """
+        made = WakeupFd() if self._wakeup is None else None
         with self._lock:
-            if self._is_closed:
-                raise ValueError("cannot return a descriptor: the run has ended")
-            if self._wakeup is None:
-                self._wakeup = WakeupFd()
-                if self.is_woken:
-                    self._wakeup.set()
-            return self._wakeup.fileno()
+            if self._wakeup is None and not self._is_closed:
+                self._wakeup = made
+            wakeup = self._wakeup or made or WakeupFd()
+        # After it was stored: `wake` and `close` set their flag first and then the descriptor that they find.
+        if self.is_woken or self._is_closed:
+            wakeup.set()
+        return wakeup
 
     # -- the engine's side
 
@@ -237,35 +304,46 @@ class CancelToken:
     def enter(self, terminate: Callable[[], object] | None) -> bool:
         """Register the body's `terminate`; return False if the stop is requested: then do not enter the body.
 
-        Call it immediately before the body. The gate is read last: a thread that is suspended before that finds it
-        closed.
+        Call it immediately before the body. Without a lock: no other thread comes in between, since nothing is called
+        between the checks and the end. A thread that is suspended before the checks finds the gate closed.
         """
-        with self._lock:
-            if self.is_requested or self._callbacks is None:
-                return False
-            self._is_entered = True
-            if terminate is not None:
-                self._callbacks.append(CancelCallback(terminate, "terminate"))
-        return self._gate.stop is None
+        callback = TerminateCallback(terminate) if terminate is not None else None
+        if self.is_requested or self._callbacks is None or self._gate.stop is not None:
+            return False
+        self._is_entered = True
+        self._terminate = callback
+        return True
 
     def forbid_entry(self) -> bool:
         """Make every later `enter` return False; return False if the body was entered before."""
-        with self._lock:
-            if not self._is_entered:
-                self._callbacks = None
-            return not self._is_entered
+        if self._is_entered:
+            return False
+        self._callbacks = None
+        return True
 
     def mark_ended(self) -> None:
         """Record that the body has ended, and when. Called on the run's thread, long before its report is processed."""
         self._gate.ended[self.run] = mono()
 
+    def end(self) -> bool:
+        """Record that the body has returned; return whether the stop was requested before. Idempotent.
+
+        A request that comes later is not the cause of the end, and `terminate` is not called for it.
+        """
+        with self._lock:
+            if self._was_requested is None:
+                self._was_requested = self.is_requested
+                if not self._was_requested:
+                    self._terminate = None
+            return self._was_requested
+
     @property
     def reason(self) -> Reason | None:
-        """The reason of the first request; None before it."""
+        """The reason of the first request, or RUN_ENDED; None before it."""
         return self._reasons[0] if self.is_requested else None
 
     def request(self, reason: Reason) -> bool:
-        """Set the flag; return False if it was set before. Does not wake the run.
+        """Set the flag; return False if it was set before, or if the run has ended. Does not wake the run.
 
         Without a lock: a caller may be interrupted at any line, and the next request finishes what it began.
         """
@@ -294,35 +372,50 @@ class CancelToken:
             except ValueError:
                 pass  # the waiter has woken and removed it itself
 
+    def take_callbacks(self) -> list[CancelCallback]:
+        """Return the callbacks to call, `terminate` first; a second call returns none. Call it after `request`."""
+        with self._lock:
+            terminate = None if self.is_dispatched else self._terminate
+            self.is_dispatched = True
+            taken = self._take_all()
+            if terminate is not None:
+                taken.insert(0, terminate)
+            self.dispatched.extend(taken)
+            return taken
+
     def wake(self) -> None:
         """Release every wait and make the descriptor readable."""
         self.release_waits()
-        with self._lock:
-            self.is_woken = True
-            if self._wakeup is not None:
-                # While the lock is held: otherwise `close` could close the descriptor first, and its number could
-                # belong to another file. It never blocks.
-                self._wakeup.set()
+        self.is_woken = True
+        wakeup = self._wakeup
+        if wakeup is not None:
+            wakeup.set()  # the local variable keeps the descriptor open; this never blocks
 
-    def take_callbacks(self) -> list[CancelCallback]:
-        """Return the callbacks to call; a second call returns none. Call it after `wake`."""
-        with self._lock:
-            taken = self._take_all()
-            self.dispatched += tuple(taken)
-            return taken
+    def terminate_returned(self) -> Latch | None:
+        """Return what opens once `terminate` has returned; None if it has, or is not called for this run."""
+        terminate = self._terminate
+        return None if terminate is None or terminate.returned.is_open else terminate.returned
 
     def close(self) -> None:
-        """Close it because the run has ended. Callbacks that were dispatched but have not begun never begin."""
+        """Record that the run has ended: its remaining threads see it as cancelled. Idempotent.
+
+        Callbacks that have not begun never begin, except for a `terminate` that was requested before.
+        """
+        self.end()
         with self._lock:
+            self.request(RUN_ENDED)
+            self._is_closed = True
             if self._callbacks:
                 self._take_all()
             self._callbacks = None
             wakeup, self._wakeup = self._wakeup, None
-            self._is_closed = True
         for callback in self.dispatched:
-            callback.close()
+            callback.run_ended()
+        if self._terminate is not None:
+            self._terminate.run_ended()  # it may not be dispatched yet
+        self.release_waits()
         if wakeup is not None:
-            wakeup.close()
+            wakeup.set()
 
     def _take_all(self) -> list[CancelCallback]:
         """Return a copy of the list of callbacks; empty the list and drop it.

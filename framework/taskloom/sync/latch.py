@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from _thread import LockType, allocate_lock
 
-from taskloom.sync.cancel_token import lock_timeout
+from taskloom.sync.waker import Waker, lock_timeout
 
 __all__ = ["Latch"]
 
@@ -23,7 +23,7 @@ class Latch:
 
     def __init__(self) -> None:
         self.is_open = False
-        self._waiters: list[LockType] = []
+        self._waiters: list[LockType | Waker] = []
 
     def open(self) -> None:
         """Release all waiting threads; later waits return at once. Idempotent."""
@@ -51,3 +51,16 @@ class Latch:
         except ValueError:
             pass  # `open` removed it
         return self.is_open
+
+    def add_waker(self, waker: Waker) -> None:
+        """Release the waker once open, or now. Call `remove_waker` afterwards."""
+        self._waiters.append(waker)
+        if self.is_open:
+            waker.release()
+
+    def remove_waker(self, waker: Waker) -> None:
+        """Forget the waker; idempotent."""
+        try:
+            self._waiters.remove(waker)
+        except ValueError:
+            pass  # `open` removed it

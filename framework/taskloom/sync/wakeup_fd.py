@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 __all__ = ["WakeupFd"]
 
@@ -10,17 +11,22 @@ _WAKE = (1).to_bytes(8, "little")
 
 
 class WakeupFd:
-    """An eventfd if the system has them, else a pipe. `set` never blocks and is idempotent."""
+    """An eventfd if the system has them, else a pipe. `set` never blocks and is idempotent.
 
-    __slots__ = ("_reading", "_writing")
+    The descriptor is closed when nothing refers to the object any more: until then its number belongs to no other file.
+    """
+
+    __slots__ = ("_pid", "_reading", "_writing")
 
     def __init__(self) -> None:
+        self._pid = 0
         if hasattr(os, "eventfd"):
             self._reading = self._writing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            return
-        self._reading, self._writing = os.pipe()
-        os.set_blocking(self._reading, False)
-        os.set_blocking(self._writing, False)
+        else:
+            self._reading, self._writing = os.pipe()
+            os.set_blocking(self._reading, False)
+            os.set_blocking(self._writing, False)
+        self._pid = os.getpid()
 
     def fileno(self) -> int:
         """Return the descriptor to poll for reading."""
@@ -41,7 +47,12 @@ class WakeupFd:
         except BlockingIOError:
             pass
 
-    def close(self) -> None:
-        """Close the descriptors."""
-        for descriptor in {self._reading, self._writing}:
-            os.close(descriptor)
+    def __del__(self, close: Callable[[int], None] = os.close, getpid: Callable[[], int] = os.getpid) -> None:
+        # The functions are defaults because this may run when the interpreter exits, after the module was cleared. Not
+        # in a forked child: it may have closed all descriptors, and the number may belong to a file of its own.
+        if self._pid == getpid():
+            for descriptor in {self._reading, self._writing}:
+                try:
+                    close(descriptor)
+                except OSError:
+                    pass  # the task closed it, which it must not do

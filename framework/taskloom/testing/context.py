@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
@@ -15,6 +14,9 @@ from taskloom.errors import Cancelled
 from taskloom.runners.gauges import make_progress, whole_number
 from taskloom.runners.logs import TASK_LOGGER, run_logger
 from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.waker import Waker
+from taskloom.sync.wakeup_fd import WakeupFd
+from taskloom.task import CancelHandle
 from taskloom.testing.clock import VirtualClock
 
 __all__ = ["FakeContext", "ProgressCall"]
@@ -42,7 +44,7 @@ class FakeContext:
     this poll (1 is the first). A `wait()` without seconds blocks until `cancel()` is called, as in a real run, unless
     `cancel_after` ends it.
 
-    If the task uses `fileno()`, close the context or use it in a `with` block.
+    At the end of a `with` block the run counts as ended, as after `close()`.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class FakeContext:
         """The exceptions that `on_cancel` callbacks raised; a real run reports each as an event."""
         self._cancel_at = clock.now().mono + cancel_after if clock and cancel_after is not None else float("inf")
         self._cancel_at_poll = cancel_after_polls
-        weakref.finalize(self, self.token.close)
+        self._wakeup: WakeupFd | None = None
 
     # -- for the test
 
@@ -87,8 +89,9 @@ class FakeContext:
         first = reason if isinstance(reason, Reason) else Reason(ReasonKind.USER, reason)
         if not self.token.request(first):
             return
+        callbacks = self.token.take_callbacks()
         self.token.wake()
-        for callback in self.token.take_callbacks():
+        for callback in callbacks:
             self._call(callback)
 
     def hurry(self) -> None:
@@ -96,7 +99,10 @@ class FakeContext:
         self.token.urgent = True
 
     def close(self) -> None:
-        """Close the descriptor. Callbacks that were not called are dropped."""
+        """End the run: for threads that the task has left it is cancelled; callbacks that were not called are dropped.
+
+        The descriptor stays open until the context is collected.
+        """
         self.token.close()
 
     @property
@@ -173,13 +179,15 @@ class FakeContext:
         if self.wait(seconds):
             raise Cancelled
 
-    def on_cancel(self, callback: Callable[[], object]) -> CancelCallback:
+    def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
         """Have `callback` called by `cancel()`. After the cancel it is called here, at once."""
-        return self.token.on_cancel(callback)
+        return self.token.add_waker(callback) if isinstance(callback, Waker) else self.token.on_cancel(callback)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable once the run was cancelled."""
-        return self.token.fileno()
+        if self._wakeup is None:
+            self._wakeup = self.token.wakeup()
+        return self._wakeup.fileno()
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         """Record the call in `progress_calls`. Raises TypeError as in a real run."""

@@ -1,33 +1,29 @@
-"""Blocking calls that a cancellation wakes within a millisecond: recv, accept, connect, get.
+"""Socket calls that a cancellation wakes: recv, accept, connect.
 
-They take the context and raise `Cancelled`. `close()` from another thread does not wake a blocked socket call, and
-after `shutdown()` the call returns as if the peer had ended the stream. So these functions wait for the socket and for
-the token's descriptor at the same time. The socket may be blocking or not; its own timeout applies.
+`close()` from another thread does not wake a blocked socket call, and after `shutdown()` the call returns as if the
+peer had ended the stream. So these functions wait for the socket and for the token's descriptor at the same time. The
+socket may be blocking or not; its own timeout applies.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import queue
 import select
 import socket
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from taskloom.clock import mono
 from taskloom.errors import Cancelled
-from taskloom.sync.cancel_token import lock_timeout
 
 if TYPE_CHECKING:
     from taskloom.task import Context
 
-__all__ = ["accept", "connect", "get", "recv"]
-
-Item = TypeVar("Item")
+__all__ = ["accept", "connect", "recv"]
 
 # If the backlog of a unix socket is full, connect fails with EAGAIN, and no descriptor shows when there is room again.
 _RETRY_SECONDS = 0.02
-# poll() can wait 24 days and a lock 292 years at most: a longer wait is made of several.
+# poll() can wait 24 days at most: a longer wait is made of several.
 _LONGEST_WAIT_SECONDS = 86400.0
 
 
@@ -79,42 +75,6 @@ def connect(ctx: Context, sock: socket.socket, address: Any) -> None:
         sock.settimeout(timeout)
 
 
-def get(ctx: Context, source: queue.Queue[Item], timeout: float | None = None) -> Item:
-    """Take an item from a `queue.Queue`. Raises Cancelled, and queue.Empty after `timeout` seconds."""
-    if not isinstance(source, queue.Queue):
-        raise TypeError(f"cannot wait for a {type(source).__name__}; use a queue.Queue, LifoQueue or PriorityQueue")
-    lock_timeout(timeout)  # raises ValueError for nan, with which this would be a busy loop
-    deadline = None if timeout is None else mono() + timeout
-
-    def wake() -> None:
-        with source.not_empty:
-            source.not_empty.notify_all()
-
-    handle = ctx.on_cancel(wake)
-    try:
-        while True:
-            _wait_until_filled(ctx, source, deadline)
-            try:
-                return source.get_nowait()
-            except queue.Empty:
-                pass  # another consumer was faster
-    finally:
-        handle.close()
-
-
-def _wait_until_filled(ctx: Context, source: queue.Queue[Any], deadline: float | None) -> None:
-    with source.not_empty:
-        while True:
-            # While we hold the queue's own lock: a cancellation that comes later finds us waiting, and wakes us.
-            ctx.raise_if_cancelled()
-            if source._qsize() or getattr(source, "is_shutdown", False):
-                return  # from Python 3.13 on a queue can be shut down; then get_nowait() raises
-            left = None if deadline is None else deadline - mono()
-            if left is not None and left <= 0:
-                raise queue.Empty
-            source.not_empty.wait(None if left is None else min(left, _LONGEST_WAIT_SECONDS))
-
-
 def _deadline(sock: socket.socket) -> float | None:
     timeout = sock.gettimeout()
     # A non-blocking socket (0.0) has no deadline: the caller uses these functions because it wants to wait.
@@ -122,7 +82,9 @@ def _deadline(sock: socket.socket) -> float | None:
 
 
 def _wait_for(ctx: Context, sock: socket.socket, events: int, deadline: float | None) -> None:
-    """Block until the socket has one of the events. Raises Cancelled, TimeoutError."""
+    """Block until the socket has one of the events. Raises Cancelled, TimeoutError, OSError for a closed socket."""
+    if sock.fileno() < 0:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     poller = select.poll()
     poller.register(sock, events)
     poller.register(ctx.fileno(), select.POLLIN)

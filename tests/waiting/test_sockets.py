@@ -332,8 +332,10 @@ def test_a_refused_connect_raises(ctx: FakeContext, closing: ExitStack, tmp_path
         waiting.accept,
         lambda ctx, sock: waiting.connect(ctx, sock, ("127.0.0.1", 9)),
         lambda ctx, sock: waiting.get(ctx, queue.Queue()),
+        lambda ctx, sock: waiting.put(ctx, queue.Queue(), 1),
+        lambda ctx, sock: next(waiting.process(ctx, ["true"])),
     ],
-    ids=["recv", "accept", "connect", "get"],
+    ids=["recv", "accept", "connect", "get", "put", "process"],
 )
 def test_nothing_begins_after_the_cancellation(ctx: FakeContext, closing: ExitStack, call: Callable[..., Any]) -> None:
     listener = tcp_listener(closing)
@@ -341,3 +343,22 @@ def test_nothing_begins_after_the_cancellation(ctx: FakeContext, closing: ExitSt
 
     with pytest.raises(Cancelled):
         call(ctx, listener)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ctx, sock: waiting.recv(ctx, sock, 100),
+        waiting.accept,
+        lambda ctx, sock: waiting.connect(ctx, sock, ("127.0.0.1", 9)),
+    ],
+    ids=["recv", "accept", "connect"],
+)
+@pytest.mark.parametrize("timeout", [None, 0.0, LONG])
+def test_a_closed_socket_is_an_oserror(ctx: FakeContext, call: Callable[..., Any], timeout: float | None) -> None:
+    sock = socket.socket()
+    sock.settimeout(timeout)
+    sock.close()
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        call(ctx, sock)

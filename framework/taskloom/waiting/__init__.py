@@ -1,0 +1,12 @@
+"""Blocking calls that a cancellation wakes within a millisecond: recv, accept, connect, get, put, process.
+
+They take the context and raise `Cancelled`; in a thread that outlives its run they raise it as well.
+"""
+
+from __future__ import annotations
+
+from taskloom.waiting.processes import process
+from taskloom.waiting.queues import get, put
+from taskloom.waiting.sockets import accept, connect, recv
+
+__all__ = ["accept", "connect", "get", "process", "put", "recv"]
