@@ -29,7 +29,14 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 LOG = VENV / "setup.log"
 MADE_HERE = VENV / "made-by-make"
-WANTED = {"run": ".", "test": ".[test]", "lint": ".[dev]", "bench": ".[bench]", "docs": ".[docs]"}
+WANTED = {
+    "run": ".",
+    "test": ".[test]",
+    "lint": ".[dev]",
+    "bench": ".[bench]",
+    "docs": ".[docs]",
+    "hosts": ".[test,test-hosts]",
+}
 CHOICES = {"constraints": Path(".ci/constraints.txt"), "newest": None, "oldest": Path(".ci/oldest.txt")}
 
 # Messages of pip and urllib3 when no package index answers, as on a plane or behind a proxy.

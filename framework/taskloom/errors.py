@@ -36,6 +36,7 @@ __all__ = [
     "Problem",
     "Related",
     "Replicated",
+    "SchedulerForked",
     "SchedulerStopped",
     "SelfJoin",
     "TaskFailure",
@@ -171,6 +172,17 @@ class SchedulerStopped(UsageError):
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
         super().__init__(f"cannot {wanted}: the scheduler was stopped")
+
+
+class SchedulerForked(UsageError):
+    """A scheduler lives in the process that made it. Make one in the child process, after the fork."""
+
+    def __init__(self, parent: int, child: int) -> None:
+        self.parent, self.child = parent, child
+        super().__init__(
+            f"cannot use the scheduler of process {parent} in process {child}, which was forked from it: "
+            "make a Scheduler after the fork"
+        )
 
 
 class SelfJoin(UsageError):

@@ -4,7 +4,7 @@ import pytest
 from tests.support.hand_driven_core import BOOM, HandDrivenCore, event_of, show
 
 from taskloom.core.actions import StartRun
-from taskloom.core.events import EventName
+from taskloom.core.events import EVERYTHING, FAILURES, NOBODY, Event, EventName
 from taskloom.core.model import How, JobState, Moment, Outcome, Reason, ReasonKind
 from taskloom.errors import DuplicateJob, InternalError, UnknownJob
 from taskloom.testing import VirtualClock, make_job
@@ -243,12 +243,23 @@ def test_a_refused_command_uses_no_event_number(stage: HandDrivenCore) -> None:
 
 
 def test_events_without_listeners_are_numbered_but_not_made(stage: HandDrivenCore) -> None:
-    stage.lifecycle.enable_events(False)
+    stage.lifecycle.enable_events(NOBODY)
     unheard = stage.start_all() + stage.started("a#1")
 
-    stage.lifecycle.enable_events(True)
+    stage.lifecycle.enable_events(EVERYTHING)
     heard = stage.ended("a#1")
 
     assert show(unheard) == ["StartRun a#1", "StartRun d#1"]
     assert event_of(heard, EventName.ENDED).seq == 2 + 3 + 2 + 1
     assert stage.state("a") is JobState.FINISHED
+
+
+def test_for_the_log_alone_only_failures_are_made_and_all_events_are_numbered(stage: HandDrivenCore) -> None:
+    stage.lifecycle.enable_events(FAILURES)
+    unheard = stage.start_all() + stage.started("a#1") + stage.started("d#1") + stage.ended("a#1")
+
+    heard = stage.ended("d#1", How.RAISED)
+
+    assert [action for action in unheard if isinstance(action, Event)] == []
+    [end] = [action for action in heard if isinstance(action, Event)]
+    assert (end.event, end.outcome, end.seq) == (EventName.ENDED, Outcome.FAILED, 2 + 3 + 2 + 2 + 1 + 1)

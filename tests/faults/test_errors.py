@@ -219,7 +219,7 @@ OUT_OF_MEMORY = """
     def wait(ctx):
         ctx.wait()
 
-    with WatchedScheduler() as scheduler:
+    with WatchedScheduler(log=False) as scheduler:
         good = scheduler.add_function("good", wait).start()
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()

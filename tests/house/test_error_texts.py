@@ -57,6 +57,13 @@ ROWS: list[tuple[BaseException, str]] = [
     (errors.JobDisabled("tick"), "cannot start job 'tick': it is disabled"),
     (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
     (
+        errors.SchedulerForked(17, 23),
+        (
+            "cannot use the scheduler of process 17 in process 23, which was forked from it: "
+            "make a Scheduler after the fork"
+        ),
+    ),
+    (
         errors.OnSchedulerThread("wait for an answer"),
         "cannot wait for an answer on the scheduler's own thread, which would wait for itself",
     ),

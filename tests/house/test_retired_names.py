@@ -31,7 +31,7 @@ RETIRED = {
     "Mailbox": "SignalQueue", "Mistake": "FieldError", "JobMistakes": "JobErrors", "Parts": "MappingReader",
     "Places": "Positions", "Word": "FastEnum",
     "come_to_rest": "finish", "run_dry": "schedule_exhausted", "keep_pending": "remember_follow_up",
-    "chance": "random", "todo": "actions", "is_heard": "has_listeners", "let_in": "try_acquire",
+    "chance": "random", "todo": "actions", "is_heard": "audience", "has_listeners": "audience", "let_in": "try_acquire",
     "needs_of": "dependencies_of", "is_needed": "has_dependents", "was_woken": "callback_ran",
     "handed_out": "dispatched", "is_asked": "is_requested", "was_asked": "was_requested",
     "look_at_clock": "check_clock", "what_is_waited_for": "describe_dependency_wait", "_pump": "_drain",

@@ -51,7 +51,6 @@ def output_of(data: int, log: int) -> Iterator[Output]:
     finally:
         output.close(0.1)
         output._thread.join(PATIENCE_SECONDS)
-        output._wakeup.close()
 
 
 @pytest.fixture

@@ -151,11 +151,13 @@ NO_STOP = """
 
 
 def test_a_program_that_returns_without_stop_behaves_as_with_plain_threads(child_env: dict[str, str]) -> None:
-    """The interpreter waits for the runs of non-daemon jobs and does not wait for the others."""
+    """The interpreter waits for the runs of non-daemon jobs, which it names, and does not wait for the others."""
     answer = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(NO_STOP)],
         env=child_env, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
     assert (answer.returncode, answer.stdout) == (0, "main returns\npatient is done\n")
-    assert answer.stderr == ""
+    assert answer.stderr == (
+        "the program has ended without stop(), and waits for 1 run: patient#1 (Ctrl-C stops everything)\n"
+    )

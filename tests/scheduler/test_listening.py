@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import Event, EventName
+from taskloom.core.policies import Schedule
 
 SOON = 20.0
 
@@ -139,3 +142,85 @@ def test_a_listener_ends_with_the_scheduler_and_after_the_last_late_exit(schedul
     assert before
     assert not listener._thread.is_alive()
     assert received[-1] is EventName.LATE_EXIT
+
+
+def test_a_closed_listener_is_forgotten(scheduler: WatchedScheduler) -> None:
+    class Callback:
+        def __call__(self, event: Event) -> None:
+            pass
+
+    callback = Callback()
+    is_freed = threading.Event()
+    weakref.finalize(callback, is_freed.set)
+    listener = scheduler.listen(callback)
+    assert listener.close(SOON)
+    assert listener.close(SOON), "idempotent"
+    listener._thread.join(SOON)
+
+    del callback, listener
+    gc.collect()
+
+    assert is_freed.is_set()
+
+
+def test_no_event_is_delivered_after_close_has_returned(scheduler: WatchedScheduler) -> None:
+    received: list[int] = []
+    listener = scheduler.listen(lambda event: received.append(event.seq))
+    scheduler.add_function("a", wait).start()
+    assert listener.close(SOON)
+    before = list(received)
+
+    scheduler.finish()
+
+    assert before
+    assert received == before
+
+
+def test_a_callback_that_closes_its_listener_gets_none_of_the_queued_events(scheduler: WatchedScheduler) -> None:
+    received: list[int] = []
+    is_full, is_closed = threading.Event(), threading.Event()
+
+    def once(event: Event) -> None:
+        received.append(event.seq)
+        assert is_full.wait(SOON)
+        assert listener.close(None)
+        assert listener.flush(None)
+        is_closed.set()
+
+    listener = scheduler.listen(once)
+    for number in range(5):
+        scheduler.add_function(f"job{number}", wait)
+    scheduler.wait_for(EventName.JOB_ADDED, count=5)
+    is_full.set()
+    assert is_closed.wait(SOON)
+
+    scheduler.finish()
+
+    assert received == [1]
+    assert listener.close(SOON)
+
+
+def test_any_thread_may_close_listeners_while_others_are_added(
+    scheduler: WatchedScheduler, fast_switching: None
+) -> None:
+    counts: list[int] = []
+
+    def come_and_go() -> None:
+        for _ in range(20):
+            received: list[Event] = []
+            listener = scheduler.listen(received.append)
+            scheduler.status()
+            assert listener.close(SOON)
+            counts.append(len(received))
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+    scheduler.add_function("a", lambda ctx: None, daemon=True, schedule=Schedule(every=0.01)).arm()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    scheduler.wait_for(EventName.ENDED, "a")
+    scheduler.finish()
+
+    assert len(counts) == 80
+    assert set(scheduler._engine.executor.listeners) <= {scheduler._listener}

@@ -11,7 +11,18 @@ from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.model import ErrorInfo, Outcome, Reason
 from taskloom.text import finite, plain
 
-__all__ = ["NOTHING", "Event", "EventName", "as_dict", "format_wall"]
+__all__ = [
+    "EVERYTHING",
+    "FAILURES",
+    "FAILURE_OUTCOMES",
+    "NOBODY",
+    "NOTHING",
+    "Audience",
+    "Event",
+    "EventName",
+    "as_dict",
+    "format_wall",
+]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -65,6 +76,37 @@ class EventName(FastEnum):
     """Signals that an unresponsive run polled again, after `seconds`."""
     CALLBACK_FAILED = "callback_failed"
     """Signals that `terminate()` or an `on_cancel` callback raised, or did not begin in time."""
+
+
+FAILURE_OUTCOMES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.ABANDONED})
+"""The outcomes of a run that needs attention."""
+
+
+class Audience(NamedTuple):
+    """For whom events are made: those with these names, and the end of a run only if it has one of these outcomes.
+
+    All others are counted but not made: most programs have no listener, and a run has at least four events.
+    """
+
+    names: frozenset[EventName]
+    outcomes: frozenset[Outcome]
+
+
+EVERYTHING = Audience(frozenset(EventName), frozenset(Outcome))
+NOBODY = Audience(frozenset(), frozenset())
+FAILURES = Audience(
+    frozenset(
+        {
+            EventName.ENDED,
+            EventName.STOP_OVERDUE,
+            EventName.BLOCKED,
+            EventName.GAVE_UP,
+            EventName.CALLBACK_FAILED,
+        }
+    ),
+    FAILURE_OUTCOMES,
+)
+"""What is logged even if nobody listens."""
 
 
 class Event(NamedTuple):

@@ -23,7 +23,7 @@ from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
-from taskloom.core.events import NOTHING, EventName
+from taskloom.core.events import NOTHING, Audience, EventName
 from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind
 from taskloom.core.outcome import decide_outcome
 from taskloom.core.policies import WatchdogThen
@@ -99,9 +99,9 @@ class Lifecycle:
         self._was_work_over = is_work_over
         return result
 
-    def enable_events(self, has_listeners: bool) -> None:
-        """Make events, or only count them because there are no listeners."""
-        self._store.has_listeners = has_listeners
+    def enable_events(self, audience: Audience) -> None:
+        """Make the events that this audience wants, and only count the others."""
+        self._store.audience = audience
 
     def next_deadline(self) -> float | None:
         """Return when the next Tick is due, in monotonic seconds, or None."""

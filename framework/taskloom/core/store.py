@@ -8,7 +8,7 @@ from typing import Any
 from taskloom.core.actions import Action
 from taskloom.core.deadlines import Deadlines
 from taskloom.core.dependencies import Dependencies
-from taskloom.core.events import NOTHING, Event, EventName
+from taskloom.core.events import EVERYTHING, NOTHING, Event, EventName
 from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, NextFiring, RunRecord
 from taskloom.core.transitions import TRANSITIONS, Decision
@@ -30,8 +30,8 @@ class JobStore:
         self.deadlines = Deadlines()
         self.now = Moment(0.0, 0.0)
         self.actions: list[Action] = []
-        self.has_listeners = True
-        """False while there are no listeners: events are then counted but not made."""
+        self.audience = EVERYTHING
+        """The events that are made. All others are counted but not made."""
         self.dependencies = Dependencies()
         # How many runs each removed job had. If it is declared again, its numbers continue: the name of a run is
         # unique in the life of a scheduler.
@@ -159,15 +159,11 @@ class JobStore:
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         if run.job.family.requirements:
             run.job.family.refresh(run.job)
-        self.emit_run(
-            EventName.ENDED,
-            run,
-            reason=run.reason,
-            outcome=outcome,
-            seconds=run.seconds,
-            error=run.error,
-            data=data,
-        )
+        if outcome in self.audience.outcomes:
+            ended = {"reason": run.reason, "outcome": outcome, "seconds": run.seconds, "error": run.error}
+            self.emit_run(EventName.ENDED, run, **ended, data=data)
+        else:
+            self._seq += 1
 
     def remove_run(self, run: RunRecord) -> None:
         """Remove a run that is no longer executing."""
@@ -177,13 +173,13 @@ class JobStore:
     def emit(self, name: EventName, job: str | None = None, **fields: Any) -> None:
         """Add an event of the scheduler or of a job to the actions."""
         self._seq += 1
-        if self.has_listeners:
+        if name in self.audience.names:
             now = self.now
             self.actions.append(Event(self._seq, now.wall, now.mono, name, job, **fields))
 
     def emit_run(self, name: EventName, run: RunRecord, **fields: Any) -> None:
         """Add an event of a run to the actions."""
         self._seq += 1
-        if self.has_listeners:
+        if name in self.audience.names:
             now, job = self.now, run.job.spec.name
             self.actions.append(Event(self._seq, now.wall, now.mono, name, job, run.id, run.attempt, **fields))

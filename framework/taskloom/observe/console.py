@@ -13,11 +13,12 @@ from typing import Any, Protocol
 from taskloom.clock import mono, wall
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Moment
-from taskloom.observe.event_text import LogLine, describe
+from taskloom.observe.event_text import describe
 from taskloom.observe.log_format import LogFormat, LogMessage, render
-from taskloom.observe.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 from taskloom.runners.context import current_run
-from taskloom.text import duration, plural, printable_lines
+from taskloom.scheduler.failure_text import LogLine
+from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter
+from taskloom.text import printable_lines
 
 __all__ = ["Console", "ConsoleHandler"]
 
@@ -144,7 +145,7 @@ class Console:
     def _log_suppressed(self, at: float, *, everything: bool = False) -> None:
         for suppressed in self._limiter.take_suppressed(at, everything=everything):
             level = self._levels.get(suppressed.kind, "INFO")
-            self.log(_suppressed_text(suppressed), level=level, at=Moment(at, at + self._wall_offset))
+            self.log(str(suppressed), level=level, at=Moment(at, at + self._wall_offset))
 
     def _schedule_suppressed(self, at: float) -> None:
         """Start the timer, so that the next count is logged even if no event follows."""
@@ -158,16 +159,6 @@ class Console:
             self._is_scheduled = False
             self._log_suppressed(at)
             self._schedule_suppressed(at)
-
-
-def _suppressed_text(suppressed: Suppressed) -> str:
-    """Return `and 4,321 more runs failed in the last 5s, of 1,234 jobs`."""
-    kind = suppressed.kind
-    if suppressed.lines == 1:
-        noun, _, rest = kind.partition(" ")
-        kind = f"{noun.removesuffix('s')} {rest.replace('were ', 'was ').replace('are ', 'is ')}"
-    period, jobs = duration(max(1, round(suppressed.seconds))), plural(suppressed.jobs, "job")
-    return f"and {suppressed.lines:,} more {kind} in the last {period}, of {jobs}"
 
 
 class ConsoleHandler(logging.Handler):

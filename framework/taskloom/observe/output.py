@@ -8,6 +8,7 @@ the thread can always be ended.
 
 from __future__ import annotations
 
+import os
 import select
 import threading
 from collections.abc import Callable
@@ -61,6 +62,7 @@ class Output:
         self._told_at: dict[int, float] = {}
         self._waiters: list[Latch] = []
         self._deadline: float | None = None
+        self._is_detached = False
         self._ended = Latch()
         self._wakeup = WakeupFd()
         self._thread = threading.Thread(target=self._run, name="taskloom-output", daemon=True)
@@ -77,6 +79,9 @@ class Output:
         Lines are written in the order of their times; those of a run (`run`: its id) after the one that `is_start`. If
         too much is queued, the line is dropped and counted.
         """
+        if self._is_detached:
+            _write_whole(self._log.number, text)
+            return
         now = mono()
         at = now if at is None else at
         with self._lock:
@@ -113,6 +118,9 @@ class Output:
         the run on the calling thread is cancelled. While the descriptor cannot be written, data that is too much is
         counted and left out instead: a full disk stops no job.
         """
+        if self._is_detached:
+            _write_whole(self._data.number, content)
+            return
         while True:
             with self._lock:
                 is_full = self._data.size > DATA_BYTES
@@ -132,6 +140,13 @@ class Output:
         with self._lock:
             self._data.add(content)
         self._wakeup.set()
+
+    def detach(self) -> None:
+        """Write from now on at once, on the caller's thread: called in a forked child, which has no output thread.
+
+        What is queued is dropped there, since the parent writes it.
+        """
+        self._is_detached = True
 
     def close(self, timeout: float) -> None:
         """Write what is queued, for `timeout` seconds at most; then report what is lost."""
@@ -280,3 +295,16 @@ def _loss(descriptor: Descriptor) -> str:
     count = descriptor.lost
     lost = "1 byte of output was lost" if count == 1 else f"{count:,} bytes of output were lost"
     return f"{lost} on {descriptor.name}: {_cause(descriptor)}"
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    """Write everything, as long as the descriptor takes it."""
+    while content:
+        try:
+            content = content[os.write(descriptor, content) :]
+        except BlockingIOError:
+            poller = select.poll()
+            poller.register(descriptor, select.POLLOUT)
+            poller.poll()
+        except OSError:
+            return  # as in the program: output that cannot be written changes nothing else

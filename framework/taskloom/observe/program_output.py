@@ -43,6 +43,11 @@ class ProgramOutput:
         self._stderr = TextStream(self.output.text, 2, encoding=encoding)
         self._before: tuple[Any, Any] = sys.stdout, sys.stderr
 
+    @property
+    def streams(self) -> tuple[TextStream, TextStream]:
+        """The replacements of `sys.stdout` and `sys.stderr`."""
+        return self._stdout, self._stderr
+
     def install(self) -> None:
         """Put the streams and the log handler in place."""
         self._before = sys.stdout, sys.stderr

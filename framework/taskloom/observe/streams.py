@@ -250,6 +250,12 @@ class TextStream(io.TextIOBase):
         for pending in self._pending.copy().values():
             self._pass_on(pending.take(), pending.run, is_rest=True)
 
+    def forget(self) -> None:
+        """Drop the text without a newline: called in a forked child, since the parent writes it."""
+        for pending in self._pending.copy().values():
+            pending.take()  # first, since an owner passes on what its thread has left
+        self._of_thread = threading.local()
+
     def register(self, pending: _Pending) -> None:
         """Remember what a thread has not passed on yet."""
         self._pending[id(pending)] = pending

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 from taskloom.core.inputs import RunReady
-from taskloom.core.model import Reason
+from taskloom.core.model import Reason, ReasonKind
 from taskloom.runners import Emit, RunOrder
 from taskloom.runners.gauges import Gauges, Progress, make_progress
 from taskloom.sync.cancel_token import CancelToken
@@ -25,6 +25,12 @@ Item = TypeVar("Item")
 
 current_run: ContextVar[RunContext | None] = ContextVar("taskloom.current_run", default=None)
 """The context of the run that this thread executes. It also attributes log lines to jobs."""
+
+_FORKED = Reason(ReasonKind.SHUTDOWN, "this is a forked child; the run lives in the parent process")
+
+
+def _ignore(_: object) -> None:
+    """Report nothing: in a forked child there is no scheduler to report to."""
 
 
 class RunContext:
@@ -90,6 +96,11 @@ class RunContext:
     def belongs_to(self, token: CancelToken) -> bool:
         """Return whether this is the context of the run that has this token."""
         return self._token is token
+
+    def detach(self) -> None:
+        """Cut it off from the run, which lives on in the parent process. Called in a forked child."""
+        self._emit = _ignore
+        self._token.detach(_FORKED)
 
     def raise_if_cancelled(self) -> None:
         self._token.raise_if_cancelled()

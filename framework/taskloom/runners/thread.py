@@ -9,6 +9,7 @@ after it.
 
 from __future__ import annotations
 
+import os
 import threading
 from _thread import get_ident
 from collections.abc import Sequence
@@ -24,7 +25,9 @@ from taskloom.runners.binding import Body
 from taskloom.runners.cancellations import is_cancellation
 from taskloom.runners.context import RunContext, current_run
 from taskloom.runners.error_info import describe
+from taskloom.runners.forked_child import leave_child
 from taskloom.runners.gauges import Gauges
+from taskloom.runners.run_thread import RunThread
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
 from taskloom.sync.waker import Waker
@@ -77,6 +80,11 @@ class ThreadRunner:
     def join(self, timeout: float) -> bool:
         """After `close`, wait until the free threads have ended; return False after `timeout` seconds."""
         return self._cache is None or self._cache.join(timeout)
+
+    def leave_behind(self) -> None:
+        """Called in a forked child, where at most one thread of ours exists: the one that called fork."""
+        if self._cache is not None:
+            self._cache.leave_behind()
 
 
 class _Execution:
@@ -137,7 +145,11 @@ class _Execution:
         self._emit(RunStarted(order.run, not order.binding.announces_ready))
         context = RunContext(order, token, self._emit, self.gauges)
         current_run.set(context)
-        return RunEnded(order.run, *_call(body, context, token))
+        process = os.getpid()
+        how, error_info, was_requested, callback_ran = _call(body, context, token)
+        if os.getpid() != process:
+            leave_child(how, error_info)
+        return RunEnded(order.run, how, error_info, was_requested, callback_ran)
 
 
 class ThreadRun(_Execution):
@@ -147,7 +159,7 @@ class ThreadRun(_Execution):
 
     def __init__(self, order: RunOrder, token: CancelToken, emit: Emit) -> None:
         super().__init__(order, token, emit)
-        self._thread = threading.Thread(target=self._main, name=order.job, daemon=order.daemon)
+        self._thread = RunThread(target=self._main, name=order.job, daemon=order.daemon)
         self._thread.start()
 
     def is_gone(self) -> bool:

@@ -25,6 +25,7 @@ from contextvars import Context
 from typing import Protocol
 
 from taskloom.clock import mono
+from taskloom.runners.run_thread import RunThread
 
 __all__ = ["IDLE_THREAD_NAME", "ThreadCache", "Work"]
 
@@ -108,6 +109,16 @@ class ThreadCache:
             thread.join(max(0.0, deadline - mono()))
         return not any(thread.is_alive() for thread in free)
 
+    def leave_behind(self) -> None:
+        """Called in a forked child: a thread that forked in its work does no other, and ends.
+
+        The queued work is the parent's. The lock may have been held by a thread that does not exist in the child.
+        """
+        self._lock = threading.RLock()
+        self._queue = deque()
+        self._sleeping = {}
+        self._is_closed = True
+
     # -- called by the threads of the cache
 
     @property
@@ -157,7 +168,7 @@ class ThreadCache:
             return True
 
 
-class _CachedThread(threading.Thread):
+class _CachedThread(RunThread):
     """One thread of the cache."""
 
     def __init__(self, cache: ThreadCache) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
-from taskloom.core.events import Event, EventName
+from taskloom.core.events import EVERYTHING, FAILURES, NOBODY, Event, EventName
 from taskloom.core.inputs import Input, RunEnded, RunStartFailed, StackCaptured
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, How
@@ -24,11 +24,12 @@ from taskloom.runners import Runner, RunOrder, Stack
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.runners.error_info import describe
 from taskloom.scheduler.cancel_waves import CancelWaves
+from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
 from taskloom.scheduler.live_run import LiveRun
 from taskloom.scheduler.stack_captures import Capture, StackReader, never_blocks
 from taskloom.scheduler.stop_progress import log_not_terminated, log_stop_progress
-from taskloom.scheduler.subscribers import Listener
+from taskloom.scheduler.subscribers import EventSink, Listener
 from taskloom.sync.cancel_token import CancelCallback
 from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch
@@ -83,6 +84,8 @@ class ActionExecutor:
         heartbeats: HeartbeatMonitor,
         on_stopping: Callable[[], object] | None,
         wake_scheduler: Callable[[], None],
+        log: FailureLog | None = None,
+        before_first_run: Callable[[], object] | None = None,
     ) -> None:
         self.live: dict[str, LiveRun] = {}
         """The runs that the core has not released yet, by id."""
@@ -92,7 +95,9 @@ class ActionExecutor:
         """Released runs, oldest first; the leading ones whose threads are gone are dropped at each release."""
         self.refused: dict[str, None] = {}
         """The latest runs that were ended without their runner; what it still reports about them is dropped."""
-        self.listeners: tuple[Listener, ...] = ()
+        self.listeners: dict[Listener, None] = {}
+        """An ordered set. Only the scheduler adds a listener; any thread removes one, with one call."""
+        self.log = log
         self.has_changed = False
         """Set when a run has ended or is overdue, and when the work or the stop is over. The engine clears it."""
         self.stopped = Latch()
@@ -113,8 +118,11 @@ class ActionExecutor:
         self._gate = gate
         self._heartbeats = heartbeats
         self._on_stopping = on_stopping
+        self._before_first_run = before_first_run
         self._needs_helpers = on_stopping is not None or not all(map(never_blocks, runners.values()))
         self._is_prepared = False
+        self.default_audience = EVERYTHING if on_stopping is not None else FAILURES if log is not None else NOBODY
+        """For whom events are made while there is no listener."""
         self.handlers: dict[type, Callable[[Any], object]] = {
             Event: self._publish,
             actions.StartRun: self._start_run,
@@ -141,6 +149,8 @@ class ActionExecutor:
         Raises RuntimeError or MemoryError if one cannot be created.
         """
         if not self._is_prepared:
+            if self._before_first_run is not None:
+                self._before_first_run()
             self.callbacks.prepare()
             if self._needs_helpers:
                 self.helpers.prepare()
@@ -148,8 +158,13 @@ class ActionExecutor:
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
-        self.listeners = (*self.listeners, listener)
-        self._close_listeners_at_end()
+        self.listeners[listener] = None
+        self._core.enable_events(EVERYTHING)
+        self._finish_listeners_at_end()
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Forget the listener; idempotent, any thread may call it."""
+        self.listeners.pop(listener, None)
 
     # -- deferred until all queued actions are carried out
 
@@ -197,8 +212,15 @@ class ActionExecutor:
         for runner in self._runners.values():
             runner.join(max(0.0, until - mono()))
         self._join_callbacks(until)
-        for listener in self.listeners:
-            listener.flush(FLUSH_SECONDS)
+        for sink in self._sinks():
+            sink.flush(FLUSH_SECONDS)
+
+    def leave_runners_behind(self) -> None:
+        """Called in a forked child: let the runners start nothing there that was meant for the parent."""
+        for runner in self._runners.values():
+            leave_behind = getattr(runner, "leave_behind", None)
+            if leave_behind is not None:
+                leave_behind()
 
     def _join_callbacks(self, until: float) -> None:
         """Let each `terminate` return, or the end of the program would cut it off; log those that do not even begin."""
@@ -211,8 +233,17 @@ class ActionExecutor:
     def _publish(self, event: Event) -> None:
         if event.event is EventName.SCHEDULER_STOPPING and self._on_stopping is not None:
             self._call_hook(self._on_stopping)
-        for listener in self.listeners:
-            listener.put(event)
+        for sink in self._sinks():
+            sink.put(event)
+        if not self.listeners:
+            self._core.enable_events(self.default_audience)  # the last listener was removed
+
+    def _sinks(self) -> list[EventSink]:
+        """Return the listeners and the log. A copy, made in one call: another thread may remove a listener."""
+        sinks: list[EventSink] = list(self.listeners)
+        if self.log is not None:
+            sinks.append(self.log)
+        return sinks
 
     def _call_hook(self, hook: Callable[[], object]) -> None:
         """Call `on_stopping` on a helper thread, and wait for it, HOOK_SECONDS at most."""
@@ -231,10 +262,15 @@ class ActionExecutor:
 
     def _start_run(self, action: actions.StartRun) -> None:
         spec = action.spec
+        before = self.live.get(action.run)
+        if before is not None:
+            # An error of ours has struck the first attempt. The run may have begun; then it reports its own end.
+            self._start_failed(before, ErrorInfo("MemoryError", "the start was interrupted", "MemoryError\n"))
+            return
         previous = self.last.get(spec.name)
         order = RunOrder.of(action, previous.token if previous is not None else None)
         run = LiveRun(self._core.runs[action.run], order, self._heartbeats, self._gate)
-        self.live[action.run] = self.last[spec.name] = run
+        self.last[spec.name] = self.live[action.run] = run
         if self._gate.is_closed:
             self._end_unentered(run)
             return
@@ -322,8 +358,11 @@ class ActionExecutor:
         self.helpers.submit("", [CancelCallback(log, "stop progress")])
 
     def _release_run(self, action: actions.ReleaseRun) -> None:
-        run = self.live.pop(action.run)
+        run = self.live.get(action.run)
+        if run is None:
+            return  # the second attempt, after an error of ours
         run.over.open()  # before all else: threads wait for it, and `is_gone` below may raise
+        self.live.pop(action.run)
         self._mark_changed()
         self._heartbeats.remove(run.id)
         released = self.released
@@ -331,7 +370,7 @@ class ActionExecutor:
         while released and released[0].is_gone():
             released.popleft()
         if self.report is not None:
-            self._close_listeners_at_end()
+            self._finish_listeners_at_end()
 
     def _mark_changed(self) -> None:
         self.has_changed = True
@@ -346,7 +385,7 @@ class ActionExecutor:
         self.report = report
         self.stopped.open()
         self._mark_changed()
-        self._close_listeners_at_end()
+        self._finish_listeners_at_end()
         for runner in self._runners.values():
             if never_blocks(runner):
                 runner.close()
@@ -355,8 +394,8 @@ class ActionExecutor:
         self.callbacks.close()
         self.helpers.close()
 
-    def _close_listeners_at_end(self) -> None:
-        """Close the listeners once the stop is over and no run lives: no further event can come."""
+    def _finish_listeners_at_end(self) -> None:
+        """Let the listeners end once the stop is over and no run lives: no further event can come."""
         if self.report is not None and not self.live:
-            for listener in self.listeners:
-                listener.close(0)
+            for sink in self._sinks():
+                sink.finish()

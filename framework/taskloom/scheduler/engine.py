@@ -20,6 +20,7 @@ needs it, and ends after the stop, once no run lives.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from _random import Random
@@ -34,14 +35,17 @@ from taskloom.core.inputs import Input, RunEnded, RunStarted, RunStartFailed, Sh
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
 from taskloom.core.report import StopReport, make_stop_report
-from taskloom.errors import InternalError, OnSchedulerThread, SchedulerStopped, UsageError
+from taskloom.errors import InternalError, OnSchedulerThread, SchedulerForked, SchedulerStopped, UsageError
 from taskloom.runners import Runner
 from taskloom.scheduler.action_executor import ActionExecutor
+from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.calls import Call, Waiter, Waiters
 from taskloom.scheduler.cancel_waves import REPORT_SECONDS
+from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.heartbeats import SAMPLE_SECONDS, HeartbeatMonitor
 from taskloom.scheduler.inbox import WAKE, Inbox
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.process_hooks import add_engine, register_exit_hook
 from taskloom.scheduler.stop_without_core import StopWithoutCore
 from taskloom.scheduler.subscribers import Listener
 from taskloom.sync.cancel_token import lock_timeout
@@ -56,6 +60,7 @@ _NEVER = float("inf")
 ACTIONS_AT_ONCE = 32
 # A caller checks this often whether the thread that it waits for still exists.
 CHECK_SECONDS = 1.0
+LONG_CHECK_SECONDS = 5.0
 
 
 class Engine:
@@ -65,13 +70,22 @@ class Engine:
     """
 
     def __init__(
-        self, clock: Clock, runners: Mapping[str, Runner], stop_within: float, on_stopping: Callable[[], object] | None
+        self,
+        clock: Clock,
+        runners: Mapping[str, Runner],
+        stop_within: float,
+        on_stopping: Callable[[], object] | None,
+        log: FailureLog | None = None,
     ) -> None:
         self.bug: BaseException | None = None
+        self.at_exit: AtExit | None = None
+        """What happens at the end of the program. It also keeps the scheduler alive for that as long as a run lives."""
+        self._pid = os.getpid()
+        # In a forked child: its process id.
+        self._child: int | None = None
         self.clock = clock
         self.gate = Gate()
         self._core = Lifecycle(Random().random, stop_within)
-        self._core.enable_events(on_stopping is not None)
         self._inbox = Inbox()
         self._put = self._inbox.put
         self._waiters = Waiters()
@@ -83,6 +97,9 @@ class Engine:
         self._sample_at: float | None = None
         # The request to stop that the core has got: not the one of the gate if that has just been closed.
         self._taken_stop: Shutdown | None = None
+        # What is being worked on, and what an error of ours has interrupted once.
+        self._current: Any = None
+        self._failed: Any = None
         # What the core raised in the middle of a message, if it did.
         self._core_error: BaseException | None = None
         self._stop_without_core: StopWithoutCore | None = None
@@ -98,7 +115,10 @@ class Engine:
             heartbeats=self._heartbeats,
             on_stopping=on_stopping,
             wake_scheduler=self._wake,
+            log=log,
+            before_first_run=register_exit_hook,
         )
+        self._core.enable_events(self.executor.default_audience)
         self._cancel_waves = self.executor.cancel_waves
         self._handlers = {**self.executor.handlers, Call: self._answer}
         # Calls that are answered, and whose callers are released just before this thread sleeps. A caller that is
@@ -108,17 +128,42 @@ class Engine:
         self._is_owned = allocate_lock()
         self._thread: threading.Thread | None = None
         self._has_ended = False
+        add_engine(self)
+
+    # -- in a forked child
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether this is a child process that was forked from the one that made the scheduler."""
+        return self._child is not None or os.getpid() != self._pid
+
+    def leave_behind(self) -> None:
+        """Called in a forked child: no thread of ours exists there, and no lock of theirs may be touched."""
+        self._child = os.getpid()
+        for run in list(self.executor.live.values()):
+            run.token.leave_behind(self._pid)
+        for listener in list(self.executor.listeners):
+            listener.leave_behind()
+        self.executor.leave_runners_behind()
+
+    def check_process(self) -> None:
+        """Raise SchedulerForked in a forked child: no thread would ever answer there."""
+        if self._child is not None:
+            raise SchedulerForked(self._pid, self._child)
 
     # -- how messages come in
 
     def post(self, message: Any) -> None:
         """Queue a report, or a command that needs no answer; never blocks, even in a signal handler or a finalizer."""
+        if self._child is not None:
+            return
         self._put(message)
         if type(message) is RunEnded:
             self._cancel_waves.run_ended()
 
     def request_stop(self, stop: Shutdown) -> None:
         """Close the gate, and have the core stop everything; never blocks. Only the first request counts."""
+        self.check_process()
         gate = self.gate
         if gate.stop is None:
             gate.stop = stop
@@ -130,6 +175,7 @@ class Engine:
         The command is queued first. What follows only makes it quicker: this thread may be interrupted at any line of
         it, or inside a method of the same token. The scheduler thread submits the callbacks.
         """
+        self.check_process()
         if not run.is_cancel_queued:
             run.is_cancel_queued = True
             self._put(StopJob(run.job, reason, run.id))
@@ -150,6 +196,7 @@ class Engine:
 
     def query_all(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
         """Do the same for several commands, with no other message between them; stop at the first refused one."""
+        self.check_process()
         self.refuse_own_thread("wait for an answer")
         call = Call(messages, read)
         self.start_thread()
@@ -175,11 +222,7 @@ class Engine:
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
 
-        def add(_: Lifecycle) -> None:
-            self._core.enable_events(True)
-            self.executor.add_listener(listener)
-
-        self.query(None, add)
+        self.query(None, lambda _: self.executor.add_listener(listener))
 
     # -- waiting for a state of the core
 
@@ -188,6 +231,7 @@ class Engine:
 
         Evaluated at first, and whenever a run has ended or is overdue, or the work or the stop is over.
         """
+        self.check_process()
         until = _NEVER if timeout is None else mono() + timeout
         lock_timeout(timeout)  # raises ValueError for nan
         while True:
@@ -204,9 +248,16 @@ class Engine:
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until a stop of everything is over; return False after `timeout` seconds."""
+        self.check_process()
         self.refuse_own_thread("wait")
-        self.start_thread()
-        return self.executor.stopped.wait(timeout)
+        until = _NEVER if timeout is None else mono() + timeout
+        while True:
+            self.start_thread()
+            left = until - mono()
+            if self.executor.stopped.wait(min(max(0.0, left), LONG_CHECK_SECONDS)):
+                return True
+            if left <= LONG_CHECK_SECONDS or self._is_gone():
+                return self.executor.stopped.is_open
 
     def wait_for_others(self, run: str) -> None:
         """Wait, on the thread of a run, until the stop only waits for runs whose threads are in this method."""
@@ -257,21 +308,40 @@ class Engine:
         self._put(WAKE)
 
     def _main(self) -> None:
-        if not self._is_owned.acquire(blocking=False):
-            return  # another caller was faster
-        self._thread = threading.current_thread()
-        while True:
-            try:
-                if self._work():
-                    return
-            except BaseException as error:  # noqa: BLE001 - even a MemoryError must not end this thread
-                self._note_bug(error)
-
-    def _note_bug(self, error: BaseException) -> None:
+        is_owner = False
         try:
+            is_owner = self._is_owned.acquire(blocking=False)
+            if is_owner:  # otherwise another caller was faster
+                self._thread = threading.current_thread()
+                while not self._work_until_error():
+                    pass
+        finally:
+            if is_owner and not self._has_ended:  # an error struck the lines that handle errors
+                self._thread = None
+                self._is_owned.release()
+                self.start_thread()
+
+    def _work_until_error(self) -> bool:
+        """Work; return whether everything is over. Even a MemoryError must not end this thread."""
+        try:
+            return self._work()
+        except BaseException as error:  # noqa: BLE001 - see above
+            self._failed = self._current
             self.record_bug(error)
-        except BaseException:  # noqa: BLE001 - a MemoryError again: the next time will do
-            pass
+            return False
+
+    # An item stays in its queue while it is worked on. If an error of ours interrupts the work, it is tried once more:
+    # every handler may be called again.
+
+    def _first(self, queue: deque[Any]) -> Any:
+        item = self._current = queue[0]
+        if item is self._failed:
+            queue.popleft()
+        return item
+
+    def _finished(self, queue: deque[Any], item: Any) -> None:
+        if queue and queue[0] is item:
+            queue.popleft()
 
     def _work(self) -> bool:
         """Work until everything is over, and return True."""
@@ -298,7 +368,7 @@ class Engine:
         if self.gate.stop is not self._taken_stop:
             self._take_stop(now)
         elif inbox.urgent:
-            self._handle(inbox.urgent.popleft(), now)
+            self._handle_first(inbox.urgent, now)
         elif deadline is not None and now.mono >= deadline:
             self._deadline = None
             self._handle(Tick(dict(self.gate.ended)), now)
@@ -334,7 +404,7 @@ class Engine:
             if type(reports[0]) is StopJob and len(reports) == 1 and reports[0].run is not None:
                 # The caller is waking this run. Sleeping releases the GIL, which is all that the run needs now.
                 self._inbox.wait(REPORT_SECONDS)
-            self._handle(reports.popleft(), now)
+            self._handle_first(reports, now)
         elif self.executor.has_changed:
             self.executor.has_changed = False
             self._waiters.evaluate(self._core)
@@ -360,18 +430,16 @@ class Engine:
         for _ in range(ACTIONS_AT_ONCE):
             if not actions or gate.stop is not self._taken_stop:
                 return  # in the latter case the core takes the stop before another run starts
-            action = actions.popleft()
-            try:
-                self._handlers[type(action)](action)
-            except Exception as error:  # noqa: BLE001 - a bug; the other actions go on
-                self.record_bug(error)
+            action = self._first(actions)
+            self._handlers[type(action)](action)
+            self._finished(actions, action)
 
     def _process_reports(self) -> None:
         """Process the reports that have come so far, and no more: the next wave waits."""
         inbox = self._inbox
         inbox.take_in()
         for _ in range(len(inbox.reports)):
-            self._handle(inbox.reports.popleft(), self.clock.now())
+            self._handle_first(inbox.reports, self.clock.now())
 
     def _seconds_to_sleep(self, now: float) -> float | None:
         """Return for how long nothing is due; None if for ever."""
@@ -408,6 +476,11 @@ class Engine:
         self._waiters.release_all()
 
     # -- messages, on the scheduler thread
+
+    def _handle_first(self, queue: deque[Any], now: Moment) -> None:
+        message = self._first(queue)
+        self._handle(message, now)
+        self._finished(queue, message)
 
     def _handle(self, message: Any, now: Moment) -> None:
         kind = type(message)
@@ -502,7 +575,10 @@ class Engine:
 
     def record_bug(self, error: BaseException) -> None:
         """Keep the error if it is the first breach of Taskloom's own rules."""
-        self.bug = self.bug or error
+        if self.bug is None:
+            self.bug = error
+            if self.executor.log is not None:
+                self.executor.log.put_bug(error)
 
     def _core_failed(self, error: BaseException) -> None:
         """Record that the core raised. Unless it refused the message as illegal, its state can be wrong from now on."""

@@ -16,13 +16,17 @@ from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
+from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.engine import Engine
+from taskloom.scheduler.failure_log import make_failure_log
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run, make_status
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
 from taskloom.sync.cancel_token import lock_timeout
 from taskloom.sync.gc_pause import paused_gc
 
 if TYPE_CHECKING:
+    import logging
+
     from taskloom.catalog.entry_points import Catalog
     from taskloom.job import Job
 
@@ -37,6 +41,10 @@ class Scheduler:
     after an essential job has failed. `on_stopping` is called when a stop of everything begins, before any run is
     requested to stop; any thread may call it, and it must not block. `clock`, `runners` and `catalog` are for tests,
     and for host programs that bring their own.
+
+    `log`: failures are logged to the logger `taskloom` (True), to the given logger, or not at all (False).
+    `stop_at_exit`: whether a program that ends without `stop` stops everything, within `stop_within` seconds. By
+    default it waits for all runs that are not daemons, as Python waits for threads, and logs a warning that names them.
     """
 
     def __init__(
@@ -47,11 +55,14 @@ class Scheduler:
         catalog: Catalog | None = None,
         stop_within: float = STOP_WITHIN_SECONDS,
         on_stopping: Callable[[], object] | None = None,
+        log: bool | logging.Logger = True,
+        stop_at_exit: bool = False,
     ) -> None:
         lock_timeout(stop_within)
         self._catalog = catalog
         runners = runners or {"thread": ThreadRunner()}
-        self._engine = Engine(clock or MonotonicClock(), runners, stop_within, on_stopping)
+        self._engine = Engine(clock or MonotonicClock(), runners, stop_within, on_stopping, make_failure_log(log))
+        self._engine.at_exit = AtExit(self, self._engine, is_stopped=stop_at_exit, within=stop_within)
 
     def __enter__(self) -> Self:
         return self
@@ -159,8 +170,13 @@ class Scheduler:
 
         Idempotent: a second call waits for the same stop and returns the same report. On the thread of a run, it waits
         for all other runs. Nothing can be added or started afterwards.
+
+        In a child process that was forked from the one that made the scheduler, it returns an empty report at once:
+        no run exists there.
         """
         engine = self._engine
+        if engine.is_left_behind:
+            return StopReport(reason or Reason(ReasonKind.SHUTDOWN), 0.0, (), ())
         until = mono() + within
         engine.refuse_own_thread("wait for a stop")
         engine.request_stop(_shutdown(within, reason))
@@ -191,6 +207,7 @@ class Scheduler:
     def hurry(self, within: float) -> None:
         """Allow the current stop at most `within` more seconds, and set `urgent` for every run."""
         lock_timeout(within)
+        self._engine.check_process()
         self._engine.post(HurryShutdown(within))
 
     def _calling_run(self) -> str | None:
@@ -209,7 +226,8 @@ class Scheduler:
         Events that come while `limit` events are queued are dropped. Those, and events at which the callback raised,
         are counted.
         """
-        listener = Listener(callback, limit)
+        self._engine.check_process()
+        listener = Listener(callback, limit, remove=self._engine.executor.remove_listener)
         self._engine.add_listener(listener)
         return listener
 
@@ -221,6 +239,7 @@ class Scheduler:
     def stacks(self) -> list[tuple[Run, Stack]]:
         """Return where each run that may be executing currently is."""
         engine, executor = self._engine, self._engine.executor
+        engine.check_process()
         return [(Run(live, engine), stack) for live, stack in executor.stacks.locate(list(executor.live.values()))]
 
     def status(self) -> list[JobStatus]:

@@ -73,6 +73,7 @@ class Run:
 
         Raises SelfJoin on the run's own thread.
         """
+        self._engine.check_process()
         if _is_on_thread_of(self._live):
             raise SelfJoin(self.id)
         return self._live.over.wait(timeout)

@@ -81,6 +81,10 @@ class LiveRun:
         """Return whether the body may still be executing."""
         return not self.over.is_open
 
+    def is_executing(self) -> bool:
+        """Return what its runner says: whether the body may still be executing."""
+        return self.handle is not None and self.handle.is_alive()
+
     def is_gone(self) -> bool:
         """Return whether nothing of the run is left: its thread has ended, or is free for another run."""
         return self.handle is None or self.handle.is_gone()

@@ -10,28 +10,50 @@ import threading
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from taskloom.core.events import Event
 from taskloom.runners.error_info import describe
 from taskloom.sync.latch import Latch
 
-__all__ = ["QUEUE_LIMIT", "Listener"]
+__all__ = ["QUEUE_LIMIT", "EventSink", "Listener"]
 
 # About 20 MiB of events: minutes of a busy program, and a bound.
 QUEUE_LIMIT = 100_000
 
 
+class EventSink(Protocol):
+    """What the scheduler passes events to."""
+
+    def put(self, event: Event) -> None:
+        """Take an event; never blocks. Only the scheduler calls it, one event at a time."""
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until the events so far are delivered; return False after `timeout` seconds."""
+
+    def finish(self) -> None:
+        """Called when no further event is expected; never blocks, idempotent."""
+
+
 class Listener:
     """One registered callback.
 
-    `dropped` counts the events lost to a full queue, `failed` those at which the callback raised.
+    `dropped` counts the events lost to a full queue, `failed` those at which the callback raised. `remove` makes the
+    scheduler forget the listener; it never blocks, and `close` calls it, on any thread.
     """
 
-    def __init__(self, callback: Callable[[Event], object], limit: int = QUEUE_LIMIT) -> None:
+    def __init__(
+        self,
+        callback: Callable[[Event], object],
+        limit: int = QUEUE_LIMIT,
+        *,
+        remove: Callable[[Listener], object] | None = None,
+    ) -> None:
         self.dropped = 0
         self.failed = 0
         self.last_error = ""
         self._callback = callback
+        self._remove = remove
         self._limit = limit
         # A latch between events is a marker of `flush`: it is opened when all events before it are delivered.
         self._events: deque[Event | Latch] = deque()
@@ -57,20 +79,41 @@ class Listener:
         """Wait until the events queued so far are delivered; return False after `timeout` seconds."""
         if threading.get_ident() == self._thread.ident:
             return not self._events
-        if self._is_closing:
-            return self._ended.wait(timeout)
         marker = Latch()
         self._events.append(marker)
         self._wake()
-        return marker.wait(timeout)
+        # The thread reads `_is_closing` and then `_events` before it ends. So either it sees our marker, or we see here
+        # that it may have ended already.
+        return self._ended.wait(timeout) if self._is_closing else marker.wait(timeout)
 
     def close(self, timeout: float | None = 1.0) -> bool:
-        """Accept no more events; wait until the queued ones are delivered. Return False after `timeout` seconds."""
+        """Accept no more events; wait until the queued ones are delivered. Return False after `timeout` seconds.
+
+        Idempotent. Called by the callback itself, it drops the queued events, since the callback wants no more of them.
+        """
+        self.finish()
+        if self._remove is not None:
+            self._remove(self)
+        if threading.get_ident() == self._thread.ident:
+            self._drop_queued()
+            return True
+        return self._ended.wait(timeout)
+
+    def finish(self) -> None:
+        """Accept no more events; the thread ends once the queued ones are delivered. Never blocks."""
         self._is_closing = True
         self._wake()
-        if threading.get_ident() == self._thread.ident:
-            return not self._events
-        return self._ended.wait(timeout)
+
+    def leave_behind(self) -> None:
+        """Called in a forked child, where the thread does not exist: let nothing wait for it."""
+        self._is_closing = True
+        self._ended.open()
+
+    def _drop_queued(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, Latch):
+                event.open()  # another thread waits in `flush`
 
     def _wake(self) -> None:
         try:
@@ -83,9 +126,10 @@ class Listener:
         while True:
             while events:
                 self._deliver(events.popleft())
-            if self._is_closing:
+            if not self._is_closing:
+                self._signal.acquire()
+            elif not events:
                 break
-            self._signal.acquire()
         self._ended.open()
 
     def _deliver(self, event: Event | Latch) -> None:

@@ -20,13 +20,14 @@ re-entrant, and nothing is called between a check and the assignment that depend
 
 from __future__ import annotations
 
+import os
 from _thread import LockType, RLock, allocate_lock
 from collections.abc import Callable
 from typing import Protocol
 
 from taskloom.clock import mono
 from taskloom.core.model import Reason, ReasonKind
-from taskloom.errors import Cancelled
+from taskloom.errors import Cancelled, SchedulerForked
 from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch
 from taskloom.sync.waker import Waker, lock_timeout
@@ -150,9 +151,9 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_reasons", "_sampler", "_terminate", "_waiters",
-        "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested", "is_woken", "polls", "run",
-        "urgent",
+        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_process", "_reasons", "_sampler", "_terminate",
+        "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested", "is_woken", "polls",
+        "run", "urgent",
     )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:
@@ -396,6 +397,23 @@ class CancelToken:
         terminate = self._terminate
         return None if terminate is None or terminate.returned.is_open else terminate.returned
 
+    def detach(self, reason: Reason) -> None:
+        """Cancel it for good without touching what other threads or processes share. Called in a forked child.
+
+        No thread of the child would ever wake the token, and its lock may be held by a thread that is not there.
+        Callbacks are not called: they belong to the run.
+        """
+        self._lock = RLock()
+        self._waiters = []
+        self._callbacks = None
+        self._gate = Gate()
+        self._sampler = _NoSampler()
+        self._reasons.append(reason)  # the first one counts
+        self.is_requested = self.is_woken = True
+        if self._wakeup is not None:
+            self._wakeup.detach()
+            self._wakeup.set()
+
     def close(self) -> None:
         """Record that the run has ended: its remaining threads see it as cancelled. Idempotent.
 
@@ -417,6 +435,17 @@ class CancelToken:
         if wakeup is not None:
             wakeup.set()
 
+    def leave_behind(self, process: int) -> None:
+        """Called in a child that was forked from this process: from now on the token answers from its last state.
+
+        The lock may have been held by another thread, which does not exist in the child: it is replaced.
+        """
+        self._process = process
+        self._lock = RLock()
+        self._sampler = _NoSampler()
+        self._wakeup = None  # the parent's run reads from the same file
+        self.__class__ = _TokenOfParent
+
     def _take_all(self) -> list[CancelCallback]:
         """Return a copy of the list of callbacks; empty the list and drop it.
 
@@ -427,3 +456,15 @@ class CancelToken:
         taken = callbacks.copy()
         callbacks.clear()
         return taken
+
+
+class _TokenOfParent(CancelToken):
+    """The token of a run, in a child process that was forked by the run. Nothing can cancel it there."""
+
+    __slots__ = ()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block for `seconds`. Raises SchedulerForked if it would wait for ever."""
+        if not self.is_requested and lock_timeout(seconds) < 0:
+            raise SchedulerForked(self._process, os.getpid())
+        return super().wait(seconds)

@@ -47,6 +47,13 @@ class WakeupFd:
         except BlockingIOError:
             pass
 
+    def detach(self) -> None:
+        """Share it no longer with the parent process; its number stays the same. Called in a forked child."""
+        fresh = WakeupFd()
+        for ours, new in {(self._reading, fresh._reading), (self._writing, fresh._writing)}:
+            os.dup2(new, ours, inheritable=False)
+        self._pid = os.getpid()
+
     def __del__(self, close: Callable[[int], None] = os.close, getpid: Callable[[], int] = os.getpid) -> None:
         # The functions are defaults because this may run when the interpreter exits, after the module was cleared. Not
         # in a forked child: it may have closed all descriptors, and the number may belong to a file of its own.

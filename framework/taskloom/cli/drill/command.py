@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from taskloom.text import did_you_mean
 
 if TYPE_CHECKING:
     from taskloom.cli.drill.trial import DrilledJob
+    from taskloom.cli.program.shared_process import SharedProcess
     from taskloom.core.model import JobSpec
     from taskloom.observe.program_output import ProgramOutput
 
@@ -76,12 +75,16 @@ def drill(  # noqa: PLR0917 - click gives them by name
       taskloom drill jobs/
       taskloom drill jobs/ --budget 500ms --label gateway
     """
+    from taskloom.cli.program.shared_process import SharedProcess
+
+    process = SharedProcess()
+    process.watch_forks()
     with imports_on_stderr():  # a plugin may print when it is imported
         specs = _select_jobs(paths, labels, names)
     drilled: list[DrilledJob] = []
     code = _INTERRUPTED
     try:
-        with _tasks_on_stderr() as shown:
+        with _tasks_on_stderr(process) as shown:
             _drill_all(specs, budget, warm_up, shown, drilled)
         code = _PASSED if all(job.passes for job in drilled) else _FAILED
     except KeyboardInterrupt:
@@ -93,10 +96,7 @@ def drill(  # noqa: PLR0917 - click gives them by name
         echo_json(as_data(drilled, len(specs)))
     else:
         echo(as_text(drilled, len(specs)))
-    if threading.active_count() > 1:
-        # A run is left behind, and its thread could delay the end of the program.
-        os._exit(final_code(code))
-    return code
+    return _end(final_code(code), process)
 
 
 def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[str]) -> list[JobSpec]:
@@ -121,12 +121,13 @@ def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[st
 
 
 @contextlib.contextmanager
-def _tasks_on_stderr() -> Iterator[ProgramOutput]:
+def _tasks_on_stderr(process: SharedProcess) -> Iterator[ProgramOutput]:
     """Write the output and log lines of tasks, and the events, to standard error inside the block."""
     from taskloom.observe.program_output import ProgramOutput
 
     shown = ProgramOutput(data_to_log=True)
     shown.install()
+    process.use(shown.output, shown.console, shown.streams)
     try:
         yield shown
     finally:
@@ -155,3 +156,23 @@ def _drill_all(
             faulthandler.cancel_dump_traceback_later()
         drilled.append(result)
         shown.console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
+
+
+def _end(code: int, process: SharedProcess) -> int:
+    """End what is left, as `taskloom run` does, and return the code or exit with it."""
+    from taskloom.cli.program.end_helper import EndHelper
+    from taskloom.cli.program.shutdown import Ending
+    from taskloom.observe.program_output import ProgramOutput
+
+    shown = ProgramOutput(data_to_log=True)
+    left = process.left_children()
+    ending = Ending(
+        code,
+        console=shown.console,
+        output=shown.output,
+        children=left,
+        forks=process.forks,
+        watcher=None,
+        deadline=float("inf"),
+    )
+    return ending.leave(left.find(), EndHelper())

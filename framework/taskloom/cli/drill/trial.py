@@ -203,7 +203,7 @@ class _Drill:
         self._within = self._budget or NOT_AWAITED_SECONDS
         self._clock = PollClock()
         self._events = _RunEvents()
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(log=False)
         self._subscription = self._scheduler.listen(self._events)
         for listener in listeners:
             self._scheduler.listen(listener)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from enum import Enum
 from functools import partial
@@ -18,13 +17,18 @@ from functools import partial
 import click
 
 from taskloom.cli.program.detached import reserve_descriptors
+from taskloom.cli.program.end_helper import EndHelper
+from taskloom.cli.program.exit_handlers import close_pools
+from taskloom.cli.program.left_threads import LeftThread, LeftThreads
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
-from taskloom.cli.program.shutdown import close_listeners, finish
+from taskloom.cli.program.shared_process import SharedProcess
+from taskloom.cli.program.shutdown import Ending, close_listeners
 from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, Signal, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import WATCHED, Watcher
 from taskloom.clock import mono
+from taskloom.core.events import Event, EventName
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.event_file import EventFile
@@ -53,6 +57,8 @@ class _Message(Enum):
     """All non-daemon jobs have ended."""
     STOPPED = "stopped"
     """The stop of all jobs is over."""
+    THREADS_OVER = "threads over"
+    """The time of the threads that the jobs left is over."""
 
 
 class Program:
@@ -76,10 +82,13 @@ class Program:
         self._is_verbose = is_verbose
         self._queue: SignalQueue[_Message] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
-        self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping)
+        self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping, log=False)
         self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
+        self._process = SharedProcess()
+        # Job -> the monotonic second at which its last run was asked to stop.
+        self._asked: dict[str, float] = {}
 
     def run(self, paths: Sequence[str]) -> int:
         """Run the jobs and return the exit code; exits the process here if threads are left behind."""
@@ -88,15 +97,18 @@ class Program:
             signal.signal(number, self._on_signal)
         self._watcher = Watcher(self._stop_within, has_terminal=self._policy.has_terminal)
         self._queue.listen_to(self._watcher.echo, self._on_watcher_lost)
+        self._process.watch_forks(self._watcher.forget)
         files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within)
         try:
             selection = files.read()
             event_file = self._open_events()
         except BaseException:
+            self._process.close()
             self._watcher.dismiss()
             raise
         self._set_up_output()
-        self._listeners = [self._scheduler.listen(self._shown)]
+        self._helper = EndHelper()
+        self._listeners = [self._scheduler.listen(self._on_event)]
         if event_file is not None:
             self._listeners.append(self._scheduler.listen(event_file))
         self._log_loaded(selection, paths)
@@ -134,6 +146,7 @@ class Program:
         self._shown = ProgramOutput(log_format=self._log_format, is_verbose=self._is_verbose)
         self._output, self._console = self._shown.output, self._shown.console
         self._shown.install()
+        self._process.use(self._output, self._console, self._shown.streams)
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
         if selection.warnings:
@@ -152,11 +165,16 @@ class Program:
         # After a stop signal while the files were read, no job starts.
         if not (self._is_stop_requested or any(map(self._policy.is_stop, self._queue.arrived()))):
             self._scheduler.start()
-        threading.Thread(target=self._wait_for_scheduler, name="taskloom-run-waiter", daemon=True).start()
+        self._helper.do(self._wait_for_scheduler)
+        self._handle_until(_Message.STOPPED)
+        return self._scheduler.stop()
+
+    def _handle_until(self, last: _Message) -> None:
+        """Handle signals and messages until this message comes."""
         while True:
             message = self._queue.get()
-            if message is _Message.STOPPED:
-                return self._scheduler.stop()
+            if message is last:
+                return
             if message is _Message.WORK_FINISHED:
                 finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
                 self._stop(self._scheduler.stop_reason or finished)
@@ -168,6 +186,11 @@ class Program:
         self._queue.put(_Message.WORK_FINISHED)
         self._scheduler.wait_stopped()
         self._queue.put(_Message.STOPPED)
+
+    def _on_event(self, event: Event) -> None:
+        if event.event is EventName.CANCEL_REQUESTED and event.job:
+            self._asked[event.job] = event.mono
+        self._shown(event)
 
     def _handle_signal(self, arrived: Signal) -> None:
         number = arrived.number
@@ -241,17 +264,61 @@ class Program:
 
     def _finish(self, report: StopReport) -> int:
         close_listeners(self._listeners, self._console, self._hard_deadline)
-        if self._wants_json:
-            # The report was made when the stop ended. A run that ended later is only in the status.
-            statuses = [status.as_dict() for status in self._scheduler.status()]
-            self._output.final_data((to_json(report.as_dict() | {"jobs": statuses}, is_ascii=True) + "\n").encode())
-        else:
-            self._console.show(summary(report, self._scheduler.status()), is_last=True)
         code = report.exit_code
         if self._scheduler.bug is not None:
             code = code or ExitCode.BUG
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
-        return finish(report, code, self._console, self._output, watcher=self._watcher, deadline=self._hard_deadline)
+        threads = self._await_threads(report, is_hard_exit=code is ExitCode.SURVIVOR)
+        left_children = self._process.left_children()
+        children = left_children.find()
+        if self._wants_json:
+            # The report was made when the stop ended. A run that ended later is only in the status.
+            data = report.as_dict() | {
+                "jobs": [status.as_dict() for status in self._scheduler.status()],
+                "threads_left": [left.as_dict() for left in threads],
+                "processes_left": [child.as_dict() for child in children],
+            }
+            self._output.final_data((to_json(data, is_ascii=True) + "\n").encode())
+        else:
+            self._console.show(summary(report, self._scheduler.status()), is_last=True)
+        ending = Ending(
+            code,
+            console=self._console,
+            output=self._output,
+            children=left_children,
+            forks=self._process.forks,
+            watcher=self._watcher,
+            deadline=self._hard_deadline,
+        )
+        return ending.leave(children, self._helper)
+
+    def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:
+        """Name the threads that jobs or libraries have left, wait for them, and return those that are still there."""
+        threads = LeftThreads(
+            begun=mono() - report.seconds,
+            withins={job.job: job.within for job in report.jobs},
+            asked=self._asked,
+            deadline=lambda: self._hard_deadline,
+            is_hard_exit=is_hard_exit,
+        )
+        if not threads.find():
+            return []
+        close_pools()
+        awaited = threads.awaited()
+        if awaited:
+            names = threads.names_of(awaited, with_limits=True)
+            waiting = "waiting for non-daemon threads that tasks or libraries started"
+            self._console.log(f"{waiting}: {names}", level="WARNING")
+            self._helper.do(lambda: self._wait_for_threads(threads))
+            self._handle_until(_Message.THREADS_OVER)
+        left = threads.find()
+        if left:
+            self._console.log(f"not waiting for threads that are left: {threads.names_of(left)}", level="WARNING")
+        return left
+
+    def _wait_for_threads(self, threads: LeftThreads) -> None:
+        threads.wait()
+        self._queue.put(_Message.THREADS_OVER)
 
 
 def _name_of(number: int) -> tuple[str, str]:

@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from taskloom.text import duration, plural
+
 __all__ = ["DuplicateFilter", "Limit", "RateLimiter", "Suppressed"]
 
 SUPPRESSED_SECONDS = 5.0
 # Long enough that a job which fails twice a minute does not fill the log with one traceback, short enough that a log
 # that was rotated meanwhile has it again.
 FORGET_SECONDS = 600.0
+# Jobs that were removed are not always reported, so the memory of tracebacks is bounded.
+MOST_REMEMBERED = 20_000
 
 
 class Limit(NamedTuple):
@@ -39,6 +43,15 @@ class Suppressed(NamedTuple):
     """The number of jobs that they are about."""
     seconds: float
     """Seconds since the first of them."""
+
+    def __str__(self) -> str:
+        """Return `and 4,321 more runs failed in the last 5s, of 1,234 jobs`."""
+        kind = self.kind
+        if self.lines == 1:
+            noun, _, rest = kind.partition(" ")
+            kind = f"{noun.removesuffix('s')} {rest.replace('were ', 'was ').replace('are ', 'is ')}"
+        period, jobs = duration(max(1, round(self.seconds))), plural(self.jobs, "job")
+        return f"and {self.lines:,} more {kind} in the last {period}, of {jobs}"
 
 
 @dataclass(slots=True)
@@ -108,6 +121,8 @@ class DuplicateFilter:
 
     def add(self, job: str, text: str, at: float) -> None:
         """Record that the text is written now."""
+        if len(self._seen) >= MOST_REMEMBERED:
+            self._seen.clear()
         self._seen[job] = (hash(text), at)
 
     def forget(self, job: str) -> None:

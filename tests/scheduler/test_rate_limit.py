@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskloom.observe.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
+from taskloom.scheduler import rate_limit
+from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 
 
 def allowed(limiter: RateLimiter, kind: str, count: int, at: float) -> int:
@@ -110,3 +111,16 @@ def test_a_job_that_was_removed_is_forgotten() -> None:
     duplicates.forget("nobody")
 
     assert not duplicates.is_repeated("job", "Traceback: boom", 101.0)
+
+
+def test_the_memory_of_tracebacks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "MOST_REMEMBERED", 2)
+    duplicates = DuplicateFilter()
+    for number in range(3):
+        duplicates.add(f"job{number}", "Traceback: boom", 100.0)
+
+    assert [duplicates.is_repeated(f"job{number}", "Traceback: boom", 101.0) for number in range(3)] == [
+        False,
+        False,
+        True,
+    ]

@@ -1,0 +1,66 @@
+"""What each failure is called: the words of the log of `taskloom run`, and of the log of a host program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from taskloom.core.events import FAILURE_OUTCOMES, Event, EventName
+from taskloom.core.model import Outcome
+from taskloom.text import duration, measured, printable
+
+__all__ = ["LogLine", "describe_failure"]
+
+
+class LogLine(NamedTuple):
+    """The log line for one event."""
+
+    message: str
+    level: str = "INFO"
+    kind: str = ""
+    """The name under which such lines are counted if there are too many; "" if each is written."""
+    traceback: str = ""
+
+
+def describe_failure(event: Event) -> LogLine | None:
+    """Return the log line for an event, or None if it is not about a failure."""
+    describer = _DESCRIBERS.get(event.event)
+    return describer(event) if describer is not None else None
+
+
+def _ended(event: Event) -> LogLine | None:
+    outcome, error = event.outcome, event.error
+    if outcome not in FAILURE_OUTCOMES or outcome is None:
+        return None
+    if outcome is Outcome.ABANDONED and event.data.get("within") == 0:
+        return None  # no stop waits for the run: its declaration says so, with `join: 0s`
+    message = f"{outcome.value} after {measured(event.seconds or 0.0)}"
+    if error is not None:
+        # A failure that its message explains may do so in several lines. For all others the traceback has the lines.
+        message += f": {error}" if error.is_explained else f": {printable(str(error))}"
+    has_traceback = outcome is Outcome.FAILED and error is not None and not error.is_explained
+    return LogLine(message, "ERROR", "runs failed", error.traceback.rstrip() if has_traceback and error else "")
+
+
+def _overdue(event: Event) -> LogLine:
+    where, age = printable(event.data.get("where") or "an unknown place"), event.data.get("poll_age")
+    polled = "" if age is None else f", no poll for {measured(age)}"
+    callbacks = "".join(f", {printable(text)}" for text in event.data.get("callbacks", ()))
+    within = duration(event.data["within"], is_rounded=True)
+    message = f"did not stop within {within}: currently at {where}{polled}{callbacks}"
+    return LogLine(message, "ERROR", "runs did not stop in time")
+
+
+_DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
+    EventName.ENDED: _ended,
+    EventName.STOP_OVERDUE: _overdue,
+    EventName.BLOCKED: lambda _: LogLine(
+        "abandoned: its thread is still running; no new run starts until it ends", "WARNING", "runs were abandoned"
+    ),
+    EventName.GAVE_UP: lambda event: LogLine(
+        printable(f"gave up: {event.data.get('why', 'no restart follows')}"), "ERROR", "jobs gave up"
+    ),
+    EventName.CALLBACK_FAILED: lambda event: LogLine(
+        printable(f"{event.data['callback']} failed: {event.error}"), "WARNING", "callbacks failed"
+    ),
+}
