@@ -2,7 +2,7 @@
 #   make run  JOBS=path/to/jobs     make test  ARGS="-k countdown"     make test  PYTHON=/path/to/python3
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint bench docs update clean help
+.PHONY: run test libraries lint bench docs update clean help
 
 # JOBS and ARGS count on make's command line alone: such short names may mean something else in an environment.
 JOBS = jobs/quickstart.yaml
@@ -21,6 +21,10 @@ run: ## run the example jobs (JOBS=PATH names others)
 test: ## run the tests (ARGS=... goes to pytest)
 	@sh .ci/setup.sh test
 	@exec .venv/bin/python -m pytest $(ARGS)
+
+libraries: ## test docs/client-libraries.md with real libraries and servers
+	@sh .ci/setup.sh libraries
+	@exec .venv/bin/python -m pytest -m libraries tests/libraries $(ARGS)
 
 lint: ## check style and types
 	@sh .ci/setup.sh lint
@@ -50,4 +54,4 @@ clean: ## remove .venv and everything that was built
 	find framework plugins tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile

@@ -32,6 +32,7 @@ MADE_HERE = VENV / "made-by-make"
 WANTED = {
     "run": ".",
     "test": ".[test]",
+    "libraries": ".[test-libraries]",
     "lint": ".[dev]",
     "bench": ".[bench]",
     "docs": ".[docs]",

@@ -44,7 +44,10 @@ NOT_YET = "Not used by this version. "
 # Values whose features do not exist yet. They are listed so that programs that read events can be ready for them.
 LATER_WORDS = {Outcome.LOST}
 # Methods that only the scheduler's own modules call.
-INNER = {"begin", "gauges", "handle", "is_gone", "poll_age", "put", "record", "runner_name", "unfinished_callbacks"}
+INNER = {
+    "begin", "call_after_samples", "gauges", "handle", "is_gone", "poll_age", "prepare", "put", "record", "runner_name",
+    "unfinished_callbacks",
+}  # fmt: skip
 WARNING = "% Made by docs/generate.py from the code. Change the docstrings there, not this page.\n\n"
 
 
@@ -69,24 +72,26 @@ def member_docs(owner: type) -> dict[str, str]:
     return {name: doc for name, doc in docs.items() if not name.startswith("_")}
 
 
-def methods_of(owner: type) -> list[ast.FunctionDef]:
+def methods_of(owner: type) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Return the public methods and properties of a class, in source order."""
     [node] = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(node, ast.ClassDef)
-    return [each for each in node.body if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")]
+    functions = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [each for each in functions if not each.name.startswith("_")]
 
 
-def signature_of(function: ast.FunctionDef, called_on: str = "") -> str:
+def signature_of(function: ast.FunctionDef | ast.AsyncFunctionDef, called_on: str = "") -> str:
     """Return the signature of a function, or the name and type of a property."""
     returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
     if any(isinstance(each, ast.Name) and each.id == "property" for each in function.decorator_list):
         return f"{called_on}{function.name}: {ast.unparse(function.returns or ast.Constant(None))}"
+    awaited = "await " if isinstance(function, ast.AsyncFunctionDef) else ""
     arguments = function.args
     if called_on:
         arguments.args = arguments.args[1:]
     # `ast.unparse` writes `seconds: float=1.0`, without the blanks of the source.
     words = re.sub(r"(: [^,=]+)=", r"\1 = ", ast.unparse(arguments))
-    return f"{called_on}{function.name}({words}){returns}"
+    return f"{awaited}{called_on}{function.name}({words}){returns}"
 
 
 # -- Markdown ------------------------------------------------------------------------------------
@@ -117,7 +122,7 @@ def enum_table(owner: type[Enum], head: tuple[str, str]) -> str:
     return table(head, rows)
 
 
-def definition(function: ast.FunctionDef, called_on: str = "") -> str:
+def definition(function: ast.FunctionDef | ast.AsyncFunctionDef, called_on: str = "") -> str:
     """Return the signature and the docstring of a function, a method or a property."""
     doc = textwrap.indent(ast.get_docstring(function) or "", "  ").strip()
     return f"`{signature_of(function, called_on)}`\n: {doc}\n"
@@ -291,8 +296,12 @@ def context_page() -> str:
     return (
         "# The context of a task\n\n## The contract\n\n"
         + contract.strip()
-        + f"\n\n## Context\n\n{inspect.cleandoc(task.Context.__doc__ or '')}\n\n"
+        + f"\n\n{_headed(task.Context)}\n"
+        + members(task.AnyContext, "ctx.")
+        + "\n"
         + members(task.Context, "ctx.")
+        + f"\n{_headed(task.AsyncContext)}\nIt has `wait`, `sleep`, and all members of Context that do not block.\n\n"
+        + members(task.AsyncContext, "await ctx.").replace("await ctx.blocking", "ctx.blocking")
         + "\n`ctx.on_cancel` returns a handle:\n\n"
         + members(task.CancelHandle, "handle.")
         + f"\n## `taskloom.waiting`\n\n{inspect.cleandoc(waiting.__doc__ or '')}\n\n"
@@ -335,6 +344,7 @@ def testing_page() -> str:
     parts = ["# The testing kit, name by name\n\n[Testing](../testing.md) shows how to use it.\n"]
     parts.append(f"{_headed(testing.FakeContext)}\n{_made(testing.FakeContext)}")
     parts[-1] += f"\n{members(testing.FakeContext, 'ctx.')}"
+    parts.append(f"{_headed(testing.FakeAsyncContext)}\n{members(testing.FakeAsyncContext, 'ctx.')}")
     parts.append(f"{_headed(testing.VirtualClock)}\n{_made(testing.VirtualClock)}")
     parts[-1] += f"\n{members(testing.VirtualClock, 'clock.')}"
     parts.append(f"{_headed(testing.TaskConformance)}\n{attributes(testing.TaskConformance)}")

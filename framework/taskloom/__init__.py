@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from taskloom.job import Job
     from taskloom.jobfile import load
     from taskloom.scheduler import JobHandle, JobStatus, Listener, Run, Scheduler
-    from taskloom.task import Context, Duration, Task, param
+    from taskloom.task import AsyncContext, Context, Duration, Task, param
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncContext",
     "Cancelled",
     "Change",
     "Context",
@@ -76,6 +77,7 @@ __all__ = [
 
 # A name is imported when it is first used, so that `import taskloom` costs next to nothing.
 _HOME = {
+    "AsyncContext": "task",
     "Cancelled": "errors",
     "Change": "core.reload",
     "Context": "task",

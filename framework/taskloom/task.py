@@ -12,6 +12,7 @@ in the entry-point group `taskloom.tasks`:
 
 The contract:
 - `run` is called once, in its own thread, on a new instance: no other run shares `self`.
+- `run` may be `async def`: its coroutine runs in an event loop of its own on that thread, and `ctx` is an AsyncContext.
 - Poll `ctx.cancelled`, or wait with `ctx.wait`; return (or raise `Cancelled`) soon after it becomes true.
 - `terminate(self)` is optional: called exactly once, on another thread, if cancellation is requested while `run` is
   running, even if `run` has returned by then. It must not block.
@@ -28,7 +29,7 @@ import dataclasses
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
 from taskloom.errors import Cancelled, PermanentFailure, TaskFailure
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from taskloom.core.model import Reason
 
 __all__ = [
+    "AnyContext",
+    "AsyncContext",
     "CancelHandle",
     "Cancelled",
     "Context",
@@ -52,6 +55,7 @@ __all__ = [
 ]
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
@@ -164,7 +168,8 @@ class Task:
                 _prepare_field(cls, name, annotation)
         dataclasses.dataclass(kw_only=True, eq=False, init=not _has_handwritten_init(cls))(cls)
 
-    def run(self, ctx: Context) -> None:
+    # `Any`, so that type checkers accept `def run(self, ctx: Context)` and `async def run(self, ctx: AsyncContext)`.
+    def run(self, ctx: Any) -> Coroutine[Any, Any, None] | None:
         """Do the work; called once per instance, on the run's thread."""
         raise TypeError(f"{type(self).__name__} has no run(self, ctx)")
 
@@ -210,11 +215,11 @@ class CancelHandle(Protocol):
 
 
 @runtime_checkable
-class Context(Protocol):
-    """The interface between a run and the scheduler: cancellation, log, progress, and the run's identity.
+class AnyContext(Protocol):
+    """What Context and AsyncContext have in common: cancellation, log, progress, and the run's identity.
 
     Every member may be used from any thread that the task starts. For threads that are left when the run has ended, the
-    run counts as cancelled.
+    run counts as cancelled. None of the members blocks.
     """
 
     @property
@@ -256,12 +261,6 @@ class Context(Protocol):
     def raise_if_cancelled(self) -> None:
         """Raise Cancelled once cancellation was requested."""
 
-    def wait(self, seconds: float | None = None) -> bool:
-        """Block until cancelled, for at most `seconds` seconds; return True when cancelled."""
-
-    def sleep(self, seconds: float) -> None:
-        """Block for `seconds` seconds; raise Cancelled as soon as cancellation is requested."""
-
     def on_cancel(self, callback: Callable[[], object]) -> CancelHandle:
         """Register a callback that is called once, on a helper thread, when cancellation is requested.
 
@@ -286,3 +285,42 @@ class Context(Protocol):
 
     def count(self, name: str, n: int = 1) -> None:
         """Add `n` to one of the run's counters. Raises TypeError if it is not a whole number."""
+
+
+@runtime_checkable
+class Context(AnyContext, Protocol):
+    """The interface between a run and the scheduler.
+
+    Every member may be used from any thread that the task starts.
+    """
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block until cancelled, for at most `seconds` seconds; return True when cancelled."""
+
+    def sleep(self, seconds: float) -> None:
+        """Block for `seconds` seconds; raise Cancelled as soon as cancellation is requested."""
+
+
+@runtime_checkable
+class AsyncContext(AnyContext, Protocol):
+    """The context of an `async def run`.
+
+    `wait`, `sleep` and `to_thread` are awaited, and only in the run's own event loop. When cancellation is requested, a
+    run that awaits `wait` there gets True; anywhere else its coroutine is cancelled once, as by `asyncio.Task.cancel`.
+    """
+
+    def wait(self, seconds: float | None = None) -> Coroutine[Any, Any, bool]:
+        """Wait until cancelled, for at most `seconds` seconds; return True when cancelled."""
+
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+        """Wait for `seconds` seconds; raise asyncio.CancelledError as soon as cancellation is requested."""
+
+    def to_thread(self, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Result]:
+        """Call a blocking function on another thread and return its result. The run does not end before it returns."""
+
+    @property
+    def blocking(self) -> Context:
+        """The context for functions that run on another thread, as in `await ctx.to_thread(read, ctx.blocking)`.
+
+        Its `wait` and `sleep` block. On the thread of the event loop they raise RuntimeError.
+        """

@@ -291,3 +291,29 @@ def test_a_given_catalog_offers_the_given_tasks() -> None:
         catalog.load("odd")
     with pytest.raises(TaskNotFound, match="cannot find task 'countdown'; installed: beat, odd"):
         catalog.load("countdown")
+
+
+def test_each_import_is_announced_with_what_it_raised(install: Install) -> None:
+    install("toy", good="toy_good:Good", bad="toy_bad:Bad", code={"toy_good": GOOD, "toy_bad": "raise SystemExit(3)"})
+    seen: list[tuple[str, str, str, str]] = []
+    catalog = Catalog(lambda kind, entry, error: seen.append((kind, entry.name, entry.offered_by, repr(error))))
+
+    catalog.load("good")
+    catalog.load("good")
+    for _ in range(2):
+        with pytest.raises(TaskImportFailed, match=r"sys\.exit\(3\)"):
+            catalog.load("bad")
+    with pytest.raises(TaskNotFound):
+        catalog.load("missing")
+
+    assert seen == [("task", "good", "toy 1.0", "None"), ("task", "bad", "toy 1.0", "SystemExit(3)")]
+
+
+def test_what_the_callback_raises_reaches_the_caller(install: Install) -> None:
+    install("toy", bad="toy_bad:Bad", code={"toy_bad": "raise MemoryError"})
+
+    def refuse(_kind: str, _entry: object, error: BaseException | None) -> None:
+        raise ZeroDivisionError from error
+
+    with pytest.raises(ZeroDivisionError):
+        Catalog(refuse).load("bad")

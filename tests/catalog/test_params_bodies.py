@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import queue
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from taskloom.catalog.params import ParamErrors, inspect_task
 from taskloom.task import Context, Duration, Task, param
@@ -141,3 +141,39 @@ def test_an_initvar_is_a_parameter_too() -> None:
     binding = inspect_task(Opened).bind({"path": "p"})[1]
 
     assert binding.make().run.__self__.opened == "p"  # type: ignore[attr-defined]
+
+
+class Refusal:
+    """What the validator of `refusing` raises."""
+
+    error: BaseException = ValueError()
+
+    @classmethod
+    def raise_it(cls, size: int) -> int:
+        if size == 0:  # the default
+            return size
+        raise cls.error
+
+
+def refusing(ctx: Context, size: Annotated[int, AfterValidator(Refusal.raise_it)] = 0) -> None:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), RuntimeError("token abc"), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_validator_raises_is_an_error_of_the_params(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    shape = inspect_task(refusing)
+    monkeypatch.setattr(Refusal, "error", error)
+
+    with pytest.raises(ParamErrors) as caught:
+        shape.validate({"size": 3})
+
+    assert str(caught.value) == f"cannot check the params of refusing: a validator raised {type(error).__name__}"
+
+
+def test_a_validator_without_memory_is_not_an_error_of_the_params(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Refusal, "error", MemoryError())
+
+    with pytest.raises(MemoryError):
+        inspect_task(refusing).validate({"size": 3})

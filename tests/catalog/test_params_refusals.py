@@ -34,11 +34,6 @@ class Abstract(Task, abc.ABC):
         """Read."""
 
 
-class Coroutine(Task):
-    async def run(self, ctx: Context) -> None:  # type: ignore[override]
-        """Do nothing."""
-
-
 class Generator(Task):
     def run(self, ctx: Context) -> Iterator[int]:  # type: ignore[override]
         yield 1
@@ -102,8 +97,8 @@ class Unresolved(Task):
         """Do nothing."""
 
 
-async def coroutine(ctx: Context) -> None:
-    """Do nothing."""
+async def asynchronous_generator(ctx: Context) -> AsyncIterator[int]:
+    yield 1
 
 
 def generator(ctx: Context) -> Iterator[int]:
@@ -143,11 +138,10 @@ REFUSALS: list[tuple[object, str]] = [
     (NoRun, "class NoRun has no run(self, ctx)"),
     (Task, "class Task has no run(self, ctx)"),
     (Abstract, "class Abstract is abstract; it lacks read"),
-    (Coroutine, "Coroutine.run is a coroutine function; a run is a plain function on a thread of its own"),
-    (Generator, "Generator.run is a generator; a run is a plain function on a thread of its own"),
+    (Generator, "Generator.run is a generator; a run has no yield"),
     (
         AsyncGenerator,
-        "AsyncGenerator.run is an asynchronous generator; a run is a plain function on a thread of its own",
+        "AsyncGenerator.run is an asynchronous generator; a run has no yield",
     ),
     (NoContext, "NoContext.run(self) -> 'None' has the wrong parameters; expected run(self, ctx)"),
     (
@@ -167,13 +161,16 @@ REFUSALS: list[tuple[object, str]] = [
     ),
     (
         AsyncTerminate,
-        "AsyncTerminate.terminate is a coroutine function; a run is a plain function on a thread of its own",
+        "AsyncTerminate.terminate is a coroutine function; only run may be one",
     ),
     (TerminateIsData, "TerminateIsData.terminate is bool, not a method; expected terminate(self)"),
     (Starred, "Starred.__init__: parameter **options: 'int' cannot be given by name; name every parameter"),
     (Unresolved, "Unresolved: cannot resolve the type of parameter 'amount', 'Decimal': name 'Decimal' is not defined"),
-    (coroutine, "coroutine is a coroutine function; a run is a plain function on a thread of its own"),
-    (generator, "generator is a generator; a run is a plain function on a thread of its own"),
+    (
+        asynchronous_generator,
+        "asynchronous_generator is an asynchronous generator; a run has no yield",
+    ),
+    (generator, "generator is a generator; a run has no yield"),
     (nothing, "nothing() takes no parameters; its first is the context: nothing(ctx)"),
     (
         keyword_only,

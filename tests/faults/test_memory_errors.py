@@ -92,7 +92,7 @@ def trial(strike: ThreadStrike) -> StopReport | None:
         stopper.start()
         stopper.join(SOON)
     finally:
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
     for name in ("a", "b", "c"):
         left = [thread for thread in threading.enumerate() if thread.name == name]
         for thread in left:

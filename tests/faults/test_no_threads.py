@@ -169,6 +169,20 @@ def test_a_constructor_that_raises_is_a_failed_start_without_a_started_event(sch
     assert scheduler.event_names("faulty") == ["job_added", "queued", "ended start_failed"]
 
 
+def test_prepare_raises_if_a_thread_of_the_scheduler_is_refused_and_succeeds_later(
+    scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = NoMoreThreads(monkeypatch, lambda count: True)
+
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        scheduler.prepare()
+    threads.lift()
+    scheduler.prepare()
+    scheduler.prepare()
+
+    assert scheduler.add_function("a", wait).start().is_alive()
+
+
 UNDER_A_LIMIT = """
     from tests.support.watched_scheduler import WatchedScheduler
 

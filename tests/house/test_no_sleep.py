@@ -15,7 +15,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 EXCUSE = "the task under test"
-CANCEL_AWARE = {"context", "ctx", "token"}
+CANCEL_AWARE = {"context", "ctx", "ctx.blocking", "token"}
 
 
 def sleeps(source: str) -> list[int]:

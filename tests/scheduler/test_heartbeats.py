@@ -361,3 +361,17 @@ def test_a_sample_that_is_a_little_late_counts_in_full() -> None:
     sampler.sample(5.8, late=0.9)
 
     assert reports == [RunUnresponsive("a#1", 5.8)]
+
+
+def test_each_sample_is_announced_after_it_was_taken() -> None:
+    monitor = sampler_of(TimerWakeups())
+    record, token = record_of(), CancelToken()
+    monitor.add("a#1", HeartbeatTrack(record, token, 0.0, is_unobserved=False))
+    seen: list[float] = []
+    monitor.on_sample = lambda: seen.append(monitor.tracks["a#1"].polled_at)
+
+    monitor.sample(1.0)
+    token.polls += 1
+    monitor.sample(2.0)
+
+    assert seen == [0.0, 2.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import queue
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from taskloom import Cancelled, Context, Duration, Task, param, waiting
+from taskloom import AsyncContext, Cancelled, Context, Duration, Task, param, waiting
 from taskloom.testing import TaskConformance
 
 # Ends the tasks that ignore their cancel, after the test.
@@ -68,6 +69,23 @@ def pump(ctx: Context, source: queue.Queue[int], every: Duration = 0.01) -> None
     """Take items from a queue until cancelled, which raises Cancelled."""
     while True:
         waiting.get(ctx, source)
+
+
+class AsyncWaiting(Task):
+    """Wait in a loop, in a coroutine."""
+
+    every: Duration = param(default=0.01, description="time between two polls")
+
+    async def run(self, ctx: AsyncContext) -> None:
+        await ctx.to_thread(abs, 1)
+        while not await ctx.wait(self.every):
+            ctx.count("beats")
+
+
+async def listen(ctx: AsyncContext, every: Duration = 0.01) -> None:
+    """Await something else than the context until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.Event().wait())
 
 
 class Patient(TaskConformance):
@@ -164,6 +182,16 @@ class TestQuick(Patient):
 class TestFunctionThatWaitsForAQueue(Patient):
     def make_task(self) -> Callable[..., object]:
         return functools.partial(pump, source=queue.Queue())
+
+
+class TestAsyncWaiting(Patient):
+    def make_task(self) -> Task:
+        return AsyncWaiting(every=0.005)
+
+
+class TestAsyncFunction(Patient):
+    def make_task(self) -> Callable[..., object]:
+        return listen
 
 
 # -- tasks that are bad in one way each

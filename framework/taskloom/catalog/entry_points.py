@@ -21,7 +21,7 @@ from taskloom.task import Task
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
-__all__ = ["Catalog", "CatalogEntry", "Kind", "LoadedRunner", "LoadedTask", "Offer"]
+__all__ = ["AfterLoad", "Catalog", "CatalogEntry", "Kind", "LoadedRunner", "LoadedTask", "Offer"]
 
 Kind = Literal["task", "runner"]
 _GROUPS: Mapping[Kind, str] = {"task": "taskloom.tasks", "runner": "taskloom.runners"}
@@ -50,6 +50,9 @@ class Offer(NamedTuple):
     load: Callable[[], Any]
 
 
+AfterLoad = Callable[[Kind, CatalogEntry, BaseException | None], object]
+
+
 class LoadedTask(NamedTuple):
     """A task that was imported and found usable."""
 
@@ -73,9 +76,13 @@ class Catalog:
 
     The metadata is read once, at the first call; a new catalog sees packages that were installed since. Each plugin
     is imported at most once, and a failure is remembered too: ten thousand jobs of a broken task import it once.
+
+    `after_load` is called after each import, on the thread that imports: with the kind, the entry, and the exception
+    if the import failed. An exception that it raises leaves `load`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after_load: AfterLoad | None = None) -> None:
+        self._after_load = after_load
         self._offers: dict[Kind, list[Offer]] = {}
         self._tasks: dict[str, LoadedTask | CatalogError] = {}
         self._runners: dict[str, LoadedRunner | CatalogError] = {}
@@ -157,12 +164,16 @@ class Catalog:
         return next(iter(offers.values()))
 
     def _import(self, kind: Kind, name: str) -> tuple[CatalogEntry, Any]:
-        offer = self._offer(kind, name)
+        entry, load = self._offer(kind, name)
         try:
-            return offer.entry, offer.load()
-        except BaseException as error:  # noqa: BLE001 - a plugin's module may raise anything, SystemExit included
-            text, trace = _message_of(error), _traceback_of(error)
-            raise TaskImportFailed(name, offer.entry.offered_by, text, trace, kind) from None
+            found, error = load(), None
+        except BaseException as raised:  # noqa: BLE001 - a plugin's module may raise anything, SystemExit included
+            found, error = None, raised
+        if self._after_load is not None:
+            self._after_load(kind, entry, error)
+        if error is not None:
+            raise TaskImportFailed(name, entry.offered_by, _message_of(error), _traceback_of(error), kind) from None
+        return entry, found
 
 
 def _checked(shape: TaskShape) -> TaskShape:

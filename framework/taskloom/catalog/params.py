@@ -22,11 +22,12 @@ from taskloom.catalog.signatures import (
     check_class,
     check_function,
     has_own_init,
+    is_coroutine_function,
     params_of_class,
     params_of_function,
 )
 from taskloom.diagnostics import FieldError
-from taskloom.runners.binding import Binding, Body
+from taskloom.runners.binding import Binding, Body, CoroutineRun
 from taskloom.task import Task
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class TaskShape:
 
     def _bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
         given = self._given(params)
-        values = {} if self._has_unknown_values else self.takes.check(given)
+        values = {} if self._has_unknown_values else self._checked(given)
         binding = self.binding(values)
         try:
             binding.make()
@@ -126,6 +127,16 @@ class TaskShape:
             text = mask_secrets(_constructor_error(error), values)
             raise ParamErrors([FieldError((), f"cannot make {self.name} of these params: {text}")]) from error
         return values, binding
+
+    def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self.takes.check(given)
+        except (ParamErrors, ShapeError, MemoryError):
+            raise
+        except BaseException as error:  # a validator is the plugin's own code, too: it may call sys.exit
+            # Not its message: it may quote a secret, and which values are secrets is not known before they are checked.
+            text = f"cannot check the params of {self.name}: a validator raised {type(error).__name__}"
+            raise ParamErrors([FieldError((), text, "a validator raises ValueError to refuse a value")]) from error
 
     @property
     def _has_unknown_values(self) -> bool:
@@ -153,7 +164,25 @@ class TaskShape:
             label=self.label,
         )
 
+    @functools.cached_property
+    def is_async(self) -> bool:
+        """True if its run is a coroutine function."""
+        return is_coroutine_function(
+            getattr(self.target, "run", None) if isinstance(self.target, type) else self.target
+        )
+
     def _maker(self, values: Mapping[str, Any]) -> Callable[[], Body]:
+        make = self._plain_maker(values)
+        if not self.is_async:
+            return make
+
+        def make_async() -> Body:
+            run, terminate = make()
+            return Body(CoroutineRun(cast("Callable[..., Any]", run)), terminate)
+
+        return make_async
+
+    def _plain_maker(self, values: Mapping[str, Any]) -> Callable[[], Body]:
         if not isinstance(self.target, type):
             function = self.target
             if _are_shareable(values.values()):

@@ -15,7 +15,7 @@ from taskloom.diagnostics import FieldError, quoted
 __all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "value_hint"]
 
 MASK = "**********"
-"""What is shown instead of a secret, however long it is."""
+"""Shown in place of a secret of any length."""
 # A shorter line of a secret (a brace, a dash) may occur anywhere in a message.
 _SHORTEST_LINE = 4
 

@@ -22,6 +22,7 @@ __all__ = [
     "check_class",
     "check_function",
     "has_own_init",
+    "is_coroutine_function",
     "params_of_class",
     "params_of_function",
 ]
@@ -60,27 +61,39 @@ def check_class(cls: type) -> None:
         raise ShapeError(f"class {cls.__name__} is not a task; derive it from taskloom.Task")
     if cls.run is Task.run:
         raise ShapeError(f"class {cls.__name__} has no run(self, ctx)")
-    _refuse_other_kinds(cls.run, f"{cls.__name__}.run")
+    _refuse_generators(cls.run, f"{cls.__name__}.run")
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise ShapeError(f"class {cls.__name__} is abstract; it lacks {missing}")
     _check_method(cls, "run", 1, "run(self, ctx)")
     terminate = getattr(cls, "terminate", None)
     if terminate is not None:
-        _refuse_other_kinds(terminate, f"{cls.__name__}.terminate")
+        _refuse_generators(terminate, f"{cls.__name__}.terminate")
+        _refuse_coroutine(terminate, f"{cls.__name__}.terminate")
         _check_method(cls, "terminate", 0, "terminate(self)")
 
 
-def _refuse_other_kinds(function: object, name: str) -> None:
-    """Refuse a function that only returns a coroutine or generator when called, and so never does its work."""
+def is_coroutine_function(function: object) -> bool:
+    """Return whether calling it returns a coroutine: `async def`, also as a method, in a partial or as `__call__`."""
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - of an object with one
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _refuse_generators(function: object, name: str) -> None:
+    """Refuse a function that only returns a generator when called, and so never does its work."""
     kinds: dict[str, Callable[[Any], bool]] = {
-        "a coroutine function": inspect.iscoroutinefunction,
         "an asynchronous generator": inspect.isasyncgenfunction,
         "a generator": inspect.isgeneratorfunction,
     }
     for kind, is_kind in kinds.items():
         if is_kind(function):
-            raise ShapeError(f"{name} is {kind}; a run is a plain function on a thread of its own")
+            raise ShapeError(f"{name} is {kind}; a run has no yield")
+
+
+def _refuse_coroutine(function: object, name: str) -> None:
+    """Refuse a coroutine function where only a plain function is called."""
+    if inspect.iscoroutinefunction(function):
+        raise ShapeError(f"{name} is a coroutine function; only run may be one")
 
 
 def _check_method(cls: type, name: str, arguments: int, wanted: str) -> None:
@@ -104,8 +117,8 @@ def _check_method(cls: type, name: str, arguments: int, wanted: str) -> None:
 
 def check_function(function: Callable[..., object], name: str) -> None:
     """Raise ShapeError, with the reason, unless the function can be a task: f(ctx, ...)."""
-    _refuse_other_kinds(function, name)
-    _refuse_other_kinds(getattr(type(function), "__call__", None), name)  # noqa: B004 - of an object with one
+    _refuse_generators(function, name)
+    _refuse_generators(getattr(type(function), "__call__", None), name)  # noqa: B004 - of an object with one
     parameters = list(_signature(function, name).parameters.values())
     if not parameters:
         raise ShapeError(f"{name}() takes no parameters; its first is the context: {name}(ctx)")
@@ -119,7 +132,7 @@ def check_function(function: Callable[..., object], name: str) -> None:
 
 def _names_context(annotation: object) -> bool:
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    return text.rpartition(".")[2] == "Context"
+    return text.rpartition(".")[2] in ("Context", "AsyncContext", "AnyContext")
 
 
 def _signature(function: Callable[..., object], name: str) -> inspect.Signature:

@@ -11,6 +11,7 @@ import click
 
 from taskloom import __version__
 from taskloom.cli.echo import echo, echo_error
+from taskloom.cli.resources import end_of
 from taskloom.errors import JobFileError, TaskloomError
 from taskloom.text import did_you_mean, printable
 
@@ -26,7 +27,7 @@ _VERBS = {
     "schema": ("taskloom.cli.schema", "Print the JSON Schema of job files, for editors.", "Author"),
 }
 
-_USAGE, _BUG, _INTERRUPTED = 2, 70, 130
+_USAGE, _INTERRUPTED = 2, 130
 
 
 class _Verbs(click.Group):
@@ -74,6 +75,13 @@ def _taskloom() -> None:
 def call(arguments: Sequence[str]) -> int:
     """Call the verb and return the exit code. A user's mistake is reported in one sentence, without a traceback."""
     try:
+        return _call(arguments)
+    except BaseException as error:  # noqa: BLE001 - every other exception is a lack of resources or a bug of ours
+        return end_of(error)
+
+
+def _call(arguments: Sequence[str]) -> int:
+    try:
         result: Any = _taskloom.main(args=list(arguments), prog_name="taskloom", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         echo(error.format_message())
@@ -96,10 +104,4 @@ def call(arguments: Sequence[str]) -> int:
     except TaskloomError as error:
         echo_error(printable(f"taskloom: {error}"))
         return _USAGE
-    except Exception:  # noqa: BLE001 - every other exception is a bug of ours
-        import traceback
-
-        echo_error(traceback.format_exc())
-        echo_error(f"taskloom {__version__}: internal error; please report the lines above with your job file")
-        return _BUG
     return result if isinstance(result, int) else 0

@@ -49,6 +49,7 @@ def run(  # noqa: PLR0917 - click passes them by name
       1      a job failed
       2      a job file or the command line has an error; nothing was started
       3      a job did not stop in time
+      75     no thread, process, memory or file descriptor to begin with; nothing was started
       70     a bug in Taskloom
       130    stopped by INT (Ctrl-C)
       137    killed by the watcher, since the program did not end in time

@@ -37,15 +37,19 @@ def validate(
 ) -> None:
     """Check job files without starting anything.
 
-    Each PATH is a job file or a directory, of which the *.yaml and *.yml files are read. Problems go to standard
-    error. Each schedule in words, its next start times and a summary go to standard output. The exit code is 2 if a
-    file has an error, otherwise 0, also with warnings.
+    Each PATH is a job file or a directory, of which the *.yaml and *.yml files are read. It is a warning if the jobs
+    need more threads than the limits of this process allow. Problems go to standard error. Each schedule in words, its
+    next start times and a summary go to standard output. The exit code is 2 if a file has an error, otherwise 0, also
+    with warnings.
     """
+    from taskloom.cli.limits import limit_warnings
     from taskloom.clock import MonotonicClock
     from taskloom.jobfile import check
 
     with imports_on_stderr():  # keeps what plugins print on import out of the output
         result = check(*paths, stop_within=stop_within, with_origins=with_plan)
+    if not result.errors:
+        result = result._replace(problems=(*result.problems, *limit_warnings(result.jobs, result.files[0])))
     show = _show_as_json if output == "json" else _show_as_text
     show(result, MonotonicClock().now(), with_plan=with_plan and not result.errors)
     if result.errors:

@@ -25,6 +25,9 @@ class ExitCode(IntEnum):
 
     UNUSABLE = 2
     """The job files or the command line cannot be used; nothing was started."""
+    NO_RESOURCES = 75
+    """No thread, process, memory or descriptor to begin with: nothing was started. Or the main thread ran out of memory
+    later, and all jobs were stopped."""
     KILLED = 137
     """The watcher process had to kill the program."""
     SURVIVOR = 3

@@ -106,7 +106,7 @@ class _Checker:
     def add(self, path: AnyPath) -> None:
         """Read a file, or the job files of a directory. A file that was read before is skipped."""
         for name in self._expand(os.fspath(path)):
-            real = os.path.realpath(name)
+            real = _real_path(name)
             if real not in self._files:
                 self._files[real] = name
                 self._problems += self._read(name)
@@ -247,6 +247,14 @@ def _missing_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Probl
         yield document.positions.problem(("jobs",), "cannot use this as jobs; expected a mapping of names to jobs")
     else:
         yield document.positions.problem(("jobs",), "cannot find a job under 'jobs'", at_key=True)
+
+
+def _real_path(path: str) -> str:
+    """Return which file a path names; the path itself if the working directory has been deleted."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return path
 
 
 def _is_job_file(path: Path) -> bool:

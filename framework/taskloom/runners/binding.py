@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from taskloom.task import Context
 
-__all__ = ["Binding", "Body"]
+__all__ = ["Binding", "Body", "CoroutineRun"]
 
 
 class Body(NamedTuple):
@@ -18,6 +18,27 @@ class Body(NamedTuple):
     """Called once, on the run's own thread."""
     terminate: Callable[[], object] | None
     """Called once, on a helper thread, if the run is requested to stop before it returns; None if the task has none."""
+
+
+class CoroutineRun:
+    """The `run` of a Body whose task is a coroutine function: runs it in an event loop on the calling thread."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[Any], Coroutine[Any, Any, object]]) -> None:
+        self._function = function
+
+    def __call__(self, ctx: Context) -> object:
+        # asyncio is imported for the first run of an async task: programs without one do not pay for it.
+        from taskloom.runners.event_loop import run_in_event_loop
+
+        try:
+            return run_in_event_loop(self._function, ctx)
+        except BaseException as error:
+            # The traceback begins with the task's own code, as for any other run.
+            if error.__traceback__ is not None:
+                error.__traceback__ = error.__traceback__.tb_next
+            raise
 
 
 class Binding:

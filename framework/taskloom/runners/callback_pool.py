@@ -76,10 +76,9 @@ class CallbackPool:
         # Opened and dropped when a helper has finished a callback; for `join`.
         self._progress: Latch | None = None
 
-    def prepare(self) -> None:
-        """Start one helper: during a stop the system may refuse new threads."""
-        if not self._helpers:
-            self._add_helper()
+    def prepare(self) -> bool:
+        """Start one helper: during a stop the system may refuse new threads. Return whether there is one."""
+        return bool(self._helpers) or self._add_helper()
 
     def submit(self, run: str, callbacks: list[CancelCallback], until: float = _NEVER) -> None:
         """Queue the callbacks of a run. `until`: monotonic second at which the stop of the run is overdue."""

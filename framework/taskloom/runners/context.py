@@ -97,6 +97,18 @@ class RunContext:
         """Return whether this is the context of the run that has this token."""
         return self._token is token
 
+    def begin_wait(self, waker: Waker) -> bool:
+        """Count the run as waiting; return True if it must not wait because the stop is requested. For event loops."""
+        # After the request nothing wakes it any more, and nothing has to: the loop reads the flag in each turn.
+        if self._token.is_requested:
+            return True
+        self._token.add_waker(waker)
+        return self._token.is_requested
+
+    def end_wait(self, waker: Waker) -> bool:
+        """End what `begin_wait` began; return whether the stop is requested."""
+        return self._token.remove_waiter(waker)
+
     def detach(self) -> None:
         """Cut it off from the run, which lives on in the parent process. Called in a forked child."""
         self._emit = _ignore

@@ -9,9 +9,10 @@ import sysconfig
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 
 from taskloom.runners import Stack
+from taskloom.runners.loop_stacks import Line, loop_runs, thread_lines
 from taskloom.sync.gc_pause import paused_gc
 
 __all__ = ["capture_stacks"]
@@ -31,7 +32,7 @@ def capture_stacks(idents: Sequence[int | None], texts: int) -> list[Stack]:
     """Return a Stack for each thread, in order; with the whole text for the first `texts` of them."""
     frames = _frames()
     try:
-        return [_stack(frames.get(ident or 0), number < texts) for number, ident in enumerate(idents)]
+        return [_stack(ident or 0, frames, number < texts) for number, ident in enumerate(idents)]
     finally:
         frames.clear()  # a frame keeps all local variables of its task alive
 
@@ -47,27 +48,42 @@ def _frames() -> dict[int, FrameType]:
         return sys._current_frames()
 
 
-def _stack(frame: FrameType | None, with_text: bool) -> Stack:
+def _stack(ident: int, frames: dict[int, FrameType], with_text: bool) -> Stack:
+    frame = frames.get(ident)
     if frame is None:
         return Stack("", "")
-    return Stack(_where(frame), _text(frame) if with_text else "")
+    if ident in loop_runs:
+        return _loop_stack(ident, frames, with_text)
+    return Stack(_where(frame), _text(thread_lines(frame)) if with_text else "")
 
 
-def _text(innermost: FrameType) -> str:
+def _loop_stack(ident: int, frames: dict[int, FrameType], with_text: bool) -> Stack:
+    """Return where the run of a coroutine is: on its thread if code of the task executes there, else where it awaits.
+
+    If the run has ended meanwhile, return the place of the thread.
+    """
+    own = thread_lines(frames.get(ident))
+    run = loop_runs.get(ident)
+    if run is None or any(_is_task_code(code.co_filename) for code, _ in own):
+        return Stack(_innermost_place(own), _text(own) if with_text else "")
+    stacks = [(name, lines) for name, lines in run.stacks(frames) if lines] or [("", own)]
+    text = "".join(f"{name}\n{_text(lines)}" if name else _text(lines) for name, lines in stacks) if with_text else ""
+    return Stack(_innermost_place(stacks[0][1]), text)
+
+
+def _innermost_place(lines: list[Line]) -> str:
+    """Return the place of the innermost line that is task code, or else of the innermost line."""
+    code, lineno = next((line for line in reversed(lines) if _is_task_code(line[0].co_filename)), lines[-1])
+    return f"{code.co_filename}:{lineno} in {code.co_name}"
+
+
+def _text(read: list[Line]) -> str:
     """Format the stack from the first frame of the task on: the frames before it are the same for every run.
 
-    The frames are read in one short loop and looked up afterwards: their thread goes on meanwhile, and CPython 3.11 can
-    crash on a frame that is walked while it ends.
+    `read` was read in one short loop and is looked up here: its thread goes on meanwhile, and CPython 3.11 can crash on
+    a frame that is walked while it ends.
     """
-    read: list[tuple[CodeType, int | None]] = []
-    frame: FrameType | None = innermost
-    while frame is not None:
-        read.append((frame.f_code, frame.f_lineno))
-        frame = frame.f_back
-    lines = [
-        traceback.FrameSummary(code.co_filename, lineno, code.co_name, lookup_line=False)
-        for code, lineno in reversed(read)
-    ]
+    lines = [traceback.FrameSummary(code.co_filename, lineno, code.co_name, lookup_line=False) for code, lineno in read]
     for filename in {line.filename for line in lines}:
         linecache.checkcache(filename)
     first = next((number for number, line in enumerate(lines) if _is_task_code(line.filename)), 0)

@@ -143,18 +143,19 @@ class ActionExecutor:
         }
         """For each type of message that is not for the core, the method that takes it."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> bool:
         """Create the threads that a stop will need: later the system may refuse new threads. Idempotent.
 
-        Raises RuntimeError or MemoryError if one cannot be created.
+        Return whether there is a helper of each pool.
         """
         if not self._is_prepared:
             if self._before_first_run is not None:
                 self._before_first_run()
-            self.callbacks.prepare()
+            has_helpers = self.callbacks.prepare()
             if self._needs_helpers:
-                self.helpers.prepare()
-            self._is_prepared = True
+                has_helpers = self.helpers.prepare() and has_helpers
+            self._is_prepared = has_helpers
+        return self._is_prepared
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
@@ -165,6 +166,10 @@ class ActionExecutor:
     def remove_listener(self, listener: Listener) -> None:
         """Forget the listener; idempotent, any thread may call it."""
         self.listeners.pop(listener, None)
+
+    def call_after_samples(self, callback: Callable[[], object]) -> None:
+        """Call `callback` after each sample of the poll ages, on the thread that samples."""
+        self._heartbeats.on_sample = callback
 
     # -- deferred until all queued actions are carried out
 

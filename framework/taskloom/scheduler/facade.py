@@ -16,6 +16,7 @@ from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
+from taskloom.scheduler import async_host
 from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.failure_log import make_failure_log
@@ -84,6 +85,12 @@ class Scheduler:
                 if isinstance(error, Exception):
                     return  # no interrupt: the stop itself is impossible, such as on the scheduler's own thread
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await async_host.leave(self, STOP_WITHIN_SECONDS)
+
     # -- jobs
 
     def add(self, job: Job | JobSpec) -> JobHandle:
@@ -151,8 +158,12 @@ class Scheduler:
             self._engine.call(StartAll())
 
     def prepare(self) -> None:
-        """Start the threads that a stop needs, before the first run. Raises RuntimeError if one cannot be started."""
-        self._engine.query(None, lambda _: self._engine.executor.prepare())
+        """Start the threads that a stop needs, before the first run; idempotent.
+
+        Raises RuntimeError or MemoryError if one cannot be started.
+        """
+        if not self._engine.query(None, lambda _: self._engine.executor.prepare()):
+            raise RuntimeError("can't start new thread")
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing keeps the program alive; return False after `timeout` seconds.
@@ -199,6 +210,23 @@ class Scheduler:
         """Wait until a stop of everything is over, whatever caused it; return False after `timeout` seconds."""
         return self._engine.wait_stopped(timeout)
 
+    # -- for asyncio programs
+
+    async def astop(self, within: float = STOP_WITHIN_SECONDS, *, reason: Reason | None = None) -> StopReport:
+        """Do what `stop` does, without blocking the event loop. If the caller is cancelled, the stop goes on.
+
+        `async with Scheduler()` stops everything at its end; if it is cancelled there, it waits all the same.
+        """
+        return await async_host.stop(self, within, reason)
+
+    async def await_finished(self, timeout: float | None = None) -> bool:
+        """Do what `wait` does, without blocking the event loop."""
+        return await async_host.wait(self.wait, timeout)
+
+    async def await_stopped(self, timeout: float | None = None) -> bool:
+        """Do what `wait_stopped` does, without blocking the event loop."""
+        return await async_host.wait(self.wait_stopped, timeout)
+
     @property
     def stop_reason(self) -> Reason | None:
         """Why everything is stopping or was stopped; None before a stop."""
@@ -235,6 +263,14 @@ class Scheduler:
     def bug(self) -> BaseException | None:
         """The first internal error of Taskloom, or None. The scheduler went on without the message that caused it."""
         return self._engine.bug
+
+    def call_after_samples(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once a second while any run is outside a wait on its context; it must not block or raise.
+
+        It is called on a thread of the scheduler, after the polls of all runs were counted. A program can do there
+        what need not be done while everything waits, without a wake-up of its own.
+        """
+        self._engine.executor.call_after_samples(callback)
 
     def stacks(self) -> list[tuple[Run, Stack]]:
         """Return where each run that may be executing currently is."""

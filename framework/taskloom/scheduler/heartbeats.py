@@ -96,6 +96,8 @@ class HeartbeatMonitor:
     def __init__(self, wake_timer: Callable[[], None], post: Callable[[RunUnresponsive | RunResponsive], None]) -> None:
         self.tracks: dict[str, HeartbeatTrack] = {}
         self.is_idle = True
+        self.on_sample: Callable[[], object] | None = None
+        """Called after each sample, on the thread that samples. It must not block or raise."""
         self._wake_timer = wake_timer
         self._post = post
 
@@ -133,3 +135,5 @@ class HeartbeatMonitor:
             report = track.check_watchdog(now)
             if report is not None:
                 self._post(report)
+        if self.on_sample is not None:
+            self.on_sample()

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
@@ -115,7 +115,7 @@ class FakeContext:
         """How often the task polled the cancellation. Each wait counts as one poll."""
         return self.token.polls
 
-    def __enter__(self) -> FakeContext:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -137,6 +137,19 @@ class FakeContext:
             self.cancel(f"poll {self._cancel_at_poll}")
         if self.clock is not None and self.clock.now().mono >= self._cancel_at:
             self.cancel("cancel_after")
+
+    # -- for the event loop of an async task
+
+    def begin_wait(self, waker: Waker) -> bool:
+        """Count the run as waiting; return True if it must not wait because the run was cancelled."""
+        if self.token.is_requested:
+            return True
+        self.token.add_waker(waker)
+        return self.token.is_requested
+
+    def end_wait(self, waker: Waker) -> bool:
+        """End what `begin_wait` began; return whether the run was cancelled."""
+        return self.token.remove_waiter(waker)
 
     # -- for the task
 
@@ -164,8 +177,17 @@ class FakeContext:
     def wait(self, seconds: float | None = None) -> bool:
         """Wait on the token or, in virtual time, advance the clock. Return whether the run was cancelled."""
         self._cancel_when_due()
-        if self.clock is None or (seconds is None and self._cancel_at == float("inf")):
+        if not self._is_virtual(seconds):
             return self.token.wait(seconds)
+        return self._advance(seconds)
+
+    def _is_virtual(self, seconds: float | None) -> bool:
+        """Return whether a wait for these seconds takes only virtual time."""
+        return self.clock is not None and (seconds is not None or self._cancel_at != float("inf"))
+
+    def _advance(self, seconds: float | None) -> bool:
+        """Wait in virtual time."""
+        assert self.clock is not None
         if not self.token.is_requested:
             wanted = float("inf") if seconds is None else self.clock.now().mono + max(seconds, 0.0)
             self.clock.advance_to(min(wanted, self._cancel_at))

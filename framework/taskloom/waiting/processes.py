@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from taskloom.clock import mono
 from taskloom.errors import Cancelled
+from taskloom.waiting.event_loops import refuse_event_loop
 
 if TYPE_CHECKING:
     import subprocess
@@ -81,6 +82,7 @@ def process(
     Raises subprocess.CalledProcessError after the last line if the exit status is not 0, and what Popen raises, such as
     FileNotFoundError. Raises TypeError and ValueError at once for arguments that cannot work.
     """
+    refuse_event_loop(ctx, "process", "asyncio.create_subprocess_exec(...)")
     if isinstance(argv, str | bytes | os.PathLike):
         raise TypeError(f"cannot run {argv!r}; write the program and its arguments as a list, such as ['tail', '-f']")
     if not argv:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from taskloom.clock import mono
 from taskloom.sync.waker import Waker, lock_timeout
+from taskloom.waiting.event_loops import refuse_event_loop
 
 if TYPE_CHECKING:
     from taskloom.task import Context
@@ -38,6 +39,7 @@ def get(ctx: Context, source: queue.Queue[Item], timeout: float | None = None) -
 
     From Python 3.13 on it raises queue.ShutDown if the queue is shut down and empty.
     """
+    refuse_event_loop(ctx, "get")
     deadline = _deadline(source, timeout)
     side = _Side(source, source.not_empty, lambda: not source._qsize(), queue.Empty)
     return _repeat(ctx, side, source.get_nowait, deadline)
@@ -48,6 +50,7 @@ def put(ctx: Context, target: queue.Queue[Item], item: Item, timeout: float | No
 
     From Python 3.13 on it raises queue.ShutDown if the queue is shut down.
     """
+    refuse_event_loop(ctx, "put")
     deadline = _deadline(target, timeout)
     side = _Side(target, target.not_full, lambda: 0 < target.maxsize <= target._qsize(), queue.Full)
     _repeat(ctx, side, lambda: target.put_nowait(item), deadline)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.clock import mono
 from taskloom.errors import Cancelled
+from taskloom.waiting.event_loops import refuse_event_loop
 
 if TYPE_CHECKING:
     from taskloom.task import Context
@@ -29,6 +30,7 @@ _LONGEST_WAIT_SECONDS = 86400.0
 
 def recv(ctx: Context, sock: socket.socket, size: int) -> bytes:
     """Receive up to `size` bytes; b"" at the peer's end of file. Raises Cancelled, TimeoutError, OSError."""
+    refuse_event_loop(ctx, "recv")
     deadline = _deadline(sock)
     if deadline is not None:
         # A socket with a timeout waits inside its own recv in spite of the flag, and no cancellation wakes it there.
@@ -43,6 +45,7 @@ def recv(ctx: Context, sock: socket.socket, size: int) -> bytes:
 
 def accept(ctx: Context, sock: socket.socket) -> tuple[socket.socket, Any]:
     """Accept a connection; the new socket blocks. Raises Cancelled, TimeoutError, OSError."""
+    refuse_event_loop(ctx, "accept")
     deadline = _deadline(sock)
     while True:
         _wait_for(ctx, sock, select.POLLIN, deadline)
@@ -58,6 +61,7 @@ def accept(ctx: Context, sock: socket.socket) -> tuple[socket.socket, Any]:
 
 def connect(ctx: Context, sock: socket.socket, address: Any) -> None:
     """Connect the socket. Raises Cancelled, TimeoutError, OSError. A cancellation does not wake a host name lookup."""
+    refuse_event_loop(ctx, "connect")
     deadline, timeout = _deadline(sock), sock.gettimeout()
     ctx.raise_if_cancelled()
     sock.setblocking(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskloom import Context, Job, Task
+from taskloom import AsyncContext, Context, Job, Task
 from taskloom.catalog.entry_points import Catalog
 from taskloom.cli.drill.trial import DrilledJob, DrillResult, drill_job, max_drill_seconds
 from taskloom.core.events import Event, EventName
@@ -103,6 +104,36 @@ def test_a_task_that_sees_the_stop_and_goes_on_is_distinguished_from_one_that_ne
 
     assert result.verdict is DrillResult.OVER_BUDGET
     assert result.has_seen_stop
+
+
+async def awaits(ctx: AsyncContext) -> None:
+    """Await something else than the context."""
+    ctx.count("begun")
+    await asyncio.Event().wait()
+
+
+def test_an_async_task_stops_in_time_and_its_loop_has_no_gap_while_it_waits(drill: Drill) -> None:
+    result = drill(awaits, warm_up=0.2)
+
+    assert (result.verdict, result.outcome) == (DrillResult.IN_TIME, Outcome.CANCELLED)
+    assert result.worst_gap is not None
+    assert result.worst_gap < 0.2
+
+
+def test_an_async_task_that_swallows_its_cancellation_is_over_budget_and_its_line_is_named(
+    drill: Drill, way_out: threading.Event
+) -> None:
+    async def deaf(ctx: AsyncContext) -> None:
+        while not way_out.is_set():
+            try:
+                await asyncio.sleep(0.005)  # the task under test: deaf
+            except asyncio.CancelledError:
+                continue
+
+    result = drill(deaf, budget=0.1, warm_up=0.2)
+
+    assert result.verdict is DrillResult.OVER_BUDGET
+    assert result.where == place_of("the task under test: deaf", "deaf")
 
 
 def test_a_task_that_ends_before_the_request_to_stop_passes(drill: Drill) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from taskloom.cli.program.reload import Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
+from taskloom.cli.resources import OutOfResources
 from taskloom.core.model import JobSpec
 from taskloom.diagnostics import Place, Problem
 from taskloom.errors import JobFileError
@@ -106,6 +107,9 @@ def fail_with(error: BaseException) -> Callable[[], list[JobSpec]]:
     return read
 
 
+NO_MEMORY = (
+    "MemoryError; raise the limit of memory (ulimit -v, ulimit -d, memory.max of the cgroup); nothing has changed"
+)
 PROBLEM = Problem(Place("jobs.yaml", 3, 5), "cannot use 'x' as y", source_line="    y: x")
 
 
@@ -115,6 +119,9 @@ PROBLEM = Problem(Place("jobs.yaml", 3, 5), "cannot use 'x' as y", source_line="
         (JobFileError([PROBLEM]), "reload: cannot use the job files (1 error); nothing has changed"),
         (click.UsageError("cannot find a job"), "reload: cannot find a job; nothing has changed"),
         (ZeroDivisionError("x"), "reload: internal error; nothing has changed; please report it"),
+        (SystemExit("x"), "reload: internal error; nothing has changed; please report it"),
+        (OutOfResources("import task 'a'", MemoryError()), f"reload: cannot import task 'a': {NO_MEMORY}"),
+        (MemoryError(), f"reload: cannot read the job files: {NO_MEMORY}"),
     ],
 )
 def test_an_error_changes_nothing(scheduler: Scheduler, log: Log, error: BaseException, line: str) -> None:

@@ -15,6 +15,8 @@ from taskloom.errors import Cancelled
 from taskloom.runners.binding import Binding, Body
 
 if TYPE_CHECKING:
+    from taskloom.runners.context_view import LoopContext
+    from taskloom.sync.waker import Waker
     from taskloom.task import Context
 
 __all__ = ["PollClock", "TimedContext", "with_timed_polls"]
@@ -100,6 +102,19 @@ class TimedContext:
     def cancelled(self) -> bool:
         """Whether the run was cancelled. This is the poll."""
         return self._record_poll(self._ctx.cancelled)
+
+    def begin_wait(self, waker: Waker) -> bool:
+        """Record that the event loop of an async task begins to wait; return whether the run was cancelled."""
+        self._clock.enter_wait()
+        return self._loop_ctx.begin_wait(waker)
+
+    def end_wait(self, waker: Waker) -> bool:
+        """End what `begin_wait` began; return whether the run was cancelled."""
+        return self._record_poll(self._loop_ctx.end_wait(waker))
+
+    @property
+    def _loop_ctx(self) -> LoopContext:
+        return cast("LoopContext", self._ctx)
 
     def raise_if_cancelled(self) -> None:
         """Raise Cancelled if the run was cancelled."""

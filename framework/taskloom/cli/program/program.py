@@ -2,7 +2,10 @@
 
 The main thread waits on one queue, for signals and for messages about the scheduler. A signal handler only
 notes its number there. The handlers are installed, and the watcher process is forked, before anything that may take
-long and before the first thread is started.
+long and before the first thread is started. Everything that a stop needs is made before the first job: if the system
+refuses one of these threads, nothing starts.
+
+Whatever is raised on the main thread while jobs run stops them; the main thread goes on waiting for signals meanwhile.
 """
 
 from __future__ import annotations
@@ -10,33 +13,41 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from enum import Enum
 from functools import partial
 
 import click
 
+from taskloom.cli.program.children import LeftChild, LeftChildren
 from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.end_helper import EndHelper
 from taskloom.cli.program.exit_handlers import close_pools
+from taskloom.cli.program.imports import ImportWatch, import_for_runs
 from taskloom.cli.program.left_threads import LeftThread, LeftThreads
+from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.program.shared_process import SharedProcess
-from taskloom.cli.program.shutdown import Ending, close_listeners
+from taskloom.cli.program.shutdown import FLUSH_SECONDS, Ending, close_listeners
+from taskloom.cli.program.signal_guard import SignalGuard
 from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, Signal, SignalAction, SignalPolicy
-from taskloom.cli.program.watcher import WATCHED, Watcher
+from taskloom.cli.program.watcher import Watcher
+from taskloom.cli.resources import OutOfResources, needed, room_for_start
 from taskloom.clock import mono
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
+from taskloom.observe.console import Console
 from taskloom.observe.event_file import EventFile
 from taskloom.observe.event_text import reason_text
 from taskloom.observe.log_format import LogFormat
 from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.facade import Scheduler
+from taskloom.sync.latch import Latch
 from taskloom.text import first_of, measured, plural, to_json
 
 __all__ = ["Program"]
@@ -48,11 +59,17 @@ _NOT_WATCHED = (
 )
 # More names than these make a log line too long to read.
 _MOST_LOADED, _MOST_AWAITED = 8, 5
+# While a stop is under way the main thread also polls for its end, so that no lost message can hold the program.
+STOP_POLL_SECONDS = 1.0
 
 
 class _Message(Enum):
-    """A message from the thread that waits for the scheduler to the main thread."""
+    """A message from another thread to the main thread."""
 
+    SAMPLED = "sampled"
+    """The polls of all runs were counted: about once a second, while any run is outside a wait."""
+    STOPPING = "stopping"
+    """A stop of all jobs has begun."""
     WORK_FINISHED = "work finished"
     """All non-daemon jobs have ended."""
     STOPPED = "stopped"
@@ -80,9 +97,16 @@ class Program:
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
-        self._queue: SignalQueue[_Message] = SignalQueue()
+        reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
+        self._queue: SignalQueue[_Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
+        self._guard = SignalGuard(self._on_signal)
+        self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
         self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping, log=False)
+        self._errors = MainThreadErrors()
+        self._jobs_started = Latch()
+        # Kept until there is a console; then None.
+        self._early_warnings: list[str] | None = []
         self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
@@ -91,37 +115,17 @@ class Program:
         self._asked: dict[str, float] = {}
 
     def run(self, paths: Sequence[str]) -> int:
-        """Run the jobs and return the exit code; exits the process here if threads are left behind."""
-        reserve_descriptors()
-        for number in WATCHED:
-            signal.signal(number, self._on_signal)
-        self._watcher = Watcher(self._stop_within, has_terminal=self._policy.has_terminal)
-        self._queue.listen_to(self._watcher.echo, self._on_watcher_lost)
-        self._process.watch_forks(self._watcher.forget)
-        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within)
+        """Run the jobs and return the exit code; exits the process here if threads are left behind.
+
+        If it raises, nothing was started. Raises OutOfResources if the system refuses what a stop needs.
+        """
         try:
-            selection = files.read()
-            event_file = self._open_events()
-        except BaseException:
-            self._process.close()
-            self._watcher.dismiss()
-            raise
-        self._set_up_output()
-        self._helper = EndHelper()
-        self._listeners = [self._scheduler.listen(self._on_event)]
-        if event_file is not None:
-            self._listeners.append(self._scheduler.listen(event_file))
-        self._log_loaded(selection, paths)
-        self._reloader = Reloader(
-            files,
-            self._scheduler,
-            self._console,
-            self._console.show,
-            after_import=partial(self._shown.check_logging, "a package that was imported"),
-        )
-        self._scheduler.add_all(selection.specs)
-        report = self._wait_for_end()
-        return self._finish(report)
+            with ExitStack() as undo:
+                self._set_up(paths, undo)
+                undo.pop_all()
+        except SystemExit as error:  # otherwise it would end the program in silence, with a code of its own
+            raise RuntimeError("code of a plugin called sys.exit on the main thread") from error
+        return self._finish(self._wait_for_end())
 
     def _on_signal(self, number: int, _: object) -> None:
         """Note the number of a signal. The handler may interrupt the main thread at any point."""
@@ -130,9 +134,52 @@ class Program:
         self._queue.note(number)
 
     def _on_watcher_lost(self) -> None:
-        self._console.log(_NOT_WATCHED, level="WARNING")
+        self._warn(_NOT_WATCHED)
 
     # -- setting up
+
+    def _set_up(self, paths: Sequence[str], undo: ExitStack) -> None:
+        """Make everything that the jobs and a stop need; `undo` takes how to remove it if that fails."""
+        room_for_start()
+        self._guard.install()
+        undo.callback(self._guard.uninstall)
+        try:
+            self._watcher = Watcher(self._stop_within, has_terminal=self._policy.has_terminal)
+        except OSError as error:  # whatever the reason: without it a stop might not end on time
+            raise OutOfResources("start the watcher process", error) from error
+        undo.callback(self._dismiss_watcher)
+        self._queue.listen_to(self._watcher.echo, self._on_watcher_lost)
+        self._guard.keep_wakeup_fd()
+        self._process.watch_forks(self._watcher.forget)
+        undo.callback(self._process.close)
+        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
+        selection = files.read()
+        self._imports.take_back("code that ran while the job files were read")
+        self._process.take_back()
+        event_file = self._open_events()
+        with needed("start the output thread"):
+            console = self._set_up_output(undo)
+        undo.callback(self._scheduler.stop, 0)
+        with needed("start the threads of the scheduler"):
+            self._scheduler.prepare()
+        with needed("start the threads that pass on events"):
+            self._listeners = [self._scheduler.listen(self._on_event)]
+            if event_file is not None:
+                self._listeners.append(self._scheduler.listen(event_file))
+        with needed("import its modules"):
+            import_for_runs(selection.specs)
+        with needed("start the thread that waits for the jobs"):
+            self._helper = EndHelper()
+            self._helper.do(self._wait_for_scheduler)
+        self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
+        self._log_loaded(selection, paths)
+        checked = partial(self._shown.check_logging, "a package that was imported")
+        self._reloader = Reloader(files, self._scheduler, console, console.show, after_import=checked)
+        self._scheduler.add_all(selection.specs)
+
+    def _dismiss_watcher(self) -> None:
+        self._guard.release_wakeup_fd()
+        self._watcher.dismiss()
 
     def _open_events(self) -> EventFile | None:
         if self._events_path is None:
@@ -142,13 +189,19 @@ class Program:
         except OSError as error:
             raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
 
-    def _set_up_output(self) -> None:
+    def _set_up_output(self, undo: ExitStack) -> Console:
         self._shown = ProgramOutput(log_format=self._log_format, is_verbose=self._is_verbose)
         self._output, self._console = self._shown.output, self._shown.console
+        undo.callback(self._output.close, FLUSH_SECONDS)
         self._shown.install()
+        undo.callback(self._shown.remove)
         self._process.use(self._output, self._console, self._shown.streams)
+        return self._console
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
+        early, self._early_warnings = self._early_warnings or [], None
+        for sentence in early:
+            self._warn(sentence)
         if selection.warnings:
             from taskloom.jobfile.render import render_all
 
@@ -159,33 +212,76 @@ class Program:
         if selection.dependencies:
             self._console.log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
 
+    def _warn(self, sentence: str) -> None:
+        if self._early_warnings is not None:
+            self._early_warnings.append(sentence)
+        else:
+            self._console.log(sentence, level="WARNING")
+
     # -- while the jobs run
 
     def _wait_for_end(self) -> StopReport:
-        # After a stop signal while the files were read, no job starts.
-        if not (self._is_stop_requested or any(map(self._policy.is_stop, self._queue.arrived()))):
-            self._scheduler.start()
-        self._helper.do(self._wait_for_scheduler)
-        self._handle_until(_Message.STOPPED)
-        return self._scheduler.stop()
+        """Start the jobs and wait until they are stopped. An exception stops them, and the waiting goes on."""
+        error: BaseException | None = None
+        for count in range(MOST_ERRORS):
+            try:
+                if error is not None:
+                    self._stop_after(error)
+                if count > MOST_WHILE_LISTENING:
+                    self._scheduler.wait_stopped(max(0.0, self._hard_deadline - mono()))
+                self._start_jobs()
+                self._handle_until(_Message.STOPPED)
+                return self._scheduler.stop()
+            except BaseException as raised:  # noqa: BLE001 - also what a signal handler of a plugin raises
+                error = raised
+        os._exit(self._errors.code)
+
+    def _start_jobs(self) -> None:
+        if not self._jobs_started.is_open:
+            # After a stop signal while the files were read, no job starts.
+            if not (self._is_stop_requested or any(map(self._policy.is_stop, self._queue.arrived()))):
+                self._scheduler.start()
+            self._jobs_started.open()
 
     def _handle_until(self, last: _Message) -> None:
-        """Handle signals and messages until this message comes."""
+        """Handle signals and messages until this message comes, or until the stop is over if its message is lost."""
         while True:
-            message = self._queue.get()
+            message = self._queue.get(STOP_POLL_SECONDS if self._is_stopping else float("inf"))
             if message is last:
+                return
+            if message is None and last is _Message.STOPPED and self._scheduler.wait_stopped(0):
                 return
             if message is _Message.WORK_FINISHED:
                 finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
                 self._stop(self._scheduler.stop_reason or finished)
+            elif isinstance(message, _Message):
+                self._imports.take_back_unseen()
             elif isinstance(message, Signal):
                 self._handle_signal(message)
+            elif message is not None:
+                message()
+
+    def _stop_after(self, error: BaseException) -> None:
+        """Stop all jobs because of an exception on the main thread; it may be called again."""
+        self._errors.record(error)
+        self._jobs_started.open()
+        self._imports.take_back_unseen()
+        if isinstance(error, KeyboardInterrupt):  # SIGINT, while its handler was that of Python
+            self._on_signal(signal.SIGINT, None)
+        else:
+            self._stop(Reason(ReasonKind.SHUTDOWN, f"{type(error).__name__} on the main thread"))
 
     def _wait_for_scheduler(self) -> None:
-        self._scheduler.wait()
-        self._queue.put(_Message.WORK_FINISHED)
-        self._scheduler.wait_stopped()
-        self._queue.put(_Message.STOPPED)
+        try:
+            self._jobs_started.wait()
+            self._scheduler.wait()
+            self._queue.put(_Message.WORK_FINISHED)
+            self._scheduler.wait_stopped()
+            self._queue.put(_Message.STOPPED)
+        except BaseException as error:  # noqa: BLE001 - without this thread the program would not end by itself
+            self._queue.put(partial(self._stop_after, error))
+
+    # -- the signals
 
     def _on_event(self, event: Event) -> None:
         if event.event is EventName.CANCEL_REQUESTED and event.job:
@@ -206,6 +302,7 @@ class Program:
         elif action is SignalAction.RELOAD and self._is_stopping:
             self._console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
         elif action is SignalAction.RELOAD:
+            self._imports.take_back_unseen()
             self._reloader.request()
 
     def _stop_by_signal(self, arrived: Signal) -> None:
@@ -225,11 +322,11 @@ class Program:
         """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now."""
         if self._is_stopping:
             return
-        self._is_stopping = True
-        self._shown.check_logging("a task")
         now = mono()
         self._hard_deadline = (now if since is None else since) + self._stop_within
         self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
+        self._is_stopping = True  # only now: an exception in the lines above leads here again
+        self._shown.check_logging("a task")
         self._log_awaited(reason)
 
     def _on_stopping(self) -> None:
@@ -239,6 +336,7 @@ class Program:
         """
         self._policy.stop_began()
         self._watcher.stop_began()
+        self._queue.put(_Message.STOPPING)
 
     def _log_awaited(self, reason: Reason) -> None:
         awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
@@ -263,17 +361,44 @@ class Program:
     # -- the end
 
     def _finish(self, report: StopReport) -> int:
-        close_listeners(self._listeners, self._console, self._hard_deadline)
-        code = report.exit_code
-        if self._scheduler.bug is not None:
-            code = code or ExitCode.BUG
-            self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
-        threads = self._await_threads(report, is_hard_exit=code is ExitCode.SURVIVOR)
+        """Write what is left to write, and end; exits the process here if an exception prevents that."""
         left_children = self._process.left_children()
+        children: list[LeftChild] = []
+        try:
+            children = self._write_end(report, left_children)
+        except BaseException as error:  # noqa: BLE001 - the program still ends in time
+            self._errors.record(error)
+        code = self._exit_code(report)
+        try:
+            self._guard.release_wakeup_fd()
+            ending = Ending(
+                code,
+                console=self._console,
+                output=self._output,
+                children=left_children,
+                forks=self._process.forks,
+                watcher=self._watcher,
+                deadline=self._hard_deadline,
+            )
+            return ending.leave(children, self._helper)
+        except BaseException as error:  # noqa: BLE001 - the same
+            self._errors.record(error)
+            os._exit(code or self._errors.code)
+
+    def _exit_code(self, report: StopReport) -> ExitCode:
+        return report.exit_code or self._errors.code or (ExitCode.BUG if self._scheduler.bug else ExitCode.FINE)
+
+    def _write_end(self, report: StopReport, left_children: LeftChildren) -> list[LeftChild]:
+        """Write the report and the summary; return the child processes that are left."""
+        close_listeners(self._listeners, self._console, self._hard_deadline)
+        if self._scheduler.bug is not None:
+            self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
+        threads = self._await_threads(report, is_hard_exit=report.exit_code is ExitCode.SURVIVOR)
         children = left_children.find()
         if self._wants_json:
             # The report was made when the stop ended. A run that ended later is only in the status.
             data = report.as_dict() | {
+                "exit_code": int(self._exit_code(report)),
                 "jobs": [status.as_dict() for status in self._scheduler.status()],
                 "threads_left": [left.as_dict() for left in threads],
                 "processes_left": [child.as_dict() for child in children],
@@ -281,16 +406,7 @@ class Program:
             self._output.final_data((to_json(data, is_ascii=True) + "\n").encode())
         else:
             self._console.show(summary(report, self._scheduler.status()), is_last=True)
-        ending = Ending(
-            code,
-            console=self._console,
-            output=self._output,
-            children=left_children,
-            forks=self._process.forks,
-            watcher=self._watcher,
-            deadline=self._hard_deadline,
-        )
-        return ending.leave(children, self._helper)
+        return children
 
     def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:
         """Name the threads that jobs or libraries have left, wait for them, and return those that are still there."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 import click
 
 from taskloom.cli.program.selection import JobFiles, Selection
+from taskloom.cli.resources import OutOfResources, advice_for
 from taskloom.clock import MonotonicClock
 from taskloom.core.model import Moment
 from taskloom.core.reload import Change, ReloadAction
@@ -84,8 +85,8 @@ class Reloader:
         while True:
             try:
                 self._reload()
-            except Exception:  # noqa: BLE001 - a bug of ours must not end the jobs
-                self._log(f"internal error; {_UNCHANGED}; please report it\n{traceback.format_exc()}", level="CRITICAL")
+            except BaseException as error:  # noqa: BLE001 - it must not end the jobs, or the next reload
+                self._log_failure(error)
             with self._lock:
                 if not self._is_requested_again:
                     self._is_busy = False
@@ -103,7 +104,7 @@ class Reloader:
             self._log(f"cannot use the job files ({plural(errors, 'error')}); {_UNCHANGED}", level="ERROR")
         except SchedulerStopped:
             self._log(f"the program is stopping; {_UNCHANGED}", level="WARNING")
-        except (click.UsageError, TaskloomError) as error:
+        except (click.UsageError, OutOfResources, TaskloomError) as error:
             self._log(f"{error}; {_UNCHANGED}", level="ERROR")
         else:
             self._show_problems(selection.warnings)
@@ -116,6 +117,15 @@ class Reloader:
             return self._files.read()
         finally:
             self._after_import()
+
+    def _log_failure(self, error: BaseException) -> None:
+        advice = advice_for(error)
+        if advice:
+            why = str(error) or type(error).__name__
+            self._log(f"cannot read the job files: {why}; {advice}; {_UNCHANGED}", level="ERROR")
+        else:
+            trace = traceback.format_exc()
+            self._log(f"internal error; {_UNCHANGED}; please report it\n{trace}", level="CRITICAL")
 
     def _log_changes(self, changes: Sequence[Change], at: Moment) -> None:
         """Log what happens to each changed job, and the totals. `at` sorts the lines before their effects."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from taskloom.cli.resources import room_to_read
 from taskloom.core.model import JobSpec
 from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError
+
+if TYPE_CHECKING:
+    from taskloom.catalog.entry_points import AfterLoad
 
 __all__ = ["JobFiles", "Selection"]
 
@@ -24,25 +28,44 @@ class Selection(NamedTuple):
 
 
 class JobFiles:
-    """The paths and labels of one command line. `stop_within`: seconds, inf for no deadline."""
+    """The paths and labels of one command line. `stop_within`: seconds, inf for no deadline.
 
-    def __init__(self, paths: Sequence[str], *, labels: Iterable[str] = (), stop_within: float) -> None:
+    `after_load` is called after each import of a plugin, as `Catalog` describes.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        labels: Iterable[str] = (),
+        stop_within: float,
+        after_load: AfterLoad | None = None,
+    ) -> None:
         self.paths = tuple(paths)
         self._labels = frozenset(labels)
         self._stop_within = stop_within
+        self._after_load = after_load
 
     def read(self) -> Selection:
         """Read all files as they are now.
 
-        Raises JobFileError with every problem of all files, and click.UsageError for labels that no job has.
+        Raises JobFileError with every problem of all files, and click.UsageError for labels that no job has, or if
+        code of a task exits while its parameters are checked. Raises OutOfResources if no files can be opened.
         """
+        from taskloom.catalog.entry_points import Catalog
+        from taskloom.cli.limits import limit_warnings
         from taskloom.jobfile.loader import check
 
-        result = check(*self.paths, stop_within=self._stop_within)
+        room_to_read()
+        try:
+            result = check(*self.paths, stop_within=self._stop_within, catalog=Catalog(self._after_load))
+        except SystemExit as error:
+            why = f"a task called sys.exit({error.code!r}) while the parameters of the jobs were checked"
+            raise click.UsageError(f"cannot read the job files: {why}") from error
         if result.errors:
             raise JobFileError(result.problems)
         specs, needed = self._select(result.jobs)
-        return Selection(specs, needed, result.problems)
+        return Selection(specs, needed, (*result.problems, *limit_warnings(specs, result.files[0])))
 
     def _select(self, jobs: Sequence[JobSpec]) -> tuple[list[JobSpec], list[str]]:
         """Return the jobs with one of the labels and their dependencies, and the names of the dependencies."""

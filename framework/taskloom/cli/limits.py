@@ -1,0 +1,128 @@
+"""Warnings where the jobs need more threads than the limits of this process allow.
+
+A thread counts as a process for every limit of Linux. Only what is certain is a warning: a limit is compared with the
+threads of this program alone, although other programs of the same user or cgroup count as well.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from taskloom.cli.resources import memory_limits, stack_bytes
+from taskloom.core.model import JobSpec
+from taskloom.diagnostics import Place, Problem
+from taskloom.text import plural
+
+__all__ = ["Limit", "limit_warnings", "thread_limits"]
+
+# The main thread, output, scheduler, waiter, listener, a first helper for callbacks and one for other calls, and the
+# watcher process. A test counts them.
+OWN_THREADS = 8
+# Lets a process have more threads than RLIMIT_NPROC: bits of CapEff in /proc/self/status.
+_CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24
+
+
+class Limit(NamedTuple):
+    """A limit of the number of threads, with its name and how to raise it."""
+
+    threads: int
+    name: str
+    advice: str
+
+
+def limit_warnings(jobs: Iterable[JobSpec], path: str, limits: Sequence[Limit] | None = None) -> list[Problem]:
+    """Return a warning if the jobs cannot all run at the same time under the lowest limit.
+
+    `path`: the file that the warning names. `limits`: those of this process by default.
+    """
+    runs = sum(len(job.replicated()) for job in jobs if job.enabled and job.runner.name == "thread")
+    limit = min(thread_limits() if limits is None else limits, default=None)
+    needed = runs + OWN_THREADS
+    if limit is None or needed <= limit.threads:
+        return []
+    text = (
+        f"not all jobs can run at the same time: {plural(runs, 'run')} and {OWN_THREADS} threads of Taskloom need "
+        f"{needed:,}, but {limit.name} allows {limit.threads:,}; further runs end start_failed"
+    )
+    return [Problem(Place(path, 1, 1), text, limit.advice, "warning")]
+
+
+def thread_limits() -> list[Limit]:
+    """Return each limit of the number of threads that can be read and that binds this process."""
+    return [*_of_the_user(), *_of_memory(), *_of_cgroups(), *_of_the_system()]
+
+
+def _of_the_user() -> Iterator[Limit]:
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if limit != resource.RLIM_INFINITY and os.getuid() != 0 and not _is_exempt():
+        yield Limit(limit, "ulimit -u", "raise it with ulimit -u, or with TasksMax= of a systemd unit")
+
+
+def _is_exempt() -> bool:
+    capabilities = int(_field("/proc/self/status", "CapEff:") or "0", 16)
+    return bool(capabilities & (1 << _CAP_SYS_ADMIN | 1 << _CAP_SYS_RESOURCE))
+
+
+def _of_memory() -> Iterator[Limit]:
+    for name, limit, used in memory_limits():
+        if limit != resource.RLIM_INFINITY:
+            # The watcher process has an address space of its own, and the main thread has its stack.
+            threads = max(0, limit - used) // stack_bytes() + 2
+            yield Limit(
+                threads, f"{name} (each thread takes {stack_bytes() >> 10:,} KiB for its stack)", f"raise {name}"
+            )
+
+
+def _of_cgroups() -> Iterator[Limit]:
+    for folder, top in _pids_cgroups():
+        for each in (folder, *folder.parents):
+            text = _text(each / "pids.max").strip()
+            if text.isdigit():
+                yield Limit(int(text), f"{each / 'pids.max'}", "raise it with docker --pids-limit, or with TasksMax=")
+            if each == top:
+                break
+
+
+def _pids_cgroups() -> Iterator[tuple[Path, Path]]:
+    """Yield the folders of our cgroup that may limit the processes, and where each hierarchy is mounted."""
+    paths: dict[str, str] = {}
+    for line in _text("/proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "pids" in controllers.split(","):
+            paths["cgroup2" if not controllers else "cgroup"] = path
+    for line in _text("/proc/self/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        kind, options = after.split(" ")[0], after.split(" ")[-1].split(",")
+        if kind not in paths or (kind == "cgroup" and "pids" not in options):
+            continue
+        root, top = before.split(" ")[3:5]
+        # In a container the hierarchy may be mounted from our own cgroup on.
+        path = paths[kind].removeprefix(root) if root != "/" else paths[kind]
+        yield Path(top) / path.lstrip("/"), Path(top)
+
+
+def _of_the_system() -> Iterator[Limit]:
+    for name in ("threads-max", "pid_max"):
+        text = _text(f"/proc/sys/kernel/{name}").strip()
+        if text.isdigit():
+            yield Limit(int(text), f"kernel.{name}", f"raise it with sysctl kernel.{name}")
+
+
+def _field(path: str, name: str) -> str:
+    """Return the value of a line that begins with this name; "" if there is none."""
+    for line in _text(path).splitlines():
+        if line.startswith(name):
+            return line.removeprefix(name).strip()
+    return ""
+
+
+def _text(path: str | Path) -> str:
+    """Return the text of a file; "" if it cannot be read: then the limit is not known."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
