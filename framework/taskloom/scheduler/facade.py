@@ -40,8 +40,8 @@ class Scheduler:
     Any thread may call any method, including tasks and listeners. One process may have several schedulers. A scheduler
     installs no signal handler and never ends the process. `stop_within`: the seconds allowed for stopping everything
     after an essential job has failed. `on_stopping` is called when a stop of everything begins, before any run is
-    requested to stop; any thread may call it, and it must not block. `clock`, `runners` and `catalog` are for tests,
-    and for host programs that bring their own.
+    requested to stop: on a helper thread, and the stop waits for it for a tenth of a second at most. `clock`, `runners`
+    and `catalog` are for tests, and for host programs that bring their own; the clock is read on the scheduler's thread.
 
     `log`: failures are logged to the logger `taskloom` (True), to the given logger, or not at all (False).
     `stop_at_exit`: whether a program that ends without `stop` stops everything, within `stop_within` seconds. By
