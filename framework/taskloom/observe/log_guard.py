@@ -5,8 +5,8 @@
 silence the log or write each line twice, and the second would silence jobs of other people.
 
 The root logger refuses such changes at once, since they may come at any time, from any thread. A change that comes
-in another way is found and set again by `check`: after plugins were imported, and while the jobs run. Handlers that write
-elsewhere, such as files, are left alone.
+in another way is found and set again by `check`: after plugins were imported, and while the jobs run. Handlers that
+write elsewhere, such as files, are left alone.
 """
 
 from __future__ import annotations
