@@ -4,9 +4,9 @@
 `dictConfig` and `fileConfig` also disable every logger that they do not know. Under `taskloom run` the first would
 silence the log or write each line twice, and the second would silence jobs of other people.
 
-The root logger refuses such changes at once, since they may come at any time, from any thread. What reaches a logger in
-another way is found and set again by `check`: after plugins were imported, and while the jobs run. Handlers that write
-elsewhere, such as files, are left alone.
+The root logger refuses such changes at once, since they may come at any time, from any thread. A change that comes
+in another way is found and set again by `check`: after plugins were imported, and while the jobs run. Handlers that
+write elsewhere, such as files, are left alone.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ __all__ = ["HOLD_SECONDS", "Output"]
 LOG_BYTES = 2 * 1024 * 1024
 # Less than for log lines, since queued data is lost in a crash.
 DATA_BYTES = 512 * 1024
-# What is left at the end for writing lines whose run has not been reported as started.
+# Kept at the end for writing lines whose run has not been reported as started.
 LAST_LINES_SECONDS = 0.1
 # The last sentence, about what was lost, is written only if that takes no longer.
 LAST_SENTENCE_SECONDS = 0.05
@@ -107,7 +107,7 @@ class Output:
     def text(self, content: bytes, *, run: str = "", is_rest: bool = False) -> None:
         """Queue what a task has written to standard error, unchanged, among the log lines; never blocks.
 
-        What is left at the end of a run or a thread gets a line break: a log line follows.
+        The rest at the end of a run or a thread gets a line break: a log line follows.
         """
         self.line(content + b"\n" if is_rest and not content.endswith(b"\n") else content, run=run)
 

@@ -1,7 +1,7 @@
 """The replacements of `sys.stdout` and `sys.stderr` under the command line: both pass text to the output thread.
 
-They are shared by all tasks, so no task can close them, and each thread has a line of its own. What a thread has
-written without a newline is passed on when it flushes, when it is MOST_PENDING_BYTES long, when the run or the thread
+They are shared by all tasks, so no task can close them, and each thread has a line of its own. A text
+without a newline is passed on when it flushes, when it is MOST_PENDING_BYTES long, when the run or the thread
 ends, and when the program ends.
 """
 
@@ -36,7 +36,7 @@ def _run_id() -> str:
 
 
 class _Stream(io.BufferedIOBase):
-    """What the binary streams have in common."""
+    """The common part of the binary streams."""
 
     def __init__(self, put: Put, descriptor: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class DataStream(_Stream):
 
 
 class _Pending:
-    """What one thread has written without a newline. Any thread may take it."""
+    """The text of one thread without a newline. Any thread may take it."""
 
     __slots__ = ("_pieces", "_size", "run")
 
