@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskloom.task import LONGEST_DURATION_SECONDS, parse_duration
-from taskloom.text import did_you_mean, duration, first_of, measured, plural, suggest, table
+from taskloom.text import (
+    did_you_mean,
+    duration,
+    first_of,
+    measured,
+    plural,
+    printable,
+    printable_lines,
+    suggest,
+    table,
+    to_json,
+)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +130,41 @@ def test_the_module_imports_nothing_of_taskloom_but_the_diagnostics() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert answer.stdout.strip() == "['taskloom', 'taskloom.diagnostics', 'taskloom.text']"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("a\x1b[31mb\x07\x7f\x9b", "a\\x1b[31mb\\x07\\x7f\\x9b"),
+        ("line\nbreak\r\ttab", "line\\nbreak\\r\\ttab"),
+        ("\u202eabc\u2066\u200e\u061c", "\\u202eabc\\u2066\\u200e\\u061c"),
+        ("\ud800\udcff", "\\ud800\\udcff"),
+        ("\x85\u2028\u2029", "\\x85\\u2028\\u2029"),
+        (
+            "a\xa0b\u3000c\u200dd \U0001f468\u200d\U0001f469\ufe0f é 日本",
+            "a\xa0b\u3000c\u200dd \U0001f468\u200d\U0001f469\ufe0f é 日本",
+        ),
+    ],
+)
+def test_what_drives_a_terminal_is_escaped_and_all_else_is_text(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(printable(text)) == shown
+
+
+def test_lines_keep_their_breaks() -> None:
+    assert printable_lines("a\r\nb\x1b\n\tc\n") == "a\nb\\x1b\n\\tc\n"
+
+
+def test_a_cell_of_a_table_is_one_line() -> None:
+    assert table([("A", "B"), ("x\ny", "\x1b")]) == "A     B\nx\\ny  \\x1b"
+
+
+def test_json_shows_nothing_raw_and_means_the_same() -> None:
+    data = {"a\u202e": ["\x9b\ud800\n\x7f", "é 日本"]}
+
+    for indent in (None, 2):
+        text = to_json(data, indent=indent)
+        assert json.loads(text) == data
+        assert "é 日本" in text
+        assert printable_lines(text) == text

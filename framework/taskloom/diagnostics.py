@@ -57,7 +57,8 @@ class Problem(NamedTuple):
     """One error or warning about a job file.
 
     The `message` of an error begins with "cannot ..." in lower case and names the legal values. `hint` is a near
-    match or a fix, shown under the caret. `source_line` is the text of the line at `place`.
+    match or a fix, shown under the caret. `source_line` is the text of the line at `place`. If secrets are masked in
+    it, `caret` is the column and the length of the place in the masked line.
     """
 
     place: Place
@@ -67,6 +68,7 @@ class Problem(NamedTuple):
     job: str | None = None
     source_line: str = ""
     related: tuple[Related, ...] = ()
+    caret: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         owner = f"job {self.job!r}: " if self.job is not None else ""

@@ -1,9 +1,10 @@
-"""How numbers, durations, tables, suggestions and JSON are written: the one place for each."""
+"""How numbers, durations, tables, text from elsewhere and JSON are written: the one place for each."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ __all__ = [
     "measured",
     "plain",
     "plural",
+    "printable",
+    "printable_lines",
     "suggest",
     "table",
     "to_json",
@@ -73,8 +76,11 @@ def first_of(names: Sequence[str], most: int) -> str:
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Return the rows as lines whose columns are aligned. All rows have the same number of cells."""
-    lines = list(rows)
+    """Return the rows as lines whose columns are aligned. All rows have the same number of cells.
+
+    A cell is printable text on one line: tasks and peers may have written it.
+    """
+    lines = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
 
@@ -87,6 +93,34 @@ def did_you_mean(name: object, known: Iterable[str], *, before: str = "") -> str
 def suggest(near: str | None, *, before: str = "") -> str:
     """Return the question whether `near` was meant, after the text `before`; "" for None."""
     return f"{before}did you mean {near!r}?" if near else ""
+
+
+# What can drive a terminal, break a line or reorder it: the control characters C0, DEL and C1, the marks, embeddings
+# and isolates that change the direction of text, the line and paragraph separators; and surrogates, which no encoding
+# has. Spaces of any width, joiners and emoji are text.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, with escapes for all that could drive the terminal: `\\x1b`, `\\n`, `\\u202e`.
+
+    For text from tasks, peers, docstrings and exceptions, in our own lines and tables.
+    """
+    return text if text.isprintable() else _UNSAFE.sub(_escape, text)
+
+
+def printable_lines(text: str) -> str:
+    """Return the text with its line breaks, and with escapes inside each line as `printable` has them."""
+    if text.isprintable():
+        return text
+    return "\n".join(map(printable, text.replace("\r\n", "\n").split("\n")))
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    code = ord(character)
+    return _SHORT_ESCAPES.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
 def finite(number: float | None) -> float | None:
@@ -110,8 +144,17 @@ def plain(value: Any) -> Any:
 def to_json(
     data: Any, *, indent: int | None = None, is_ascii: bool = False, default: Callable[[Any], Any] | None = None
 ) -> str:
-    """Return the data as JSON; `null` for each number that JSON does not have. `default` converts other objects."""
+    """Return the data as JSON; `null` for each number that JSON does not have. `default` converts other objects.
+
+    The text may be shown on a terminal: what `printable` escapes is escaped as JSON does.
+    """
     try:
-        return json.dumps(data, indent=indent, ensure_ascii=is_ascii, default=default, allow_nan=False)
+        text = json.dumps(data, indent=indent, ensure_ascii=is_ascii, default=default, allow_nan=False)
     except ValueError:
-        return json.dumps(plain(data), indent=indent, ensure_ascii=is_ascii, default=default, allow_nan=False)
+        text = json.dumps(plain(data), indent=indent, ensure_ascii=is_ascii, default=default, allow_nan=False)
+    # The line breaks between the values are JSON's own; all others are inside of strings, and escaped already.
+    return text if text.isprintable() else _UNSAFE.sub(_escape_for_json, text)
+
+
+def _escape_for_json(found: re.Match[str]) -> str:
+    return found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}"

@@ -56,6 +56,8 @@ _FENCE = re.compile(r"(?P<ticks>`{3,})(?P<language>[\w{}-]*)\s*")
 # Parts of the output that differ from run to run. They are replaced in this order.
 _VARIABLE = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
+    # The pages show the log as on a terminal; here it goes into a pipe.
+    (re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d(?= [A-Z])", re.MULTILINE), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?"), "TIMESTAMP"),
     (re.compile(r"\d\d:\d\d:\d\d([.,]\d+)?"), "TIME"),
     (re.compile(r"\d+(\.\d+)? ?m?s\b"), "SECONDS"),

@@ -329,3 +329,18 @@ def terminal() -> Iterator[tuple[int, int]]:
             os.close(descriptor)
         except OSError:
             pass  # the test closed it
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB. Only root may mount one; without it the test is skipped, loudly."""
+    place = tmp_path / "small-disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"LOUD: cannot mount a disk of 1 MiB, so a full disk is not tested: {mounted.stderr.strip()}")
+
+    yield place
+
+    subprocess.run(["umount", "-l", str(place)], capture_output=True, check=True)

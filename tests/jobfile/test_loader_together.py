@@ -132,8 +132,10 @@ def test_origins_are_returned_on_request(write: Write, catalog: Catalog) -> None
     assert check("a.yaml", catalog=catalog).origins == {}
 
 
-def test_a_secret_is_masked_in_origins(write: Write) -> None:
-    write("a.yaml", "jobs:\n  a:\n    task: login\n    params: {password: hunter2}\n")
+@pytest.mark.parametrize("written", ["hunter2", '"hunter\\x32"', '"hunter2\\nhunter2"', "${NO_SUCH:-hunter2}"])
+def test_a_secret_is_masked_in_origins(write: Write, written: str) -> None:
+    quoted = f'"{written}"' if "$" in written else written
+    write("a.yaml", f"jobs:\n  a:\n    task: login\n    params: {{password: {quoted}}}\n")
 
     [job] = check("a.yaml", catalog=GivenCatalog({"login": Login}), with_origins=True).origins.values()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 import pytest
@@ -131,14 +132,23 @@ def test_color_paints_the_head_and_the_caret_alone() -> None:
         source_line=st.text(max_size=250).map(lambda line: line.replace("\n", " ")),
         job=st.none() | st.text(max_size=5),
         related=st.just(()) | st.just((Related(Place("\x1b", 1, 1), "\x07"),)),
+        caret=st.none() | st.tuples(st.integers(1, 300), st.integers(1, 300)),
     )
 )
 def test_control_and_invisible_characters_are_never_rendered(found: Problem) -> None:
     shown = render(found)
 
     assert 1 <= len(shown.splitlines()) <= 4
-    for character in shown.replace("\n", ""):
+    for character in re.sub(r"(?<=[^\x00-\x7f])[\u200c\u200d](?=[^\x00-\x7f])|\n", "", shown):
         assert unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def test_an_emoji_is_shown_as_it_is_and_a_hidden_joiner_is_not() -> None:
+    family = "\U0001f468\u200d\U0001f469"
+
+    assert frame(f"a: {family}\xa0x", 4)[0] == f"  7 | a: {family}\xa0x"
+    assert frame("a\u200db: x", 1)[0] == "  7 | a\\u200db: x"
+    assert family in render(problem("a: b", 4)._replace(message=f"cannot use {family}"))
 
 
 def test_problems_as_data_contain_every_field() -> None:

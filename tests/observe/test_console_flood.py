@@ -24,7 +24,7 @@ class Log:
             self._put, is_colored=False, call_later=lambda seconds, callback: self.wakes.append((seconds, callback))
         )
 
-    def _put(self, text: bytes, at: float) -> None:
+    def _put(self, text: bytes, at: float | None = None, run: str = "", *, is_start: bool = False) -> None:
         self.lines += [re.sub(r"^\S+ ", "", line) for line in text.decode().splitlines()]
 
     def event(self, name: EventName, job: str, mono: float, *, run: int = 2, **fields: object) -> None:

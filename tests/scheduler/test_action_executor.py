@@ -253,3 +253,21 @@ def test_a_stop_does_not_wait_for_a_start_that_blocks(bench: Bench) -> None:
     assert "a#1" in bench.executor.refused
     assert run.join(SOON)
     assert entered == []
+
+
+def test_a_run_that_has_ended_meanwhile_is_not_reported_as_overdue_before_its_own_report(bench: Bench) -> None:
+    bench.add("a", lambda ctx: None)
+    [start] = [action for action in bench.handle(StartAll()) if isinstance(action, StartRun)]
+    while not isinstance(ended := bench.next_posted(), RunEnded):
+        bench.handle(ended)
+    bench.carry_out([CaptureStack(start.run)])
+
+    bench.executor.begin_captures()
+    bench.executor.finish_capture(bench.next_capture())
+    first = list(bench.processed)
+    [rest] = bench.executor.captures
+    bench.executor.finish_capture(rest)
+
+    assert [report for report in first if isinstance(report, StackCaptured)] == []
+    assert [report.run for report in bench.processed if isinstance(report, StackCaptured)] == ["a#1"], "if it is lost"
+    bench.handle(ended)

@@ -7,14 +7,17 @@ errors read like our own, and a secret is never quoted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
 from taskloom.diagnostics import FieldError, quoted
 
-__all__ = ["ParamErrors", "field_errors", "mask_secrets", "value_hint"]
+__all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "value_hint"]
 
-_MASK = "**********"
+MASK = "**********"
+"""Shown in place of a secret of any length."""
+# A shorter line of a secret (a brace, a dash) may occur anywhere in a message.
+_SHORTEST_LINE = 4
 
 _EXPECTED = {
     "int_type": "an integer",
@@ -68,7 +71,9 @@ def field_errors(errors: Iterable[Any], given: Mapping[str, Any], params: Mappin
     for error in errors:
         by_loc.setdefault(_loc_in(given, error["loc"]), []).append(error)
     return [
-        _field_error(loc, found, is_secret=bool(loc) and _is_secret(_type_at(params[str(loc[0])].annotation, loc[1:])))
+        _field_error(
+            loc, found, is_secret=bool(loc) and is_secret_type(type_at(params[str(loc[0])].annotation, loc[1:]))
+        )
         for loc, found in by_loc.items()
     ]
 
@@ -78,7 +83,7 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
     first = errors[0]
     kinds = {error["type"] for error in errors}
     value = first["input"]
-    shown = _MASK if is_secret else quoted(value)
+    shown = MASK if is_secret else quoted(value)
     if kinds & _ABSENT:
         return FieldError(loc, f"cannot do without {first['loc'][-1]!r} in {_name(loc)}")
     if kinds & _UNKNOWN:
@@ -86,12 +91,14 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
             text = str(error["ctx"]["error"])
-            text = text.replace(str(value), _MASK) if is_secret and value else text
+            text = _without(text, _texts_in(value)) if is_secret else text
             return FieldError(
                 loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}"
             )
     expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
-    return FieldError(loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", value_hint(kinds, value))
+    return FieldError(
+        loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", "" if is_secret else value_hint(kinds, value)
+    )
 
 
 def _expected(error: Any) -> str:
@@ -141,9 +148,27 @@ def _loc_in(given: Mapping[str, Any], loc: Sequence[str | int]) -> tuple[str | i
 
 def mask_secrets(text: str, values: object) -> str:
     """Return the text with every secret of the checked values masked; a plugin may have quoted one."""
-    for secret in _secrets_in(values):
-        text = text.replace(secret, _MASK)
+    return _without(text, _secrets_in(values))
+
+
+def _without(text: str, secrets: Iterable[str]) -> str:
+    """Return the text with the secrets masked: as they are, as Python quotes them, and each of their lines."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        lines = [line.strip() for line in secret.splitlines()]
+        for form in (secret, repr(secret)[1:-1], *(line for line in lines if len(line) >= _SHORTEST_LINE)):
+            text = text.replace(form, MASK) if form else text
     return text
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield the text of each scalar in plain data."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
+    elif value is not None and not isinstance(value, bool):
+        yield from filter(None, [str(value)])
 
 
 def _secrets_in(value: Any) -> Iterator[str]:
@@ -158,7 +183,7 @@ def _secrets_in(value: Any) -> Iterator[str]:
         yield from _secrets_in(vars(value))
 
 
-def _type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
+def type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
     """Return the type of the value at `loc`, or of its innermost known container in pydantic's models."""
     for part in loc:
         for each in _types_in(annotation):
@@ -168,19 +193,21 @@ def _type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
     return annotation
 
 
-def _is_secret(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
+def is_secret_type(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
     """Return whether a type is one of pydantic's secrets, or contains one at any depth."""
     if annotation in seen:
         return False
     inner = [*_types_in(annotation)]
     fields = [field.annotation for each in inner for field in getattr(each, "model_fields", {}).values()]
     return any(isinstance(each, type) and hasattr(each, "get_secret_value") for each in inner) or any(
-        _is_secret(each, (*seen, annotation)) for each in fields
+        is_secret_type(each, (*seen, annotation)) for each in fields
     )
 
 
 def _types_in(annotation: Any) -> Iterator[Any]:
-    """Yield a type and the types inside it: `list[int | str]` contains `int` and `str`."""
+    """Yield a type and the types inside it: `list[int | str]` contains `list`, `int` and `str`."""
     yield annotation
+    if get_origin(annotation) is not None:
+        yield get_origin(annotation)
     for each in get_args(annotation):
         yield from _types_in(each)

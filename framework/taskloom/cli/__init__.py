@@ -13,18 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_NO_RESOURCES = 75
+_NO_RESOURCES, _INTERRUPTED = 75, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given in (["--version"], ["-V"]):
-        # Scripts call this often, and importing click takes as long as three interpreter starts.
-        from taskloom import __version__
-
-        print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer
-        sys.exit(0)
     sys.exit(_call(given))
 
 
@@ -38,6 +32,33 @@ def _call(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["run"] and os.getpid() == 1:
             _put_init_in_front()
+        from taskloom.cli.standard_streams import StandardStreams
+
+        streams = StandardStreams.install()
+    except (ImportError, MemoryError, OSError, SystemError) as error:
+        return end_of(error)
+    # Lost output never changes the exit code of a program that runs jobs.
+    runs_jobs = arguments[:1] == ["run"] and not {"-h", "--help"}.intersection(arguments)
+    try:
+        code = _answer(arguments)
+        if streams is not None:
+            code = streams.final_code(code, keeps_code=runs_jobs)
+            streams.restore()
+    except KeyboardInterrupt:  # while it waited for the reader of a pipe
+        code = _INTERRUPTED
+    return code
+
+
+def _answer(arguments: list[str]) -> int:
+    if arguments in (["--version"], ["-V"]):
+        # Scripts call this often, and importing click takes as long as three interpreter starts.
+        from taskloom import __version__
+
+        print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer
+        return 0
+    from taskloom.cli.resources import end_of
+
+    try:
         from taskloom.cli.entry import call
     except (ImportError, MemoryError, OSError, SystemError) as error:
         return end_of(error)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import io
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import click
 
 from taskloom import __version__
+from taskloom.cli.echo import echo, echo_error
 from taskloom.cli.resources import end_of
 from taskloom.errors import JobFileError, TaskloomError
-from taskloom.text import did_you_mean
+from taskloom.text import did_you_mean, printable
 
 __all__ = ["call"]
 
@@ -83,25 +83,25 @@ def call(arguments: Sequence[str]) -> int:
 def _call(arguments: Sequence[str]) -> int:
     try:
         result: Any = _taskloom.main(args=list(arguments), prog_name="taskloom", standalone_mode=False)
-        if sys.stdout is not None:  # None if the caller closed it
-            sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        echo(error.format_message())
         return _USAGE
     except click.ClickException as error:
-        error.show()
+        # Shown in memory first: the message quotes arguments, which may have control characters.
+        shown = io.StringIO()
+        error.show(shown)
+        echo_error(shown.getvalue())
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # click raises the latter for a closed pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone: write nothing at exit either
-        return 0
+    except SystemExit as error:  # completion ends by it
+        return error.code if isinstance(error.code, int) else 0
     except JobFileError as error:
         from taskloom.jobfile.render import render_all
 
-        click.echo(render_all(error.problems), err=True)
+        echo_error(render_all(error.problems))
         return _USAGE
     except TaskloomError as error:
-        click.echo(f"taskloom: {error}", err=True)
+        echo_error(printable(f"taskloom: {error}"))
         return _USAGE
     return result if isinstance(result, int) else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskloom.cli.format_job import format_restart, format_start
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import JobSpec, StartMode
-from taskloom.text import finite, table
+from taskloom.text import finite, printable, table
 
 if TYPE_CHECKING:
     from taskloom.jobfile import CheckResult
@@ -180,7 +180,7 @@ def _for_terminal(section: _Section) -> str:
     shown = Table(*section.head, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
     shown.title, shown.title_justify, shown.title_style = section.title, "left", "bold"
     for row in section.rows:
-        shown.add_row(*map(Text, row))  # as Text, since rich would read brackets as markup
+        shown.add_row(*map(Text, map(printable, row)))  # as Text, since rich would read brackets as markup
     console = Console()
     with console.capture() as captured:
         console.print(shown)

@@ -223,7 +223,9 @@ def say_traceback(error: BaseException, sentence: str) -> None:
     try:
         import traceback
 
-        text = "".join(traceback.format_exception(error))
+        from taskloom.text import printable_lines
+
+        text = printable_lines("".join(traceback.format_exception(error)))
     except Exception:  # noqa: BLE001 - no memory, or an error whose text cannot be made
         text = f"{type(error).__name__}\n"
     say(f"{text}{sentence}\n")

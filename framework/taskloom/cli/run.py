@@ -18,9 +18,18 @@ __all__ = ["run"]
               help="Run only jobs with this label, and what they start after; several: any of them.")  # fmt: skip
 @click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Format of the summary at the end: text on stderr, or JSON on stdout.")  # fmt: skip
+@click.option("--log-format", type=click.Choice(["short", "full", "json"]),
+              help="Format of the log: short has the time, full also the date and the zone, json is an object a line. "
+                   "[default: short on a terminal, else full]")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Also log debug messages.")
 def run(  # noqa: PLR0917 - click passes them by name
-    paths: tuple[str, ...], stop_within: float, events: str | None, labels: tuple[str, ...], output: str, verbose: bool
+    paths: tuple[str, ...],
+    stop_within: float,
+    events: str | None,
+    labels: tuple[str, ...],
+    output: str,
+    log_format: str | None,
+    verbose: bool,
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
 
@@ -52,6 +61,14 @@ def run(  # noqa: PLR0917 - click passes them by name
       taskloom run jobs/ --stop-within 10s --events events.jsonl
     """
     from taskloom.cli.program.program import Program
+    from taskloom.observe.log_format import LogFormat
 
-    program = Program(stop_within, events=events, labels=labels, wants_json=output == "json", is_verbose=verbose)
+    program = Program(
+        stop_within,
+        events=events,
+        labels=labels,
+        wants_json=output == "json",
+        is_verbose=verbose,
+        log_format=None if log_format is None else LogFormat(log_format),
+    )
     return program.run(paths)

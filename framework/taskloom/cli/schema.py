@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 
 import click
 
+from taskloom.cli.echo import echo_json
+from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.text import to_json
 
 __all__ = ["schema"]
@@ -25,12 +25,12 @@ def schema(output: str | None) -> None:
     from taskloom.catalog.entry_points import Catalog
     from taskloom.jobfile.fields.json_schema import job_file_schema
 
-    with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the schema
-        text = to_json(job_file_schema(Catalog()), indent=2)
+    with imports_on_stderr():  # keeps what plugins print on import out of the schema
+        data = job_file_schema(Catalog())
     if output is None or output == "-":
-        click.echo(text)
+        echo_json(data)
         return
     try:
-        Path(output).write_text(text + "\n", encoding="utf-8")
+        Path(output).write_text(to_json(data, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"cannot write {output!r}: {error.strerror}") from None

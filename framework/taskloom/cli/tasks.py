@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.format_type import format_constraints, format_type, format_value
+from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.errors import CatalogError, TaskImportFailed, TaskNotFound
 from taskloom.task import Duration
-from taskloom.text import suggest, table, to_json
+from taskloom.text import printable, suggest, table
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog, CatalogEntry, LoadedTask
@@ -50,19 +51,19 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
 
     catalog = Catalog()
     if name is None:
-        with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the list
+        with imports_on_stderr():  # keeps what plugins print on import out of the list
             rows = [_row(catalog, entry) for entry in catalog.entries()]
-        _echo_json([_row_as_json(row) for row in rows]) if output == "json" else _echo_rows(rows)
+        echo_json([_row_as_json(row) for row in rows]) if output == "json" else _echo_rows(rows)
         return
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with imports_on_stderr():
             loaded = catalog.load(name)
-        _echo_json(_task_as_json(loaded)) if output == "json" else click.echo("\n".join(_described(loaded)))
+        echo_json(_task_as_json(loaded)) if output == "json" else echo("\n".join(_described(loaded)))
     except (CatalogError, ShapeError) as error:
         if isinstance(error, TaskImportFailed):
-            click.echo(error.traceback, err=True, nl=False)
+            echo_error(error.traceback)
         near = suggest(error.near, before="; ") if isinstance(error, TaskNotFound) else ""
-        click.echo(f"taskloom: {error}{near}", err=True)
+        echo_error(printable(f"taskloom: {error}{near}"))
         context.exit(EXIT_NOT_FOUND)
 
 
@@ -72,10 +73,6 @@ def _row(catalog: Catalog, entry: CatalogEntry) -> _Row:
     except CatalogError as error:
         return _Row(entry, "", str(error))
     return _Row(entry, " ".join(doc.partition("\n\n")[0].split()))
-
-
-def _echo_json(data: Any) -> None:
-    click.echo(to_json(data, indent=2, default=str))
 
 
 def _row_as_json(row: _Row) -> dict[str, Any]:
@@ -88,7 +85,7 @@ def _echo_rows(rows: Sequence[_Row]) -> None:
         _echo_table(cells)
     else:
         for line in cells:
-            click.echo("\t".join(line))
+            click.echo("\t".join(map(printable, line)))
 
 
 def _is_terminal() -> bool:
@@ -105,6 +102,7 @@ def _echo_table(cells: Iterable[tuple[str, str, str]]) -> None:
     for name, package, text in cells:
         # As Text, since rich would read brackets in a docstring as markup.
         style = "red" if text.startswith("broken: ") else ""
+        name, package, text = map(printable, (name, package, text))
         table.add_row(Text(name, style="bold"), Text(package), Text(text, style=style))
     console = Console()
     with console.capture() as captured:

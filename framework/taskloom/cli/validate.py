@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds
-from taskloom.text import duration, finite, plural, to_json
+from taskloom.cli.standard_streams import imports_on_stderr
+from taskloom.text import duration, finite, plural
 
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
@@ -45,7 +46,7 @@ def validate(
     from taskloom.clock import MonotonicClock
     from taskloom.jobfile import check
 
-    with contextlib.redirect_stdout(sys.stderr):  # keeps what plugins print on import out of the output
+    with imports_on_stderr():  # keeps what plugins print on import out of the output
         result = check(*paths, stop_within=stop_within, with_origins=with_plan)
     if not result.errors:
         result = result._replace(problems=(*result.problems, *limit_warnings(result.jobs, result.files[0])))
@@ -70,7 +71,7 @@ def _show_as_json(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
         from taskloom.cli import plan
 
         data["plan"] = plan.as_json(result)
-    click.echo(to_json(data, indent=2))
+    echo_json(data)
 
 
 def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
@@ -83,12 +84,12 @@ def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
     if not result.errors:
         for job in result.jobs:
             for line in schedule_lines(job, now) if job.enabled else ():
-                click.echo(line)
+                echo(line)
     if with_plan:
         from taskloom.cli import plan
 
         click.echo(plan.as_text(result, is_terminal=sys.stdout.isatty()))
-    click.echo(_summary(result))
+    echo(_summary(result))
 
 
 def _summary(result: CheckResult) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from taskloom.catalog.pydantic_errors import MASK
 from taskloom.core.model import JobSpec
 from taskloom.diagnostics import FieldError, Place, Problem, Related, quoted
+from taskloom.jobfile.secret_frames import is_reference
 
 if TYPE_CHECKING:
     from taskloom.jobfile.syntax.document import Document
@@ -75,13 +77,31 @@ def problems_of(
         yield document.positions.problem(path, message, hint=hint, job=job, at_key=error.at_key)
 
 
-def as_written(document: Document, path: tuple[str | int, ...], value: Any) -> str:
-    """Return the value at a path on one line, as written: with `${VAR}`, and with the keys that `<<` merges."""
+def as_written(document: Document, path: tuple[str | int, ...], value: Any, final: Any = None) -> str:
+    """Return the value at a path on one line, as written: with `${VAR}`, and with the keys that `<<` merges.
+
+    `final`: the validated value. Where it is a secret, the written one is masked unless it only names a variable.
+    """
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {as_written(document, (*path, key), item)}' for key, item in value.items())}}}"
+        parts = [f"{key}: {as_written(document, (*path, key), item, _part(final, key))}" for key, item in value.items()]
+        return f"{{{', '.join(parts)}}}"
     if isinstance(value, list):
-        return f"[{', '.join(as_written(document, (*path, index), item) for index, item in enumerate(value))}]"
-    return " ".join(document.positions.written(path).split())
+        items = enumerate(value)
+        parts = [as_written(document, (*path, index), item, _part(final, index)) for index, item in items]
+        return f"[{', '.join(parts)}]"
+    written = " ".join(document.positions.written(path).split())
+    return MASK if hasattr(final, "get_secret_value") and not is_reference(written) else written
+
+
+def _part(final: Any, key: str | int) -> Any:
+    """Return the part of a validated value that was written under a key; None if it cannot be found."""
+    if isinstance(final, Mapping):
+        return final.get(key)
+    if isinstance(final, list | tuple) and isinstance(key, int):
+        return final[key] if key < len(final) else None
+    fields = getattr(type(final), "model_fields", {})
+    names = [name for name, field in fields.items() if key in (name, field.alias)]
+    return getattr(final, names[0], None) if names else None
 
 
 def _value_at(value: Any, loc: Iterable[str | int]) -> Any:

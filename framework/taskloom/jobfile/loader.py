@@ -15,6 +15,7 @@ from taskloom.jobfile.declared_job import DeclaredJob, problems_of
 from taskloom.jobfile.fields.registry import is_note
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults
+from taskloom.jobfile.secret_frames import WrittenJob, mask_by_name, mask_secret_params
 from taskloom.sync.gc_pause import paused_gc
 from taskloom.text import suggest
 
@@ -97,6 +98,7 @@ class _Checker:
         self._files: dict[str, str] = {}
         self._problems: list[Problem] = []
         self._jobs: list[DeclaredJob] = []
+        self._written: list[WrittenJob] = []
         self._names: dict[str, Place] = {}
         # The places of variables that could not be replaced, by path and line.
         self._unset: dict[tuple[str, int], list[Place]] = {}
@@ -134,7 +136,10 @@ class _Checker:
 
             origins = {job.name: origins_of(job) for job in self._jobs if job.spec is not None}
         files = tuple(self._files.values())
-        return CheckResult(specs, _in_order(self._problems), files, worst.seconds, worst.chain, origins)
+        problems = _in_order(self._problems)
+        if problems:
+            problems = tuple(mask_secret_params(problems, self._written, self._catalog))
+        return CheckResult(specs, problems, files, worst.seconds, worst.chain, origins)
 
     def _expand(self, path: str) -> list[str]:
         if not Path(path).is_dir():
@@ -156,7 +161,7 @@ class _Checker:
         try:
             document = read_file(path)
         except JobFileError as error:
-            yield from error.problems
+            yield from map(mask_by_name, error.problems)
             return
         yield from document.warnings
         if isinstance(document.root, dict):
@@ -210,6 +215,7 @@ class _Checker:
             message = f"cannot use {'null' if written is None else 'this'} as a job; expected a mapping of its fields"
             yield document.positions.problem(("jobs", name), message, job=name, at_key=True)
             return
+        self._written.append(WrittenJob(name, document, written))
         spec = None
         try:
             spec = job_spec(name, written, self._catalog, defaults=values, place=place)

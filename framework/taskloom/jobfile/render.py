@@ -17,6 +17,8 @@ WIDTH = 100
 _BEFORE_CARET = 40
 _TAB = 4
 
+_JOINERS = "\u200c\u200d"
+
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "caret": "\x1b[1;32m", "bold": "\x1b[1m"}
 _RESET = "\x1b[0m"
 
@@ -37,7 +39,8 @@ def render(problem: Problem, *, color: bool = False) -> str:
     lines = [head + escape(owner + problem.message)]
     hint = escape(problem.hint)
     if problem.source_line:
-        lines += _source_lines(problem.place, problem.source_line, hint, paint)
+        column, length = problem.caret or (problem.place.column, problem.place.length)
+        lines += _source_lines(problem.place._replace(column=column, length=length), problem.source_line, hint, paint)
     elif hint:
         lines.append(f"  hint: {hint}")
     lines += [f"{escape(str(place))}: note: {escape(note)}" for place, note in problem.related]
@@ -67,7 +70,7 @@ def _source_lines(place: Place, line: str, hint: str, paint: Any) -> list[str]:
     # A line of megabytes is cut before its characters are processed one by one.
     cut = max(0, place.column - 1 - WIDTH)
     rest = line[cut : place.column - 1 + 2 * WIDTH]
-    cells = [_cell(character) for character in rest]
+    cells = _cells(rest)
     caret_from = min(place.column - 1 - cut, len(cells))
     caret_to = max(caret_from + 1, min(caret_from + place.length, len(cells)))
     first, last = (
@@ -99,7 +102,17 @@ def _window(cells: list[str], caret: int) -> tuple[int, int]:
 
 def escape(text: str) -> str:
     """Return `text` with escapes for all characters that control a terminal or are invisible."""
-    return text if text.isascii() and text.isprintable() else "".join(map(_cell, text))
+    return text if text.isascii() and text.isprintable() else "".join(_cells(text))
+
+
+def _cells(text: str) -> list[str]:
+    """Return what to show for each character. A joiner inside of a script or an emoji that needs it is text."""
+    cells = list(map(_cell, text))
+    for place, character in enumerate(text):
+        is_inside = character in _JOINERS and 0 < place < len(text) - 1
+        if is_inside and not text[place - 1].isascii() and not text[place + 1].isascii():
+            cells[place] = character
+    return cells
 
 
 def _cell(character: str) -> str:
@@ -122,6 +135,6 @@ def _width(text: str) -> int:
 
 
 def _character_width(character: str) -> int:
-    if unicodedata.combining(character):
+    if unicodedata.combining(character) or character in _JOINERS:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

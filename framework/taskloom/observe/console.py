@@ -6,20 +6,22 @@ import logging
 import threading
 from _thread import allocate_lock
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
-from typing import Any
+from math import inf
+from typing import Any, Protocol
 
-from taskloom.clock import wall
+from taskloom.clock import mono, wall
 from taskloom.core.events import Event, EventName
+from taskloom.core.model import Moment
 from taskloom.observe.event_text import describe
+from taskloom.observe.log_format import LogFormat, LogMessage, render
 from taskloom.runners.context import current_run
 from taskloom.scheduler.failure_text import LogLine
 from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter
+from taskloom.text import printable_lines
 
 __all__ = ["Console", "ConsoleHandler"]
 
-_COLORS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _TRACEBACKS = "tracebacks were left out"
 # A traceback has about ten lines, and many of them say little more than the first few.
 _LOWER_LIMITS = {_TRACEBACKS: Limit(20, 1.0)}
@@ -36,18 +38,33 @@ def _call_later(seconds: float, callback: Callable[[], None]) -> None:
         pass  # no thread could be started: the next event logs what is due
 
 
+class Put(Protocol):
+    """Takes whole lines of the log."""
+
+    def __call__(self, text: bytes, at: float | None = None, run: str = "", *, is_start: bool = False) -> object:
+        """Take lines that happened at the monotonic second `at`, about or from a run; never blocks."""
+
+
 class Console:
-    """Writes lines `12:00:01.234 INFO    job         message` to `put`, which never blocks."""
+    """Writes lines such as `12:00:01.234 INFO    job         message` to `put`, which never blocks.
+
+    The lines are ordered by the monotonic clock, and show the wall clock, which may be set meanwhile.
+    """
 
     def __init__(
         self,
-        put: Callable[[bytes, float], None],
+        put: Put,
         *,
         is_colored: bool,
+        log_format: LogFormat = LogFormat.SHORT,
+        encoding: str = "utf-8",
         call_later: Callable[[float, Callable[[], None]], None] = _call_later,
     ) -> None:
         self._put = put
+        self._format = log_format
         self._is_colored = is_colored
+        # JSON is UTF-8 wherever it is read.
+        self._encoding = "utf-8" if log_format is LogFormat.JSON else encoding
         self._call_later = call_later
         # Guards all below: events come on one thread, the timer calls on another.
         self._lock = allocate_lock()
@@ -58,15 +75,29 @@ class Console:
         self._wall_offset = 0.0
         self._is_scheduled = False
 
-    def log(self, message: str, *, level: str = "INFO", job: str = "taskloom", at: float | None = None) -> None:
-        """Write the message; each of its lines gets the same head. `at`: seconds since the epoch; None is now."""
-        at = wall() if at is None else at
-        moment = datetime.fromtimestamp(at)  # noqa: DTZ006 - local time, for people
-        head = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d} {level:<7} {job:<12} "
-        color = _COLORS.get(level) if self._is_colored else None
-        lines = [head + _printable(line) for line in message.splitlines() or [""]]
-        text = "\n".join(f"\033[{color}m{line}\033[0m" if color else line for line in lines)
-        self._put((text + "\n").encode("utf-8", "backslashreplace"), at)
+    def log(
+        self, message: str, *, level: str = "INFO", job: str = "taskloom", run: str = "", at: Moment | None = None
+    ) -> None:
+        """Write the message; each of its lines gets the same head. `at` None is now.
+
+        `run`: the id of the run that the message comes from; it is written after the line that the run has started.
+        """
+        self._write(LogMessage(message, level, job, run), at or Moment(mono(), wall()), run)
+
+    def show(self, text: str, *, is_last: bool = False) -> None:
+        """Write a text of several lines without a head among the log lines; as the last of them if it `is_last`."""
+        at = Moment(mono(), wall())
+        shown = printable_lines(text)
+        if self._format is LogFormat.JSON:
+            shown = render(self._format, LogMessage(text.rstrip("\n"), "INFO", "taskloom", ""), at)
+        self._put(self._encoded(shown), inf if is_last else at.mono)
+
+    def _write(self, message: LogMessage, at: Moment, run: str = "", *, is_start: bool = False) -> None:
+        text = render(self._format, message, at, is_colored=self._is_colored)
+        self._put(self._encoded(text), at.mono, run, is_start=is_start)
+
+    def _encoded(self, text: str) -> bytes:
+        return text.encode(self._encoding, "backslashreplace")
 
     # -- events
 
@@ -79,21 +110,29 @@ class Console:
             self._wall_offset = event.at - event.mono
             self._log_suppressed(event.mono, everything=event.event is EventName.SCHEDULER_STOPPED)
             line = describe(event)
-            if line is not None:
-                self._log_event(event, line)
+            is_written = line is not None and self._log_event(event, line)
+            if event.event is EventName.STARTED and not is_written:
+                self._put(b"", event.mono, event.run or "", is_start=True)
             self._schedule_suppressed(event.mono)
 
-    def _log_event(self, event: Event, line: LogLine) -> None:
+    def _log_event(self, event: Event, line: LogLine) -> bool:
+        """Log an event, unless there are too many of its kind; return whether it was logged."""
         job = event.job or "taskloom"
         self._levels[line.kind] = line.level
         if event.event is EventName.JOB_REMOVED:
             self._duplicates.forget(job)
         if line.kind and not self._limiter.allows(line.kind, job, event.mono):
-            return
+            return False
         message = line.message
         if line.traceback:
             message += self._traceback_text(job, line.traceback, event.mono)
-        self.log(message, level=line.level, job=job, at=event.at)
+        shown = LogMessage(message, line.level, job, event.run or "")
+        at = Moment(event.mono, event.at)
+        if event.event is EventName.STARTED:
+            self._write(shown, at, event.run or "", is_start=True)
+        else:  # in the order of its time: it may be about a run that has never started
+            self._write(shown, at)
+        return True
 
     def _traceback_text(self, job: str, traceback: str, at: float) -> str:
         if self._duplicates.is_repeated(job, traceback, at):
@@ -106,7 +145,7 @@ class Console:
     def _log_suppressed(self, at: float, *, everything: bool = False) -> None:
         for suppressed in self._limiter.take_suppressed(at, everything=everything):
             level = self._levels.get(suppressed.kind, "INFO")
-            self.log(str(suppressed), level=level, at=at + self._wall_offset)
+            self.log(str(suppressed), level=level, at=Moment(at, at + self._wall_offset))
 
     def _schedule_suppressed(self, at: float) -> None:
         """Start the timer, so that the next count is logged even if no event follows."""
@@ -120,13 +159,6 @@ class Console:
             self._is_scheduled = False
             self._log_suppressed(at)
             self._schedule_suppressed(at)
-
-
-def _printable(line: str) -> str:
-    """Escape control characters, so that text from elsewhere cannot drive the terminal."""
-    if line.isprintable():
-        return line
-    return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
 
 
 class ConsoleHandler(logging.Handler):
@@ -147,18 +179,34 @@ class ConsoleHandler(logging.Handler):
         return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write the record. Never raises: a bad log call must not end the run that made it."""
+        job, run = _origin_of(record)
         try:
             message = self._formatter.format(record)
-        except Exception as error:  # noqa: BLE001 - a bad log call must not end the run that made it
-            message = f"cannot format the log message {record.msg!r}: {error}"
-        self._console.log(message, level=record.levelname, job=_job_of(record), at=record.created)
+        except Exception as error:  # noqa: BLE001 - the code of the arguments, or of a filter
+            message = f"cannot format the log message {_quoted(record.msg)}: {_quoted(error, str)}"
+        # The record has only the wall clock, which may have been set since: the order needs the monotonic one.
+        at = Moment(mono(), record.created)
+        level = str(record.levelname)
+        try:
+            self._console.log(message, level=level, job=job, run=run, at=at)
+        except (ValueError, OverflowError, OSError, TypeError):  # a record that was made by hand, with no valid time
+            self._console.log(message, level=level, job=job, run=run)
 
 
-def _job_of(record: logging.LogRecord) -> str:
-    job = getattr(record, "job", None)
+def _quoted(value: object, how: Callable[[object], str] = repr) -> str:
+    try:
+        return how(value)
+    except Exception:  # noqa: BLE001 - the code of a class that a task has brought
+        return f"of type {type(value).__name__}"
+
+
+def _origin_of(record: logging.LogRecord) -> tuple[str, str]:
+    """Return the job of a record and the id of its run; the name of its logger and "" if it comes from no run."""
+    job, run = getattr(record, "job", None), getattr(record, "run", None)
     if isinstance(job, str):
-        return job
+        return job, run if isinstance(run, str) else ""
     context = current_run.get()
     if context is not None:
-        return context.job
-    return "taskloom" if record.name.startswith("taskloom") else record.name
+        return context.job, context.run_id
+    return "taskloom" if record.name.startswith("taskloom") else str(record.name), ""

@@ -9,7 +9,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
 from taskloom.scheduler.failure_text import LogLine, describe_failure
-from taskloom.text import duration, first_of, measured
+from taskloom.text import duration, first_of, measured, printable
 
 __all__ = ["LogLine", "describe", "reason_text"]
 
@@ -47,7 +47,7 @@ def reason_text(reason: Reason | None) -> str:
     """Return the text of a reason, or what its kind says alone."""
     if reason is None:
         return ""
-    return reason.text or ("requested" if reason.kind is ReasonKind.USER else reason.kind.value)
+    return printable(reason.text) or ("requested" if reason.kind is ReasonKind.USER else reason.kind.value)
 
 
 def _ended(event: Event) -> LogLine:
@@ -58,15 +58,15 @@ def _ended(event: Event) -> LogLine:
     message = f"{outcome} after {measured(event.seconds or 0.0)}"
     if event.outcome is Outcome.ABANDONED:
         # Its declaration says so. That its thread is left is said by the line for `blocked`.
-        where = event.data["where"] or "an unknown place"
+        where = printable(event.data["where"] or "an unknown place")
         return LogLine(f"{message}: no stop waits for it (join: 0s); currently at {where}", kind=_ENDED)
     if event.error is not None:
-        message += f": {event.error}"
+        message += f": {printable(str(event.error))}"
     return LogLine(message, kind=_repeated(event, _ENDED))
 
 
 def _restart_scheduled(event: Event) -> LogLine:
-    because = f": {event.error}" if event.error is not None else ""
+    because = f": {printable(str(event.error))}" if event.error is not None else ""
     delay = duration(event.seconds or 0.0, is_rounded=True)
     message = f"restarting in {delay} (attempt {(event.attempt or 0) + 1}){because}"
     return LogLine(message, kind="restarts were scheduled")
@@ -106,7 +106,7 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
         "WARNING",
         "abandoned threads ended",
     ),
-    EventName.SKIPPED: lambda event: LogLine(f"skipped ({event.reason})", kind="jobs were skipped"),
+    EventName.SKIPPED: lambda event: LogLine(f"skipped ({printable(str(event.reason))})", kind="jobs were skipped"),
     EventName.RESTART_SCHEDULED: _restart_scheduled,
     EventName.FLAPPING: lambda _: LogLine(
         f"flapping: restarted {FLAPPING_RESTARTS} times in {duration(FLAPPING_SECONDS)}", "WARNING", "jobs are flapping"

@@ -1,12 +1,9 @@
 """The one thread that writes to descriptors 1 and 2.
 
-A reader that has gone, a full pipe or a paused terminal blocks only this thread. If too many log lines are queued, new
-ones are dropped and counted; if too much task data is queued, the run that writes it waits until it is cancelled. The
-thread polls before each write and writes at most 4 KiB, which a writable pipe takes without blocking, so the thread
-can always be ended.
-
-Log lines are held for some milliseconds and written in the order of their times: they come from many threads, and the
-line "started" comes from another thread than the first output of the run.
+A reader that has gone, a full pipe, a full disk or a paused terminal blocks only this thread. If too many log lines are
+queued, new ones are dropped and counted; if too much task data is queued, the run that writes it waits until it is
+cancelled. The thread polls before each write and writes at most 4 KiB, which a writable pipe takes without blocking, so
+the thread can always be ended.
 """
 
 from __future__ import annotations
@@ -14,39 +11,55 @@ from __future__ import annotations
 import os
 import select
 import threading
-from _thread import allocate_lock
-from collections import deque
+from collections.abc import Callable
 
-from taskloom.clock import mono, wall
+from taskloom.clock import mono
 from taskloom.errors import Cancelled
+from taskloom.observe.descriptor import Descriptor, Writing
+from taskloom.observe.held_lines import HOLD_SECONDS, HeldLines
 from taskloom.runners.context import current_run
 from taskloom.sync.latch import Latch
 from taskloom.sync.wakeup_fd import WakeupFd
 
-__all__ = ["Output"]
+__all__ = ["HOLD_SECONDS", "Output"]
 
-# A writable pipe takes this much in one piece (PIPE_BUF on Linux).
-WRITE_BYTES = 4096
 # About ten thousand lines. A reader that is further behind is taken to be stuck, and new lines are dropped.
 LOG_BYTES = 2 * 1024 * 1024
-# Longer than a few thread switches on a busy machine, shorter than a person notices.
-HOLD_SECONDS = 0.02
 # Less than for log lines, since queued data is lost in a crash.
 DATA_BYTES = 512 * 1024
+# Kept at the end for writing lines whose run has not been reported as started.
+LAST_LINES_SECONDS = 0.1
+# The last sentence, about what was lost, is written only if that takes no longer.
+LAST_SENTENCE_SECONDS = 0.05
+# A descriptor that fails again and again is reported no more often than this.
+FAILURE_SECONDS = 10.0
+# After an exception in the thread itself, such as a MemoryError.
+_RECOVERY_SECONDS = 0.01
+
+
+def _tell_nobody(sentence: str) -> None:
+    """Discard a sentence."""
+
+
+def _nothing_left() -> None:
+    """Do nothing: nobody holds text back."""
 
 
 class Output:
     """The queues of two descriptors, and the thread that writes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: int = 1, log: int = 2) -> None:
         self.dropped_lines = 0
-        self._lock = allocate_lock()
-        self._queues: dict[int, deque[bytes]] = {1: deque(), 2: deque()}
-        self._sizes = {1: 0, 2: 0}
-        self._closed: set[int] = set()
-        # Held log lines: (time, order of arrival, text); and when the first of them was added.
-        self._held: list[tuple[float, int, bytes]] = []
-        self._held_since = 0.0
+        self.tell: Callable[[str], object] = _tell_nobody
+        """Called on the output thread with a sentence about output that cannot be written."""
+        self.before_end: Callable[[], object] = _nothing_left
+        """Called by `close`, to queue what is held back elsewhere; nothing that it queues blocks."""
+        # Re-entrant: the garbage collector may run a finalizer while we hold it, and the finalizer may print.
+        self._lock = threading.RLock()
+        self._data = Descriptor(data, "standard output")
+        self._log = Descriptor(log, "standard error")
+        self._held = HeldLines()
+        self._told_at: dict[int, float] = {}
         self._waiters: list[Latch] = []
         self._deadline: float | None = None
         self._is_detached = False
@@ -55,38 +68,67 @@ class Output:
         self._thread = threading.Thread(target=self._run, name="taskloom-output", daemon=True)
         self._thread.start()
 
-    def line(self, text: bytes, at: float | None = None) -> None:
-        """Queue a whole line of the log for descriptor 2; never blocks. `at`: seconds since the epoch.
+    @property
+    def lost(self) -> tuple[int, int]:
+        """The bytes of standard output and of standard error that could not be written."""
+        return self._data.lost, self._log.lost
 
-        If too much is queued, the line is dropped and counted.
+    def line(self, text: bytes, at: float | None = None, run: str = "", *, is_start: bool = False) -> None:
+        """Queue a whole line of the log for descriptor 2; never blocks. `at`: monotonic seconds, None for now.
+
+        Lines are written in the order of their times; those of a run (`run`: its id) after the one that `is_start`. If
+        too much is queued, the line is dropped and counted.
         """
         if self._is_detached:
-            _write_whole(2, text)
+            _write_whole(self._log.number, text)
             return
+        now = mono()
+        at = now if at is None else at
         with self._lock:
-            if self._sizes[2] > LOG_BYTES:
-                self.dropped_lines += 1
-                return
-            if not self._held:
-                self._held_since = mono()
-            self._held.append((wall() if at is None else at, len(self._held), text))
-            self._sizes[2] += len(text)
-            is_first = len(self._held) == 1
-        if is_first:
+            if self._log.size > LOG_BYTES:
+                self._drop(text)
+                text = b""
+                if not is_start:
+                    return
+            if self._log.state is Writing.ENDED:
+                self._log.lost += len(text)
+                text = b""
+            was_due = self._held.due()
+            if is_start:
+                self._held.add_start(text, at, now, run)
+            elif text:
+                self._held.add(text, at, now, run)
+            self._log.size += len(text)
+            due = self._held.due()
+            is_earlier = due is not None and (was_due is None or due < was_due)
+        if is_earlier:
             self._wakeup.set()
 
-    def data(self, content: bytes) -> None:
+    def text(self, content: bytes, *, run: str = "", is_rest: bool = False) -> None:
+        """Queue what a task has written to standard error, unchanged, among the log lines; never blocks.
+
+        The rest at the end of a run or a thread gets a line break: a log line follows.
+        """
+        self.line(content + b"\n" if is_rest and not content.endswith(b"\n") else content, run=run)
+
+    def data(self, content: bytes, *, run: str = "", is_rest: bool = False) -> None:
         """Queue a task's data for descriptor 1.
 
-        Blocks while too much is queued. Raises Cancelled once the run on the calling thread is cancelled.
+        Blocks while too much is queued, unless it `is_rest`, which a thread that ends has left. Raises Cancelled once
+        the run on the calling thread is cancelled. While the descriptor cannot be written, data that is too much is
+        counted and left out instead: a full disk stops no job.
         """
         if self._is_detached:
-            _write_whole(1, content)
+            _write_whole(self._data.number, content)
             return
         while True:
             with self._lock:
-                if self._sizes[1] <= DATA_BYTES or 1 in self._closed or self._deadline is not None:
-                    self._append(1, content)
+                is_full = self._data.size > DATA_BYTES
+                if is_full and self._data.state is Writing.FAILING:
+                    self._data.lost += len(content)
+                    return
+                if is_rest or not is_full or self._deadline is not None:
+                    self._data.add(content)
                     break
                 room = Latch()
                 self._waiters.append(room)
@@ -96,7 +138,7 @@ class Output:
     def final_data(self, content: bytes) -> None:
         """Queue data for descriptor 1 even if too much is queued: the program ends after it."""
         with self._lock:
-            self._append(1, content)
+            self._data.add(content)
         self._wakeup.set()
 
     def detach(self) -> None:
@@ -107,10 +149,15 @@ class Output:
         self._is_detached = True
 
     def close(self, timeout: float) -> None:
-        """Write what is queued, for `timeout` seconds at most."""
-        self._deadline = mono() + timeout
+        """Write what is queued, for `timeout` seconds at most; then report what is lost."""
+        with self._lock:
+            # From here on no data blocks its writer.
+            self._deadline = mono() + timeout
+            self._data.hurry()
+            self._log.hurry()
+        self.before_end()
         self._wakeup.set()
-        self._ended.wait(timeout + 0.1)
+        self._ended.wait(timeout + 2 * LAST_SENTENCE_SECONDS)
 
     def _wait_for(self, room: Latch) -> None:
         context = current_run.get()
@@ -120,99 +167,134 @@ class Output:
         handle = context.on_cancel(room.open)
         room.wait()
         handle.close()
-        if context.cancelled and self._sizes[1] > DATA_BYTES:
+        if context.cancelled and self._data.size > DATA_BYTES:
             raise Cancelled
 
-    def _append(self, descriptor: int, content: bytes) -> None:
-        if descriptor not in self._closed:
-            self._queues[descriptor].append(content)
-            self._sizes[descriptor] += len(content)
+    def _drop(self, text: bytes) -> None:
+        if self._log.state is Writing.FAILING:
+            self._log.lost += len(text)
+        else:
+            self.dropped_lines += 1
 
     # -- the thread
 
     def _run(self) -> None:
         while not self._is_over():
-            self._release_lines()
-            waiting = [descriptor for descriptor in (1, 2) if self._queues[descriptor]]
-            for descriptor in self._writable(waiting):
-                self._write(descriptor)
-        self._wake_waiters()
-        self._ended.open()
+            try:
+                self._step()
+            except Exception:  # noqa: BLE001 - without memory for a moment, or in a listener: output must go on
+                self._ended.wait(_RECOVERY_SECONDS)
+        try:
+            self._report_losses()
+        finally:
+            self._wake_waiters()
+            self._ended.open()
 
     def _is_over(self) -> bool:
         if self._deadline is None:
             return False
-        return not (self._queues[1] or self._queues[2] or self._held) or mono() >= self._deadline
+        return mono() >= self._deadline or not (self._data.is_waiting or self._log.is_waiting or self._held)
+
+    def _step(self) -> None:
+        """Wait until there is something to do, and do it."""
+        self._release_lines()
+        now = mono()
+        waiting = [each for each in (self._data, self._log) if each.is_waiting]
+        for each in self._writable([each for each in waiting if now >= each.retry_at], waiting):
+            self._write(each)
 
     def _release_lines(self) -> None:
-        """Queue the held lines in the order of their times, once they have been held for HOLD_SECONDS."""
-        if not self._held or (self._deadline is None and mono() < self._held_since + HOLD_SECONDS):
-            return
-        with self._lock:
-            held, self._held = self._held, []
-            if 2 in self._closed:
-                self._sizes[2] = 0
-            else:
-                self._queues[2].extend(text for _, _, text in sorted(held))
+        """Queue the held lines that are due, in the order of their times.
 
-    def _writable(self, waiting: list[int]) -> list[int]:
-        """Wait until a descriptor of `waiting` is writable or closed, or something is queued; return the former."""
+        At the end of the program the last events may still come, so lines still wait for the start of their run, but
+        not to the very end.
+        """
+        now, end = mono(), self._unstarted_until()
+        with self._lock:
+            for text in self._held.release(now, at_once=end is not None, everything=end is not None and now >= end):
+                self._log.add_held(text)
+
+    def _unstarted_until(self) -> float | None:
+        """Return until when lines wait for the start of their run, once the program ends; None before."""
+        return None if self._deadline is None else self._deadline - LAST_LINES_SECONDS
+
+    def _writable(self, ready: list[Descriptor], waiting: list[Descriptor]) -> list[Descriptor]:
+        """Wait until one of `ready` is writable or closed, or something else is to be done; return the former."""
         poller = select.poll()
         poller.register(self._wakeup, select.POLLIN)
-        for descriptor in waiting:
-            poller.register(descriptor, select.POLLOUT)
+        for each in ready:
+            poller.register(each.number, select.POLLOUT)
         # When there is something to do even if nothing new is queued.
-        ends = [self._deadline] if self._deadline is not None else []
-        if self._held:
-            ends.append(self._held_since + HOLD_SECONDS)
+        ends = [each.retry_at for each in waiting if each not in ready]
+        ends += [
+            end
+            for end in (self._deadline, self._held.due(), self._unstarted_until() if self._held else None)
+            if end is not None
+        ]
         timeout = max(0.0, min(ends) - mono()) * 1000 if ends else None
-        ready = [descriptor for descriptor, _ in poller.poll(timeout)]
+        found = {descriptor for descriptor, _ in poller.poll(timeout)}
         self._wakeup.clear()
-        return [descriptor for descriptor in ready if descriptor in waiting]
+        return [each for each in ready if each.number in found]
 
-    def _write(self, descriptor: int) -> None:
-        piece = self._take(descriptor)
-        try:
-            written = os.write(descriptor, piece)
-        except BlockingIOError:
-            written = 0  # a task made the descriptor non-blocking, and it was not as writable as poll said
-        except OSError:
-            self._mark_closed(descriptor)
+    def _write(self, descriptor: Descriptor) -> None:
+        with self._lock:
+            piece, before = descriptor.take(), descriptor.state
+        result = descriptor.write(piece)
+        with self._lock:
+            descriptor.wrote(result, mono())
+        if descriptor is self._data:
+            self._wake_waiters()
+        self._report(descriptor, before)
+
+    def _report(self, descriptor: Descriptor, before: Writing) -> None:
+        """Report that a descriptor cannot be written, or can be written again."""
+        if descriptor.state is before or self._deadline is not None:
             return
-        with self._lock:
-            self._sizes[descriptor] -= written
-            if written < len(piece):
-                self._queues[descriptor].appendleft(piece[written:])
-        self._wake_waiters()
+        if descriptor.state is Writing.FAILING:
+            if mono() >= self._told_at.get(descriptor.number, float("-inf")) + FAILURE_SECONDS:
+                self._told_at[descriptor.number] = mono()
+                self.tell(f"cannot write to {descriptor.name}: {_cause(descriptor)}; trying again")
+        elif before is Writing.FAILING and descriptor.state is Writing.OPEN and descriptor.lost:
+            self.tell(_loss(descriptor))
 
-    def _take(self, descriptor: int) -> bytes:
-        """Remove up to WRITE_BYTES from the front of the queue: many short lines in one write."""
-        queue, pieces, size = self._queues[descriptor], [], 0
+    def _report_losses(self) -> None:
+        """Count what was not written in time, and report what was lost, if standard error is written at once."""
+        self._release_lines()
         with self._lock:
-            while queue and size < WRITE_BYTES:
-                piece = queue.popleft()
-                if size + len(piece) > WRITE_BYTES:
-                    queue.appendleft(piece[WRITE_BYTES - size :])
-                    piece = piece[: WRITE_BYTES - size]
-                pieces.append(piece)
-                size += len(piece)
-        return b"".join(pieces)
-
-    def _mark_closed(self, descriptor: int) -> None:
-        """Drop what is queued for a descriptor without a reader, and all that will be written to it."""
-        with self._lock:
-            self._closed.add(descriptor)
-            self._queues[descriptor].clear()
-            self._sizes[descriptor] = 0
-        self._wake_waiters()
+            self._data.give_up()
+        if self._data.lost:
+            self.tell(_loss(self._data))
+        if self._log.lost:
+            self.tell(_loss(self._log))
+        self._release_lines()
+        deadline = mono() + LAST_SENTENCE_SECONDS
+        self._log.hurry()
+        while self._log.is_waiting and self._log.state is Writing.OPEN and mono() < deadline:
+            poller = select.poll()
+            poller.register(self._log.number, select.POLLOUT)
+            if not poller.poll(max(0.0, deadline - mono()) * 1000):
+                return
+            self._write(self._log)
 
     def _wake_waiters(self) -> None:
         with self._lock:
-            if self._deadline is None and self._sizes[1] > DATA_BYTES:
+            is_full = self._data.size > DATA_BYTES and self._data.state is Writing.OPEN
+            if is_full and self._deadline is None:
                 return
             rooms, self._waiters = self._waiters, []
         for room in rooms:
             room.open()
+
+
+def _cause(descriptor: Descriptor) -> str:
+    error = descriptor.error
+    return "it was not read in time" if error is None else error.strerror or str(error)
+
+
+def _loss(descriptor: Descriptor) -> str:
+    count = descriptor.lost
+    lost = "1 byte of output was lost" if count == 1 else f"{count:,} bytes of output were lost"
+    return f"{lost} on {descriptor.name}: {_cause(descriptor)}"
 
 
 def _write_whole(descriptor: int, content: bytes) -> None:

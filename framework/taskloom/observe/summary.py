@@ -9,7 +9,7 @@ from typing import NamedTuple
 from taskloom.core.model import JobState
 from taskloom.core.report import StopReport, Survivor
 from taskloom.scheduler.handles import JobStatus
-from taskloom.text import duration, measured, table
+from taskloom.text import duration, measured, printable, printable_lines, table
 
 __all__ = ["job_table", "summary"]
 
@@ -65,7 +65,7 @@ def _note(status: JobStatus) -> str:
     if status.report.reason is not None:
         parts.append(f"({status.report.reason})")
     if status.report.error is not None:
-        parts.append(str(status.report.error).splitlines()[0])
+        parts.append(str(status.report.error).split("\n", 1)[0])
     return " ".join(parts)
 
 
@@ -86,11 +86,11 @@ def _survivor(survivor: Survivor) -> str:
     head = f"\n{survivor.job} is still running {measured(survivor.waited)} after its stop was requested"
     within = duration(survivor.within, is_rounded=True)
     lines = [f"{head} (within {within}, otherwise {survivor.otherwise.value})"]
-    lines.append(f"  at {survivor.where or 'an unknown place'}")
+    lines.append(f"  at {printable(survivor.where) or 'an unknown place'}")
     if survivor.poll_age is not None:
         lines.append(f"  no poll for {measured(survivor.poll_age)} at that time")
-    lines.extend(f"  {text}" for text in survivor.callbacks)
+    lines.extend(f"  {printable(text)}" for text in survivor.callbacks)
     if survivor.stack:
         lines.append("  its stack, innermost last:")
-        lines.extend(f"  {line}" for line in survivor.stack.rstrip().splitlines())
+        lines.extend(f"  {line}" for line in printable_lines(survivor.stack.rstrip()).split("\n"))
     return "\n".join(lines)

@@ -192,8 +192,14 @@ class ActionExecutor:
         self.captures.remove(capture)
         if capture.error is not None:
             self._messages.record_bug(capture.error)
+        # Those runs are over, and their reports will be processed before long: they are not overdue any more.
+        ended = [] if capture.is_repeated else [name for name in capture.runs if name in self._gate.ended]
+        if ended:
+            self.captures.append(capture.part(ended))
         now = self._clock.now().mono
         for name in capture.runs:
+            if name in ended:
+                continue
             where, text = capture.stacks.get(name, Stack("", ""))
             run = self.live.get(name)
             age, callbacks = (run.poll_age(now), run.unfinished_callbacks()) if run is not None else (None, ())

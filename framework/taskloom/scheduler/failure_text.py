@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from taskloom.core.events import FAILURE_OUTCOMES, Event, EventName
 from taskloom.core.model import Outcome
-from taskloom.text import duration, measured
+from taskloom.text import duration, measured, printable
 
 __all__ = ["LogLine", "describe_failure"]
 
@@ -36,15 +36,16 @@ def _ended(event: Event) -> LogLine | None:
         return None  # no stop waits for the run: its declaration says so, with `join: 0s`
     message = f"{outcome.value} after {measured(event.seconds or 0.0)}"
     if error is not None:
-        message += f": {error}"
+        # A failure that its message explains may do so in several lines. For all others the traceback has the lines.
+        message += f": {error}" if error.is_explained else f": {printable(str(error))}"
     has_traceback = outcome is Outcome.FAILED and error is not None and not error.is_explained
     return LogLine(message, "ERROR", "runs failed", error.traceback.rstrip() if has_traceback and error else "")
 
 
 def _overdue(event: Event) -> LogLine:
-    where, age = event.data.get("where") or "an unknown place", event.data.get("poll_age")
+    where, age = printable(event.data.get("where") or "an unknown place"), event.data.get("poll_age")
     polled = "" if age is None else f", no poll for {measured(age)}"
-    callbacks = "".join(f", {text}" for text in event.data.get("callbacks", ()))
+    callbacks = "".join(f", {printable(text)}" for text in event.data.get("callbacks", ()))
     within = duration(event.data["within"], is_rounded=True)
     message = f"did not stop within {within}: currently at {where}{polled}{callbacks}"
     return LogLine(message, "ERROR", "runs did not stop in time")
@@ -57,9 +58,9 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
         "abandoned: its thread is still running; no new run starts until it ends", "WARNING", "runs were abandoned"
     ),
     EventName.GAVE_UP: lambda event: LogLine(
-        f"gave up: {event.data.get('why', 'no restart follows')}", "ERROR", "jobs gave up"
+        printable(f"gave up: {event.data.get('why', 'no restart follows')}"), "ERROR", "jobs gave up"
     ),
     EventName.CALLBACK_FAILED: lambda event: LogLine(
-        f"{event.data['callback']} failed: {event.error}", "WARNING", "callbacks failed"
+        printable(f"{event.data['callback']} failed: {event.error}"), "WARNING", "callbacks failed"
     ),
 }

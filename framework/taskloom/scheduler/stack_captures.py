@@ -32,7 +32,7 @@ def never_blocks(runner: Runner) -> bool:
 class Capture:
     """The stacks of several runs, captured at once. `stacks`: what is known of them so far, by the id of the run."""
 
-    __slots__ = ("error", "runs", "stacks", "until")
+    __slots__ = ("error", "is_repeated", "runs", "stacks", "until")
 
     def __init__(self, runs: Sequence[str], stacks: dict[str, Stack]) -> None:
         self.runs = runs
@@ -41,6 +41,14 @@ class Capture:
         """Raised by a runner that breaks its contract."""
         self.until = mono() + CAPTURE_SECONDS
         """The monotonic second at which what is known is reported."""
+        self.is_repeated = False
+        """Whether it has waited for the reports of runs that had ended meanwhile."""
+
+    def part(self, runs: Sequence[str]) -> Capture:
+        """Return the part about runs that have ended, to be reported if their reports do not come soon."""
+        part = Capture(runs, self.stacks)
+        part.is_repeated = True
+        return part
 
 
 class StackReader:

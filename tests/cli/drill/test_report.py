@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from textwrap import dedent
 
-from taskloom.cli.drill.report import as_json, as_text
+from taskloom.cli.drill.report import as_data, as_text
 from taskloom.cli.drill.trial import DrilledJob, DrillResult
 from taskloom.core.model import ErrorInfo, Outcome
 
@@ -102,7 +101,7 @@ def test_the_totals_count_jobs_that_ended_before_the_request_to_stop() -> None:
 
 
 def test_json_has_everything() -> None:
-    data = json.loads(as_json([FINE, DEAF], 2))
+    data = as_data([FINE, DEAF], 2)
 
     assert (data["passes"], data["wanted"], data["drilled"]) == (False, 2, 2)
     assert data["jobs"][1] == {
@@ -128,5 +127,5 @@ def test_json_has_everything() -> None:
 
 
 def test_json_of_an_interrupted_drill_does_not_pass() -> None:
-    assert json.loads(as_json([FINE], 1))["passes"] is True
-    assert json.loads(as_json([FINE], 2))["passes"] is False
+    assert as_data([FINE], 1)["passes"] is True
+    assert as_data([FINE], 2)["passes"] is False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import weakref
 from pathlib import Path
 
 from taskloom.cli.program.exit_handlers import flush_files, place_of_main_thread
@@ -55,6 +56,27 @@ class _Raising(io.RawIOBase):
         if self.fails:
             raise RuntimeError("cannot be written")
         return len(bytes(data))  # type: ignore[call-overload]
+
+
+def test_objects_that_refuse_to_be_asked_for_their_class_keep_no_files_from_it(tmp_path: Path) -> None:
+    class Gone:
+        """Collected while a proxy refers to it."""
+
+    class Refusing:
+        @property  # type: ignore[misc]  # as classes that pretend to be another one do
+        def __class__(self) -> type:
+            raise RuntimeError("not now")
+
+    gone = Gone()
+    odd = [weakref.proxy(gone), Refusing()]
+    del gone
+    with (tmp_path / "file").open("w") as file:
+        file.write("kept")
+
+        flush_files()
+
+        assert (tmp_path / "file").read_text() == "kept"
+    assert len(odd) == 2
 
 
 def test_the_place_of_the_main_thread_is_its_innermost_frame() -> None:

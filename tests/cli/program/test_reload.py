@@ -42,7 +42,7 @@ class Log:
         self._changed = threading.Condition()
         self.console = Console(self._put, is_colored=False)
 
-    def _put(self, text: bytes, _: float) -> None:
+    def _put(self, text: bytes, at: float | None = None, run: str = "", *, is_start: bool = False) -> None:
         with self._changed:
             self.lines.append(text.decode().partition("taskloom     ")[2].rstrip("\n"))
             self._changed.notify_all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds
+from taskloom.cli.standard_streams import final_code, imports_on_stderr
 from taskloom.text import did_you_mean
 
 if TYPE_CHECKING:
     from taskloom.cli.drill.trial import DrilledJob
     from taskloom.cli.program.shared_process import SharedProcess
     from taskloom.core.model import JobSpec
-    from taskloom.observe.console import Console
+    from taskloom.observe.program_output import ProgramOutput
 
 __all__ = ["drill"]
 
@@ -78,19 +79,24 @@ def drill(  # noqa: PLR0917 - click gives them by name
 
     process = SharedProcess()
     process.watch_forks()
-    with contextlib.redirect_stdout(sys.stderr):  # a plugin may print when it is imported
+    with imports_on_stderr():  # a plugin may print when it is imported
         specs = _select_jobs(paths, labels, names)
     drilled: list[DrilledJob] = []
     code = _INTERRUPTED
     try:
-        with _tasks_on_stderr(process) as console:
-            _drill_all(specs, budget, warm_up, console, drilled)
+        with _tasks_on_stderr(process) as shown:
+            _drill_all(specs, budget, warm_up, shown, drilled)
         code = _PASSED if all(job.passes for job in drilled) else _FAILED
     except KeyboardInterrupt:
         pass
-    from taskloom.cli.drill.report import as_json, as_text
+    from taskloom.cli.drill.report import as_data, as_text
 
-    return _print_and_end(code, (as_json if output == "json" else as_text)(drilled, len(specs)), process)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is already decided
+    if output == "json":
+        echo_json(as_data(drilled, len(specs)))
+    else:
+        echo(as_text(drilled, len(specs)))
+    return _end(final_code(code), process)
 
 
 def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[str]) -> list[JobSpec]:
@@ -115,33 +121,22 @@ def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[st
 
 
 @contextlib.contextmanager
-def _tasks_on_stderr(process: SharedProcess) -> Iterator[Console]:
+def _tasks_on_stderr(process: SharedProcess) -> Iterator[ProgramOutput]:
     """Write the output and log lines of tasks, and the events, to standard error inside the block."""
-    from taskloom.cli.program.detached import reserve_descriptors
-    from taskloom.observe.console import Console, ConsoleHandler
-    from taskloom.observe.output import Output
-    from taskloom.observe.streams import TextStream
+    from taskloom.observe.program_output import ProgramOutput
 
-    reserve_descriptors()
-    output = Output()
-    console = Console(output.line, is_colored=False)
-    root, handler = logging.getLogger(), ConsoleHandler(console)
-    before = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    stream = TextStream(output.line, 2)
-    process.use(output, console, [stream])
+    shown = ProgramOutput(data_to_log=True)
+    shown.install()
+    process.use(shown.output, shown.console, shown.streams)
     try:
-        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-            yield console
+        yield shown
     finally:
-        root.removeHandler(handler)
-        root.setLevel(before)
-        output.close(FLUSH_SECONDS)
+        shown.remove()
+        shown.output.close(FLUSH_SECONDS)
 
 
 def _drill_all(
-    specs: Sequence[JobSpec], budget: float | None, warm_up: float, console: Console, drilled: list[DrilledJob]
+    specs: Sequence[JobSpec], budget: float | None, warm_up: float, shown: ProgramOutput, drilled: list[DrilledJob]
 ) -> None:
     """Drill one job after the other, and append each result to `drilled` as soon as it is known."""
     from taskloom.cli.drill.trial import drill_job, max_drill_seconds
@@ -149,42 +144,35 @@ def _drill_all(
     from taskloom.sync.latch import Latch
 
     for number, spec in enumerate(specs, start=1):
-        console.log(f"drilling {spec.name} ({number} of {len(specs)})")
+        shown.console.log(f"drilling {spec.name} ({number} of {len(specs)})")
         # The console holds lines back for a moment. This one must be written before C code can hold the GIL.
         Latch().wait(2 * HOLD_SECONDS)
         # After this time print all stacks and exit with code 1: faulthandler does not need the GIL for that.
         limit = max_drill_seconds(spec, budget, warm_up) + STUCK_SECONDS
         faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__ or 2)
         try:
-            result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[console])
+            result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[shown])
         finally:
             faulthandler.cancel_dump_traceback_later()
         drilled.append(result)
-        console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
+        shown.console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
 
 
-def _print_and_end(code: int, text: str, process: SharedProcess) -> int:
-    """Print the result; then end what is left, as `taskloom run` does, and return the code or exit with it."""
+def _end(code: int, process: SharedProcess) -> int:
+    """End what is left, as `taskloom run` does, and return the code or exit with it."""
     from taskloom.cli.program.end_helper import EndHelper
     from taskloom.cli.program.shutdown import Ending
-    from taskloom.observe.console import Console
-    from taskloom.observe.output import Output
+    from taskloom.observe.program_output import ProgramOutput
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is already decided
-    try:
-        click.echo(text)  # flushes; does nothing if the caller closed the stream
-    finally:
-        output = Output()
-        console = Console(output.line, is_colored=False)
-        left = process.left_children()
-        ending = Ending(
-            code,
-            console=console,
-            output=output,
-            children=left,
-            forks=process.forks,
-            watcher=None,
-            deadline=float("inf"),
-        )
-        ending.leave(left.find(), EndHelper())
-    return code
+    shown = ProgramOutput(data_to_log=True)
+    left = process.left_children()
+    ending = Ending(
+        code,
+        console=shown.console,
+        output=shown.output,
+        children=left,
+        forks=process.forks,
+        watcher=None,
+        deadline=float("inf"),
+    )
+    return ending.leave(left.find(), EndHelper())

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from taskloom.cli.drill.trial import DrilledJob, DrillResult
-from taskloom.text import duration, plural, table, to_json
+from taskloom.text import duration, plural, printable, table
 
-__all__ = ["as_json", "as_text"]
+__all__ = ["as_data", "as_text"]
 
 _HEAD = ("JOB", "TASK", "OUTCOME", "READY AFTER", "STOPPED IN", "WORST GAP", "BUDGET", "VERDICT")
 
 
-def as_json(drilled: Sequence[DrilledJob], wanted: int) -> str:
-    """Return all results as JSON. `wanted`: how many jobs were to be drilled."""
-    data = {
+def as_data(drilled: Sequence[DrilledJob], wanted: int) -> dict[str, Any]:
+    """Return all results as data for JSON. `wanted`: how many jobs were to be drilled."""
+    return {
         "passes": len(drilled) == wanted and all(job.passes for job in drilled),
         "wanted": wanted,
         "drilled": len(drilled),
         "jobs": [job.as_dict() for job in drilled],
     }
-    return to_json(data, indent=2)
 
 
 def as_text(drilled: Sequence[DrilledJob], wanted: int) -> str:
@@ -63,14 +63,15 @@ def _notes(job: DrilledJob) -> Iterator[str]:
     if job.passes and job.worst_at and not job.is_wakeable:
         yield f"{job.job} went {_format_seconds(job.worst_gap)} without a poll, at {job.worst_at}"
     if job.threads_left:
-        yield f"{job.job} left {plural(len(job.threads_left), 'thread')} running: {', '.join(job.threads_left)}"
+        names = printable(", ".join(job.threads_left))
+        yield f"{job.job} left {plural(len(job.threads_left), 'thread')} running: {names}"
 
 
 def _failure(job: DrilledJob) -> Iterator[str]:
     declared = f", declared at {job.declared}" if job.declared else ""
     if job.verdict is DrillResult.OVER_BUDGET:
         yield f"{job.job} did not stop within {duration(job.budget or 0.0)} (task {job.task}{declared})"
-        yield f"  at {job.where or 'an unknown place'}"
+        yield f"  at {printable(job.where) or 'an unknown place'}"
         if job.has_seen_stop:
             yield "  it has seen the request to stop and goes on"
         else:
@@ -78,11 +79,11 @@ def _failure(job: DrilledJob) -> Iterator[str]:
             yield f"  it has not polled since the request to stop; its longest time without a poll: {gap}"
     else:
         yield f"{job.job} failed (task {job.task}{declared})"
-    yield from (f"  {text}" for text in job.callbacks)
+    yield from (f"  {printable(text)}" for text in job.callbacks)
     if job.error is not None:
-        yield f"  {job.error}"
+        yield f"  {printable(str(job.error))}"
         if not job.error.is_explained:
-            yield from (f"  {line}" for line in job.error.traceback.splitlines())
+            yield from (f"  {line}" for line in job.error.traceback.rstrip("\n").split("\n"))
     if job.stack:
         yield "  its stack, innermost last:"
-        yield from (f"  {line}" for line in job.stack.splitlines())
+        yield from (f"  {line}" for line in job.stack.rstrip("\n").split("\n"))

@@ -42,7 +42,8 @@ def close_pools() -> None:
 
 def flush_files() -> None:
     """Write what is in the buffers of Python's open files: those on disk first, since a pipe may block for ever."""
-    with_ranks = [(_rank(file), file) for file in gc.get_objects() if isinstance(file, _FILES)]
+    # Not isinstance, which asks each object for its `__class__`: a proxy of an object that is gone raises there.
+    with_ranks = [(_rank(file), file) for file in gc.get_objects() if issubclass(type(file), _FILES)]
     for _, file in sorted(with_ranks, key=lambda item: item[0]):
         try:
             if not file.closed:

@@ -10,7 +10,6 @@ Whatever is raised on the main thread while jobs run stops them; the main thread
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -41,11 +40,11 @@ from taskloom.clock import mono
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
-from taskloom.observe.console import Console, ConsoleHandler
+from taskloom.observe.console import Console
 from taskloom.observe.event_file import EventFile
 from taskloom.observe.event_text import reason_text
-from taskloom.observe.output import Output
-from taskloom.observe.streams import TextStream
+from taskloom.observe.log_format import LogFormat
+from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.latch import Latch
@@ -53,8 +52,6 @@ from taskloom.text import first_of, measured, plural, to_json
 
 __all__ = ["Program"]
 
-# Sorts after every other time: the summary is the last of the log lines.
-_LAST = float("inf")
 _HURRY = plural(round(HURRY_SECONDS), "more second")
 _NOT_WATCHED = (
     "the watcher process was ended from outside; jobs run on and are stopped as usual, but the program cannot be ended "
@@ -85,9 +82,17 @@ class Program:
     """One `taskloom run`. `stop_within`: seconds for the whole stop, inf for no deadline."""
 
     def __init__(
-        self, stop_within: float, *, events: str | None, labels: Sequence[str], wants_json: bool, is_verbose: bool
+        self,
+        stop_within: float,
+        *,
+        events: str | None,
+        labels: Sequence[str],
+        wants_json: bool,
+        is_verbose: bool,
+        log_format: LogFormat | None = None,
     ) -> None:
         self._stop_within = stop_within
+        self._log_format = log_format
         self._events_path = events
         self._labels = labels
         self._wants_json = wants_json
@@ -168,7 +173,8 @@ class Program:
             self._helper.do(self._wait_for_scheduler)
         self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
         self._log_loaded(selection, paths)
-        self._reloader = Reloader(files, self._scheduler, console, self._show)
+        checked = partial(self._shown.check_logging, "a package that was imported")
+        self._reloader = Reloader(files, self._scheduler, console, console.show, after_import=checked)
         self._scheduler.add_all(selection.specs)
 
     def _dismiss_watcher(self) -> None:
@@ -184,22 +190,13 @@ class Program:
             raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
 
     def _set_up_output(self, undo: ExitStack) -> Console:
-        # A standard stream is None if the caller closed it.
-        is_colored = sys.stderr is not None and sys.stderr.isatty()
-        is_colored = is_colored and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self._output = Output()
+        self._shown = ProgramOutput(log_format=self._log_format, is_verbose=self._is_verbose)
+        self._output, self._console = self._shown.output, self._shown.console
         undo.callback(self._output.close, FLUSH_SECONDS)
-        self._console = console = Console(self._output.line, is_colored=is_colored)
-        undo.callback(setattr, sys, "stdout", sys.stdout)
-        undo.callback(setattr, sys, "stderr", sys.stderr)
-        streams = TextStream(self._output.data, 1), TextStream(self._output.line, 2)
-        sys.stdout, sys.stderr = streams
-        self._process.use(self._output, console, streams)
-        root = logging.getLogger()
-        root.addHandler(ConsoleHandler(console))
-        root.setLevel(logging.DEBUG if self._is_verbose else logging.INFO)
-        logging.raiseExceptions = False
-        return console
+        self._shown.install()
+        undo.callback(self._shown.remove)
+        self._process.use(self._output, self._console, self._shown.streams)
+        return self._console
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
         early, self._early_warnings = self._early_warnings or [], None
@@ -208,7 +205,7 @@ class Program:
         if selection.warnings:
             from taskloom.jobfile.render import render_all
 
-            self._show(f"{render_all(selection.warnings)}\n")
+            self._console.show(f"{render_all(selection.warnings)}\n")
         jobs = plural(len(selection.specs), "job")
         names = first_of([spec.name for spec in selection.specs], _MOST_LOADED)
         self._console.log(f"loaded {jobs} from {', '.join(paths)}: {names}")
@@ -220,10 +217,6 @@ class Program:
             self._early_warnings.append(sentence)
         else:
             self._console.log(sentence, level="WARNING")
-
-    def _show(self, text: str) -> None:
-        """Write text unchanged among the log lines."""
-        self._output.line(text.encode("utf-8", "backslashreplace"))
 
     # -- while the jobs run
 
@@ -293,7 +286,7 @@ class Program:
     def _on_event(self, event: Event) -> None:
         if event.event is EventName.CANCEL_REQUESTED and event.job:
             self._asked[event.job] = event.mono
-        self._console(event)
+        self._shown(event)
 
     def _handle_signal(self, arrived: Signal) -> None:
         number = arrived.number
@@ -333,6 +326,7 @@ class Program:
         self._hard_deadline = (now if since is None else since) + self._stop_within
         self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
         self._is_stopping = True  # only now: an exception in the lines above leads here again
+        self._shown.check_logging("a task")
         self._log_awaited(reason)
 
     def _on_stopping(self) -> None:
@@ -362,7 +356,7 @@ class Program:
             age = ages.get(run.id)
             polled = "" if age is None else f", no poll for {measured(age)}"
             lines.append(f"\n{run.id} is at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
-        self._show("\n".join(lines) + "\n")
+        self._console.show("\n".join(lines) + "\n")
 
     # -- the end
 
@@ -396,7 +390,7 @@ class Program:
 
     def _write_end(self, report: StopReport, left_children: LeftChildren) -> list[LeftChild]:
         """Write the report and the summary; return the child processes that are left."""
-        close_listeners(self._listeners, self._console)
+        close_listeners(self._listeners, self._console, self._hard_deadline)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
         threads = self._await_threads(report, is_hard_exit=report.exit_code is ExitCode.SURVIVOR)
@@ -411,8 +405,7 @@ class Program:
             }
             self._output.final_data((to_json(data, is_ascii=True) + "\n").encode())
         else:
-            text = summary(report, self._scheduler.status())
-            self._output.line(text.encode("utf-8", "backslashreplace"), at=_LAST)
+            self._console.show(summary(report, self._scheduler.status()), is_last=True)
         return children
 
     def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:

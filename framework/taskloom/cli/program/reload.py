@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import click
 
-from taskloom.cli.program.selection import JobFiles
+from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.resources import OutOfResources, advice_for
-from taskloom.clock import wall
+from taskloom.clock import MonotonicClock
+from taskloom.core.model import Moment
 from taskloom.core.reload import Change, ReloadAction
 from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
@@ -33,13 +34,25 @@ _UNCHANGED = "nothing has changed"
 
 
 class Reloader:
-    """Runs the reloads of one program, one at a time. `show` writes text unchanged: the problems of the job files."""
+    """Runs the reloads of one program, one at a time.
 
-    def __init__(self, files: JobFiles, scheduler: Scheduler, console: Console, show: Callable[[str], object]) -> None:
+    `show` writes a text of several lines: the problems of the job files. `after_import` is called on the thread of the
+    reload whenever plugins may have been imported.
+    """
+
+    def __init__(
+        self,
+        files: JobFiles,
+        scheduler: Scheduler,
+        console: Console,
+        show: Callable[[str], object],
+        after_import: Callable[[], object] = lambda: None,
+    ) -> None:
         self._files = files
         self._scheduler = scheduler
         self._console = console
         self._show = show
+        self._after_import = after_import
         self._lock = threading.Lock()
         self._is_busy = False
         self._is_requested_again = False
@@ -82,8 +95,8 @@ class Reloader:
 
     def _reload(self) -> None:
         try:
-            selection = self._files.read()
-            begun = wall()
+            selection = self._read()
+            begun = MonotonicClock().now()
             changes = self._scheduler.reload(selection.specs)
         except JobFileError as error:
             self._show_problems(error.problems)
@@ -99,6 +112,12 @@ class Reloader:
                 self._log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
             self._log_changes(changes, begun)
 
+    def _read(self) -> Selection:
+        try:
+            return self._files.read()
+        finally:
+            self._after_import()
+
     def _log_failure(self, error: BaseException) -> None:
         advice = advice_for(error)
         if advice:
@@ -108,7 +127,7 @@ class Reloader:
             trace = traceback.format_exc()
             self._log(f"internal error; {_UNCHANGED}; please report it\n{trace}", level="CRITICAL")
 
-    def _log_changes(self, changes: Sequence[Change], at: float) -> None:
+    def _log_changes(self, changes: Sequence[Change], at: Moment) -> None:
         """Log what happens to each changed job, and the totals. `at` sorts the lines before their effects."""
         counts = Counter(change.action for change in changes)
         lines = [str(change) for change in changes if change.action is not ReloadAction.KEEP]
@@ -125,5 +144,5 @@ class Reloader:
         if text:
             self._show(f"{text}\n")
 
-    def _log(self, message: str, *, level: str = "INFO", at: float | None = None) -> None:
+    def _log(self, message: str, *, level: str = "INFO", at: Moment | None = None) -> None:
         self._console.log(f"reload: {message}", level=level, at=at)

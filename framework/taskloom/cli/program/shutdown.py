@@ -38,6 +38,8 @@ __all__ = ["Ending", "close_listeners"]
 
 # Enough for what is queued, and less than the half second after which the watcher kills the program.
 FLUSH_SECONDS = 0.3
+# More than a busy machine needs for the events of a thousand jobs; a listener that is stuck delays the end by no more.
+DELIVERY_SECONDS = 2.0
 # For the exit handlers and the children together.
 END_SECONDS = 2.0
 # If the deadline of the stop is over already: enough for exit handlers that do not wait, and for files on a fast disk.
@@ -46,14 +48,21 @@ LEAST_SECONDS = 0.1
 KILL_AT = 0.75
 
 
-def close_listeners(listeners: Sequence[Listener], console: Console) -> None:
-    """Deliver the queued events, for FLUSH_SECONDS at most, and log how many were lost."""
+def close_listeners(listeners: Sequence[Listener], console: Console, until: float) -> None:
+    """Deliver the queued events, and log how many were lost.
+
+    Takes FLUSH_SECONDS at most, or DELIVERY_SECONDS if the program has time until the monotonic second `until`: of a
+    thousand jobs that end at once, the last events are late.
+    """
+    end = mono() + max(FLUSH_SECONDS, min(DELIVERY_SECONDS, until - mono()))
     for listener in listeners:
-        listener.close(FLUSH_SECONDS)
+        is_done = listener.close(max(0.0, end - mono()))
         if listener.dropped or listener.failed:
             lost = plural(listener.dropped + listener.failed, "event")
             because = f" ({listener.last_error})" if listener.last_error else ""
             console.log(f"{lost} could not be delivered{because}", level="WARNING")
+        elif not is_done:
+            console.log("the last events could not be delivered in time", level="WARNING")
 
 
 class _Watcher(Protocol):

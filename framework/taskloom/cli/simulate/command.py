@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.options import Seconds
 from taskloom.cli.simulate.options import ReadBy, check_jobs, clock_step, fault, instant, share, span
+from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.errors import InternalError
 from taskloom.text import to_json
 
@@ -114,12 +115,15 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     try:
         result = _simulate(specs, plan, events)
     except InternalError:
-        click.echo(traceback.format_exc(), err=True, nl=False)
-        click.echo(f"please report the lines above with your job file and --seed {seed}", err=True)
+        echo_error(traceback.format_exc())
+        echo_error(f"please report the lines above with your job file and --seed {seed}")
         return _BUG
-    from taskloom.cli.simulate.report import as_json, as_text
+    from taskloom.cli.simulate.report import as_data, as_text
 
-    click.echo((as_json if output == "json" else as_text)(result))
+    if output == "json":
+        echo_json(as_data(result))
+    else:
+        echo(as_text(result))
     return 0
 
 
@@ -128,10 +132,10 @@ def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float) 
     from taskloom.cli.program.selection import JobFiles
     from taskloom.jobfile.render import render_all
 
-    with contextlib.redirect_stdout(sys.stderr):  # a plugin may print when it is imported
+    with imports_on_stderr():  # a plugin may print when it is imported
         selection = JobFiles(paths, labels=labels, stop_within=stop_within).read()
     if selection.warnings:
-        click.echo(render_all(selection.warnings), err=True)
+        echo_error(render_all(selection.warnings))
     return selection.specs
 
 

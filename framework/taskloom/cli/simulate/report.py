@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from taskloom.calendars import format_instant
 from taskloom.cli.simulate.findings import findings
@@ -11,9 +12,9 @@ from taskloom.core.model import WAIT_FOR_EVER, JobState
 from taskloom.simulation.plan import SHORT_WORK, Span
 from taskloom.simulation.result import SimulationResult
 from taskloom.simulation.tally import JobStats
-from taskloom.text import duration, plural, table, to_json
+from taskloom.text import duration, plural, table
 
-__all__ = ["as_json", "as_text"]
+__all__ = ["as_data", "as_text"]
 
 _HEAD = (
     "JOB", "FIRINGS", "RUNS", "SUCCEEDED", "FAILED", "RESTARTS", "OVERLAPS", "MISSED", "LONGEST STOP", "AT THE END",
@@ -23,10 +24,9 @@ _HEAD = (
 MOST_FINDINGS = 30
 
 
-def as_json(result: SimulationResult) -> str:
-    """Return the result, the assumptions and the findings as JSON."""
-    data = result.as_dict() | {"assumed": list(_assumptions(result)), "remarks": findings(result)}
-    return to_json(data, indent=2)
+def as_data(result: SimulationResult) -> dict[str, Any]:
+    """Return the result, the assumptions and the findings as data for JSON."""
+    return result.as_dict() | {"assumed": list(_assumptions(result)), "remarks": findings(result)}
 
 
 def as_text(result: SimulationResult) -> str:

@@ -38,7 +38,8 @@ def _origin(job: DeclaredJob, field: str) -> Origin:
     section = job.defaults if path[0] == "defaults" else job.written
     if field not in section:
         return Origin("default", FIELDS[field].default)
-    written = as_written(job.document, path, section[field])
+    final = job.spec.params if job.spec is not None and field == "params" else None
+    written = as_written(job.document, path, section[field], final)
     if job.spec is not None:
         written = mask_secrets(written, job.spec.params)
     return Origin("defaults" if path[0] == "defaults" else "job", written, job.place_of(field))

@@ -165,6 +165,10 @@ class Positions:
         start, end = offsets(self._span(path))
         return self.source.text[start:end]
 
+    def offsets(self, path: Path) -> tuple[int, int]:
+        """Return the offsets in the text between which the value at `path` is written."""
+        return offsets(self._span(path))
+
     def _walk(self, path: Path) -> tuple[list[Position], int]:
         """Return the position at each step of `path`, beginning with the root, and the number of steps that exist."""
         trail = [self.root]

@@ -1,0 +1,65 @@
+"""How a log message is written: short for a terminal, with date and zone for a file, or as JSON for a program."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import NamedTuple
+
+from taskloom.core.events import format_wall
+from taskloom.core.model import Moment
+from taskloom.text import printable, printable_lines, to_json
+
+__all__ = ["LogFormat", "LogMessage", "render"]
+
+_COLORS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+
+
+class LogFormat(Enum):
+    """The format of the log."""
+
+    SHORT = "short"
+    """`12:00:01.234 INFO    job          message`: a terminal shows today's lines."""
+    FULL = "full"
+    """`2026-03-29T12:00:01.234+02:00 INFO    job          message`: a file is read later, and elsewhere."""
+    JSON = "json"
+    """One JSON object a line: `at` (RFC 3339, UTC), `mono`, `level`, `job`, `run` and `message`."""
+
+
+class LogMessage(NamedTuple):
+    """A message and where it comes from. It may have several lines; `run` is "" if it comes from no run."""
+
+    text: str
+    level: str
+    job: str
+    run: str
+
+
+def render(log_format: LogFormat, message: LogMessage, at: Moment, *, is_colored: bool = False) -> str:
+    """Return the lines of a message, each with a line break at its end."""
+    if log_format is LogFormat.JSON:
+        return f"{to_json(_as_dict(message, at))}\n"
+    head = f"{_time(log_format, at.wall)} {printable(message.level):<7} {printable(message.job):<12} "
+    color = _COLORS.get(message.level) if is_colored else None
+    text = message.text.removesuffix("\n")
+    lines = [head + line for line in printable_lines(text).split("\n")]
+    return "".join(f"\033[{color}m{line}\033[0m\n" if color else f"{line}\n" for line in lines)
+
+
+def _time(log_format: LogFormat, wall: float) -> str:
+    moment = datetime.fromtimestamp(wall).astimezone()  # local time, for people
+    if log_format is LogFormat.FULL:
+        return moment.isoformat(timespec="milliseconds")
+    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+
+
+def _as_dict(message: LogMessage, at: Moment) -> dict[str, object]:
+    run = {"run": message.run} if message.run else {}
+    return {
+        "at": format_wall(at.wall),
+        "mono": round(at.mono, 6),
+        "level": message.level,
+        "job": message.job,
+        **run,
+        "message": message.text,
+    }
