@@ -358,6 +358,7 @@ class Engine:
                 break
             seconds = self._seconds_to_sleep(now.mono)
             self._release_callers()
+            self._current = self._failed = None  # keep no reference while asleep
             inbox.wait(seconds)
         self._end()
         return True
@@ -522,7 +523,7 @@ class Engine:
 
     def _after_message(self) -> None:
         self._deadline = self._core.next_deadline()
-        if self._taken_stop is None and self._core.phase is not Phase.OPEN:
+        if self.gate.stop is None and self._core.phase is not Phase.OPEN:
             # The core has begun a stop by itself: an essential job has failed.
             shutdown = self._core.shutdown
             self._taken_stop = self.gate.stop = Shutdown(
@@ -568,8 +569,8 @@ class Engine:
     def _take_stop(self, now: Moment) -> None:
         stop = self.gate.stop
         if stop is not None:
-            self._taken_stop = stop
             self._process(stop, now)
+            self._taken_stop = stop  # after it: a stop that an error of ours interrupts is processed once more
             if self._core_error is not None:
                 self._begin_without_core()
 
