@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dis
+import linecache
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -68,7 +71,8 @@ def call_struck(strike: Strike, call: Callable[[], object]) -> bool:
 class ThreadStrike:
     """A trace function of new threads: raises `error` at line number `nth` of the threads with one name, once.
 
-    Only the lines in `places` count: files or folders of Taskloom.
+    Only the lines in `places` count: files or folders of Taskloom. The end of a `with` block does not count, where a
+    trace function sees the line of the `with` once more: no exception can come there before the block is left.
     """
 
     def __init__(
@@ -88,13 +92,29 @@ class ThreadStrike:
         return self._line if frame.f_code.co_filename.startswith(self._places) else None
 
     def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line" and not self.place:
+        if event == "line" and not self.place and not _leaves_with(frame):
             self.count += 1
             if self.count == self.nth:
                 code = frame.f_code
                 self.place = f"{code.co_filename.removeprefix(HOME)}:{frame.f_lineno} in {code.co_name}"
                 raise self.error
         return self._line
+
+
+def _leaves_with(frame: FrameType) -> bool:
+    """Return whether the frame is at the end of a `with` block, and not at its beginning."""
+    return frame.f_lasti in _ends_of_with(frame.f_code)
+
+
+@cache
+def _ends_of_with(code: CodeType) -> frozenset[int]:
+    first: dict[int, int] = {}
+    ends: set[int] = set()
+    for offset, line in dis.findlinestarts(code):
+        if line is not None and first.setdefault(line, offset) != offset:
+            if linecache.getline(code.co_filename, line).lstrip().startswith("with "):
+                ends.add(offset)
+    return frozenset(ends)
 
 
 def strike_each_line(

@@ -104,7 +104,7 @@ class FailureLog:
         thread = self._ensure_thread()
         if thread is None or thread.is_current():
             return False
-        is_done = marker.wait(timeout)
+        is_done = thread.wait_for(marker, timeout)
         if is_done and self._is_closing:
             thread.join(None if until is None else max(0.0, until - mono()))
         return is_done
@@ -238,5 +238,7 @@ class FailureLog:
             # formatter of the standard library adds this text as if it had formatted the exception.
             record.exc_text = traceback or None
             logger.handle(record)
+        except MemoryError:
+            self.dropped += 1
         except BaseException:  # noqa: BLE001 - handlers and filters are foreign code; there is no one left to inform
             pass

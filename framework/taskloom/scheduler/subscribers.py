@@ -86,7 +86,7 @@ class Listener:
         self._wake()
         # The thread reads `_is_closing` and then `_events` before it ends. So either it sees our marker, or we see here
         # that it may have ended already.
-        return self._ended.wait(timeout) if self._is_closing else marker.wait(timeout)
+        return self._thread.wait_for(self._ended if self._is_closing else marker, timeout)
 
     def close(self, timeout: float | None = 1.0) -> bool:
         """Accept no more events; wait until the queued ones are delivered. Return False after `timeout` seconds.
@@ -99,7 +99,7 @@ class Listener:
         if self._thread.is_current():
             self._drop_queued()
             return True
-        return self._ended.wait(timeout)
+        return self._thread.wait_for(self._ended, timeout)
 
     def finish(self) -> None:
         """Accept no more events; the thread ends once the queued ones are delivered. Never blocks."""

@@ -170,7 +170,7 @@ class CancelToken:
 
     __slots__ = (
         "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_process", "_reasons", "_sampler", "_terminate",
-        "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested", "is_woken", "polls",
+        "_taken", "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested", "is_woken", "polls",
         "run", "urgent",
     )  # fmt: skip
 
@@ -187,6 +187,8 @@ class CancelToken:
         self.polls = 0
         self.dispatched: list[CancelCallback] = []
         """The callbacks that `take_callbacks` has returned or that `on_cancel` called because they came late."""
+        # While `take_callbacks` works, what it is going to return.
+        self._taken: list[list[CancelCallback]] = []
         self._sampler: Sampler = sampler or _NoSampler()
         self._gate = gate or Gate()
         self._lock = RLock()
@@ -394,13 +396,14 @@ class CancelToken:
     def take_callbacks(self) -> list[CancelCallback]:
         """Return the callbacks to call, `terminate` first; a second call returns none. Call it after `request`."""
         with self._lock:
-            terminate = None if self.is_dispatched else self._terminate
+            # An exception may strike between any two lines: the next call finishes what this one began.
+            if not self._taken:
+                terminate = () if self.is_dispatched or self._terminate is None else (self._terminate,)
+                self._taken.append([*terminate, *(self._callbacks or ())])
             self.is_dispatched = True
-            taken = self._take_all()
-            if terminate is not None:
-                taken.insert(0, terminate)
-            self.dispatched.extend(taken)
-            return taken
+            self._take_all()
+            self.dispatched.extend(self._taken[0])
+            return self._taken.pop()
 
     def wake(self) -> None:
         """Release every wait and make the descriptor readable."""

@@ -5,8 +5,15 @@ from __future__ import annotations
 import threading
 from _thread import allocate_lock
 from collections.abc import Callable
+from math import inf
+
+from taskloom.clock import mono
+from taskloom.sync.latch import Latch
 
 __all__ = ["KeptThread"]
+
+# Who waits for the thread checks this often whether it still exists.
+CHECK_SECONDS = 1.0
 
 
 class KeptThread:
@@ -52,6 +59,18 @@ class KeptThread:
             finally:
                 self._guard.release()
 
+    def wait_for(self, latch: Latch, timeout: float | None = None) -> bool:
+        """Wait until the thread has opened the latch; start another thread meanwhile if this one has ended.
+
+        Return False after `timeout` seconds.
+        """
+        until = mono() + (inf if timeout is None else timeout)
+        while not latch.wait(max(0.0, min(CHECK_SECONDS, until - mono()))):
+            if mono() >= until:
+                return False
+            self.ensure()
+        return True
+
     @property
     def ident(self) -> int | None:
         """The id of the thread; None before it runs."""
@@ -66,9 +85,10 @@ class KeptThread:
         return self._thread is not None and self._thread.is_alive()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the thread has ended, at most `timeout` seconds."""
-        if self._thread is not None:
-            self._thread.join(timeout)
+        """Wait until the thread has ended, at most `timeout` seconds. Not for one that is just taking its place."""
+        thread = self._thread
+        if thread is not None and thread.ident is not None:
+            thread.join(timeout)
 
     def _replace(self) -> None:
         before = self._thread
