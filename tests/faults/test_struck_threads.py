@@ -6,21 +6,24 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile
-from typing import Any
 
 import pytest
 from tests.support.strikes import strike_each_line
 
-from taskloom import Job, Scheduler
+from taskloom import Scheduler
 from taskloom.cli.program.end_helper import EndHelper
 from taskloom.cli.program.reload import Reloader
+from taskloom.cli.program.selection import Selection
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import ErrorInfo, Outcome
 from taskloom.observe.console import Console
 from taskloom.observe.output import Output
+from taskloom.runners.loop_executor import LoopExecutor
+from taskloom.runners.thread_cache import ThreadCache
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.subscribers import Listener
 from taskloom.sync.latch import Latch
+from taskloom.testing import make_job
 
 SOON = 10.0
 
@@ -82,7 +85,7 @@ def failure(number: int) -> Event:
 
 
 def test_the_log_of_failures_loses_at_most_one_line_and_counts_it(ends_of_threads: list[str]) -> None:
-    logger, handler = logging.Logger("struck"), Handler()
+    logger, handler = logging.getLogger("tests.struck"), Handler()
     logger.addHandler(handler)
 
     def log_failures() -> None:
@@ -164,3 +167,113 @@ def test_output_loses_at_most_what_was_in_hand(ends_of_threads: list[str]) -> No
 
     assert struck("taskloom-output", ("observe/output", "observe/held_lines", "observe/descriptor"), write) > 50
     assert len(ends_of_threads) <= 2
+
+
+class Work:
+    """A piece of work for a cached thread."""
+
+    name = "work"
+
+    def __init__(self) -> None:
+        self.executed = 0
+        self.freed = Latch()
+
+    def execute(self) -> None:
+        self.executed += 1
+
+    def thread_freed(self) -> None:
+        self.freed.open()
+
+
+def test_every_work_of_a_cached_thread_is_ended() -> None:
+    """It is executed once, or ended without: then the runner reports that the run has ended by an error of ours."""
+
+    def work() -> None:
+        cache = ThreadCache()
+        pieces = [Work() for _ in range(4)]
+        for piece in pieces[:2]:
+            cache.start(piece)
+            assert piece.freed.wait(SOON), "the work is lost"
+        for piece in pieces[2:]:
+            cache.start(piece)
+        for piece in pieces[2:]:
+            assert piece.freed.wait(SOON), "the work is lost"
+        cache.close()
+
+        assert sum(piece.executed for piece in pieces) >= 3
+        assert all(piece.executed <= 1 for piece in pieces)
+
+    # Line 1 of a thread is the `try` that catches everything after it.
+    places = ("runners/thread_cache",)
+    assert sum(1 for name in ("taskloom-idle", "work") for _ in strike_each_line(name, places, work, first=2)) > 20
+
+
+def test_every_call_of_an_event_loops_thread_ends() -> None:
+    """It returns or raises, and the report that all threads have ended comes."""
+
+    def call() -> None:
+        executor, ended = LoopExecutor("loop"), Latch()
+        futures = [executor.submit(abs, -number) for number in range(4)]
+        results = [future.exception(SOON) for future in futures]
+        executor.close(ended.open)
+        assert ended.wait(SOON), "the end does not come"
+        executor.join()
+        assert sum(result is not None for result in results) <= 1
+
+    assert struck("loop-thread", ("runners/loop_executor", "sync/"), call) > 20
+
+
+def test_a_reload_is_done_or_its_failure_is_logged() -> None:
+    def reload() -> None:
+        logged: list[str] = []
+        has_logged = threading.Event()
+
+        def put(text: bytes, at: float | None = None, run: str = "", *, is_start: bool = False) -> None:
+            logged.append(text.decode())
+            if any(word in text.decode() for word in ("keep", "add", "cannot", "internal error")):
+                has_logged.set()
+
+        class Files:
+            def read(self) -> Selection:
+                return Selection([make_job("a", manual=True)], [], [])
+
+        scheduler = Scheduler(log=False)
+        reloader = Reloader(Files(), scheduler, Console(put, is_colored=False), logged.append)  # type: ignore[arg-type]
+        reloader.request()
+        reloader.request()
+        thread = reloader._thread
+        assert has_logged.wait(SOON), f"nothing is said: {logged}"
+        assert thread is not None
+        thread.join(SOON)
+        assert not reloader._requests, "the next reload would wait for ever"
+        scheduler.stop()
+
+    places = ("cli/program/reload", "sync/kept_thread")
+    assert sum(1 for _ in strike_each_line("taskloom-reload", places, reload, first=2)) > 20
+
+
+def test_the_timer_of_the_console_logs_the_counts_although_it_is_struck() -> None:
+    def count() -> None:
+        logged: list[str] = []
+        timers: list[threading.Thread] = []
+
+        def put(text: bytes, at: float | None = None, run: str = "", *, is_start: bool = False) -> None:
+            logged.append(text.decode())
+
+        def call_later(seconds: float, callback: Callable[[], None]) -> None:
+            timers.append(threading.Thread(target=callback, name="taskloom-console", daemon=True))
+
+        console = Console(put, is_colored=False, call_later=call_later)
+        for number in range(200):
+            console(failure(number))
+        assert timers
+        while timers:
+            timer = timers.pop(0)
+            timer.start()
+            timer.join(SOON)
+        console(failure(200))
+
+        assert [line for line in logged if "more" in line or "left out" in line], logged[-1]
+
+    # Line 1 of a thread is the `try` that catches everything after it.
+    assert sum(1 for _ in strike_each_line("taskloom-console", ("observe/console",), count, first=2)) > 5

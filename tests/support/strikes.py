@@ -111,9 +111,10 @@ def _ends_of_with(code: CodeType) -> frozenset[int]:
     first: dict[int, int] = {}
     ends: set[int] = set()
     for offset, line in dis.findlinestarts(code):
-        if line is not None and first.setdefault(line, offset) != offset:
-            if linecache.getline(code.co_filename, line).lstrip().startswith("with "):
-                ends.add(offset)
+        if line is None or first.setdefault(line, offset) == offset:
+            continue
+        if linecache.getline(code.co_filename, line).lstrip().startswith("with "):
+            ends.add(offset)
     return frozenset(ends)
 
 

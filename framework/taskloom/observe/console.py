@@ -22,6 +22,8 @@ from taskloom.text import printable_lines
 
 __all__ = ["Console", "ConsoleHandler"]
 
+# After a lack of memory on the thread of the timer.
+_RETRY_SECONDS = 1.0
 _TRACEBACKS = "tracebacks were left out"
 # A traceback has about ten lines, and many of them say little more than the first few.
 _LOWER_LIMITS = {_TRACEBACKS: Limit(20, 1.0)}
@@ -151,14 +153,18 @@ class Console:
         """Start the timer, so that the next count is logged even if no event follows."""
         due = self._limiter.due
         if due is not None and not self._is_scheduled:
-            self._is_scheduled = True
             self._call_later(max(0.0, due - at), partial(self._on_timer, due))
+            self._is_scheduled = True
 
     def _on_timer(self, at: float) -> None:
-        with self._lock:
-            self._is_scheduled = False
-            self._log_suppressed(at)
-            self._schedule_suppressed(at)
+        """Log the counts that are due, on the thread of the timer; later if there is no memory for it now."""
+        try:
+            with self._lock:
+                self._log_suppressed(at)
+                self._is_scheduled = False
+                self._schedule_suppressed(at)
+        except MemoryError:
+            self._call_later(_RETRY_SECONDS, partial(self._on_timer, at))
 
 
 class ConsoleHandler(logging.Handler):

@@ -217,11 +217,14 @@ class Output:
     def _is_over(self) -> bool:
         if self._deadline is None:
             return False
-        return mono() >= self._deadline or not (self._data.is_waiting or self._log.is_waiting or self._held or self._released)
+        is_held = bool(self._held or self._released)
+        return mono() >= self._deadline or not (self._data.is_waiting or self._log.is_waiting or is_held)
 
     def _step(self) -> None:
         """Wait until there is something to do, and do it."""
-        self._record()
+        if self._written is not None:
+            self._record()  # that was interrupted; then the thread may be over
+            return
         self._release_lines()
         now = mono()
         waiting = [each for each in (self._data, self._log) if each.is_waiting]

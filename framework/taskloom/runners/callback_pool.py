@@ -184,7 +184,7 @@ class CallbackPool:
         try:
             while self._call_next(number, taken):
                 pass
-        except BaseException:  # noqa: BLE001, S110 - an error of a callback is reported, so this is one of ours
+        except BaseException:  # noqa: BLE001 - an error of a callback is reported, so this is one of ours
             pass
         finally:
             for item in taken:

@@ -28,7 +28,7 @@ class Latch:
     def open(self) -> None:
         """Release all waiting threads; later waits return at once. Idempotent.
 
-        Each lock is released before it leaves the list: if the caller is interrupted in between, the next call finds it.
+        Each lock is released before it leaves the list: if an exception strikes in between, the next call finds it.
         """
         self.is_open = True
         waiters = self._waiters
