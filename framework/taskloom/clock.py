@@ -41,5 +41,5 @@ class MonotonicClock:
         # Not at the top: the init and the watcher measure time, too, and have no use for the core in their memory.
         from taskloom.core.model import Moment
 
-        MonotonicClock._moment = Moment  # type: ignore[assignment, method-assign]
+        MonotonicClock._moment = Moment  # type: ignore[method-assign]
         return Moment(mono, wall)

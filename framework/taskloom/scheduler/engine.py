@@ -185,7 +185,7 @@ class Engine:
             run.is_cancel_queued = True
             self._put(StopJob(run.job, reason, run.id))
         run.token.request(reason)
-        run.token.release_waits()
+        run.token.wake()
 
     def call(self, command: Input) -> None:
         """Hand a command to the core and wait until its actions are carried out. Raises what the core raises."""
