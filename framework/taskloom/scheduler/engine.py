@@ -374,6 +374,7 @@ class Engine:
     def _finished(self, queue: deque[Any], item: Any) -> None:
         if queue and queue[0] is item:
             queue.popleft()
+        self._current = None  # nothing of a call or a run is kept alive
 
     def _work(self) -> bool:
         """Work until everything is over, and return True."""
