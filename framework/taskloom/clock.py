@@ -27,13 +27,7 @@ class Clock(Protocol):
 class MonotonicClock:
     """The machine's clocks."""
 
-    __slots__ = ("_moment",)
-
-    def __init__(self) -> None:
-        # Not at the top: the init and the watcher measure time, too, and have no use for the core in their memory.
-        from taskloom.core.model import Moment
-
-        self._moment = Moment
+    __slots__ = ()
 
     def now(self) -> Moment:
         # The wall clock first. If this thread is suspended between the two calls, the pair makes a wall-clock instant
@@ -41,3 +35,11 @@ class MonotonicClock:
         # due at midnight would see yesterday's date.
         wall = time.time()
         return self._moment(time.monotonic(), wall)
+
+    @staticmethod
+    def _moment(mono: float, wall: float) -> Moment:
+        # Not at the top: the init and the watcher measure time, too, and have no use for the core in their memory.
+        from taskloom.core.model import Moment
+
+        MonotonicClock._moment = Moment  # type: ignore[method-assign]
+        return Moment(mono, wall)

@@ -163,6 +163,7 @@ class FailingClock(MonotonicClock):
     """A clock for which there is no memory at some calls on the scheduler thread."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.left = 0
 
     def now(self) -> Any:
@@ -190,6 +191,20 @@ def test_a_memory_error_on_the_scheduler_thread_ends_no_schedule_and_no_stop() -
     assert isinstance(scheduler.bug, MemoryError)
     assert report.is_clean
     assert run.outcome is Outcome.CANCELLED
+
+
+def test_a_clock_that_fails_for_good_is_an_error_of_each_call_and_takes_no_stop_away() -> None:
+    clock = FailingClock()
+    scheduler = Scheduler(clock=clock)
+    run = scheduler.add(Job(name="a", task=wait)).start()
+
+    clock.left = 10**9
+    with pytest.raises(MemoryError):
+        scheduler.status()
+    report = scheduler.stop(within=10)
+
+    assert report.is_clean
+    assert not run.is_alive()
 
 
 @pytest.mark.parametrize("error", [MemoryError, ZeroDivisionError, RecursionError, SystemExit])

@@ -35,6 +35,12 @@ class Call:
                 self.error = error
         self.is_answered = True
 
+    def fail(self, error: BaseException) -> None:
+        """Raise the error in the caller."""
+        self.error = error
+        self.is_answered = True
+        self.release()
+
     def release(self) -> None:
         """Release the caller."""
         try:

@@ -47,9 +47,14 @@ class CancelWaves:
         self._all_ended = allocate_lock()
 
     def add(self, run: LiveRun, reason: Reason) -> None:
-        """Set the run's flag. A later wave wakes the run and submits its callbacks, unless both is done already."""
+        """Set the run's flag. A later wave wakes the run and submits its callbacks.
+
+        A run that the caller of `Run.cancel` has woken already gets its callbacks at once: there is nothing to wait for.
+        """
         run.token.request(reason)
-        if not (run.token.is_woken and run.token.is_dispatched):
+        if run.token.is_woken:
+            self.wake(run)
+        else:
             self.pending.append(run)
 
     def wake(self, run: LiveRun) -> None:

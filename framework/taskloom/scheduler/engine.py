@@ -62,6 +62,9 @@ ACTIONS_AT_ONCE = 32
 # A caller checks this often whether the thread that it waits for still exists.
 CHECK_SECONDS = 1.0
 LONG_CHECK_SECONDS = 5.0
+# After so many errors without any work in between, the callers get the error; then it is tried again this often.
+MOST_FAILURES = 10
+FAILURE_SECONDS = 0.05
 
 
 class Engine:
@@ -101,6 +104,8 @@ class Engine:
         # What is being worked on, and what an error of ours has interrupted once.
         self._current: Any = None
         self._failed: Any = None
+        # How many errors came since a piece of work was done.
+        self._failures = 0
         # What the core raised in the middle of a message, if it did.
         self._core_error: BaseException | None = None
         self._stop_without_core: StopWithoutCore | None = None
@@ -181,7 +186,7 @@ class Engine:
             run.is_cancel_queued = True
             self._put(StopJob(run.job, reason, run.id))
         run.token.request(reason)
-        run.token.release_waits()
+        run.token.wake()
 
     def call(self, command: Input) -> None:
         """Hand a command to the core and wait until its actions are carried out. Raises what the core raises."""
@@ -329,7 +334,34 @@ class Engine:
         except BaseException as error:  # noqa: BLE001 - see above
             self._failed = self._current
             self.record_bug(error)
+            self._failures += 1
+            return self._failures > MOST_FAILURES and self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> bool:
+        """Raise the error in the waiting callers, and carry out a stop without the core; return whether it is over.
+
+        Nothing succeeds any more, for example because the clock that the host has passed in always raises.
+        """
+        inbox = self._inbox
+        inbox.wait(FAILURE_SECONDS)
+        inbox.take_in()
+        while inbox.reports:
+            message = inbox.reports.popleft()
+            if type(message) is Call:
+                message.fail(error)
+            elif type(message) is Waiter:
+                message.release()
+        self._waiters.release_all()
+        self._taken_stop = self.gate.stop
+        self._begin_without_core()
+        if self._stop_without_core is None:
             return False
+        while self._cancel_waves.pending:
+            self._cancel_waves.wake_next()
+        if self._stop_without_core.is_over(mono()):
+            self._finish_without_core(Moment(mono(), self._latest_time.wall))
+            self._has_ended = True
+        return self._has_ended
 
     # An item stays in its queue while it is worked on. If an error of ours interrupts the work, it is tried once more:
     # every handler may be called again.
@@ -343,6 +375,7 @@ class Engine:
     def _finished(self, queue: deque[Any], item: Any) -> None:
         if queue and queue[0] is item:
             queue.popleft()
+        self._current = None  # nothing of a call or a run is kept alive
 
     def _work(self) -> bool:
         """Work until everything is over, and return True."""
@@ -352,6 +385,7 @@ class Engine:
                 inbox.take_in()
             now = now_of()
             if self._step(now):
+                self._failures = 0
                 if self._answered and number % ACTIONS_AT_ONCE == 0:
                     self._release_callers()  # a flood of messages may keep us from sleeping for long
                 continue

@@ -41,7 +41,7 @@ class Scheduler:
     installs no signal handler and never ends the process. `stop_within`: the seconds allowed for stopping everything
     after an essential job has failed. `on_stopping` is called when a stop of everything begins, before any run is
     requested to stop: on a helper thread, and the stop waits for it for a tenth of a second at most. `clock`, `runners`
-    and `catalog` are for tests, and for host programs that bring their own; the clock is read on the scheduler's thread.
+    and `catalog` are for tests, and for host programs that bring their own. The scheduler's thread reads the clock.
 
     `log`: failures are logged to the logger `taskloom` (True), to the given logger, or not at all (False).
     `stop_at_exit`: whether a program that ends without `stop` stops everything, within `stop_within` seconds. By

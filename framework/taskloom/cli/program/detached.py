@@ -1,4 +1,4 @@
-"""What the watcher and the init give up of the program that they were forked from: name, descriptors, folder.
+"""The watcher and the init give up what they have of the program that they were forked from: name, descriptors, folder.
 
 Only files of /proc are used, no ctypes: importing it would make these processes larger than all else that they do.
 """

@@ -1,4 +1,4 @@
-"""What the interpreter would do at its end, and what a hard exit would leave out: exit handlers, pools, open files."""
+"""Exit handlers, pools, open files: the interpreter would end them, and a hard exit would leave them out."""
 
 from __future__ import annotations
 

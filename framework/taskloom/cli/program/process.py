@@ -8,7 +8,7 @@ import signal
 
 __all__ = ["Child", "Process"]
 
-# What a parent reports of a child whose end another has collected. It cannot happen while SIGCHLD is not ignored.
+# A parent reports this of a child whose end another has collected. It cannot happen while SIGCHLD is not ignored.
 _UNKNOWN = 70
 
 

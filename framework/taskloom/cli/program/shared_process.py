@@ -1,4 +1,4 @@
-"""What the program puts into the process that it shares with libraries, and how it ends. `run` and `drill` use it."""
+"""The hooks that the program puts into the process that it shares with libraries. `run` and `drill` use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the watcher and the init do while the program runs: count its signals, and end it at its hard deadline.
+"""The work of the watcher and the init while the program runs: count its signals, and end it at its hard deadline.
 
 Signals arrive in two ways: the program reports those that it gets, and this process gets some itself. Each is told to
 the program with the time of its arrival, and counted here by the same policy. So the program and its watcher agree,
