@@ -235,7 +235,7 @@ def test_a_reload_is_done_or_its_failure_is_logged() -> None:
 
         class Files:
             def read(self) -> Selection:
-                return Selection([make_job("a", manual=True)], [], [])
+                return Selection([make_job("a", manual=True)], [], ())
 
         scheduler = Scheduler(log=False)
         reloader = Reloader(Files(), scheduler, Console(put, is_colored=False), logged.append)  # type: ignore[arg-type]

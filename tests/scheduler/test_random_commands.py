@@ -19,6 +19,8 @@ SOON = 60.0
 # As many thread switches as with the 1 us of `fast_switching`, in a third of the time: there a thread that waits for
 # the GIL spins, and takes CPU time from the one that works.
 SWITCH_SECONDS = 1e-5
+
+
 @pytest.fixture
 def frequent_switching() -> Iterator[None]:
     before = sys.getswitchinterval()

@@ -111,7 +111,7 @@ def _ends_of_with(code: CodeType) -> frozenset[int]:
     first: dict[int, int] = {}
     ends: set[int] = set()
     for offset, line in dis.findlinestarts(code):
-        if line is None or first.setdefault(line, offset) == offset:
+        if first.setdefault(line, offset) == offset:
             continue
         if linecache.getline(code.co_filename, line).lstrip().startswith("with "):
             ends.add(offset)
@@ -142,7 +142,7 @@ def strike_each_line(
             driver.start()
             driver.join(PATIENCE_SECONDS)
         finally:
-            threading.settrace(None)  # type: ignore[arg-type]
+            threading.settrace(None)
         if driver.is_alive():
             pytest.fail(f"the trial hangs after a strike at line {nth}: {strike.place}")
         if errors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -17,7 +18,7 @@ from taskloom.observe.event_text import describe
 from taskloom.observe.log_format import LogFormat, LogMessage, render
 from taskloom.runners.context import current_run
 from taskloom.scheduler.failure_text import LogLine
-from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter
+from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 from taskloom.text import printable_lines
 
 __all__ = ["Console", "ConsoleHandler"]
@@ -76,6 +77,8 @@ class Console:
         self._levels: dict[str, str] = {}
         self._wall_offset = 0.0
         self._is_scheduled = False
+        # The counts that are to be logged now.
+        self._counts: deque[Suppressed] = deque()
 
     def log(
         self, message: str, *, level: str = "INFO", job: str = "taskloom", run: str = "", at: Moment | None = None
@@ -145,9 +148,11 @@ class Console:
         return f"\n{traceback}"
 
     def _log_suppressed(self, at: float, *, everything: bool = False) -> None:
-        for suppressed in self._limiter.take_suppressed(at, everything=everything):
-            level = self._levels.get(suppressed.kind, "INFO")
-            self.log(str(suppressed), level=level, at=Moment(at, at + self._wall_offset))
+        self._counts.extend(self._limiter.take_suppressed(at, everything=everything))
+        while self._counts:  # each leaves the queue after it was logged: an error in between loses none
+            level = self._levels.get(self._counts[0].kind, "INFO")
+            self.log(str(self._counts[0]), level=level, at=Moment(at, at + self._wall_offset))
+            self._counts.popleft()
 
     def _schedule_suppressed(self, at: float) -> None:
         """Start the timer, so that the next count is logged even if no event follows."""

@@ -81,7 +81,8 @@ class HeldLines:
         if not self._lines or not (at_once or everything or now >= self._since + HOLD_SECONDS):
             return []
         texts = [line.text for line in sorted(self._lines)]
-        return self._lines.clear() or texts  # on one line: an error that strikes before it loses none of them
+        # On one line: an error that strikes before it loses none of them.
+        return self._lines.clear() or texts  # type: ignore[func-returns-value, redundant-expr]
 
     def _hold(self, line: _Line, now: float) -> None:
         if not self._lines:

@@ -137,7 +137,7 @@ class ThreadCache:
             if not self._queue:
                 self._sleeping[thread] = None
                 return False
-            # On one line: if an error of ours strikes, the work is queued, or it is the thread's, which reports its end.
+            # On one line: if an error of ours strikes, the work is queued, or the thread's, which reports its end.
             thread.is_busy, thread.work = True, self._queue.popleft()
             if self._queue:
                 self._wake_one()

@@ -126,7 +126,11 @@ class Engine:
         )
         self._core.enable_events(self.executor.default_audience)
         self._cancel_waves = self.executor.cancel_waves
-        self._handlers = {**self.executor.handlers, Call: self._answer, ShutdownFinished: self._shutdown_finished}
+        self._handlers: dict[type, Callable[[Any], object]] = {
+            **self.executor.handlers,
+            Call: self._answer,
+            ShutdownFinished: self._shutdown_finished,
+        }
         # Calls that are answered, and whose callers are released just before this thread sleeps. A caller that is
         # released earlier only waits for the GIL, and each such wait costs as much as processing a message.
         self._answered: list[Call] = []

@@ -170,8 +170,8 @@ class CancelToken:
 
     __slots__ = (
         "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_process", "_reasons", "_sampler", "_taken",
-        "_terminate", "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested", "is_woken",
-        "polls", "run", "urgent",
+        "_terminate", "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested",
+        "is_woken", "polls", "run", "urgent",
     )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:

@@ -85,10 +85,15 @@ class KeptThread:
         return self._thread is not None and self._thread.is_alive()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the thread has ended, at most `timeout` seconds. Not for one that is just taking its place."""
-        thread = self._thread
-        if thread is not None and thread.ident is not None:
+        """Wait until the thread has ended, with those that take its place, for at most `timeout` seconds each."""
+        joined = None
+        while True:
+            with self._guard:  # so the thread is not one that is just being started
+                thread = self._thread
+            if thread is None or thread is joined:
+                return
             thread.join(timeout)
+            joined = thread
 
     def _replace(self) -> None:
         before = self._thread
