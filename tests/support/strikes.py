@@ -111,7 +111,7 @@ def _ends_of_with(code: CodeType) -> frozenset[int]:
     first: dict[int, int] = {}
     ends: set[int] = set()
     for offset, line in dis.findlinestarts(code):
-        if first.setdefault(line, offset) == offset:
+        if not line or first.setdefault(line, offset) == offset:
             continue
         if linecache.getline(code.co_filename, line).lstrip().startswith("with "):
             ends.add(offset)
