@@ -401,7 +401,7 @@ def test_a_memory_error_at_any_line_of_a_helper_loses_no_callback(pool: Pool) ->
         threading.excepthook = hook
 
     assert len(struck) > 8
-    assert set(raised) == {MemoryError}
+    assert raised == []
     assert calls == list(range(30))
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import dis
+import linecache
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
+
+import pytest
 
 import taskloom
 
-__all__ = ["Strike", "StuckError", "call_struck"]
+__all__ = ["Strike", "StuckError", "ThreadStrike", "call_struck", "strike_each_line"]
+
+# More than any trial has: the loop ends when a strike comes too late.
+MOST_LINES = 100_000
+# Limits only how long a failing trial takes.
+PATIENCE_SECONDS = 30.0
 
 HOME = str(Path(taskloom.__file__).parent)
 
@@ -55,3 +66,88 @@ def call_struck(strike: Strike, call: Callable[[], object]) -> bool:
     finally:
         sys.settrace(before)
     return False
+
+
+class ThreadStrike:
+    """A trace function of new threads: raises `error` at line number `nth` of the threads with one name, once.
+
+    Only the lines in `places` count: files or folders of Taskloom. The end of a `with` block does not count, where a
+    trace function sees the line of the `with` once more: no exception can come there before the block is left.
+    """
+
+    def __init__(
+        self, thread: str, places: tuple[str, ...], nth: int, error: type[BaseException] = MemoryError
+    ) -> None:
+        self.thread = thread
+        self.nth = nth
+        self.error = error
+        self.count = 0
+        self.place = ""
+        """Where it has struck: `file:line in function`."""
+        self._places = tuple(f"{HOME}/{place}" for place in places)
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if not threading.current_thread().name.startswith(self.thread):
+            return None
+        return self._line if frame.f_code.co_filename.startswith(self._places) else None
+
+    def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "line" and not self.place and not _leaves_with(frame):
+            self.count += 1
+            if self.count == self.nth:
+                code = frame.f_code
+                self.place = f"{code.co_filename.removeprefix(HOME)}:{frame.f_lineno} in {code.co_name}"
+                raise self.error
+        return self._line
+
+
+def _leaves_with(frame: FrameType) -> bool:
+    """Return whether the frame is at the end of a `with` block, and not at its beginning."""
+    return frame.f_lasti in _ends_of_with(frame.f_code)
+
+
+@cache
+def _ends_of_with(code: CodeType) -> frozenset[int]:
+    first: dict[int, int] = {}
+    ends: set[int] = set()
+    for offset, line in dis.findlinestarts(code):
+        if first.setdefault(line, offset) == offset:
+            continue
+        if linecache.getline(code.co_filename, line).lstrip().startswith("with "):
+            ends.add(offset)
+    return frozenset(ends)
+
+
+def strike_each_line(
+    thread: str, places: tuple[str, ...], trial: Callable[[], object], *, first: int = 1, step: int = 1
+) -> Iterator[ThreadStrike]:
+    """Call the trial with a strike at every `step`th line of a thread, from the `first` on; yield it after each call.
+
+    Fails if the trial does not return, or raises, and says where it was struck. Ends when no line was struck.
+    """
+    for nth in range(first, MOST_LINES, step):
+        strike = ThreadStrike(thread, places, nth)
+        errors: list[BaseException] = []
+
+        def call(strike: ThreadStrike = strike, errors: list[BaseException] = errors) -> None:
+            try:
+                trial()
+            except BaseException as error:  # noqa: BLE001 - raised by the caller
+                error.add_note(f"struck at line {strike.nth}: {strike.place}")
+                errors.append(error)
+
+        threading.settrace(strike)
+        try:
+            driver = threading.Thread(target=call, name="driver", daemon=True)
+            driver.start()
+            driver.join(PATIENCE_SECONDS)
+        finally:
+            threading.settrace(None)
+        if driver.is_alive():
+            pytest.fail(f"the trial hangs after a strike at line {nth}: {strike.place}")
+        if errors:
+            raise errors[0]
+        if not strike.place:
+            return
+        yield strike
+    raise AssertionError("more lines than expected")

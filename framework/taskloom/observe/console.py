@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -17,11 +18,13 @@ from taskloom.observe.event_text import describe
 from taskloom.observe.log_format import LogFormat, LogMessage, render
 from taskloom.runners.context import current_run
 from taskloom.scheduler.failure_text import LogLine
-from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter
+from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 from taskloom.text import printable_lines
 
 __all__ = ["Console", "ConsoleHandler"]
 
+# After a lack of memory on the thread of the timer.
+_RETRY_SECONDS = 1.0
 _TRACEBACKS = "tracebacks were left out"
 # A traceback has about ten lines, and many of them say little more than the first few.
 _LOWER_LIMITS = {_TRACEBACKS: Limit(20, 1.0)}
@@ -74,6 +77,8 @@ class Console:
         self._levels: dict[str, str] = {}
         self._wall_offset = 0.0
         self._is_scheduled = False
+        # The counts that are to be logged now.
+        self._counts: deque[Suppressed] = deque()
 
     def log(
         self, message: str, *, level: str = "INFO", job: str = "taskloom", run: str = "", at: Moment | None = None
@@ -143,22 +148,28 @@ class Console:
         return f"\n{traceback}"
 
     def _log_suppressed(self, at: float, *, everything: bool = False) -> None:
-        for suppressed in self._limiter.take_suppressed(at, everything=everything):
-            level = self._levels.get(suppressed.kind, "INFO")
-            self.log(str(suppressed), level=level, at=Moment(at, at + self._wall_offset))
+        self._counts.extend(self._limiter.take_suppressed(at, everything=everything))
+        while self._counts:  # each leaves the queue after it was logged: an error in between loses none
+            level = self._levels.get(self._counts[0].kind, "INFO")
+            self.log(str(self._counts[0]), level=level, at=Moment(at, at + self._wall_offset))
+            self._counts.popleft()
 
     def _schedule_suppressed(self, at: float) -> None:
         """Start the timer, so that the next count is logged even if no event follows."""
         due = self._limiter.due
         if due is not None and not self._is_scheduled:
-            self._is_scheduled = True
             self._call_later(max(0.0, due - at), partial(self._on_timer, due))
+            self._is_scheduled = True
 
     def _on_timer(self, at: float) -> None:
-        with self._lock:
-            self._is_scheduled = False
-            self._log_suppressed(at)
-            self._schedule_suppressed(at)
+        """Log the counts that are due, on the thread of the timer; later if there is no memory for it now."""
+        try:
+            with self._lock:
+                self._log_suppressed(at)
+                self._is_scheduled = False
+                self._schedule_suppressed(at)
+        except MemoryError:
+            self._call_later(_RETRY_SECONDS, partial(self._on_timer, at))
 
 
 class ConsoleHandler(logging.Handler):

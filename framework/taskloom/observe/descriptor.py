@@ -49,6 +49,8 @@ class Descriptor:
         """Why the last failed write failed."""
         self.retry_at = float("-inf")
         """Before this monotonic second no write is tried."""
+        self.writes = 0
+        """How many writes have succeeded."""
         self._queue: deque[bytes] = deque()
         # Taken from the queue, and not yet written.
         self._piece = b""
@@ -74,17 +76,9 @@ class Descriptor:
 
     def take(self) -> bytes:
         """Return up to WRITE_BYTES from the front of the queue, many short lines in one piece; `wrote` forgets them."""
-        if not self._piece:
-            pieces, size = [], 0
-            while self._queue and size < WRITE_BYTES:
-                piece = self._queue.popleft()
-                if size + len(piece) > WRITE_BYTES:
-                    self._queue.appendleft(piece[WRITE_BYTES - size :])
-                    piece = piece[: WRITE_BYTES - size]
-                pieces.append(piece)
-                size += len(piece)
-            self._piece = b"".join(pieces)
-        return self._piece
+        while self._queue and len(self._piece) < WRITE_BYTES:
+            self._piece += self._queue.popleft()  # on one line: an error that strikes before it loses nothing
+        return self._piece[:WRITE_BYTES]
 
     def write(self, piece: bytes) -> int | OSError:
         """Write the piece. Return the number of bytes that were written, or the error."""
@@ -93,12 +87,15 @@ class Descriptor:
         except OSError as error:
             return error
 
-    def wrote(self, result: int | OSError, now: float) -> None:
-        """Record what `write` has returned at the monotonic second `now`."""
+    def wrote(self, result: int | OSError, now: float, number: int | None = None) -> None:
+        """Record what `write` has returned at the monotonic second `now`. `number`: of `writes` before it, if known.
+
+        Called again with the same number, after an error of ours, it does not count the bytes again.
+        """
         if isinstance(result, int):
             self.state, self._delay, self.retry_at = Writing.OPEN, FIRST_RETRY_SECONDS, float("-inf")
-            self.size -= result
-            self._piece = self._piece[result:]
+            if number in (None, self.writes):  # on one line: an error that strikes before it changes nothing
+                self.size, self._piece, self.writes = self.size - result, self._piece[result:], self.writes + 1
             if not self.lost:
                 self.error = None
         elif result.errno in _NOT_NOW:

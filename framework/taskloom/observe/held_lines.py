@@ -80,8 +80,9 @@ class HeldLines:
                 self._hold(line, now)
         if not self._lines or not (at_once or everything or now >= self._since + HOLD_SECONDS):
             return []
-        held, self._lines = self._lines, []
-        return [line.text for line in sorted(held)]
+        texts = [line.text for line in sorted(self._lines)]
+        # On one line: an error that strikes before it loses none of them.
+        return self._lines.clear() or texts  # type: ignore[func-returns-value, redundant-expr]
 
     def _hold(self, line: _Line, now: float) -> None:
         if not self._lines:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import os
 import select
 import threading
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from taskloom.clock import mono
 from taskloom.errors import Cancelled
 from taskloom.observe.descriptor import Descriptor, Writing
 from taskloom.observe.held_lines import HOLD_SECONDS, HeldLines
 from taskloom.runners.context import current_run
+from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 from taskloom.sync.wakeup_fd import WakeupFd
 
@@ -45,6 +48,15 @@ def _nothing_left() -> None:
     """Do nothing: nobody holds text back."""
 
 
+class _Written(NamedTuple):
+    """A write whose result is still to be recorded."""
+
+    descriptor: Descriptor
+    number: int
+    before: Writing
+    result: int | OSError
+
+
 class Output:
     """The queues of two descriptors, and the thread that writes them."""
 
@@ -59,13 +71,18 @@ class Output:
         self._data = Descriptor(data, "standard output")
         self._log = Descriptor(log, "standard error")
         self._held = HeldLines()
+        # Lines that are held no longer, and the one that the thread is about to queue.
+        self._released: deque[bytes] = deque()
+        self._in_hand: bytes | None = None
+        self._written: _Written | None = None
         self._told_at: dict[int, float] = {}
         self._waiters: list[Latch] = []
         self._deadline: float | None = None
         self._is_detached = False
+        self._is_reporting = False
         self._ended = Latch()
         self._wakeup = WakeupFd()
-        self._thread = threading.Thread(target=self._run, name="taskloom-output", daemon=True)
+        self._thread = KeptThread("taskloom-output", self._run, self._recover)
         self._thread.start()
 
     @property
@@ -157,7 +174,7 @@ class Output:
             self._log.hurry()
         self.before_end()
         self._wakeup.set()
-        self._ended.wait(timeout + 2 * LAST_SENTENCE_SECONDS)
+        self._thread.wait_for(self._ended, timeout + 2 * LAST_SENTENCE_SECONDS)
 
     def _wait_for(self, room: Latch) -> None:
         context = current_run.get()
@@ -178,25 +195,36 @@ class Output:
 
     # -- the thread
 
-    def _run(self) -> None:
-        while not self._is_over():
-            try:
-                self._step()
-            except Exception:  # noqa: BLE001 - without memory for a moment, or in a listener: output must go on
-                self._ended.wait(_RECOVERY_SECONDS)
-        try:
+    def _run(self) -> bool:
+        """Do what there is to do; return True once the end is reported."""
+        if not self._is_over():
+            self._step()
+            return False
+        if not self._is_reporting:  # if an error interrupts the report of the losses, the rest of it is left out
+            self._is_reporting = True
             self._report_losses()
-        finally:
-            self._wake_waiters()
-            self._ended.open()
+        self._wake_waiters()
+        self._ended.open()
+        return True
+
+    def _recover(self, error: BaseException) -> None:
+        """Count the line in hand as lost, and wait a little: there was no memory for a moment, or a listener raised."""
+        lost, self._in_hand = self._in_hand, None
+        if lost is not None:
+            self.dropped_lines += 1
+        self._ended.wait(_RECOVERY_SECONDS)
 
     def _is_over(self) -> bool:
         if self._deadline is None:
             return False
-        return mono() >= self._deadline or not (self._data.is_waiting or self._log.is_waiting or self._held)
+        is_held = bool(self._held or self._released)
+        return mono() >= self._deadline or not (self._data.is_waiting or self._log.is_waiting or is_held)
 
     def _step(self) -> None:
         """Wait until there is something to do, and do it."""
+        if self._written is not None:
+            self._record()  # that was interrupted; then the thread may be over
+            return
         self._release_lines()
         now = mono()
         waiting = [each for each in (self._data, self._log) if each.is_waiting]
@@ -210,9 +238,14 @@ class Output:
         not to the very end.
         """
         now, end = mono(), self._unstarted_until()
+        is_last = end is not None and now >= end
         with self._lock:
-            for text in self._held.release(now, at_once=end is not None, everything=end is not None and now >= end):
-                self._log.add_held(text)
+            # On one line: an error that strikes before it leaves them held.
+            self._released.extend(self._held.release(now, at_once=end is not None, everything=is_last))
+            while self._released:
+                self._in_hand = self._released.popleft()
+                self._log.add_held(self._in_hand)
+                self._in_hand = None
 
     def _unstarted_until(self) -> float | None:
         """Return until when lines wait for the start of their run, once the program ends; None before."""
@@ -239,12 +272,20 @@ class Output:
     def _write(self, descriptor: Descriptor) -> None:
         with self._lock:
             piece, before = descriptor.take(), descriptor.state
-        result = descriptor.write(piece)
+        self._written = _Written(descriptor, descriptor.writes, before, descriptor.write(piece))
+        self._record()
+
+    def _record(self) -> None:
+        """Record the last write, unless that is done. Also called after an error: nothing is written once more."""
+        written = self._written
+        if written is None:
+            return
         with self._lock:
-            descriptor.wrote(result, mono())
-        if descriptor is self._data:
+            written.descriptor.wrote(written.result, mono(), written.number)
+        self._written = None
+        if written.descriptor is self._data:
             self._wake_waiters()
-        self._report(descriptor, before)
+        self._report(written.descriptor, written.before)
 
     def _report(self, descriptor: Descriptor, before: Writing) -> None:
         """Report that a descriptor cannot be written, or can be written again."""
@@ -281,9 +322,11 @@ class Output:
             is_full = self._data.size > DATA_BYTES and self._data.state is Writing.OPEN
             if is_full and self._deadline is None:
                 return
-            rooms, self._waiters = self._waiters, []
+            rooms = list(self._waiters)
         for room in rooms:
             room.open()
+        with self._lock:  # after it: an error that strikes before leaves them for the next time
+            self._waiters = [room for room in self._waiters if not room.is_open]
 
 
 def _cause(descriptor: Descriptor) -> str:

@@ -35,7 +35,7 @@ _NEVER = float("inf")
 class _Item:
     """A callback that is queued or being called. `until`: monotonic second by which it should have begun."""
 
-    __slots__ = ("callback", "is_claimed", "is_reported", "run", "until")
+    __slots__ = ("callback", "is_called_again", "is_claimed", "is_reported", "run", "until")
 
     def __init__(self, run: str, callback: CancelCallback, until: float) -> None:
         self.run = run
@@ -43,6 +43,8 @@ class _Item:
         self.until = until
         # Whether a helper has won the right to call it.
         self.is_claimed = False
+        # Whether there was no memory for the first call.
+        self.is_called_again = False
         self.is_reported = False
 
 
@@ -182,6 +184,8 @@ class CallbackPool:
         try:
             while self._call_next(number, taken):
                 pass
+        except BaseException:  # noqa: BLE001 - an error of a callback is reported, so this is one of ours
+            pass
         finally:
             for item in taken:
                 if item is not None and not item.callback.is_done:
@@ -218,6 +222,7 @@ class CallbackPool:
         try:
             item.callback()
         except BaseException as error:
-            if not item.callback.is_done:
+            if not item.callback.is_done and not item.is_called_again:
+                item.is_called_again = True
                 raise  # a MemoryError of ours, before the callback began
             self._report(CallbackFailed(item.run, item.callback.name, describe(error)))

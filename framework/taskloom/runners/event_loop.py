@@ -141,7 +141,7 @@ class _LoopRun:
         loop = self._loop
         # A future and no task: the tasks of the loop are all of the run's own.
         ended = loop.create_future()
-        self._executor.close(lambda: loop.call_soon_threadsafe(ended.set_result, None))
+        self._executor.close(lambda: loop.call_soon_threadsafe(_end_wait, ended))
         loop.run_until_complete(ended)
         self._executor.join()
 
@@ -212,6 +212,11 @@ class _LoopSelector(selectors.DefaultSelector):
     def forget_run(self) -> None:
         """Drop the references to the run, which refers to this selector: a cycle would keep both alive."""
         self._run = self._waker.run = None
+
+
+def _end_wait(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 def _tasks_of(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:

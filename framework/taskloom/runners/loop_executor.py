@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from _thread import allocate_lock
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from taskloom.runners.loop_stacks import Line, thread_lines
+from taskloom.sync.kept_thread import KeptThread
 
 __all__ = ["LoopExecutor"]
 
@@ -54,6 +54,44 @@ class _Call:
         else:
             self.future.set_result(result)
 
+    def fail(self, error: BaseException) -> None:
+        """Have the error raised where the result is awaited, unless there is a result."""
+        self.drop()
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _End:
+    """Ends one thread of the executor."""
+
+
+class _Worker:
+    """One thread of the executor. An exception in our own code fails the call that it was about to execute."""
+
+    __slots__ = ("_executor", "current", "thread")
+
+    def __init__(self, executor: LoopExecutor, name: str) -> None:
+        self._executor = executor
+        self.current: _Call | _End | None = None
+        """What the thread has taken and not finished yet."""
+        self.thread = KeptThread(name, self._execute_next, self._lose_current, daemon=None)
+
+    def _execute_next(self) -> bool:
+        if self.current is None:
+            self.current = self._executor.calls.get()
+        if isinstance(self.current, _End):
+            self._executor.remove(self)
+            return True
+        if self.current is not None:
+            self.current.execute()
+            self._executor.finish_call(self)
+        return False
+
+    def _lose_current(self, error: BaseException) -> None:
+        if isinstance(self.current, _Call):  # an end is done once more
+            self.current.fail(error)
+            self._executor.finish_call(self)
+
 
 # A subclass in name: `loop.set_default_executor` refuses any other class. None of its threads are ever created.
 class LoopExecutor(ThreadPoolExecutor):
@@ -62,13 +100,14 @@ class LoopExecutor(ThreadPoolExecutor):
     def __init__(self, name: str) -> None:
         super().__init__(1)
         self._name = name
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self.calls: SimpleQueue[_Call | _End] = SimpleQueue()
+        """What no thread has taken yet."""
         self._guard = allocate_lock()
         self._free = 0
         """Threads that wait for a call, minus queued calls."""
-        self._workers: dict[threading.Thread, _Call | None] = {}
-        """The threads, and the call that each executes. They end only after `close`."""
-        self._alive = 0
+        self._workers: list[_Worker] = []
+        """The threads. They end only after `close`."""
+        self._alive: set[_Worker] = set()
         self._is_closed = False
         self._on_ended: Callable[[], object] | None = None
 
@@ -82,28 +121,33 @@ class LoopExecutor(ThreadPoolExecutor):
             if self._is_closed:
                 raise RuntimeError("cannot call a function on another thread: the event loop has ended")
             self._free -= 1
-            self._calls.put(call)
-            if self._free >= 0 or self._alive >= MAX_THREADS:
+            self.calls.put(call)
+            if self._free >= 0 or len(self._alive) >= MAX_THREADS:
+                self._ensure_threads()
                 return call.future
-            thread = threading.Thread(target=self._execute_all, name=f"{self._name}-thread-{self._alive + 1}")
-            self._workers[thread] = None
-            self._alive += 1
+            worker = _Worker(self, f"{self._name}-thread-{len(self._alive) + 1}")
+            self._workers.append(worker)
+            self._alive.add(worker)
             self._free += 1
         try:
-            thread.start()
+            worker.thread.start()
         except RuntimeError:
-            if not self._drop(thread):
+            if not self._drop(worker):
                 call.drop()  # it stays queued and does nothing
                 raise
         return call.future
 
-    def _drop(self, thread: threading.Thread) -> bool:
+    def _drop(self, worker: _Worker) -> bool:
         """Remove a thread that could not be started; return whether another one will execute the queued calls."""
         with self._guard:
-            del self._workers[thread]
-            self._alive -= 1
+            self._workers.remove(worker)
+            self._alive.discard(worker)
             self._free -= 1
-            return self._alive > 0
+            return bool(self._alive)
+
+    def _ensure_threads(self) -> None:
+        for worker in self._workers:
+            worker.thread.ensure()
 
     def stacks(self, frames: dict[int, FrameType]) -> list[list[Line]]:
         """Return the stack of each call that is executed, outermost first, beginning with the stack of its caller.
@@ -111,53 +155,49 @@ class LoopExecutor(ThreadPoolExecutor):
         `frames`: the current frame of each thread. Any thread may call it.
         """
         with self._guard:
-            busy = [(thread.ident or 0, call) for thread, call in self._workers.items() if call is not None]
-        return [call.origin + _lines_of_call(frames.get(ident)) for ident, call in busy]
+            busy = [(worker.thread.ident or 0, worker.current) for worker in self._workers]
+        return [call.origin + _lines_of_call(frames.get(ident)) for ident, call in busy if isinstance(call, _Call)]
 
     def close(self, on_ended: Callable[[], object]) -> None:
         """Refuse further calls. Once the queued calls are executed and all threads free, call `on_ended`.
 
-        It is called once, on the last thread that ends, or at once if there is none.
+        It is called on the last thread that ends, or at once if there is none; after an error of ours once more.
         """
         with self._guard:
             self._is_closed = True
             self._on_ended = on_ended
-            alive = self._alive
+            alive = len(self._alive)
         for _ in range(alive):
-            self._calls.put(None)
+            self.calls.put(_End())
+        self._ensure_threads()
         if not alive:
-            self._report_end()
+            on_ended()
 
     def join(self) -> None:
         """After `on_ended` was called, wait for the threads to leave; they have nothing left to do."""
-        for thread in self._workers:
-            thread.join()
+        for worker in self._workers:
+            worker.thread.join()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Refuse further calls. Never waits: the loop has waited for the threads before it was closed."""
         with self._guard:
             self._is_closed = True
 
-    def _report_end(self) -> None:
+    # -- on the threads of the executor
+
+    def finish_call(self, worker: _Worker) -> None:
+        """Count the thread as free."""
         with self._guard:
-            on_ended, self._on_ended = self._on_ended, None
+            # On one line: an error of ours strikes both or none.
+            self._free, worker.current = self._free + 1, None
+
+    def remove(self, worker: _Worker) -> None:
+        """Count the thread as ended; the last one reports that all have ended. May be called again after an error."""
+        with self._guard:
+            self._alive.discard(worker)
+            on_ended = None if self._alive else self._on_ended
         if on_ended is not None:
             on_ended()
-
-    def _execute_all(self) -> None:
-        me = threading.current_thread()
-        while (call := self._calls.get()) is not None:
-            self._workers[me] = call
-            call.execute()
-            self._workers[me] = None
-            del call
-            with self._guard:
-                self._free += 1
-        with self._guard:
-            self._alive -= 1
-            is_last = not self._alive
-        if is_last:
-            self._report_end()
 
 
 def _lines_of_call(innermost: FrameType | None) -> list[Line]:

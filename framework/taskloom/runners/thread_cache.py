@@ -129,28 +129,29 @@ class ThreadCache:
     def mark_free(self, thread: _CachedThread) -> None:
         """Count a thread as free, when it is new or has done its work. It calls `take_work` next."""
         with self._lock:
-            thread.is_busy = False
-            self._unassigned += 1
+            thread.is_busy, self._unassigned = False, self._unassigned + 1
 
-    def take_work(self, thread: _CachedThread) -> Work | None:
-        """Take the oldest queued work; if there is none, count the thread as sleeping and return None."""
+    def take_work(self, thread: _CachedThread) -> bool:
+        """Give the thread the oldest queued work; if there is none, count it as sleeping and return False."""
         with self._lock:
             if not self._queue:
                 self._sleeping[thread] = None
-                return None
-            thread.is_busy = True
-            work = self._queue.popleft()
+                return False
+            # On one line: if an error of ours strikes, the work is queued, or the thread's, which reports its end.
+            thread.is_busy, thread.work = True, self._queue.popleft()
             if self._queue:
                 self._wake_one()
-            return work
+            return True
 
     def replace(self, thread: _CachedThread) -> None:
-        """Start another thread in place of one that an exception ends, if queued work counts on it."""
+        """Start another thread in place of one that an exception ends, if queued work counts on it.
+
+        The thread may have been interrupted at any line: its own work, if any, was taken from the queue.
+        """
         with self._lock:
-            if thread.is_busy:
-                return  # its work was taken from the queue, and none is assigned to it
             self._sleeping.pop(thread, None)
-            self._unassigned -= 1
+            if not thread.is_busy:
+                thread.is_busy, self._unassigned = True, self._unassigned - 1
             needs_thread = self._unassigned < 0 and len(self._queue) > 0
         if needs_thread:
             _CachedThread(self).start()
@@ -164,7 +165,7 @@ class ThreadCache:
             self._sleeping.pop(thread, None)
             if self._queue:
                 return False
-            self._unassigned -= 1
+            thread.is_busy, self._unassigned = True, self._unassigned - 1
             return True
 
 
@@ -175,6 +176,8 @@ class _CachedThread(RunThread):
         super().__init__(name=IDLE_THREAD_NAME, daemon=True)
         self.cache = cache
         self.is_busy = True
+        self.work: Work | None = None
+        """What it does or has just taken; None while it is idle."""
         # A binary semaphore: free from when the thread is woken until it notices.
         self._wakeup = allocate_lock()
         self._wakeup.acquire()
@@ -185,11 +188,14 @@ class _CachedThread(RunThread):
 
     def run(self) -> None:
         """Do queued work until there has been none for `idle_seconds`."""
-        self.cache.mark_free(self)
         try:
+            self.cache.mark_free(self)
             self._work_until_idle()
         except BaseException:
-            self.cache.replace(self)
+            try:
+                self._end_work()
+            finally:
+                self.cache.replace(self)
             raise
 
     def _work_until_idle(self) -> None:
@@ -204,12 +210,19 @@ class _CachedThread(RunThread):
 
     def _work(self) -> None:
         """Take and do work until none is queued. A method of its own: no reference to work is kept while asleep."""
-        while (work := self.cache.take_work(self)) is not None:
+        while self.cache.take_work(self):
             try:
-                self._execute(work)
+                if self.work is not None:
+                    self._execute(self.work)
                 self.cache.mark_free(self)
             finally:
-                work.thread_freed()
+                self._end_work()
+
+    def _end_work(self) -> None:
+        """Tell the work that the thread is free of it; idempotent."""
+        if self.work is not None:
+            self.work.thread_freed()
+        self.work = None
 
     def _execute(self, work: Work) -> None:
         self.name = work.name

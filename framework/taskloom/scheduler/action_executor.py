@@ -18,7 +18,7 @@ from taskloom.core.events import EVERYTHING, FAILURES, NOBODY, Event, EventName
 from taskloom.core.inputs import Input, RunEnded, RunStartFailed, StackCaptured
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, How
-from taskloom.core.report import StopReport, make_stop_report
+from taskloom.core.report import StopReport
 from taskloom.errors import TaskNotFound
 from taskloom.runners import Runner, RunOrder, Stack
 from taskloom.runners.callback_pool import CallbackPool
@@ -134,7 +134,6 @@ class ActionExecutor:
             actions.ApplySpec: lambda action: self.live[action.run].apply(action.spec),
             actions.ForgetJob: lambda action: self.last.pop(action.job, None),
             actions.WorkFinished: lambda _: self._mark_changed(),
-            actions.ShutdownFinished: self._shutdown_finished,
         }
         """For each type of action, and for events, the method that carries it out."""
         self.reports: dict[type, Callable[[Any], object]] = {
@@ -385,9 +384,6 @@ class ActionExecutor:
 
     def _mark_changed(self) -> None:
         self.has_changed = True
-
-    def _shutdown_finished(self, action: actions.ShutdownFinished) -> None:
-        self.finish(make_stop_report(self._core, self._clock.now()))
 
     def finish(self, report: StopReport) -> None:
         """Release the threads that wait for the stop, and let the helpers and the runners end; idempotent."""

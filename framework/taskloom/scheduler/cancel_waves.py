@@ -17,6 +17,7 @@ from taskloom.clock import mono
 from taskloom.core.model import Reason
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.sync.cancel_token import CancelCallback
 
 __all__ = ["REPORT_SECONDS", "CancelWaves"]
 
@@ -29,7 +30,7 @@ WAVE_SECONDS = 0.03
 class CancelWaves:
     """The runs whose stop is requested and that are not woken yet.
 
-    Only the scheduler thread calls it, except `wake` and `run_ended`, which any thread may call. A run stays in
+    Only the scheduler thread calls it, except `run_ended`, which any thread may call. A run stays in
     `pending` until it is woken; waking is idempotent. `wake_scheduler` makes the scheduler thread check the pool for
     helpers that are stuck.
     """
@@ -39,6 +40,8 @@ class CancelWaves:
         self._wake_scheduler = wake_scheduler
         self.pending: deque[LiveRun] = deque()
         """The runs that are not woken yet."""
+        # The callbacks that are being submitted, with their runs.
+        self._taken: deque[tuple[LiveRun, list[CancelCallback]]] = deque()
         # One item for each run of the current wave that has not ended. A list of items, not a number: `pop` is atomic.
         self._not_ended: list[None] = []
         self._all_ended = allocate_lock()
@@ -46,7 +49,7 @@ class CancelWaves:
     def add(self, run: LiveRun, reason: Reason) -> None:
         """Set the run's flag. A later wave wakes the run and submits its callbacks.
 
-        A run that the caller of `Run.cancel` has woken already gets its callbacks at once: there is nothing to wait for.
+        A run that the caller of `Run.cancel` has woken already gets its callbacks at once: nothing is waited for.
         """
         run.token.request(reason)
         if run.token.is_woken:
@@ -56,10 +59,15 @@ class CancelWaves:
 
     def wake(self, run: LiveRun) -> None:
         """Submit the callbacks of one run, `terminate` first, and wake it. It may have ended since its request."""
-        callbacks = run.token.take_callbacks()
-        if callbacks:
-            self._callback_pool.submit(run.id, callbacks, run.record.overdue_at)
-            self._wake_scheduler()
+        # If an exception strikes in between, they are submitted once more; each is called once all the same.
+        taken = self._taken
+        taken.append((run, run.token.take_callbacks()))
+        while taken:
+            owner, callbacks = taken[0]
+            if callbacks:
+                self._callback_pool.submit(owner.id, callbacks, owner.record.overdue_at)
+                self._wake_scheduler()
+            taken.popleft()
         run.token.wake()
 
     def wake_next(self) -> None:

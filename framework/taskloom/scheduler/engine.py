@@ -31,6 +31,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from taskloom.clock import Clock, mono
+from taskloom.core.actions import ShutdownFinished
 from taskloom.core.inputs import Input, RunEnded, RunStarted, RunStartFailed, Shutdown, StopJob, Tick
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment, Phase, Reason
@@ -125,7 +126,11 @@ class Engine:
         )
         self._core.enable_events(self.executor.default_audience)
         self._cancel_waves = self.executor.cancel_waves
-        self._handlers = {**self.executor.handlers, Call: self._answer}
+        self._handlers: dict[type, Callable[[Any], object]] = {
+            **self.executor.handlers,
+            Call: self._answer,
+            ShutdownFinished: self._shutdown_finished,
+        }
         # Calls that are answered, and whose callers are released just before this thread sleeps. A caller that is
         # released earlier only waits for the GIL, and each such wait costs as much as processing a message.
         self._answered: list[Call] = []
@@ -392,6 +397,7 @@ class Engine:
                 break
             seconds = self._seconds_to_sleep(now.mono)
             self._release_callers()
+            self._current = self._failed = None  # keep no reference while asleep
             inbox.wait(seconds)
         self._end()
         return True
@@ -556,12 +562,14 @@ class Engine:
 
     def _after_message(self) -> None:
         self._deadline = self._core.next_deadline()
-        if self._taken_stop is None and self._core.phase is not Phase.OPEN:
+        if self.gate.stop is None and self._core.phase is not Phase.OPEN:
             # The core has begun a stop by itself: an essential job has failed.
             shutdown = self._core.shutdown
             self._taken_stop = self.gate.stop = Shutdown(
                 shutdown.reason, self._core.stops.latest - self._latest_time.mono
             )
+            if self._core_error is not None:
+                self._begin_without_core()
 
     def _note_cancel(self, name: str) -> None:
         run = self.executor.live.get(name)
@@ -602,8 +610,8 @@ class Engine:
     def _take_stop(self, now: Moment) -> None:
         stop = self.gate.stop
         if stop is not None:
-            self._taken_stop = stop
             self._process(stop, now)
+            self._taken_stop = stop  # after it: a stop that an error of ours interrupts is processed once more
             if self._core_error is not None:
                 self._begin_without_core()
 
@@ -620,6 +628,11 @@ class Engine:
         if not isinstance(error, InternalError):
             self._core_error = error
             self._begin_without_core()
+
+    def _shutdown_finished(self, _: ShutdownFinished) -> None:
+        """Report the end of the stop, unless an error has left the core in doubt: then it does not know who is left."""
+        if self._core_error is None:
+            self.executor.finish(make_stop_report(self._core, self.clock.now()))
 
     def _begin_without_core(self) -> None:
         if self._stop_without_core is None and self._taken_stop is not None:

@@ -11,7 +11,6 @@ Guarantees:
 
 from __future__ import annotations
 
-import threading
 from _thread import allocate_lock
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +19,7 @@ from taskloom.clock import mono
 from taskloom.core.events import FAILURE_OUTCOMES, FAILURES, Event, EventName
 from taskloom.scheduler.failure_text import LogLine, describe_failure
 from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter
+from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 from taskloom.text import plural
 
@@ -66,15 +66,16 @@ class FailureLog:
     def __init__(self, logger: logging.Logger | None = None) -> None:
         """`logger`: None for the logger `taskloom`."""
         self.dropped = 0
-        """How many failures were not logged because the queue was full."""
+        """How many failures were not logged because the queue was full or there was no memory."""
         self._logger = logger
         # A latch between the lines is a marker of `flush`; None only wakes the thread.
         self._queue: SimpleQueue[Event | _Line | Latch | None] = SimpleQueue()
         self._is_closing = False
         # Guards `_thread`, and is held only to read or write it.
         self._lock = allocate_lock()
-        self._thread: threading.Thread | None = None
-        # For the log's thread alone.
+        self._thread: KeptThread | None = None
+        # For the log's thread alone. What it is logging.
+        self._current: Event | _Line | Latch | None = None
         self._limiter = RateLimiter(special=_LOWER_LIMITS)
         self._duplicates = DuplicateFilter()
         self._levels: dict[str, str] = {}
@@ -101,9 +102,9 @@ class FailureLog:
         marker = Latch()
         self._queue.put(marker)
         thread = self._ensure_thread()
-        if thread is None or thread is threading.current_thread():
+        if thread is None or thread.is_current():
             return False
-        is_done = marker.wait(timeout)
+        is_done = thread.wait_for(marker, timeout)
         if is_done and self._is_closing:
             thread.join(None if until is None else max(0.0, until - mono()))
         return is_done
@@ -121,15 +122,16 @@ class FailureLog:
         self._queue.put(item)
         self._ensure_thread()
 
-    def _ensure_thread(self) -> threading.Thread | None:
+    def _ensure_thread(self) -> KeptThread | None:
         """Return the log's thread; start it if there is none. None if the system has no thread for us.
 
         The queue keeps what could not be logged; the next failure and `flush` try again.
         """
         with self._lock:
             if self._thread is not None:
+                self._thread.ensure()
                 return self._thread
-            thread = self._thread = threading.Thread(target=self._log_all, name="taskloom-log", daemon=True)
+            thread = self._thread = KeptThread("taskloom-log", self._log_next, self._lose_current)
         try:
             thread.start()
         except BaseException as error:
@@ -142,20 +144,14 @@ class FailureLog:
 
     # -- on the log's thread
 
-    def _log_all(self) -> None:
-        while True:
-            try:
-                if self._log_next():
-                    return
-            except BaseException:  # noqa: BLE001 - such as a MemoryError: this line is lost, the next one is logged
-                pass
-
     def _log_next(self) -> bool:
         """Wait for the next line and log it; return True once the thread may end."""
+        if self._has_left():
+            return True  # an error has struck the end of this method
         due = self._limiter.due
         patience = IDLE_SECONDS if due is None else max(0.0, due - mono())
         try:
-            item = self._queue.get(timeout=0 if self._is_closing else patience)
+            item = self._current = self._queue.get(timeout=0 if self._is_closing else patience)
         except Empty:
             self._log_suppressed(everything=self._is_closing)
             return self._limiter.due is None and self._try_end()
@@ -163,7 +159,20 @@ class FailureLog:
             item.open()
         elif item is not None:
             self._log(item)
+        self._current = None
         return False
+
+    def _has_left(self) -> bool:
+        """Return whether `_try_end` has given the log to a later thread."""
+        return self._thread is None or not self._thread.is_current()
+
+    def _lose_current(self, error: BaseException) -> None:
+        """Count the line at which our own code has raised, such as for lack of memory; the next one is logged."""
+        lost, self._current = self._current, None
+        if isinstance(lost, Latch):
+            lost.open()
+        elif lost is not None:
+            self.dropped += 1
 
     def _try_end(self) -> bool:
         """Return whether the thread may end. A failure that is queued later starts another thread."""
@@ -205,7 +214,7 @@ class FailureLog:
         lost = self.dropped - self._dropped_before
         if lost:
             self._dropped_before += lost
-            self._emit(f"{plural(lost, 'failure')} not logged: the log handlers are too slow", "WARNING")
+            self._emit(f"{plural(lost, 'failure')} not logged: the log handlers are too slow, or no memory", "WARNING")
 
     def _emit(
         self,
@@ -229,5 +238,7 @@ class FailureLog:
             # formatter of the standard library adds this text as if it had formatted the exception.
             record.exc_text = traceback or None
             logger.handle(record)
+        except MemoryError:
+            self.dropped += 1
         except BaseException:  # noqa: BLE001 - handlers and filters are foreign code; there is no one left to inform
             pass

@@ -36,17 +36,21 @@ class Inbox:
         self.reports: deque[Any] = deque()
         """Taken in, oldest first: reports, calls, and commands without an answer."""
         self._queue = queue
+        # Taken from the queue and not sorted yet: if an error strikes in between, it is sorted at the next occasion.
+        self._taken: list[Any] = []
         self._is_precise = False
 
     def take_in(self) -> None:
         """Sort the queued messages by rank."""
         queue = self._queue
+        self._sort()
         for _ in range(queue.qsize()):  # not until it is empty: a flood of messages must not keep us here
-            self._sort(queue.get())
+            self._taken.append(queue.get())
+            self._sort()
 
     def is_empty(self) -> bool:
         """Return whether nothing was queued since the last `take_in`."""
-        return self._queue.empty()
+        return self._queue.empty() and not self._taken
 
     def wait(self, seconds: float | None) -> None:
         """Sleep until a message is queued, at most `seconds` (None: no limit), and take in the message."""
@@ -55,13 +59,20 @@ class Inbox:
             _minimize_timer_slack()
         limit = LONGEST_SLEEP_SECONDS if seconds is None else min(max(0.0, seconds), LONGEST_SLEEP_SECONDS)
         try:
-            self._sort(self._queue.get(timeout=limit))
+            self._taken.append(self._queue.get(timeout=limit))
         except Empty:
             pass
+        self._sort()
 
-    def _sort(self, message: Any) -> None:
-        if message is not WAKE:
-            (self.urgent if type(message) is HurryShutdown else self.reports).append(message)
+    def _sort(self) -> None:
+        taken = self._taken
+        if taken:
+            message = taken[0]
+            if message is WAKE:
+                taken.pop()
+                return
+            rank = self.urgent if type(message) is HurryShutdown else self.reports
+            rank.append(taken.pop())
 
 
 def _minimize_timer_slack() -> None:

@@ -1,12 +1,11 @@
 """Delivers events to listeners: each listener has a thread and a bounded queue of its own.
 
-A slow listener with a full queue loses the newest events; a listener that raises loses that event. Both are counted,
-and neither affects the scheduler or another listener.
+A slow listener with a full queue loses the newest events. A listener that raises loses that event, and so does one
+whose thread has no memory for it. All are counted, and none affects the scheduler or another listener.
 """
 
 from __future__ import annotations
 
-import threading
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from taskloom.core.events import Event
 from taskloom.runners.error_info import describe
+from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 
 __all__ = ["QUEUE_LIMIT", "EventSink", "Listener"]
@@ -38,8 +38,8 @@ class EventSink(Protocol):
 class Listener:
     """One registered callback.
 
-    `dropped` counts the events lost to a full queue, `failed` those at which the callback raised. `remove` makes the
-    scheduler forget the listener; it never blocks, and `close` calls it, on any thread.
+    `dropped` counts the events lost to a full queue, `failed` those at which the callback or our own code raised.
+    `remove` makes the scheduler forget the listener; it never blocks, and `close` calls it, on any thread.
     """
 
     def __init__(
@@ -57,12 +57,14 @@ class Listener:
         self._limit = limit
         # A latch between events is a marker of `flush`: it is opened when all events before it are delivered.
         self._events: deque[Event | Latch] = deque()
+        # What the thread is delivering. If our own code raises, this one is lost: it may have been delivered already.
+        self._current: Event | Latch | None = None
         # A binary semaphore: free from when an event is queued until the thread has noticed.
         self._signal = allocate_lock()
         self._signal.acquire()
         self._is_closing = False
         self._ended = Latch()
-        self._thread = threading.Thread(target=self._deliver_all, name="taskloom-listener", daemon=True)
+        self._thread = KeptThread("taskloom-listener", self._deliver_next, self._lose_current)
         self._thread.start()
 
     def put(self, event: Event) -> None:
@@ -77,14 +79,14 @@ class Listener:
 
     def flush(self, timeout: float | None = 1.0) -> bool:
         """Wait until the events queued so far are delivered; return False after `timeout` seconds."""
-        if threading.get_ident() == self._thread.ident:
+        if self._thread.is_current():
             return not self._events
         marker = Latch()
         self._events.append(marker)
         self._wake()
         # The thread reads `_is_closing` and then `_events` before it ends. So either it sees our marker, or we see here
         # that it may have ended already.
-        return self._ended.wait(timeout) if self._is_closing else marker.wait(timeout)
+        return self._thread.wait_for(self._ended if self._is_closing else marker, timeout)
 
     def close(self, timeout: float | None = 1.0) -> bool:
         """Accept no more events; wait until the queued ones are delivered. Return False after `timeout` seconds.
@@ -94,10 +96,10 @@ class Listener:
         self.finish()
         if self._remove is not None:
             self._remove(self)
-        if threading.get_ident() == self._thread.ident:
+        if self._thread.is_current():
             self._drop_queued()
             return True
-        return self._ended.wait(timeout)
+        return self._thread.wait_for(self._ended, timeout)
 
     def finish(self) -> None:
         """Accept no more events; the thread ends once the queued ones are delivered. Never blocks."""
@@ -120,17 +122,23 @@ class Listener:
             self._signal.release()
         except RuntimeError:
             pass  # released already: the thread will notice this event as well
+        if not self._ended.is_open:  # always open in a forked child
+            self._thread.ensure()
 
-    def _deliver_all(self) -> None:
-        events = self._events
-        while True:
-            while events:
-                self._deliver(events.popleft())
-            if not self._is_closing:
-                self._signal.acquire()
-            elif not events:
-                break
-        self._ended.open()
+    # -- on the listener's thread
+
+    def _deliver_next(self) -> bool:
+        """Deliver the next event, or wait for one; return True once no further event can come."""
+        if self._events:
+            self._current = self._events.popleft()
+            self._deliver(self._current)
+            self._current = None
+        elif not self._is_closing:
+            self._signal.acquire()
+        elif not self._events:  # read after `_is_closing`, see `flush`
+            self._ended.open()
+            return True
+        return False
 
     def _deliver(self, event: Event | Latch) -> None:
         if isinstance(event, Latch):
@@ -139,5 +147,15 @@ class Listener:
         try:
             self._callback(event)
         except BaseException as error:  # noqa: BLE001 - the callback is foreign code
+            self._current = None  # counted here
             self.failed += 1
             self.last_error = str(describe(error))  # `describe` also survives an error whose __str__ raises
+
+    def _lose_current(self, error: BaseException) -> None:
+        """Count the event at which our own code has raised; at a marker of `flush`, open it."""
+        lost, self._current = self._current, None
+        if isinstance(lost, Latch):
+            lost.open()
+        elif lost is not None:
+            self.failed += 1
+            self.last_error = f"{type(error).__name__}\n"

@@ -58,17 +58,22 @@ class _NoSampler:
 class CancelCallback:
     """One registered callback. It begins at most once, and never after `close`."""
 
-    __slots__ = ("_callback", "_home", "_once", "is_begun", "is_done", "name")
+    __slots__ = ("_callback", "_home", "_is_closed", "_once", "is_done", "name")
 
     def __init__(self, callback: Callable[[], object], name: str, home: list[CancelCallback] | None = None) -> None:
-        # None once it can no longer be called: a bound method references the whole task, and runs are kept for long.
-        self._callback: Callable[[], object] | None = callback
+        # Empty once it can no longer be called: a bound method references the whole task, and runs are kept for long.
+        self._callback = [callback]
         # The list of callbacks that contains it; `close` removes it from there.
         self._home = home
         self._once = allocate_lock()
+        self._is_closed = False
         self.name = name
-        self.is_begun = False
         self.is_done = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it was claimed by `begin`."""
+        return self._once.locked() and not self._is_closed
 
     @property
     def has_run_ended(self) -> bool:
@@ -78,7 +83,8 @@ class CancelCallback:
     def close(self) -> None:
         """Unregister the callback, unless it has begun."""
         if self._once.acquire(blocking=False):
-            self._callback = None
+            self._is_closed = True
+            self._callback = []
             try:
                 (self._home or []).remove(self)
             except ValueError:
@@ -90,19 +96,34 @@ class CancelCallback:
 
     def begin(self) -> bool:
         """Claim the right to call it; return False if it has begun or was unregistered."""
-        if not self._once.acquire(blocking=False):
-            return False
-        self.is_begun = True
-        return True
+        # In one step: an exception comes before it, and nothing is claimed, or after it has returned.
+        return self._once.acquire(blocking=False)
 
     def __call__(self) -> None:
-        """Call it; only after `begin` has returned True."""
-        callback, self._callback = self._callback, None
+        """Call it; only after `begin` has returned True.
+
+        If a MemoryError strikes before the callback has begun, `is_done` stays False: then call it once more.
+        """
+        callback = self._callback[0] if self._callback else None
         try:
-            if callback is not None:
-                callback()
-        finally:
-            self.is_done = True
+            if self._callback:
+                self._callback.pop()()  # on one line: a strike comes before it was called, or it is not called again
+        except BaseException as error:
+            if not self._callback and callback is not None and _is_own_lack_of_memory(error):
+                self._callback = [callback]
+            if not self._callback:
+                self._finish()
+            raise
+        self._finish()
+
+    def _finish(self) -> None:
+        self.is_done = True
+
+
+def _is_own_lack_of_memory(error: BaseException) -> bool:
+    """Return whether there was no memory for the call itself: then no frame of the callback has raised it."""
+    trace = error.__traceback__
+    return isinstance(error, MemoryError) and trace is not None and trace.tb_next is None
 
 
 class TerminateCallback(CancelCallback):
@@ -125,12 +146,9 @@ class TerminateCallback(CancelCallback):
         """Record that the run has ended."""
         self._has_run_ended = True
 
-    def __call__(self) -> None:
-        """Call it; only after `begin` has returned True."""
-        try:
-            super().__call__()
-        finally:
-            self.returned.open()
+    def _finish(self) -> None:
+        super()._finish()
+        self.returned.open()
 
 
 class WakerHandle:
@@ -151,9 +169,9 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_process", "_reasons", "_sampler", "_terminate",
-        "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested", "is_woken", "polls",
-        "run", "urgent",
+        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_process", "_reasons", "_sampler", "_taken",
+        "_terminate", "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested",
+        "is_woken", "polls", "run", "urgent",
     )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:
@@ -169,6 +187,8 @@ class CancelToken:
         self.polls = 0
         self.dispatched: list[CancelCallback] = []
         """The callbacks that `take_callbacks` has returned or that `on_cancel` called because they came late."""
+        # While `take_callbacks` works, what it is going to return.
+        self._taken: list[list[CancelCallback]] = []
         self._sampler: Sampler = sampler or _NoSampler()
         self._gate = gate or Gate()
         self._lock = RLock()
@@ -376,13 +396,14 @@ class CancelToken:
     def take_callbacks(self) -> list[CancelCallback]:
         """Return the callbacks to call, `terminate` first; a second call returns none. Call it after `request`."""
         with self._lock:
-            terminate = None if self.is_dispatched else self._terminate
+            # An exception may strike between any two lines: the next call finishes what this one began.
+            if not self._taken:
+                terminate = () if self.is_dispatched or self._terminate is None else (self._terminate,)
+                self._taken.append([*terminate, *(self._callbacks or ())])
             self.is_dispatched = True
-            taken = self._take_all()
-            if terminate is not None:
-                taken.insert(0, terminate)
-            self.dispatched.extend(taken)
-            return taken
+            self._take_all()
+            self.dispatched.extend(self._taken[0])
+            return self._taken.pop()
 
     def wake(self) -> None:
         """Release every wait and make the descriptor readable."""

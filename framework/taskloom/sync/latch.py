@@ -26,15 +26,24 @@ class Latch:
         self._waiters: list[LockType | Waker] = []
 
     def open(self) -> None:
-        """Release all waiting threads; later waits return at once. Idempotent."""
+        """Release all waiting threads; later waits return at once. Idempotent.
+
+        Each lock is released before it leaves the list: if an exception strikes in between, the next call finds it.
+        """
         self.is_open = True
         waiters = self._waiters
         while waiters:
             try:
-                waiter = waiters.pop()
+                waiter = waiters[-1]
+                waiter.release()
             except IndexError:
                 return  # the last waiter timed out and removed its lock
-            waiter.release()
+            except RuntimeError:
+                pass  # released before, by a caller that was interrupted
+            try:
+                waiters.remove(waiter)
+            except ValueError:
+                pass  # the waiter has woken and removed it itself
 
     def wait(self, seconds: float | None = None) -> bool:
         """Block until open, at most `seconds` (None: for ever); return whether it is open."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 import click
@@ -23,6 +23,7 @@ from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
 from taskloom.observe.console import Console
 from taskloom.scheduler.facade import Scheduler
+from taskloom.sync.kept_thread import KeptThread
 from taskloom.text import plural
 
 __all__ = ["DEPENDENCIES_TOO", "Reloader"]
@@ -31,6 +32,10 @@ __all__ = ["DEPENDENCIES_TOO", "Reloader"]
 MOST_CHANGES = 100
 DEPENDENCIES_TOO = "also running, since other jobs start after them: "
 _UNCHANGED = "nothing has changed"
+
+
+class _Request:
+    """One request to read the job files again."""
 
 
 class Reloader:
@@ -54,8 +59,11 @@ class Reloader:
         self._show = show
         self._after_import = after_import
         self._lock = threading.Lock()
-        self._is_busy = False
-        self._is_requested_again = False
+        # The reload under way, and the one that follows it.
+        self._requests: deque[_Request] = deque()
+        self._thread: KeptThread | None = None
+        # For the thread alone: what it is working on, or has done.
+        self._current: _Request | None = None
 
     def request(self) -> None:
         """Start a reload and return at once. If one is under way, exactly one more follows it.
@@ -63,35 +71,53 @@ class Reloader:
         One more is needed, since the files may have changed after they were read.
         """
         with self._lock:
-            is_first = not self._is_busy
-            is_second = not is_first and not self._is_requested_again
-            self._is_requested_again = not is_first
-            self._is_busy = True
-        if is_first:
+            before = len(self._requests)
+            if before < 2:
+                self._requests.append(_Request())
+            thread = self._thread
+        if before == 0:
             self._log("reading the job files again")
             self._begin()
-        elif is_second:
+            return
+        if before == 1:
             self._log("a reload is under way; another one follows it")
+        if thread is not None:
+            thread.ensure()
 
     def _begin(self) -> None:
+        self._thread = KeptThread("taskloom-reload", self._reload_next, self._lose_current)
         try:
-            threading.Thread(target=self._run, name="taskloom-reload", daemon=True).start()
+            self._thread.start()
         except RuntimeError as error:
             with self._lock:
-                self._is_busy = False
+                self._requests.clear()
             self._log(f"cannot read the job files: {error}; {_UNCHANGED}", level="ERROR")
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self._reload()
-            except BaseException as error:  # noqa: BLE001 - it must not end the jobs, or the next reload
-                self._log_failure(error)
-            with self._lock:
-                if not self._is_requested_again:
-                    self._is_busy = False
-                    return
-                self._is_requested_again = False
+    # -- on the thread of the reload
+
+    def _reload_next(self) -> bool:
+        """Do the oldest request; return True once there is none."""
+        with self._lock:
+            if not self._requests:
+                return True
+            self._current = self._requests[0]
+        try:
+            self._reload()
+        except BaseException as error:  # noqa: BLE001 - it must not end the jobs, or the next reload
+            self._log_failure(error)
+        return self._finish_current()
+
+    def _finish_current(self) -> bool:
+        """Forget the request that is done; return True if there is no other one."""
+        with self._lock:
+            if self._requests and self._requests[0] is self._current:
+                self._requests.popleft()
+            return not self._requests
+
+    def _lose_current(self, error: BaseException) -> None:
+        """Forget the request whose reload has failed in our own code outside of it."""
+        self._finish_current()
+        self._log_failure(error)
 
     def _reload(self) -> None:
         try:
@@ -124,7 +150,7 @@ class Reloader:
             why = str(error) or type(error).__name__
             self._log(f"cannot read the job files: {why}; {advice}; {_UNCHANGED}", level="ERROR")
         else:
-            trace = traceback.format_exc()
+            trace = "".join(traceback.format_exception(error))
             self._log(f"internal error; {_UNCHANGED}; please report it\n{trace}", level="CRITICAL")
 
     def _log_changes(self, changes: Sequence[Change], at: Moment) -> None:

@@ -98,6 +98,8 @@ class Ending:
         # Opened when the main thread has done all steps.
         self._is_done = Latch()
         self._once = allocate_lock()
+        # Whether the helper ends the process, not the main thread.
+        self._is_enforcing = False
 
     def leave(self, left: Sequence[LeftChild], helper: EndHelper) -> int:
         """End the process, or return the exit code if the interpreter can end as usual. Called on the main thread.
@@ -132,7 +134,11 @@ class Ending:
         if self._is_done.wait(KILL_AT * self._seconds):
             return
         self._kill_children()
-        if self._is_done.wait(self._began + self._seconds - mono()) or not self._once.acquire(blocking=False):
+        if self._is_done.wait(self._began + self._seconds - mono()):
+            return
+        # On one line: the helper calls this method again if it raised.
+        self._is_enforcing = self._is_enforcing or self._once.acquire(blocking=False)
+        if not self._is_enforcing:
             return
         try:
             took = f"exit handlers and child processes took longer than {measured(self._seconds)}"
