@@ -17,15 +17,18 @@ BAD_JOBS = "jobs: {one: {task: countdwon}}"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+# In quotes: the path may have blanks.
+TASKLOOM = '"$PYTHON" -m taskloom'
+
 
 @pytest.fixture
 def run(child_env: dict[str, str], tmp_path: Path) -> Run:
-    """Run a command of a shell, in which `$TASKLOOM` is the command line, in a folder with two job files."""
+    """Run a command of a shell, in which `$PYTHON` is the interpreter, in a folder with two job files."""
     (tmp_path / "jobs.yaml").write_text(JOBS)
     (tmp_path / "bad.yaml").write_text(BAD_JOBS)
 
     def run(command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        env = child_env | {"TASKLOOM": f"{sys.executable} -m taskloom", "JOBS": f"{tmp_path}/jobs.yaml"} | variables
+        env = child_env | {"PYTHON": sys.executable, "JOBS": f"{tmp_path}/jobs.yaml"} | variables
         return subprocess.run(
             ["/bin/sh", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=SOON, check=False
         )
@@ -42,7 +45,7 @@ IN_SHORT = CLOSED[-1]
 )
 @pytest.mark.parametrize(("file", "code"), [("jobs.yaml", 0), pytest.param("bad.yaml", 2, marks=pytest.mark.long)])
 def test_closed_standard_streams_change_no_exit_code(run: Run, closed: str, file: str, code: int) -> None:
-    answer = run(f"exec $TASKLOOM run {file} {closed}")
+    answer = run(f"exec {TASKLOOM} run {file} {closed}")
 
     assert answer.returncode == code
     assert ("liftoff" in answer.stderr) is (code == 0 and "2>" not in closed)
@@ -63,7 +66,7 @@ def test_nothing_of_ours_gets_the_number_of_a_closed_standard_stream(run: Run, t
     add_distribution(tmp_path, "acme", READS_STREAMS, reader="run")
     (tmp_path / "jobs.yaml").write_text("jobs: {one: {task: reader}}")
 
-    answer = run("exec $TASKLOOM run jobs.yaml 0<&- 1>&- 2>&-", PYTHONPATH=str(tmp_path))
+    answer = run(f"exec {TASKLOOM} run jobs.yaml 0<&- 1>&- 2>&-", PYTHONPATH=str(tmp_path))
 
     assert answer.returncode == 0
     assert (tmp_path / "kinds").read_text() == "/dev/null /dev/null /dev/null"
@@ -72,13 +75,13 @@ def test_nothing_of_ours_gets_the_number_of_a_closed_standard_stream(run: Run, t
 @pytest.mark.long
 @pytest.mark.parametrize("home", ["unset HOME", "HOME=/nonexistent", "HOME="])
 def test_no_home_is_needed(run: Run, home: str) -> None:
-    answer = run(f"{home}; exec $TASKLOOM run jobs.yaml")
+    answer = run(f"{home}; exec {TASKLOOM} run jobs.yaml")
 
     assert answer.returncode == 0, answer.stderr
 
 
 def test_a_deleted_working_directory_is_a_mistake_in_words(run: Run) -> None:
-    answer = run("mkdir gone; cd gone; rmdir ../gone; exec $TASKLOOM run jobs.yaml")
+    answer = run(f"mkdir gone; cd gone; rmdir ../gone; exec {TASKLOOM} run jobs.yaml")
 
     assert answer.returncode == 2
     assert answer.stderr == "jobs.yaml:1:1: error: cannot read the file: no such file or directory\n"
@@ -86,7 +89,7 @@ def test_a_deleted_working_directory_is_a_mistake_in_words(run: Run) -> None:
 
 @pytest.mark.long
 def test_a_deleted_working_directory_stops_no_job_with_an_absolute_path(run: Run) -> None:
-    answer = run("mkdir gone; cd gone; rmdir ../gone; exec $TASKLOOM run $JOBS")
+    answer = run(f"mkdir gone; cd gone; rmdir ../gone; exec {TASKLOOM} run $JOBS")
 
     assert answer.returncode == 0, answer.stderr
 
@@ -100,14 +103,14 @@ def test_a_read_only_root_stops_no_job(run: Run, need_tool: Callable[[str], str]
             pytest.fail("cannot make the root read-only, and under CI nothing may be missing")
         pytest.skip("LOUD: only root can make the root read-only")
 
-    answer = run(f"exec {unshare} --mount /bin/sh -c '{prepare}; exec $TASKLOOM run jobs.yaml'")
+    answer = run(f"exec {unshare} --mount /bin/sh -c '{prepare}; exec {TASKLOOM} run jobs.yaml'")
 
     assert answer.returncode == 0, answer.stderr
 
 
 @pytest.mark.long
 def test_events_that_cannot_be_written_are_a_mistake_in_words(run: Run) -> None:
-    answer = run("exec $TASKLOOM run jobs.yaml --events /nonexistent/events.jsonl")
+    answer = run(f"exec {TASKLOOM} run jobs.yaml --events /nonexistent/events.jsonl")
 
     assert answer.returncode == 2
     assert "cannot write events to '/nonexistent/events.jsonl': No such file or directory" in answer.stderr
@@ -124,6 +127,6 @@ def test_a_foreign_user_without_a_name_runs_jobs(run: Run, need_tool: Callable[[
         "--inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search"
     )
 
-    answer = run(f"unset HOME USER LOGNAME; exec {user} $TASKLOOM run jobs.yaml")
+    answer = run(f"unset HOME USER LOGNAME; exec {user} {TASKLOOM} run jobs.yaml")
 
     assert answer.returncode == 0, answer.stderr

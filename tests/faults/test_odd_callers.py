@@ -172,6 +172,10 @@ def test_a_runner_whose_start_blocks_delays_neither_another_job_nor_the_stop() -
     assert report.is_clean
     assert quick is not None
     assert slow is not None
+    assert slow._live.decided is not None
+    assert slow._live.decided.wait(SOON)
+    assert slow._live.handle is not None
+    assert slow._live.handle.join(SOON)
     assert (quick.outcome, slow.outcome) == (Outcome.CANCELLED, Outcome.CANCELLED)
     assert scheduler.bug is None
     assert entered == []

@@ -74,7 +74,7 @@ def test_a_start_after_the_stop_creates_no_thread(scheduler: WatchedScheduler) -
 def test_a_stop_that_races_a_start_has_a_complete_history_in_either_order(fast_switching: None) -> None:
     wins = {"start": 0, "stop": 0}
     with ThreadPoolExecutor(1) as pool:
-        for number in range(200):
+        for number in range(40):
             scheduler = WatchedScheduler()
             jobs = [scheduler.add_function(f"job{n}", wait) for n in range(2)]
             barrier = threading.Barrier(2)
@@ -99,7 +99,7 @@ def test_a_stop_that_races_a_start_has_a_complete_history_in_either_order(fast_s
             names = scheduler.event_names()
             assert "queued" not in names[names.index("scheduler_stopping") :]
 
-    assert sum(wins.values()) == 200
+    assert sum(wins.values()) == 40
 
 
 def test_a_stop_of_a_job_that_races_its_start_never_cancels_the_next_run(
