@@ -148,14 +148,18 @@ def test_a_runner_may_ask_for_the_status_in_its_start() -> None:
 
 
 def test_a_runner_whose_start_blocks_delays_neither_another_job_nor_the_stop() -> None:
-    let_go, is_blocking = threading.Event(), threading.Event()
+    let_go, is_blocking, has_returned = threading.Event(), threading.Event(), threading.Event()
+    handles: list[Any] = []
 
     class SlowRunner(ThreadRunner):
         def start(self, order: Any, *rest: Any) -> Any:
-            if order.job == "slow":
-                is_blocking.set()
-                assert let_go.wait(SOON)
-            return super().start(order, *rest)
+            if order.job != "slow":
+                return super().start(order, *rest)
+            is_blocking.set()
+            assert let_go.wait(SOON)
+            handles.append(super().start(order, *rest))
+            has_returned.set()
+            return handles[0]
 
     entered: list[str] = []
     scheduler = Scheduler(runners={"thread": SlowRunner()})
@@ -172,13 +176,38 @@ def test_a_runner_whose_start_blocks_delays_neither_another_job_nor_the_stop() -
     assert report.is_clean
     assert quick is not None
     assert slow is not None
-    assert slow._live.decided is not None
-    assert slow._live.decided.wait(SOON)
-    assert slow._live.handle is not None
-    assert slow._live.handle.join(SOON)
+    assert has_returned.wait(SOON)
+    assert all(handle.join(SOON) for handle in handles)
     assert (quick.outcome, slow.outcome) == (Outcome.CANCELLED, Outcome.CANCELLED)
     assert scheduler.bug is None
     assert entered == []
+
+
+def test_a_caller_that_waits_for_a_start_that_blocks_returns_when_everything_is_stopped() -> None:
+    let_go, is_blocking, has_returned = threading.Event(), threading.Event(), threading.Event()
+    runs: list[Any] = []
+
+    class SlowRunner(ThreadRunner):
+        def start(self, *order: Any) -> Any:
+            is_blocking.set()
+            assert let_go.wait(SOON)
+            handle = super().start(*order)
+            assert handle.join(SOON)
+            has_returned.set()
+            return handle
+
+    scheduler = Scheduler(runners={"thread": SlowRunner()})
+    job = scheduler.add(Job(name="slow", task=wait))
+    caller = threading.Thread(target=lambda: runs.append(job.start()))
+    caller.start()
+    assert is_blocking.wait(SOON)
+    report = scheduler.stop(within=10)
+    caller.join(SOON)
+    let_go.set()
+
+    assert report.is_clean
+    assert [run.outcome for run in runs] == [Outcome.CANCELLED]
+    assert has_returned.wait(SOON)
 
 
 def test_a_listener_may_stop_everything() -> None:

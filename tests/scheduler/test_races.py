@@ -108,7 +108,7 @@ def test_a_stop_of_a_job_that_races_its_start_never_cancels_the_next_run(
     job = scheduler.add_function("a", wait)
     refused = 0
     with ThreadPoolExecutor(1) as pool:
-        for _ in range(100):
+        for _ in range(40):
             barrier = threading.Barrier(2)
 
             def stop(barrier: threading.Barrier = barrier) -> bool:
@@ -219,7 +219,7 @@ def test_the_outcomes_of_hundreds_of_random_cancels_agree_with_the_polls(
         polls.append(is_cancelled)
 
     job = scheduler.add_function("a", spin)
-    for _ in range(300):
+    for _ in range(120):
         spins.append(generator.randrange(60))
         run = job.start()
         for _ in range(generator.randrange(60)):
@@ -231,4 +231,4 @@ def test_the_outcomes_of_hundreds_of_random_cancels_agree_with_the_polls(
             assert polls[-1] is False
         else:
             assert run.outcome is Outcome.CANCELLED
-    assert job.status().report.runs == 300
+    assert job.status().report.runs == 120

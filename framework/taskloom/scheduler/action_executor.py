@@ -346,6 +346,8 @@ class ActionExecutor:
             # Its runner may block for long, and the stop does not wait for that.
             self._refuse(run)
             self._messages.process(RunEnded(run.id, How.NOT_ENTERED, None, True, False))
+            if run.decided is not None:
+                run.decided.open()  # a caller may be waiting for the start
 
     def _end_unentered(self, run: LiveRun) -> None:
         """End a run that was queued before the stop and is not started any more."""
