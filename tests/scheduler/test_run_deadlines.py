@@ -11,7 +11,7 @@ from tests.support.watched_scheduler import WatchedScheduler
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
 from taskloom.core.policies import RestartPolicy, RestartWhen, Watchdog, WatchdogThen
-from taskloom.scheduler import engine as engine_module
+from taskloom.scheduler import scheduler_loop
 
 SOON = 20.0
 AT_ONCE = RestartPolicy(RestartWhen.ON_FAILURE, delay=0.001, max_delay=0.001)
@@ -41,7 +41,7 @@ def test_a_run_that_is_not_ready_in_time_fails(scheduler: WatchedScheduler) -> N
 @pytest.fixture
 def fast_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample the polls more often than once a second."""
-    monkeypatch.setattr(engine_module, "SAMPLE_SECONDS", 0.02)
+    monkeypatch.setattr(scheduler_loop, "SAMPLE_SECONDS", 0.02)
 
 
 @pytest.mark.parametrize("then", list(WatchdogThen))
