@@ -55,7 +55,7 @@ NO_THREAD = 'RuntimeError("can\'t start new thread")'
 # While nothing has started: a lack of resources is one sentence, all else a bug.
 IN_SET_UP = {
     "a bug": Fault(f"{SCHEDULER}.add_all"),
-    "no thread for the output": Fault(f"{PROGRAM}:Output", NO_THREAD, code=75),
+    "no thread for the output": Fault(f"{PROGRAM}:ProgramOutput", NO_THREAD, code=75),
     "no thread for a listener": Fault(f"{SCHEDULER}.listen", NO_THREAD, code=75),
     "no thread of the scheduler": Fault(f"{SCHEDULER}.prepare", NO_THREAD, code=75),
     "no process for the watcher": Fault(f"{PROGRAM}:Watcher", "BlockingIOError(11, 'try again')", code=75),
@@ -75,7 +75,7 @@ LATER = {
     "at the summary": Fault(f"{PROGRAM}:summary", "RecursionError()"),
     "at the report": Fault(f"{SCHEDULER}.stop", times=2),
     "while the listeners are closed": Fault(f"{PROGRAM}:close_listeners", "SystemExit(0)"),
-    "at the very end": Fault(f"{PROGRAM}:finish"),
+    "at the very end": Fault(f"{PROGRAM}:Ending"),
 }
 
 Strike = Callable[[Fault], subprocess.CompletedProcess[str]]
