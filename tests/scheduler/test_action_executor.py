@@ -29,7 +29,7 @@ from taskloom.core.model import How, Reason, ReasonKind, RunnerSpec
 from taskloom.runners import RunHandle, Stack
 from taskloom.runners.binding import Binding, Body
 from taskloom.runners.thread import ThreadRunner
-from taskloom.scheduler.action_executor import ActionExecutor
+from taskloom.scheduler.action_executor import ActionExecutor, StartReturned
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
 from taskloom.scheduler.stack_captures import Capture
 from taskloom.sync.gate import Gate
@@ -152,6 +152,8 @@ def test_every_requested_stack_is_answered_even_if_the_runner_fails(bench: Bench
     bench.add("a", run, runner="blind")
     [start] = [action for action in bench.handle(StartAll()) if isinstance(action, StartRun)]
     assert is_inside.wait(SOON)
+    returned = next(message for message in iter(bench.next_posted, None) if isinstance(message, StartReturned))
+    bench.executor.reports[StartReturned](returned)
 
     bench.carry_out([CaptureStack(start.run), CaptureStack("unknown#1")])
     before = list(bench.processed)

@@ -26,7 +26,7 @@ def wait(ctx: Any) -> None:
 
 
 class LyingRunner(ThreadRunner):
-    """Does something while a run is being started: the engine's lock is held then, and messages are queued."""
+    """Does something while a run is being started, on a helper thread."""
 
     def __init__(self, meanwhile: Any) -> None:
         self._meanwhile = meanwhile
@@ -37,9 +37,9 @@ class LyingRunner(ThreadRunner):
 
 
 def test_a_stop_that_comes_while_a_run_is_being_started_ends_that_run() -> None:
-    # 1. start: the run is queued, and its thread is about to be created
-    # 2. stop, from another thread: its message is queued, since the lock is held
-    # 3. the thread is created; then the stop is processed and requests the run to stop
+    # 1. start: the run is queued, and a helper is about to create its thread
+    # 2. stop, from another thread: the run is cancelled, and the scheduler ends
+    # 3. the thread is created: it never enters the body, and the caller of `start` does not wait for it
     is_stopping = threading.Event()
 
     def stop() -> None:

@@ -392,6 +392,9 @@ class ActionExecutor:
         if self.report is not None:
             return
         self.report = report
+        for run in list(self.live.values()):
+            if run.decided is not None:
+                run.decided.open()  # nothing more is decided about its start
         self.stopped.open()
         self._mark_changed()
         self._finish_listeners_at_end()

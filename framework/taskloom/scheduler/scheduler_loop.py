@@ -35,6 +35,8 @@ __all__ = ["SchedulerLoop"]
 _NEVER = float("inf")
 # After so many actions the thread checks the time again. Starting a run takes about 50 us.
 ACTIONS_AT_ONCE = 32
+# About a millisecond of work.
+REPORTS_BEFORE_TICK = 32
 # After so many errors without any work in between, the callers get the error; then it is tried again this often.
 MOST_FAILURES = 10
 FAILURE_SECONDS = 0.05
@@ -192,8 +194,7 @@ class SchedulerLoop:
         elif inbox.urgent:
             self._handle_first(inbox.urgent, now)
         elif deadline is not None and now.mono >= deadline:
-            self._deadline = None
-            self._handle(Tick(dict(self.gate.ended)), now)
+            self._tick()
         elif self._sample_at is not None and now.mono >= self._sample_at:
             late, self._sample_at = now.mono - self._sample_at, None
             self._heartbeats.sample(now.mono, late)
@@ -204,6 +205,19 @@ class SchedulerLoop:
         if actions:
             self._carry_out()
         return True
+
+    def _tick(self) -> None:
+        """Handle the due deadlines, but first the next reports if runs have ended.
+
+        So a schedule that fires at the end of a run sees that it is over. Only the next ones: deadlines do not wait for
+        a flood of reports, and what the reports would say about the ends is in the Tick as well.
+        """
+        if self.gate.ended:
+            reports = self._inbox.reports
+            for _ in range(min(len(reports), REPORTS_BEFORE_TICK)):
+                self._handle_first(reports, self.clock.now())
+        self._deadline = None
+        self._handle(Tick(dict(self.gate.ended)), self.clock.now())
 
     def _wake_or_capture(self, now: Moment) -> bool:
         """Do what is deferred until all actions are carried out; return False if there is nothing of that kind."""
