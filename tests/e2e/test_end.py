@@ -300,6 +300,7 @@ def test_an_exit_handler_that_hangs_ends_the_program_after_two_seconds_at_its_li
     assert (program.folder / "buffered.txt").read_text() == "text in a buffer"
 
 
+@pytest.mark.long
 def test_exit_handlers_do_not_pass_the_deadline_of_the_stop(start_program: Start, leaving: dict[str, str]) -> None:
     program = start_program(
         "jobs: {owner: {task: hanging_handler}, deaf: {task: deaf, join: 400ms}}",
@@ -400,6 +401,7 @@ def test_a_run_that_starts_a_process_whenever_one_ends_leaves_none(
     assert "`sleep 1000` (job owner)" in program.stderr
 
 
+@pytest.mark.long
 def test_a_second_signal_shortens_the_wait_for_threads(start_program: Start, leaving: dict[str, str]) -> None:
     program = start_program("jobs: {owner: {task: thread, join: 25s}}", env=leaving)
     program.wait_for("waiting for non-daemon threads")

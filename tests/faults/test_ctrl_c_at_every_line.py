@@ -152,7 +152,7 @@ REAL_SIGNALS = """
 """
 
 
-@pytest.mark.parametrize("call", ["start", "stop"])
+@pytest.mark.parametrize("call", ["start", pytest.param("stop", marks=pytest.mark.long)])
 def test_a_real_ctrl_c_while_a_thousand_jobs_start_or_stop(call: str, child_env: dict[str, str]) -> None:
     struck = 0
     for delay in (0.001, 0.004, 0.01, 0.02):

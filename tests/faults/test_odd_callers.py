@@ -60,7 +60,7 @@ def cancel_latest(handle: JobHandle) -> None:
         run.cancel("by a finalizer")
 
 
-@pytest.mark.parametrize("rounds", [60, pytest.param(3000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [25, pytest.param(3000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("call", [JobHandle.status, JobHandle.start, JobHandle.restart, cancel_latest])
 def test_finalizers_that_call_a_handle_never_block_anything(
     scheduler: WatchedScheduler, busy_collector: None, call: Callable[[JobHandle], object], rounds: int

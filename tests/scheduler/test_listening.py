@@ -206,7 +206,7 @@ def test_any_thread_may_close_listeners_while_others_are_added(
     counts: list[int] = []
 
     def come_and_go() -> None:
-        for _ in range(20):
+        for _ in range(5):
             received: list[Event] = []
             listener = scheduler.listen(received.append)
             scheduler.status()
