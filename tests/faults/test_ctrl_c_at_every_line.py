@@ -6,6 +6,7 @@ call, and then stops everything from another thread.
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from taskloom import Job, Scheduler
 from taskloom.core.model import JobState
 from taskloom.core.report import StopReport
 from taskloom.scheduler import Run
+from taskloom.sync.gc_pause import resume_gc
 
 SOON = 20.0
 # More than any of the calls has: the loop ends when a strike comes too late.
@@ -64,6 +66,8 @@ class Trial:
             assert job.run is None or (not job.run.is_alive() and job.run.outcome is not None)
         assert not any(job.state in (JobState.RUNNING, JobState.STOPPING) for job in report.jobs)
         assert self.scheduler.bug is None
+        resume_gc()  # as the scheduler's thread does before it sleeps
+        assert gc.isenabled()
 
 
 def leave_block(trial: Trial) -> None:

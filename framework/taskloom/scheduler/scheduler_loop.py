@@ -29,6 +29,7 @@ from taskloom.scheduler.inbox import WAKE, Inbox
 from taskloom.scheduler.process_hooks import register_exit_hook
 from taskloom.scheduler.stop_without_core import StopWithoutCore
 from taskloom.sync.gate import Gate
+from taskloom.sync.gc_pause import resume_gc
 
 __all__ = ["SchedulerLoop"]
 
@@ -182,6 +183,7 @@ class SchedulerLoop:
             seconds = self._seconds_to_sleep(now.mono)
             self._release_callers()
             self._current = self._failed = None  # keep no reference while asleep
+            resume_gc()  # a caller may have been interrupted in a block that pauses it
             inbox.wait(seconds)
         self._end()
         return True
