@@ -58,5 +58,5 @@ def resume_gc() -> None:
         alive = [block for block in _PAUSE.blocks if block() is not None]
         _PAUSE.blocks[:] = alive
         if not alive:
-            _PAUSE.is_ours = False
             gc.enable()
+            _PAUSE.is_ours = False  # after it: an interrupt in between changes nothing
