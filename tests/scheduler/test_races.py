@@ -74,7 +74,7 @@ def test_a_start_after_the_stop_creates_no_thread(scheduler: WatchedScheduler) -
 def test_a_stop_that_races_a_start_has_a_complete_history_in_either_order(fast_switching: None) -> None:
     wins = {"start": 0, "stop": 0}
     with ThreadPoolExecutor(1) as pool:
-        for number in range(40):
+        for number in range(20):
             scheduler = WatchedScheduler()
             jobs = [scheduler.add_function(f"job{n}", wait) for n in range(2)]
             barrier = threading.Barrier(2)
@@ -99,7 +99,7 @@ def test_a_stop_that_races_a_start_has_a_complete_history_in_either_order(fast_s
             names = scheduler.event_names()
             assert "queued" not in names[names.index("scheduler_stopping") :]
 
-    assert sum(wins.values()) == 40
+    assert sum(wins.values()) == 20
 
 
 def test_a_stop_of_a_job_that_races_its_start_never_cancels_the_next_run(
@@ -108,7 +108,7 @@ def test_a_stop_of_a_job_that_races_its_start_never_cancels_the_next_run(
     job = scheduler.add_function("a", wait)
     refused = 0
     with ThreadPoolExecutor(1) as pool:
-        for _ in range(40):
+        for _ in range(20):
             barrier = threading.Barrier(2)
 
             def stop(barrier: threading.Barrier = barrier) -> bool:
@@ -219,7 +219,7 @@ def test_the_outcomes_of_hundreds_of_random_cancels_agree_with_the_polls(
         polls.append(is_cancelled)
 
     job = scheduler.add_function("a", spin)
-    for _ in range(120):
+    for _ in range(80):
         spins.append(generator.randrange(60))
         run = job.start()
         for _ in range(generator.randrange(60)):
@@ -231,4 +231,4 @@ def test_the_outcomes_of_hundreds_of_random_cancels_agree_with_the_polls(
             assert polls[-1] is False
         else:
             assert run.outcome is Outcome.CANCELLED
-    assert job.status().report.runs == 120
+    assert job.status().report.runs == 80

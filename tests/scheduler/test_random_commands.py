@@ -30,7 +30,7 @@ def frequent_switching() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("callers", [1, 4])
-@pytest.mark.parametrize(("seeds", "commands"), [(2, 40), pytest.param(15, 100, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("seeds", "commands"), [(1, 30), pytest.param(15, 100, marks=pytest.mark.long)])
 @pytest.mark.timeout(600)
 def test_random_commands_from_several_threads_keep_the_rules(
     callers: int, seeds: int, commands: int, frequent_switching: None

@@ -135,6 +135,7 @@ def test_real_threads_under_random_commands_break_no_rule(seed: int) -> None:
     check_under_random_commands(seed)
 
 
+@pytest.mark.long
 def test_real_threads_with_hectic_switching_break_no_rule(hectic_switching: None) -> None:
     check_under_random_commands(4)
 

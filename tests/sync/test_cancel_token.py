@@ -236,7 +236,7 @@ def test_a_waiter_that_times_out_while_it_is_woken_does_no_harm(token: CancelTok
 
 
 def test_no_wake_is_lost_for_waits_that_begin_during_the_stop(fast_switching: None) -> None:
-    for _ in range(100):
+    for _ in range(40):
         token = CancelToken()
         barrier = threading.Barrier(3)
 

@@ -99,7 +99,7 @@ def test_a_waiter_that_times_out_while_it_is_released_does_no_harm() -> None:
 
 
 def test_no_opening_is_missed_by_waits_that_begin_at_the_same_time(fast_switching: None) -> None:
-    for _ in range(100):
+    for _ in range(40):
         latch = Latch()
         barrier = threading.Barrier(3)
 
