@@ -105,6 +105,7 @@ def test_a_halt_of_the_program_does_not_make_a_run_unresponsive(start_program: S
     assert program.told("unresponsive", "queued") == ["queued slow"]
 
 
+@pytest.mark.long
 def test_one_instant_is_made_up_for_when_the_clock_is_set_forward(
     start_program: Start, faked_clock: FakedClock
 ) -> None:

@@ -43,6 +43,7 @@ def line_of(mark: str, toy_packages: Path) -> int:
     return next(number for number, line in enumerate(lines, start=1) if mark in line)
 
 
+@pytest.mark.long
 def test_every_example_passes(taskloom_cli: Call, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
 

@@ -87,6 +87,7 @@ def _validate(path: Path, env: dict[str, str]) -> tuple[int, str, float, int]:
     return process.returncode, text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(HOSTILE))
 def test_a_hostile_file_is_explained_cheaply(name: str, tmp_path: Path, child_env: dict[str, str]) -> None:
     harmless, hostile = tmp_path / "harmless.yaml", tmp_path / "hostile.yaml"

@@ -90,6 +90,7 @@ def test_the_watcher_kills_a_program_whose_c_code_holds_the_gil_and_shows_its_li
     os.close(reading)
 
 
+@pytest.mark.long
 def test_a_thousand_polite_jobs_are_all_joined(start_program: Start) -> None:
     jobs = "\n".join(f"  p{number}: {{task: polite}}" for number in range(1000))
     program = start_program(f"defaults: {{join: 5s}}\njobs:\n{jobs}\n")

@@ -86,6 +86,7 @@ def test_an_interval_fires_on_time_and_without_drift(start_program: Start) -> No
     assert program.told("missed") == [] or max(lateness) > 0.1
 
 
+@pytest.mark.long
 def test_a_calendar_with_seconds_fires_at_its_seconds(start_program: Start) -> None:
     program = start_program('jobs: {beat: {task: silent_leaver, schedule: {cron: "* * * * * *", timezone: UTC}}}')
     program.wait_for_event("ended", "beat", count=2)
@@ -271,6 +272,7 @@ jobs:
     assert (failed["outcome"], failed["reason"]["kind"]) == ("failed", "watchdog")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("then", "codes"), [("stop", 1), ("warn", 0)])
 def test_a_watchdog_that_does_not_restart(start_program: Start, then: str, codes: int) -> None:
     watchdog = f"{{after: 300ms, then: {then}}}"

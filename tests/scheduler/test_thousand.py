@@ -55,6 +55,7 @@ def test_a_thousand_waiting_jobs_start_and_stop(small_stacks: None) -> None:
     start_and_stop(1000)
 
 
+@pytest.mark.long
 def test_a_thousand_waiting_jobs_stop_beside_ten_that_spin(small_stacks: None) -> None:
     start_and_stop(1000, spinners=10)
 
