@@ -214,6 +214,8 @@ def test_reading_proc(start: Callable[..., subprocess.Popen[Any]]) -> None:
 
     assert isinstance(process, Process)
     assert (process.pid, process.parent, process.session) == (child.pid, os.getpid(), os.getsid(0))
+    while command_of(child.pid) == "[sleep]":
+        pass  # the kernel closes the pipe that Popen waits for a moment before the arguments can be read
     assert command_of(child.pid) == "sleep 1000"
     assert child.pid in children_of_thread(threading.get_native_id())
     assert has_children()
