@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-# More known names than this help nobody who misspelled one.
+# More known names than this do not help to correct one.
 _MOST_LISTED = 100
 _MOST_IN_CIRCLE = 20
 

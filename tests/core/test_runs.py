@@ -4,7 +4,7 @@ import pytest
 from tests.support.hand_driven_core import BOOM, HandDrivenCore, event_of, show
 
 from taskloom.core.actions import StartRun
-from taskloom.core.events import EVERYTHING, FAILURES, NOBODY, Event, EventName
+from taskloom.core.events import EVERYTHING, FAILURES, NO_EVENTS, Event, EventName
 from taskloom.core.model import How, JobState, Moment, Outcome, Reason, ReasonKind
 from taskloom.errors import DuplicateJob, InternalError, UnknownJob
 from taskloom.testing import VirtualClock, make_job
@@ -243,7 +243,7 @@ def test_a_refused_command_uses_no_event_number(stage: HandDrivenCore) -> None:
 
 
 def test_events_without_listeners_are_numbered_but_not_made(stage: HandDrivenCore) -> None:
-    stage.lifecycle.enable_events(NOBODY)
+    stage.lifecycle.enable_events(NO_EVENTS)
     unheard = stage.start_all() + stage.started("a#1")
 
     stage.lifecycle.enable_events(EVERYTHING)

@@ -13,9 +13,11 @@ from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom import Job, Scheduler, Task
 from taskloom.clock import MonotonicClock, mono
+from taskloom.core.events import EventName
 from taskloom.core.inputs import RunReady
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Outcome
+from taskloom.testing import VirtualClock
 
 SOON = 20.0
 
@@ -157,6 +159,34 @@ def test_a_source_file_that_does_not_answer_delays_neither_the_stop_nor_the_stat
     assert survivor.where == f"{fifo}:2 in stand"
     assert survivor.stack == ""
     assert [job.report.job for job in status] == ["a"]
+
+
+def test_a_source_file_that_does_not_answer_delays_no_stop_when_the_clock_of_the_host_stands_still(
+    tmp_path: Path,
+) -> None:
+    """How long a helper may take for a stack is measured by the machine's clock."""
+    fifo = tmp_path / "module.py"
+    os.mkfifo(fifo)
+    let_go = threading.Event()
+    names: dict[str, Any] = {"let_go": let_go}
+    exec(compile("def stand(ctx):\n    let_go.wait(60)\n", str(fifo), "exec"), names)
+    clock = VirtualClock()
+    scheduler = Scheduler(clock=clock)
+    is_asked = threading.Event()
+    scheduler.listen(lambda event: is_asked.set() if event.event is EventName.CANCEL_REQUESTED else None)
+    scheduler.add(Job(name="a", task=names["stand"], daemon=True, join="1s")).start()
+
+    scheduler.request_stop(within=5)
+    assert is_asked.wait(SOON)
+    clock.advance(1.5)
+    scheduler._engine.post(None)
+    is_over = scheduler.wait_stopped(SOON)
+    let_go.set()
+    with fifo.open("w"):
+        pass
+
+    assert is_over
+    assert [survivor.where for survivor in scheduler.stop().survivors] == [f"{fifo}:2 in stand"]
 
 
 class FailingClock(MonotonicClock):

@@ -189,3 +189,9 @@ def lender() -> Iterator[Lender]:
     yield lender
 
     lender.end()
+
+
+@pytest.fixture
+def arrived() -> threading.Event:
+    """Set by a run at the place where the test cancels it."""
+    return threading.Event()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.async_tasks import SOON, WHY, AsyncRun, pause, turn
+from tests.support.async_tasks import SOON, WHY, AsyncRun, ends_as, pause, turn
 
 from taskloom import Cancelled
 from taskloom.core.model import How
@@ -16,18 +16,6 @@ from taskloom.runners.loop_stacks import loop_runs
 from taskloom.task import AsyncContext
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def arrived() -> threading.Event:
-    """Set by a run at the place where the test cancels it."""
-    return threading.Event()
-
-
-def ends_as(bench: Any, function: Any) -> Any:
-    AsyncRun(bench, function)
-    [report] = bench.end()
-    return report
 
 
 def test_a_main_task_that_waits_on_the_context_gets_true(bench: Any, arrived: threading.Event) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.async_tasks import SOON, AsyncRun, turn
+from tests.support.async_tasks import SOON, AsyncRun, ends_as, turn
 
 from taskloom import Cancelled, PermanentFailure
 from taskloom.core.model import How, Outcome
@@ -19,18 +19,6 @@ from taskloom.runners.loop_stacks import loop_runs
 from taskloom.task import AsyncContext, Context
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def arrived() -> threading.Event:
-    """Set by a run at the place where the test cancels it."""
-    return threading.Event()
-
-
-def ends_as(bench: Any, function: Any) -> Any:
-    AsyncRun(bench, function)
-    [report] = bench.end()
-    return report
 
 
 async def raises(error: BaseException) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.async_tasks import SOON, AsyncRun, pause, turn
+from tests.support.async_tasks import SOON, AsyncRun, ends_as, pause, turn
 
 from taskloom import waiting
 from taskloom.core.inputs import RunEnded
@@ -23,18 +23,6 @@ from taskloom.runners.loop_stacks import loop_runs
 from taskloom.task import AnyContext, AsyncContext, Context
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def arrived() -> threading.Event:
-    """Set by a run at the place where the test cancels it."""
-    return threading.Event()
-
-
-def ends_as(bench: Any, function: Any) -> Any:
-    AsyncRun(bench, function)
-    [report] = bench.end()
-    return report
 
 
 # -- the run

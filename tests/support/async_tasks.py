@@ -62,3 +62,10 @@ class AsyncRun:
     def report(self) -> Any:
         [report] = self.bench.end()
         return report
+
+
+def ends_as(bench: Any, function: Any) -> Any:
+    """Run the function to its end, and return the report of the end."""
+    AsyncRun(bench, function)
+    [report] = bench.end()
+    return report

@@ -9,28 +9,15 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.support.stopped_token import FIRST, SECOND, stop
 
-from taskloom.core.model import Reason, ReasonKind
 from taskloom.sync.cancel_token import CancelCallback, CancelToken
 from taskloom.sync.wakeup_fd import WakeupFd
-
-FIRST = Reason(ReasonKind.USER, "first")
-SECOND = Reason(ReasonKind.SHUTDOWN, "second")
 
 
 @pytest.fixture
 def token() -> CancelToken:
     return CancelToken()
-
-
-def stop(token: CancelToken, reason: Reason = FIRST) -> None:
-    """Do what the engine does to stop a run, including its callbacks."""
-    token.request(reason)
-    callbacks = token.take_callbacks()
-    token.wake()
-    for callback in callbacks:
-        if callback.begin():
-            callback()
 
 
 def is_readable(descriptor: int) -> bool:

@@ -234,7 +234,7 @@ def say_traceback(error: BaseException, sentence: str) -> None:
 def say(text: str) -> None:
     """Write text to descriptor 2, whatever `sys.stderr` is. Never raises an Exception.
 
-    It waits for a reader for SAY_SECONDS at most: the program ends, also if nobody reads its last words.
+    It waits for a reader for SAY_SECONDS at most: the program ends, also if its last words are not read.
     """
     try:
         left = text.encode("utf-8", "backslashreplace")

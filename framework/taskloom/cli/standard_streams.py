@@ -52,7 +52,7 @@ class _Raw(io.RawIOBase):
         while self.error is None:
             try:
                 return os.write(self.number, content)
-            except BlockingIOError:  # whoever shares the descriptor has made it non-blocking
+            except BlockingIOError:  # another process that shares the descriptor has made it non-blocking
                 poller = select.poll()
                 poller.register(self.number, select.POLLOUT)
                 poller.poll()

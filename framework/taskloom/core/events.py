@@ -15,8 +15,8 @@ __all__ = [
     "EVERYTHING",
     "FAILURES",
     "FAILURE_OUTCOMES",
-    "NOBODY",
     "NOTHING",
+    "NO_EVENTS",
     "Audience",
     "Event",
     "EventName",
@@ -93,7 +93,7 @@ class Audience(NamedTuple):
 
 
 EVERYTHING = Audience(frozenset(EventName), frozenset(Outcome))
-NOBODY = Audience(frozenset(), frozenset())
+NO_EVENTS = Audience(frozenset(), frozenset())
 FAILURES = Audience(
     frozenset(
         {
@@ -106,7 +106,7 @@ FAILURES = Audience(
     ),
     FAILURE_OUTCOMES,
 )
-"""What is logged even if nobody listens."""
+"""The events that are logged even without a listener."""
 
 
 class Event(NamedTuple):

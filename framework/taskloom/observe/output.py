@@ -40,12 +40,12 @@ FAILURE_SECONDS = 10.0
 _RECOVERY_SECONDS = 0.01
 
 
-def _tell_nobody(sentence: str) -> None:
+def _tell_no_one(sentence: str) -> None:
     """Discard a sentence."""
 
 
 def _nothing_left() -> None:
-    """Do nothing: nobody holds text back."""
+    """Do nothing: no text is held back."""
 
 
 class _Written(NamedTuple):
@@ -62,7 +62,7 @@ class Output:
 
     def __init__(self, data: int = 1, log: int = 2) -> None:
         self.dropped_lines = 0
-        self.tell: Callable[[str], object] = _tell_nobody
+        self.tell: Callable[[str], object] = _tell_no_one
         """Called on the output thread with a sentence about output that cannot be written."""
         self.before_end: Callable[[], object] = _nothing_left
         """Called by `close`, to queue what is held back elsewhere; nothing that it queues blocks."""

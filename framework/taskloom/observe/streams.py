@@ -118,7 +118,7 @@ class _Owner:
     def __del__(self) -> None:
         try:
             self._stream.unregister(self.pending)
-        except Exception:  # noqa: BLE001 - a finalizer has nobody to tell; the interpreter may be ending
+        except Exception:  # noqa: BLE001 - a finalizer cannot report it; the interpreter may be ending
             pass
 
 

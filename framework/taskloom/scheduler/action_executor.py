@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
-from taskloom.core.events import EVERYTHING, FAILURES, NOBODY, Event, EventName
+from taskloom.core.events import EVERYTHING, FAILURES, NO_EVENTS, Event, EventName
 from taskloom.core.inputs import Input, RunEnded, RunStartFailed, StackCaptured
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, How
@@ -121,7 +121,7 @@ class ActionExecutor:
         self._before_first_run = before_first_run
         self._needs_helpers = on_stopping is not None or not all(map(never_blocks, runners.values()))
         self._is_prepared = False
-        self.default_audience = EVERYTHING if on_stopping is not None else FAILURES if log is not None else NOBODY
+        self.default_audience = EVERYTHING if on_stopping is not None else FAILURES if log is not None else NO_EVENTS
         """For whom events are made while there is no listener."""
         self.handlers: dict[type, Callable[[Any], object]] = {
             Event: self._publish,

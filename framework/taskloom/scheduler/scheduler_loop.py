@@ -147,9 +147,9 @@ class SchedulerLoop:
             return False
         while self._cancel_waves.pending:
             self._cancel_waves.wake_next()
-        if self._stop_without_core.is_over(mono()):
+        if self._stop_without_core.is_over():
             self._finish_without_core(Moment(mono(), self._latest_time.wall))
-            self._has_ended = True
+            self._end()
         return self._has_ended
 
     # An item stays in its queue while it is worked on. If an error of ours interrupts the work, it is tried once more:
@@ -200,7 +200,7 @@ class SchedulerLoop:
         elif self._sample_at is not None and now.mono >= self._sample_at:
             late, self._sample_at = now.mono - self._sample_at, None
             self._heartbeats.sample(now.mono, late)
-        elif self._stop_without_core is not None and self._stop_without_core.is_over(now.mono):
+        elif self._stop_without_core is not None and self._stop_without_core.is_over():
             self._finish_without_core(now)
         elif not actions and not self._wake_or_capture(now) and not self._take_report(now):
             return False
@@ -229,8 +229,8 @@ class SchedulerLoop:
             self._process_reports()
         elif executor.pending_captures:
             executor.begin_captures()
-        elif executor.captures and any(now.mono >= capture.until for capture in executor.captures):
-            executor.finish_captures_due(now.mono)
+        elif executor.captures and any(mono() >= capture.until for capture in executor.captures):
+            executor.finish_captures_due(mono())
         else:
             return False
         return True
@@ -291,11 +291,13 @@ class SchedulerLoop:
             grow_after = pool.grow_if_stuck()
             if grow_after is not None:
                 until = min(until, now + grow_after)
+        seconds = until - now
+        # Our own waits are measured by the machine's clock: the one that a host has passed in may stand still.
         for capture in executor.captures:
-            until = min(until, capture.until)
+            seconds = min(seconds, capture.until - mono())
         if self._stop_without_core is not None:
-            until = min(until, self._stop_without_core.next_check(now))
-        return None if until == _NEVER else until - now
+            seconds = min(seconds, self._stop_without_core.seconds_to_check())
+        return None if seconds == _NEVER else seconds
 
     def _is_over(self) -> bool:
         return self.executor.report is not None and not self.executor.live and self._inbox.is_empty()
@@ -353,7 +355,7 @@ class SchedulerLoop:
         try:
             self._actions.extend(self._core.handle(message, now))
         except UsageError:
-            pass  # a command that nobody waits for has come too late, such as a cancel of a job that was removed
+            pass  # a command without an answer has come too late, such as a cancel of a job that was removed
         except BaseException as error:  # noqa: BLE001 - a bug; the next messages are processed
             self._core_failed(error)
         self._after_message()
@@ -434,7 +436,7 @@ class SchedulerLoop:
 
     def _begin_without_core(self) -> None:
         if self._stop_without_core is None and self._taken_stop is not None:
-            self._stop_without_core = StopWithoutCore(self.executor, self._taken_stop, mono())
+            self._stop_without_core = StopWithoutCore(self.executor, self._taken_stop)
 
     def _finish_without_core(self, now: Moment) -> None:
         if self._stop_without_core is not None:

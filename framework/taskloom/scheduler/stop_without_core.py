@@ -6,6 +6,7 @@ its deadline. The report names the runs whose threads are still alive.
 
 from __future__ import annotations
 
+from taskloom.clock import mono
 from taskloom.core.inputs import Shutdown
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment
@@ -22,13 +23,16 @@ CHECK_SECONDS = 0.05
 
 
 class StopWithoutCore:
-    """One such stop, begun at monotonic second `now`. Only the scheduler thread uses it."""
+    """One such stop, by the machine's clock: the one that a host has passed in may be what has failed.
 
-    def __init__(self, executor: ActionExecutor, stop: Shutdown, now: float) -> None:
+    Only the scheduler thread uses it.
+    """
+
+    def __init__(self, executor: ActionExecutor, stop: Shutdown) -> None:
         self._executor = executor
         self._stop = stop
-        self._begun = now
-        self._deadline = now + stop.within
+        self._begun = mono()
+        self._deadline = self._begun + stop.within
         for run in self._alive():
             executor.cancel_waves.add(run, stop.reason)
 
@@ -37,13 +41,13 @@ class StopWithoutCore:
         runs = list(self._executor.live.values())
         return [run for run in runs if run.is_alive() and run.handle is not None and run.handle.is_alive()]
 
-    def is_over(self, now: float) -> bool:
+    def is_over(self) -> bool:
         """Return whether every run has ended or the deadline has passed."""
-        return now >= self._deadline or not self._alive()
+        return mono() >= self._deadline or not self._alive()
 
-    def next_check(self, now: float) -> float:
-        """Return the monotonic second at which to check again."""
-        return min(now + CHECK_SECONDS, self._deadline)
+    def seconds_to_check(self) -> float:
+        """Return after how many seconds to check again."""
+        return min(CHECK_SECONDS, self._deadline - mono())
 
     def report(self, core: Lifecycle, now: Moment) -> StopReport:
         """Return the report: what the core knows of the jobs, and which threads are alive."""
@@ -59,10 +63,10 @@ class StopWithoutCore:
                 continue
         places = dict(self._executor.stacks.places(alive))
         survivors = tuple(self._survivor(run, places.get(run, Stack("", "")), now.mono) for run in alive)
-        return StopReport(self._stop.reason, now.mono - self._begun, tuple(reports), survivors)
+        return StopReport(self._stop.reason, mono() - self._begun, tuple(reports), survivors)
 
     def _survivor(self, run: LiveRun, stack: Stack, now: float) -> Survivor:
-        join, waited = run.record.spec.join, now - self._begun
+        join, waited = run.record.spec.join, mono() - self._begun
         otherwise = Otherwise.ABANDON if join.abandons else join.otherwise
         return Survivor(
             run.job, run.id, stack.where, "", run.poll_age(now), min(join.within, waited), waited, otherwise

@@ -110,7 +110,7 @@ def _start(*, has_terminal: bool) -> tuple[Pipes, Process]:
     pipes, process = _fork(has_terminal=has_terminal)
     if not _is_child(process.pid):
         return pipes, process
-    # This process adopts orphans: whoever started it had set PR_SET_CHILD_SUBREAPER, which survives exec.
+    # This process adopts orphans: the process that started it had set PR_SET_CHILD_SUBREAPER, which survives exec.
     process.send(signal.SIGKILL)
     os.waitpid(process.pid, 0)
     process.close()
