@@ -16,7 +16,7 @@ __all__ = ["run"]
 @click.option("--events", metavar="PATH", help="Append every event as a JSON line to this file.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Run only jobs with this label, and what they start after; several: any of them.")  # fmt: skip
-@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Format of the summary at the end: text on stderr, or JSON on stdout.")  # fmt: skip
 @click.option("--log-format", type=click.Choice(["short", "full", "json"]),
               help="Format of the log: short has the time, full also the date and the zone, json is an object a line. "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Any
 
@@ -13,6 +12,7 @@ from taskloom.observe.log_format import LogFormat
 from taskloom.observe.log_guard import LogGuard
 from taskloom.observe.output import Output
 from taskloom.observe.streams import Put, TextStream
+from taskloom.observe.terminal import has_styles, is_terminal
 
 __all__ = ["ProgramOutput"]
 
@@ -27,13 +27,14 @@ class ProgramOutput:
     def __init__(
         self, *, log_format: LogFormat | None = None, is_verbose: bool = False, data_to_log: bool = False
     ) -> None:
-        is_terminal = _is_terminal(sys.stderr)
-        log_format = log_format or (LogFormat.SHORT if is_terminal else LogFormat.FULL)
-        is_colored = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        log_format = log_format or (LogFormat.SHORT if is_terminal(sys.stderr) else LogFormat.FULL)
         self.output = Output()
         encoding = _encoding(sys.__stderr__)
         self.console = Console(
-            self.output.line, is_colored=is_colored and not data_to_log, log_format=log_format, encoding=encoding
+            self.output.line,
+            is_colored=has_styles(sys.stderr) and not data_to_log,
+            log_format=log_format,
+            encoding=encoding,
         )
         self.output.tell = self._warn
         self.output.before_end = self._flush
@@ -84,11 +85,6 @@ class ProgramOutput:
 
     def _warn(self, sentence: str) -> None:
         self.console.log(sentence, level="WARNING")
-
-
-def _is_terminal(stream: Any) -> bool:
-    # A standard stream is None if the caller closed it.
-    return stream is not None and bool(stream.isatty())
 
 
 def _encoding(stream: Any) -> str:
