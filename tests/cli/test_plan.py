@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.terminals import on_a_terminal
 from click.testing import CliRunner, Result
+from tests.support.terminals import on_a_terminal
 
 from taskloom.cli.format_job import format_restart, format_start, schedule_lines
 from taskloom.cli.plan import plan_of

@@ -130,8 +130,9 @@ def test_any_number_of_columns_will_do(verb: Verb, columns: str, folder: Path, e
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"), [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)]
-)  # fmt: skip
+    ("variables", "expected"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
 def test_a_pipe_gets_colours_only_if_they_are_forced(
     variables: dict[str, str], expected: bool, folder: Path, env: dict[str, str]
 ) -> None:

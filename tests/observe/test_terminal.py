@@ -84,8 +84,8 @@ def test_a_stream_that_is_missing_or_closed_is_no_terminal() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "expected"),
-    [("120", 120), ("40", 40), ("1", 40), ("99999999999", 1000), ("0", 80), ("-1", 80), ("wide", 80), ("²", 80), ("", 80)],
-)  # fmt: skip
+    [("120", 120), ("40", 40), ("1", 40), ("9" * 11, 1000), *((odd, 80) for odd in ("0", "-1", "wide", "²", ""))],
+)
 def test_the_width_is_that_of_columns_within_bounds(
     monkeypatch: pytest.MonkeyPatch, columns: str, expected: int
 ) -> None:

@@ -219,6 +219,7 @@ class ScheduleTimers:
                 self._is_any_off = True
         firing.due_at = instant + firing.jitter
         self._store.deadlines.add(firing.due_at, self._firing, job)
+        self._store.mark_changed(job)
 
     def _set_clock(self) -> None:
         self._clock_at = self._store.now.mono + CLOCK_SECONDS

@@ -32,6 +32,8 @@ class JobStore:
         self.actions: list[Action] = []
         self.audience = EVERYTHING
         """The events that are made. All others are counted but not made."""
+        self.changed: dict[JobRecord, None] | None = None
+        """The jobs whose wait may have changed; None while no one listens to that."""
         self.dependencies = Dependencies()
         # How many runs each removed job had. If it is declared again, its numbers continue: the name of a run is
         # unique in the life of a scheduler.
@@ -55,6 +57,7 @@ class JobStore:
         job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
         self.dependencies.add(job)
+        self.mark_changed(job)
         self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
         return job
 
@@ -71,6 +74,8 @@ class JobStore:
         self.dependencies.remove(job)
         del self.jobs[job.spec.name]
         self._numbers[job.spec.name] = job.number
+        if self.changed is not None:
+            self.changed.pop(job, None)
 
     def live(self, run_id: str) -> RunRecord:
         """Return the record of a run that may be executing. Raises InternalError: no other run can send a report."""
@@ -101,6 +106,8 @@ class JobStore:
         change = job.is_active - was_active
         if change:
             self._count_active(job.spec, change)
+        if self.changed is not None:
+            self.changed[job] = None
         if job.waiting_for is not waited_for:
             if waited_for is WaitingFor.DEPENDENCY:
                 del job.dependencies.waiting[job]
@@ -112,12 +119,21 @@ class JobStore:
     def set_follow_up(self, job: JobRecord, follow_up: FollowUp) -> None:
         """Decide what follows the end of the job's run."""
         job.follow_up = follow_up
+        if self.changed is not None:
+            self.changed[job] = None
         if job.family.requirements:
             job.family.refresh(job)
 
     def set_next_firing(self, job: JobRecord, firing: NextFiring | None) -> None:
         """Arm the job's schedule for this firing, or disarm it."""
         job.next_firing = firing
+        if self.changed is not None:
+            self.changed[job] = None
+
+    def mark_changed(self, job: JobRecord) -> None:
+        """Have it told what the job waits for now, if someone listens to that."""
+        if self.changed is not None:
+            self.changed[job] = None
 
     def _count_active(self, spec: JobSpec, change: int) -> None:
         if spec.daemon:

@@ -8,6 +8,7 @@ from datetime import datetime
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
+from taskloom.observe.local_time import local_time
 from taskloom.scheduler.failure_text import LogLine, describe_failure
 from taskloom.text import duration, first_of, measured, printable
 
@@ -90,11 +91,9 @@ def _reloaded(event: Event) -> LogLine:
 def _instant(text: str, at: float) -> str:
     """Return the local time of an instant, with its date unless that is today. `at`: now, since the epoch."""
     try:
-        instant = datetime.fromisoformat(text).astimezone()
+        return local_time(datetime.fromisoformat(text).timestamp(), at)
     except ValueError:
         return text or "an unknown time"
-    today = datetime.fromtimestamp(at).astimezone().date()
-    return f"{instant:%H:%M:%S}" if instant.date() == today else f"{instant:%Y-%m-%d %H:%M:%S}"
 
 
 _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {

@@ -10,9 +10,10 @@ from taskloom.core.events import Event, EventName
 from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.log_format import LogFormat
 from taskloom.observe.log_guard import LogGuard
+from taskloom.observe.name_column import NameColumn
 from taskloom.observe.output import Output
 from taskloom.observe.streams import Put, TextStream
-from taskloom.observe.terminal import has_styles, is_terminal
+from taskloom.observe.terminal import has_styles, is_terminal, width
 
 __all__ = ["ProgramOutput"]
 
@@ -35,6 +36,7 @@ class ProgramOutput:
             is_colored=has_styles(sys.stderr) and not data_to_log,
             log_format=log_format,
             encoding=encoding,
+            names=NameColumn(width() if is_terminal(sys.stderr) else None, _mark(encoding)),
         )
         self.output.tell = self._warn
         self.output.before_end = self._flush
@@ -85,6 +87,11 @@ class ProgramOutput:
 
     def _warn(self, sentence: str) -> None:
         self.console.log(sentence, level="WARNING")
+
+
+def _mark(encoding: str) -> str:
+    """Return what stands for the middle of a long name in this encoding."""
+    return "…" if encoding.lower().replace("_", "-").startswith("utf") else "~"
 
 
 def _encoding(stream: Any) -> str:

@@ -12,6 +12,7 @@ from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.core.reload import Change
 from taskloom.core.report import StopReport
+from taskloom.core.waits import Wait
 from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
@@ -248,14 +249,21 @@ class Scheduler:
 
     # -- watching
 
-    def listen(self, callback: Callable[[Event], object], *, limit: int = QUEUE_LIMIT) -> Listener:
+    def listen(
+        self,
+        callback: Callable[[Event], object],
+        *,
+        limit: int = QUEUE_LIMIT,
+        on_wait: Callable[[Wait], object] | None = None,
+    ) -> Listener:
         """Call the callback with every event from now on, in order, on a thread of its own.
 
         Events that come while `limit` events are queued are dropped. Those, and events at which the callback raised,
-        are counted.
+        are counted. `on_wait` is called among them with what a job waits for, whenever that changes: `taskloom run -v`
+        logs it.
         """
         self._engine.check_process()
-        listener = Listener(callback, limit, remove=self._engine.executor.remove_listener)
+        listener = Listener(callback, limit, remove=self._engine.executor.remove_listener, on_wait=on_wait)
         self._engine.add_listener(listener)
         return listener
 

@@ -44,8 +44,11 @@ from taskloom.observe.console import Console
 from taskloom.observe.event_file import EventFile
 from taskloom.observe.event_text import reason_text
 from taskloom.observe.log_format import LogFormat
+from taskloom.observe.name_column import longest_name
 from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
+from taskloom.observe.terminal import is_terminal, width
+from taskloom.observe.wait_log import WaitLog
 from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.latch import Latch
 from taskloom.text import first_of, measured, plural, to_json
@@ -111,6 +114,7 @@ class Program:
         self._is_stopping = False
         self._hard_deadline = float("inf")
         self._process = SharedProcess()
+        self._wait_log: WaitLog | None = None
         # Job -> the monotonic second at which its last run was asked to stop.
         self._asked: dict[str, float] = {}
 
@@ -163,7 +167,9 @@ class Program:
         with needed("start the threads of the scheduler"):
             self._scheduler.prepare()
         with needed("start the threads that pass on events"):
-            self._listeners = [self._scheduler.listen(self._on_event)]
+            self._wait_log = WaitLog(console) if self._is_verbose else None
+            on_wait = self._wait_log.on_wait if self._wait_log is not None else None
+            self._listeners = [self._scheduler.listen(self._on_event, on_wait=on_wait)]
             if event_file is not None:
                 self._listeners.append(self._scheduler.listen(event_file))
         with needed("import its modules"):
@@ -195,10 +201,12 @@ class Program:
         undo.callback(self._output.close, FLUSH_SECONDS)
         self._shown.install()
         undo.callback(self._shown.remove)
+        self._line_width = width() if is_terminal(sys.__stderr__) else None
         self._process.use(self._output, self._console, self._shown.streams)
         return self._console
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
+        self._console.names.fit(longest_name(selection.specs))
         early, self._early_warnings = self._early_warnings or [], None
         for sentence in early:
             self._warn(sentence)
@@ -287,6 +295,8 @@ class Program:
         if event.event is EventName.CANCEL_REQUESTED and event.job:
             self._asked[event.job] = event.mono
         self._shown(event)
+        if self._wait_log is not None:
+            self._wait_log.on_event(event)
 
     def _handle_signal(self, arrived: Signal) -> None:
         number = arrived.number
@@ -351,7 +361,7 @@ class Program:
     def _show_status(self) -> None:
         statuses = self._scheduler.status()
         ages = {status.report.run: status.poll_age for status in statuses}
-        lines = [job_table(statuses)]
+        lines = [job_table(statuses, self._line_width)]
         for run, stack in self._scheduler.stacks():
             age = ages.get(run.id)
             polled = "" if age is None else f", no poll for {measured(age)}"
@@ -405,7 +415,7 @@ class Program:
             }
             self._output.final_data((to_json(data, is_ascii=True) + "\n").encode())
         else:
-            self._console.show(summary(report, self._scheduler.status()), is_last=True)
+            self._console.show(summary(report, self._scheduler.status(), self._line_width), is_last=True)
         return children
 
     def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:

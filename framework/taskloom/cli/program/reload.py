@@ -22,6 +22,7 @@ from taskloom.core.reload import Change, ReloadAction
 from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
 from taskloom.observe.console import Console
+from taskloom.observe.name_column import longest_name
 from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.text import plural
@@ -122,6 +123,7 @@ class Reloader:
     def _reload(self) -> None:
         try:
             selection = self._read()
+            self._console.names.fit(longest_name(selection.specs))
             begun = MonotonicClock().now()
             changes = self._scheduler.reload(selection.specs)
         except JobFileError as error:
