@@ -1,4 +1,4 @@
-"""Events as log lines: what each of them means, for people."""
+"""Events as log lines: what each of them means, for people. A reload is logged by the program that does it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
 from taskloom.observe.local_time import local_time
 from taskloom.scheduler.failure_text import LogLine, describe_failure
-from taskloom.text import duration, first_of, measured, printable
+from taskloom.text import duration, measured, printable
 
 __all__ = ["LogLine", "describe", "reason_text"]
 
@@ -82,12 +82,6 @@ def _missed(event: Event) -> LogLine:
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
-def _reloaded(event: Event) -> LogLine:
-    verbs = {"add": "added", "remove": "removed", "restart": "to be restarted", "apply": "changed in place"}
-    parts = [f"{first_of(event.data[key], 5)} {verb}" for key, verb in verbs.items() if event.data.get(key)]
-    return LogLine(f"reloaded: {'; '.join(parts) or 'nothing has changed'}")
-
-
 def _instant(text: str, at: float) -> str:
     """Return the local time of an instant, with its date unless that is today. `at`: now, since the epoch."""
     try:
@@ -117,6 +111,5 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.RESPONSIVE: lambda event: LogLine(
         f"responsive again after {measured(event.seconds or 0.0)}", kind="runs became responsive again"
     ),
-    EventName.RELOADED: _reloaded,
     EventName.JOB_REMOVED: lambda _: LogLine("removed", kind="jobs were removed"),
 }

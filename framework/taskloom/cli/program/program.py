@@ -180,7 +180,9 @@ class Program:
         self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
         self._log_loaded(selection, paths)
         checked = partial(self._shown.check_logging, "a package that was imported")
-        self._reloader = Reloader(files, self._scheduler, console, console.show, after_import=checked)
+        self._reloader = Reloader(
+            files, self._scheduler, console, console.show, after_import=checked, is_verbose=self._is_verbose
+        )
         self._scheduler.add_all(selection.specs)
 
     def _dismiss_watcher(self) -> None:
