@@ -47,7 +47,8 @@ def render(
     """Return the lines of a message, each with a line break at its end. `names`: the column of the job's name."""
     if log_format is LogFormat.JSON:
         return f"{to_json(_as_dict(message, at))}\n"
-    head = f"{_time(log_format, at.wall)} {printable(message.level):<7} {(names or NameColumn()).cell(printable(message.job))} "
+    name = (names or NameColumn()).cell(printable(message.job))
+    head = f"{_time(log_format, at.wall)} {printable(message.level):<7} {name} "
     color = _COLORS.get(message.level) if is_colored else None
     text = message.text.removesuffix("\n")
     lines = [head + line for line in printable_lines(text).split("\n")]

@@ -1,7 +1,7 @@
 """The column of job names in the log and in the table: as wide as the longest name, so that what follows is aligned.
 
-On a terminal a name has limited room. There the middle of a longer one is left out: its end tells replicas apart. A file
-has every name whole, since people search for them.
+On a terminal a name has limited room. There the middle of a longer one is left out: its end tells replicas apart. A
+file has every name whole, since people search for them.
 """
 
 from __future__ import annotations

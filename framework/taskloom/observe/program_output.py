@@ -22,14 +22,14 @@ class ProgramOutput:
     """Replaces `sys.stdout`, `sys.stderr` and the handler of the root logger. A listener of the scheduler.
 
     `log_format` None is short on a terminal and full elsewhere. With `data_to_log` what tasks print to standard output
-    goes to standard error.
+    goes to standard error. `data`: the descriptor of standard output.
     """
 
     def __init__(
-        self, *, log_format: LogFormat | None = None, is_verbose: bool = False, data_to_log: bool = False
+        self, *, log_format: LogFormat | None = None, is_verbose: bool = False, data_to_log: bool = False, data: int = 1
     ) -> None:
         log_format = log_format or (LogFormat.SHORT if is_terminal(sys.stderr) else LogFormat.FULL)
-        self.output = Output()
+        self.output = Output(data)
         encoding = _encoding(sys.__stderr__)
         self.console = Console(
             self.output.line,

@@ -75,6 +75,11 @@ class Listener:
         """Whether it has a callback for waits."""
         return self._on_wait is not None
 
+    @property
+    def undelivered(self) -> int:
+        """How many events are queued, or being delivered."""
+        return sum(isinstance(each, Event) for each in (*self._events.copy(), self._current))
+
     def put(self, event: Event | Wait) -> None:
         """Queue an event; never blocks. Only the scheduler calls it, one event at a time."""
         if self._is_closing:
