@@ -286,6 +286,17 @@ class Scheduler:
         engine.check_process()
         return [(Run(live, engine), stack) for live, stack in executor.stacks.locate(list(executor.live.values()))]
 
+    def places(self) -> list[tuple[Run, str]]:
+        """Return each run that has not ended, and where it is: `file:line in function`, "" if that is not known.
+
+        Unlike `stacks` it waits for nothing: it reads no file, and asks no runner that may block.
+        """
+        engine, executor = self._engine, self._engine.executor
+        engine.check_process()
+        runs = [live for live in list(executor.live.values()) if not live.over.is_open]
+        where = {live: stack.where for live, stack in executor.stacks.places(runs)}
+        return [(Run(live, engine), where.get(live, "")) for live in runs]
+
     def status(self) -> list[JobStatus]:
         """Return the status of each job, in the order in which they were added."""
         engine = self._engine

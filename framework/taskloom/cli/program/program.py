@@ -24,6 +24,7 @@ from taskloom.cli.program.children import LeftChild, LeftChildren
 from taskloom.cli.program.detached import move_standard_output, reserve_descriptors
 from taskloom.cli.program.end_helper import EndHelper
 from taskloom.cli.program.exit_handlers import close_pools
+from taskloom.cli.program.hard_exit import exit_at_once, left_line
 from taskloom.cli.program.imports import ImportWatch, import_for_runs
 from taskloom.cli.program.left_threads import LeftThread, LeftThreads
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
@@ -116,6 +117,8 @@ class Program:
         self._hard_deadline = float("inf")
         self._process = SharedProcess()
         self._wait_log: WaitLog | None = None
+        # The threads that tasks or libraries have left, once they are looked for.
+        self._threads: LeftThreads | None = None
         # Job -> the monotonic second at which its last run was asked to stop.
         self._asked: dict[str, float] = {}
 
@@ -324,7 +327,7 @@ class Program:
         elif action is SignalAction.HURRY:
             self._hurry(arrived)
         elif action is SignalAction.EXIT:
-            os._exit(128 + number)
+            exit_at_once(128 + number, partial(self._say_left, number), self._output.close)
         elif action is SignalAction.STATUS:
             self._show_status()
         elif action is SignalAction.RELOAD and self._is_stopping:
@@ -345,6 +348,13 @@ class Program:
         deadline = arrived.at + HURRY_SECONDS
         self._scheduler.hurry(max(0.0, deadline - mono()))
         self._hard_deadline = min(self._hard_deadline, deadline)
+
+    def _say_left(self, number: int) -> None:
+        """Log who is left at the third signal. May not wait for anything."""
+        places = [(run.job, place) for run, place in self._scheduler.places()]
+        threads = [] if places or self._threads is None else [left.thread.name for left in self._threads.find()]
+        name, _ = _name_of(number)
+        self._console.log(f"{name}: exiting at once; {left_line(places, threads)}", level="ERROR")
 
     def _stop(self, reason: Reason, *, since: float | None = None) -> None:
         """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now."""
@@ -438,7 +448,7 @@ class Program:
 
     def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:
         """Name the threads that jobs or libraries have left, wait for them, and return those that are still there."""
-        threads = LeftThreads(
+        threads = self._threads = LeftThreads(
             begun=mono() - report.seconds,
             withins={job.job: job.within for job in report.jobs},
             asked=self._asked,
