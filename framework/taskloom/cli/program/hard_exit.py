@@ -1,7 +1,7 @@
 """The exit at the third signal: one line says who is left, and the process is gone within half a second.
 
-Whatever may block on the way (an output that is not read, a lock that a task holds) is given a quarter of a second: then
-a thread of its own exits the process.
+Whatever may block on the way (an output that is not read, a lock that a task holds) is given a quarter of a second:
+then a thread of its own exits the process.
 """
 
 from __future__ import annotations
