@@ -53,6 +53,7 @@ def test_no_body_is_entered_after_request_stop_has_returned(jobs: int) -> None:
     assert scheduler.bug is None
 
 
+@pytest.mark.long
 def test_a_stop_does_not_wait_for_the_reports_that_were_queued_before_it() -> None:
     """Its deadline is set before a hundred thousand reports are processed."""
     scheduler = Scheduler()
