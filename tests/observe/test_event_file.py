@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def open_file(path: Path, said: list[str], repair: Callable[[], object] = lambda
 
 
 @pytest.fixture
-def broken_write(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int | OSError]]:
+def broken_write(monkeypatch: pytest.MonkeyPatch) -> list[int | OSError]:
     """What the next writes do: write so many bytes, or raise; afterwards they write everything."""
     results: list[int | OSError] = []
     real = os.write

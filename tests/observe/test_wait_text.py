@@ -20,8 +20,8 @@ NOON = 1_795_000_000.0  # 12:06:40 in Berlin
 
 
 def wait(state: JobState = JobState.WAITING, waiting_for: WaitingFor | None = None, **fields: Any) -> Wait:
-    fields = {"is_manual": False, "at": Moment(50.0, NOON), "job": "job"} | fields
-    return Wait(state=state, waiting_for=waiting_for, **fields)
+    fields.setdefault("is_manual", False)
+    return Wait(Moment(50.0, NOON), "job", state, waiting_for, **fields)
 
 
 def backoff(policy: RestartPolicy, *, delay: float, recent: int = 0, seconds: float) -> Wait:
