@@ -227,16 +227,38 @@ def test_at_the_end_a_pipe_that_is_not_read_is_not_waited_for(tmp_path: Path, sa
 
 @pytest.mark.parametrize(
     ("path", "number"),
-    [("no/such/folder", errno.ENOENT), (".", errno.EISDIR), ("pipe", errno.ENXIO), ("file/x", errno.ENOTDIR)],
+    [
+        ("no/such/folder", errno.ENOENT),
+        (".", errno.EISDIR),
+        ("new/", errno.EISDIR),
+        ("pipe", errno.ENXIO),
+        ("file/x", errno.ENOTDIR),
+        ("x" * 300, errno.ENAMETOOLONG),
+    ],
 )
 def test_a_file_that_cannot_be_opened_at_the_start_is_an_error(tmp_path: Path, path: str, number: int) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
 
     with pytest.raises(OSError, match=os.strerror(number)) as caught:
-        EventFile(str(tmp_path / path))
+        EventFile(f"{tmp_path}/{path}")
 
     assert caught.value.errno == number
+
+
+def test_a_file_whose_folder_cannot_be_read_any_more_is_still_written(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = open_file(tmp_path / "events", said)
+
+    def refuse(path: str) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "stat", refuse)
+    file(event(1))
+    monkeypatch.undo()
+
+    assert (numbers(tmp_path / "events"), said) == ([1], [])
 
 
 @pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])

@@ -173,12 +173,13 @@ def _for_pipe(section: _Section) -> str:
 
 def _for_terminal(section: _Section) -> str:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from taskloom.cli.rich_table import render_table
 
-    shown = Table(*section.head, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
+    columns = [Column(name, overflow="fold") for name in section.head]  # nothing is left out
+    shown = Table(*columns, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
     shown.title, shown.title_justify, shown.title_style = section.title, "left", "bold"
     for row in section.rows:
         shown.add_row(*map(Text, map(printable, row)))  # as Text, since rich would read brackets as markup

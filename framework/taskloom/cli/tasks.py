@@ -95,12 +95,13 @@ def _is_terminal() -> bool:
 
 def _echo_table(rows: Iterable[_Row]) -> None:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from taskloom.cli.rich_table import render_table
 
-    table = Table("task", "package", "what it does", box=box.SIMPLE, pad_edge=False)
+    columns = [Column(name, overflow="fold") for name in ("task", "package", "what it does")]  # nothing is left out
+    table = Table(*columns, box=box.SIMPLE, pad_edge=False)
     for row in rows:
         name, package, text = map(printable, row.cells)
         # As Text, since rich would read brackets in a docstring as markup.

@@ -39,7 +39,7 @@ def _tell_no_one(sentence: str) -> None:
 
 def _absolute(path: str) -> str:
     try:
-        return os.path.abspath(path)  # noqa: PTH100 - Path.absolute would keep `..`, which may mean another folder later
+        return os.path.join(os.getcwd(), path) if path else path  # noqa: PTH118, PTH109 - a `/` at the end counts
     except OSError:  # the working directory is gone
         return path
 
@@ -111,8 +111,10 @@ class EventFile:
             return
         try:
             status = os.stat(self._place)  # noqa: PTH116 - called for each event, and pathlib is slower
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
+        except OSError:
+            return  # it cannot be seen, but what is open can be written
         else:
             if (status.st_dev, status.st_ino) == self._file:
                 return

@@ -18,11 +18,10 @@ from contextlib import ExitStack
 from enum import Enum
 from functools import partial
 
-import click
-
 from taskloom.cli.program.children import LeftChild, LeftChildren
-from taskloom.cli.program.detached import move_standard_output, reserve_descriptors
+from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.end_helper import EndHelper
+from taskloom.cli.program.event_output import EventOutput
 from taskloom.cli.program.exit_handlers import close_pools
 from taskloom.cli.program.hard_exit import exit_at_once, left_line
 from taskloom.cli.program.imports import ImportWatch, import_for_runs
@@ -42,7 +41,6 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console
-from taskloom.observe.event_file import EventFile, EventSink, EventStream, is_standard_output
 from taskloom.observe.event_text import reason_text
 from taskloom.observe.log_format import LogFormat
 from taskloom.observe.name_column import longest_name
@@ -97,8 +95,7 @@ class Program:
     ) -> None:
         self._stop_within = stop_within
         self._log_format = log_format
-        self._events_path = events
-        self._has_events_on_stdout = is_standard_output(events)
+        self._events = EventOutput(events)
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
@@ -164,7 +161,7 @@ class Program:
         selection = files.read()
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
-        self._event_sink = self._open_events()
+        self._events.open()
         with needed("start the output thread"):
             console = self._set_up_output(undo)
         undo.callback(self._scheduler.stop, 0)
@@ -174,8 +171,8 @@ class Program:
             self._wait_log = WaitLog(console) if self._is_verbose else None
             on_wait = self._wait_log.on_wait if self._wait_log is not None else None
             self._listeners = [self._scheduler.listen(self._on_event, on_wait=on_wait)]
-            if self._event_sink is not None:
-                self._listeners.append(self._scheduler.listen(self._event_sink))
+            if self._events.sink is not None:
+                self._listeners.append(self._scheduler.listen(self._events.sink))
         with needed("import its modules"):
             import_for_runs(selection.specs)
         with needed("start the thread that waits for the jobs"):
@@ -193,32 +190,15 @@ class Program:
         self._guard.release_wakeup_fd()
         self._watcher.dismiss()
 
-    def _open_events(self) -> EventSink | None:
-        """Open the file of the events. Their stream is part of the output, so it is made with that."""
-        if self._events_path is None or self._has_events_on_stdout:
-            return None
-        try:
-            return EventFile(self._events_path)
-        except OSError as error:
-            raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
-
     def _set_up_output(self, undo: ExitStack) -> Console:
-        # What tasks and their child processes print must not get among the events.
-        data = move_standard_output() if self._has_events_on_stdout else 1
         self._shown = ProgramOutput(
             log_format=self._log_format,
             is_verbose=self._is_verbose,
-            data_to_log=self._has_events_on_stdout,
-            data=data,
+            data_to_log=self._events.is_on_stdout,
+            data=self._events.data_descriptor(),
         )
         self._output, self._console = self._shown.output, self._shown.console
-        if self._has_events_on_stdout:
-            output = self._output
-            stream = EventStream(output.data, lambda: output.is_data_ended)
-            output.data_ended = stream.report_end
-            self._event_sink = stream
-        if self._event_sink is not None:
-            self._event_sink.tell = self._warn
+        self._events.connect(self._output, self._warn)
         undo.callback(self._output.close, FLUSH_SECONDS)
         self._shown.install()
         undo.callback(self._shown.remove)
@@ -428,7 +408,7 @@ class Program:
 
     def _write_end(self, report: StopReport, left_children: LeftChildren) -> list[LeftChild]:
         """Write the report and the summary; return the child processes that are left."""
-        close_listeners(self._listeners, self._console, self._hard_deadline, self._event_sink)
+        close_listeners(self._listeners, self._console, self._hard_deadline, self._events.sink)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
         threads = self._await_threads(report, is_hard_exit=report.exit_code is ExitCode.SURVIVOR)
