@@ -71,6 +71,24 @@ def test_each_pending_condition_is_listed() -> None:
     assert core.of("web").waiting_for is WaitingFor.DEPENDENCY
 
 
+def test_a_condition_that_is_met_is_listed_no_more() -> None:
+    core = Core(make_job("db"), make_job("cache"), make_job("web", after=("db", "cache")))
+    core.give(inputs.StartAll())
+
+    core.give(inputs.RunStarted("db#1", is_ready=True), at=1.0)
+
+    assert core.of("web").conditions == ("cache (ready)",)
+
+
+def test_a_large_group_of_waiting_jobs_is_not_followed() -> None:
+    core = Core(make_job("db"), make_job("cache"), *(make_job(f"j{n}", after=("db", "cache")) for n in range(101)))
+    core.give(inputs.StartAll())
+
+    waits = core.give(inputs.RunStarted("db#1", is_ready=True), at=1.0)
+
+    assert [wait.job for wait in waits if wait.job != "db"] == []
+
+
 def test_a_start_delay_has_its_end() -> None:
     core = Core(make_job("a", delay=5.0))
 

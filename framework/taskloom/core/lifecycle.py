@@ -35,7 +35,7 @@ from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Decision
-from taskloom.core.waits import make_wait
+from taskloom.core.waits import make_waits
 from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
 from taskloom.text import measured
 
@@ -101,7 +101,7 @@ class Lifecycle:
         if store.changed:
             changed, store.changed = store.changed, {}
             if self.phase is Phase.OPEN:  # afterwards no job waits for anything
-                result.extend(make_wait(job, now) for job in changed)
+                result.extend(make_waits(changed, now))
         return result
 
     def enable_events(self, audience: Audience) -> None:

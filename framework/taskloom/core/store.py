@@ -155,12 +155,14 @@ class JobStore:
         run.started = self.now
         if run.job.family.requirements:
             run.job.family.refresh(run.job)
+            self.mark_changed(run.job)  # others may wait for it
 
     def record_ready(self, run: RunRecord) -> None:
         """Record that the run is ready."""
         run.ready = self.now
         if run.job.family.requirements:
             run.job.family.refresh(run.job)
+            self.mark_changed(run.job)  # others may wait for it
 
     def record_request(self, run: RunRecord, reason: Reason) -> None:
         """Record that the run is requested to stop."""

@@ -6,6 +6,7 @@ each job that a message has changed, after the message is handled, so all of its
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from taskloom.core.model import JobState, Moment, WaitingFor
@@ -13,7 +14,11 @@ from taskloom.core.policies import RestartPolicy, StartMode
 from taskloom.core.records import FollowUp, JobRecord
 from taskloom.core.requirements import DependencyState
 
-__all__ = ["RestartWait", "Wait", "make_wait"]
+__all__ = ["RestartWait", "Wait", "make_waits"]
+
+# A job that changes may change what others wait for. Of larger groups, such as a thousand replicas that start after a
+# thousand others, only the first wait is made: a million would follow.
+_MOST_FOLLOWED = 100
 
 
 class RestartWait(NamedTuple):
@@ -50,7 +55,19 @@ class Wait(NamedTuple):
     """What follows its run."""
 
 
-def make_wait(job: JobRecord, now: Moment) -> Wait:
+def make_waits(changed: Iterable[JobRecord], now: Moment) -> Iterator[Wait]:
+    """Yield what these jobs wait for now, and the jobs that wait for one of them."""
+    jobs = dict.fromkeys(changed)
+    for job in list(jobs):
+        for requirement in job.family.requirements.values():
+            for dependents in requirement.dependents:
+                if len(dependents.waiting) <= _MOST_FOLLOWED:
+                    jobs.update(dependents.waiting)
+    for job in jobs:
+        yield _make_wait(job, now)
+
+
+def _make_wait(job: JobRecord, now: Moment) -> Wait:
     """Return what the job waits for now."""
     spec = job.spec
     return Wait(
