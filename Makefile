@@ -15,13 +15,14 @@ export PYTHON
 # Another project's settings must not reach into .venv; an active environment may stay active.
 unexport PYTHONHOME PYTHONPATH
 
-# `value` keeps make from expanding $ in the name, and the quotes keep the shell from it; a leading ~/ still is HOME.
-quoted_jobs = '$(subst ','\'',$(value JOBS))'
+# A path of the command line: `value` keeps make from expanding $ in it, and the quotes keep the shell from it. A leading
+# ~/ stays in front of the quotes, so it still is HOME.
+quoted_jobs = $(subst @begin@,',$(subst @begin@~/,~/',@begin@$(subst ','\'',$(value JOBS))'))
+path = $(if $(filter file,$(origin JOBS)),$(JOBS),-- $(quoted_jobs))
 
 run: ## run the example jobs (JOBS=PATH names others, ARGS=... goes to taskloom run)
 	@sh .ci/setup.sh run
-	@path=$(quoted_jobs); case $$path in '~/'*) path=$$HOME/$${path#'~/'};; esac; \
-	exec .venv/bin/python -P -m taskloom run $(ARGS) -- "$$path"
+	@exec .venv/bin/python -P -m taskloom run$(if $(ARGS), $(ARGS)) $(path)
 
 test: ## run the tests (ARGS=... goes to pytest)
 	@sh .ci/setup.sh test

@@ -79,4 +79,4 @@ def test_args_is_a_list_of_arguments(tree: Path) -> None:
 
 
 def test_without_jobs_the_examples_run(tree: Path) -> None:
-    assert arguments(tree) == ["--", "jobs/quickstart.yaml"]
+    assert arguments(tree) == ["jobs/quickstart.yaml"]

@@ -1,4 +1,4 @@
-"""What each job waits for, for people who ask why it does not run: made only where someone listens.
+"""The waits of jobs, for people who ask why a job does not run: made only if a listener takes them.
 
 A wait is not an event: it has no number, and nothing outside of the log is made from it. The lifecycle makes one for
 each job that a message has changed, after the message is handled, so all of its facts belong together.
@@ -34,7 +34,7 @@ class RestartWait(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """What one job waits for from a moment on. `due_at` and `fires_at` are monotonic seconds."""
+    """The things that one job waits for from a moment on. `due_at` and `fires_at` are monotonic seconds."""
 
     at: Moment
     job: str
@@ -52,7 +52,7 @@ class Wait(NamedTuple):
     schedule: str = ""
     """Its schedule, as shown to users."""
     follow_up: FollowUp = FollowUp.POLICY
-    """What follows its run."""
+    """The decision about what follows its run."""
 
 
 def make_waits(changed: Iterable[JobRecord], now: Moment) -> Iterator[Wait]:

@@ -1,4 +1,4 @@
-"""Where `taskloom run --events` writes: each event is a JSON line, in a file or on standard output.
+"""The output of `taskloom run --events`: each event is a JSON line, in a file or on standard output.
 
 A file that cannot be written is told at once, and tried again until it can be, or until the program ends: its disk may
 get room, its folder may come back, a pipe may get a reader again. Meanwhile the events wait in the queue of the

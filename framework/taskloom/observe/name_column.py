@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from taskloom.core.model import JobSpec
+from taskloom.text import padded
 
 __all__ = ["LEAST_NAME", "NameColumn", "elided", "longest_name"]
 
@@ -54,4 +55,4 @@ class NameColumn:
     def cell(self, name: str) -> str:
         """Return the name as wide as the column."""
         shown = name if self._most is None else elided(name, self._width, self._mark)
-        return shown.ljust(self._width)
+        return padded(shown, self._width)

@@ -1,4 +1,4 @@
-"""What a terminal is given: whether colours may be used, and how wide a line may be.
+"""The limits of a terminal: whether colours may be used, and how wide a line may be.
 
 One place for all verbs. The variables are read as `rich` and no-color.org read them, with one difference: under
 NO_COLOR rich still writes escapes for bold text; here nothing at all is written but the text.
@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["has_styles", "is_terminal", "width"]
 
-# What git takes for a terminal without escapes, and rich's "unknown".
+# These show no escapes, as git and rich see it.
 _PLAIN_TERMINALS = ("", "dumb", "unknown")
 # A window may be as narrow as one column, and COLUMNS may be any number: tables need some room, and memory is bounded.
 _LEAST_WIDTH, _MOST_WIDTH = 40, 1000

@@ -1,4 +1,4 @@
-"""What a job waits for as log lines, for `taskloom run --verbose`."""
+"""The waits of jobs as log lines, for `taskloom run --verbose`."""
 
 from __future__ import annotations
 

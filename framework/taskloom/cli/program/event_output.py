@@ -1,4 +1,4 @@
-"""Where one program writes its events: nowhere, to a file, or to standard output, which it then has for itself."""
+"""The events of one program: written nowhere, to a file, or to standard output, which they then have for themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["EventOutput"]
 
 
 class EventOutput:
-    """What `--events PATH` asks for. `path`: None if it was not given."""
+    """The destination of `--events PATH`. `path`: None if it was not given."""
 
     def __init__(self, path: str | None) -> None:
         self._path = path
