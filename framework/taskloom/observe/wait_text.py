@@ -42,7 +42,7 @@ class WaitDescriber:
         fires_at = wait.fires_at
         if fires_at is not None and not _is_close(fires_at, before.fires_at if before is not None else None):
             instant, left = _due(wait, fires_at)
-            lines.append(_line(f"next firing at {instant}, in {left} ({wait.schedule})", "next firings were set"))
+            lines.append(_line(f"next firing at {instant}, in {left} ({wait.schedule})", "firings were set"))
         return lines
 
     def forget(self, job: str) -> None:
@@ -70,25 +70,25 @@ def _is_close(a: float | None, b: float | None) -> bool:
 
 def _state_lines(wait: Wait) -> list[LogLine]:
     if wait.state is JobState.DISABLED:
-        return [_line("does not start: it is disabled", "jobs are disabled")]
+        return [_line("does not start: it is disabled", "jobs were disabled")]
     follow_up = _follow_up(wait)
     if follow_up:
-        return [_line(follow_up, "runs wait for the run before them")]
+        return [_line(follow_up, "runs waited for the one before")]
     if wait.waiting_for is WaitingFor.START and wait.is_manual:
-        return [_line("waiting to be started: its start is manual", "jobs wait to be started")]
+        return [_line("waiting to be started: its start is manual", "jobs waited to be started")]
     if wait.waiting_for is WaitingFor.DEPENDENCY and wait.conditions:
         conditions = first_of(wait.conditions, _MOST_CONDITIONS)
-        return [_line(f"waiting for {conditions}", "jobs wait for others")]
+        return [_line(f"waiting for {conditions}", "jobs waited for others")]
     if wait.due_at is None:
         return []
     instant, left = _due(wait, wait.due_at)
     if wait.waiting_for is WaitingFor.DELAY:
-        return [_line(f"waiting for its start delay: starts at {instant}, in {left}", "jobs wait for their delay")]
+        return [_line(f"waiting for its start delay: starts at {instant}, in {left}", "jobs waited for a delay")]
     if wait.due_at <= wait.at.mono:
-        return [_line("its restart waits for those of other jobs: 200 begin per second", "restarts wait for others")]
+        return [_line("its restart waits for those of other jobs: 200 begin per second", "restarts waited for others")]
     if wait.restart is not None:
         head = f"waiting to restart: attempt {wait.restart.attempt} at {instant}, in {left}"
-        return [_line(f"{head} ({_why(wait.restart, wait.due_at - wait.at.mono)})", "jobs wait to restart")]
+        return [_line(f"{head} ({_why(wait.restart, wait.due_at - wait.at.mono)})", "jobs waited to restart")]
     return []
 
 
