@@ -82,7 +82,9 @@ class ReferenceJob:
 
     @property
     def is_active(self) -> bool:
-        return self.is_pending or (self.is_live and not self.is_abandoned)
+        if self.is_abandoned:
+            return self.instant is not None or (self.spec.daemon and self.follow_up in ("retry", "restart", "firing"))
+        return self.is_pending or self.is_live
 
     @property
     def state(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.reference_job import ReferenceJob
 
-from taskloom.core.model import JobSpec
+from taskloom.core.model import JobSpec, StartMode
 
 if TYPE_CHECKING:
     from tests.support.reference_model import ReferenceModel
@@ -38,10 +38,19 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
     if model.has_started:
         lines += model.arm_all([job for job in renewed if model.is_auto_start(job)], now)
     lines += model.propagate(now)
+    model.is_work_over()
+    if not any(_keeps_program_alive(job) for job in model.jobs.values()):
+        model.had_non_daemon = False
     for job, old in kept:
         if "schedule" in ReferenceJob(old).changed(job.spec):
             lines += model.after_end(job, now)
     return lines
+
+
+def _keeps_program_alive(job: ReferenceJob) -> bool:
+    if job.spec.daemon or not job.spec.enabled or (job.is_live and job.follow_up == "removal"):
+        return False
+    return job.spec.start.mode is StartMode.AUTO or job.is_active
 
 
 def _remove(model: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:

@@ -149,7 +149,20 @@ class JobRecord:
         """Whether it has a run that was not abandoned, or will get one by itself."""
         if self.state is JobState.WAITING:
             return self.waiting_for is not WaitingFor.START
+        if self.state is JobState.BLOCKED:
+            return self._goes_on_after_blocked
         return self.state in _ACTIVE
+
+    @property
+    def _goes_on_after_blocked(self) -> bool:
+        """Whether the job counts as active while the thread of its abandoned run lives.
+
+        A schedule goes on: it never ends by itself. A pending restart is less: that thread may never exit, so a
+        program does not stay for it, unless it has daemons only and runs until a signal anyway.
+        """
+        if self.next_firing is not None:
+            return True
+        return self.spec.daemon and self.follow_up in (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
 
     @property
     def waits_for_dependencies(self) -> bool:

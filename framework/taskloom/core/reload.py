@@ -16,7 +16,7 @@ from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.events import EventName
 from taskloom.core.graph import find_cycles
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import Dependency
+from taskloom.core.policies import Dependency, StartMode
 from taskloom.core.records import FollowUp, JobRecord
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
@@ -138,6 +138,8 @@ class Reloader:
         for job in list(self._store.jobs.values()):
             if job.waiting_for is WaitingFor.DEPENDENCY:
                 self._starter.check_dependencies(job)
+        if not any(map(_keeps_program_alive, self._store.jobs.values())):
+            self._store.leave_daemons_only()
 
     def _act(self, job: JobRecord, change: Change) -> None:
         if change.action is ReloadAction.ADD:
@@ -259,6 +261,17 @@ def _refuse_cycles(after: Mapping[str, Sequence[str]]) -> None:
             raise DependencyCycle([name, name])
     for cycle in find_cycles(after):
         raise DependencyCycle(cycle)
+
+
+def _keeps_program_alive(job: JobRecord) -> bool:
+    """Return whether the program ends when this job and those like it have ended, even if daemons run.
+
+    A manual job counts only while it is active, as at the start of a program, and one that is being removed never.
+    """
+    spec = job.spec
+    if spec.daemon or not spec.enabled or job.follow_up is FollowUp.REMOVAL:
+        return False
+    return spec.start.mode is StartMode.AUTO or job.is_active
 
 
 def _was_impossible(job: JobRecord) -> bool:

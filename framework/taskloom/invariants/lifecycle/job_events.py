@@ -213,5 +213,7 @@ class JobEvents:
             if job.run is None and job.is_pending:
                 self._commands.skip(job, fact.reason)
                 model.mark_changed(job.spec.name)
+            if job.is_blocked and job.instant is not None:
+                model.mark_changed(job.spec.name)  # its schedule kept the program alive
             self._schedules.disarm(job)
         self._stops.begin_shutdown(within)

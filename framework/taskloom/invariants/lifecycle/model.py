@@ -104,7 +104,10 @@ class JobModel:
     @property
     def is_active(self) -> bool:
         """Return whether it keeps the program alive if it is not a daemon."""
-        return self.run.outcome is None if self.run is not None else self.is_pending
+        if self.is_blocked:
+            another = (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
+            return self.instant is not None or (self.spec.daemon and self.follow_up in another)
+        return self.run is not None or self.is_pending
 
     @property
     def is_auto_start(self) -> bool:
@@ -144,7 +147,9 @@ class Model:
         """Jobs that wait for their dependencies."""
         self.has_started = False
         self.had_non_daemon = False
-        """Whether a non-daemon job ever ran or waited: until then daemons alone keep the program alive."""
+        """Whether a non-daemon job ever ran or waited, since a reload left daemons only: until then daemons alone keep
+        the program alive.
+        """
         self.has_essential_failed = False
         """Whether an essential job failed for good, which began a shutdown: that finishes the work at once."""
         self._step_number = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from taskloom.core import actions, inputs
-from taskloom.core.model import JobSpec, Reason, ReasonKind
+from taskloom.core.model import JobSpec, Reason, ReasonKind, StartMode
 from taskloom.invariants.lifecycle.commands import Commands
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.run_ends import RunEnds
@@ -57,6 +57,8 @@ class Reloads:
         for name in dict.fromkeys((*self._renewed, *added)):
             if model.has_started and jobs[name].is_auto_start:
                 self._starts.arm(jobs[name])
+        if not any(_keeps_program_alive(jobs[name]) for name in new):
+            model.had_non_daemon = False
         for name, changed in changes.items():
             if "schedule" in changed:
                 self._run_ends.expect_essential_shutdown(jobs[name])
@@ -163,6 +165,12 @@ class Reloads:
         """Check that the job was removed."""
         if not self._model.fulfil_action("ForgetJob", action.job):
             self._model.report("I12", f"ForgetJob of {action.job}, which was not removed")
+
+
+def _keeps_program_alive(job: JobModel) -> bool:
+    """Return whether a declared job counts for the end of the work even if daemons run."""
+    spec = job.spec
+    return spec.enabled and not spec.daemon and (spec.start.mode is StartMode.AUTO or job.is_active)
 
 
 def _was_stopped_by_user(job: JobModel) -> bool:
