@@ -25,7 +25,7 @@ class ReferenceJob:
 
     spec: JobSpec
     waits_for: str = "command"
-    """`command`, `dependency`, `delay`, `backoff` or `firing`; empty if it has a run or an end state."""
+    """`command`, `removal`, `dependency`, `delay`, `backoff` or `firing`; empty if it has a run or an end state."""
     end_state: str = ""
     """`finished`, `skipped` or `disabled`; empty if it has a run or waits."""
     was_impossible: bool = False
@@ -63,6 +63,8 @@ class ReferenceJob:
     has_failed: bool = False
     gave_up: bool = False
     abandoned_at: float = 0.0
+    hold: dict[str, None] | None = None
+    """The runs that a reload stopped when it added this job, as far as they have not ended; shared by its jobs."""
 
     @property
     def run(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tests.support.reference_job import NEVER, ReferenceJob, dependency_state, outcome_of
-from tests.support.reference_reload import reload_all
+from tests.support.reference_reload import release_run, reload_all
 from tests.support.reference_stop import continue_shutdown, hurry_all, stop_all
 from tests.support.reference_time import handle_due
 
@@ -37,6 +37,7 @@ class ReferenceModel:
         self.had_non_daemon = False
         self.was_work_finished = True
         self.deadlines_set = 0
+        self.holds: list[tuple[dict[str, None], list[str]]] = []
 
     # -- commands
 
@@ -63,7 +64,7 @@ class ReferenceModel:
 
     def arm_all(self, jobs: Sequence[ReferenceJob], now: float) -> list[str]:
         for job in jobs:
-            job.waits_for, job.end_state = "dependency", ""
+            job.waits_for, job.end_state = "removal" if job.hold else "dependency", ""
             # It keeps the program alive even if it waits for no time at all.
             self.had_non_daemon = self.had_non_daemon or not job.spec.daemon
         return self.propagate(now)
@@ -78,7 +79,7 @@ class ReferenceModel:
         job = self.jobs.get(name)
         if self.stop_text is not None or job is None or not job.spec.enabled or job.is_live:
             return None
-        if not is_now and dependency_state(job, self.jobs.values()) != "satisfied":
+        if not is_now and (job.hold or dependency_state(job, self.jobs.values()) != "satisfied"):
             return None
         return self.begin(job, now) + self.rearm(job, now)
 
@@ -255,7 +256,9 @@ class ReferenceModel:
             self.progress_due = None
         lines = [f"ended {job.run} {outcome}", f"ReleaseRun {job.run}"]
         follow_up, more = self._decide(job, now, is_permanent=is_permanent)
-        return lines + more + self._follow(job, follow_up, now) + continue_shutdown(self, now)
+        run = job.run
+        lines += more + self._follow(job, follow_up, now)
+        return lines + release_run(self, run, now) + continue_shutdown(self, now)
 
     def stack_captured(self, job: ReferenceJob, now: float) -> list[str]:
         if not job.is_awaited:
@@ -273,7 +276,7 @@ class ReferenceModel:
             lines += [f"ended {job.run} abandoned", f"blocked {job.run}"]
             job.follow_up, more = self._decide(job, now, is_permanent=False)
             lines += more + self.after_end(job, now)
-        return lines + continue_shutdown(self, now)
+        return lines + release_run(self, job.run, now) + continue_shutdown(self, now)
 
     # -- the follow-up of a run
 

@@ -35,8 +35,7 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
         lines += _change(model, job, old, renewed, now)
     # A live job whose `daemon` changes counts by its new declaration from now on.
     model.is_work_over()
-    if model.has_started:
-        lines += model.arm_all([job for job in renewed if model.is_auto_start(job)], now)
+    lines += _begin(model, renewed, [job for job in removed if job.is_live] + _changed(kept), now)
     lines += model.propagate(now)
     model.is_work_over()
     if not any(_keeps_program_alive(job) for job in model.jobs.values()):
@@ -44,6 +43,55 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
     for job, old in kept:
         if "schedule" in ReferenceJob(old).changed(job.spec):
             lines += model.after_end(job, now)
+    return lines
+
+
+def _changed(kept: Sequence[tuple[ReferenceJob, JobSpec]]) -> list[ReferenceJob]:
+    """Return the live jobs whose runs this reload ends because of a change."""
+    changes = [(job, ReferenceJob(old)) for job, old in kept if job.is_live]
+    return [
+        job
+        for job, before in changes
+        if before.reload_action(job.spec) == "restart" or "enabled" in before.changed(job.spec)
+    ]
+
+
+def _begin(model: ReferenceModel, renewed: list[ReferenceJob], ended: list[ReferenceJob], now: float) -> list[str]:
+    """Start what begins now, or have it wait for the runs that this reload or an earlier one has stopped."""
+    earlier = {run for runs, _ in model.holds for run in runs}
+    by_reload = [job for job in model.jobs.values() if job.is_live and job.first_kind == "reload"]
+    stopped = {job.run: job for job in [*ended, *by_reload] if job.is_live}
+    stopped |= {job.run: job for job in model.jobs.values() if job.is_live and job.run in earlier}
+    awaited = {run: None for run, job in stopped.items() if not job.is_overdue}
+    outlived = [job.run for job in ended if job.is_overdue]
+    starting = [job for job in renewed if model.is_auto_start(job)] if model.has_started else []
+    held = [job for job in renewed if not job.is_live]
+    lines: list[str] = []
+    if awaited and held:
+        model.holds.append((awaited, outlived))
+        for job in held:
+            job.hold = awaited
+        lines = ["reload_waiting"] if starting else []
+    elif outlived and starting:
+        lines = ["reload_overdue"]
+    return lines + model.arm_all(starting, now)
+
+
+def release_run(model: ReferenceModel, run: str, now: float) -> list[str]:
+    """Let the jobs begin that waited for no other run than this one, which has ended or is overdue."""
+    lines: list[str] = []
+    for hold in [hold for hold in model.holds if run in hold[0]]:
+        awaited, outlived = hold
+        del awaited[run]
+        alive = {job.run for job in model.jobs.values() if job.is_live}
+        outlived += [run] if run in alive else []
+        if awaited:
+            continue
+        model.holds.remove(hold)
+        waiting = [job for job in model.jobs.values() if job.hold is awaited and job.waits_for == "removal"]
+        if waiting:
+            lines += ["reload_overdue"] if alive.intersection(outlived) else []
+            lines += model.arm_all(waiting, now)
     return lines
 
 
@@ -83,6 +131,8 @@ def _change(
         elif job.end_state in ("finished", "skipped"):
             _renew(job, renewed)
             return []
+        elif job.waits_for == "removal":
+            renewed.append(job)
     elif action == "apply" and job.is_live and not job.is_abandoned:
         job.run_spec = job.spec
         model.set_limits(job)

@@ -43,6 +43,11 @@ class EventName(FastEnum):
     """Signals that a reload removed the job."""
     RELOADED = "reloaded"
     """Signals that the declarations were replaced; `data` lists the jobs by what was done with them."""
+    RELOAD_WAITING = "reload_waiting"
+    """Signals that the jobs that a reload adds begin later: `data` lists them, and the runs whose end they wait for."""
+    RELOAD_OVERDUE = "reload_overdue"
+    """Signals that the jobs that a reload added begin although runs that it stopped have not ended; `data` lists
+    both."""
     QUEUED = "queued"
     """Signals that a run was created and its runner was told to start it."""
     STARTED = "started"

@@ -23,8 +23,9 @@ from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
+from taskloom.core.changeover import Changeovers
 from taskloom.core.events import NOTHING, Audience, EventName
-from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind
+from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.outcome import decide_outcome
 from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -53,7 +54,8 @@ class Lifecycle:
         self.shutdown = WholeStop(self._store, self.stops, stop_within)
         self._starter = Starter(self._store, self.stops, self.shutdown, random)
         self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
-        self.reloader = Reloader(self._store, self.stops, self._starter, self._follow_ups)
+        self._changeovers = Changeovers(self._store, self._starter)
+        self.reloader = Reloader(self._store, self.stops, self._starter, self._follow_ups, self._changeovers)
         self.jobs = self._store.jobs
         self.runs = self._store.runs
         self.stopping = self.stops.stopping
@@ -120,7 +122,9 @@ class Lifecycle:
         return self._store.is_work_over or self.shutdown.reason.kind is ReasonKind.ESSENTIAL
 
     def describe_dependency_wait(self, job: JobRecord) -> str:
-        """Return which condition of which job a job waits for; empty if it waits for none."""
+        """Return which condition of which job, or the end of which old runs, a job waits for; empty if for none."""
+        if job.waiting_for is WaitingFor.REMOVAL and job.changeover is not None:
+            return job.changeover.describe()
         return job.dependencies.describe() if job.waits_for_dependencies else ""
 
     def job(self, name: str) -> JobRecord:
@@ -154,6 +158,8 @@ class Lifecycle:
 
     def _start_job(self, command: inputs.StartJob) -> None:
         job = self._startable(command.job)
+        if job.changeover is not None and job.awaits_removal and not command.is_now:
+            raise DependencyUnmet(command.job, job.changeover.describe(), is_lost=False)
         state = job.dependencies.state
         if state is not DependencyState.SATISFIED and not command.is_now:
             is_lost = state is DependencyState.IMPOSSIBLE
@@ -283,6 +289,7 @@ class Lifecycle:
             self._report_overdue(run, report)
         if run.spec.join.abandons:
             self._abandon(run, report.where)
+        self._changeovers.release(run)
         self.shutdown.release(run)
 
     def _report_overdue(self, run: RunRecord, report: inputs.StackCaptured) -> None:
@@ -330,6 +337,7 @@ class Lifecycle:
         if run.requested is not None:
             self.stops.release(run)  # before what follows, which may be a shutdown that reports what it waits for
         self._follow_ups.begin(run, is_permanent=is_permanent)
+        self._changeovers.release(run)
         if run.requested is not None:
             self.shutdown.release(run)
 

@@ -14,6 +14,7 @@ from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
 
 if TYPE_CHECKING:
+    from taskloom.core.changeover import Changeover
     from taskloom.core.requirements import Dependents, Family
 
 __all__ = ["FollowUp", "JobRecord", "NextFiring", "RunRecord"]
@@ -80,6 +81,8 @@ class RunRecord:
     outcome: Outcome | None = None
     error: ErrorInfo | None = None
     failed_callbacks: tuple[str, ...] = ()
+    # Those that wait for its end.
+    changeovers: tuple[Changeover, ...] = ()
 
     @property
     def is_overdue(self) -> bool:
@@ -125,6 +128,10 @@ class JobRecord:
     """Its place in the order of the declarations."""
     # When a start delay or a restart delay is over, in monotonic seconds.
     due_at: float | None = None
+    # The reload that added it, while runs that it stopped have not ended.
+    changeover: Changeover | None = None
+    # Since when the job waits for them.
+    held_since: Moment | None = None
     # The run that is running or stopping, or that was abandoned and whose thread is alive.
     run: RunRecord | None = None
     last_run: RunRecord | None = None
@@ -168,6 +175,11 @@ class JobRecord:
     def waits_for_dependencies(self) -> bool:
         """Whether it waits for the jobs that it starts after."""
         return self.waiting_for is WaitingFor.DEPENDENCY
+
+    @property
+    def awaits_removal(self) -> bool:
+        """Whether runs that a reload stopped have to end before the job begins by itself."""
+        return self.changeover is not None and self.changeover.is_pending
 
     @property
     def may_autostart(self) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName, format_wall
-from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import JobState, Moment, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
 from taskloom.core.records import FollowUp, JobRecord, NextFiring
 from taskloom.core.stopping import StopSequence
@@ -72,10 +72,10 @@ class ScheduleTimers:
         # The jobs whose next firing was set from a calendar; some may have been disarmed since.
         self._by_calendar: dict[JobRecord, None] = {}
 
-    def arm(self, job: JobRecord, schedule: Schedule) -> bool:
-        """Arm the schedule: the first instant is one interval from now, or the calendar's next.
+    def arm(self, job: JobRecord, schedule: Schedule, since: Moment | None = None) -> bool:
+        """Arm the schedule: the first instant is one interval from now, or the calendar's next, counted from `since`.
 
-        Return whether there is one.
+        Return whether there is one. If it has passed since then, it is due at once.
         """
         now = self._store.now
         if schedule.every is not None:
@@ -84,7 +84,7 @@ class ScheduleTimers:
             if self._clock_at == float("inf"):
                 self._offset, self._is_any_off = now.wall - now.mono, False
                 self._set_clock()
-            self._set_instant(job, schedule, schedule.calendar.after(now.wall))
+            self._set_instant(job, schedule, schedule.calendar.after((since or now).wall))
         return job.next_firing is not None
 
     def _fire_due(self, job: JobRecord) -> None:

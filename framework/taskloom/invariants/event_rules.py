@@ -277,6 +277,18 @@ class EventRules:
         if unknown or any(name in self.jobs for name in fact.data.get("add", ["(missing key)"])):
             self._report("I12", fact, f"a reload changed jobs that do not exist, or added jobs twice: {unknown}")
 
+    def _reload_waiting(self, fact: Fact) -> None:
+        self._check_changeover(fact)
+
+    def _reload_overdue(self, fact: Fact) -> None:
+        self._check_changeover(fact)
+
+    def _check_changeover(self, fact: Fact) -> None:
+        jobs, runs = fact.data.get("jobs", []), fact.data.get("runs", [])
+        is_known = all(name in self.jobs and name not in self.live_of_job for name in jobs)
+        if not jobs or not runs or not is_known or not all(run in self.live for run in runs):
+            self._report("I12", fact, f"jobs {jobs} are to begin after {runs}, but they run, or those do not")
+
     # -- the scheduler
 
     def _scheduler_started(self, fact: Fact) -> None:

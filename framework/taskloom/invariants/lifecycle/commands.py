@@ -41,6 +41,8 @@ class Commands:
     def start(self, command: inputs.StartJob) -> None:
         """Expect a run now; without `is_now` the dependencies must be satisfied."""
         job = self._model.jobs[command.job]
+        if not command.is_now and job.awaits_removal:
+            self._model.report("I12", f"job {command.job} was started before what a reload removed had ended")
         if not command.is_now and dependency_state(self._model, job) != SATISFIED:
             self._model.report("I11", f"job {command.job} was started before its dependencies were satisfied")
         self._start_now(job)
@@ -121,7 +123,7 @@ def check_refusal(model: Model, command: inputs.Input, error: UsageError) -> Non
         return
     if isinstance(error, DependencyUnmet):
         is_patient = isinstance(command, inputs.StartJob) and not command.is_now
-        if not is_patient or dependency_state(model, job) == SATISFIED:
+        if not is_patient or (dependency_state(model, job) == SATISFIED and not job.awaits_removal):
             model.report("I11", f"a start was refused without a reason: {error}")
     elif job.run is None or (isinstance(command, inputs.RestartJob) and not job.is_blocked):
         model.report("I9", f"a start was refused without a reason: {error}")

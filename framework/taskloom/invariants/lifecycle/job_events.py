@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from taskloom.core import inputs
 from taskloom.core.events import Event
-from taskloom.core.model import How
+from taskloom.core.model import How, Outcome
 from taskloom.invariants.event_rules import Fact, RunFacts, fact_of
 from taskloom.invariants.lifecycle.actions import ActionRules
+from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
@@ -20,6 +21,9 @@ from taskloom.invariants.lifecycle.starts import IMPOSSIBLE, SATISFIED, Starts, 
 from taskloom.invariants.lifecycle.stops import Stops
 
 __all__ = ["JobEvents"]
+
+# These have no other effect on the model.
+_EXPECTED = ("gave_up", "flapping", "unresponsive", "responsive", "reloaded", "reload_waiting", "reload_overdue")
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +39,7 @@ class JobEvents:
     _run_limits: RunLimits
     _stops: Stops
     _action_rules: ActionRules
+    _changeovers: Changeovers
     _shutdown_reason: tuple[str, str] | None = None
     _handlers: dict[str, Callable[[Fact], None]] = field(init=False)
 
@@ -51,7 +56,7 @@ class JobEvents:
             "missed": self._missed,
             "scheduler_stopping": self._scheduler_stopping,
             "job_removed": self._job_removed,
-        } | dict.fromkeys(("gave_up", "flapping", "unresponsive", "responsive", "reloaded"), self._check_expected)
+        } | dict.fromkeys(_EXPECTED, self._check_expected)
 
     def check(self, event: Event) -> None:
         """Check the next event."""
@@ -132,6 +137,15 @@ class JobEvents:
             self._stops.end(run, is_overdue=True)
         if job is not None and (job.run_spec or job.spec).join.within == 0:
             self._model.report("I7", f"{fact.run} was overdue, but no stop waits for it")
+        if run is not None and not self._is_abandoned_next(run.run):
+            self._changeovers.release(run.run)
+
+    def _is_abandoned_next(self, run: str) -> bool:
+        """Return whether this step also abandons the run; what waits for it begins after that."""
+        return any(
+            isinstance(action, Event) and action.run == run and action.outcome is Outcome.ABANDONED
+            for action in self._model.actions
+        )
 
     # -- the end of a run
 
@@ -144,6 +158,7 @@ class JobEvents:
         self._stops.end(run, is_overdue=fact.outcome == "abandoned" and run.overdue is None)
         if fact.outcome == "abandoned":
             self._run_ends.abandon(job, run)
+            self._changeovers.release(run.run)
             return
         self._schedules.detect_unseen_firing(job)
         message = self._model.message
@@ -151,6 +166,7 @@ class JobEvents:
             job.follow_up = FollowUp.POLICY  # the run ended before it saw the watchdog's cancel
         is_permanent = isinstance(message, inputs.RunEnded) and message.how is How.PERMANENT
         self._run_ends.end(job, run, is_permanent=is_permanent)
+        self._changeovers.release(run.run)
 
     def _late_exit(self, fact: Fact) -> None:
         job = self._model.job_of(fact)

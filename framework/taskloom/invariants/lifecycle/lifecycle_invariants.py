@@ -9,6 +9,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.events import Event
 from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.actions import ActionRules, WorkFinishedRule
+from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands, check_refusal
 from taskloom.invariants.lifecycle.job_events import JobEvents
 from taskloom.invariants.lifecycle.model import Model
@@ -46,8 +47,11 @@ class LifecycleInvariants:
         action_rules = self._action_rules = ActionRules(model)
         work_finished = self._work_finished = WorkFinishedRule(model)
         commands = Commands(model, starts, schedules, restarts)
-        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends)
-        job_events = JobEvents(model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules)
+        changeovers = Changeovers(model, starts)
+        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, changeovers)
+        job_events = JobEvents(
+            model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules, changeovers
+        )
         self._input_handlers: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: commands.add,
             inputs.AddJobs: commands.add_all,

@@ -17,7 +17,7 @@ from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.text import duration
 
-__all__ = ["EPSILON_SECONDS", "NEVER", "Between", "FollowUp", "JobModel", "Model", "Wait"]
+__all__ = ["EPSILON_SECONDS", "NEVER", "Between", "Changeover", "FollowUp", "JobModel", "Model", "Wait"]
 
 # Virtual time is a sum of floats.
 EPSILON_SECONDS = 1e-6
@@ -41,6 +41,8 @@ class Wait(FastEnum):
     DELAY = "delay"
     BACKOFF = "backoff"
     FIRING = "firing"
+    REMOVAL = "removal"
+    """The end of runs that a reload stopped."""
 
 
 @plain_members
@@ -58,6 +60,17 @@ class FollowUp(FastEnum):
     """Another run at once, since the schedule fired during this one."""
     REMOVAL = "removal"
     """The job is removed."""
+
+
+@dataclass(slots=True, eq=False)
+class Changeover:
+    """One reload that stopped runs and adds jobs, which wait for their end."""
+
+    awaited: dict[str, None]
+    """The runs that have neither ended nor become overdue."""
+    outlived: list[str]
+    """The runs that were not awaited to their end."""
+    jobs: list[JobModel] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +94,10 @@ class JobModel:
     """The next instant of its schedule: monotonic for `every`, wall time for a calendar; None if it is not armed."""
     delay: float = 0.0
     """The latest restart delay, without jitter."""
+    changeover: Changeover | None = None
+    """The last reload that added it, or let it begin again, and stopped runs."""
+    held_wall: float = 0.0
+    """Since when it waits for these runs, in seconds of the wall clock."""
     restarts: deque[float] = field(default_factory=deque)
     """When the latest counted restarts began."""
     has_failed: bool = False
@@ -108,6 +125,11 @@ class JobModel:
             another = (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
             return self.instant is not None or (self.spec.daemon and self.follow_up in another)
         return self.run is not None or self.is_pending
+
+    @property
+    def awaits_removal(self) -> bool:
+        """Return whether runs that a reload stopped have to end before it begins."""
+        return self.changeover is not None and bool(self.changeover.awaited)
 
     @property
     def is_auto_start(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from taskloom.core import actions, inputs
 from taskloom.core.model import JobSpec, Reason, ReasonKind, StartMode
+from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.run_ends import RunEnds
@@ -30,6 +31,7 @@ class Reloads:
     _run_limits: RunLimits
     _commands: Commands
     _run_ends: RunEnds
+    _changeovers: Changeovers
     _renewed: list[str] = field(default_factory=list)
     """Jobs of this reload that may start automatically again."""
 
@@ -54,9 +56,14 @@ class Reloads:
                 self._restart(jobs[name], changed)
             elif changed:
                 self._apply(jobs[name], changed)
-        for name in dict.fromkeys((*self._renewed, *added)):
-            if model.has_started and jobs[name].is_auto_start:
-                self._starts.arm(jobs[name])
+        begun = {*self._renewed, *added}
+        to_start = [name for name in new if name in begun]
+        starting = [name for name in to_start if model.has_started and jobs[name].is_auto_start]
+        if to_start:
+            toggled = [name for name, changed in changes.items() if "enabled" in changed]
+            self._changeovers.begin(to_start, starting, {*removed, *restarted, *toggled})
+        for name in starting:
+            self._starts.arm(jobs[name])
         if not any(_keeps_program_alive(jobs[name]) for name in new):
             model.had_non_daemon = False
         for name, changed in changes.items():
@@ -97,6 +104,7 @@ class Reloads:
     def _reschedule(self, job: JobModel) -> None:
         was_armed = job.instant is not None
         self._schedules.disarm(job)
+        job.held_wall = self._model.wall
         if job.spec.schedule is None:
             if job.wait is Wait.FIRING:
                 self._commands.stop_job(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
@@ -122,6 +130,8 @@ class Reloads:
         elif job.end_state and job.end_state != "disabled":
             self._renew(job)
             return
+        if job.wait is Wait.REMOVAL:
+            self._renewed.append(job.spec.name)
         if "schedule" in changed:
             self._reschedule(job)
 

@@ -27,6 +27,11 @@ class Starts:
     def arm(self, job: JobModel) -> None:
         """Begin with the first wait; a job that waits for nothing is expected to start now."""
         spec = job.spec
+        if job.awaits_removal:
+            job.wait_for(Wait.REMOVAL)
+            job.held_wall = self._model.wall
+            self._model.mark_changed(spec.name)
+            return
         job.wait_for(Wait.DEPENDENCY)
         self._model.dependents_waiting[spec.name] = None
         self._model.mark_changed(spec.name)
@@ -34,6 +39,15 @@ class Starts:
         self._model.had_non_daemon = self._model.had_non_daemon or not spec.daemon
         if not spec.after and not spec.start.delay_seconds and spec.schedule is None:
             self.begin_delay(job)
+
+    def end_removal_wait(self, job: JobModel) -> None:
+        """Begin with the next wait of a job that waited for runs that a reload stopped."""
+        spec = job.spec
+        if spec.schedule is None or spec.after or spec.start.delay_seconds:
+            self.arm(job)
+        else:
+            self._model.mark_changed(spec.name)
+            self._end_delay(job, job.held_wall)
 
     def begin_delay(self, job: JobModel) -> None:
         """Continue with the delay, if the job has one, once its dependencies are satisfied."""
@@ -46,14 +60,14 @@ class Starts:
         else:
             self._end_delay(job)
 
-    def _end_delay(self, job: JobModel) -> None:
-        """Continue with the schedule or the run."""
+    def _end_delay(self, job: JobModel, since_wall: float | None = None) -> None:
+        """Continue with the schedule, whose calendar counts since then, or with the run."""
         model, schedule = self._model, job.spec.schedule
         if schedule is None:
             model.expect("queued", job.spec.name, attempt=1)
             return
         job.wait_for(Wait.FIRING)
-        self._schedules.arm(job)
+        self._schedules.arm(job, since_wall)
         if schedule.immediately:
             model.expect("queued", job.spec.name, attempt=1)
         elif job.instant is None:
