@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from taskloom.core.changes import Plan
 from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
 
 __all__ = [
@@ -72,9 +73,13 @@ class RestartJob(NamedTuple):
 
 
 class Reload(NamedTuple):
-    """Replace all declarations by these, which include the replicas."""
+    """Replace all declarations by these, which include the replicas.
+
+    `plan`: made from these and the present declarations, on the thread that requests the reload; else it is made here.
+    """
 
     specs: tuple[JobSpec, ...]
+    plan: Plan | None = None
 
 
 class StopJob(NamedTuple):

@@ -210,7 +210,7 @@ class Lifecycle:
 
     def _reload(self, command: inputs.Reload) -> None:
         self._must_be_open("reload")
-        self.reloader.reload(command.specs, has_started=self._has_started)
+        self.reloader.reload(command.specs, command.plan, has_started=self._has_started)
         for change in self.reloader.changes:
             # After everything else: an essential job that failed and now never fires again stops all jobs.
             if "schedule" in change.fields and change.job in self.jobs:

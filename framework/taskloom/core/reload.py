@@ -1,4 +1,4 @@
-"""Replace the declarations of all jobs: what changes for which job, and how it is applied.
+"""Replace the declarations of all jobs: how what changes, as `changes` found out, is applied.
 
 All or nothing: an invalid set is refused before anything changes. A job whose declaration is the same keeps its run. A
 job whose policies changed keeps it too, under the new policies. Only a change of what a run is made from restarts it.
@@ -6,99 +6,24 @@ job whose policies changed keeps it too, under the new policies. Only a change o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from taskloom.core import actions
 from taskloom.core.after_run import FollowUps
 from taskloom.core.changeover import Changeover, Changeovers
-from taskloom.core.enums import FastEnum, plain_members
+from taskloom.core.changes import Change, Declarations, Plan, ReloadAction, compare, make_plan, refuse_cycles
 from taskloom.core.events import EventName
-from taskloom.core.graph import find_cycles
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import Dependency, StartMode
+from taskloom.core.policies import StartMode
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
-from taskloom.errors import DependencyCycle, DuplicateJob
 
 __all__ = ["Change", "ReloadAction", "Reloader", "compare"]
 
-# The fields that a run is made from: a change of these cannot be applied to a live run.
-_NEEDS_NEW_RUN = ("task", "params", "daemon", "runner")
 _OVER = (JobState.FINISHED, JobState.SKIPPED)
-_IGNORED = ("name", "place", "binding", "replica", "replicas", "declared")
-_COMPARED = tuple(field.name for field in fields(JobSpec) if field.name not in _IGNORED)
-_values_of = attrgetter(*_COMPARED)
-
-
-@plain_members
-class ReloadAction(FastEnum):
-    """The action of a reload for one job."""
-
-    ADD = "add"
-    """It is new."""
-    REMOVE = "remove"
-    """It is no longer declared: its run is stopped, and the job is removed."""
-    KEEP = "keep"
-    """Nothing about it has changed."""
-    APPLY = "apply now"
-    """The changed fields apply from now on, also to the live run."""
-    RESTART = "restart"
-    """Its run is stopped by its join policy, and another follows."""
-
-
-class Change(NamedTuple):
-    """One job, the action of a reload for it, and the changed fields that cause it."""
-
-    job: str
-    action: ReloadAction
-    fields: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        because = f" ({', '.join(self.fields)})" if self.fields else ""
-        return f"{self.job}: {self.action.value}{because}"
-
-
-def compare(old: Mapping[str, JobSpec], new: Iterable[JobSpec]) -> list[Change]:
-    """Return the changes that lead from `old` to `new`: removals first, then the others in their new order."""
-    specs = {spec.name: spec for spec in new}
-    changes = [Change(name, ReloadAction.REMOVE) for name in old if name not in specs]
-    changes.extend(_compare(old.get(name), spec) for name, spec in specs.items())
-    return changes
-
-
-def _compare(old: JobSpec | None, new: JobSpec) -> Change:
-    if old is None:
-        return Change(new.name, ReloadAction.ADD)
-    changed = _changed_fields(old, new)
-    if not changed:
-        return Change(new.name, ReloadAction.KEEP)
-    needs_new_run = any(name in _NEEDS_NEW_RUN for name in changed)
-    return Change(new.name, ReloadAction.RESTART if needs_new_run else ReloadAction.APPLY, changed)
-
-
-def _changed_fields(old: JobSpec, new: JobSpec) -> tuple[str, ...]:
-    before, after = _values_of(old), _values_of(new)
-    try:
-        # Of thousands of jobs most are the same, and this is five times as fast as one field after another.
-        if before == after:
-            return ()
-    except Exception:  # noqa: BLE001, S110 - as below
-        pass
-    return tuple(name for name, was, now in zip(_COMPARED, before, after, strict=True) if _differ(was, now))
-
-
-def _differ(old: object, new: object) -> bool:
-    """Return whether two values differ. Params that cannot be compared, such as arrays, differ unless identical."""
-    try:
-        return bool(old != new)
-    except Exception:  # noqa: BLE001 - the method of an object of the program
-        return old is not new
 
 
 class Reloader:
@@ -124,17 +49,28 @@ class Reloader:
 
     def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
         """Return what a reload would do with each job. Raises DuplicateJob or DependencyCycle."""
-        new = _by_name(specs)
-        # Removed jobs count while they are stopping: a shutdown stops them by their dependencies too.
-        old = self._store.jobs.items()
-        removed = [job.spec for name, job in old if job.run is not None and name not in new]
-        _refuse_cycles(_after_by_family([*removed, *new.values()]))
-        return compare({name: job.spec for name, job in self._store.jobs.items()}, new.values())
+        return self._plan(tuple(specs), None).changes
 
-    def reload(self, specs: Iterable[JobSpec], *, has_started: bool) -> None:
+    def declarations(self) -> Declarations:
+        """Return all declarations, to plan a reload."""
+        return Declarations(self._store.version, {name: job.spec for name, job in self._store.jobs.items()})
+
+    def _plan(self, specs: Sequence[JobSpec], plan: Plan | None) -> Plan:
+        """Return the plan if it still fits, else a new one. Raises DuplicateJob or DependencyCycle."""
+        if plan is None or plan.version != self._store.version:
+            plan = make_plan(self.declarations(), specs)
+        # Removed jobs count while they are stopping: a shutdown stops them by their dependencies too. One without
+        # dependencies closes no cycle.
+        removed = [job.spec for name, job in self._store.jobs.items() if job.run is not None and name not in plan.new]
+        if any(spec.after for spec in removed):
+            refuse_cycles([*removed, *plan.new.values()])
+        return plan
+
+    def reload(self, specs: Sequence[JobSpec], plan: Plan | None, *, has_started: bool) -> None:
         """Replace all declarations. Raises DuplicateJob or DependencyCycle, and has changed nothing then."""
-        new = _by_name(specs)
-        changes = self.changes = self.preview(new.values())
+        plan = self._plan(specs, plan)
+        new, changes = plan.new, plan.changes
+        self.changes = changes
         self._store.emit(EventName.RELOADED, data=_names_by_action(changes))
         # All declarations are replaced before any is acted on. Otherwise a job could be skipped because of a removed
         # dependency that it no longer has.
@@ -275,38 +211,6 @@ class Reloader:
                 self._store.set_follow_up(job, FollowUp.RESTART)
             else:
                 self._starter.rearm(job)
-
-
-def _by_name(specs: Iterable[JobSpec]) -> dict[str, JobSpec]:
-    new: dict[str, JobSpec] = {}
-    for spec in specs:
-        if spec.name in new:
-            raise DuplicateJob(spec.name)
-        new[spec.name] = spec
-    return new
-
-
-def _after_by_family(specs: Iterable[JobSpec]) -> dict[str, Sequence[str]]:
-    """Return for each declared name the names that its jobs start after."""
-    # A removed replica may have other dependencies than those that stay; equal ones are counted once.
-    groups: dict[str, dict[tuple[Dependency, ...], None]] = {}
-    previous: JobSpec | None = None
-    for spec in specs:
-        if previous is None or spec.after is not previous.after or spec.family != previous.family:
-            groups.setdefault(spec.family, {})[spec.after] = None
-        previous = spec
-    return {
-        family: tuple(dict.fromkeys(dependency.job for after in group for dependency in after))
-        for family, group in groups.items()
-    }
-
-
-def _refuse_cycles(after: Mapping[str, Sequence[str]]) -> None:
-    for name, names in after.items():
-        if name in names:
-            raise DependencyCycle([name, name])
-    for cycle in find_cycles(after):
-        raise DependencyCycle(cycle)
 
 
 def _keeps_program_alive(job: JobRecord) -> bool:

@@ -33,6 +33,8 @@ class JobStore:
         self.audience = EVERYTHING
         """The events that are made. All others are counted but not made."""
         self.dependencies = Dependencies()
+        self.version = 0
+        """Changes with each declaration."""
         # How many runs each removed job had. If it is declared again, its numbers continue: the name of a run is
         # unique in the life of a scheduler.
         self._numbers: dict[str, int] = {}
@@ -54,6 +56,7 @@ class JobStore:
         state, waiting_for = (JobState.WAITING, WaitingFor.START) if spec.enabled else (JobState.DISABLED, None)
         job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
+        self.version += 1
         self.dependencies.add(job)
         self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
         return job
@@ -62,6 +65,7 @@ class JobStore:
         """Replace a job's declaration."""
         was_active, was_daemon = job.is_active, job.spec.daemon
         job.spec = spec
+        self.version += 1
         if was_daemon is not spec.daemon:
             self._count_active(spec.daemon, int(job.is_active))
             self._count_active(was_daemon, -int(was_active))
@@ -70,6 +74,7 @@ class JobStore:
     def forget(self, job: JobRecord) -> None:
         """Remove a job that has no run and waits for none."""
         self.dependencies.remove(job)
+        self.version += 1
         del self.jobs[job.spec.name]
         self._numbers[job.spec.name] = job.number
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
+from taskloom.core.changes import Change, make_plan
 from taskloom.core.events import Event
 from taskloom.core.inputs import AddJobs, HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
-from taskloom.core.reload import Change
 from taskloom.core.report import StopReport
 from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
@@ -120,7 +120,9 @@ class Scheduler:
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
-            return self._engine.query(Reload(specs), lambda core: core.reloader.changes)
+            # Planned on this thread, which reads the new declarations anyway: a stop does not wait for it.
+            plan = make_plan(self._engine.query(None, lambda core: core.reloader.declarations()), specs)
+            return self._engine.query(Reload(specs, plan), lambda core: core.reloader.changes)
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Return what `reload` with these declarations would change for each job; changes nothing."""
