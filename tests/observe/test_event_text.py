@@ -93,6 +93,21 @@ def instant(seconds: float) -> str:
             "INFO",
         ),
         (event(EventName.RELOADED, job=None, data={"add": [], "remove": []}), "reloaded: nothing has changed", "INFO"),
+        (
+            event(EventName.RELOAD_WAITING, job=None, data={"jobs": ["web.1", "web.2"], "runs": ["web#1"]}),
+            "reload: web.1, web.2 begin when web#1 has ended",
+            "INFO",
+        ),
+        (
+            event(EventName.RELOAD_WAITING, job=None, data={"jobs": ["web"], "runs": [f"web.{n}#1" for n in range(7)]}),
+            "reload: web begins when web.0#1, web.1#1, web.2#1, web.3#1, web.4#1 and 2 more have ended",
+            "INFO",
+        ),
+        (
+            event(EventName.RELOAD_OVERDUE, job=None, data={"jobs": ["web.1"], "runs": ["web#1"]}),
+            "reload: web.1 begins although web#1 has not ended; both may need the same port or file",
+            "WARNING",
+        ),
         (event(EventName.JOB_REMOVED, run=None), "removed", "INFO"),
         (
             event(EventName.ENDED, outcome=Outcome.TIMED_OUT, seconds=5.0, reason=Reason(ReasonKind.DEADLINE)),

@@ -107,6 +107,7 @@ FAILURES = Audience(
             EventName.BLOCKED,
             EventName.GAVE_UP,
             EventName.CALLBACK_FAILED,
+            EventName.RELOAD_OVERDUE,
         }
     ),
     FAILURE_OUTCOMES,

@@ -8,7 +8,7 @@ from datetime import datetime
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
-from taskloom.scheduler.failure_text import LogLine, describe_failure
+from taskloom.scheduler.failure_text import MOST_NAMED, LogLine, describe_failure
 from taskloom.text import duration, first_of, measured, printable
 
 __all__ = ["LogLine", "describe", "reason_text"]
@@ -83,8 +83,14 @@ def _missed(event: Event) -> LogLine:
 
 def _reloaded(event: Event) -> LogLine:
     verbs = {"add": "added", "remove": "removed", "restart": "to be restarted", "apply": "changed in place"}
-    parts = [f"{first_of(event.data[key], 5)} {verb}" for key, verb in verbs.items() if event.data.get(key)]
+    parts = [f"{first_of(event.data[key], MOST_NAMED)} {verb}" for key, verb in verbs.items() if event.data.get(key)]
     return LogLine(f"reloaded: {'; '.join(parts) or 'nothing has changed'}")
+
+
+def _reload_waiting(event: Event) -> LogLine:
+    jobs, runs = event.data.get("jobs", ()), event.data.get("runs", ())
+    begin, have = "begins" if len(jobs) == 1 else "begin", "has" if len(runs) == 1 else "have"
+    return LogLine(f"reload: {first_of(jobs, MOST_NAMED)} {begin} when {first_of(runs, MOST_NAMED)} {have} ended")
 
 
 def _instant(text: str, at: float) -> str:
@@ -119,5 +125,6 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
         f"responsive again after {measured(event.seconds or 0.0)}", kind="runs became responsive again"
     ),
     EventName.RELOADED: _reloaded,
+    EventName.RELOAD_WAITING: _reload_waiting,
     EventName.JOB_REMOVED: lambda _: LogLine("removed", kind="jobs were removed"),
 }
