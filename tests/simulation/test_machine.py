@@ -175,10 +175,10 @@ class Machine(RuleBasedStateMachine):
     def arm(self, pick: int) -> None:
         self.expect(self.model.arm(f"j{pick}", self.now), lambda: self.driven.arm(f"j{pick}"))
 
-    @rule(pick=PICK)
-    def restart(self, pick: int) -> None:
-        expected = self.model.restart(f"j{pick}", "again", self.now)
-        self.expect(expected, lambda: self.driven.restart(f"j{pick}"))
+    @rule(pick=PICK, is_now=st.booleans())
+    def restart(self, pick: int, is_now: bool) -> None:
+        expected = self.model.restart(f"j{pick}", "again", self.now, is_now=is_now)
+        self.expect(expected, lambda: self.driven.restart(f"j{pick}", is_now=is_now))
 
     @rule(pick=PICK, data=st.data())
     def reload(self, pick: int, data: st.DataObject) -> None:

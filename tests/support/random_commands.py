@@ -105,7 +105,7 @@ def give_command(scheduler: WatchedScheduler, random: Random, names: Sequence[st
             case 1:
                 job.arm()
             case 2:
-                job.restart("again")
+                job.restart("again", now=random.random() < 0.5)
             case 3:
                 job.stop("enough", timeout=0.01)
             case 4:

@@ -134,7 +134,7 @@ def _draw_command(random: Random, job: str) -> inputs.Input:
     if kind < 0.5:
         return inputs.ArmJob(job)
     if kind < 0.65:
-        return inputs.RestartJob(job, reason)
+        return inputs.RestartJob(job, reason, random.random() < 0.5)
     run = f"{job}#{random.randint(1, 3)}" if random.random() < 0.1 else None
     return inputs.StopJob(job, reason, run)
 

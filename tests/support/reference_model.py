@@ -82,12 +82,12 @@ class ReferenceModel:
             return None
         return self.begin(job, now) + self.rearm(job, now)
 
-    def restart(self, name: str, text: str, now: float) -> list[str] | None:
+    def restart(self, name: str, text: str, now: float, *, is_now: bool = False) -> list[str] | None:
         job = self.jobs.get(name)
         if self.stop_text is not None or job is None or not job.spec.enabled or job.is_abandoned:
             return None
         if not job.is_live:
-            return self.begin(job, now) + self.rearm(job, now)
+            return self.start(name, now, is_now=is_now)
         if job.follow_up != "removal":
             job.follow_up = "restart"
             self.rearm(job, now)

@@ -65,10 +65,14 @@ class ArmJob(NamedTuple):
 
 
 class RestartJob(NamedTuple):
-    """Stop the job's run, if it has one, and start another at once, without a delay and not counted."""
+    """Stop the job's run, if it has one, and start another at once, without a delay and not counted.
+
+    Without a run it is a StartJob: refused if dependencies are pending, unless `is_now`.
+    """
 
     job: str
     reason: Reason
+    is_now: bool = False
 
 
 class Reload(NamedTuple):

@@ -174,7 +174,7 @@ class Lifecycle:
         if job.state is JobState.BLOCKED:
             raise job.refused_start()
         if job.run is None:
-            self._start_job(inputs.StartJob(command.job, is_now=True))
+            self._start_job(inputs.StartJob(command.job, command.is_now))
             return
         if job.follow_up is not FollowUp.REMOVAL:
             self._store.set_follow_up(job, FollowUp.RESTART)

@@ -157,13 +157,14 @@ class JobHandle:
         """
         self._engine.call(ArmJob(self.name))
 
-    def restart(self, text: str = "") -> None:
+    def restart(self, text: str = "", *, now: bool = False) -> None:
         """Stop the job's run, if it has one, and start another as soon as it has ended. Returns at once.
 
-        The new run waits for no delay and is not counted as a restart. Raises JobBlocked, JobDisabled or
-        SchedulerStopped.
+        The new run waits for no delay and is not counted as a restart. Without a run this is a start: it raises
+        DependencyUnmet if a dependency is not satisfied, unless `now` is set. Also raises JobBlocked, JobDisabled or
+        SchedulerStopped. If it raises, nothing is changed.
         """
-        self._engine.call(RestartJob(self.name, Reason(ReasonKind.USER, text or "restart")))
+        self._engine.call(RestartJob(self.name, Reason(ReasonKind.USER, text or "restart"), now))
 
     def stop(self, text: str = "", *, timeout: float | None = None) -> bool:
         """Stop the job's run by its join policy, and wait up to `timeout` seconds for its end.

@@ -61,7 +61,7 @@ class Commands:
         if job.is_blocked or not job.spec.enabled:
             self._model.report("I9", f"job {command.job} was restarted, but is blocked or disabled")
         if job.run is None:
-            self._start_now(job)
+            self.start(inputs.StartJob(command.job, command.is_now))
             return
         if job.follow_up is not FollowUp.REMOVAL:
             job.follow_up = FollowUp.RESTART
@@ -120,7 +120,8 @@ def check_refusal(model: Model, command: inputs.Input, error: UsageError) -> Non
     if job is None or not job.spec.enabled or job.end_state == "disabled":
         return
     if isinstance(error, DependencyUnmet):
-        is_patient = isinstance(command, inputs.StartJob) and not command.is_now
+        is_start = isinstance(command, inputs.StartJob) or (isinstance(command, inputs.RestartJob) and job.run is None)
+        is_patient = is_start and not command.is_now
         if not is_patient or dependency_state(model, job) == SATISFIED:
             model.report("I11", f"a start was refused without a reason: {error}")
     elif job.run is None or (isinstance(command, inputs.RestartJob) and not job.is_blocked):
