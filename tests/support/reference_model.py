@@ -273,6 +273,9 @@ class ReferenceModel:
             lines += [f"ended {job.run} abandoned", f"blocked {job.run}"]
             job.follow_up, more = self._decide(job, now, is_permanent=False)
             lines += more + self.after_end(job, now)
+        elif job.spec.essential and job.first_kind in ("deadline", "watchdog"):
+            if job.follow_up not in ("restart", "removal"):
+                lines += self.fail_essential(job, now)
         return lines + continue_shutdown(self, now)
 
     # -- the follow-up of a run
@@ -315,9 +318,11 @@ class ReferenceModel:
     def after_end(self, job: ReferenceJob, now: float) -> list[str]:
         lines: list[str] = []
         if job.spec.essential and job.has_failed and (job.gave_up or job.instant is None):
-            text = f"job {job.spec.name!r} failed for good"
-            lines = self.shutdown(text, self.stop_within, now, "essential")
+            lines = self.fail_essential(job, now)
         return lines + self.propagate(now)
+
+    def fail_essential(self, job: ReferenceJob, now: float) -> list[str]:
+        return self.shutdown(f"job {job.spec.name!r} failed for good", self.stop_within, now, "essential")
 
     def propagate(self, now: float) -> list[str]:
         """Check all jobs that wait for dependencies, until nothing changes any more."""

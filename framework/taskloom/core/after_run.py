@@ -52,6 +52,18 @@ class FollowUps:
         self._store.set_follow_up(run.job, self._decide(run, is_permanent=False))
         self._starter.propagate(run.job)
 
+    def outlive(self, run: RunRecord) -> None:
+        """Take an overdue run of an essential job as a failure for good if a limit or the watchdog stopped it.
+
+        Whatever its policy or its schedule would start next cannot start while its thread lives, which may be for ever.
+        A user or a reload that wants another run has decided otherwise.
+        """
+        job = run.job
+        is_wanted = job.follow_up is FollowUp.RESTART or job.follow_up is FollowUp.REMOVAL
+        if job.spec.essential and _was_stopped_for_failure(run) and not is_wanted:
+            job.has_failed = True
+            self._shutdown.begin_for(job)
+
     def begin_remembered(self, run: RunRecord) -> None:
         """Begin what was decided when the run was abandoned, unless a command has changed that since."""
         is_open = self._shutdown.phase is Phase.OPEN
@@ -171,6 +183,9 @@ def _waits_for_backoff(job: JobRecord, due_at: float) -> bool:
 
 def _counts_as_failure(run: RunRecord) -> bool:
     """Return whether the run failed. An abandoned run failed if it was stopped for a limit or by the watchdog."""
-    if run.outcome is Outcome.ABANDONED and run.reason is not None:
-        return run.reason.kind in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG)
-    return run.outcome in FAILURES
+    return _was_stopped_for_failure(run) if run.outcome is Outcome.ABANDONED else run.outcome in FAILURES
+
+
+def _was_stopped_for_failure(run: RunRecord) -> bool:
+    """Return whether its `timeout`, its `ready_within` or the watchdog stopped the run; the first cause counts."""
+    return run.reason is not None and run.reason.kind in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG)

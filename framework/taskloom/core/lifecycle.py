@@ -283,6 +283,8 @@ class Lifecycle:
             self._report_overdue(run, report)
         if run.spec.join.abandons:
             self._abandon(run, report.where)
+        else:
+            self._follow_ups.outlive(run)
         self.shutdown.release(run)
 
     def _report_overdue(self, run: RunRecord, report: inputs.StackCaptured) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from taskloom.core import inputs
 from taskloom.core.events import Event
-from taskloom.core.model import How
+from taskloom.core.model import How, Otherwise
 from taskloom.invariants.event_rules import Fact, RunFacts, fact_of
 from taskloom.invariants.lifecycle.actions import ActionRules
 from taskloom.invariants.lifecycle.commands import Commands
@@ -130,8 +130,13 @@ class JobEvents:
         job = self._model.job_of(fact)
         if run is not None:
             self._stops.end(run, is_overdue=True)
-        if job is not None and (job.run_spec or job.spec).join.within == 0:
+        if job is None or run is None:
+            return
+        join = (job.run_spec or job.spec).join
+        if join.within == 0:
             self._model.report("I7", f"{fact.run} was overdue, but no stop waits for it")
+        if join.otherwise is Otherwise.EXIT:
+            self._run_ends.outlive(job, run)
 
     # -- the end of a run
 

@@ -53,8 +53,7 @@ class RunEnds:
         self.expect_essential_shutdown(job)
 
     def _decide(self, job: JobModel, run: RunFacts, *, is_permanent: bool) -> FollowUp:
-        was_stopped_for_failure = run.reason is not None and run.reason[0] in FAILURE_KINDS
-        has_failed = was_stopped_for_failure if run.outcome == "abandoned" else run.outcome in FAILURES
+        has_failed = _was_stopped_for_failure(run) if run.outcome == "abandoned" else run.outcome in FAILURES
         found = job.follow_up
         if not self._model.may_start_runs:
             found = FollowUp.NOTHING
@@ -74,9 +73,24 @@ class RunEnds:
             return FollowUp.NOTHING
         return FollowUp.RETRY
 
+    def outlive(self, job: JobModel, run: RunFacts) -> None:
+        """Expect a shutdown if the overdue run of an essential job, which is not abandoned, failed for good.
+
+        Neither a restart nor a firing counts: none can start while the thread lives.
+        """
+        if _was_stopped_for_failure(run) and job.follow_up not in (FollowUp.RESTART, FollowUp.REMOVAL):
+            self._expect_shutdown(job)
+
     def expect_essential_shutdown(self, job: JobModel) -> None:
         """Expect a shutdown if the job is essential and has failed for good."""
+        if job.has_failed and (job.has_given_up or job.instant is None):
+            self._expect_shutdown(job)
+
+    def _expect_shutdown(self, job: JobModel) -> None:
         model = self._model
-        is_for_good = job.has_failed and (job.has_given_up or job.instant is None)
-        if is_for_good and job.spec.essential and model.may_start_runs and not model.is_expected("scheduler_stopping"):
+        if job.spec.essential and model.may_start_runs and not model.is_expected("scheduler_stopping"):
             model.expect("scheduler_stopping", "", reason=("essential", f"job {job.spec.name!r} failed for good"))
+
+
+def _was_stopped_for_failure(run: RunFacts) -> bool:
+    return run.reason is not None and run.reason[0] in FAILURE_KINDS
