@@ -273,9 +273,8 @@ class ReferenceModel:
             lines += [f"ended {job.run} abandoned", f"blocked {job.run}"]
             job.follow_up, more = self._decide(job, now, is_permanent=False)
             lines += more + self.after_end(job, now)
-        elif job.spec.essential and job.first_kind in ("deadline", "watchdog"):
-            if job.follow_up not in ("restart", "removal"):
-                lines += self.fail_essential(job, now)
+        elif job.outlives_failure():
+            lines += self.fail_essential(job, now)
         return lines + continue_shutdown(self, now)
 
     # -- the follow-up of a run
