@@ -223,7 +223,7 @@ RESTARTS: dict[str, tuple[Callable[[], HandDrivenCore], list[str], bool | None]]
     "stopping, for a restart": (after_running(restart), [], True),
     "blocked, by a user": (after_running(stop, abandon), [], False),
     "blocked, restart pending": (after_running(restart, abandon), [], True),
-    "backing off": (after_running(fail), [], None),
+    "waiting for its restart": (after_running(fail), ["queued a#2", "StartRun a#2"], None),
     "finished": (after_running(end), ["queued a#2", "StartRun a#2"], None),
     "disabled": (after_running(end, disable), ["queued a#2", "StartRun a#2"], None),
     "stopping, switched off": (after_running(disable), [], True),

@@ -81,7 +81,7 @@ SCHEDULES = one_of_many(
 CHANGES = st.sampled_from(
     ["kept"] * 6
     + ["removed", "new", "params", "daemon", "join", "enabled", "after", "restart", "schedule", "timeout"]
-    + ["ready_within", "watchdog", "description"]
+    + ["ready_within", "watchdog", "description", "poll_interval"]
 )
 
 
@@ -180,6 +180,10 @@ class Machine(RuleBasedStateMachine):
         expected = self.model.restart(f"j{pick}", "again", self.now, is_now=is_now)
         self.expect(expected, lambda: self.driven.restart(f"j{pick}", is_now=is_now))
 
+    @rule(pick=PICK)
+    def reset(self, pick: int) -> None:
+        self.expect(self.model.reset(f"j{pick}", self.now), lambda: self.driven.reset(f"j{pick}"))
+
     @rule(pick=PICK, data=st.data())
     def reload(self, pick: int, data: st.DataObject) -> None:
         """Keep most declarations, remove some or bring them back, and change a field of others."""
@@ -195,6 +199,8 @@ class Machine(RuleBasedStateMachine):
             return data.draw(JOB_SPECS[number])
         if change == "params":
             return replace(job.spec, params={"number": self.now})
+        if change == "poll_interval":
+            return replace(job.spec, poll_interval=1.0 + self.now)
         if not hasattr(job.spec, change):
             return job.spec
         return replace(job.spec, **{change: getattr(data.draw(JOB_SPECS[number]), change)})

@@ -17,6 +17,7 @@ __all__ = [
     "HurryShutdown",
     "Input",
     "Reload",
+    "ResetJob",
     "RestartJob",
     "RunEnded",
     "RunReady",
@@ -73,6 +74,13 @@ class RestartJob(NamedTuple):
     job: str
     reason: Reason
     is_now: bool = False
+
+
+class ResetJob(NamedTuple):
+    """Forget the failures of the job, and begin the run that they delayed or prevented."""
+
+    job: str
+    reason: Reason
 
 
 class Reload(NamedTuple):
@@ -178,6 +186,18 @@ class CallbackFailed(NamedTuple):
     error: ErrorInfo
 
 
-Command = AddJob | AddJobs | StartAll | StartJob | ArmJob | RestartJob | StopJob | Reload | Shutdown | HurryShutdown
+Command = (
+    AddJob
+    | AddJobs
+    | StartAll
+    | StartJob
+    | ArmJob
+    | RestartJob
+    | ResetJob
+    | StopJob
+    | Reload
+    | Shutdown
+    | HurryShutdown
+)
 RunReport = RunStarted | RunStartFailed | RunReady | RunUnresponsive | RunResponsive | RunEnded
 Input = Command | Tick | RunReport | StackCaptured | CallbackFailed

@@ -68,6 +68,23 @@ class Commands:
             self._schedules.rearm(job)
         self._expect_cancel(job, command.reason)
 
+    def reset(self, command: inputs.ResetJob) -> None:
+        """Expect that the failures are forgotten, and the run that they delayed or prevented."""
+        model, job = self._model, self._model.jobs[command.job]
+        had_given_up = job.has_given_up
+        self._restarts.forget(job, (command.reason.kind.value, command.reason.text))
+        model.mark_changed(command.job)
+        if job.is_blocked and (had_given_up or job.follow_up is FollowUp.RETRY):
+            job.follow_up = FollowUp.RESTART
+            self._starts.expect_waking([job])
+        elif job.end_state == "finished" and had_given_up:
+            if dependency_state(model, job) == SATISFIED:
+                job.wait_for(Wait.COMMAND)
+                self._start_now(job)
+            else:
+                self._starts.arm(job)
+            self._starts.expect_waking([job])
+
     def stop(self, command: inputs.StopJob) -> None:
         """Expect the stop of the job, or only the cancel of one run."""
         if command.run is not None and command.job not in self._model.jobs:

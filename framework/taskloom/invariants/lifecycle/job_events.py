@@ -51,7 +51,9 @@ class JobEvents:
             "missed": self._missed,
             "scheduler_stopping": self._scheduler_stopping,
             "job_removed": self._job_removed,
-        } | dict.fromkeys(("gave_up", "flapping", "unresponsive", "responsive", "reloaded"), self._check_expected)
+        } | dict.fromkeys(
+            ("gave_up", "reset", "flapping", "unresponsive", "responsive", "reloaded"), self._check_expected
+        )
 
     def check(self, event: Event) -> None:
         """Check the next event."""
@@ -78,6 +80,7 @@ class JobEvents:
             return  # the event rules have reported it
         if not job.spec.enabled:
             self._model.report("I9", f"job {job.spec.name} was started, but is disabled")
+        self._starts.wake(job)
         self._check_start_cause(job, fact)
         self._commands.cancel_waits(job)
         job.wait, job.end_state = None, ""
@@ -146,6 +149,7 @@ class JobEvents:
         if job is None or run is None or run.run != fact.run:
             return
         self._run_limits.drop(run.run)
+        run.reason = fact.reason  # none if the cancel came too late to be the cause
         self._stops.end(run, is_overdue=fact.outcome == "abandoned" and run.overdue is None)
         if fact.outcome == "abandoned":
             self._run_ends.abandon(job, run)
@@ -184,6 +188,7 @@ class JobEvents:
         model, job = self._model, self._model.job_of(fact)
         if job is None or model.fulfil(fact):
             return
+        self._starts.wake(job)
         if job.wait is Wait.DEPENDENCY:
             state = dependency_state(model, job)
             if state == IMPOSSIBLE and fact.reason is not None and fact.reason[0] == "dependency":

@@ -46,7 +46,7 @@ class LifecycleInvariants:
         action_rules = self._action_rules = ActionRules(model)
         work_finished = self._work_finished = WorkFinishedRule(model)
         commands = Commands(model, starts, schedules, restarts)
-        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends)
+        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, restarts)
         job_events = JobEvents(model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules)
         self._input_handlers: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: commands.add,
@@ -55,6 +55,7 @@ class LifecycleInvariants:
             inputs.StartJob: commands.start,
             inputs.ArmJob: commands.arm,
             inputs.RestartJob: commands.restart,
+            inputs.ResetJob: commands.reset,
             inputs.StopJob: commands.stop,
             inputs.Reload: reloads.reload,
             inputs.HurryShutdown: lambda command: stops.hurry_shutdown(command.within),
@@ -124,7 +125,7 @@ class LifecycleInvariants:
         if model.is_tick:
             self._schedules.end_tick()
             self._restarts.end_tick()
-        if model.dependents_waiting:
+        if model.dependents_waiting or self._starts.may_wake:
             self._starts.check_step()
         if model.expected:
             model.check_fulfilled()
