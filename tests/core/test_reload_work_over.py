@@ -167,6 +167,15 @@ def test_a_lone_blocked_daemon_ends_the_program_when_a_reload_takes_its_schedule
     assert show(found)[-1] == "WorkFinished"
 
 
+def test_a_lone_blocked_daemon_whose_restart_a_user_stops_ends_the_program() -> None:
+    stage = running(make_job("d", daemon=True, within=1.0, watchdog=Watchdog(1.0, WatchdogThen.RESTART)))
+    stage.unresponsive("d#1")
+    stage.advance(1.0)
+    stage.stack_captured("d#1")
+
+    assert show(stage.stop("d")) == ["WorkFinished"]
+
+
 def test_a_lone_scheduled_daemon_that_was_blocked_fires_again_after_its_late_exit() -> None:
     stage = running(make_job("d", daemon=True, within=1.0, schedule=EVERY, timeout=2.0))
     stage.advance(3.0)

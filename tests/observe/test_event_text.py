@@ -37,6 +37,12 @@ def instant(seconds: float) -> str:
         ),
         (event(EventName.RESTART_SCHEDULED, attempt=1, seconds=0.02), "restarting in 20ms (attempt 2)", "INFO"),
         (
+            event(EventName.RESET, reason=Reason(ReasonKind.RELOAD, "params changed")),
+            "its failures are forgotten: params changed",
+            "INFO",
+        ),
+        (event(EventName.RESET, reason=Reason(ReasonKind.USER)), "its failures are forgotten: requested", "INFO"),
+        (
             event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 1m"}),
             "gave up: more than 5 restarts within 1m",
             "ERROR",

@@ -133,8 +133,10 @@ def _draw_command(random: Random, job: str) -> inputs.Input:
         return inputs.StartJob(job, random.random() < 0.5)
     if kind < 0.5:
         return inputs.ArmJob(job)
+    if kind < 0.6:
+        return inputs.RestartJob(job, reason, random.random() < 0.5)
     if kind < 0.65:
-        return inputs.RestartJob(job, reason)
+        return inputs.ResetJob(job, reason)
     run = f"{job}#{random.randint(1, 3)}" if random.random() < 0.1 else None
     return inputs.StopJob(job, reason, run)
 

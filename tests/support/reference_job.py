@@ -119,6 +119,11 @@ class ReferenceJob:
             return self.first_kind in ("deadline", "watchdog")
         return self.outcome in ("failed", "timed_out", "start_failed")
 
+    def outlives_failure(self) -> bool:
+        """Return whether its overdue run, which is not abandoned, is a failure for good."""
+        has_failed = self.first_kind in ("deadline", "watchdog")
+        return self.spec.essential and has_failed and self.follow_up not in ("restart", "removal")
+
     def needs_restart(self) -> bool:
         when = self.spec.restart.when
         by_policy = when is RestartWhen.ALWAYS or (when is RestartWhen.ON_FAILURE and self.counts_as_failure())

@@ -83,16 +83,57 @@ class ReferenceModel:
             return None
         return self.begin(job, now) + self.rearm(job, now)
 
-    def restart(self, name: str, text: str, now: float) -> list[str] | None:
+    def restart(self, name: str, text: str, now: float, *, is_now: bool = False) -> list[str] | None:
         job = self.jobs.get(name)
         if self.stop_text is not None or job is None or not job.spec.enabled or job.is_abandoned:
             return None
         if not job.is_live:
-            return self.begin(job, now) + self.rearm(job, now)
+            return self.start(name, now, is_now=is_now)
         if job.follow_up != "removal":
             job.follow_up = "restart"
             self.rearm(job, now)
         return self.request_cancel(job, "user", text, now)
+
+    def reset(self, name: str, now: float) -> list[str] | None:
+        job = self.jobs.get(name)
+        if self.stop_text is not None or job is None:
+            return None
+        had_given_up, state = job.gave_up, job.state
+        lines = self.forget_failures(job, now)
+        if state == "blocked" and (had_given_up or job.follow_up == "retry"):
+            job.follow_up = "restart"
+            return lines + self.wake([job], now)
+        if state == "finished" and had_given_up:
+            if dependency_state(job, self.jobs.values()) == "satisfied":
+                lines += self.begin(job, now) + self.rearm(job, now)
+            else:
+                lines += self.arm_all([job], now)
+            return lines + self.wake([job], now)
+        return lines
+
+    def forget_failures(self, job: ReferenceJob, now: float) -> list[str]:
+        had_failures = job.gave_up or job.delay or job.restarts
+        job.gave_up, job.delay, job.restarts = False, 0.0, []
+        if job.waits_for == "backoff":
+            return self.begin(job, now)
+        return [f"reset {job.spec.name}"] if had_failures else []
+
+    def wake(self, begun: Sequence[ReferenceJob], now: float) -> list[str]:
+        """Let jobs wait again that were skipped because of one that begins again, until nothing changes any more."""
+        families, lines = {job.spec.family for job in begun}, list[str]()
+        while True:
+            woken = [
+                job
+                for job in self.jobs.values()
+                if job.was_impossible
+                and job.state == "skipped"
+                and families & {dependency.job for dependency in job.spec.after}
+                and dependency_state(job, self.jobs.values()) != "impossible"
+            ]
+            if not woken:
+                return lines
+            lines += self.arm_all(woken[:1], now)
+            families.add(woken[0].spec.family)
 
     def rearm(self, job: ReferenceJob, now: float) -> list[str]:
         if job.spec.schedule is not None and job.instant is None:
@@ -246,8 +287,10 @@ class ReferenceModel:
             job.is_abandoned = False
             lines = [f"late_exit {job.run}", f"ReleaseRun {job.run}"]
             return lines + self._follow(job, job.follow_up if self.stop_text is None else "nothing", now)
-        if is_early and job.follow_up == "retry":
-            job.follow_up = "policy"
+        if is_early:
+            job.first_kind = ""
+            if job.follow_up == "retry":
+                job.follow_up = "policy"
         job.outcomes[outcome] += 1
         job.outcome = outcome
         for name in ("timeout", "ready_within", "urgent", "capture"):
@@ -276,6 +319,8 @@ class ReferenceModel:
             lines += [f"ended {job.run} abandoned", f"blocked {job.run}"]
             job.follow_up, more = self._decide(job, now, is_permanent=False)
             lines += more + self.after_end(job, now)
+        elif job.outlives_failure():
+            lines += self.fail_essential(job, now)
         return lines + release_run(self, job.run, now) + continue_shutdown(self, now)
 
     # -- the follow-up of a run
@@ -318,9 +363,11 @@ class ReferenceModel:
     def after_end(self, job: ReferenceJob, now: float) -> list[str]:
         lines: list[str] = []
         if job.spec.essential and job.has_failed and (job.gave_up or job.instant is None):
-            text = f"job {job.spec.name!r} failed for good"
-            lines = self.shutdown(text, self.stop_within, now, "essential")
+            lines = self.fail_essential(job, now)
         return lines + self.propagate(now)
+
+    def fail_essential(self, job: ReferenceJob, now: float) -> list[str]:
+        return self.shutdown(f"job {job.spec.name!r} failed for good", self.stop_within, now, "essential")
 
     def propagate(self, now: float) -> list[str]:
         """Check all jobs that wait for dependencies, until nothing changes any more."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tests.support.reference_job import ReferenceJob
 
 from taskloom.core.model import JobSpec, StartMode
+from taskloom.core.policies import RestartWhen
 
 if TYPE_CHECKING:
     from tests.support.reference_model import ReferenceModel
@@ -35,6 +36,7 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
         lines += _change(model, job, old, renewed, now)
     # A live job whose `daemon` changes counts by its new declaration from now on.
     model.is_work_over()
+    lines += model.wake(renewed, now)
     lines += _begin(model, renewed, [job for job in removed if job.is_live] + _changed(kept), now)
     lines += model.propagate(now)
     model.is_work_over()
@@ -48,7 +50,7 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
 
 def _changed(kept: Sequence[tuple[ReferenceJob, JobSpec]]) -> list[ReferenceJob]:
     """Return the live jobs whose runs this reload ends because of a change."""
-    changes = [(job, ReferenceJob(old)) for job, old in kept if job.is_live]
+    changes = [(job, ReferenceJob(old)) for job, old in kept if job.is_live and job.requested_at is not None]
     return [
         job
         for job, before in changes
@@ -115,33 +117,71 @@ def _change(
     before = ReferenceJob(old)
     changed, action = before.changed(job.spec), before.reload_action(job.spec)
     if job.follow_up == "removal" and job.is_live:
+        lines = model.forget_failures(job, now)
         _bring_back(model, job, now)
-        return []
+        return lines
     if "enabled" in changed:
         return _enable_or_disable(model, job, renewed, now)
     lines: list[str] = []
     if action == "restart":
-        if job.is_live:
-            if (
-                not (job.follow_up == "nothing" and (not job.is_abandoned or job.first_kind == "user"))
-                and job.spec.enabled
-            ):
-                job.follow_up = "restart"
-            lines = model.request_cancel(job, "reload", _reload_text(old, job.spec), now)
-        elif job.end_state in ("finished", "skipped"):
-            _renew(job, renewed)
-            return []
-        elif job.waits_for == "removal":
+        if job.end_state in ("finished", "skipped"):
+            return _renew(model, job, renewed, now)
+        if job.waits_for == "removal":
             renewed.append(job)
+        was_live = job.is_live
+        lines = model.forget_failures(job, now)
+        if was_live:
+            _release(job, renewed)
+            lines += model.request_cancel(job, "reload", _reload_text(old, job.spec), now)
     elif action == "apply" and job.is_live and not job.is_abandoned:
         job.run_spec = job.spec
         model.set_limits(job)
         lines = [f"ApplySpec {job.run}"]
+    elif action == "apply" and _may_mend(job, changed):
+        lines = _mend(model, job, renewed, now)
+    elif action == "apply" and "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
+        lines = _hasten(model, job, now)
     if "schedule" in changed:
         return lines + _reschedule(model, job, renewed, now)
     if action == "apply" and "after" in changed and job.was_impossible and job.end_state == "skipped":
-        _renew(job, renewed)
+        lines += _renew(model, job, renewed, now)
     return lines
+
+
+def _release(job: ReferenceJob, renewed: list[ReferenceJob]) -> None:
+    """Let another run follow the present one, unless a user stopped the job."""
+    stays_stopped = job.follow_up == "nothing" and (not job.is_abandoned or job.first_kind == "user")
+    if job.spec.enabled and not stays_stopped:
+        if job.follow_up == "nothing":
+            renewed.append(job)
+        job.follow_up = "restart"
+
+
+def _may_mend(job: ReferenceJob, changed: list[str]) -> bool:
+    """Return whether the last run of the job may have failed because of a field that has changed."""
+    if job.gave_up and "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
+        return True
+    causes = {"": ["poll_interval"], "deadline": ["timeout"], "watchdog": ["watchdog", "ready_within"]}
+    return job.counts_as_failure() and bool(set(causes.get(job.first_kind, ())) & set(changed))
+
+
+def _mend(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
+    lines = model.forget_failures(job, now)
+    if job.is_abandoned:
+        _release(job, renewed)
+    elif job.end_state == "finished" and not job.is_live and job.has_failed:
+        lines += _renew(model, job, renewed, now)
+    return lines
+
+
+def _hasten(model: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
+    """Let a pending restart come after the first delay of the new policy, if that is earlier."""
+    delay = min(job.spec.restart.delay, job.spec.restart.max_delay)
+    if job.waits_for != "backoff" or now + delay >= job.due["backoff"][0]:
+        return []
+    job.delay = delay
+    model.set_due(job, "backoff", now + delay)
+    return [f"restart_scheduled {job.run}"]
 
 
 def _reload_text(old: JobSpec, new: JobSpec) -> str:
@@ -159,22 +199,23 @@ def _reschedule(model: ReferenceModel, job: ReferenceJob, renewed: list[Referenc
     if was_armed or job.waits_for == "backoff" or (job.is_live and job.follow_up != "nothing"):
         return model.rearm(job, now)
     if job.end_state in ("finished", "skipped") and not job.is_live:
-        _renew(job, renewed)
+        return _renew(model, job, renewed, now)
     return []
 
 
-def _renew(job: ReferenceJob, renewed: list[ReferenceJob]) -> None:
+def _renew(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
     job.waits_for, job.end_state = "command", ""
     renewed.append(job)
+    return model.forget_failures(job, now)
 
 
 def _enable_or_disable(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
     if job.spec.enabled:
-        if job.is_live:
-            _bring_back(model, job, now)
-        else:
-            _renew(job, renewed)
-        return []
+        if not job.is_live:
+            return _renew(model, job, renewed, now)
+        lines = model.forget_failures(job, now)
+        _bring_back(model, job, now)
+        return lines
     lines = model.stop_job(job, "reload", "it was disabled", now)
     if not job.is_live:
         job.waits_for, job.end_state = "", "disabled"

@@ -73,6 +73,9 @@ class EventName(FastEnum):
     """Signals that the job restarted so often lately that something must be wrong; `data` has the number."""
     GAVE_UP = "gave_up"
     """Signals that no restart follows although the policy requires one; `data` has the cause."""
+    RESET = "reset"
+    """Signals that the failures of the job were forgotten, and why: its restart delay, the window of its limit, and the
+    marks `flapping` and `gave up`. If it waited for its restart delay, `queued` comes instead."""
     MISSED = "missed"
     """Signals that instants of the schedule passed without a run; `data` has the last one, the number and the cause."""
     UNRESPONSIVE = "unresponsive"

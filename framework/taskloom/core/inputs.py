@@ -18,6 +18,7 @@ __all__ = [
     "HurryShutdown",
     "Input",
     "Reload",
+    "ResetJob",
     "RestartJob",
     "RunEnded",
     "RunReady",
@@ -66,7 +67,18 @@ class ArmJob(NamedTuple):
 
 
 class RestartJob(NamedTuple):
-    """Stop the job's run, if it has one, and start another at once, without a delay and not counted."""
+    """Stop the job's run, if it has one, and start another at once, without a delay and not counted.
+
+    Without a run it is a StartJob: refused if dependencies are pending, unless `is_now`.
+    """
+
+    job: str
+    reason: Reason
+    is_now: bool = False
+
+
+class ResetJob(NamedTuple):
+    """Forget the failures of the job, and begin the run that they delayed or prevented."""
 
     job: str
     reason: Reason
@@ -179,6 +191,18 @@ class CallbackFailed(NamedTuple):
     error: ErrorInfo
 
 
-Command = AddJob | AddJobs | StartAll | StartJob | ArmJob | RestartJob | StopJob | Reload | Shutdown | HurryShutdown
+Command = (
+    AddJob
+    | AddJobs
+    | StartAll
+    | StartJob
+    | ArmJob
+    | RestartJob
+    | ResetJob
+    | StopJob
+    | Reload
+    | Shutdown
+    | HurryShutdown
+)
 RunReport = RunStarted | RunStartFailed | RunReady | RunUnresponsive | RunResponsive | RunEnded
 Input = Command | Tick | RunReport | StackCaptured | CallbackFailed

@@ -31,6 +31,7 @@ from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.reload import Reloader
 from taskloom.core.requirements import DependencyState
+from taskloom.core.resetting import Resetter
 from taskloom.core.shutdown import WholeStop
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
@@ -55,7 +56,15 @@ class Lifecycle:
         self._starter = Starter(self._store, self.stops, self.shutdown, random)
         self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
         self._changeovers = Changeovers(self._store, self._starter)
-        self.reloader = Reloader(self._store, self.stops, self._starter, self._follow_ups, self._changeovers)
+        self._resetter = Resetter(self._store, self._starter)
+        self.reloader = Reloader(
+            self._store,
+            self.stops,
+            self._starter,
+            self._follow_ups,
+            changeovers=self._changeovers,
+            resetter=self._resetter,
+        )
         self.jobs = self._store.jobs
         self.runs = self._store.runs
         self.stopping = self.stops.stopping
@@ -68,6 +77,7 @@ class Lifecycle:
             inputs.StartJob: self._start_job,
             inputs.ArmJob: self._arm_job,
             inputs.RestartJob: self._restart_job,
+            inputs.ResetJob: self._reset_job,
             inputs.StopJob: self._stop_job,
             inputs.Reload: self._reload,
             inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
@@ -180,12 +190,17 @@ class Lifecycle:
         if job.state is JobState.BLOCKED:
             raise job.refused_start()
         if job.run is None:
-            self._start_job(inputs.StartJob(command.job, is_now=True))
+            self._start_job(inputs.StartJob(command.job, command.is_now))
             return
         if job.follow_up is not FollowUp.REMOVAL:
             self._store.set_follow_up(job, FollowUp.RESTART)
             self._starter.rearm(job)
         self.stops.request(job.run, command.reason)
+
+    def _reset_job(self, command: inputs.ResetJob) -> None:
+        job = self.job(command.job)
+        self._must_be_open(f"reset job {command.job!r}")
+        self._resetter.reset(job, command.reason)
 
     def _startable(self, name: str) -> JobRecord:
         job = self.job(name)
@@ -289,6 +304,8 @@ class Lifecycle:
             self._report_overdue(run, report)
         if run.spec.join.abandons:
             self._abandon(run, report.where)
+        else:
+            self._follow_ups.outlive(run)
         self._changeovers.release(run)
         self.shutdown.release(run)
 

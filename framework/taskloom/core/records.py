@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
-from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
+from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from taskloom.core.changeover import Changeover
     from taskloom.core.requirements import Dependents, Family
 
-__all__ = ["FollowUp", "JobRecord", "NextFiring", "RunRecord"]
+__all__ = ["FAILURES", "FollowUp", "JobRecord", "NextFiring", "RunRecord"]
 
+FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
 _NEVER = float("inf")
 _ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 
@@ -96,6 +97,16 @@ class RunRecord:
             return False
         # A stop does not wait for a run with `join: 0s`, so there the report counts, not when the stop was requested.
         return at <= deadline or (self.requested is not None and not self.spec.join.is_awaited)
+
+    @property
+    def was_stopped_for_failure(self) -> bool:
+        """Whether its `timeout`, its `ready_within` or the watchdog stopped it. The first cause counts."""
+        return self.reason is not None and self.reason.kind in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended in a failure. An abandoned run failed if it was stopped for a limit or by the watchdog."""
+        return self.was_stopped_for_failure if self.outcome is Outcome.ABANDONED else self.outcome in FAILURES
 
     @property
     def seconds(self) -> float:

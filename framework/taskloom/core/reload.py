@@ -14,8 +14,9 @@ from taskloom.core.changeover import Changeover, Changeovers
 from taskloom.core.changes import Change, Declarations, Plan, ReloadAction, compare, make_plan, refuse_cycles
 from taskloom.core.events import EventName
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import StartMode
+from taskloom.core.policies import RestartWhen, StartMode
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
+from taskloom.core.resetting import Resetter, may_mend
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
@@ -35,21 +36,25 @@ class Reloader:
         stops: StopSequence,
         starter: Starter,
         follow_ups: FollowUps,
+        *,
         changeovers: Changeovers,
+        resetter: Resetter,
     ) -> None:
         self._store = store
+        self._resetter = resetter
         self._stops = stops
         self._starter = starter
         self._follow_ups = follow_ups
         self._changeovers = changeovers
         self.changes: list[Change] = []
         """The changes of the last reload, one for each job."""
-        # The jobs that are new or begin again. They are started last, since their dependencies may begin again too.
-        self._to_arm: list[JobRecord] = []
+        # The jobs that are new or begin again; a blocked one does when its thread exits. They are started last, since
+        # their dependencies may begin again too.
+        self._begun: list[JobRecord] = []
 
-    def preview(self, specs: Iterable[JobSpec]) -> list[Change]:
+    def preview(self, specs: Iterable[JobSpec], plan: Plan | None = None) -> list[Change]:
         """Return what a reload would do with each job. Raises DuplicateJob or DependencyCycle."""
-        return self._plan(tuple(specs), None).changes
+        return self._plan(tuple(specs), plan).changes
 
     def declarations(self) -> Declarations:
         """Return all declarations, to plan a reload."""
@@ -82,11 +87,13 @@ class Reloader:
         for change in changes:
             if change.action is ReloadAction.REMOVE:
                 self._remove(self._store.jobs[change.job])
-        self._to_arm = []
+        self._begun = []
         for change in changes:
             job = self._store.jobs.get(change.job)
             if job is not None and change.action is not ReloadAction.REMOVE:
                 self._act(job, change)
+        # First, so that a new job that starts after one of these is not skipped.
+        self._resetter.wake_dependents(self._begun)
         self._start_added(changes, has_started=has_started)
         for job in list(self._store.jobs.values()):
             if job.waiting_for is WaitingFor.DEPENDENCY:
@@ -96,9 +103,9 @@ class Reloader:
 
     def _start_added(self, changes: Iterable[Change], *, has_started: bool) -> None:
         """Start what is new or begins again; if the reload has stopped runs, when those have ended."""
-        starting = [job for job in self._to_arm if has_started and job.may_autostart]
-        if self._to_arm:
-            self._changeovers.begin(self._to_arm, starting, self._changeover(changes))
+        starting = [job for job in self._begun if has_started and job.may_autostart]
+        if self._begun:
+            self._changeovers.begin(self._begun, starting, self._changeover(changes))
         for job in starting:
             if job.may_autostart:
                 self._starter.arm(job)
@@ -110,8 +117,8 @@ class Reloader:
         outlived: list[RunRecord] = []
         for name, job in self._store.jobs.items():
             run = job.run
-            if run is None or not (name in changed or _was_stopped_by_reload(run)):
-                continue
+            if run is None or run.requested is None or not (name in changed or _was_stopped_by_reload(run)):
+                continue  # a run that nothing stops may also have begun just now, because the reload mended its job
             if run.outcome is None and not run.is_overdue:
                 awaited.append(run)
             elif name in changed:
@@ -120,8 +127,9 @@ class Reloader:
 
     def _act(self, job: JobRecord, change: Change) -> None:
         if change.action is ReloadAction.ADD:
-            self._to_arm.append(job)
+            self._begun.append(job)
         elif job.follow_up is FollowUp.REMOVAL:
+            self._forget_failures(job, change)
             self._keep_after_all(job)
         elif change.action is ReloadAction.APPLY:
             self._apply(job, change)
@@ -139,20 +147,43 @@ class Reloader:
         """Apply the new policies, also to the live run."""
         run, spec = job.run, job.spec
         if "enabled" in change.fields:
-            self._set_enabled(job)
+            self._set_enabled(job, change)
             return
         if run is not None and run.outcome is None:
             run.spec = spec
             self._starter.set_limits(run)
             self._store.actions.append(actions.ApplySpec(run.id, spec))
+        elif may_mend(job, change.fields):
+            self._mend(job, change)
+        elif "restart" in change.fields and spec.restart.when is not RestartWhen.NEVER:
+            self._follow_ups.hasten(job)
         if "schedule" in change.fields:
-            self._reschedule(job)
+            self._reschedule(job, change)
         elif "after" in change.fields and job.state is JobState.SKIPPED and _was_impossible(job):
-            self._begin_again(job)
+            self._begin_again(job, change)
         elif "start" in change.fields:
-            self._to_arm.append(job)
+            self._begun.append(job)
 
-    def _reschedule(self, job: JobRecord) -> None:
+    def _mend(self, job: JobRecord, change: Change) -> None:
+        """Begin what the failures of a job without a live run delayed or prevented: the change may have ended them."""
+        self._forget_failures(job, change)
+        if job.state is JobState.BLOCKED:
+            self._release(job)
+        elif job.state is JobState.FINISHED and job.has_failed:
+            self._begin_again(job, change)
+
+    def _release(self, job: JobRecord) -> None:
+        """Let another run follow at once when the present one ends, unless a user stopped the job."""
+        if _stays_stopped(job):
+            return
+        if job.state is JobState.BLOCKED and job.follow_up is FollowUp.NOTHING:
+            self._begun.append(job)
+        self._store.set_follow_up(job, FollowUp.RESTART)
+
+    def _forget_failures(self, job: JobRecord, change: Change) -> None:
+        self._resetter.forget(job, _because_of(change))
+
+    def _reschedule(self, job: JobRecord, change: Change) -> None:
         """Arm the new schedule if the old one was armed or would be armed again."""
         was_armed = job.next_firing is not None
         self._store.set_next_firing(job, None)
@@ -167,36 +198,39 @@ class Reloader:
             if not is_armed and job.waiting_for is WaitingFor.FIRING:
                 self._starter.schedule_exhausted(job)
         elif job.state in _OVER:
-            self._begin_again(job)
+            self._begin_again(job, change)
 
     def _restart(self, job: JobRecord, change: Change) -> None:
         if "enabled" in change.fields:
-            self._set_enabled(job)
-        elif job.run is not None:
-            if not _stays_stopped(job):
-                self._store.set_follow_up(job, FollowUp.RESTART)
-            self._stops.request(job.run, Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed"))
-            if "schedule" in change.fields:
-                self._reschedule(job)
+            self._set_enabled(job, change)
+            return
+        if job.run is not None:
+            self._forget_failures(job, change)
+            self._release(job)
+            self._stops.request(job.run, _because_of(change))
         elif job.state in _OVER:
-            self._begin_again(job)
+            self._begin_again(job, change)
+            return
         else:
             if job.waiting_for is WaitingFor.REMOVAL:
-                self._to_arm.append(job)  # it may need now what this reload removes
-            if "schedule" in change.fields:
-                self._reschedule(job)
+                self._begun.append(job)  # it may need now what this reload removes
+            self._mend(job, change)
+        if "schedule" in change.fields:
+            self._reschedule(job, change)
 
-    def _begin_again(self, job: JobRecord) -> None:
+    def _begin_again(self, job: JobRecord, change: Change) -> None:
         """Treat a job that is over as a new one: a user who corrects its params expects it to run."""
+        self._forget_failures(job, change)
         self._store.move(job, Decision.ENABLE if job.state is JobState.DISABLED else Decision.WAIT, WaitingFor.START)
-        self._to_arm.append(job)
+        self._begun.append(job)
 
-    def _set_enabled(self, job: JobRecord) -> None:
+    def _set_enabled(self, job: JobRecord, change: Change) -> None:
         """Enable or disable a job, as its new declaration says."""
         if job.spec.enabled:
             if job.state is JobState.DISABLED:
-                self._begin_again(job)
+                self._begin_again(job, change)
             else:
+                self._forget_failures(job, change)
                 self._keep_after_all(job)
             return
         self._stops.stop(job, Reason(ReasonKind.RELOAD, "it was disabled"))
@@ -222,6 +256,10 @@ def _keeps_program_alive(job: JobRecord) -> bool:
     if spec.daemon or not spec.enabled or job.follow_up is FollowUp.REMOVAL:
         return False
     return spec.start.mode is StartMode.AUTO or job.is_active
+
+
+def _because_of(change: Change) -> Reason:
+    return Reason(ReasonKind.RELOAD, f"{', '.join(change.fields)} changed" if change.fields else "declared again")
 
 
 def _was_impossible(job: JobRecord) -> bool:

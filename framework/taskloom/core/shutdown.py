@@ -55,8 +55,11 @@ class WholeStop:
     def begin_after_essential_failure(self, job: JobRecord) -> None:
         """Begin the shutdown if this job is essential and failed for good, with no further firings."""
         if job.has_failed and job.spec.essential and (job.has_given_up or job.next_firing is None):
-            reason = Reason(ReasonKind.ESSENTIAL, f"job {job.spec.name!r} failed for good")
-            self.begin(reason, self._stop_within)
+            self.begin_for(job)
+
+    def begin_for(self, job: JobRecord) -> None:
+        """Begin the shutdown because this job, which is essential, failed for good."""
+        self.begin(Reason(ReasonKind.ESSENTIAL, f"job {job.spec.name!r} failed for good"), self._stop_within)
 
     def hurry(self, within: float) -> None:
         """Stop all remaining levels at once, and allow at most `within` more seconds."""

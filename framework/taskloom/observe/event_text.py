@@ -117,6 +117,9 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.FLAPPING: lambda _: LogLine(
         f"flapping: restarted {FLAPPING_RESTARTS} times in {duration(FLAPPING_SECONDS)}", "WARNING", "jobs are flapping"
     ),
+    EventName.RESET: lambda event: LogLine(
+        f"its failures are forgotten: {reason_text(event.reason)}", kind="jobs had their failures forgotten"
+    ),
     EventName.MISSED: _missed,
     EventName.UNRESPONSIVE: lambda event: LogLine(
         f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}", "WARNING", "runs became unresponsive"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
-from taskloom.core.changes import Change, make_plan
+from taskloom.core.changes import Change, Plan, make_plan
 from taskloom.core.events import Event
 from taskloom.core.inputs import AddJobs, HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
@@ -116,18 +116,23 @@ class Scheduler:
         """Replace all declarations by these, and return what changes for each job.
 
         All or nothing: if it raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, nothing is
-        changed. Runs that have to end are requested to stop; their end is not waited for.
+        changed. Runs that have to end are requested to stop; this call does not wait for their end. Jobs that are new
+        or begin again do: they start when these runs have ended or are overdue.
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
-            # Planned on this thread, which reads the new declarations anyway: a stop does not wait for it.
-            plan = make_plan(self._engine.query(None, lambda core: core.reloader.declarations()), specs)
+            plan = self._plan(specs)
             return self._engine.query(Reload(specs, plan), lambda core: core.reloader.changes)
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Return what `reload` with these declarations would change for each job; changes nothing."""
-        specs = self._specs(jobs)
-        return self._engine.query(None, lambda core: core.reloader.preview(specs))
+        specs = tuple(self._specs(jobs))
+        plan = self._plan(specs)
+        return self._engine.query(None, lambda core: core.reloader.preview(specs, plan))
+
+    def _plan(self, specs: Sequence[JobSpec]) -> Plan:
+        """Plan a reload on the calling thread: a stop does not wait until thousands of jobs are compared."""
+        return make_plan(self._engine.query(None, lambda core: core.reloader.declarations()), specs)
 
     def _add(self, specs: Sequence[JobSpec]) -> list[JobHandle]:
         self._engine.call(AddJobs(tuple(specs)))

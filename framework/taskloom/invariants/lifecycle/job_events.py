@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from taskloom.core import inputs
 from taskloom.core.events import Event
-from taskloom.core.model import How, Outcome
+from taskloom.core.model import How, Otherwise, Outcome
 from taskloom.invariants.event_rules import Fact, RunFacts, fact_of
 from taskloom.invariants.lifecycle.actions import ActionRules
 from taskloom.invariants.lifecycle.changeovers import Changeovers
@@ -23,7 +23,9 @@ from taskloom.invariants.lifecycle.stops import Stops
 __all__ = ["JobEvents"]
 
 # These have no other effect on the model.
-_EXPECTED = ("gave_up", "flapping", "unresponsive", "responsive", "reloaded", "reload_waiting", "reload_overdue")
+_EXPECTED = (
+    "gave_up", "reset", "flapping", "unresponsive", "responsive", "reloaded", "reload_waiting", "reload_overdue",
+)  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +85,7 @@ class JobEvents:
             return  # the event rules have reported it
         if not job.spec.enabled:
             self._model.report("I9", f"job {job.spec.name} was started, but is disabled")
+        self._starts.wake(job)
         self._check_start_cause(job, fact)
         self._commands.cancel_waits(job)
         job.wait, job.end_state = None, ""
@@ -135,9 +138,14 @@ class JobEvents:
         job = self._model.job_of(fact)
         if run is not None:
             self._stops.end(run, is_overdue=True)
-        if job is not None and (job.run_spec or job.spec).join.within == 0:
+        if job is None or run is None:
+            return
+        join = (job.run_spec or job.spec).join
+        if join.within == 0:
             self._model.report("I7", f"{fact.run} was overdue, but no stop waits for it")
-        if run is not None and not self._is_abandoned_next(run.run):
+        if join.otherwise is Otherwise.EXIT:
+            self._run_ends.outlive(job, run)
+        if not self._is_abandoned_next(run.run):
             self._changeovers.release(run.run)
 
     def _is_abandoned_next(self, run: str) -> bool:
@@ -155,6 +163,7 @@ class JobEvents:
         if job is None or run is None or run.run != fact.run:
             return
         self._run_limits.drop(run.run)
+        run.reason = fact.reason  # none if the cancel came too late to be the cause
         self._stops.end(run, is_overdue=fact.outcome == "abandoned" and run.overdue is None)
         if fact.outcome == "abandoned":
             self._run_ends.abandon(job, run)
@@ -195,6 +204,7 @@ class JobEvents:
         model, job = self._model, self._model.job_of(fact)
         if job is None or model.fulfil(fact):
             return
+        self._starts.wake(job)
         if job.wait is Wait.DEPENDENCY:
             state = dependency_state(model, job)
             if state == IMPOSSIBLE and fact.reason is not None and fact.reason[0] == "dependency":

@@ -48,7 +48,7 @@ class LifecycleInvariants:
         work_finished = self._work_finished = WorkFinishedRule(model)
         commands = Commands(model, starts, schedules, restarts)
         changeovers = Changeovers(model, starts)
-        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, changeovers)
+        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, changeovers, restarts)
         job_events = JobEvents(
             model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules, changeovers
         )
@@ -59,6 +59,7 @@ class LifecycleInvariants:
             inputs.StartJob: commands.start,
             inputs.ArmJob: commands.arm,
             inputs.RestartJob: commands.restart,
+            inputs.ResetJob: commands.reset,
             inputs.StopJob: commands.stop,
             inputs.Reload: reloads.reload,
             inputs.HurryShutdown: lambda command: stops.hurry_shutdown(command.within),
@@ -128,7 +129,7 @@ class LifecycleInvariants:
         if model.is_tick:
             self._schedules.end_tick()
             self._restarts.end_tick()
-        if model.dependents_waiting:
+        if model.dependents_waiting or self._starts.may_wake:
             self._starts.check_step()
         if model.expected:
             model.check_fulfilled()
