@@ -98,8 +98,8 @@ def test_all_that_is_added_waits_for_all_that_is_removed_and_its_status_names_th
         (JobState.WAITING, WaitingFor.REMOVAL)
     ] * 2
     assert texts == [
-        "the old runs of web.1, web.2, web.3, web.4, web.5 and 2 more to end",
-        "the old run of web.7 to end",
+        "the end of web.1#1, web.2#1, web.3#1, web.4#1, web.5#1 and 2 more",
+        "the end of web.7#1",
     ]
     assert event_of(found, EventName.RELOAD_WAITING).data == {
         "jobs": ["web", "new"],

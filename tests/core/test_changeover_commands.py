@@ -48,7 +48,7 @@ def test_a_start_is_refused_while_the_removed_runs_end_unless_it_is_now(manual: 
         stage.start("new", is_now=False)
     run = stage.start("new", is_now=True)
 
-    assert str(caught.value) == "cannot start job 'new': needs the old run of web to end"
+    assert str(caught.value) == "cannot start job 'new': needs the end of web#1"
     assert run == "new#1"
     assert started_jobs(show(stage.ended("web#1"))) == []
 
@@ -132,7 +132,7 @@ def test_what_a_second_reload_adds_waits_for_the_runs_that_both_have_stopped() -
     first = started_jobs(show(stage.ended("web#1")))
     second = started_jobs(show(stage.ended("api#1")))
 
-    assert texts == ["the old run of web to end", "the old runs of web, api to end"]
+    assert texts == ["the end of web#1", "the end of web#1, api#1"]
     assert (first, second) == (["new"], ["more"])
 
 

@@ -1,7 +1,7 @@
 """The changeover of a reload: what it adds begins when the runs that it stopped have ended, or are overdue.
 
 A job that is renamed, or gets replicas, is a removed job and an added one, and both need the same port, file or lock.
-Nobody can tell which of the added jobs needs what a removed one still has, so all of them wait for all of those runs.
+It is unknown which of the added jobs needs something that a removed one still has, so each waits for all of these runs.
 The jobs that stay are not affected.
 
 Theory of operation. A reload makes one `Changeover` if it has stopped runs and something is to begin. Each run knows
@@ -13,13 +13,13 @@ event names it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 from taskloom.core.events import EventName
 from taskloom.core.model import WaitingFor
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.core.starting import Starter
 from taskloom.core.store import JobStore
+from taskloom.text import first_of
 
 __all__ = ["Changeover", "Changeovers"]
 
@@ -53,12 +53,9 @@ class Changeover:
             self.outlived[run.id] = run
 
     def describe(self) -> str:
-        """Return what the jobs wait for, as `the old run of web to end`."""
+        """Return what the jobs wait for, as `the end of web#1`."""
         if not self._text:
-            names = [run.job.spec.name for run in islice(self.awaited.values(), _MOST_NAMED)]
-            more = len(self.awaited) - len(names)
-            shown = ", ".join(names) + (f" and {more:,} more" if more else "")
-            self._text = f"the old run{'' if len(self.awaited) == 1 else 's'} of {shown} to end"
+            self._text = f"the end of {first_of(list(self.awaited), _MOST_NAMED)}"
         return self._text
 
 

@@ -1,4 +1,4 @@
-"""What a reload changes for each job: its plan, made from the old and the new declarations alone.
+"""The plan of a reload: its change for each job, made from the old and the new declarations alone.
 
 A plan reads no state of a job, so the thread that requests the reload makes it: comparing ten thousand jobs takes a
 tenth of a second, and a stop that comes meanwhile must not wait for that. The lifecycle makes the plan anew if the

@@ -1,4 +1,4 @@
-"""Replace the declarations of all jobs: how what changes, as `changes` found out, is applied.
+"""Replace the declarations of all jobs, and apply the changes that `changes` has found.
 
 All or nothing: an invalid set is refused before anything changes. A job whose declaration is the same keeps its run. A
 job whose policies changed keeps it too, under the new policies. Only a change of what a run is made from restarts it.
@@ -118,7 +118,7 @@ class Reloader:
         for name, job in self._store.jobs.items():
             run = job.run
             if run is None or run.requested is None or not (name in changed or _was_stopped_by_reload(run)):
-                continue  # a run that nothing stops may also have begun just now, because the reload mended its job
+                continue  # a run that nothing stops may have begun just now, because the change fixed its job
             if run.outcome is None and not run.is_overdue:
                 awaited.append(run)
             elif name in changed:
