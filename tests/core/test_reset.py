@@ -176,7 +176,7 @@ def test_a_job_that_gave_up_starts_and_may_restart_again() -> None:
     found = stage.reset("a")
 
     assert show(found) == ["reset a", *starts(4)]
-    assert event_of(found, EventName.RESET).reason == Reason(ReasonKind.USER, "mended")
+    assert event_of(found, EventName.RESET).reason == Reason(ReasonKind.USER, "fixed")
     fail(stage)
     assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.BACKOFF
 

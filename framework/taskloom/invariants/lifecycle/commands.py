@@ -137,9 +137,8 @@ def check_refusal(model: Model, command: inputs.Input, error: UsageError) -> Non
     if job is None or not job.spec.enabled or job.end_state == "disabled":
         return
     if isinstance(error, DependencyUnmet):
-        is_start = isinstance(command, inputs.StartJob) or (isinstance(command, inputs.RestartJob) and job.run is None)
-        is_patient = is_start and not command.is_now
-        if not is_patient or dependency_state(model, job) == SATISFIED:
+        is_now = command.is_now if isinstance(command, inputs.StartJob | inputs.RestartJob) else True
+        if is_now or job.run is not None or dependency_state(model, job) == SATISFIED:
             model.report("I11", f"a start was refused without a reason: {error}")
     elif job.run is None or (isinstance(command, inputs.RestartJob) and not job.is_blocked):
         model.report("I9", f"a start was refused without a reason: {error}")
