@@ -185,6 +185,21 @@ def test_jobs_that_were_skipped_because_of_it_wait_again(fields: dict[str, Any])
     assert stage.state("stopped") is stage.state("both") is JobState.SKIPPED
 
 
+@pytest.mark.parametrize("fields", [{"params": {"n": 1}}, {"timeout": 60.0}])
+def test_jobs_that_were_skipped_because_it_is_blocked_wait_again(fields: dict[str, Any]) -> None:
+    stage = blocked(restart=RestartPolicy())
+    stage.add(make_job("second", after=["a"]))
+    skipped = show(stage.arm("second"))
+
+    stage.reload(*(replace(spec, **fields) if spec.name == "a" else spec for spec in declared(stage)))
+    is_waiting = stage.lifecycle.jobs["second"].waits_for_dependencies
+    stage.ended("a#1")
+
+    assert skipped[0] == "skipped second"
+    assert is_waiting
+    assert "queued second#1" in show(stage.started("a#2"))
+
+
 def test_they_stay_skipped_if_it_is_not_fixed() -> None:
     stage = chain()
 
