@@ -9,6 +9,7 @@ import pytest
 from tests.support.fake_calendar import FakeCalendar
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
+from taskloom.core.actions import Action
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, JobState, Otherwise, WaitingFor
 from taskloom.core.policies import Missed, Schedule
@@ -205,7 +206,7 @@ def test_a_new_join_policy_does_not_apply_to_a_run_that_is_ending_already() -> N
 
 # -- what is added
 
-KINDS: dict[str, tuple[JobSpec, Callable[[HandDrivenCore], object], list[str]]] = {
+KINDS: dict[str, tuple[JobSpec, Callable[[HandDrivenCore], list[Action]], list[str]]] = {
     "by itself": (NEW, lambda stage: stage.advance(0), ["new"]),
     "after its delay": (make_job("new", delay=2.0), lambda stage: stage.advance(2.0), ["new"]),
     "by its interval": (make_job("new", schedule=Schedule(every=2.0)), lambda stage: stage.advance(2.0), ["new"]),
@@ -225,7 +226,7 @@ def test_all_waits_of_an_added_job_begin_after_the_removal(kind: str) -> None:
     stage = running(WEB)
     early = show(stage.reload(spec)) + show(stage.advance(0.5))
 
-    found = show(stage.ended("web#1")) + show(later(stage) or [])  # type: ignore[call-overload]
+    found = show(stage.ended("web#1")) + show(later(stage))
 
     assert started_jobs(early) == []
     assert started_jobs(found) == beginning

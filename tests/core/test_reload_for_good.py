@@ -59,7 +59,7 @@ def failed_for_good(how: str) -> HandDrivenCore:
 
 
 @pytest.mark.parametrize(
-    ("how", "fields", "is_mended"),
+    ("how", "fields", "is_fixed"),
     [
         ("gave up", {"params": {"n": 1}}, True),
         ("gave up", {"poll_interval": 0.5}, True),
@@ -75,17 +75,17 @@ def failed_for_good(how: str) -> HandDrivenCore:
         ("timed out", {"join": JoinPolicy(60.0, Otherwise.EXIT)}, False),
     ],
 )
-def test_a_job_that_failed_for_good_begins_again_if_a_reload_may_have_mended_it(
-    how: str, fields: dict[str, Any], is_mended: bool
+def test_a_job_that_failed_for_good_begins_again_if_a_reload_may_have_fixed_it(
+    how: str, fields: dict[str, Any], is_fixed: bool
 ) -> None:
     stage = failed_for_good(how)
     run = stage.lifecycle.jobs["a"].runs + 1
 
     found = acts(change(stage, **fields))
 
-    assert (found[-2:] == starts(run)) == is_mended
-    assert found or not is_mended
-    assert stage.lifecycle.jobs["a"].has_failed != is_mended
+    assert (found[-2:] == starts(run)) == is_fixed
+    assert found or not is_fixed
+    assert stage.lifecycle.jobs["a"].has_failed != is_fixed
 
 
 def test_a_manual_job_that_gave_up_waits_for_its_start_without_the_mark() -> None:
@@ -135,7 +135,7 @@ def test_a_blocked_job_runs_again_as_soon_as_the_thread_has_ended(
     assert show(stage.ended("a#1"))[-2:] == starts(2)
 
 
-def test_a_blocked_job_keeps_its_restart_delay_if_nothing_may_mend_it() -> None:
+def test_a_blocked_job_keeps_its_restart_delay_if_nothing_may_fix_it() -> None:
     stage = blocked()
 
     change(stage, description="new", poll_interval=0.5)
@@ -185,7 +185,22 @@ def test_jobs_that_were_skipped_because_of_it_wait_again(fields: dict[str, Any])
     assert stage.state("stopped") is stage.state("both") is JobState.SKIPPED
 
 
-def test_they_stay_skipped_if_it_is_not_mended() -> None:
+@pytest.mark.parametrize("fields", [{"params": {"n": 1}}, {"timeout": 60.0}])
+def test_jobs_that_were_skipped_because_it_is_blocked_wait_again(fields: dict[str, Any]) -> None:
+    stage = blocked(restart=RestartPolicy())
+    stage.add(make_job("second", after=["a"]))
+    skipped = show(stage.arm("second"))
+
+    stage.reload(*(replace(spec, **fields) if spec.name == "a" else spec for spec in declared(stage)))
+    is_waiting = stage.lifecycle.jobs["second"].waits_for_dependencies
+    stage.ended("a#1")
+
+    assert skipped[0] == "skipped second"
+    assert is_waiting
+    assert "queued second#1" in show(stage.started("a#2"))
+
+
+def test_they_stay_skipped_if_it_is_not_fixed() -> None:
     stage = chain()
 
     found = show(stage.reload(*(replace(spec, description="new") for spec in declared(stage))))
@@ -194,7 +209,7 @@ def test_they_stay_skipped_if_it_is_not_mended() -> None:
     assert stage.state("second") is JobState.SKIPPED
 
 
-def test_a_job_that_waits_for_two_is_skipped_until_the_last_of_them_is_mended() -> None:
+def test_a_job_that_waits_for_two_is_skipped_until_the_last_of_them_is_fixed() -> None:
     stage = chain()
 
     stage.reload(*(replace(spec, params={"n": 1}) if spec.name == "bad" else spec for spec in declared(stage)))

@@ -176,7 +176,7 @@ def test_a_job_that_gave_up_starts_and_may_restart_again() -> None:
     found = stage.reset("a")
 
     assert show(found) == ["reset a", *starts(4)]
-    assert event_of(found, EventName.RESET).reason == Reason(ReasonKind.USER, "mended")
+    assert event_of(found, EventName.RESET).reason == Reason(ReasonKind.USER, "fixed")
     fail(stage)
     assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.BACKOFF
 
@@ -246,11 +246,12 @@ def test_the_jobs_that_were_skipped_because_of_it_wait_again() -> None:
     found = show(stage.ended("a#1", How.PERMANENT))
     assert {"skipped second", "skipped third"} <= {*found}
 
-    stage.reset("a")
+    reset = show(stage.reset("a"))
     waiting = [name for name, job in stage.lifecycle.jobs.items() if job.waits_for_dependencies]
     stage.started("a#2")
     ended = show(stage.ended("a#2"))
 
+    assert reset == ["reset a", *starts(2)]
     assert waiting == ["second", "third"]
     assert "queued second#1" in ended
     assert stage.state("stopped") is stage.state("hopeless") is JobState.SKIPPED

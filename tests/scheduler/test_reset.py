@@ -97,12 +97,12 @@ def test_a_reset_is_refused_once_the_scheduler_was_stopped(scheduler: WatchedSch
         job.reset()
 
 
-def test_a_reload_with_params_that_mend_a_job_starts_it_at_once(scheduler: WatchedScheduler) -> None:
+def test_a_reload_with_params_that_fix_a_job_starts_it_at_once(scheduler: WatchedScheduler) -> None:
     [job] = scheduler.add_all([Job(name="a", task=serve, restart=AGAIN)])
     scheduler.start()
     scheduler.wait_for(EventName.RESTART_SCHEDULED, "a")
 
-    scheduler.reload([Job(name="a", task=serve, restart=AGAIN, description="mended?")])
+    scheduler.reload([Job(name="a", task=serve, restart=AGAIN, description="fixed?")])
     before = job.status().report.waiting_for
     scheduler.reload([Job(name="a", task=serve, restart=AGAIN, params={"port": 5514})])
 

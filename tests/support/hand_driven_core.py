@@ -58,7 +58,7 @@ class HandDrivenCore(RecordedCore):
         """Restart a job by a user's command; `text` is the text of the reason."""
         return self.send(inputs.RestartJob(job, Reason(ReasonKind.USER, text), is_now))
 
-    def reset(self, job: str, text: str = "mended") -> list[Action]:
+    def reset(self, job: str, text: str = "fixed") -> list[Action]:
         """Forget a job's failures by a user's command; `text` is the text of the reason."""
         return self.send(inputs.ResetJob(job, Reason(ReasonKind.USER, text)))
 

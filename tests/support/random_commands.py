@@ -119,7 +119,7 @@ def give_command(scheduler: WatchedScheduler, random: Random, names: Sequence[st
             case 8:
                 scheduler.status()
             case 9:
-                job.reset("mended")
+                job.reset("fixed")
             case _:
                 scheduler.stacks()
     except UsageError:

@@ -117,9 +117,9 @@ def _change(
     before = ReferenceJob(old)
     changed, action = before.changed(job.spec), before.reload_action(job.spec)
     if job.follow_up == "removal" and job.is_live:
-        lines = model.forget_failures(job, now)
+        forgotten = model.forget_failures(job, now)
         _bring_back(model, job, now)
-        return lines
+        return forgotten
     if "enabled" in changed:
         return _enable_or_disable(model, job, renewed, now)
     lines: list[str] = []
@@ -137,8 +137,8 @@ def _change(
         job.run_spec = job.spec
         model.set_limits(job)
         lines = [f"ApplySpec {job.run}"]
-    elif action == "apply" and _may_mend(job, changed):
-        lines = _mend(model, job, renewed, now)
+    elif action == "apply" and _may_fix(job, changed):
+        lines = _forget_and_begin(model, job, renewed, now)
     elif action == "apply" and "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
         lines = _hasten(model, job, now)
     if "schedule" in changed:
@@ -157,7 +157,7 @@ def _release(job: ReferenceJob, renewed: list[ReferenceJob]) -> None:
         job.follow_up = "restart"
 
 
-def _may_mend(job: ReferenceJob, changed: list[str]) -> bool:
+def _may_fix(job: ReferenceJob, changed: list[str]) -> bool:
     """Return whether the last run of the job may have failed because of a field that has changed."""
     if job.gave_up and "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
         return True
@@ -165,7 +165,7 @@ def _may_mend(job: ReferenceJob, changed: list[str]) -> bool:
     return job.counts_as_failure() and bool(set(causes.get(job.first_kind, ())) & set(changed))
 
 
-def _mend(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
+def _forget_and_begin(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
     lines = model.forget_failures(job, now)
     if job.is_abandoned:
         _release(job, renewed)

@@ -16,7 +16,7 @@ from taskloom.core.events import EventName
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import RestartWhen, StartMode
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
-from taskloom.core.resetting import Resetter, may_mend
+from taskloom.core.resetting import Resetter, may_fix
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
@@ -153,8 +153,8 @@ class Reloader:
             run.spec = spec
             self._starter.set_limits(run)
             self._store.actions.append(actions.ApplySpec(run.id, spec))
-        elif may_mend(job, change.fields):
-            self._mend(job, change)
+        elif may_fix(job, change.fields):
+            self._forget_and_begin(job, change)
         elif "restart" in change.fields and spec.restart.when is not RestartWhen.NEVER:
             self._follow_ups.hasten(job)
         if "schedule" in change.fields:
@@ -164,7 +164,7 @@ class Reloader:
         elif "start" in change.fields:
             self._begun.append(job)
 
-    def _mend(self, job: JobRecord, change: Change) -> None:
+    def _forget_and_begin(self, job: JobRecord, change: Change) -> None:
         """Begin what the failures of a job without a live run delayed or prevented: the change may have ended them."""
         self._forget_failures(job, change)
         if job.state is JobState.BLOCKED:
@@ -214,7 +214,7 @@ class Reloader:
         else:
             if job.waiting_for is WaitingFor.REMOVAL:
                 self._begun.append(job)  # it may need now what this reload removes
-            self._mend(job, change)
+            self._forget_and_begin(job, change)
         if "schedule" in change.fields:
             self._reschedule(job, change)
 

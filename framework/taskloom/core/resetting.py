@@ -1,7 +1,7 @@
 """Forget the failures of a job: its restart delay, the restarts that its limit counts, and that it gave up.
 
 A user requests it when the cause of the failures is removed. A reload does it when it changes what the job fails
-because of (`may_mend`). What the failures delayed then begins at once, and what they prevented begins again.
+because of (`may_fix`). What the failures delayed then begins at once, and what they prevented begins again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from taskloom.core.requirements import DependencyState
 from taskloom.core.starting import Starter
 from taskloom.core.store import JobStore
 
-__all__ = ["Resetter", "may_mend"]
+__all__ = ["Resetter", "may_fix"]
 
 
 class Resetter:
@@ -72,7 +72,7 @@ class Resetter:
                     families.append(job.spec.family)
 
 
-def may_mend(job: JobRecord, fields: Iterable[str]) -> bool:
+def may_fix(job: JobRecord, fields: Iterable[str]) -> bool:
     """Return whether the change of these fields may have ended the failures of a job without a live run.
 
     A change of what a run is made from always may; this is about the other fields.

@@ -139,10 +139,9 @@ def check_refusal(model: Model, command: inputs.Input, error: UsageError) -> Non
     if job is None or not job.spec.enabled or job.end_state == "disabled":
         return
     if isinstance(error, DependencyUnmet):
-        is_patient = (isinstance(command, inputs.StartJob) and not command.is_now) or (
-            isinstance(command, inputs.RestartJob) and job.run is None and not command.is_now
-        )
-        if not is_patient or (dependency_state(model, job) == SATISFIED and not job.awaits_removal):
+        is_now = command.is_now if isinstance(command, inputs.StartJob | inputs.RestartJob) else True
+        is_satisfied = dependency_state(model, job) == SATISFIED and not job.awaits_removal
+        if is_now or job.run is not None or is_satisfied:
             model.report("I11", f"a start was refused without a reason: {error}")
     elif job.run is None or (isinstance(command, inputs.RestartJob) and not job.is_blocked):
         model.report("I9", f"a start was refused without a reason: {error}")

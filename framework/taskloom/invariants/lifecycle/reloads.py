@@ -99,8 +99,8 @@ class Reloads:
             job.run_spec = job.spec
             self._run_limits.set(job.run, job.spec)
             self._model.expect("ApplySpec", job.run.run)
-        elif _may_mend(job, changed):
-            self._mend(job, changed)
+        elif _may_fix(job, changed):
+            self._forget_and_begin(job, changed)
         elif "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
             self._restarts.hasten(job)
         if "schedule" in changed:
@@ -110,7 +110,7 @@ class Reloads:
         elif "start" in changed:
             self._renewed.append(job.spec.name)
 
-    def _mend(self, job: JobModel, changed: list[str]) -> None:
+    def _forget_and_begin(self, job: JobModel, changed: list[str]) -> None:
         """Expect what the failures of a job without a live run delayed or prevented."""
         self._forget(job, changed)
         if job.is_blocked:
@@ -160,7 +160,7 @@ class Reloads:
         else:
             if job.wait is Wait.REMOVAL:
                 self._renewed.append(job.spec.name)
-            self._mend(job, changed)
+            self._forget_and_begin(job, changed)
         if "schedule" in changed:
             self._reschedule(job, changed)
 
@@ -218,7 +218,7 @@ def _keeps_program_alive(job: JobModel) -> bool:
 _CAUSES = {"": ("poll_interval",), "deadline": ("timeout",), "watchdog": ("watchdog", "ready_within")}
 
 
-def _may_mend(job: JobModel, changed: list[str]) -> bool:
+def _may_fix(job: JobModel, changed: list[str]) -> bool:
     """Return whether the last run of the job may have failed because of a field that has changed."""
     run = job.last_run
     if job.has_given_up and "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:

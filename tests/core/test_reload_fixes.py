@@ -49,12 +49,12 @@ from taskloom.testing import VirtualClock, make_job
 
 # -- a pending restart
 
-MENDS: dict[str, dict[str, Any]] = {
+FIXES: dict[str, dict[str, Any]] = {
     "params": {"params": {"n": 1}},
     "task": {"task": "better"},
     "daemon": {"daemon": True},
     "runner": {"runner": RunnerSpec("thread", {"reuse": True})},
-    "params and others": {"params": {"n": 1}, "description": "mended", "timeout": 5.0, "restart": LIMITED},
+    "params and others": {"params": {"n": 1}, "description": "fixed", "timeout": 5.0, "restart": LIMITED},
     "poll_interval": {"poll_interval": 0.5},
 }
 LEAVES: dict[str, dict[str, Any]] = {
@@ -73,12 +73,12 @@ LEAVES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("what", MENDS)
-def test_a_job_that_waits_for_its_restart_starts_at_once_if_that_may_mend_it(what: str) -> None:
+@pytest.mark.parametrize("what", FIXES)
+def test_a_job_that_waits_for_its_restart_starts_at_once_if_that_may_fix_it(what: str) -> None:
     stage = stage_of(job_a())
     fail(stage)
 
-    found = change(stage, **MENDS[what])
+    found = change(stage, **FIXES[what])
 
     assert acts(found)[:2] == starts(2)
     assert event_of(found, EventName.QUEUED).attempt == 1
@@ -87,7 +87,7 @@ def test_a_job_that_waits_for_its_restart_starts_at_once_if_that_may_mend_it(wha
 
 
 @pytest.mark.parametrize("what", LEAVES)
-def test_its_restart_is_left_alone_if_nothing_may_mend_it(what: str) -> None:
+def test_its_restart_is_left_alone_if_nothing_may_fix_it(what: str) -> None:
     stage = stage_of(job_a())
     fail(stage)
     job = stage.lifecycle.jobs["a"]
@@ -131,9 +131,9 @@ def test_a_job_that_a_limit_stopped_starts_at_once_when_the_limit_changes(
     assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.BACKOFF
 
     unrelated = acts(change(stage, poll_interval=0.5))
-    mended = acts(change(stage, **fields))
+    fixed = acts(change(stage, **fields))
 
-    assert (unrelated, mended) == ([], starts(2))
+    assert (unrelated, fixed) == ([], starts(2))
 
 
 def test_a_run_that_had_raised_before_its_timeout_did_not_fail_because_of_it() -> None:
@@ -308,7 +308,7 @@ def test_a_shorter_delay_does_not_forget_the_window_of_the_limit() -> None:
 # -- essential
 
 
-def test_an_essential_job_is_mended_before_it_fails_for_good() -> None:
+def test_an_essential_job_is_fixed_before_it_fails_for_good() -> None:
     stage = stage_of(job_a(restart=LIMITED, essential=True))
     for _ in range(2):
         fail(stage)
