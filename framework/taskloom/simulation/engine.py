@@ -29,10 +29,17 @@ from taskloom.core.model import WAIT_FOR_EVER, Moment, Phase
 from taskloom.core.wall_clock import CLOCK_SECONDS
 from taskloom.simulation.plan import ClockStep, Stall
 
-__all__ = ["STUCK_STEPS", "Engine", "in_order"]
+__all__ = ["PROGRESS_STEPS", "STUCK_STEPS", "Engine", "in_order"]
 
 # As many steps at one instant are an endless loop, such as restarts without a delay that nothing limits.
 STUCK_STEPS = 100_000
+
+# How many steps there are between two reports of the progress: they take some 10 to 50 ms.
+PROGRESS_STEPS = 1000
+
+
+def _no_report() -> None:
+    """Report nothing."""
 
 
 def in_order() -> float:
@@ -65,6 +72,8 @@ class Engine:
         self.now = Moment(0.0, wall)
         self.handle: Callable[[inputs.Input, Moment], Iterable[actions.Action]] = core.handle
         """Hands an input to the lifecycle; a simulator may replace it by a function that records or checks, too."""
+        self.on_progress: Callable[[], object] = _no_report
+        """Called between two steps, once in PROGRESS_STEPS steps."""
         self.handlers: dict[type, Callable[[Any], object]] = {
             actions.WorkFinished: lambda _: self.schedule(self.now.mono, self.stop_if_finished)
         }
@@ -101,7 +110,7 @@ class Engine:
         RuntimeError if virtual time no longer advances.
         """
         core, heap, tie_break = self.core, self._heap, self._tie_break
-        steps = 0
+        steps = silent_steps = 0
         while core.phase is Phase.OPEN or not is_over():
             due = core.next_deadline_by_steady_clock()
             deadline = self._clock_check_at if due is None or due > self._clock_check_at else due
@@ -116,6 +125,10 @@ class Engine:
             steps += 1
             if steps > self._stuck_steps:
                 raise RuntimeError(f"virtual time does not advance: {self._stuck_steps} steps at second {when:g}")
+            silent_steps += 1
+            if silent_steps == PROGRESS_STEPS:
+                silent_steps = 0
+                self.on_progress()
             if is_tick:
                 self._clock_check_at = WAIT_FOR_EVER
                 self.process(inputs.Tick(steady_until=self._steady_until))

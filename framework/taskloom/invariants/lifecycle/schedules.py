@@ -1,7 +1,8 @@
 """I10: each instant of a schedule starts at most one run, and has a `missed` event if it starts none.
 
-Intervals count on the monotonic clock, calendars on the wall clock, which may be set (`clock_steps.py`). Jitter is drawn at random and no event shows it, so each instant has a window: it fires at some second
-between the instant and the instant plus the jitter.
+Intervals count on the monotonic clock, calendars on the wall clock, which may be set (`clock_steps.py`). Jitter is
+drawn at random and no event shows it, so each instant has a window: it fires at some second between the instant and the
+instant plus the jitter.
 """
 
 from __future__ import annotations
