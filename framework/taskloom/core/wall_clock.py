@@ -32,18 +32,19 @@ class ClockChange(NamedTuple):
     """For each `repeats_after` whose calendars follow the clock back: the time that they had seen."""
     replayed: dict[float, float]
     """For each `repeats_after` whose calendars have followed the clock back: the time up to which they run again."""
+    corrected: dict[float, float]
+    """For each `repeats_after` whose calendars were set back by a correction: the time that they had seen before it."""
 
-    def new_start(self, limit: float, instant: float, latest: float | None) -> float | None:
-        """Return the time after which to look for the next instant; None if `instant` is still the next one.
-
-        `latest`: the latest instant that the job had, which may be later if the clock was set back.
-        """
+    def new_start(self, limit: float, instant: float) -> float | None:
+        """Return the time after which to look for the next instant; None if `instant` is still the next one."""
         if limit in self.followed:
             return self.shown
-        # Set forward again: what came before the clock was set back is not missed now.
+        # Set forward again: what came before the clock was set back is not missed now. After a correction that holds
+        # only if it is undone; otherwise the time before it was wrong.
         again = min(self.replayed.get(limit, -inf), self.shown)
-        if latest is not None and latest <= self.shown:
-            again = max(again, latest)
+        corrected = self.corrected.get(limit, inf)
+        if corrected <= self.shown:
+            again = max(again, corrected)
         return again if instant <= again else None
 
 
@@ -60,6 +61,7 @@ class WallClock:
         # The latest time that the calendars of each `repeats_after` have seen, while the clock is behind it.
         self._seen = {HELD_BACK_SECONDS: -inf}
         self._replayed: dict[float, float] = {}
+        self._corrected: dict[float, float] = {}
 
     @property
     def check_at(self) -> float:
@@ -107,7 +109,7 @@ class WallClock:
         if not self._is_any_off and abs(offset - self._offset) < STEP_SECONDS / 4:
             return None
         # A step is added because a firing may be that early: it is not repeated at its instant.
-        change = ClockChange(checked_at + offset + STEP_SECONDS, {}, self._replayed)
+        change = ClockChange(checked_at + offset + STEP_SECONDS, {}, self._replayed, self._corrected)
         expected, was_set_back = self._offset + now.mono, now.wall < self._offset + checked_at - STEP_SECONDS
         for limit, seen in self._seen.items():
             self._seen[limit] = seen = max(seen, expected)
@@ -116,13 +118,16 @@ class WallClock:
             if was_set_back and seen - now.wall > limit + STEP_SECONDS:
                 change.followed[limit] = seen
                 self._seen[limit] = now.wall
-        self._note_replays(change)
+        self._note_replays(change, now)
         self._offset, self._is_any_off = offset, False
         return change
 
-    def _note_replays(self, change: ClockChange) -> None:
-        if HELD_BACK_SECONDS in change.followed:
-            self._replayed = {}  # a correction: all that comes is new
-            return
-        replayed = {limit: max(seen, self._replayed.get(limit, -inf)) for limit, seen in change.followed.items()}
-        self._replayed = self._replayed | replayed
+    def _note_replays(self, change: ClockChange, now: Moment) -> None:
+        replayed, corrected = self._replayed.copy(), self._corrected.copy()
+        for limit, seen in change.followed.items():
+            if seen - now.wall > HELD_BACK_SECONDS + STEP_SECONDS:
+                replayed.pop(limit, None)
+                corrected[limit] = max(seen, corrected.get(limit, -inf))
+            else:
+                replayed[limit] = max(seen, replayed.get(limit, -inf))
+        self._replayed, self._corrected = replayed, corrected

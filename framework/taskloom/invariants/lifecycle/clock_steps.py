@@ -27,6 +27,8 @@ class ClockSteps:
         # By the `repeats_after` of calendars.
         self._tops: dict[float, float] = {HOURS_3: NOT_YET}
         self._replays: dict[float, float] = {}
+        self._corrections: dict[float, float] = {}
+        self._corrections_before: dict[float, float] = {}
         self._rewound: set[float] = set()
         self._replays_before: dict[float, float] = {}
 
@@ -57,17 +59,20 @@ class ClockSteps:
         """Compare the clocks at a tick."""
         last = max(self.last_check, steady_until)
         expected, shown_last = now + self._offset, last + self._offset
-        self._replays_before = dict(self._replays)
+        self._replays_before, self._corrections_before = dict(self._replays), dict(self._corrections)
         self._rewound = set()
         self._new_time = last + wall - now + STEP_SECONDS
         for limit in self._tops:
             self._tops[limit] = max(self._tops[limit], expected)
             if wall < shown_last - STEP_SECONDS and self._tops[limit] > wall + limit + STEP_SECONDS:
                 self._rewound.add(limit)
-                self._replays[limit] = max(self._tops[limit], self._replays.get(limit, NOT_YET))
+                top = self._tops[limit]
+                if top > wall + HOURS_3 + STEP_SECONDS:
+                    self._corrections[limit] = max(top, self._corrections.get(limit, NOT_YET))
+                    self._replays.pop(limit, None)
+                else:
+                    self._replays[limit] = max(top, self._replays.get(limit, NOT_YET))
                 self._tops[limit] = wall
-        if HOURS_3 in self._rewound:
-            self._replays.clear()
         self._offset, self.last_check = wall - now, now
 
     def instant_after_step(self, job: JobModel, schedule: Schedule) -> float | None:
@@ -75,10 +80,10 @@ class ClockSteps:
         calendar, instant = schedule.calendar, job.instant
         if calendar is None or instant is None:
             return instant
-        limit, latest = repeats_after(calendar), job.latest_instant
+        limit = repeats_after(calendar)
         if limit in self._rewound:
             return calendar.after(self._new_time) or instant
         done = min(self._replays_before.get(limit, NOT_YET), self._new_time)
-        if latest is not None and latest <= self._new_time:
-            done = max(done, latest)
+        if self._corrections_before.get(limit, self._new_time + 1.0) <= self._new_time:
+            done = max(done, self._corrections_before[limit])
         return (calendar.after(done) or instant) if instant <= done else instant

@@ -1,0 +1,471 @@
+"""Clocks that are set: wildcards follow the new time at once, and no fixed time runs twice, as in Debian's cron."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+from tests.support.cron_walk import reference_runs
+from tests.support.hand_driven_core import HandDrivenCore
+
+from taskloom.calendars import cron_calendar
+from taskloom.core.actions import StartRun
+from taskloom.core.events import EventName
+from taskloom.core.inputs import Tick
+from taskloom.core.model import Moment
+from taskloom.core.policies import Missed, Overlap, Schedule, repeats_after
+from taskloom.core.wall_clock import CLOCK_SECONDS, WallClock
+from taskloom.testing import VirtualClock, make_job
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+# A Monday, 10 s after noon UTC: no step in these tests comes less than 15 s before a full minute.
+NOON = 1_767_614_400
+START = NOON + 10
+
+
+class Began(NamedTuple):
+    """When a run began."""
+
+    second: float
+    """Since the start, on the monotonic clock."""
+    shown: str
+    """The time of day by the wall clock."""
+
+
+class Stage:
+    """A core whose jobs run for no time at all, and a clock that can be set."""
+
+    def __init__(self, *schedules: Schedule, **policies: Any) -> None:
+        self.core = HandDrivenCore(VirtualClock(0, START))
+        for number, schedule in enumerate(schedules):
+            self.core.add(make_job(f"j{number}", schedule=schedule, **policies))
+        self.core.start_all()
+
+    def pass_time(self, seconds: float) -> list[Began]:
+        """Let time pass, and return when runs began."""
+        clock, end, began = self.core.clock, self.core.clock.now().mono + seconds, []
+        while (due := self.core.lifecycle.next_deadline()) is not None and due <= end:
+            clock.advance_to(max(due, clock.now().mono))
+            for action in self.core.send(Tick()):
+                if isinstance(action, StartRun):
+                    began.append(Began(clock.now().mono, time_of_day(clock.now().wall)))
+                    self.core.started(action.run)
+                    self.core.ended(action.run)
+        clock.advance_to(end)
+        return began
+
+    def step(self, seconds: float) -> None:
+        self.core.clock.step_wall(seconds)
+
+    @property
+    def missed(self) -> int:
+        return sum(job.missed for job in self.core.lifecycle.jobs.values())
+
+
+def cron(expression: str, **policies: Any) -> Schedule:
+    return Schedule(calendar=cron_calendar(expression, "UTC"), **policies)
+
+
+def time_of_day(wall: float) -> str:
+    seconds = round(wall) % DAY
+    return f"{seconds // HOUR:02d}:{seconds // MINUTE % 60:02d}:{seconds % MINUTE:02d}"
+
+
+def shown(began: list[Began]) -> list[str]:
+    return [one.shown for one in began]
+
+
+# -- which calendars wait, and for how long
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("* * * * *", 60), ("*/5 * * * *", 60), ("0 * * * *", 60), ("30 */2 * * *", 60), ("* 3 * * *", 60),
+        ("*,5 1 * * *", 60), ("@hourly", 60), ("*/7 9-17 * * 1-5", 60), ("0 */5 * * * *", 60), ("15 * * * * *", 60),
+        ("* * * * * *", 1), ("*/20 * * * * *", 1), ("0,30 * * * * *", 1), ("* 30 2 * * *", 1), ("1-3 0 * * * *", 1),
+        ("30 2 * * *", 10_800), ("0-59 0-23 * * *", 10_800), ("1-59/2 3 * * *", 10_800), ("0,30 9-17 * * *", 10_800),
+        ("5 4 */2 * *", 10_800), ("@daily", 10_800), ("@midnight", 10_800), ("@weekly", 10_800), ("@monthly", 10_800),
+        ("@yearly", 10_800), ("0 30 2 * * *", 10_800), ("0,30 30 2 * * *", 10_800),
+    ],
+)  # fmt: skip
+def test_a_field_of_the_time_of_day_that_begins_with_a_star_makes_a_wildcard(expression: str, seconds: int) -> None:
+    assert repeats_after(cron_calendar(expression, "UTC")) == seconds
+
+
+# -- wildcards follow the clock
+
+
+@pytest.mark.parametrize("back", [2 * MINUTE, HOUR, 2 * HOUR, 2 * HOUR + 50 * MINUTE, 179 * MINUTE, 181 * MINUTE, DAY])
+@pytest.mark.parametrize("expression", ["* * * * *", "*/1 0-23 * * *", "*,3 * * * *", "0 * * * * *"])
+def test_every_minute_goes_on_once_a_minute_whatever_the_clock_shows(expression: str, back: int) -> None:
+    stage = Stage(cron(expression))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-back)
+    began = stage.pass_time(HOUR)
+
+    assert [one.second for one in began] == [30 * MINUTE + 50 + MINUTE * number for number in range(60)]
+    assert began[0].shown == time_of_day(NOON + 31 * MINUTE - back)
+    assert stage.missed == 0
+
+
+@pytest.mark.parametrize("back", [2, 25, 40, 59, 61, 2 * HOUR, 3 * HOUR + 60, DAY])
+def test_every_second_goes_on_once_a_second_whatever_the_clock_shows(back: int) -> None:
+    stage = Stage(cron("* * * * * *"))
+    stage.pass_time(100)
+
+    stage.step(-back)
+    began = stage.pass_time(200)
+
+    assert [one.second for one in began] == list(range(101, 301))
+    assert began[0].shown == time_of_day(START + 101 - back)
+    assert stage.missed == 0
+
+
+@pytest.mark.parametrize(("back", "silent"), [(25, 0), (40, 0), (59, 0), (60, 0), (61, MINUTE), (100, MINUTE)])
+def test_a_step_back_within_a_minute_repeats_no_minute(back: int, silent: int) -> None:
+    stage = Stage(cron("* * * * *"))
+    before = stage.pass_time(35 * MINUTE - 5)  # until 12:35:05
+
+    stage.step(-back)
+    after = stage.pass_time(5 * MINUTE)
+
+    assert before[-1].shown == "12:35:00"
+    repeated = [one for one in after if one.shown == "12:35:00"]
+    assert len(repeated) == bool(silent)
+    assert "12:36:00" in shown(after)
+
+
+def test_an_hourly_job_is_not_repeated_by_a_correction_of_half_a_second() -> None:
+    stage = Stage(cron("@hourly"))
+    stage.pass_time(HOUR - 9.9)  # until 13:00:00.1
+
+    stage.step(-0.5)
+
+    assert shown(stage.pass_time(HOUR + 1)) == ["14:00:00"]
+
+
+def test_an_instant_of_the_new_time_before_the_next_check_is_made_up_for() -> None:
+    stage = Stage(cron("* * * * *"))
+    stage.pass_time(30 * MINUTE)  # 12:30:10
+
+    stage.step(-2 * MINUTE - 12)  # 12:27:58
+    began = stage.pass_time(MINUTE)
+
+    assert began[0].second - 30 * MINUTE <= CLOCK_SECONDS
+    assert [one.shown[:5] for one in began] == ["12:28"]
+
+
+def test_with_missed_skip_such_an_instant_is_missed() -> None:
+    stage = Stage(cron("* * * * *", missed=Missed.SKIP))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-2 * MINUTE - 12)
+    began = stage.pass_time(2 * MINUTE)
+
+    assert shown(began)[:1] == ["12:29:00"]
+    assert stage.missed == 1
+
+
+# -- fixed times are held back
+
+
+@pytest.mark.parametrize("back", [25, 40, 59, 61, HOUR, 2 * HOUR, 179 * MINUTE, 3 * HOUR])
+@pytest.mark.parametrize("expression", ["30 12 * * *", "30 0-23 * * *", "0,30 9-17 * * *", "0 30 12 * * *"])
+def test_a_fixed_time_does_not_run_twice(expression: str, back: int) -> None:
+    stage = Stage(cron(expression))
+    before = stage.pass_time(30 * MINUTE)
+
+    stage.step(-back)
+    after = stage.pass_time(back)
+
+    assert shown(before)[-1] == "12:30:00"
+    assert after == []
+    assert stage.missed == 0
+
+
+@pytest.mark.parametrize("back", [181 * MINUTE, 4 * HOUR, DAY])
+def test_after_a_correction_a_fixed_time_runs_by_the_new_time(back: int) -> None:
+    stage = Stage(cron("30 12 * * *"))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-back)
+    began = stage.pass_time(back)
+
+    assert shown(began) == ["12:30:00"]
+
+
+def test_fixed_times_that_were_not_run_yet_run_when_the_clock_gets_there() -> None:
+    stage = Stage(cron("45 12 * * *"))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-2 * HOUR)
+
+    assert shown(stage.pass_time(3 * HOUR)) == ["12:45:00"]
+
+
+def test_an_interval_does_not_notice() -> None:
+    stage = Stage(Schedule(every=60.0))
+    stage.pass_time(90)
+
+    stage.step(-2 * HOUR)
+    stage.pass_time(10)
+    stage.step(5 * HOUR)
+
+    assert [one.second for one in stage.pass_time(140)] == [120, 180, 240]
+
+
+# -- several steps
+
+
+def test_two_steps_back_of_two_hours_are_a_correction() -> None:
+    stage = Stage(cron("30 12 * * *"))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-2 * HOUR)
+    stage.pass_time(5 * MINUTE)
+    stage.step(-2 * HOUR)
+
+    assert shown(stage.pass_time(5 * HOUR)) == ["12:30:00"]
+
+
+def test_two_steps_back_of_one_hour_each_hold_fixed_times_back_and_wildcards_follow_both() -> None:
+    fixed, wildcard = Stage(cron("30 12 * * *")), Stage(cron("0 * * * *"))
+    for stage in (fixed, wildcard):
+        stage.pass_time(30 * MINUTE)
+        stage.step(-HOUR)
+        stage.pass_time(MINUTE)
+        stage.step(-HOUR)
+
+    assert fixed.pass_time(3 * HOUR) == []
+    assert shown(wildcard.pass_time(3 * HOUR)) == ["11:00:00", "12:00:00", "13:00:00"]
+
+
+def test_steps_that_come_after_the_clock_has_caught_up_are_not_added() -> None:
+    stage = Stage(cron("30 12,14 * * *"))
+    began = stage.pass_time(30 * MINUTE)
+    for _ in range(3):
+        stage.step(-2 * HOUR)
+        began += stage.pass_time(2 * HOUR)
+
+    assert shown(began + stage.pass_time(3 * HOUR)) == ["12:30:00", "14:30:00"]
+
+
+@pytest.mark.parametrize("back", [25, 40, 2 * HOUR, DAY])
+@pytest.mark.parametrize("expression", ["* * * * *", "30 12 * * *", "*/20 * * * * *"])
+def test_back_and_forth_misses_only_what_came_since_and_repeats_nothing(expression: str, back: int) -> None:
+    stage = Stage(cron(expression))
+    before = stage.pass_time(30 * MINUTE)
+
+    stage.step(-back)
+    stage.pass_time(2 * MINUTE)
+    stage.step(back)
+    after = stage.pass_time(10 * MINUTE)
+
+    assert stage.missed <= 2 * MINUTE / 20
+    assert not set(shown(before)) & set(shown(after))
+
+
+def test_forth_and_back_repeats_no_fixed_time() -> None:
+    stage = Stage(cron("30 12 * * *"))
+    stage.pass_time(10 * MINUTE)
+
+    stage.step(50 * MINUTE)
+    made_up_for = stage.pass_time(MINUTE)
+    stage.step(-50 * MINUTE)
+
+    assert len(made_up_for) == 1
+    assert stage.pass_time(2 * HOUR) == []
+
+
+def test_steps_that_cancel_out_before_a_check_change_nothing() -> None:
+    stage = Stage(cron("* * * * *"))
+    stage.pass_time(MINUTE)
+    stage.step(-2 * HOUR)
+    stage.core.clock.advance(1)
+    stage.step(2 * HOUR)
+
+    assert shown(stage.pass_time(2 * MINUTE)) == ["12:02:00", "12:03:00"]
+
+
+# -- a step in the life of a job
+
+
+def test_a_fixed_time_is_held_back_when_the_job_is_stopped_and_started() -> None:
+    stage = Stage(cron("30 12 * * *"))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-HOUR)
+    stage.core.stop("j0")
+    stage.pass_time(MINUTE)
+    stage.core.arm("j0")
+
+    assert stage.pass_time(2 * HOUR) == []
+
+
+def test_a_fixed_time_is_held_back_when_a_reload_changes_the_schedule_right_after_the_step() -> None:
+    stage = Stage(cron("30 12 * * *"))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-HOUR)
+    stage.core.reload(make_job("j0", schedule=cron("30 12 * * *", overlap=Overlap.QUEUE)))
+    began = stage.pass_time(2 * HOUR)
+    stage.core.reload(make_job("j0", schedule=cron("0 13 * * *")))
+
+    assert began == []
+    assert shown(stage.pass_time(24 * HOUR)) == ["13:00:00"]
+
+
+def test_a_job_that_is_added_while_fixed_times_are_held_back_runs_by_the_new_time() -> None:
+    stage = Stage(cron("15 12 * * *"))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-HOUR)
+    stage.core.add(make_job("new", schedule=cron("15 12 * * *")))
+    stage.core.arm("new")
+
+    assert shown(stage.pass_time(2 * HOUR)) == ["12:15:00"]
+
+
+def test_after_a_correction_a_job_that_is_started_again_runs_by_the_new_time() -> None:
+    stage = Stage(cron("30 12 * * *"))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-4 * HOUR)
+    stage.core.stop("j0")
+    stage.core.arm("j0")
+
+    assert shown(stage.pass_time(5 * HOUR)) == ["12:30:00"]
+
+
+def test_a_queued_firing_still_runs_after_a_step_back() -> None:
+    stage = Stage(cron("* * * * *", overlap=Overlap.QUEUE))
+    clock = stage.core.clock
+    clock.advance(50)
+    stage.core.send(Tick())
+    stage.core.started("j0#1")
+    clock.advance(60)
+    stage.core.send(Tick())
+
+    stage.step(-2 * HOUR)
+    clock.advance(5)
+    stage.core.ended("j0#1")
+    stage.core.started("j0#2")
+    stage.core.ended("j0#2")
+
+    assert shown(stage.pass_time(2 * MINUTE)) == ["10:03:00", "10:04:00"]
+
+
+def test_replicas_follow_alike() -> None:
+    stage = Stage(cron("* * * * *"))
+    for spec in make_job("web", schedule=cron("* * * * *"), replicas=3).replicated():
+        stage.core.add(spec)
+        stage.core.arm(spec.name)
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-2 * HOUR)
+
+    assert shown(stage.pass_time(2 * MINUTE)) == ["10:31:00"] * 4 + ["10:32:00"] * 4
+
+
+def test_a_firing_that_its_jitter_delays_comes_once_by_the_clock_that_was_set_back() -> None:
+    stage = Stage(cron("30 12 * * *", jitter=50.0))
+    stage.pass_time(30 * MINUTE - 10)
+    before = stage.core.lifecycle.jobs["j0"].next_firing
+    assert before is not None
+
+    stage.step(-40)
+    began = stage.pass_time(2 * HOUR)
+
+    assert len(began) <= 1
+    assert stage.core.lifecycle.jobs["j0"].runs == 1
+
+
+def test_a_suspend_while_a_fixed_time_is_held_back_does_not_run_it_again() -> None:
+    """The monotonic clock stops meanwhile: for the program the wall clock is set forward."""
+    stage = Stage(cron("30 12 * * *"), cron("0 14 * * *"))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-2 * HOUR)
+    stage.pass_time(MINUTE)
+    stage.step(4 * HOUR)
+    stage.pass_time(MINUTE)
+
+    assert [job.runs for job in stage.core.lifecycle.jobs.values()] == [1, 1]
+
+
+def test_a_program_that_is_halted_between_its_readings_of_the_two_clocks_repeats_nothing() -> None:
+    stage = Stage(cron("* * * * * *"))
+    stage.pass_time(10)
+    real = stage.core.clock.now()
+
+    # The wall clock was read in time, the monotonic clock three seconds later.
+    found = stage.core.lifecycle.handle(Tick(), Moment(real.mono + 4, real.wall + 1))
+
+    instants = [event for event in found if getattr(event, "event", None) is EventName.QUEUED]
+    stage.core.started("j0#11")
+    stage.core.ended("j0#11")
+    stage.core.clock.advance(4)
+    assert len(instants) == 1
+    assert shown(stage.pass_time(3))[:1] == [time_of_day(START + 15)]
+    assert stage.core.lifecycle.jobs["j0"].runs + stage.missed == 17
+
+
+# -- against a walk through every second
+
+
+EXPRESSIONS = (
+    "* * * * *", "*/7 * * * *", "0 * * * *", "@hourly", "*/20 12-14 * * *", "15 */2 * * *", "30 12 * * *",
+    "0,20,40 9-17 * * *", "@daily", "10-50/10 0-23 * * *", "0 0-23/2 * * 1", "5 12 5 1 *",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_runs_are_those_of_a_walk_through_every_second_that_the_clock_shows(expression: str, seed: int) -> None:
+    """Steps of full minutes, at most one in two minutes, all between two checks without a full minute in between."""
+    random = Random(f"{expression} {seed}")
+    hours = 6
+    minutes = sorted(random.sample(range(2, hours * 60, 2), random.choice((1, 2, 3, 5))))
+    sizes = (1, 2, 30, 60, 119, 120, 179, 181, 240, 1440)
+    steps = {minute * MINUTE + 6: random.choice(sizes) * random.choice((1, -1, -1)) * MINUTE for minute in minutes}
+    stage = Stage(cron(expression))
+
+    began, second = [], 0
+    for at, step in [*steps.items(), (hours * HOUR, 0)]:
+        began += stage.pass_time(at - second - 1)
+        stage.step(step)  # between two seconds
+        began += stage.pass_time(1)
+        second = at
+
+    expected = reference_runs(expression, START, hours * HOUR, steps)
+    late = [one.second - second for one, (second, _) in zip(began, expected, strict=True)]
+    assert all(0 <= one <= CLOCK_SECONDS for one in late)
+
+
+# -- the watch itself
+
+
+def test_no_check_is_due_while_no_calendar_is_armed() -> None:
+    clock = WallClock()
+    due = [clock.check_at]
+
+    clock.watch(Moment(100.0, 0.0))
+    due.append(clock.check_at)
+    assert clock.check(Moment(107.0, 7.0), 0.0) is None
+    due.append(clock.check_at)
+    clock.stop_watching(Moment(108.0, 8.0))
+
+    assert [*due, clock.check_at] == [float("inf"), 115.0, 122.0, float("inf")]
+
+
+def test_the_new_time_counts_from_the_last_moment_at_which_the_clock_was_known_to_be_steady() -> None:
+    found = []
+    for steady_until in (0.0, 90.0):
+        clock = WallClock()
+        clock.watch(Moment(0.0, 10_000.0))
+        found.append(clock.check(Moment(100.0, 5000.0), steady_until))
+
+    assert [round(change.shown) for change in found if change is not None] == [4900, 4990]
