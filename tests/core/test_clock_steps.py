@@ -290,6 +290,17 @@ def test_steps_that_cancel_out_before_a_check_change_nothing() -> None:
     assert shown(stage.pass_time(2 * MINUTE)) == ["12:02:00", "12:03:00"]
 
 
+def test_a_job_that_is_armed_between_two_steps_that_cancel_out_fires_by_the_clock() -> None:
+    stage = Stage(cron("0 15 * * *"))
+    stage.step(30 * MINUTE)
+    stage.core.add(make_job("new", schedule=cron("* * * * *")))
+    stage.core.arm("new")
+
+    stage.step(-30 * MINUTE)
+
+    assert shown(stage.pass_time(3 * MINUTE)) == ["12:01:00", "12:02:00", "12:03:00"]
+
+
 # -- a step in the life of a job
 
 

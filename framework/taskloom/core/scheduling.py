@@ -192,7 +192,7 @@ class ScheduleTimers:
         step = (now.wall - now.mono) - (firing.instant + firing.jitter - firing.due_at)
         if abs(step) < STEP_SECONDS:
             return
-        start = change.new_start(repeats_after(calendar), firing.instant)
+        start = change.new_start(repeats_after(calendar), firing.instant, step)
         instant = calendar.after(start) if start is not None else None
         if instant is None or instant == firing.instant:
             self._set_due(job, firing, schedule)

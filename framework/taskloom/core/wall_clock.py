@@ -35,9 +35,13 @@ class ClockChange(NamedTuple):
     corrected: dict[float, float]
     """For each `repeats_after` whose calendars were set back by a correction: the time that they had seen before it."""
 
-    def new_start(self, limit: float, instant: float) -> float | None:
-        """Return the time after which to look for the next instant; None if `instant` is still the next one."""
-        if limit in self.followed:
+    def new_start(self, limit: float, instant: float, step: float) -> float | None:
+        """Return the time after which to look for the next instant; None if `instant` is still the next one.
+
+        `step`: by how much the clock was set since that instant was set. That may be back although all calendars
+        together have seen no step, if the calendar was armed between two steps that cancel out.
+        """
+        if limit in self.followed or -step > limit + STEP_SECONDS:
             return self.shown
         # Set forward again: what came before the clock was set back is not missed now. After a correction that holds
         # only if it is undone; otherwise the time before it was wrong.

@@ -75,13 +75,16 @@ class ClockSteps:
                 self._tops[limit] = wall
         self._offset, self.last_check = wall - now, now
 
-    def instant_after_step(self, job: JobModel, schedule: Schedule) -> float | None:
-        """Return the next instant of a job after the check that found the clock set; None if it has none."""
+    def instant_after_step(self, job: JobModel, schedule: Schedule, step: float) -> float | None:
+        """Return the next instant of a job after the check that found the clock set; None if it has none.
+
+        `step`: by how much it was set since the instant was computed.
+        """
         calendar, instant = schedule.calendar, job.instant
         if calendar is None or instant is None:
             return instant
         limit = repeats_after(calendar)
-        if limit in self._rewound:
+        if limit in self._rewound or step + limit < -STEP_SECONDS:
             return calendar.after(self._new_time) or instant
         done = min(self._replays_before.get(limit, NOT_YET), self._new_time)
         if self._corrections_before.get(limit, self._new_time + 1.0) <= self._new_time:

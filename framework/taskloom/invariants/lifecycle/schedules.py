@@ -118,7 +118,7 @@ class Schedules:
         step = model.wall - model.now - self._calendar_offsets.get(job.spec.name, 0.0)
         if schedule is None or schedule.calendar is None or abs(step) < STEP_SECONDS:
             return
-        instant = self._clock.instant_after_step(job, schedule)
+        instant = self._clock.instant_after_step(job, schedule, step)
         if instant == job.instant:
             self._open.pop(job.spec.name, None)
             self._set_window(job, schedule)
