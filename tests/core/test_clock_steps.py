@@ -231,6 +231,19 @@ def test_two_steps_back_of_two_hours_are_a_correction() -> None:
     assert shown(stage.pass_time(5 * HOUR)) == ["12:30:00"]
 
 
+@pytest.mark.parametrize(("expression", "back"), [("30 12 * * *", 4 * HOUR), ("* * * * *", 2 * HOUR)])
+def test_after_a_step_that_is_followed_a_short_one_repeats_nothing(expression: str, back: int) -> None:
+    stage = Stage(cron(expression))
+    stage.pass_time(30 * MINUTE)
+
+    stage.step(-back)
+    began = stage.pass_time(back - 8)  # until 12:30:02
+    stage.step(-20)
+
+    assert began[-1].shown == "12:30:00"
+    assert "12:30:00" not in shown(stage.pass_time(MINUTE))
+
+
 def test_two_steps_back_of_one_hour_each_hold_fixed_times_back_and_wildcards_follow_both() -> None:
     fixed, wildcard = Stage(cron("30 12 * * *")), Stage(cron("0 * * * *"))
     for stage in (fixed, wildcard):

@@ -62,12 +62,13 @@ def test_after_a_halt_a_schedule_with_missed_skip_makes_up_for_nothing(start_pro
 
 @pytest.mark.long
 def test_a_halt_of_the_program_does_not_make_a_run_unresponsive(start_program: Start) -> None:
-    program = start_program("jobs: {slow: {task: worker, watchdog: {after: 2s, then: restart}}}")
-    program.wait_for("slow         started")
+    # The worker polls after 0.7 s of CPU, which takes a few seconds on a busy machine, but hardly six.
+    program = start_program("jobs: {slow: {task: worker, watchdog: {after: 6s, then: restart}}}")
+    program.wait_for_event("started", "slow")
     program.pass_time(1.2)  # after the watchdog's check, and before the next poll
 
     program.send(signal.SIGSTOP)
-    program.pass_time(4.0)
+    program.pass_time(9.0)
     program.send(signal.SIGCONT)
     program.pass_time(2.0)
 

@@ -189,10 +189,10 @@ class ScheduleTimers:
         calendar = _calendar(job)
         if firing is None or schedule is None or calendar is None:
             return
-        step = (now.wall - now.mono) - (firing.instant + firing.jitter - firing.due_at)
-        if abs(step) < STEP_SECONDS:
+        offset = firing.instant + firing.jitter - firing.due_at
+        if abs(now.wall - now.mono - offset) < STEP_SECONDS:
             return
-        start = change.new_start(repeats_after(calendar), firing.instant, step)
+        start = change.new_start(repeats_after(calendar), firing.instant, offset)
         instant = calendar.after(start) if start is not None else None
         if instant is None or instant == firing.instant:
             self._set_due(job, firing, schedule)

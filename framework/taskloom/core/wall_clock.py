@@ -35,13 +35,16 @@ class ClockChange(NamedTuple):
     corrected: dict[float, float]
     """For each `repeats_after` whose calendars were set back by a correction: the time that they had seen before it."""
 
-    def new_start(self, limit: float, instant: float, step: float) -> float | None:
+    highest_offset: float
+    """The higher one of the offsets to the monotonic clock before and after."""
+
+    def new_start(self, limit: float, instant: float, offset: float) -> float | None:
         """Return the time after which to look for the next instant; None if `instant` is still the next one.
 
-        `step`: by how much the clock was set since that instant was set. That may be back although all calendars
-        together have seen no step, if the calendar was armed between two steps that cancel out.
+        `offset`: that by which the instant was set. It may be ahead although no calendar follows, if this one was
+        armed between two steps that cancel out.
         """
-        if limit in self.followed or -step > limit + STEP_SECONDS:
+        if limit in self.followed or offset - self.highest_offset > limit + STEP_SECONDS:
             return self.shown
         # Set forward again: what came before the clock was set back is not missed now. After a correction that holds
         # only if it is undone; otherwise the time before it was wrong.
@@ -113,7 +116,8 @@ class WallClock:
         if not self._is_any_off and abs(offset - self._offset) < STEP_SECONDS / 4:
             return None
         # A step is added because a firing may be that early: it is not repeated at its instant.
-        change = ClockChange(checked_at + offset + STEP_SECONDS, {}, self._replayed, self._corrected)
+        new_time, highest_offset = checked_at + offset + STEP_SECONDS, max(offset, self._offset)
+        change = ClockChange(new_time, {}, self._replayed, self._corrected, highest_offset)
         expected, was_set_back = self._offset + now.mono, now.wall < self._offset + checked_at - STEP_SECONDS
         for limit, seen in self._seen.items():
             self._seen[limit] = seen = max(seen, expected)

@@ -23,7 +23,7 @@ class ClockSteps:
         self.is_watched = False
         self.last_check = 0.0
         """When a tick compared the clocks last, in monotonic seconds."""
-        self._offset = self._new_time = 0.0
+        self._offset = self._highest_offset = self._new_time = 0.0
         # By the `repeats_after` of calendars.
         self._tops: dict[float, float] = {HOURS_3: NOT_YET}
         self._replays: dict[float, float] = {}
@@ -73,18 +73,19 @@ class ClockSteps:
                 else:
                     self._replays[limit] = max(top, self._replays.get(limit, NOT_YET))
                 self._tops[limit] = wall
+        self._highest_offset = max(self._offset, wall - now)
         self._offset, self.last_check = wall - now, now
 
-    def instant_after_step(self, job: JobModel, schedule: Schedule, step: float) -> float | None:
+    def instant_after_step(self, job: JobModel, schedule: Schedule, offset: float) -> float | None:
         """Return the next instant of a job after the check that found the clock set; None if it has none.
 
-        `step`: by how much it was set since the instant was computed.
+        `offset`: from the monotonic clock, by which the instant was computed.
         """
         calendar, instant = schedule.calendar, job.instant
         if calendar is None or instant is None:
             return instant
         limit = repeats_after(calendar)
-        if limit in self._rewound or step + limit < -STEP_SECONDS:
+        if limit in self._rewound or offset - limit - STEP_SECONDS > self._highest_offset:
             return calendar.after(self._new_time) or instant
         done = min(self._replays_before.get(limit, NOT_YET), self._new_time)
         if self._corrections_before.get(limit, self._new_time + 1.0) <= self._new_time:

@@ -115,10 +115,11 @@ class Schedules:
     def _follow_clock(self, job: JobModel) -> None:
         """Set the window again if the wall clock was set since, and the instant if the calendar follows the step."""
         model, schedule = self._model, job.spec.schedule
-        step = model.wall - model.now - self._calendar_offsets.get(job.spec.name, 0.0)
-        if schedule is None or schedule.calendar is None or abs(step) < STEP_SECONDS:
+        offset = self._calendar_offsets.get(job.spec.name, 0.0)
+        is_set = abs(model.wall - model.now - offset) >= STEP_SECONDS
+        if schedule is None or schedule.calendar is None or not is_set:
             return
-        instant = self._clock.instant_after_step(job, schedule, step)
+        instant = self._clock.instant_after_step(job, schedule, offset)
         if instant == job.instant:
             self._open.pop(job.spec.name, None)
             self._set_window(job, schedule)
