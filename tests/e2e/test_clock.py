@@ -18,6 +18,7 @@ CRON = 'jobs: {beat: {task: silent_leaver, schedule: {cron: "* * * * * *", timez
 FIXED = 'jobs: {beat: {task: silent_leaver, schedule: {cron: "0-59 0-59 0-23 * * *", timezone: UTC}}}'
 
 
+@pytest.mark.long
 def test_after_a_halt_one_instant_is_made_up_for_and_the_others_are_counted(start_program: Start) -> None:
     program = start_program(EVERY)
     program.wait_for_event("ended", "beat", count=3)
