@@ -25,7 +25,18 @@ from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
 from taskloom.core.changeover import Changeovers
 from taskloom.core.events import NOTHING, Audience, EventName
-from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import (
+    WAIT_FOR_EVER,
+    How,
+    JobSpec,
+    JobState,
+    Moment,
+    Outcome,
+    Phase,
+    Reason,
+    ReasonKind,
+    WaitingFor,
+)
 from taskloom.core.outcome import decide_outcome
 from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -82,7 +93,7 @@ class Lifecycle:
             inputs.Reload: self._reload,
             inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
             inputs.HurryShutdown: lambda command: self.shutdown.hurry(command.within),
-            inputs.Tick: lambda tick: self._store.deadlines.run_due(self._store.now.mono, tick.ended),
+            inputs.Tick: self._tick,
             inputs.RunStarted: self._run_started,
             inputs.RunStartFailed: self._run_start_failed,
             inputs.RunReady: self._run_ready,
@@ -117,7 +128,17 @@ class Lifecycle:
 
     def next_deadline(self) -> float | None:
         """Return when the next Tick is due, in monotonic seconds, or None."""
+        due, check_at = self._store.deadlines.next(), self.clock_check_at
+        return due if check_at == WAIT_FOR_EVER or (due is not None and due <= check_at) else check_at
+
+    def next_deadline_by_steady_clock(self) -> float | None:
+        """Return the same for a wall clock that is known not to be set: no Tick is due to check it."""
         return self._store.deadlines.next()
+
+    @property
+    def clock_check_at(self) -> float:
+        """When a Tick is due to check the wall clock, in monotonic seconds; inf while no calendar is armed."""
+        return self._starter.timers.clock.check_at
 
     # -- queries
 
@@ -230,6 +251,12 @@ class Lifecycle:
             # After everything else: an essential job that failed and now never fires again stops all jobs.
             if "schedule" in change.fields and change.job in self.jobs:
                 self._starter.propagate(self.jobs[change.job])
+
+    # -- time
+
+    def _tick(self, tick: inputs.Tick) -> None:
+        self._starter.timers.check_clock(tick.steady_until)
+        self._store.deadlines.run_due(self._store.now.mono, tick.ended)
 
     # -- reports
 

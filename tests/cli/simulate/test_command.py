@@ -255,3 +255,34 @@ def test_no_task_really_runs(simulate: Callable[..., Answer], tmp_path: Path) ->
     assert simulate(text=text).code == 0
 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["jobs.yaml"]
+
+
+def test_events_to_standard_output_leave_the_table_to_standard_error(simulate: Callable[..., Answer]) -> None:
+    answer = simulate("--events", "-")
+
+    assert answer.code == 0
+    events = [json.loads(line) for line in answer.out.splitlines()]
+    assert check_events(events, is_whole=True) == []
+    assert answer.err.startswith("JOB ")
+
+
+def test_events_and_json_do_not_share_standard_output(simulate: Callable[..., Answer]) -> None:
+    answer = simulate("--events", "-", "-o", "json")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "cannot write both events (--events -) and the result (--output json) to standard output" in answer.err
+
+
+def test_the_next_firings_between_full_seconds_have_fractions(simulate: Callable[..., Answer]) -> None:
+    text = """\
+jobs:
+  tenth: {task: countdown, schedule: {every: 100ms}}
+  minute: {task: countdown, schedule: {every: 1m}}
+  jittered: {task: countdown, schedule: {every: 1m, jitter: 10s}}
+"""
+    answer = simulate("--at", "2026-01-01T00:00Z", "--for", "9900ms", text=text)
+
+    tenth, minute, jittered = (row[-1].split()[2] for row in rows(answer)[1:])
+    assert tenth == "00:00:10.000"
+    assert minute == "00:01:00"
+    assert len(jittered) == len("00:01:00.000")
