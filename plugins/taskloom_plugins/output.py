@@ -228,7 +228,8 @@ def _atomic_pieces(records: bytes) -> Iterator[bytes]:
             end = records.find(b"\n", start + select.PIPE_BUF) + 1 or len(records)
         yield records[start:end]
         start = end
-    yield records[start:]
+    if start < len(records):
+        yield records[start:]
 
 
 def open_target(ctx: Context, where: str, *, is_lines: bool) -> Target:
