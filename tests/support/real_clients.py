@@ -65,8 +65,8 @@ class Receiver:
             raise DroppedError
         self.running.stop()
         counts = self.running.ctx.counts
-        assert {name: counts[name] for name in _FAULTS if counts[name]} == {}
-        assert counts["frames"] == count
+        assert not any(counts[name] for name in _FAULTS), counts
+        assert counts["frames"] == count, counts
         return self.output.read_text().splitlines()
 
     def _kernel_drops(self) -> int:
