@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("params", "datagram", "written", "cut"),
+    "row",
     [
         ({"framing": "line"}, b"a:1|c\nb:2|c", "a:1|c\nb:2|c\n", 0),
         ({"framing": "line"}, b"a:1|c\nb:2|c\n", "a:1|c\nb:2|c\n", 0),
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
         ({"framing": "fixed", "frame_size": 2}, b"aabbc", "aa\nbb\n", 1),
         ({"framing": "length-prefixed", "length_size": 1}, b"\1a\5b", "a\n", 1),
     ],
-    ids=lambda value: repr(value) if isinstance(value, bytes) else None,
+    ids=lambda row: f"{row[0]['framing']} {row[1]!r}",
 )
 def test_the_end_of_a_datagram_ends_its_last_frame(
-    start: Start, out: Path, params: dict[str, Any], datagram: bytes, written: str, cut: int
+    start: Start, out: Path, row: tuple[dict[str, Any], bytes, str, int]
 ) -> None:
+    params, datagram, written, cut = row
     reader = start(SocketReader(listen="udp://127.0.0.1:0", output=str(out), **params))
 
     with reader.client() as client:
