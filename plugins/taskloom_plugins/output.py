@@ -24,6 +24,8 @@ _MAX_BUFFERED_BYTES = 256 * 1024
 
 # Errors of a path that leads nowhere: the file, or a folder above it, is not there any more.
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+# logrotate with `create` makes the new file right after it moved the old one, and complains if it is there already.
+_CREATE_SECONDS = 0.05
 # Long enough for `mv logs old && mkdir logs` on a busy machine; short enough that no peer runs into its own timeout.
 _REOPEN_SECONDS = 0.5
 _REOPEN_PAUSE_SECONDS = 0.02
@@ -113,9 +115,9 @@ class FileTarget:
         except OSError as error:
             raise self._failure(error) from None
 
-    def _open(self, mode: int) -> int:
+    def _open(self, mode: int, flags: int = os.O_CREAT) -> int:
         # Non-blocking: opening a named pipe without a reader fails at once instead of hanging.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        flags |= os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             return os.open(self._path, flags, mode, dir_fd=self._folder)
         except OSError as error:
@@ -133,21 +135,31 @@ class FileTarget:
         return not os.path.samestat(found, self._status)
 
     def _reopen(self) -> None:
-        """Open the path again. Tries for a moment: who rotates may be about to make the folder or set permissions."""
-        deadline = time.monotonic() + _REOPEN_SECONDS
-        while True:
-            try:
-                # Never readable by more users than the former file.
-                descriptor = self._open(stat.S_IMODE(self._status.st_mode) & 0o666)
-                break
-            except OutputError:
-                if time.monotonic() >= deadline or self._ctx.wait(_REOPEN_PAUSE_SECONDS):
-                    raise
-        former, self._descriptor = self._descriptor, descriptor
-        self._status = os.fstat(descriptor)
+        """Replace the open file by the one at the path. Raises OutputError."""
+        former, self._descriptor = self._descriptor, self._opened_again()
+        self._status = os.fstat(self._descriptor)
         self._ctx.log.info("opened %s again: the former file was moved or removed", self._path)
         self._close(former)
         self._end_last_line()
+
+    def _opened_again(self) -> int:
+        """Open the path, which was rotated a moment ago; leave the rotating program the time to finish its work.
+
+        First it may make the new file itself; then we make it, and try for longer if its folder is missing, or if the
+        new file does not have its permissions yet.
+        """
+        began, flags, is_stopping = time.monotonic(), 0, False
+        while True:
+            try:
+                # Never readable by more users than the former file.
+                return self._open(stat.S_IMODE(self._status.st_mode) & 0o666, flags)
+            except OutputError:
+                elapsed = time.monotonic() - began
+                if flags and (is_stopping or elapsed >= _REOPEN_SECONDS):
+                    raise
+                is_stopping = self._ctx.wait(_REOPEN_PAUSE_SECONDS)
+                if is_stopping or elapsed >= _CREATE_SECONDS:
+                    flags = os.O_CREAT
 
     def _end_last_line(self) -> None:
         """If the file ends with an unfinished line, write a newline, so that the next record begins a line."""

@@ -23,7 +23,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory with the folder of the output; few waits, since nothing else writes there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(output, "_UNFINISHED_SECONDS", 0.001)
+    monkeypatch.setattr(output, "_CREATE_SECONDS", 0.0)
     monkeypatch.setattr(output, "_REOPEN_SECONDS", 0.0)
+    monkeypatch.setattr(output, "_REOPEN_PAUSE_SECONDS", 0.0)
     Path("logs").mkdir()
 
 
@@ -136,27 +138,47 @@ def test_a_link_to_a_folder_that_now_leads_elsewhere_is_followed() -> None:
     assert (files(), files("tomorrow")) == ({"out": "1\n"}, {"out": "2\n"})
 
 
-def test_a_folder_that_is_made_again_a_moment_later_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder is made while the target waits between two attempts."""
-    monkeypatch.setattr(output, "_REOPEN_SECONDS", 60.0)
+def move_and_write(monkeypatch: pytest.MonkeyPatch, moved: Path, third_wait: Callable[[], object]) -> None:
+    """Move the file or its folder away, write, and call `third_wait` in the third wait for a new one."""
     with FakeContext() as ctx:
         opened = FileTarget(ctx, "logs/out")
         opened.write(b"1\n")
-        Path("logs").rename("old logs")
-        real_wait, waits = ctx.wait, []
+        waits: list[float] = []
 
         def wait(seconds: float) -> bool:
             waits.append(seconds)
             if len(waits) == 3:
-                Path("logs").mkdir()
-            return real_wait(0)
+                third_wait()
+            return False
 
         monkeypatch.setattr(ctx, "wait", wait)
+        moved.rename(f"old {moved.name}")
         opened.write(b"2\n")
         opened.close()
+        assert len(waits) == 3
 
-    assert len(waits) == 3
+
+def create() -> None:
+    Path("logs/out").touch()
+    Path("logs/out").chmod(0o640)
+
+
+def test_a_folder_that_is_made_again_a_moment_later_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_REOPEN_SECONDS", 60.0)
+
+    move_and_write(monkeypatch, Path("logs"), Path("logs").mkdir)
+
     assert (files("old logs"), files()) == ({"out": "1\n"}, {"out": "2\n"})
+
+
+def test_the_program_that_rotates_may_make_the_new_file_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """logrotate with `create`: the file has the owner and the permissions that it chose."""
+    monkeypatch.setattr(output, "_CREATE_SECONDS", 60.0)
+
+    move_and_write(monkeypatch, Path("logs/out"), create)
+
+    assert (Path("old out").read_text(), files()) == ("1\n", {"out": "2\n"})
+    assert stat.S_IMODE(Path("logs/out").stat().st_mode) == 0o640
 
 
 def test_a_working_directory_that_is_renamed_or_changed_does_not_matter(
