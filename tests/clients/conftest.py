@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +18,8 @@ from tests.support.real_clients import Program, Receiver
 from taskloom_plugins.socket_reader import SocketReader
 
 __all__ = ["Begin", "Spawn", "start"]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 Begin = Callable[..., Receiver]
 
@@ -73,3 +77,40 @@ def free_port() -> str:
     """A port of loopback that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
+
+
+@pytest.fixture
+def need_namespaces(need_tool: Callable[[str], str], tmp_path: Path) -> list[str]:
+    """The command that runs another one with mounts and a network of its own.
+
+    Where the machine does not allow that, the test is skipped, loudly.
+    """
+    command = [need_tool("unshare"), "--mount", "--net", *(["--map-root-user"] if os.getuid() else [])]
+    (tmp_path / "probe").touch()
+    probe = [*command, need_tool("mount"), "--bind", tmp_path / "probe", "/etc/resolv.conf"]
+    tried = subprocess.run(probe, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"LOUD: this machine allows no mount in a namespace: {tried.stderr.strip()}")
+    return command
+
+
+@pytest.fixture
+def in_namespaces(
+    need_namespaces: list[str], need_tool: Callable[[str], str], tmp_path: Path, child_env: dict[str, str]
+) -> Callable[..., None]:
+    """Run a module of tests/support to its end, with mounts and a network of its own and the test's folder."""
+
+    def run(module: str, *arguments: str) -> None:
+        need_tool("ip")
+        done = subprocess.run(
+            [*need_namespaces, sys.executable, "-m", module, *arguments, tmp_path],
+            cwd=ROOT,
+            env=child_env,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+    return run
