@@ -87,7 +87,7 @@ def need_namespaces(need_tool: Callable[[str], str], tmp_path: Path) -> list[str
     """
     command = [need_tool("unshare"), "--mount", "--net", *(["--map-root-user"] if os.getuid() else [])]
     (tmp_path / "probe").touch()
-    probe = [*command, need_tool("mount"), "--bind", tmp_path / "probe", "/etc/resolv.conf"]
+    probe = [*command, need_tool("mount"), "--bind", str(tmp_path / "probe"), "/etc/resolv.conf"]
     tried = subprocess.run(probe, capture_output=True, text=True, check=False)
     if tried.returncode:
         pytest.skip(f"LOUD: this machine allows no mount in a namespace: {tried.stderr.strip()}")

@@ -124,7 +124,7 @@ def test_datagram_handler(begin: Begin, listen: str, framing: str, header: int) 
     def trial() -> list[str]:
         receiver = begin(listen=listen, framing=framing, decoder="bytes", format="json")
         host, port = (receiver.running.address.path, None) if listen == DATAGRAM else where(receiver)
-        log(receiver, DatagramHandler(host, port))  # type: ignore[arg-type]
+        log(receiver, DatagramHandler(host, port))
         return receiver.records()
 
     assert messages(without_drops(trial), header) == LINES

@@ -11,16 +11,16 @@ import sys
 from pathlib import Path
 
 from tests.plugins.conftest import PATIENCE_SECONDS, Running
-from tests.support.name_service import NAME, NameServer, Trouble, use_own_name_service
+from tests.support.name_service import NAME, NameFault, NameServer, use_own_name_service
 
 from taskloom_plugins.endpoints import EndpointError
 from taskloom_plugins.socket_reader import SocketReader
 
 
-class Stage:
+class Setting:
     """A server, the name server, and a reader that connects to the server by its name."""
 
-    def __init__(self, names: NameServer, trouble: Trouble) -> None:
+    def __init__(self, names: NameServer, trouble: NameFault) -> None:
         self.names, self.trouble = names, trouble
         self.server = socket.create_server(("", 0), backlog=1)
         self.server.settimeout(PATIENCE_SECONDS)
@@ -45,57 +45,57 @@ class Stage:
         assert self.reader.ctx.times_ready == 1
 
 
-def goes_and_comes_back(stage: Stage) -> None:
+def goes_and_comes_back(setting: Setting) -> None:
     """The name is gone when the connection is lost, and comes back."""
-    stage.serve("one\n", 1)
-    stage.names.answer_with(stage.trouble)
-    stage.names.until_queries(6)
-    stage.names.answer_with("127.0.0.1")
-    stage.serve("two\n", 2)
-    stage.end("one\ntwo\n")
+    setting.serve("one\n", 1)
+    setting.names.answer_with(setting.trouble)
+    setting.names.until_queries(6)
+    setting.names.answer_with("127.0.0.1")
+    setting.serve("two\n", 2)
+    setting.end("one\ntwo\n")
 
 
-def comes_back_elsewhere(stage: Stage) -> None:
+def comes_back_elsewhere(setting: Setting) -> None:
     """The name comes back with another address, as after a failover."""
-    stage.serve("one\n", 1)
-    stage.names.answer_with(stage.trouble)
-    stage.names.until_queries(6)
-    stage.names.answer_with("127.0.0.2")
-    stage.serve("two\n", 2, "127.0.0.2")
-    stage.end("one\ntwo\n")
+    setting.serve("one\n", 1)
+    setting.names.answer_with(setting.trouble)
+    setting.names.until_queries(6)
+    setting.names.answer_with("127.0.0.2")
+    setting.serve("two\n", 2, "127.0.0.2")
+    setting.end("one\ntwo\n")
 
 
-def goes_twice(stage: Stage) -> None:
-    stage.serve("one\n", 1)
+def goes_twice(setting: Setting) -> None:
+    setting.serve("one\n", 1)
     for number in (2, 3):
-        stage.names.answer_with(stage.trouble)
-        stage.names.until_queries(4)
-        stage.names.answer_with("127.0.0.1")
-        stage.serve(f"{number}\n", number)
-    stage.end("one\n2\n3\n")
+        setting.names.answer_with(setting.trouble)
+        setting.names.until_queries(4)
+        setting.names.answer_with("127.0.0.1")
+        setting.serve(f"{number}\n", number)
+    setting.end("one\n2\n3\n")
 
 
-def is_not_there_yet(stage: Stage) -> None:
+def is_not_there_yet(setting: Setting) -> None:
     """The name server is in trouble when the program starts, as after a power failure of all machines."""
-    stage.names.until_queries(4)
-    stage.names.answer_with("127.0.0.1")
-    stage.serve("one\n", 1)
-    stage.end("one\n")
+    setting.names.until_queries(4)
+    setting.names.answer_with("127.0.0.1")
+    setting.serve("one\n", 1)
+    setting.end("one\n")
 
 
-def never_was(stage: Stage) -> None:
+def never_was(setting: Setting) -> None:
     """The name server says that the name does not exist: it is probably misspelt."""
-    stage.reader.until(lambda: stage.reader.has_ended, "end")
-    error = stage.reader.error
+    setting.reader.until(lambda: setting.reader.has_ended, "end")
+    error = setting.reader.error
     assert isinstance(error, EndpointError), error
     assert f"cannot find host '{NAME}'" in str(error)
 
 
-def stops_while_it_is_gone(stage: Stage) -> None:
-    stage.serve("one\n", 1)
-    stage.names.answer_with(stage.trouble)
-    stage.names.until_queries(2)
-    stage.end("one\n")
+def stops_while_it_is_gone(setting: Setting) -> None:
+    setting.serve("one\n", 1)
+    setting.names.answer_with(setting.trouble)
+    setting.names.until_queries(2)
+    setting.end("one\n")
 
 
 SCENES = {
@@ -108,14 +108,14 @@ SCENES = {
 def main(scene: str, trouble: str, folder: str) -> None:
     os.chdir(folder)
     use_own_name_service(Path(folder))
-    first = Trouble[trouble] if scene in ("is_not_there_yet", "never_was") else "127.0.0.1"
+    first = NameFault[trouble] if scene in ("is_not_there_yet", "never_was") else "127.0.0.1"
     with NameServer(first) as names:
-        stage = Stage(names, Trouble[trouble])
+        setting = Setting(names, NameFault[trouble])
         try:
-            SCENES[scene](stage)
+            SCENES[scene](setting)
         finally:
-            stage.reader.ctx.cancel("end of the scene")
-            stage.server.close()
+            setting.reader.ctx.cancel("end of the scene")
+            setting.server.close()
 
 
 if __name__ == "__main__":

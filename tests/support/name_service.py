@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 20.0
 _ADDRESS_RECORD, _INTERNET = 1, 1
 
 
-class Trouble(enum.Enum):
+class NameFault(enum.Enum):
     """Why the name server has no address, with the code of its answer (RFC 1035, 4.1.1)."""
 
     UNKNOWN_NAME = 3
@@ -34,7 +34,7 @@ class Trouble(enum.Enum):
 class NameServer:
     """Answers queries for any name with one IPv4 address, or with trouble."""
 
-    def __init__(self, answer: str | Trouble) -> None:
+    def __init__(self, answer: str | NameFault) -> None:
         self._answer = answer
         self._queries = 0
         self._changed = threading.Condition()
@@ -53,7 +53,7 @@ class NameServer:
         os.close(self._ours)
         self._sock.close()
 
-    def answer_with(self, answer: str | Trouble) -> None:
+    def answer_with(self, answer: str | NameFault) -> None:
         """Answer all further queries in this way, and count them from 0."""
         with self._changed:
             self._answer, self._queries = answer, 0
@@ -65,7 +65,7 @@ class NameServer:
 
     def _serve(self) -> None:
         while True:
-            ready, _, _ = select.select([self._sock, self._ours], [], [])
+            ready, _, _ = select.select([self._sock.fileno(), self._ours], [], [])
             if self._ours in ready:
                 return
             query, client = self._sock.recvfrom(512)
@@ -73,16 +73,16 @@ class NameServer:
                 self._queries += 1
                 answer = self._answer
                 self._changed.notify_all()
-            if answer is not Trouble.SILENCE:
+            if answer is not NameFault.SILENCE:
                 self._sock.sendto(_response(query, answer), client)
 
 
-def _response(query: bytes, answer: str | Trouble) -> bytes:
+def _response(query: bytes, answer: str | NameFault) -> bytes:
     """Return the response to a query of one question."""
     end = query.index(0, 12) + 5  # the name ends with an empty label; then its type and class
     question = query[12:end]
     is_found = isinstance(answer, str) and question.endswith(struct.pack("!HH", _ADDRESS_RECORD, _INTERNET))
-    code = answer.value if isinstance(answer, Trouble) else 0
+    code = answer.value if isinstance(answer, NameFault) else 0
     header = query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, int(is_found), 0, 0)
     if not is_found or not isinstance(answer, str):
         return header + question
