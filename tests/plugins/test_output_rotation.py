@@ -326,6 +326,15 @@ def test_each_reopening_is_logged_and_leaves_no_descriptor_open() -> None:
     assert open_descriptors() < before
 
 
+def test_a_relative_path_in_a_working_directory_that_is_gone_is_a_clear_failure(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")  # the fixture goes back
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(OutputError, match="cannot append to 'out': no such file or directory"), target("out"):
+        pass
+
+
 def test_a_file_that_cannot_be_opened_leaves_no_descriptor_open() -> None:
     before = open_descriptors()
 
