@@ -32,14 +32,25 @@ class LineTemplate:
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(f"cannot use line {self._shown!r}: half of a surrogate pair cannot be sent") from None
+        # Texts and names in turn, so that a line is one join.
+        self._parts: list[str] = []
+        text_before, end = "", 0
         for token in _TOKEN.finditer(text):
-            if token[0] in "{}" or token[1] is not None:
-                self._check(token[0], token[1])
+            text_before += text[end : token.start()]
+            end = token.end()
+            if token[0] in ("{{", "}}"):
+                text_before += token[0][0]
+                continue
+            self._check(token[0], token[1])
+            self._parts += [text_before, token[1]]
+            text_before = ""
+        self._parts.append(text_before + text[end:])
 
     def fill(self, n: int, job: str) -> str:
         """Return the line with this number and name."""
-        values = {"n": str(n), "job": job}
-        return _TOKEN.sub(lambda token: token[0][0] if token[1] is None else values[token[1]], self._text)
+        parts, values = self._parts.copy(), {"n": str(n), "job": job}
+        parts[1::2] = [values[name] for name in parts[1::2]]
+        return "".join(parts)
 
     @property
     def _shown(self) -> str:

@@ -10,7 +10,7 @@ import time
 from taskloom import Context, Duration, Task, param
 from taskloom_plugins.addresses import Address, parse_address
 from taskloom_plugins.backoff import Backoff
-from taskloom_plugins.endpoints import connect, explain, send_all, wait_for
+from taskloom_plugins.endpoints import EndpointError, connect, explain, send_all, wait_for
 from taskloom_plugins.line_template import LineTemplate
 from taskloom_plugins.notices import Notices
 
@@ -84,7 +84,7 @@ class _Connection:
         self._sent = 0
 
     def send(self, line: bytes, number: int) -> None:
-        """Send the line, on as many connections as it takes. Raises Cancelled."""
+        """Send the line, on as many connections as it takes. Raises EndpointError or Cancelled."""
         data = line + b"\n" if self._address.is_stream else line
         while True:
             sock = self._connected()
@@ -93,6 +93,10 @@ class _Connection:
                     raise ConnectionResetError(errno.ECONNRESET, "the other side has closed the connection")
                 send_all(self._ctx, sock, data)
             except OSError as error:
+                if error.errno == errno.EMSGSIZE:  # no other connection can carry a datagram of this size
+                    raise EndpointError(
+                        f"cannot send line {number} to {self._address}: {len(data)} bytes do not fit into a datagram"
+                    ) from None
                 self._disconnect(error)
             else:
                 self._sent = number

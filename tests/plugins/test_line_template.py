@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from taskloom.testing import FakeContext
+from taskloom_plugins.endpoints import EndpointError
 from taskloom_plugins.line_template import LineTemplate
 from taskloom_plugins.socket_sender import SocketSender
 
@@ -88,6 +91,23 @@ def test_of_a_long_line_the_error_shows_the_beginning() -> None:
 def test_half_a_surrogate_pair_is_refused_because_it_could_never_be_sent() -> None:
     with pytest.raises(ValueError, match="half of a surrogate pair cannot be sent"):
         LineTemplate("\ud800")
+
+
+@pytest.mark.parametrize("scheme", ["udp", "unix-dgram"])
+def test_a_line_that_does_not_fit_into_a_datagram_is_a_failure_and_not_sent_again_and_again(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    family = socket.AF_INET if scheme == "udp" else socket.AF_UNIX
+    with socket.socket(family, socket.SOCK_DGRAM) as server, FakeContext() as ctx:
+        server.bind(("127.0.0.1", 0) if scheme == "udp" else "S")
+        to = f"udp://127.0.0.1:{server.getsockname()[1]}" if scheme == "udp" else "unix-dgram://S"
+        sender = SocketSender(to=to, line="x" * 2_000_000)
+
+        with pytest.raises(EndpointError) as caught:
+            sender.run(ctx)
+
+    assert str(caught.value) == f"cannot send line 1 to {to}: 2000000 bytes do not fit into a datagram"
 
 
 def test_the_error_has_its_place_in_the_job_file(
