@@ -1,4 +1,4 @@
-"""socat, OpenBSD's nc and ncat: each sends ten thousand lines over everything that it can speak, or serves them."""
+"""socat, OpenBSD's nc, ncat and bash: each sends ten thousand lines over everything that it can speak, or serves them."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ def command(value: object) -> str:
         (TCP, ["ncat", "--send-only", "127.0.0.1", "PORT"]),
         (TCP6, ["ncat", "--send-only", "-6", "::1", "PORT"]),
         (STREAM, ["ncat", "--send-only", "-U", "PORT"]),
+        (TCP, ["bash", "-c", "cat > /dev/tcp/127.0.0.1/PORT"]),
+        (TCP, ["bash", "-c", "while read -r line; do echo $line; done > /dev/tcp/127.0.0.1/PORT"]),
     ],
     ids=command,
 )
@@ -74,6 +76,16 @@ def test_many_lines_in_each_datagram(begin: Begin, spawn: Spawn, listen: str, se
     def trial() -> list[str]:
         receiver = begin(listen=listen, framing="line")
         spawn(*sender, PORT=receiver.endpoint).feed(receiver)
+        return receiver.records()
+
+    assert without_drops(trial) == LINES
+
+
+def test_a_loop_in_bash_sends_a_datagram_for_each_line(begin: Begin, spawn: Spawn) -> None:
+    def trial() -> list[str]:
+        receiver = begin(listen=UDP)
+        loop = "while read -r line; do echo $line; done > /dev/udp/127.0.0.1/PORT"
+        spawn("bash", "-c", loop, PORT=receiver.endpoint).feed(receiver)
         return receiver.records()
 
     assert without_drops(trial) == LINES
