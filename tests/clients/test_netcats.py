@@ -1,4 +1,4 @@
-"""socat, OpenBSD's nc, ncat and bash: each sends ten thousand lines over everything that it can speak, or serves them."""
+"""socat, nc of OpenBSD, ncat and bash: ten thousand lines over everything that each can speak, or serve."""
 
 from __future__ import annotations
 
