@@ -9,6 +9,7 @@ from taskloom_plugins.addresses import Address, parse_address
 from taskloom_plugins.counted_framing import LengthPrefixedFramer, OctetCountedFramer, SyslogFramer
 from taskloom_plugins.decoding import BytesDecoder, Decoder, JsonDecoder, TextDecoder
 from taskloom_plugins.framing import FixedFramer, Framer, SeparatorFramer, WholeFramer
+from taskloom_plugins.multicast import check_interface
 from taskloom_plugins.records import JsonRecords, Records, TextRecords
 
 if TYPE_CHECKING:
@@ -22,13 +23,18 @@ Framing = Literal["line", "nul", "delimiter", "octet-counted", "syslog", "fixed"
 def address_for(reader: SocketReader) -> Address:
     """Return the address from `listen` or `connect`. Raises ValueError unless exactly one of them is set."""
     if reader.listen is not None and reader.connect is None:
-        return parse_address(reader.listen)
+        address = parse_address(reader.listen)
+        check_interface(address, reader.interface)
+        return address
     if reader.connect is None or reader.listen is not None:
         given = "both" if reader.connect is not None else "neither"
         raise ValueError(f"cannot read with {given} of 'listen' and 'connect'; give one of them")
     address = parse_address(reader.connect)
-    if not address.is_unix and not (address.host and address.port):
+    if not address.is_unix and (address.host in ("", "*") or not address.port):
         raise ValueError(f"cannot connect to {reader.connect!r}; it needs a host and a port other than 0")
+    if address.is_multicast:
+        raise ValueError(f"cannot connect to {reader.connect!r}: it is a multicast group; use 'listen' to join it")
+    check_interface(address, reader.interface)
     return address
 
 
@@ -121,6 +127,8 @@ def _check_mode(reader: SocketReader, address: Address) -> None:
     """Refuse connection parameters that have no meaning for this kind of socket."""
     if reader.mode is not None and not (address.is_unix and reader.listen is not None):
         raise ValueError("cannot use 'mode' here; it is for a unix socket to listen on")
+    if reader.mode is not None and address.is_abstract:
+        raise ValueError(f"cannot use 'mode' with {address}: an abstract socket has no file")
     if reader.send_on_connect and reader.connect is None:
         raise ValueError("cannot use 'send_on_connect' with 'listen'; it is for 'connect'")
     if not address.is_stream and reader.frame_timeout:
