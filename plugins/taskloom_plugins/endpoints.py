@@ -14,7 +14,7 @@ from typing import Any
 from taskloom import Context, PermanentFailure, TaskFailure
 from taskloom_plugins.addresses import Address
 from taskloom_plugins.interfaces import interface_index
-from taskloom_plugins.multicast import Route, group_of, send_through
+from taskloom_plugins.multicast import ANY_ROUTE, Route, group_of, send_through
 
 __all__ = ["EndpointError", "Resolved", "UnknownHostError", "connect", "explain", "resolve", "send_all", "wait_for"]
 
@@ -147,7 +147,7 @@ def _resolver_trouble(address: Address, error: OSError) -> ConnectionError:
 # -- connecting ------------------------------------------------------------------------------------
 
 
-def connect(ctx: Context, address: Address, timeout: float, route: Route = Route()) -> socket.socket:
+def connect(ctx: Context, address: Address, timeout: float, route: Route = ANY_ROUTE) -> socket.socket:
     """Return a connected, non-blocking socket; each resolved address of a host gets `timeout` seconds.
 
     Raises ConnectionError if another attempt may succeed, UnknownHostError, PermanentFailure if none will, and

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from taskloom_plugins.addresses import IP, Address, read_ip
 from taskloom_plugins.interfaces import interface_index, no_such_interface
 
-__all__ = ["Route", "check_interface", "group_of", "join", "send_through"]
+__all__ = ["ANY_ROUTE", "Route", "check_interface", "group_of", "join", "send_through"]
 
 # Constants of Linux that the socket module does not have. Without them a socket also gets what arrives for the group on
 # an interface that another program has joined.
@@ -31,6 +31,10 @@ class Route(NamedTuple):
     """Name, number or address of the interface; empty for the one that the routing table chooses."""
     ttl: int | None = None
     """Over how many networks; None for the system's default, which is 1."""
+
+
+ANY_ROUTE = Route()
+"""The interface that the routing table chooses."""
 
 
 def check_interface(address: Address, interface: str | None) -> None:

@@ -11,6 +11,7 @@ from taskloom_plugins.decoding import BytesDecoder, Decoder, JsonDecoder, TextDe
 from taskloom_plugins.framing import FixedFramer, Framer, SeparatorFramer, WholeFramer
 from taskloom_plugins.multicast import check_interface
 from taskloom_plugins.records import JsonRecords, Records, TextRecords
+from taskloom_plugins.text_encodings import byte_order_mark, check_fixed, check_separator, find_encoding
 
 if TYPE_CHECKING:
     from taskloom_plugins.socket_reader import SocketReader
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["Framing", "Wiring", "address_for"]
 
 Framing = Literal["line", "nul", "delimiter", "octet-counted", "syslog", "fixed", "length-prefixed", "datagram", "raw"]
+
+# The end of a frame in the framings that search one. A syslog message may also end with NUL, which is the same byte in
+# every encoding that has LF.
+_SEPARATORS: dict[Framing, str] = {"line": "\n", "syslog": "\n", "nul": "\0"}
+# The framings of which each frame is a message of its own, with whatever its sender puts around it.
+_MESSAGES = ("datagram", "length-prefixed", "octet-counted")
 
 
 def address_for(reader: SocketReader) -> Address:
@@ -75,17 +82,30 @@ class Wiring:
                 f"cannot decode {name} with framing raw: its pieces are arbitrary bytes; use decoder bytes"
             )
         if name == "text":
-            return TextDecoder(self._reader.encoding, self._reader.errors)
-        return BytesDecoder() if name == "bytes" else JsonDecoder()
+            return TextDecoder(self._reader.encoding, self._reader.errors, are_messages=self.framing in _MESSAGES)
+        return BytesDecoder() if name == "bytes" else JsonDecoder(self._reader.encoding)
+
+    def _checked_separator(self) -> bytes:
+        """Return the bytes that end a frame, for a framing that searches them. Raises ValueError."""
+        separator = self._reader.delimiter or _SEPARATORS.get(self.framing)
+        if isinstance(self._decoder, BytesDecoder):
+            return (separator or "").encode("utf-8", "surrogateescape")
+        encoding = find_encoding(self._reader.encoding)
+        if self.framing == "fixed":
+            check_fixed(encoding, self._reader.frame_size or 1)
+        return check_separator(encoding, self.framing, separator) if separator else b""
 
     def _framer_factory(self) -> Callable[[], Framer]:
         reader = self._reader
         limit = (reader.max_frame, reader.oversize)
-        delimiter = (reader.delimiter or "").encode()
+        separator = self._checked_separator()
+        # What is not decoded is passed on as it is.
+        is_text = not isinstance(self._decoder, BytesDecoder)
+        mark = byte_order_mark(find_encoding(reader.encoding)) if is_text else b""
         makers: dict[Framing, Callable[[], Framer]] = {
-            "line": lambda: SeparatorFramer(b"\n", *limit, strip_cr=True),
-            "nul": lambda: SeparatorFramer(b"\0", *limit),
-            "delimiter": lambda: SeparatorFramer(delimiter, *limit),
+            "line": lambda: SeparatorFramer(separator, *limit, strip_cr=True, mark=mark),
+            "nul": lambda: SeparatorFramer(separator, *limit, mark=mark),
+            "delimiter": lambda: SeparatorFramer(separator, *limit, mark=mark),
             "octet-counted": lambda: OctetCountedFramer(*limit),
             "syslog": lambda: SyslogFramer(*limit),
             "fixed": lambda: FixedFramer(reader.frame_size or 1),
