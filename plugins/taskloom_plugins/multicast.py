@@ -18,6 +18,7 @@ __all__ = ["ANY_ROUTE", "Route", "check_interface", "group_of", "join", "send_th
 # an interface that another program has joined.
 _IP_MULTICAST_ALL = 49
 _IPV6_MULTICAST_ALL = 29
+_SO_BINDTOIFINDEX = 62
 
 # struct ip_mreqn and struct ipv6_mreq: the group, an address of the interface, the index of the interface.
 _IPV4_REQUEST = struct.Struct("=4s4si")
@@ -72,7 +73,11 @@ def join(sock: socket.socket, group: IP, interface: str) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if isinstance(group, ipaddress.IPv6Address):
         level, option, every = socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, _IPV6_MULTICAST_ALL
-        request = _IPV6_REQUEST.pack(group.packed, interface_index(interface) if interface else 0)
+        index = interface_index(interface) if interface else 0
+        request = _IPV6_REQUEST.pack(group.packed, index)
+        # For IPv6 the kernel compares only the group, not the interface on which this socket has joined it.
+        with contextlib.suppress(PermissionError):  # kernels before 5.7 ask for a privilege
+            sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, index)
     else:
         level, option, every = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _IP_MULTICAST_ALL
         request = _ipv4_request(group, interface)

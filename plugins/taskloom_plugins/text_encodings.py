@@ -42,14 +42,15 @@ def byte_order_mark(encoding: str) -> bytes:
         return b""
 
 
-def check_separator(encoding: str, framing: str, separator: str) -> bytes:
+def check_separator(name: str, framing: str, separator: str) -> bytes:
     """Return the bytes of a separator that is searched in undecoded text.
 
-    `encoding` is the result of `find_encoding`. Raises ValueError if these bytes could be part of other characters, or
-    if the framing expects other ones.
+    Raises ValueError for an encoding in which these bytes could be part of other characters, or are not the ones that
+    the framing expects.
     """
-    refused = f"cannot use encoding {encoding} with framing {framing}"
-    elsewhere = "use framing datagram, length-prefixed or octet-counted"
+    encoding = find_encoding(name)
+    refused = f"cannot use encoding {name!r} with framing {framing}"
+    elsewhere = "use framing octet-counted, length-prefixed or, for datagrams, datagram"
     if encoding in _UNITS:
         raise ValueError(f"{refused}: its characters have {_UNITS[encoding]} bytes or more each; {elsewhere}")
     if encoding.startswith(_STATEFUL):
@@ -57,23 +58,20 @@ def check_separator(encoding: str, framing: str, separator: str) -> bytes:
     try:
         found = separator.encode(encoding)
     except UnicodeError:
-        raise ValueError(
-            f"cannot use delimiter {separator!r} with encoding {encoding}, which does not have it"
-        ) from None
+        raise ValueError(f"cannot use delimiter {separator!r} with encoding {name!r}, which does not have it") from None
     if framing != "delimiter" and found != separator.encode("ascii"):
-        raise ValueError(
-            f"{refused}: in it the end of a frame is not the byte 0x{ord(separator):02X}; use framing delimiter"
-        )
+        byte = ord(separator)
+        raise ValueError(f"{refused}: in it the end of a frame is not the byte 0x{byte:02X}; use framing delimiter")
     if encoding != "utf-8" and _is_second_byte(encoding, found[0]):
         raise ValueError(f"{refused}: {separator!r} may be the second byte of a character; {elsewhere}")
     return found
 
 
-def check_fixed(encoding: str, frame_size: int) -> None:
+def check_fixed(name: str, frame_size: int) -> None:
     """Raise ValueError if frames of this size would divide characters."""
-    unit = _UNITS.get(encoding, 1)
+    unit = _UNITS.get(find_encoding(name), 1)
     if frame_size % unit:
-        raise ValueError(f"cannot use frame_size {frame_size} with encoding {encoding}; write a multiple of {unit}")
+        raise ValueError(f"cannot use frame_size {frame_size} with encoding {name!r}; write a multiple of {unit}")
 
 
 def _is_second_byte(encoding: str, byte: int) -> bool:

@@ -90,7 +90,7 @@ class Wiring:
         separator = self._reader.delimiter or _SEPARATORS.get(self.framing)
         if isinstance(self._decoder, BytesDecoder):
             return (separator or "").encode("utf-8", "surrogateescape")
-        encoding = find_encoding(self._reader.encoding)
+        encoding = self._reader.encoding
         if self.framing == "fixed":
             check_fixed(encoding, self._reader.frame_size or 1)
         return check_separator(encoding, self.framing, separator) if separator else b""
