@@ -76,7 +76,7 @@ def join(sock: socket.socket, group: IP, interface: str) -> None:
         index = interface_index(interface) if interface else 0
         request = _IPV6_REQUEST.pack(group.packed, index)
         # For IPv6 the kernel compares only the group, not the interface on which this socket has joined it.
-        with contextlib.suppress(PermissionError):  # kernels before 5.7 ask for a privilege
+        with contextlib.suppress(OSError):  # kernels before 5.7 ask for a privilege
             sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, index)
     else:
         level, option, every = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _IP_MULTICAST_ALL
