@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
-from taskloom_plugins.text_encodings import byte_order_mark, find_encoding
+from taskloom_plugins.text_encodings import byte_order_mark, find_encoding, has_ascii_newlines
 
 __all__ = ["BytesDecoder", "Decoder", "DecoderName", "Errors", "JsonDecoder", "TextDecoder"]
 
@@ -69,7 +69,7 @@ class TextDecoder(Decoder):
         """
         self._encoding, self._errors = find_encoding(encoding), errors
         self._is_utf8 = self._encoding in ("utf-8", "ascii")
-        self.has_ascii_newlines = b"\n".decode(self._encoding, "replace") == "\n"
+        self.has_ascii_newlines = has_ascii_newlines(self._encoding)
         self._mark = byte_order_mark(self._encoding) if are_messages else b""
         # For example Python's SysLogHandler ends its datagrams with NUL.
         self._end = b"\0" if are_messages and self.has_ascii_newlines else b""
@@ -117,6 +117,7 @@ class JsonDecoder(Decoder):
         """Raise ValueError for an encoding that cannot be used."""
         found = find_encoding(encoding)
         self._encoding = "utf-8" if found == "ascii" else found
+        self.has_ascii_newlines = has_ascii_newlines(found)
 
     def line(self, frame: bytes) -> bytes:
         """See `Decoder.line`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-__all__ = ["byte_order_mark", "check_fixed", "check_separator", "find_encoding"]
+__all__ = ["byte_order_mark", "check_fixed", "check_separator", "find_encoding", "has_ascii_newlines"]
 
 # Codecs that Python lists as encodings of text, but which are notations for something else.
 _NOTATIONS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
@@ -74,14 +74,22 @@ def check_fixed(name: str, frame_size: int) -> None:
         raise ValueError(f"cannot use frame_size {frame_size} with encoding {name!r}; write a multiple of {unit}")
 
 
+def has_ascii_newlines(encoding: str) -> bool:
+    """Return whether the byte 0x0A is a newline in text of this encoding."""
+    return b"\n".decode(encoding, "replace") == "\n"
+
+
 def _is_second_byte(encoding: str, byte: int) -> bool:
     """Return whether the encoding has a character of several bytes in which this one follows the first."""
-    for first in range(0x80, 0x100):
+    return any(_begin_character(encoding, bytes([first, byte])) for first in range(0x80, 0x100))
+
+
+def _begin_character(encoding: str, pair: bytes) -> bool:
+    """Return whether a single character begins with these two bytes."""
+    for rest in (b"", b"\xa1", b"\xa1\x30"):  # the longest characters have three bytes in EUC, four in GB 18030
         try:
-            decoder = codecs.getincrementaldecoder(encoding)()
-            if not decoder.decode(bytes([first])):
-                decoder.decode(bytes([byte]))
+            if len((pair + rest).decode(encoding)) == 1:
                 return True
-        except (LookupError, UnicodeError):
+        except UnicodeError:
             continue
     return False
