@@ -56,7 +56,7 @@ def names(server: socket.socket, monkeypatch: pytest.MonkeyPatch) -> Names:
 
 @pytest.mark.parametrize("code", NOT_FOUND)
 @pytest.mark.parametrize("task", [SocketReader, SocketSender])
-def test_a_name_that_was_never_found_is_a_clear_failure(names: Names, address: str, code: str, task: Any) -> None:
+def test_a_name_that_was_never_found_is_a_clear_failure(names: Names, code: str, task: Any) -> None:
     names.fail(code)
 
     with FakeContext() as ctx, pytest.raises(UnknownHostError) as caught:

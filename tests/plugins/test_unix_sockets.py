@@ -320,7 +320,8 @@ def test_a_reader_that_opened_the_lock_file_just_before_it_was_removed_tries_aga
     """1. We open the lock file. 2. Its owner removes it and releases the lock. 3. We lock a file without a name."""
     lock = Path(f"{path}.lock")
     lock.touch()
-    real, removed = fcntl.flock, []
+    real = fcntl.flock
+    removed: list[int] = []
 
     def flock(descriptor: int, operation: int) -> None:
         if not removed:
@@ -546,7 +547,7 @@ def test_a_socket_is_seen_only_once_it_accepts_connections(
     real = socket.socket.listen
 
     class Watched(socket.socket):
-        def listen(self, backlog: int = 128) -> None:  # type: ignore[override]
+        def listen(self, backlog: int = 128) -> None:
             seen.append(path.exists())
             real(self, backlog)
 
