@@ -24,9 +24,6 @@ _KINDS = {
 _LONGEST_NAME = 253  # RFC 1035, without the dot at the end
 # As the first byte of an address, the kernel's NUL stands for "not a path"; people write an @ for it.
 _ABSTRACT = "@"
-# The second half of the first byte pair of an IPv6 multicast address is its scope; in these two it is valid on one
-# interface only (RFC 4291, 2.7).
-_LOCAL_SCOPES = (1, 2)
 _UNSPECIFIED = ipaddress.IPv6Address("::")
 
 
@@ -42,7 +39,7 @@ class Address:
     """The path of a unix socket; a relative path starts at the working directory. `@name` is an abstract socket, which
     has no file."""
     zone: str = ""
-    """The interface on which a link-local IPv6 address is valid."""
+    """The interface on which an IPv6 address is valid; only a link-local one needs it."""
 
     @property
     def kind(self) -> socket.SocketKind:
@@ -179,9 +176,6 @@ def _checked_literal(literal: str) -> tuple[str, str]:
         ip = ipaddress.IPv6Address(host)
     except ValueError:
         raise _Unreadable(f"{host!r} is not an IPv6 address; brackets are only for these") from None
-    is_local = ip.is_link_local or (ip.is_multicast and ip.packed[1] & 0xF in _LOCAL_SCOPES)
-    if percent and not is_local:
-        raise _Unreadable(f"{host} is not a link-local address, so it has no zone")
     if (percent and not zone) or _CONTROL.search(zone):
         raise _Unreadable(f"the zone after % is the name of an interface, as in [{host}%eth0]")
     if ip.is_link_local and not zone:

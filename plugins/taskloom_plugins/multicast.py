@@ -14,6 +14,10 @@ from taskloom_plugins.interfaces import interface_index, no_such_interface
 
 __all__ = ["ANY_ROUTE", "Route", "check_interface", "group_of", "join", "send_through"]
 
+# The scope of an IPv6 group is in the lower half of its second byte; with these two it is valid on one interface only
+# (RFC 4291, 2.7).
+_LOCAL_SCOPES = (1, 2)
+
 # Constants of Linux that the socket module does not have. Without them a socket also gets what arrives for the group on
 # an interface that another program has joined.
 _IP_MULTICAST_ALL = 49
@@ -51,7 +55,11 @@ def check_interface(address: Address, interface: str | None) -> None:
     group, own = address.ip, read_ip(interface or "")
     if own is not None and group is not None and own.version != group.version:
         raise ValueError(f"cannot use interface {interface!r} with {address}: it is not an IPv{group.version} address")
-    if isinstance(group, ipaddress.IPv6Address) and group.packed[1] & 0xF in (1, 2) and not (interface or address.zone):
+    if (
+        isinstance(group, ipaddress.IPv6Address)
+        and group.packed[1] & 0xF in _LOCAL_SCOPES
+        and not (interface or address.zone)
+    ):
         raise ValueError(
             f"cannot use {address} without 'interface': each interface has such a group of its own; "
             f"write interface: eth0"

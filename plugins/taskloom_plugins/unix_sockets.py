@@ -36,6 +36,9 @@ MAX_PATH_BYTES = 107
 STALE_SECONDS = 1.0
 """The time between the two attempts to connect to a socket that looks like a leftover."""
 
+# More readers than that do not end between our opening and our locking of their lock file.
+_LOCK_ATTEMPTS = 100
+
 _FileId = tuple[int, int, int]
 """Device, inode and the time of the last change, since a new file may get the inode number of a removed one."""
 
@@ -100,19 +103,21 @@ def _locked(path: str) -> Iterator[None]:
 
 def _lock(lock: str) -> int:
     """Return the descriptor of the locked file."""
-    while True:
+    for _ in range(_LOCK_ATTEMPTS):
         descriptor = _open_lock(lock)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _file_id(lock) == _identity(os.fstat(descriptor)):
-                return descriptor
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.lstat(lock), os.fstat(descriptor)):
+                    return descriptor
         except BlockingIOError:
             os.close(descriptor)
-            raise OSError(errno.EADDRINUSE, f"{_in_use()}: another reader holds {lock!r}") from None
+            break
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)  # its holder has removed it just before it released the lock
+    raise OSError(errno.EADDRINUSE, f"{_in_use()}: another reader holds {lock!r}")
 
 
 def _open_lock(lock: str) -> int:
