@@ -57,7 +57,9 @@ def listening_on_path(
     with _locked(path), socket.socket(socket.AF_UNIX, address.kind) as sock:
         _remove_leftover(ctx, path, address.kind)
         prepare(sock)
-        places: list[str] = [_name_beside(path), path]
+        places = [_name_beside(path), path]
+        # Another job may change the working directory before the end.
+        to_remove = [_absolute(place) for place in places]
         own: _FileId | None = None
         try:
             if mode is not None:
@@ -74,7 +76,7 @@ def listening_on_path(
                 _remove(places[0], own)
             yield sock
         finally:
-            for place in places:
+            for place in to_remove:
                 _remove(place, own)
 
 
@@ -85,6 +87,7 @@ def listening_on_path(
 def _locked(path: str) -> Iterator[None]:
     """Hold the lock of this path. Raises OSError if another reader has it, in this process or in another one."""
     lock = path + LOCK_SUFFIX
+    to_remove = _absolute(lock)
     descriptor = _lock(lock)
     try:
         yield
@@ -94,7 +97,7 @@ def _locked(path: str) -> Iterator[None]:
             # name once it gets the lock, and tries again.
             status = os.fstat(descriptor)
             if not status.st_size:  # a lock file of another program may have contents
-                _remove(lock, _identity(status))
+                _remove(to_remove, _identity(status))
         finally:
             # Not only closed: a forked child may share the descriptor.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -213,6 +216,13 @@ def _name_beside(path: str) -> str:
     """Return a new name beside the path; the path itself if a socket could not have a longer one."""
     beside = f"{path}.{secrets.token_hex(3)}"
     return beside if len(os.fsencode(beside)) <= MAX_PATH_BYTES else path
+
+
+def _absolute(path: str) -> str:
+    try:
+        return str(Path(path).absolute())
+    except OSError:  # the working directory is gone
+        return path
 
 
 def _link(beside: str, path: str) -> None:

@@ -261,3 +261,17 @@ def test_a_relative_path_may_begin_with_at(
     assert Path("@file").is_socket()
 
     reader.stop()
+
+
+def test_a_relative_path_is_removed_after_another_job_has_changed_the_working_directory(
+    start: Start, out: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    reader = start(SocketReader(listen=f"unix://{path.name}", output=str(out)))
+    reader.until_log(f"listening on unix://{path.name}")
+    assert files_beside(path) == [path.name, f"{path.name}.lock"]
+
+    monkeypatch.chdir("/")
+    reader.stop()
+
+    assert files_beside(path) == []
