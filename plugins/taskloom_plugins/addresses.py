@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import socket
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _KINDS = {
 _LONGEST_NAME = 253  # RFC 1035, without the dot at the end
 # As the first byte of an address, the kernel's NUL stands for "not a path"; people write an @ for it.
 _ABSTRACT = "@"
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _UNSPECIFIED = ipaddress.IPv6Address("::")
 
 
@@ -81,6 +83,13 @@ class Address:
         """Whether the host is the address of a multicast group."""
         return self.ip is not None and self.ip.is_multicast
 
+    @property
+    def many(self) -> str:
+        """What the host is if it stands for many machines, as text with an article; empty for another host."""
+        if self.ip == _BROADCAST:
+            return "the broadcast address"
+        return "a multicast group" if self.is_multicast else ""
+
     def __str__(self) -> str:
         if self.is_unix:
             return f"{self.scheme}://{self.path}"
@@ -126,6 +135,10 @@ def _checked_path(path: str) -> str:
         raise _Unreadable("the name of the abstract socket is missing after @")
     if path.endswith("/") and not path.startswith(_ABSTRACT):
         raise _Unreadable("it ends with a slash, so it names a folder")
+    try:
+        os.fsencode(path)
+    except UnicodeError:
+        raise _Unreadable("the system has no such path") from None
     return path
 
 
@@ -141,8 +154,8 @@ def _host_port(scheme: str, rest: str) -> Address:
     else:
         host, zone = _checked_name(match["name"]), ""
     address = Address(scheme, host, int(digits), zone=zone)
-    if address.is_multicast and address.is_stream:
-        raise _Unreadable(f"{host} is a multicast group, which has datagrams only; write udp://{rest}")
+    if address.many and address.is_stream:
+        raise _Unreadable(f"{host} is {address.many}, which has datagrams only; write udp://{rest}")
     return address
 
 

@@ -23,7 +23,6 @@ BACKLOG = 1024
 _DATAGRAM_BUFFER = 4 << 20
 # How often to choose another free port if the one that is free in one family is taken in the other.
 _PORT_ATTEMPTS = 20
-_EVERYBODY = "255.255.255.255"
 
 
 class Listening(NamedTuple):
@@ -111,7 +110,7 @@ def _bind(family: int, address: Address, sockaddr: object, interface: str) -> so
         group = None if address.is_unix else group_of(sockaddr)
         if group is not None:
             join(sock, group, interface or address.zone)
-        elif address.scheme == "tcp" or address.host == _EVERYBODY:
+        elif address.is_stream or address.many:
             # For TCP it lets the next run use a port whose last connections are still in TIME_WAIT. A broadcast is
             # for all readers of the machine, as a multicast is.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

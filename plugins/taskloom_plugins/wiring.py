@@ -39,8 +39,8 @@ def address_for(reader: SocketReader) -> Address:
     address = parse_address(reader.connect)
     if not address.is_unix and (address.host in ("", "*") or not address.port):
         raise ValueError(f"cannot connect to {reader.connect!r}; it needs a host and a port other than 0")
-    if address.is_multicast:
-        raise ValueError(f"cannot connect to {reader.connect!r}: it is a multicast group; use 'listen' to join it")
+    if address.many:
+        raise ValueError(f"cannot connect to {reader.connect!r}: it is {address.many}; use 'listen' to read from it")
     check_interface(address, reader.interface)
     return address
 
@@ -88,9 +88,7 @@ class Wiring:
     def _checked_separator(self) -> bytes:
         """Return the bytes that end a frame, for a framing that searches them. Raises ValueError."""
         separator = self._reader.delimiter or _SEPARATORS.get(self.framing)
-        if isinstance(self._decoder, BytesDecoder):
-            return (separator or "").encode("utf-8", "surrogateescape")
-        encoding = self._reader.encoding
+        encoding = "utf-8" if isinstance(self._decoder, BytesDecoder) else self._reader.encoding
         if self.framing == "fixed":
             check_fixed(encoding, self._reader.frame_size or 1)
         return check_separator(encoding, self.framing, separator) if separator else b""
@@ -151,6 +149,10 @@ def _check_mode(reader: SocketReader, address: Address) -> None:
         raise ValueError(f"cannot use 'mode' with {address}: an abstract socket has no file")
     if reader.send_on_connect and reader.connect is None:
         raise ValueError("cannot use 'send_on_connect' with 'listen'; it is for 'connect'")
+    try:
+        reader.send_on_connect.encode()
+    except UnicodeError:
+        raise ValueError("cannot use 'send_on_connect': half of a surrogate pair cannot be sent") from None
     if not address.is_stream and reader.frame_timeout:
         raise ValueError(f"cannot use 'frame_timeout' with {address}: a datagram always arrives as a whole")
     if not address.is_stream and reader.listen is not None and reader.idle_timeout:

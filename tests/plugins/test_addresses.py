@@ -117,6 +117,7 @@ LONG = "a" * 64
         ("tcp://[fe80::1]:1", "fe80::1 is a link-local address; add its interface, as in [fe80::1%eth0]"),
         ("tcp://[fe80::1%]:1", "the zone after % is the name of an interface, as in [fe80::1%eth0]"),
         ("unix://@", "the name of the abstract socket is missing after @"),
+        ("unix:///run/\ud800", "the system has no such path"),
         ("unix:///run/", "it ends with a slash, so it names a folder"),
         ("tcp://224.0.0.1:1", "224.0.0.1 is a multicast group, which has datagrams only; write udp://224.0.0.1:1"),
     ],

@@ -80,8 +80,19 @@ WIDE6 = "udp://[ff15::114]:5514"
             {"listen": GROUP6, "interface": "127.0.0.1"},
             f"cannot use interface '127.0.0.1' with {GROUP6}: it is not an IPv6 address",
         ),
-        ({"connect": GROUP}, f"cannot connect to '{GROUP}': it is a multicast group; use 'listen' to join it"),
-        ({"connect": WIDE6}, f"cannot connect to '{WIDE6}': it is a multicast group; use 'listen' to join it"),
+        ({"connect": GROUP}, f"cannot connect to '{GROUP}': it is a multicast group; use 'listen' to read from it"),
+        ({"connect": WIDE6}, f"cannot connect to '{WIDE6}': it is a multicast group; use 'listen' to read from it"),
+        (
+            {"connect": "udp://255.255.255.255:1"},
+            "cannot connect to 'udp://255.255.255.255:1': it is the broadcast address; use 'listen' to read from it",
+        ),
+        (
+            {"listen": "tcp://255.255.255.255:1"},
+            (
+                "cannot read 'tcp://255.255.255.255:1' as an address: 255.255.255.255 is the broadcast address, "
+                "which has datagrams only; write udp://255.255.255.255:1"
+            ),
+        ),
         (
             {"listen": "tcp://239.1.2.3:5514"},
             (
