@@ -169,12 +169,12 @@ def _checked_name(name: str) -> str:
     """Return a host name that can be looked up, now or later; also an IPv4 address, in whatever notation."""
     if "@" in name:
         raise _Unreadable("a user name has no meaning here", names_forms=True)
-    if _CONTROL.search(name):
-        raise _Unreadable(f"{name!r} is not a host name")
     try:
         size = len(name.removesuffix(".")[: _LONGEST_NAME + 1].encode("idna"))
-    except UnicodeError as error:
-        raise _Unreadable(f"{name!r} is not a host name: {error.__cause__ or error}") from None
+    except UnicodeError:
+        size = 0
+    if _CONTROL.search(name) or (name and not size):
+        raise _Unreadable(f"{name!r} is not a host name: each part between dots has 1 to 63 letters or digits")
     if size > _LONGEST_NAME:
         raise _Unreadable(f"a host name has at most {_LONGEST_NAME} characters")
     return name

@@ -99,18 +99,20 @@ def test_an_abstract_name_begins_with_nul_for_the_kernel() -> None:
 
 
 LONG = "a" * 64
+PARTS = "each part between dots has 1 to 63 letters or digits"
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("tcp://h:99999999999999999999", "port 99999999999999999999 is over 65535"),
-        ("tcp://a..b:1", "'a..b' is not a host name: label empty or too long"),
-        (f"tcp://{LONG}:1", f"'{LONG}' is not a host name: label too long"),
+        ("tcp://.:1", f"'.' is not a host name: {PARTS}"),
+        ("tcp://a..b:1", f"'a..b' is not a host name: {PARTS}"),
+        (f"tcp://{LONG}:1", f"'{LONG}' is not a host name: {PARTS}"),
         (f"tcp://{'a.' * 127}b:1", "a host name has at most 253 characters"),
-        ("tcp://a\nb:1", "'a\\nb' is not a host name"),
-        ("tcp://a\0b:1", "'a\\x00b' is not a host name"),
-        ("tcp://\udcff:1", "'\\udcff' is not a host name: Invalid character '\\udcff'"),
+        ("tcp://a\nb:1", f"'a\\nb' is not a host name: {PARTS}"),
+        ("tcp://a\0b:1", f"'a\\x00b' is not a host name: {PARTS}"),
+        ("tcp://\udcff:1", f"'\\udcff' is not a host name: {PARTS}"),
         ("tcp://[127.0.0.1]:1", "'127.0.0.1' is not an IPv6 address; brackets are only for these"),
         ("tcp://[localhost]:1", "'localhost' is not an IPv6 address; brackets are only for these"),
         ("tcp://[::g]:1", "'::g' is not an IPv6 address; brackets are only for these"),
