@@ -12,7 +12,7 @@ from typing import NamedTuple
 from taskloom import Context
 from taskloom_plugins.addresses import Address, address_of
 from taskloom_plugins.endpoints import EndpointError, Resolved, explain, resolve
-from taskloom_plugins.multicast import group_of, join
+from taskloom_plugins.multicast import group_of, join, share_port
 from taskloom_plugins.unix_sockets import listening_on_path
 
 __all__ = ["BACKLOG", "Listening", "listening"]
@@ -110,9 +110,10 @@ def _bind(family: int, address: Address, sockaddr: object, interface: str) -> so
         group = None if address.is_unix else group_of(sockaddr)
         if group is not None:
             join(sock, group, interface or address.zone)
-        elif address.is_stream or address.many:
-            # For TCP it lets the next run use a port whose last connections are still in TIME_WAIT. A broadcast is
-            # for all readers of the machine, as a multicast is.
+        elif address.many:
+            share_port(sock)
+        elif address.scheme == "tcp":
+            # Lets the next run use a port whose last connections are still in TIME_WAIT.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _prepare(sock)
         sock.bind(sockaddr)  # type: ignore[arg-type]

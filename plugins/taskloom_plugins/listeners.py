@@ -20,7 +20,7 @@ from taskloom_plugins.loop import Loop
 from taskloom_plugins.notices import Notices
 from taskloom_plugins.peers import Peers
 
-__all__ = ["Acceptor", "DatagramReader"]
+__all__ = ["Acceptor", "DatagramReader", "InterfaceWatch"]
 
 Arrived = TypeVar("Arrived")
 
@@ -58,6 +58,8 @@ _UNIX_MIN_BYTES = 256 * 1024
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("9I")
 _LOSS_INTERVAL_SECONDS = 1.0
+# An interface that is removed may be back at once, so a run that is restarted should not be late.
+_INTERFACE_INTERVAL_SECONDS = 1.0
 
 
 class Acceptor:
@@ -126,6 +128,31 @@ class Acceptor:
         self._loop.unwatch(self._sock)
         self.deadline = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+class InterfaceWatch:
+    """Ends the run when the interface that its address names is removed, or removed and made again.
+
+    The kernel then receives nothing more for the socket, and does not report it.
+    """
+
+    def __init__(self, address: Address, interface: str) -> None:
+        """`interface`: its name, or another description of it, which is not watched."""
+        self._address, self._interface = address, interface
+        self._index = self._find()
+        self.deadline = time.monotonic() + _INTERFACE_INTERVAL_SECONDS if self._index else math.inf
+
+    def tick(self, now: float) -> None:
+        """Called now and then. Raises EndpointError."""
+        self.deadline = now + _INTERFACE_INTERVAL_SECONDS
+        if self._find() != self._index:
+            raise EndpointError(f"cannot read from {self._address}: interface {self._interface!r} was removed")
+
+    def _find(self) -> int | None:
+        try:
+            return socket.if_nametoindex(self._interface)
+        except (OSError, ValueError):
+            return None
 
 
 class DatagramReader:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from taskloom_plugins.addresses import IP, Address, read_ip
 from taskloom_plugins.interfaces import interface_index, no_such_interface
 
-__all__ = ["ANY_ROUTE", "Route", "check_interface", "group_of", "join", "send_through"]
+__all__ = ["ANY_ROUTE", "Route", "check_interface", "group_of", "join", "send_through", "share_port"]
 
 # The scope of an IPv6 group is in the lower half of its second byte; with these two it is valid on one interface only
 # (RFC 4291, 2.7).
@@ -77,8 +77,7 @@ def join(sock: socket.socket, group: IP, interface: str) -> None:
 
     Called before the socket is bound. Raises OSError.
     """
-    # Several readers of one machine may join the same group; each of them gets every datagram.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    share_port(sock)
     if isinstance(group, ipaddress.IPv6Address):
         level, option, every = socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, _IPV6_MULTICAST_ALL
         index = interface_index(interface) if interface else 0
@@ -95,6 +94,15 @@ def join(sock: socket.socket, group: IP, interface: str) -> None:
         sock.setsockopt(level, option, request)
     except OSError as error:
         raise _explained(error, f"cannot join group {group}", interface) from None
+
+
+def share_port(sock: socket.socket) -> None:
+    """Let several readers of one machine use the port of a group or of a broadcast; each gets every datagram.
+
+    The kernel allows it if all of them have one of these options in common, and programs differ in which they set.
+    """
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        sock.setsockopt(socket.SOL_SOCKET, option, 1)
 
 
 def send_through(sock: socket.socket, group: IP, route: Route) -> None:

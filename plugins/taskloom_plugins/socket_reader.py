@@ -15,7 +15,7 @@ from taskloom_plugins.decoding import DecoderName, Errors
 from taskloom_plugins.endpoints import UnknownHostError, connect, explain, send_all
 from taskloom_plugins.framing import Oversize
 from taskloom_plugins.intake import Intake
-from taskloom_plugins.listeners import Acceptor, DatagramReader
+from taskloom_plugins.listeners import Acceptor, DatagramReader, InterfaceWatch
 from taskloom_plugins.loop import Loop
 from taskloom_plugins.output import Output, open_target
 from taskloom_plugins.peers import READ_BYTES, Peers
@@ -130,7 +130,7 @@ class SocketReader(Task):
             Acceptor(ctx, loop, peers, sock, scheme=scheme, max_peers=limit, notices=intake.notices) for sock in sockets
         ]
         try:
-            loop.run([output, peers, *acceptors])
+            loop.run([output, peers, self._interface_watch(), *acceptors])
         finally:
             peers.close_all()
 
@@ -153,10 +153,13 @@ class SocketReader(Task):
             for sock in sockets
         ]
         try:
-            loop.run([output, *readers], lambda: any(reader.is_over for reader in readers))
+            loop.run([output, self._interface_watch(), *readers], lambda: any(reader.is_over for reader in readers))
         finally:
             for reader in readers:
                 reader.count_lost()
+
+    def _interface_watch(self) -> InterfaceWatch:
+        return InterfaceWatch(self._address, self.interface or self._address.zone)
 
     # -- connecting --------------------------------------------------------------------------------
 

@@ -180,6 +180,19 @@ def test_a_datagram_to_the_machine_itself_is_not_for_a_group(start: Start, out: 
     assert out.read_text() == "hello 1\n"
 
 
+@pytest.mark.parametrize("option", [socket.SO_REUSEADDR, socket.SO_REUSEPORT])
+def test_a_group_is_shared_with_programs_that_set_one_of_the_two_options(start: Start, out: Path, option: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, option, 1)
+        other.bind(("239.1.2.3", 0))
+        group = f"udp://239.1.2.3:{other.getsockname()[1]}"
+
+        reader = start(SocketReader(listen=group, interface="lo", output=str(out)))
+        start(SocketSender(to=group, interface="lo", count=1), job="sender").join()
+        reader.until_count("frames", 1)
+        reader.stop()
+
+
 # -- in a network namespace ------------------------------------------------------------------------
 
 # Interfaces: lo, and the pairs a0-a1 and b0-b1, which are joined by a virtual cable. Reads the experiment from its
@@ -368,6 +381,27 @@ for reader in readers:
 
     assert first["data"] == second["data"] == ["to everybody"]
     assert subnet["data"] == ["to the subnet"]
+
+
+def test_an_interface_that_is_removed_ends_the_run(in_namespace: Experiment) -> None:
+    """Also if there is another one with the same name at once: the group is not joined on it."""
+    replaced, gone, stream, other = in_namespace("""
+for listen, interface in (
+    ("udp://239.1.2.3:5514", "a0"), ("udp://[ff02::114%b0]:5514", None), ("tcp://[fe80::b%b0]:5514", None),
+    ("udp://239.1.2.3:5515", "lo"),
+):
+    Reader(listen=listen, interface=interface)
+for command in ("delete a0", "add a0 type veth", "delete b0"):
+    subprocess.run([sys.argv[1], "link", *command.split()], check=True)
+for reader in readers[:3]:
+    with reader.ctx.changed:
+        assert reader.ctx.changed.wait_for(lambda: reader.ctx.failure, 20)
+""")
+
+    assert replaced["failure"] == "cannot read from udp://239.1.2.3:5514: interface 'a0' was removed"
+    assert gone["failure"] == "cannot read from udp://[ff02::114%b0]:5514: interface 'b0' was removed"
+    assert stream["failure"] == "cannot read from tcp://[fe80::b%b0]:5514: interface 'b0' was removed"
+    assert other["failure"] == ""
 
 
 def test_an_interface_that_comes_later_is_found_by_the_next_run(in_namespace: Experiment) -> None:
