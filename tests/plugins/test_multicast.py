@@ -188,6 +188,7 @@ def test_a_group_is_shared_with_programs_that_set_one_of_the_two_options(start: 
         group = f"udp://239.1.2.3:{other.getsockname()[1]}"
 
         reader = start(SocketReader(listen=group, interface="lo", output=str(out)))
+        reader.until_log(f"listening on {group}")
         start(SocketSender(to=group, interface="lo", count=1), job="sender").join()
         reader.until_count("frames", 1)
         reader.stop()
@@ -326,6 +327,7 @@ for reader in readers:
     assert a["said"] == ["listening on udp://239.1.2.3:5514"]
 
 
+@pytest.mark.long
 def test_without_an_interface_the_routes_choose_one_or_the_group_is_refused_in_words(in_namespace: Experiment) -> None:
     refused, joined = in_namespace(
         """
@@ -365,6 +367,7 @@ for reader in readers:
     assert tcp["from"][0].startswith("tcp://[fe80::a%a0]:")
 
 
+@pytest.mark.long
 def test_a_broadcast_is_sent_and_read_by_every_reader(in_namespace: Experiment) -> None:
     first, second, subnet = in_namespace(
         """
@@ -383,6 +386,7 @@ for reader in readers:
     assert subnet["data"] == ["to the subnet"]
 
 
+@pytest.mark.long
 def test_an_interface_that_is_removed_ends_the_run(in_namespace: Experiment) -> None:
     """Also if there is another one with the same name at once: the group is not joined on it."""
     replaced, gone, stream, other = in_namespace("""
@@ -404,6 +408,7 @@ for reader in readers[:3]:
     assert other["failure"] == ""
 
 
+@pytest.mark.long
 def test_an_interface_that_comes_later_is_found_by_the_next_run(in_namespace: Experiment) -> None:
     refused, joined = in_namespace(
         """

@@ -180,6 +180,7 @@ def test_a_stream_that_begins_with_a_mark_is_joined_without_it() -> None:
     assert framer.feed_joined(BOM + b"c\n") == (BOM + b"c\n", 1)
 
 
+@pytest.mark.long
 def test_a_stream_with_only_one_kind_of_end_takes_linear_time() -> None:
     """Searching the whole rest for the other kind would be more than a second of CPU."""
     for end in (b"\n", b"\0"):
