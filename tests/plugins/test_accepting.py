@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskloom.testing import FakeContext
 from taskloom_plugins import listeners
 from taskloom_plugins.endpoints import EndpointError
 from taskloom_plugins.loop import Loop
@@ -160,3 +162,13 @@ def test_a_connection_that_cannot_be_watched_is_refused_and_the_others_are_serve
 
     assert out.read_text() == "a\nb\n"
     assert reader.ctx.counts["refused"] == 1
+
+
+def test_a_process_without_a_free_descriptor_is_a_clear_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def epoll() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(select, "epoll", epoll)
+
+    with FakeContext() as ctx, pytest.raises(EndpointError, match="^cannot watch sockets: too many open files$"):
+        SocketReader(listen="tcp://127.0.0.1:0", output=os.devnull).run(ctx)
