@@ -170,5 +170,5 @@ def test_a_process_without_a_free_descriptor_is_a_clear_failure(monkeypatch: pyt
 
     monkeypatch.setattr(select, "epoll", epoll)
 
-    with FakeContext() as ctx, pytest.raises(EndpointError, match="^cannot watch sockets: too many open files$"):
+    with FakeContext() as ctx, pytest.raises(EndpointError, match=r"^cannot watch sockets: too many open files$"):
         SocketReader(listen="tcp://127.0.0.1:0", output=os.devnull).run(ctx)
