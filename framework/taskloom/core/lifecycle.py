@@ -48,6 +48,7 @@ from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Decision
+from taskloom.core.waits import make_waits
 from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
 from taskloom.text import measured
 
@@ -120,11 +121,20 @@ class Lifecycle:
         if is_work_over and not self._was_work_over:
             result.append(actions.WorkFinished())
         self._was_work_over = is_work_over
+        if store.changed:
+            changed, store.changed = store.changed, {}
+            if self.phase is Phase.OPEN:  # afterwards no job waits for anything
+                result.extend(make_waits(changed, now))
         return result
 
     def enable_events(self, audience: Audience) -> None:
         """Make the events that this audience wants, and only count the others."""
         self._store.audience = audience
+
+    def enable_waits(self) -> None:
+        """Make a Wait for each job that a message has changed, from now on."""
+        if self._store.changed is None:
+            self._store.changed = {}
 
     def next_deadline(self) -> float | None:
         """Return when the next Tick is due, in monotonic seconds, or None."""

@@ -209,6 +209,7 @@ class ScheduleTimers:
             self.clock.note_offset(now)
         firing.due_at = instant + firing.jitter
         self._store.deadlines.add(firing.due_at, self._firing, job)
+        self._store.mark_changed(job)
 
 
 def _is_exhausted(job: JobRecord) -> bool:

@@ -140,9 +140,11 @@ def _drill_all(
 ) -> None:
     """Drill one job after the other, and append each result to `drilled` as soon as it is known."""
     from taskloom.cli.drill.trial import drill_job, max_drill_seconds
+    from taskloom.observe.name_column import longest_name
     from taskloom.observe.output import HOLD_SECONDS
     from taskloom.sync.latch import Latch
 
+    shown.console.names.fit(longest_name(specs))
     for number, spec in enumerate(specs, start=1):
         shown.console.log(f"drilling {spec.name} ({number} of {len(specs)})")
         # The console holds lines back for a moment. This one must be written before C code can hold the GIL.
