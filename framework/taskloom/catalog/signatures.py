@@ -8,11 +8,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-import types
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from taskloom.catalog.annotations import NO_DEFAULT, AnnotationError, ClassVariable, annotation_text, value_type
 from taskloom.task import ParamInfo, Task
 
 __all__ = [
@@ -175,8 +174,16 @@ def _from_signature(parameters: list[inspect.Parameter], names: Mapping[str, Any
     for each in parameters:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
             raise ShapeError(f"{owner}: parameter {each} cannot be given by name; name every parameter")
-        annotation = Any if each.annotation is REQUIRED else _resolve(each.annotation, names, {}, owner, each.name)
-        if isinstance(each.default, dataclasses.Field):
+        is_field = isinstance(each.default, dataclasses.Field)
+        default = _default_of(each.default) if is_field else each.default
+        annotation: Any = Any
+        if each.annotation is not REQUIRED:
+            try:
+                annotation = _resolve(owner, each.name, each.annotation, names, {}, default)
+            except ClassVariable:
+                why = "ClassVar belongs to a class, not to an argument"
+                raise _unresolved(owner, each.name, each.annotation, why) from None
+        if is_field:
             yield _from_field(each.name, annotation, each.default)
         else:
             yield ParamShape(each.name, annotation, each.default)
@@ -187,26 +194,37 @@ def _from_fields(cls: type[Task]) -> Iterator[ParamShape]:
     fields = vars(cls)["__dataclass_fields__"]
     for name in inspect.signature(cls.__init__).parameters:
         if name in fields:
+            field = fields[name]
             base = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
             names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
-            annotation = _resolve(fields[name].type, names, dict(vars(base)), cls.__name__, name)
-            if isinstance(annotation, dataclasses.InitVar):
-                annotation = annotation.type
-            yield _from_field(name, annotation, fields[name])
+            own = {base.__name__: base, **vars(base)}
+            try:
+                annotation = _resolve(cls.__name__, name, field.type, names, own, _default_of(field))
+            except ClassVariable:
+                continue  # its spelling was not recognised when the class was made: the default stays as it is
+            yield _from_field(name, annotation, field)
+
+
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    return REQUIRED if field.default is dataclasses.MISSING else field.default
 
 
 def _from_field(name: str, annotation: object, field: dataclasses.Field[Any]) -> ParamShape:
-    default = REQUIRED if field.default is dataclasses.MISSING else field.default
     factory = None if field.default_factory is dataclasses.MISSING else field.default_factory
-    return ParamShape(name, annotation, default, factory, field.metadata.get("taskloom", ParamInfo()))
+    return ParamShape(name, annotation, _default_of(field), factory, field.metadata.get("taskloom", ParamInfo()))
 
 
-def _resolve(annotation: object, names: Mapping[str, Any], own: Mapping[str, Any], owner: str, name: str) -> Any:
+def _resolve(
+    owner: str, name: str, annotation: object, names: Mapping[str, Any], own: Mapping[str, Any], default: object
+) -> Any:
     """Return the type that one annotation means; a broken annotation beside it does no harm."""
-    if isinstance(annotation, dataclasses.InitVar):
-        return annotation
-    holder = types.SimpleNamespace(__annotations__={name: annotation})
     try:
-        return typing.get_type_hints(holder, dict(names), dict(own), include_extras=True)[name]
-    except Exception as error:  # noqa: BLE001 - an annotation is any expression and may raise anything
-        raise ShapeError(f"{owner}: cannot resolve the type of parameter {name!r}, {annotation!r}: {error}") from None
+        return value_type(annotation, names, own, NO_DEFAULT if default is REQUIRED else default)
+    except AnnotationError as error:
+        raise _unresolved(owner, name, annotation, str(error)) from None
+
+
+def _unresolved(owner: str, name: str, annotation: object, why: str) -> ShapeError:
+    text = annotation_text(annotation)
+    shown = repr(text) if isinstance(annotation, str) else text
+    return ShapeError(f"{owner}: cannot resolve the type of parameter {name!r}, {shown}: {why}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from taskloom.runners.error_info import drop_first_frame
+
 if TYPE_CHECKING:
     from taskloom.task import Context
 
@@ -35,9 +37,7 @@ class CoroutineRun:
         try:
             return run_in_event_loop(self._function, ctx)
         except BaseException as error:
-            # The traceback begins with the task's own code, as for any other run.
-            if error.__traceback__ is not None:
-                error.__traceback__ = error.__traceback__.tb_next
+            drop_first_frame(error)
             raise
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from taskloom.errors import Cancelled
 from taskloom.runners.async_context import AsyncRunContext, CancelNotice
 from taskloom.runners.cancellations import is_cancellation
+from taskloom.runners.error_info import frames_of, set_frames
 from taskloom.runners.loop_executor import LoopExecutor
 from taskloom.runners.loop_stacks import Line, coroutine_lines, loop_runs
 from taskloom.sync.waker import Waker
@@ -46,7 +47,7 @@ def run_in_event_loop(function: CoroutineFunction, ctx: Context) -> object:
     try:
         return run.execute(function)
     except BaseException as error:
-        error.__traceback__ = run.own_traceback or error.__traceback__
+        set_frames(error, run.own_traceback or frames_of(error))
         raise
 
 
@@ -89,7 +90,7 @@ class _LoopRun:
             loop.run_until_complete(main)
         except BaseException as error:
             if main.done() and not main.cancelled() and main.exception() is error:
-                self.own_traceback = _without_own_frames(error.__traceback__)
+                self.own_traceback = _without_own_frames(frames_of(error))
             if is_cancellation(error) and self._ctx.cancelled:
                 raise Cancelled from error
             raise
