@@ -20,6 +20,7 @@ __all__ = [
     "kind_of",
     "measured",
     "message_of",
+    "normalised",
     "plain",
     "plural",
     "printable",
@@ -94,6 +95,11 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     lines = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
+
+
+def normalised(distribution: str) -> str:
+    """Return the name of a distribution as PEP 503 compares it: `acme-beats` for `Acme_Beats`."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def did_you_mean(name: object, known: Iterable[str], *, before: str = "") -> str:

@@ -11,8 +11,9 @@ from typing import Any, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
 from taskloom.diagnostics import FieldError, quoted
+from taskloom.text import message_of
 
-__all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "value_hint"]
+__all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "types_in", "value_hint"]
 
 MASK = "**********"
 """Shown in place of a secret of any length."""
@@ -90,7 +91,7 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
         return FieldError(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}", at_key=True)
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
-            text = str(error["ctx"]["error"])
+            text = message_of(error["ctx"]["error"])
             text = _without(text, _texts_in(value)) if is_secret else text
             return FieldError(
                 loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}"
@@ -173,7 +174,10 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 def _secrets_in(value: Any) -> Iterator[str]:
     if hasattr(value, "get_secret_value"):
-        yield from filter(None, [str(value.get_secret_value())])
+        try:
+            yield from filter(None, [str(value.get_secret_value())])
+        except Exception:  # noqa: BLE001 - a class of the plugin that is no secret of pydantic's
+            return
     elif isinstance(value, Mapping):
         yield from _secrets_in(list(value.values()))
     elif isinstance(value, list | tuple | set):
@@ -186,9 +190,10 @@ def _secrets_in(value: Any) -> Iterator[str]:
 def type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
     """Return the type of the value at `loc`, or of its innermost known container in pydantic's models."""
     for part in loc:
-        for each in _types_in(annotation):
-            if part in getattr(each, "model_fields", {}):
-                annotation = each.model_fields[part].annotation
+        for each in types_in(annotation):
+            field = _model_fields(each).get(part)
+            if field is not None:
+                annotation = field.annotation
                 break
     return annotation
 
@@ -197,17 +202,23 @@ def is_secret_type(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
     """Return whether a type is one of pydantic's secrets, or contains one at any depth."""
     if annotation in seen:
         return False
-    inner = [*_types_in(annotation)]
-    fields = [field.annotation for each in inner for field in getattr(each, "model_fields", {}).values()]
+    inner = [*types_in(annotation)]
+    fields = [field.annotation for each in inner for field in _model_fields(each).values()]
     return any(isinstance(each, type) and hasattr(each, "get_secret_value") for each in inner) or any(
         is_secret_type(each, (*seen, annotation)) for each in fields
     )
 
 
-def _types_in(annotation: Any) -> Iterator[Any]:
+def _model_fields(kind: Any) -> Mapping[Any, Any]:
+    """Return the fields of a model of pydantic; no fields for any other type, whatever attributes it has."""
+    fields = getattr(kind, "model_fields", None) if hasattr(kind, "__pydantic_core_schema__") else None
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def types_in(annotation: Any) -> Iterator[Any]:
     """Yield a type and the types inside it: `list[int | str]` contains `list`, `int` and `str`."""
     yield annotation
     if get_origin(annotation) is not None:
         yield get_origin(annotation)
     for each in get_args(annotation):
-        yield from _types_in(each)
+        yield from types_in(each)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from taskloom.catalog.annotations import NO_DEFAULT, AnnotationError, ClassVariable, annotation_text, value_type
 from taskloom.task import ParamInfo, Task
+from taskloom.text import error_text
 
 __all__ = [
     "REQUIRED",
@@ -22,6 +23,7 @@ __all__ = [
     "check_function",
     "has_own_init",
     "is_coroutine_function",
+    "made_defaults",
     "params_of_class",
     "params_of_function",
 ]
@@ -154,6 +156,20 @@ def params_of_class(cls: type[Task]) -> tuple[ParamShape, ...]:
         parameters = list(inspect.signature(init).parameters.values())[1:]
         return tuple(_from_signature(parameters, _globals_of(init), f"{cls.__name__}.__init__"))
     return tuple(_from_fields(cls))
+
+
+def made_defaults(params: Iterable[ParamShape]) -> dict[str, Any]:
+    """Return the defaults that are made anew for each instance. Raises ShapeError if one cannot be made."""
+    made = {}
+    for param in params:
+        if param.factory is not None:
+            try:
+                made[param.name] = param.factory()
+            except MemoryError:
+                raise
+            except BaseException as error:  # the plugin's own code, or the copy of an object of its own
+                raise ShapeError(f"default of parameter {param.name!r} cannot be made: {error_text(error)}") from error
+    return made
 
 
 def has_own_init(cls: type[Task]) -> bool:
