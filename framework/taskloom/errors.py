@@ -235,7 +235,7 @@ class TaskNotFound(CatalogError):
     def __str__(self) -> str:
         text = f"cannot find {self.kind} {quoted(self.name)}; installed: {_listed(self.installed)}"
         if self.broken:
-            text += f"; cannot read of the installed packages: {first_of(self.broken, _MOST_BROKEN)}"
+            text += f"; broken packages: {first_of(self.broken, _MOST_BROKEN)}"
         return f"{text}; {self.advice}" if self.advice else text
 
 

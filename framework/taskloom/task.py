@@ -145,8 +145,10 @@ def param(
 
     Without a default the parameter is required. The constraints are pydantic's: `ge gt le lt multiple_of
     min_length max_length pattern`. Type and constraints are checked when a job file is loaded, for the default too.
-    Raises TypeError for any other constraint.
+    Raises TypeError for any other constraint, and for a description that is not text.
     """
+    if not isinstance(description, str):
+        raise TypeError(f"cannot use {description!r:.60} as a description; expected text")
     known = {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern"}
     unknown = sorted(set(constraints) - known)
     if unknown:

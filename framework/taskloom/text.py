@@ -195,7 +195,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def message_of(error: BaseException, longest: int = LONGEST_MESSAGE) -> str:
-    """Return the message of an exception of foreign code, cut. Never raises an Exception of its `__str__`."""
+    """Return the message of an exception of foreign code, cut. Never raises."""
     try:
         # A copy as a plain str: an instance of a subclass would stay alive, with everything it references.
         return shortened(str.__str__(str(error)), longest, joint=" ")

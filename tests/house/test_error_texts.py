@@ -75,7 +75,7 @@ ROWS: list[tuple[BaseException, str]] = [
     ),
     (
         errors.TaskNotFound("beat", ["countdown"], broken=["a", "b", "c", "d"], advice="restart the program"),
-        "cannot find task 'beat'; installed: countdown; cannot read of the installed packages: a, b, c and 1 more; "
+        "cannot find task 'beat'; installed: countdown; broken packages: a, b, c and 1 more; "
         "restart the program",
     ),
     (

@@ -125,7 +125,7 @@ def _with(found: Any, metadata: list[Any]) -> Any:
 
 
 def annotation_text(annotation: object) -> str:
-    """Return an annotation as messages show it, as its author wrote it if it was text. Never raises an Exception."""
+    """Return an annotation as messages show it, as its author wrote it if it was text. Never raises."""
     try:
         if isinstance(annotation, str):
             text = annotation
@@ -133,6 +133,6 @@ def annotation_text(annotation: object) -> str:
             text = annotation.__qualname__
         else:
             text = repr(annotation).replace("typing.", "")
-    except Exception:  # noqa: BLE001 - code of a metaclass
+    except BaseException:  # noqa: BLE001 - code of a metaclass
         text = "an object that cannot be shown"
     return shortened(text, _LONGEST_ANNOTATION)

@@ -21,6 +21,7 @@ from taskloom.catalog.signatures import (
     ShapeError,
     check_class,
     check_function,
+    context_in_doubt,
     has_own_init,
     is_coroutine_function,
     made_defaults,
@@ -92,6 +93,8 @@ class TaskShape:
     takes: ParamSet
     has_terminate: bool = False
     announces_ready: bool = False
+    context_in_doubt: str = ""
+    """The parameter that gets the context, if it may be meant for something else."""
     instance: Task | None = None
     """The instance that was passed instead of a class; its values are the params."""
 
@@ -177,6 +180,7 @@ class TaskShape:
             has_terminate=self.has_terminate,
             announces_ready=self.announces_ready,
             label=self.label,
+            context_in_doubt=self.context_in_doubt,
         )
 
     @functools.cached_property
@@ -274,9 +278,15 @@ def inspect_task(target: object) -> TaskShape:
     raise ShapeError(f"{type(target).__name__} {target!r:.60} is neither a Task class nor a function")
 
 
+def _text_of(target: object) -> str:
+    """Return the docstring; a class may have a property or anything else of that name."""
+    doc = getattr(target, "__doc__", None)
+    return doc if isinstance(doc, str) else ""
+
+
 def _inspect_class(cls: type) -> TaskShape:
     check_class(cls)
-    doc = cls.__doc__ or ""
+    doc = _text_of(cls)
     return TaskShape(
         target=cls,
         name=cls.__name__,
@@ -285,6 +295,7 @@ def _inspect_class(cls: type) -> TaskShape:
         takes=ParamSet(params_of_class(cls)),
         has_terminate=getattr(cls, "terminate", None) is not None,
         announces_ready=bool(getattr(cls, "announces_ready", False)),
+        context_in_doubt=context_in_doubt(cls, f"{cls.__name__}.run"),
     )
 
 
@@ -295,7 +306,8 @@ def _inspect_function(function: Callable[..., object]) -> TaskShape:
     return TaskShape(
         target=function,
         name=name,
-        doc=inspect.cleandoc(function.__doc__ or "") if hasattr(function, "__name__") else "",
+        doc=inspect.cleandoc(_text_of(function)) if hasattr(function, "__name__") else "",
         takes=ParamSet(params_of_function(function, name)),
         announces_ready=bool(getattr(function, "announces_ready", False)),
+        context_in_doubt=context_in_doubt(function, name),
     )

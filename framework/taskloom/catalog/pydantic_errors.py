@@ -176,7 +176,7 @@ def _secrets_in(value: Any) -> Iterator[str]:
     if hasattr(value, "get_secret_value"):
         try:
             yield from filter(None, [str(value.get_secret_value())])
-        except Exception:  # noqa: BLE001 - a class of the plugin that is no secret of pydantic's
+        except BaseException:  # noqa: BLE001 - a class of the plugin that is no secret of pydantic's
             return
     elif isinstance(value, Mapping):
         yield from _secrets_in(list(value.values()))

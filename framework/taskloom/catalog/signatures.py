@@ -9,10 +9,10 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from taskloom.catalog.annotations import NO_DEFAULT, AnnotationError, ClassVariable, annotation_text, value_type
-from taskloom.task import ParamInfo, Task
+from taskloom.task import AnyContext, ParamInfo, Task
 from taskloom.text import error_text
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "ShapeError",
     "check_class",
     "check_function",
+    "context_in_doubt",
     "has_own_init",
     "is_coroutine_function",
     "made_defaults",
@@ -131,9 +132,37 @@ def check_function(function: Callable[..., object], name: str) -> None:
             raise ShapeError(f"{name}: the context {other.name!r} must be the first parameter")
 
 
+def context_in_doubt(target: type[Task] | Callable[..., object], name: str) -> str:
+    """Return the name of the parameter that gets the context, if it may be meant for something else; "" otherwise.
+
+    It is in no doubt if it is called `ctx`, is annotated with a context, or begins with an underscore.
+    """
+    run = target.run if isinstance(target, type) else target
+    is_method = isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, "run"))
+    parameters = list(_signature(run, name).parameters.values())[is_method:]
+    first = parameters[0] if parameters else None
+    if first is None or first.kind is first.VAR_POSITIONAL or first.name == "ctx" or first.name.startswith("_"):
+        return ""
+    return "" if first.annotation is not REQUIRED and _is_context(first.annotation, _globals_of(run)) else first.name
+
+
+def _is_context(annotation: object, names: Mapping[str, Any]) -> bool:
+    if _names_context(annotation):
+        return True
+    try:
+        found = value_type(annotation, names, {}, NO_DEFAULT)
+    except (AnnotationError, ClassVariable):
+        return True  # what it means is not known
+    return any(
+        AnyContext in each.__mro__ or str(each.__module__).startswith("taskloom.")
+        for each in (found, *get_args(found))
+        if isinstance(each, type)
+    )
+
+
 def _names_context(annotation: object) -> bool:
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    return text.rpartition(".")[2] in ("Context", "AsyncContext", "AnyContext")
+    return isinstance(text, str) and text.rpartition(".")[2] in ("Context", "AsyncContext", "AnyContext")
 
 
 def _signature(function: Callable[..., object], name: str) -> inspect.Signature:
