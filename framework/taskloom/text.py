@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # A sentence about an error of foreign code has at most this much of its message: an import error of 3 MB was seen.
-LONGEST_MESSAGE = 2000
+LONGEST_MESSAGE = 600
 # Enough for every traceback that a person reads.
 LONGEST_TRACEBACK = 64 * 1024
 

@@ -19,6 +19,7 @@ from importlib.metadata import DistributionFinder, EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from taskloom.diagnostics import quoted
 from taskloom.text import error_text, normalised, printable, shortened
 
 __all__ = ["Broken", "Installed", "InstalledPoint", "read_points"]
@@ -244,7 +245,7 @@ def _parsed(text: str, group: str, file: str, broken: list[Broken]) -> Iterator[
             is_ours = False
         elif is_ours and line and line[0] not in "#;":
             name, _, value = (part.strip() for part in line.partition("="))
-            problem = _problem_of(name, value, names)
+            problem = _problem_of(name, value, names, line)
             if problem:
                 broken.append(Broken(f"{file}:{number}", problem))
             elif name not in names:
@@ -252,13 +253,12 @@ def _parsed(text: str, group: str, file: str, broken: list[Broken]) -> Iterator[
                 yield EntryPoint(name, value, group)
 
 
-def _problem_of(name: str, value: str, names: dict[str, str]) -> str:
+def _problem_of(name: str, value: str, names: dict[str, str], line: str) -> str:
     """Return what is wrong with a line of entry points, or ""."""
-    shown = printable(f"{name} = {value}")
     if not name or not value or "\ufffd" in name + value or not (name + value).isprintable():
-        return f"expected name = module:object, not {shortened(shown, 80)!r}"
+        return f"expected name = module:object, not {quoted(line)}"
     if EntryPoint.pattern.match(value) is None:
-        return f"cannot use {shortened(value, 80)!r} as module:object"
+        return f"cannot use {quoted(value)} as module:object"
     if names.get(name, value) != value:
         return f"names {name!r} a second time; the first one counts"
     return ""
