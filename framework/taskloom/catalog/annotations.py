@@ -117,7 +117,10 @@ def _resolved(annotation: Any, names: dict[str, Any], own: dict[str, Any]) -> An
     found = typing.get_type_hints(holder, names, own, include_extras=True)["value"]
     if isinstance(found, _DATA):
         raise AnnotationError("it is not a type")
-    return found
+    if getattr(found, "_name", None) in ("Never", "NoReturn"):
+        raise AnnotationError("no value has this type")
+    # A checker knows where the text comes from; a job file is written by people.
+    return str if getattr(found, "_name", None) == "LiteralString" else found
 
 
 def _with(found: Any, metadata: list[Any]) -> Any:

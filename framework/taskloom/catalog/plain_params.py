@@ -67,7 +67,7 @@ def _plain_compound(annotation: Any, value: Any) -> Any:
             return None
         if len(arms) == 1:
             return _plain(arms[0], value)
-    if origin is list and type(value) is list:
+    if origin is list and arguments and type(value) is list:
         return [_plain(arguments[0], item) for item in value]
     raise _NotPlain
 

@@ -6,6 +6,7 @@ errors read like our own, and a secret is never quoted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
@@ -53,6 +54,8 @@ _EXPECTED = {
     "callable_type": "a callable, which only code can give",
     "needs_python_object": "an object that only code can give",
 }
+# How pydantic shows the member of an enum in a Literal; a job file has its value.
+_ENUM_MEMBER = re.compile(r"<[\w.]+: (.+?)>")
 _ABSENT = {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"}
 _YES_AND_NO = {"yes", "no", "on", "off", "y", "n", "true", "false"}
@@ -105,7 +108,7 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
 def _expected(error: Any) -> str:
     if error["type"] in _EXPECTED:
         facts = {name: _limit(value) for name, value in error.get("ctx", {}).items()}
-        return _EXPECTED[error["type"]].format(**facts)
+        return _ENUM_MEMBER.sub(r"\1", _EXPECTED[error["type"]].format(**facts))
     text: str = error["msg"]
     return text.removeprefix("Input should be ").removeprefix("Value should be ")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import json
+import types
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin
 
 from taskloom.catalog.annotations import annotation_text
 from taskloom.catalog.pydantic_errors import ParamErrors, field_errors, types_in
@@ -160,7 +162,7 @@ def _build(params: Sequence[ParamShape]) -> Any:
     fields = {
         param.name: NotRequired[
             Annotated[
-                param.annotation,
+                _with_enum_values(param.annotation),
                 Field(
                     description=param.info.description or None,
                     examples=[each for each in param.info.examples if _json(each) is not None] or None,
@@ -174,6 +176,27 @@ def _build(params: Sequence[ParamShape]) -> Any:
     model = make_model("Params", fields)
     model.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
     return TypeAdapter(model)
+
+
+def _with_enum_values(annotation: Any) -> Any:
+    """Return the type with each Literal of enum members accepting their values, which are what a job file has."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        from pydantic import BeforeValidator
+
+        members = {(type(each.value), each.value): each for each in arguments if isinstance(each, enum.Enum)}
+        return Annotated[annotation, BeforeValidator(functools.partial(_member, members))] if members else annotation
+    if origin is Annotated:
+        return Annotated[(_with_enum_values(annotation.__origin__), *annotation.__metadata__)]
+    if origin is list and arguments:
+        return list[_with_enum_values(arguments[0])]  # type: ignore[misc]
+    if origin is Union or origin is types.UnionType:
+        return Union[tuple(map(_with_enum_values, arguments))]  # noqa: UP007 - made of a tuple
+    return annotation
+
+
+def _member(members: Mapping[Any, Any], value: Any) -> Any:
+    return members.get((type(value), value), value) if isinstance(value, str | int | float) else value
 
 
 def _check_alone(param: ParamShape) -> None:
@@ -225,7 +248,7 @@ def _json(value: object) -> str | None:
     return text
 
 
-@cache
+@functools.cache
 def _lenient_generator() -> Any:
     from pydantic.json_schema import GenerateJsonSchema
 

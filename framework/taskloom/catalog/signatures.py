@@ -220,7 +220,7 @@ def _from_signature(parameters: list[inspect.Parameter], names: Mapping[str, Any
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
             raise ShapeError(f"{owner}: parameter {each} cannot be given by name; name every parameter")
         is_field = isinstance(each.default, dataclasses.Field)
-        default = _default_of(each.default) if is_field else each.default
+        default = _sample_of(each.default) if is_field else each.default
         annotation: Any = Any
         if each.annotation is not REQUIRED:
             try:
@@ -244,7 +244,7 @@ def _from_fields(cls: type[Task]) -> Iterator[ParamShape]:
             names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
             own = {base.__name__: base, **vars(base)}
             try:
-                annotation = _resolve(cls.__name__, name, field.type, names, own, _default_of(field))
+                annotation = _resolve(cls.__name__, name, field.type, names, own, _sample_of(field))
             except ClassVariable:
                 continue  # its spelling was not recognised when the class was made: the default stays as it is
             yield _from_field(name, annotation, field)
@@ -252,6 +252,11 @@ def _from_fields(cls: type[Task]) -> Iterator[ParamShape]:
 
 def _default_of(field: dataclasses.Field[Any]) -> Any:
     return REQUIRED if field.default is dataclasses.MISSING else field.default
+
+
+def _sample_of(field: dataclasses.Field[Any]) -> Any:
+    """Return a default to infer a type from: None, which says nothing, if it is made anew for each instance."""
+    return _default_of(field) if field.default_factory is dataclasses.MISSING else None
 
 
 def _from_field(name: str, annotation: object, field: dataclasses.Field[Any]) -> ParamShape:
