@@ -191,7 +191,13 @@ class Task:
                 cls.__annotations__[name] = ClassVar
             else:
                 _prepare_field(cls, name, annotation)
+        is_silent = cls.__dict__.get("__doc__") is None
+        if is_silent:
+            # Else dataclasses writes one, of the `repr` of each default, which is code of the author's package.
+            cls.__doc__ = cls.__name__
         dataclasses.dataclass(kw_only=True, eq=False, init=not _has_handwritten_init(cls))(cls)
+        if is_silent:
+            cls.__doc__ = None
 
     # `Any`, so that type checkers accept `def run(self, ctx: Context)` and `async def run(self, ctx: AsyncContext)`.
     def run(self, ctx: Any) -> Coroutine[Any, Any, None] | None:

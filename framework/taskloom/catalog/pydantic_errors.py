@@ -152,7 +152,11 @@ def _loc_in(given: Mapping[str, Any], loc: Sequence[str | int]) -> tuple[str | i
 
 def mask_secrets(text: str, values: object) -> str:
     """Return the text with every secret of the checked values masked; a plugin may have quoted one."""
-    return _without(text, _secrets_in(values))
+    try:
+        secrets = list(_secrets_in(values))
+    except Exception:  # noqa: BLE001 - an object of the plugin raises, or a list holds itself
+        return "(its message is not shown: the values cannot be searched for secrets)"
+    return _without(text, secrets)
 
 
 def _without(text: str, secrets: Iterable[str]) -> str:

@@ -42,6 +42,8 @@ _CONSTRAINTS = {
     "max_length": "at most {} long",
     "pattern": "matching {}",
 }
+# A list of a plugin may hold itself.
+_DEEPEST = 50
 _PLAIN_TEXT = re.compile(r"[A-Za-z/][A-Za-z0-9_./:@-]*(?<!:)", re.ASCII)
 _NOT_TEXT = {"true", "false", "null"}
 
@@ -109,21 +111,23 @@ def default_of(param: ParamShape) -> Any:
     return param.factory() if param.factory is not None else param.default
 
 
-def as_data(value: Any) -> Any:
+def as_data(value: Any, depth: int = 0) -> Any:
     """Return a value for JSON, as a job file would have it: a number for a duration, a list for a set, else text."""
+    if depth > _DEEPEST:
+        return quoted(value)
     if isinstance(value, Enum):
-        return as_data(value.value)
+        return as_data(value.value, depth + 1)
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return plain(value)
     try:
         if isinstance(value, Mapping):
-            return {str(key): as_data(each) for key, each in value.items()}
+            return {str(key): as_data(each, depth + 1) for key, each in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [as_data(each) for each in value]
+            return [as_data(each, depth + 1) for each in value]
         if hasattr(type(value), "model_fields") or dataclasses.is_dataclass(type(value)):
-            return {name: as_data(each) for name, each in vars(value).items()}
+            return {name: as_data(each, depth + 1) for name, each in vars(value).items()}
         return str(value)
     except BaseException:  # noqa: BLE001 - an object of a plugin: its methods may raise anything, or it holds itself
         return quoted(value)
