@@ -221,7 +221,7 @@ def traceback_of(error: BaseException, first: TracebackType | None) -> str:
         text = "".join(traceback.format_exception(type(error), error, first))
     except BaseException:  # noqa: BLE001 - formatting calls code of the exception's class
         try:
-            frames = "".join(traceback.format_tb(first))
+            frames = "".join(["Traceback (most recent call last):\n", *traceback.format_tb(first)])
         except BaseException as second:  # noqa: BLE001 - too little stack or memory
             frames = f"(its traceback cannot be written: {kind_of(second)})\n"
         text = f"{frames}{kind_of(error)}: {message_of(error)}\n"

@@ -6,10 +6,9 @@ Each exception below breaks a rule of exceptions; each place is code of a plugin
 from __future__ import annotations
 
 import json
-from typing import Any
-
 import pytest
 from click.testing import CliRunner
+from tests.support.lawless_exceptions import COUNT, EXCEPTIONS, lawless_exceptions
 from tests.support.plugin_folder import PluginFolder
 
 from taskloom.catalog.entry_points import Catalog
@@ -21,52 +20,6 @@ from taskloom.jobfile.fields.json_schema import job_file_schema
 from taskloom.jobfile.job_spec import job_spec, spec_of
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.text import error_text, kind_of, message_of, traceback_of
-
-EXCEPTIONS = '''
-from taskloom import Task, param
-
-class Mute(Exception):
-    def __str__(self): raise RuntimeError("no str")
-class Ending(Exception):
-    def __str__(self): raise SystemExit(3)
-    __repr__ = __str__
-class Classless(Exception):
-    @property
-    def __class__(self): raise RuntimeError("no class")
-class Causeless(Exception):
-    __cause__ = __context__ = __traceback__ = __suppress_context__ = __notes__ = property(lambda self: 1 / 0)
-class Meta(type):
-    def __getattribute__(cls, name):
-        if name in ("__name__", "__qualname__", "__module__", "__mro__", "__dict__", "__class__"):
-            raise RuntimeError("no " + name)
-        return super().__getattribute__(name)
-    def __repr__(cls): raise RuntimeError("no repr")
-    def __instancecheck__(cls, value): raise RuntimeError("no check")
-    __subclasscheck__ = __instancecheck__
-class Nameless(Exception, metaclass=Meta): ...
-class NoImport(ImportError):
-    name = property(lambda self: 1 / 0)
-    def __str__(self): raise RuntimeError("no str")
-class NoSystem(OSError):
-    errno = strerror = property(lambda self: 1 / 0)
-    def __str__(self): raise RuntimeError("no str")
-class NoExit(SystemExit):
-    code = property(lambda self: 1 / 0)
-class NoGroup(ExceptionGroup):
-    exceptions = property(lambda self: 1 / 0)
-class Outside(BaseException):
-    def __str__(self): raise GeneratorExit
-class Unshown:
-    def __repr__(self): raise SystemExit(4)
-    __str__ = __repr__
-
-ERRORS = [
-    Mute("x"), Ending("x"), Classless("x"), Causeless("x"), Nameless("x"), NoImport("x"), NoSystem(5, "x"), NoExit(3),
-    NoGroup("x", [ValueError(1)]), Outside("x"), SystemExit(Unshown()), ImportError("x" * 3_000_000),
-]
-def boom(*given, **named): raise ERRORS[NUMBER]
-'''
-COUNT = 12
 
 # Code whose last lines define the task T.
 PLACES = {
@@ -164,11 +117,8 @@ def test_a_long_error_is_cut_and_the_rest_is_counted(packages: PluginFolder) -> 
     assert "characters left out" in traceback
 
 
-def test_the_text_of_any_exception_can_be_made(packages: PluginFolder) -> None:
-    namespace: dict[str, Any] = {}
-    exec(EXCEPTIONS.replace("NUMBER", "0"), namespace)  # noqa: S102
-
-    for error in namespace["ERRORS"]:
+def test_the_text_of_any_exception_can_be_made() -> None:
+    for error in lawless_exceptions():
         assert error_text(error).startswith(kind_of(error))
         assert len(message_of(error)) <= 600
         assert kind_of(error) in traceback_of(error, None)

@@ -119,10 +119,11 @@ class Catalog:
         return [offer.entry for offer in self._offered(kind)]
 
     def spellings(self) -> dict[str, CatalogEntry]:
-        """Return each task by the shortest name that chooses it: with its distribution if two offer that name."""
+        """Return each task by the shortest name that chooses it, sorted: with its distribution if two offer that name."""
         entries = list(dict.fromkeys(self.entries()))
         offered = Counter(entry.name for entry in entries)
-        return {entry.name if offered[entry.name] == 1 else entry.qualified: entry for entry in entries}
+        names = {entry.name if offered[entry.name] == 1 else entry.qualified: entry for entry in entries}
+        return dict(sorted(names.items()))
 
     def broken(self) -> list[str]:
         """Return a line for each part of an installed distribution that cannot be read, and may offer tasks."""

@@ -57,6 +57,8 @@ class _LoopRun:
     def __init__(self, ctx: Context) -> None:
         self.own_traceback: TracebackType | None = None
         """Where the main task raised the exception that ended it."""
+        # An exception of the main task that asyncio cannot carry.
+        self._withheld: list[BaseException] = []
         self._ctx = ctx
         self._selector = _LoopSelector(cast("LoopContext", ctx), self)
         self._loop = asyncio.SelectorEventLoop(self._selector)
@@ -96,11 +98,22 @@ class _LoopRun:
             raise
         finally:
             self._notice = None
+        if self._withheld:
+            error = self._withheld.pop()
+            self.own_traceback = _without_own_frames(frames_of(error))
+            raise error
         return main.result()
 
     async def _call(self, function: CoroutineFunction) -> object:
         assert self._notice is not None
-        return await function(AsyncRunContext(self._ctx, self._notice))
+        try:
+            return await function(AsyncRunContext(self._ctx, self._notice))
+        except BaseException as error:
+            if not _has_class(error):
+                # asyncio asks for it, and would leave the task without an end.
+                self._withheld.append(error)
+                return None
+            raise
 
     def notice_cancel(self) -> bool:
         """Tell the main task, unless it has ended; return whether a task can go on because of it.
@@ -213,6 +226,14 @@ class _LoopSelector(selectors.DefaultSelector):
     def forget_run(self) -> None:
         """Drop the references to the run, which refers to this selector: a cycle would keep both alive."""
         self._run = self._waker.run = None
+
+
+def _has_class(error: BaseException) -> bool:
+    """Return whether the exception can be asked for its class: it may have a property of that name, which raises."""
+    try:
+        return isinstance(error, BaseException) and error.__class__ is not None
+    except BaseException:  # noqa: BLE001 - code of the exception's class
+        return False
 
 
 def _end_wait(ended: asyncio.Future[None]) -> None:
