@@ -42,7 +42,7 @@ def _warnings_of(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, Field
         yield "join", FieldError((), _slow_stop(spec, stop_within))
     if in_doubt := getattr(spec.binding, "context_in_doubt", ""):
         message = f"the first parameter of task {spec.task!r} gets the context, and is called {in_doubt!r}"
-        yield "task", FieldError((), message, "call it ctx, or put ctx before it")
+        yield "task", FieldError((), message, "call it ctx, annotate it as Context, or put ctx before it")
     if spec.ready_within is not None:
         yield from _useless_ready_within(spec, spec.ready_within)
     if spec.watchdog is not None and spec.watchdog.after < _RELIABLE_WATCHDOG_SECONDS:
