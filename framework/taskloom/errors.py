@@ -222,7 +222,7 @@ class TaskNotFound(CatalogError):
         self.broken = tuple(broken)
         """A line for each part of an installed package that cannot be read: it may be what offers the name."""
         self.advice = advice
-        """What to do, if that is known; or ""."""
+        """The way to fix it, if that is known; or ""."""
         super().__init__(name)
 
     @property
@@ -247,7 +247,7 @@ class TaskImportFailed(CatalogError):
     ) -> None:
         self.name, self.distribution, self.error, self.traceback, self.kind = name, distribution, error, traceback, kind
         self.advice = advice
-        """What to do, if that is known; or ""."""
+        """The way to fix it, if that is known; or ""."""
         text = f"cannot import {kind} {name!r} of {distribution}: {error}"
         super().__init__(f"{text}; {advice}" if advice else text)
 

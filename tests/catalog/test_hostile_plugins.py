@@ -6,6 +6,7 @@ Each exception below breaks a rule of exceptions; each place is code of a plugin
 from __future__ import annotations
 
 import json
+
 import pytest
 from click.testing import CliRunner
 from tests.support.lawless_exceptions import COUNT, EXCEPTIONS, lawless_exceptions
@@ -17,8 +18,8 @@ from taskloom.cli.tasks import tasks
 from taskloom.errors import CatalogError, InvalidJob
 from taskloom.job import Job
 from taskloom.jobfile.fields.json_schema import job_file_schema
-from taskloom.jobfile.job_spec import job_spec, spec_of
 from taskloom.jobfile.fields.spec import JobErrors
+from taskloom.jobfile.job_spec import job_spec, spec_of
 from taskloom.text import error_text, kind_of, message_of, traceback_of
 
 # Code whose last lines define the task T.
@@ -27,21 +28,51 @@ PLACES = {
     "in a default factory": "import dataclasses\nclass T(Task):\n    a: int = dataclasses.field(default_factory=boom)",
     "in a constructor": "class T(Task):\n    def __init__(self, a: int = 1): boom()",
     "after construction": "class T(Task):\n    a: int = 1\n    def __post_init__(self): boom()",
-    "in the validator of a default": "import pydantic\nfrom typing import Annotated\n"
-    "class T(Task):\n    a: Annotated[int, pydantic.AfterValidator(boom)] = 1",
-    "in the schema of a type": "class Type:\n    __get_pydantic_core_schema__ = boom\nclass T(Task):\n    a: Type = None",
-    "when a default is shown": "class Value:\n    __repr__ = __eq__ = boom\n    __hash__ = object.__hash__\n"
-    "class T(Task):\n    a: int = Value()",
-    "when a default is copied": "class Value:\n    __deepcopy__ = boom\n    __hash__ = None\n"
-    "class T(Task):\n    a: Value = Value()",
-    "in the hash of a class": "class Meta2(type):\n    __hash__ = __eq__ = boom\nclass T(Task, metaclass=Meta2):\n    a: int = 1",
-    "in the attributes of a class": "class Meta2(type):\n    def __getattribute__(cls, name):\n"
-    "        return boom() if name in ('__doc__', 'announces_ready') else super().__getattribute__(name)\n"
-    "class T(Task, metaclass=Meta2):\n    a: int = 1",
+    "in the validator of a default": """
+import pydantic
+from typing import Annotated
+class T(Task):
+    a: Annotated[int, pydantic.AfterValidator(boom)] = 1""",
+    "in the schema of a type": """
+class Type:
+    __get_pydantic_core_schema__ = boom
+class T(Task):
+    a: Type = None""",
+    "when a default is shown": """
+class Value:
+    __repr__ = __eq__ = boom
+    __hash__ = object.__hash__
+class T(Task):
+    a: int = Value()""",
+    "when a default is copied": """
+class Value:
+    __deepcopy__ = boom
+    __hash__ = None
+class T(Task):
+    a: Value = Value()""",
+    "in the hash of a class": """
+class Kind(type):
+    __hash__ = __eq__ = boom
+class T(Task, metaclass=Kind):
+    a: int = 1""",
+    "in the attributes of a class": """
+class Kind(type):
+    def __getattribute__(cls, name):
+        return boom() if name in ('__doc__', 'announces_ready') else super().__getattribute__(name)
+class T(Task, metaclass=Kind):
+    a: int = 1""",
     "in the attributes of a module": "def __getattr__(name): boom()",
     "in the class of an object": "class Object:\n    __class__ = property(boom)\nT = Object()",
-    "in the signature of an object": "class Object:\n    __signature__ = property(boom)\n    def __call__(self, ctx): ...\nT = Object()",
-    "in a limit": "class Limit:\n    __le__ = __lt__ = __ge__ = __gt__ = __repr__ = boom\nclass T(Task):\n    a: int = param(1, ge=Limit())",
+    "in the signature of an object": """
+class Object:
+    __signature__ = property(boom)
+    def __call__(self, ctx): ...
+T = Object()""",
+    "in a limit": """
+class Limit:
+    __le__ = __lt__ = __ge__ = __gt__ = __repr__ = boom
+class T(Task):
+    a: int = param(1, ge=Limit())""",
 }
 
 

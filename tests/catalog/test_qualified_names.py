@@ -59,7 +59,7 @@ def test_a_task_with_two_names_is_imported_once(packages: PluginFolder) -> None:
 
     try:
         for name in ("odd", "odd/odd", "ODD/odd"):
-            with pytest.raises(TaskImportFailed, match="cannot import task 'odd' of odd 1.0: OSError: no disk"):
+            with pytest.raises(TaskImportFailed, match=r"cannot import task 'odd' of odd 1\.0: OSError: no disk"):
                 catalog.load(name)
     finally:
         assert sys.path.count("imported") == 1
@@ -149,7 +149,8 @@ def test_the_schema_for_editors_knows_the_same_names(catalog: Catalog) -> None:
     validator = jsonschema.Draft202012Validator(schema)
 
     found = [
-        (task, params, validator.is_valid({"jobs": {"a": {"task": task, "params": params}}})) for task, params, _ in JOBS
+        (task, params, validator.is_valid({"jobs": {"a": {"task": task, "params": params}}}))
+        for task, params, _ in JOBS
     ]
 
     assert found == JOBS

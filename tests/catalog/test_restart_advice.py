@@ -45,7 +45,9 @@ def test_a_package_in_editable_form_that_is_not_active_yet(packages: PluginFolde
     error = refusal("late")
 
     assert isinstance(error, TaskImportFailed)
-    assert str(error) == f"cannot import task 'late' of late 1.0: ModuleNotFoundError: No module named 'late'; {EDITABLE}"
+    assert (
+        str(error) == f"cannot import task 'late' of late 1.0: ModuleNotFoundError: No module named 'late'; {EDITABLE}"
+    )
     with pytest.raises(JobErrors) as caught:
         job_spec("a", {"task": "late"}, Catalog())
     assert caught.value.errors[0].message == str(error)
@@ -60,7 +62,9 @@ def test_a_package_in_editable_form_whose_source_is_gone(packages: PluginFolder,
     )
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"dir_info": 5}', '{"dir_info": {"editable": false}}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"dir_info": 5}', '{"dir_info": {"editable": false}}', "\xff"]
+)
 def test_any_other_package_gets_no_such_advice(packages: PluginFolder, text: str) -> None:
     info = packages.add("late", "", late="good")
     (packages.path / "late.py").unlink()
@@ -134,7 +138,9 @@ def test_a_module_that_was_imported_before_it_got_the_task(packages: PluginFolde
     (packages.path / "grown.py").write_text(f"{GOOD}\n{code}\n")
     (info / "entry_points.txt").write_text("[taskloom.tasks]\nnew = grown:new\nnever = grown:never\n")
 
-    assert str(refusal("new")).endswith("the file of module grown has changed since it was imported: restart the program")
+    assert str(refusal("new")).endswith(
+        "the file of module grown has changed since it was imported: restart the program"
+    )
     assert str(refusal("never")).endswith("AttributeError: module 'grown' has no attribute 'never'")
 
 
@@ -147,7 +153,9 @@ def test_a_new_module_that_needs_what_an_imported_one_has_got_since(packages: Pl
     (info / "entry_points.txt").write_text("[taskloom.tasks]\nnew = grown_more:new\n")
     importlib.invalidate_caches()
 
-    assert str(refusal("new")).endswith("the file of module grown has changed since it was imported: restart the program")
+    assert str(refusal("new")).endswith(
+        "the file of module grown has changed since it was imported: restart the program"
+    )
     sys.modules.pop("grown_more", None)
 
 

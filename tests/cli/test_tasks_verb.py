@@ -253,9 +253,12 @@ class Data:
 
 def test_a_default_is_data_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = TYPES + "".join(
-        f"class T{number}(Task):\n    {param}\n    def run(self, ctx): ...\n" for number, (param, _) in enumerate(DEFAULTS)
+        f"class T{number}(Task):\n    {param}\n    def run(self, ctx): ...\n"
+        for number, (param, _) in enumerate(DEFAULTS)
     )
-    add_distribution(tmp_path, "toy-defaults", source, **{f"t{number}": f"T{number}" for number in range(len(DEFAULTS))})
+    add_distribution(
+        tmp_path, "toy-defaults", source, **{f"t{number}": f"T{number}" for number in range(len(DEFAULTS))}
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
 
     found = []

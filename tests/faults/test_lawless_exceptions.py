@@ -26,7 +26,7 @@ def kinds_of(error: BaseException) -> tuple[str, str]:
     return kind_of(error), "RuntimeError" if kind_of(error) == "Nameless" else kind_of(error)
 
 
-def throw(error: BaseException, *given: Any) -> None:
+def throw(error: BaseException, *given: Any) -> Any:
     raise error
 
 

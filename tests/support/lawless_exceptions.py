@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["COUNT", "EXCEPTIONS", "lawless_exceptions"]
 
-EXCEPTIONS = '''
+EXCEPTIONS = """
 from taskloom import Task, param
 
 class Mute(Exception):
@@ -49,7 +49,7 @@ ERRORS = [
     NoGroup("x", [ValueError(1)]), Outside("x"), SystemExit(Unshown()), ImportError("x" * 3_000_000),
 ]
 def boom(*given, **named): raise ERRORS[NUMBER]
-'''
+"""
 COUNT = 12
 """How many there are."""
 
@@ -57,7 +57,7 @@ COUNT = 12
 def lawless_exceptions() -> list[BaseException]:
     """Return one of each."""
     namespace: dict[str, Any] = {"__name__": "lawless"}
-    exec(EXCEPTIONS.replace("NUMBER", "0"), namespace)  # noqa: S102 - the source is that of a plugin elsewhere
+    exec(EXCEPTIONS.replace("NUMBER", "0"), namespace)
     found: list[BaseException] = namespace["ERRORS"]
     assert len(found) == COUNT
     return found

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.toy_distribution import add_distribution
 
 __all__ = ["PluginFolder", "plugin_folder_in"]

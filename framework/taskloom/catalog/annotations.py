@@ -1,7 +1,7 @@
 """Turn the annotation of a parameter into the type of its values.
 
-Type checkers accept many spellings: text, `Final`, `InitVar`, `Annotated` around each of them. Here what is said about
-the attribute is taken away, and what is said about its values is left. Only the standard library is used.
+Type checkers accept many spellings: text, `Final`, `InitVar`, `Annotated` around each of them. The qualifiers of the
+attribute are removed here, and the type of its values is left. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONGEST_ANNOTATION = 200
 # `Required`, `NotRequired` and `ReadOnly` belong in a TypedDict, of whose keys they say nothing about the values.
 # Python 3.11 lacks some of them, and typing_extensions may be absent: so they are known by name.
 _KEY_QUALIFIERS = ("Required", "NotRequired", "ReadOnly")
-# What may stand there by mistake: `x: 5`, `x: [int]`, `x: (int, str)`.
+# These may stand there by mistake: `x: 5`, `x: [int]`, `x: (int, str)`.
 _DATA = (bool, int, float, complex, bytes, list, tuple, set, dict, types.EllipsisType, dataclasses.Field)
 # A circle of text that names text ends somewhere.
 _MOST_LAYERS = 50
@@ -47,7 +47,7 @@ def value_type(annotation: object, names: Mapping[str, Any], own: Mapping[str, A
         return _value_type(annotation, dict(names), dict(own), default)
     except (AnnotationError, ClassVariable, MemoryError):
         raise
-    except BaseException as error:  # an annotation is any expression and may raise anything
+    except BaseException as error:  # noqa: BLE001 - an annotation is any expression and may raise anything
         raise AnnotationError(str(error) if type(error) in (NameError, TypeError) else error_text(error)) from None
 
 
@@ -74,7 +74,7 @@ def _evaluated(text: str, names: dict[str, Any], own: dict[str, Any]) -> Any:
     # meant, and the class has the default under that name.
     code = compile(text.strip(), "<annotation>", "eval")
     meant = {name: value for name, value in own.items() if name not in code.co_names or isinstance(value, type)}
-    return eval(code, names, meant)  # noqa: S307 - the code of the task's author
+    return eval(code, names, meant)
 
 
 def _without_qualifier(annotation: Any, default: object) -> Any:

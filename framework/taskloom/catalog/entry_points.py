@@ -119,7 +119,7 @@ class Catalog:
         return [offer.entry for offer in self._offered(kind)]
 
     def spellings(self) -> dict[str, CatalogEntry]:
-        """Return each task by the shortest name that chooses it, sorted: with its distribution if two offer that name."""
+        """Return each task by the shortest name that chooses it, sorted. It has the distribution if two offer it."""
         entries = list(dict.fromkeys(self.entries()))
         offered = Counter(entry.name for entry in entries)
         names = {entry.name if offered[entry.name] == 1 else entry.qualified: entry for entry in entries}
@@ -297,7 +297,7 @@ def _through_stevedore(group: str, point: EntryPoint) -> Any:
 
 def _message_of(error: BaseException) -> str:
     if issubclass(type(error), SystemExit):
-        code = SystemExit.code.__get__(error)  # type: ignore[attr-defined]  # the class may have a property of that name
+        code = SystemExit.__dict__["code"].__get__(error)  # the class may have a property of that name
         return f"it called sys.exit({'' if code is None else quoted(code)}) when imported"
     return error_text(error)
 

@@ -1,8 +1,8 @@
 """Read what is installed: the entry points of each distribution, as they are on disk now.
 
 A folder of packages may hold anything: an installation that was interrupted, files that cannot be read, metadata in no
-encoding. What is broken is noted in one line, and everything else is found all the same. So neither the reader of
-`importlib.metadata`, which raises at the first broken line of any distribution, nor its cache is used; only its search.
+encoding. Each broken part is noted in one line, and all others are found. The reader of `importlib.metadata` is not
+used, since it raises at the first broken line of any distribution; only its search is.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def read_points(group: str, path: Iterable[object] | None = None) -> Installed:
     for distribution in _distributions(path, broken):
         info = _Info(distribution)
         if info.is_left_by_pip:
-            # What pip had put aside when it was interrupted; pip itself ignores it.
+            # An interrupted pip had put it aside, and pip itself ignores it.
             broken.append(Broken(info.place, "left behind by an interrupted pip"))
             continue
         info.read_points(group, broken)
@@ -101,10 +101,14 @@ def _distributions(path: Iterable[object] | None, broken: list[Broken]) -> Itera
             # One by one: the finder of the standard library asks all of them in one generator, which an error ends.
             searches.append((entry, PathFinder, DistributionFinder.Context(path=[entry])))
         else:
-            broken.append(Broken(f"{type(entry).__name__} on sys.path", "is ignored: only text is searched for modules"))
-    for finder in sys.meta_path if path is None else ():
-        if finder is not PathFinder and hasattr(finder, "find_distributions"):
-            searches.append((getattr(finder, "__name__", type(finder).__name__), finder, DistributionFinder.Context()))
+            broken.append(
+                Broken(f"{type(entry).__name__} on sys.path", "is ignored: only text is searched for modules")
+            )
+    searches += (
+        (getattr(finder, "__name__", type(finder).__name__), finder, DistributionFinder.Context())
+        for finder in (sys.meta_path if path is None else ())
+        if finder is not PathFinder and hasattr(finder, "find_distributions")
+    )
     for place, finder, context in searches:
         try:
             yield from finder.find_distributions(context)
@@ -176,7 +180,7 @@ class _Info:
         return found
 
     def read_points(self, group: str, broken: list[Broken]) -> None:
-        """Read the entry points of a group. What is broken is added to `broken`."""
+        """Read the entry points of a group. Broken lines are added to `broken`."""
         text = self._text("entry_points.txt", broken)
         if group in text:
             file = f"{self.place}/entry_points.txt"

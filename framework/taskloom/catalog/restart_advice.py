@@ -1,7 +1,7 @@
 """Why a package that is installed cannot be imported by this program: it was installed, or changed, after its start.
 
-Path files (`*.pth`), and with them packages in editable form, take effect when Python starts. A module that was imported
-stays as it was.
+Path files (`*.pth`), and with them packages in editable form, take effect when Python starts. A module that was
+imported stays as it was.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def advice_for_import(installed: InstalledPoint, error: BaseException) -> str:
 
 
 def _missing_module(error: BaseException) -> str:
-    found = ImportError.name.__get__(error)  # type: ignore[attr-defined]  # the class may have a property of that name
+    found = ImportError.__dict__["name"].__get__(error)  # the class may have a property of that name
     return found if isinstance(found, str) else ""
 
 
@@ -128,14 +128,19 @@ def added_at_next_start(group: str) -> dict[str, str]:
 
 def _is_searched(folder: str) -> bool:
     real = os.path.realpath(folder)
-    return any(isinstance(entry, str) and os.path.realpath(entry) == real for entry in sys.path)
+    return any(os.path.realpath(entry) == real for entry in _folders_of_path())
+
+
+def _folders_of_path() -> Iterator[str]:
+    entries: list[object] = list(sys.path)  # a program may have put anything there
+    for entry in entries:
+        if isinstance(entry, str) and os.path.isdir(entry):  # noqa: PTH112 - any text
+            yield entry
 
 
 def _path_files() -> Iterator[_PathFile]:
     """Yield what the path files in the folders of `sys.path` add."""
-    for entry in sys.path:
-        if not isinstance(entry, str) or not os.path.isdir(entry):  # noqa: PTH112 - any text
-            continue
+    for entry in _folders_of_path():
         try:
             names = sorted(name for name in os.listdir(entry) if name.endswith((".pth", ".egg-link")))  # noqa: PTH208
         except OSError:

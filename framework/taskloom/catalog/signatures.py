@@ -137,7 +137,7 @@ def context_in_doubt(target: type[Task] | Callable[..., object], name: str) -> s
 
     It is in no doubt if it is called `ctx`, is annotated with a context, or begins with an underscore.
     """
-    run = target.run if isinstance(target, type) else target
+    run = getattr(target, "run") if isinstance(target, type) else target  # noqa: B009 - of any class
     is_method = isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, "run"))
     parameters = list(_signature(run, name).parameters.values())[is_method:]
     first = parameters[0] if parameters else None
@@ -224,7 +224,7 @@ def _from_signature(parameters: list[inspect.Parameter], names: Mapping[str, Any
         annotation: Any = Any
         if each.annotation is not REQUIRED:
             try:
-                annotation = _resolve(owner, each.name, each.annotation, names, {}, default)
+                annotation = _resolve(owner, each.name, each.annotation, (names, {}), default)
             except ClassVariable:
                 why = "ClassVar belongs to a class, not to an argument"
                 raise _unresolved(owner, each.name, each.annotation, why) from None
@@ -244,7 +244,7 @@ def _from_fields(cls: type[Task]) -> Iterator[ParamShape]:
             names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
             own = {base.__name__: base, **vars(base)}
             try:
-                annotation = _resolve(cls.__name__, name, field.type, names, own, _sample_of(field))
+                annotation = _resolve(cls.__name__, name, field.type, (names, own), _sample_of(field))
             except ClassVariable:
                 continue  # its spelling was not recognised when the class was made: the default stays as it is
             yield _from_field(name, annotation, field)
@@ -265,11 +265,14 @@ def _from_field(name: str, annotation: object, field: dataclasses.Field[Any]) ->
 
 
 def _resolve(
-    owner: str, name: str, annotation: object, names: Mapping[str, Any], own: Mapping[str, Any], default: object
+    owner: str, name: str, annotation: object, names: tuple[Mapping[str, Any], Mapping[str, Any]], default: object
 ) -> Any:
-    """Return the type that one annotation means; a broken annotation beside it does no harm."""
+    """Return the type that one annotation means; a broken annotation beside it does no harm.
+
+    `names`: those of the module, and those of the class.
+    """
     try:
-        return value_type(annotation, names, own, NO_DEFAULT if default is REQUIRED else default)
+        return value_type(annotation, *names, NO_DEFAULT if default is REQUIRED else default)
     except AnnotationError as error:
         raise _unresolved(owner, name, annotation, str(error)) from None
 

@@ -76,6 +76,9 @@ _CAUSE, _CONTEXT, _SUPPRESS_CONTEXT = (
 )
 
 
+_ERRNO = OSError.__dict__["errno"]
+
+
 class OutOfResources(Exception):
     """The system refuses what the program needs to begin. `what`: what could not be done, such as `fork`."""
 
@@ -123,11 +126,12 @@ def _advice_for_one(error: BaseException, *, at_start: bool) -> str:
     # Not isinstance, which asks the object for its `__class__`.
     kind = type(error)
     if issubclass(kind, OutOfResources):
-        return error.advice  # type: ignore[attr-defined]
+        advice: str = error.advice  # type: ignore[attr-defined]
+        return advice
     if issubclass(kind, MemoryError):
         return _MEMORY
     if issubclass(kind, OSError):
-        number = OSError.errno.__get__(error) or 0
+        number: int = _ERRNO.__get__(error) or 0
         return _BY_ERRNO.get(number, "") or (_BY_ERRNO_AT_START.get(number, "") if at_start else "")
     if issubclass(kind, RuntimeError) and "can't start new thread" in _message_of(error):
         return _PROCESSES

@@ -30,7 +30,7 @@ class _Row(NamedTuple):
     """One line of the list. `error` is why the task cannot be used."""
 
     name: str
-    """What a job writes: with the distribution if two offer the name."""
+    """The name for job files: with the distribution if two offer the name."""
     entry: CatalogEntry
     summary: str
     error: str = ""

@@ -99,9 +99,9 @@ class _LoopRun:
         finally:
             self._notice = None
         if self._withheld:
-            error = self._withheld.pop()
-            self.own_traceback = _without_own_frames(frames_of(error))
-            raise error
+            withheld = self._withheld.pop()
+            self.own_traceback = _without_own_frames(frames_of(withheld))
+            raise withheld
         return main.result()
 
     async def _call(self, function: CoroutineFunction) -> object:
@@ -231,9 +231,10 @@ class _LoopSelector(selectors.DefaultSelector):
 def _has_class(error: BaseException) -> bool:
     """Return whether the exception can be asked for its class: it may have a property of that name, which raises."""
     try:
-        return isinstance(error, BaseException) and error.__class__ is not None
+        _ = error.__class__
     except BaseException:  # noqa: BLE001 - code of the exception's class
         return False
+    return True
 
 
 def _end_wait(ended: asyncio.Future[None]) -> None:

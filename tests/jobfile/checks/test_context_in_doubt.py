@@ -61,13 +61,13 @@ class MethodInDoubt(Task):
 
 class StaticInDoubt(Task):
     @staticmethod
-    def run(source: Any) -> None:  # type: ignore[override]
+    def run(source: Any) -> None:
         """Do nothing."""
 
 
 class ClassInDoubt(Task):
     @classmethod
-    def run(cls, source: Any) -> None:  # type: ignore[override]
+    def run(cls, source: Any) -> None:
         """Do nothing."""
 
 
@@ -110,7 +110,9 @@ def warnings_of(task: object, path: Path, text: str = "jobs: {a: {task: t}, b: {
     file.write_text(text)
     result = check(file, catalog=GivenCatalog({"t": task}))
     assert result.errors == ()
-    return [f"{problem.place.line}:{problem.place.column} {problem.message} ({problem.hint})" for problem in result.problems]
+    return [
+        f"{problem.place.line}:{problem.place.column} {problem.message} ({problem.hint})" for problem in result.problems
+    ]
 
 
 @pytest.mark.parametrize("task", SURE)
@@ -121,8 +123,10 @@ def test_a_context_that_is_called_so_or_annotated_is_in_no_doubt(task: object, t
 @pytest.mark.parametrize(("task", "name"), IN_DOUBT)
 def test_any_other_first_parameter_is_warned_of_once(task: object, name: str, tmp_path: Path) -> None:
     assert warnings_of(task, tmp_path) == [
-        f"1:18 the first parameter of task 't' gets the context, and is called {name!r} "
-        "(call it ctx, annotate it as Context, or put ctx before it)"
+        (
+            f"1:18 the first parameter of task 't' gets the context, and is called {name!r} "
+            "(call it ctx, annotate it as Context, or put ctx before it)"
+        )
     ]
 
 
