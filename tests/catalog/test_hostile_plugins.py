@@ -156,6 +156,27 @@ def test_the_text_of_any_exception_can_be_made() -> None:
         assert isinstance(advice_for(error, at_start=True), str)
 
 
+def test_an_annotation_that_raises_is_named_with_its_parameter(packages: PluginFolder) -> None:
+    source = """
+class Kind(type):
+    def __getattribute__(cls, name):
+        return boom() if name in ("__mro__", "__module__", "__name__") else super().__getattribute__(name)
+class Type(metaclass=Kind): ...
+class T(Task):
+    a: Type = None
+    def run(self, ctx): ...
+"""
+    packages.add("odd", EXCEPTIONS.replace("NUMBER", "0") + source, odd="T")
+
+    with pytest.raises(CatalogError) as caught:
+        Catalog().load("odd")
+
+    assert str(caught.value) == (
+        "cannot use task 'odd' of odd 1.0: cannot check parameter 'a' of type Type: "
+        "Mute: (its message cannot be read: RuntimeError)"
+    )
+
+
 # What a plugin may write into a parameter: `taskloom tasks NAME` shows it in any case.
 PARAMS = [
     "a: int = param(1, examples=[Unshown()])",

@@ -27,7 +27,9 @@ def accept_plain(params: Mapping[str, ParamShape], given: Mapping[str, Any]) -> 
         return {
             name: _plain(params[name].annotation, value, params[name].info.constraints) for name, value in given.items()
         }
-    except (_NotPlain, KeyError, ValueError, TypeError, OverflowError):
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - it is no plain value, or an annotation or a limit of the plugin raises
         return None
 
 

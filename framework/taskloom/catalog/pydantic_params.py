@@ -144,7 +144,12 @@ def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[Fie
 def _adapter(params: Sequence[ParamShape]) -> Any:
     """Return pydantic's adapter for the params. Raises ShapeError, naming the one that cannot be checked."""
     for param in params:
-        _refuse_foreign_kinds(param)
+        try:
+            _refuse_foreign_kinds(param)
+        except (ShapeError, MemoryError):
+            raise
+        except BaseException as error:  # a metaclass may raise anything
+            raise ShapeError(_unusable(param, error_text(error))) from error
     try:
         return _build(params)
     except MemoryError:

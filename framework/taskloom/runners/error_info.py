@@ -12,6 +12,8 @@ __all__ = ["LONGEST_TEXT", "describe", "drop_first_frame", "frames_of", "set_fra
 
 # A message of 10 MB was seen in practice.
 LONGEST_TEXT = LONGEST_TRACEBACK
+# Between the run's thread and the constructor of the task there are frames of these.
+_MAKERS = ("taskloom.catalog.params", "taskloom.cli.drill.poll_times", "taskloom.runners.binding")
 _TRACEBACK = BaseException.__dict__["__traceback__"]
 
 
@@ -52,5 +54,7 @@ def _traceback(error: BaseException) -> str:
     # Without the frame that called the body: it belongs to Taskloom and is the same for every run.
     first = frames_of(error)
     if first is not None and first.tb_next is not None:
+        first = first.tb_next
+    while first is not None and first.tb_next is not None and first.tb_frame.f_globals.get("__name__") in _MAKERS:
         first = first.tb_next
     return traceback_of(error, first)
