@@ -246,7 +246,11 @@ def as_class(annotation: str, default: str = "") -> str:
     return f"class X(Task):\n    a: {annotation}{default}\n    {hook}\n    def run(self, ctx): ..."
 
 
-FORMS = ["class", "class as text", "function", "constructor"]
+# The same code reads the annotations of functions, so they are left to the long share.
+FORMS = [
+    "class as text",
+    *(pytest.param(form, marks=pytest.mark.long) for form in ("class", "function", "constructor")),
+]
 
 
 def source_of(form: str, annotation: str, default: str) -> str:

@@ -83,7 +83,13 @@ def install(packages: PluginFolder, place: str, number: int, name: str = "odd") 
     packages.add(name, source, **{name: "T"})
 
 
-@pytest.mark.parametrize("place", PLACES)
+# One of each kind; the others are in the long share.
+QUICK = ("when it is imported", "after construction", "when a default is copied", "in the class of an object")
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(place, marks=[] if place in QUICK else pytest.mark.long) for place in PLACES]
+)
 def test_an_exception_that_breaks_every_rule_is_the_plugins_failure(packages: PluginFolder, place: str) -> None:
     for number in range(COUNT):
         install(packages, place, number, f"odd{number}")
@@ -102,7 +108,10 @@ def test_an_exception_that_breaks_every_rule_is_the_plugins_failure(packages: Pl
     assert job_spec("a", {"task": "good"}, catalog).params == {"n": 1}
 
 
-@pytest.mark.parametrize("place", ["when it is imported", "in a default factory", "in a limit", "in a constructor"])
+@pytest.mark.parametrize(
+    "place",
+    ["in a default factory", *(pytest.param(p, marks=pytest.mark.long) for p in ("in a limit", "in a constructor"))],
+)
 def test_the_lists_of_tasks_survive_it(packages: PluginFolder, place: str) -> None:
     for number in range(COUNT):
         install(packages, place, number, f"odd{number}")
