@@ -16,6 +16,7 @@ _LONGEST_QUOTE = 60
 _LONGEST_NAME = 100
 _MOST_COMPARED = 4000
 _MOST_STEPS = 1_000_000
+_SEPARATORS = str.maketrans("_ ", "--")
 # The share of equal characters from which on difflib calls two texts close.
 _SIMILARITY = 0.6
 
@@ -23,15 +24,23 @@ _SIMILARITY = 0.6
 def near_match(wanted: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most likely meant, or None.
 
-    Of very many known names only the first ones of similar length are compared, so that it takes little time.
+    Upper and lower case are compared as equal, and so are `_`, `-` and a blank. Of very many known names only the first
+    ones of similar length are compared, so that it takes little time.
     """
     size = len(wanted)
     if not 0 < size <= _LONGEST_NAME:
         return None
     similar = (name for name in known if 2.0 * min(size, len(name)) / (size + len(name)) >= _SIMILARITY)
-    compared = islice(similar, min(_MOST_COMPARED, _MOST_STEPS // size**2))
-    found = difflib.get_close_matches(wanted, compared, n=1, cutoff=_SIMILARITY)
-    return found[0] if found else None
+    by_letters: dict[str, str] = {}
+    for name in islice(similar, min(_MOST_COMPARED, _MOST_STEPS // size**2)):
+        by_letters.setdefault(_letters(name), name)
+    letters = _letters(wanted)
+    found = difflib.get_close_matches(letters, by_letters, n=1, cutoff=_SIMILARITY)
+    return by_letters[found[0]] if found else None
+
+
+def _letters(name: str) -> str:
+    return name.casefold().translate(_SEPARATORS)
 
 
 class Place(NamedTuple):
@@ -90,10 +99,13 @@ class FieldError(NamedTuple):
 
 def quoted(value: object) -> str:
     """Return the value as messages show it: as in a job file, cut to 60 characters."""
-    if value is None or isinstance(value, bool):
+    if value is None or value is True or value is False:
         return json.dumps(value)
     try:
         text = repr(value[: _LONGEST_QUOTE + 1] if isinstance(value, str | bytes) else value)
-    except Exception:  # noqa: BLE001 - an object of a program that cannot be shown is shown by its type
-        text = f"an object of type {type(value).__name__}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - an object of a program that cannot be shown is shown by its type
+        name: str = type.__dict__["__name__"].__get__(type(value))
+        text = f"an object of type {name}"
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."

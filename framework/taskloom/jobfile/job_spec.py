@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.catalog.pydantic_errors import ParamErrors
 from taskloom.catalog.signatures import ShapeError
@@ -21,7 +21,7 @@ from taskloom.jobfile.checks.contradictions import (
 )
 from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, is_note
 from taskloom.jobfile.fields.spec import JobErrors
-from taskloom.text import suggest
+from taskloom.text import error_text, suggest
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
@@ -92,7 +92,7 @@ def job_spec(
     values, errors = _read(written)
     if "after" in values:
         check_self_dependency(name, written["after"], errors)
-    find: Callable[[], TaskShape] | None = None
+    find: Callable[[], _Found] | None = None
     if "task" in values:
         find = partial(_installed_task, values["task"], catalog)
     elif "task" not in written:
@@ -113,7 +113,7 @@ def spec_of(job: Job, catalog: Catalog) -> JobSpec:
     except (TaskloomError, MemoryError):
         raise
     except Exception as error:  # an object of the program has a method that fails, such as `__eq__` or `__repr__`
-        raise InvalidJob(name, [_shown(f"cannot read its declaration: {type(error).__name__}: {error}")]) from error
+        raise InvalidJob(name, [_shown(f"cannot read its declaration: {error_text(error)}")]) from error
 
 
 def _shown(reason: str) -> str:
@@ -158,21 +158,31 @@ def _drop_unnamed(values: dict[str, Any], errors: list[FieldError]) -> None:
     )
 
 
-def _installed_task(task: str, catalog: Catalog) -> TaskShape:
-    return catalog.load(task).shape
+class _Found(NamedTuple):
+    """The task of a job."""
+
+    shape: TaskShape
+    named: str
+    """How a message names it."""
 
 
-def _task_of_program(task: object, catalog: Catalog) -> TaskShape:
+def _installed_task(task: str, catalog: Catalog) -> _Found:
+    loaded = catalog.load(task)
+    return _Found(loaded.shape, f"task {loaded.name!r} of {loaded.offered_by}")
+
+
+def _task_of_program(task: object, catalog: Catalog) -> _Found:
     try:
-        return catalog.shape_of(task)
+        shape = catalog.shape_of(task)
     except ShapeError as error:
         raise NotATask(getattr(task, "__name__", type(task).__name__), "this program", str(error)) from None
+    return _Found(shape, f"the task at {shape.label}")
 
 
 def _assemble(
     name: Any,
     values: dict[str, Any],
-    find: Callable[[], TaskShape] | None,
+    find: Callable[[], _Found] | None,
     *,
     catalog: Catalog,
     errors: list[FieldError],
@@ -201,14 +211,17 @@ def _invalid_name(name: object) -> FieldError:
 
 
 def _bind(
-    find: Callable[[], TaskShape] | None, params: Mapping[str, Any], errors: list[FieldError]
+    find: Callable[[], _Found] | None, params: Mapping[str, Any], errors: list[FieldError]
 ) -> tuple[TaskShape, tuple[dict[str, Any], Binding]] | tuple[None, None]:
     """Return the task, and its params with what makes the runs' bodies; (None, None) if errors were added."""
     if find is None:
         return None, None
-    shape = None
     try:
-        shape = find()
+        shape, named = find()
+    except CatalogError as error:
+        errors.append(FieldError(("task",), str(error), catalog_hint(error)))
+        return None, None
+    try:
         return shape, shape.bind(params)
     except ParamErrors as found:
         # An error without a location, such as a missing param, is shown at the key `params` and not over all its lines.
@@ -216,8 +229,9 @@ def _bind(
             each._replace(loc=("params", *each.loc), at_key=each.at_key or not each.loc) for each in found.errors
         )
     except ShapeError as error:  # a type that pydantic cannot check
-        where = shape.label if shape is not None else "?"
-        errors.append(FieldError(("task",), f"cannot use the task at {where}: {error}"))
-    except CatalogError as error:
-        errors.append(FieldError(("task",), str(error), catalog_hint(error)))
+        errors.append(FieldError(("task",), f"cannot use {named}: {error}"))
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - its types and defaults are objects of the task's own package
+        errors.append(FieldError(("task",), f"cannot use {named}: it raised {error_text(error)}"))
     return None, None

@@ -9,7 +9,7 @@ import click
 
 from taskloom.cli.resources import room_to_read
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import Problem
+from taskloom.diagnostics import Problem, quoted
 from taskloom.errors import JobFileError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class JobFiles:
         try:
             result = check(*self.paths, stop_within=self._stop_within, catalog=Catalog(self._after_load))
         except SystemExit as error:
-            why = f"a task called sys.exit({error.code!r}) while the parameters of the jobs were checked"
+            why = f"a task called sys.exit({quoted(error.code)}) while the parameters of the jobs were checked"
             raise click.UsageError(f"cannot read the job files: {why}") from error
         if result.errors:
             raise JobFileError(result.problems)

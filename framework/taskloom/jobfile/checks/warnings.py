@@ -25,8 +25,12 @@ def warnings_of_each_job(declared: Iterable[DeclaredJob], stop_within: float) ->
             continue
         for field, error in _warnings_of(spec, stop_within):
             path = job.path_of(field)
-            # Only values of `defaults:` can cause the same warning twice.
-            key = (job.document.path, *path, error.message) if path[0] == "defaults" else None
+            key: tuple[str, ...] | None = None
+            # Only values of `defaults:` can cause the same warning twice, and what is said of a task and of no job.
+            if path[0] == "defaults":
+                key = (job.document.path, *path, error.message)
+            elif field == "task":
+                key = (error.message,)
             if key is None or key not in seen:
                 seen.add(key)
                 yield job.warning(field, error)
@@ -36,6 +40,9 @@ def _warnings_of(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, Field
     """Yield each field with its warning, whose location begins inside the field."""
     if spec.join.within > stop_within:
         yield "join", FieldError((), _slow_stop(spec, stop_within))
+    if in_doubt := getattr(spec.binding, "context_in_doubt", ""):
+        message = f"the first parameter of task {spec.task!r} gets the context, and is called {in_doubt!r}"
+        yield "task", FieldError((), message, "call it ctx, annotate it as Context, or put ctx before it")
     if spec.ready_within is not None:
         yield from _useless_ready_within(spec, spec.ready_within)
     if spec.watchdog is not None and spec.watchdog.after < _RELIABLE_WATCHDOG_SECONDS:
