@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from taskloom.catalog.pydantic_errors import ParamErrors
 from taskloom.catalog.signatures import ShapeError
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import FieldError, Place, near_match, quoted
+from taskloom.diagnostics import FieldError, Place, missing_blank, near_match, quoted
 from taskloom.errors import CatalogError, InvalidJob, NotATask, TaskloomError
 from taskloom.job import Job
 from taskloom.jobfile.checks.contradictions import (
@@ -20,7 +21,7 @@ from taskloom.jobfile.checks.contradictions import (
     join_policy,
 )
 from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, is_note
-from taskloom.jobfile.fields.spec import JobErrors
+from taskloom.jobfile.fields.spec import JobErrors, Loc
 from taskloom.text import suggest
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[FieldErro
         read = _READERS.get(key)
         if read is None:
             if not is_note(key):
-                errors.append(_unknown_field(key))
+                errors.append(_unknown_field(key, value))
             continue
         try:
             values[key] = read(value, (key,))
@@ -71,7 +72,10 @@ def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[FieldErro
     return values, errors
 
 
-def _unknown_field(key: str) -> FieldError:
+def _unknown_field(key: str, value: object) -> FieldError:
+    blank = missing_blank(key) if value is None else None
+    if blank is not None:
+        return FieldError((key,), *blank, at_key=True)
     near = near_match(key, FIELDS)
     message = f"cannot find field {key!r}; known: {', '.join(FIELDS)}"
     return FieldError((key,), message, suggest(near), at_key=True)
@@ -95,7 +99,7 @@ def job_spec(
     find: Callable[[], TaskShape] | None = None
     if "task" in values:
         find = partial(_installed_task, values["task"], catalog)
-    elif "task" not in written:
+    elif "task" not in written and not any(missing_blank(key, ["task"]) for key in written):
         message = f"cannot run a job without a task; installed: {', '.join(catalog.names()) or 'none'}"
         errors.append(FieldError(("task",), message, at_key=True))
     return _assemble(name, {**(defaults or {}), **values}, find, catalog=catalog, errors=errors, place=place)
@@ -108,12 +112,29 @@ def spec_of(job: Job, catalog: Catalog) -> JobSpec:
     try:
         return _spec_of(job, catalog)
     except JobErrors as error:
-        reasons = [f"{each.message} ({each.hint})" if each.hint else each.message for each in error.errors]
+        reasons = list(map(_reason, error.errors))
         raise InvalidJob(name, list(map(_shown, reasons))) from None
     except (TaskloomError, MemoryError):
         raise
     except Exception as error:  # an object of the program has a method that fails, such as `__eq__` or `__repr__`
         raise InvalidJob(name, [_shown(f"cannot read its declaration: {type(error).__name__}: {error}")]) from error
+
+
+def _reason(error: FieldError) -> str:
+    """Return the sentence for an error, which names the field."""
+    message = f"{error.message} ({error.hint})" if error.hint else error.message
+    if not error.loc or _names_field(error.message, error.loc):
+        return message
+    return f"{'.'.join(map(str, error.loc))}: {message}"
+
+
+def _names_field(message: str, loc: Loc) -> bool:
+    """Return whether a message says which field it is about; of a param, its own name is enough."""
+    field, *inner = [re.search(rf"\b{re.escape(str(part))}\b", message) is not None for part in loc]
+    is_about_value = message.startswith(("cannot use ", "cannot read "))
+    if loc[0] == "params":
+        return any(inner) or not inner
+    return field or (any(inner) and not is_about_value)
 
 
 def _shown(reason: str) -> str:
