@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from taskloom.clock import wall
 from taskloom.core.model import JobSpec
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.diagnostics import Place, Problem, Related, missing_blank
@@ -76,18 +77,21 @@ def check(
     stop_within: float = STOP_WITHIN_SECONDS,
     with_origins: bool = False,
     contents: Mapping[str, bytes] | None = None,
+    now: float | None = None,
 ) -> CheckResult:
     """Return what `load` would return, and all problems including warnings. Problems in files are not raised.
 
     `stop_within` is the time in seconds that a whole shutdown will get; jobs that may take longer cause a warning.
     With `with_origins` the result also contains the origin of each value, which takes longer. `contents` holds what
-    was read before from streams, by `identity_of` their paths.
+    was read before from streams, by `identity_of` their paths. `now` is the time at which the jobs begin, in seconds
+    since the epoch (default: the present time).
     """
     if catalog is None:
         from taskloom.catalog.entry_points import Catalog
 
         catalog = Catalog()
-    checker = _Checker(os.environ if environ is None else environ, catalog, stop_within, contents or {})
+    environ = os.environ if environ is None else environ
+    checker = _Checker(environ, catalog, stop_within, contents or {}, wall() if now is None else now)
     # Ten thousand jobs are half a million new objects, and none of them is garbage: collections would take a third of
     # the time. The reader pauses collection too; each restores the state that it found.
     with paused_gc():
@@ -110,10 +114,15 @@ class _Checker:
     """Collects the jobs and the problems of one file after another."""
 
     def __init__(
-        self, environ: Mapping[str, str], catalog: Catalog, stop_within: float, contents: Mapping[str, bytes]
+        self,
+        environ: Mapping[str, str],
+        catalog: Catalog,
+        stop_within: float,
+        contents: Mapping[str, bytes],
+        now: float,
     ) -> None:
         self._environ, self._catalog, self._stop_within = environ, catalog, stop_within
-        self._contents = contents
+        self._contents, self._now = contents, now
         self._streams: set[str] = set()
         self._files: dict[str, str] = {}
         self._problems: list[Problem] = []
@@ -146,10 +155,10 @@ class _Checker:
         if not self._names and not has_errors:
             path = next(iter(self._files.values()), ".")
             self._problems.append(_problem_of(path, "cannot find any job: there is nothing to run"))
-        self._problems += warnings_of_each_job(self._jobs, self._stop_within)
+        self._problems += warnings_of_each_job(self._jobs, self._stop_within, self._now)
         worst = worst_stop(specs, self._stop_within)
         if not has_errors:
-            self._problems += warnings_in_all_jobs(self._jobs, worst, self._stop_within)
+            self._problems += warnings_in_all_jobs(self._jobs, worst, self._stop_within, self._now)
         origins: Mapping[str, Mapping[str, Origin]] = {}
         if with_origins:
             from taskloom.jobfile.checks.origins import origins_of

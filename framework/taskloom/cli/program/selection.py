@@ -30,7 +30,8 @@ class Selection(NamedTuple):
 class JobFiles:
     """The paths and labels of one command line. `stop_within`: seconds, inf for no deadline.
 
-    `after_load` is called after each import of a plugin, as `Catalog` describes.
+    `after_load` is called after each import of a plugin, as `Catalog` describes. `now` is the time at which the jobs
+    begin, in seconds since the epoch (default: the time of each reading).
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class JobFiles:
         labels: Iterable[str] = (),
         stop_within: float,
         after_load: AfterLoad | None = None,
+        now: float | None = None,
     ) -> None:
         self.paths = tuple(paths)
         # What was read from streams, by their identity, until it is used; None before.
@@ -47,6 +49,7 @@ class JobFiles:
         self._labels = frozenset(labels)
         self._stop_within = stop_within
         self._after_load = after_load
+        self._now = now
 
     def read_streams(self) -> None:
         """Read standard input and pipes to their end, and keep the content for the first `read`.
@@ -67,20 +70,25 @@ class JobFiles:
         contents = self._take_contents()
         from taskloom.catalog.entry_points import Catalog
         from taskloom.cli.limits import limit_warnings
+        from taskloom.clock import wall
+        from taskloom.jobfile.checks.nothing_starts import warnings_if_nothing_starts
         from taskloom.jobfile.loader import check
 
         room_to_read()
         try:
-            result = check(
-                *self.paths, stop_within=self._stop_within, catalog=Catalog(self._after_load), contents=contents
-            )
+            catalog = Catalog(self._after_load)
+            now = wall() if self._now is None else self._now
+            result = check(*self.paths, stop_within=self._stop_within, catalog=catalog, contents=contents, now=now)
         except SystemExit as error:
             why = f"a task called sys.exit({error.code!r}) while the parameters of the jobs were checked"
             raise click.UsageError(f"cannot read the job files: {why}") from error
         if result.errors:
             raise JobFileError(result.problems)
         specs, needed = self._select(result.jobs)
-        return Selection(specs, needed, (*result.problems, *limit_warnings(specs, result.files[0])))
+        problems = list(result.problems)
+        if len(specs) < len(result.jobs):
+            problems += warnings_if_nothing_starts(specs, now)
+        return Selection(specs, needed, (*problems, *limit_warnings(specs, result.files[0])))
 
     def _take_contents(self) -> dict[str, bytes]:
         """Return what was read from streams. Raises click.UsageError if it was taken before."""

@@ -104,7 +104,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     from taskloom.clock import wall
     from taskloom.simulation import Plan
 
-    specs = _load_jobs(paths, labels, stop_within)
+    specs = _load_jobs(paths, labels, stop_within, start)
     now = wall() // 1  # whole seconds, so that instants are easy to read
     plan = Plan(
         seconds=seconds, start=now if start is None else start, seed=seed, stop_within=stop_within, work=work,
@@ -127,13 +127,13 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     return 0
 
 
-def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float) -> list[JobSpec]:
+def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float, start: float | None) -> list[JobSpec]:
     """Load and check the jobs; print warnings to standard error. Raises JobFileError."""
     from taskloom.cli.program.selection import JobFiles
     from taskloom.jobfile.render import render_all
 
     with imports_on_stderr():  # a plugin may print when it is imported
-        selection = JobFiles(paths, labels=labels, stop_within=stop_within).read()
+        selection = JobFiles(paths, labels=labels, stop_within=stop_within, now=start).read()
     if selection.warnings:
         echo_error(render_all(selection.warnings))
     return selection.specs
