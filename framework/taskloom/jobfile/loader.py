@@ -154,6 +154,8 @@ class _Checker:
         specs = tuple(job.spec for job in self._jobs if job.spec is not None)
         if not self._names and not has_errors:
             path = next(iter(self._files.values()), ".")
+            if len(self._files) == 1:
+                self._problems = []  # the warning that the file is empty, which is the same news
             self._problems.append(_problem_of(path, "cannot find any job: there is nothing to run"))
         self._problems += warnings_of_each_job(self._jobs, self._stop_within, self._now)
         worst = worst_stop(specs, self._stop_within)

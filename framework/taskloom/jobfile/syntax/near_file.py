@@ -1,6 +1,6 @@
 """Finds the file that a misspelt path means. Paths are texts here, as they were typed: pathlib would change them."""
 
-# ruff: noqa: PTH110, PTH111, PTH112, PTH119, PTH122
+# ruff: noqa: PTH110, PTH111, PTH112, PTH119, PTH120, PTH122
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ def _candidates(path: str) -> Iterator[str | None]:
         if suffix in ("", *_SUFFIXES):
             yield _existing(stem + end, path)
         yield _existing(plain + end, path)
+    if any(mark in os.path.basename(plain) for mark in "*?["):  # a pattern that matched nothing
+        yield _existing(os.path.dirname(plain), path)
     yield _repaired(plain)
     yield _elsewhere(os.path.basename(plain.rstrip("/")))
 
@@ -100,13 +102,20 @@ def _folded(name: str) -> str:
 
 
 def _elsewhere(name: str) -> str | None:
-    """Return where a file of this name is: in the working directory or in one of its folders."""
+    """Return where a file of this name, or of a near one, is: in the working directory or in one of its folders."""
     if not name or name in (".", ".."):
         return None
-    if os.path.exists(name):
-        return name
-    folders = (each for each in _names(".") if not each.startswith(".") and _is_folder("", each))
-    return next((f"{each}/{name}" for each in islice(folders, _MOST_FOLDERS) if os.path.exists(f"{each}/{name}")), None)
+    stem = os.path.splitext(name)[0]
+    folders = [each for each in _names(".") if not each.startswith(".") and _is_folder("", each)][:_MOST_FOLDERS]
+    for folder in ("", *folders):
+        for end in (name, *(stem + suffix for suffix in _SUFFIXES)):
+            if os.path.exists(_joined(folder, end)):
+                return _joined(folder, end)
+    for folder in folders:
+        near = _near_name(name, [each for each in _names(folder) if _is_yaml(each)])
+        if near is not None:
+            return _joined(folder, near)
+    return None
 
 
 def _names(directory: str) -> list[str]:
