@@ -131,7 +131,7 @@ def _reason(error: FieldError) -> str:
 def _names_field(message: str, loc: Loc) -> bool:
     """Return whether a message says which field it is about; of a param, its own name is enough."""
     field, *inner = [re.search(rf"\b{re.escape(str(part))}\b", message) is not None for part in loc]
-    is_about_value = message.startswith(("cannot use ", "cannot read "))
+    is_about_value = message.startswith(("cannot use ", "cannot read ", "cannot wait "))
     if loc[0] == "params":
         return any(inner) or not inner
     return field or (any(inner) and not is_about_value)
@@ -205,7 +205,8 @@ def _assemble(
     values["join"] = join_policy(values, errors)
     check_runner(values.get("runner"), values, catalog, errors)
     check_restart(values, errors)
-    shape, bound = _bind(find, values.get("params") or {}, errors)
+    is_unknown = "params" not in values and any(error.loc[:1] == ("params",) for error in errors)
+    shape, bound = _bind(find, None if is_unknown else values.get("params") or {}, errors)
     if errors or shape is None or bound is None:
         raise JobErrors(errors)
     values.setdefault("task", shape.name)
@@ -222,15 +223,18 @@ def _invalid_name(name: object) -> FieldError:
 
 
 def _bind(
-    find: Callable[[], TaskShape] | None, params: Mapping[str, Any], errors: list[FieldError]
+    find: Callable[[], TaskShape] | None, params: Mapping[str, Any] | None, errors: list[FieldError]
 ) -> tuple[TaskShape, tuple[dict[str, Any], Binding]] | tuple[None, None]:
-    """Return the task, and its params with what makes the runs' bodies; (None, None) if errors were added."""
+    """Return the task, and its params with what makes the runs' bodies; (None, None) if there are errors.
+
+    `params` is None if they cannot be read. Then only the task is looked for.
+    """
     if find is None:
         return None, None
     shape = None
     try:
         shape = find()
-        return shape, shape.bind(params)
+        return (shape, shape.bind(params)) if params is not None else (None, None)
     except ParamErrors as found:
         # An error without a location, such as a missing param, is shown at the key `params` and not over all its lines.
         errors += (

@@ -27,6 +27,9 @@ Columns = tuple[int, int]
 
 # The end of a key with such a name, and the first character of its value. Bounded: a line may be megabytes long.
 _SECRET_KEY = re.compile(rf"""(?:{SECRET_NAME.pattern})[\w-]{{0,24}}["']?\s{{0,9}}:\s{{1,9}}(?=\S)""", re.IGNORECASE)
+_SECRET_WITHOUT_BLANK = re.compile(
+    rf"(?:{SECRET_NAME.pattern})[\w-]{{0,24}}:(?![/\\:?-])([^\s,\]}}\"']+)", re.IGNORECASE
+)
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
 _IN_BRACES, _TO_THE_END = re.compile(r"[^,}]*"), re.compile(r".*")
 # A value that refers to the secret, or only says that it begins in the next line.
@@ -58,17 +61,14 @@ def mask_secret_params(problems: Sequence[Problem], jobs: Iterable[WrittenJob], 
                     if (job.document.path, line) in shown:
                         secrets.setdefault((job.document.path, line), set()).add(columns)
     return [
-        _masked(problem, secrets.get((problem.place.path, problem.place.line), ()) or _secret_without_blank(problem))
+        _masked(problem, {*secrets.get((problem.place.path, problem.place.line), ()), *_secret_without_blank(problem)})
         for problem in problems
     ]
 
 
 def _secret_without_blank(problem: Problem) -> list[Columns]:
-    """Return the columns of a secret that is part of a key, since the blank between them is missing."""
-    place = problem.place
-    key, colon, value = problem.source_line[place.column - 1 : place.column - 1 + place.length].partition(":")
-    start = place.column + len(key)
-    return [(start, start + len(value))] if colon and value and SECRET_NAME.search(key) else []
+    """Return the columns of secrets that are part of a key, since the blank between them is missing."""
+    return [found.span(1) for found in _SECRET_WITHOUT_BLANK.finditer(problem.source_line)]
 
 
 def mask_by_name(problem: Problem) -> Problem:
