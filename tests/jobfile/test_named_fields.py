@@ -34,7 +34,10 @@ WRONG: Mapping[str, list[Any]] = {
     "enabled": ["yes", 1, None, "true", []],
     "daemon": ["no", 0, None],
     "poll_interval": [*NOT_SECONDS, 0, None],
-    "join": [*(each for each in NOT_SECONDS if each != {}), None, {"within": "soon"}, {"within": -1}, {"otherwise": "x"}, {"x": 1}, "waits"],
+    "join": [
+        *(each for each in NOT_SECONDS if each != {}), None, "waits",
+        {"within": "soon"}, {"within": -1}, {"otherwise": "x"}, {"x": 1},
+    ],
     "start": [*NOT_MAPPINGS, None, {"delay": "soon"}, {"x": 1}, {}],
     "schedule": [
         *NOT_MAPPINGS, {"every": "soon"}, {"every": 0}, {"cron": "x"}, {"at": "x"}, {"cron": 5}, {"x": 1}, {},
