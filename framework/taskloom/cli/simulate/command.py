@@ -80,7 +80,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
 ) -> int:
     """Show what the jobs would do in a day or a week, in virtual time.
 
-    Each PATH is a job file or a folder of job files. No task runs: the scheduler makes its real decisions over fake
+    Each PATH is a job file, a folder of job files, or -. No task runs: the scheduler makes its real decisions over fake
     runs, so that a week takes seconds. A run works for 1 second and succeeds if its job has a schedule or other jobs
     wait for its end; all other runs work until they are stopped. --work changes that. As with `taskloom run`,
     the simulation ends early when no non-daemon job is running or going to start.
