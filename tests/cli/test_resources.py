@@ -10,7 +10,16 @@ import textwrap
 
 import pytest
 
-from taskloom.cli.resources import BUG_EXIT_CODE, EXIT_CODE, OutOfResources, advice_for, needed
+from taskloom.cli import resources
+from taskloom.cli.resources import (
+    BUG_EXIT_CODE,
+    EXIT_CODE,
+    SHORT_BYTES,
+    OutOfResources,
+    advice_for,
+    end_of,
+    needed,
+)
 from taskloom.core.report import ExitCode
 
 NO_THREAD = RuntimeError("can't start new thread")
@@ -155,3 +164,18 @@ def test_an_import_of_ours_that_finds_no_memory_ends_in_words(child_env: dict[st
     assert answer.returncode == 75
     assert answer.stderr.startswith("taskloom: cannot begin: MemoryError; ")
     assert answer.stderr.count("\n") == 1
+
+
+def test_a_system_error_shows_a_lack_of_memory_only_where_little_is_left(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """CPython's C code may lose its MemoryError."""
+    left = [SHORT_BYTES - 1]
+    monkeypatch.setattr(resources, "memory_limits", lambda: [("ulimit -v", 100 + left[0], 100), ("ulimit -d", -1, 0)])
+
+    assert end_of(SystemError("error return without exception set")) == EXIT_CODE
+    assert "out of memory" in capfd.readouterr().err
+    left[0] = SHORT_BYTES
+    assert end_of(SystemError("error return without exception set")) == BUG_EXIT_CODE
+    left[0] = 0
+    assert end_of(ValueError("a bug")) == BUG_EXIT_CODE

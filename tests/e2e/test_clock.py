@@ -47,6 +47,7 @@ def faked_clock(tmp_path: Path) -> FakedClock:
     return FakedClock(str(found[0]), tmp_path)
 
 
+@pytest.mark.long
 def test_after_a_halt_one_instant_is_made_up_for_and_the_others_are_counted(start_program: Start) -> None:
     program = start_program(EVERY)
     program.wait_for_event("ended", "beat", count=3)

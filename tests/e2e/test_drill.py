@@ -66,6 +66,7 @@ def test_a_task_that_ignores_its_token_fails_the_drill_and_its_line_is_named(dri
     assert answer.stdout.endswith("2 jobs drilled: 1 passed, 1 did not\n")
 
 
+@pytest.mark.long
 def test_a_run_that_does_not_stop_delays_neither_other_drills_nor_the_exit(drill: Call) -> None:
     answer = drill("deaf", "swallower", "polite", options=("-o", "json"))
 
@@ -117,6 +118,7 @@ def test_streams_that_the_caller_closed_do_not_change_the_exit_code(
     assert answer.returncode == 0, answer.stderr
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_drill_with_130_and_reports_the_finished_drills(
     child_env: dict[str, str], toy_packages: Path, tmp_path: Path
 ) -> None:

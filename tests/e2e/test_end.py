@@ -286,6 +286,7 @@ def test_after_code_3_threads_of_unknown_jobs_are_named_but_not_awaited(start_pr
     program.process.stdout.close()
 
 
+@pytest.mark.long
 def test_an_exit_handler_that_hangs_ends_the_program_after_two_seconds_at_its_line(
     start_program: Start, leaving: dict[str, str]
 ) -> None:
@@ -318,6 +319,7 @@ def test_exit_handlers_do_not_pass_the_deadline_of_the_stop(start_program: Start
     program.process.stdout.close()
 
 
+@pytest.mark.long
 def test_children_that_are_left_are_named_and_ended_but_not_those_that_have_their_own_session_or_end_by_themselves(
     start_program: Start, leaving: dict[str, str]
 ) -> None:

@@ -204,6 +204,7 @@ def test_children_of_every_kind_end_alone_and_their_output_arrives(
     assert "invalid literal for int() with base 10: 'no number'" in program.stderr
 
 
+@pytest.mark.long
 def test_a_drill_treats_forked_children_as_the_program_does(
     taskloom_cli: Call, forking: dict[str, str], tmp_path: Path
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_hundred_hups_in_a_row_have_the_effect_of_one(start_program: Start) ->
     assert len(program.events("queued")) == 6
 
 
+@pytest.mark.long
 def test_a_reload_during_a_stop_is_refused(start_program: Start) -> None:
     program = start_program("jobs: {deaf: {task: deaf, join: 2s}, polite: {task: polite}}")
     program.wait_for("polite       started")

@@ -32,6 +32,7 @@ def test_one_signal_stops_polite_jobs_and_logs_how_they_ended(start_program: Sta
     assert quiet(program.stderr)
 
 
+@pytest.mark.long
 def test_a_second_signal_allows_two_more_seconds_and_the_stuck_job_is_named(start_program: Start) -> None:
     program = start_program(ONE_DEAF)
     program.wait_for("polite       started")

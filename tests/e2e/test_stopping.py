@@ -104,6 +104,7 @@ def test_a_thousand_polite_jobs_are_all_joined(start_program: Start) -> None:
     assert check_events(events) == []
 
 
+@pytest.mark.long
 def test_one_deaf_job_among_a_thousand_is_the_only_one_named(start_program: Start) -> None:
     jobs = "\n".join(f"  p{number}: {{task: polite}}" for number in range(1000))
     program = start_program(f"defaults: {{join: 2s}}\njobs:\n  deaf: {{task: deaf, join: 500ms}}\n{jobs}\n")

@@ -72,6 +72,7 @@ def test_a_job_that_always_returns_is_restarted_until_a_stop(start_program: Star
 # -- schedules
 
 
+@pytest.mark.long
 def test_an_interval_fires_on_time_and_without_drift(start_program: Start) -> None:
     program = start_program("jobs: {beat: {task: silent_leaver, schedule: {every: 100ms}}}")
     program.wait_for_event("ended", "beat", count=8)
@@ -198,6 +199,7 @@ def test_stop_within_limits_the_stop_after_an_essential_job_failed(start_program
     assert (overdue["job"], overdue["within"]) == ("deaf", 0.3)
 
 
+@pytest.mark.long
 def test_the_watcher_limits_the_stop_after_an_essential_job_failed(start_program: Start) -> None:
     jobs = "jobs: {heart: {task: bad, essential: true, start: {delay: 300ms}}, hog: {task: last_hog}}"
     program = start_program(jobs, "--stop-within", "500ms")
@@ -209,6 +211,7 @@ def test_the_watcher_limits_the_stop_after_an_essential_job_failed(start_program
 # -- deadlines
 
 
+@pytest.mark.long
 def test_a_watchdog_restarts_a_stuck_run(start_program: Start) -> None:
     job = "{task: stuck, params: {until: free}, join: 200ms, watchdog: {after: 300ms, then: restart}}"
     program = start_program(f"jobs: {{web: {job}, main: {{task: polite}}}}")
@@ -227,6 +230,7 @@ def test_a_watchdog_restarts_a_stuck_run(start_program: Start) -> None:
     assert program.events("unresponsive")[0]["poll_age"] > 0.3
 
 
+@pytest.mark.long
 def test_a_daemon_job_that_ignores_its_timeout_is_abandoned_and_blocks_new_runs(start_program: Start) -> None:
     job = "{task: deaf, daemon: true, timeout: 200ms, join: 200ms, restart: {when: on-failure, delay: 1ms}}"
     program = start_program(f"jobs: {{deaf: {job}, main: {{task: polite}}}}")
@@ -241,6 +245,7 @@ def test_a_daemon_job_that_ignores_its_timeout_is_abandoned_and_blocks_new_runs(
     assert len([event for event in program.events("queued") if event["job"] == "deaf"]) == 1
 
 
+@pytest.mark.long
 def test_the_late_exit_of_an_abandoned_thread_releases_one_restart(start_program: Start) -> None:
     job = "{task: stuck, params: {until: free}, daemon: true, timeout: 200ms, join: 100ms, restart: {when: on-failure}}"
     program = start_program(f"jobs: {{web: {job.replace('200ms', '500ms')}, main: {{task: polite}}}}")

@@ -199,6 +199,7 @@ UNDER_A_LIMIT = """
 
 
 @pytest.mark.parametrize("number", [3, 4, 7, 12])
+@pytest.mark.long
 def test_the_scheduler_survives_a_real_refusal_of_the_kernel(
     child_env: dict[str, str], need_tool: Callable[[str], str], tmp_path: Path, number: int
 ) -> None:

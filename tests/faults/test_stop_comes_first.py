@@ -17,6 +17,7 @@ from taskloom.core.events import EventName
 from taskloom.core.inputs import RunReady
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Outcome
+from taskloom.scheduler.at_exit import AtExit
 from taskloom.testing import VirtualClock
 
 SOON = 20.0
@@ -53,6 +54,7 @@ def test_no_body_is_entered_after_request_stop_has_returned(jobs: int) -> None:
     assert scheduler.bug is None
 
 
+@pytest.mark.long
 def test_a_stop_does_not_wait_for_the_reports_that_were_queued_before_it() -> None:
     """Its deadline is set before a hundred thousand reports are processed."""
     scheduler = Scheduler()
@@ -237,6 +239,16 @@ def test_a_clock_that_fails_for_good_is_an_error_of_each_call_and_takes_no_stop_
     assert not run.is_alive()
 
 
+def assert_over(scheduler: Scheduler) -> None:
+    """Assert that its thread ends, although the core may have lost runs, and that no caller waits for them."""
+    thread = scheduler._engine._thread
+    assert thread is not None
+    thread.join(SOON)
+    assert not thread.is_alive()
+    assert scheduler.wait(SOON)
+    assert AtExit(scheduler, scheduler._engine, is_stopped=False, within=1.0).wait()
+
+
 @pytest.mark.parametrize("error", [MemoryError, ZeroDivisionError, RecursionError, SystemExit])
 @pytest.mark.parametrize("kind", ["Shutdown", "RunEnded", "RunStarted", "StopJob", "Tick"])
 def test_a_failure_inside_the_core_takes_the_stop_away_from_nobody(kind: str, error: type[BaseException]) -> None:
@@ -266,6 +278,7 @@ def test_a_failure_inside_the_core_takes_the_stop_away_from_nobody(kind: str, er
     assert not any(run._live.handle.is_alive() for run in runs if run._live.handle)
     assert scheduler.wait_stopped(0)
     assert scheduler.stop() is report
+    assert_over(scheduler)
 
 
 def test_a_stop_without_the_core_names_the_run_that_does_not_stop() -> None:
@@ -293,6 +306,7 @@ def test_a_stop_without_the_core_names_the_run_that_does_not_stop() -> None:
     assert survivor.where.endswith("in deaf")
     assert not polite.is_alive()
     assert isinstance(scheduler.bug, MemoryError)
+    assert_over(scheduler)
 
 
 def test_calls_after_the_end_are_answered_from_the_last_state(scheduler: WatchedScheduler) -> None:

@@ -149,6 +149,7 @@ def test_a_task_that_swallows_every_cancel_outlives_its_join_policy(
     assert run.join(SOON)
 
 
+@pytest.mark.long
 def test_ten_spinning_tasks_see_the_cancel_and_affect_no_other_run(scheduler: WatchedScheduler) -> None:
     entered = threading.Semaphore(0)
 

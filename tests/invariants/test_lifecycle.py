@@ -12,7 +12,7 @@ from tests.support.falsified_history import Events, drop, edit, find, numbered, 
 
 from taskloom.core import actions
 from taskloom.core.events import Event, EventName
-from taskloom.core.inputs import Reload, RestartJob, StartJob, Tick
+from taskloom.core.inputs import Reload, RestartJob, Shutdown, StartJob, Tick
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.policies import (
     Condition,
@@ -298,6 +298,16 @@ def test_a_stalled_program_is_late_and_reports_missed_instants() -> None:
     assert (missed["mono"], missed["count"], missed["why"]) == (37, 1, "late")
     assert check(history, lateness=25.0) == []
     assert "the firing of s was due at 20s, it is 37s" in [one.text for one in check(history)]
+
+
+def test_the_stop_of_a_chain_longer_than_the_stack_of_python_breaks_no_rule() -> None:
+    jobs = [make_job("j0")]
+    jobs += [
+        make_job(f"j{number}", after=[Dependency(f"j{number - 1}", Condition.STARTED)]) for number in range(1, 1500)
+    ]
+    shutdown = Shutdown(Reason(ReasonKind.USER, "enough"), 30.0)
+
+    check(simulate(jobs, seconds=60, script=[At(20, shutdown)]))
 
 
 def test_every_event_name_is_known_to_the_checker() -> None:

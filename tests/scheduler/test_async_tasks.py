@@ -141,6 +141,7 @@ def test_a_run_that_awaits_anything_has_just_polled(scheduler: WatchedScheduler)
     assert any(job.status().poll_age == 0.0 or pause.wait(0.001) for _ in range(10_000))
 
 
+@pytest.mark.long
 def test_a_watchdog_stops_a_coroutine_that_blocks_its_loop(
     scheduler: WatchedScheduler, way_out: threading.Event
 ) -> None:

@@ -238,6 +238,7 @@ def test_any_thread_may_own_a_scheduler() -> None:
     assert [report.is_clean for report in reports] == [True]
 
 
+@pytest.mark.long
 def test_commands_from_many_threads_at_once_are_carried_out_one_by_one(
     scheduler: WatchedScheduler, fast_switching: None
 ) -> None:

@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import Any
 
+import pytest
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import Event, EventName
@@ -200,6 +201,7 @@ def test_a_callback_that_closes_its_listener_gets_none_of_the_queued_events(sche
     assert listener.close(SOON)
 
 
+@pytest.mark.long
 def test_any_thread_may_close_listeners_while_others_are_added(
     scheduler: WatchedScheduler, fast_switching: None
 ) -> None:

@@ -59,6 +59,8 @@ _IN_IMPORT_ERROR = {
 SPARE_DESCRIPTORS = 24
 # The modules of a program without plugins, beside the stacks of its threads. Measured: 60 MiB.
 START_BYTES = 80 << 20
+# With less than this left, a SystemError shows a lack of memory: seen from CPython 3.11 with 16 MiB in all.
+SHORT_BYTES = 16 << 20
 # Our own: output, scheduler, two helpers, waiter, two listeners, and one for the first job.
 START_THREADS = 8
 # Of a thread, where RLIMIT_STACK is unlimited: glibc on x86-64.
@@ -207,11 +209,23 @@ def bug_sentence() -> str:
 
 def end_of(error: BaseException) -> int:
     """Say why the verb ends with this exception, and return the exit code: EXIT_CODE, or that of a bug."""
+    if _is_lost_memory_error(error):
+        error = MemoryError("out of memory")
     if advice_for(error):
         say(f"taskloom: {_start_sentence(error)}; nothing was started\n")
         return EXIT_CODE
     say_traceback(error, bug_sentence())
     return BUG_EXIT_CODE
+
+
+def _is_lost_memory_error(error: BaseException) -> bool:
+    """Return whether this SystemError comes from C code that has lost its MemoryError: too little memory is left."""
+    if not isinstance(error, SystemError):
+        return False
+    try:
+        return any(0 <= limit < used + SHORT_BYTES for _, limit, used in memory_limits())
+    except Exception:  # noqa: BLE001 - not even this can be read, which shows it as well
+        return True
 
 
 def _start_sentence(error: BaseException) -> str:

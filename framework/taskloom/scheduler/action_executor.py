@@ -369,12 +369,20 @@ class ActionExecutor:
 
         self.helpers.submit("", [CancelCallback(log, "stop progress")])
 
+    def release_ended_runs(self) -> None:
+        """Release the runs that do not execute any more, as their runners say."""
+        for run in list(self.live.values()):
+            if not run.is_executing():
+                self._release(run)
+
     def _release_run(self, action: actions.ReleaseRun) -> None:
         run = self.live.get(action.run)
-        if run is None:
-            return  # the second attempt, after an error of ours
+        if run is not None:  # otherwise this is the second attempt, after an error of ours
+            self._release(run)
+
+    def _release(self, run: LiveRun) -> None:
         run.over.open()  # before all else: threads wait for it, and `is_gone` below may raise
-        self.live.pop(action.run)
+        self.live.pop(run.id)
         self._mark_changed()
         self._heartbeats.remove(run.id)
         released = self.released

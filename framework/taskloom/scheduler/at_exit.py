@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from taskloom.core.model import Phase
 from taskloom.text import first_of, plural
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class AtExit:
             return True  # it never had a run
         if not self._is_announced:
             self._announce(engine.query(None, self._awaited))
-        if not engine.wait_until(lambda core: core.phase is not Phase.STOPPING and not self._live(), WAIT_SECONDS):
+        if not engine.wait_until(lambda _: not self._is_stopping() and not self._live(), WAIT_SECONDS):
             return False
         if engine.executor.report is not None:
             self._scheduler.stop(self._within)  # the stop is over: this waits for what is left of ended runs
@@ -97,9 +96,12 @@ class AtExit:
         live = list(self._engine.executor.live.values())
         return [run.id for run in live if not run.record.spec.daemon and run.is_executing()]
 
-    def _awaited(self, core: Lifecycle) -> list[str]:
+    def _is_stopping(self) -> bool:
+        return self._engine.gate.stop is not None and not self._engine.is_stopped
+
+    def _awaited(self, _: Lifecycle) -> list[str]:
         """Return the runs that only their own end, or a Ctrl-C, can end."""
-        return [] if core.phase is Phase.STOPPING else self._live()
+        return [] if self._is_stopping() else self._live()
 
     def _announce(self, names: list[str]) -> None:
         log = self._engine.executor.log

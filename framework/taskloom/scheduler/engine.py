@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 from taskloom.clock import Clock, mono
 from taskloom.core.inputs import Input, Shutdown, StopJob
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import Phase, Reason
+from taskloom.core.model import Reason
 from taskloom.core.report import StopReport, make_stop_report
 from taskloom.errors import OnSchedulerThread, SchedulerForked, SchedulerStopped
 from taskloom.runners import Runner
@@ -215,9 +215,14 @@ class Engine(SchedulerLoop):
 
         self.query(None, enter)
         try:
-            self.wait_until(lambda core: core.phase is Phase.STOPPED or core.stopping.keys() <= self._waiting_runs)
+            self.wait_until(lambda core: self.is_stopped or core.stopping.keys() <= self._waiting_runs)
         finally:
             self._waiting_runs.discard(run)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the stop of everything is over. Not the core's phase: an error of ours can stop its bookkeeping."""
+        return self.executor.stopped.is_open
 
     def stop_report(self) -> StopReport:
         """Return the report of the stop, or what it would be now."""

@@ -176,7 +176,7 @@ class Scheduler:
         happens by itself; if only daemons were started, no daemon is alive either. It also returns when an essential
         job has failed for good, or when a stop is over.
         """
-        return self._engine.wait_until(lambda core: core.is_work_over or core.phase is Phase.STOPPED, timeout)
+        return self._engine.wait_until(lambda core: core.is_work_over or self._engine.is_stopped, timeout)
 
     # -- stopping
 

@@ -300,7 +300,11 @@ class SchedulerLoop:
         return None if seconds == _NEVER else seconds
 
     def _is_over(self) -> bool:
-        return self.executor.report is not None and not self.executor.live and self._inbox.is_empty()
+        if self.executor.report is None or not self._inbox.is_empty():
+            return False
+        if self._core_error is not None:
+            self.executor.release_ended_runs()  # the core may have lost them
+        return not self.executor.live
 
     def _end(self) -> None:
         """Answer what is left, and let the thread end. Later calls are answered by their callers."""

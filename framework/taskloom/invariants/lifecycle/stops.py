@@ -225,11 +225,17 @@ class Stops:
 
 
 def _levels(model: Model) -> dict[str, int]:
+    """Return for each job how many levels of dependents are stopped before it. A chain of any length is followed."""
     found: dict[str, int] = {}
-
-    def level(name: str) -> int:
-        if name not in found:
-            found[name] = max((level(other) + 1 for other in model.dependents(name)), default=0)
-        return found[name]
-
-    return {name: level(name) for name in model.jobs}
+    pending = list(model.jobs)
+    while pending:
+        if pending[-1] in found:
+            pending.pop()
+            continue
+        dependents = model.dependents(pending[-1])
+        missing = [other for other in dependents if other not in found]
+        if missing:
+            pending += missing
+        else:
+            found[pending.pop()] = max((found[other] + 1 for other in dependents), default=0)
+    return found
