@@ -72,7 +72,7 @@ def named(field: str, value: object) -> list[str]:
 
 
 @pytest.mark.parametrize("field, value", ROWS, ids=[f"{field}-{value!r:.40}" for field, value in ROWS])
-def test_the_error_names_the_field(field: str, value: object) -> None:
+def test_the_error_names_the_field(field: str, value: Any) -> None:
     job = Job(name="a", task=Count, **{field: value})
 
     with pytest.raises(InvalidJob) as caught:
@@ -98,7 +98,7 @@ def test_the_text_is_that_of_a_field_and_its_value() -> None:
 
 
 @pytest.mark.parametrize("field, value", [("join", "9s"), ("timeout", "10s"), ("watchdog", "2s"), ("replicas", 1000)])
-def test_a_value_beside_a_wrong_one_is_accepted(field: str, value: object) -> None:
+def test_a_value_beside_a_wrong_one_is_accepted(field: str, value: Any) -> None:
     assert spec_of(Job(name="a", task=Count, **{field: value}), catalog=_catalog()).name == "a"
 
 

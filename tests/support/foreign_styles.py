@@ -131,7 +131,7 @@ def _openapi(w: Words) -> Any:
 
     paths = {f"/{name}/{{id}}": {"get": operation(), "post": operation()} for name in w.names(5)}
     schemas = {name: {"type": "object", "properties": {"id": {"type": "integer", "$ref": "#/x"}}} for name in w.names()}
-    head = w.rng.choice([{"openapi": "3.0.3"}, {"swagger": Raw('"2.0"')}])
+    head: Any = w.rng.choice([{"openapi": "3.0.3"}, {"swagger": Raw('"2.0"')}])
     return {**head, "info": {"title": w.text(), "version": "1.0"}, "paths": paths, "components": {"schemas": schemas}}
 
 

@@ -1,7 +1,7 @@
 """Values as they are written in a job file, for messages and for the plan.
 
-`1.10` is read as the number 1.1, `0x1F` as 31 and `~` as null. Whoever looks for the value of a message in a file has
-to find it there, so messages about a file quote its text. What comes from the environment is shown as `${VAR}`.
+`1.10` is read as the number 1.1, `0x1F` as 31 and `~` as null. A reader searches the file for the value of a message, so
+messages about a file quote its text. A value from the environment is shown as `${VAR}`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Path = tuple[str | int, ...]
 _SHORTEST_SECRET = 4
 # A text begins with one of them if it is quoted, or a block.
 _TEXT_MARKS = ('"', "'", "|", ">")
-# What a message begins with that quotes a value which cannot be used. Others name a job or a field.
+# The beginnings of messages that quote a value. Other messages name a job or a field.
 _ABOUT_VALUE = ("cannot use ", "cannot read ", "cannot wait ")
 # A message quotes 60 characters of a value. Longer texts are not even collected: a value may have half a million parts.
 _ENOUGH = 100
@@ -102,8 +102,8 @@ def in_words_of_file(
 def _with_quote(message: str, value: Any, quote: str) -> str:
     """Return the message with the value, which it quotes as Python shows it, replaced by `quote`.
 
-    Only the first one: what follows are the name of the field and the legal values. Where the message does not quote
-    the value, because it is a secret or there is no need to, it stays.
+    Only the first one: the name of the field and the legal values follow. A message that does not quote the value stays
+    as it is, for example because the value is a secret.
     """
     for form in dict.fromkeys((quoted(value), repr(value))):
         if form != quote:

@@ -125,14 +125,16 @@ def test_a_named_pipe_is_read_until_its_last_writer_has_closed_it() -> None:
     os.mkfifo("pipe")
 
     def write() -> None:
+        held = []
         for part in (FILE[:5], FILE[5:]):
             first, second = (os.open("pipe", os.O_WRONLY) for _ in range(2))
             os.close(first)
             os.write(second, part)
             held.append(second)
+        for each in held:
+            os.close(each)
 
-    held: list[int] = []
-    writer = threading.Thread(target=lambda: (write(), [os.close(each) for each in held]))
+    writer = threading.Thread(target=write)
     writer.start()
 
     result = check("pipe", catalog=CATALOG)
@@ -247,7 +249,12 @@ def test_a_closed_descriptor_is_told_as_that() -> None:
 def test_a_non_blocking_descriptor_is_waited_for() -> None:
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
-    writer = threading.Thread(target=lambda: (os.write(write_end, FILE), os.close(write_end)))
+
+    def write() -> None:
+        os.write(write_end, FILE)
+        os.close(write_end)
+
+    writer = threading.Thread(target=write)
     writer.start()
     try:
         assert stream_bytes(f"/dev/fd/{read_end}", LIMIT) == FILE

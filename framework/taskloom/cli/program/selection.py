@@ -44,7 +44,7 @@ class JobFiles:
         now: float | None = None,
     ) -> None:
         self.paths = tuple(paths)
-        # What was read from streams, by their identity, until it is used; None before.
+        # The contents of streams, by their identity, until they are used; None if none was read before.
         self._contents: dict[str, bytes] | None = None
         self._labels = frozenset(labels)
         self._stop_within = stop_within

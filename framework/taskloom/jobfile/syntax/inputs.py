@@ -1,4 +1,4 @@
-"""Where the bytes of a job file come from: a regular file, or a stream, which can be read only once.
+"""The sources of the bytes of a job file: a regular file, or a stream, which can be read only once.
 
 Streams are standard input (`-`), other open descriptors (`<(...)`, `/dev/stdin`, `/dev/fd/N`), named pipes and
 `/dev/null`. They are read to their end. Directories, sockets and other devices are refused: reading a device may have

@@ -34,14 +34,14 @@ _KINDS = Kinds(yaml.ScalarEvent, yaml.AliasEvent, yaml.MappingStartEvent, yaml.M
 
 
 class Reading(NamedTuple):
-    """What was found in one file: its values, its errors, or both where an error leaves the rest readable."""
+    """The result of reading one file: its values, its errors, or both where an error leaves the rest readable."""
 
     document: Document | None
     """None if the file cannot be read to its end."""
     errors: Sequence[Problem] = ()
     """In the order of the file."""
     fatal: Problem | None = None
-    """The error because of which nothing can be used: reading ended there, or the whole is no mapping."""
+    """The error because of which nothing can be used: reading ended there, or the whole is not a mapping."""
     text: str = ""
 
 
