@@ -1,7 +1,7 @@
 """Values as they are written in a job file, for messages and for the plan.
 
-`1.10` is read as the number 1.1, `0x1F` as 31 and `~` as null. A reader searches the file for the value of a message, so
-messages about a file quote its text. A value from the environment is shown as `${VAR}`.
+`1.10` is read as the number 1.1, `0x1F` as 31 and `~` as null. A reader searches the file for the value of a message,
+so messages about a file quote its text. A value from the environment is shown as `${VAR}`.
 """
 
 from __future__ import annotations
