@@ -121,8 +121,8 @@ def cut(text: str) -> str:
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
-# Not `http://...`, `C:\\...`, `a::b` or `22:22`.
-_MISSING_BLANK = re.compile(r"([A-Za-z_][\w.-]*):(?![/\\:])(\S+)")
+# Also `start :5`. Not `http://...`, `C:\\...`, `a::b` or `22:22`.
+_MISSING_BLANK = re.compile(r"([A-Za-z_][\w.-]*)( ?):(?![/\\:])(\S+)")
 
 
 def missing_blank(written: object, known: Container[str] | None = None) -> tuple[str, str] | None:
@@ -133,8 +133,8 @@ def missing_blank(written: object, known: Container[str] | None = None) -> tuple
     found = _MISSING_BLANK.match(written) if isinstance(written, str) and ":" in written else None
     if found is None or (known is not None and found[1] not in known):
         return None
-    key, value = found.groups()
+    key, before, value = found.groups()
     if SECRET_NAME.search(key):
         value = MASK
-    message = f"cannot read {quoted(f'{key}:{value}')} as a key and its value: the blank after ':' is missing"
+    message = f"cannot read {quoted(f'{key}{before}:{value}')} as a key and its value: the blank after ':' is missing"
     return message, f"write {quoted(f'{key}: {value}')}"

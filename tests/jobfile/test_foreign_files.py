@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from tests.support.foreign_styles import STYLES
 from tests.support.foreign_yaml import ForeignFile, foreign_file
 from tests.support.given_catalog import GivenCatalog
 
+from taskloom.cli.validate import validate
 from taskloom.jobfile import check
 from taskloom.jobfile.render import render_all
 from taskloom.task import Context
@@ -52,7 +55,11 @@ def test_a_hundred_foreign_files_get_one_line_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_2000_foreign_files_get_one_line_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_libyaml", [True, False], ids=["libyaml", "python"])
+def test_2000_foreign_files_get_one_line_each(
+    with_libyaml: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml, "__with_libyaml__", with_libyaml)
     print(f"foreign files: TASKLOOM_FUZZ_SEED={SEED}")
     counts: Counter[str] = Counter()
     texts = set()
@@ -63,6 +70,19 @@ def test_2000_foreign_files_get_one_line_each(tmp_path: Path) -> None:
         texts.add(file.data)
     assert set(counts) == set(STYLES)
     assert len(texts) > 1950
+
+
+def test_validate_ends_with_2_for_a_file_of_each_style(tmp_path: Path) -> None:
+    for seed in range(len(STYLES)):
+        path = tmp_path / "foreign.yaml"
+        path.write_bytes(foreign_file(seed).data)
+
+        answer = CliRunner().invoke(validate, [str(path)])
+
+        assert answer.exit_code == 2, foreign_file(seed).style
+        assert isinstance(answer.exception, SystemExit)
+        assert answer.stderr.count("error: ") == 1
+        assert answer.stdout == "1 file: 1 error\n"
 
 
 def test_a_seed_makes_one_file() -> None:

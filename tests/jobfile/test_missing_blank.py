@@ -38,6 +38,8 @@ ROWS = [
     ("jobs:\n  a:\n    task:count\n    join:5s\n", "task:count"),
     ("jobs:\n  a:\n    task:count\n\n    # a remark\n    daemon: true\n", None),
     ("jobs:\n  a: task:count\n", "task:count"),
+    ("jobs:\n  a:\n    task :count\n", "task :count"),
+    ('jobs:\n  a:\n    task:"count"\n', 'task:"count"'),
     ("jobs:\n  a: {task:count}\n", "task:count"),
     ("jobs:\n  a: {task:count, params: {start: 1}}\n", "task:count"),
     ("jobs:\n  a:{task: count}\n", "a:{task"),
@@ -92,8 +94,22 @@ def test_a_missing_blank_is_told_as_that(
 
     assert problem.message == f"cannot read '{named}' as a key and its value: the blank after ':' is missing"
     key, _, value = named.partition(":")
-    assert problem.hint == f"write '{key}: {value}'"
+    assert problem.hint == f"write '{key.strip()}: {value}'"
     assert problem.source_line[problem.place.column - 1 :].startswith(named)
+
+
+@pytest.mark.parametrize("with_libyaml", [True, False], ids=["libyaml", "python"])
+@pytest.mark.parametrize("key", ['"task"', "'task'"])
+def test_a_missing_blank_after_a_quoted_key_is_told_as_that(
+    key: str, with_libyaml: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml, "__with_libyaml__", with_libyaml)
+    Path("a.yaml").write_text(f"jobs:\n  a:\n    {key}:count\n    daemon: true\n")
+
+    [problem] = check("a.yaml", catalog=CATALOG, environ={}).problems
+
+    assert problem.message == "cannot read 'task:count' as a key and its value: the blank after ':' is missing"
+    assert str(problem.place) == "a.yaml:3:5"
 
 
 @pytest.mark.parametrize("text", [row[0] for row in ROWS if not row[1]])

@@ -208,6 +208,8 @@ def _dressed(texts: Sequence[str], words: Words) -> bytes:
         at = words.rng.randrange(len(lines))
         lines[at] = lines[at].replace("  ", "\t", 1)
         text = "\n".join(lines)
+    if words.maybe(0.04):
+        text = text.replace(" ", words.rng.choice(["\u00a0", "\u200b", "\u2028", "\x85", "\x0b"]), 1)
     if words.maybe(0.15):
         text = text.replace("\n", "\r\n")
     encoding = "utf-8-sig" if words.maybe(0.05) else "utf-8"

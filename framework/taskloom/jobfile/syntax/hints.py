@@ -145,7 +145,7 @@ def _missing_blank(source: Source, error: ParserError) -> Problem | None:
     if "could not find expected ':'" in error.problem and error.context_offset is not None:
         return _blank_in_line(source, source.line_start(error.context_offset))
     if "mapping values are not allowed" not in error.problem:
-        return None
+        return _blank_after_quote(source, error.offset)
     start = source.line_start(error.offset)
     for _ in range(_LINES_ABOVE):
         problem = _blank_in_line(source, start)
@@ -159,6 +159,21 @@ def _missing_blank(source: Source, error: ParserError) -> Problem | None:
 
 # A key with its value or with nothing, a comment or an empty line: no unquoted text reaches over it.
 _ENDS_A_TEXT = re.compile(r":(?:\s|$)|^\s*(?:#|$)")
+
+
+_QUOTED_KEY = re.compile(r"""(["'])(\w[\w.-]*)\1:(\S+)""")
+
+
+def _blank_after_quote(source: Source, offset: int) -> Problem | None:
+    """Explain `"task":countdown`, at whose ":" the parser stops."""
+    start = source.line_start(offset)
+    found = next(
+        (each for each in _QUOTED_KEY.finditer(source.line(offset)) if start + each.end(2) + 1 == offset), None
+    )
+    blank = missing_blank(f"{found[2]}:{found[3]}") if found is not None else None
+    if found is None or blank is None:
+        return None
+    return source.problem(start + found.start(), blank[0], end=start + found.end(), hint=blank[1])
 
 
 def _blank_in_line(source: Source, start: int) -> Problem | None:
