@@ -58,10 +58,6 @@ def _listed(names: Iterable[str]) -> str:
     return first_of(sorted(names), _MOST_LISTED) or "none"
 
 
-def _with_hint(problem: Problem) -> str:
-    return f"{problem} ({problem.hint})" if problem.hint else str(problem)
-
-
 class TaskloomError(Exception):
     """Base class of the errors that Taskloom raises on purpose."""
 
@@ -71,7 +67,7 @@ class JobFileError(TaskloomError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(_with_hint, self.problems)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
 class UsageError(TaskloomError):

@@ -185,8 +185,9 @@ class _Checker:
             self._problems.append(_problem_of(path, f"cannot read directory {path!r}: {reason}"))
             return []
         if not found:
-            message = f"cannot find a job file in {path!r}; expected *.yaml or *.yml"
-            self._problems.append(_problem_of(path, message)._replace(hint=suggest(near_in_directory(path))))
+            near = suggest(near_in_directory(path), before="; ")
+            message = f"cannot find a job file in {path!r}; expected *.yaml or *.yml{near}"
+            self._problems.append(_problem_of(path, message))
         return [os.path.join(path, name) for name in found]  # noqa: PTH118 - Path would drop a leading "./"
 
     def _read(self, path: str, identity: str) -> Iterator[Problem]:

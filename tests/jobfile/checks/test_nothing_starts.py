@@ -87,18 +87,22 @@ def test_jobs_that_do_not_start_by_themselves_are_one_warning(jobs: list[str], w
     assert warnings_of(*jobs) == [NOTHING + why]
 
 
-def test_jobs_that_wait_for_such_jobs_are_counted_too() -> None:
-    messages = warnings_of("start: manual", "after: a", "after: b", 'schedule: {at: "2001-01-01T00:00Z"}')
+def test_a_schedule_that_is_over_counts_too() -> None:
+    messages = warnings_of("start: manual", 'schedule: {at: "2001-01-01T00:00Z"}')
 
-    assert messages[0] == (
-        NOTHING + "has start: manual, has a schedule without a further instant or waits for one that does not start"
-    )
+    assert messages == [
+        NOTHING + "has start: manual or has a schedule without a further instant",
+        "does not start by itself: 2001-01-01T00:00Z has passed",
+    ]
 
 
-def test_the_order_of_the_jobs_does_not_matter() -> None:
-    messages = warnings_of("after: b", "after: c", "start: manual")
-
-    assert messages[0] == NOTHING + "has start: manual or waits for one that does not start"
+def test_jobs_with_warnings_of_their_own_need_no_further_one() -> None:
+    assert warnings_of('schedule: {at: "2001-01-01T00:00Z"}') == [
+        "does not start by itself: 2001-01-01T00:00Z has passed"
+    ]
+    assert warnings_of("start: manual", "after: a") == [
+        "does not start by itself: it waits for job 'a', which has start: manual"
+    ]
 
 
 def test_daemons_that_do_not_start_do_not_run_for_ever() -> None:
@@ -123,4 +127,4 @@ def test_the_time_at_which_the_jobs_begin_counts() -> None:
     Path("a.yaml").write_text('jobs:\n  a: {task: countdown, schedule: {at: "2001-01-01T00:00Z"}}\n')
 
     assert JobFiles(["a.yaml"], stop_within=30, now=0.0).read().warnings == ()
-    assert len(JobFiles(["a.yaml"], stop_within=30).read().warnings) == 2
+    assert len(JobFiles(["a.yaml"], stop_within=30).read().warnings) == 1

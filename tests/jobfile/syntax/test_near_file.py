@@ -107,9 +107,9 @@ def test_load_shows_the_near_match() -> None:
         load("jobs/quickstrat.yaml", "upper")
 
     assert str(caught.value) == (
-        "jobs/quickstrat.yaml:1:1: error: cannot read the file: no such file or directory "
-        "(did you mean 'jobs/quickstart.yaml'?)\n"
-        "upper:1:1: error: cannot find a job file in 'upper'; expected *.yaml or *.yml (did you mean 'upper/A.YAML'?)"
+        "jobs/quickstrat.yaml:1:1: error: cannot read the file: no such file or directory; "
+        "did you mean 'jobs/quickstart.yaml'?\n"
+        "upper:1:1: error: cannot find a job file in 'upper'; expected *.yaml or *.yml; did you mean 'upper/A.YAML'?"
     )
 
 

@@ -18,7 +18,6 @@ class _Why(Enum):
     DISABLED = "is disabled"
     MANUAL = "has start: manual"
     PASSED = "has a schedule without a further instant"
-    WAITS = "waits for one that does not start"
 
 
 def has_passed(spec: JobSpec, now: float) -> bool:
@@ -28,20 +27,19 @@ def has_passed(spec: JobSpec, now: float) -> bool:
 
 
 def warnings_if_nothing_starts(specs: Sequence[JobSpec], now: float) -> Iterator[Problem]:
-    """Yield the warning that no job starts by itself. `now`: seconds since the epoch."""
-    reasons: dict[str, _Why | None] = {spec.name: _own_reason(spec, now) for spec in specs}
-    waiting = [spec for spec in specs if spec.after and reasons[spec.name] is None]
-    # Each round finds at least one more job, so the rounds end. Most files need one.
-    while lost := [spec for spec in waiting if any(reasons.get(each.job) for each in spec.after)]:
-        reasons |= {spec.name: _Why.WAITS for spec in lost}
-        waiting = [spec for spec in waiting if reasons[spec.name] is None]
-    if specs and all(reasons.values()):
-        found = [why.value for why in _Why if why in reasons.values()]
+    """Yield the warning that no job starts by itself. `now`: seconds since the epoch.
+
+    There is none where each job that does not start has a warning of its own: a schedule that is over, or a dependency
+    that does not start.
+    """
+    reasons = {_reason(spec, now) for spec in specs}
+    if None not in reasons and reasons - {_Why.PASSED}:
+        found = [why.value for why in _Why if why in reasons]
         message = f"nothing starts by itself, so taskloom run ends at once: every job {join_or(found)}"
         yield Problem(specs[0].place or Place(".", 1, 1), message, severity="warning")
 
 
-def _own_reason(spec: JobSpec, now: float) -> _Why | None:
+def _reason(spec: JobSpec, now: float) -> _Why | None:
     if not spec.enabled:
         return _Why.DISABLED
     if spec.start.mode is StartMode.MANUAL:

@@ -99,8 +99,9 @@ def bytes_of(path: str, limit: int) -> bytes:
             os.close(descriptor)
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        hint = suggest(near_file(path)) if is_missing else ""
-        raise unreadable(path, _reason(error), hint) from error
+        # In the message and not as a hint: the text of a JobFileError has no hints.
+        near = suggest(near_file(path), before="; ") if is_missing else ""
+        raise unreadable(path, _reason(error) + near) from error
     except ValueError as error:
         # Our own words, because they differ between Python versions.
         raise unreadable(path, "its path contains a NUL or half a surrogate pair") from error
