@@ -18,7 +18,7 @@ WAITING = ("a", "b", "c")
 @pytest.fixture(autouse=True)
 def ends_of_threads() -> Iterator[list[str]]:
     """The exceptions that have ended a thread: with one strike none does."""
-    before, found = threading.excepthook, list[str]()
+    before, found, others = threading.excepthook, list[str](), {*threading.enumerate()}
 
     def note(arguments: threading.ExceptHookArgs) -> None:
         name = arguments.thread.name if arguments.thread is not None else "a thread"
@@ -27,7 +27,7 @@ def ends_of_threads() -> Iterator[list[str]]:
     threading.excepthook = note
     yield found
     # A helper that ends later would report its exception in another test.
-    for thread in threading.enumerate():
+    for thread in {*threading.enumerate()} - others:
         if thread.name.startswith("taskloom-callback"):
             thread.join(5)
     threading.excepthook = before

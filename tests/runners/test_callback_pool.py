@@ -418,3 +418,39 @@ def test_a_callback_that_was_lost_keeps_no_helper_busy_after_close(pool: Pool) -
         thread.join(SOON)
         assert not thread.is_alive()
     assert pool.callback_pool._helpers == {}
+
+
+class ForgetfulQueue:
+    """A queue whose next puts of None raise MemoryError, as often as the test says."""
+
+    def __init__(self, queue: Any) -> None:
+        self.queue = queue
+        self.failures = 0
+
+    def put(self, item: Any) -> None:
+        if item is None and self.failures:
+            self.failures -= 1
+            raise MemoryError
+        self.queue.put(item)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.queue, name)
+
+
+def test_a_memory_error_while_the_pool_closes_leaves_no_helper_behind(pool: Pool) -> None:
+    queue = ForgetfulQueue(pool.callback_pool._queue)
+    pool.callback_pool._queue = queue  # type: ignore[assignment]
+    pool.submit(*(pool.blocking() for _ in range(4)))
+    pool.await_begun(4)
+
+    queue.failures = 1
+    with pytest.raises(MemoryError):
+        pool.callback_pool.close()
+    pool.callback_pool.close()
+    queue.failures = 1  # of the helper that takes the None first
+    pool.let_go.set()
+
+    for thread in pool.threads:
+        thread.join(SOON)
+        assert not thread.is_alive()
+    assert pool.callback_pool._helpers == {}

@@ -110,7 +110,11 @@ class CallbackPool:
         """
         if not self._is_closed:
             self._is_closed = True
-            self._queue.put(None)
+            try:
+                self._queue.put(None)
+            except BaseException:
+                self._is_closed = False
+                raise
 
     def join(self, timeout: float) -> list[str]:
         """Wait at most `timeout` seconds until each `terminate` has returned.
@@ -188,7 +192,9 @@ class CallbackPool:
             pass
         finally:
             for item in taken:
-                if item is not None and not item.callback.is_done:
+                if item is None:
+                    self._queue.put(None)  # it ends the other helpers too
+                elif not item.callback.is_done:
                     self._put(item)
             self._busy.pop(number, None)
             self._remove_helper(number)

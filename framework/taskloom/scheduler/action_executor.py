@@ -396,10 +396,12 @@ class ActionExecutor:
         self.has_changed = True
 
     def finish(self, report: StopReport) -> None:
-        """Release the threads that wait for the stop, and let the helpers and the runners end; idempotent."""
-        if self.report is not None:
-            return
-        self.report = report
+        """Release the threads that wait for the stop, and let the helpers and the runners end.
+
+        Idempotent: what an error of ours has interrupted is done by the second call. The first report counts.
+        """
+        if self.report is None:
+            self.report = report
         for run in list(self.live.values()):
             if run.decided is not None:
                 run.decided.open()  # nothing more is decided about its start

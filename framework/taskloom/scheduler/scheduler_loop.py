@@ -303,7 +303,7 @@ class SchedulerLoop:
         if self.executor.report is None or not self._inbox.is_empty():
             return False
         if self._core_error is not None:
-            self.executor.release_ended_runs()  # the core may have lost them
+            self.executor.release_ended_runs()
         return not self.executor.live
 
     def _end(self) -> None:
@@ -447,3 +447,4 @@ class SchedulerLoop:
             report = self._stop_without_core.report(self._core, now)
             self._stop_without_core = None
             self.executor.finish(report)
+            self.executor.release_ended_runs()  # the core may have lost them
