@@ -104,8 +104,9 @@ def test_a_foreign_file_that_cannot_be_read_to_its_end_gets_the_error_that_ended
     assert problem.place.line == 3
 
 
-def test_a_job_file_that_cannot_be_read_to_its_end_keeps_the_problems_before() -> None:
-    Path("a.yaml").write_text("jobs:\n  a: {task: !x idle}\n  b: [\n")
+@pytest.mark.parametrize("text", ["jobs:\n  a: {cmd: !x idle}\n  b: [\n", "{jobs: {\n  a: {cmd: !x idle},\n  b: [\n"])
+def test_a_job_file_that_cannot_be_read_to_its_end_keeps_the_problems_before(text: str) -> None:
+    Path("a.yaml").write_text(text)
 
     problems = check("a.yaml", catalog=CATALOG, environ={}).problems
 

@@ -29,7 +29,7 @@ _TASK = ("task",)
 _MOST_COMPARED = 1000
 _NO_JOBS = "cannot find 'jobs'; a job file contains its jobs under that key"
 # A file that cannot be read to its end is one of jobs if a line of it says so.
-_LOOKS_LIKE_JOBS = re.compile(r"""^["']?jobs["']?\s*:|\btask["']?\s*:""", re.MULTILINE)
+_LOOKS_LIKE_JOBS = re.compile(r"""(?:^|^\s*\{\s*)["']?jobs["']?\s*:|\btask["']?\s*:""", re.MULTILINE)
 
 
 def foreign_file(reading: Reading) -> Problem | None:
