@@ -13,6 +13,7 @@ from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.core.report import StopReport
 from taskloom.core.waits import Wait
+from taskloom.diagnostics import quoted
 from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
@@ -60,7 +61,10 @@ class Scheduler:
         log: bool | logging.Logger = True,
         stop_at_exit: bool = False,
     ) -> None:
-        lock_timeout(stop_within)
+        try:
+            lock_timeout(stop_within)
+        except TypeError:
+            raise TypeError(f"cannot use {quoted(stop_within)} as stop_within; expected seconds") from None
         self._catalog = catalog
         runners = runners or {"thread": ThreadRunner()}
         self._engine = Engine(clock or MonotonicClock(), runners, stop_within, on_stopping, make_failure_log(log))
