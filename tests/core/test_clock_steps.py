@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.clock_stage import DAY, HOUR, MINUTE, NOON, START, Stage, cron, shown, time_of_day
 
-from taskloom.calendars import cron_calendar
+from taskloom.calendars import at_calendar, cron_calendar
 from taskloom.core.model import Moment
 from taskloom.core.policies import Missed, Schedule, repeats_after
 from taskloom.core.wall_clock import CLOCK_SECONDS, WallClock
@@ -141,6 +141,21 @@ def test_fixed_times_that_were_not_run_yet_run_when_the_clock_gets_there() -> No
     stage.step(-2 * HOUR)
 
     assert shown(stage.pass_time(3 * HOUR)) == ["12:45:00"]
+
+
+@pytest.mark.parametrize("back", [25, HOUR, 4 * HOUR, DAY])
+def test_a_single_instant_runs_once(back: int) -> None:
+    instant = Schedule(calendar=at_calendar("2026-01-05T12:20:00", "UTC"))
+    before, after = Stage(instant), Stage(instant)
+
+    began = before.pass_time(30 * MINUTE)
+    before.step(-back)
+    after.pass_time(10 * MINUTE)
+    after.step(-back)
+
+    assert shown(began) == ["12:20:00"]
+    assert before.pass_time(2 * DAY) == []
+    assert shown(after.pass_time(2 * DAY)) == ["12:20:00"]
 
 
 def test_an_interval_does_not_notice() -> None:

@@ -1,4 +1,4 @@
-"""A clock that is set while a job is stopped, reloaded, queued, delayed or halted; many steps against a reference."""
+"""A clock that is set while a job is stopped, reloaded, queued, delayed or halted; and random steps."""
 
 from __future__ import annotations
 

@@ -24,6 +24,18 @@ def make_engine(tie_break: Callable[[], float] = in_order, on_work_finished: Cal
     return Engine(core, wall=1000.0, on_work_finished=on_work_finished, tie_break=tie_break, stuck_steps=100)
 
 
+def record_steps(engine: Engine) -> list[tuple[float, inputs.Input]]:
+    """Return the list of the inputs from now on, each with its second."""
+    steps: list[tuple[float, inputs.Input]] = []
+
+    def handle(message: inputs.Input, now: Moment) -> list[actions.Action]:
+        steps.append((now.mono, message))
+        return engine.core.handle(message, now)
+
+    engine.handle = handle
+    return steps
+
+
 def never_over() -> bool:
     return False
 
@@ -155,9 +167,8 @@ def test_a_job_that_fires_once_a_day_takes_a_few_steps_a_day(every: float | None
     """The wall clock is checked every 15 s, but virtual time knows when it is set."""
     calendar = FakeCalendar(2000.0, 86_400.0) if every is None else None
     engine = make_engine()
-    steps: list[inputs.Input] = []
+    steps = record_steps(engine)
     engine.handlers[actions.StartRun] = lambda action: engine.answer(inputs.RunStarted(action.run, is_ready=True))
-    engine.handle = lambda message, now: steps.append(message) or engine.core.handle(message, now)  # type: ignore[func-returns-value]
     engine.process(inputs.AddJob(make_job("a", schedule=Schedule(every=every, calendar=calendar))))
     engine.process(inputs.StartAll())
 
@@ -170,15 +181,13 @@ def test_a_step_of_the_clock_is_noticed_when_the_next_check_would_have_been() ->
     engine = make_engine()
     engine.process(inputs.AddJob(make_job("a", schedule=Schedule(calendar=FakeCalendar(90_000.0, 86_400.0)))))
     engine.process(inputs.StartAll())
-    ticks: list[tuple[float, inputs.Input]] = []
-    handle = engine.handle
-    engine.handle = lambda message, now: [ticks.append((now.mono, message)), *handle(message, now)][1:]
+    steps = record_steps(engine)
     for when in (100.0, 101.0, 5000.0, 6000.0):
         engine.schedule(when, engine.step_wall, -1.0)
 
     engine.run(never_over, until=20_000.0)
 
-    assert ticks == [
+    assert steps == [
         (105.0, inputs.Tick(steady_until=90.0)),
         (5010.0, inputs.Tick(steady_until=4995.0)),
         (6000.0, inputs.Tick(steady_until=5985.0)),

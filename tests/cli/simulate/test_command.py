@@ -286,3 +286,30 @@ jobs:
     assert tenth == "00:00:10.000"
     assert minute == "00:01:00"
     assert len(jittered) == len("00:01:00.000")
+
+
+@pytest.mark.parametrize(
+    ("expression", "step", "runs"),
+    [
+        ("* * * * *", "-2h50m@30m", 240),
+        ("* * * * *", "-3h1m@30m", 240),
+        ("* * * * *", "-1d@30m", 240),
+        ("*/5 * * * *", "-2h50m@30m", 48),
+        ("@hourly", "-2h50m@30m", 4),  # 10, 11, 12 and 13 o'clock of the new time
+        ("30 12 * * *", "-2h50m@30m", 1),
+        ("0,30 9-17 * * *", "-2h50m@30m", 2),  # 12:30, and 13:00 when the clock has caught up
+        ("30 12 * * *", "-4h@30m", 1),  # it runs again by the new time, but only after these four hours
+        ("30 12 * * *", "+2h@10m", 0),  # older than the grace of an hour
+        ("30 12 * * *", "+1h@10m", 1),
+    ],
+)
+def test_a_clock_that_is_set_moves_the_firings_as_in_debians_cron(
+    simulate: Callable[..., Answer], expression: str, step: str, runs: int
+) -> None:
+    text = f"jobs: {{beat: {{task: countdown, schedule: {{cron: '{expression}', timezone: UTC}}}}}}\n"
+
+    data = parsed(
+        simulate("--at", "2026-05-05T12:00:10Z", "--for", "4h", f"--clock-step={step}", "-o", "json", text=text)
+    )
+
+    assert data["jobs"][0]["runs"] == runs

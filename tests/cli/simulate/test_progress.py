@@ -239,7 +239,7 @@ def test_on_a_terminal_the_line_is_erased_before_the_report(
 ) -> None:
     (tmp_path / "jobs.yaml").write_text(JOBS)
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "taskloom", "simulate", "jobs.yaml", "--for", "9999d", "--events", "e", *options]
+    command = [sys.executable, "-m", "taskloom", "simulate", "jobs.yaml", "--for", "3600d", "--events", "e", *options]
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=child_env | {"TERM": term}, cwd=tmp_path
     ) as process:
@@ -267,4 +267,4 @@ def test_on_a_terminal_the_line_is_erased_before_the_report(
         assert shown[shown.rindex("\r") + 1 :].startswith("JOB ")
     else:
         assert "\r" not in shown
-    assert " of 9999d by Ctrl-C" in shown
+    assert " of 3600d by Ctrl-C" in shown

@@ -20,6 +20,7 @@ from taskloom.errors import InternalError
 from taskloom.text import to_json
 
 if TYPE_CHECKING:
+    from taskloom.core.events import Event
     from taskloom.core.model import JobSpec, Reason
     from taskloom.simulation import ClockStep, Fault, Plan, Progress, SimulationResult, Span
 
@@ -171,7 +172,11 @@ def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None, *, has_d
         listeners = []
         if events is not None:
             file = stack.enter_context(_open(events))
-            listeners.append(lambda event: file.write(to_json(as_dict(event)) + "\n"))
+
+            def write(event: Event) -> None:
+                file.write(to_json(as_dict(event)) + "\n")
+
+            listeners.append(write)
         if line is not None:
             stack.callback(line.erase)
         with interrupt.caught():
