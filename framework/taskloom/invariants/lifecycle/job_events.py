@@ -239,7 +239,9 @@ class JobEvents:
             if job.run is None and job.is_pending:
                 self._commands.skip(job, fact.reason)
                 model.mark_changed(job.spec.name)
-            if job.is_blocked and job.instant is not None:
-                model.mark_changed(job.spec.name)  # its schedule kept the program alive
+            if job.is_blocked:
+                model.mark_changed(job.spec.name)  # what was to follow may have kept the program alive
+                if job.follow_up is not FollowUp.REMOVAL:
+                    job.follow_up = FollowUp.NOTHING
             self._schedules.disarm(job)
         self._stops.begin_shutdown(within)
