@@ -138,6 +138,12 @@ def test_only_a_known_key_counts_where_the_keys_are_known() -> None:
     assert problem.message.startswith("cannot use 'image:latest' as schedule; expected ")
 
 
+def test_an_address_is_not_a_secret() -> None:
+    Path("a.yaml").write_text("jobs:\n  a: {task: count, url: 'tcp://secret-host:5514'}\n")
+
+    assert "tcp://secret-host:5514" in render_all(check("a.yaml", catalog=CATALOG, environ={}).problems)
+
+
 @pytest.mark.parametrize("params", ["{password:hunter2}", "\n      password:hunter2\n"])
 def test_a_secret_without_its_blank_is_masked(params: str) -> None:
     Path("a.yaml").write_text(f"jobs:\n  a:\n    task: count\n    params: {params}\n")

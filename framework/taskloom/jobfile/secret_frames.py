@@ -28,7 +28,7 @@ Columns = tuple[int, int]
 # The end of a key with such a name, and the first character of its value. Bounded: a line may be megabytes long.
 _SECRET_KEY = re.compile(rf"""(?:{SECRET_NAME.pattern})[\w-]{{0,24}}["']?\s{{0,9}}:\s{{1,9}}(?=\S)""", re.IGNORECASE)
 _SECRET_WITHOUT_BLANK = re.compile(
-    rf"(?:{SECRET_NAME.pattern})[\w-]{{0,24}}:(?![/\\:?-])([^\s,\]}}\"']+)", re.IGNORECASE
+    rf"(?<![^\s{{,])[\w-]{{0,24}}(?:{SECRET_NAME.pattern})[\w-]{{0,24}}:(?![/\\:?-])([^\s,\]}}\"']+)", re.IGNORECASE
 )
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
 _IN_BRACES, _TO_THE_END = re.compile(r"[^,}]*"), re.compile(r".*")

@@ -75,6 +75,13 @@ def test_a_path_that_resembles_nothing_has_none(path: str) -> None:
     assert near_file(path) is None
 
 
+@pytest.mark.parametrize("path", ["gone.yaml", "./gone.yaml", "jobs//../gone.yaml"])
+def test_a_link_to_nothing_is_not_proposed(path: str) -> None:
+    Path("gone.yaml").symlink_to("nothing-of-this-name")
+
+    assert near_file(path) is None
+
+
 def test_an_absolute_path_is_repaired_too() -> None:
     assert near_file(os.path.abspath("jbos/quickstrat.yaml")) == os.path.abspath("jobs/quickstart.yaml")  # noqa: PTH100
 

@@ -79,7 +79,7 @@ def _repaired(path: str) -> str | None:
                 return None
             inner = _joined(found, name)
         found = inner
-    return found if parts and found != path else None
+    return _existing(found, path)
 
 
 def _near_name(wanted: str, names: list[str]) -> str | None:
