@@ -266,5 +266,16 @@ def test_a_schedule_is_shown_with_its_next_three_start_times(monkeypatch: pytest
     ]  # fmt: skip
 
 
+def test_a_full_second_among_start_times_with_fractions_has_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    spec = job("tick", schedule=Schedule(every=0.1, immediately=True))
+
+    _, line = schedule_lines(spec, Moment(0.0, 1_799_999_999.9))
+
+    assert [text.split()[2] for text in line.removeprefix("  next: ").split(", ")] == [
+        "07:59:59.900", "08:00:00.000", "08:00:00.100",
+    ]  # fmt: skip
+
+
 def test_a_job_without_a_schedule_has_no_line() -> None:
     assert list(schedule_lines(job("tick"), Moment(0.0, 0.0))) == []

@@ -37,6 +37,12 @@ def instant(seconds: float) -> str:
         ),
         (event(EventName.RESTART_SCHEDULED, attempt=1, seconds=0.02), "restarting in 20ms (attempt 2)", "INFO"),
         (
+            event(EventName.RESET, reason=Reason(ReasonKind.RELOAD, "params changed")),
+            "its failures are forgotten: params changed",
+            "INFO",
+        ),
+        (event(EventName.RESET, reason=Reason(ReasonKind.USER)), "its failures are forgotten: requested", "INFO"),
+        (
             event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 1m"}),
             "gave up: more than 5 restarts within 1m",
             "ERROR",
@@ -82,6 +88,21 @@ def instant(seconds: float) -> str:
         ),
         (event(EventName.UNRESPONSIVE, data={"poll_age": 12.34}), "unresponsive: no poll for 12.3 s", "WARNING"),
         (event(EventName.RESPONSIVE, seconds=3.0), "responsive again after 3.0 s", "INFO"),
+        (
+            event(EventName.RELOAD_WAITING, job=None, data={"jobs": ["web.1", "web.2"], "runs": ["web#1"]}),
+            "reload: web.1, web.2 begin when web#1 has ended",
+            "INFO",
+        ),
+        (
+            event(EventName.RELOAD_WAITING, job=None, data={"jobs": ["web"], "runs": [f"web.{n}#1" for n in range(7)]}),
+            "reload: web begins when web.0#1, web.1#1, web.2#1, web.3#1, web.4#1 and 2 more have ended",
+            "INFO",
+        ),
+        (
+            event(EventName.RELOAD_OVERDUE, job=None, data={"jobs": ["web.1"], "runs": ["web#1"]}),
+            "reload: web.1 begins although web#1 has not ended; both may need the same port or file",
+            "WARNING",
+        ),
         (event(EventName.JOB_REMOVED, run=None), "removed", "INFO"),
         (
             event(EventName.ENDED, outcome=Outcome.TIMED_OUT, seconds=5.0, reason=Reason(ReasonKind.DEADLINE)),

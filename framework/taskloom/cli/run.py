@@ -37,8 +37,8 @@ def run(  # noqa: PLR0917 - click passes them by name
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
 
-    Each PATH is a job file or a directory of job files. When all jobs without `daemon: true` have ended, the daemon
-    jobs are stopped and the program ends. Log lines and the summary go to stderr.
+    Each PATH is a job file, a directory of job files, or - for standard input. When all jobs without `daemon: true`
+    have ended, the daemon jobs are stopped and the program ends. Log lines and the summary go to stderr.
 
     \b
     Signals:

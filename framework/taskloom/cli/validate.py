@@ -37,10 +37,10 @@ def validate(
 ) -> None:
     """Check job files without starting anything.
 
-    Each PATH is a job file or a directory, of which the *.yaml and *.yml files are read. It is a warning if the jobs
-    need more threads than the limits of this process allow. Problems go to standard error. Each schedule in words, its
-    next start times and a summary go to standard output. The exit code is 2 if a file has an error, otherwise 0, also
-    with warnings.
+    Each PATH is a job file, a directory, of which the *.yaml and *.yml files are read, or - for standard input. It is
+    a warning if the jobs need more threads than the limits of this process allow. Problems go to standard error. Each
+    schedule in words, its next start times and a summary go to standard output. The exit code is 2 if a file has an
+    error, otherwise 0, also with warnings.
     """
     from taskloom.cli.limits import limit_warnings
     from taskloom.clock import MonotonicClock

@@ -39,6 +39,11 @@ class Backoff:
     # When the latest counted restarts began.
     times: deque[float] = field(default_factory=deque)
 
+    @property
+    def has_history(self) -> bool:
+        """Whether it remembers a delay or restarts."""
+        return self.delay > 0.0 or bool(self.times)
+
     def next_delay(self, policy: RestartPolicy, healthy: float, random: float) -> float:
         """Return the seconds until the next restart.
 

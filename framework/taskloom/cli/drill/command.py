@@ -53,7 +53,7 @@ def drill(  # noqa: PLR0917 - click gives them by name
 ) -> int:
     """Start each job alone, ask it to stop, and time it; fail over budget.
 
-    Each PATH is a job file or a folder of job files. The tasks really run: they open their sockets and write their
+    Each PATH is a job file, a folder of job files, or -. The tasks really run: they open their sockets and write their
     files. Each job has one run, which starts at once; schedule, dependencies, restart policy and replicas are
     ignored. The run is asked to stop when it has been ready for the warm-up time, or if it is not ready within that
     time. A run that ends before passes, unless it failed.

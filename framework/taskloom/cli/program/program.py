@@ -124,9 +124,11 @@ class Program:
 
         If it raises, nothing was started. Raises OutOfResources if the system refuses what a stop needs.
         """
+        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
+        files.read_streams()  # before the guard is installed: until then Ctrl-C ends the wait for a pipe
         try:
             with ExitStack() as undo:
-                self._set_up(paths, undo)
+                self._set_up(files, undo)
                 undo.pop_all()
         except SystemExit as error:  # otherwise it would end the program in silence, with a code of its own
             raise RuntimeError("code of a plugin called sys.exit on the main thread") from error
@@ -143,7 +145,7 @@ class Program:
 
     # -- setting up
 
-    def _set_up(self, paths: Sequence[str], undo: ExitStack) -> None:
+    def _set_up(self, files: JobFiles, undo: ExitStack) -> None:
         """Make everything that the jobs and a stop need; `undo` takes how to remove it if that fails."""
         room_for_start()
         self._guard.install()
@@ -157,7 +159,6 @@ class Program:
         self._guard.keep_wakeup_fd()
         self._process.watch_forks(self._watcher.forget)
         undo.callback(self._process.close)
-        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
         selection = files.read()
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
@@ -179,7 +180,7 @@ class Program:
             self._helper = EndHelper()
             self._helper.do(self._wait_for_scheduler)
         self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
-        self._log_loaded(selection, paths)
+        self._log_loaded(selection, files.paths)
         checked = partial(self._shown.check_logging, "a package that was imported")
         self._reloader = Reloader(
             files, self._scheduler, console, console.show, after_import=checked, is_verbose=self._is_verbose
