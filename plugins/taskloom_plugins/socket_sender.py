@@ -12,7 +12,8 @@ from collections.abc import Callable
 from taskloom import Context, Duration, Task, param
 from taskloom_plugins.addresses import Address, parse_address
 from taskloom_plugins.backoff import Backoff
-from taskloom_plugins.endpoints import UnknownHostError, connect, explain, send_all, wait_for
+from taskloom_plugins.endpoints import EndpointError, UnknownHostError, connect, explain, send_all, wait_for
+from taskloom_plugins.line_template import LineTemplate
 from taskloom_plugins.multicast import Route, check_interface
 from taskloom_plugins.notices import Notices
 
@@ -42,7 +43,8 @@ class SocketSender(Task):
     count: int = param(default=10, ge=0, description="how many lines; 0 for no limit")
     interval: Duration = param(default="1s", description="time between two lines")
     line: str = param(
-        default="hello {n}", description="the text of a line; {n} is its number from 1, {job} the name of the job"
+        default="hello {n}",
+        description="the text of a line; {n} is its number from 1, {job} the name of the job, {{ a brace",
     )
     connect_timeout: Duration = param(default="10s", gt=0, description="how long one attempt to connect may take")
     reconnect_delay: Duration = param(
@@ -56,11 +58,8 @@ class SocketSender(Task):
         check_interface(self._address, self.interface)
         if self.ttl is not None and not self._address.is_multicast:
             raise ValueError(f"cannot use 'ttl' with {self._address}: it is for a multicast group")
-        try:
-            line = self._line_of(1, "job")
-        except (LookupError, ValueError, AttributeError, TypeError) as error:
-            raise ValueError(f"cannot use line {self.line!r}; write {{n}}, {{job}}, and {{{{ for a brace") from error
-        if "\n" in line and self._address.is_stream:
+        self._template = LineTemplate(self.line)
+        if "\n" in self.line and self._address.is_stream:
             raise ValueError(f"cannot use line {self.line!r}: it contains a newline, which would make it two lines")
 
     def run(self, ctx: Context) -> None:
@@ -74,16 +73,13 @@ class SocketSender(Task):
                 if n and ctx.wait(self.interval):
                     return
                 n += 1
-                link.send(self._line_of(n, ctx.job).encode(), n)
+                link.send(self._template.fill(n, ctx.job).encode(), n)
                 ctx.count("lines")
                 if self.count:
                     ctx.progress(n, self.count, "lines")
             link.finish()
         finally:
             link.close()
-
-    def _line_of(self, n: int, job: str) -> str:
-        return self.line.format(n=n, job=job)
 
 
 def _parse_target(text: str) -> Address:
@@ -106,7 +102,7 @@ class _Connection:
         self._sent = 0
 
     def send(self, line: bytes, number: int) -> None:
-        """Send the line, on as many connections as it takes. Raises Cancelled."""
+        """Send the line, on as many connections as it takes. Raises EndpointError or Cancelled."""
         data = line + b"\n" if self._address.is_stream else line
         while True:
             sock = self._connected()
@@ -115,6 +111,10 @@ class _Connection:
                     raise ConnectionResetError(errno.ECONNRESET, "the other side has closed the connection")
                 send_all(self._ctx, sock, data)
             except OSError as error:
+                if error.errno == errno.EMSGSIZE:  # no other connection can carry a datagram of this size
+                    raise EndpointError(
+                        f"cannot send line {number} to {self._address}: {len(data)} bytes do not fit into a datagram"
+                    ) from None
                 self._disconnect(error)
             else:
                 self._sent = number
