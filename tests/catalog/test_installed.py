@@ -150,7 +150,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(
     def open_others(path: str, *options: Any) -> Any:
         if path.startswith(str(info)):
             raise OSError(number, os.strerror(number), path)
-        return open(path, *options)  # noqa: PTH123, SIM115 - what it stands for
+        return open(path, *options)  # noqa: PTH123 - what it stands for
 
     # Not by the mode of the file: root reads files of any mode.
     monkeypatch.setattr("taskloom.catalog.installed.open", open_others, raising=False)
