@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 from itertools import islice
 from typing import Literal, NamedTuple
 
-__all__ = ["FieldError", "Place", "Problem", "Related", "near_match", "quoted"]
+__all__ = [
+    "MASK",
+    "SECRET_NAME",
+    "FieldError",
+    "Place",
+    "Problem",
+    "Related",
+    "cut",
+    "missing_blank",
+    "near_match",
+    "quoted",
+]
+
+MASK = "**********"
+"""Shown in place of a secret of any length."""
+SECRET_NAME = re.compile(r"passw|passphrase|secret|token|credential|api[_-]?key|private[_-]?key", re.IGNORECASE)
+"""Found in the name of a value that is probably secret."""
 
 _LONGEST_QUOTE = 60
 # The search for a near match takes 100 ms at most. A longer name is no typo. A comparison takes time in proportion to
@@ -108,4 +125,28 @@ def quoted(value: object) -> str:
     except BaseException:  # noqa: BLE001 - an object of a program that cannot be shown is shown by its type
         name: str = type.__dict__["__name__"].__get__(type(value))
         text = f"an object of type {name}"
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """Return a quoted value, cut to 60 characters."""
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
+
+
+# Also `start :5`. Not `http://...`, `C:\\...`, `a::b` or `22:22`.
+_MISSING_BLANK = re.compile(r"([A-Za-z_][\w.-]*)( ?):(?![/\\:])(\S+)")
+
+
+def missing_blank(written: object, known: Container[str] | None = None) -> tuple[str, str] | None:
+    """Return the message and the hint for `start:5`, where a mapping or one of its keys is expected; None for others.
+
+    YAML reads it as a text, since the blank after the ":" is missing. `known`: the keys that are legal there.
+    """
+    found = _MISSING_BLANK.match(written) if isinstance(written, str) and ":" in written else None
+    if found is None or (known is not None and found[1] not in known):
+        return None
+    key, before, value = found.groups()
+    if SECRET_NAME.search(key):
+        value = MASK
+    message = f"cannot read {quoted(f'{key}{before}:{value}')} as a key and its value: the blank after ':' is missing"
+    return message, f"write {quoted(f'{key}: {value}')}"

@@ -21,6 +21,7 @@ __all__ = [
     "measured",
     "message_of",
     "normalised",
+    "padded",
     "plain",
     "plural",
     "printable",
@@ -95,6 +96,11 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     lines = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
+
+
+def padded(text: str, width: int) -> str:
+    """Return the text with blanks up to this width: a cell of a column whose other cells are not known yet."""
+    return text.ljust(width)
 
 
 def normalised(distribution: str) -> str:

@@ -104,7 +104,8 @@ def draw_schedule(random: Random, pace: Pace) -> Schedule:
     elif kind < 0.8:
         first = FIRST_WALL_SECONDS + draw_seconds(random, 60.0)
         period = (draw_seconds(random, 120.0) + 2.0) * pace.seconds
-        calendar = FakeCalendar(first, period, first + 5 * period if random.random() < 0.3 else float("inf"))
+        last = first + 5 * period if random.random() < 0.3 else float("inf")
+        calendar = FakeCalendar(first, period, last, random.choice((10_800.0, 60.0, 1.0)))
     else:
         calendar = cron_calendar(*(random.choice(CRONS) if pace.seconds == 1.0 else CRONS[2]))
     overlap = random.choice(list(Overlap))
@@ -134,8 +135,8 @@ def change_job(random: Random, spec: JobSpec, pace: Pace) -> JobSpec:
 
 
 _CHANGED = (
-    "params", "daemon", "enabled", "join", "timeout", "ready_within", "watchdog", "restart", "schedule", "after",
-    "description",
+    "params", "daemon", "enabled", "poll_interval", "join", "timeout", "ready_within", "watchdog", "restart",
+    "schedule", "after", "description",
 )  # fmt: skip
 
 
@@ -144,6 +145,7 @@ def _draw_field(random: Random, name: str, spec: JobSpec, pace: Pace) -> Any:
     drawn: dict[str, Callable[[], Any]] = {
         "params": lambda: {"version": random.randint(1, 9)},
         "daemon": lambda: not spec.daemon,
+        "poll_interval": lambda: random.choice((0.5, 1.0, 2.0)),
         "enabled": lambda: random.random() < 0.7,
         "join": lambda: JoinPolicy(random.choice(WITHINS), spec.join.otherwise),
         "timeout": lambda: random.choice((None, draw_seconds(random, 60.0 * pace.seconds) + 0.25)),

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import MASK, FieldError, missing_blank, quoted
 from taskloom.text import message_of
 
 __all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "types_in", "value_hint"]
 
-MASK = "**********"
-"""Shown in place of a secret of any length."""
 # A shorter line of a secret (a brace, a dash) may occur anywhere in a message.
 _SHORTEST_LINE = 4
 
@@ -58,6 +56,7 @@ _EXPECTED = {
 _ENUM_MEMBER = re.compile(r"<[\w.]+: (.+?)>")
 _ABSENT = {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"}
+_MAPPINGS = {"dict_type", "model_type", "dataclass_type", "model_attributes_type"}
 _YES_AND_NO = {"yes", "no", "on", "off", "y", "n", "true", "false"}
 
 
@@ -91,6 +90,9 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
     if kinds & _ABSENT:
         return FieldError(loc, f"cannot do without {first['loc'][-1]!r} in {_name(loc)}")
     if kinds & _UNKNOWN:
+        blank = missing_blank(loc[-1]) if value is None else None
+        if blank is not None:
+            return FieldError(loc, *blank, at_key=True)
         return FieldError(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}", at_key=True)
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
@@ -99,6 +101,12 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
             return FieldError(
                 loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}"
             )
+    is_key = value is None and bool(loc)
+    blank = None
+    if not is_secret and (is_key or kinds <= _MAPPINGS):
+        blank = missing_blank(loc[-1] if is_key else value)
+    if blank is not None:
+        return FieldError(loc, *blank, at_key=is_key)
     expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
     return FieldError(
         loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", "" if is_secret else value_hint(kinds, value)

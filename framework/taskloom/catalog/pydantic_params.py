@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_or
 from taskloom.catalog.annotations import annotation_text
 from taskloom.catalog.pydantic_errors import ParamErrors, field_errors, types_in
 from taskloom.catalog.signatures import REQUIRED, ParamShape, ShapeError, made_defaults
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import FieldError, missing_blank, quoted
 from taskloom.text import did_you_mean, error_text, kind_of
 
 __all__ = ["ParamModel"]
@@ -113,12 +113,15 @@ class ParamModel:
         known = ", ".join(self._params) or "none"
         for name in given:
             if name not in self._params:
-                hint = did_you_mean(name, self._params)
-                yield FieldError((name,), f"cannot find parameter {name!r}; known: {known}", hint, at_key=True)
+                message, hint = f"cannot find parameter {name!r}; known: {known}", did_you_mean(name, self._params)
+                blank = missing_blank(name) if given[name] is None else None
+                yield FieldError((name,), *(blank or (message, hint)), at_key=True)
 
     def _missing(self, given: Mapping[str, Any]) -> Iterator[FieldError]:
         for param in self._params.values():
-            if param.is_required and param.name not in given:
+            if not param.is_required or param.name in given:
+                continue
+            if not any(missing_blank(name, [param.name]) for name in given):
                 yield FieldError((), f"cannot do without parameter {param.name!r}", param.info.description)
 
 
@@ -137,8 +140,9 @@ def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[Fie
             if attribute in names.values():
                 yield from _ignored(getattr(value, attribute), each, (*loc, key))
             elif "extra" not in type(value).model_config:
-                hint = did_you_mean(key, names)
-                yield FieldError((*loc, key), f"cannot find {key!r} here; known: {', '.join(names)}", hint, at_key=True)
+                message, hint = f"cannot find {key!r} here; known: {', '.join(names)}", did_you_mean(key, names)
+                blank = missing_blank(key) if each is None else None
+                yield FieldError((*loc, key), *(blank or (message, hint)), at_key=True)
 
 
 def _adapter(params: Sequence[ParamShape]) -> Any:

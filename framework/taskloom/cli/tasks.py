@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from taskloom.cli.echo import echo, echo_error, echo_json
+from taskloom.cli.echo import echo, echo_error, echo_json, echo_styled
 from taskloom.cli.format_type import as_data, default_of, format_constraints, format_type, format_value
 from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.errors import CatalogError, TaskImportFailed, TaskNotFound
+from taskloom.observe.terminal import is_terminal
 from taskloom.task import Duration
 from taskloom.text import printable, suggest, table
 
@@ -36,8 +37,9 @@ class _Row(NamedTuple):
     error: str = ""
 
     @property
-    def text(self) -> str:
-        return f"broken: {self.error}" if self.error else self.summary
+    def cells(self) -> tuple[str, str, str]:
+        text = f"broken: {self.error}" if self.error else self.summary
+        return self.name, self.entry.offered_by, text
 
 
 @click.command()
@@ -86,34 +88,31 @@ def _row_as_json(row: _Row) -> dict[str, Any]:
 
 
 def _echo_rows(rows: Sequence[_Row]) -> None:
-    cells = [(row.name, row.entry.offered_by, row.text) for row in rows]
     if _is_terminal():
-        _echo_table(cells)
+        _echo_table(rows)
     else:
-        for line in cells:
-            click.echo("\t".join(map(printable, line)))
+        for row in rows:
+            click.echo("\t".join(map(printable, row.cells)))
 
 
 def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+    return is_terminal(sys.stdout)
 
 
-def _echo_table(cells: Iterable[tuple[str, str, str]]) -> None:
+def _echo_table(rows: Iterable[_Row]) -> None:
     from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("task", "package", "what it does", box=box.SIMPLE, pad_edge=False)
-    for name, package, text in cells:
+    from taskloom.cli.rich_table import render_table
+
+    columns = [Column(name, overflow="fold") for name in ("task", "package", "what it does")]  # nothing is left out
+    table = Table(*columns, box=box.SIMPLE, pad_edge=False)
+    for row in rows:
+        name, package, text = map(printable, row.cells)
         # As Text, since rich would read brackets in a docstring as markup.
-        style = "red" if text.startswith("broken: ") else ""
-        name, package, text = map(printable, (name, package, text))
-        table.add_row(Text(name, style="bold"), Text(package), Text(text, style=style))
-    console = Console()
-    with console.capture() as captured:
-        console.print(table)
-    click.echo(captured.get(), nl=False)
+        table.add_row(Text(name, style="bold"), Text(package), Text(text, style="red" if row.error else ""))
+    echo_styled(render_table(table))
 
 
 def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
