@@ -12,7 +12,7 @@ import re
 __all__ = ["LineTemplate"]
 
 _NAMES = ("n", "job")
-_LEGAL = "write {n} for the number of the line, {job} for the name of the job, {{ and }} for braces"
+_LEGAL = "write {n}, {job}, and {{ for a brace"
 # Doubled braces first, as `str.format` reads them; then a name in braces; a brace that is left over has no partner.
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 # What `str.format` allows behind a name.
@@ -57,21 +57,21 @@ class LineTemplate:
         return self._text if len(self._text) <= _SHOWN else f"{self._text[:_SHOWN]}…"
 
     def _check(self, token: str, name: str | None) -> None:
-        why = _why_not(token, name)
-        if why:
-            raise ValueError(f"cannot use {token!r} in line {self._shown!r}: {why}; {_LEGAL}")
+        fault = _fault(name)
+        if fault:
+            raise ValueError(f"cannot use line {self._shown!r}: {token!r} {fault}; {_LEGAL}")
 
 
-def _why_not(token: str, name: str | None) -> str:
-    """Return why the token cannot be used; an empty string if it can."""
+def _fault(name: str | None) -> str:
+    """Return what is wrong with the name, which is None for a brace without one; an empty string if nothing is."""
     if name is None:
-        return f"a single {token} has no partner"
+        return "has no partner"
     if name in _NAMES:
         return ""
     if not name or name.isdecimal():
-        return "it is not a name"
+        return "has no name"
     extra = _EXTRA.search(name)
     if extra:
-        return f"{_EXTRA_KINDS[extra[0]]} is not allowed"
+        return f"has {_EXTRA_KINDS[extra[0]]}"
     near = difflib.get_close_matches(name.strip().casefold(), _NAMES, n=1)
-    return f"the name is not known{f'; did you mean {{{near[0]}}}?' if near else ''}"
+    return f"is not known{f'; did you mean {{{near[0]}}}?' if near else ''}"

@@ -56,7 +56,9 @@ def where(receiver: Receiver) -> tuple[str, int]:
 
 # A SysLogHandler ends each message with NUL, on streams as well as in datagrams, unless `append_nul` is False.
 @pytest.mark.parametrize(
-    ("listen", "framing"), [(TCP, "nul"), (STREAM, "nul"), (UDP, "nul"), (DATAGRAM, "nul")], ids=str
+    ("listen", "framing"),
+    [(TCP, "nul"), (TCP, "syslog"), (STREAM, "syslog"), (UDP, "datagram"), (UDP, "nul"), (DATAGRAM, "datagram")],
+    ids=str,
 )
 def test_syslog_handler(begin: Begin, listen: str, framing: str) -> None:
     def trial() -> list[str]:
