@@ -161,6 +161,7 @@ def _remove_leftover(ctx: Context, path: str, kind: socket.SocketKind) -> None:
     found = _probe(path, kind)
     if found is None:
         return
+    ctx.log.info("a socket at %s refuses connections; it is replaced if it still does in %g s", path, STALE_SECONDS)
     ctx.sleep(STALE_SECONDS)
     again = _probe(path, kind)
     if again is None:

@@ -189,6 +189,16 @@ def test_a_job_that_is_removed_is_told_no_more() -> None:
     assert [wait.job for wait in waits if wait.job == "tick"] == []
 
 
+def test_a_job_that_a_reload_adds_waits_for_what_it_has_removed() -> None:
+    core = Core(make_job("old"), make_job("stays"))
+    core.give(inputs.StartAll())
+    core.give(inputs.RunStarted("old#1", is_ready=True))
+
+    core.give(inputs.Reload((make_job("new"), make_job("stays"))), at=1.0)
+
+    assert core.of("new").waiting_for is WaitingFor.REMOVAL
+
+
 def test_a_refused_command_makes_none() -> None:
     core = Core(make_job("a"))
 

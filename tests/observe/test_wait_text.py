@@ -78,6 +78,7 @@ def backoff(policy: RestartPolicy, *, delay: float, recent: int = 0, seconds: fl
             backoff(RestartPolicy(), delay=1.0, seconds=0.0),
             ["its restart waits for those of other jobs: 200 begin per second"],
         ),
+        (wait(waiting_for=WaitingFor.REMOVAL), ["waiting for the end of the runs that the reload stopped"]),
         (wait(waiting_for=WaitingFor.START, is_manual=True), ["waiting to be started: its start is manual"]),
         (wait(waiting_for=WaitingFor.START), []),
         (wait(JobState.DISABLED), ["does not start: it is disabled"]),

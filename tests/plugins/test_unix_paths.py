@@ -52,6 +52,7 @@ def test_the_socket_of_a_killed_program_is_replaced(
     reader.stop()
 
     assert files_beside(path) == []
+    assert f"a socket at {path} refuses connections; it is replaced if it still does in 0.001 s" in reader.ctx.messages
 
 
 def test_a_stop_wakes_a_reader_that_waits_whether_a_socket_is_a_leftover(

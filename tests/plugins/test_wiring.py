@@ -80,10 +80,13 @@ def test_a_reader_refuses_parameters_without_effect_or_that_cannot_work(params: 
     ("params", "message"),
     [
         ({"to": "tcp://:1"}, "cannot send to 'tcp://:1'; it needs a host and a port other than 0"),
-        ({"to": TCP, "line": "{m}"}, "cannot use line '{m}'; write {n}, {job}, and {{ for a brace"),
-        ({"to": TCP, "line": "{n"}, "cannot use line '{n'; write {n}, {job}, and {{ for a brace"),
-        ({"to": TCP, "line": "{}"}, "cannot use line '{}'; write {n}, {job}, and {{ for a brace"),
-        ({"to": TCP, "line": "{n.x}"}, "cannot use line '{n.x}'; write {n}, {job}, and {{ for a brace"),
+        (
+            {"to": TCP, "line": "{m}"},
+            (
+                "cannot use '{m}' in line '{m}': the name is not known; write {n} for the number of the line, "
+                "{job} for the name of the job, {{ and }} for braces"
+            ),
+        ),
         ({"to": TCP, "line": "a\nb"}, "cannot use line 'a\\nb': it contains a newline, which would make it two lines"),
     ],
 )

@@ -55,7 +55,12 @@ FIELDS: Mapping[str, Field] = {
     field.name: field
     for field in (
         Field(
-            "task", spec.text(), "", "The task to run: the name that an installed package offers.", is_shareable=False
+            "task",
+            spec.text(),
+            "",
+            "The task to run: the name that an installed package offers. If two packages offer it, with the package "
+            "before it: acme-beats/countdown.",
+            is_shareable=False,
         ),
         Field(
             "params",
