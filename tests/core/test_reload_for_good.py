@@ -200,6 +200,19 @@ def test_jobs_that_were_skipped_because_it_is_blocked_wait_again(fields: dict[st
     assert "queued second#1" in show(stage.started("a#2"))
 
 
+def test_they_wait_for_the_new_run_although_an_old_one_had_succeeded() -> None:
+    stage = chain()
+    stage.run("a")
+    stage.ended("a#2")
+
+    found = stage.reload(*(replace(spec, params={"n": 1}) if spec.name == "a" else spec for spec in declared(stage)))
+    stage.started("a#3")
+
+    assert "queued a#3" in show(found)
+    assert stage.lifecycle.jobs["second"].waits_for_dependencies
+    assert "queued second#1" in show(stage.ended("a#3"))
+
+
 def test_they_stay_skipped_if_it_is_not_fixed() -> None:
     stage = chain()
 

@@ -102,13 +102,13 @@ class ReferenceModel:
         lines = self.forget_failures(job, now)
         if state == "blocked" and (had_given_up or job.follow_up == "retry"):
             job.follow_up = "restart"
-            return lines + self.wake([job], now)
+            return lines + self.arm_all(self.revive([job]), now)
         if state == "finished" and had_given_up:
             if dependency_state(job, self.jobs.values()) == "satisfied":
                 lines += self.begin(job, now) + self.rearm(job, now)
             else:
                 lines += self.arm_all([job], now)
-            return lines + self.wake([job], now)
+            return lines + self.arm_all(self.revive([job]), now)
         return lines
 
     def forget_failures(self, job: ReferenceJob, now: float) -> list[str]:
@@ -118,11 +118,11 @@ class ReferenceModel:
             return self.begin(job, now)
         return [f"reset {job.spec.name}"] if had_failures else []
 
-    def wake(self, begun: Sequence[ReferenceJob], now: float) -> list[str]:
-        """Let jobs wait again that were skipped because of one that begins again, until nothing changes any more."""
-        families, lines = {job.spec.family for job in begun}, list[str]()
+    def revive(self, begun: Sequence[ReferenceJob]) -> list[ReferenceJob]:
+        """Return the jobs that were skipped because of one that begins again; they are skipped no longer."""
+        families, revived = {job.spec.family for job in begun}, list[ReferenceJob]()
         while True:
-            woken = [
+            found = [
                 job
                 for job in self.jobs.values()
                 if job.was_impossible
@@ -130,10 +130,11 @@ class ReferenceModel:
                 and families & {dependency.job for dependency in job.spec.after}
                 and dependency_state(job, self.jobs.values()) != "impossible"
             ]
-            if not woken:
-                return lines
-            lines += self.arm_all(woken[:1], now)
-            families.add(woken[0].spec.family)
+            if not found:
+                return revived
+            found[0].waits_for, found[0].end_state = "command", ""
+            revived.append(found[0])
+            families.add(found[0].spec.family)
 
     def rearm(self, job: ReferenceJob, now: float) -> list[str]:
         if job.spec.schedule is not None and job.instant is None:

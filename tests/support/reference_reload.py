@@ -36,9 +36,9 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
         lines += _change(model, job, old, renewed, now)
     # A live job whose `daemon` changes counts by its new declaration from now on.
     model.is_work_over()
-    lines += model.wake(renewed, now)
+    revived = model.revive(renewed)
     lines += _begin(model, renewed, [job for job in removed if job.is_live] + _changed(kept), now)
-    lines += model.propagate(now)
+    lines += model.arm_all(revived, now)
     model.is_work_over()
     if not any(_keeps_program_alive(job) for job in model.jobs.values()):
         model.had_non_daemon = False

@@ -92,9 +92,10 @@ class Reloader:
             job = self._store.jobs.get(change.job)
             if job is not None and change.action is not ReloadAction.REMOVE:
                 self._act(job, change)
-        # First, so that a new job that starts after one of these is not skipped.
-        self._resetter.wake_dependents(self._begun)
+        # First, so that a new job that starts after one of these is not skipped. They wait for the new runs.
+        revived = self._resetter.revive_dependents(self._begun)
         self._start_added(changes, has_started=has_started)
+        self._resetter.wake(revived)
         for job in list(self._store.jobs.values()):
             if job.waiting_for is WaitingFor.DEPENDENCY:
                 self._starter.check_dependencies(job)

@@ -16,6 +16,7 @@ from taskloom.core.records import FollowUp, JobRecord
 from taskloom.core.requirements import DependencyState
 from taskloom.core.starting import Starter
 from taskloom.core.store import JobStore
+from taskloom.core.transitions import Decision
 
 __all__ = ["Resetter", "may_fix"]
 
@@ -36,10 +37,10 @@ class Resetter:
         self.forget(job, reason)
         if job.state is JobState.BLOCKED and (has_given_up or job.follow_up is FollowUp.RETRY):
             self._store.set_follow_up(job, FollowUp.RESTART)
-            self.wake_dependents([job])
+            self.wake(self.revive_dependents([job]))
         elif job.state is JobState.FINISHED and has_given_up:
             self._start(job)
-            self.wake_dependents([job])
+            self.wake(self.revive_dependents([job]))
 
     def forget(self, job: JobRecord, reason: Reason) -> None:
         """Forget the failures of a job. One that waits for its restart delay starts at once, others are left alone."""
@@ -57,19 +58,31 @@ class Resetter:
         else:
             self._starter.arm(job)
 
-    def wake_dependents(self, begun: Iterable[JobRecord]) -> None:
-        """Let the jobs wait again that were skipped because of jobs that have begun again; those after them, too."""
+    def revive_dependents(self, begun: Iterable[JobRecord]) -> list[JobRecord]:
+        """Return the jobs that were skipped because of jobs that have begun again, and those after them.
+
+        They are skipped no longer, and wait for the caller's `wake`.
+        """
         families = deque(dict.fromkeys(job.spec.family for job in begun if job.family.requirements))
         skipped: dict[str, list[JobRecord]] = {}
         for job in self._store.jobs.values() if families else ():
             if _was_skipped(job):
                 for dependency in job.spec.after:
                     skipped.setdefault(dependency.job, []).append(job)
+        revived: list[JobRecord] = []
         while families:
             for job in skipped.pop(families.popleft(), ()):
                 if _was_skipped(job) and job.dependencies.state is not DependencyState.IMPOSSIBLE:
-                    self._starter.arm(job)
+                    self._store.move(job, Decision.WAIT, WaitingFor.START)
+                    revived.append(job)
                     families.append(job.spec.family)
+        return revived
+
+    def wake(self, revived: Iterable[JobRecord]) -> None:
+        """Let revived jobs wait for their dependencies again."""
+        for job in revived:
+            if job.waiting_for is WaitingFor.START:
+                self._starter.arm(job)
 
 
 def may_fix(job: JobRecord, fields: Iterable[str]) -> bool:
