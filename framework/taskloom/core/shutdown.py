@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from taskloom.core import graph
 from taskloom.core.actions import ShutdownFinished
 from taskloom.core.events import EventName
-from taskloom.core.model import Moment, Phase, Reason, ReasonKind
+from taskloom.core.model import JobState, Moment, Phase, Reason, ReasonKind
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
@@ -46,8 +46,8 @@ class WholeStop:
         store.emit(EventName.SCHEDULER_STOPPING, reason=reason)
         for job in store.jobs.values():
             store.set_next_firing(job, None)
-            if job.run is None:
-                self._stops.stop(job, reason)
+            if job.run is None or job.state is JobState.BLOCKED:
+                self._stops.stop(job, reason)  # of a blocked job: nothing follows its late exit
         self._stops.begin_whole(store.now.mono + within)
         self._levels = deque(graph.stop_levels(store.dependencies.after()))
         self.advance()

@@ -239,7 +239,8 @@ class JobEvents:
             if job.run is None and job.is_pending:
                 self._commands.skip(job, fact.reason)
                 model.mark_changed(job.spec.name)
-            if job.is_blocked and job.instant is not None:
-                model.mark_changed(job.spec.name)  # its schedule kept the program alive
+            if job.is_blocked:
+                job.follow_up = job.follow_up if job.follow_up is FollowUp.REMOVAL else FollowUp.NOTHING
+                model.mark_changed(job.spec.name)  # its schedule or its restart kept the program alive
             self._schedules.disarm(job)
         self._stops.begin_shutdown(within)
