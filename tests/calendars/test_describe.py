@@ -7,7 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from taskloom.calendars import at_calendar, cron_calendar, describe_schedule, format_instant, next_instants
+from taskloom.calendars import (
+    at_calendar,
+    cron_calendar,
+    describe_schedule,
+    format_instant,
+    fraction_digits,
+    next_instants,
+)
 from taskloom.core.model import Moment
 from taskloom.core.policies import Missed, Overlap, Schedule
 
@@ -150,3 +157,49 @@ def test_every_form_of_an_expression_can_be_described(expression: str) -> None:
 
     assert said.endswith(f", UTC time ({expression}); overlap skipped")
     assert said[0].islower()
+
+
+@pytest.mark.parametrize(
+    ("every", "digits"),
+    [
+        (0.1, 3),
+        (0.5, 3),
+        (1.5, 3),
+        (90.25, 3),
+        (1 / 3, 6),
+        (0.000_5, 6),
+        (1.0, 0),
+        (60.0, 0),
+        (86_400.0, 0),
+        (0.3 * 10, 0),
+    ],
+)
+def test_an_interval_that_is_no_full_second_needs_fractions(every: float, digits: int) -> None:
+    assert fraction_digits(Schedule(every=every)) == digits
+
+
+def test_calendars_need_fractions_only_for_an_instant_that_has_some() -> None:
+    assert fraction_digits(Schedule(calendar=WORKDAYS)) == 0
+    assert fraction_digits(Schedule(calendar=at_calendar("2099-01-01T10:00", "UTC"))) == 0
+    assert fraction_digits(Schedule(calendar=at_calendar("2099-01-01T10:00:00.25", "UTC"))) == 3
+    assert fraction_digits(Schedule(calendar=at_calendar("2099-01-01T10:00:00.000001", "UTC"))) == 6
+
+
+def test_jitter_adds_fractions_to_firings_but_not_to_instants() -> None:
+    jittered = Schedule(every=60.0, jitter=10.0)
+
+    assert (fraction_digits(jittered), fraction_digits(jittered, is_jittered=True)) == (0, 3)
+
+
+def test_a_full_second_of_an_interval_with_fractions_shows_them() -> None:
+    schedule = Schedule(every=0.5)
+
+    found = [format_instant(at, "UTC", fraction_digits(schedule)) for at in next_instants(schedule, Moment(0, 0.0))]
+
+    assert [text.split()[2] for text in found] == ["00:00:00.500", "00:00:01.000", "00:00:01.500"]
+
+
+def test_the_description_of_an_instant_has_its_fraction() -> None:
+    schedule = Schedule(calendar=at_calendar("2099-01-01T10:00:00.25", "UTC"))
+
+    assert describe_schedule(schedule).startswith("once, Thu 2099-01-01 10:00:00.250 UTC")

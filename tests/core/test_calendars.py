@@ -15,7 +15,8 @@ from taskloom.core.inputs import Tick
 from taskloom.core.model import How, JobState, Reason, ReasonKind
 from taskloom.core.policies import Calendar, Missed, RestartPolicy, RestartWhen, Schedule
 from taskloom.core.records import JobRecord
-from taskloom.core.scheduling import CLOCK_SECONDS, COUNTED_INSTANTS
+from taskloom.core.scheduling import COUNTED_INSTANTS
+from taskloom.core.wall_clock import CLOCK_SECONDS
 from taskloom.testing import VirtualClock, make_job
 
 Instants = Callable[..., Calendar]

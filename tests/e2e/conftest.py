@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.faked_clock import FakedClock, find_libfaketime
 from tests.support.processes import all_processes, pipes_of, watcher_of
 
 from taskloom.invariants.checker import check_events
@@ -329,6 +330,17 @@ def terminal() -> Iterator[tuple[int, int]]:
             os.close(descriptor)
         except OSError:
             pass  # the test closed it
+
+
+@pytest.fixture
+def faked_clock(tmp_path: Path) -> FakedClock:
+    """Return a wall clock that the test sets, for a program with its `env`; skipped, loudly, without libfaketime."""
+    library = find_libfaketime()
+    if library is None and os.environ.get("CI"):
+        pytest.fail("cannot find libfaketime, and under CI nothing may be missing")
+    if library is None:
+        pytest.skip("LOUD: cannot find libfaketime; install the package faketime to run this test")
+    return FakedClock(library, tmp_path)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("in_berlin")
 NOON = 1_795_000_000.0
 BOOM = ErrorInfo("RuntimeError", "boom", "Traceback\n  here\nRuntimeError: boom\n")
 SILENT = {EventName.SCHEDULER_STARTED, EventName.SCHEDULER_STOPPING, EventName.SCHEDULER_STOPPED}
-SILENT |= {EventName.JOB_ADDED, EventName.QUEUED, EventName.READY}
+SILENT |= {EventName.JOB_ADDED, EventName.QUEUED, EventName.READY, EventName.RELOADED}
 
 
 def event(name: EventName, **fields: Any) -> Event:
@@ -88,17 +88,6 @@ def instant(seconds: float) -> str:
         ),
         (event(EventName.UNRESPONSIVE, data={"poll_age": 12.34}), "unresponsive: no poll for 12.3 s", "WARNING"),
         (event(EventName.RESPONSIVE, seconds=3.0), "responsive again after 3.0 s", "INFO"),
-        (
-            event(EventName.RELOADED, job=None, data={"add": ["a", "b"], "remove": ["c"], "apply": [], "restart": []}),
-            "reloaded: a, b added; c removed",
-            "INFO",
-        ),
-        (
-            event(EventName.RELOADED, job=None, data={"restart": list("abcdefg"), "apply": ["x"]}),
-            "reloaded: a, b, c, d, e and 2 more to be restarted; x changed in place",
-            "INFO",
-        ),
-        (event(EventName.RELOADED, job=None, data={"add": [], "remove": []}), "reloaded: nothing has changed", "INFO"),
         (
             event(EventName.RELOAD_WAITING, job=None, data={"jobs": ["web.1", "web.2"], "runs": ["web#1"]}),
             "reload: web.1, web.2 begin when web#1 has ended",

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
+from tests.support.fake_calendar import FakeCalendar
 
 from taskloom.core import actions, inputs
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import How, Moment, Reason, ReasonKind
 from taskloom.core.policies import Schedule
-from taskloom.simulation.engine import Engine, in_order
+from taskloom.simulation.engine import PROGRESS_STEPS, Engine, in_order
 from taskloom.simulation.plan import ClockStep, Stall
 from taskloom.testing import make_job
 
@@ -21,6 +22,18 @@ STOP = inputs.Shutdown(Reason(ReasonKind.SHUTDOWN), 30.0)
 def make_engine(tie_break: Callable[[], float] = in_order, on_work_finished: Callable[[], object] = dict) -> Engine:
     core = Lifecycle(Random(0).random, 30.0)
     return Engine(core, wall=1000.0, on_work_finished=on_work_finished, tie_break=tie_break, stuck_steps=100)
+
+
+def record_steps(engine: Engine) -> list[tuple[float, inputs.Input]]:
+    """Return the list of the inputs from now on, each with its second."""
+    steps: list[tuple[float, inputs.Input]] = []
+
+    def handle(message: inputs.Input, now: Moment) -> list[actions.Action]:
+        steps.append((now.mono, message))
+        return engine.core.handle(message, now)
+
+    engine.handle = handle
+    return steps
 
 
 def never_over() -> bool:
@@ -147,3 +160,47 @@ def test_a_loop_at_one_instant_raises() -> None:
 
     with pytest.raises(RuntimeError, match="virtual time does not advance: 100 steps at second 7"):
         engine.run(never_over)
+
+
+@pytest.mark.parametrize("every", [None, 86_400.0])
+def test_a_job_that_fires_once_a_day_takes_a_few_steps_a_day(every: float | None) -> None:
+    """The wall clock is checked every 15 s, but virtual time knows when it is set."""
+    calendar = FakeCalendar(2000.0, 86_400.0) if every is None else None
+    engine = make_engine()
+    steps = record_steps(engine)
+    engine.handlers[actions.StartRun] = lambda action: engine.answer(inputs.RunStarted(action.run, is_ready=True))
+    engine.process(inputs.AddJob(make_job("a", schedule=Schedule(every=every, calendar=calendar))))
+    engine.process(inputs.StartAll())
+
+    engine.run(never_over, until=365 * 86_400.0)
+
+    assert len(steps) <= 365 * 2 + 10
+
+
+def test_a_step_of_the_clock_is_noticed_when_the_next_check_would_have_been() -> None:
+    engine = make_engine()
+    engine.process(inputs.AddJob(make_job("a", schedule=Schedule(calendar=FakeCalendar(90_000.0, 86_400.0)))))
+    engine.process(inputs.StartAll())
+    steps = record_steps(engine)
+    for when in (100.0, 101.0, 5000.0, 6000.0):
+        engine.schedule(when, engine.step_wall, -1.0)
+
+    engine.run(never_over, until=20_000.0)
+
+    assert steps == [
+        (105.0, inputs.Tick(steady_until=90.0)),
+        (5010.0, inputs.Tick(steady_until=4995.0)),
+        (6000.0, inputs.Tick(steady_until=5985.0)),
+    ]
+
+
+def test_the_progress_is_reported_once_in_a_thousand_steps() -> None:
+    engine = make_engine()
+    reported: list[float] = []
+    engine.on_progress = lambda: reported.append(engine.now.mono)
+    for second in range(2 * PROGRESS_STEPS + 10):
+        engine.schedule(float(second), dict)
+
+    engine.run(never_over)
+
+    assert reported == [PROGRESS_STEPS - 1, 2 * PROGRESS_STEPS - 1]

@@ -10,6 +10,8 @@ minute (in every second for six fields), and compares each reading with the one 
 - it changed by more: the new time is used at once.
 
 A job is fixed unless one of its fields for the time of day begins with a star.
+
+`reference_runs` is the same for a clock that is set, in UTC: it walks through the seconds that the clock shows.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from functools import lru_cache
 
 from taskloom.calendars.zones import find_zone
 
-__all__ = ["reference_firings"]
+__all__ = ["reference_firings", "reference_runs"]
 
 _CORRECTION = 3 * 3600
 _MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -56,6 +58,42 @@ def reference_firings(expression: str, zone: str, start_wall: float, end_wall: f
     readings = _readings(zone, first, math.ceil(end_wall), step)
     fired = _fixed_firings(readings, step, matches) if is_fixed else [at for at, clock in readings if matches(clock)]
     return [float(at) for at in fired if start_wall <= at < end_wall]
+
+
+def reference_runs(
+    expression: str, start_wall: int, seconds: int, steps: dict[int, int], grace: int = 3600
+) -> list[tuple[int, int]]:
+    """Return the runs of a job in UTC: when each begins, in seconds since the start, and its instant.
+
+    `steps`: by how much the clock is set at which second. An instant that the clock jumps over is made up for by one
+    run, unless it is older than `grace` or was there before.
+    """
+    texts = _NICKNAMES.get(expression.lower(), expression).upper().split()
+    matches = _matcher(["0", *texts] if len(texts) == 5 else texts)
+    is_fixed = not any(text.startswith("*") for text in texts[:-3])
+    resolution = 60 if len(texts) == 5 or texts[0].isdecimal() else 1
+    longest_wait = _CORRECTION if is_fixed else resolution
+    runs: list[tuple[int, int]] = []
+    wall = done = furthest = start_wall
+    again_until = corrected = 0  # what came before the clock was set back, and comes again
+    for second in range(1, seconds + 1):
+        step = steps.get(second, 0)
+        furthest, wall = max(furthest, wall + 1), wall + 1 + step
+        if step < 0 and furthest - wall > longest_wait:
+            is_correction = furthest - wall > _CORRECTION
+            again_until = 0 if is_correction else max(again_until, furthest)
+            corrected = max(corrected, furthest) if is_correction else corrected
+            done, furthest = wall - 1, wall
+        if step > 0 and not is_fixed:
+            done = max(done, min(again_until, wall - 1))
+        if step > 0 and corrected <= wall:
+            done = max(done, min(corrected, wall - 1))
+        # Only the instants since `done` count; looking back further than the grace finds nothing that runs.
+        found = next((at for at in range(wall, max(done, wall - grace - 1), -1) if matches(at)), None)
+        done = max(done, wall)
+        if found is not None:
+            runs.append((second, found))
+    return runs
 
 
 def _fixed_firings(readings: tuple[tuple[int, int], ...], step: int, matches: Callable[[int], bool]) -> list[int]:

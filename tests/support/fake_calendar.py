@@ -10,11 +10,15 @@ __all__ = ["FakeCalendar"]
 
 @dataclass(frozen=True, slots=True)
 class FakeCalendar:
-    """Instants at `first`, `first + period`, and so on, none after `last`; in seconds since the epoch."""
+    """Instants at `first`, `first + period`, and so on, none after `last`; in seconds since the epoch.
+
+    They are fixed times, unless `repeats_after` is 60.0, as for wildcards of minutes, or 1.0, as for those of seconds.
+    """
 
     first: float
     period: float
     last: float = float("inf")
+    repeats_after: float = 3 * 3600.0
 
     def after(self, wall: float) -> float | None:
         """Return the first instant after `wall`, or None if there is none."""

@@ -15,6 +15,7 @@ from taskloom.core.model import (
     Reason,
     ReasonKind,
 )
+from taskloom.core.waits import Wait
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.simulator import RecordedCore
 
@@ -156,4 +157,6 @@ def _show(action: Action) -> str:
         return " ".join(part for part in parts if part)
     if isinstance(action, actions.ReportStopProgress):
         return f"ReportStopProgress {','.join(action.runs)} +{action.more}"
+    if isinstance(action, Wait):
+        return f"Wait {action.job}"
     return " ".join([type(action).__name__, *([action[0]] if action else [])])

@@ -104,7 +104,8 @@ def draw_schedule(random: Random, pace: Pace) -> Schedule:
     elif kind < 0.8:
         first = FIRST_WALL_SECONDS + draw_seconds(random, 60.0)
         period = (draw_seconds(random, 120.0) + 2.0) * pace.seconds
-        calendar = FakeCalendar(first, period, first + 5 * period if random.random() < 0.3 else float("inf"))
+        last = first + 5 * period if random.random() < 0.3 else float("inf")
+        calendar = FakeCalendar(first, period, last, random.choice((10_800.0, 60.0, 1.0)))
     else:
         calendar = cron_calendar(*(random.choice(CRONS) if pace.seconds == 1.0 else CRONS[2]))
     overlap = random.choice(list(Overlap))

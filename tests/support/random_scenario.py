@@ -23,7 +23,7 @@ STOP_WITHINS = (0.0, 1.0, 5.0, 30.0, 30.0, 300.0)
 BUSY_SECONDS, CALM_SECONDS = 60.0, 14_400.0
 # The factor of delays and intervals in calm scenarios.
 CALM_PACE = 240.0
-STEPS = (0.02, 0.5, 2.0, 30.0, 1800.0, 3600.0, 7200.0, 14_400.0, 86_400.0, 1_728_000.0)
+STEPS = (0.02, 0.5, 2.0, 25.0, 40.0, 59.0, 61.0, 1800.0, 7200.0, 10_740.0, 10_860.0, 14_400.0, 86_400.0, 1_728_000.0)
 STORM_JOBS, STORM_SECONDS = 70, 6.0
 
 

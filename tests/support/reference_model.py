@@ -441,8 +441,12 @@ class ReferenceModel:
         self.cancels = [run for run in self.cancels if run not in runs] + runs
 
     def is_work_over(self) -> bool:
-        daemon_flags = [job.spec.daemon for job in self.jobs.values() if job.is_active]
-        self.had_non_daemon = self.had_non_daemon or False in daemon_flags
+        active = [job for job in self.jobs.values() if job.is_active]
+        daemon_flags = [job.spec.daemon for job in active]
+        # A run that a reload ends for good has counted before, if anything since has not left daemons only.
+        self.had_non_daemon = self.had_non_daemon or any(
+            not job.spec.daemon and job.spec.enabled and job.follow_up != "removal" for job in active
+        )
         return self.stop_kind == "essential" or (
             False not in daemon_flags and (self.had_non_daemon or not daemon_flags)
         )

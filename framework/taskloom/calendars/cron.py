@@ -7,6 +7,7 @@ The rules are those of cron(8) and crontab(5) of Debian:
   three hours runs right after the change; if its time is repeated, it runs only the first time. Any other job follows
   the clock.
 - A change of three hours or more (a country that crosses the date line) is a correction: the new time is used.
+- The same holds if the clock is set by hand or by a time service, see `repeats_after`.
 
 Debian has no seconds. Here the seconds follow the same rule of the leading star, so that `0 30 2 * * *` means the same
 as `30 2 * * *`.
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING
 from taskloom.calendars.errors import CalendarError
 from taskloom.calendars.fields import read_expression
 from taskloom.calendars.zones import DAY, LAST, Span, find_zone, local_timezone, span_at
+from taskloom.core.policies import HELD_BACK_SECONDS
 
 if TYPE_CHECKING:
     from cronsim import CronSim
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["CronCalendar", "cron_calendar"]
 
 _CORRECTION = 3 * 3600
+_MINUTE, _SECOND = 60.0, 1.0
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _LAST_YEAR = 9999
 # A year is determined by its length and its first weekday; any 28 years contain all 14 kinds.
@@ -109,6 +112,11 @@ class LocalTimes:
         self._minutes = _minutes_of(frozenset(read.hours), frozenset(read.minutes))
         self._seconds = tuple(sorted(read.seconds))
 
+    @property
+    def has_one_second(self) -> bool:
+        """Whether all times are at the same second of a minute, as those of five fields are."""
+        return len(self._seconds) == 1
+
     def on_or_after(self, local: int) -> int | None:
         """Return the first allowed time that is not before `local`, or None."""
         day, rest = divmod(local, DAY)
@@ -178,6 +186,17 @@ class CronCalendar:
 
     def __reduce__(self) -> tuple[type[CronCalendar], tuple[str, str]]:
         return type(self), (self.expression, self.timezone)
+
+    @property
+    def repeats_after(self) -> float:
+        """By how many seconds the clock may be set back without instants coming again, see `core.policies`.
+
+        cron looks at the minute that the clock shows, so that a step within a minute repeats nothing, and with seconds
+        at the second.
+        """
+        if self._is_fixed:
+            return HELD_BACK_SECONDS
+        return _MINUTE if self._times.has_one_second else _SECOND
 
     def after(self, wall: float) -> float | None:
         """Return the first instant later than `wall`, in seconds since the epoch; None after the year 9999.

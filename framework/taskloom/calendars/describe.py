@@ -16,12 +16,13 @@ from taskloom.text import duration
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
 
-__all__ = ["describe_schedule", "format_instant", "next_instants"]
+__all__ = ["describe_schedule", "format_instant", "fraction_digits", "next_instants"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DEFAULT = Schedule()
 # strftime would use the language of the process.
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_TIMESPECS = {0: "seconds", 3: "milliseconds", 6: "microseconds"}
 _OVERLAP = {
     Overlap.SKIP: "overlap skipped",
     Overlap.QUEUE: "overlap queued",
@@ -44,8 +45,30 @@ def next_instants(schedule: Schedule, now: Moment, count: int = 3) -> list[float
     return found
 
 
-def format_instant(wall: float, timezone: str | None = None) -> str:
+def fraction_digits(schedule: Schedule, *, is_jittered: bool = False) -> int:
+    """Return how many digits of a second its instants need: 0, 3 or 6, the same for each of them.
+
+    Otherwise, of `every: 500ms`, each second instant would look as if it were less exact. `is_jittered`: the jitter is
+    added, as to the time of a firing.
+    """
+    if is_jittered and schedule.jitter:
+        return 3
+    if schedule.every is not None:
+        return _digits(schedule.every)
+    return _digits(schedule.calendar.instant) if isinstance(schedule.calendar, AtCalendar) else 0
+
+
+def _digits(seconds: float) -> int:
+    microseconds = round(seconds % 1.0 * 1_000_000) % 1_000_000
+    if microseconds == 0:
+        return 0
+    return 3 if microseconds % 1000 == 0 else 6
+
+
+def format_instant(wall: float, timezone: str | None = None, digits: int = 0) -> str:
     """Return an instant as `Sun 2026-11-22 14:30:00 CET`, by default in the machine's zone.
+
+    `digits` of the second: 0, 3 or 6, see `fraction_digits`.
 
     Never raises: an unknown zone is replaced by UTC, and a year without four digits by seconds since the epoch.
     """
@@ -54,7 +77,7 @@ def format_instant(wall: float, timezone: str | None = None) -> str:
     except (OverflowError, ValueError):
         return f"{wall:.0f} seconds since 1970-01-01 UTC"
     weekday = _WEEKDAYS[moment.weekday()]
-    return f"{weekday} {moment.replace(tzinfo=None).isoformat(' ', 'seconds')} {moment.tzname()}"
+    return f"{weekday} {moment.replace(tzinfo=None).isoformat(' ', _TIMESPECS[digits])} {moment.tzname()}"
 
 
 def _next_after(schedule: Schedule, wall: float) -> float | None:
@@ -84,7 +107,8 @@ def _describe_calendar(schedule: Schedule) -> str:
         text = read_expression(calendar.expression).explain()
         return f"{text[0].lower()}{text[1:]}, {calendar.timezone} time ({calendar.expression})"
     if isinstance(calendar, AtCalendar):
-        return f"once, {format_instant(calendar.instant, calendar.timezone)} ({calendar.timezone})"
+        digits = fraction_digits(schedule)
+        return f"once, {format_instant(calendar.instant, calendar.timezone, digits)} ({calendar.timezone})"
     return schedule.text or "at the instants of its calendar"
 
 

@@ -82,10 +82,10 @@ def schedule_lines(job: JobSpec, now: Moment) -> Iterator[str]:
     """Yield the schedule of a job in words and its next start times; nothing for a job without a schedule."""
     if job.schedule is None:
         return
-    from taskloom.calendars import describe_schedule, format_instant, next_instants
+    from taskloom.calendars import describe_schedule, format_instant, fraction_digits, next_instants
 
-    zone = getattr(job.schedule.calendar, "timezone", None)
-    instants = [format_instant(instant, zone) for instant in next_instants(job.schedule, now, _INSTANTS)]
+    zone, digits = getattr(job.schedule.calendar, "timezone", None), fraction_digits(job.schedule)
+    instants = [format_instant(instant, zone, digits) for instant in next_instants(job.schedule, now, _INSTANTS)]
     yield f"{job.name}: {describe_schedule(job.schedule)}"
     yield f"  next: {', '.join(instants) or 'never again'}"
 

@@ -165,6 +165,7 @@ class FollowUps:
         if not self._at_gate:
             self._store.deadlines.add(self._gate.opens_at, self._gate_opening)
         self._at_gate.append((job, job.due_at or now))
+        self._store.mark_changed(job)
 
     def _open_gate(self, _: None) -> None:
         """Restart as many of the waiting jobs as the gate admits now."""

@@ -120,9 +120,13 @@ class Tick(NamedTuple):
 
     `ended`: the runs whose body has ended but whose RunEnded was not handed in yet, and when they ended, in monotonic
     seconds. A deadline that such a run has met is left to its report, however late that comes.
+
+    `steady_until`: the wall clock was not set until then, in monotonic seconds. In virtual time that is known without
+    a check.
     """
 
     ended: Mapping[str, float] = NO_RUNS
+    steady_until: float = 0.0
 
 
 class RunStarted(NamedTuple):

@@ -25,7 +25,18 @@ from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
 from taskloom.core.changeover import Changeovers
 from taskloom.core.events import NOTHING, Audience, EventName
-from taskloom.core.model import How, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import (
+    WAIT_FOR_EVER,
+    How,
+    JobSpec,
+    JobState,
+    Moment,
+    Outcome,
+    Phase,
+    Reason,
+    ReasonKind,
+    WaitingFor,
+)
 from taskloom.core.outcome import decide_outcome
 from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -37,6 +48,7 @@ from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Decision
+from taskloom.core.waits import make_waits
 from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
 from taskloom.text import measured
 
@@ -82,7 +94,7 @@ class Lifecycle:
             inputs.Reload: self._reload,
             inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
             inputs.HurryShutdown: lambda command: self.shutdown.hurry(command.within),
-            inputs.Tick: lambda tick: self._store.deadlines.run_due(self._store.now.mono, tick.ended),
+            inputs.Tick: self._tick,
             inputs.RunStarted: self._run_started,
             inputs.RunStartFailed: self._run_start_failed,
             inputs.RunReady: self._run_ready,
@@ -109,15 +121,34 @@ class Lifecycle:
         if is_work_over and not self._was_work_over:
             result.append(actions.WorkFinished())
         self._was_work_over = is_work_over
+        if store.changed:
+            changed, store.changed = store.changed, {}
+            if self.phase is Phase.OPEN:  # afterwards no job waits for anything
+                result.extend(make_waits(changed, now))
         return result
 
     def enable_events(self, audience: Audience) -> None:
         """Make the events that this audience wants, and only count the others."""
         self._store.audience = audience
 
+    def enable_waits(self) -> None:
+        """Make a Wait for each job that a message has changed, from now on."""
+        if self._store.changed is None:
+            self._store.changed = {}
+
     def next_deadline(self) -> float | None:
         """Return when the next Tick is due, in monotonic seconds, or None."""
+        due, check_at = self._store.deadlines.next(), self.clock_check_at
+        return due if check_at == WAIT_FOR_EVER or (due is not None and due <= check_at) else check_at
+
+    def next_deadline_by_steady_clock(self) -> float | None:
+        """Return the same for a wall clock that is known not to be set: no Tick is due to check it."""
         return self._store.deadlines.next()
+
+    @property
+    def clock_check_at(self) -> float:
+        """When a Tick is due to check the wall clock, in monotonic seconds; inf while no calendar is armed."""
+        return self._starter.timers.clock.check_at
 
     # -- queries
 
@@ -230,6 +261,12 @@ class Lifecycle:
             # After everything else: an essential job that failed and now never fires again stops all jobs.
             if "schedule" in change.fields and change.job in self.jobs:
                 self._starter.propagate(self.jobs[change.job])
+
+    # -- time
+
+    def _tick(self, tick: inputs.Tick) -> None:
+        self._starter.timers.check_clock(tick.steady_until)
+        self._store.deadlines.run_due(self._store.now.mono, tick.ended)
 
     # -- reports
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from taskloom.core.enums import FastEnum, plain_members
 
 __all__ = [
+    "HELD_BACK_SECONDS",
     "STOP_WITHIN_SECONDS",
     "WAIT_FOR_EVER",
     "Calendar",
@@ -28,6 +29,7 @@ __all__ = [
     "StartPolicy",
     "Watchdog",
     "WatchdogThen",
+    "repeats_after",
 ]
 
 WAIT_FOR_EVER = float("inf")
@@ -35,6 +37,9 @@ WAIT_FOR_EVER = float("inf")
 
 STOP_WITHIN_SECONDS = 30.0
 """The time for a whole shutdown, unless the caller sets another; .NET's host and Kubernetes allow 30 s as well."""
+
+HELD_BACK_SECONDS = 3 * 3600.0
+"""If the clock is set back by more than this, every calendar uses the new time: cron(8) takes it for a correction."""
 
 
 @plain_members
@@ -128,7 +133,7 @@ class Calendar(Protocol):
     """Instants of the wall clock, in seconds since the epoch, at least a second apart.
 
     Reads no clock: equal arguments give equal results. Calendars with the same instants are equal, because a reload
-    compares them.
+    compares them. A calendar that is not at fixed times also has `repeats_after`, see the function of that name.
     """
 
     def __hash__(self) -> int:
@@ -139,6 +144,16 @@ class Calendar(Protocol):
 
     def latest(self, wall: float) -> float | None:
         """Return the last instant at or before `wall`, or None if there is none."""
+
+
+def repeats_after(calendar: Calendar) -> float:
+    """Return by how many seconds the clock may be set back without the calendar's instants coming again.
+
+    Up to that, its next instant waits until the clock has caught up. A calendar at fixed times, which has no such
+    attribute, waits up to HELD_BACK_SECONDS. Calendars with wildcards follow the clock if it is set back by more than
+    their resolution.
+    """
+    return float(getattr(calendar, "repeats_after", HELD_BACK_SECONDS))
 
 
 @plain_members

@@ -149,6 +149,8 @@ class JobRecord:
     follow_up: FollowUp = FollowUp.POLICY
     # None if its schedule is not armed.
     next_firing: NextFiring | None = None
+    # The latest instant of a calendar that came, in seconds since the epoch.
+    latest_instant: float | None = None
     backoff: Backoff | None = None
     number: int = 0
     """The number in the name of its latest run."""

@@ -1,8 +1,8 @@
 """The schedules of all jobs: when each fires next, and what a firing does while the job is busy.
 
 Rules: intervals are counted on the monotonic clock from when they were armed, so they never drift. Calendars are
-read on the wall clock. It may be set, so it is compared with the monotonic clock at intervals. One instant starts at
-most one run, and of the instants that have passed at most one is made up for.
+read on the wall clock. It may be set, so it is compared with the monotonic clock at each tick (`wall_clock.py`). One
+instant starts at most one run, and of the instants that have passed at most one is made up for.
 """
 
 from __future__ import annotations
@@ -14,22 +14,16 @@ from typing import NamedTuple
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName, format_wall
 from taskloom.core.model import JobState, Moment, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
+from taskloom.core.policies import Calendar, Missed, Overlap, Schedule, repeats_after
 from taskloom.core.records import FollowUp, JobRecord, NextFiring
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
+from taskloom.core.wall_clock import STEP_SECONDS, ClockChange, WallClock
 
-__all__ = ["CLOCK_SECONDS", "CORRECTION_SECONDS", "COUNTED_INSTANTS", "LATE_SECONDS", "STEP_SECONDS", "ScheduleTimers"]
+__all__ = ["COUNTED_INSTANTS", "LATE_SECONDS", "ScheduleTimers"]
 
 # A firing that is handled later than this found the process busy or asleep: its instant was missed.
 LATE_SECONDS = 1.0
-# How often the wall clock is checked for having been set; Debian's cron checks once a minute.
-CLOCK_SECONDS = 15.0
-# ntpd slews what is less than 0.128 s, and steps what is more.
-STEP_SECONDS = 0.1
-# Debian's cron takes a step back of less than three hours for a change of daylight saving time, after which nothing
-# runs twice, and a longer one for a correction, after which the new time counts.
-CORRECTION_SECONDS = 3 * 3600.0
 # The instants of a calendar are at least this far apart, so none has passed since one that is more recent than that.
 CALENDAR_SECONDS = 1.0
 # Missed instants are counted up to this number.
@@ -60,15 +54,10 @@ class ScheduleTimers:
         self._fire = fire
         self._exhausted = exhausted
         self._random = random
-        self._clock_at = float("inf")
+        self.clock = WallClock()
         self._firing = DeadlineKind(
             self._fire_due, lambda when, job: job.next_firing is None or job.next_firing.due_at != when
         )
-        self._clock = DeadlineKind(self._check_clock, lambda when, _: when != self._clock_at)
-        # How far the wall clock was ahead of the monotonic clock when all calendars were last adjusted to it, and
-        # whether one was set by another offset since. While neither changes, thousands of calendars need no work.
-        self._offset = 0.0
-        self._is_any_off = False
         # The jobs whose next firing was set from a calendar; some may have been disarmed since.
         self._by_calendar: dict[JobRecord, None] = {}
 
@@ -81,21 +70,21 @@ class ScheduleTimers:
         if schedule.every is not None:
             self._set_instant(job, schedule, now.mono + schedule.every)
         elif schedule.calendar is not None:
-            if self._clock_at == float("inf"):
-                self._offset, self._is_any_off = now.wall - now.mono, False
-                self._set_clock()
-            self._set_instant(job, schedule, schedule.calendar.after((since or now).wall))
+            self.clock.watch(now)
+            start = self.clock.start_of(repeats_after(schedule.calendar), job.latest_instant, now)
+            if since is not None and start <= now.wall:  # otherwise it is held back: the clock was set
+                start = min(start, since.wall)
+            self._set_instant(job, schedule, schedule.calendar.after(start))
         return job.next_firing is not None
 
     def _fire_due(self, job: JobRecord) -> None:
-        """Fire, unless the wall clock was set back meanwhile, and set the next instant."""
+        """Fire, and set the next instant."""
         firing, schedule = job.next_firing, job.spec.schedule
         if firing is None or schedule is None:
             return
         passed = self._passed(firing, schedule)
-        if passed is None:
-            self._adjust_to_clock(job)
-            return
+        if schedule.every is None:
+            job.latest_instant = passed.latest
         self._store.set_next_firing(job, None)
         self._set_instant(job, schedule, self._next(schedule, passed.latest))
         if passed.older:
@@ -108,19 +97,17 @@ class ScheduleTimers:
         """Drop what is kept about a job that is removed."""
         self._by_calendar.pop(job, None)
 
-    def _check_clock(self, _: None) -> None:
-        """Adjust the calendars if the wall clock was set."""
-        now = self._store.now
+    def check_clock(self, steady_until: float) -> None:
+        """Adjust the calendars if the wall clock was set; it was not until `steady_until`, in monotonic seconds."""
+        now, clock = self._store.now, self.clock
         self._drop_disarmed()
         if not self._by_calendar:
-            self._clock_at = float("inf")
+            clock.stop_watching(now)
             return
-        self._set_clock()
-        offset = now.wall - now.mono
-        if self._is_any_off or abs(offset - self._offset) >= STEP_SECONDS / 4:
-            self._offset, self._is_any_off = offset, False
+        change = clock.check(now, steady_until)
+        if change is not None:
             for job in list(self._by_calendar):
-                self._adjust_to_clock(job)
+                self._adjust_to_clock(job, change)
 
     # -- what a firing does
 
@@ -147,8 +134,8 @@ class ScheduleTimers:
         data = {"instant": format_wall(wall), "count": count, "why": why}
         self._store.emit(EventName.MISSED, job.spec.name, data=data)
 
-    def _passed(self, firing: NextFiring, schedule: Schedule) -> _Passed | None:
-        """Return the instants that have passed, or None if by the wall clock none has."""
+    def _passed(self, firing: NextFiring, schedule: Schedule) -> _Passed:
+        """Return the instants that have passed."""
         now = self._store.now
         if schedule.every is not None:
             late = now.mono - firing.due_at
@@ -156,9 +143,9 @@ class ScheduleTimers:
             older = floor(max(0.0, late) / schedule.every)
             return _Passed(firing.instant + older * schedule.every, older, late - older * schedule.every)
         late = now.wall - firing.jitter - firing.instant
-        if schedule.calendar is None or late < -STEP_SECONDS:
-            return None
         latest = firing.instant
+        if schedule.calendar is None:
+            return _Passed(latest, 0, late)
         if late >= CALENDAR_SECONDS:
             latest = max(latest, schedule.calendar.latest(firing.instant + late) or latest)
         older = _count(schedule.calendar, firing.instant, latest)
@@ -195,34 +182,34 @@ class ScheduleTimers:
                 return
             del self._by_calendar[job]
 
-    def _adjust_to_clock(self, job: JobRecord) -> None:
+    def _adjust_to_clock(self, job: JobRecord, change: ClockChange) -> None:
         """Adjust the next firing if the wall clock was set since it was computed.
 
         Each is compared by its own offset: jobs may have been armed between two steps of the clock that cancel out.
         """
-        firing, calendar, now = job.next_firing, _calendar(job), self._store.now
-        if firing is None or calendar is None or job.spec.schedule is None:
+        firing, schedule, now = job.next_firing, job.spec.schedule, self._store.now
+        calendar = _calendar(job)
+        if firing is None or schedule is None or calendar is None:
             return
-        step = (now.wall - now.mono) - (firing.instant + firing.jitter - firing.due_at)
-        if step < -CORRECTION_SECONDS:
-            self._set_instant(job, job.spec.schedule, calendar.after(now.wall))
-        elif abs(step) >= STEP_SECONDS:
-            self._set_due(job, firing, job.spec.schedule)
+        offset = firing.instant + firing.jitter - firing.due_at
+        if abs(now.wall - now.mono - offset) < STEP_SECONDS:
+            return
+        start = change.new_start(repeats_after(calendar), firing.instant, offset)
+        instant = calendar.after(start) if start is not None else None
+        if instant is None or instant == firing.instant:
+            self._set_due(job, firing, schedule)
+        else:
+            self._set_instant(job, schedule, instant)
 
     def _set_due(self, job: JobRecord, firing: NextFiring, schedule: Schedule) -> None:
         instant, now = firing.instant, self._store.now
         if schedule.every is None:
             instant = now.mono + (instant - now.wall)
             self._by_calendar[job] = None
-            # A quarter of a step here and another until the next check: no error of a whole step goes unnoticed.
-            if abs(now.wall - now.mono - self._offset) >= STEP_SECONDS / 4:
-                self._is_any_off = True
+            self.clock.note_offset(now)
         firing.due_at = instant + firing.jitter
         self._store.deadlines.add(firing.due_at, self._firing, job)
-
-    def _set_clock(self) -> None:
-        self._clock_at = self._store.now.mono + CLOCK_SECONDS
-        self._store.deadlines.add(self._clock_at, self._clock)
+        self._store.mark_changed(job)
 
 
 def _is_exhausted(job: JobRecord) -> bool:

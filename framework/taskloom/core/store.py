@@ -32,6 +32,8 @@ class JobStore:
         self.actions: list[Action] = []
         self.audience = EVERYTHING
         """The events that are made. All others are counted but not made."""
+        self.changed: dict[JobRecord, None] | None = None
+        """The jobs whose wait may have changed; None while no one listens to that."""
         self.dependencies = Dependencies()
         self.version = 0
         """Changes with each declaration."""
@@ -58,6 +60,7 @@ class JobStore:
         job.number = self._numbers.pop(spec.name, 0)
         self.version += 1
         self.dependencies.add(job)
+        self.mark_changed(job)
         self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
         return job
 
@@ -77,6 +80,8 @@ class JobStore:
         self.version += 1
         del self.jobs[job.spec.name]
         self._numbers[job.spec.name] = job.number
+        if self.changed is not None:
+            self.changed.pop(job, None)
 
     def live(self, run_id: str) -> RunRecord:
         """Return the record of a run that may be executing. Raises InternalError: no other run can send a report."""
@@ -107,6 +112,8 @@ class JobStore:
         change = job.is_active - was_active
         if change:
             self._count_active(job.spec.daemon, change)
+        if self.changed is not None:
+            self.changed[job] = None
         if job.waiting_for is not waited_for:
             if waited_for is WaitingFor.DEPENDENCY:
                 del job.dependencies.waiting[job]
@@ -121,6 +128,8 @@ class JobStore:
         job.follow_up = follow_up
         if job.state is JobState.BLOCKED:
             self._count_change(job, was_active)
+        if self.changed is not None:
+            self.changed[job] = None
         if job.family.requirements:
             job.family.refresh(job)
 
@@ -130,6 +139,13 @@ class JobStore:
         job.next_firing = firing
         if job.state is JobState.BLOCKED:
             self._count_change(job, was_active)
+        if self.changed is not None:
+            self.changed[job] = None
+
+    def mark_changed(self, job: JobRecord) -> None:
+        """Have it told what the job waits for now, if someone listens to that."""
+        if self.changed is not None:
+            self.changed[job] = None
 
     def leave_daemons_only(self) -> None:
         """Let daemons alone keep the program alive from now on, as if no other job had ever been active."""
@@ -162,12 +178,14 @@ class JobStore:
         run.started = self.now
         if run.job.family.requirements:
             run.job.family.refresh(run.job)
+            self.mark_changed(run.job)  # others may wait for it
 
     def record_ready(self, run: RunRecord) -> None:
         """Record that the run is ready."""
         run.ready = self.now
         if run.job.family.requirements:
             run.job.family.refresh(run.job)
+            self.mark_changed(run.job)  # others may wait for it
 
     def record_request(self, run: RunRecord, reason: Reason) -> None:
         """Record that the run is requested to stop."""

@@ -1,4 +1,4 @@
-"""Events as log lines: what each of them means, for people."""
+"""Events as log lines: what each of them means, for people. A reload is logged by the program that does it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
+from taskloom.observe.local_time import local_time
 from taskloom.scheduler.failure_text import MOST_NAMED, LogLine, describe_failure
 from taskloom.text import duration, first_of, measured, printable
 
@@ -81,12 +82,6 @@ def _missed(event: Event) -> LogLine:
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
-def _reloaded(event: Event) -> LogLine:
-    verbs = {"add": "added", "remove": "removed", "restart": "to be restarted", "apply": "changed in place"}
-    parts = [f"{first_of(event.data[key], MOST_NAMED)} {verb}" for key, verb in verbs.items() if event.data.get(key)]
-    return LogLine(f"reloaded: {'; '.join(parts) or 'nothing has changed'}")
-
-
 def _reload_waiting(event: Event) -> LogLine:
     jobs, runs = event.data.get("jobs", ()), event.data.get("runs", ())
     begin, have = "begins" if len(jobs) == 1 else "begin", "has" if len(runs) == 1 else "have"
@@ -96,11 +91,9 @@ def _reload_waiting(event: Event) -> LogLine:
 def _instant(text: str, at: float) -> str:
     """Return the local time of an instant, with its date unless that is today. `at`: now, since the epoch."""
     try:
-        instant = datetime.fromisoformat(text).astimezone()
+        return local_time(datetime.fromisoformat(text).timestamp(), at)
     except ValueError:
         return text or "an unknown time"
-    today = datetime.fromtimestamp(at).astimezone().date()
-    return f"{instant:%H:%M:%S}" if instant.date() == today else f"{instant:%Y-%m-%d %H:%M:%S}"
 
 
 _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
@@ -127,7 +120,6 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.RESPONSIVE: lambda event: LogLine(
         f"responsive again after {measured(event.seconds or 0.0)}", kind="runs became responsive again"
     ),
-    EventName.RELOADED: _reloaded,
     EventName.RELOAD_WAITING: _reload_waiting,
     EventName.JOB_REMOVED: lambda _: LogLine("removed", kind="jobs were removed"),
 }

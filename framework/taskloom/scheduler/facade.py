@@ -12,6 +12,8 @@ from taskloom.core.inputs import AddJobs, HurryShutdown, Reload, Shutdown, Start
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.core.report import StopReport
+from taskloom.core.waits import Wait
+from taskloom.diagnostics import quoted
 from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
@@ -59,7 +61,10 @@ class Scheduler:
         log: bool | logging.Logger = True,
         stop_at_exit: bool = False,
     ) -> None:
-        lock_timeout(stop_within)
+        try:
+            lock_timeout(stop_within)
+        except TypeError:
+            raise TypeError(f"cannot use {quoted(stop_within)} as stop_within; expected seconds") from None
         self._catalog = catalog
         runners = runners or {"thread": ThreadRunner()}
         self._engine = Engine(clock or MonotonicClock(), runners, stop_within, on_stopping, make_failure_log(log))
@@ -255,14 +260,21 @@ class Scheduler:
 
     # -- watching
 
-    def listen(self, callback: Callable[[Event], object], *, limit: int = QUEUE_LIMIT) -> Listener:
+    def listen(
+        self,
+        callback: Callable[[Event], object],
+        *,
+        limit: int = QUEUE_LIMIT,
+        on_wait: Callable[[Wait], object] | None = None,
+    ) -> Listener:
         """Call the callback with every event from now on, in order, on a thread of its own.
 
         Events that come while `limit` events are queued are dropped. Those, and events at which the callback raised,
-        are counted.
+        are counted. `on_wait` is called among them with what a job waits for, whenever that changes: `taskloom run -v`
+        logs it.
         """
         self._engine.check_process()
-        listener = Listener(callback, limit, remove=self._engine.executor.remove_listener)
+        listener = Listener(callback, limit, remove=self._engine.executor.remove_listener, on_wait=on_wait)
         self._engine.add_listener(listener)
         return listener
 
@@ -284,6 +296,17 @@ class Scheduler:
         engine, executor = self._engine, self._engine.executor
         engine.check_process()
         return [(Run(live, engine), stack) for live, stack in executor.stacks.locate(list(executor.live.values()))]
+
+    def places(self) -> list[tuple[Run, str]]:
+        """Return each run that has not ended, and where it is: `file:line in function`, "" if that is not known.
+
+        Unlike `stacks` it waits for nothing: it reads no file, and asks no runner that may block.
+        """
+        engine, executor = self._engine, self._engine.executor
+        engine.check_process()
+        runs = [live for live in list(executor.live.values()) if not live.over.is_open]
+        where = {live: stack.where for live, stack in executor.stacks.places(runs)}
+        return [(Run(live, engine), where.get(live, "")) for live in runs]
 
     def status(self) -> list[JobStatus]:
         """Return the status of each job, in the order in which they were added."""

@@ -11,6 +11,6 @@ result           the result, as data
 from __future__ import annotations
 
 from taskloom.simulation.plan import FOR_EVER, ClockStep, Fault, Plan, Span
-from taskloom.simulation.result import SimulationResult, simulate_jobs
+from taskloom.simulation.result import Progress, SimulationResult, simulate_jobs
 
-__all__ = ["FOR_EVER", "ClockStep", "Fault", "Plan", "SimulationResult", "Span", "simulate_jobs"]
+__all__ = ["FOR_EVER", "ClockStep", "Fault", "Plan", "Progress", "SimulationResult", "Span", "simulate_jobs"]

@@ -5,6 +5,10 @@ takes the earliest of the heap's first entry and the lifecycle's next deadline, 
 callback or hands in a Tick, and passes each action that the lifecycle returns to its handler. No thread waits and no
 real time passes.
 
+The lifecycle checks every 15 s whether the wall clock was set. Here that is known, so most of these ticks are left out:
+a job that fires once a day takes a handful of steps a day instead of 5,760. After a step of the clock, the check comes
+when it would have come.
+
 Two simulators use it: `simulation.simulator` for `taskloom simulate`, which keeps nothing of the past, and
 `testing.simulator` for `taskloom.testing.simulate`, which records each step. They differ in their fake runs and in
 how they order what happens at the same instant.
@@ -16,17 +20,26 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
+from math import ceil
 from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import WAIT_FOR_EVER, Moment, Phase
+from taskloom.core.wall_clock import CLOCK_SECONDS
 from taskloom.simulation.plan import ClockStep, Stall
 
-__all__ = ["STUCK_STEPS", "Engine", "in_order"]
+__all__ = ["PROGRESS_STEPS", "STUCK_STEPS", "Engine", "in_order"]
 
 # As many steps at one instant are an endless loop, such as restarts without a delay that nothing limits.
 STUCK_STEPS = 100_000
+
+# How many steps there are between two reports of the progress: they take some 10 to 50 ms.
+PROGRESS_STEPS = 1000
+
+
+def _no_report() -> None:
+    """Report nothing."""
 
 
 def in_order() -> float:
@@ -59,12 +72,17 @@ class Engine:
         self.now = Moment(0.0, wall)
         self.handle: Callable[[inputs.Input, Moment], Iterable[actions.Action]] = core.handle
         """Hands an input to the lifecycle; a simulator may replace it by a function that records or checks, too."""
+        self.on_progress: Callable[[], object] = _no_report
+        """Called between two steps, once in PROGRESS_STEPS steps."""
         self.handlers: dict[type, Callable[[Any], object]] = {
             actions.WorkFinished: lambda _: self.schedule(self.now.mono, self.stop_if_finished)
         }
         """The function to call for each type of action; actions of other types are ignored."""
         self._on_work_finished, self._tie_break, self._stuck_steps = on_work_finished, tie_break, stuck_steps
         self._wall_offset = wall
+        # When the next check of the wall clock that finds it set is due, and until when it was not set.
+        self._clock_check_at = WAIT_FOR_EVER
+        self._steady_until = 0.0
         self._heap: list[tuple[float, float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = count()
         self._inputs: deque[inputs.Input] = deque()
@@ -92,10 +110,10 @@ class Engine:
         RuntimeError if virtual time no longer advances.
         """
         core, heap, tie_break = self.core, self._heap, self._tie_break
-        steps = 0
+        steps = silent_steps = 0
         while core.phase is Phase.OPEN or not is_over():
-            due = core.next_deadline()
-            deadline = WAIT_FOR_EVER if due is None else due
+            due = core.next_deadline_by_steady_clock()
+            deadline = self._clock_check_at if due is None or due > self._clock_check_at else due
             first = heap[0][0] if heap else WAIT_FOR_EVER
             is_tick = deadline < first or (deadline == first and tie_break() < 0.5)
             when = deadline if is_tick else first
@@ -107,8 +125,13 @@ class Engine:
             steps += 1
             if steps > self._stuck_steps:
                 raise RuntimeError(f"virtual time does not advance: {self._stuck_steps} steps at second {when:g}")
+            silent_steps += 1
+            if silent_steps == PROGRESS_STEPS:
+                silent_steps = 0
+                self.on_progress()
             if is_tick:
-                self.process(inputs.Tick())
+                self._clock_check_at = WAIT_FOR_EVER
+                self.process(inputs.Tick(steady_until=self._steady_until))
             else:
                 _, _, _, callback, args = heapq.heappop(heap)
                 callback(*args)
@@ -153,6 +176,11 @@ class Engine:
 
     def step_wall(self, seconds: float) -> None:
         """Set the wall clock forward, or back by a negative number."""
+        check_at, now = self.core.clock_check_at, self.now.mono
+        if self._clock_check_at == WAIT_FOR_EVER != check_at:
+            if check_at < now:  # it was left out, and so were those after it
+                check_at += ceil((now - check_at) / CLOCK_SECONDS) * CLOCK_SECONDS
+            self._clock_check_at, self._steady_until = check_at, check_at - CLOCK_SECONDS
         self._wall_offset += seconds
         self.now = Moment(self.now.mono, self.now.mono + self._wall_offset)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskloom.core.events import Event, format_wall
-from taskloom.core.model import JobSpec, Reason
+from taskloom.core.model import JobSpec, Reason, ReasonKind
 from taskloom.errors import InternalError
 from taskloom.simulation.plan import Fault, Plan
 from taskloom.simulation.simulator import Simulator
@@ -15,7 +15,7 @@ from taskloom.simulation.tally import JobStats, StatsCollector
 from taskloom.sync.gc_pause import paused_gc
 from taskloom.text import finite
 
-__all__ = ["SimulationResult", "simulate_jobs"]
+__all__ = ["Progress", "SimulationResult", "simulate_jobs"]
 
 _OVERLAP = "overlap"
 
@@ -39,6 +39,11 @@ class SimulationResult:
     """The faults that had no effect because their job had no run then, each with its kind: `crash` or `hang`."""
 
     @property
+    def is_interrupted(self) -> bool:
+        """Whether a user stopped the simulation."""
+        return self.reason.kind is ReasonKind.SIGNAL
+
+    @property
     def is_early(self) -> bool:
         """Whether everything was stopped before the simulated time was over."""
         return self.seconds < self.plan.seconds
@@ -49,6 +54,7 @@ class SimulationResult:
             "seed": self.plan.seed,
             "start": format_wall(self.plan.start),
             "seconds": finite(self.seconds),
+            "of_seconds": finite(self.plan.seconds),
             "ended": {"kind": self.reason.kind.value, "text": self.reason.text},
             "events": self.events,
             "runs": sum(job.runs for job in self.jobs),
@@ -84,13 +90,30 @@ def _job_as_dict(job: JobStats) -> dict[str, Any]:
     }
 
 
+class Progress(NamedTuple):
+    """How far a simulation is."""
+
+    seconds: float
+    """How much virtual time has passed."""
+    jobs: Iterable[JobStats]
+
+    @property
+    def firings(self) -> int:
+        """How many instants of schedules have come."""
+        return sum(job.firings for job in self.jobs)
+
+
 def simulate_jobs(
-    specs: Sequence[JobSpec], plan: Plan, listeners: Sequence[Callable[[Event], None]] = ()
+    specs: Sequence[JobSpec],
+    plan: Plan,
+    listeners: Sequence[Callable[[Event], None]] = (),
+    on_progress: Callable[[Progress], Reason | None] | None = None,
 ) -> SimulationResult:
     """Run the jobs in virtual time and count what happens; each listener is called with every event, in order.
 
-    The same jobs, plan and time zones give the same result, to the last digit. Everything runs on the caller's
-    thread. Raises InternalError, with the seed, if the core breaks an invariant: a bug of Taskloom, to be reported.
+    `on_progress` is called now and then, several times a second, and may return a reason to stop everything at once.
+    Unless it does, the same jobs, plan and time zones give the same result, to the last digit. Everything runs on the
+    caller's thread. Raises InternalError, with the seed, if the core breaks an invariant: a bug of Taskloom.
     """
     stats = StatsCollector(one for spec in specs for one in spec.replicated())
     checker = None
@@ -98,12 +121,18 @@ def simulate_jobs(
         from taskloom.simulation.invariant_check import InvariantChecker
 
         checker = InvariantChecker(plan.seed, plan.stop_within, plan.checked_steps)
+
+    def report_progress() -> Reason | None:
+        progress = Progress(simulator.now.mono, stats.jobs.values())
+        return on_progress(progress) if on_progress is not None else None
+
     simulator = Simulator(
         specs,
         plan,
         on_event=_all_of([stats.count, *listeners]),
         before_stop=stats.record_states,
         check_step=checker.check_step if checker is not None else None,
+        on_progress=report_progress if on_progress is not None else None,
     )
     with paused_gc():  # what is dropped meanwhile has no reference cycles
         simulator.run()
@@ -141,7 +170,7 @@ def _result(specs: Sequence[JobSpec], simulator: Simulator, stats: StatsCollecto
         worst_stop_seconds=worst_stop(specs, plan.stop_within).seconds,
         idle_faults=tuple(simulator.idle_faults),
     )
-    if result.is_early:
+    if result.is_early and not result.is_interrupted:
         for job in result.jobs:
             job.next_firing = None  # the program would have ended
     return result

@@ -42,7 +42,8 @@ class Simulator:
     """Runs the jobs of a plan in virtual time.
 
     `on_event` gets every event, in order. `before_stop` is called once, right before everything is stopped.
-    `check_step` gets each step (an input and the lifecycle's actions) until it returns False.
+    `check_step` gets each step (an input and the lifecycle's actions) until it returns False. `on_progress` is called
+    now and then, and may return a reason to stop everything before the time is over.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Simulator:
         on_event: Callable[[Event], None],
         before_stop: Callable[[Lifecycle, Moment], None],
         check_step: Callable[[Moment, inputs.Input, Sequence[actions.Action]], bool] | None = None,
+        on_progress: Callable[[], Reason | None] | None = None,
     ) -> None:
         self.plan = plan
         self.core = Lifecycle(Random(plan.seed).random, plan.stop_within)
@@ -75,6 +77,9 @@ class Simulator:
         if check_step is not None:
             self._check_step = check_step
             self._engine.handle = self._handle_and_check
+        if on_progress is not None:
+            self._on_progress = on_progress
+            self._engine.on_progress = self._report_progress
         self._engine.handlers |= {
             Event: on_event,
             actions.StartRun: self._start,
@@ -186,6 +191,11 @@ class Simulator:
             self._engine.process(inputs.RunUnresponsive(run.name, run.spec.watchdog.after))
 
     # -- the end
+
+    def _report_progress(self) -> None:
+        reason = self._on_progress()
+        if reason is not None:
+            self._stop(reason)
 
     def _stop(self, reason: Reason) -> None:
         if self.core.phase is Phase.OPEN:

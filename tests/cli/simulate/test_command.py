@@ -255,3 +255,61 @@ def test_no_task_really_runs(simulate: Callable[..., Answer], tmp_path: Path) ->
     assert simulate(text=text).code == 0
 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["jobs.yaml"]
+
+
+def test_events_to_standard_output_leave_the_table_to_standard_error(simulate: Callable[..., Answer]) -> None:
+    answer = simulate("--events", "-")
+
+    assert answer.code == 0
+    events = [json.loads(line) for line in answer.out.splitlines()]
+    assert check_events(events, is_whole=True) == []
+    assert answer.err.startswith("JOB ")
+
+
+def test_events_and_json_do_not_share_standard_output(simulate: Callable[..., Answer]) -> None:
+    answer = simulate("--events", "-", "-o", "json")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "cannot write both events (--events -) and the result (--output json) to standard output" in answer.err
+
+
+def test_the_next_firings_between_full_seconds_have_fractions(simulate: Callable[..., Answer]) -> None:
+    text = """\
+jobs:
+  tenth: {task: countdown, schedule: {every: 100ms}}
+  minute: {task: countdown, schedule: {every: 1m}}
+  jittered: {task: countdown, schedule: {every: 1m, jitter: 10s}}
+"""
+    answer = simulate("--at", "2026-01-01T00:00Z", "--for", "9900ms", text=text)
+
+    tenth, minute, jittered = (row[-1].split()[2] for row in rows(answer)[1:])
+    assert tenth == "00:00:10.000"
+    assert minute == "00:01:00"
+    assert len(jittered) == len("00:01:00.000")
+
+
+@pytest.mark.parametrize(
+    ("expression", "step", "runs"),
+    [
+        ("* * * * *", "-2h50m@30m", 240),
+        ("* * * * *", "-3h1m@30m", 240),
+        ("* * * * *", "-1d@30m", 240),
+        ("*/5 * * * *", "-2h50m@30m", 48),
+        ("@hourly", "-2h50m@30m", 4),  # 10, 11, 12 and 13 o'clock of the new time
+        ("30 12 * * *", "-2h50m@30m", 1),
+        ("0,30 9-17 * * *", "-2h50m@30m", 2),  # 12:30, and 13:00 when the clock has caught up
+        ("30 12 * * *", "-4h@30m", 1),  # it runs again by the new time, but only after these four hours
+        ("30 12 * * *", "+2h@10m", 0),  # older than the grace of an hour
+        ("30 12 * * *", "+1h@10m", 1),
+    ],
+)
+def test_a_clock_that_is_set_moves_the_firings_as_in_debians_cron(
+    simulate: Callable[..., Answer], expression: str, step: str, runs: int
+) -> None:
+    text = f"jobs: {{beat: {{task: countdown, schedule: {{cron: '{expression}', timezone: UTC}}}}}}\n"
+
+    data = parsed(
+        simulate("--at", "2026-05-05T12:00:10Z", "--for", "4h", f"--clock-step={step}", "-o", "json", text=text)
+    )
+
+    assert data["jobs"][0]["runs"] == runs

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -18,12 +21,13 @@ from taskloom.text import to_json
 
 if TYPE_CHECKING:
     from taskloom.core.events import Event
-    from taskloom.core.model import JobSpec
-    from taskloom.simulation import ClockStep, Fault, Plan, SimulationResult, Span
+    from taskloom.core.model import JobSpec, Reason
+    from taskloom.simulation import ClockStep, Fault, Plan, Progress, SimulationResult, Span
 
 __all__ = ["simulate"]
 
-_BUG = 70
+_BUG, _INTERRUPTED = 70, 130
+_STANDARD_OUTPUT = "-"
 # By the value of --check. Checking every step takes three times as long as the simulation itself.
 _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 
@@ -55,7 +59,9 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Only jobs with this label, and the jobs that they start after; may be repeated: jobs with any of "
                    "them.")  # fmt: skip
-@click.option("--events", metavar="PATH", help="Write each event with its virtual time to this file, as JSON lines.")
+@click.option("--events", metavar="PATH",
+              help="Write each event with its virtual time to this file, as JSON lines; - is standard output, and then "
+                   "the table goes to standard error.")  # fmt: skip
 @click.option("--check/--no-check", "is_checked", default=None,
               help="Check every step of the scheduler against its invariants, or none. "
                    "[default: the first 100,000]")  # fmt: skip
@@ -80,7 +86,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
 ) -> int:
     """Show what the jobs would do in a day or a week, in virtual time.
 
-    Each PATH is a job file or a folder of job files. No task runs: the scheduler makes its real decisions over fake
+    Each PATH is a job file, a folder of job files, or -. No task runs: the scheduler makes its real decisions over fake
     runs, so that a week takes seconds. A run works for 1 second and succeeds if its job has a schedule or other jobs
     wait for its end; all other runs work until they are stopped. --work changes that. As with `taskloom run`,
     the simulation ends early when no non-daemon job is running or going to start.
@@ -93,7 +99,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     \b
     Exit codes:
       0  simulated, whatever the result          2  job files or usage invalid
-      70  an invariant was broken: a bug of Taskloom          130  stopped by Ctrl-C
+      70  an invariant was broken: a bug of Taskloom          130  Ctrl-C, after a report of what was simulated
 
     \b
     Examples:
@@ -104,7 +110,12 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     from taskloom.clock import wall
     from taskloom.simulation import Plan
 
-    specs = _load_jobs(paths, labels, stop_within)
+    if output == "json" and events == _STANDARD_OUTPUT:
+        raise click.UsageError(
+            "cannot write both events (--events -) and the result (--output json) to standard output; "
+            "expected --events PATH, or --output text"
+        )
+    specs = _load_jobs(paths, labels, stop_within, start)
     now = wall() // 1  # whole seconds, so that instants are easy to read
     plan = Plan(
         seconds=seconds, start=now if start is None else start, seed=seed, stop_within=stop_within, work=work,
@@ -113,7 +124,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     )  # fmt: skip
     check_jobs(plan, specs)
     try:
-        result = _simulate(specs, plan, events)
+        result = _simulate(specs, plan, events, has_data=output == "json")
     except InternalError:
         echo_error(traceback.format_exc())
         echo_error(f"please report the lines above with your job file and --seed {seed}")
@@ -123,39 +134,71 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     if output == "json":
         echo_json(as_data(result))
     else:
-        echo(as_text(result))
-    return 0
+        answer = echo_error if events == _STANDARD_OUTPUT else echo
+        answer(as_text(result))
+    return _INTERRUPTED if result.is_interrupted else 0
 
 
-def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float) -> list[JobSpec]:
+def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float, start: float | None) -> list[JobSpec]:
     """Load and check the jobs; print warnings to standard error. Raises JobFileError."""
     from taskloom.cli.program.selection import JobFiles
     from taskloom.jobfile.render import render_all
 
     with imports_on_stderr():  # a plugin may print when it is imported
-        selection = JobFiles(paths, labels=labels, stop_within=stop_within).read()
+        selection = JobFiles(paths, labels=labels, stop_within=stop_within, now=start).read()
     if selection.warnings:
         echo_error(render_all(selection.warnings))
     return selection.specs
 
 
-def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None) -> SimulationResult:
+def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None, *, has_data: bool) -> SimulationResult:
+    """Run the simulation, show its progress, and end it at Ctrl-C. `has_data`: JSON goes to standard output."""
+    from taskloom.cli.simulate.progress import Interrupt, ProgressLine, has_progress
+    from taskloom.clock import mono
     from taskloom.core.events import as_dict
     from taskloom.simulation import simulate_jobs
 
-    if events is None:
-        return simulate_jobs(specs, plan)
-    with _open(events) as file:
+    interrupt, line = Interrupt(), None
+    stderr = sys.stderr
+    if has_progress(stderr, shares_terminal=_is_on_terminal(events, has_data=has_data)):
+        line = ProgressLine(plan.seconds, mono, stderr)
 
-        def write(event: Event) -> None:
-            file.write(to_json(as_dict(event)) + "\n")
+    def report(progress: Progress) -> Reason | None:
+        if line is not None:
+            line(progress)
+        return interrupt.reason
 
-        return simulate_jobs(specs, plan, [write])
+    with contextlib.ExitStack() as stack:
+        listeners = []
+        if events is not None:
+            file = stack.enter_context(_open(events))
+
+            def write(event: Event) -> None:
+                file.write(to_json(as_dict(event)) + "\n")
+
+            listeners.append(write)
+        if line is not None:
+            stack.callback(line.erase)
+        with interrupt.caught():
+            return simulate_jobs(specs, plan, listeners, report)
+
+
+def _is_on_terminal(events: str | None, *, has_data: bool) -> bool:
+    """Return whether events or JSON are written to a terminal."""
+    is_data_on_stdout = has_data or events == _STANDARD_OUTPUT
+    if events is not None:
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.stat(events).st_mode) and events != os.devnull:  # noqa: PTH116 - /dev/fd/3 too
+                return True
+    return is_data_on_stdout and sys.stdout is not None and sys.stdout.isatty()
 
 
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[TextIO]:
     """Open the file for the events and empty it. Raises click.UsageError if it cannot be written."""
+    if path == _STANDARD_OUTPUT:
+        yield sys.stdout
+        return
     try:
         with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123 - /dev/fd/3 too
             yield file

@@ -10,9 +10,16 @@ from taskloom.simulation.result import SimulationResult
 from taskloom.simulation.tally import JobStats
 from taskloom.text import duration, plural
 
-__all__ = ["findings"]
+__all__ = ["findings", "simulated_time"]
 
 Findings = Iterator[str]
+_MINUTE, _DAY = 60.0, 86_400.0
+
+
+def simulated_time(seconds: float) -> str:
+    """Return a time since the beginning, in full seconds; of days only the minutes."""
+    unit = _MINUTE if seconds >= _DAY else 1.0
+    return duration(seconds // unit * unit if seconds >= unit else seconds, is_rounded=True)
 
 
 def findings(result: SimulationResult) -> list[str]:
@@ -26,7 +33,10 @@ def findings(result: SimulationResult) -> list[str]:
 
 def _general_findings(result: SimulationResult) -> Findings:
     after = duration(result.seconds, is_rounded=True)
-    if result.reason.kind is ReasonKind.FINISHED:
+    if result.is_interrupted:
+        done = simulated_time(result.seconds)
+        yield f"stopped at {done} of {duration(result.plan.seconds)} by {result.reason.text}"
+    elif result.reason.kind is ReasonKind.FINISHED:
         yield f"everything ended after {after}: no non-daemon job was running or going to start"
     elif result.is_early:
         yield f"everything was stopped after {after} ({result.reason})"

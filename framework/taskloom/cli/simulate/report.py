@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from taskloom.calendars import format_instant
+from taskloom.calendars import format_instant, fraction_digits
 from taskloom.cli.simulate.findings import findings
 from taskloom.core.events import format_wall
 from taskloom.core.model import WAIT_FOR_EVER, JobState
@@ -82,13 +82,18 @@ def _row(job: JobStats) -> tuple[str, ...]:
     overlaps = job.missed["overlap"]
     of_schedule = (job.firings, overlaps, job.missed.total() - overlaps)
     firings, overlaps_text, missed = (str(count) if is_scheduled else "-" for count in of_schedule)
-    calendar = job.spec.schedule.calendar if job.spec.schedule is not None else None
-    zone = getattr(calendar, "timezone", None)  # None for the machine's
-    next_firing = "-" if job.next_firing is None else format_instant(job.next_firing, zone)
     return (
         job.spec.name, firings, str(job.runs), str(job.succeeded), str(job.failed), str(job.restarts), overlaps_text,
-        missed, duration(job.longest_stop, is_rounded=True), _state(job), next_firing,
+        missed, duration(job.longest_stop, is_rounded=True), _state(job), _next_firing(job),
     )  # fmt: skip
+
+
+def _next_firing(job: JobStats) -> str:
+    schedule = job.spec.schedule
+    if job.next_firing is None or schedule is None:
+        return "-"
+    zone = getattr(schedule.calendar, "timezone", None)  # None for the machine's
+    return format_instant(job.next_firing, zone, fraction_digits(schedule, is_jittered=True))
 
 
 def _state(job: JobStats) -> str:

@@ -240,7 +240,8 @@ class JobEvents:
                 self._commands.skip(job, fact.reason)
                 model.mark_changed(job.spec.name)
             if job.is_blocked:
-                job.follow_up = job.follow_up if job.follow_up is FollowUp.REMOVAL else FollowUp.NOTHING
-                model.mark_changed(job.spec.name)  # its schedule or its restart kept the program alive
+                model.mark_changed(job.spec.name)  # what was to follow may have kept the program alive
+                if job.follow_up is not FollowUp.REMOVAL:
+                    job.follow_up = FollowUp.NOTHING
             self._schedules.disarm(job)
         self._stops.begin_shutdown(within)

@@ -112,7 +112,7 @@ class LifecycleInvariants:
 
     def _begin_tick(self, command: inputs.Tick) -> None:
         self._starts.begin_tick()
-        self._schedules.begin_tick()
+        self._schedules.begin_tick(command)
 
     def _report_missed_deadlines(self) -> None:
         """Report the deadlines before now whose event has not come, and keep them, as the event may still come."""

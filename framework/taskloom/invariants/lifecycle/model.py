@@ -92,6 +92,8 @@ class JobModel:
     follow_up: FollowUp = FollowUp.POLICY
     instant: float | None = None
     """The next instant of its schedule: monotonic for `every`, wall time for a calendar; None if it is not armed."""
+    latest_instant: float | None = None
+    """The latest instant of a calendar that came."""
     delay: float = 0.0
     """The latest restart delay, without jitter."""
     changeover: Changeover | None = None

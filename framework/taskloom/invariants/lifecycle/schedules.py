@@ -1,8 +1,8 @@
 """I10: each instant of a schedule starts at most one run, and has a `missed` event if it starts none.
 
-Intervals count on the monotonic clock, calendars on the wall clock. Every 15 s the lifecycle checks whether the wall
-clock was set. Jitter is drawn at random and no event shows it, so each instant has a window: it fires at some second
-between the instant and the instant plus the jitter.
+Intervals count on the monotonic clock, calendars on the wall clock, which may be set (`clock_steps.py`). Jitter is
+drawn at random and no event shows it, so each instant has a window: it fires at some second between the instant and the
+instant plus the jitter.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import floor
 
+from taskloom.core import inputs
 from taskloom.core.policies import Missed, Overlap, Schedule
 from taskloom.invariants.event_rules import Fact
+from taskloom.invariants.lifecycle.clock_steps import STEP_SECONDS, ClockSteps
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.instants import WallInstant, after, count_until, latest_until, may_be_overtaken, nth
-from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, NEVER, FollowUp, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, FollowUp, JobModel, Model, Wait
 from taskloom.text import duration
 
 __all__ = ["Schedules"]
 
 LATE_SECONDS = 1.0
-CLOCK_CHECK_SECONDS, STEP_SECONDS, CORRECTION_SECONDS = 15.0, 0.1, 3 * 3600.0
 
 
 class Schedules:
@@ -35,10 +36,10 @@ class Schedules:
         """Jobs in an open window: their instant has come, but no event shows yet that it fired."""
         self._calendar_offsets: dict[str, float] = {}
         """Seconds from the monotonic to the wall clock when the window was set, by job with a calendar."""
+        self._clock = ClockSteps()
         self._offset = 0.0
         self._was_clock_set = False
-        """Whether the wall clock was set since the last clock check: without that, no window needs to be set again."""
-        self._next_clock_check = NEVER
+        """Whether the wall clock was set since the last tick: without that, no window needs to be set again."""
 
     # -- arming
 
@@ -50,10 +51,10 @@ class Schedules:
         if schedule.every is not None:
             self._set_instant(job, schedule, model.now + schedule.every)
         elif schedule.calendar is not None:
-            if self._next_clock_check == NEVER:
-                self._next_clock_check = model.now + CLOCK_CHECK_SECONDS
-            since = model.wall if since_wall is None else since_wall
-            self._set_instant(job, schedule, schedule.calendar.after(since))
+            self._clock.watch(model.now, model.wall)
+            since = model.wall if since_wall is None else min(since_wall, model.wall)
+            instant = self._clock.first_instant(job, schedule.calendar, model.now, model.wall, since)
+            self._set_instant(job, schedule, instant)
 
     def rearm(self, job: JobModel) -> None:
         """Arm the schedule of a job that a command starts, unless it is armed."""
@@ -95,36 +96,38 @@ class Schedules:
 
     # -- time
 
-    def begin_tick(self) -> None:
-        """Open the windows whose instant has come."""
-        if self._next_clock_check <= self._model.now:
-            self._check_clock()
+    def begin_tick(self, tick: inputs.Tick) -> None:
+        """Adjust to a clock that was set, and open the windows whose instant has come."""
+        self._check_clock(tick.steady_until)
         if self._window_starts.is_any_due(self._model.now):
             for name, _ in self._window_starts.pop_until(self._model.now):
                 self._open[name] = None
 
-    def _check_clock(self) -> None:
-        model = self._model
+    def _check_clock(self, steady_until: float) -> None:
+        model, clock = self._model, self._clock
         if not self._calendar_offsets:
-            self._next_clock_check = NEVER
-            return
-        self._next_clock_check = model.now + CLOCK_CHECK_SECONDS
-        if self._was_clock_set:
-            self._was_clock_set = False
+            clock.end(model.now)
+        elif not self._was_clock_set:
+            clock.last_check = model.now
+        else:
+            clock.check(model.now, model.wall, steady_until)
             for name in list(self._calendar_offsets):
                 self._follow_clock(model.jobs[name])
+        self._was_clock_set = False
 
     def _follow_clock(self, job: JobModel) -> None:
-        """Set the window again if the wall clock was set since; after a large step back also the instant."""
+        """Set the window again if the wall clock was set since, and the instant if the calendar follows the step."""
         model, schedule = self._model, job.spec.schedule
-        step = model.wall - model.now - self._calendar_offsets.get(job.spec.name, 0.0)
-        if schedule is None or schedule.calendar is None or abs(step) < STEP_SECONDS:
+        offset = self._calendar_offsets.get(job.spec.name, 0.0)
+        is_set = abs(model.wall - model.now - offset) >= STEP_SECONDS
+        if schedule is None or schedule.calendar is None or not is_set:
             return
-        self._open.pop(job.spec.name, None)
-        if step < -CORRECTION_SECONDS:
-            self._set_instant(job, schedule, schedule.calendar.after(model.wall))
-        else:
+        instant = self._clock.instant_after_step(job, schedule, offset)
+        if instant == job.instant:
+            self._open.pop(job.spec.name, None)
             self._set_window(job, schedule)
+        else:
+            self._set_instant(job, schedule, instant)
 
     def end_tick(self) -> None:
         """Handle the instants whose window ends now and that no event of this tick showed."""
@@ -143,9 +146,6 @@ class Schedules:
         offset = model.wall - model.now
         if abs(offset - self._offset) > EPSILON_SECONDS:
             self._offset, self._was_clock_set = offset, True
-            for job in [model.jobs[name] for name in self._open]:
-                if self._is_set_back(job):
-                    self._follow_clock(job)
         if self._window_ends.is_any_due(model.now - model.lateness):
             for name, due in list(self._window_ends.pop_until(model.now - model.lateness)):
                 self._close_window(model.jobs[name], due)
@@ -158,11 +158,6 @@ class Schedules:
             self._model.report(
                 "I7", f"the firing of {name} was due at {duration(due)}, it is {duration(self._model.now)}"
             )
-
-    def _is_set_back(self, job: JobModel) -> bool:
-        """Return whether the instant is in the future again, because the wall clock was set back."""
-        is_calendar = job.spec.schedule is not None and job.spec.schedule.calendar is not None
-        return is_calendar and job.instant is not None and self._model.wall < job.instant - STEP_SECONDS
 
     # -- firings that no event shows: a run is queued until the present one ends
 
@@ -179,6 +174,8 @@ class Schedules:
             return
         if job.follow_up not in (FollowUp.RESTART, FollowUp.REMOVAL):  # a later command takes precedence
             job.follow_up = FollowUp.FIRING
+        if schedule.calendar is not None:
+            job.latest_instant = first
         self._set_instant(job, schedule, after(schedule, first))
 
     def detect_unseen_firing(self, job: JobModel) -> None:
@@ -229,11 +226,9 @@ class Schedules:
         self._open.pop(job.spec.name, None)
         if schedule is None or first is None:
             return
-        passed = self._every(job, schedule, first) if schedule.every else self._calendar(job, schedule, first)
-        if passed is None:
-            self._follow_clock(job)
-            return
-        latest, older = passed
+        latest, older = self._every(job, schedule, first) if schedule.every else self._calendar(job, schedule, first)
+        if schedule.calendar is not None:
+            job.latest_instant = latest
         following = after(schedule, latest)
         self._set_instant(job, schedule, following)
         if older:
@@ -242,7 +237,7 @@ class Schedules:
         if following is None and job.wait is Wait.FIRING and not model.is_expected("queued", job.spec.name):
             self.finish_exhausted(job)
 
-    def _every(self, job: JobModel, schedule: Schedule, first: float) -> tuple[float, int] | None:
+    def _every(self, job: JobModel, schedule: Schedule, first: float) -> tuple[float, int]:
         """Return the latest instant that has come, and how many came before it."""
         every, passed = schedule.every or 1.0, self._model.now - first
         most = floor(max(0.0, passed + EPSILON_SECONDS) / every)
@@ -250,11 +245,11 @@ class Schedules:
         older = most if most == least else self._reported_older(job, least, most)
         return first + older * every, older
 
-    def _calendar(self, job: JobModel, schedule: Schedule, first: float) -> tuple[float, int] | None:
-        """Return the same for a calendar; None if the wall clock was set back."""
+    def _calendar(self, job: JobModel, schedule: Schedule, first: float) -> tuple[float, int]:
+        """Return the same for a calendar."""
         calendar, wall = schedule.calendar, self._model.wall
-        if calendar is None or wall - first < -STEP_SECONDS:
-            return None
+        if calendar is None:
+            return first, 0
         most, least = count_until(calendar, first, wall), count_until(calendar, first, wall - schedule.jitter)
         older = most if most == least else self._reported_older(job, least, most)
         latest = latest_until(calendar, first, wall) if older == most else nth(calendar, first, older)

@@ -39,6 +39,7 @@ def _read_params(value: object, loc: Loc) -> Mapping[str, Any]:
         return {}
     if isinstance(value, Mapping):
         return value
+    spec.check_blank(value, loc)
     raise spec.invalid_value(value, loc, "a mapping of the task's parameters")
 
 
