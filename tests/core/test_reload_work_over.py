@@ -198,3 +198,16 @@ def test_the_count_of_active_jobs_is_right_when_a_blocked_daemon_becomes_another
 
     assert (stage.lifecycle._store._active_jobs, stage.lifecycle._store._active_daemons) == (0, 0)
     assert stage.lifecycle.is_work_over
+
+
+def test_a_blocked_daemon_whose_restart_is_pending_counts_no_more_once_everything_stops() -> None:
+    """Its late exit is followed by nothing then, and the program does not wait for it."""
+    stage = running(make_job("d", daemon=True, within=1.0, watchdog=Watchdog(1.0, WatchdogThen.RESTART)))
+    stage.unresponsive("d#1")
+    stage.advance(1.0)
+    stage.stack_captured("d#1")
+
+    found = show(stage.shutdown())
+
+    assert found == ["scheduler_stopping", "scheduler_stopped", "ShutdownFinished", "WorkFinished"]
+    assert "StartRun d#2" not in show(stage.ended("d#1"))
