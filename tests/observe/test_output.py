@@ -213,3 +213,29 @@ def test_an_exception_in_the_thread_ends_no_output(monkeypatch: pytest.MonkeyPat
         disk.wait_for(null, b"a line\n")
 
     assert failures == []
+
+
+@pytest.mark.parametrize("until", [0.0, 2.0, 100.0])
+def test_at_the_end_the_output_waits_as_long_as_something_is_written_but_not_beyond_the_latest_time(
+    monkeypatch: pytest.MonkeyPatch, null: int, until: float
+) -> None:
+    """A busy machine, or a slow reader: each write takes 0.2 s of a clock that the test advances."""
+    disk, now = Disk(), [0.0]
+
+    def write(descriptor: Descriptor, piece: bytes) -> int | OSError:
+        now[0] += 0.2
+        return disk.write(descriptor.number, piece)
+
+    monkeypatch.setattr(Descriptor, "write", write)
+    monkeypatch.setattr("taskloom.observe.output.mono", lambda: now[0])
+    with output_of(null, null) as output:
+        with output._lock:
+            output._data.add(b"x" * 80_000)
+        output.close(0.3, until)
+        assert output._ended.wait(PATIENCE_SECONDS)
+
+    written = len(disk.written[null])
+    assert output.lost[0] + written == 80_000
+    assert (written == 80_000) is (until == 100.0)
+    if not until:
+        assert written <= 4 * 4096

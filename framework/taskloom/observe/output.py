@@ -80,6 +80,8 @@ class Output:
         self._told_at: dict[int, float] = {}
         self._waiters: list[Latch] = []
         self._deadline: float | None = None
+        # Set by `close`: each write moves the deadline by the patience, but not beyond the latest.
+        self._patience = self._latest = 0.0
         self._is_detached = False
         self._is_reporting = False
         self._ended = Latch()
@@ -172,16 +174,22 @@ class Output:
         """
         self._is_detached = True
 
-    def close(self, timeout: float) -> None:
-        """Write what is queued, for `timeout` seconds at most; then report what is lost."""
+    def close(self, timeout: float, until: float = 0.0) -> None:
+        """Write what is queued, then report what is lost.
+
+        Gives up after `timeout` seconds in which nothing could be written. `until`: the monotonic second at which it
+        gives up in any case, if that is later: a machine that is busy, or a slow reader, gets the last lines too.
+        """
         with self._lock:
             # From here on no data blocks its writer.
-            self._deadline = mono() + timeout
+            self._patience, deadline = timeout, mono() + timeout
+            self._latest = max(deadline, until)
+            self._deadline = deadline
             self._data.hurry()
             self._log.hurry()
         self.before_end()
         self._wakeup.set()
-        self._thread.wait_for(self._ended, timeout + 2 * LAST_SENTENCE_SECONDS)
+        self._thread.wait_for(self._ended, self._latest - mono() + 2 * LAST_SENTENCE_SECONDS)
 
     def _wait_for(self, room: Latch) -> None:
         context = current_run.get()
@@ -289,6 +297,8 @@ class Output:
             return
         with self._lock:
             written.descriptor.wrote(written.result, mono(), written.number)
+            if self._deadline is not None and isinstance(written.result, int):
+                self._deadline = min(self._latest, max(self._deadline, mono() + self._patience))
         self._written = None
         if written.descriptor is self._data:
             self._wake_waiters()

@@ -34,6 +34,7 @@ from taskloom.scheduler.subscribers import EventSink, Listener
 from taskloom.sync.cancel_token import CancelCallback
 from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch
+from taskloom.text import kind_of, message_of
 
 __all__ = ["ActionExecutor", "Messages", "StartReturned"]
 
@@ -302,7 +303,7 @@ class ActionExecutor:
             self._start(run, self._runners[name])
         except Exception as error:  # noqa: BLE001 - any error of a runner ends this run and no other
             # Without its traceback: that quotes source lines, and no file is read on this thread.
-            kind, text = type(error).__qualname__, str(error)
+            kind, text = kind_of(error), message_of(error)
             self._start_failed(run, ErrorInfo(kind, text, f"{kind}: {text}\n"))
 
     def _start(self, run: LiveRun, runner: Runner) -> None:

@@ -160,7 +160,7 @@ class Ending:
         if self._output.dropped_lines:
             lines = plural(self._output.dropped_lines, "log line")
             self._console.log(f"{lines} dropped: standard error was not read fast enough", level="WARNING")
-        self._output.close(FLUSH_SECONDS)
+        self._output.close(FLUSH_SECONDS, self._began + self._seconds + FLUSH_SECONDS)
 
     def _disarm(self) -> None:
         """Take back the signals and the streams. On the main thread."""
