@@ -1,5 +1,6 @@
 # Everything there is to do here. Each target makes .venv ready by itself, once; it needs only make and Python 3.11+.
 #   make run  JOBS=path/to/jobs     make test  ARGS="-k countdown"     make test  PYTHON=/path/to/python3
+# JOBS is one path, taken as it is written: blanks, quotes, $ and * are part of the name. ARGS is a list of arguments.
 
 .DEFAULT_GOAL := help
 .PHONY: run test libraries lint bench docs update clean help
@@ -14,9 +15,14 @@ export PYTHON
 # Another project's settings must not reach into .venv; an active environment may stay active.
 unexport PYTHONHOME PYTHONPATH
 
-run: ## run the example jobs (JOBS=PATH names others)
+# A path of the command line: `value` keeps make from expanding $ in it, and the quotes keep the shell from it. A leading
+# ~/ stays in front of the quotes, so it still is HOME.
+quoted_jobs = $(subst @begin@,',$(subst @begin@~/,~/',@begin@$(subst ','\'',$(value JOBS))'))
+path = $(if $(filter file,$(origin JOBS)),$(JOBS),-- $(quoted_jobs))
+
+run: ## run the example jobs (JOBS=PATH names others, ARGS=... goes to taskloom run)
 	@sh .ci/setup.sh run
-	@exec .venv/bin/python -P -m taskloom run $(JOBS)
+	@exec .venv/bin/python -P -m taskloom run$(if $(ARGS), $(ARGS)) $(path)
 
 test: ## run the tests (ARGS=... goes to pytest)
 	@sh .ci/setup.sh test

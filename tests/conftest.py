@@ -60,7 +60,7 @@ def need_tool() -> Callable[[str], str]:
     """
 
     def path_of(name: str) -> str:
-        path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+        path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin")
         if path is None and os.environ.get("CI"):
             pytest.fail(f"cannot find {name!r}, and under CI nothing may be missing")
         if path is None:

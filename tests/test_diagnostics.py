@@ -18,6 +18,13 @@ from taskloom.diagnostics import near_match
         ("web", ["db"], None),
         ("", ["", "a"], None),
         ("a", [], None),
+        ("Countdown", ["countdown"], "countdown"),
+        ("COUNTDOWN", ["Countdown"], "Countdown"),
+        ("socket_reader", ["socket-sender", "socket-reader"], "socket-reader"),
+        ("Socket Reader", ["socket-reader"], "socket-reader"),
+        ("STRASSE", ["straße"], "straße"),
+        ("ÉTÉ", ["été"], "été"),
+        ("TIK", ["tock", "tick"], "tick"),
         ("collectr", (name for name in ("x", "collector", "collect")), "collector"),
     ],
 )

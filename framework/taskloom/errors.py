@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from taskloom.diagnostics import Place, Problem, Related, near_match, quoted
-from taskloom.text import did_you_mean, first_of
+from taskloom.text import did_you_mean, first_of, normalised
 
 __all__ = [
     "AlreadyRunning",
@@ -52,6 +52,7 @@ __all__ = [
 # More known names than this do not help to correct one.
 _MOST_LISTED = 100
 _MOST_IN_CIRCLE = 20
+_MOST_BROKEN = 3
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -208,25 +209,47 @@ class CatalogError(TaskloomError):
 class TaskNotFound(CatalogError):
     """No installed package offers this name in the entry-point group."""
 
-    def __init__(self, name: str, installed: Iterable[str], kind: str = "task") -> None:
+    def __init__(
+        self,
+        name: str,
+        installed: Iterable[str],
+        kind: str = "task",
+        *,
+        broken: Iterable[str] = (),
+        advice: str = "",
+    ) -> None:
         self.name, self.installed, self.kind = name, tuple(sorted(installed)), kind
+        self.broken = tuple(broken)
+        """A line for each part of an installed package that cannot be read: it may be what offers the name."""
+        self.advice = advice
+        """The way to fix it, if that is known; or ""."""
         super().__init__(name)
 
     @property
     def near(self) -> str | None:
         """The installed name that is most likely meant, or None."""
-        return near_match(self.name, self.installed)
+        own = self.name.rpartition("/")[2]
+        same = [each for each in self.installed if "/" in self.name and each.rpartition("/")[2] == own]
+        return near_match(self.name, self.installed) or (same[0] if len(same) == 1 else None)
 
     def __str__(self) -> str:
-        return f"cannot find {self.kind} {quoted(self.name)}; installed: {_listed(self.installed)}"
+        text = f"cannot find {self.kind} {quoted(self.name)}; installed: {_listed(self.installed)}"
+        if self.broken:
+            text += f"; broken packages: {first_of(self.broken, _MOST_BROKEN)}"
+        return f"{text}; {self.advice}" if self.advice else text
 
 
 class TaskImportFailed(CatalogError):
     """A package offers the name, but importing it failed. `traceback` is the plugin's own."""
 
-    def __init__(self, name: str, distribution: str, error: str, traceback: str, kind: str = "task") -> None:
+    def __init__(
+        self, name: str, distribution: str, error: str, traceback: str, kind: str = "task", *, advice: str = ""
+    ) -> None:
         self.name, self.distribution, self.error, self.traceback, self.kind = name, distribution, error, traceback, kind
-        super().__init__(f"cannot import {kind} {name!r} of {distribution}: {error}")
+        self.advice = advice
+        """The way to fix it, if that is known; or ""."""
+        text = f"cannot import {kind} {name!r} of {distribution}: {error}"
+        super().__init__(f"{text}; {advice}" if advice else text)
 
 
 class NotATask(CatalogError):
@@ -238,11 +261,17 @@ class NotATask(CatalogError):
 
 
 class AmbiguousTask(CatalogError):
-    """Two installed packages offer one name; `distributions` holds each as "name version"."""
+    """Two installed packages offer one name; `distributions` holds each as "name version".
+
+    Write one of `choices` in place of the name: each has the package before it.
+    """
 
     def __init__(self, name: str, distributions: Iterable[str], kind: str = "task") -> None:
         self.name, self.distributions, self.kind = name, tuple(sorted(distributions)), kind
-        super().__init__(f"cannot choose {kind} {name!r}: offered by {' and by '.join(self.distributions)}")
+        packages = dict.fromkeys(each.partition(" ")[0] for each in self.distributions)
+        self.choices = tuple(f"{normalised(package)}/{name}" for package in packages)
+        offered = " and by ".join(self.distributions)
+        super().__init__(f"cannot choose {kind} {name!r}: offered by {offered}; write {' or '.join(self.choices)}")
 
 
 class InternalError(TaskloomError):

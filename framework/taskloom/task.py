@@ -29,8 +29,22 @@ import dataclasses
 import inspect
 import math
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, dataclass_transform, runtime_checkable
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    ForwardRef,
+    Protocol,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
 from taskloom.errors import Cancelled, PermanentFailure, TaskFailure
 
@@ -131,8 +145,10 @@ def param(
 
     Without a default the parameter is required. The constraints are pydantic's: `ge gt le lt multiple_of
     min_length max_length pattern`. Type and constraints are checked when a job file is loaded, for the default too.
-    Raises TypeError for any other constraint.
+    Raises TypeError for any other constraint, and for a description that is not text.
     """
+    if not isinstance(description, str):
+        raise TypeError(f"cannot use {description!r:.60} as a description; expected text")
     known = {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern"}
     unknown = sorted(set(constraints) - known)
     if unknown:
@@ -142,10 +158,15 @@ def param(
 
 
 def _field(default: Any, metadata: dict[str, Any], **options: Any) -> Any:
-    """Make a dataclass field; a default that is a list, dict or set is copied for each instance."""
-    if isinstance(default, list | dict | set):
+    """Make a dataclass field; a default that may be changed, such as a list, is copied for each instance."""
+    if _is_changeable(default):
         return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=metadata, **options)
     return dataclasses.field(default=default, metadata=metadata, **options)
+
+
+def _is_changeable(default: object) -> bool:
+    """Return whether runs must not share a default: it is no plain value, and has no hash for that reason."""
+    return type(default).__hash__ is None and not isinstance(default, dataclasses.Field)
 
 
 # `param` is not declared as a field specifier: type checkers recognise a default only by the keyword `default`, and
@@ -163,10 +184,20 @@ class Task:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        names = {**vars(sys.modules.get(cls.__module__, dataclasses)), **vars(cls)}
         for name, annotation in inspect.get_annotations(cls).items():
-            if not _is_class_variable(annotation):
+            if _is_class_variable(annotation, names):
+                # Written so that dataclasses recognises it as well.
+                cls.__annotations__[name] = ClassVar
+            else:
                 _prepare_field(cls, name, annotation)
+        is_silent = cls.__dict__.get("__doc__") is None
+        if is_silent:
+            # Else dataclasses writes one, of the `repr` of each default, which is code of the author's package.
+            cls.__doc__ = cls.__name__
         dataclasses.dataclass(kw_only=True, eq=False, init=not _has_handwritten_init(cls))(cls)
+        if is_silent:
+            cls.__doc__ = None
 
     # `Any`, so that type checkers accept `def run(self, ctx: Context)` and `async def run(self, ctx: AsyncContext)`.
     def run(self, ctx: Any) -> Coroutine[Any, Any, None] | None:
@@ -183,9 +214,36 @@ def _has_handwritten_init(cls: type[Task]) -> bool:
     return False
 
 
-def _is_class_variable(annotation: object) -> bool:
-    text = annotation if isinstance(annotation, str) else repr(annotation)
-    return text.startswith(("ClassVar", "typing.ClassVar", "t.ClassVar"))
+# The name at the beginning of an annotation that is text, such as `typing.ClassVar` of `"typing.ClassVar[int]"`.
+_FIRST_NAME = re.compile(r"""[\s'"]*([\w.]+)[\s'"]*\[?""")
+
+
+def _is_class_variable(annotation: object, names: Mapping[str, Any]) -> bool:
+    """Return whether it is `ClassVar` in any spelling: as text, under another name, inside of Annotated or Final."""
+    while not isinstance(annotation, str | ForwardRef):
+        kind = get_origin(annotation) or annotation
+        if kind is not Annotated and kind is not Final:
+            return kind is ClassVar
+        annotation = next(iter(get_args(annotation)), None)
+    text: str = annotation.__forward_arg__ if isinstance(annotation, ForwardRef) else annotation
+    while (found := _FIRST_NAME.match(text)) is not None:
+        kind = _named(found[1], names)
+        if kind is not Annotated and kind is not Final:
+            return kind is ClassVar
+        text = text[found.end() :]
+    return False
+
+
+def _named(path: str, names: Mapping[str, Any]) -> object:
+    """Return what a dotted name means; by its last part if it is imported for type checkers only."""
+    first, *others = path.split(".")
+    try:
+        found = names[first]
+        for other in others:
+            found = getattr(found, other)
+    except Exception:  # noqa: BLE001 - a module may have a `__getattr__` of its own
+        return {"ClassVar": ClassVar, "Final": Final, "Annotated": Annotated}.get(path.rpartition(".")[2])
+    return found
 
 
 def _prepare_field(cls: type, name: str, annotation: object) -> None:
@@ -194,7 +252,7 @@ def _prepare_field(cls: type, name: str, annotation: object) -> None:
         if not isinstance(value, dataclasses.Field):
             setattr(cls, name, _field(value, {}, init=False, repr=False))
         return
-    if isinstance(value, list | dict | set):
+    if _is_changeable(value):
         setattr(cls, name, _field(value, {}))
     elif isinstance(value, str) and _is_duration(annotation):
         setattr(cls, name, parse_duration(value))

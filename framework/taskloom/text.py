@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 from taskloom.diagnostics import near_match
@@ -13,17 +14,29 @@ from taskloom.diagnostics import near_match
 __all__ = [
     "did_you_mean",
     "duration",
+    "error_text",
     "finite",
     "first_of",
+    "kind_of",
     "measured",
+    "message_of",
+    "normalised",
+    "padded",
     "plain",
     "plural",
     "printable",
     "printable_lines",
+    "shortened",
     "suggest",
     "table",
     "to_json",
+    "traceback_of",
 ]
+
+# A sentence about an error of foreign code has at most this much of its message: an import error of 3 MB was seen.
+LONGEST_MESSAGE = 600
+# Enough for every traceback that a person reads.
+LONGEST_TRACEBACK = 64 * 1024
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 # Of a rounded duration, "1d2h3m" says enough.
@@ -83,6 +96,16 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     lines = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
+
+
+def padded(text: str, width: int) -> str:
+    """Return the text with blanks up to this width: a cell of a column whose other cells are not known yet."""
+    return text.ljust(width)
+
+
+def normalised(distribution: str) -> str:
+    """Return the name of a distribution as PEP 503 compares it: `acme-beats` for `Acme_Beats`."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def did_you_mean(name: object, known: Iterable[str], *, before: str = "") -> str:
@@ -158,3 +181,54 @@ def to_json(
 
 def _escape_for_json(found: re.Match[str]) -> str:
     return found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}"
+
+
+def shortened(text: str, longest: int, *, joint: str = " ") -> str:
+    """Return the text, without its middle if it is longer than `longest` characters, and how much was left out.
+
+    Both ends are kept: one shows the cause, the other the place. `joint`: what is before and after the number.
+    """
+    if len(text) <= longest:
+        return text
+    half = longest // 2 - 32
+    return f"{text[:half]}{joint}... {len(text) - 2 * half} characters left out ...{joint}{text[-half:]}"
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the name of the exception's class. Never raises, and calls no code of the class."""
+    name: str = type.__dict__["__qualname__"].__get__(type(error))
+    return name
+
+
+def message_of(error: BaseException, longest: int = LONGEST_MESSAGE) -> str:
+    """Return the message of an exception of foreign code, cut. Never raises."""
+    try:
+        # A copy as a plain str: an instance of a subclass would stay alive, with everything it references.
+        return shortened(str.__str__(str(error)), longest, joint=" ")
+    except BaseException as second:  # noqa: BLE001 - `__str__` is code of the exception's class
+        return f"(its message cannot be read: {kind_of(second)})"
+
+
+def error_text(error: BaseException) -> str:
+    """Return the class and the message of an exception of foreign code, cut. Never raises."""
+    name: str = type.__dict__["__name__"].__get__(type(error))
+    message = message_of(error)
+    return f"{name}: {message}" if message else name
+
+
+def traceback_of(error: BaseException, first: TracebackType | None) -> str:
+    """Return the traceback of an exception of foreign code, from the frame `first` on, cut. Never raises.
+
+    If the exception refuses to be formatted, by its `__cause__` for instance, the frames and its message are left.
+    """
+    import traceback
+
+    try:
+        text = "".join(traceback.format_exception(type(error), error, first))
+    except BaseException:  # noqa: BLE001 - formatting calls code of the exception's class
+        try:
+            frames = "".join(["Traceback (most recent call last):\n", *traceback.format_tb(first)])
+        except BaseException as second:  # noqa: BLE001 - too little stack or memory
+            frames = f"(its traceback cannot be written: {kind_of(second)})\n"
+        text = f"{frames}{kind_of(error)}: {message_of(error)}\n"
+    return shortened(text, LONGEST_TRACEBACK, joint="\n")

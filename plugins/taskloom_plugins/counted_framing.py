@@ -6,6 +6,7 @@ is then `broken`, and its caller closes the connection.
 
 from __future__ import annotations
 
+import codecs
 import re
 from abc import abstractmethod
 from typing import Literal, NamedTuple
@@ -21,6 +22,8 @@ MAX_ANNOUNCED_BYTES = 1 << 30
 
 _COUNT = re.compile(rb"([1-9][0-9]{0,9}) ")
 _COUNT_BEGUN = re.compile(rb"[1-9][0-9]{0,9}")
+_NO_PADDING = re.compile(rb"[^\r\n\0]")
+_END_OF_LINE = re.compile(rb"[\n\0]")
 
 
 class _FrameBounds(NamedTuple):
@@ -34,8 +37,8 @@ class _FrameBounds(NamedTuple):
 class CountedFramer(Framer):
     """Splits a stream at the announced lengths."""
 
-    def __init__(self, max_frame: int, oversize: Oversize = "drop") -> None:
-        super().__init__(max_frame, oversize)
+    def __init__(self, max_frame: int, oversize: Oversize = "drop", mark: bytes = b"") -> None:
+        super().__init__(max_frame, oversize, mark)
         # The size of `_held` below which searching it again is useless: a frame may arrive one byte at a time.
         self._needed = 0
         self._bytes_to_skip = 0
@@ -49,8 +52,16 @@ class CountedFramer(Framer):
     def _locate(self, buffer: bytes, at: int) -> _FrameBounds | None:
         """Return the bounds of the frame that begins at `at`; None if it is incomplete or the stream is broken."""
 
+    def _next_start(self, buffer: bytes, at: int) -> int:
+        """Return where the next frame begins, after anything that may be between two frames."""
+        return at
+
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`."""
+        if self._awaited_mark and not self.broken:
+            data = self._without_mark(data)
+            if self._awaited_mark:
+                return []
         data = self._without_skipped(data)
         if self.broken or not data:
             return []
@@ -71,7 +82,10 @@ class CountedFramer(Framer):
         """Return the complete frames of the buffer and the position at which the next one begins."""
         frames: list[bytes] = []
         at = self._needed = 0
-        while at < len(buffer) and not self.broken:
+        while not self.broken:
+            at = self._next_start(buffer, at)
+            if at == len(buffer):
+                break
             found = self._locate(buffer, at)
             if found is None:
                 break
@@ -103,7 +117,17 @@ class CountedFramer(Framer):
 
 
 class OctetCountedFramer(CountedFramer):
-    """`5 hello`: the length in decimal digits, a space, the frame."""
+    """`5 hello`: the length in decimal digits, a space, the frame.
+
+    Ends of lines and NULs between two frames are passed over: many senders put one after a message.
+    """
+
+    def __init__(self, max_frame: int, oversize: Oversize = "drop", mark: bytes = codecs.BOM_UTF8) -> None:
+        super().__init__(max_frame, oversize, mark)
+
+    def _next_start(self, buffer: bytes, at: int) -> int:
+        found = _NO_PADDING.search(buffer, at)
+        return found.start() if found else len(buffer)
 
     def _locate(self, buffer: bytes, at: int) -> _FrameBounds | None:
         match = _COUNT.match(buffer, at)
@@ -117,10 +141,19 @@ class OctetCountedFramer(CountedFramer):
 
 
 class SyslogFramer(OctetCountedFramer):
-    """Syslog over TCP: a message that begins with a digit is octet-counted, any other ends with LF.
+    """Syslog over TCP (RFC 6587): a message that begins with its count and a space ends there, any other is a line.
 
-    This is decided for each message. Empty lines are ignored, since some senders put an LF after a counted message.
+    This is decided for each message. A count is a number without a zero in front that is not over the limit of a frame.
+    A line ends with LF or NUL; a CR at its end is removed. Empty lines are ignored.
     """
+
+    def __init__(self, max_frame: int, oversize: Oversize = "drop", mark: bytes = codecs.BOM_UTF8) -> None:
+        super().__init__(max_frame, oversize, mark)
+        self._longest_count = len(str(max_frame))
+        self._holds_line = False
+        # The next LF and NUL in the buffer that is being split. Without them each message of a stream that has only
+        # one of the two would search the whole rest for the other.
+        self._ends = {b"\n": -1, b"\0": -1}
 
     def feed(self, data: bytes) -> list[bytes]:
         """See `Framer.feed`."""
@@ -128,36 +161,70 @@ class SyslogFramer(OctetCountedFramer):
             self._held += data
             return []
         if self._is_skipping:
-            _, newline, data = data.partition(b"\n")
-            self._is_skipping = not newline
-        return [frame for frame in super().feed(data) if frame]
+            found = _END_OF_LINE.search(data)
+            data = data[found.end() :] if found else b""
+            self._is_skipping = not found
+        return super().feed(data)
 
     def end(self) -> bytes | None:
         """See `Framer.end`; an unfinished line is returned, an unfinished counted message is not."""
         tail = bytes(self._held)
-        is_frame = tail and not tail[:1].isdigit() and not (self.broken or self._bytes_to_skip)
+        is_counted = self._count_at(tail, 0) is not None
+        is_frame = tail and not (is_counted or self.broken or self._bytes_to_skip or self._is_skipping)
         super().end()
-        return tail if is_frame else None
+        self._holds_line = False
+        frames = self.apply_limit([tail.removesuffix(b"\r")]) if is_frame else []
+        return (frames[0] or None) if frames else None
 
     def _only_extends_line(self, data: bytes) -> bool:
         """Return whether the piece only extends an unfinished line, so that nothing has to be searched again."""
         return (
-            bool(self._held)
-            and not self._held[:1].isdigit()
-            and b"\n" not in data
+            self._holds_line
             and len(self._held) + len(data) <= self.max_frame
+            and b"\n" not in data
+            and b"\0" not in data
         )
 
+    def _split(self, buffer: bytes) -> tuple[list[bytes], int]:
+        self._holds_line = False
+        self._ends = dict.fromkeys(self._ends, -1)
+        return super()._split(buffer)
+
+    def _count_at(self, buffer: bytes, at: int) -> re.Match[bytes] | None:
+        """Return the match of a whole count."""
+        match = _COUNT.match(buffer, at)
+        return match if match and len(match[1]) <= self._longest_count and int(match[1]) <= self.max_frame else None
+
     def _locate(self, buffer: bytes, at: int) -> _FrameBounds | None:
-        if buffer[at : at + 1].isdigit():
-            return super()._locate(buffer, at)
-        newline = buffer.find(b"\n", at)
-        if newline >= 0:
-            return _FrameBounds(at, newline, newline + 1)
-        if len(buffer) - at <= self.max_frame:
+        count = self._count_at(buffer, at)
+        if count is not None:
+            stop = count.end() + int(count[1])
+            return _FrameBounds(count.end(), stop, stop)
+        if self._may_become_count(buffer, at):
+            return None
+        return self._locate_line(buffer, at)
+
+    def _may_become_count(self, buffer: bytes, at: int) -> bool:
+        begun = _COUNT_BEGUN.fullmatch(buffer, at)
+        return begun is not None and len(begun[0]) <= self._longest_count and int(begun[0]) <= self.max_frame
+
+    def _locate_line(self, buffer: bytes, at: int) -> _FrameBounds | None:
+        end = min(self._find_end(b"\n", buffer, at), self._find_end(b"\0", buffer, at))
+        stop = end - 1 if buffer[end - 1 : end] == b"\r" and end > at else end
+        if end < len(buffer):
+            return _FrameBounds(at, stop, end + 1)
+        if stop - at <= self.max_frame:
+            self._holds_line = True
             return None
         self._is_skipping = True
-        return _FrameBounds(at, len(buffer), len(buffer))
+        return _FrameBounds(at, end, end)
+
+    def _find_end(self, byte: bytes, buffer: bytes, at: int) -> int:
+        """Return the place of the next such byte, or the end of the buffer."""
+        if self._ends[byte] < at:
+            found = buffer.find(byte, at)
+            self._ends[byte] = found if found >= 0 else len(buffer)
+        return self._ends[byte]
 
 
 class LengthPrefixedFramer(CountedFramer):

@@ -8,6 +8,8 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
+from taskloom_plugins.text_encodings import byte_order_mark, find_encoding, has_ascii_newlines
+
 __all__ = ["BytesDecoder", "Decoder", "DecoderName", "Errors", "JsonDecoder", "TextDecoder"]
 
 DecoderName = Literal["text", "json", "bytes"]
@@ -19,6 +21,8 @@ class Decoder(ABC):
 
     json_key = "data"
     """The key of the value in a JSON record."""
+    has_ascii_newlines = True
+    """Whether LF and CR LF at the end of an undecoded frame are newlines."""
     damaged_frames = 0
     """How many frames so far were decoded with bytes dropped or replaced."""
     last_damage = ""
@@ -58,21 +62,28 @@ class BytesDecoder(Decoder):
 class TextDecoder(Decoder):
     """Decodes text in an encoding. `errors` is Python's way to handle bytes that are not valid in it."""
 
-    def __init__(self, encoding: str = "utf-8", errors: Errors = "replace") -> None:
-        """Raise ValueError for an encoding that Python does not know."""
-        try:
-            b"x".decode(encoding, "replace")
-        except (LookupError, UnicodeError):
-            raise ValueError(f"cannot find text encoding {encoding!r}; write utf-8, latin-1, ...") from None
-        self._encoding, self._errors = encoding, errors
-        self._is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "ascii", "us-ascii")
+    def __init__(self, encoding: str = "utf-8", errors: Errors = "replace", *, are_messages: bool = False) -> None:
+        """`are_messages`: a frame may begin with a byte order mark and end with NUL; both are removed.
+
+        Raises ValueError for an encoding that cannot be used.
+        """
+        self._encoding, self._errors = find_encoding(encoding), errors
+        self._is_utf8 = self._encoding in ("utf-8", "ascii")
+        self.has_ascii_newlines = has_ascii_newlines(self._encoding)
+        self._mark = byte_order_mark(self._encoding) if are_messages else b""
+        # For example Python's SysLogHandler ends its datagrams with NUL.
+        self._end = b"\0" if are_messages and self.has_ascii_newlines else b""
 
     def leaves_unchanged(self, joined: bytes) -> bool:
         """See `Decoder.leaves_unchanged`: True if the piece is valid UTF-8, or ASCII, from end to end."""
         if not self._is_utf8:
             return False
+        if self._end and self._end in joined:
+            return False
         if joined.isascii():  # the common case, and quicker than decoding
             return True
+        if self._mark and self._mark in joined:
+            return False
         try:
             joined.decode(self._encoding)
         except UnicodeDecodeError:
@@ -85,6 +96,7 @@ class TextDecoder(Decoder):
 
     def value(self, frame: bytes) -> str:
         """See `Decoder.value`."""
+        frame = frame.removeprefix(self._mark).removesuffix(self._end)
         try:
             return frame.decode(self._encoding)
         except UnicodeDecodeError as error:
@@ -96,25 +108,38 @@ class TextDecoder(Decoder):
 
 
 class JsonDecoder(Decoder):
-    """Decodes one JSON value per frame, in UTF-8.
+    """Decodes one JSON value per frame; a byte order mark before it and a NUL after it are passed over.
 
     A text record has the value on one line, unchanged unless it contains newlines.
     """
 
+    def __init__(self, encoding: str = "utf-8") -> None:
+        """Raise ValueError for an encoding that cannot be used."""
+        found = find_encoding(encoding)
+        self._encoding = "utf-8" if found == "ascii" else found
+        self.has_ascii_newlines = has_ascii_newlines(found)
+
     def line(self, frame: bytes) -> bytes:
         """See `Decoder.line`."""
-        text = frame.strip(b" \t\r\n")
-        value = self.value(text)
-        if b"\n" in text or b"\r" in text:
+        text = self._text(frame).strip(" \t\r\n")
+        value = _parsed(text)
+        if "\n" in text or "\r" in text:
             return json.dumps(value, separators=(",", ":")).encode("ascii")
-        return text
+        return text.encode("utf-8")
 
     def value(self, frame: bytes) -> Any:
         """See `Decoder.value`."""
-        try:
-            return json.loads(frame.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
-        except RecursionError:
-            raise ValueError("it is nested too deeply") from None
+        return _parsed(self._text(frame))
+
+    def _text(self, frame: bytes) -> str:
+        return frame.decode(self._encoding).removeprefix("\ufeff").removesuffix("\0")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _refuse_constant(name: str) -> None:

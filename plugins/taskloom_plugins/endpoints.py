@@ -1,36 +1,38 @@
-"""Opens listening and connected sockets. A stop can interrupt every step of it."""
+"""Looks up addresses and connects to them. A stop can interrupt every step of it."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import ipaddress
 import os
 import select
 import socket
-import stat
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from taskloom import Context, PermanentFailure, TaskFailure
-from taskloom_plugins.addresses import Address, address_of
+from taskloom_plugins.addresses import Address
+from taskloom_plugins.interfaces import interface_index
+from taskloom_plugins.multicast import ANY_ROUTE, Route, group_of, send_through
 
-__all__ = ["EndpointError", "connect", "explain", "listening", "send_all", "wait_for"]
+__all__ = ["EndpointError", "Resolved", "UnknownHostError", "connect", "explain", "resolve", "send_all", "wait_for"]
 
 # The longest path of a unix socket, in bytes: the kernel's field has 108, including the NUL at the end.
 _MAX_PATH_BYTES = 107
-_BACKLOG = 1024
-# The receive buffer requested for datagrams, in bytes: a burst beyond it is lost. The kernel may grant less.
-_DATAGRAM_BUFFER = 4 << 20
+# Failures of the resolver that say nothing about the name: a server that does not answer, or too little memory.
+_RESOLVER_TROUBLE = {socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY, socket.EAI_SYSTEM}
 
-_Resolved = tuple[int, Any]
+Resolved = tuple[int, Any]
 """Family and socket address."""
 
 
 class EndpointError(TaskFailure):
     """An address cannot be used; the message names it."""
+
+
+class UnknownHostError(EndpointError):
+    """A host name does not exist now. It may again if it did before, as when a name server is restarted."""
 
 
 def explain(error: OSError) -> str:
@@ -62,24 +64,39 @@ def wait_for(ctx: Context, descriptor: int, events: int, seconds: float | None =
 # -- resolving -------------------------------------------------------------------------------------
 
 
-def _resolve(ctx: Context, address: Address, doing: str) -> list[_Resolved]:
-    """Return the socket addresses to try, in order. Raises EndpointError, PermanentFailure or Cancelled."""
+def resolve(ctx: Context, address: Address, doing: str, interface: str = "") -> list[Resolved]:
+    """Return the socket addresses to try, in order. `interface`: where a multicast group is meant.
+
+    Raises ConnectionError if another attempt may succeed, OSError for an interface that does not exist,
+    UnknownHostError, PermanentFailure or Cancelled.
+    """
     if address.is_unix:
-        size = len(os.fsencode(address.path))
+        size, what = len(os.fsencode(address.path)), "name" if address.is_abstract else "path"
         if size > _MAX_PATH_BYTES:
             raise PermanentFailure(
-                f"cannot {doing} {address}: the path has {size} bytes; a unix socket allows {_MAX_PATH_BYTES}"
+                f"cannot {doing} {address}: the {what} has {size} bytes; a unix socket allows {_MAX_PATH_BYTES}"
             )
-        return [(socket.AF_UNIX, address.path)]
-    if not address.host:
+        return [(socket.AF_UNIX, address.unix_address)]
+    if address.is_every_interface:
         # One socket for both families if the machine has IPv6.
-        return [(socket.AF_INET6, ("::", address.port)), (socket.AF_INET, ("0.0.0.0", address.port))]
-    found = _read_literal(address) or _look_up(ctx, address, doing)
-    return [(family, sockaddr) for family, _, _, _, sockaddr in found]
+        both: list[Resolved] = [(socket.AF_INET6, ("::", address.port)), (socket.AF_INET, ("0.0.0.0", address.port))]
+        return both[:1] if address.host else both
+    if address.ip is not None:
+        return [_read_ip(address, interface)]
+    found = _read_number(address) or _look_up(ctx, address, doing)
+    # A name may be in the list of hosts several times.
+    return list(dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found))
 
 
-def _read_literal(address: Address) -> list[Any]:
-    """Return the resolved form of an IP address, without a resolver; an empty list for a host name."""
+def _read_ip(address: Address, interface: str) -> Resolved:
+    if isinstance(address.ip, ipaddress.IPv4Address):
+        return socket.AF_INET, (str(address.ip), address.port)
+    zone = address.zone or interface
+    return socket.AF_INET6, (str(address.ip), address.port, 0, interface_index(zone) if zone else 0)
+
+
+def _read_number(address: Address) -> list[Any]:
+    """Return the resolved form of an IPv4 address in an old notation such as 127.1; an empty list for a host name."""
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     try:
         return socket.getaddrinfo(address.host, address.port, type=address.kind, flags=flags)
@@ -90,7 +107,10 @@ def _read_literal(address: Address) -> list[Any]:
 def _look_up(ctx: Context, address: Address, doing: str) -> list[Any]:
     """Call the resolver on a helper thread, because nothing can interrupt it and a stop must not wait for it."""
     answer: list[Any] = []
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise _resolver_trouble(address, error) from None
 
     def resolve() -> None:
         with theirs:  # closing it wakes the run's thread
@@ -101,142 +121,59 @@ def _look_up(ctx: Context, address: Address, doing: str) -> list[Any]:
 
     helper = threading.Thread(target=resolve, name=f"{ctx.job}-lookup", daemon=True)
     with ours:
-        helper.start()
+        try:
+            helper.start()
+        except RuntimeError as error:  # the system has no thread left
+            theirs.close()
+            raise _resolver_trouble(address, OSError(errno.EAGAIN, str(error))) from None
         wait_for(ctx, ours.fileno(), select.POLLIN)
     helper.join()
-    if isinstance(answer[0], socket.gaierror) and answer[0].errno == socket.EAI_AGAIN:
-        raise ConnectionError(f"cannot look up {address.host!r} now: {explain(answer[0])}")
-    if isinstance(answer[0], Exception):
-        why = explain(answer[0]) if isinstance(answer[0], OSError) else str(answer[0])
-        raise EndpointError(f"cannot {doing} {address}: cannot find host {address.host!r}: {why}")
-    return answer
+    failure = answer[0] if isinstance(answer[0], Exception) else None
+    if failure is None:
+        return answer
+    if isinstance(failure, OSError):
+        if not isinstance(failure, socket.gaierror) or failure.errno in _RESOLVER_TROUBLE:
+            raise _resolver_trouble(address, failure)
+        why = explain(failure)
+    else:
+        why = str(failure)
+    raise UnknownHostError(f"cannot {doing} {address}: cannot find host {address.host!r}: {why}")
 
 
-# -- listening -------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def listening(ctx: Context, address: Address, mode: int | None = None) -> Iterator[tuple[socket.socket, str]]:
-    """Yield a bound, non-blocking socket, and its address with the real port; close it at the end.
-
-    `mode`: permissions of the file of a unix socket, which is removed at the end. Raises EndpointError if the address
-    cannot be used, PermanentFailure for a path that is too long, Cancelled.
-    """
-    sock = _bound_socket(ctx, address, mode)
-    own_file = _file_id(address.path) if address.is_unix else None
-    try:
-        if address.is_stream:
-            sock.listen(_BACKLOG)
-        sock.setblocking(False)
-        yield sock, str(address) if address.is_unix else address_of(address.scheme, sock.getsockname())
-    finally:
-        sock.close()
-        # Only our own file: another program may have replaced it since.
-        if own_file is not None and _file_id(address.path) == own_file:
-            with contextlib.suppress(OSError):
-                Path(address.path).unlink()
-
-
-def _bound_socket(ctx: Context, address: Address, mode: int | None) -> socket.socket:
-    """Return a socket bound to the first of the resolved addresses that this machine has."""
-    try:
-        candidates = _resolve(ctx, address, "listen on")
-    except ConnectionError as error:
-        raise EndpointError(f"cannot listen on {address}: {error}") from None
-    last_error = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-    for family, sockaddr in candidates:
-        try:
-            return _bind(family, address, sockaddr, mode)
-        except OSError as error:
-            last_error = error
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                break
-    raise EndpointError(f"cannot listen on {address}: {explain(last_error)}")
-
-
-def _bind(family: int, address: Address, sockaddr: Any, mode: int | None) -> socket.socket:
-    sock = socket.socket(family, address.kind)
-    try:
-        if address.scheme == "tcp":
-            # Lets the next run use a port whose last connections are still in TIME_WAIT.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(address.host)))
-        if not address.is_stream:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAM_BUFFER)
-        if address.is_unix:
-            _bind_path(sock, address, mode)
-        else:
-            sock.bind(sockaddr)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _bind_path(sock: socket.socket, address: Address, mode: int | None) -> None:
-    """Create the socket's file, and replace a file that a killed program left behind."""
-    if mode is not None:
-        # Set before the file exists, so that it never has wider permissions, not even for a moment.
-        os.fchmod(sock.fileno(), mode)
-    try:
-        sock.bind(address.path)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE or not _is_stale(address):
-            raise
-        Path(address.path).unlink()
-        sock.bind(address.path)
-    if mode is not None:
-        Path(address.path).chmod(mode)  # sets the bits that the umask removed
-
-
-def _is_stale(address: Address) -> bool:
-    """Return whether the path is a socket without a listener. Raises EndpointError for another kind of file."""
-    if not stat.S_ISSOCK(os.lstat(address.path).st_mode):
-        raise EndpointError(f"cannot listen on {address}: the file at this path is not a socket")
-    with socket.socket(socket.AF_UNIX, address.kind) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(address.path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False  # its backlog is full, or it has another type: there is a listener
-    return False
-
-
-def _file_id(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+def _resolver_trouble(address: Address, error: OSError) -> ConnectionError:
+    return ConnectionError(f"cannot look up {address.host!r} now: {explain(error)}")
 
 
 # -- connecting ------------------------------------------------------------------------------------
 
 
-def connect(ctx: Context, address: Address, timeout: float) -> socket.socket:
+def connect(ctx: Context, address: Address, timeout: float, route: Route = ANY_ROUTE) -> socket.socket:
     """Return a connected, non-blocking socket; each resolved address of a host gets `timeout` seconds.
 
-    Raises ConnectionError if another attempt may succeed, EndpointError or PermanentFailure if none will,
-    and Cancelled as soon as the run is cancelled.
+    Raises ConnectionError if another attempt may succeed, UnknownHostError, PermanentFailure if none will, and
+    Cancelled as soon as the run is cancelled.
     """
     last_error: OSError = ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-    for family, sockaddr in _resolve(ctx, address, "connect to"):
+    try:
+        candidates = resolve(ctx, address, "connect to", route.interface)
+    except ConnectionError:
+        raise
+    except OSError as error:
+        candidates, last_error = [], error
+    for candidate in candidates:
         try:
-            return _connect_one(ctx, family, address, sockaddr, timeout)
+            return _connect_one(ctx, address, candidate, timeout, route)
         except OSError as error:
             last_error = error
     raise ConnectionError(f"cannot connect to {address}: {explain(last_error)}")
 
 
-def _connect_one(ctx: Context, family: int, address: Address, sockaddr: Any, timeout: float) -> socket.socket:
+def _connect_one(ctx: Context, address: Address, resolved: Resolved, timeout: float, route: Route) -> socket.socket:
+    family, sockaddr = resolved
     sock = socket.socket(family, address.kind)
     try:
         sock.setblocking(False)
-        if address.scheme == "unix-dgram":
-            sock.bind("")  # the kernel picks a name, so that the peer can answer
+        _prepare_datagrams(sock, address, sockaddr, route)
         code = sock.connect_ex(sockaddr)
         if code == errno.EINPROGRESS:
             if not wait_for(ctx, sock.fileno(), select.POLLOUT, timeout):
@@ -252,6 +189,17 @@ def _connect_one(ctx: Context, family: int, address: Address, sockaddr: Any, tim
         sock.close()
         raise
     return sock
+
+
+def _prepare_datagrams(sock: socket.socket, address: Address, sockaddr: Any, route: Route) -> None:
+    if address.scheme == "unix-dgram":
+        sock.bind("")  # the kernel picks a name, so that the peer can answer
+    elif address.scheme == "udp":
+        # Without it the kernel refuses a broadcast address; which addresses are such depends on the interfaces.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        group = group_of(sockaddr)
+        if group is not None:
+            send_through(sock, group, Route(route.interface or address.zone, route.ttl))
 
 
 def send_all(ctx: Context, sock: socket.socket, data: bytes) -> None:

@@ -20,13 +20,15 @@ Oversize = Literal["drop", "truncate", "close"]
 class Framer(ABC):
     """The contract of all framings; `tests/plugins` has one suite for all of them."""
 
-    def __init__(self, max_frame: int = sys.maxsize, oversize: Oversize = "drop") -> None:
+    def __init__(self, max_frame: int = sys.maxsize, oversize: Oversize = "drop", mark: bytes = b"") -> None:
+        """`mark`: the byte order mark to pass over at the beginning of a stream; empty for none."""
         self.broken = ""
         """Why the stream cannot be read any further; empty while it can. A broken framer returns no more frames."""
         self.oversize = 0
         """How many frames were over the limit so far, however they were handled."""
         self.max_frame = max_frame
         """The longest frame, in bytes, without its separator or length."""
+        self._mark = self._awaited_mark = mark
         self._policy = oversize
         self._held = bytearray()
         self._is_skipping = False
@@ -57,7 +59,18 @@ class Framer(ABC):
         """
         self._held.clear()
         self._is_skipping = False
+        self._awaited_mark = self._mark
         return None
+
+    def _without_mark(self, data: bytes) -> bytes:
+        """Return the first bytes of a stream without a byte order mark; as long as they may be one, hold them."""
+        begun = bytes(self._held) + data
+        self._held.clear()
+        if len(begun) < len(self._mark) and self._mark.startswith(begun):
+            self._held += begun
+            return b""
+        self._awaited_mark = b""
+        return begun.removeprefix(self._mark)
 
     def apply_limit(self, frames: list[bytes]) -> list[bytes]:
         """Return the frames, with the oversize policy applied to those over the limit."""
@@ -85,9 +98,15 @@ class SeparatorFramer(Framer):
     """Frames that end with a separator. An unfinished frame at the end of the stream is returned."""
 
     def __init__(
-        self, separator: bytes, max_frame: int = sys.maxsize, oversize: Oversize = "drop", *, strip_cr: bool = False
+        self,
+        separator: bytes,
+        max_frame: int = sys.maxsize,
+        oversize: Oversize = "drop",
+        *,
+        strip_cr: bool = False,
+        mark: bytes = b"",
     ) -> None:
-        super().__init__(max_frame, oversize)
+        super().__init__(max_frame, oversize, mark)
         self._separator = separator
         self._strip_cr = strip_cr
         # A separator may be split between two pieces; up to this many bytes of it may be at the end of `_held`.
@@ -99,6 +118,10 @@ class SeparatorFramer(Framer):
         """See `Framer.feed`; one `split` for each piece, instead of a step for each byte."""
         if self.broken:
             return []
+        if self._awaited_mark:
+            data = self._without_mark(data)
+            if self._awaited_mark:
+                return []
         pieces = self._with_held_end(data).split(self._separator)
         rest = pieces.pop()
         frames = self._completed(pieces) if pieces else []
@@ -133,7 +156,7 @@ class SeparatorFramer(Framer):
         """Return whether every line before `end` is a frame without any change, newline included."""
         return (
             self._separator == b"\n"
-            and not (self.broken or self._is_skipping or (self._strip_cr and b"\r" in data))
+            and not (self.broken or self._awaited_mark or self._is_skipping or (self._strip_cr and b"\r" in data))
             and not (self._strip_cr and self._held.endswith(b"\r"))
             and len(self._held) + data.find(b"\n") <= self.max_frame
             and len(data) - end <= self.max_frame

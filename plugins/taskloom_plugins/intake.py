@@ -70,7 +70,21 @@ class Intake:
                 self.report_broken(framer, source)
                 framer = self.new_framer()
             else:
-                self.end(framer, source, is_orderly=True)
+                self._end_datagram(framer, source)
+
+    def _end_datagram(self, framer: Framer, source: str) -> None:
+        """End the last frame with its datagram: it is whole without a separator, as clients of statsd send it.
+
+        A frame whose count or length asks for more than the datagram has was cut.
+        """
+        is_unfinished, before = framer.has_partial_frame and not framer.is_skipping, framer.oversize
+        tail = framer.end()
+        if tail is not None:
+            self._write(self._records.batch([tail], source), source)
+        elif is_unfinished and framer.oversize == before:
+            self._ctx.count("truncated")
+            self._ctx.count("drops")
+        self._count_oversize(framer, before, source)
 
     def report_broken(self, framer: Framer, source: str) -> None:
         """Count and log that a stream cannot be read any further."""

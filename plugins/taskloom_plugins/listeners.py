@@ -20,7 +20,7 @@ from taskloom_plugins.loop import Loop
 from taskloom_plugins.notices import Notices
 from taskloom_plugins.peers import Peers
 
-__all__ = ["Acceptor", "DatagramReader"]
+__all__ = ["Acceptor", "DatagramReader", "InterfaceWatch"]
 
 Arrived = TypeVar("Arrived")
 
@@ -29,6 +29,26 @@ _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 # Errors of a machine that is short of descriptors or memory; they are temporary.
 _SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# Errors of one connection, not of the listening socket: it was lost before it was accepted, or a firewall or a security
+# module refuses it (accept(2), "Error handling" and EPERM).
+_LOST = {
+    errno.ECONNABORTED,
+    errno.ECONNRESET,
+    errno.EACCES,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENONET,
+    errno.ENOPROTOOPT,
+    errno.ENOSR,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EPROTO,
+    errno.EPROTONOSUPPORT,
+    errno.ESOCKTNOSUPPORT,
+    errno.ETIMEDOUT,
+}
 
 _DATAGRAMS_PER_CALL = 256
 _UDP_MAX_BYTES = 64 * 1024
@@ -38,6 +58,8 @@ _UNIX_MIN_BYTES = 256 * 1024
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("9I")
 _LOSS_INTERVAL_SECONDS = 1.0
+# An interface that is removed may be back at once, so a run that is restarted should not be late.
+_INTERFACE_INTERVAL_SECONDS = 1.0
 
 
 class Acceptor:
@@ -66,18 +88,29 @@ class Acceptor:
         self._loop.watch(self._sock, self._accept)
 
     def _accept(self) -> None:
+        lost: OSError | None = None
         for _ in range(_ACCEPTS_PER_CALL):
             try:
                 sock, sockaddr = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno not in _SHORTAGES:
+                if error.errno in _SHORTAGES:
+                    self._pause_accepting(error)
+                    return
+                if error.errno not in _LOST:
                     raise EndpointError(f"cannot accept connections: {explain(error)}") from None
-                self._pause_accepting(error)
-                return
-            self._pause = _SHORTEST_PAUSE_SECONDS
-            self._add_peer(sock, address_of(self._scheme, sockaddr))
+                lost = error
+                self._ctx.count("resets")
+                self._notices.warn(
+                    "lost connections", "a connection was lost before it was accepted: %s", explain(error)
+                )
+            else:
+                lost = None
+                self._pause = _SHORTEST_PAUSE_SECONDS
+                self._add_peer(sock, address_of(self._scheme, sockaddr))
+        if lost is not None:  # a security module may refuse every connection, and leave it in the queue
+            self._pause_accepting(lost)
 
     def _add_peer(self, sock: socket.socket, source: str) -> None:
         if len(self._peers) >= self._max_peers:
@@ -90,10 +123,36 @@ class Acceptor:
 
     def _pause_accepting(self, error: OSError) -> None:
         """Stop accepting for a while: trying again at once would be a busy loop."""
-        self._notices.warn("accept", "cannot accept connections for now: %s", explain(error))
+        if self._pause == _SHORTEST_PAUSE_SECONDS:  # said once, until a connection is accepted again
+            self._notices.warn("accept", "cannot accept connections for now: %s", explain(error))
         self._loop.unwatch(self._sock)
         self.deadline = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+class InterfaceWatch:
+    """Ends the run when the interface that its address names is removed, or removed and made again.
+
+    The kernel then receives nothing more for the socket, and does not report it.
+    """
+
+    def __init__(self, address: Address, interface: str) -> None:
+        """`interface`: its name, or another description of it, which is not watched."""
+        self._address, self._interface = address, interface
+        self._index = self._find()
+        self.deadline = time.monotonic() + _INTERFACE_INTERVAL_SECONDS if self._index else math.inf
+
+    def tick(self, now: float) -> None:
+        """Called now and then. Raises EndpointError."""
+        self.deadline = now + _INTERFACE_INTERVAL_SECONDS
+        if self._find() != self._index:
+            raise EndpointError(f"cannot read from {self._address}: interface {self._interface!r} was removed")
+
+    def _find(self) -> int | None:
+        try:
+            return socket.if_nametoindex(self._interface)
+        except (OSError, ValueError):
+            return None
 
 
 class DatagramReader:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Protocol
 
 from taskloom import Context
+from taskloom_plugins.endpoints import EndpointError, explain
 
 __all__ = ["Loop", "Timed"]
 
@@ -29,9 +30,13 @@ class Loop:
     """Calls a handler whenever its socket is readable; ends as soon as the run is cancelled."""
 
     def __init__(self, ctx: Context) -> None:
+        """Raise EndpointError if the system has no descriptor left."""
         self._ctx = ctx
         # Used directly, because the Python code of `selectors` takes half as much time as a small read itself.
-        self._epoll = select.epoll()
+        try:
+            self._epoll = select.epoll()
+        except OSError as error:
+            raise EndpointError(f"cannot watch sockets: {explain(error)}") from None
         self._handlers: dict[int, Callable[[], None]] = {ctx.fileno(): _do_nothing}
         self._epoll.register(ctx.fileno(), select.EPOLLIN)
 

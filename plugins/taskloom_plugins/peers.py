@@ -60,9 +60,15 @@ class Peers:
         """Add a connected, non-blocking socket; it is closed here."""
         _keep_alive(sock)
         peer = Peer(sock, source, self._intake.new_framer())
+        try:
+            self._loop.watch(sock, lambda: self._read(peer))
+        except OSError as error:  # the system limits how many descriptors a user may watch
+            sock.close()
+            self._ctx.count("refused")
+            self._intake.notices.warn("refused peers", "refused %s: %s", source, explain(error))
+            return
         self._open.add(peer)
         self._ctx.count("peers")
-        self._loop.watch(sock, lambda: self._read(peer))
         self._update_deadlines(peer, time.monotonic(), has_frame=False)
 
     def close_all(self) -> None:

@@ -68,12 +68,18 @@ class TextRecords(Records):
         A frame that already ends with a newline, as many datagrams do, gets no second one.
         """
         # In the common case no frame contains a newline, which two fast passes (join, memchr) can show.
-        if self._ending and b"\n" in b"".join(frames):
-            frames = [f[:-2] if f.endswith(b"\r\n") else f.removesuffix(b"\n") for f in frames]
+        if self._ending and self.decoder.has_ascii_newlines and b"\n" in b"".join(frames):
+            frames = [_without_newline(frame) for frame in frames]
         joined = self._ending.join([*frames, b""]) if self._ending else b"".join(frames)
         if self.decoder.leaves_unchanged(joined):
             return Batch(joined, len(frames))
-        return self._decoded(frames, lambda frame: self.decoder.line(frame) + self._ending)
+        return self._decoded(frames, self._record)
+
+    def _record(self, frame: bytes) -> bytes:
+        line = self.decoder.line(frame)
+        if not self.decoder.has_ascii_newlines:
+            line = _without_newline(line)
+        return line + self._ending
 
     def from_lines(self, lines: bytes, count: int) -> Batch:
         """Return a batch of frames that each end with their only newline, as `Framer.feed_joined` returns them."""
@@ -101,3 +107,7 @@ class JsonRecords(Records):
             return f"{head}{json.dumps(value, ensure_ascii=False, separators=(',', ':'))}}}\n".encode()
         except UnicodeEncodeError:  # half of a surrogate pair, which JSON can escape but UTF-8 cannot encode
             return f"{head}{json.dumps(value, separators=(',', ':'))}}}\n".encode()
+
+
+def _without_newline(line: bytes) -> bytes:
+    return line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")

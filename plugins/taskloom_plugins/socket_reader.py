@@ -9,12 +9,13 @@ from typing import ClassVar
 
 from taskloom import Context, Duration, Task, param
 from taskloom_plugins.backoff import Backoff
+from taskloom_plugins.binding import listening
 from taskloom_plugins.counted_framing import ByteOrder
 from taskloom_plugins.decoding import DecoderName, Errors
-from taskloom_plugins.endpoints import connect, explain, listening, send_all
+from taskloom_plugins.endpoints import UnknownHostError, connect, explain, send_all
 from taskloom_plugins.framing import Oversize
 from taskloom_plugins.intake import Intake
-from taskloom_plugins.listeners import Acceptor, DatagramReader
+from taskloom_plugins.listeners import Acceptor, DatagramReader, InterfaceWatch
 from taskloom_plugins.loop import Loop
 from taskloom_plugins.output import Output, open_target
 from taskloom_plugins.peers import READ_BYTES, Peers
@@ -40,6 +41,9 @@ class SocketReader(Task):
         examples=["tcp://127.0.0.1:5514", "udp://[::1]:5514", "unix:///run/app.sock"],
     )
     connect: str | None = param(default=None, description="the address to connect to, instead of listening")
+    interface: str | None = param(
+        default=None, min_length=1, description="name or address of the interface on which a multicast group is joined"
+    )
     framing: Framing | None = param(
         default=None, description="how frames end; by default line for streams, datagram for datagrams"
     )
@@ -107,40 +111,55 @@ class SocketReader(Task):
 
     def _listen(self, ctx: Context, intake: Intake, output: Output) -> None:
         mode = None if self.mode is None else int(self.mode, 8)
-        with listening(ctx, self._address, mode) as (sock, name), Loop(ctx) as loop:
-            ctx.log.info("listening on %s", name)
+        with listening(ctx, self._address, mode=mode, interface=self.interface or "") as found, Loop(ctx) as loop:
+            for each in found:
+                ctx.log.info("listening on %s", each.name)
             ctx.ready()
+            sockets = [each.sock for each in found]
             if self._address.is_stream:
-                self._read_peers(ctx, loop, intake, output, sock)
+                self._read_peers(ctx, loop, intake, output, sockets)
             else:
-                self._read_datagrams(ctx, loop, intake, output, sock)
+                self._read_datagrams(ctx, loop, intake, output, sockets)
 
-    def _read_peers(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
+    def _read_peers(
+        self, ctx: Context, loop: Loop, intake: Intake, output: Output, sockets: list[socket.socket]
+    ) -> None:
         peers = Peers(ctx, loop, intake, self.idle_timeout, self.frame_timeout)
         scheme, limit = self._address.scheme, self.max_peers
-        acceptor = Acceptor(ctx, loop, peers, sock, scheme=scheme, max_peers=limit, notices=intake.notices)
+        acceptors = [
+            Acceptor(ctx, loop, peers, sock, scheme=scheme, max_peers=limit, notices=intake.notices) for sock in sockets
+        ]
         try:
-            loop.run([output, peers, acceptor])
+            loop.run([output, peers, self._interface_watch(), *acceptors])
         finally:
             peers.close_all()
 
-    def _read_datagrams(self, ctx: Context, loop: Loop, intake: Intake, output: Output, sock: socket.socket) -> None:
+    def _read_datagrams(
+        self, ctx: Context, loop: Loop, intake: Intake, output: Output, sockets: list[socket.socket]
+    ) -> None:
         is_connected = self.connect is not None
-        reader = DatagramReader(
-            ctx,
-            loop,
-            intake,
-            sock,
-            address=self._address,
-            max_frame=self.max_frame,
-            is_connected=is_connected,
-            wants_source=self.format == "json" and not is_connected,
-            idle_seconds=self.idle_timeout,
-        )
+        readers = [
+            DatagramReader(
+                ctx,
+                loop,
+                intake,
+                sock,
+                address=self._address,
+                max_frame=self.max_frame,
+                is_connected=is_connected,
+                wants_source=self.format == "json" and not is_connected,
+                idle_seconds=self.idle_timeout,
+            )
+            for sock in sockets
+        ]
         try:
-            loop.run([output, reader], lambda: reader.is_over)
+            loop.run([output, self._interface_watch(), *readers], lambda: any(reader.is_over for reader in readers))
         finally:
-            reader.count_lost()
+            for reader in readers:
+                reader.count_lost()
+
+    def _interface_watch(self) -> InterfaceWatch:
+        return InterfaceWatch(self._address, self.interface or self._address.zone)
 
     # -- connecting --------------------------------------------------------------------------------
 
@@ -151,8 +170,9 @@ class SocketReader(Task):
         while True:
             try:
                 sock = connect(ctx, self._address, self.connect_timeout)
-            except ConnectionError as error:
-                if not self.reconnect:
+            except (ConnectionError, UnknownHostError) as error:
+                # A name that was never found is probably misspelt; one that was found before comes back.
+                if not self.reconnect or (isinstance(error, UnknownHostError) and not is_ready):
                     raise
                 intake.notices.warn("failed connections", "%s", error)
             else:
@@ -179,7 +199,7 @@ class SocketReader(Task):
                 intake.notices.warn("broken connections", "lost %s: %s", self._address, explain(error))
                 return
             if not self._address.is_stream:
-                self._read_datagrams(ctx, loop, intake, output, sock)
+                self._read_datagrams(ctx, loop, intake, output, [sock])
                 return
             peers = Peers(ctx, loop, intake, self.idle_timeout, self.frame_timeout)
             peers.add(sock, str(self._address))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import functools
 import select
 import socket
 import time
+from collections.abc import Callable
 
 from taskloom import Context, Duration, Task, param
 from taskloom_plugins.addresses import Address, parse_address
 from taskloom_plugins.backoff import Backoff
-from taskloom_plugins.endpoints import connect, explain, send_all, wait_for
+from taskloom_plugins.endpoints import EndpointError, UnknownHostError, connect, explain, send_all, wait_for
+from taskloom_plugins.line_template import LineTemplate
+from taskloom_plugins.multicast import Route, check_interface
 from taskloom_plugins.notices import Notices
 
 __all__ = ["SocketSender"]
@@ -28,10 +32,19 @@ class SocketSender(Task):
     """
 
     to: str = param(description="the address to send to", examples=["tcp://127.0.0.1:5514", "unix:///run/app.sock"])
+    interface: str | None = param(
+        default=None,
+        min_length=1,
+        description="name or address of the interface on which to send to a multicast group",
+    )
+    ttl: int | None = param(
+        default=None, ge=0, le=255, description="over how many networks to send to a multicast group; by default 1"
+    )
     count: int = param(default=10, ge=0, description="how many lines; 0 for no limit")
     interval: Duration = param(default="1s", description="time between two lines")
     line: str = param(
-        default="hello {n}", description="the text of a line; {n} is its number from 1, {job} the name of the job"
+        default="hello {n}",
+        description="the text of a line; {n} is its number from 1, {job} the name of the job, {{ a brace",
     )
     connect_timeout: Duration = param(default="10s", gt=0, description="how long one attempt to connect may take")
     reconnect_delay: Duration = param(
@@ -42,23 +55,25 @@ class SocketSender(Task):
     def __post_init__(self) -> None:
         """Raise ValueError for an address or a line that cannot be used."""
         self._address = _parse_target(self.to)
-        try:
-            line = self._line_of(1, "job")
-        except (LookupError, ValueError, AttributeError, TypeError) as error:
-            raise ValueError(f"cannot use line {self.line!r}; write {{n}}, {{job}}, and {{{{ for a brace") from error
-        if "\n" in line and self._address.is_stream:
+        check_interface(self._address, self.interface)
+        if self.ttl is not None and not self._address.is_multicast:
+            raise ValueError(f"cannot use 'ttl' with {self._address}: it is for a multicast group")
+        self._template = LineTemplate(self.line)
+        if "\n" in self.line and self._address.is_stream:
             raise ValueError(f"cannot use line {self.line!r}: it contains a newline, which would make it two lines")
 
     def run(self, ctx: Context) -> None:
         """Send the lines; return when all are sent, or when the run is cancelled."""
-        link = _Connection(ctx, self._address, self.connect_timeout, Backoff(self.reconnect_delay, self.reconnect_max))
+        route = Route(self.interface or "", self.ttl)
+        connect_once = functools.partial(connect, ctx, self._address, self.connect_timeout, route)
+        link = _Connection(ctx, self._address, connect_once, Backoff(self.reconnect_delay, self.reconnect_max))
         try:
             n = 0
             while not self.count or n < self.count:
                 if n and ctx.wait(self.interval):
                     return
                 n += 1
-                link.send(self._line_of(n, ctx.job).encode(), n)
+                link.send(self._template.fill(n, ctx.job).encode(), n)
                 ctx.count("lines")
                 if self.count:
                     ctx.progress(n, self.count, "lines")
@@ -66,13 +81,10 @@ class SocketSender(Task):
         finally:
             link.close()
 
-    def _line_of(self, n: int, job: str) -> str:
-        return self.line.format(n=n, job=job)
-
 
 def _parse_target(text: str) -> Address:
     address = parse_address(text)
-    if not address.is_unix and not (address.host and address.port):
+    if not address.is_unix and (address.host in ("", "*") or not address.port):
         raise ValueError(f"cannot send to {text!r}; it needs a host and a port other than 0")
     return address
 
@@ -80,15 +92,17 @@ def _parse_target(text: str) -> Address:
 class _Connection:
     """A connection that is opened when it is needed, and opened again if it is lost."""
 
-    def __init__(self, ctx: Context, address: Address, connect_timeout: float, backoff: Backoff) -> None:
-        self._ctx, self._address, self._timeout, self._backoff = ctx, address, connect_timeout, backoff
+    def __init__(
+        self, ctx: Context, address: Address, connect_once: Callable[[], socket.socket], backoff: Backoff
+    ) -> None:
+        self._ctx, self._address, self._connect, self._backoff = ctx, address, connect_once, backoff
         self._notices = Notices(ctx.log)
         self._sock: socket.socket | None = None
-        self._since = 0.0
+        self._since: float | None = None  # when the last connection began; None before the first one
         self._sent = 0
 
     def send(self, line: bytes, number: int) -> None:
-        """Send the line, on as many connections as it takes. Raises Cancelled."""
+        """Send the line, on as many connections as it takes. Raises EndpointError or Cancelled."""
         data = line + b"\n" if self._address.is_stream else line
         while True:
             sock = self._connected()
@@ -97,6 +111,10 @@ class _Connection:
                     raise ConnectionResetError(errno.ECONNRESET, "the other side has closed the connection")
                 send_all(self._ctx, sock, data)
             except OSError as error:
+                if error.errno == errno.EMSGSIZE:  # no other connection can carry a datagram of this size
+                    raise EndpointError(
+                        f"cannot send line {number} to {self._address}: {len(data)} bytes do not fit into a datagram"
+                    ) from None
                 self._disconnect(error)
             else:
                 self._sent = number
@@ -126,8 +144,11 @@ class _Connection:
         """Return the connection; open it if there is none. Raises Cancelled."""
         while self._sock is None:
             try:
-                self._sock = connect(self._ctx, self._address, self._timeout)
-            except ConnectionError as error:
+                self._sock = self._connect()
+            except (ConnectionError, UnknownHostError) as error:
+                # A name that was never found is probably misspelt; one that was found before comes back.
+                if isinstance(error, UnknownHostError) and self._since is None:
+                    raise
                 self._notices.warn("failed connections", "%s", error)
                 self._ctx.sleep(self._backoff.next_delay())
             else:
@@ -141,7 +162,8 @@ class _Connection:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
-        self._backoff.connected_for(time.monotonic() - self._since)
+        if self._since is not None:
+            self._backoff.connected_for(time.monotonic() - self._since)
         self._ctx.sleep(self._backoff.next_delay())
 
     def _warn_lost(self, error: OSError) -> None:

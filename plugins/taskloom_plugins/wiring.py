@@ -9,7 +9,9 @@ from taskloom_plugins.addresses import Address, parse_address
 from taskloom_plugins.counted_framing import LengthPrefixedFramer, OctetCountedFramer, SyslogFramer
 from taskloom_plugins.decoding import BytesDecoder, Decoder, JsonDecoder, TextDecoder
 from taskloom_plugins.framing import FixedFramer, Framer, SeparatorFramer, WholeFramer
+from taskloom_plugins.multicast import check_interface
 from taskloom_plugins.records import JsonRecords, Records, TextRecords
+from taskloom_plugins.text_encodings import byte_order_mark, check_fixed, check_separator, find_encoding
 
 if TYPE_CHECKING:
     from taskloom_plugins.socket_reader import SocketReader
@@ -18,17 +20,28 @@ __all__ = ["Framing", "Wiring", "address_for"]
 
 Framing = Literal["line", "nul", "delimiter", "octet-counted", "syslog", "fixed", "length-prefixed", "datagram", "raw"]
 
+# The end of a frame in the framings that search one. A syslog message may also end with NUL, which is the same byte in
+# every encoding that has LF.
+_SEPARATORS: dict[Framing, str] = {"line": "\n", "syslog": "\n", "nul": "\0"}
+# The framings of which each frame is a message of its own, with whatever its sender puts around it.
+_MESSAGES = ("datagram", "length-prefixed", "octet-counted")
+
 
 def address_for(reader: SocketReader) -> Address:
     """Return the address from `listen` or `connect`. Raises ValueError unless exactly one of them is set."""
     if reader.listen is not None and reader.connect is None:
-        return parse_address(reader.listen)
+        address = parse_address(reader.listen)
+        check_interface(address, reader.interface)
+        return address
     if reader.connect is None or reader.listen is not None:
         given = "both" if reader.connect is not None else "neither"
         raise ValueError(f"cannot read with {given} of 'listen' and 'connect'; give one of them")
     address = parse_address(reader.connect)
-    if not address.is_unix and not (address.host and address.port):
+    if not address.is_unix and (address.host in ("", "*") or not address.port):
         raise ValueError(f"cannot connect to {reader.connect!r}; it needs a host and a port other than 0")
+    if address.many:
+        raise ValueError(f"cannot connect to {reader.connect!r}: it is {address.many}; use 'listen' to read from it")
+    check_interface(address, reader.interface)
     return address
 
 
@@ -69,17 +82,28 @@ class Wiring:
                 f"cannot decode {name} with framing raw: its pieces are arbitrary bytes; use decoder bytes"
             )
         if name == "text":
-            return TextDecoder(self._reader.encoding, self._reader.errors)
-        return BytesDecoder() if name == "bytes" else JsonDecoder()
+            return TextDecoder(self._reader.encoding, self._reader.errors, are_messages=self.framing in _MESSAGES)
+        return BytesDecoder() if name == "bytes" else JsonDecoder(self._reader.encoding)
+
+    def _checked_separator(self) -> bytes:
+        """Return the bytes that end a frame, for a framing that searches them. Raises ValueError."""
+        separator = self._reader.delimiter or _SEPARATORS.get(self.framing)
+        encoding = "utf-8" if isinstance(self._decoder, BytesDecoder) else self._reader.encoding
+        if self.framing == "fixed":
+            check_fixed(encoding, self._reader.frame_size or 1)
+        return check_separator(encoding, self.framing, separator) if separator else b""
 
     def _framer_factory(self) -> Callable[[], Framer]:
         reader = self._reader
         limit = (reader.max_frame, reader.oversize)
-        delimiter = (reader.delimiter or "").encode()
+        separator = self._checked_separator()
+        # What is not decoded is passed on as it is.
+        is_text = not isinstance(self._decoder, BytesDecoder)
+        mark = byte_order_mark(find_encoding(reader.encoding)) if is_text else b""
         makers: dict[Framing, Callable[[], Framer]] = {
-            "line": lambda: SeparatorFramer(b"\n", *limit, strip_cr=True),
-            "nul": lambda: SeparatorFramer(b"\0", *limit),
-            "delimiter": lambda: SeparatorFramer(delimiter, *limit),
+            "line": lambda: SeparatorFramer(separator, *limit, strip_cr=True, mark=mark),
+            "nul": lambda: SeparatorFramer(separator, *limit, mark=mark),
+            "delimiter": lambda: SeparatorFramer(separator, *limit, mark=mark),
             "octet-counted": lambda: OctetCountedFramer(*limit),
             "syslog": lambda: SyslogFramer(*limit),
             "fixed": lambda: FixedFramer(reader.frame_size or 1),
@@ -121,8 +145,14 @@ def _check_mode(reader: SocketReader, address: Address) -> None:
     """Refuse connection parameters that have no meaning for this kind of socket."""
     if reader.mode is not None and not (address.is_unix and reader.listen is not None):
         raise ValueError("cannot use 'mode' here; it is for a unix socket to listen on")
+    if reader.mode is not None and address.is_abstract:
+        raise ValueError(f"cannot use 'mode' with {address}: an abstract socket has no file")
     if reader.send_on_connect and reader.connect is None:
         raise ValueError("cannot use 'send_on_connect' with 'listen'; it is for 'connect'")
+    try:
+        reader.send_on_connect.encode()
+    except UnicodeError:
+        raise ValueError("cannot use 'send_on_connect': half of a surrogate pair cannot be sent") from None
     if not address.is_stream and reader.frame_timeout:
         raise ValueError(f"cannot use 'frame_timeout' with {address}: a datagram always arrives as a whole")
     if not address.is_stream and reader.listen is not None and reader.idle_timeout:

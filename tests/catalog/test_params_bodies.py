@@ -10,6 +10,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel
 
 from taskloom.catalog.params import ParamErrors, inspect_task
+from taskloom.runners.error_info import describe
 from taskloom.task import Context, Duration, Task, param
 
 
@@ -177,3 +178,37 @@ def test_a_validator_without_memory_is_not_an_error_of_the_params(monkeypatch: p
 
     with pytest.raises(MemoryError):
         inspect_task(refusing).validate({"size": 3})
+
+
+class Failing(Task):
+    n: int = 1
+
+    def __post_init__(self) -> None:
+        raise OSError("no disk")
+
+    def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+    def terminate(self) -> None:
+        """Do nothing."""
+
+
+class FailingClassic(Task):
+    def __init__(self, n: int = 1) -> None:
+        raise OSError("no disk")
+
+    async def run(self, ctx: Context) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("task", [Failing, FailingClassic])
+def test_the_traceback_of_a_constructor_has_no_frame_of_ours(task: type[Task]) -> None:
+    binding = inspect_task(task).binding({"n": 1})
+
+    with pytest.raises(OSError, match="no disk") as caught:
+        binding.make()
+
+    info = describe(caught.value)
+    assert info.traceback.endswith("OSError: no disk\n")
+    assert "params.py" not in info.traceback
+    assert "in __" in info.traceback

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.terminals import on_a_terminal
 
 from taskloom.cli.format_job import format_restart, format_start, schedule_lines
 from taskloom.cli.plan import plan_of
@@ -170,21 +168,6 @@ def test_a_value_from_an_alias_or_a_merge_key_is_shown_with_its_line(call: Call)
     assert values["join"] == {"written": "{within: 5s}", "from": "job", "path": "alias.yaml", "line": 8}
 
 
-def on_a_terminal(command: list[str], env: dict[str, str], cwd: Path) -> str:
-    """Return the output of a program on a terminal."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=env, cwd=cwd):
-        os.close(theirs)
-        parts = []
-        try:
-            while data := os.read(ours, 65536):
-                parts.append(data)
-        except OSError:  # how Linux tells that the other end is closed
-            pass
-    os.close(ours)
-    return b"".join(parts).decode()
-
-
 @pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}])
 def test_a_terminal_gets_coloured_tables_unless_no_color_is_set(
     call: Call, child_env: dict[str, str], tmp_path: Path, variables: dict[str, str]
@@ -192,7 +175,7 @@ def test_a_terminal_gets_coloured_tables_unless_no_color_is_set(
     command = [sys.executable, "-m", "taskloom", "validate", "--plan", "plan.yaml"]
     env = child_env | {"SECRET": "x", "TERM": "xterm-256color", "COLUMNS": "120"} | variables
 
-    shown = on_a_terminal(command, env, tmp_path)
+    shown = on_a_terminal(command, env, tmp_path, is_stderr_too=False).text
 
     assert "─────" in shown
     assert ("\x1b[1;36mlevel" in shown) is (not variables)

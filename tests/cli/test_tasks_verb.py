@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.toy_distribution import add_distribution
 
 from taskloom.cli.tasks import tasks
 from taskloom.jobfile import check
@@ -202,3 +203,81 @@ def test_one_task_as_json(call: Call) -> None:
         "examples": ["tcp://127.0.0.1:5514"],
     }
     assert data["schema"]["properties"]["every"]["default"] == 90.0
+
+
+# A parameter, and its default as JSON has it.
+DEFAULTS = [
+    ("n: int = 3", 3),
+    ("n: float = 2.5", 2.5),
+    ("n: bool = True", True),
+    ("n: str = '3'", "3"),
+    ("n: str = 'true'", "true"),
+    ("n: str = ''", ""),
+    ("n: int | None = None", None),
+    ("n: Duration = '1m30s'", 90.0),
+    ("n: Duration = param('5s')", 5.0),
+    ("n: Duration | None = param('5s')", 5.0),
+    ("n: list[str] = ['a', 'b']", ["a", "b"]),
+    ("n: list[int] = param(default=[1])", [1]),
+    ("n: dict = {'a': {'b': 1}}", {"a": {"b": 1}}),
+    ("n: tuple[int, ...] = (1, 2)", [1, 2]),
+    ("n: set[int] = {1}", [1]),
+    ("n: Colour = Colour.NAVY_BLUE", "navy blue"),
+    ("n: list[Colour] = [Colour.RED]", ["red"]),
+    ("n: Path = Path('/tmp/x')", "/tmp/x"),
+    ("n: Decimal = Decimal('1.10')", "1.10"),
+    ("n: float = float('inf')", None),
+    ("n: SecretStr = SecretStr('hunter2')", None),
+    ("n: Model = Model()", {"a": 1}),
+    ("n: Data = Data()", {"a": 1}),
+    ("n: int", None),
+]
+
+TYPES = """
+import dataclasses, enum
+from decimal import Decimal
+from pathlib import Path
+from pydantic import BaseModel, SecretStr
+from taskloom.task import Task, Duration, param
+
+class Colour(enum.Enum):
+    RED = "red"
+    NAVY_BLUE = "navy blue"
+class Model(BaseModel):
+    a: int = 1
+@dataclasses.dataclass
+class Data:
+    a: int = 1
+"""
+
+
+def test_a_default_is_data_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = TYPES + "".join(
+        f"class T{number}(Task):\n    {param}\n    def run(self, ctx): ...\n"
+        for number, (param, _) in enumerate(DEFAULTS)
+    )
+    add_distribution(
+        tmp_path, "toy-defaults", source, **{f"t{number}": f"T{number}" for number in range(len(DEFAULTS))}
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    found = []
+    for number, (param, _) in enumerate(DEFAULTS):
+        answer = CliRunner().invoke(tasks, [f"t{number}", "-o", "json"], catch_exceptions=False)
+        assert "hunter2" not in answer.stdout
+        found.append((param, json.loads(answer.stdout)["params"][0]["default"]))
+    sys.modules.pop("toy_defaults", None)
+
+    assert found == DEFAULTS
+
+
+def test_a_package_that_cannot_be_read_is_named_beside_the_list(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "half_gone-1.0.dist-info").mkdir()
+
+    answer = call("-o", "json")
+
+    assert json.loads(answer.stdout)
+    assert (
+        f"taskloom: broken package: {tmp_path}/half_gone-1.0.dist-info: has no METADATA that can be read, "
+        "as an interrupted installation leaves it\n" in answer.stderr
+    )

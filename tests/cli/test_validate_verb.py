@@ -194,7 +194,8 @@ def test_each_schedule_is_shown_in_words_with_its_next_start_times(call: Call) -
         "  off: {task: countdown, schedule: {every: 5m}, enabled: false}\n"
     )
 
-    lines = call("times.yaml").stdout.splitlines()
+    answer = call("times.yaml")
+    lines = answer.stdout.splitlines()
 
     assert lines[:4] == [
         "once: once, Tue 2130-01-31 06:00:00 CET (Europe/Berlin); overlap skipped",
@@ -204,7 +205,8 @@ def test_each_schedule_is_shown_in_words_with_its_next_start_times(call: Call) -
     ]
     assert lines[4] == "daily: at 06:00 every day, UTC time (0 6 * * *); overlap skipped"
     assert re.fullmatch(r"  next: (\w{3} \d{4}-\d\d-\d\d 06:00:00 UTC(, )?){3}", lines[5])
-    assert lines[6:] == ["4 jobs in 1 file: no problems; worst-case stop 10s"]
+    assert lines[6:] == ["4 jobs in 1 file: 1 warning; worst-case stop 10s"]
+    assert "job 'gone': does not start by itself: 2001-01-31T06:00Z has passed" in answer.stderr
 
 
 def test_the_worst_stop_adds_up_jobs_that_are_stopped_one_after_the_other(call: Call) -> None:

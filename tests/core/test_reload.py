@@ -10,7 +10,9 @@ import pytest
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import ApplySpec
+from taskloom.core.changes import make_plan
 from taskloom.core.events import EventName
+from taskloom.core.inputs import Reload
 from taskloom.core.model import (
     How,
     JobSpec,
@@ -88,6 +90,34 @@ def test_one_field_that_a_run_is_made_from_is_enough_for_a_restart_and_all_chang
     assert set(change.fields) == {"params", "timeout", "labels"}
     assert str(Change("a", ReloadAction.RESTART, ("params", "timeout"))) == "a: restart (params, timeout)"
     assert str(Change("a", ReloadAction.KEEP)) == "a: keep"
+
+
+class Array:
+    """Like an array of numpy: two of them have no truth value when they are compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = object.__hash__
+
+
+def test_params_that_cannot_be_compared_differ_unless_they_are_the_same_object() -> None:
+    one = replace(JOB, params={"n": Array()})
+
+    changes = [*compare({"a": one}, [replace(one, params={"n": Array()})]), *compare({"a": one}, [replace(one)])]
+
+    assert [str(change) for change in changes] == ["a: restart (params)", "a: keep"]
+
+
+def test_a_plan_that_was_made_before_another_declaration_is_made_anew() -> None:
+    stage = running()
+    plan = make_plan(stage.lifecycle.reloader.declarations(), [PARAMS])
+    stage.add(make_job("late"))
+
+    found = stage.send(Reload((PARAMS,), plan))
+
+    assert [str(change) for change in plan.changes] == ["a: restart (params)"]
+    assert event_of(found, EventName.RELOADED).data["remove"] == ["late"]
 
 
 def test_a_new_name_is_a_removal_and_an_addition() -> None:
@@ -223,7 +253,7 @@ RESTARTS: dict[str, tuple[Callable[[], HandDrivenCore], list[str], bool | None]]
     "stopping, for a restart": (after_running(restart), [], True),
     "blocked, by a user": (after_running(stop, abandon), [], False),
     "blocked, restart pending": (after_running(restart, abandon), [], True),
-    "backing off": (after_running(fail), [], None),
+    "waiting for its restart": (after_running(fail), ["queued a#2", "StartRun a#2"], None),
     "finished": (after_running(end), ["queued a#2", "StartRun a#2"], None),
     "disabled": (after_running(end, disable), ["queued a#2", "StartRun a#2"], None),
     "stopping, switched off": (after_running(disable), [], True),

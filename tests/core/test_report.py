@@ -32,6 +32,10 @@ def stopped(reason: Reason, how: How = How.RETURNED) -> StopReport:
         (Reason(ReasonKind.SIGNAL, "Ctrl-C", signal.SIGINT), ExitCode.INTERRUPTED),
         (Reason(ReasonKind.SIGNAL, "TERM", signal.SIGTERM), ExitCode.FINE),
         (Reason(ReasonKind.SIGNAL, "INT"), ExitCode.FINE),
+        (Reason(ReasonKind.SIGNAL, "PRINTER on fire"), ExitCode.FINE),
+        (Reason(ReasonKind.SIGNAL, "SIGINT", signal.SIGTERM), ExitCode.FINE),
+        (Reason(ReasonKind.SIGNAL, "", signal.SIGINT), ExitCode.INTERRUPTED),
+        (Reason(ReasonKind.SHUTDOWN, "SIGINT", signal.SIGINT), ExitCode.FINE),
         (Reason(ReasonKind.USER, "INT"), ExitCode.FINE),
     ],
 )

@@ -11,7 +11,7 @@ from taskloom.core.events import EventName
 from taskloom.core.inputs import Tick
 from taskloom.core.model import How, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog, WatchdogThen
-from taskloom.errors import JobBlocked, JobDisabled, JobStopping, SchedulerStopped, UsageError
+from taskloom.errors import DependencyUnmet, JobBlocked, JobDisabled, JobStopping, SchedulerStopped, UsageError
 from taskloom.testing import make_job
 
 ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
@@ -107,7 +107,7 @@ RESTARTS: dict[str, tuple[Make, list[str] | type[UsageError]]] = {
     "idle": (idle, ["queued a#1", "StartRun a#1"]),
     "disabled": (disabled, JobDisabled),
     "delayed": (delayed, ["queued a#1", "StartRun a#1"]),
-    "waits for another": (waits_for_another, ["queued a#1", "StartRun a#1"]),
+    "waits for another": (waits_for_another, DependencyUnmet),
     "waits for a firing": (waits_for_a_firing, ["queued a#1", "StartRun a#1"]),
     "backing off": (backing_off, ["queued a#2", "StartRun a#2"]),
     "queued": (queued, ASK),

@@ -16,6 +16,7 @@ from taskloom.core import lifecycle
 from taskloom.core.inputs import (
     ArmJob,
     Reload,
+    ResetJob,
     RestartJob,
     RunEnded,
     RunReady,
@@ -157,6 +158,8 @@ INPUTS: dict[str, Any] = {
     "start now": StartJob("a", is_now=True),
     "arm": ArmJob("a"),
     "restart": RestartJob("a", USER),
+    "restart now": RestartJob("a", USER, is_now=True),
+    "reset": ResetJob("a", USER),
     "stop": StopJob("a", USER),
     "cancel": StopJob("a", USER, "a#1"),
     "shutdown": Shutdown(USER, 30.0),
@@ -174,20 +177,20 @@ INPUTS: dict[str, Any] = {
 # A row for each stage, a cell for each input, in the order above: the state after it. `x`: it is refused. `.`: it is
 # ignored, because its subject does not exist. Neither changes anything. `-`: the job was removed.
 GRID = """
-                         | start | now  | arm  | restart | stop | cancel | all  | reload | off  | remove | started | failed | ready | unresp | resp | ended
-disabled                 | x     | x    | x    | x       | disa | .      | disa | wait   | .    | -      | x       | x      | .     | .      | .    | x
-waiting                  | runn  | runn | runn | runn    | wait | .      | wait | wait   | disa | -      | x       | x      | .     | .      | .    | x
-delayed                  | runn  | runn | .    | runn    | skip | .      | skip | wait   | disa | -      | x       | x      | .     | .      | .    | x
-depending                | x     | runn | .    | runn    | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x
-scheduled                | runn  | runn | .    | runn    | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x
-backing off              | runn  | runn | .    | runn    | fini | .      | fini | wait   | disa | -      | x       | x      | .     | .      | .    | x
-queued                   | x     | x    | x    | stop    | stop | stop   | stop | stop   | stop | stop   | runn    | fini   | runn  | .      | .    | fini
-running                  | x     | x    | x    | stop    | stop | stop   | stop | stop   | stop | stop   | x       | fini   | runn  | .      | .    | fini
-stopping before it began | x     | x    | x    | stop    | stop | stop   | stop | stop   | stop | stop   | stop    | fini   | stop  | .      | .    | fini
-stopping                 | x     | x    | x    | stop    | stop | stop   | stop | stop   | stop | stop   | x       | fini   | stop  | .      | .    | fini
-blocked                  | x     | x    | x    | x       | bloc | bloc   | bloc | bloc   | bloc | bloc   | x       | fini   | bloc  | .      | .    | fini
-finished                 | runn  | runn | runn | runn    | fini | .      | fini | wait   | disa | -      | x       | x      | .     | .      | .    | x
-skipped                  | runn  | runn | wait | runn    | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x
+                         | start | now  | arm  | restart | now  | reset | stop | cancel | all  | reload | off  | remove | started | failed | ready | unresp | resp | ended
+disabled                 | x     | x    | x    | x       | x    | .     | disa | .      | disa | wait   | .    | -      | x       | x      | .     | .      | .    | x
+waiting                  | runn  | runn | runn | runn    | runn | .     | wait | .      | wait | wait   | disa | -      | x       | x      | .     | .      | .    | x
+delayed                  | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | wait   | disa | -      | x       | x      | .     | .      | .    | x
+depending                | x     | runn | .    | x       | runn | .     | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x
+scheduled                | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x
+backing off              | runn  | runn | .    | runn    | runn | runn  | fini | .      | fini | runn   | disa | -      | x       | x      | .     | .      | .    | x
+queued                   | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | runn    | fini   | runn  | .      | .    | fini
+running                  | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | runn  | .      | .    | fini
+stopping before it began | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | stop    | fini   | stop  | .      | .    | fini
+stopping                 | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | stop  | .      | .    | fini
+blocked                  | x     | x    | x    | x       | x    | .     | bloc | bloc   | bloc | bloc   | bloc | bloc   | x       | fini   | bloc  | .      | .    | fini
+finished                 | runn  | runn | runn | runn    | runn | .     | fini | .      | fini | wait   | disa | -      | x       | x      | .     | .      | .    | x
+skipped                  | runn  | runn | wait | runn    | runn | .     | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x
 """  # noqa: E501  (a table is read by its columns)
 
 

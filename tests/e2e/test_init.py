@@ -260,7 +260,7 @@ def test_one_reload_and_one_status_to_the_whole_process_group_count_once_each(st
 
     os.killpg(inside.init, QUIT)
     os.killpg(inside.init, HUP)
-    inside.wait_for("reload: keep 1")
+    inside.wait_for("reload: nothing has changed, 1 untouched")
     os.killpg(inside.init, TERM)
 
     assert inside.end() == 0

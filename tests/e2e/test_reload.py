@@ -31,14 +31,14 @@ def no_fault_of_ours(stderr: str) -> bool:
 
 
 def test_each_job_is_kept_changed_or_restarted_by_its_changed_fields(start_program: Start) -> None:
-    program = start_program(BEFORE)
+    program = start_program(BEFORE, "-v")
     program.wait_for("same         started")
 
     program.reload(AFTER)
 
     program.wait_for("says two")
     program.wait_for_event("job_removed", "old")
-    program.wait_for("reload: add 1, remove 1, keep 1, apply now 1, restart 1")
+    program.wait_for("reload: 1 added (new), 1 removed (old), 1 restarted (web), 1 changed in place (db), 1 untouched")
     for line in ("old: remove", "web: restart (params)", "db: apply now (join)", "new: add"):
         assert f"reload: {line}\n" in program.stderr
     program.send(signal.SIGTERM)
@@ -58,7 +58,7 @@ def test_a_changed_join_applies_to_the_current_run(start_program: Start) -> None
 
     program.reload("jobs: {deaf: {task: deaf, daemon: true, join: 100ms}, main: {task: polite}}")
 
-    program.wait_for("reload: deaf: apply now (join)")
+    program.wait_for("reload: 1 changed in place (deaf), 1 untouched")
     program.send(signal.SIGTERM)
     assert program.end() == 0
     [overdue] = program.events("stop_overdue")
@@ -158,7 +158,7 @@ def test_a_secret_that_changes_restarts_its_job_and_is_never_shown(start_program
 
     program.reload("jobs: {lock: {task: secretive, params: {word: tangerine}}}")
 
-    program.wait_for("reload: lock: restart (params)")
+    program.wait_for("reload: 1 restarted (lock)")
     program.wait_for_event("started", "lock", count=2)
     program.send(signal.SIGTERM)
     assert program.end() == 0

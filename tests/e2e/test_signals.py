@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +75,56 @@ def test_a_third_signal_exits_at_once_with_its_own_code(start_program: Start) ->
 
     assert program.end() == 128 + signal.SIGTERM
     assert quiet(program.stderr)
+    [left] = [line for line in program.stderr.splitlines() if "exiting at once" in line]
+    assert left.partition("SIGTERM: exiting at once; left: deaf at ")[2].endswith("misbehaving.py:13 in deaf")
+
+
+def test_a_third_signal_is_not_delayed_by_an_output_that_is_not_read(
+    toy_packages: Path, child_env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.yaml").write_text("jobs: {deaf: {task: deaf, join: wait}}")
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "taskloom", "run", "jobs.yaml", "--stop-within", "forever"]
+    env = child_env | {"PYTHONPATH": str(toy_packages)}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=writing, stdout=subprocess.DEVNULL) as process:
+        _read_until(reading, b"deaf         started")
+        process.send_signal(signal.SIGINT)
+        _read_until(reading, b"Ctrl-C: stopping all jobs")
+        while not select.select([reading], [], [], 0.1)[0]:
+            process.send_signal(signal.SIGINT)
+        _read_until(reading, b"press again to exit at once")
+        _fill(writing)
+        began = time.monotonic()
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                pass
+        took = time.monotonic() - began
+    os.close(reading)
+    os.close(writing)
+
+    assert process.returncode == 128 + signal.SIGINT
+    assert took < 1.5  # the debouncing of half a second, the exit within half a second, and a busy machine
+
+
+def _read_until(descriptor: int, text: bytes) -> None:
+    read = b""
+    while text not in read:
+        piece = os.read(descriptor, 65536)
+        assert piece, read
+        read += piece
+
+
+def _fill(descriptor: int) -> None:
+    os.set_blocking(descriptor, False)
+    try:
+        while True:
+            os.write(descriptor, b"x" * 4096)
+    except BlockingIOError:
+        pass
+    os.set_blocking(descriptor, True)
 
 
 def test_a_thousand_signals_in_a_row_count_as_one(start_program: Start) -> None:

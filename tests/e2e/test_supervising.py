@@ -261,6 +261,17 @@ def test_the_late_exit_of_an_abandoned_thread_releases_one_restart(start_program
     assert words[:3] == ["ended web abandoned", "late_exit web", "restart_scheduled web"]
 
 
+def test_an_essential_job_that_outlives_its_timeout_and_its_join_stops_everything(start_program: Start) -> None:
+    job = "{task: stuck, params: {until: free}, essential: true, timeout: 100ms, join: 100ms, restart: on-failure}"
+    program = start_program(f"jobs: {{web: {job}, main: {{task: polite}}}}")
+
+    assert program.end() == 3
+    [stopping] = program.events("scheduler_stopping")
+    assert stopping["reason"] == {"kind": "essential", "text": "job 'web' failed for good"}
+    words = program.told("stop_overdue", "scheduler_stopping", "ended")
+    assert words == ["stop_overdue web", "scheduler_stopping", "ended main cancelled"]
+
+
 def test_a_job_that_is_not_ready_in_time_fails_and_its_dependents_keep_waiting(start_program: Start) -> None:
     program = start_program("""
 jobs:

@@ -196,7 +196,7 @@ def test_status_and_reload_sent_to_both_count_once_each(start: Start) -> None:
     for number in (QUIT, HUP):
         for pid in (program.process.pid, watcher):
             os.kill(pid, number)
-    program.wait_for("reload: keep 1")
+    program.wait_for("reload: nothing has changed, 1 untouched")
     program.send(TERM)
 
     assert program.end() == 0

@@ -81,6 +81,7 @@ CALLS: dict[str, tuple[bool, Callable[[Trial], object]]] = {
     "join": (True, lambda trial: trial.live().join(0)),
     "stop a job": (True, lambda trial: trial.job.stop(timeout=5)),
     "restart": (True, lambda trial: trial.job.restart()),
+    "reset": (True, lambda trial: trial.job.reset()),
     "status": (True, lambda trial: trial.scheduler.status()),
     "stacks": (True, lambda trial: trial.scheduler.stacks()),
     "reload": (True, lambda trial: trial.scheduler.reload([Job(name="b", task=wait, join="1s")])),

@@ -75,6 +75,7 @@ def use_a_scheduler() -> list[BaseException]:
             run.cancel()
             run.join(1)
         jobs[1].restart()
+        jobs[-1].reset()
         scheduler.status()
     except Exception as error:  # noqa: BLE001 - from then on the core may be broken
         errors.append(error)

@@ -73,6 +73,14 @@ ROWS: list[tuple[BaseException, str]] = [
         errors.TaskNotFound("countdwon", ["socket-reader", "countdown"]),
         "cannot find task 'countdwon'; installed: countdown, socket-reader",
     ),
+    (
+        errors.TaskNotFound("beat", ["countdown"], broken=["a", "b", "c", "d"], advice="restart the program"),
+        "cannot find task 'beat'; installed: countdown; broken packages: a, b, c and 1 more; restart the program",
+    ),
+    (
+        errors.TaskImportFailed("beat", "acme 1.0", "OSError", "", advice="restart the program"),
+        "cannot import task 'beat' of acme 1.0: OSError; restart the program",
+    ),
     (errors.TaskNotFound("fiber", [], kind="runner"), "cannot find runner 'fiber'; installed: none"),
     (
         errors.TaskImportFailed("beat", "acme-beats 1.0", "ImportError: no module named 'acme'", "Traceback ..."),
@@ -84,7 +92,10 @@ ROWS: list[tuple[BaseException, str]] = [
     ),
     (
         errors.AmbiguousTask("beat", ["other-beats 2.1", "acme-beats 1.0"]),
-        "cannot choose task 'beat': offered by acme-beats 1.0 and by other-beats 2.1",
+        (
+            "cannot choose task 'beat': offered by acme-beats 1.0 and by other-beats 2.1; "
+            "write acme-beats/beat or other-beats/beat"
+        ),
     ),
     (errors.InternalError("a run ended twice"), "internal error: a run ended twice"),
     (errors.Cancelled(), ""),

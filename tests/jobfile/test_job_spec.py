@@ -170,7 +170,7 @@ def test_a_type_that_pydantic_cannot_check_is_reported_with_its_task() -> None:
 
     [reason] = caught.value.reasons
     assert reason.startswith("cannot use the task at ")
-    assert reason.endswith(":odd: cannot check its parameters: RuntimeError: no schema today")
+    assert reason.endswith(":odd: cannot check parameter 'what' of type Unknowable: RuntimeError: no schema today")
 
 
 def test_a_job_of_plain_values_imports_neither_pydantic_nor_yaml_nor_stevedore() -> None:

@@ -65,7 +65,7 @@ a.yaml:4:13: error: job 'tick': cannot use 'no' as daemon; expected true or fals
 a.yaml:5:14: error: job 'tick': cannot use 1 as enabled; expected true or false
   5 |     enabled: 1
     |              ^ write true or false
-a.yaml:6:21: error: job 'tick': cannot use '5' as start; expected an integer
+a.yaml:6:21: error: job 'tick': cannot use "5" as start; expected an integer
   6 |     params: {start: "5"}
     |                     ^^^ write 5 without quotes""",
     ),
@@ -79,7 +79,7 @@ jobs:
       message: 3.10
 """,
         """\
-a.yaml:5:16: error: job 'tick': cannot use 3.1 as message; expected text
+a.yaml:5:16: error: job 'tick': cannot use 3.10 as message; expected text
   5 |       message: 3.10
     |                ^^^^ quote it to make it text""",
     ),

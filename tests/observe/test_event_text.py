@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("in_berlin")
 NOON = 1_795_000_000.0
 BOOM = ErrorInfo("RuntimeError", "boom", "Traceback\n  here\nRuntimeError: boom\n")
 SILENT = {EventName.SCHEDULER_STARTED, EventName.SCHEDULER_STOPPING, EventName.SCHEDULER_STOPPED}
-SILENT |= {EventName.JOB_ADDED, EventName.QUEUED, EventName.READY}
+SILENT |= {EventName.JOB_ADDED, EventName.QUEUED, EventName.READY, EventName.RELOADED}
 
 
 def event(name: EventName, **fields: Any) -> Event:
@@ -36,6 +36,12 @@ def instant(seconds: float) -> str:
             "INFO",
         ),
         (event(EventName.RESTART_SCHEDULED, attempt=1, seconds=0.02), "restarting in 20ms (attempt 2)", "INFO"),
+        (
+            event(EventName.RESET, reason=Reason(ReasonKind.RELOAD, "params changed")),
+            "its failures are forgotten: params changed",
+            "INFO",
+        ),
+        (event(EventName.RESET, reason=Reason(ReasonKind.USER)), "its failures are forgotten: requested", "INFO"),
         (
             event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 1m"}),
             "gave up: more than 5 restarts within 1m",
@@ -83,16 +89,20 @@ def instant(seconds: float) -> str:
         (event(EventName.UNRESPONSIVE, data={"poll_age": 12.34}), "unresponsive: no poll for 12.3 s", "WARNING"),
         (event(EventName.RESPONSIVE, seconds=3.0), "responsive again after 3.0 s", "INFO"),
         (
-            event(EventName.RELOADED, job=None, data={"add": ["a", "b"], "remove": ["c"], "apply": [], "restart": []}),
-            "reloaded: a, b added; c removed",
+            event(EventName.RELOAD_WAITING, job=None, data={"jobs": ["web.1", "web.2"], "runs": ["web#1"]}),
+            "reload: web.1, web.2 begin when web#1 has ended",
             "INFO",
         ),
         (
-            event(EventName.RELOADED, job=None, data={"restart": list("abcdefg"), "apply": ["x"]}),
-            "reloaded: a, b, c, d, e and 2 more to be restarted; x changed in place",
+            event(EventName.RELOAD_WAITING, job=None, data={"jobs": ["web"], "runs": [f"web.{n}#1" for n in range(7)]}),
+            "reload: web begins when web.0#1, web.1#1, web.2#1, web.3#1, web.4#1 and 2 more have ended",
             "INFO",
         ),
-        (event(EventName.RELOADED, job=None, data={"add": [], "remove": []}), "reloaded: nothing has changed", "INFO"),
+        (
+            event(EventName.RELOAD_OVERDUE, job=None, data={"jobs": ["web.1"], "runs": ["web#1"]}),
+            "reload: web.1 begins although web#1 has not ended; both may need the same port or file",
+            "WARNING",
+        ),
         (event(EventName.JOB_REMOVED, run=None), "removed", "INFO"),
         (
             event(EventName.ENDED, outcome=Outcome.TIMED_OUT, seconds=5.0, reason=Reason(ReasonKind.DEADLINE)),

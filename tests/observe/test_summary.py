@@ -93,3 +93,14 @@ def test_no_prediction_is_made_for_a_job_that_is_stopping() -> None:
 
 def test_without_jobs_the_table_is_only_its_head() -> None:
     assert job_table([]) == "JOB  STATE  OUTCOME  RUNS  TIME  NOTE"
+
+
+def test_long_names_are_shortened_until_the_other_columns_fit_into_a_line() -> None:
+    jobs = [status(name, JobState.FINISHED, outcome=Outcome.SUCCEEDED) for name in ("a", "x" * 63 + ".1000")]
+    line = {line_width: job_table(jobs, line_width).splitlines()[2] for line_width in (None, 40, 80, 120)}
+
+    assert line[None].startswith("x" * 63 + ".1000  finished")
+    assert line[120] == line[None]
+    assert line[80].startswith(f"{'x' * 23}…{'x' * 17}.1000  finished")
+    assert len(line[80]) <= 80
+    assert line[40].startswith("xxxxxxxxxx…xxxx.1000  finished")

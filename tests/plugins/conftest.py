@@ -95,12 +95,13 @@ class Running:
         address = self.address
         if address.is_unix:
             sock = socket.socket(socket.AF_UNIX, address.kind)
-            sock.connect(address.path)
+            sock.connect(address.unix_address)
             return sock
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         sock = socket.socket(family, address.kind)
         sock.settimeout(PATIENCE_SECONDS)
-        sock.connect((address.host, address.port))
+        zone = (0, socket.if_nametoindex(address.zone)) if address.zone else ()
+        sock.connect((address.host, address.port, *zone))
         return sock
 
     def join(self) -> None:

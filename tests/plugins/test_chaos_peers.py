@@ -71,7 +71,6 @@ def test_bytes_that_arrive_one_by_one_make_the_same_lines(start: Start, out: Pat
         ("octet-counted", b"GET / HTTP/1.1\r\n\r\n"),
         ("octet-counted", b"99999999999999999999 x"),
         ("octet-counted", b"0 "),
-        ("syslog", b"4294967295 x"),
         ("length-prefixed", b"\xff\xff\xff\xffx"),
         ("length-prefixed", b"\x7f\xff\xff\xffx"),
     ],

@@ -45,6 +45,19 @@ TCP, UDP, UNIX = "tcp://127.0.0.1:1", "udp://127.0.0.1:1", "unix:///run/S"
         ({"listen": TCP, "encoding": "utf9"}, "cannot find text encoding 'utf9'; write utf-8, latin-1, ..."),
         ({"listen": TCP, "mode": "660"}, "cannot use 'mode' here; it is for a unix socket to listen on"),
         ({"connect": UNIX, "mode": "660"}, "cannot use 'mode' here; it is for a unix socket to listen on"),
+        (
+            {"connect": TCP, "send_on_connect": "\ud800"},
+            "cannot use 'send_on_connect': half of a surrogate pair cannot be sent",
+        ),
+        (
+            {"listen": TCP, "framing": "delimiter", "delimiter": "\ud800", "decoder": "bytes"},
+            "cannot use delimiter '\\ud800' with encoding 'utf-8', which does not have it",
+        ),
+        (
+            {"listen": "unix://@name", "mode": "660"},
+            "cannot use 'mode' with unix://@name: an abstract socket has no file",
+        ),
+        ({"connect": "tcp://*:1"}, "cannot connect to 'tcp://*:1'; it needs a host and a port other than 0"),
         ({"listen": TCP, "send_on_connect": "hi"}, "cannot use 'send_on_connect' with 'listen'; it is for 'connect'"),
         (
             {"listen": UDP, "frame_timeout": 1.0},
@@ -67,10 +80,13 @@ def test_a_reader_refuses_parameters_without_effect_or_that_cannot_work(params: 
     ("params", "message"),
     [
         ({"to": "tcp://:1"}, "cannot send to 'tcp://:1'; it needs a host and a port other than 0"),
-        ({"to": TCP, "line": "{m}"}, "cannot use line '{m}'; write {n}, {job}, and {{ for a brace"),
-        ({"to": TCP, "line": "{n"}, "cannot use line '{n'; write {n}, {job}, and {{ for a brace"),
-        ({"to": TCP, "line": "{}"}, "cannot use line '{}'; write {n}, {job}, and {{ for a brace"),
-        ({"to": TCP, "line": "{n.x}"}, "cannot use line '{n.x}'; write {n}, {job}, and {{ for a brace"),
+        ({"to": TCP, "line": "{m}"}, "cannot use line '{m}': '{m}' is not known; write {n}, {job}, and {{ for a brace"),
+        ({"to": TCP, "line": "{n"}, "cannot use line '{n': '{' has no partner; write {n}, {job}, and {{ for a brace"),
+        ({"to": TCP, "line": "{}"}, "cannot use line '{}': '{}' has no name; write {n}, {job}, and {{ for a brace"),
+        (
+            {"to": TCP, "line": "{n.x}"},
+            "cannot use line '{n.x}': '{n.x}' has an attribute; write {n}, {job}, and {{ for a brace",
+        ),
         ({"to": TCP, "line": "a\nb"}, "cannot use line 'a\\nb': it contains a newline, which would make it two lines"),
     ],
 )

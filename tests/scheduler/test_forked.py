@@ -68,6 +68,7 @@ COMMANDS: dict[str, Callable[[Scheduler, Any, Any], object]] = {
     "job.start": lambda scheduler, job, run: job.start(),
     "job.arm": lambda scheduler, job, run: job.arm(),
     "job.restart": lambda scheduler, job, run: job.restart(),
+    "job.reset": lambda scheduler, job, run: job.reset(),
     "job.stop": lambda scheduler, job, run: job.stop(),
     "job.status": lambda scheduler, job, run: job.status(),
     "run.cancel": lambda scheduler, job, run: run.cancel(),

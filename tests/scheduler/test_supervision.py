@@ -135,6 +135,20 @@ def test_a_restart_of_a_job_that_does_not_run_starts_it(scheduler: WatchedSchedu
     scheduler.wait_for(EventName.STARTED, "a")
 
 
+def test_a_restart_of_a_job_without_a_run_waits_for_its_dependencies_unless_it_is_to_be_now(
+    scheduler: WatchedScheduler,
+) -> None:
+    scheduler.add_function("b", wait, manual=True)
+    job = scheduler.add_function("a", wait, after=["b"])
+
+    with pytest.raises(DependencyUnmet):
+        job.restart()
+    assert job.run is None
+    job.restart(now=True)
+
+    scheduler.wait_for(EventName.STARTED, "a")
+
+
 def test_the_late_exit_of_an_abandoned_run_releases_the_restart_that_was_pending(scheduler: WatchedScheduler) -> None:
     let_go = threading.Event()
 

@@ -81,7 +81,7 @@ SCHEDULES = one_of_many(
 CHANGES = st.sampled_from(
     ["kept"] * 6
     + ["removed", "new", "params", "daemon", "join", "enabled", "after", "restart", "schedule", "timeout"]
-    + ["ready_within", "watchdog", "description"]
+    + ["ready_within", "watchdog", "description", "poll_interval"]
 )
 
 
@@ -175,10 +175,14 @@ class Machine(RuleBasedStateMachine):
     def arm(self, pick: int) -> None:
         self.expect(self.model.arm(f"j{pick}", self.now), lambda: self.driven.arm(f"j{pick}"))
 
+    @rule(pick=PICK, is_now=st.booleans())
+    def restart(self, pick: int, is_now: bool) -> None:
+        expected = self.model.restart(f"j{pick}", "again", self.now, is_now=is_now)
+        self.expect(expected, lambda: self.driven.restart(f"j{pick}", is_now=is_now))
+
     @rule(pick=PICK)
-    def restart(self, pick: int) -> None:
-        expected = self.model.restart(f"j{pick}", "again", self.now)
-        self.expect(expected, lambda: self.driven.restart(f"j{pick}"))
+    def reset(self, pick: int) -> None:
+        self.expect(self.model.reset(f"j{pick}", self.now), lambda: self.driven.reset(f"j{pick}"))
 
     @rule(pick=PICK, data=st.data())
     def reload(self, pick: int, data: st.DataObject) -> None:
@@ -195,6 +199,8 @@ class Machine(RuleBasedStateMachine):
             return data.draw(JOB_SPECS[number])
         if change == "params":
             return replace(job.spec, params={"number": self.now})
+        if change == "poll_interval":
+            return replace(job.spec, poll_interval=1.0 + self.now)
         if not hasattr(job.spec, change):
             return job.spec
         return replace(job.spec, **{change: getattr(data.draw(JOB_SPECS[number]), change)})

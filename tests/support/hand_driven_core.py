@@ -15,6 +15,7 @@ from taskloom.core.model import (
     Reason,
     ReasonKind,
 )
+from taskloom.core.waits import Wait
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.simulator import RecordedCore
 
@@ -54,9 +55,13 @@ class HandDrivenCore(RecordedCore):
         """Arm a job: it starts after its dependencies and its delay, by its schedule."""
         return self.send(inputs.ArmJob(job))
 
-    def restart(self, job: str, text: str = "again") -> list[Action]:
+    def restart(self, job: str, text: str = "again", *, is_now: bool = False) -> list[Action]:
         """Restart a job by a user's command; `text` is the text of the reason."""
-        return self.send(inputs.RestartJob(job, Reason(ReasonKind.USER, text)))
+        return self.send(inputs.RestartJob(job, Reason(ReasonKind.USER, text), is_now))
+
+    def reset(self, job: str, text: str = "fixed") -> list[Action]:
+        """Forget a job's failures by a user's command; `text` is the text of the reason."""
+        return self.send(inputs.ResetJob(job, Reason(ReasonKind.USER, text)))
 
     def reload(self, *jobs: JobSpec) -> list[Action]:
         """Replace all declarations by these."""
@@ -152,4 +157,6 @@ def _show(action: Action) -> str:
         return " ".join(part for part in parts if part)
     if isinstance(action, actions.ReportStopProgress):
         return f"ReportStopProgress {','.join(action.runs)} +{action.more}"
+    if isinstance(action, Wait):
+        return f"Wait {action.job}"
     return " ".join([type(action).__name__, *([action[0]] if action else [])])

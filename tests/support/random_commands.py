@@ -99,13 +99,13 @@ def give_command(scheduler: WatchedScheduler, random: Random, names: Sequence[st
     """Give one random command to one of the named jobs. It may be refused, but it must not fail otherwise."""
     try:
         job = scheduler.job(random.choice(names))
-        match random.randrange(10):
+        match random.randrange(11):
             case 0:
                 job.start(now=random.random() < 0.5)
             case 1:
                 job.arm()
             case 2:
-                job.restart("again")
+                job.restart("again", now=random.random() < 0.5)
             case 3:
                 job.stop("enough", timeout=0.01)
             case 4:
@@ -118,6 +118,8 @@ def give_command(scheduler: WatchedScheduler, random: Random, names: Sequence[st
                 scheduler.preview([random_job(name, random) for name in names])
             case 8:
                 scheduler.status()
+            case 9:
+                job.reset("fixed")
             case _:
                 scheduler.stacks()
     except UsageError:

@@ -135,8 +135,8 @@ def change_job(random: Random, spec: JobSpec, pace: Pace) -> JobSpec:
 
 
 _CHANGED = (
-    "params", "daemon", "enabled", "join", "timeout", "ready_within", "watchdog", "restart", "schedule", "after",
-    "description",
+    "params", "daemon", "enabled", "poll_interval", "join", "timeout", "ready_within", "watchdog", "restart",
+    "schedule", "after", "description",
 )  # fmt: skip
 
 
@@ -145,6 +145,7 @@ def _draw_field(random: Random, name: str, spec: JobSpec, pace: Pace) -> Any:
     drawn: dict[str, Callable[[], Any]] = {
         "params": lambda: {"version": random.randint(1, 9)},
         "daemon": lambda: not spec.daemon,
+        "poll_interval": lambda: random.choice((0.5, 1.0, 2.0)),
         "enabled": lambda: random.random() < 0.7,
         "join": lambda: JoinPolicy(random.choice(WITHINS), spec.join.otherwise),
         "timeout": lambda: random.choice((None, draw_seconds(random, 60.0 * pace.seconds) + 0.25)),

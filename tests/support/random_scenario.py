@@ -133,10 +133,17 @@ def _draw_command(random: Random, job: str) -> inputs.Input:
         return inputs.StartJob(job, random.random() < 0.5)
     if kind < 0.5:
         return inputs.ArmJob(job)
+    if kind < 0.6:
+        return inputs.RestartJob(job, reason, random.random() < 0.5)
     if kind < 0.65:
-        return inputs.RestartJob(job, reason)
+        return inputs.ResetJob(job, reason)
     run = f"{job}#{random.randint(1, 3)}" if random.random() < 0.1 else None
     return inputs.StopJob(job, reason, run)
+
+
+def _rename(job: JobSpec, number: int) -> JobSpec:
+    """Return the job under another name: one is removed and another added, whose run follows."""
+    return replace(job, name=f"{job.name.partition('-')[0]}-{number}", after=())
 
 
 def _draw_reloads(random: Random, jobs: list[JobSpec], seconds: float, pace: Pace) -> list[At]:
@@ -147,6 +154,7 @@ def _draw_reloads(random: Random, jobs: list[JobSpec], seconds: float, pace: Pac
         jobs = [change_job(random, job, pace) if random.random() < 0.2 else job for job in jobs]
         dropped = [job for job in jobs if random.random() < 0.1]
         jobs = [job for job in jobs if job not in dropped] + [job for job in removed if random.random() < 0.5]
+        jobs = [_rename(job, number) if random.random() < 0.1 and not job.declared else job for job in jobs]
         new = draw_job(random, f"new{number}", [job.family for job in jobs], pace)
         removed = [job for job in [*removed, *dropped] if job not in jobs]
         jobs = [*jobs, replace(new, replicas=1)]

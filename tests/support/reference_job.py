@@ -25,7 +25,7 @@ class ReferenceJob:
 
     spec: JobSpec
     waits_for: str = "command"
-    """`command`, `dependency`, `delay`, `backoff` or `firing`; empty if it has a run or an end state."""
+    """`command`, `removal`, `dependency`, `delay`, `backoff` or `firing`; empty if it has a run or an end state."""
     end_state: str = ""
     """`finished`, `skipped` or `disabled`; empty if it has a run or waits."""
     was_impossible: bool = False
@@ -63,6 +63,8 @@ class ReferenceJob:
     has_failed: bool = False
     gave_up: bool = False
     abandoned_at: float = 0.0
+    hold: dict[str, None] | None = None
+    """The runs that a reload stopped when it added this job, as far as they have not ended; shared by its jobs."""
 
     @property
     def run(self) -> str:
@@ -82,7 +84,9 @@ class ReferenceJob:
 
     @property
     def is_active(self) -> bool:
-        return self.is_pending or (self.is_live and not self.is_abandoned)
+        if self.is_abandoned:
+            return self.instant is not None or (self.spec.daemon and self.follow_up in ("retry", "restart", "firing"))
+        return self.is_pending or self.is_live
 
     @property
     def state(self) -> str:
@@ -114,6 +118,11 @@ class ReferenceJob:
         if self.outcome == "abandoned":
             return self.first_kind in ("deadline", "watchdog")
         return self.outcome in ("failed", "timed_out", "start_failed")
+
+    def outlives_failure(self) -> bool:
+        """Return whether its overdue run, which is not abandoned, is a failure for good."""
+        has_failed = self.first_kind in ("deadline", "watchdog")
+        return self.spec.essential and has_failed and self.follow_up not in ("restart", "removal")
 
     def needs_restart(self) -> bool:
         when = self.spec.restart.when

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tests.support.reference_job import NEVER, ReferenceJob, dependency_state, outcome_of
-from tests.support.reference_reload import reload_all
+from tests.support.reference_reload import release_run, reload_all
 from tests.support.reference_stop import continue_shutdown, hurry_all, stop_all
 from tests.support.reference_time import handle_due
 
@@ -37,6 +37,7 @@ class ReferenceModel:
         self.had_non_daemon = False
         self.was_work_finished = True
         self.deadlines_set = 0
+        self.holds: list[tuple[dict[str, None], list[str]]] = []
 
     # -- commands
 
@@ -63,7 +64,7 @@ class ReferenceModel:
 
     def arm_all(self, jobs: Sequence[ReferenceJob], now: float) -> list[str]:
         for job in jobs:
-            job.waits_for, job.end_state = "dependency", ""
+            job.waits_for, job.end_state = "removal" if job.hold else "dependency", ""
             # It keeps the program alive even if it waits for no time at all.
             self.had_non_daemon = self.had_non_daemon or not job.spec.daemon
         return self.propagate(now)
@@ -78,20 +79,62 @@ class ReferenceModel:
         job = self.jobs.get(name)
         if self.stop_text is not None or job is None or not job.spec.enabled or job.is_live:
             return None
-        if not is_now and dependency_state(job, self.jobs.values()) != "satisfied":
+        if not is_now and (job.hold or dependency_state(job, self.jobs.values()) != "satisfied"):
             return None
         return self.begin(job, now) + self.rearm(job, now)
 
-    def restart(self, name: str, text: str, now: float) -> list[str] | None:
+    def restart(self, name: str, text: str, now: float, *, is_now: bool = False) -> list[str] | None:
         job = self.jobs.get(name)
         if self.stop_text is not None or job is None or not job.spec.enabled or job.is_abandoned:
             return None
         if not job.is_live:
-            return self.begin(job, now) + self.rearm(job, now)
+            return self.start(name, now, is_now=is_now)
         if job.follow_up != "removal":
             job.follow_up = "restart"
             self.rearm(job, now)
         return self.request_cancel(job, "user", text, now)
+
+    def reset(self, name: str, now: float) -> list[str] | None:
+        job = self.jobs.get(name)
+        if self.stop_text is not None or job is None:
+            return None
+        had_given_up, state = job.gave_up, job.state
+        lines = self.forget_failures(job, now)
+        if state == "blocked" and (had_given_up or job.follow_up == "retry"):
+            job.follow_up = "restart"
+            return lines + self.arm_all(self.revive([job]), now)
+        if state == "finished" and had_given_up:
+            if dependency_state(job, self.jobs.values()) == "satisfied":
+                lines += self.begin(job, now) + self.rearm(job, now)
+            else:
+                lines += self.arm_all([job], now)
+            return lines + self.arm_all(self.revive([job]), now)
+        return lines
+
+    def forget_failures(self, job: ReferenceJob, now: float) -> list[str]:
+        had_failures = job.gave_up or job.delay or job.restarts
+        job.gave_up, job.delay, job.restarts = False, 0.0, []
+        if job.waits_for == "backoff":
+            return self.begin(job, now)
+        return [f"reset {job.spec.name}"] if had_failures else []
+
+    def revive(self, begun: Sequence[ReferenceJob]) -> list[ReferenceJob]:
+        """Return the jobs that were skipped because of one that begins again; they are skipped no longer."""
+        families, revived = {job.spec.family for job in begun}, list[ReferenceJob]()
+        while True:
+            found = [
+                job
+                for job in self.jobs.values()
+                if job.was_impossible
+                and job.state == "skipped"
+                and families & {dependency.job for dependency in job.spec.after}
+                and dependency_state(job, self.jobs.values()) != "impossible"
+            ]
+            if not found:
+                return revived
+            found[0].waits_for, found[0].end_state = "command", ""
+            revived.append(found[0])
+            families.add(found[0].spec.family)
 
     def rearm(self, job: ReferenceJob, now: float) -> list[str]:
         if job.spec.schedule is not None and job.instant is None:
@@ -245,8 +288,10 @@ class ReferenceModel:
             job.is_abandoned = False
             lines = [f"late_exit {job.run}", f"ReleaseRun {job.run}"]
             return lines + self._follow(job, job.follow_up if self.stop_text is None else "nothing", now)
-        if is_early and job.follow_up == "retry":
-            job.follow_up = "policy"
+        if is_early:
+            job.first_kind = ""
+            if job.follow_up == "retry":
+                job.follow_up = "policy"
         job.outcomes[outcome] += 1
         job.outcome = outcome
         for name in ("timeout", "ready_within", "urgent", "capture"):
@@ -255,7 +300,9 @@ class ReferenceModel:
             self.progress_due = None
         lines = [f"ended {job.run} {outcome}", f"ReleaseRun {job.run}"]
         follow_up, more = self._decide(job, now, is_permanent=is_permanent)
-        return lines + more + self._follow(job, follow_up, now) + continue_shutdown(self, now)
+        run = job.run
+        lines += more + self._follow(job, follow_up, now)
+        return lines + release_run(self, run, now) + continue_shutdown(self, now)
 
     def stack_captured(self, job: ReferenceJob, now: float) -> list[str]:
         if not job.is_awaited:
@@ -273,7 +320,9 @@ class ReferenceModel:
             lines += [f"ended {job.run} abandoned", f"blocked {job.run}"]
             job.follow_up, more = self._decide(job, now, is_permanent=False)
             lines += more + self.after_end(job, now)
-        return lines + continue_shutdown(self, now)
+        elif job.outlives_failure():
+            lines += self.fail_essential(job, now)
+        return lines + release_run(self, job.run, now) + continue_shutdown(self, now)
 
     # -- the follow-up of a run
 
@@ -315,9 +364,11 @@ class ReferenceModel:
     def after_end(self, job: ReferenceJob, now: float) -> list[str]:
         lines: list[str] = []
         if job.spec.essential and job.has_failed and (job.gave_up or job.instant is None):
-            text = f"job {job.spec.name!r} failed for good"
-            lines = self.shutdown(text, self.stop_within, now, "essential")
+            lines = self.fail_essential(job, now)
         return lines + self.propagate(now)
+
+    def fail_essential(self, job: ReferenceJob, now: float) -> list[str]:
+        return self.shutdown(f"job {job.spec.name!r} failed for good", self.stop_within, now, "essential")
 
     def propagate(self, now: float) -> list[str]:
         """Check all jobs that wait for dependencies, until nothing changes any more."""
@@ -391,8 +442,12 @@ class ReferenceModel:
         self.cancels = [run for run in self.cancels if run not in runs] + runs
 
     def is_work_over(self) -> bool:
-        daemon_flags = [job.spec.daemon for job in self.jobs.values() if job.is_active]
-        self.had_non_daemon = self.had_non_daemon or False in daemon_flags
+        active = [job for job in self.jobs.values() if job.is_active]
+        daemon_flags = [job.spec.daemon for job in active]
+        # A run that a reload ends for good has counted before, if anything since has not left daemons only.
+        self.had_non_daemon = self.had_non_daemon or any(
+            not job.spec.daemon and job.spec.enabled and job.follow_up != "removal" for job in active
+        )
         return self.stop_kind == "essential" or (
             False not in daemon_flags and (self.had_non_daemon or not daemon_flags)
         )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tests.support.reference_job import ReferenceJob
 
-from taskloom.core.model import JobSpec
+from taskloom.core.model import JobSpec, StartMode
+from taskloom.core.policies import RestartWhen
 
 if TYPE_CHECKING:
     from tests.support.reference_model import ReferenceModel
@@ -35,13 +36,71 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
         lines += _change(model, job, old, renewed, now)
     # A live job whose `daemon` changes counts by its new declaration from now on.
     model.is_work_over()
-    if model.has_started:
-        lines += model.arm_all([job for job in renewed if model.is_auto_start(job)], now)
-    lines += model.propagate(now)
+    revived = model.revive(renewed)
+    lines += _begin(model, renewed, [job for job in removed if job.is_live] + _changed(kept), now)
+    lines += model.arm_all(revived, now)
+    model.is_work_over()
+    if not any(_keeps_program_alive(job) for job in model.jobs.values()):
+        model.had_non_daemon = False
     for job, old in kept:
         if "schedule" in ReferenceJob(old).changed(job.spec):
             lines += model.after_end(job, now)
     return lines
+
+
+def _changed(kept: Sequence[tuple[ReferenceJob, JobSpec]]) -> list[ReferenceJob]:
+    """Return the live jobs whose runs this reload ends because of a change."""
+    changes = [(job, ReferenceJob(old)) for job, old in kept if job.is_live and job.requested_at is not None]
+    return [
+        job
+        for job, before in changes
+        if before.reload_action(job.spec) == "restart" or "enabled" in before.changed(job.spec)
+    ]
+
+
+def _begin(model: ReferenceModel, renewed: list[ReferenceJob], ended: list[ReferenceJob], now: float) -> list[str]:
+    """Start what begins now, or have it wait for the runs that this reload or an earlier one has stopped."""
+    earlier = {run for runs, _ in model.holds for run in runs}
+    by_reload = [job for job in model.jobs.values() if job.is_live and job.first_kind == "reload"]
+    stopped = {job.run: job for job in [*ended, *by_reload] if job.is_live}
+    stopped |= {job.run: job for job in model.jobs.values() if job.is_live and job.run in earlier}
+    awaited = {run: None for run, job in stopped.items() if not job.is_overdue}
+    outlived = [job.run for job in ended if job.is_overdue]
+    starting = [job for job in renewed if model.is_auto_start(job)] if model.has_started else []
+    held = [job for job in renewed if not job.is_live]
+    lines: list[str] = []
+    if awaited and held:
+        model.holds.append((awaited, outlived))
+        for job in held:
+            job.hold = awaited
+        lines = ["reload_waiting"] if starting else []
+    elif outlived and starting:
+        lines = ["reload_overdue"]
+    return lines + model.arm_all(starting, now)
+
+
+def release_run(model: ReferenceModel, run: str, now: float) -> list[str]:
+    """Let the jobs begin that waited for no other run than this one, which has ended or is overdue."""
+    lines: list[str] = []
+    for hold in [hold for hold in model.holds if run in hold[0]]:
+        awaited, outlived = hold
+        del awaited[run]
+        alive = {job.run for job in model.jobs.values() if job.is_live}
+        outlived += [run] if run in alive else []
+        if awaited:
+            continue
+        model.holds.remove(hold)
+        waiting = [job for job in model.jobs.values() if job.hold is awaited and job.waits_for == "removal"]
+        if waiting:
+            lines += ["reload_overdue"] if alive.intersection(outlived) else []
+            lines += model.arm_all(waiting, now)
+    return lines
+
+
+def _keeps_program_alive(job: ReferenceJob) -> bool:
+    if job.spec.daemon or not job.spec.enabled or (job.is_live and job.follow_up == "removal"):
+        return False
+    return job.spec.start.mode is StartMode.AUTO or job.is_active
 
 
 def _remove(model: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
@@ -58,31 +117,71 @@ def _change(
     before = ReferenceJob(old)
     changed, action = before.changed(job.spec), before.reload_action(job.spec)
     if job.follow_up == "removal" and job.is_live:
+        forgotten = model.forget_failures(job, now)
         _bring_back(model, job, now)
-        return []
+        return forgotten
     if "enabled" in changed:
         return _enable_or_disable(model, job, renewed, now)
     lines: list[str] = []
     if action == "restart":
-        if job.is_live:
-            if (
-                not (job.follow_up == "nothing" and (not job.is_abandoned or job.first_kind == "user"))
-                and job.spec.enabled
-            ):
-                job.follow_up = "restart"
-            lines = model.request_cancel(job, "reload", _reload_text(old, job.spec), now)
-        elif job.end_state in ("finished", "skipped"):
-            _renew(job, renewed)
-            return []
+        if job.end_state in ("finished", "skipped"):
+            return _renew(model, job, renewed, now)
+        if job.waits_for == "removal":
+            renewed.append(job)
+        was_live = job.is_live
+        lines = model.forget_failures(job, now)
+        if was_live:
+            _release(job, renewed)
+            lines += model.request_cancel(job, "reload", _reload_text(old, job.spec), now)
     elif action == "apply" and job.is_live and not job.is_abandoned:
         job.run_spec = job.spec
         model.set_limits(job)
         lines = [f"ApplySpec {job.run}"]
+    elif action == "apply" and _may_fix(job, changed):
+        lines = _forget_and_begin(model, job, renewed, now)
+    elif action == "apply" and "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
+        lines = _hasten(model, job, now)
     if "schedule" in changed:
         return lines + _reschedule(model, job, renewed, now)
     if action == "apply" and "after" in changed and job.was_impossible and job.end_state == "skipped":
-        _renew(job, renewed)
+        lines += _renew(model, job, renewed, now)
     return lines
+
+
+def _release(job: ReferenceJob, renewed: list[ReferenceJob]) -> None:
+    """Let another run follow the present one, unless a user stopped the job."""
+    stays_stopped = job.follow_up == "nothing" and (not job.is_abandoned or job.first_kind == "user")
+    if job.spec.enabled and not stays_stopped:
+        if job.follow_up == "nothing":
+            renewed.append(job)
+        job.follow_up = "restart"
+
+
+def _may_fix(job: ReferenceJob, changed: list[str]) -> bool:
+    """Return whether the last run of the job may have failed because of a field that has changed."""
+    if job.gave_up and "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
+        return True
+    causes = {"": ["poll_interval"], "deadline": ["timeout"], "watchdog": ["watchdog", "ready_within"]}
+    return job.counts_as_failure() and bool(set(causes.get(job.first_kind, ())) & set(changed))
+
+
+def _forget_and_begin(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
+    lines = model.forget_failures(job, now)
+    if job.is_abandoned:
+        _release(job, renewed)
+    elif job.end_state == "finished" and not job.is_live and job.has_failed:
+        lines += _renew(model, job, renewed, now)
+    return lines
+
+
+def _hasten(model: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
+    """Let a pending restart come after the first delay of the new policy, if that is earlier."""
+    delay = min(job.spec.restart.delay, job.spec.restart.max_delay)
+    if job.waits_for != "backoff" or now + delay >= job.due["backoff"][0]:
+        return []
+    job.delay = delay
+    model.set_due(job, "backoff", now + delay)
+    return [f"restart_scheduled {job.run}"]
 
 
 def _reload_text(old: JobSpec, new: JobSpec) -> str:
@@ -100,22 +199,23 @@ def _reschedule(model: ReferenceModel, job: ReferenceJob, renewed: list[Referenc
     if was_armed or job.waits_for == "backoff" or (job.is_live and job.follow_up != "nothing"):
         return model.rearm(job, now)
     if job.end_state in ("finished", "skipped") and not job.is_live:
-        _renew(job, renewed)
+        return _renew(model, job, renewed, now)
     return []
 
 
-def _renew(job: ReferenceJob, renewed: list[ReferenceJob]) -> None:
+def _renew(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
     job.waits_for, job.end_state = "command", ""
     renewed.append(job)
+    return model.forget_failures(job, now)
 
 
 def _enable_or_disable(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
     if job.spec.enabled:
-        if job.is_live:
-            _bring_back(model, job, now)
-        else:
-            _renew(job, renewed)
-        return []
+        if not job.is_live:
+            return _renew(model, job, renewed, now)
+        lines = model.forget_failures(job, now)
+        _bring_back(model, job, now)
+        return lines
     lines = model.stop_job(job, "reload", "it was disabled", now)
     if not job.is_live:
         job.waits_for, job.end_state = "", "disabled"

@@ -20,7 +20,7 @@ def stop_all(model: ReferenceModel, kind: str, text: str, within: float, now: fl
         model.disarm(job)
         if job.is_awaited and job.deadline > now:
             model.set_deadline(job, min(job.deadline, model.stop_deadline))
-        if not job.is_live:
+        if not job.is_live or job.is_abandoned:
             lines += model.stop_job(job, kind, text, now)
     return lines + continue_shutdown(model, now)
 

@@ -1,25 +1,31 @@
 """Find the installed tasks and runners by their entry points. The only importer of stevedore.
 
-Names are read from `importlib.metadata`, without a cache, with the distribution that offers each. Only the
-requested plugins are imported, through stevedore. stevedore's own listing is not used: its disk cache serves stale
-entries for two minutes after a reinstall and drops the distribution, and it notices two equal names only when they
-are adjacent.
+Names are read from the metadata of the distributions, without a cache. Only the requested plugins are imported, through
+stevedore. stevedore's own listing is not used: its disk cache serves stale entries for two minutes after a reinstall
+and drops the distribution, and it notices two equal names only when they are adjacent.
+
+A name that several distributions offer is chosen with the distribution: `acme-beats/countdown`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import traceback as tracebacks
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from taskloom.catalog.params import ShapeError, TaskShape, inspect_task
+from taskloom.diagnostics import quoted
 from taskloom.errors import AmbiguousTask, CatalogError, NotATask, TaskImportFailed, TaskNotFound
+from taskloom.runners.error_info import frames_of
 from taskloom.task import Task
+from taskloom.text import error_text, normalised, traceback_of
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution, EntryPoint
+    from importlib.metadata import EntryPoint
+
+    from taskloom.catalog.installed import Broken, InstalledPoint
 
 __all__ = ["AfterLoad", "Catalog", "CatalogEntry", "Kind", "LoadedRunner", "LoadedTask", "Offer"]
 
@@ -42,12 +48,19 @@ class CatalogEntry(NamedTuple):
         """The distribution with its version, for messages."""
         return f"{self.distribution} {self.version}".rstrip()
 
+    @property
+    def qualified(self) -> str:
+        """The name with the distribution, which chooses one of several: `acme-beats/countdown`."""
+        return f"{normalised(self.distribution)}/{self.name}"
+
 
 class Offer(NamedTuple):
     """An entry and the function that imports it."""
 
     entry: CatalogEntry
     load: Callable[[], Any]
+    advice: Callable[[BaseException], str] = lambda _: ""
+    """Returns what to do about an error of the import, or ""."""
 
 
 AfterLoad = Callable[[Kind, CatalogEntry, BaseException | None], object]
@@ -60,6 +73,11 @@ class LoadedTask(NamedTuple):
     distribution: str
     version: str
     shape: TaskShape
+
+    @property
+    def offered_by(self) -> str:
+        """The distribution with its version, for messages."""
+        return f"{self.distribution} {self.version}".rstrip()
 
 
 class LoadedRunner(NamedTuple):
@@ -84,7 +102,11 @@ class Catalog:
     def __init__(self, after_load: AfterLoad | None = None) -> None:
         self._after_load = after_load
         self._offers: dict[Kind, list[Offer]] = {}
+        self._broken: dict[Kind, list[Broken]] = {}
+        self._added: dict[Kind, dict[str, str]] = {}
+        # By the name as it was requested, and by entry: a task may be requested by two names.
         self._tasks: dict[str, LoadedTask | CatalogError] = {}
+        self._loaded: dict[CatalogEntry, LoadedTask | CatalogError] = {}
         self._runners: dict[str, LoadedRunner | CatalogError] = {}
         self._shapes: dict[object, TaskShape] = {}
 
@@ -96,8 +118,20 @@ class Catalog:
         """Return every entry, sorted by name, without importing any plugin. A name may occur twice."""
         return [offer.entry for offer in self._offered(kind)]
 
+    def spellings(self) -> dict[str, CatalogEntry]:
+        """Return each task by the shortest name that chooses it, sorted. It has the distribution if two offer it."""
+        entries = list(dict.fromkeys(self.entries()))
+        offered = Counter(entry.name for entry in entries)
+        names = {entry.name if offered[entry.name] == 1 else entry.qualified: entry for entry in entries}
+        return dict(sorted(names.items()))
+
+    def broken(self) -> list[str]:
+        """Return a line for each part of an installed distribution that cannot be read, and may offer tasks."""
+        self._offered("task")
+        return list(map(str, self._broken.get("task", ())))
+
     def load(self, name: str) -> LoadedTask:
-        """Import a task.
+        """Import a task by its name, or by that of its distribution and its own: `acme-beats/countdown`.
 
         Raises TaskNotFound, AmbiguousTask, NotATask, or TaskImportFailed for any exception of the import,
         SystemExit included.
@@ -129,51 +163,86 @@ class Catalog:
 
     def _load_task(self, name: str) -> LoadedTask | CatalogError:
         try:
-            entry, found = self._import("task", name)
-            return LoadedTask(name, entry.distribution, entry.version, self.shape_of(found))
-        except ShapeError as error:
-            return NotATask(name, self._offer("task", name).entry.offered_by, str(error))
+            offer = self._offer("task", name)
         except CatalogError as error:
             return error
+        if offer.entry not in self._loaded:
+            self._loaded[offer.entry] = self._load_offer(offer)
+        return self._loaded[offer.entry]
+
+    def _load_offer(self, offer: Offer) -> LoadedTask | CatalogError:
+        entry = offer.entry
+        try:
+            found = self._import("task", offer)
+        except CatalogError as error:
+            return error
+        try:
+            return LoadedTask(entry.name, entry.distribution, entry.version, self.shape_of(found))
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except ShapeError as error:
+            return NotATask(entry.name, entry.offered_by, str(error))
+        except BaseException as error:  # noqa: BLE001 - a metaclass, an annotation or a default may raise anything
+            return NotATask(entry.name, entry.offered_by, f"reading its parameters raised {error_text(error)}")
 
     def _load_runner(self, name: str) -> LoadedRunner | CatalogError:
         try:
-            entry, found = self._import("runner", name)
+            offer = self._offer("runner", name)
+            found = self._import("runner", offer)
         except CatalogError as error:
             return error
+        entry = offer.entry
         if not callable(found) or not callable(getattr(found, "start", None)):
-            why = f"{found!r:.60} is not a class with a method start"
-            return NotATask(name, entry.offered_by, why, kind="runner")
-        return LoadedRunner(name, entry.distribution, entry.version, found)
+            why = f"{quoted(found)} is not a class with a method start"
+            return NotATask(entry.name, entry.offered_by, why, kind="runner")
+        return LoadedRunner(entry.name, entry.distribution, entry.version, found)
 
     def _offered(self, kind: Kind) -> list[Offer]:
         if kind not in self._offers:
-            group = _GROUPS[kind]
-            found = [Offer(_entry_of(point), partial(_through_stevedore, group, point)) for point in _points(group)]
-            self._offers[kind] = sorted(found, key=lambda offer: offer.entry)
+            from taskloom.catalog.installed import read_points
+
+            installed = read_points(_GROUPS[kind])
+            self._broken[kind] = installed.broken
+            self._offers[kind] = sorted(map(_offer_of, installed.points), key=lambda offer: offer.entry)
         return self._offers[kind]
 
     def _offer(self, kind: Kind, name: str) -> Offer:
         """Return the one offer of a name. Raises TaskNotFound or AmbiguousTask."""
+        distribution, slash, own = name.partition("/")
+        wanted = f"{normalised(distribution)}/{own}"
+        found = [offer for offer in self._offered(kind) if slash and offer.entry.qualified == wanted]
         # One distribution may be found twice on the path, with the same target: that is one offer.
-        offers = {offer.entry: offer for offer in self._offered(kind) if offer.entry.name == name}
+        offers = {offer.entry: offer for offer in found or self._offered(kind) if found or offer.entry.name == name}
         if not offers:
-            raise TaskNotFound(name, self.names(kind), kind)
+            raise self._not_found(kind, name)
         if len(offers) > 1:
             raise AmbiguousTask(name, [entry.offered_by for entry in offers], kind)
         return next(iter(offers.values()))
 
-    def _import(self, kind: Kind, name: str) -> tuple[CatalogEntry, Any]:
-        entry, load = self._offer(kind, name)
+    def _not_found(self, kind: Kind, name: str) -> TaskNotFound:
+        entries = self.entries(kind)
+        known = {entry.qualified if "/" in name else entry.name for entry in entries}
+        if kind not in self._added:
+            from taskloom.catalog.restart_advice import added_at_next_start
+
+            self._added[kind] = added_at_next_start(_GROUPS[kind])
+        advice = self._added[kind].get(name.rpartition("/")[2], "")
+        return TaskNotFound(name, known, kind, broken=map(str, self._broken.get(kind, ())), advice=advice)
+
+    def _import(self, kind: Kind, offer: Offer) -> Any:
+        entry = offer.entry
         try:
-            found, error = load(), None
+            found, error = offer.load(), None
         except BaseException as raised:  # noqa: BLE001 - a plugin's module may raise anything, SystemExit included
             found, error = None, raised
         if self._after_load is not None:
             self._after_load(kind, entry, error)
         if error is not None:
-            raise TaskImportFailed(name, entry.offered_by, _message_of(error), _traceback_of(error), kind) from None
-        return entry, found
+            advice, text = offer.advice(error), _message_of(error)
+            raise TaskImportFailed(
+                entry.name, entry.offered_by, text, _traceback_of(error), kind, advice=advice
+            ) from None
+        return found
 
 
 def _checked(shape: TaskShape) -> TaskShape:
@@ -191,34 +260,16 @@ def _or_raise(loaded: Loaded | CatalogError) -> Loaded:
     return loaded
 
 
-def _points(group: str) -> list[EntryPoint]:
-    """Return the entry points of a group, as they are on disk now."""
-    import importlib
-    import importlib.metadata
-
-    importlib.invalidate_caches()
-    try:
-        return list(importlib.metadata.entry_points(group=group))
-    except Exception:  # noqa: BLE001 - one broken distribution must not hide all others
-        return [point for dist in importlib.metadata.distributions() for point in _points_of(dist, group)]
+def _offer_of(installed: InstalledPoint) -> Offer:
+    point = installed.point
+    entry = CatalogEntry(point.name, installed.distribution, installed.version, point.value)
+    return Offer(entry, partial(_through_stevedore, point.group, point), partial(_advice_for_import, installed))
 
 
-def _points_of(distribution: Distribution, group: str) -> Iterator[EntryPoint]:
-    try:
-        yield from distribution.entry_points.select(group=group)
-    except Exception:  # noqa: BLE001 - its entry_points.txt cannot be read, so it offers nothing
-        return
+def _advice_for_import(installed: InstalledPoint, error: BaseException) -> str:
+    from taskloom.catalog.restart_advice import advice_for_import
 
-
-def _entry_of(point: EntryPoint) -> CatalogEntry:
-    name, version = "unknown", "?"
-    if point.dist is not None:
-        # A half-removed distribution may have left its entry points behind without a name or a version. A missing
-        # key gives None, a warning or a KeyError, depending on the version of Python.
-        metadata = point.dist.metadata
-        name = metadata["Name"] if "Name" in metadata else name  # noqa: SIM401 - the protocol has no get
-        version = metadata["Version"] if "Version" in metadata else version  # noqa: SIM401
-    return CatalogEntry(point.name, name, version, point.value)
+    return advice_for_import(installed, error)
 
 
 def _through_stevedore(group: str, point: EntryPoint) -> Any:
@@ -245,14 +296,15 @@ def _through_stevedore(group: str, point: EntryPoint) -> Any:
 
 
 def _message_of(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"it called sys.exit({'' if error.code is None else repr(error.code)}) when imported"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if issubclass(type(error), SystemExit):
+        code = SystemExit.__dict__["code"].__get__(error)  # the class may have a property of that name
+        return f"it called sys.exit({'' if code is None else quoted(code)}) when imported"
+    return error_text(error)
 
 
 def _traceback_of(error: BaseException) -> str:
     """Return the traceback as text, beginning at the plugin's first frame."""
-    trace = error.__traceback__
+    trace = frames_of(error)
     while trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith(_NOT_THE_PLUGINS):
         trace = trace.tb_next
-    return "".join(tracebacks.format_exception(type(error), error, trace))
+    return traceback_of(error, trace)

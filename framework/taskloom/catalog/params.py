@@ -21,14 +21,17 @@ from taskloom.catalog.signatures import (
     ShapeError,
     check_class,
     check_function,
+    context_in_doubt,
     has_own_init,
     is_coroutine_function,
+    made_defaults,
     params_of_class,
     params_of_function,
 )
 from taskloom.diagnostics import FieldError
 from taskloom.runners.binding import Binding, Body, CoroutineRun
 from taskloom.task import Task
+from taskloom.text import error_text, kind_of, message_of
 
 if TYPE_CHECKING:
     from taskloom.catalog.pydantic_params import ParamModel
@@ -44,18 +47,29 @@ class ParamSet:
         self._by_name = {shape.name: shape for shape in shapes}
         self._required = {shape.name for shape in shapes if shape.is_required}
 
-    @functools.cached_property
+    @property
     def model(self) -> ParamModel:
         """The pydantic model. Raises ShapeError when it cannot be built, or when a default does not fit."""
+        if isinstance(self._model, ShapeError):
+            # Each raise would add to the stored traceback, which would grow and keep frames alive.
+            raise self._model.with_traceback(None)
+        return self._model
+
+    @functools.cached_property
+    def _model(self) -> ParamModel | ShapeError:
+        """A failure is remembered: ten thousand jobs of a task try once."""
         from taskloom.catalog.pydantic_params import ParamModel
 
-        return ParamModel(self.shapes)
+        try:
+            return ParamModel(self.shapes)
+        except ShapeError as error:
+            return error
 
     @functools.cached_property
     def defaults(self) -> Mapping[str, Any]:
         """The defaults, converted to their types, without those made anew for each instance. Raises as `model`."""
         written = {shape.name: shape.default for shape in self.shapes if shape.default is not REQUIRED}
-        made = {shape.name: shape.factory() for shape in self.shapes if shape.factory is not None}
+        made = made_defaults(self.shapes)
         values = accept_plain(self._by_name, {**written, **made})
         if values is None:
             return self.model.defaults
@@ -79,6 +93,8 @@ class TaskShape:
     takes: ParamSet
     has_terminate: bool = False
     announces_ready: bool = False
+    context_in_doubt: str = ""
+    """The parameter that gets the context, if it may be meant for something else."""
     instance: Task | None = None
     """The instance that was passed instead of a class; its values are the params."""
 
@@ -135,8 +151,10 @@ class TaskShape:
             raise
         except BaseException as error:  # a validator is the plugin's own code, too: it may call sys.exit
             # Not its message: it may quote a secret, and which values are secrets is not known before they are checked.
-            text = f"cannot check the params of {self.name}: a validator raised {type(error).__name__}"
-            raise ParamErrors([FieldError((), text, "a validator raises ValueError to refuse a value")]) from error
+            text = f"cannot check the params of {self.name}: a validator raised {kind_of(error)}"
+            name = self.takes.model.culprit(given)
+            found = FieldError((name,) if name else (), text, "a validator raises ValueError to refuse a value")
+            raise ParamErrors([found]) from error
 
     @property
     def _has_unknown_values(self) -> bool:
@@ -162,6 +180,7 @@ class TaskShape:
             has_terminate=self.has_terminate,
             announces_ready=self.announces_ready,
             label=self.label,
+            context_in_doubt=self.context_in_doubt,
         )
 
     @functools.cached_property
@@ -206,9 +225,9 @@ class TaskShape:
 
 def _constructor_error(error: BaseException) -> str:
     """Return the message of a constructor's error, with its type unless it is a TypeError or ValueError."""
-    if isinstance(error, TypeError | ValueError) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if issubclass(type(error), TypeError | ValueError):
+        return message_of(error) or error_text(error)
+    return error_text(error)
 
 
 def _body_with_terminate(instance: Any) -> Body:
@@ -259,9 +278,15 @@ def inspect_task(target: object) -> TaskShape:
     raise ShapeError(f"{type(target).__name__} {target!r:.60} is neither a Task class nor a function")
 
 
+def _text_of(target: object) -> str:
+    """Return the docstring; a class may have a property or anything else of that name."""
+    doc = getattr(target, "__doc__", None)
+    return doc if isinstance(doc, str) else ""
+
+
 def _inspect_class(cls: type) -> TaskShape:
     check_class(cls)
-    doc = cls.__doc__ or ""
+    doc = _text_of(cls)
     return TaskShape(
         target=cls,
         name=cls.__name__,
@@ -270,6 +295,7 @@ def _inspect_class(cls: type) -> TaskShape:
         takes=ParamSet(params_of_class(cls)),
         has_terminate=getattr(cls, "terminate", None) is not None,
         announces_ready=bool(getattr(cls, "announces_ready", False)),
+        context_in_doubt=context_in_doubt(cls, f"{cls.__name__}.run"),
     )
 
 
@@ -280,7 +306,8 @@ def _inspect_function(function: Callable[..., object]) -> TaskShape:
     return TaskShape(
         target=function,
         name=name,
-        doc=inspect.cleandoc(function.__doc__ or "") if hasattr(function, "__name__") else "",
+        doc=inspect.cleandoc(_text_of(function)) if hasattr(function, "__name__") else "",
         takes=ParamSet(params_of_function(function, name)),
         announces_ready=bool(getattr(function, "announces_ready", False)),
+        context_in_doubt=context_in_doubt(function, name),
     )

@@ -27,7 +27,9 @@ def accept_plain(params: Mapping[str, ParamShape], given: Mapping[str, Any]) -> 
         return {
             name: _plain(params[name].annotation, value, params[name].info.constraints) for name, value in given.items()
         }
-    except (_NotPlain, KeyError, ValueError, TypeError, OverflowError):
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - it is no plain value, or an annotation or a limit of the plugin raises
         return None
 
 
@@ -67,7 +69,7 @@ def _plain_compound(annotation: Any, value: Any) -> Any:
             return None
         if len(arms) == 1:
             return _plain(arms[0], value)
-    if origin is list and type(value) is list:
+    if origin is list and arguments and type(value) is list:
         return [_plain(arguments[0], item) for item in value]
     raise _NotPlain
 

@@ -6,16 +6,16 @@ errors read like our own, and a secret is never quoted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import MASK, FieldError, missing_blank, quoted
+from taskloom.text import message_of
 
-__all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "value_hint"]
+__all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "types_in", "value_hint"]
 
-MASK = "**********"
-"""Shown in place of a secret of any length."""
 # A shorter line of a secret (a brace, a dash) may occur anywhere in a message.
 _SHORTEST_LINE = 4
 
@@ -52,8 +52,11 @@ _EXPECTED = {
     "callable_type": "a callable, which only code can give",
     "needs_python_object": "an object that only code can give",
 }
+# How pydantic shows the member of an enum in a Literal; a job file has its value.
+_ENUM_MEMBER = re.compile(r"<[\w.]+: (.+?)>")
 _ABSENT = {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"}
+_MAPPINGS = {"dict_type", "model_type", "dataclass_type", "model_attributes_type"}
 _YES_AND_NO = {"yes", "no", "on", "off", "y", "n", "true", "false"}
 
 
@@ -87,14 +90,23 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
     if kinds & _ABSENT:
         return FieldError(loc, f"cannot do without {first['loc'][-1]!r} in {_name(loc)}")
     if kinds & _UNKNOWN:
+        blank = missing_blank(loc[-1]) if value is None else None
+        if blank is not None:
+            return FieldError(loc, *blank, at_key=True)
         return FieldError(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}", at_key=True)
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
-            text = str(error["ctx"]["error"])
+            text = message_of(error["ctx"]["error"])
             text = _without(text, _texts_in(value)) if is_secret else text
             return FieldError(
                 loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}"
             )
+    is_key = value is None and bool(loc)
+    blank = None
+    if not is_secret and (is_key or kinds <= _MAPPINGS):
+        blank = missing_blank(loc[-1] if is_key else value)
+    if blank is not None:
+        return FieldError(loc, *blank, at_key=is_key)
     expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
     return FieldError(
         loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", "" if is_secret else value_hint(kinds, value)
@@ -104,7 +116,7 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
 def _expected(error: Any) -> str:
     if error["type"] in _EXPECTED:
         facts = {name: _limit(value) for name, value in error.get("ctx", {}).items()}
-        return _EXPECTED[error["type"]].format(**facts)
+        return _ENUM_MEMBER.sub(r"\1", _EXPECTED[error["type"]].format(**facts))
     text: str = error["msg"]
     return text.removeprefix("Input should be ").removeprefix("Value should be ")
 
@@ -148,7 +160,11 @@ def _loc_in(given: Mapping[str, Any], loc: Sequence[str | int]) -> tuple[str | i
 
 def mask_secrets(text: str, values: object) -> str:
     """Return the text with every secret of the checked values masked; a plugin may have quoted one."""
-    return _without(text, _secrets_in(values))
+    try:
+        secrets = list(_secrets_in(values))
+    except Exception:  # noqa: BLE001 - an object of the plugin raises, or a list holds itself
+        return "(its message is not shown: the values cannot be searched for secrets)"
+    return _without(text, secrets)
 
 
 def _without(text: str, secrets: Iterable[str]) -> str:
@@ -173,7 +189,10 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 def _secrets_in(value: Any) -> Iterator[str]:
     if hasattr(value, "get_secret_value"):
-        yield from filter(None, [str(value.get_secret_value())])
+        try:
+            yield from filter(None, [str(value.get_secret_value())])
+        except BaseException:  # noqa: BLE001 - a class of the plugin that is no secret of pydantic's
+            return
     elif isinstance(value, Mapping):
         yield from _secrets_in(list(value.values()))
     elif isinstance(value, list | tuple | set):
@@ -186,9 +205,10 @@ def _secrets_in(value: Any) -> Iterator[str]:
 def type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
     """Return the type of the value at `loc`, or of its innermost known container in pydantic's models."""
     for part in loc:
-        for each in _types_in(annotation):
-            if part in getattr(each, "model_fields", {}):
-                annotation = each.model_fields[part].annotation
+        for each in types_in(annotation):
+            field = _model_fields(each).get(part)
+            if field is not None:
+                annotation = field.annotation
                 break
     return annotation
 
@@ -197,17 +217,23 @@ def is_secret_type(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
     """Return whether a type is one of pydantic's secrets, or contains one at any depth."""
     if annotation in seen:
         return False
-    inner = [*_types_in(annotation)]
-    fields = [field.annotation for each in inner for field in getattr(each, "model_fields", {}).values()]
+    inner = [*types_in(annotation)]
+    fields = [field.annotation for each in inner for field in _model_fields(each).values()]
     return any(isinstance(each, type) and hasattr(each, "get_secret_value") for each in inner) or any(
         is_secret_type(each, (*seen, annotation)) for each in fields
     )
 
 
-def _types_in(annotation: Any) -> Iterator[Any]:
+def _model_fields(kind: Any) -> Mapping[Any, Any]:
+    """Return the fields of a model of pydantic; no fields for any other type, whatever attributes it has."""
+    fields = getattr(kind, "model_fields", None) if hasattr(kind, "__pydantic_core_schema__") else None
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def types_in(annotation: Any) -> Iterator[Any]:
     """Yield a type and the types inside it: `list[int | str]` contains `list`, `int` and `str`."""
     yield annotation
     if get_origin(annotation) is not None:
         yield get_origin(annotation)
     for each in get_args(annotation):
-        yield from _types_in(each)
+        yield from types_in(each)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import json
+import types
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin
 
-from taskloom.catalog.pydantic_errors import ParamErrors, field_errors
-from taskloom.catalog.signatures import REQUIRED, ParamShape, ShapeError
-from taskloom.diagnostics import FieldError
-from taskloom.text import did_you_mean
+from taskloom.catalog.annotations import annotation_text
+from taskloom.catalog.pydantic_errors import ParamErrors, field_errors, types_in
+from taskloom.catalog.signatures import REQUIRED, ParamShape, ShapeError, made_defaults
+from taskloom.diagnostics import FieldError, missing_blank, quoted
+from taskloom.text import did_you_mean, error_text, kind_of
 
 __all__ = ["ParamModel"]
 
@@ -40,7 +43,14 @@ class ParamModel:
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the params mapping."""
-        schema: dict[str, Any] = self._adapter.json_schema(schema_generator=_lenient_generator())
+        try:
+            schema: dict[str, Any] = self._adapter.json_schema(schema_generator=_lenient_generator())
+        except MemoryError:
+            raise
+        except BaseException as error:  # a type's own schema hook may raise anything
+            raise ShapeError(f"cannot describe its parameters: {_reason(error)}") from error
+        if _json(schema) is None:
+            schema = json.loads(json.dumps(schema, default=quoted, skipkeys=True))
         schema.pop("title", None)
         required = [param.name for param in self._params.values() if param.is_required]
         for name, value in schema.get("properties", {}).items():
@@ -52,12 +62,29 @@ class ParamModel:
 
     def _checked_defaults(self) -> dict[str, Any]:
         given = {name: param.default for name, param in self._params.items() if param.default is not REQUIRED}
-        made = {name: param.factory() for name, param in self._params.items() if param.factory is not None}
-        values, errors = self._validated({**given, **made})
+        made = made_defaults(self._params.values())
+        try:
+            values, errors = self._validated({**given, **made})
+        except MemoryError:
+            raise
+        except BaseException as error:  # a validator is the plugin's own code
+            name = self.culprit({**given, **made})
+            raise ShapeError(f"default of parameter {name!r}: a validator raised {kind_of(error)}") from error
         if errors:
             first = field_errors(errors, {**given, **made}, self._params)[0]
             raise ShapeError(f"default of parameter {first.loc[0]!r}: {first.message}")
         return {name: values[name] for name in given}
+
+    def culprit(self, given: Mapping[str, Any]) -> str:
+        """Return the first parameter whose validator raises anything but a refusal; "" if it is not found again."""
+        for name, value in given.items():
+            try:
+                self._validated({name: value} if name in self._params else {})
+            except MemoryError:
+                raise
+            except BaseException:  # noqa: BLE001 - which one it is, is all that is asked
+                return name
+        return ""
 
     def _validated(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
         """Return the checked values and pydantic's errors.
@@ -86,12 +113,15 @@ class ParamModel:
         known = ", ".join(self._params) or "none"
         for name in given:
             if name not in self._params:
-                hint = did_you_mean(name, self._params)
-                yield FieldError((name,), f"cannot find parameter {name!r}; known: {known}", hint, at_key=True)
+                message, hint = f"cannot find parameter {name!r}; known: {known}", did_you_mean(name, self._params)
+                blank = missing_blank(name) if given[name] is None else None
+                yield FieldError((name,), *(blank or (message, hint)), at_key=True)
 
     def _missing(self, given: Mapping[str, Any]) -> Iterator[FieldError]:
         for param in self._params.values():
-            if param.is_required and param.name not in given:
+            if not param.is_required or param.name in given:
+                continue
+            if not any(missing_blank(name, [param.name]) for name in given):
                 yield FieldError((), f"cannot do without parameter {param.name!r}", param.info.description)
 
 
@@ -110,21 +140,41 @@ def _ignored(value: Any, given: Any, loc: tuple[str | int, ...]) -> Iterator[Fie
             if attribute in names.values():
                 yield from _ignored(getattr(value, attribute), each, (*loc, key))
             elif "extra" not in type(value).model_config:
-                hint = did_you_mean(key, names)
-                yield FieldError((*loc, key), f"cannot find {key!r} here; known: {', '.join(names)}", hint, at_key=True)
+                message, hint = f"cannot find {key!r} here; known: {', '.join(names)}", did_you_mean(key, names)
+                blank = missing_blank(key) if each is None else None
+                yield FieldError((*loc, key), *(blank or (message, hint)), at_key=True)
 
 
 def _adapter(params: Sequence[ParamShape]) -> Any:
+    """Return pydantic's adapter for the params. Raises ShapeError, naming the one that cannot be checked."""
+    for param in params:
+        try:
+            _refuse_foreign_kinds(param)
+        except (ShapeError, MemoryError):
+            raise
+        except BaseException as error:  # a metaclass may raise anything
+            raise ShapeError(_unusable(param, error_text(error))) from error
+    try:
+        return _build(params)
+    except MemoryError:
+        raise
+    except BaseException as error:  # a type's own schema hook may raise anything
+        for param in params:
+            _check_alone(param)
+        raise ShapeError(f"cannot check its parameters: {_reason(error)}") from error
+
+
+def _build(params: Sequence[ParamShape]) -> Any:
     from pydantic import ConfigDict, Field, TypeAdapter
     from typing_extensions import TypedDict
 
     fields = {
         param.name: NotRequired[
             Annotated[
-                param.annotation,
+                _with_enum_values(param.annotation),
                 Field(
                     description=param.info.description or None,
-                    examples=list(param.info.examples) or None,
+                    examples=[each for each in param.info.examples if _json(each) is not None] or None,
                     **dict(param.info.constraints),
                 ),
             ]
@@ -134,11 +184,65 @@ def _adapter(params: Sequence[ParamShape]) -> Any:
     make_model: Any = TypedDict  # type checkers accept only a literal mapping of fields
     model = make_model("Params", fields)
     model.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+    return TypeAdapter(model)
+
+
+def _with_enum_values(annotation: Any) -> Any:
+    """Return the type with each Literal of enum members accepting their values, which are what a job file has."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        from pydantic import BeforeValidator
+
+        members = {(type(each.value), each.value): each for each in arguments if isinstance(each, enum.Enum)}
+        return Annotated[annotation, BeforeValidator(functools.partial(_member, members))] if members else annotation
+    if origin is Annotated:
+        return Annotated[(_with_enum_values(annotation.__origin__), *annotation.__metadata__)]
+    if origin is list and arguments:
+        return list[_with_enum_values(arguments[0])]  # type: ignore[misc]
+    if origin is Union or origin is types.UnionType:
+        return Union[tuple(map(_with_enum_values, arguments))]  # noqa: UP007 - made of a tuple
+    return annotation
+
+
+def _member(members: Mapping[Any, Any], value: Any) -> Any:
+    return members.get((type(value), value), value) if isinstance(value, str | int | float) else value
+
+
+def _check_alone(param: ParamShape) -> None:
+    """Raise ShapeError, naming the parameter, if its type is one that cannot be checked."""
     try:
-        return TypeAdapter(model)
-    except Exception as error:  # a type's own schema hook may raise anything
-        text = str(error).partition("\n")[0]
-        raise ShapeError(f"cannot check its parameters: {type(error).__name__}: {text}") from error
+        _build([param])
+    except MemoryError:
+        raise
+    except BaseException as error:  # as in `_adapter`
+        raise ShapeError(_unusable(param, _reason(error))) from error
+
+
+def _refuse_foreign_kinds(param: ParamShape) -> None:
+    """Refuse the models of pydantic.v1, which pydantic takes for its own until the first value, and bare protocols."""
+    for each in types_in(param.annotation):
+        if not issubclass(type(each), type):
+            continue
+        if any(str(base.__module__).startswith("pydantic.v1.") for base in type.mro(each)):
+            why = f"{annotation_text(each)} is a model of pydantic.v1; derive it from pydantic.BaseModel"
+            raise ShapeError(_unusable(param, why))
+        if vars(each).get("_is_protocol", False) and not getattr(each, "_is_runtime_protocol", False):
+            why = f"{annotation_text(each)} is a Protocol without @typing.runtime_checkable"
+            raise ShapeError(_unusable(param, why))
+
+
+def _unusable(param: ParamShape, why: str) -> str:
+    return f"cannot check parameter {param.name!r} of type {annotation_text(param.annotation)}: {why}"
+
+
+def _reason(error: BaseException) -> str:
+    """Return the line of an error of pydantic's that says what is wrong; its other lines say where, or link to help."""
+    text = error_text(error)
+    kind, _, message = text.partition(": ")
+    lines = message.strip().splitlines()
+    if kind == "SchemaError" and lines:
+        return lines[-1].strip()
+    return f"{kind}: {lines[0]}" if lines else kind
 
 
 def _json(value: object) -> str | None:
@@ -146,12 +250,14 @@ def _json(value: object) -> str | None:
     try:
         text = json.dumps(value, ensure_ascii=False)
         text.encode()
-    except (TypeError, ValueError, RecursionError):
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - no data, or a list or dict of a plugin's own class, which may raise anything
         return None
     return text
 
 
-@cache
+@functools.cache
 def _lenient_generator() -> Any:
     from pydantic.json_schema import GenerateJsonSchema
 

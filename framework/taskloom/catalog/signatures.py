@@ -8,12 +8,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-import types
-import typing
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args
 
-from taskloom.task import ParamInfo, Task
+from taskloom.catalog.annotations import NO_DEFAULT, AnnotationError, ClassVariable, annotation_text, value_type
+from taskloom.task import AnyContext, ParamInfo, Task
+from taskloom.text import error_text
 
 __all__ = [
     "REQUIRED",
@@ -21,8 +21,10 @@ __all__ = [
     "ShapeError",
     "check_class",
     "check_function",
+    "context_in_doubt",
     "has_own_init",
     "is_coroutine_function",
+    "made_defaults",
     "params_of_class",
     "params_of_function",
 ]
@@ -130,9 +132,37 @@ def check_function(function: Callable[..., object], name: str) -> None:
             raise ShapeError(f"{name}: the context {other.name!r} must be the first parameter")
 
 
+def context_in_doubt(target: type[Task] | Callable[..., object], name: str) -> str:
+    """Return the name of the parameter that gets the context, if it may be meant for something else; "" otherwise.
+
+    It is in no doubt if it is called `ctx`, is annotated with a context, or begins with an underscore.
+    """
+    run = getattr(target, "run") if isinstance(target, type) else target  # noqa: B009 - of any class
+    is_method = isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, "run"))
+    parameters = list(_signature(run, name).parameters.values())[is_method:]
+    first = parameters[0] if parameters else None
+    if first is None or first.kind is first.VAR_POSITIONAL or first.name == "ctx" or first.name.startswith("_"):
+        return ""
+    return "" if first.annotation is not REQUIRED and _is_context(first.annotation, _globals_of(run)) else first.name
+
+
+def _is_context(annotation: object, names: Mapping[str, Any]) -> bool:
+    if _names_context(annotation):
+        return True
+    try:
+        found = value_type(annotation, names, {}, NO_DEFAULT)
+    except (AnnotationError, ClassVariable):
+        return True  # what it means is not known
+    return any(
+        AnyContext in each.__mro__ or str(each.__module__).startswith("taskloom.")
+        for each in (found, *get_args(found))
+        if isinstance(each, type)
+    )
+
+
 def _names_context(annotation: object) -> bool:
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    return text.rpartition(".")[2] in ("Context", "AsyncContext", "AnyContext")
+    return isinstance(text, str) and text.rpartition(".")[2] in ("Context", "AsyncContext", "AnyContext")
 
 
 def _signature(function: Callable[..., object], name: str) -> inspect.Signature:
@@ -157,6 +187,20 @@ def params_of_class(cls: type[Task]) -> tuple[ParamShape, ...]:
     return tuple(_from_fields(cls))
 
 
+def made_defaults(params: Iterable[ParamShape]) -> dict[str, Any]:
+    """Return the defaults that are made anew for each instance. Raises ShapeError if one cannot be made."""
+    made = {}
+    for param in params:
+        if param.factory is not None:
+            try:
+                made[param.name] = param.factory()
+            except MemoryError:
+                raise
+            except BaseException as error:  # the plugin's own code, or the copy of an object of its own
+                raise ShapeError(f"default of parameter {param.name!r} cannot be made: {error_text(error)}") from error
+    return made
+
+
 def has_own_init(cls: type[Task]) -> bool:
     """Return whether the class has a hand-written constructor instead of the one that dataclasses generate."""
     code = getattr(cls.__init__, "__code__", None)
@@ -175,8 +219,16 @@ def _from_signature(parameters: list[inspect.Parameter], names: Mapping[str, Any
     for each in parameters:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
             raise ShapeError(f"{owner}: parameter {each} cannot be given by name; name every parameter")
-        annotation = Any if each.annotation is REQUIRED else _resolve(each.annotation, names, {}, owner, each.name)
-        if isinstance(each.default, dataclasses.Field):
+        is_field = isinstance(each.default, dataclasses.Field)
+        default = _sample_of(each.default) if is_field else each.default
+        annotation: Any = Any
+        if each.annotation is not REQUIRED:
+            try:
+                annotation = _resolve(owner, each.name, each.annotation, (names, {}), default)
+            except ClassVariable:
+                why = "ClassVar belongs to a class, not to an argument"
+                raise _unresolved(owner, each.name, each.annotation, why) from None
+        if is_field:
             yield _from_field(each.name, annotation, each.default)
         else:
             yield ParamShape(each.name, annotation, each.default)
@@ -187,26 +239,45 @@ def _from_fields(cls: type[Task]) -> Iterator[ParamShape]:
     fields = vars(cls)["__dataclass_fields__"]
     for name in inspect.signature(cls.__init__).parameters:
         if name in fields:
+            field = fields[name]
             base = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
             names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
-            annotation = _resolve(fields[name].type, names, dict(vars(base)), cls.__name__, name)
-            if isinstance(annotation, dataclasses.InitVar):
-                annotation = annotation.type
-            yield _from_field(name, annotation, fields[name])
+            own = {base.__name__: base, **vars(base)}
+            try:
+                annotation = _resolve(cls.__name__, name, field.type, (names, own), _sample_of(field))
+            except ClassVariable:
+                continue  # its spelling was not recognised when the class was made: the default stays as it is
+            yield _from_field(name, annotation, field)
+
+
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    return REQUIRED if field.default is dataclasses.MISSING else field.default
+
+
+def _sample_of(field: dataclasses.Field[Any]) -> Any:
+    """Return a default to infer a type from: None, which says nothing, if it is made anew for each instance."""
+    return _default_of(field) if field.default_factory is dataclasses.MISSING else None
 
 
 def _from_field(name: str, annotation: object, field: dataclasses.Field[Any]) -> ParamShape:
-    default = REQUIRED if field.default is dataclasses.MISSING else field.default
     factory = None if field.default_factory is dataclasses.MISSING else field.default_factory
-    return ParamShape(name, annotation, default, factory, field.metadata.get("taskloom", ParamInfo()))
+    return ParamShape(name, annotation, _default_of(field), factory, field.metadata.get("taskloom", ParamInfo()))
 
 
-def _resolve(annotation: object, names: Mapping[str, Any], own: Mapping[str, Any], owner: str, name: str) -> Any:
-    """Return the type that one annotation means; a broken annotation beside it does no harm."""
-    if isinstance(annotation, dataclasses.InitVar):
-        return annotation
-    holder = types.SimpleNamespace(__annotations__={name: annotation})
+def _resolve(
+    owner: str, name: str, annotation: object, names: tuple[Mapping[str, Any], Mapping[str, Any]], default: object
+) -> Any:
+    """Return the type that one annotation means; a broken annotation beside it does no harm.
+
+    `names`: those of the module, and those of the class.
+    """
     try:
-        return typing.get_type_hints(holder, dict(names), dict(own), include_extras=True)[name]
-    except Exception as error:  # noqa: BLE001 - an annotation is any expression and may raise anything
-        raise ShapeError(f"{owner}: cannot resolve the type of parameter {name!r}, {annotation!r}: {error}") from None
+        return value_type(annotation, *names, NO_DEFAULT if default is REQUIRED else default)
+    except AnnotationError as error:
+        raise _unresolved(owner, name, annotation, str(error)) from None
+
+
+def _unresolved(owner: str, name: str, annotation: object, why: str) -> ShapeError:
+    text = annotation_text(annotation)
+    shown = repr(text) if isinstance(annotation, str) else text
+    return ShapeError(f"{owner}: cannot resolve the type of parameter {name!r}, {shown}: {why}")

@@ -9,7 +9,7 @@ import click
 
 from taskloom.text import printable_lines, to_json
 
-__all__ = ["echo", "echo_error", "echo_json"]
+__all__ = ["echo", "echo_error", "echo_json", "echo_styled"]
 
 
 def echo(text: str) -> None:
@@ -20,6 +20,11 @@ def echo(text: str) -> None:
 def echo_error(text: str) -> None:
     """Write lines to standard error, as `echo`; the text may end with a line break."""
     click.echo(printable_lines(text.removesuffix("\n")), err=True)
+
+
+def echo_styled(text: str, *, is_error: bool = False) -> None:
+    """Write lines that may have escapes for colours, as they are: who made them has asked `has_styles`."""
+    click.echo(text.removesuffix("\n"), err=is_error, color=True)
 
 
 def echo_json(data: Any) -> None:

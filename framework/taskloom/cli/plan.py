@@ -113,7 +113,7 @@ def _origin_as_json(origin: Origin) -> dict[str, Any]:
 
 
 def as_text(result: CheckResult, *, is_terminal: bool) -> str:
-    """Return the plan as tables; on a terminal they fit its width and are coloured, unless NO_COLOR is set."""
+    """Return the plan as tables; on a terminal they fit its width and have colours, if it shows any."""
     sections = [each for each in _sections(result) if each.rows]
     shown = [(_for_terminal if is_terminal else _for_pipe)(each) for each in sections]
     shown.append(_rest(result))
@@ -173,15 +173,14 @@ def _for_pipe(section: _Section) -> str:
 
 def _for_terminal(section: _Section) -> str:
     from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    shown = Table(*section.head, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
+    from taskloom.cli.rich_table import render_table
+
+    columns = [Column(name, overflow="fold") for name in section.head]  # nothing is left out
+    shown = Table(*columns, box=box.SIMPLE, pad_edge=False, header_style="bold cyan")
     shown.title, shown.title_justify, shown.title_style = section.title, "left", "bold"
     for row in section.rows:
         shown.add_row(*map(Text, map(printable, row)))  # as Text, since rich would read brackets as markup
-    console = Console()
-    with console.capture() as captured:
-        console.print(shown)
-    return captured.get()
+    return render_table(shown)

@@ -70,6 +70,15 @@ SAY_SECONDS = 0.3
 _PIECE = 4096
 
 
+# The slots of BaseException itself: a class of a plugin may have properties of these names.
+_CAUSE, _CONTEXT, _SUPPRESS_CONTEXT = (
+    BaseException.__dict__[name] for name in ("__cause__", "__context__", "__suppress_context__")
+)
+
+
+_ERRNO = OSError.__dict__["errno"]
+
+
 class OutOfResources(Exception):
     """The system refuses what the program needs to begin. `what`: what could not be done, such as `fork`."""
 
@@ -107,26 +116,37 @@ def advice_for(error: BaseException, *, at_start: bool = False) -> str:
         advice = _advice_for_one(each, at_start=at_start)
         if advice:
             return advice
-        pending += [each.__cause__, None if each.__suppress_context__ else each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            pending += each.exceptions
+        pending += [_CAUSE.__get__(each), None if _SUPPRESS_CONTEXT.__get__(each) else _CONTEXT.__get__(each)]
+        if issubclass(type(each), BaseExceptionGroup):
+            pending += BaseExceptionGroup.exceptions.__get__(each)
     return ""
 
 
 def _advice_for_one(error: BaseException, *, at_start: bool) -> str:
-    if isinstance(error, OutOfResources):
-        return error.advice
-    if isinstance(error, MemoryError):
+    # Not isinstance, which asks the object for its `__class__`.
+    kind = type(error)
+    if issubclass(kind, OutOfResources):
+        advice: str = error.advice  # type: ignore[attr-defined]
+        return advice
+    if issubclass(kind, MemoryError):
         return _MEMORY
-    if isinstance(error, OSError):
-        number = error.errno or 0
+    if issubclass(kind, OSError):
+        number: int = _ERRNO.__get__(error) or 0
         return _BY_ERRNO.get(number, "") or (_BY_ERRNO_AT_START.get(number, "") if at_start else "")
-    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+    if issubclass(kind, RuntimeError) and "can't start new thread" in _message_of(error):
         return _PROCESSES
-    if isinstance(error, ImportError):
-        text = str(error)
+    if issubclass(kind, ImportError):
+        text = _message_of(error)
         return next((advice for words, advice in _IN_IMPORT_ERROR.items() if words in text), "")
     return ""
+
+
+def _message_of(error: BaseException) -> str:
+    """Return the message of an error that a plugin may have raised; "" if its `__str__` raises."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - code of the exception's class
+        return ""
 
 
 def _advice(error: BaseException | str) -> str:
@@ -137,7 +157,7 @@ def _advice(error: BaseException | str) -> str:
 def _text_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error) or type(error).__name__
+    return _message_of(error) or type(error).__name__
 
 
 def room_for_start() -> None:

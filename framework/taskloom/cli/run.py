@@ -13,15 +13,19 @@ __all__ = ["run"]
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True,
               help="How long stopping all jobs may take; forever means no limit.")  # fmt: skip
-@click.option("--events", metavar="PATH", help="Append every event as a JSON line to this file.")
+@click.option("--events", metavar="PATH",
+              help="Append every event as a JSON line to this file; - is standard output, and then what tasks print "
+                   "goes to stderr.")  # fmt: skip
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Run only jobs with this label, and what they start after; several: any of them.")  # fmt: skip
-@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Format of the summary at the end: text on stderr, or JSON on stdout.")  # fmt: skip
 @click.option("--log-format", type=click.Choice(["short", "full", "json"]),
               help="Format of the log: short has the time, full also the date and the zone, json is an object a line. "
                    "[default: short on a terminal, else full]")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Also log debug messages.")
+@click.option("-v", "--verbose", is_flag=True,
+              help="Also log debug messages, and what the scheduler decides: what each job waits for, "
+                   "and until when.")  # fmt: skip
 def run(  # noqa: PLR0917 - click passes them by name
     paths: tuple[str, ...],
     stop_within: float,
@@ -33,8 +37,8 @@ def run(  # noqa: PLR0917 - click passes them by name
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
 
-    Each PATH is a job file or a directory of job files. When all jobs without `daemon: true` have ended, the daemon
-    jobs are stopped and the program ends. Log lines and the summary go to stderr.
+    Each PATH is a job file, a directory of job files, or - for standard input. When all jobs without `daemon: true`
+    have ended, the daemon jobs are stopped and the program ends. Log lines and the summary go to stderr.
 
     \b
     Signals:
@@ -61,8 +65,14 @@ def run(  # noqa: PLR0917 - click passes them by name
       taskloom run jobs/ --stop-within 10s --events events.jsonl
     """
     from taskloom.cli.program.program import Program
+    from taskloom.observe.event_file import is_standard_output
     from taskloom.observe.log_format import LogFormat
 
+    if output == "json" and is_standard_output(events):
+        raise click.UsageError(
+            f"cannot write both events (--events {events}) and the summary (--output json) to standard output; "
+            "expected --events PATH, or --output text"
+        )
     program = Program(
         stop_within,
         events=events,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from taskloom.cli.echo import echo, echo_error, echo_json
-from taskloom.cli.format_type import format_constraints, format_type, format_value
+from taskloom.cli.echo import echo, echo_error, echo_json, echo_styled
+from taskloom.cli.format_type import as_data, default_of, format_constraints, format_type, format_value
 from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.errors import CatalogError, TaskImportFailed, TaskNotFound
+from taskloom.observe.terminal import is_terminal
 from taskloom.task import Duration
 from taskloom.text import printable, suggest, table
 
@@ -22,18 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["tasks"]
 
 EXIT_NOT_FOUND = 2
+_LONGEST_JOB_NAME = 63
 
 
 class _Row(NamedTuple):
     """One line of the list. `error` is why the task cannot be used."""
 
+    name: str
+    """The name for job files: with the distribution if two offer the name."""
     entry: CatalogEntry
     summary: str
     error: str = ""
 
     @property
-    def text(self) -> str:
-        return f"broken: {self.error}" if self.error else self.summary
+    def cells(self) -> tuple[str, str, str]:
+        text = f"broken: {self.error}" if self.error else self.summary
+        return self.name, self.entry.offered_by, text
 
 
 @click.command()
@@ -52,13 +58,15 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
     catalog = Catalog()
     if name is None:
         with imports_on_stderr():  # keeps what plugins print on import out of the list
-            rows = [_row(catalog, entry) for entry in catalog.entries()]
+            rows = [_row(catalog, name, entry) for name, entry in catalog.spellings().items()]
+        for line in catalog.broken():
+            echo_error(f"taskloom: broken package: {line}")
         echo_json([_row_as_json(row) for row in rows]) if output == "json" else _echo_rows(rows)
         return
     try:
         with imports_on_stderr():
             loaded = catalog.load(name)
-        echo_json(_task_as_json(loaded)) if output == "json" else echo("\n".join(_described(loaded)))
+        echo_json(_task_as_json(loaded)) if output == "json" else echo("\n".join(_described(loaded, name)))
     except (CatalogError, ShapeError) as error:
         if isinstance(error, TaskImportFailed):
             echo_error(error.traceback)
@@ -67,12 +75,12 @@ def tasks(context: click.Context, name: str | None, output: str) -> None:
         context.exit(EXIT_NOT_FOUND)
 
 
-def _row(catalog: Catalog, entry: CatalogEntry) -> _Row:
+def _row(catalog: Catalog, name: str, entry: CatalogEntry) -> _Row:
     try:
-        doc = catalog.load(entry.name).shape.doc
+        doc = catalog.load(name).shape.doc
     except CatalogError as error:
-        return _Row(entry, "", str(error))
-    return _Row(entry, " ".join(doc.partition("\n\n")[0].split()))
+        return _Row(name, entry, "", str(error))
+    return _Row(name, entry, " ".join(doc.partition("\n\n")[0].split()))
 
 
 def _row_as_json(row: _Row) -> dict[str, Any]:
@@ -80,34 +88,31 @@ def _row_as_json(row: _Row) -> dict[str, Any]:
 
 
 def _echo_rows(rows: Sequence[_Row]) -> None:
-    cells = [(row.entry.name, row.entry.offered_by, row.text) for row in rows]
     if _is_terminal():
-        _echo_table(cells)
+        _echo_table(rows)
     else:
-        for line in cells:
-            click.echo("\t".join(map(printable, line)))
+        for row in rows:
+            click.echo("\t".join(map(printable, row.cells)))
 
 
 def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+    return is_terminal(sys.stdout)
 
 
-def _echo_table(cells: Iterable[tuple[str, str, str]]) -> None:
+def _echo_table(rows: Iterable[_Row]) -> None:
     from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("task", "package", "what it does", box=box.SIMPLE, pad_edge=False)
-    for name, package, text in cells:
+    from taskloom.cli.rich_table import render_table
+
+    columns = [Column(name, overflow="fold") for name in ("task", "package", "what it does")]  # nothing is left out
+    table = Table(*columns, box=box.SIMPLE, pad_edge=False)
+    for row in rows:
+        name, package, text = map(printable, row.cells)
         # As Text, since rich would read brackets in a docstring as markup.
-        style = "red" if text.startswith("broken: ") else ""
-        name, package, text = map(printable, (name, package, text))
-        table.add_row(Text(name, style="bold"), Text(package), Text(text, style=style))
-    console = Console()
-    with console.capture() as captured:
-        console.print(table)
-    click.echo(captured.get(), nl=False)
+        table.add_row(Text(name, style="bold"), Text(package), Text(text, style="red" if row.error else ""))
+    echo_styled(render_table(table))
 
 
 def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
@@ -120,23 +125,26 @@ def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
         "doc": shape.doc,
         "has_terminate": shape.has_terminate,
         "announces_ready": shape.announces_ready,
-        "params": [_param_as_json(param) for param in shape.params],
+        "params": [_param_as_json(param, shape.takes.defaults) for param in shape.params],
         "schema": shape.json_schema(),
     }
 
 
-def _param_as_json(param: ParamShape) -> dict[str, Any]:
+def _param_as_json(param: ParamShape, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a parameter as data. `defaults`: converted to their types, without those made for each instance."""
+    is_hidden = param.is_required or _is_secret(param)
+    default = None if is_hidden else defaults[param.name] if param.name in defaults else default_of(param)
     return {
         "name": param.name,
         "type": format_type(param.annotation),
         "required": param.is_required,
-        "default": None if param.is_required else _default_text(param),
+        "default": as_data(default),
         "description": _description(param),
-        "examples": list(param.info.examples),
+        "examples": [as_data(each) for each in param.info.examples],
     }
 
 
-def _described(loaded: LoadedTask) -> list[str]:
+def _described(loaded: LoadedTask, name: str) -> list[str]:
     shape = loaded.shape
     lines = [f"{loaded.name}  ({loaded.distribution} {loaded.version}, {shape.label})", ""]
     if shape.doc:
@@ -145,7 +153,7 @@ def _described(loaded: LoadedTask) -> list[str]:
         lines += [table([("parameter", "type", "default", "description"), *map(_cells, shape.params)]), ""]
     else:
         lines += ["It takes no parameters.", ""]
-    return [*lines, "An example job file:", "", *_example(loaded)]
+    return [*lines, "An example job file:", "", *_example(loaded, name)]
 
 
 def _cells(param: ParamShape) -> tuple[str, ...]:
@@ -157,18 +165,23 @@ def _cells(param: ParamShape) -> tuple[str, ...]:
 def _default_text(param: ParamShape) -> str:
     if param.is_required:
         return "required"
-    if "secret" in format_type(param.annotation):
+    if _is_secret(param):
         return "hidden"
-    return format_value(param.factory() if param.factory is not None else param.default, param.annotation)
+    return format_value(default_of(param), param.annotation)
+
+
+def _is_secret(param: ParamShape) -> bool:
+    return "secret" in format_type(param.annotation)
 
 
 def _description(param: ParamShape) -> str:
     return "; ".join(each for each in (param.info.description, format_constraints(param.info.constraints)) if each)
 
 
-def _example(loaded: LoadedTask) -> list[str]:
-    """Return the lines of a job file with one job of the task."""
-    lines = ["jobs:", f"  my-{loaded.name}:", f"    task: {loaded.name}"]
+def _example(loaded: LoadedTask, task: str) -> list[str]:
+    """Return the lines of a job file with one job of the task. `task`: what the job writes."""
+    job = re.sub(r"[^A-Za-z0-9_-]+", "-", f"my-{loaded.name}")[:_LONGEST_JOB_NAME]
+    lines = ["jobs:", f"  {job}:", f"    task: {format_value(task)}"]
     params = {param.name: param for param in loaded.shape.params}
     values = _example_params(loaded.shape)
     if values:

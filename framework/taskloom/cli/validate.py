@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskloom.cli.echo import echo, echo_json
+from taskloom.cli.echo import echo, echo_json, echo_styled
 from taskloom.cli.options import Seconds
 from taskloom.cli.standard_streams import imports_on_stderr
+from taskloom.observe.terminal import has_styles, is_terminal
 from taskloom.text import duration, finite, plural
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def validate(
 ) -> None:
     """Check job files without starting anything.
 
-    Each PATH is a job file or a directory, of which the *.yaml and *.yml files are read. It is a warning if the jobs
-    need more threads than the limits of this process allow. Problems go to standard error. Each schedule in words, its
-    next start times and a summary go to standard output. The exit code is 2 if a file has an error, otherwise 0, also
-    with warnings.
+    Each PATH is a job file, a directory, of which the *.yaml and *.yml files are read, or - for standard input. It is
+    a warning if the jobs need more threads than the limits of this process allow. Problems go to standard error. Each
+    schedule in words, its next start times and a summary go to standard output. The exit code is 2 if a file has an
+    error, otherwise 0, also with warnings.
     """
     from taskloom.cli.limits import limit_warnings
     from taskloom.clock import MonotonicClock
@@ -79,8 +79,7 @@ def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
     from taskloom.jobfile.render import render_all
 
     if result.problems:
-        is_colored = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        click.echo(render_all(result.problems, color=is_colored), err=True)
+        echo_styled(render_all(result.problems, color=has_styles(sys.stderr)), is_error=True)
     if not result.errors:
         for job in result.jobs:
             for line in schedule_lines(job, now) if job.enabled else ():
@@ -88,7 +87,7 @@ def _show_as_text(result: CheckResult, now: Moment, *, with_plan: bool) -> None:
     if with_plan:
         from taskloom.cli import plan
 
-        click.echo(plan.as_text(result, is_terminal=sys.stdout.isatty()))
+        echo_styled(plan.as_text(result, is_terminal=is_terminal(sys.stdout)) + "\n")
     echo(_summary(result))
 
 

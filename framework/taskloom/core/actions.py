@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from taskloom.core.events import Event
 from taskloom.core.model import JobSpec, Reason
+from taskloom.core.waits import Wait
 
 __all__ = [
     "Action",
@@ -85,4 +86,4 @@ class ShutdownFinished(NamedTuple):
 
 
 RunAction = StartRun | CancelRun | MarkUrgent | CaptureStack | ReleaseRun | ApplySpec
-Action = Event | RunAction | ReportStopProgress | ForgetJob | WorkFinished | ShutdownFinished
+Action = Event | Wait | RunAction | ReportStopProgress | ForgetJob | WorkFinished | ShutdownFinished

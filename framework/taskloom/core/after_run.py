@@ -12,7 +12,7 @@ from collections.abc import Callable
 from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName
-from taskloom.core.model import Outcome, Phase, ReasonKind, WaitingFor
+from taskloom.core.model import Phase, WaitingFor
 from taskloom.core.policies import RestartWhen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.restart import Backoff, RestartGate
@@ -22,9 +22,7 @@ from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
 from taskloom.text import duration
 
-__all__ = ["FAILURES", "FollowUps"]
-
-FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
+__all__ = ["FollowUps"]
 
 
 class FollowUps:
@@ -51,6 +49,18 @@ class FollowUps:
         """Decide what follows a run that is abandoned; it begins when the run's thread exits."""
         self._store.set_follow_up(run.job, self._decide(run, is_permanent=False))
         self._starter.propagate(run.job)
+
+    def outlive(self, run: RunRecord) -> None:
+        """Take an overdue run of an essential job as a failure for good if a limit or the watchdog stopped it.
+
+        Whatever its policy or its schedule would start next cannot start while its thread lives, which may be for ever.
+        A user or a reload that wants another run has decided otherwise.
+        """
+        job = run.job
+        is_wanted = job.follow_up is FollowUp.RESTART or job.follow_up is FollowUp.REMOVAL
+        if job.spec.essential and run.was_stopped_for_failure and not is_wanted:
+            job.has_failed = True
+            self._shutdown.begin_for(job)
 
     def begin_remembered(self, run: RunRecord) -> None:
         """Begin what was decided when the run was abandoned, unless a command has changed that since."""
@@ -90,7 +100,7 @@ class FollowUps:
     def _decide(self, run: RunRecord, *, is_permanent: bool) -> FollowUp:
         """Return what follows, and mark a job that failed for good. Nothing follows during a shutdown."""
         job = run.job
-        has_failed = _counts_as_failure(run)
+        has_failed = run.has_failed
         follow_up = job.follow_up
         if self._shutdown.phase is not Phase.OPEN:
             follow_up = FollowUp.NOTHING
@@ -121,13 +131,29 @@ class FollowUps:
 
     # -- restarts
 
+    def hasten(self, job: JobRecord) -> None:
+        """Let a pending restart come after the first delay of a new policy, if that is earlier."""
+        run, due_at = job.last_run, job.due_at
+        if job.waiting_for is not WaitingFor.BACKOFF or run is None or due_at is None:
+            return
+        new = Backoff()
+        delay = new.next_delay(job.spec.restart, 0.0, self._random())
+        if self._store.now.mono + delay < due_at:
+            if job.backoff is not None:
+                job.backoff.delay = new.delay
+            self._set_restart(run, delay)
+
     def _schedule_restart(self, run: RunRecord) -> None:
-        job, store = run.job, self._store
+        job = run.job
         backoff = job.backoff = job.backoff or Backoff()
         delay = backoff.next_delay(job.spec.restart, run.ready_seconds, self._random())
-        store.move(job, Decision.WAIT, WaitingFor.BACKOFF)
+        self._store.move(job, Decision.WAIT, WaitingFor.BACKOFF)
+        self._set_restart(run, delay)
+
+    def _set_restart(self, run: RunRecord, delay: float) -> None:
+        job, store = run.job, self._store
         job.due_at = store.now.mono + delay
-        self._store.deadlines.add(job.due_at, self._backoff, job)
+        store.deadlines.add(job.due_at, self._backoff, job)
         store.emit_run(EventName.RESTART_SCHEDULED, run, seconds=delay)
 
     def _backoff_over(self, job: JobRecord) -> None:
@@ -139,6 +165,7 @@ class FollowUps:
         if not self._at_gate:
             self._store.deadlines.add(self._gate.opens_at, self._gate_opening)
         self._at_gate.append((job, job.due_at or now))
+        self._store.mark_changed(job)
 
     def _open_gate(self, _: None) -> None:
         """Restart as many of the waiting jobs as the gate admits now."""
@@ -167,10 +194,3 @@ class FollowUps:
 
 def _waits_for_backoff(job: JobRecord, due_at: float) -> bool:
     return job.waiting_for is WaitingFor.BACKOFF and job.due_at == due_at
-
-
-def _counts_as_failure(run: RunRecord) -> bool:
-    """Return whether the run failed. An abandoned run failed if it was stopped for a limit or by the watchdog."""
-    if run.outcome is Outcome.ABANDONED and run.reason is not None:
-        return run.reason.kind in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG)
-    return run.outcome in FAILURES

@@ -43,6 +43,11 @@ class EventName(FastEnum):
     """Signals that a reload removed the job."""
     RELOADED = "reloaded"
     """Signals that the declarations were replaced; `data` lists the jobs by what was done with them."""
+    RELOAD_WAITING = "reload_waiting"
+    """Signals that the jobs that a reload adds begin later: `data` lists them, and the runs whose end they wait for."""
+    RELOAD_OVERDUE = "reload_overdue"
+    """Signals that the jobs that a reload added begin although runs that it stopped have not ended; `data` lists
+    both."""
     QUEUED = "queued"
     """Signals that a run was created and its runner was told to start it."""
     STARTED = "started"
@@ -68,6 +73,9 @@ class EventName(FastEnum):
     """Signals that the job restarted so often lately that something must be wrong; `data` has the number."""
     GAVE_UP = "gave_up"
     """Signals that no restart follows although the policy requires one; `data` has the cause."""
+    RESET = "reset"
+    """Signals that the failures of the job were forgotten, and why: its restart delay, the window of its limit, and the
+    marks `flapping` and `gave up`. If it waited for its restart delay, `queued` comes instead."""
     MISSED = "missed"
     """Signals that instants of the schedule passed without a run; `data` has the last one, the number and the cause."""
     UNRESPONSIVE = "unresponsive"
@@ -102,6 +110,7 @@ FAILURES = Audience(
             EventName.BLOCKED,
             EventName.GAVE_UP,
             EventName.CALLBACK_FAILED,
+            EventName.RELOAD_OVERDUE,
         }
     ),
     FAILURE_OUTCOMES,

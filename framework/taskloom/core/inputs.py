@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from taskloom.core.changes import Plan
 from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "HurryShutdown",
     "Input",
     "Reload",
+    "ResetJob",
     "RestartJob",
     "RunEnded",
     "RunReady",
@@ -65,16 +67,31 @@ class ArmJob(NamedTuple):
 
 
 class RestartJob(NamedTuple):
-    """Stop the job's run, if it has one, and start another at once, without a delay and not counted."""
+    """Stop the job's run, if it has one, and start another at once, without a delay and not counted.
+
+    Without a run it is a StartJob: refused if dependencies are pending, unless `is_now`.
+    """
+
+    job: str
+    reason: Reason
+    is_now: bool = False
+
+
+class ResetJob(NamedTuple):
+    """Forget the failures of the job, and begin the run that they delayed or prevented."""
 
     job: str
     reason: Reason
 
 
 class Reload(NamedTuple):
-    """Replace all declarations by these, which include the replicas."""
+    """Replace all declarations by these, which include the replicas.
+
+    `plan`: made from these and the present declarations, on the thread that requests the reload; else it is made here.
+    """
 
     specs: tuple[JobSpec, ...]
+    plan: Plan | None = None
 
 
 class StopJob(NamedTuple):
@@ -178,6 +195,18 @@ class CallbackFailed(NamedTuple):
     error: ErrorInfo
 
 
-Command = AddJob | AddJobs | StartAll | StartJob | ArmJob | RestartJob | StopJob | Reload | Shutdown | HurryShutdown
+Command = (
+    AddJob
+    | AddJobs
+    | StartAll
+    | StartJob
+    | ArmJob
+    | RestartJob
+    | ResetJob
+    | StopJob
+    | Reload
+    | Shutdown
+    | HurryShutdown
+)
 RunReport = RunStarted | RunStartFailed | RunReady | RunUnresponsive | RunResponsive | RunEnded
 Input = Command | Tick | RunReport | StackCaptured | CallbackFailed

@@ -23,6 +23,7 @@ from typing import Any
 
 from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
+from taskloom.core.changeover import Changeovers
 from taskloom.core.events import NOTHING, Audience, EventName
 from taskloom.core.model import (
     WAIT_FOR_EVER,
@@ -34,17 +35,20 @@ from taskloom.core.model import (
     Phase,
     Reason,
     ReasonKind,
+    WaitingFor,
 )
 from taskloom.core.outcome import decide_outcome
 from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.reload import Reloader
 from taskloom.core.requirements import DependencyState
+from taskloom.core.resetting import Resetter
 from taskloom.core.shutdown import WholeStop
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Decision
+from taskloom.core.waits import make_waits
 from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
 from taskloom.text import measured
 
@@ -63,7 +67,16 @@ class Lifecycle:
         self.shutdown = WholeStop(self._store, self.stops, stop_within)
         self._starter = Starter(self._store, self.stops, self.shutdown, random)
         self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
-        self.reloader = Reloader(self._store, self.stops, self._starter, self._follow_ups)
+        self._changeovers = Changeovers(self._store, self._starter)
+        self._resetter = Resetter(self._store, self._starter)
+        self.reloader = Reloader(
+            self._store,
+            self.stops,
+            self._starter,
+            self._follow_ups,
+            changeovers=self._changeovers,
+            resetter=self._resetter,
+        )
         self.jobs = self._store.jobs
         self.runs = self._store.runs
         self.stopping = self.stops.stopping
@@ -76,6 +89,7 @@ class Lifecycle:
             inputs.StartJob: self._start_job,
             inputs.ArmJob: self._arm_job,
             inputs.RestartJob: self._restart_job,
+            inputs.ResetJob: self._reset_job,
             inputs.StopJob: self._stop_job,
             inputs.Reload: self._reload,
             inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
@@ -107,11 +121,20 @@ class Lifecycle:
         if is_work_over and not self._was_work_over:
             result.append(actions.WorkFinished())
         self._was_work_over = is_work_over
+        if store.changed:
+            changed, store.changed = store.changed, {}
+            if self.phase is Phase.OPEN:  # afterwards no job waits for anything
+                result.extend(make_waits(changed, now))
         return result
 
     def enable_events(self, audience: Audience) -> None:
         """Make the events that this audience wants, and only count the others."""
         self._store.audience = audience
+
+    def enable_waits(self) -> None:
+        """Make a Wait for each job that a message has changed, from now on."""
+        if self._store.changed is None:
+            self._store.changed = {}
 
     def next_deadline(self) -> float | None:
         """Return when the next Tick is due, in monotonic seconds, or None."""
@@ -140,7 +163,9 @@ class Lifecycle:
         return self._store.is_work_over or self.shutdown.reason.kind is ReasonKind.ESSENTIAL
 
     def describe_dependency_wait(self, job: JobRecord) -> str:
-        """Return which condition of which job a job waits for; empty if it waits for none."""
+        """Return which condition of which job, or the end of which old runs, a job waits for; empty if for none."""
+        if job.waiting_for is WaitingFor.REMOVAL and job.changeover is not None:
+            return job.changeover.describe()
         return job.dependencies.describe() if job.waits_for_dependencies else ""
 
     def job(self, name: str) -> JobRecord:
@@ -174,6 +199,8 @@ class Lifecycle:
 
     def _start_job(self, command: inputs.StartJob) -> None:
         job = self._startable(command.job)
+        if job.changeover is not None and job.awaits_removal and not command.is_now:
+            raise DependencyUnmet(command.job, job.changeover.describe(), is_lost=False)
         state = job.dependencies.state
         if state is not DependencyState.SATISFIED and not command.is_now:
             is_lost = state is DependencyState.IMPOSSIBLE
@@ -194,12 +221,17 @@ class Lifecycle:
         if job.state is JobState.BLOCKED:
             raise job.refused_start()
         if job.run is None:
-            self._start_job(inputs.StartJob(command.job, is_now=True))
+            self._start_job(inputs.StartJob(command.job, command.is_now))
             return
         if job.follow_up is not FollowUp.REMOVAL:
             self._store.set_follow_up(job, FollowUp.RESTART)
             self._starter.rearm(job)
         self.stops.request(job.run, command.reason)
+
+    def _reset_job(self, command: inputs.ResetJob) -> None:
+        job = self.job(command.job)
+        self._must_be_open(f"reset job {command.job!r}")
+        self._resetter.reset(job, command.reason)
 
     def _startable(self, name: str) -> JobRecord:
         job = self.job(name)
@@ -224,7 +256,7 @@ class Lifecycle:
 
     def _reload(self, command: inputs.Reload) -> None:
         self._must_be_open("reload")
-        self.reloader.reload(command.specs, has_started=self._has_started)
+        self.reloader.reload(command.specs, command.plan, has_started=self._has_started)
         for change in self.reloader.changes:
             # After everything else: an essential job that failed and now never fires again stops all jobs.
             if "schedule" in change.fields and change.job in self.jobs:
@@ -309,6 +341,9 @@ class Lifecycle:
             self._report_overdue(run, report)
         if run.spec.join.abandons:
             self._abandon(run, report.where)
+        else:
+            self._follow_ups.outlive(run)
+        self._changeovers.release(run)
         self.shutdown.release(run)
 
     def _report_overdue(self, run: RunRecord, report: inputs.StackCaptured) -> None:
@@ -356,6 +391,7 @@ class Lifecycle:
         if run.requested is not None:
             self.stops.release(run)  # before what follows, which may be a shutdown that reports what it waits for
         self._follow_ups.begin(run, is_permanent=is_permanent)
+        self._changeovers.release(run)
         if run.requested is not None:
             self.shutdown.release(run)
 

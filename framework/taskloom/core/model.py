@@ -144,6 +144,8 @@ class WaitingFor(FastEnum):
     """The end of its restart delay."""
     FIRING = "next firing"
     """The next firing of its schedule."""
+    REMOVAL = "removal"
+    """The end of the runs that a reload stopped when it added the job."""
 
 
 @plain_members

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
-from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
+from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
 
 if TYPE_CHECKING:
+    from taskloom.core.changeover import Changeover
     from taskloom.core.requirements import Dependents, Family
 
-__all__ = ["FollowUp", "JobRecord", "NextFiring", "RunRecord"]
+__all__ = ["FAILURES", "FollowUp", "JobRecord", "NextFiring", "RunRecord"]
 
+FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
 _NEVER = float("inf")
 _ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 
@@ -80,6 +82,8 @@ class RunRecord:
     outcome: Outcome | None = None
     error: ErrorInfo | None = None
     failed_callbacks: tuple[str, ...] = ()
+    # Those that wait for its end.
+    changeovers: tuple[Changeover, ...] = ()
 
     @property
     def is_overdue(self) -> bool:
@@ -93,6 +97,16 @@ class RunRecord:
             return False
         # A stop does not wait for a run with `join: 0s`, so there the report counts, not when the stop was requested.
         return at <= deadline or (self.requested is not None and not self.spec.join.is_awaited)
+
+    @property
+    def was_stopped_for_failure(self) -> bool:
+        """Whether its `timeout`, its `ready_within` or the watchdog stopped it. The first cause counts."""
+        return self.reason is not None and self.reason.kind in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended in a failure. An abandoned run failed if it was stopped for a limit or by the watchdog."""
+        return self.was_stopped_for_failure if self.outcome is Outcome.ABANDONED else self.outcome in FAILURES
 
     @property
     def seconds(self) -> float:
@@ -125,6 +139,10 @@ class JobRecord:
     """Its place in the order of the declarations."""
     # When a start delay or a restart delay is over, in monotonic seconds.
     due_at: float | None = None
+    # The reload that added it, while runs that it stopped have not ended.
+    changeover: Changeover | None = None
+    # Since when the job waits for them.
+    held_since: Moment | None = None
     # The run that is running or stopping, or that was abandoned and whose thread is alive.
     run: RunRecord | None = None
     last_run: RunRecord | None = None
@@ -151,12 +169,30 @@ class JobRecord:
         """Whether it has a run that was not abandoned, or will get one by itself."""
         if self.state is JobState.WAITING:
             return self.waiting_for is not WaitingFor.START
+        if self.state is JobState.BLOCKED:
+            return self._goes_on_after_blocked
         return self.state in _ACTIVE
+
+    @property
+    def _goes_on_after_blocked(self) -> bool:
+        """Whether the job counts as active while the thread of its abandoned run lives.
+
+        A schedule goes on: it never ends by itself. A pending restart is less: that thread may never exit, so a
+        program does not stay for it, unless it has daemons only and runs until a signal anyway.
+        """
+        if self.next_firing is not None:
+            return True
+        return self.spec.daemon and self.follow_up in (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
 
     @property
     def waits_for_dependencies(self) -> bool:
         """Whether it waits for the jobs that it starts after."""
         return self.waiting_for is WaitingFor.DEPENDENCY
+
+    @property
+    def awaits_removal(self) -> bool:
+        """Whether runs that a reload stopped have to end before the job begins by itself."""
+        return self.changeover is not None and self.changeover.is_pending
 
     @property
     def may_autostart(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, JobState, Moment, Otherwise, Outcome, Reason, WaitingFor
+from taskloom.core.model import ErrorInfo, JobState, Moment, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.text import duration, finite, measured, plural
 
@@ -199,7 +199,7 @@ def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: 
         return ExitCode.SURVIVOR
     if any(job.has_failed for job in jobs):
         return ExitCode.FAILED
-    if reason.signal == _SIGINT:
+    if reason.kind is ReasonKind.SIGNAL and reason.signal == _SIGINT:  # never by the text, which anyone may write
         return ExitCode.INTERRUPTED
     return ExitCode.FINE
 

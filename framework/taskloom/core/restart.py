@@ -39,6 +39,11 @@ class Backoff:
     # When the latest counted restarts began.
     times: deque[float] = field(default_factory=deque)
 
+    @property
+    def has_history(self) -> bool:
+        """Whether it remembers a delay or restarts."""
+        return self.delay > 0.0 or bool(self.times)
+
     def next_delay(self, policy: RestartPolicy, healthy: float, random: float) -> float:
         """Return the seconds until the next restart.
 
@@ -53,7 +58,7 @@ class Backoff:
     def is_exhausted(self, policy: RestartPolicy, now: float) -> bool:
         """Return whether one more restart would exceed the policy's limit."""
         limit = policy.limit
-        return limit is not None and self._since(now - limit.within) >= limit.times
+        return limit is not None and self.count_since(now - limit.within) >= limit.times
 
     def is_flapping(self, now: float) -> bool:
         """Return whether the job restarted so often lately that something must be wrong."""
@@ -61,7 +66,7 @@ class Backoff:
 
     def count_recent(self, now: float) -> int:
         """Return how many restarts began in the last FLAPPING_SECONDS, as far as they are remembered."""
-        return self._since(now - FLAPPING_SECONDS)
+        return self.count_since(now - FLAPPING_SECONDS)
 
     def record_restart(self, policy: RestartPolicy, now: float) -> None:
         """Record that a counted restart begins."""
@@ -70,7 +75,8 @@ class Backoff:
         while len(self.times) > kept:
             self.times.popleft()
 
-    def _since(self, when: float) -> int:
+    def count_since(self, when: float) -> int:
+        """Return how many restarts began after the monotonic second `when`, as far as they are remembered."""
         return sum(time > when for time in self.times)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName, format_wall
-from taskloom.core.model import JobState, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import JobState, Moment, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule, repeats_after
 from taskloom.core.records import FollowUp, JobRecord, NextFiring
 from taskloom.core.stopping import StopSequence
@@ -61,10 +61,10 @@ class ScheduleTimers:
         # The jobs whose next firing was set from a calendar; some may have been disarmed since.
         self._by_calendar: dict[JobRecord, None] = {}
 
-    def arm(self, job: JobRecord, schedule: Schedule) -> bool:
-        """Arm the schedule: the first instant is one interval from now, or the calendar's next.
+    def arm(self, job: JobRecord, schedule: Schedule, since: Moment | None = None) -> bool:
+        """Arm the schedule: the first instant is one interval from now, or the calendar's next, counted from `since`.
 
-        Return whether there is one.
+        Return whether there is one. If it has passed since then, it is due at once.
         """
         now = self._store.now
         if schedule.every is not None:
@@ -72,6 +72,8 @@ class ScheduleTimers:
         elif schedule.calendar is not None:
             self.clock.watch(now)
             start = self.clock.start_of(repeats_after(schedule.calendar), job.latest_instant, now)
+            if since is not None and start <= now.wall:  # otherwise it is held back: the clock was set
+                start = min(start, since.wall)
             self._set_instant(job, schedule, schedule.calendar.after(start))
         return job.next_firing is not None
 
@@ -207,6 +209,7 @@ class ScheduleTimers:
             self.clock.note_offset(now)
         firing.due_at = instant + firing.jitter
         self._store.deadlines.add(firing.due_at, self._firing, job)
+        self._store.mark_changed(job)
 
 
 def _is_exhausted(job: JobRecord) -> bool:

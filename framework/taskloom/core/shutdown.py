@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from taskloom.core import graph
 from taskloom.core.actions import ShutdownFinished
 from taskloom.core.events import EventName
-from taskloom.core.model import Moment, Phase, Reason, ReasonKind
+from taskloom.core.model import JobState, Moment, Phase, Reason, ReasonKind
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
@@ -46,8 +46,8 @@ class WholeStop:
         store.emit(EventName.SCHEDULER_STOPPING, reason=reason)
         for job in store.jobs.values():
             store.set_next_firing(job, None)
-            if job.run is None:
-                self._stops.stop(job, reason)
+            if job.run is None or job.state is JobState.BLOCKED:
+                self._stops.stop(job, reason)  # nothing follows any more
         self._stops.begin_whole(store.now.mono + within)
         self._levels = deque(graph.stop_levels(store.dependencies.after()))
         self.advance()
@@ -55,8 +55,11 @@ class WholeStop:
     def begin_after_essential_failure(self, job: JobRecord) -> None:
         """Begin the shutdown if this job is essential and failed for good, with no further firings."""
         if job.has_failed and job.spec.essential and (job.has_given_up or job.next_firing is None):
-            reason = Reason(ReasonKind.ESSENTIAL, f"job {job.spec.name!r} failed for good")
-            self.begin(reason, self._stop_within)
+            self.begin_for(job)
+
+    def begin_for(self, job: JobRecord) -> None:
+        """Begin the shutdown because this job, which is essential, failed for good."""
+        self.begin(Reason(ReasonKind.ESSENTIAL, f"job {job.spec.name!r} failed for good"), self._stop_within)
 
     def hurry(self, within: float) -> None:
         """Stop all remaining levels at once, and allow at most `within` more seconds."""

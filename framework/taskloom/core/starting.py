@@ -1,7 +1,7 @@
-"""How runs begin: at once, or after the waits for dependencies, for the start delay and for the schedule.
+"""How runs begin: at once, or after the waits for removed jobs, dependencies, the start delay and the schedule.
 
-A job that starts by itself goes through up to three waits, in this order: for the jobs that it starts after, for its
-start delay, and for its schedule.
+A job that starts by itself goes through up to four waits, in this order: if a reload has added it, for the runs that
+the reload stopped (`changeover.py`); for the jobs that it starts after; for its start delay; and for its schedule.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName
-from taskloom.core.model import Reason, ReasonKind, WaitingFor
+from taskloom.core.model import Moment, Reason, ReasonKind, WaitingFor
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.requirements import DependencyState
 from taskloom.core.scheduling import ScheduleTimers
@@ -80,12 +80,27 @@ class Starter:
     def arm(self, job: JobRecord) -> None:
         """Have the job start by itself, after its waits."""
         spec = job.spec
+        if job.awaits_removal:
+            self._store.move(job, Decision.WAIT, WaitingFor.REMOVAL)
+            job.reason, job.held_since = None, self._store.now
+            return
         if not spec.after and not spec.start.delay_seconds and spec.schedule is None:
             self.queue(job)
             return
         self._store.move(job, Decision.WAIT, WaitingFor.DEPENDENCY)
         job.reason = None
         self.check_dependencies(job)
+
+    def end_removal_wait(self, job: JobRecord) -> None:
+        """Continue with the next wait of a job that waited for the runs that a reload stopped."""
+        spec = job.spec
+        if spec.schedule is None or spec.after or spec.start.delay_seconds:
+            self.arm(job)
+            return
+        # Without this an `at`, or a daily instant, that came during the wait would never have been due.
+        self._after_waits(job, job.held_since)
+        if not job.is_active:
+            self.update_dependents(job)
 
     def check_dependencies(self, job: JobRecord) -> None:
         """Evaluate the dependencies of a job that waits for them, and then of the jobs that wait for this one."""
@@ -134,13 +149,14 @@ class Starter:
         if not job.is_active:
             self.update_dependents(job)
 
-    def _after_waits(self, job: JobRecord) -> None:
+    def _after_waits(self, job: JobRecord, since: Moment | None = None) -> None:
+        """Begin a run, or the schedule, which has begun at `since` if it is a calendar."""
         schedule = job.spec.schedule
         if schedule is None:
             self.queue(job)
             return
         self._store.move(job, Decision.WAIT, WaitingFor.FIRING)
-        is_armed = self.timers.arm(job, schedule)
+        is_armed = self.timers.arm(job, schedule, since)
         if schedule.immediately:
             self.queue(job)
         elif not is_armed:

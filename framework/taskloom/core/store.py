@@ -32,7 +32,11 @@ class JobStore:
         self.actions: list[Action] = []
         self.audience = EVERYTHING
         """The events that are made. All others are counted but not made."""
+        self.changed: dict[JobRecord, None] | None = None
+        """The jobs whose wait may have changed; None while no one listens to that."""
         self.dependencies = Dependencies()
+        self.version = 0
+        """Changes with each declaration."""
         # How many runs each removed job had. If it is declared again, its numbers continue: the name of a run is
         # unique in the life of a scheduler.
         self._numbers: dict[str, int] = {}
@@ -54,23 +58,30 @@ class JobStore:
         state, waiting_for = (JobState.WAITING, WaitingFor.START) if spec.enabled else (JobState.DISABLED, None)
         job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
+        self.version += 1
         self.dependencies.add(job)
+        self.mark_changed(job)
         self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
         return job
 
     def redeclare(self, job: JobRecord, spec: JobSpec) -> None:
         """Replace a job's declaration."""
-        if job.is_active and job.spec.daemon is not spec.daemon:
-            self._count_active(spec, 1)
-            self._count_active(job.spec, -1)
+        was_active, was_daemon = job.is_active, job.spec.daemon
         job.spec = spec
+        self.version += 1
+        if was_daemon is not spec.daemon:
+            self._count_active(spec.daemon, int(job.is_active))
+            self._count_active(was_daemon, -int(was_active))
         self.dependencies.replace(job)
 
     def forget(self, job: JobRecord) -> None:
         """Remove a job that has no run and waits for none."""
         self.dependencies.remove(job)
+        self.version += 1
         del self.jobs[job.spec.name]
         self._numbers[job.spec.name] = job.number
+        if self.changed is not None:
+            self.changed.pop(job, None)
 
     def live(self, run_id: str) -> RunRecord:
         """Return the record of a run that may be executing. Raises InternalError: no other run can send a report."""
@@ -84,7 +95,7 @@ class JobStore:
         """Return whether nothing keeps the program alive.
 
         That is: no non-daemon job runs, stops, or waits for anything but a start. If no non-daemon job was ever
-        active, daemons keep the program alive.
+        active, or since a reload left daemons only, daemons keep the program alive.
         """
         return self._active_jobs == 0 and (self._has_been_active or self._active_daemons == 0)
 
@@ -100,7 +111,9 @@ class JobStore:
         job.state, job.waiting_for = target, waiting_for if target is JobState.WAITING else None
         change = job.is_active - was_active
         if change:
-            self._count_active(job.spec, change)
+            self._count_active(job.spec.daemon, change)
+        if self.changed is not None:
+            self.changed[job] = None
         if job.waiting_for is not waited_for:
             if waited_for is WaitingFor.DEPENDENCY:
                 del job.dependencies.waiting[job]
@@ -111,20 +124,46 @@ class JobStore:
 
     def set_follow_up(self, job: JobRecord, follow_up: FollowUp) -> None:
         """Decide what follows the end of the job's run."""
+        was_active = job.state is JobState.BLOCKED and job.is_active
         job.follow_up = follow_up
+        if job.state is JobState.BLOCKED:
+            self._count_change(job, was_active)
+        if self.changed is not None:
+            self.changed[job] = None
         if job.family.requirements:
             job.family.refresh(job)
 
     def set_next_firing(self, job: JobRecord, firing: NextFiring | None) -> None:
         """Arm the job's schedule for this firing, or disarm it."""
+        was_active = job.state is JobState.BLOCKED and job.is_active
         job.next_firing = firing
+        if job.state is JobState.BLOCKED:
+            self._count_change(job, was_active)
+        if self.changed is not None:
+            self.changed[job] = None
 
-    def _count_active(self, spec: JobSpec, change: int) -> None:
-        if spec.daemon:
+    def mark_changed(self, job: JobRecord) -> None:
+        """Have it told what the job waits for now, if someone listens to that."""
+        if self.changed is not None:
+            self.changed[job] = None
+
+    def leave_daemons_only(self) -> None:
+        """Let daemons alone keep the program alive from now on, as if no other job had ever been active."""
+        self._has_been_active = False
+
+    def _count_change(self, job: JobRecord, was_active: bool) -> None:
+        # A blocked job is active if something follows; the state of all others decides alone.
+        change = job.is_active - was_active
+        if change:
+            self._count_active(job.spec.daemon, change)
+
+    def _count_active(self, is_daemon: bool, change: int) -> None:
+        if is_daemon:
             self._active_daemons += change
         else:
             self._active_jobs += change
-            self._has_been_active = True
+            # Not by the end of a run that a reload has stopped, after which it has left daemons only.
+            self._has_been_active = self._has_been_active or change > 0
 
     def begin_run(self, run: RunRecord) -> None:
         """Record a new run as the job's."""
@@ -139,12 +178,14 @@ class JobStore:
         run.started = self.now
         if run.job.family.requirements:
             run.job.family.refresh(run.job)
+            self.mark_changed(run.job)  # others may wait for it
 
     def record_ready(self, run: RunRecord) -> None:
         """Record that the run is ready."""
         run.ready = self.now
         if run.job.family.requirements:
             run.job.family.refresh(run.job)
+            self.mark_changed(run.job)  # others may wait for it
 
     def record_request(self, run: RunRecord, reason: Reason) -> None:
         """Record that the run is requested to stop."""

@@ -54,6 +54,8 @@ class EventRules:
     _seq: int = 0
     _mono: float = float("-inf")
     _has_started: bool = False
+    _reloaded_at: float | None = None
+    """When the latest reload was, in monotonic seconds."""
 
     def check(self, fact: Fact) -> None:
         """Check the next event and record it."""
@@ -220,13 +222,23 @@ class EventRules:
         run = self._last_of(fact)
         if run is None:
             return
-        if run.restart_at is not None or fact.run in self.live:
+        restart_at = fact.mono + (fact.seconds or 0.0)
+        # Only a reload schedules it again: a new policy may have a shorter delay.
+        is_hastened = fact.mono == self._reloaded_at and restart_at < (run.restart_at or 0.0)
+        if (run.restart_at is not None and not is_hastened) or fact.run in self.live:
             self._report("I6", fact, f"a restart after {fact.run} was scheduled twice, or before its thread had exited")
         if self.stopping is not None:
             self._report("I9", fact, f"a restart after {fact.run} was scheduled during the shutdown")
         if fact.seconds is None or fact.seconds < 0:
             self._report("I6", fact, f"a restart after {fact.run} has a delay of {fact.seconds} seconds")
-        run.restart_at = fact.mono + (fact.seconds or 0.0)
+        run.restart_at = restart_at
+
+    def _reset(self, fact: Fact) -> None:
+        if fact.job not in self.jobs:
+            self._report("I6", fact, f"the failures of job {fact.job} were forgotten, but it was never added")
+        if fact.reason is None:
+            self._report("I4", fact, f"the failures of job {fact.job} were forgotten without a reason")
+        self._restarts.pop(fact.job or "", None)
 
     def _gave_up(self, fact: Fact) -> None:
         run = self._last_of(fact)
@@ -272,10 +284,23 @@ class EventRules:
             del self.outcomes[key]
 
     def _reloaded(self, fact: Fact) -> None:
+        self._reloaded_at = fact.mono
         changed = [name for kind in ("remove", "apply", "restart") for name in fact.data.get(kind, ["(missing key)"])]
         unknown = [name for name in changed if name not in self.jobs]
         if unknown or any(name in self.jobs for name in fact.data.get("add", ["(missing key)"])):
             self._report("I12", fact, f"a reload changed jobs that do not exist, or added jobs twice: {unknown}")
+
+    def _reload_waiting(self, fact: Fact) -> None:
+        self._check_changeover(fact)
+
+    def _reload_overdue(self, fact: Fact) -> None:
+        self._check_changeover(fact)
+
+    def _check_changeover(self, fact: Fact) -> None:
+        jobs, runs = fact.data.get("jobs", []), fact.data.get("runs", [])
+        is_known = all(name in self.jobs and name not in self.live_of_job for name in jobs)
+        if not jobs or not runs or not is_known or not all(run in self.live for run in runs):
+            self._report("I12", fact, f"jobs {jobs} are to begin after {runs}, but they run, or those do not")
 
     # -- the scheduler
 

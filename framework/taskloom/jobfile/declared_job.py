@@ -1,22 +1,18 @@
-"""Jobs as declared in a file: gives each error its place, and keeps values of the environment out of messages."""
+"""Jobs as declared in a file: gives each error its place, and quotes values as they are written there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskloom.catalog.pydantic_errors import MASK
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import FieldError, Place, Problem, Related, quoted
-from taskloom.jobfile.secret_frames import is_reference
+from taskloom.diagnostics import FieldError, Place, Problem, Related
+from taskloom.jobfile.written_values import in_words_of_file
 
 if TYPE_CHECKING:
     from taskloom.jobfile.syntax.document import Document
 
-__all__ = ["DeclaredJob", "as_written", "problems_of"]
-
-# A shorter value is not worth hiding, and it may occur inside any word of a message.
-_SHORTEST_SECRET = 4
+__all__ = ["DeclaredJob", "problems_of"]
 
 
 class DeclaredJob(NamedTuple):
@@ -66,65 +62,11 @@ def problems_of(
 ) -> Iterator[Problem]:
     """Yield the errors in what is written at `base`, each with its place.
 
-    A value from the environment is shown as written, such as `${PASSWORD}`. It is never quoted.
+    The value is quoted as it is written: `1.10`, not 1.1. A value from the environment is shown as `${PASSWORD}`; its
+    content is never quoted.
     """
     job = base[-1] if base[0] == "jobs" else None
     for error in errors:
         path = (*base, *error.loc)
-        message, hint = error.message, error.hint
-        for value, text in _substituted(document, path, _value_at(written, error.loc)):
-            message, hint = message.replace(value, text), hint.replace(value, text)
+        message, hint = in_words_of_file(document, base, written, error)
         yield document.positions.problem(path, message, hint=hint, job=job, at_key=error.at_key)
-
-
-def as_written(document: Document, path: tuple[str | int, ...], value: Any, final: Any = None) -> str:
-    """Return the value at a path on one line, as written: with `${VAR}`, and with the keys that `<<` merges.
-
-    `final`: the validated value. Where it is a secret, the written one is masked unless it only names a variable.
-    """
-    if isinstance(value, dict):
-        parts = [f"{key}: {as_written(document, (*path, key), item, _part(final, key))}" for key, item in value.items()]
-        return f"{{{', '.join(parts)}}}"
-    if isinstance(value, list):
-        items = enumerate(value)
-        parts = [as_written(document, (*path, index), item, _part(final, index)) for index, item in items]
-        return f"[{', '.join(parts)}]"
-    written = " ".join(document.positions.written(path).split())
-    return MASK if hasattr(final, "get_secret_value") and not is_reference(written) else written
-
-
-def _part(final: Any, key: str | int) -> Any:
-    """Return the part of a validated value that was written under a key; None if it cannot be found."""
-    if isinstance(final, Mapping):
-        return final.get(key)
-    if isinstance(final, list | tuple) and isinstance(key, int):
-        return final[key] if key < len(final) else None
-    fields = getattr(type(final), "model_fields", {})
-    names = [name for name, field in fields.items() if key in (name, field.alias)]
-    return getattr(final, names[0], None) if names else None
-
-
-def _value_at(value: Any, loc: Iterable[str | int]) -> Any:
-    """Return the value at a location, or the nearest one above it that exists."""
-    for part in loc:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            break
-    return value
-
-
-def _substituted(document: Document, path: tuple[str | int, ...], value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the values at or below a path that come from the environment, each with the text in the file."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _substituted(document, (*path, key), item)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _substituted(document, (*path, index), item)
-    else:
-        written = document.positions.written(path)
-        if "${" in written:
-            yield quoted(value), quoted(written.strip("\"'"))
-            if len(str(value)) >= _SHORTEST_SECRET:
-                yield str(value), written.strip("\"'")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.catalog.pydantic_errors import ParamErrors
 from taskloom.catalog.signatures import ShapeError
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import FieldError, Place, near_match, quoted
+from taskloom.diagnostics import FieldError, Place, missing_blank, near_match, quoted
 from taskloom.errors import CatalogError, InvalidJob, NotATask, TaskloomError
 from taskloom.job import Job
 from taskloom.jobfile.checks.contradictions import (
@@ -20,8 +21,8 @@ from taskloom.jobfile.checks.contradictions import (
     join_policy,
 )
 from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, is_note
-from taskloom.jobfile.fields.spec import JobErrors
-from taskloom.text import suggest
+from taskloom.jobfile.fields.spec import JobErrors, Loc
+from taskloom.text import error_text, suggest
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
@@ -62,7 +63,7 @@ def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[FieldErro
         read = _READERS.get(key)
         if read is None:
             if not is_note(key):
-                errors.append(_unknown_field(key))
+                errors.append(_unknown_field(key, value))
             continue
         try:
             values[key] = read(value, (key,))
@@ -71,7 +72,10 @@ def _read(written: Mapping[str, object]) -> tuple[dict[str, Any], list[FieldErro
     return values, errors
 
 
-def _unknown_field(key: str) -> FieldError:
+def _unknown_field(key: str, value: object) -> FieldError:
+    blank = missing_blank(key) if value is None else None
+    if blank is not None:
+        return FieldError((key,), *blank, at_key=True)
     near = near_match(key, FIELDS)
     message = f"cannot find field {key!r}; known: {', '.join(FIELDS)}"
     return FieldError((key,), message, suggest(near), at_key=True)
@@ -92,10 +96,10 @@ def job_spec(
     values, errors = _read(written)
     if "after" in values:
         check_self_dependency(name, written["after"], errors)
-    find: Callable[[], TaskShape] | None = None
+    find: Callable[[], _Found] | None = None
     if "task" in values:
         find = partial(_installed_task, values["task"], catalog)
-    elif "task" not in written:
+    elif "task" not in written and not any(missing_blank(key, ["task"]) for key in written):
         message = f"cannot run a job without a task; installed: {', '.join(catalog.names()) or 'none'}"
         errors.append(FieldError(("task",), message, at_key=True))
     return _assemble(name, {**(defaults or {}), **values}, find, catalog=catalog, errors=errors, place=place)
@@ -108,12 +112,29 @@ def spec_of(job: Job, catalog: Catalog) -> JobSpec:
     try:
         return _spec_of(job, catalog)
     except JobErrors as error:
-        reasons = [f"{each.message} ({each.hint})" if each.hint else each.message for each in error.errors]
+        reasons = list(map(_reason, error.errors))
         raise InvalidJob(name, list(map(_shown, reasons))) from None
     except (TaskloomError, MemoryError):
         raise
     except Exception as error:  # an object of the program has a method that fails, such as `__eq__` or `__repr__`
-        raise InvalidJob(name, [_shown(f"cannot read its declaration: {type(error).__name__}: {error}")]) from error
+        raise InvalidJob(name, [_shown(f"cannot read its declaration: {error_text(error)}")]) from error
+
+
+def _reason(error: FieldError) -> str:
+    """Return the sentence for an error, which names the field."""
+    message = f"{error.message} ({error.hint})" if error.hint else error.message
+    if not error.loc or _names_field(error.message, error.loc):
+        return message
+    return f"{'.'.join(map(str, error.loc))}: {message}"
+
+
+def _names_field(message: str, loc: Loc) -> bool:
+    """Return whether a message says which field it is about; of a param, its own name is enough."""
+    field, *inner = [re.search(rf"\b{re.escape(str(part))}\b", message) is not None for part in loc]
+    is_about_value = message.startswith(("cannot use ", "cannot read ", "cannot wait "))
+    if loc[0] == "params":
+        return any(inner) or not inner
+    return field or (any(inner) and not is_about_value)
 
 
 def _shown(reason: str) -> str:
@@ -158,21 +179,31 @@ def _drop_unnamed(values: dict[str, Any], errors: list[FieldError]) -> None:
     )
 
 
-def _installed_task(task: str, catalog: Catalog) -> TaskShape:
-    return catalog.load(task).shape
+class _Found(NamedTuple):
+    """The task of a job."""
+
+    shape: TaskShape
+    named: str
+    """How a message names it."""
 
 
-def _task_of_program(task: object, catalog: Catalog) -> TaskShape:
+def _installed_task(task: str, catalog: Catalog) -> _Found:
+    loaded = catalog.load(task)
+    return _Found(loaded.shape, f"task {loaded.name!r} of {loaded.offered_by}")
+
+
+def _task_of_program(task: object, catalog: Catalog) -> _Found:
     try:
-        return catalog.shape_of(task)
+        shape = catalog.shape_of(task)
     except ShapeError as error:
         raise NotATask(getattr(task, "__name__", type(task).__name__), "this program", str(error)) from None
+    return _Found(shape, f"the task at {shape.label}")
 
 
 def _assemble(
     name: Any,
     values: dict[str, Any],
-    find: Callable[[], TaskShape] | None,
+    find: Callable[[], _Found] | None,
     *,
     catalog: Catalog,
     errors: list[FieldError],
@@ -184,7 +215,8 @@ def _assemble(
     values["join"] = join_policy(values, errors)
     check_runner(values.get("runner"), values, catalog, errors)
     check_restart(values, errors)
-    shape, bound = _bind(find, values.get("params") or {}, errors)
+    is_unknown = "params" not in values and any(error.loc[:1] == ("params",) for error in errors)
+    shape, bound = _bind(find, None if is_unknown else values.get("params") or {}, errors)
     if errors or shape is None or bound is None:
         raise JobErrors(errors)
     values.setdefault("task", shape.name)
@@ -201,14 +233,22 @@ def _invalid_name(name: object) -> FieldError:
 
 
 def _bind(
-    find: Callable[[], TaskShape] | None, params: Mapping[str, Any], errors: list[FieldError]
+    find: Callable[[], _Found] | None, params: Mapping[str, Any] | None, errors: list[FieldError]
 ) -> tuple[TaskShape, tuple[dict[str, Any], Binding]] | tuple[None, None]:
-    """Return the task, and its params with what makes the runs' bodies; (None, None) if errors were added."""
+    """Return the task, and its params with what makes the runs' bodies; (None, None) if there are errors.
+
+    `params` is None if they cannot be read. Then only the task is looked for.
+    """
     if find is None:
         return None, None
-    shape = None
     try:
-        shape = find()
+        shape, named = find()
+    except CatalogError as error:
+        errors.append(FieldError(("task",), str(error), catalog_hint(error)))
+        return None, None
+    if params is None:
+        return None, None
+    try:
         return shape, shape.bind(params)
     except ParamErrors as found:
         # An error without a location, such as a missing param, is shown at the key `params` and not over all its lines.
@@ -216,8 +256,9 @@ def _bind(
             each._replace(loc=("params", *each.loc), at_key=each.at_key or not each.loc) for each in found.errors
         )
     except ShapeError as error:  # a type that pydantic cannot check
-        where = shape.label if shape is not None else "?"
-        errors.append(FieldError(("task",), f"cannot use the task at {where}: {error}"))
-    except CatalogError as error:
-        errors.append(FieldError(("task",), str(error), catalog_hint(error)))
+        errors.append(FieldError(("task",), f"cannot use {named}: {error}"))
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - its types and defaults are objects of the task's own package
+        errors.append(FieldError(("task",), f"cannot use {named}: it raised {error_text(error)}"))
     return None, None

@@ -7,15 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from taskloom.clock import wall
 from taskloom.core.model import JobSpec
 from taskloom.core.policies import STOP_WITHIN_SECONDS
-from taskloom.diagnostics import Place, Problem, Related, near_match
+from taskloom.diagnostics import Place, Problem, Related, missing_blank
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import DeclaredJob, problems_of
-from taskloom.jobfile.fields.registry import is_note
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.jobfile.secret_frames import WrittenJob, mask_by_name, mask_secret_params
+from taskloom.jobfile.syntax.document import LIMITS
+from taskloom.jobfile.syntax.inputs import bytes_of, identity_of, is_stream, shown_path, stream_bytes
+from taskloom.jobfile.syntax.near_file import near_in_directory
+from taskloom.jobfile.top_level import foreign_file, missing_jobs, unknown_keys
+from taskloom.jobfile.written_values import quoted_as_written
 from taskloom.sync.gc_pause import paused_gc
 from taskloom.text import suggest
 
@@ -25,11 +30,9 @@ if TYPE_CHECKING:
     from taskloom.jobfile.checks.worst_stop import SlowStop
     from taskloom.jobfile.syntax.document import Document
 
-__all__ = ["CheckResult", "check", "load"]
+__all__ = ["CheckResult", "check", "content_of_streams", "load"]
 
 AnyPath = str | os.PathLike[str]
-
-_KEYS = ("defaults", "jobs")
 
 
 class CheckResult(NamedTuple):
@@ -56,6 +59,8 @@ class CheckResult(NamedTuple):
 def load(*paths: AnyPath, environ: Mapping[str, str] | None = None, catalog: Catalog | None = None) -> list[JobSpec]:
     """Return the jobs of job files. A directory stands for its `*.yaml` and `*.yml` files, sorted by name.
 
+    "-" is standard input. It and pipes are read once, to their end.
+
     `environ` provides the values of `${VAR}` (default: the environment of the process), `catalog` the tasks (default:
     all installed ones). Raises JobFileError with every problem of every file.
     """
@@ -71,17 +76,22 @@ def check(
     catalog: Catalog | None = None,
     stop_within: float = STOP_WITHIN_SECONDS,
     with_origins: bool = False,
+    contents: Mapping[str, bytes] | None = None,
+    now: float | None = None,
 ) -> CheckResult:
     """Return what `load` would return, and all problems including warnings. Problems in files are not raised.
 
     `stop_within` is the time in seconds that a whole shutdown will get; jobs that may take longer cause a warning.
-    With `with_origins` the result also contains the origin of each value, which takes longer.
+    With `with_origins` the result also contains the origin of each value, which takes longer. `contents` holds what
+    was read before from streams, by `identity_of` their paths. `now` is the time at which the jobs begin, in seconds
+    since the epoch (default: the present time).
     """
     if catalog is None:
         from taskloom.catalog.entry_points import Catalog
 
         catalog = Catalog()
-    checker = _Checker(os.environ if environ is None else environ, catalog, stop_within)
+    environ = os.environ if environ is None else environ
+    checker = _Checker(environ, catalog, stop_within, contents or {}, wall() if now is None else now)
     # Ten thousand jobs are half a million new objects, and none of them is garbage: collections would take a third of
     # the time. The reader pauses collection too; each restores the state that it found.
     with paused_gc():
@@ -90,11 +100,30 @@ def check(
         return checker.result(with_origins=with_origins)
 
 
+def content_of_streams(paths: Iterable[str]) -> dict[str, bytes]:
+    """Read the streams among the paths to their end; return their contents for `check`. Raises JobFileError."""
+    contents: dict[str, bytes] = {}
+    for path in filter(is_stream, paths):
+        identity = identity_of(path)
+        if identity not in contents:
+            contents[identity] = stream_bytes(path, LIMITS.bytes)
+    return contents
+
+
 class _Checker:
     """Collects the jobs and the problems of one file after another."""
 
-    def __init__(self, environ: Mapping[str, str], catalog: Catalog, stop_within: float) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        catalog: Catalog,
+        stop_within: float,
+        contents: Mapping[str, bytes],
+        now: float,
+    ) -> None:
         self._environ, self._catalog, self._stop_within = environ, catalog, stop_within
+        self._contents, self._now = contents, now
+        self._streams: set[str] = set()
         self._files: dict[str, str] = {}
         self._problems: list[Problem] = []
         self._jobs: list[DeclaredJob] = []
@@ -106,10 +135,10 @@ class _Checker:
     def add(self, path: AnyPath) -> None:
         """Read a file, or the job files of a directory. A file that was read before is skipped."""
         for name in self._expand(os.fspath(path)):
-            real = _real_path(name)
-            if real not in self._files:
-                self._files[real] = name
-                self._problems += self._read(name)
+            identity = identity_of(name)
+            if identity not in self._files:
+                self._files[identity] = shown_path(name)
+                self._problems += self._read(name, identity)
 
     def result(self, *, with_origins: bool) -> CheckResult:
         """Check all files together, and return everything that was found."""
@@ -125,11 +154,13 @@ class _Checker:
         specs = tuple(job.spec for job in self._jobs if job.spec is not None)
         if not self._names and not has_errors:
             path = next(iter(self._files.values()), ".")
+            if len(self._files) == 1:
+                self._problems = []  # the warning that the file is empty, which is the same news
             self._problems.append(_problem_of(path, "cannot find any job: there is nothing to run"))
-        self._problems += warnings_of_each_job(self._jobs, self._stop_within)
+        self._problems += warnings_of_each_job(self._jobs, self._stop_within, self._now)
         worst = worst_stop(specs, self._stop_within)
         if not has_errors:
-            self._problems += warnings_in_all_jobs(self._jobs, worst, self._stop_within)
+            self._problems += warnings_in_all_jobs(self._jobs, worst, self._stop_within, self._now)
         origins: Mapping[str, Mapping[str, Origin]] = {}
         if with_origins:
             from taskloom.jobfile.checks.origins import origins_of
@@ -142,7 +173,10 @@ class _Checker:
         return CheckResult(specs, problems, files, worst.seconds, worst.chain, origins)
 
     def _expand(self, path: str) -> list[str]:
-        if not Path(path).is_dir():
+        if is_stream(path):  # a pipe in a directory is none: to read it may take forever
+            self._streams.add(path)
+            return [path]
+        if not os.path.isdir(path):  # noqa: PTH112 - Path("") is the working directory
             return [path]
         try:
             found = sorted(each.name for each in Path(path).iterdir() if _is_job_file(each))
@@ -151,17 +185,30 @@ class _Checker:
             self._problems.append(_problem_of(path, f"cannot read directory {path!r}: {reason}"))
             return []
         if not found:
-            self._problems.append(_problem_of(path, f"cannot find a job file in {path!r}; expected *.yaml or *.yml"))
+            near = suggest(near_in_directory(path), before="; ")
+            message = f"cannot find a job file in {path!r}; expected *.yaml or *.yml{near}"
+            self._problems.append(_problem_of(path, message))
         return [os.path.join(path, name) for name in found]  # noqa: PTH118 - Path would drop a leading "./"
 
-    def _read(self, path: str) -> Iterator[Problem]:
+    def _read(self, path: str, identity: str) -> Iterator[Problem]:
         from taskloom.jobfile.syntax.interpolation import interpolate
-        from taskloom.jobfile.syntax.reader import read_file
+        from taskloom.jobfile.syntax.reader import examine
 
         try:
-            document = read_file(path)
+            data = self._contents.get(identity)
+            if data is None:
+                data = (stream_bytes if path in self._streams else bytes_of)(path, LIMITS.bytes)
+            reading = examine(data, shown_path(path))
         except JobFileError as error:
-            yield from map(mask_by_name, error.problems)
+            yield from error.problems
+            return
+        foreign = foreign_file(reading)
+        if foreign is not None:
+            yield foreign
+            return
+        document = reading.document
+        if document is None or reading.errors:
+            yield from map(mask_by_name, reading.errors)
             return
         yield from document.warnings
         if isinstance(document.root, dict):
@@ -183,7 +230,7 @@ class _Checker:
                 yield problem
 
     def _check_file(self, document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
-        yield from _unknown_keys(document, root)
+        yield from unknown_keys(document, root)
         written = root.get("defaults")
         values: dict[str, Any] = {}
         if isinstance(written, dict):
@@ -192,10 +239,12 @@ class _Checker:
             except JobErrors as error:
                 yield from problems_of(document, ("defaults",), written, error.errors)
         elif written is not None:
-            yield document.positions.problem(("defaults",), "cannot use this as defaults; expected a mapping of fields")
+            blank = missing_blank(written)
+            message, hint = blank or ("cannot use this as defaults; expected a mapping of fields", "")
+            yield document.positions.problem(("defaults",), message, hint=hint)
         jobs = root.get("jobs")
         if not isinstance(jobs, dict) or not jobs:
-            yield from _missing_jobs(document, root)
+            yield from missing_jobs(document, root)
             return
         defaults = written if isinstance(written, dict) else {}
         for name, job in jobs.items():
@@ -212,8 +261,7 @@ class _Checker:
             problem = document.positions.problem(("jobs", name), message, job=name, at_key=True)
             yield problem._replace(related=(Related(first, "first used here"),))
         if not isinstance(written, dict):
-            message = f"cannot use {'null' if written is None else 'this'} as a job; expected a mapping of its fields"
-            yield document.positions.problem(("jobs", name), message, job=name, at_key=True)
+            yield _no_job(document, name, written)
             return
         self._written.append(WrittenJob(name, document, written))
         spec = None
@@ -225,40 +273,22 @@ class _Checker:
             self._jobs.append(DeclaredJob(name, document, written, defaults, spec))
 
 
-def _unknown_keys(document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
-    for key, value in root.items():
-        if key in _KEYS or is_note(key):
-            continue
-        hint = "put the job under 'jobs:'" if _is_job(value) else suggest(near_match(key, _KEYS))
-        message = f"cannot find key {key!r}; known: {', '.join(_KEYS)}, and x-... for notes"
-        yield document.positions.problem((key,), message, hint=hint, at_key=True)
-
-
-def _is_job(value: object) -> bool:
-    return isinstance(value, dict) and "task" in value
-
-
-def _missing_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
-    if "jobs" not in root:
-        # The hint at an unknown key may have explained it already.
-        if not any(near_match(key, ["jobs"]) or _is_job(value) for key, value in root.items()):
-            yield document.positions.problem((), "cannot find 'jobs'; a job file contains its jobs under that key")
-    elif root["jobs"]:
-        yield document.positions.problem(("jobs",), "cannot use this as jobs; expected a mapping of names to jobs")
-    else:
-        yield document.positions.problem(("jobs",), "cannot find a job under 'jobs'", at_key=True)
-
-
-def _real_path(path: str) -> str:
-    """Return which file a path names; the path itself if the working directory has been deleted."""
-    try:
-        return os.path.realpath(path)
-    except OSError:
-        return path
+def _no_job(document: Document, name: str, written: object) -> Problem:
+    """Return the problem of a job that is not a mapping."""
+    path = ("jobs", name)
+    blank = missing_blank(written)
+    if blank is not None:
+        return document.positions.problem(path, blank[0], hint=blank[1], job=name)
+    blank = missing_blank(name)
+    if blank is not None:
+        return document.positions.problem(path, blank[0], hint=blank[1], at_key=True)
+    shown = quoted_as_written(document, path, written) if written is None else "this"
+    message = f"cannot use {shown} as a job; expected a mapping of its fields"
+    return document.positions.problem(path, message, job=name, at_key=True)
 
 
 def _is_job_file(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml") and not path.name.startswith(".") and not path.is_dir()
+    return path.suffix in (".yaml", ".yml") and not path.name.startswith(".") and not os.path.isdir(path)  # noqa: PTH112
 
 
 def _problem_of(path: str, message: str) -> Problem:

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskloom.catalog.pydantic_errors import MASK, is_secret_type, type_at
+from taskloom.catalog.pydantic_errors import is_secret_type, type_at
 from taskloom.catalog.signatures import ShapeError
-from taskloom.diagnostics import Problem
+from taskloom.diagnostics import MASK, SECRET_NAME, Problem
 from taskloom.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ __all__ = ["WrittenJob", "is_reference", "mask_by_name", "mask_secret_params"]
 Columns = tuple[int, int]
 """A part of a line, from 0, without its end."""
 
-_SECRET_NAME = r"passw|passphrase|secret|token|credential|api[_-]?key|private[_-]?key"
-_IS_SECRET_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
 # The end of a key with such a name, and the first character of its value. Bounded: a line may be megabytes long.
-_SECRET_KEY = re.compile(rf"""(?:{_SECRET_NAME})[\w-]{{0,24}}["']?\s{{0,9}}:\s{{1,9}}(?=\S)""", re.IGNORECASE)
+_SECRET_KEY = re.compile(rf"""(?:{SECRET_NAME.pattern})[\w-]{{0,24}}["']?\s{{0,9}}:\s{{1,9}}(?=\S)""", re.IGNORECASE)
+_SECRET_WITHOUT_BLANK = re.compile(
+    rf"(?<![^\s{{,])[\w-]{{0,24}}(?:{SECRET_NAME.pattern})[\w-]{{0,24}}:(?![/\\:?-])([^\s,\]}}\"']+)", re.IGNORECASE
+)
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
 _IN_BRACES, _TO_THE_END = re.compile(r"[^,}]*"), re.compile(r".*")
 # A value that refers to the secret, or only says that it begins in the next line.
@@ -59,12 +60,20 @@ def mask_secret_params(problems: Sequence[Problem], jobs: Iterable[WrittenJob], 
                 for line, columns in _lines_of(job.document, path):
                     if (job.document.path, line) in shown:
                         secrets.setdefault((job.document.path, line), set()).add(columns)
-    return [_masked(problem, secrets.get((problem.place.path, problem.place.line), ())) for problem in problems]
+    return [
+        _masked(problem, {*secrets.get((problem.place.path, problem.place.line), ()), *_secret_without_blank(problem)})
+        for problem in problems
+    ]
+
+
+def _secret_without_blank(problem: Problem) -> list[Columns]:
+    """Return the columns of secrets that are part of a key, since the blank between them is missing."""
+    return [found.span(1) for found in _SECRET_WITHOUT_BLANK.finditer(problem.source_line)]
 
 
 def mask_by_name(problem: Problem) -> Problem:
     """Return the problem with the values of keys such as `password` masked: the types are unknown."""
-    line, found, end = problem.source_line, [], 0
+    line, found, end = problem.source_line, _secret_without_blank(problem), 0
     brace = line.find("{")
     while (key := _SECRET_KEY.search(line, end)) is not None:
         start = key.end()
@@ -91,7 +100,7 @@ def _secret_paths(job: WrittenJob, catalog: Catalog) -> Iterator[tuple[str | int
                 is_secret = is_secret_type(type_at(types[name], inner))
             else:
                 # Perhaps a misspelt one.
-                is_secret = has_secrets or any(_IS_SECRET_NAME.search(str(part)) for part in (name, *inner))
+                is_secret = has_secrets or any(SECRET_NAME.search(str(part)) for part in (name, *inner))
             if is_secret:
                 yield ("jobs", job.name, "params", name, *inner)
 

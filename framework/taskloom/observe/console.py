@@ -16,6 +16,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Moment
 from taskloom.observe.event_text import describe
 from taskloom.observe.log_format import LogFormat, LogMessage, render
+from taskloom.observe.name_column import NameColumn
 from taskloom.runners.context import current_run
 from taskloom.scheduler.failure_text import LogLine
 from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
@@ -61,8 +62,11 @@ class Console:
         is_colored: bool,
         log_format: LogFormat = LogFormat.SHORT,
         encoding: str = "utf-8",
+        names: NameColumn | None = None,
         call_later: Callable[[float, Callable[[], None]], None] = _call_later,
     ) -> None:
+        self.names = names or NameColumn()
+        """The column of the job names; make room for those that are known."""
         self._put = put
         self._format = log_format
         self._is_colored = is_colored
@@ -89,6 +93,14 @@ class Console:
         """
         self._write(LogMessage(message, level, job, run), at or Moment(mono(), wall()), run)
 
+    def log_line(self, line: LogLine, job: str, at: Moment) -> None:
+        """Write a line about a job, unless too many of its kind come; those are counted, as events are."""
+        with self._lock:
+            self._levels[line.kind] = line.level
+            if not line.kind or self._limiter.allows(line.kind, job, at.mono):
+                self._write(LogMessage(line.message, line.level, job, ""), at)
+            self._schedule_suppressed(at.mono)
+
     def show(self, text: str, *, is_last: bool = False) -> None:
         """Write a text of several lines without a head among the log lines; as the last of them if it `is_last`."""
         at = Moment(mono(), wall())
@@ -98,7 +110,7 @@ class Console:
         self._put(self._encoded(shown), inf if is_last else at.mono)
 
     def _write(self, message: LogMessage, at: Moment, run: str = "", *, is_start: bool = False) -> None:
-        text = render(self._format, message, at, is_colored=self._is_colored)
+        text = render(self._format, message, at, is_colored=self._is_colored, names=self.names)
         self._put(self._encoded(text), at.mono, run, is_start=is_start)
 
     def _encoded(self, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Events as log lines: what each of them means, for people."""
+"""Events as log lines: what each of them means, for people. A reload is logged by the program that does it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import datetime
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
-from taskloom.scheduler.failure_text import LogLine, describe_failure
+from taskloom.observe.local_time import local_time
+from taskloom.scheduler.failure_text import MOST_NAMED, LogLine, describe_failure
 from taskloom.text import duration, first_of, measured, printable
 
 __all__ = ["LogLine", "describe", "reason_text"]
@@ -81,20 +82,18 @@ def _missed(event: Event) -> LogLine:
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
-def _reloaded(event: Event) -> LogLine:
-    verbs = {"add": "added", "remove": "removed", "restart": "to be restarted", "apply": "changed in place"}
-    parts = [f"{first_of(event.data[key], 5)} {verb}" for key, verb in verbs.items() if event.data.get(key)]
-    return LogLine(f"reloaded: {'; '.join(parts) or 'nothing has changed'}")
+def _reload_waiting(event: Event) -> LogLine:
+    jobs, runs = event.data.get("jobs", ()), event.data.get("runs", ())
+    begin, have = "begins" if len(jobs) == 1 else "begin", "has" if len(runs) == 1 else "have"
+    return LogLine(f"reload: {first_of(jobs, MOST_NAMED)} {begin} when {first_of(runs, MOST_NAMED)} {have} ended")
 
 
 def _instant(text: str, at: float) -> str:
     """Return the local time of an instant, with its date unless that is today. `at`: now, since the epoch."""
     try:
-        instant = datetime.fromisoformat(text).astimezone()
+        return local_time(datetime.fromisoformat(text).timestamp(), at)
     except ValueError:
         return text or "an unknown time"
-    today = datetime.fromtimestamp(at).astimezone().date()
-    return f"{instant:%H:%M:%S}" if instant.date() == today else f"{instant:%Y-%m-%d %H:%M:%S}"
 
 
 _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
@@ -111,6 +110,9 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.FLAPPING: lambda _: LogLine(
         f"flapping: restarted {FLAPPING_RESTARTS} times in {duration(FLAPPING_SECONDS)}", "WARNING", "jobs are flapping"
     ),
+    EventName.RESET: lambda event: LogLine(
+        f"its failures are forgotten: {reason_text(event.reason)}", kind="jobs had their failures forgotten"
+    ),
     EventName.MISSED: _missed,
     EventName.UNRESPONSIVE: lambda event: LogLine(
         f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}", "WARNING", "runs became unresponsive"
@@ -118,6 +120,6 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.RESPONSIVE: lambda event: LogLine(
         f"responsive again after {measured(event.seconds or 0.0)}", kind="runs became responsive again"
     ),
-    EventName.RELOADED: _reloaded,
+    EventName.RELOAD_WAITING: _reload_waiting,
     EventName.JOB_REMOVED: lambda _: LogLine("removed", kind="jobs were removed"),
 }

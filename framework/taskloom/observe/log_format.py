@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from taskloom.core.events import format_wall
 from taskloom.core.model import Moment
+from taskloom.observe.name_column import NameColumn
 from taskloom.text import printable, printable_lines, to_json
 
 __all__ = ["LogFormat", "LogMessage", "render"]
@@ -35,11 +36,19 @@ class LogMessage(NamedTuple):
     run: str
 
 
-def render(log_format: LogFormat, message: LogMessage, at: Moment, *, is_colored: bool = False) -> str:
-    """Return the lines of a message, each with a line break at its end."""
+def render(
+    log_format: LogFormat,
+    message: LogMessage,
+    at: Moment,
+    *,
+    is_colored: bool = False,
+    names: NameColumn | None = None,
+) -> str:
+    """Return the lines of a message, each with a line break at its end. `names`: the column of the job's name."""
     if log_format is LogFormat.JSON:
         return f"{to_json(_as_dict(message, at))}\n"
-    head = f"{_time(log_format, at.wall)} {printable(message.level):<7} {printable(message.job):<12} "
+    name = (names or NameColumn()).cell(printable(message.job))
+    head = f"{_time(log_format, at.wall)} {printable(message.level):<7} {name} "
     color = _COLORS.get(message.level) if is_colored else None
     text = message.text.removesuffix("\n")
     lines = [head + line for line in printable_lines(text).split("\n")]

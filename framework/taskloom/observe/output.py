@@ -64,6 +64,8 @@ class Output:
         self.dropped_lines = 0
         self.tell: Callable[[str], object] = _tell_no_one
         """Called on the output thread with a sentence about output that cannot be written."""
+        self.data_ended: Callable[[], object] = _nothing_left
+        """Called on the output thread when standard output has ended: its reader has gone, or it is not open."""
         self.before_end: Callable[[], object] = _nothing_left
         """Called by `close`, to queue what is held back elsewhere; nothing that it queues blocks."""
         # Re-entrant: the garbage collector may run a finalizer while we hold it, and the finalizer may print.
@@ -84,6 +86,11 @@ class Output:
         self._wakeup = WakeupFd()
         self._thread = KeptThread("taskloom-output", self._run, self._recover)
         self._thread.start()
+
+    @property
+    def is_data_ended(self) -> bool:
+        """Whether standard output can never be written again: its reader has gone, or it is not open."""
+        return self._data.state is Writing.ENDED
 
     @property
     def lost(self) -> tuple[int, int]:
@@ -295,6 +302,8 @@ class Output:
             if mono() >= self._told_at.get(descriptor.number, float("-inf")) + FAILURE_SECONDS:
                 self._told_at[descriptor.number] = mono()
                 self.tell(f"cannot write to {descriptor.name}: {_cause(descriptor)}; trying again")
+        elif descriptor.state is Writing.ENDED and descriptor is self._data:
+            self.data_ended()
         elif before is Writing.FAILING and descriptor.state is Writing.OPEN and descriptor.lost:
             self.tell(_loss(descriptor))
 

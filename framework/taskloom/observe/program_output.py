@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Any
 
@@ -11,8 +10,10 @@ from taskloom.core.events import Event, EventName
 from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.log_format import LogFormat
 from taskloom.observe.log_guard import LogGuard
+from taskloom.observe.name_column import NameColumn
 from taskloom.observe.output import Output
 from taskloom.observe.streams import Put, TextStream
+from taskloom.observe.terminal import has_styles, is_terminal, width
 
 __all__ = ["ProgramOutput"]
 
@@ -21,19 +22,21 @@ class ProgramOutput:
     """Replaces `sys.stdout`, `sys.stderr` and the handler of the root logger. A listener of the scheduler.
 
     `log_format` None is short on a terminal and full elsewhere. With `data_to_log` what tasks print to standard output
-    goes to standard error.
+    goes to standard error. `data`: the descriptor of standard output.
     """
 
     def __init__(
-        self, *, log_format: LogFormat | None = None, is_verbose: bool = False, data_to_log: bool = False
+        self, *, log_format: LogFormat | None = None, is_verbose: bool = False, data_to_log: bool = False, data: int = 1
     ) -> None:
-        is_terminal = _is_terminal(sys.stderr)
-        log_format = log_format or (LogFormat.SHORT if is_terminal else LogFormat.FULL)
-        is_colored = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self.output = Output()
+        log_format = log_format or (LogFormat.SHORT if is_terminal(sys.stderr) else LogFormat.FULL)
+        self.output = Output(data)
         encoding = _encoding(sys.__stderr__)
         self.console = Console(
-            self.output.line, is_colored=is_colored and not data_to_log, log_format=log_format, encoding=encoding
+            self.output.line,
+            is_colored=has_styles(sys.stderr) and not data_to_log,
+            log_format=log_format,
+            encoding=encoding,
+            names=NameColumn(width() if is_terminal(sys.stderr) else None, _mark(encoding)),
         )
         self.output.tell = self._warn
         self.output.before_end = self._flush
@@ -86,9 +89,9 @@ class ProgramOutput:
         self.console.log(sentence, level="WARNING")
 
 
-def _is_terminal(stream: Any) -> bool:
-    # A standard stream is None if the caller closed it.
-    return stream is not None and bool(stream.isatty())
+def _mark(encoding: str) -> str:
+    """Return what stands for the middle of a long name in this encoding."""
+    return "…" if encoding.lower().replace("_", "-").startswith("utf") else "~"
 
 
 def _encoding(stream: Any) -> str:

@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 from taskloom.core.model import JobState
 from taskloom.core.report import StopReport, Survivor
+from taskloom.observe.name_column import elided
 from taskloom.scheduler.handles import JobStatus
 from taskloom.text import duration, measured, printable, printable_lines, table
 
 __all__ = ["job_table", "summary"]
+
+# Between two columns of a table.
+_GAP = 2
+# A name has this room at least: a line that is too long is better than names that are all alike.
+_LEAST_NAME = 20
 
 
 class _Column(NamedTuple):
@@ -22,16 +28,29 @@ class _Column(NamedTuple):
     is_shown: Callable[[JobStatus], bool] | None = None
 
 
-def summary(report: StopReport, jobs: Sequence[JobStatus]) -> str:
-    """Return the summary of a program that has ended."""
-    return "\n".join([job_table(jobs), *map(_survivor, report.survivors)]) + "\n"
+def summary(report: StopReport, jobs: Sequence[JobStatus], line_width: int | None = None) -> str:
+    """Return the summary of a program that has ended. `line_width`: the columns of the terminal; None for a file."""
+    return "\n".join([job_table(jobs, line_width), *map(_survivor, report.survivors)]) + "\n"
 
 
-def job_table(jobs: Sequence[JobStatus]) -> str:
-    """Return a table with a line for each job, without the columns that no job needs."""
+def job_table(jobs: Sequence[JobStatus], line_width: int | None = None) -> str:
+    """Return a table with a line for each job, without the columns that no job needs.
+
+    On a terminal, long names are shortened so that all columns but the note fit into a line of `line_width`.
+    """
     columns = [column for column in _COLUMNS if column.is_shown is None or any(map(column.is_shown, jobs))]
     rows = [[column.head for column in columns], *([column.text(job) for column in columns] for job in jobs)]
+    if line_width is not None:
+        _shorten_names(rows, line_width)
     return table(rows)
+
+
+def _shorten_names(rows: list[list[str]], line_width: int) -> None:
+    """Shorten the first cell of each row, so that the cells between it and the note have room."""
+    others = [max(map(len, cells)) + _GAP for cells in list(zip(*rows, strict=True))[1:-1]]
+    most = max(_LEAST_NAME, line_width - sum(others))
+    for row in rows:
+        row[0] = elided(row[0], most)
 
 
 def _state(status: JobStatus) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from taskloom.runners.error_info import drop_first_frame
+
 if TYPE_CHECKING:
     from taskloom.task import Context
 
@@ -35,19 +37,23 @@ class CoroutineRun:
         try:
             return run_in_event_loop(self._function, ctx)
         except BaseException as error:
-            # The traceback begins with the task's own code, as for any other run.
-            if error.__traceback__ is not None:
-                error.__traceback__ = error.__traceback__.tb_next
+            drop_first_frame(error)
             raise
 
 
 class Binding:
     """A task bound to a job's params: creates the bodies of the job's runs."""
 
-    __slots__ = ("announces_ready", "has_terminate", "label", "make")
+    __slots__ = ("announces_ready", "context_in_doubt", "has_terminate", "label", "make")
 
     def __init__(
-        self, make: Callable[[], Body], *, has_terminate: bool = False, announces_ready: bool = False, label: str = ""
+        self,
+        make: Callable[[], Body],
+        *,
+        has_terminate: bool = False,
+        announces_ready: bool = False,
+        label: str = "",
+        context_in_doubt: str = "",
     ) -> None:
         self.make = make
         """Creates a new body. Called on the thread of the run; raises what the task's constructor raises."""
@@ -56,6 +62,8 @@ class Binding:
         """True if the run calls `ctx.ready()` once it is ready; else it is ready as soon as it has started."""
         self.label = label
         """Module and name of the class or function, for messages."""
+        self.context_in_doubt = context_in_doubt
+        """The parameter of `run` that gets the context, if it may be meant for something else; or ""."""
 
     def __repr__(self) -> str:
         return f"<Binding of {self.label}>"

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from types import TracebackType
+
 from taskloom.core.model import ErrorInfo
 from taskloom.errors import TaskFailure
+from taskloom.text import LONGEST_TRACEBACK, kind_of, message_of, traceback_of
 
-__all__ = ["LONGEST_TEXT", "describe"]
+__all__ = ["LONGEST_TEXT", "describe", "drop_first_frame", "frames_of", "set_frames"]
 
-# A message of 10 MB was seen in practice; 64 KiB are enough for every traceback that a person reads.
-LONGEST_TEXT = 64 * 1024
+# A message of 10 MB was seen in practice.
+LONGEST_TEXT = LONGEST_TRACEBACK
+# Between the run's thread and the constructor of the task there are frames of these.
+_MAKERS = ("taskloom.catalog.params", "taskloom.cli.drill.poll_times", "taskloom.runners.binding")
+_TRACEBACK = BaseException.__dict__["__traceback__"]
+
+
+def frames_of(error: BaseException) -> TracebackType | None:
+    """Return the traceback object of the error, whatever its class has made of the attribute."""
+    found: TracebackType | None = _TRACEBACK.__get__(error)
+    return found
+
+
+def set_frames(error: BaseException, frames: TracebackType | None) -> None:
+    """Set the traceback object of the error, whatever its class has made of the attribute."""
+    _TRACEBACK.__set__(error, frames)
+
+
+def drop_first_frame(error: BaseException) -> None:
+    """Let the traceback begin one frame later: the task's own code, as for any other run."""
+    frames = frames_of(error)
+    if frames is not None:
+        set_frames(error, frames.tb_next)
 
 
 def describe(error: BaseException) -> ErrorInfo:
@@ -17,37 +41,20 @@ def describe(error: BaseException) -> ErrorInfo:
     Never raises. If the error's own `__str__` raises, or there is not enough stack or memory to format it, the result
     contains what could be formatted.
     """
+    kind = kind_of(error)
     try:
-        is_explained = isinstance(error, TaskFailure)
-        return ErrorInfo(type(error).__qualname__, _cut(_message(error)), _cut(_traceback(error)), is_explained)
-    except BaseException:  # noqa: BLE001 - formatting calls code of the exception's class
-        return ErrorInfo(type(error).__qualname__, "", "")
-
-
-def _message(error: BaseException) -> str:
-    try:
-        # A copy as a plain str: an instance of a subclass would stay alive, with everything it references.
-        return str.__str__(str(error))
-    except BaseException as second:  # noqa: BLE001 - as above
-        return f"(its message cannot be read: {type(second).__qualname__})"
+        # Not isinstance, which asks the object for its `__class__`.
+        is_explained = issubclass(type(error), TaskFailure)
+        return ErrorInfo(kind, message_of(error, LONGEST_TEXT), _traceback(error), is_explained)
+    except BaseException:  # noqa: BLE001 - too little stack or memory
+        return ErrorInfo(kind, "", "")
 
 
 def _traceback(error: BaseException) -> str:
-    import traceback
-
     # Without the frame that called the body: it belongs to Taskloom and is the same for every run.
-    first = error.__traceback__
+    first = frames_of(error)
     if first is not None and first.tb_next is not None:
         first = first.tb_next
-    try:
-        return "".join(traceback.format_exception(type(error), error, first))
-    except BaseException as second:  # noqa: BLE001 - as above
-        return f"(its traceback cannot be written: {type(second).__qualname__})\n"
-
-
-def _cut(text: str) -> str:
-    """Shorten a text that is too long. Both ends are kept: one shows the cause, the other the place."""
-    if len(text) <= LONGEST_TEXT:
-        return text
-    half = LONGEST_TEXT // 2 - 32
-    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    while first is not None and first.tb_next is not None and first.tb_frame.f_globals.get("__name__") in _MAKERS:
+        first = first.tb_next
+    return traceback_of(error, first)

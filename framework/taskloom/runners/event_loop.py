@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from taskloom.errors import Cancelled
 from taskloom.runners.async_context import AsyncRunContext, CancelNotice
 from taskloom.runners.cancellations import is_cancellation
+from taskloom.runners.error_info import frames_of, set_frames
 from taskloom.runners.loop_executor import LoopExecutor
 from taskloom.runners.loop_stacks import Line, coroutine_lines, loop_runs
 from taskloom.sync.waker import Waker
@@ -46,7 +47,7 @@ def run_in_event_loop(function: CoroutineFunction, ctx: Context) -> object:
     try:
         return run.execute(function)
     except BaseException as error:
-        error.__traceback__ = run.own_traceback or error.__traceback__
+        set_frames(error, run.own_traceback or frames_of(error))
         raise
 
 
@@ -56,6 +57,8 @@ class _LoopRun:
     def __init__(self, ctx: Context) -> None:
         self.own_traceback: TracebackType | None = None
         """Where the main task raised the exception that ended it."""
+        # An exception of the main task that asyncio cannot carry.
+        self._withheld: list[BaseException] = []
         self._ctx = ctx
         self._selector = _LoopSelector(cast("LoopContext", ctx), self)
         self._loop = asyncio.SelectorEventLoop(self._selector)
@@ -89,17 +92,28 @@ class _LoopRun:
             loop.run_until_complete(main)
         except BaseException as error:
             if main.done() and not main.cancelled() and main.exception() is error:
-                self.own_traceback = _without_own_frames(error.__traceback__)
+                self.own_traceback = _without_own_frames(frames_of(error))
             if is_cancellation(error) and self._ctx.cancelled:
                 raise Cancelled from error
             raise
         finally:
             self._notice = None
+        if self._withheld:
+            withheld = self._withheld.pop()
+            self.own_traceback = _without_own_frames(frames_of(withheld))
+            raise withheld
         return main.result()
 
     async def _call(self, function: CoroutineFunction) -> object:
         assert self._notice is not None
-        return await function(AsyncRunContext(self._ctx, self._notice))
+        try:
+            return await function(AsyncRunContext(self._ctx, self._notice))
+        except BaseException as error:
+            if not _has_class(error):
+                # asyncio asks for it, and would leave the task without an end.
+                self._withheld.append(error)
+                return None
+            raise
 
     def notice_cancel(self) -> bool:
         """Tell the main task, unless it has ended; return whether a task can go on because of it.
@@ -212,6 +226,15 @@ class _LoopSelector(selectors.DefaultSelector):
     def forget_run(self) -> None:
         """Drop the references to the run, which refers to this selector: a cycle would keep both alive."""
         self._run = self._waker.run = None
+
+
+def _has_class(error: BaseException) -> bool:
+    """Return whether the exception can be asked for its class: it may have a property of that name, which raises."""
+    try:
+        _ = error.__class__
+    except BaseException:  # noqa: BLE001 - code of the exception's class
+        return False
+    return True
 
 
 def _end_wait(ended: asyncio.Future[None]) -> None:

@@ -252,7 +252,8 @@ def _await(terminate_returned: Latch, token: CancelToken) -> None:
 def _how(error: BaseException) -> How:
     if is_cancellation(error):
         return How.CANCELLED
-    return How.PERMANENT if isinstance(error, PermanentFailure) else How.RAISED
+    # Not isinstance, which asks the object for its `__class__`.
+    return How.PERMANENT if issubclass(type(error), PermanentFailure) else How.RAISED
 
 
 def _check_result(result: object, context: RunContext) -> tuple[How, ErrorInfo | None]:

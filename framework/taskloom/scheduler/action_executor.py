@@ -19,6 +19,7 @@ from taskloom.core.inputs import Input, RunEnded, RunStartFailed, StackCaptured
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, How
 from taskloom.core.report import StopReport
+from taskloom.core.waits import Wait
 from taskloom.errors import TaskNotFound
 from taskloom.runners import Runner, RunOrder, Stack
 from taskloom.runners.callback_pool import CallbackPool
@@ -125,6 +126,7 @@ class ActionExecutor:
         """For whom events are made while there is no listener."""
         self.handlers: dict[type, Callable[[Any], object]] = {
             Event: self._publish,
+            Wait: self._publish_wait,
             actions.StartRun: self._start_run,
             actions.CancelRun: self._cancel_run,
             actions.MarkUrgent: self._mark_urgent,
@@ -157,9 +159,11 @@ class ActionExecutor:
         return self._is_prepared
 
     def add_listener(self, listener: Listener) -> None:
-        """Give the listener every event from now on."""
+        """Give the listener every event from now on, and each Wait if it takes them."""
         self.listeners[listener] = None
         self._core.enable_events(EVERYTHING)
+        if listener.takes_waits:
+            self._core.enable_waits()
         self._finish_listeners_at_end()
 
     def remove_listener(self, listener: Listener) -> None:
@@ -247,6 +251,11 @@ class ActionExecutor:
             sink.put(event)
         if not self.listeners:
             self._core.enable_events(self.default_audience)  # the last listener was removed
+
+    def _publish_wait(self, wait: Wait) -> None:
+        for listener in list(self.listeners):
+            if listener.takes_waits:
+                listener.put(wait)
 
     def _sinks(self) -> list[EventSink]:
         """Return the listeners and the log. A copy, made in one call: another thread may remove a listener."""

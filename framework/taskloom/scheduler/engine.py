@@ -168,7 +168,6 @@ class Engine(SchedulerLoop):
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
-
         self.query(None, lambda _: self.executor.add_listener(listener))
 
     # -- waiting for a state of the core

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
+from taskloom.core.changes import Change, Plan, make_plan
 from taskloom.core.events import Event
 from taskloom.core.inputs import AddJobs, HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
-from taskloom.core.reload import Change
 from taskloom.core.report import StopReport
+from taskloom.core.waits import Wait
+from taskloom.diagnostics import quoted
 from taskloom.errors import Replicated
 from taskloom.runners import Runner, Stack
 from taskloom.runners.context import current_run
@@ -59,7 +61,10 @@ class Scheduler:
         log: bool | logging.Logger = True,
         stop_at_exit: bool = False,
     ) -> None:
-        lock_timeout(stop_within)
+        try:
+            lock_timeout(stop_within)
+        except TypeError:
+            raise TypeError(f"cannot use {quoted(stop_within)} as stop_within; expected seconds") from None
         self._catalog = catalog
         runners = runners or {"thread": ThreadRunner()}
         self._engine = Engine(clock or MonotonicClock(), runners, stop_within, on_stopping, make_failure_log(log))
@@ -116,16 +121,23 @@ class Scheduler:
         """Replace all declarations by these, and return what changes for each job.
 
         All or nothing: if it raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, nothing is
-        changed. Runs that have to end are requested to stop; their end is not waited for.
+        changed. Runs that have to end are requested to stop; this call does not wait for their end. Jobs that are new
+        or begin again do: they start when these runs have ended or are overdue.
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
-            return self._engine.query(Reload(specs), lambda core: core.reloader.changes)
+            plan = self._plan(specs)
+            return self._engine.query(Reload(specs, plan), lambda core: core.reloader.changes)
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Return what `reload` with these declarations would change for each job; changes nothing."""
-        specs = self._specs(jobs)
-        return self._engine.query(None, lambda core: core.reloader.preview(specs))
+        specs = tuple(self._specs(jobs))
+        plan = self._plan(specs)
+        return self._engine.query(None, lambda core: core.reloader.preview(specs, plan))
+
+    def _plan(self, specs: Sequence[JobSpec]) -> Plan:
+        """Plan a reload on the calling thread: a stop does not wait until thousands of jobs are compared."""
+        return make_plan(self._engine.query(None, lambda core: core.reloader.declarations()), specs)
 
     def _add(self, specs: Sequence[JobSpec]) -> list[JobHandle]:
         self._engine.call(AddJobs(tuple(specs)))
@@ -248,14 +260,21 @@ class Scheduler:
 
     # -- watching
 
-    def listen(self, callback: Callable[[Event], object], *, limit: int = QUEUE_LIMIT) -> Listener:
+    def listen(
+        self,
+        callback: Callable[[Event], object],
+        *,
+        limit: int = QUEUE_LIMIT,
+        on_wait: Callable[[Wait], object] | None = None,
+    ) -> Listener:
         """Call the callback with every event from now on, in order, on a thread of its own.
 
         Events that come while `limit` events are queued are dropped. Those, and events at which the callback raised,
-        are counted.
+        are counted. `on_wait` is called among them with what a job waits for, whenever that changes: `taskloom run -v`
+        logs it.
         """
         self._engine.check_process()
-        listener = Listener(callback, limit, remove=self._engine.executor.remove_listener)
+        listener = Listener(callback, limit, remove=self._engine.executor.remove_listener, on_wait=on_wait)
         self._engine.add_listener(listener)
         return listener
 
@@ -277,6 +296,17 @@ class Scheduler:
         engine, executor = self._engine, self._engine.executor
         engine.check_process()
         return [(Run(live, engine), stack) for live, stack in executor.stacks.locate(list(executor.live.values()))]
+
+    def places(self) -> list[tuple[Run, str]]:
+        """Return each run that has not ended, and where it is: `file:line in function`, "" if that is not known.
+
+        Unlike `stacks` it waits for nothing: it reads no file, and asks no runner that may block.
+        """
+        engine, executor = self._engine, self._engine.executor
+        engine.check_process()
+        runs = [live for live in list(executor.live.values()) if not live.over.is_open]
+        where = {live: stack.where for live, stack in executor.stacks.places(runs)}
+        return [(Run(live, engine), where.get(live, "")) for live in runs]
 
     def status(self) -> list[JobStatus]:
         """Return the status of each job, in the order in which they were added."""

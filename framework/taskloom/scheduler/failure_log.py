@@ -194,7 +194,8 @@ class FailureLog:
         now, job = mono(), item.job or ""
         if self._limiter.allows(line.kind, job, now):
             traceback, remark = self._traceback(line, job, now)
-            message = f"{item.run or job}: {line.message}{remark}"
+            name = item.run or job
+            message = f"{name}: {line.message}{remark}" if name else line.message
             self._emit(message, line.level, traceback=traceback, extra={"job": job, "run": item.run})
 
     def _traceback(self, line: LogLine, job: str, now: float) -> tuple[str, str]:

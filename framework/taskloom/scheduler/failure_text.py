@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 from taskloom.core.events import FAILURE_OUTCOMES, Event, EventName
 from taskloom.core.model import Outcome
-from taskloom.text import duration, measured, printable
+from taskloom.text import duration, first_of, measured, printable
 
-__all__ = ["LogLine", "describe_failure"]
+__all__ = ["MOST_NAMED", "LogLine", "describe_failure"]
+
+# More names than these make a line too long to read.
+MOST_NAMED = 5
 
 
 class LogLine(NamedTuple):
@@ -51,6 +54,13 @@ def _overdue(event: Event) -> LogLine:
     return LogLine(message, "ERROR", "runs did not stop in time")
 
 
+def _reload_overdue(event: Event) -> LogLine:
+    jobs, runs = event.data.get("jobs", ()), event.data.get("runs", ())
+    begin, have = "begins" if len(jobs) == 1 else "begin", "has" if len(runs) == 1 else "have"
+    named = f"{first_of(jobs, MOST_NAMED)} {begin} although {first_of(runs, MOST_NAMED)} {have} not ended"
+    return LogLine(f"reload: {named}; both may need the same port or file", "WARNING")
+
+
 _DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
     EventName.ENDED: _ended,
     EventName.STOP_OVERDUE: _overdue,
@@ -60,6 +70,7 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
     EventName.GAVE_UP: lambda event: LogLine(
         printable(f"gave up: {event.data.get('why', 'no restart follows')}"), "ERROR", "jobs gave up"
     ),
+    EventName.RELOAD_OVERDUE: _reload_overdue,
     EventName.CALLBACK_FAILED: lambda event: LogLine(
         printable(f"{event.data['callback']} failed: {event.error}"), "WARNING", "callbacks failed"
     ),

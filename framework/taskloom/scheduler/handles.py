@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from taskloom.core.inputs import ArmJob, RestartJob, StartJob, StopJob
+from taskloom.core.inputs import ArmJob, ResetJob, RestartJob, StartJob, StopJob
 from taskloom.core.model import ErrorInfo, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, make_job_report
 from taskloom.errors import SelfJoin
@@ -157,13 +157,25 @@ class JobHandle:
         """
         self._engine.call(ArmJob(self.name))
 
-    def restart(self, text: str = "") -> None:
+    def restart(self, text: str = "", *, now: bool = False) -> None:
         """Stop the job's run, if it has one, and start another as soon as it has ended. Returns at once.
 
-        The new run waits for no delay and is not counted as a restart. Raises JobBlocked, JobDisabled or
-        SchedulerStopped.
+        The new run waits for no delay and is not counted as a restart. Without a run this is a start: it raises
+        DependencyUnmet if a dependency is not satisfied, unless `now` is set. Also raises JobBlocked, JobDisabled or
+        SchedulerStopped. If it raises, nothing is changed.
         """
-        self._engine.call(RestartJob(self.name, Reason(ReasonKind.USER, text or "restart")))
+        self._engine.call(RestartJob(self.name, Reason(ReasonKind.USER, text or "restart"), now))
+
+    def reset(self, text: str = "") -> None:
+        """Forget the failures of the job, for when their cause is removed. Returns at once; idempotent.
+
+        That is: its restart delay, the restarts that its limit counts, and the marks `flapping` and `gave up`. If it
+        waits for its restart delay, it starts at once; the run is attempt 1 and not counted. A job that gave up starts
+        as well, after its dependencies; if its schedule is armed, it waits for the next firing instead. If it is
+        blocked, what was to follow starts without a delay once the thread has ended. A live run is not touched, and
+        nothing else is started. Raises SchedulerStopped.
+        """
+        self._engine.call(ResetJob(self.name, Reason(ReasonKind.USER, text or "reset")))
 
     def stop(self, text: str = "", *, timeout: float | None = None) -> bool:
         """Stop the job's run by its join policy, and wait up to `timeout` seconds for its end.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from taskloom.core.events import Event
+from taskloom.core.waits import Wait
 from taskloom.runners.error_info import describe
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
@@ -36,7 +37,7 @@ class EventSink(Protocol):
 
 
 class Listener:
-    """One registered callback.
+    """One registered callback for events, and one for waits.
 
     `dropped` counts the events lost to a full queue, `failed` those at which the callback or our own code raised.
     `remove` makes the scheduler forget the listener; it never blocks, and `close` calls it, on any thread.
@@ -48,17 +49,19 @@ class Listener:
         limit: int = QUEUE_LIMIT,
         *,
         remove: Callable[[Listener], object] | None = None,
+        on_wait: Callable[[Wait], object] | None = None,
     ) -> None:
         self.dropped = 0
         self.failed = 0
         self.last_error = ""
         self._callback = callback
+        self._on_wait = on_wait
         self._remove = remove
         self._limit = limit
         # A latch between events is a marker of `flush`: it is opened when all events before it are delivered.
-        self._events: deque[Event | Latch] = deque()
+        self._events: deque[Event | Wait | Latch] = deque()
         # What the thread is delivering. If our own code raises, this one is lost: it may have been delivered already.
-        self._current: Event | Latch | None = None
+        self._current: Event | Wait | Latch | None = None
         # A binary semaphore: free from when an event is queued until the thread has noticed.
         self._signal = allocate_lock()
         self._signal.acquire()
@@ -67,7 +70,17 @@ class Listener:
         self._thread = KeptThread("taskloom-listener", self._deliver_next, self._lose_current)
         self._thread.start()
 
-    def put(self, event: Event) -> None:
+    @property
+    def takes_waits(self) -> bool:
+        """Whether it has a callback for waits."""
+        return self._on_wait is not None
+
+    @property
+    def undelivered(self) -> int:
+        """How many events are queued, or being delivered."""
+        return sum(isinstance(each, Event) for each in (*self._events.copy(), self._current))
+
+    def put(self, event: Event | Wait) -> None:
         """Queue an event; never blocks. Only the scheduler calls it, one event at a time."""
         if self._is_closing:
             return
@@ -140,12 +153,15 @@ class Listener:
             return True
         return False
 
-    def _deliver(self, event: Event | Latch) -> None:
+    def _deliver(self, event: Event | Wait | Latch) -> None:
         if isinstance(event, Latch):
             event.open()
             return
         try:
-            self._callback(event)
+            if not isinstance(event, Wait):
+                self._callback(event)
+            elif self._on_wait is not None:
+                self._on_wait(event)
         except BaseException as error:  # noqa: BLE001 - the callback is foreign code
             self._current = None  # counted here
             self.failed += 1

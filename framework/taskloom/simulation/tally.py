@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from taskloom.core.after_run import FAILURES
 from taskloom.core.events import Event, EventName
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
-from taskloom.core.records import FollowUp
+from taskloom.core.records import FAILURES, FollowUp
 
 __all__ = ["JobStats", "StatsCollector"]
 

@@ -122,8 +122,11 @@ class CancelCallback:
 
 def _is_own_lack_of_memory(error: BaseException) -> bool:
     """Return whether there was no memory for the call itself: then no frame of the callback has raised it."""
+    # Not isinstance, which asks the object for its `__class__`.
+    if not issubclass(type(error), MemoryError):
+        return False
     trace = error.__traceback__
-    return isinstance(error, MemoryError) and trace is not None and trace.tb_next is None
+    return trace is not None and trace.tb_next is None
 
 
 class TerminateCallback(CancelCallback):

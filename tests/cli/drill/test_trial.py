@@ -317,11 +317,17 @@ def test_a_failing_terminate_is_reported() -> None:
     assert result.callbacks == ("terminate: OSError: no such socket",)
 
 
-def test_a_thread_that_the_task_left_running_is_named(drill: Drill, way_out: threading.Event) -> None:
-    def leaker(ctx: Context) -> None:
-        threading.Thread(target=way_out.wait, name="leaked", daemon=True).start()
+@pytest.mark.parametrize("is_named_like_the_job", [False, True])
+def test_a_thread_that_the_task_left_running_is_named(
+    drill: Drill, way_out: threading.Event, is_named_like_the_job: bool
+) -> None:
+    names: list[str] = []
 
-    assert drill(leaker, warm_up=30.0).threads_left == ("leaked",)
+    def leaker(ctx: Context) -> None:
+        names.append(ctx.job if is_named_like_the_job else "leaked")
+        threading.Thread(target=way_out.wait, name=names[0], daemon=True).start()
+
+    assert drill(leaker, warm_up=30.0).threads_left == tuple(names)
 
 
 def test_listeners_get_the_events(drill: Drill) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import click
 import pytest
 
-from taskloom.cli.program.reload import Reloader
+from taskloom.cli.program.reload import Reloader, sum_of
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.resources import OutOfResources
 from taskloom.core.model import JobSpec
+from taskloom.core.reload import Change, ReloadAction
 from taskloom.diagnostics import Place, Problem
 from taskloom.errors import JobFileError
 from taskloom.observe.console import Console
@@ -77,9 +78,9 @@ def test_all_requests_during_a_reload_together_cause_one_more(scheduler: Schedul
     for _ in range(100):
         program.request()
     may_read.release(1)
-    log.wait_for("reload: add 1")
+    log.wait_for("reload: 1 added (job1)")
     may_read.release(1)
-    log.wait_for("reload: add 1, remove 1")
+    log.wait_for("reload: 1 added (job2), 1 removed (job1)")
 
     assert len(readings) == 2
     assert threading.current_thread() not in readings
@@ -90,14 +91,14 @@ def test_all_requests_during_a_reload_together_cause_one_more(scheduler: Schedul
 def test_a_request_after_a_reload_starts_another(scheduler: Scheduler, log: Log) -> None:
     program = Reloader(Files(lambda: [make_job("a", manual=True)]), scheduler, log.console, log.shown.append)
     program.request()
-    log.wait_for("reload: add 1")
+    log.wait_for("reload: 1 added (a)")
     for thread in threading.enumerate():
         if thread.name == "taskloom-reload":
             thread.join(SOON)
 
     program.request()
 
-    log.wait_for("reload: keep 1")
+    log.wait_for("reload: nothing has changed, 1 untouched")
 
 
 def fail_with(error: BaseException) -> Callable[[], list[JobSpec]]:
@@ -164,15 +165,50 @@ def test_a_reload_without_a_thread_changes_nothing_and_the_next_one_works(
 
     log.wait_for("reload: cannot read the job files: can't start new thread; nothing has changed")
     program.request()
-    log.wait_for("reload: add 1")
+    log.wait_for("reload: 1 added (a)")
 
 
-def test_only_the_first_hundred_changes_are_named(scheduler: Scheduler, log: Log) -> None:
-    jobs = [make_job(f"job{number}", manual=True) for number in range(1000)]
+def make_jobs(*names: str) -> list[JobSpec]:
+    return [make_job(name, manual=True) for name in names]
 
-    Reloader(Files(lambda: jobs), scheduler, log.console, log.shown.append).request()
 
-    log.wait_for("reload: add 1000")
+def test_a_reload_is_one_line(scheduler: Scheduler, log: Log) -> None:
+    scheduler.add_all(make_jobs(*"abcdefg", "kept"))
+
+    Reloader(Files(lambda: make_jobs("kept", "new")), scheduler, log.console, log.shown.append).request()
+
+    log.wait_for("reload: 1 added")
+    assert log.lines == [
+        "reload: reading the job files again",
+        "reload: 1 added (new), 7 removed (a, b, c, d, e and 2 more), 1 untouched",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ([], "nothing has changed"),
+        ([Change("a", ReloadAction.KEEP)] * 1200, "nothing has changed, 1,200 untouched"),
+        (
+            [Change("a", ReloadAction.RESTART, ("params",)), Change("b", ReloadAction.KEEP)],
+            "1 restarted (a), 1 untouched",
+        ),
+        (
+            [Change(action.name.lower(), action) for action in ReloadAction],
+            "1 added (add), 1 removed (remove), 1 restarted (restart), 1 changed in place (apply), 1 untouched",
+        ),
+    ],
+)
+def test_the_line_counts_and_names_what_changed(changes: list[Change], line: str) -> None:
+    assert sum_of(changes) == line
+
+
+def test_in_detail_the_first_hundred_changes_are_named(scheduler: Scheduler, log: Log) -> None:
+    jobs = make_jobs(*(f"job{number}" for number in range(1000)))
+
+    Reloader(Files(lambda: jobs), scheduler, log.console, log.shown.append, is_verbose=True).request()
+
+    log.wait_for("reload: and 900 more changes")
     named = [line for line in log.lines if line.endswith(": add")]
     assert named == [f"reload: job{number}: add" for number in range(100)]
-    assert "reload: and 900 more changes" in log.lines
+    assert len([line for line in log.lines if line.startswith("reload: 1,000 added")]) == 1

@@ -53,7 +53,7 @@ def drill(  # noqa: PLR0917 - click gives them by name
 ) -> int:
     """Start each job alone, ask it to stop, and time it; fail over budget.
 
-    Each PATH is a job file or a folder of job files. The tasks really run: they open their sockets and write their
+    Each PATH is a job file, a folder of job files, or -. The tasks really run: they open their sockets and write their
     files. Each job has one run, which starts at once; schedule, dependencies, restart policy and replicas are
     ignored. The run is asked to stop when it has been ready for the warm-up time, or if it is not ready within that
     time. A run that ends before passes, unless it failed.
@@ -140,9 +140,11 @@ def _drill_all(
 ) -> None:
     """Drill one job after the other, and append each result to `drilled` as soon as it is known."""
     from taskloom.cli.drill.trial import drill_job, max_drill_seconds
+    from taskloom.observe.name_column import longest_name
     from taskloom.observe.output import HOLD_SECONDS
     from taskloom.sync.latch import Latch
 
+    shown.console.names.fit(longest_name(specs))
     for number, spec in enumerate(specs, start=1):
         shown.console.log(f"drilling {spec.name} ({number} of {len(specs)})")
         # The console holds lines back for a moment. This one must be written before C code can hold the GIL.

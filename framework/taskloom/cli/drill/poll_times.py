@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from taskloom.clock import mono
 from taskloom.errors import Cancelled
 from taskloom.runners.binding import Binding, Body
+from taskloom.runners.error_info import drop_first_frame
 
 if TYPE_CHECKING:
     from taskloom.runners.context_view import LoopContext
@@ -171,9 +172,7 @@ def with_timed_polls(binding: Binding, clock: PollClock) -> Binding:
             try:
                 return body.run(cast("Context", TimedContext(ctx, clock)))
             except BaseException as error:
-                # The traceback begins with the task's own code, as for any other run.
-                if error.__traceback__ is not None:
-                    error.__traceback__ = error.__traceback__.tb_next
+                drop_first_frame(error)
                 raise
             finally:
                 clock.note_stop()

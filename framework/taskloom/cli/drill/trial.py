@@ -19,6 +19,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, JobSpec, Outcome, Reason, ReasonKind
 from taskloom.core.policies import JoinPolicy, Otherwise, RestartPolicy, StartMode, StartPolicy
 from taskloom.core.report import StopReport
+from taskloom.runners.run_thread import RunThread
 from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
 from taskloom.sync.latch import Latch
 from taskloom.text import finite
@@ -270,8 +271,13 @@ class _Drill:
 
     def _threads_left(self) -> tuple[str, ...]:
         """Return the names of the threads that began since, except for the scheduler's and the run's own."""
-        alive = (thread.name for thread in threading.enumerate() if thread not in self._threads_before)
-        return tuple(sorted(name for name in alive if name != self._spec.name and not name.startswith("taskloom-")))
+        # By its type, not by its name: a task may name a thread like the job.
+        alive = (
+            thread.name
+            for thread in threading.enumerate()
+            if thread not in self._threads_before and not isinstance(thread, RunThread)
+        )
+        return tuple(sorted(name for name in alive if not name.startswith("taskloom-")))
 
     def _verdict(self, outcome: Outcome | None, *, is_late: bool) -> DrillResult:
         if is_late:

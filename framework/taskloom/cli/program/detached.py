@@ -9,7 +9,7 @@ import gc
 import os
 from collections.abc import Collection
 
-__all__ = ["detach", "reserve_descriptors"]
+__all__ = ["detach", "move_standard_output", "reserve_descriptors"]
 
 # Without /proc and close_range, descriptors above this number stay open. More would take seconds to close.
 _HIGHEST = 65_536
@@ -45,6 +45,16 @@ def reserve_descriptors() -> None:
         if descriptor > 2:
             os.close(descriptor)
             return
+
+
+def move_standard_output() -> int:
+    """Return another descriptor of standard output, and let 1 mean standard error from now on. Raises OSError.
+
+    So what child processes and C code write does not get among our data. Child processes do not inherit the other one.
+    """
+    moved = os.dup(1)
+    os.dup2(2, 1)
+    return moved
 
 
 def _close_all_but(kept: Collection[int]) -> None:

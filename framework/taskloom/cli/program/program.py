@@ -18,12 +18,12 @@ from contextlib import ExitStack
 from enum import Enum
 from functools import partial
 
-import click
-
 from taskloom.cli.program.children import LeftChild, LeftChildren
 from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.end_helper import EndHelper
+from taskloom.cli.program.event_output import EventOutput
 from taskloom.cli.program.exit_handlers import close_pools
+from taskloom.cli.program.hard_exit import exit_at_once, left_line
 from taskloom.cli.program.imports import ImportWatch, import_for_runs
 from taskloom.cli.program.left_threads import LeftThread, LeftThreads
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
@@ -41,11 +41,13 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console
-from taskloom.observe.event_file import EventFile
 from taskloom.observe.event_text import reason_text
 from taskloom.observe.log_format import LogFormat
+from taskloom.observe.name_column import longest_name
 from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
+from taskloom.observe.terminal import is_terminal, width
+from taskloom.observe.wait_log import WaitLog
 from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.latch import Latch
 from taskloom.text import first_of, measured, plural, to_json
@@ -93,7 +95,7 @@ class Program:
     ) -> None:
         self._stop_within = stop_within
         self._log_format = log_format
-        self._events_path = events
+        self._events = EventOutput(events)
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
@@ -111,6 +113,9 @@ class Program:
         self._is_stopping = False
         self._hard_deadline = float("inf")
         self._process = SharedProcess()
+        self._wait_log: WaitLog | None = None
+        # The threads that tasks or libraries have left, once they are looked for.
+        self._threads: LeftThreads | None = None
         # Job -> the monotonic second at which its last run was asked to stop.
         self._asked: dict[str, float] = {}
 
@@ -119,9 +124,11 @@ class Program:
 
         If it raises, nothing was started. Raises OutOfResources if the system refuses what a stop needs.
         """
+        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
+        files.read_streams()  # before the guard is installed: until then Ctrl-C ends the wait for a pipe
         try:
             with ExitStack() as undo:
-                self._set_up(paths, undo)
+                self._set_up(files, undo)
                 undo.pop_all()
         except SystemExit as error:  # otherwise it would end the program in silence, with a code of its own
             raise RuntimeError("code of a plugin called sys.exit on the main thread") from error
@@ -138,7 +145,7 @@ class Program:
 
     # -- setting up
 
-    def _set_up(self, paths: Sequence[str], undo: ExitStack) -> None:
+    def _set_up(self, files: JobFiles, undo: ExitStack) -> None:
         """Make everything that the jobs and a stop need; `undo` takes how to remove it if that fails."""
         room_for_start()
         self._guard.install()
@@ -152,53 +159,56 @@ class Program:
         self._guard.keep_wakeup_fd()
         self._process.watch_forks(self._watcher.forget)
         undo.callback(self._process.close)
-        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
         selection = files.read()
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
-        event_file = self._open_events()
+        self._events.open()
         with needed("start the output thread"):
             console = self._set_up_output(undo)
         undo.callback(self._scheduler.stop, 0)
         with needed("start the threads of the scheduler"):
             self._scheduler.prepare()
         with needed("start the threads that pass on events"):
-            self._listeners = [self._scheduler.listen(self._on_event)]
-            if event_file is not None:
-                self._listeners.append(self._scheduler.listen(event_file))
+            self._wait_log = WaitLog(console) if self._is_verbose else None
+            on_wait = self._wait_log.on_wait if self._wait_log is not None else None
+            self._listeners = [self._scheduler.listen(self._on_event, on_wait=on_wait)]
+            if self._events.sink is not None:
+                self._listeners.append(self._scheduler.listen(self._events.sink))
         with needed("import its modules"):
             import_for_runs(selection.specs)
         with needed("start the thread that waits for the jobs"):
             self._helper = EndHelper()
             self._helper.do(self._wait_for_scheduler)
         self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
-        self._log_loaded(selection, paths)
+        self._log_loaded(selection, files.paths)
         checked = partial(self._shown.check_logging, "a package that was imported")
-        self._reloader = Reloader(files, self._scheduler, console, console.show, after_import=checked)
+        self._reloader = Reloader(
+            files, self._scheduler, console, console.show, after_import=checked, is_verbose=self._is_verbose
+        )
         self._scheduler.add_all(selection.specs)
 
     def _dismiss_watcher(self) -> None:
         self._guard.release_wakeup_fd()
         self._watcher.dismiss()
 
-    def _open_events(self) -> EventFile | None:
-        if self._events_path is None:
-            return None
-        try:
-            return EventFile(self._events_path)
-        except OSError as error:
-            raise click.UsageError(f"cannot write events to {self._events_path!r}: {error.strerror}") from None
-
     def _set_up_output(self, undo: ExitStack) -> Console:
-        self._shown = ProgramOutput(log_format=self._log_format, is_verbose=self._is_verbose)
+        self._shown = ProgramOutput(
+            log_format=self._log_format,
+            is_verbose=self._is_verbose,
+            data_to_log=self._events.is_on_stdout,
+            data=self._events.data_descriptor(),
+        )
         self._output, self._console = self._shown.output, self._shown.console
+        self._events.connect(self._output, self._warn)
         undo.callback(self._output.close, FLUSH_SECONDS)
         self._shown.install()
         undo.callback(self._shown.remove)
+        self._line_width = width() if is_terminal(sys.__stderr__) else None
         self._process.use(self._output, self._console, self._shown.streams)
         return self._console
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
+        self._console.names.fit(longest_name(selection.specs))
         early, self._early_warnings = self._early_warnings or [], None
         for sentence in early:
             self._warn(sentence)
@@ -287,6 +297,8 @@ class Program:
         if event.event is EventName.CANCEL_REQUESTED and event.job:
             self._asked[event.job] = event.mono
         self._shown(event)
+        if self._wait_log is not None:
+            self._wait_log.on_event(event)
 
     def _handle_signal(self, arrived: Signal) -> None:
         number = arrived.number
@@ -296,7 +308,7 @@ class Program:
         elif action is SignalAction.HURRY:
             self._hurry(arrived)
         elif action is SignalAction.EXIT:
-            os._exit(128 + number)
+            exit_at_once(128 + number, partial(self._say_left, number), self._output.close)
         elif action is SignalAction.STATUS:
             self._show_status()
         elif action is SignalAction.RELOAD and self._is_stopping:
@@ -317,6 +329,13 @@ class Program:
         deadline = arrived.at + HURRY_SECONDS
         self._scheduler.hurry(max(0.0, deadline - mono()))
         self._hard_deadline = min(self._hard_deadline, deadline)
+
+    def _say_left(self, number: int) -> None:
+        """Log who is left at the third signal. May not wait for anything."""
+        places = [(run.job, place) for run, place in self._scheduler.places()]
+        threads = [] if places or self._threads is None else [left.thread.name for left in self._threads.find()]
+        name, _ = _name_of(number)
+        self._console.log(f"{name}: exiting at once; {left_line(places, threads)}", level="ERROR")
 
     def _stop(self, reason: Reason, *, since: float | None = None) -> None:
         """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now."""
@@ -351,7 +370,7 @@ class Program:
     def _show_status(self) -> None:
         statuses = self._scheduler.status()
         ages = {status.report.run: status.poll_age for status in statuses}
-        lines = [job_table(statuses)]
+        lines = [job_table(statuses, self._line_width)]
         for run, stack in self._scheduler.stacks():
             age = ages.get(run.id)
             polled = "" if age is None else f", no poll for {measured(age)}"
@@ -390,7 +409,7 @@ class Program:
 
     def _write_end(self, report: StopReport, left_children: LeftChildren) -> list[LeftChild]:
         """Write the report and the summary; return the child processes that are left."""
-        close_listeners(self._listeners, self._console, self._hard_deadline)
+        close_listeners(self._listeners, self._console, self._hard_deadline, self._events.sink)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
         threads = self._await_threads(report, is_hard_exit=report.exit_code is ExitCode.SURVIVOR)
@@ -405,12 +424,12 @@ class Program:
             }
             self._output.final_data((to_json(data, is_ascii=True) + "\n").encode())
         else:
-            self._console.show(summary(report, self._scheduler.status()), is_last=True)
+            self._console.show(summary(report, self._scheduler.status(), self._line_width), is_last=True)
         return children
 
     def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:
         """Name the threads that jobs or libraries have left, wait for them, and return those that are still there."""
-        threads = LeftThreads(
+        threads = self._threads = LeftThreads(
             begun=mono() - report.seconds,
             withins={job.job: job.within for job in report.jobs},
             asked=self._asked,

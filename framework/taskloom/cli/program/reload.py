@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 import click
@@ -22,16 +22,39 @@ from taskloom.core.reload import Change, ReloadAction
 from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
 from taskloom.observe.console import Console
+from taskloom.observe.name_column import longest_name
 from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.kept_thread import KeptThread
-from taskloom.text import plural
+from taskloom.text import first_of, plural
 
-__all__ = ["DEPENDENCIES_TOO", "Reloader"]
+__all__ = ["DEPENDENCIES_TOO", "Reloader", "sum_of"]
 
-# Of more changes than these, only the number is logged.
+# Of more changes than these, the log of details has only the number.
 MOST_CHANGES = 100
+# More names than these make the line about a reload too long to read.
+MOST_NAMES = 5
+_DONE = {
+    ReloadAction.ADD: "added",
+    ReloadAction.REMOVE: "removed",
+    ReloadAction.RESTART: "restarted",
+    ReloadAction.APPLY: "changed in place",
+}
 DEPENDENCIES_TOO = "also running, since other jobs start after them: "
 _UNCHANGED = "nothing has changed"
+
+
+def sum_of(changes: Sequence[Change]) -> str:
+    """Return what a reload does in one line: `1 added (web), 2 restarted (a, b), 12 untouched`."""
+    names: dict[ReloadAction, list[str]] = {action: [] for action in ReloadAction}
+    for change in changes:
+        names[change.action].append(change.job)
+    parts = [f"{len(names[action]):,} {done} ({first_of(names[action], MOST_NAMES)})"
+             for action, done in _DONE.items() if names[action]]  # fmt: skip
+    if not parts:
+        parts.append(_UNCHANGED)
+    if names[ReloadAction.KEEP]:
+        parts.append(f"{len(names[ReloadAction.KEEP]):,} untouched")
+    return ", ".join(parts)
 
 
 class _Request:
@@ -42,7 +65,7 @@ class Reloader:
     """Runs the reloads of one program, one at a time.
 
     `show` writes a text of several lines: the problems of the job files. `after_import` is called on the thread of the
-    reload whenever plugins may have been imported.
+    reload whenever plugins may have been imported. Each reload is one line; with `is_verbose` each changed job has one.
     """
 
     def __init__(
@@ -52,12 +75,15 @@ class Reloader:
         console: Console,
         show: Callable[[str], object],
         after_import: Callable[[], object] = lambda: None,
+        *,
+        is_verbose: bool = False,
     ) -> None:
         self._files = files
         self._scheduler = scheduler
         self._console = console
         self._show = show
         self._after_import = after_import
+        self._is_verbose = is_verbose
         self._lock = threading.Lock()
         # The reload under way, and the one that follows it.
         self._requests: deque[_Request] = deque()
@@ -122,6 +148,7 @@ class Reloader:
     def _reload(self) -> None:
         try:
             selection = self._read()
+            self._console.names.fit(longest_name(selection.specs))
             begun = MonotonicClock().now()
             changes = self._scheduler.reload(selection.specs)
         except JobFileError as error:
@@ -154,14 +181,15 @@ class Reloader:
             self._log(f"internal error; {_UNCHANGED}; please report it\n{trace}", level="CRITICAL")
 
     def _log_changes(self, changes: Sequence[Change], at: Moment) -> None:
-        """Log what happens to each changed job, and the totals. `at` sorts the lines before their effects."""
-        counts = Counter(change.action for change in changes)
-        lines = [str(change) for change in changes if change.action is not ReloadAction.KEEP]
-        for line in lines[:MOST_CHANGES]:
-            self._log(line, at=at)
-        if len(lines) > MOST_CHANGES:
-            self._log(f"and {plural(len(lines) - MOST_CHANGES, 'more change')}", at=at)
-        self._log(", ".join(f"{action.value} {counts[action]}" for action in ReloadAction if action in counts), at=at)
+        """Log what the reload does in one line, and in detail if wanted. `at` sorts the lines before their effects."""
+        self._log(sum_of(changes), at=at)
+        if not self._is_verbose:
+            return
+        changed = [change for change in changes if change.action is not ReloadAction.KEEP]
+        for change in changed[:MOST_CHANGES]:
+            self._log(str(change), level="DEBUG", at=at)
+        if len(changed) > MOST_CHANGES:
+            self._log(f"and {plural(len(changed) - MOST_CHANGES, 'more change')}", level="DEBUG", at=at)
 
     def _show_problems(self, problems: Iterable[Problem]) -> None:
         from taskloom.jobfile.render import render_all

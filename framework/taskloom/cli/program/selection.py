@@ -9,7 +9,7 @@ import click
 
 from taskloom.cli.resources import room_to_read
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import Problem
+from taskloom.diagnostics import Problem, quoted
 from taskloom.errors import JobFileError
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class Selection(NamedTuple):
 class JobFiles:
     """The paths and labels of one command line. `stop_within`: seconds, inf for no deadline.
 
-    `after_load` is called after each import of a plugin, as `Catalog` describes.
+    `after_load` is called after each import of a plugin, as `Catalog` describes. `now` is the time at which the jobs
+    begin, in seconds since the epoch (default: the time of each reading).
     """
 
     def __init__(
@@ -40,32 +41,66 @@ class JobFiles:
         labels: Iterable[str] = (),
         stop_within: float,
         after_load: AfterLoad | None = None,
+        now: float | None = None,
     ) -> None:
         self.paths = tuple(paths)
+        # The contents of streams, by their identity, until they are used; None if none was read before.
+        self._contents: dict[str, bytes] | None = None
         self._labels = frozenset(labels)
         self._stop_within = stop_within
         self._after_load = after_load
+        self._now = now
+
+    def read_streams(self) -> None:
+        """Read standard input and pipes to their end, and keep the content for the first `read`.
+
+        It may take forever: call it while Ctrl-C still raises KeyboardInterrupt. Raises JobFileError.
+        """
+        from taskloom.jobfile.loader import content_of_streams
+
+        self._contents = content_of_streams(self.paths)
 
     def read(self) -> Selection:
         """Read all files as they are now.
 
-        Raises JobFileError with every problem of all files, and click.UsageError for labels that no job has, or if
-        code of a task exits while its parameters are checked. Raises OutOfResources if no files can be opened.
+        Raises JobFileError with every problem of all files, and click.UsageError for labels that no job has, if code
+        of a task exits while its parameters are checked, or if a stream would have to be read a second time. Raises
+        OutOfResources if no files can be opened.
         """
+        contents = self._take_contents()
         from taskloom.catalog.entry_points import Catalog
         from taskloom.cli.limits import limit_warnings
+        from taskloom.clock import wall
+        from taskloom.jobfile.checks.nothing_starts import warnings_if_nothing_starts
         from taskloom.jobfile.loader import check
 
         room_to_read()
         try:
-            result = check(*self.paths, stop_within=self._stop_within, catalog=Catalog(self._after_load))
+            catalog = Catalog(self._after_load)
+            now = wall() if self._now is None else self._now
+            result = check(*self.paths, stop_within=self._stop_within, catalog=catalog, contents=contents, now=now)
         except SystemExit as error:
-            why = f"a task called sys.exit({error.code!r}) while the parameters of the jobs were checked"
+            why = f"a task called sys.exit({quoted(error.code)}) while the parameters of the jobs were checked"
             raise click.UsageError(f"cannot read the job files: {why}") from error
         if result.errors:
             raise JobFileError(result.problems)
         specs, needed = self._select(result.jobs)
-        return Selection(specs, needed, (*result.problems, *limit_warnings(specs, result.files[0])))
+        problems = list(result.problems)
+        if len(specs) < len(result.jobs):
+            problems += warnings_if_nothing_starts(specs, now)
+        return Selection(specs, needed, (*problems, *limit_warnings(specs, result.files[0])))
+
+    def _take_contents(self) -> dict[str, bytes]:
+        """Return what was read from streams. Raises click.UsageError if it was taken before."""
+        contents, self._contents = self._contents, {}
+        if contents is None:
+            return {}
+        from taskloom.jobfile.syntax.inputs import identity_of, is_stream, shown_path
+
+        used = [shown_path(path) for path in self.paths if is_stream(path) and identity_of(path) not in contents]
+        if used:
+            raise click.UsageError(f"cannot read {used[0]!r} again: standard input and pipes can be read only once")
+        return contents
 
     def _select(self, jobs: Sequence[JobSpec]) -> tuple[list[JobSpec], list[str]]:
         """Return the jobs with one of the labels and their dependencies, and the names of the dependencies."""

@@ -29,6 +29,7 @@ from taskloom.cli.program.forks import ForkedChildren
 from taskloom.cli.program.watcher import WATCHED
 from taskloom.clock import mono
 from taskloom.observe.console import Console
+from taskloom.observe.event_file import EventSink
 from taskloom.observe.output import Output
 from taskloom.scheduler.facade import Listener
 from taskloom.sync.latch import Latch
@@ -40,6 +41,8 @@ __all__ = ["Ending", "close_listeners"]
 FLUSH_SECONDS = 0.3
 # More than a busy machine needs for the events of a thousand jobs; a listener that is stuck delays the end by no more.
 DELIVERY_SECONDS = 2.0
+# The part of that time in which a slow reader of the events may still take some. The rest is for counting the others.
+END_SHARE = 0.8
 # For the exit handlers and the children together.
 END_SECONDS = 2.0
 # If the deadline of the stop is over already: enough for exit handlers that do not wait, and for files on a fast disk.
@@ -48,21 +51,24 @@ LEAST_SECONDS = 0.1
 KILL_AT = 0.75
 
 
-def close_listeners(listeners: Sequence[Listener], console: Console, until: float) -> None:
-    """Deliver the queued events, and log how many were lost.
+def close_listeners(
+    listeners: Sequence[Listener], console: Console, until: float, event_sink: EventSink | None = None
+) -> None:
+    """Deliver the queued events, and log how many were lost. `event_sink`: what may wait for its file.
 
     Takes FLUSH_SECONDS at most, or DELIVERY_SECONDS if the program has time until the monotonic second `until`: of a
     thousand jobs that end at once, the last events are late.
     """
     end = mono() + max(FLUSH_SECONDS, min(DELIVERY_SECONDS, until - mono()))
+    if event_sink is not None:
+        event_sink.finish(END_SHARE * (end - mono()))
     for listener in listeners:
         is_done = listener.close(max(0.0, end - mono()))
-        if listener.dropped or listener.failed:
-            lost = plural(listener.dropped + listener.failed, "event")
-            because = f" ({listener.last_error})" if listener.last_error else ""
-            console.log(f"{lost} could not be delivered{because}", level="WARNING")
-        elif not is_done:
-            console.log("the last events could not be delivered in time", level="WARNING")
+        late = 0 if is_done else listener.undelivered
+        lost = listener.dropped + listener.failed + late
+        if lost:
+            because = f" ({listener.last_error})" if listener.last_error else " in time" if late else ""
+            console.log(f"{plural(lost, 'event')} could not be delivered{because}", level="WARNING")
 
 
 class _Watcher(Protocol):

@@ -86,7 +86,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
 ) -> int:
     """Show what the jobs would do in a day or a week, in virtual time.
 
-    Each PATH is a job file or a folder of job files. No task runs: the scheduler makes its real decisions over fake
+    Each PATH is a job file, a folder of job files, or -. No task runs: the scheduler makes its real decisions over fake
     runs, so that a week takes seconds. A run works for 1 second and succeeds if its job has a schedule or other jobs
     wait for its end; all other runs work until they are stopped. --work changes that. As with `taskloom run`,
     the simulation ends early when no non-daemon job is running or going to start.
@@ -115,7 +115,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
             "cannot write both events (--events -) and the result (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
-    specs = _load_jobs(paths, labels, stop_within)
+    specs = _load_jobs(paths, labels, stop_within, start)
     now = wall() // 1  # whole seconds, so that instants are easy to read
     plan = Plan(
         seconds=seconds, start=now if start is None else start, seed=seed, stop_within=stop_within, work=work,
@@ -139,13 +139,13 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     return _INTERRUPTED if result.is_interrupted else 0
 
 
-def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float) -> list[JobSpec]:
+def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float, start: float | None) -> list[JobSpec]:
     """Load and check the jobs; print warnings to standard error. Raises JobFileError."""
     from taskloom.cli.program.selection import JobFiles
     from taskloom.jobfile.render import render_all
 
     with imports_on_stderr():  # a plugin may print when it is imported
-        selection = JobFiles(paths, labels=labels, stop_within=stop_within).read()
+        selection = JobFiles(paths, labels=labels, stop_within=stop_within, now=start).read()
     if selection.warnings:
         echo_error(render_all(selection.warnings))
     return selection.specs

@@ -48,12 +48,12 @@ class ClockSteps:
             for limit in self._tops:
                 self._tops[limit] = max(self._tops[limit], now + self._offset)
 
-    def first_instant(self, job: JobModel, calendar: Calendar, now: float, wall: float) -> float | None:
-        """Return the first instant of a job that is armed now."""
+    def first_instant(self, job: JobModel, calendar: Calendar, now: float, wall: float, since: float) -> float | None:
+        """Return the first instant of a job that is armed now, and whose calendar counts from the wall time `since`."""
         limit, latest = repeats_after(calendar), job.latest_instant
         top = max(self._tops.setdefault(limit, NOT_YET), now + self._offset)
         is_again = latest is not None and wall < latest < top + 2 * STEP_SECONDS and top < wall + limit + STEP_SECONDS
-        return calendar.after(latest if is_again and latest is not None else wall)
+        return calendar.after(latest if is_again and latest is not None else since)
 
     def check(self, now: float, wall: float, steady_until: float) -> None:
         """Compare the clocks at a tick."""

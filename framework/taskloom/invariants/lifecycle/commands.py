@@ -41,6 +41,8 @@ class Commands:
     def start(self, command: inputs.StartJob) -> None:
         """Expect a run now; without `is_now` the dependencies must be satisfied."""
         job = self._model.jobs[command.job]
+        if not command.is_now and job.awaits_removal:
+            self._model.report("I12", f"job {command.job} was started before what a reload removed had ended")
         if not command.is_now and dependency_state(self._model, job) != SATISFIED:
             self._model.report("I11", f"job {command.job} was started before its dependencies were satisfied")
         self._start_now(job)
@@ -61,12 +63,29 @@ class Commands:
         if job.is_blocked or not job.spec.enabled:
             self._model.report("I9", f"job {command.job} was restarted, but is blocked or disabled")
         if job.run is None:
-            self._start_now(job)
+            self.start(inputs.StartJob(command.job, command.is_now))
             return
         if job.follow_up is not FollowUp.REMOVAL:
             job.follow_up = FollowUp.RESTART
             self._schedules.rearm(job)
         self._expect_cancel(job, command.reason)
+
+    def reset(self, command: inputs.ResetJob) -> None:
+        """Expect that the failures are forgotten, and the run that they delayed or prevented."""
+        model, job = self._model, self._model.jobs[command.job]
+        had_given_up = job.has_given_up
+        self._restarts.forget(job, (command.reason.kind.value, command.reason.text))
+        model.mark_changed(command.job)
+        if job.is_blocked and (had_given_up or job.follow_up is FollowUp.RETRY):
+            job.follow_up = FollowUp.RESTART
+            self._starts.expect_waking([job])
+        elif job.end_state == "finished" and had_given_up:
+            if dependency_state(model, job) == SATISFIED:
+                job.wait_for(Wait.COMMAND)
+                self._start_now(job)
+            else:
+                self._starts.arm(job)
+            self._starts.expect_waking([job])
 
     def stop(self, command: inputs.StopJob) -> None:
         """Expect the stop of the job, or only the cancel of one run."""
@@ -120,8 +139,9 @@ def check_refusal(model: Model, command: inputs.Input, error: UsageError) -> Non
     if job is None or not job.spec.enabled or job.end_state == "disabled":
         return
     if isinstance(error, DependencyUnmet):
-        is_patient = isinstance(command, inputs.StartJob) and not command.is_now
-        if not is_patient or dependency_state(model, job) == SATISFIED:
+        is_now = command.is_now if isinstance(command, inputs.StartJob | inputs.RestartJob) else True
+        is_satisfied = dependency_state(model, job) == SATISFIED and not job.awaits_removal
+        if is_now or job.run is not None or is_satisfied:
             model.report("I11", f"a start was refused without a reason: {error}")
     elif job.run is None or (isinstance(command, inputs.RestartJob) and not job.is_blocked):
         model.report("I9", f"a start was refused without a reason: {error}")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from taskloom.core import inputs
 from taskloom.core.events import Event
-from taskloom.core.model import How
+from taskloom.core.model import How, Otherwise, Outcome
 from taskloom.invariants.event_rules import Fact, RunFacts, fact_of
 from taskloom.invariants.lifecycle.actions import ActionRules
+from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
@@ -20,6 +21,11 @@ from taskloom.invariants.lifecycle.starts import IMPOSSIBLE, SATISFIED, Starts, 
 from taskloom.invariants.lifecycle.stops import Stops
 
 __all__ = ["JobEvents"]
+
+# These have no other effect on the model.
+_EXPECTED = (
+    "gave_up", "reset", "flapping", "unresponsive", "responsive", "reloaded", "reload_waiting", "reload_overdue",
+)  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +41,7 @@ class JobEvents:
     _run_limits: RunLimits
     _stops: Stops
     _action_rules: ActionRules
+    _changeovers: Changeovers
     _shutdown_reason: tuple[str, str] | None = None
     _handlers: dict[str, Callable[[Fact], None]] = field(init=False)
 
@@ -51,7 +58,7 @@ class JobEvents:
             "missed": self._missed,
             "scheduler_stopping": self._scheduler_stopping,
             "job_removed": self._job_removed,
-        } | dict.fromkeys(("gave_up", "flapping", "unresponsive", "responsive", "reloaded"), self._check_expected)
+        } | dict.fromkeys(_EXPECTED, self._check_expected)
 
     def check(self, event: Event) -> None:
         """Check the next event."""
@@ -78,6 +85,7 @@ class JobEvents:
             return  # the event rules have reported it
         if not job.spec.enabled:
             self._model.report("I9", f"job {job.spec.name} was started, but is disabled")
+        self._starts.wake(job)
         self._check_start_cause(job, fact)
         self._commands.cancel_waits(job)
         job.wait, job.end_state = None, ""
@@ -130,8 +138,22 @@ class JobEvents:
         job = self._model.job_of(fact)
         if run is not None:
             self._stops.end(run, is_overdue=True)
-        if job is not None and (job.run_spec or job.spec).join.within == 0:
+        if job is None or run is None:
+            return
+        join = (job.run_spec or job.spec).join
+        if join.within == 0:
             self._model.report("I7", f"{fact.run} was overdue, but no stop waits for it")
+        if join.otherwise is Otherwise.EXIT:
+            self._run_ends.outlive(job, run)
+        if not self._is_abandoned_next(run.run):
+            self._changeovers.release(run.run)
+
+    def _is_abandoned_next(self, run: str) -> bool:
+        """Return whether this step also abandons the run; what waits for it begins after that."""
+        return any(
+            isinstance(action, Event) and action.run == run and action.outcome is Outcome.ABANDONED
+            for action in self._model.actions
+        )
 
     # -- the end of a run
 
@@ -141,9 +163,11 @@ class JobEvents:
         if job is None or run is None or run.run != fact.run:
             return
         self._run_limits.drop(run.run)
+        run.reason = fact.reason  # none if the cancel came too late to be the cause
         self._stops.end(run, is_overdue=fact.outcome == "abandoned" and run.overdue is None)
         if fact.outcome == "abandoned":
             self._run_ends.abandon(job, run)
+            self._changeovers.release(run.run)
             return
         self._schedules.detect_unseen_firing(job)
         message = self._model.message
@@ -151,6 +175,7 @@ class JobEvents:
             job.follow_up = FollowUp.POLICY  # the run ended before it saw the watchdog's cancel
         is_permanent = isinstance(message, inputs.RunEnded) and message.how is How.PERMANENT
         self._run_ends.end(job, run, is_permanent=is_permanent)
+        self._changeovers.release(run.run)
 
     def _late_exit(self, fact: Fact) -> None:
         job = self._model.job_of(fact)
@@ -179,6 +204,7 @@ class JobEvents:
         model, job = self._model, self._model.job_of(fact)
         if job is None or model.fulfil(fact):
             return
+        self._starts.wake(job)
         if job.wait is Wait.DEPENDENCY:
             state = dependency_state(model, job)
             if state == IMPOSSIBLE and fact.reason is not None and fact.reason[0] == "dependency":
@@ -213,5 +239,9 @@ class JobEvents:
             if job.run is None and job.is_pending:
                 self._commands.skip(job, fact.reason)
                 model.mark_changed(job.spec.name)
+            if job.is_blocked:
+                model.mark_changed(job.spec.name)  # what was to follow may have kept the program alive
+                if job.follow_up is not FollowUp.REMOVAL:
+                    job.follow_up = FollowUp.NOTHING
             self._schedules.disarm(job)
         self._stops.begin_shutdown(within)

@@ -9,6 +9,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.events import Event
 from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.actions import ActionRules, WorkFinishedRule
+from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands, check_refusal
 from taskloom.invariants.lifecycle.job_events import JobEvents
 from taskloom.invariants.lifecycle.model import Model
@@ -46,8 +47,11 @@ class LifecycleInvariants:
         action_rules = self._action_rules = ActionRules(model)
         work_finished = self._work_finished = WorkFinishedRule(model)
         commands = Commands(model, starts, schedules, restarts)
-        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends)
-        job_events = JobEvents(model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules)
+        changeovers = Changeovers(model, starts)
+        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, changeovers, restarts)
+        job_events = JobEvents(
+            model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules, changeovers
+        )
         self._input_handlers: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: commands.add,
             inputs.AddJobs: commands.add_all,
@@ -55,6 +59,7 @@ class LifecycleInvariants:
             inputs.StartJob: commands.start,
             inputs.ArmJob: commands.arm,
             inputs.RestartJob: commands.restart,
+            inputs.ResetJob: commands.reset,
             inputs.StopJob: commands.stop,
             inputs.Reload: reloads.reload,
             inputs.HurryShutdown: lambda command: stops.hurry_shutdown(command.within),
@@ -124,7 +129,7 @@ class LifecycleInvariants:
         if model.is_tick:
             self._schedules.end_tick()
             self._restarts.end_tick()
-        if model.dependents_waiting:
+        if model.dependents_waiting or self._starts.may_wake:
             self._starts.check_step()
         if model.expected:
             model.check_fulfilled()

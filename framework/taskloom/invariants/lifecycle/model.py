@@ -17,7 +17,7 @@ from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.text import duration
 
-__all__ = ["EPSILON_SECONDS", "NEVER", "Between", "FollowUp", "JobModel", "Model", "Wait"]
+__all__ = ["EPSILON_SECONDS", "NEVER", "Between", "Changeover", "FollowUp", "JobModel", "Model", "Wait"]
 
 # Virtual time is a sum of floats.
 EPSILON_SECONDS = 1e-6
@@ -41,6 +41,8 @@ class Wait(FastEnum):
     DELAY = "delay"
     BACKOFF = "backoff"
     FIRING = "firing"
+    REMOVAL = "removal"
+    """The end of runs that a reload stopped."""
 
 
 @plain_members
@@ -58,6 +60,17 @@ class FollowUp(FastEnum):
     """Another run at once, since the schedule fired during this one."""
     REMOVAL = "removal"
     """The job is removed."""
+
+
+@dataclass(slots=True, eq=False)
+class Changeover:
+    """One reload that stopped runs and adds jobs, which wait for their end."""
+
+    awaited: dict[str, None]
+    """The runs that have neither ended nor become overdue."""
+    outlived: list[str]
+    """The runs that were not awaited to their end."""
+    jobs: list[JobModel] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +96,10 @@ class JobModel:
     """The latest instant of a calendar that came."""
     delay: float = 0.0
     """The latest restart delay, without jitter."""
+    changeover: Changeover | None = None
+    """The last reload that added it, or let it begin again, and stopped runs."""
+    held_wall: float = 0.0
+    """Since when it waits for these runs, in seconds of the wall clock."""
     restarts: deque[float] = field(default_factory=deque)
     """When the latest counted restarts began."""
     has_failed: bool = False
@@ -106,7 +123,15 @@ class JobModel:
     @property
     def is_active(self) -> bool:
         """Return whether it keeps the program alive if it is not a daemon."""
-        return self.run.outcome is None if self.run is not None else self.is_pending
+        if self.is_blocked:
+            another = (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
+            return self.instant is not None or (self.spec.daemon and self.follow_up in another)
+        return self.run is not None or self.is_pending
+
+    @property
+    def awaits_removal(self) -> bool:
+        """Return whether runs that a reload stopped have to end before it begins."""
+        return self.changeover is not None and bool(self.changeover.awaited)
 
     @property
     def is_auto_start(self) -> bool:
@@ -146,7 +171,9 @@ class Model:
         """Jobs that wait for their dependencies."""
         self.has_started = False
         self.had_non_daemon = False
-        """Whether a non-daemon job ever ran or waited: until then daemons alone keep the program alive."""
+        """Whether a non-daemon job ever ran or waited, since a reload left daemons only: until then daemons alone keep
+        the program alive.
+        """
         self.has_essential_failed = False
         """Whether an essential job failed for good, which began a shutdown: that finishes the work at once."""
         self._step_number = 0

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from taskloom.core import actions, inputs
-from taskloom.core.model import JobSpec, Reason, ReasonKind
+from taskloom.core.model import JobSpec, Reason, ReasonKind, StartMode
+from taskloom.core.policies import RestartWhen
+from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
-from taskloom.invariants.lifecycle.run_ends import RunEnds
+from taskloom.invariants.lifecycle.restarts import Restarts
+from taskloom.invariants.lifecycle.run_ends import RunEnds, has_failed
 from taskloom.invariants.lifecycle.run_limits import RunLimits
 from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.invariants.lifecycle.starts import Starts
@@ -30,8 +33,10 @@ class Reloads:
     _run_limits: RunLimits
     _commands: Commands
     _run_ends: RunEnds
+    _changeovers: Changeovers
+    _restarts: Restarts
     _renewed: list[str] = field(default_factory=list)
-    """Jobs of this reload that may start automatically again."""
+    """Jobs of this reload that may start automatically again, and blocked ones that run again."""
 
     def reload(self, command: inputs.Reload) -> None:
         """Expect the event, and the consequence for each job."""
@@ -49,14 +54,23 @@ class Reloads:
         self._renewed = []
         for name, changed in changes.items():
             if jobs[name].follow_up is FollowUp.REMOVAL:
+                self._forget(jobs[name], changed)
                 self._bring_back(jobs[name])
             elif name in restarted:
                 self._restart(jobs[name], changed)
             elif changed:
                 self._apply(jobs[name], changed)
-        for name in dict.fromkeys((*self._renewed, *added)):
-            if model.has_started and jobs[name].is_auto_start:
-                self._starts.arm(jobs[name])
+        begun = {*self._renewed, *added}
+        to_start = [name for name in new if name in begun]
+        starting = [name for name in to_start if model.has_started and jobs[name].is_auto_start]
+        if to_start:
+            toggled = [name for name, changed in changes.items() if "enabled" in changed]
+            self._changeovers.begin(to_start, starting, {*removed, *restarted, *toggled})
+        for name in starting:
+            self._starts.arm(jobs[name])
+        self._starts.expect_waking(jobs[name] for name in (*self._renewed, *added))
+        if not any(_keeps_program_alive(jobs[name]) for name in new):
+            model.had_non_daemon = False
         for name, changed in changes.items():
             if "schedule" in changed:
                 self._run_ends.expect_essential_shutdown(jobs[name])
@@ -79,22 +93,45 @@ class Reloads:
 
     def _apply(self, job: JobModel, changed: list[str]) -> None:
         if "enabled" in changed:
-            self._enable_or_disable(job)
+            self._enable_or_disable(job, changed)
             return
         if job.run is not None and not job.is_blocked:
             job.run_spec = job.spec
             self._run_limits.set(job.run, job.spec)
             self._model.expect("ApplySpec", job.run.run)
+        elif _may_fix(job, changed):
+            self._forget_and_begin(job, changed)
+        elif "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
+            self._restarts.hasten(job)
         if "schedule" in changed:
-            self._reschedule(job)
+            self._reschedule(job, changed)
         elif "after" in changed and job.end_state == "skipped" and job.is_dependency_impossible:
-            self._renew(job)
+            self._renew(job, changed)
         elif "start" in changed:
             self._renewed.append(job.spec.name)
 
-    def _reschedule(self, job: JobModel) -> None:
+    def _forget_and_begin(self, job: JobModel, changed: list[str]) -> None:
+        """Expect what the failures of a job without a live run delayed or prevented."""
+        self._forget(job, changed)
+        if job.is_blocked:
+            self._release(job)
+        elif job.end_state == "finished" and job.has_failed:
+            self._renew(job, changed)
+
+    def _forget(self, job: JobModel, changed: list[str]) -> None:
+        self._restarts.forget(job, ("reload", f"{', '.join(changed)} changed" if changed else "declared again"))
+
+    def _release(self, job: JobModel) -> None:
+        """Have another run follow at once, unless a user stopped the job."""
+        if job.spec.enabled and (job.follow_up is not FollowUp.NOTHING or self._is_ended_by_policy(job)):
+            if job.is_blocked and job.follow_up is FollowUp.NOTHING:
+                self._renewed.append(job.spec.name)
+            job.follow_up = FollowUp.RESTART
+
+    def _reschedule(self, job: JobModel, changed: list[str]) -> None:
         was_armed = job.instant is not None
         self._schedules.disarm(job)
+        job.held_wall = self._model.wall
         if job.spec.schedule is None:
             if job.wait is Wait.FIRING:
                 self._commands.stop_job(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
@@ -105,36 +142,42 @@ class Reloads:
             if job.instant is None and job.wait is Wait.FIRING:
                 self._schedules.finish_exhausted(job)
         elif job.end_state and job.end_state != "disabled":
-            self._renew(job)
+            self._renew(job, changed)
 
     def _restart(self, job: JobModel, changed: list[str]) -> None:
         if "enabled" in changed:
-            self._enable_or_disable(job)
+            self._enable_or_disable(job, changed)
             return
         if job.run is not None:
-            if job.spec.enabled and (job.follow_up is not FollowUp.NOTHING or self._is_ended_by_policy(job)):
-                job.follow_up = FollowUp.RESTART
+            self._forget(job, changed)
+            self._release(job)
             if job.is_running:
                 reason = ("reload", f"{', '.join(changed)} changed")
                 self._model.expect("cancel_requested", job.run.run, reason=reason)
         elif job.end_state and job.end_state != "disabled":
-            self._renew(job)
+            self._renew(job, changed)
             return
+        else:
+            if job.wait is Wait.REMOVAL:
+                self._renewed.append(job.spec.name)
+            self._forget_and_begin(job, changed)
         if "schedule" in changed:
-            self._reschedule(job)
+            self._reschedule(job, changed)
 
-    def _renew(self, job: JobModel) -> None:
+    def _renew(self, job: JobModel, changed: list[str]) -> None:
+        self._forget(job, changed)
         job.wait_for(Wait.COMMAND)
         self._renewed.append(job.spec.name)
 
-    def _enable_or_disable(self, job: JobModel) -> None:
+    def _enable_or_disable(self, job: JobModel, changed: list[str]) -> None:
         if not job.spec.enabled:
             self._commands.stop_job(job, Reason(ReasonKind.RELOAD, "it was disabled"))
             if job.run is None:
                 job.finish("disabled")
         elif job.end_state == "disabled":
-            self._renew(job)
+            self._renew(job, changed)
         else:
+            self._forget(job, changed)
             self._bring_back(job)
 
     def _bring_back(self, job: JobModel) -> None:
@@ -163,6 +206,26 @@ class Reloads:
         """Check that the job was removed."""
         if not self._model.fulfil_action("ForgetJob", action.job):
             self._model.report("I12", f"ForgetJob of {action.job}, which was not removed")
+
+
+def _keeps_program_alive(job: JobModel) -> bool:
+    """Return whether a declared job counts for the end of the work even if daemons run."""
+    spec = job.spec
+    return spec.enabled and not spec.daemon and (spec.start.mode is StartMode.AUTO or job.is_active)
+
+
+# What a run may have failed because of, by the kind of reason for which it was stopped; "" if it was not.
+_CAUSES = {"": ("poll_interval",), "deadline": ("timeout",), "watchdog": ("watchdog", "ready_within")}
+
+
+def _may_fix(job: JobModel, changed: list[str]) -> bool:
+    """Return whether the last run of the job may have failed because of a field that has changed."""
+    run = job.last_run
+    if job.has_given_up and "restart" in changed and job.spec.restart.when is not RestartWhen.NEVER:
+        return True
+    if run is None or not has_failed(run):
+        return False
+    return any(name in changed for name in _CAUSES.get(run.reason[0] if run.reason else "", ()))
 
 
 def _was_stopped_by_user(job: JobModel) -> bool:

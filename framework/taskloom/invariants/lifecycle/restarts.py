@@ -62,6 +62,33 @@ class Restarts:
         if self._at_gate.pop(name, None) is not None and not self._at_gate:
             self._model.deadlines.drop(GATE)
 
+    def hasten(self, job: JobModel) -> None:
+        """Expect that a pending restart comes after the first delay of a new policy, if that is earlier.
+
+        Only the event shows which delay was drawn, so it decides where the jitter leaves it open.
+        """
+        model, policy, name = self._model, job.spec.restart, job.spec.name
+        due = self._due.due_of(name)
+        if job.wait is not Wait.BACKOFF or due is None or job.last_run is None:
+            return
+        delay = min(policy.delay, policy.max_delay)
+        longest = delay * (1.0 + policy.jitter)
+        is_open = model.now + delay < due <= model.now + longest + EPSILON_SECONDS
+        if model.now + longest + EPSILON_SECONDS < due or (
+            is_open and any(model.events_of_step("restart_scheduled", name))
+        ):
+            job.delay = delay
+            model.expect("restart_scheduled", job.last_run.run, seconds=Between(delay, longest))
+
+    def forget(self, job: JobModel, reason: tuple[str, str]) -> None:
+        """Forget the failures of a job. Expect its run if it waits for a restart, else the event if there were any."""
+        if job.wait is Wait.BACKOFF:
+            self._model.expect("queued", job.spec.name, attempt=1)
+        elif job.delay or job.restarts or job.has_given_up:
+            self._model.expect("reset", job.spec.name, reason=reason)
+        job.delay, job.has_given_up = 0.0, False
+        job.restarts.clear()
+
     # -- after the delay
 
     def check_restart(self, job: JobModel, fact: Fact) -> None:

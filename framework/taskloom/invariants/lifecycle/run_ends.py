@@ -7,7 +7,7 @@ from taskloom.invariants.event_rules import RunFacts
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
 
-__all__ = ["RunEnds"]
+__all__ = ["RunEnds", "has_failed"]
 
 FAILURES = ("failed", "timed_out", "start_failed")
 # An abandoned run counts as a failure if it was stopped for one of these reasons.
@@ -53,20 +53,19 @@ class RunEnds:
         self.expect_essential_shutdown(job)
 
     def _decide(self, job: JobModel, run: RunFacts, *, is_permanent: bool) -> FollowUp:
-        was_stopped_for_failure = run.reason is not None and run.reason[0] in FAILURE_KINDS
-        has_failed = was_stopped_for_failure if run.outcome == "abandoned" else run.outcome in FAILURES
+        is_failure = has_failed(run)
         found = job.follow_up
         if not self._model.may_start_runs:
             found = FollowUp.NOTHING
         elif found is FollowUp.POLICY or found is FollowUp.RETRY:
-            found = self._decide_by_policy(job, run, has_failed=has_failed, is_permanent=is_permanent)
-        job.has_failed = job.has_given_up or (has_failed and found is FollowUp.NOTHING)
+            found = self._decide_by_policy(job, run, is_failure=is_failure, is_permanent=is_permanent)
+        job.has_failed = job.has_given_up or (is_failure and found is FollowUp.NOTHING)
         return found
 
-    def _decide_by_policy(self, job: JobModel, run: RunFacts, *, has_failed: bool, is_permanent: bool) -> FollowUp:
+    def _decide_by_policy(self, job: JobModel, run: RunFacts, *, is_failure: bool, is_permanent: bool) -> FollowUp:
         when = job.spec.restart.when
         is_required = job.follow_up is FollowUp.RETRY or when is RestartWhen.ALWAYS
-        if not is_required and not (has_failed and when is RestartWhen.ON_FAILURE):
+        if not is_required and not (is_failure and when is RestartWhen.ON_FAILURE):
             return FollowUp.NOTHING
         if is_permanent or self._restarts.is_exhausted(job):
             job.has_given_up = True
@@ -74,9 +73,29 @@ class RunEnds:
             return FollowUp.NOTHING
         return FollowUp.RETRY
 
+    def outlive(self, job: JobModel, run: RunFacts) -> None:
+        """Expect a shutdown if the overdue run of an essential job, which is not abandoned, failed for good.
+
+        Neither a restart nor a firing counts: none can start while the thread lives.
+        """
+        if _was_stopped_for_failure(run) and job.follow_up not in (FollowUp.RESTART, FollowUp.REMOVAL):
+            self._expect_shutdown(job)
+
     def expect_essential_shutdown(self, job: JobModel) -> None:
         """Expect a shutdown if the job is essential and has failed for good."""
+        if job.has_failed and (job.has_given_up or job.instant is None):
+            self._expect_shutdown(job)
+
+    def _expect_shutdown(self, job: JobModel) -> None:
         model = self._model
-        is_for_good = job.has_failed and (job.has_given_up or job.instant is None)
-        if is_for_good and job.spec.essential and model.may_start_runs and not model.is_expected("scheduler_stopping"):
+        if job.spec.essential and model.may_start_runs and not model.is_expected("scheduler_stopping"):
             model.expect("scheduler_stopping", "", reason=("essential", f"job {job.spec.name!r} failed for good"))
+
+
+def has_failed(run: RunFacts) -> bool:
+    """Return whether a run that has ended, or was abandoned, counts as a failure."""
+    return _was_stopped_for_failure(run) if run.outcome == "abandoned" else run.outcome in FAILURES
+
+
+def _was_stopped_for_failure(run: RunFacts) -> bool:
+    return run.reason is not None and run.reason[0] in FAILURE_KINDS

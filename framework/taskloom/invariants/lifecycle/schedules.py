@@ -43,8 +43,8 @@ class Schedules:
 
     # -- arming
 
-    def arm(self, job: JobModel) -> None:
-        """Set the first instant, if the schedule has one."""
+    def arm(self, job: JobModel, since_wall: float | None = None) -> None:
+        """Set the first instant, if the schedule has one; of a calendar, the first since then."""
         model, schedule = self._model, job.spec.schedule
         if schedule is None:
             return
@@ -52,7 +52,9 @@ class Schedules:
             self._set_instant(job, schedule, model.now + schedule.every)
         elif schedule.calendar is not None:
             self._clock.watch(model.now, model.wall)
-            self._set_instant(job, schedule, self._clock.first_instant(job, schedule.calendar, model.now, model.wall))
+            since = model.wall if since_wall is None else min(since_wall, model.wall)
+            instant = self._clock.first_instant(job, schedule.calendar, model.now, model.wall, since)
+            self._set_instant(job, schedule, instant)
 
     def rearm(self, job: JobModel) -> None:
         """Arm the schedule of a job that a command starts, unless it is armed."""
@@ -88,8 +90,9 @@ class Schedules:
         due = instant if schedule.every is not None else model.now + (instant - model.wall)
         if schedule.calendar is not None:
             self._calendar_offsets[job.spec.name] = model.wall - model.now
-        self._window_starts.set(job.spec.name, due)
-        self._window_ends.set(job.spec.name, due + schedule.jitter)
+        # An instant that has passed is due now.
+        self._window_starts.set(job.spec.name, max(due, model.now))
+        self._window_ends.set(job.spec.name, max(due + schedule.jitter, model.now))
 
     # -- time
 

@@ -5,6 +5,9 @@ I11: a job starts after its dependencies, and is skipped when one can no longer 
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
+
 from taskloom.core.policies import Condition, Dependency
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
@@ -23,10 +26,17 @@ class Starts:
         self._model = model
         self._schedules = schedules
         self._delays: ExpectedDeadlines[str] = ExpectedDeadlines()
+        self._wakeable: dict[str, None] = {}
+        """Skipped jobs that wait again if this step leaves them no impossible dependency."""
 
     def arm(self, job: JobModel) -> None:
         """Begin with the first wait; a job that waits for nothing is expected to start now."""
         spec = job.spec
+        if job.awaits_removal:
+            job.wait_for(Wait.REMOVAL)
+            job.held_wall = self._model.wall
+            self._model.mark_changed(spec.name)
+            return
         job.wait_for(Wait.DEPENDENCY)
         self._model.dependents_waiting[spec.name] = None
         self._model.mark_changed(spec.name)
@@ -34,6 +44,15 @@ class Starts:
         self._model.had_non_daemon = self._model.had_non_daemon or not spec.daemon
         if not spec.after and not spec.start.delay_seconds and spec.schedule is None:
             self.begin_delay(job)
+
+    def end_removal_wait(self, job: JobModel) -> None:
+        """Begin with the next wait of a job that waited for runs that a reload stopped."""
+        spec = job.spec
+        if spec.schedule is None or spec.after or spec.start.delay_seconds:
+            self.arm(job)
+        else:
+            self._model.mark_changed(spec.name)
+            self._end_delay(job, job.held_wall)
 
     def begin_delay(self, job: JobModel) -> None:
         """Continue with the delay, if the job has one, once its dependencies are satisfied."""
@@ -46,14 +65,14 @@ class Starts:
         else:
             self._end_delay(job)
 
-    def _end_delay(self, job: JobModel) -> None:
-        """Continue with the schedule or the run."""
+    def _end_delay(self, job: JobModel, since_wall: float | None = None) -> None:
+        """Continue with the schedule, whose calendar counts since then, or with the run."""
         model, schedule = self._model, job.spec.schedule
         if schedule is None:
             model.expect("queued", job.spec.name, attempt=1)
             return
         job.wait_for(Wait.FIRING)
-        self._schedules.arm(job)
+        self._schedules.arm(job, since_wall)
         if schedule.immediately:
             model.expect("queued", job.spec.name, attempt=1)
         elif job.instant is None:
@@ -77,9 +96,41 @@ class Starts:
         self._delays.drop(job.spec.name)
         self._model.deadlines.drop((END_OF_DELAY, job.spec.name))
 
+    def expect_waking(self, begun: Iterable[JobModel]) -> None:
+        """Have the jobs wait again that were skipped because of jobs that begin again; those after them, too."""
+        reached = deque(job.spec.name for job in begun)
+        while reached:
+            for name in self._model.dependents(reached.popleft()):
+                if name not in self._wakeable and _was_skipped(self._model.jobs[name]):
+                    self._wakeable[name] = None
+                    reached.append(name)
+
+    @property
+    def may_wake(self) -> bool:
+        """Return whether this step may have woken a job of which no event told."""
+        return bool(self._wakeable)
+
+    def wake(self, job: JobModel) -> None:
+        """Have a job wait again if this step may wake it; called when an event says that it has ended its wait."""
+        if job.spec.name in self._wakeable and _was_skipped(job):
+            del self._wakeable[job.spec.name]
+            self.arm(job)
+
+    def _wake_others(self) -> None:
+        """Wake those whose wait goes on, until nothing changes any more."""
+        model, before = self._model, -1
+        while before != len(self._wakeable):
+            before = len(self._wakeable)
+            for job in [model.jobs[name] for name in self._wakeable if name in model.jobs]:
+                if dependency_state(model, job) != IMPOSSIBLE:
+                    self.wake(job)
+        self._wakeable.clear()
+
     def check_step(self) -> None:
         """Continue with the jobs whose dependencies are satisfied now, and report those with an impossible one."""
         model = self._model
+        if self._wakeable:
+            self._wake_others()
         # Replicas have equal dependencies: each change of what they wait for is evaluated once for all of them.
         states: dict[tuple[Dependency, ...], str] = {}
         for changed in list(model.changed):
@@ -129,6 +180,10 @@ def _is_satisfied(job: JobModel, condition: Condition) -> bool:
         return run.outcome == "succeeded" and (condition is Condition.SUCCEEDED or reached is not None)
     since = run.started if condition is Condition.STARTED else run.ready
     return since is not None and run.cancel_requested is None
+
+
+def _was_skipped(job: JobModel) -> bool:
+    return job.end_state == "skipped" and job.is_dependency_impossible
 
 
 def _is_impossible(job: JobModel, condition: Condition) -> bool:

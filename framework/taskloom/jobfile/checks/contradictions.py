@@ -76,6 +76,6 @@ def catalog_hint(error: CatalogError) -> str:
     """Return how to fix an error of the catalog, or ""."""
     if isinstance(error, TaskNotFound):
         return suggest(error.near)
-    if isinstance(error, TaskImportFailed):
+    if isinstance(error, TaskImportFailed) and not error.advice:
         return f"for the traceback: taskloom {error.kind}s {error.name}"
     return ""

@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 
 from taskloom.catalog.pydantic_errors import mask_secrets
 from taskloom.diagnostics import Place
-from taskloom.jobfile.declared_job import DeclaredJob, as_written
+from taskloom.jobfile.declared_job import DeclaredJob
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.written_values import as_written
 
 __all__ = ["Origin", "origins_of"]
 

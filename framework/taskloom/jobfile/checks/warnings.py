@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
 from taskloom.diagnostics import FieldError, Place, Problem
+from taskloom.jobfile.checks.nothing_starts import has_passed, warnings_if_nothing_starts
 from taskloom.jobfile.checks.worst_stop import WorstStop
 from taskloom.jobfile.declared_job import DeclaredJob
 from taskloom.text import duration
@@ -16,26 +17,36 @@ __all__ = ["warnings_in_all_jobs", "warnings_of_each_job"]
 _RELIABLE_WATCHDOG_SECONDS = 2.0
 
 
-def warnings_of_each_job(declared: Iterable[DeclaredJob], stop_within: float) -> Iterator[Problem]:
-    """Yield the warnings about each enabled job. A warning about a value of `defaults:` is yielded once."""
+def warnings_of_each_job(declared: Iterable[DeclaredJob], stop_within: float, now: float) -> Iterator[Problem]:
+    """Yield the warnings about each enabled job. A warning about a value of `defaults:` is yielded once.
+
+    `now`: seconds since the epoch.
+    """
     seen = set()
     for job in declared:
         spec = job.spec
         if spec is None or not spec.enabled:
             continue
-        for field, error in _warnings_of(spec, stop_within):
+        for field, error in _warnings_of(spec, stop_within, now):
             path = job.path_of(field)
-            # Only values of `defaults:` can cause the same warning twice.
-            key = (job.document.path, *path, error.message) if path[0] == "defaults" else None
+            key: tuple[str, ...] | None = None
+            # Only values of `defaults:` can cause the same warning twice, and what is said of a task and of no job.
+            if path[0] == "defaults":
+                key = (job.document.path, *path, error.message)
+            elif field == "task":
+                key = (error.message,)
             if key is None or key not in seen:
                 seen.add(key)
                 yield job.warning(field, error)
 
 
-def _warnings_of(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, FieldError]]:
+def _warnings_of(spec: JobSpec, stop_within: float, now: float) -> Iterator[tuple[str, FieldError]]:
     """Yield each field with its warning, whose location begins inside the field."""
     if spec.join.within > stop_within:
         yield "join", FieldError((), _slow_stop(spec, stop_within))
+    if in_doubt := getattr(spec.binding, "context_in_doubt", ""):
+        message = f"the first parameter of task {spec.task!r} gets the context, and is called {in_doubt!r}"
+        yield "task", FieldError((), message, "call it ctx, annotate it as Context, or put ctx before it")
     if spec.ready_within is not None:
         yield from _useless_ready_within(spec, spec.ready_within)
     if spec.watchdog is not None and spec.watchdog.after < _RELIABLE_WATCHDOG_SECONDS:
@@ -44,6 +55,10 @@ def _warnings_of(spec: JobSpec, stop_within: float) -> Iterator[tuple[str, Field
     remark = getattr(spec.schedule.calendar, "remark", "") if spec.schedule is not None else ""
     if remark:
         yield "schedule", FieldError(("at",), f"this local time is unreliable: {remark}")
+    if spec.schedule is not None and has_passed(spec, now):
+        kind, _, written = spec.schedule.text.partition(" ")
+        message = f"does not start by itself: {written} has passed" if kind == "at" else "never starts by itself again"
+        yield "schedule", FieldError((kind,), message)
 
 
 def _slow_stop(spec: JobSpec, stop_within: float) -> str:
@@ -64,15 +79,19 @@ def _useless_ready_within(spec: JobSpec, ready_within: float) -> Iterator[tuple[
         yield "ready_within", FieldError((), message, "write less than the timeout")
 
 
-def warnings_in_all_jobs(declared: Sequence[DeclaredJob], worst: WorstStop, stop_within: float) -> Iterator[Problem]:
+def warnings_in_all_jobs(
+    declared: Sequence[DeclaredJob], worst: WorstStop, stop_within: float, now: float
+) -> Iterator[Problem]:
     """Yield the warnings. All jobs must be valid: an error may hide that a job is a daemon, or what it waits for."""
     specs = [job.spec for job in declared if job.spec is not None]
     if any(spec.after for spec in specs):
         from taskloom.jobfile.checks.dependencies import warnings_in_dependencies
 
         yield from warnings_in_dependencies(declared)
+    unstarted = list(warnings_if_nothing_starts(specs, now))
+    yield from unstarted
     enabled = [spec for spec in specs if spec.enabled]
-    if enabled and all(spec.daemon for spec in enabled):
+    if not unstarted and enabled and all(spec.daemon for spec in enabled):
         message = "program never ends by itself: every job is a daemon, so it runs until a signal stops it"
         yield Problem(enabled[0].place or Place(".", 1, 1), message, severity="warning")
     if worst.seconds > stop_within and len(worst.chain) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from taskloom.core.policies import Condition, Dependency
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import FieldError, missing_blank, quoted
 from taskloom.jobfile.fields.spec import Field, JobErrors, Loc, Spec, choice, invalid_value, join_or, text
 from taskloom.text import did_you_mean
 
@@ -79,6 +79,9 @@ def _error_in(written: WrittenDependency, earlier: Mapping[str, Dependency]) -> 
         hint = "one job per item" if isinstance(job, Mapping) and job else ""
         message = f"cannot use {quoted(job)} as a dependency; expected the name of a job, or {{job: condition}}"
         return FieldError(loc, message, hint)
+    blank = missing_blank(job)
+    if blank is not None and job.partition(":")[2] in _CONDITIONS:
+        return FieldError(loc, *blank, at_key=at_key)
     if not isinstance(condition, str) or condition not in _CONDITIONS:
         message = f"cannot wait for {job!r} to be {quoted(condition)}; expected {join_or(list(_CONDITIONS))}"
         return FieldError(loc, message, did_you_mean(condition, _CONDITIONS))

@@ -6,7 +6,8 @@ rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskloom.catalog.signatures import ShapeError
@@ -14,25 +15,27 @@ from taskloom.errors import CatalogError
 from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, NOTE_PREFIX
 
 if TYPE_CHECKING:
-    from taskloom.catalog.entry_points import Catalog
+    from taskloom.catalog.entry_points import Catalog, CatalogEntry
 
 __all__ = ["job_file_schema"]
 
 _NOTES = {f"^{NOTE_PREFIX}": True}
+# Not re.escape: it escapes characters that the patterns of JSON Schema must not.
+_SPECIAL, _ESCAPED = re.compile(r"([\^$.*+?()\[\]{}|/])"), r"\\\1"
 _VARIABLE = {"$ref": "#/$defs/variable"}
 
 
 def job_file_schema(catalog: Catalog) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a job file. It allows any params for a task that cannot be imported."""
-    tasks = {name: _params_schema(catalog, name) for name in catalog.names()}
+    tasks = {name: _params_schema(catalog, name) for name in catalog.spellings()}
     definitions: dict[str, Any] = {
         "variable": {"type": "string", "pattern": r"\$\{", "description": "${VAR}, replaced when the file is read"},
         "job": _job(catalog, tasks),
     }
     for name, schema in tasks.items():
         if schema is not None:
-            definitions |= {f"{name}.{inner}": each for inner, each in schema.pop("$defs", {}).items()}
-            definitions[f"params of {name}"] = schema
+            definitions |= {f"{_key(name)}.{inner}": each for inner, each in schema.pop("$defs", {}).items()}
+            definitions[f"params of {_key(name)}"] = schema
     shared = {name: schema for name, schema in _fields().items() if FIELDS[name].is_shareable}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -60,21 +63,49 @@ def job_file_schema(catalog: Catalog) -> dict[str, Any]:
 def _job(catalog: Catalog, tasks: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
     """Return the schema of one job, in which `params` depends on `task`."""
     properties = _fields()
+    entries = catalog.spellings()
     known = [{"const": name, **_description(catalog, name)} for name in tasks]
-    properties["task"] = {"description": FIELDS["task"].summary, "anyOf": [*known, _VARIABLE]}
+    # Any task may be written with its distribution; an editor need not offer that where the name is enough.
+    qualified = {"pattern": _any_of(_pattern(entry) for entry in entries.values())} if entries else False
+    properties["task"] = {"description": FIELDS["task"].summary, "anyOf": [*known, qualified, _VARIABLE]}
     return {
         **_closed(properties),
         "required": ["task"],
         "allOf": [
-            {"if": {"properties": {"task": {"const": name}}, "required": ["task"]}, "then": _params_rule(name, schema)}
+            {"if": _is_task(name, entries[name]), "then": _params_rule(name, schema)}
             for name, schema in tasks.items()
             if schema is not None
         ],
     }
 
 
+def _is_task(name: str, entry: CatalogEntry) -> dict[str, Any]:
+    written = {"anyOf": [{"const": name}, {"pattern": _any_of([_pattern(entry)])}]}
+    return {"properties": {"task": {"type": "string", **written}}, "required": ["task"]}
+
+
+def _pattern(entry: CatalogEntry) -> str:
+    """Return a pattern for every way to write the name with its distribution, which PEP 503 compares."""
+    distribution, _, name = entry.qualified.partition("/")
+    letters = "".join(_letter(character) for character in distribution)
+    return f"{letters}/{_SPECIAL.sub(_ESCAPED, name)}"
+
+
+def _letter(character: str) -> str:
+    return "[-_.]+" if character == "-" else f"[{character}{character.upper()}]" if character.isalpha() else character
+
+
+def _any_of(patterns: Iterable[str]) -> str:
+    return f"^({'|'.join(patterns)})$"
+
+
+def _key(name: str) -> str:
+    """Return the key of a task in the definitions: a slash would separate two keys in a reference."""
+    return name.replace("/", ":")
+
+
 def _params_rule(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    params = {"$ref": f"#/$defs/params of {name}".replace(" ", "%20")}
+    params = {"$ref": f"#/$defs/params of {_key(name)}".replace(" ", "%20")}
     if "required" in schema:
         return {"properties": {"params": params}, "required": ["params"]}
     return {"properties": {"params": {"anyOf": [params, {"type": "null"}]}}}
@@ -125,7 +156,7 @@ def _params_schema(catalog: Catalog, name: str) -> dict[str, Any] | None:
         schema = catalog.load(name).shape.json_schema()
     except (CatalogError, ShapeError):
         return None
-    moved: dict[str, Any] = _move_references(schema, f"#/$defs/{name}.")
+    moved: dict[str, Any] = _move_references(schema, f"#/$defs/{_key(name)}.")
     moved["properties"] = {key: _allow_variable(each) for key, each in moved.get("properties", {}).items()}
     return moved
 

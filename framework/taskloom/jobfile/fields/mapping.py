@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from taskloom.diagnostics import FieldError
-from taskloom.jobfile.fields.spec import JobErrors, Loc, Spec, T, T_co, invalid_value
+from taskloom.diagnostics import FieldError, missing_blank
+from taskloom.jobfile.fields.spec import JobErrors, Loc, Spec, T, T_co, check_blank, invalid_value
 from taskloom.text import did_you_mean
 
 __all__ = ["Key", "MappingReader", "mapping"]
@@ -50,8 +50,10 @@ def _unknown_keys(loc: Loc, value: Mapping[str, object], known: Sequence[str]) -
     return [
         FieldError(
             (*loc, key),
-            f"cannot find {key!r} in {name}; known: {', '.join(known)}",
-            did_you_mean(str(key), known),
+            *(
+                (value[key] is None and missing_blank(key))
+                or (f"cannot find {key!r} in {name}; known: {', '.join(known)}", did_you_mean(str(key), known))
+            ),
             at_key=True,
         )
         for key in value
@@ -79,6 +81,7 @@ def mapping(
     def read(value: object, loc: Loc) -> T:
         written = {} if value is None and is_null_allowed else value
         if not isinstance(written, Mapping):
+            check_blank(value, loc, known)
             raise invalid_value(value, loc, expected, name=name)
         reader = MappingReader(written, loc, known)
         result = build(reader)
@@ -102,4 +105,4 @@ def mapping(
     def recognises(value: object) -> bool:
         return isinstance(value, Mapping) and (is_empty_allowed or bool(value))
 
-    return Spec(read, schema, recognises)
+    return Spec(read, schema, recognises, keys=known)

@@ -39,6 +39,7 @@ def _read_params(value: object, loc: Loc) -> Mapping[str, Any]:
         return {}
     if isinstance(value, Mapping):
         return value
+    spec.check_blank(value, loc)
     raise spec.invalid_value(value, loc, "a mapping of the task's parameters")
 
 
@@ -54,7 +55,12 @@ FIELDS: Mapping[str, Field] = {
     field.name: field
     for field in (
         Field(
-            "task", spec.text(), "", "The task to run: the name that an installed package offers.", is_shareable=False
+            "task",
+            spec.text(),
+            "",
+            "The task to run: the name that an installed package offers. If two packages offer it, with the package "
+            "before it: acme-beats/countdown.",
+            is_shareable=False,
         ),
         Field(
             "params",

@@ -52,6 +52,7 @@ _BY_NAME: Spec[RunnerSpec] = Spec(
     _of_mapping,
     {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": {"thread": _THREAD_OPTIONS.schema}},
     lambda value: isinstance(value, Mapping) and len(value) == 1,
+    keys=("thread",),
 )
 
 RUNNER = Field(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import FieldError, missing_blank, quoted
 from taskloom.jobfile.fields import spec
 from taskloom.jobfile.fields.mapping import Key, MappingReader, mapping
 from taskloom.text import did_you_mean, duration
@@ -117,7 +117,9 @@ def _kind(reader: MappingReader) -> str:
     if kinds:
         message = f"cannot use {kinds[1]!r} together with {kinds[0]!r}; expected one of {spec.join_or(_KINDS)}"
         reader.refuse(kinds[1], message, at_key=True)
-    elif not any(did_you_mean(key, _KINDS) for key in reader.written if key not in _KNOWN):
+    elif not any(
+        did_you_mean(key, _KINDS) or missing_blank(key, _KINDS) for key in reader.written if key not in _KNOWN
+    ):
         reader.refuse("", f"cannot find when to start; expected one of {spec.join_or(_KINDS)}", at_key=True)
     return ""
 
@@ -170,6 +172,7 @@ _MAPPING: spec.Spec[Schedule] = spec.Spec(
     _read_mapping,
     {**_GENERAL.schema, "oneOf": [{"required": [kind]} for kind in _KINDS]},
     _GENERAL.recognises,
+    keys=_GENERAL.keys,
 )
 
 

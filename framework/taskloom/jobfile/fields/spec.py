@@ -7,13 +7,13 @@ importing pydantic would take longer than loading most job files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Generic, TypeGuard, TypeVar
 
 from taskloom.catalog.pydantic_errors import value_hint
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import FieldError, missing_blank, quoted
 from taskloom.task import parse_duration
 from taskloom.text import did_you_mean
 
@@ -22,6 +22,7 @@ __all__ = [
     "JobErrors",
     "Loc",
     "Spec",
+    "check_blank",
     "choice",
     "constant",
     "flag",
@@ -65,6 +66,16 @@ def invalid_value(value: object, loc: Loc, expected: str, hint: str = "", *, nam
     return JobErrors([FieldError(loc, f"cannot use {quoted(value)} as {name}; expected {expected}", hint)])
 
 
+def check_blank(value: object, loc: Loc, keys: Container[str] | None = None) -> None:
+    """Raise JobErrors for a text such as `every:5m`, which was meant as a key and its value.
+
+    Call it where a mapping is expected. `keys`: those that are legal there; by default any.
+    """
+    found = missing_blank(value, keys)
+    if found is not None:
+        raise JobErrors([FieldError(loc, *found)])
+
+
 def join_or(words: Sequence[str]) -> str:
     """Return the words as alternatives: `a, b or c`."""
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
@@ -76,7 +87,7 @@ class Spec(Generic[T_co]):
     A plain class, as `Field` is: creating a named tuple or a dataclass takes longer than importing a whole module here.
     """
 
-    __slots__ = ("read", "recognises", "schema", "words")
+    __slots__ = ("keys", "read", "recognises", "schema", "words")
 
     def __init__(
         self,
@@ -84,6 +95,7 @@ class Spec(Generic[T_co]):
         schema: Mapping[str, Any],
         recognises: Callable[[object], bool],
         words: Mapping[str, T_co] | None = None,
+        keys: Sequence[str] = (),
     ) -> None:
         self.read = read
         """Returns the final value for the plain value at a location. Raises JobErrors with everything that is wrong."""
@@ -94,6 +106,8 @@ class Spec(Generic[T_co]):
         recognises the value reads it, so that its message explains what is wrong."""
         self.words = words
         """The values by word, if this form is nothing but words."""
+        self.keys = keys
+        """The known keys, if this form is a mapping."""
 
     def read_by(self, read: Callable[[object, Loc], U]) -> Spec[U]:
         """Return a spec of the same form with another reader."""
@@ -269,10 +283,13 @@ def one_of(*alternatives: Spec[T], expected: str = "", hint: Hint = lambda _: ""
     by_word = {word: value for spec in alternatives for word, value in (spec.words or {}).items()}
     readers = [(spec.recognises, spec.read) for spec in alternatives if spec.words is None]
     last = None if expected else readers.pop()[1]
+    keys = [key for spec in alternatives for key in spec.keys]
 
     def read(value: object, loc: Loc) -> T:
         if isinstance(value, str) and value in by_word:
             return by_word[value]
+        if keys:
+            check_blank(value, loc, keys)
         for recognises, read_form in readers:
             if recognises(value):
                 return read_form(value, loc)

@@ -65,19 +65,11 @@ class Builder:
             return None, 0
         event = self._next()
         root, position, _ = self._node(event, 0)
-        if root is not None and not isinstance(root, dict):
-            self._report_root(root, event)
         self._next()  # the end of the document
         event = self._next()
         if type(event) is not self._kinds.stream_end:
             self._report(event, "cannot read a second document", "one document per file: split the file")
         return root, position
-
-    def _report_root(self, root: Value, event: Any) -> None:
-        found = "a list" if isinstance(root, list) else "a single value"
-        slip = isinstance(root, str) and ":" in root
-        self._report(event, f"cannot use {found} as a job file: a mapping is expected, such as 'jobs:'",
-                       "did you forget the space after ':'?" if slip else "")  # fmt: skip
 
     def _node(self, event: Any, depth: int) -> _Node:
         kind = type(event)

@@ -9,7 +9,7 @@ from taskloom.diagnostics import Problem
 from taskloom.jobfile.syntax.positions import Aliased, Branch, Position, Positions, Source, Span, origin_of
 from taskloom.jobfile.syntax.scalars import Scalar
 
-__all__ = ["Anchor", "Document", "Limits", "Value", "merge"]
+__all__ = ["LIMITS", "Anchor", "Document", "Limits", "Value", "merge"]
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | Scalar"
 
@@ -21,6 +21,10 @@ class Limits:
     bytes: int = 8 * 1024 * 1024
     depth: int = 32
     nodes: int = 500_000
+
+
+LIMITS = Limits()
+"""Of every job file that a user gives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from taskloom.diagnostics import Problem, Related
+from taskloom.diagnostics import Problem, Related, missing_blank
 from taskloom.jobfile.syntax.positions import Source
 
 __all__ = ["TAB_IN_A_WORD", "ParserError", "explain_parser_error", "tab_in_a_word"]
@@ -135,6 +135,57 @@ def _open_quote(source: Source, error: ParserError) -> Problem | None:
                           hint="opened here")  # fmt: skip
 
 
+# An unquoted text may have several lines, so that the mistake can be above the place where the parser stopped.
+_LINES_ABOVE = 50
+_INDENT = re.compile(r"\s*(?:- +)*")
+
+
+def _missing_blank(source: Source, error: ParserError) -> Problem | None:
+    """Explain `task:countdown`: to the parser it is a text, after which no key may follow."""
+    if "could not find expected ':'" in error.problem and error.context_offset is not None:
+        return _blank_in_line(source, source.line_start(error.context_offset))
+    if "mapping values are not allowed" not in error.problem:
+        return _blank_after_quote(source, error.offset)
+    start = source.line_start(error.offset)
+    for _ in range(_LINES_ABOVE):
+        problem = _blank_in_line(source, start)
+        if problem is not None or start == 0:
+            return problem
+        start = source.line_start(start - 1)
+        if _ENDS_A_TEXT.search(source.line(start)):
+            return None
+    return None
+
+
+# A key with its value or with nothing, a comment or an empty line: no unquoted text reaches over it.
+_ENDS_A_TEXT = re.compile(r":(?:\s|$)|^\s*(?:#|$)")
+
+
+_QUOTED_KEY = re.compile(r"""(["'])(\w[\w.-]*)\1:(\S+)""")
+
+
+def _blank_after_quote(source: Source, offset: int) -> Problem | None:
+    """Explain `"task":countdown`, at whose ":" the parser stops."""
+    start = source.line_start(offset)
+    found = next(
+        (each for each in _QUOTED_KEY.finditer(source.line(offset)) if start + each.end(2) + 1 == offset), None
+    )
+    blank = missing_blank(f"{found[2]}:{found[3]}") if found is not None else None
+    if found is None or blank is None:
+        return None
+    return source.problem(start + found.start(), blank[0], end=start + found.end(), hint=blank[1])
+
+
+def _blank_in_line(source: Source, start: int) -> Problem | None:
+    text = source.line(start)
+    indent = len(_INDENT.match(text)[0])  # type: ignore[index]  # it matches the empty text
+    found = missing_blank(text[indent : indent + _NEAR])
+    if found is None:
+        return None
+    end = indent + len(text[indent:].split()[0])
+    return source.problem(start + indent, found[0], end=start + end, hint=found[1])
+
+
 def _missing_colon(source: Source, error: ParserError) -> Problem | None:
     if "could not find expected ':'" not in error.problem or error.context_offset is None:
         return None
@@ -242,6 +293,7 @@ _RECOGNISERS = (
     _special_character,
     _escape,
     _open_quote,
+    _missing_blank,
     _missing_colon,
     _misplaced,
     _block_header,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -18,22 +18,34 @@ import yaml
 from taskloom.diagnostics import Place, Problem
 from taskloom.errors import JobFileError
 from taskloom.jobfile.syntax.builder import MAX_PROBLEMS, Builder, Kinds
-from taskloom.jobfile.syntax.document import Document, Limits, Value
-from taskloom.jobfile.syntax.encoding import FileRejected, bytes_of, check_text, decode, unreadable
+from taskloom.jobfile.syntax.document import LIMITS, Document, Limits, Value
+from taskloom.jobfile.syntax.encoding import FileRejected, check_text, decode, unreadable
 from taskloom.jobfile.syntax.hints import TAB_IN_A_WORD, ParserError, explain_parser_error
+from taskloom.jobfile.syntax.inputs import bytes_of
 from taskloom.jobfile.syntax.positions import Position, Positions, Source
 from taskloom.sync.gc_pause import paused_gc
 
-__all__ = ["Document", "Limits", "Parser", "Value", "read_bytes", "read_file"]
+__all__ = ["Document", "Limits", "Parser", "Reading", "Value", "examine", "read_bytes", "read_file"]
 
 Parser: TypeAlias = Literal["libyaml", "python"]
 
-_LIMITS = Limits()
 _KINDS = Kinds(yaml.ScalarEvent, yaml.AliasEvent, yaml.MappingStartEvent, yaml.MappingEndEvent,
                yaml.SequenceEndEvent, yaml.StreamEndEvent)  # fmt: skip
 
 
-def read_file(path: str | os.PathLike[str], *, limits: Limits = _LIMITS) -> Document:
+class Reading(NamedTuple):
+    """The result of reading one file: its values, its errors, or both where an error leaves the rest readable."""
+
+    document: Document | None
+    """None if the file cannot be read to its end."""
+    errors: Sequence[Problem] = ()
+    """In the order of the file."""
+    fatal: Problem | None = None
+    """The error because of which nothing can be used: reading ended there, or the whole is not a mapping."""
+    text: str = ""
+
+
+def read_file(path: str | os.PathLike[str], *, limits: Limits = LIMITS) -> Document:
     """Read the job file at `path`, which must be a regular file.
 
     Reads at most one byte over the limit, and never blocks on a pipe or a device. Raises only JobFileError.
@@ -42,11 +54,22 @@ def read_file(path: str | os.PathLike[str], *, limits: Limits = _LIMITS) -> Docu
     return read_bytes(bytes_of(name, limits.bytes), name, limits=limits)
 
 
-def read_bytes(data: bytes, path: str, *, limits: Limits = _LIMITS, parser: Parser | None = None) -> Document:
+def read_bytes(data: bytes, path: str, *, limits: Limits = LIMITS, parser: Parser | None = None) -> Document:
     """Read the job file whose content is `data`. `path` is used only in messages.
 
     `parser` None means libyaml if PyYAML was built with it, else the pure-Python parser; both accept the same files.
     Automatic garbage collection is paused meanwhile. Raises only JobFileError, with all problems that were found.
+    """
+    reading = examine(data, path, limits=limits, parser=parser)
+    if reading.document is None or reading.errors:
+        raise JobFileError(reading.errors)
+    return reading.document
+
+
+def examine(data: bytes, path: str, *, limits: Limits = LIMITS, parser: Parser | None = None) -> Reading:
+    """Read the file as `read_bytes` does, and return its errors together with the values that can be read all the same.
+
+    Raises JobFileError if the file is too large.
     """
     try:
         with paused_gc():
@@ -57,16 +80,17 @@ def read_bytes(data: bytes, path: str, *, limits: Limits = _LIMITS, parser: Pars
         raise unreadable(path, f"internal error: {type(error).__name__}: {error}", "please report this") from error
 
 
-def _read(data: bytes, path: str, limits: Limits, parser: Parser) -> Document:
+def _read(data: bytes, path: str, limits: Limits, parser: Parser) -> Reading:
     if len(data) > limits.bytes:
         raise unreadable(path, f"it is larger than {limits.bytes:,} bytes")
     try:
         source = decode(data, path)
     except FileRejected as refused:
-        raise JobFileError(refused.problems) from None
+        return Reading(None, refused.problems)
     unseen = list(islice(check_text(source), MAX_PROBLEMS))
     if unseen:
-        raise JobFileError(_in_order(unseen))
+        unseen = _in_order(unseen)
+        return Reading(None, unseen, unseen[0], source.text)
     return _read_text(source, limits, parser)
 
 
@@ -74,22 +98,39 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.place)
 
 
-def _read_text(source: Source, limits: Limits, parser: Parser) -> Document:
+def _read_text(source: Source, limits: Limits, parser: Parser) -> Reading:
     reading = _walk(source, source.text, limits, parser)
     if reading.error is not None:
         parser_error = _parser_error(reading.error)
         earlier = _problems_before(source, parser_error, limits, parser)
         reading.problems[:] = earlier or [*reading.problems, explain_parser_error(source, parser_error)]
-    if reading.problems:
-        raise JobFileError(_in_order(reading.problems))
+    if reading.refused or reading.error is not None:
+        return Reading(None, _in_order(reading.problems), reading.problems[-1], source.text)
     document = Document(source, reading.root, Positions(source, reading.position))
-    if reading.root is None:
+    fatal = _unusable_root(document)
+    if fatal is not None:
+        reading.problems.append(fatal)
+    elif reading.root is None and not reading.problems:
         place = Place(source.path, 1, 1)
         document.warnings.append(Problem(place, "file is empty", severity="warning"))
-    return document
+    return Reading(document, _in_order(reading.problems), fatal, source.text)
 
 
-class _Reading(NamedTuple):
+def _unusable_root(document: Document) -> Problem | None:
+    """Return the problem of a file that is neither a mapping nor empty."""
+    root = document.root
+    if root is None or isinstance(root, dict):
+        return None
+    found = "a list" if isinstance(root, list) else "a single value"
+    slip = isinstance(root, str) and ":" in root
+    return document.positions.problem(
+        (),
+        f"cannot use {found} as a job file: a mapping is expected, such as 'jobs:'",
+        hint="did you forget the space after ':'?" if slip else "",
+    )
+
+
+class _Walk(NamedTuple):
     """The result of one pass over the events. It ended at the end of the text, with a refusal, or with an error."""
 
     root: Value
@@ -99,16 +140,16 @@ class _Reading(NamedTuple):
     error: yaml.YAMLError | None = None
 
 
-def _walk(source: Source, text: str, limits: Limits, parser: Parser) -> _Reading:
+def _walk(source: Source, text: str, limits: Limits, parser: Parser) -> _Walk:
     """Read `text`, which is all of `source` or its beginning."""
     events = _Events(text, parser)
     builder = Builder(events.next, _KINDS, source, limits)
     try:
-        return _Reading(*builder.document(), builder.problems)
+        return _Walk(*builder.document(), builder.problems)
     except FileRejected as refused:
-        return _Reading(None, 0, [*builder.problems, *refused.problems], refused=True)
+        return _Walk(None, 0, [*builder.problems, *refused.problems], refused=True)
     except yaml.YAMLError as error:
-        return _Reading(None, 0, builder.problems, error=error)
+        return _Walk(None, 0, builder.problems, error=error)
     finally:
         events.close()
 
