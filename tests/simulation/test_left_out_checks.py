@@ -40,7 +40,8 @@ def draw_jobs(random: Random) -> list[JobSpec]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(4))
+# With the last four, the clock is set while a firing is delayed by its jitter: several instants may be the latest one.
+@pytest.mark.parametrize("seed", [0, 1, 125, 184, 194, 272])
 def test_the_events_are_those_of_a_simulation_with_every_check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = Random(seed)
     jobs, plan = draw_jobs(random), draw_plan(random)

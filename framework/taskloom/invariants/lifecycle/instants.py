@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from taskloom.core.policies import Calendar, Schedule
 
-__all__ = ["WallInstant", "after", "count_until", "latest_until", "may_be_overtaken", "nth"]
+__all__ = ["WallInstant", "after", "count_until", "latest_until", "may_be_overtaken"]
 
 # The core counts no further than this either.
 COUNTED = 1000
@@ -54,11 +54,3 @@ def count_until(calendar: Calendar, first: float, wall: float) -> int:
         count += 1
         instant = calendar.after(instant)
     return count
-
-
-def nth(calendar: Calendar, first: float, count: int) -> float:
-    """Return the instant that is `count` instants after the first."""
-    instant = first
-    for _ in range(count):
-        instant = calendar.after(instant) or instant
-    return instant

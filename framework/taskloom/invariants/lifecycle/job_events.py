@@ -107,7 +107,7 @@ class JobEvents:
                 model.report("I11", f"job {name} was started before its dependencies were satisfied")
                 return
             self._starts.begin_delay(job)
-        elif model.is_tick and self._schedules.is_open(name):
+        elif model.is_tick and self._schedules.is_open(name) and not model.is_expected("queued", name):
             self._schedules.handle_instant(job)
         if not model.fulfil(fact) and not self._schedules.may_explain(job, fact):
             model.report("I2", f"job {name} was started without a cause")
@@ -194,7 +194,7 @@ class JobEvents:
     # -- jobs and the scheduler
 
     def _missed(self, fact: Fact) -> None:
-        if self._model.is_tick:
+        if self._model.is_tick and not self._model.is_expected("missed", fact.job):
             self._schedules.handle_instant_of(fact)
         job = self._model.job_of(fact)
         if not self._model.fulfil(fact) and not (job is not None and self._schedules.may_explain(job, fact)):

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from math import floor
 
 from taskloom.core import inputs
-from taskloom.core.policies import Missed, Overlap, Schedule
+from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
 from taskloom.invariants.event_rules import Fact
 from taskloom.invariants.lifecycle.clock_steps import STEP_SECONDS, ClockSteps
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
-from taskloom.invariants.lifecycle.instants import WallInstant, after, count_until, latest_until, may_be_overtaken, nth
+from taskloom.invariants.lifecycle.instants import WallInstant, after, count_until, latest_until, may_be_overtaken
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, FollowUp, JobModel, Model, Wait
 from taskloom.text import duration
 
@@ -231,6 +231,9 @@ class Schedules:
             job.latest_instant = latest
         following = after(schedule, latest)
         self._set_instant(job, schedule, following)
+        if following is not None and self._window_starts.is_any_due(model.now):
+            # By its jitter the latest instant came late, and the following one may be due in the same tick.
+            self._open |= dict.fromkeys(name for name, _ in self._window_starts.pop_until(model.now))
         if older:
             model.expect("missed", job.spec.name, count=older, why="late")
         self._expect_firing(job, schedule, latest, late_events=int(older > 0))
@@ -250,10 +253,22 @@ class Schedules:
         calendar, wall = schedule.calendar, self._model.wall
         if calendar is None:
             return first, 0
-        most, least = count_until(calendar, first, wall), count_until(calendar, first, wall - schedule.jitter)
-        older = most if most == least else self._reported_older(job, least, most)
-        latest = latest_until(calendar, first, wall) if older == most else nth(calendar, first, older)
-        return latest, older
+        latest = latest_until(calendar, first, wall)
+        earliest = latest_until(calendar, first, wall - schedule.jitter)
+        while latest > earliest and not self._fits_events(job, calendar, first, latest):
+            latest = max(earliest, calendar.latest(latest - 0.001) or earliest)
+        return latest, count_until(calendar, first, latest)
+
+    def _fits_events(self, job: JobModel, calendar: Calendar, first: float, latest: float) -> bool:
+        """Return whether an instant may be the latest that has come with its jitter, by the events of this step."""
+        name, older = job.spec.name, count_until(calendar, first, latest)
+        late = [event.data for event in self._model.events_of_step("missed", name) if event.data["why"] == "late"]
+        previous = WallInstant(calendar.latest(latest - 0.001) or first)
+        if older and not any(data["count"] == older and previous == data["instant"] for data in late):
+            return False
+        is_missed = any(WallInstant(latest) == data["instant"] and data["count"] == 1 for data in late)
+        is_queued = any(event.attempt == 1 for event in self._model.events_of_step("queued", name))
+        return is_missed or is_queued or job.wait not in (Wait.FIRING, Wait.BACKOFF)
 
     def _reported_older(self, job: JobModel, least: int, most: int) -> int:
         """Return the reported number of older instants, if the jitter allows it."""
