@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.clock_stage import DAY, HOUR, MINUTE, NOON, START, Stage, cron, shown, time_of_day
+from tests.support.cron_core import DAY, HOUR, MINUTE, NOON, START, CronCore, cron, shown, time_of_day
 
 from taskloom.calendars import at_calendar, cron_calendar
 from taskloom.core.model import Moment
@@ -37,7 +37,7 @@ def test_a_field_of_the_time_of_day_that_begins_with_a_star_makes_a_wildcard(exp
 @pytest.mark.parametrize("back", [2 * MINUTE, HOUR, 2 * HOUR, 2 * HOUR + 50 * MINUTE, 179 * MINUTE, 181 * MINUTE, DAY])
 @pytest.mark.parametrize("expression", ["* * * * *", "*/1 0-23 * * *", "*,3 * * * *", "0 * * * * *"])
 def test_every_minute_goes_on_once_a_minute_whatever_the_clock_shows(expression: str, back: int) -> None:
-    stage = Stage(cron(expression))
+    stage = CronCore(cron(expression))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-back)
@@ -50,7 +50,7 @@ def test_every_minute_goes_on_once_a_minute_whatever_the_clock_shows(expression:
 
 @pytest.mark.parametrize("back", [2, 25, 40, 59, 61, 2 * HOUR, 3 * HOUR + 60, DAY])
 def test_every_second_goes_on_once_a_second_whatever_the_clock_shows(back: int) -> None:
-    stage = Stage(cron("* * * * * *"))
+    stage = CronCore(cron("* * * * * *"))
     stage.pass_time(100)
 
     stage.step(-back)
@@ -63,7 +63,7 @@ def test_every_second_goes_on_once_a_second_whatever_the_clock_shows(back: int) 
 
 @pytest.mark.parametrize(("back", "silent"), [(25, 0), (40, 0), (59, 0), (60, 0), (61, MINUTE), (100, MINUTE)])
 def test_a_step_back_within_a_minute_repeats_no_minute(back: int, silent: int) -> None:
-    stage = Stage(cron("* * * * *"))
+    stage = CronCore(cron("* * * * *"))
     before = stage.pass_time(35 * MINUTE - 5)  # until 12:35:05
 
     stage.step(-back)
@@ -76,7 +76,7 @@ def test_a_step_back_within_a_minute_repeats_no_minute(back: int, silent: int) -
 
 
 def test_an_hourly_job_is_not_repeated_by_a_correction_of_half_a_second() -> None:
-    stage = Stage(cron("@hourly"))
+    stage = CronCore(cron("@hourly"))
     stage.pass_time(HOUR - 9.9)  # until 13:00:00.1
 
     stage.step(-0.5)
@@ -85,7 +85,7 @@ def test_an_hourly_job_is_not_repeated_by_a_correction_of_half_a_second() -> Non
 
 
 def test_an_instant_of_the_new_time_before_the_next_check_is_made_up_for() -> None:
-    stage = Stage(cron("* * * * *"))
+    stage = CronCore(cron("* * * * *"))
     stage.pass_time(30 * MINUTE)  # 12:30:10
 
     stage.step(-2 * MINUTE - 12)  # 12:27:58
@@ -96,7 +96,7 @@ def test_an_instant_of_the_new_time_before_the_next_check_is_made_up_for() -> No
 
 
 def test_with_missed_skip_such_an_instant_is_missed() -> None:
-    stage = Stage(cron("* * * * *", missed=Missed.SKIP))
+    stage = CronCore(cron("* * * * *", missed=Missed.SKIP))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-2 * MINUTE - 12)
@@ -112,7 +112,7 @@ def test_with_missed_skip_such_an_instant_is_missed() -> None:
 @pytest.mark.parametrize("back", [25, 40, 59, 61, HOUR, 2 * HOUR, 179 * MINUTE, 3 * HOUR])
 @pytest.mark.parametrize("expression", ["30 12 * * *", "30 0-23 * * *", "0,30 9-17 * * *", "0 30 12 * * *"])
 def test_a_fixed_time_does_not_run_twice(expression: str, back: int) -> None:
-    stage = Stage(cron(expression))
+    stage = CronCore(cron(expression))
     before = stage.pass_time(30 * MINUTE)
 
     stage.step(-back)
@@ -125,7 +125,7 @@ def test_a_fixed_time_does_not_run_twice(expression: str, back: int) -> None:
 
 @pytest.mark.parametrize("back", [181 * MINUTE, 4 * HOUR, DAY])
 def test_after_a_correction_a_fixed_time_runs_by_the_new_time(back: int) -> None:
-    stage = Stage(cron("30 12 * * *"))
+    stage = CronCore(cron("30 12 * * *"))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-back)
@@ -135,7 +135,7 @@ def test_after_a_correction_a_fixed_time_runs_by_the_new_time(back: int) -> None
 
 
 def test_fixed_times_that_were_not_run_yet_run_when_the_clock_gets_there() -> None:
-    stage = Stage(cron("45 12 * * *"))
+    stage = CronCore(cron("45 12 * * *"))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-2 * HOUR)
@@ -146,7 +146,7 @@ def test_fixed_times_that_were_not_run_yet_run_when_the_clock_gets_there() -> No
 @pytest.mark.parametrize("back", [25, HOUR, 4 * HOUR, DAY])
 def test_a_single_instant_runs_once(back: int) -> None:
     instant = Schedule(calendar=at_calendar("2026-01-05T12:20:00", "UTC"))
-    before, after = Stage(instant), Stage(instant)
+    before, after = CronCore(instant), CronCore(instant)
 
     began = before.pass_time(30 * MINUTE)
     before.step(-back)
@@ -159,7 +159,7 @@ def test_a_single_instant_runs_once(back: int) -> None:
 
 
 def test_an_interval_does_not_notice() -> None:
-    stage = Stage(Schedule(every=60.0))
+    stage = CronCore(Schedule(every=60.0))
     stage.pass_time(90)
 
     stage.step(-2 * HOUR)
@@ -173,7 +173,7 @@ def test_an_interval_does_not_notice() -> None:
 
 
 def test_two_steps_back_of_two_hours_are_a_correction() -> None:
-    stage = Stage(cron("30 12 * * *"))
+    stage = CronCore(cron("30 12 * * *"))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-2 * HOUR)
@@ -187,7 +187,7 @@ def test_two_steps_back_of_two_hours_are_a_correction() -> None:
     ("expression", "back", "last"), [("0 9 * * *", 4 * HOUR, "09:00:00"), ("* * * * *", 2 * HOUR, "11:00:00")]
 )
 def test_after_a_step_that_is_followed_a_short_one_repeats_nothing(expression: str, back: int, last: str) -> None:
-    stage = Stage(cron(expression))
+    stage = CronCore(cron(expression))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-back)
@@ -199,7 +199,7 @@ def test_after_a_step_that_is_followed_a_short_one_repeats_nothing(expression: s
 
 
 def test_two_steps_back_of_one_hour_each_hold_fixed_times_back_and_wildcards_follow_both() -> None:
-    fixed, wildcard = Stage(cron("30 12 * * *")), Stage(cron("0 * * * *"))
+    fixed, wildcard = CronCore(cron("30 12 * * *")), CronCore(cron("0 * * * *"))
     for stage in (fixed, wildcard):
         stage.pass_time(30 * MINUTE)
         stage.step(-HOUR)
@@ -211,7 +211,7 @@ def test_two_steps_back_of_one_hour_each_hold_fixed_times_back_and_wildcards_fol
 
 
 def test_steps_that_come_after_the_clock_has_caught_up_are_not_added() -> None:
-    stage = Stage(cron("30 12,14 * * *"))
+    stage = CronCore(cron("30 12,14 * * *"))
     began = stage.pass_time(30 * MINUTE)
     for _ in range(3):
         stage.step(-2 * HOUR)
@@ -223,7 +223,7 @@ def test_steps_that_come_after_the_clock_has_caught_up_are_not_added() -> None:
 @pytest.mark.parametrize("back", [25, 40, 2 * HOUR, DAY])
 @pytest.mark.parametrize("expression", ["* * * * *", "30 12 * * *", "*/20 * * * * *"])
 def test_back_and_forth_misses_only_what_came_since_and_repeats_nothing(expression: str, back: int) -> None:
-    stage = Stage(cron(expression))
+    stage = CronCore(cron(expression))
     before = stage.pass_time(30 * MINUTE)
 
     stage.step(-back)
@@ -236,7 +236,7 @@ def test_back_and_forth_misses_only_what_came_since_and_repeats_nothing(expressi
 
 
 def test_forth_and_back_repeats_no_fixed_time() -> None:
-    stage = Stage(cron("30 12 * * *"))
+    stage = CronCore(cron("30 12 * * *"))
     stage.pass_time(10 * MINUTE)
 
     stage.step(50 * MINUTE)
@@ -248,7 +248,7 @@ def test_forth_and_back_repeats_no_fixed_time() -> None:
 
 
 def test_steps_that_cancel_out_before_a_check_change_nothing() -> None:
-    stage = Stage(cron("* * * * *"))
+    stage = CronCore(cron("* * * * *"))
     stage.pass_time(MINUTE)
     stage.step(-2 * HOUR)
     stage.core.clock.advance(1)
@@ -258,7 +258,7 @@ def test_steps_that_cancel_out_before_a_check_change_nothing() -> None:
 
 
 def test_a_job_that_is_armed_between_two_steps_that_cancel_out_fires_by_the_clock() -> None:
-    stage = Stage(cron("0 15 * * *"))
+    stage = CronCore(cron("0 15 * * *"))
     stage.step(30 * MINUTE)
     stage.core.add(make_job("new", schedule=cron("* * * * *")))
     stage.core.arm("new")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from tests.support.clock_stage import HOUR, MINUTE, START, Stage, cron, shown, time_of_day
+from tests.support.cron_core import HOUR, MINUTE, START, CronCore, cron, shown, time_of_day
 from tests.support.cron_walk import reference_runs
 
 from taskloom.core.events import EventName
@@ -19,7 +19,7 @@ from taskloom.testing import make_job
 
 
 def test_a_fixed_time_is_held_back_when_the_job_is_stopped_and_started() -> None:
-    stage = Stage(cron("30 12 * * *"))
+    stage = CronCore(cron("30 12 * * *"))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-HOUR)
@@ -31,7 +31,7 @@ def test_a_fixed_time_is_held_back_when_the_job_is_stopped_and_started() -> None
 
 
 def test_a_fixed_time_is_held_back_when_a_reload_changes_the_schedule_right_after_the_step() -> None:
-    stage = Stage(cron("30 12 * * *"))
+    stage = CronCore(cron("30 12 * * *"))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-HOUR)
@@ -44,7 +44,7 @@ def test_a_fixed_time_is_held_back_when_a_reload_changes_the_schedule_right_afte
 
 
 def test_a_job_that_is_added_while_fixed_times_are_held_back_runs_by_the_new_time() -> None:
-    stage = Stage(cron("15 12 * * *"))
+    stage = CronCore(cron("15 12 * * *"))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-HOUR)
@@ -55,7 +55,7 @@ def test_a_job_that_is_added_while_fixed_times_are_held_back_runs_by_the_new_tim
 
 
 def test_after_a_correction_a_job_that_is_started_again_runs_by_the_new_time() -> None:
-    stage = Stage(cron("30 12 * * *"))
+    stage = CronCore(cron("30 12 * * *"))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-4 * HOUR)
@@ -66,7 +66,7 @@ def test_after_a_correction_a_job_that_is_started_again_runs_by_the_new_time() -
 
 
 def test_a_queued_firing_still_runs_after_a_step_back() -> None:
-    stage = Stage(cron("* * * * *", overlap=Overlap.QUEUE))
+    stage = CronCore(cron("* * * * *", overlap=Overlap.QUEUE))
     clock = stage.core.clock
     clock.advance(50)
     stage.core.send(Tick())
@@ -84,7 +84,7 @@ def test_a_queued_firing_still_runs_after_a_step_back() -> None:
 
 
 def test_replicas_follow_alike() -> None:
-    stage = Stage(cron("* * * * *"))
+    stage = CronCore(cron("* * * * *"))
     for spec in make_job("web", schedule=cron("* * * * *"), replicas=3).replicated():
         stage.core.add(spec)
         stage.core.arm(spec.name)
@@ -96,7 +96,7 @@ def test_replicas_follow_alike() -> None:
 
 
 def test_a_firing_that_its_jitter_delays_comes_once_by_the_clock_that_was_set_back() -> None:
-    stage = Stage(cron("30 12 * * *", jitter=50.0))
+    stage = CronCore(cron("30 12 * * *", jitter=50.0))
     stage.pass_time(30 * MINUTE - 10)
     before = stage.core.lifecycle.jobs["j0"].next_firing
     assert before is not None
@@ -110,7 +110,7 @@ def test_a_firing_that_its_jitter_delays_comes_once_by_the_clock_that_was_set_ba
 
 def test_a_suspend_while_a_fixed_time_is_held_back_does_not_run_it_again() -> None:
     """The monotonic clock stops meanwhile: for the program the wall clock is set forward."""
-    stage = Stage(cron("30 12 * * *"), cron("0 14 * * *"))
+    stage = CronCore(cron("30 12 * * *"), cron("0 14 * * *"))
     stage.pass_time(30 * MINUTE)
 
     stage.step(-2 * HOUR)
@@ -122,7 +122,7 @@ def test_a_suspend_while_a_fixed_time_is_held_back_does_not_run_it_again() -> No
 
 
 def test_a_program_that_is_halted_between_its_readings_of_the_two_clocks_repeats_nothing() -> None:
-    stage = Stage(cron("* * * * * *"))
+    stage = CronCore(cron("* * * * * *"))
     stage.pass_time(10)
     real = stage.core.clock.now()
 
@@ -156,7 +156,7 @@ def test_runs_are_those_of_a_walk_through_every_second_that_the_clock_shows(expr
     minutes = sorted(random.sample(range(2, hours * 60, 2), random.choice((1, 2, 3, 5))))
     sizes = (1, 2, 30, 60, 119, 120, 179, 181, 240, 1440)
     steps = {minute * MINUTE + 6: random.choice(sizes) * random.choice((1, -1, -1)) * MINUTE for minute in minutes}
-    stage = Stage(cron(expression))
+    stage = CronCore(cron(expression))
 
     began, second = [], 0
     for at, step in [*steps.items(), (hours * HOUR, 0)]:

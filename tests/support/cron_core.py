@@ -12,7 +12,7 @@ from taskloom.core.inputs import Tick
 from taskloom.core.policies import Schedule
 from taskloom.testing import VirtualClock, make_job
 
-__all__ = ["DAY", "HOUR", "MINUTE", "NOON", "START", "Began", "Stage", "cron", "shown", "time_of_day"]
+__all__ = ["DAY", "HOUR", "MINUTE", "NOON", "START", "Began", "CronCore", "cron", "shown", "time_of_day"]
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 NOON = 1_767_614_400
@@ -29,7 +29,7 @@ class Began(NamedTuple):
     """The time of day by the wall clock."""
 
 
-class Stage:
+class CronCore:
     """A core whose jobs run for no time at all, and a clock that can be set."""
 
     def __init__(self, *schedules: Schedule, **policies: Any) -> None:
