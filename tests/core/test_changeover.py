@@ -11,8 +11,8 @@ from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import Action
 from taskloom.core.events import EventName
-from taskloom.core.model import WAIT_FOR_EVER, JobSpec, JobState, Otherwise, WaitingFor
-from taskloom.core.policies import Missed, Schedule
+from taskloom.core.model import WAIT_FOR_EVER, How, JobSpec, JobState, Otherwise, WaitingFor
+from taskloom.core.policies import Missed, RestartPolicy, RestartWhen, Schedule
 from taskloom.diagnostics import Place
 from taskloom.testing import VirtualClock, make_job
 
@@ -286,3 +286,19 @@ def test_an_interval_begins_after_the_wait_and_has_missed_nothing() -> None:
     found = show(stage.advance(2.0))
 
     assert [line for line in found if line.split()[0] in ("StartRun", "missed")] == ["StartRun new#1"]
+
+
+def test_a_job_that_two_changes_begin_again_begins_once_when_the_old_run_has_ended() -> None:
+    """Its new `restart` forgets that it gave up, and its new `start` begins it as well."""
+    before = make_job("job", manual=True, restart=RestartPolicy(RestartWhen.ON_FAILURE))
+    after = make_job("job", restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=2.0))
+    stage = running(WEB, before)
+    stage.start("job")
+    stage.started("job#1")
+    stage.ended("job#1", How.PERMANENT)
+
+    found = show(stage.reload(after, NEW))
+    later = started_jobs(show(stage.ended("web#1")))
+
+    assert started_jobs(found) == []
+    assert sorted(later) == ["job", "new"]

@@ -102,7 +102,8 @@ class Changeovers:
         if waiting:
             self._report_outlived(changeover, waiting)
         for job in waiting:
-            self._starter.end_removal_wait(job)
+            if job.waiting_for is WaitingFor.REMOVAL:  # what began before it may have stopped everything
+                self._starter.end_removal_wait(job)
 
     def _report_outlived(self, changeover: Changeover, jobs: Sequence[JobRecord]) -> None:
         alive = [run for run in changeover.outlived if run in self._store.runs]

@@ -50,7 +50,7 @@ class Reloader:
         """The changes of the last reload, one for each job."""
         # The jobs that are new or begin again; a blocked one does when its thread exits. They are started last, since
         # their dependencies may begin again too.
-        self._begun: list[JobRecord] = []
+        self._begun: dict[JobRecord, None] = {}
 
     def preview(self, specs: Iterable[JobSpec], plan: Plan | None = None) -> list[Change]:
         """Return what a reload would do with each job. Raises DuplicateJob or DependencyCycle."""
@@ -87,7 +87,7 @@ class Reloader:
         for change in changes:
             if change.action is ReloadAction.REMOVE:
                 self._remove(self._store.jobs[change.job])
-        self._begun = []
+        self._begun = {}
         for change in changes:
             job = self._store.jobs.get(change.job)
             if job is not None and change.action is not ReloadAction.REMOVE:
@@ -128,7 +128,7 @@ class Reloader:
 
     def _act(self, job: JobRecord, change: Change) -> None:
         if change.action is ReloadAction.ADD:
-            self._begun.append(job)
+            self._begun[job] = None
         elif job.follow_up is FollowUp.REMOVAL:
             self._forget_failures(job, change)
             self._keep_after_all(job)
@@ -163,7 +163,7 @@ class Reloader:
         elif "after" in change.fields and job.state is JobState.SKIPPED and _was_impossible(job):
             self._begin_again(job, change)
         elif "start" in change.fields:
-            self._begun.append(job)
+            self._begun[job] = None
 
     def _forget_and_begin(self, job: JobRecord, change: Change) -> None:
         """Begin what the failures of a job without a live run delayed or prevented: the change may have ended them."""
@@ -178,7 +178,7 @@ class Reloader:
         if _stays_stopped(job):
             return
         if job.state is JobState.BLOCKED and job.follow_up is FollowUp.NOTHING:
-            self._begun.append(job)
+            self._begun[job] = None
         self._store.set_follow_up(job, FollowUp.RESTART)
 
     def _forget_failures(self, job: JobRecord, change: Change) -> None:
@@ -214,7 +214,7 @@ class Reloader:
             return
         else:
             if job.waiting_for is WaitingFor.REMOVAL:
-                self._begun.append(job)  # it may need now what this reload removes
+                self._begun[job] = None  # it may need now what this reload removes
             self._forget_and_begin(job, change)
         if "schedule" in change.fields:
             self._reschedule(job, change)
@@ -223,7 +223,7 @@ class Reloader:
         """Treat a job that is over as a new one: a user who corrects its params expects it to run."""
         self._forget_failures(job, change)
         self._store.move(job, Decision.ENABLE if job.state is JobState.DISABLED else Decision.WAIT, WaitingFor.START)
-        self._begun.append(job)
+        self._begun[job] = None
 
     def _set_enabled(self, job: JobRecord, change: Change) -> None:
         """Enable or disable a job, as its new declaration says."""
