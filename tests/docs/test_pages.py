@@ -21,7 +21,9 @@ LANGUAGES = {"console", "yaml", "python", "toml", "text", "json", "mermaid", "in
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
-@pytest.mark.parametrize("page", PLAYED)
+@pytest.mark.parametrize(
+    "page", [page if page == "README.md" else pytest.param(page, marks=pytest.mark.long) for page in PLAYED]
+)
 def test_the_blocks_of_a_page_work_as_shown(page: str, read_blocks: Callable[[str], list[Any]], player: Any) -> None:
     for block in read_blocks(page):
         player.play(block)

@@ -193,6 +193,7 @@ def test_both_parsers_quote_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+@pytest.mark.long
 def test_a_value_of_half_a_million_parts_is_quoted_quickly() -> None:
     """Only what a message shows of it is collected; each of the 200 errors would take a tenth of a second otherwise."""
     items = "x-all: &all [" + ", ".join(["1.10"] * 2000) + "]\n"

@@ -72,9 +72,10 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count, not paths
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("jobs", "restarts"),
-    [(500, 1000), pytest.param(5000, 4000, marks=[pytest.mark.long, pytest.mark.timeout(300)])],
+    [(500, 1000), pytest.param(5000, 4000, marks=pytest.mark.timeout(300))],
 )
 def test_hundreds_of_failing_jobs_use_little_cpu_and_do_not_delay_status(
     small_stacks: None, jobs: int, restarts: int
