@@ -28,6 +28,8 @@ import atexit, multiprocessing, os, re, signal, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
 
+pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
+
 IGNORES_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
 KEPT = []
 NOWHERE = subprocess.DEVNULL

@@ -24,6 +24,8 @@ from tests.support.processes import (
     status_of,
 )
 
+pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
+
 Start = Callable[..., Any]
 
 LONG = pytest.mark.long

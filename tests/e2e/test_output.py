@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
+
 Start = Callable[..., Any]
 
 PRINTER = "jobs: {printer: {task: printer, join: 3s}}"

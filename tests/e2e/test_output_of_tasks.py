@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from tests.support.hostile_tasks import install_packages
 
+pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
+
 Start = Callable[..., Any]
 
 # Reached only in failures.

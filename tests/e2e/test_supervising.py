@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
+
 Start = Callable[..., Any]
 
 FLAKY = "{{task: flaky, params: {{failures: {failures}}}, restart: {{when: on-failure, {policy}}}}}"

@@ -72,7 +72,9 @@ def test_keys_that_nest_too_deep_are_refused_one_by_one_down_to_the_limit(
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-@pytest.mark.parametrize("depth", [40, 999, 1000, 1001, 1500])
+@pytest.mark.parametrize(
+    "depth", [40, 1000, *(pytest.param(depth, marks=pytest.mark.long) for depth in (999, 1001, 1500))]
+)
 @pytest.mark.parametrize("after", [" @", ' "open', ' "\\q"', " *", "]" * 40 + ": : b"])
 def test_a_mistake_after_level_33_does_not_hide_the_depth(after: str, depth: int, parser: Parser) -> None:
     assert problems_of("a: " + "[" * depth + after, parser) == [f"1:35: {TOO_DEEP}"]
