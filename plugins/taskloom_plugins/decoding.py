@@ -72,13 +72,13 @@ class TextDecoder(Decoder):
         self.has_ascii_newlines = has_ascii_newlines(self._encoding)
         self._mark = byte_order_mark(self._encoding) if are_messages else b""
         # For example Python's SysLogHandler ends its datagrams with NUL.
-        self._end = b"\0" if are_messages and self.has_ascii_newlines else b""
+        self._end = "\0" if are_messages else ""
 
     def leaves_unchanged(self, joined: bytes) -> bool:
         """See `Decoder.leaves_unchanged`: True if the piece is valid UTF-8, or ASCII, from end to end."""
         if not self._is_utf8:
             return False
-        if self._end and self._end in joined:
+        if self._end and b"\0" in joined:
             return False
         if joined.isascii():  # the common case, and quicker than decoding
             return True
@@ -96,7 +96,9 @@ class TextDecoder(Decoder):
 
     def value(self, frame: bytes) -> str:
         """See `Decoder.value`."""
-        frame = frame.removeprefix(self._mark).removesuffix(self._end)
+        return self._decoded(frame.removeprefix(self._mark)).removesuffix(self._end)
+
+    def _decoded(self, frame: bytes) -> str:
         try:
             return frame.decode(self._encoding)
         except UnicodeDecodeError as error:
@@ -132,7 +134,7 @@ class JsonDecoder(Decoder):
         return _parsed(self._text(frame))
 
     def _text(self, frame: bytes) -> str:
-        return frame.decode(self._encoding).removeprefix("\ufeff").removesuffix("\0")
+        return frame.decode(self._encoding).removeprefix("\ufeff").rstrip(" \t\r\n\0")
 
 
 def _parsed(text: str) -> Any:

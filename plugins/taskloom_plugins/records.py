@@ -77,7 +77,8 @@ class TextRecords(Records):
 
     def _record(self, frame: bytes) -> bytes:
         line = self.decoder.line(frame)
-        if not self.decoder.has_ascii_newlines:
+        # Behind the newline there may have been a NUL, which the decoder has removed.
+        if not self.decoder.has_ascii_newlines or frame.endswith(b"\0"):
             line = _without_newline(line)
         return line + self._ending
 

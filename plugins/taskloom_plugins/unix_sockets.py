@@ -8,7 +8,8 @@ there is still an owner. The steps, in this order:
 2. If there is a socket, connect to it. A program that does not use our lock may just be between bind and listen, so the
    socket is a leftover only if it refuses twice, a second apart, and is still the same file.
 3. Bind a new socket to a name beside the path, listen, and link it to the path: a link never replaces a file, and the
-   socket accepts connections from the moment it can be seen.
+   socket accepts connections from the moment it can be seen. On a file system without hard links it is renamed, in the
+   way that never replaces a file either.
 4. At the end remove the file if it is still our own, then the lock file, then the lock.
 """
 
@@ -38,6 +39,12 @@ STALE_SECONDS = 1.0
 
 # More readers than that do not end between our opening and our locking of their lock file.
 _LOCK_ATTEMPTS = 100
+
+# What link(2) reports on a file system without hard links.
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+# Of renameat2(2), which the os module does not have.
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 
 _FileId = tuple[int, int, int]
 """Device, inode and the time of the last change, since a new file may get the inode number of a removed one."""
@@ -176,7 +183,7 @@ def _remove_leftover(ctx: Context, path: str, kind: socket.SocketKind) -> None:
     os.rename(path, aside)  # noqa: PTH104 - the path is text everywhere here
     if _file_id(aside) != found:
         with contextlib.suppress(OSError):
-            os.link(aside, path)
+            _link(aside, path)
         _remove(aside, _file_id(aside))
         raise OSError(errno.EADDRINUSE, f"{_in_use()}: another program has just created it")
     _remove(aside, found)
@@ -229,9 +236,29 @@ def _absolute(path: str) -> str:
 def _link(beside: str, path: str) -> None:
     """Give the socket its path. Raises OSError if there is a file."""
     try:
-        os.link(beside, path)
+        try:
+            os.link(beside, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS or not _renamed(beside, path):
+                raise
     except FileExistsError:
         raise OSError(errno.EADDRINUSE, f"{_in_use()}: another program has just created it") from None
+
+
+def _renamed(beside: str, path: str) -> bool:
+    """Rename the file; return False if the system cannot do so without replacing another. Raises FileExistsError."""
+    try:
+        import ctypes  # here, since a small Python may not have it
+    except ImportError:
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28, Linux 3.15
+    if rename is None:
+        return False
+    if not rename(_AT_FDCWD, os.fsencode(beside), _AT_FDCWD, os.fsencode(path), ctypes.c_uint(_RENAME_NOREPLACE)):
+        return True
+    if ctypes.get_errno() == errno.EEXIST:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    return False
 
 
 def _identity(status: os.stat_result) -> _FileId:

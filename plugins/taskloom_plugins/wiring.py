@@ -24,7 +24,7 @@ Framing = Literal["line", "nul", "delimiter", "octet-counted", "syslog", "fixed"
 # every encoding that has LF.
 _SEPARATORS: dict[Framing, str] = {"line": "\n", "syslog": "\n", "nul": "\0"}
 # The framings of which each frame is a message of its own, with whatever its sender puts around it.
-_MESSAGES = ("datagram", "length-prefixed", "octet-counted")
+_MESSAGES = ("datagram", "length-prefixed", "octet-counted", "syslog")
 
 
 def address_for(reader: SocketReader) -> Address:

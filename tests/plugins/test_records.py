@@ -101,6 +101,24 @@ def test_a_frame_with_a_newline_at_its_end_gets_no_second_one() -> None:
     assert batch.written == 5
 
 
+@pytest.mark.parametrize("end", ["\0", "\n\0", "\r\n\0"])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "utf-16", "utf-16-le", "utf-32-be", "cp037"])
+def test_a_nul_after_a_message_is_removed_and_then_its_newline(encoding: str, end: str) -> None:
+    decoder = TextDecoder(encoding, are_messages=True)
+
+    assert TextRecords(decoder).batch([f"one{end}".encode(encoding)], "").data == b"one\n"
+
+
+@pytest.mark.parametrize("end", ["\0", "\n\0", "\0\n", "\0\r\n", "\0\0"])
+@pytest.mark.parametrize("records", [TextRecords, JsonRecords])
+def test_a_nul_after_a_json_value_is_passed_over(records: type[TextRecords | JsonRecords], end: str) -> None:
+    batch = records(JsonDecoder()).batch([f'{{"a":1}}{end}'.encode()], "")
+
+    assert (batch.written, batch.dropped) == (1, 0)
+    assert b"u0000" not in batch.data
+    assert b"\0" not in batch.data
+
+
 def test_an_encoding_that_python_does_not_know_is_refused() -> None:
     for unknown in ("utf9", "base64"):
         with pytest.raises(ValueError, match=f"cannot find text encoding '{unknown}'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import subprocess
@@ -21,6 +22,8 @@ from taskloom_plugins.endpoints import EndpointError
 from taskloom_plugins.socket_reader import SocketReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.plugins.conftest import Start
 
 
@@ -174,6 +177,55 @@ def test_a_file_that_appears_in_the_last_moment_is_not_replaced(path: Path, monk
     assert refusal(f"unix://{path}") == "address already in use: another program has just created it"
     assert path.read_text() == "theirs"
     assert files_beside(path) == [path.name]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_hard_links_the_path_is_taken_all_the_same(
+    start: Start, out: Path, path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(os, "link", refuse(code))
+    reader = start(SocketReader(listen=f"unix://{path}", output=str(out)))
+    reader.until_log("listening on")
+
+    with reader.client() as client:
+        client.send(b"hello\n")
+        reader.until_count("frames", 1)
+    assert files_beside(path) == [path.name, f"{path.name}.lock"]
+    reader.stop()
+    assert files_beside(path) == []
+
+
+def test_without_hard_links_a_file_that_appears_in_the_last_moment_is_not_replaced(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: str, target: str) -> None:
+        path.write_text("theirs")
+        refuse(errno.EPERM)(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+
+    assert refusal(f"unix://{path}") == "address already in use: another program has just created it"
+    assert path.read_text() == "theirs"
+    assert files_beside(path) == [path.name]
+
+
+def test_without_hard_links_and_another_way_the_reason_is_that_of_the_link(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    monkeypatch.setattr("ctypes.CDLL", lambda *args, **kwargs: object())
+
+    assert refusal(f"unix://{path}") == "operation not permitted"
+    assert files_beside(path) == []
+
+
+def refuse(code: int) -> Callable[[str, str], None]:
+    """Return a link(2) of a file system without hard links."""
+
+    def link(source: str, target: str) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return link
 
 
 # -- many owners at once ----------------------------------------------------------------------------

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from taskloom_plugins.addresses import parse_address
 from taskloom_plugins.socket_reader import SocketReader
 from taskloom_plugins.socket_sender import SocketSender
+from taskloom_plugins.wiring import Framing, Wiring
 
 TCP, UDP, UNIX = "tcp://127.0.0.1:1", "udp://127.0.0.1:1", "unix:///run/S"
 
@@ -100,3 +102,12 @@ def test_a_sender_refuses_what_it_cannot_send(params: dict[str, Any], message: s
 def test_the_default_framing_is_that_of_the_address() -> None:
     assert SocketReader(listen=TCP)._wiring.framing == "line"
     assert SocketReader(listen=UDP)._wiring.framing == "datagram"
+
+
+@pytest.mark.parametrize("framing", ["octet-counted", "syslog"])
+def test_a_counted_message_may_have_a_mark_and_a_nul_around_it(framing: Framing) -> None:
+    wiring = Wiring(SocketReader(listen=TCP, framing=framing), parse_address(TCP))
+
+    frames = wiring.new_framer().feed(b"4 one\x005 two\n\x006 \xef\xbb\xbfsix")
+
+    assert wiring.new_records().batch(frames, "").data == b"one\ntwo\nsix\n"
