@@ -40,7 +40,7 @@ STALE_SECONDS = 1.0
 # More readers than that do not end between our opening and our locking of their lock file.
 _LOCK_ATTEMPTS = 100
 
-# What link(2) reports on a file system without hard links.
+# Errors of link(2) on a file system without hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 # Of renameat2(2), which the os module does not have.
 _AT_FDCWD = -100
