@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
-from taskloom_plugins.text_encodings import byte_order_mark, find_encoding, has_ascii_newlines
+from taskloom_plugins.text_encodings import byte_order_mark, find_encoding, has_ascii_newlines, is_signed
 
 __all__ = ["BytesDecoder", "Decoder", "DecoderName", "Errors", "JsonDecoder", "TextDecoder"]
 
@@ -70,7 +70,7 @@ class TextDecoder(Decoder):
         self._encoding, self._errors = find_encoding(encoding), errors
         self._is_utf8 = self._encoding in ("utf-8", "ascii")
         self.has_ascii_newlines = has_ascii_newlines(self._encoding)
-        self._mark = byte_order_mark(self._encoding) if are_messages else b""
+        self._mark = byte_order_mark(self._encoding) if are_messages or is_signed(encoding) else b""
         # For example Python's SysLogHandler ends its datagrams with NUL.
         self._end = "\0" if are_messages else ""
 

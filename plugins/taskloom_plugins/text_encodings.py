@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-__all__ = ["byte_order_mark", "check_fixed", "check_separator", "find_encoding", "has_ascii_newlines"]
+__all__ = ["byte_order_mark", "check_fixed", "check_separator", "find_encoding", "has_ascii_newlines", "is_signed"]
 
 # Codecs that Python lists as encodings of text, but which are notations for something else.
 _NOTATIONS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
@@ -18,7 +18,7 @@ _MARK = "\ufeff"
 def find_encoding(name: str) -> str:
     """Return Python's own name of a text encoding. Raises ValueError for one that cannot be used.
 
-    UTF-8 "with signature" is UTF-8 here: a byte order mark is passed over in any case.
+    UTF-8 "with signature" is UTF-8 here: a byte order mark at the beginning is passed over in any case.
     """
     try:
         found = codecs.lookup(name).name
@@ -40,6 +40,11 @@ def byte_order_mark(encoding: str) -> bytes:
         return _MARK.encode(encoding)
     except UnicodeError:
         return b""
+
+
+def is_signed(name: str) -> bool:
+    """Return whether each text in this encoding may begin with a byte order mark: UTF-8 "with signature"."""
+    return codecs.lookup(name).name == "utf-8-sig"
 
 
 def check_separator(name: str, framing: str, separator: str) -> bytes:

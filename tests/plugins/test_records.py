@@ -109,6 +109,14 @@ def test_a_nul_after_a_message_is_removed_and_then_its_newline(encoding: str, en
     assert TextRecords(decoder).batch([f"one{end}".encode(encoding)], "").data == b"one\n"
 
 
+def test_utf8_with_signature_may_have_a_mark_in_each_frame() -> None:
+    frames = ["ß".encode("utf-8-sig"), b"two"]
+
+    assert TextRecords(TextDecoder("utf-8-sig")).batch(frames, "").data == "ß\ntwo\n".encode()
+    assert TextRecords(TextDecoder("utf-8-sig")).from_lines(b"\n".join([*frames, b""]), 2).data == "ß\ntwo\n".encode()
+    assert TextRecords(TextDecoder("utf-8")).batch(frames, "").data == "\ufeffß\ntwo\n".encode()
+
+
 @pytest.mark.parametrize("end", ["\0", "\n\0", "\0\n", "\0\r\n", "\0\0"])
 @pytest.mark.parametrize("records", [TextRecords, JsonRecords])
 def test_a_nul_after_a_json_value_is_passed_over(records: type[TextRecords | JsonRecords], end: str) -> None:
