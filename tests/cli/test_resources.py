@@ -40,8 +40,9 @@ LACKING = [
     (os_error(errno.ENOMEM), "memory"),
     (os_error(errno.EMFILE), "ulimit -n"),
     (os_error(errno.ENFILE), "fs.file-max"),
-    (ImportError("x.so: failed to map segment from shared object"), "memory"),
-    (ImportError("x.so: cannot open shared object file: Too many open files"), "ulimit -n"),
+    (ImportError("x.so: failed to map segment from shared object", path="x.so"), "memory"),
+    (ImportError("x.so: cannot open shared object file: Too many open files", path="x.so"), "ulimit -n"),
+    (RuntimeError("cannot start the scheduler's thread: can't start new thread"), "ulimit -u"),
     (caused(ImportError("numpy could not be imported"), MemoryError()), "memory"),
     (caused(ValueError("no"), caused(ValueError("no"), NO_THREAD)), "ulimit -u"),
     (ExceptionGroup("two", [ValueError(), os_error(errno.EMFILE)]), "ulimit -n"),
@@ -57,6 +58,9 @@ def test_a_lack_of_resources_is_recognized(error: BaseException, advice: str) ->
 OTHERS = [
     ValueError("can't start new thread"),
     RuntimeError("other"),
+    # What a package says by itself decides no exit code.
+    RuntimeError("my pool says: can't start new thread"),
+    ImportError("this package is out of memory cards"),
     ImportError("No module named 'numpy'"),
     os_error(errno.ENOENT),
     # Writing to a full pipe or a full disk gives these.

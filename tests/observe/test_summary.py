@@ -104,3 +104,9 @@ def test_long_names_are_shortened_until_the_other_columns_fit_into_a_line() -> N
     assert line[80].startswith(f"{'x' * 23}…{'x' * 17}.1000  finished")
     assert len(line[80]) <= 80
     assert line[40].startswith("xxxxxxxxxx…xxxx.1000  finished")
+
+
+def test_the_mark_in_a_long_name_can_be_written_in_every_encoding() -> None:
+    jobs = [status("x" * 63 + ".1000", JobState.FINISHED, outcome=Outcome.SUCCEEDED)]
+
+    assert job_table(jobs, 80, "~").splitlines()[1].startswith(f"{'x' * 23}~{'x' * 17}.1000  finished")

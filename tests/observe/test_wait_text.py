@@ -115,6 +115,23 @@ def test_the_same_wait_is_told_once() -> None:
     assert line.message == "next firing at 12:16:40, in 10m (every 5m)"
 
 
+def test_a_firing_that_is_near_is_told_once_a_second() -> None:
+    describer = WaitDescriber()
+    waits = [
+        wait(schedule="every 100ms", fires_at=50.1 + 0.1 * tenth)._replace(at=Moment(50.0 + 0.1 * tenth, NOON))
+        for tenth in range(30)
+    ]
+
+    assert [number for number, each in enumerate(waits) if describer.describe(each)] == [0, 10, 20]
+
+
+def test_a_firing_that_is_far_is_told_at_once_after_another() -> None:
+    describer = WaitDescriber()
+
+    for fires_at in (50.1, 86450.0):
+        assert len(describer.describe(wait(schedule="cron 0 3 * * *", fires_at=fires_at))) == 1
+
+
 def test_two_waits_of_the_same_kind_are_both_told() -> None:
     describer = WaitDescriber()
     policy = RestartPolicy()

@@ -77,6 +77,9 @@ _CAUSE, _CONTEXT, _SUPPRESS_CONTEXT = (
 
 
 _ERRNO = OSError.__dict__["errno"]
+_PATH = ImportError.__dict__["path"]
+# CPython and the scheduler give nothing else to recognize it by.
+_NO_THREAD, _OF_SCHEDULER = "can't start new thread", "cannot start the scheduler's thread: "
 
 
 class OutOfResources(Exception):
@@ -133,9 +136,10 @@ def _advice_for_one(error: BaseException, *, at_start: bool) -> str:
     if issubclass(kind, OSError):
         number: int = _ERRNO.__get__(error) or 0
         return _BY_ERRNO.get(number, "") or (_BY_ERRNO_AT_START.get(number, "") if at_start else "")
-    if issubclass(kind, RuntimeError) and "can't start new thread" in _message_of(error):
+    if issubclass(kind, RuntimeError) and _message_of(error).removeprefix(_OF_SCHEDULER) == _NO_THREAD:
         return _PROCESSES
-    if issubclass(kind, ImportError):
+    # Of the dynamic linker: an ImportError that a package raises by itself, whatever its text, has no path.
+    if issubclass(kind, ImportError) and _PATH.__get__(error) is not None:
         text = _message_of(error)
         return next((advice for words, advice in _IN_IMPORT_ERROR.items() if words in text), "")
     return ""

@@ -44,8 +44,8 @@ class NameColumn:
     """
 
     def __init__(self, line_width: int | None = None, mark: str = "…") -> None:
+        self.mark = mark
         self._most = None if line_width is None else max(_LEAST_LIMIT, line_width // _SHARE)
-        self._mark = mark
         self._width = LEAST_NAME
 
     def fit(self, length: int) -> None:
@@ -54,5 +54,5 @@ class NameColumn:
 
     def cell(self, name: str) -> str:
         """Return the name as wide as the column."""
-        shown = name if self._most is None else elided(name, self._width, self._mark)
+        shown = name if self._most is None else elided(name, self._width, self.mark)
         return padded(shown, self._width)

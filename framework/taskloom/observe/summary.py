@@ -28,29 +28,30 @@ class _Column(NamedTuple):
     is_shown: Callable[[JobStatus], bool] | None = None
 
 
-def summary(report: StopReport, jobs: Sequence[JobStatus], line_width: int | None = None) -> str:
-    """Return the summary of a program that has ended. `line_width`: the columns of the terminal; None for a file."""
-    return "\n".join([job_table(jobs, line_width), *map(_survivor, report.survivors)]) + "\n"
+def summary(report: StopReport, jobs: Sequence[JobStatus], line_width: int | None = None, mark: str = "…") -> str:
+    """Return the summary of a program that has ended. `line_width` and `mark` are those of `job_table`."""
+    return "\n".join([job_table(jobs, line_width, mark), *map(_survivor, report.survivors)]) + "\n"
 
 
-def job_table(jobs: Sequence[JobStatus], line_width: int | None = None) -> str:
+def job_table(jobs: Sequence[JobStatus], line_width: int | None = None, mark: str = "…") -> str:
     """Return a table with a line for each job, without the columns that no job needs.
 
-    On a terminal, long names are shortened so that all columns but the note fit into a line of `line_width`.
+    On a terminal, long names are shortened so that all columns but the note fit into a line of `line_width`; None is a
+    file. `mark` stands for what is left out.
     """
     columns = [column for column in _COLUMNS if column.is_shown is None or any(map(column.is_shown, jobs))]
     rows = [[column.head for column in columns], *([column.text(job) for column in columns] for job in jobs)]
     if line_width is not None:
-        _shorten_names(rows, line_width)
+        _shorten_names(rows, line_width, mark)
     return table(rows)
 
 
-def _shorten_names(rows: list[list[str]], line_width: int) -> None:
+def _shorten_names(rows: list[list[str]], line_width: int, mark: str) -> None:
     """Shorten the first cell of each row, so that the cells between it and the note have room."""
     others = [max(map(len, cells)) + _GAP for cells in list(zip(*rows, strict=True))[1:-1]]
     most = max(_LEAST_NAME, line_width - sum(others))
     for row in rows:
-        row[0] = elided(row[0], most)
+        row[0] = elided(row[0], most, mark)
 
 
 def _state(status: JobStatus) -> str:

@@ -20,6 +20,8 @@ _MOST_CONDITIONS = 8
 _SAME_SECONDS = 0.001
 # An instant that is nearer has milliseconds.
 _SOON_SECONDS = 10.0
+# A firing that is nearer is told once in this time: some schedules fire ten times a second.
+_FAST_SECONDS = 1.0
 _FOLLOW_UPS = {
     FollowUp.FIRING: "its schedule has fired: the next run starts when this one has ended",
     FollowUp.RESTART: "it is restarted: the next run starts when this one has ended",
@@ -33,6 +35,8 @@ class WaitDescriber:
     def __init__(self) -> None:
         # By job: what was told last.
         self._told: dict[str, Wait] = {}
+        # By job: when its next firing was told last, in monotonic seconds.
+        self._firing_told_at: dict[str, float] = {}
 
     def describe(self, wait: Wait) -> list[LogLine]:
         """Return the lines about a job, none if it waits for the same things as before."""
@@ -40,7 +44,9 @@ class WaitDescriber:
         self._told[wait.job] = wait
         lines = [] if before is not None and _is_same(before, wait) else _state_lines(wait)
         fires_at = wait.fires_at
-        if fires_at is not None and not _is_close(fires_at, before.fires_at if before is not None else None):
+        is_new = fires_at is not None and not _is_close(fires_at, before.fires_at if before is not None else None)
+        if fires_at is not None and is_new and not self._is_too_fast(wait, fires_at):
+            self._firing_told_at[wait.job] = wait.at.mono
             instant, left = _due(wait, fires_at)
             lines.append(_line(f"next firing at {instant}, in {left} ({wait.schedule})", "firings were set"))
         return lines
@@ -48,6 +54,11 @@ class WaitDescriber:
     def forget(self, job: str) -> None:
         """Forget a job that was removed."""
         self._told.pop(job, None)
+        self._firing_told_at.pop(job, None)
+
+    def _is_too_fast(self, wait: Wait, fires_at: float) -> bool:
+        told_at = self._firing_told_at.get(wait.job, float("-inf"))
+        return fires_at - wait.at.mono < _FAST_SECONDS and wait.at.mono - told_at < _FAST_SECONDS
 
 
 def _line(message: str, kind: str) -> LogLine:

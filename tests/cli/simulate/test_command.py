@@ -257,8 +257,11 @@ def test_no_task_really_runs(simulate: Callable[..., Answer], tmp_path: Path) ->
     assert sorted(each.name for each in tmp_path.iterdir()) == ["jobs.yaml"]
 
 
-def test_events_to_standard_output_leave_the_table_to_standard_error(simulate: Callable[..., Answer]) -> None:
-    answer = simulate("--events", "-")
+@pytest.mark.parametrize("path", ["-", "/dev/stdout"])
+def test_events_to_standard_output_leave_the_table_to_standard_error(
+    simulate: Callable[..., Answer], path: str
+) -> None:
+    answer = simulate("--events", path)
 
     assert answer.code == 0
     events = [json.loads(line) for line in answer.out.splitlines()]
@@ -266,11 +269,12 @@ def test_events_to_standard_output_leave_the_table_to_standard_error(simulate: C
     assert answer.err.startswith("JOB ")
 
 
-def test_events_and_json_do_not_share_standard_output(simulate: Callable[..., Answer]) -> None:
-    answer = simulate("--events", "-", "-o", "json")
+@pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_events_and_json_do_not_share_standard_output(simulate: Callable[..., Answer], path: str) -> None:
+    answer = simulate("--events", path, "-o", "json")
 
     assert (answer.code, answer.out) == (2, "")
-    assert "cannot write both events (--events -) and the result (--output json) to standard output" in answer.err
+    assert f"cannot write both events (--events {path}) and the result (--output json) to standard output" in answer.err
 
 
 def test_the_next_firings_between_full_seconds_have_fractions(simulate: Callable[..., Answer]) -> None:

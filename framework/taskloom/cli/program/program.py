@@ -370,7 +370,7 @@ class Program:
     def _show_status(self) -> None:
         statuses = self._scheduler.status()
         ages = {status.report.run: status.poll_age for status in statuses}
-        lines = [job_table(statuses, self._line_width)]
+        lines = [job_table(statuses, self._line_width, self._console.names.mark)]
         for run, stack in self._scheduler.stacks():
             age = ages.get(run.id)
             polled = "" if age is None else f", no poll for {measured(age)}"
@@ -424,7 +424,8 @@ class Program:
             }
             self._output.final_data((to_json(data, is_ascii=True) + "\n").encode())
         else:
-            self._console.show(summary(report, self._scheduler.status(), self._line_width), is_last=True)
+            jobs, mark = self._scheduler.status(), self._console.names.mark
+            self._console.show(summary(report, jobs, self._line_width, mark), is_last=True)
         return children
 
     def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:

@@ -17,6 +17,7 @@ from taskloom.cli.options import Seconds
 from taskloom.cli.simulate.options import ReadBy, check_jobs, clock_step, fault, instant, share, span
 from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.errors import InternalError
+from taskloom.observe.event_file import is_standard_output
 from taskloom.text import to_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["simulate"]
 
 _BUG, _INTERRUPTED = 70, 130
-_STANDARD_OUTPUT = "-"
 # By the value of --check. Checking every step takes three times as long as the simulation itself.
 _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 
@@ -110,9 +110,9 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     from taskloom.clock import wall
     from taskloom.simulation import Plan
 
-    if output == "json" and events == _STANDARD_OUTPUT:
+    if output == "json" and is_standard_output(events):
         raise click.UsageError(
-            "cannot write both events (--events -) and the result (--output json) to standard output; "
+            f"cannot write both events (--events {events}) and the result (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
     specs = _load_jobs(paths, labels, stop_within, start)
@@ -134,7 +134,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     if output == "json":
         echo_json(as_data(result))
     else:
-        answer = echo_error if events == _STANDARD_OUTPUT else echo
+        answer = echo_error if is_standard_output(events) else echo
         answer(as_text(result))
     return _INTERRUPTED if result.is_interrupted else 0
 
@@ -185,7 +185,7 @@ def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None, *, has_d
 
 def _is_on_terminal(events: str | None, *, has_data: bool) -> bool:
     """Return whether events or JSON are written to a terminal."""
-    is_data_on_stdout = has_data or events == _STANDARD_OUTPUT
+    is_data_on_stdout = has_data or is_standard_output(events)
     if events is not None:
         with contextlib.suppress(OSError):
             if stat.S_ISCHR(os.stat(events).st_mode) and events != os.devnull:  # noqa: PTH116 - /dev/fd/3 too
@@ -196,7 +196,7 @@ def _is_on_terminal(events: str | None, *, has_data: bool) -> bool:
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[TextIO]:
     """Open the file for the events and empty it. Raises click.UsageError if it cannot be written."""
-    if path == _STANDARD_OUTPUT:
+    if is_standard_output(path):
         yield sys.stdout
         return
     try:
