@@ -80,7 +80,7 @@ SCHEDULES = one_of_many(
 # The change of a job in a reload. Most jobs are kept. Only "new" adds a job that does not exist.
 CHANGES = st.sampled_from(
     ["kept"] * 6
-    + ["removed", "new", "params", "daemon", "join", "enabled", "after", "restart", "schedule", "timeout"]
+    + ["removed", "new", "params", "daemon", "join", "enabled", "after", "restart", "schedule", "timeout", "start"]
     + ["ready_within", "watchdog", "description", "poll_interval"]
 )
 

@@ -100,6 +100,8 @@ class ReferenceModel:
             return None
         had_given_up, state = job.gave_up, job.state
         lines = self.forget_failures(job, now)
+        if job.follow_up == "removal" or not job.spec.enabled:
+            return lines
         if state == "blocked" and (had_given_up or job.follow_up == "retry"):
             job.follow_up = "restart"
             return lines + self.arm_all(self.revive([job]), now)

@@ -34,6 +34,8 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
         lines += _remove(model, job, now)
     for job, old in kept:
         lines += _change(model, job, old, renewed, now)
+        if old.start != job.spec.start and model.is_auto_start(job) and job not in renewed:
+            renewed.append(job)
     # A live job whose `daemon` changes counts by its new declaration from now on.
     model.is_work_over()
     revived = model.revive(renewed)
@@ -118,7 +120,7 @@ def _change(
     changed, action = before.changed(job.spec), before.reload_action(job.spec)
     if job.follow_up == "removal" and job.is_live:
         forgotten = model.forget_failures(job, now)
-        _bring_back(model, job, now)
+        _bring_back(model, job, renewed, now)
         return forgotten
     if "enabled" in changed:
         return _enable_or_disable(model, job, renewed, now)
@@ -214,7 +216,7 @@ def _enable_or_disable(model: ReferenceModel, job: ReferenceJob, renewed: list[R
         if not job.is_live:
             return _renew(model, job, renewed, now)
         lines = model.forget_failures(job, now)
-        _bring_back(model, job, now)
+        _bring_back(model, job, renewed, now)
         return lines
     lines = model.stop_job(job, "reload", "it was disabled", now)
     if not job.is_live:
@@ -222,11 +224,13 @@ def _enable_or_disable(model: ReferenceModel, job: ReferenceJob, renewed: list[R
     return lines
 
 
-def _bring_back(model: ReferenceModel, job: ReferenceJob, now: float) -> None:
+def _bring_back(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> None:
     """Continue a job that is declared or enabled again before its run has ended, unless a user stopped it."""
     job.follow_up = "nothing"
     if job.spec.enabled and job.first_kind != "user":
         if job.spec.schedule is None:
             job.follow_up = "restart"
+            if job.is_abandoned:
+                renewed.append(job)
         else:
             model.rearm(job, now)

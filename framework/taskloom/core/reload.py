@@ -136,6 +136,8 @@ class Reloader:
             self._apply(job, change)
         elif change.action is ReloadAction.RESTART:
             self._restart(job, change)
+        if "start" in change.fields and job.may_autostart:
+            self._begun[job] = None  # whatever else changed: it was manual, or was not started yet
 
     def _remove(self, job: JobRecord) -> None:
         self._stops.stop(job, Reason(ReasonKind.RELOAD, "no longer declared"))
@@ -162,8 +164,6 @@ class Reloader:
             self._reschedule(job, change)
         elif "after" in change.fields and job.state is JobState.SKIPPED and _was_impossible(job):
             self._begin_again(job, change)
-        elif "start" in change.fields:
-            self._begun[job] = None
 
     def _forget_and_begin(self, job: JobRecord, change: Change) -> None:
         """Begin what the failures of a job without a live run delayed or prevented: the change may have ended them."""
@@ -243,6 +243,8 @@ class Reloader:
         self._store.set_follow_up(job, FollowUp.NOTHING)
         if job.spec.enabled and not _was_stopped_by_user(job):
             if job.spec.schedule is None:
+                if job.state is JobState.BLOCKED:
+                    self._begun[job] = None  # those that start after it were skipped
                 self._store.set_follow_up(job, FollowUp.RESTART)
             else:
                 self._starter.rearm(job)

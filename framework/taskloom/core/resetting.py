@@ -35,6 +35,8 @@ class Resetter:
         """
         has_given_up = job.has_given_up
         self.forget(job, reason)
+        if job.follow_up is FollowUp.REMOVAL or not job.spec.enabled:
+            return  # a reload has decided that no run follows
         if job.state is JobState.BLOCKED and (has_given_up or job.follow_up is FollowUp.RETRY):
             self._store.set_follow_up(job, FollowUp.RESTART)
             self.wake(self.revive_dependents([job]))

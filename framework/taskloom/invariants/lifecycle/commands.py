@@ -76,6 +76,8 @@ class Commands:
         had_given_up = job.has_given_up
         self._restarts.forget(job, (command.reason.kind.value, command.reason.text))
         model.mark_changed(command.job)
+        if job.follow_up is FollowUp.REMOVAL or not job.spec.enabled:
+            return
         if job.is_blocked and (had_given_up or job.follow_up is FollowUp.RETRY):
             job.follow_up = FollowUp.RESTART
             self._starts.expect_waking([job])

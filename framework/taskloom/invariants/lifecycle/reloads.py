@@ -60,6 +60,8 @@ class Reloads:
                 self._restart(jobs[name], changed)
             elif changed:
                 self._apply(jobs[name], changed)
+            if "start" in changed and jobs[name].is_auto_start and name not in self._renewed:
+                self._renewed.append(name)
         begun = {*self._renewed, *added}
         to_start = [name for name in new if name in begun]
         starting = [name for name in to_start if model.has_started and jobs[name].is_auto_start]
@@ -107,8 +109,6 @@ class Reloads:
             self._reschedule(job, changed)
         elif "after" in changed and job.end_state == "skipped" and job.is_dependency_impossible:
             self._renew(job, changed)
-        elif "start" in changed:
-            self._renewed.append(job.spec.name)
 
     def _forget_and_begin(self, job: JobModel, changed: list[str]) -> None:
         """Expect what the failures of a job without a live run delayed or prevented."""
@@ -186,6 +186,8 @@ class Reloads:
         if not job.spec.enabled or _was_stopped_by_user(job):
             return
         if job.spec.schedule is None:
+            if job.is_blocked:
+                self._renewed.append(job.spec.name)
             job.follow_up = FollowUp.RESTART
         else:
             self._schedules.rearm(job)
