@@ -51,6 +51,8 @@ _EXPECTED = {
     "string_unicode": "text of valid Unicode",
     "callable_type": "a callable, which only code can give",
     "needs_python_object": "an object that only code can give",
+    "union_tag_invalid": "{discriminator} to be {expected_tags}",
+    "union_tag_not_found": "a mapping with {discriminator}",
 }
 # How pydantic shows the member of an enum in a Literal; a job file has its value.
 _ENUM_MEMBER = re.compile(r"<[\w.]+: (.+?)>")
@@ -107,18 +109,23 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
         blank = missing_blank(loc[-1] if is_key else value)
     if blank is not None:
         return FieldError(loc, *blank, at_key=is_key)
-    expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
+    secrets = list(_texts_in(value)) if is_secret else []
+    expected = " or ".join(dict.fromkeys(_expected(error, secrets) for error in errors))
     return FieldError(
         loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", "" if is_secret else value_hint(kinds, value)
     )
 
 
-def _expected(error: Any) -> str:
+def _expected(error: Any, secrets: Iterable[str]) -> str:
+    text: str = error["msg"]
     if error["type"] in _EXPECTED:
         facts = {name: _limit(value) for name, value in error.get("ctx", {}).items()}
-        return _ENUM_MEMBER.sub(r"\1", _EXPECTED[error["type"]].format(**facts))
-    text: str = error["msg"]
-    return text.removeprefix("Input should be ").removeprefix("Value should be ")
+        try:
+            return _ENUM_MEMBER.sub(r"\1", _EXPECTED[error["type"]].format(**facts))
+        except KeyError:  # a validator's own error, by the name of one of pydantic's
+            pass
+    # A PydanticCustomError of a validator may quote the value.
+    return _without(text.removeprefix("Input should be ").removeprefix("Value should be "), secrets)
 
 
 def _limit(value: object) -> object:
