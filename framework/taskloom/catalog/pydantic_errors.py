@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
 from taskloom.diagnostics import MASK, FieldError, missing_blank, quoted
-from taskloom.text import message_of
+from taskloom.text import did_you_mean, message_of
 
 __all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "types_in", "value_hint"]
 
@@ -56,6 +56,8 @@ _EXPECTED = {
 }
 # How pydantic shows the member of an enum in a Literal; a job file has its value.
 _ENUM_MEMBER = re.compile(r"<[\w.]+: (.+?)>")
+_CHOICE = re.compile(r"'([^']*)'")
+_LISTED = {"literal_error", "enum"}
 _ABSENT = {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"}
 _MAPPINGS = {"dict_type", "model_type", "dataclass_type", "model_attributes_type"}
@@ -111,9 +113,14 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
         return FieldError(loc, *blank, at_key=is_key)
     secrets = list(_texts_in(value)) if is_secret else []
     expected = " or ".join(dict.fromkeys(_expected(error, secrets) for error in errors))
-    return FieldError(
-        loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", "" if is_secret else value_hint(kinds, value)
-    )
+    hint = "" if is_secret else value_hint(kinds, value) or did_you_mean(value, _choices(errors))
+    return FieldError(loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", hint)
+
+
+def _choices(errors: Iterable[Any]) -> list[str]:
+    """Return the texts among the legal values, as pydantic lists them: `'line', 'nul' or 'raw'`."""
+    listed = (str(error.get("ctx", {}).get("expected", "")) for error in errors if error["type"] in _LISTED)
+    return [choice for text in listed for choice in _CHOICE.findall(text)]
 
 
 def _expected(error: Any, secrets: Iterable[str]) -> str:
