@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
+# Each starts whole programs; test_stopping and test_signals are in the quick share.
+pytestmark = pytest.mark.long
 
 Start = Callable[..., Any]
 

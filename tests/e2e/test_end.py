@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from tests.support.distribution import write_distribution
 
+# Each starts whole programs; test_stopping and test_signals are in the quick share.
+pytestmark = pytest.mark.long
+
 Start = Callable[..., Any]
 
 # How late an end may be on a shared machine.
@@ -27,8 +30,6 @@ TASKS = r'''
 import atexit, multiprocessing, os, re, signal, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
-
-pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
 
 IGNORES_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
 KEPT = []

@@ -24,7 +24,8 @@ from tests.support.processes import (
     status_of,
 )
 
-pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
+# Each starts whole programs; test_stopping and test_signals are in the quick share.
+pytestmark = pytest.mark.long
 
 Start = Callable[..., Any]
 

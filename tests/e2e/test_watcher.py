@@ -15,7 +15,8 @@ import pytest
 from tests.support import process_tasks
 from tests.support.processes import WATCHER_NAME, all_processes, command_line_of, descriptors_of, status_of
 
-pytestmark = pytest.mark.long  # each starts whole programs; test_stopping and test_signals are in the quick share
+# Each starts whole programs; test_stopping and test_signals are in the quick share.
+pytestmark = pytest.mark.long
 
 Start = Callable[..., Any]
 
