@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, NewType, TypeVar, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
 from taskloom.diagnostics import MASK, FieldError, missing_blank, quoted
 from taskloom.text import did_you_mean, message_of
 
-__all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "types_in", "value_hint"]
+__all__ = [
+    "MASK",
+    "ParamErrors",
+    "field_errors",
+    "is_alias",
+    "is_secret_type",
+    "mask_secrets",
+    "type_at",
+    "types_in",
+    "value_hint",
+]
 
 # A shorter line of a secret (a brace, a dash) may occur anywhere in a message.
 _SHORTEST_LINE = 4
@@ -244,10 +254,36 @@ def _model_fields(kind: Any) -> Mapping[Any, Any]:
     return fields if isinstance(fields, Mapping) else {}
 
 
-def types_in(annotation: Any) -> Iterator[Any]:
-    """Yield a type and the types inside it: `list[int | str]` contains `list`, `int` and `str`."""
+def types_in(annotation: Any, seen: tuple[Any, ...] = ()) -> Iterator[Any]:
+    """Yield a type and the types inside it: `list[int | str]` contains `list`, `int` and `str`.
+
+    Those that another name stands for are inside it, too: of an alias, a NewType or a type variable.
+    """
     yield annotation
-    if get_origin(annotation) is not None:
-        yield get_origin(annotation)
-    for each in get_args(annotation):
-        yield from types_in(each)
+    origin = get_origin(annotation)
+    if origin is not None:
+        yield origin
+    for each in (*get_args(annotation), *_named_types(annotation), *_named_types(origin)):
+        if not any(each is known for known in seen):  # an alias may name itself
+            yield from types_in(each, (*seen, annotation))
+
+
+def _named_types(annotation: Any) -> tuple[Any, ...]:
+    kind = type(annotation)
+    try:
+        if kind is TypeVar:
+            return tuple(filter(None, (annotation.__bound__, *annotation.__constraints__)))
+        if kind is NewType:
+            return (annotation.__supertype__,)
+        return (annotation.__value__,) if is_alias(annotation) else ()
+    except Exception:  # noqa: BLE001 - what `type A = ...` means is evaluated now, and may be any expression
+        return ()
+
+
+def is_alias(annotation: Any) -> bool:
+    """Return whether it is the object of `type A = ...`, which Python 3.11 has from typing_extensions."""
+    kind = type(annotation)
+    return type.__dict__["__name__"].__get__(kind) == "TypeAliasType" and kind.__module__ in (
+        "typing",
+        "typing_extensions",
+    )
