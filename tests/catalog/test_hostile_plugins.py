@@ -142,6 +142,73 @@ def test_a_validator_that_raises_is_shown_at_its_parameter(packages: PluginFolde
     assert error.message == "cannot check the params of T: a validator raised Ending"
 
 
+@pytest.mark.parametrize(
+    "kind, annotation, expected",
+    [
+        ("no_port", "int", "cannot use 7 as a; expected no 7"),
+        ("greater_than", "int", "cannot use 7 as a; expected no 7"),
+        ("no_port", "Hidden", "cannot use ********** as a; expected no **********"),
+        ("int_type", "Hidden", "cannot use ********** as a; expected an integer"),
+    ],
+)
+def test_an_error_that_a_validator_makes_itself_is_shown_without_secrets(
+    packages: PluginFolder, kind: str, annotation: str, expected: str
+) -> None:
+    source = (
+        "import pydantic\nfrom typing import Annotated\nfrom pydantic_core import PydanticCustomError\n"
+        "Hidden = pydantic.Secret[int]\n"
+        f"def check(value): raise PydanticCustomError('{kind}', 'no 7')\n"
+        f"class T(Task):\n    a: Annotated[{annotation}, pydantic.AfterValidator(check)]\n    def run(self, ctx): ...\n"
+    )
+    packages.add("odd", f"from taskloom import Task\n{source}", odd="T")
+
+    with pytest.raises(JobErrors) as caught:
+        job_spec("a", {"task": "odd", "params": {"a": 7}}, Catalog())
+
+    assert [error.message for error in caught.value.errors] == [expected]
+
+
+def test_a_wrong_tag_of_a_union_is_told_in_our_words(packages: PluginFolder) -> None:
+    source = """
+from typing import Annotated, Literal
+from pydantic import BaseModel, Field
+from taskloom import Task
+class A(BaseModel):
+    kind: Literal["a"]
+class B(BaseModel):
+    kind: Literal["b"]
+class T(Task):
+    of: Annotated[A | B, Field(discriminator="kind")]
+    def run(self, ctx): ...
+"""
+    packages.add("odd", source, odd="T")
+    catalog, messages = Catalog(), []
+
+    for value in ({"kind": "c"}, {}):
+        with pytest.raises(JobErrors) as caught:
+            job_spec("a", {"task": "odd", "params": {"of": value}}, catalog)
+        messages += [error.message for error in caught.value.errors]
+
+    assert messages == [
+        "cannot use {'kind': 'c'} as of; expected 'kind' to be 'a', 'b'",
+        "cannot use {} as of; expected a mapping with 'kind'",
+    ]
+
+
+def test_a_runner_whose_attributes_raise_is_refused(packages: PluginFolder) -> None:
+    source = "class Odd:\n    def __getattr__(self, name): boom()\n    def __call__(self): ...\nT = Odd()\n"
+    info = packages.add("odd", EXCEPTIONS.replace("NUMBER", "0") + source)
+    (info / "entry_points.txt").write_text("[taskloom.runners]\nodd = odd:T\n")
+
+    with pytest.raises(CatalogError) as caught:
+        Catalog().load_runner("odd")
+
+    assert str(caught.value) == (
+        "cannot use runner 'odd' of odd 1.0: reading its method start raised "
+        "Mute: (its message cannot be read: RuntimeError)"
+    )
+
+
 def test_a_long_error_is_cut_and_the_rest_is_counted(packages: PluginFolder) -> None:
     packages.add("odd", "raise ImportError('begin ' + 'x' * 3_000_000 + ' end')", odd="T")
 

@@ -156,7 +156,7 @@ def test_every_error_is_reported_at_once() -> None:
         ((), "cannot do without parameter 'times'", "how often"),
         (("every",), "cannot read '5x' as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds", ""),
         (("words", 1), "cannot use 5 as words[1]; expected text", "quote it to make it text"),
-        (("mode",), "cannot use 'fats' as mode; expected 'fast' or 'slow'", ""),
+        (("mode",), "cannot use 'fats' as mode; expected 'fast' or 'slow'", "did you mean 'fast'?"),
         (("colour",), "cannot use 'green' as colour; expected 'red' or 'blue'", ""),
         (("target",), "cannot use 7 as target; expected text", "quote it to make it text"),
         (("peers", 0, "port"), "cannot use '80' as peers[0].port; expected an integer", "write 80 without quotes"),

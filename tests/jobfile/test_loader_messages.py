@@ -175,7 +175,7 @@ a.yaml:2:3: error: cannot use this as jobs; expected a mapping of names to jobs
 a.yaml:2:3: error: job 'tick': cannot use null as a job; expected a mapping of its fields
   2 |   tick:
     |   ^^^^
-a.yaml:3:3: error: job 'tock': cannot use this as a job; expected a mapping of its fields
+a.yaml:3:3: error: job 'tock': cannot use 'countdown' as a job; expected a mapping of its fields
   3 |   tock: countdown
     |   ^^^^""",
     ),

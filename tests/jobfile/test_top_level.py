@@ -51,6 +51,7 @@ JOB_FILES = [
     ("- task: idle\n- !x y\n", 2),
     ("jobs:\n  a: {task: idle, mode: 0644, mode: 1}\n---\njobs: {}\n", 3),
     ("other: 1\nmore: 2\njobs:\n", 3),
+    ("other: 1\njobs:\n  a: {}\n  b:\n", 3),
 ]
 
 

@@ -166,6 +166,25 @@ def test_a_job_that_is_null_is_quoted_as_written() -> None:
     assert [message.split()[2] for message in messages] == ["~", "null", "NULL"]
 
 
+@pytest.mark.parametrize(
+    "text, quoted",
+    [
+        ("jobs:\n  a: 1.10\n", "1.10"),
+        ("jobs:\n  a: words\n", "'words'"),
+        ("jobs:\n  a: '${N}'\n", "'${N}'"),
+        ("jobs:\n  a: [1.10]\n", "this"),
+        ("jobs:\n  password: hunter2\n", "this"),
+        ("jobs: 0x1F\n", "0x1F"),
+        ("jobs: [1.10]\n", "this"),
+        ("defaults: 1.10\njobs:\n  a: {task: count}\n", "1.10"),
+    ],
+)
+def test_a_value_where_a_mapping_belongs_is_quoted_as_written(text: str, quoted: str) -> None:
+    [problem] = problems_of(text, {"N": "content"})
+
+    assert problem.message.startswith(f"cannot use {quoted} as ")
+
+
 def test_a_secret_stays_masked() -> None:
     [problem] = problems_of("jobs:\n  a:\n    task: count\n    params: {key: 1.10}\n")
 

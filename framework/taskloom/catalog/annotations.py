@@ -6,6 +6,7 @@ attribute are removed here, and the type of its values is left. Only the standar
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import types
 import typing
@@ -73,7 +74,11 @@ def _evaluated(text: str, names: dict[str, Any], own: dict[str, Any]) -> Any:
     # As typing does: the names of a class come before those of its module. But in `date: date = ...` the module's is
     # meant, and the class has the default under that name.
     code = compile(text.strip(), "<annotation>", "eval")
-    meant = {name: value for name, value in own.items() if name not in code.co_names or isinstance(value, type)}
+    meant = {
+        name: value
+        for name, value in own.items()
+        if name not in code.co_names or isinstance(value, type) or not (name in names or hasattr(builtins, name))
+    }
     return eval(code, names, meant)
 
 

@@ -192,7 +192,14 @@ class Catalog:
         except CatalogError as error:
             return error
         entry = offer.entry
-        if not callable(found) or not callable(getattr(found, "start", None)):
+        try:
+            is_runner = callable(found) and callable(getattr(found, "start", None))
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a metaclass or a `__getattr__` may raise anything
+            why = f"reading its method start raised {error_text(error)}"
+            return NotATask(entry.name, entry.offered_by, why, kind="runner")
+        if not is_runner:
             why = f"{quoted(found)} is not a class with a method start"
             return NotATask(entry.name, entry.offered_by, why, kind="runner")
         return LoadedRunner(entry.name, entry.distribution, entry.version, found)

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, NewType, TypeVar, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
 from taskloom.diagnostics import MASK, FieldError, missing_blank, quoted
-from taskloom.text import message_of
+from taskloom.text import did_you_mean, message_of
 
-__all__ = ["MASK", "ParamErrors", "field_errors", "is_secret_type", "mask_secrets", "type_at", "types_in", "value_hint"]
+__all__ = [
+    "MASK",
+    "ParamErrors",
+    "field_errors",
+    "is_alias",
+    "is_secret_type",
+    "mask_secrets",
+    "type_at",
+    "types_in",
+    "value_hint",
+]
 
 # A shorter line of a secret (a brace, a dash) may occur anywhere in a message.
 _SHORTEST_LINE = 4
@@ -51,9 +61,13 @@ _EXPECTED = {
     "string_unicode": "text of valid Unicode",
     "callable_type": "a callable, which only code can give",
     "needs_python_object": "an object that only code can give",
+    "union_tag_invalid": "{discriminator} to be {expected_tags}",
+    "union_tag_not_found": "a mapping with {discriminator}",
 }
 # How pydantic shows the member of an enum in a Literal; a job file has its value.
 _ENUM_MEMBER = re.compile(r"<[\w.]+: (.+?)>")
+_CHOICE = re.compile(r"'([^']*)'")
+_LISTED = {"literal_error", "enum"}
 _ABSENT = {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"}
 _MAPPINGS = {"dict_type", "model_type", "dataclass_type", "model_attributes_type"}
@@ -107,18 +121,28 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
         blank = missing_blank(loc[-1] if is_key else value)
     if blank is not None:
         return FieldError(loc, *blank, at_key=is_key)
-    expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
-    return FieldError(
-        loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", "" if is_secret else value_hint(kinds, value)
-    )
+    secrets = list(_texts_in(value)) if is_secret else []
+    expected = " or ".join(dict.fromkeys(_expected(error, secrets) for error in errors))
+    hint = "" if is_secret else value_hint(kinds, value) or did_you_mean(value, _choices(errors))
+    return FieldError(loc, f"cannot use {shown} as {_name(loc)}; expected {expected}", hint)
 
 
-def _expected(error: Any) -> str:
+def _choices(errors: Iterable[Any]) -> list[str]:
+    """Return the texts among the legal values, as pydantic lists them: `'line', 'nul' or 'raw'`."""
+    listed = (str(error.get("ctx", {}).get("expected", "")) for error in errors if error["type"] in _LISTED)
+    return [choice for text in listed for choice in _CHOICE.findall(text)]
+
+
+def _expected(error: Any, secrets: Iterable[str]) -> str:
+    text: str = error["msg"]
     if error["type"] in _EXPECTED:
         facts = {name: _limit(value) for name, value in error.get("ctx", {}).items()}
-        return _ENUM_MEMBER.sub(r"\1", _EXPECTED[error["type"]].format(**facts))
-    text: str = error["msg"]
-    return text.removeprefix("Input should be ").removeprefix("Value should be ")
+        try:
+            return _ENUM_MEMBER.sub(r"\1", _EXPECTED[error["type"]].format(**facts))
+        except KeyError:  # a validator's own error, by the name of one of pydantic's
+            pass
+    # A PydanticCustomError of a validator may quote the value.
+    return _without(text.removeprefix("Input should be ").removeprefix("Value should be "), secrets)
 
 
 def _limit(value: object) -> object:
@@ -230,10 +254,36 @@ def _model_fields(kind: Any) -> Mapping[Any, Any]:
     return fields if isinstance(fields, Mapping) else {}
 
 
-def types_in(annotation: Any) -> Iterator[Any]:
-    """Yield a type and the types inside it: `list[int | str]` contains `list`, `int` and `str`."""
+def types_in(annotation: Any, seen: tuple[Any, ...] = ()) -> Iterator[Any]:
+    """Yield a type and the types inside it: `list[int | str]` contains `list`, `int` and `str`.
+
+    Those that another name stands for are inside it, too: of an alias, a NewType or a type variable.
+    """
     yield annotation
-    if get_origin(annotation) is not None:
-        yield get_origin(annotation)
-    for each in get_args(annotation):
-        yield from types_in(each)
+    origin = get_origin(annotation)
+    if origin is not None:
+        yield origin
+    for each in (*get_args(annotation), *_named_types(annotation), *_named_types(origin)):
+        if not any(each is known for known in seen):  # an alias may name itself
+            yield from types_in(each, (*seen, annotation))
+
+
+def _named_types(annotation: Any) -> tuple[Any, ...]:
+    kind = type(annotation)
+    try:
+        if kind is TypeVar:
+            return tuple(filter(None, (annotation.__bound__, *annotation.__constraints__)))
+        if kind is NewType:
+            return (annotation.__supertype__,)
+        return (annotation.__value__,) if is_alias(annotation) else ()
+    except Exception:  # noqa: BLE001 - what `type A = ...` means is evaluated now, and may be any expression
+        return ()
+
+
+def is_alias(annotation: Any) -> bool:
+    """Return whether it is the object of `type A = ...`, which Python 3.11 has from typing_extensions."""
+    kind = type(annotation)
+    return type.__dict__["__name__"].__get__(kind) == "TypeAliasType" and kind.__module__ in (
+        "typing",
+        "typing_extensions",
+    )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin
 
 from taskloom.catalog.annotations import annotation_text
-from taskloom.catalog.pydantic_errors import ParamErrors, field_errors, types_in
+from taskloom.catalog.pydantic_errors import ParamErrors, field_errors, is_alias, types_in
 from taskloom.catalog.signatures import REQUIRED, ParamShape, ShapeError, made_defaults
 from taskloom.diagnostics import FieldError, missing_blank, quoted
 from taskloom.text import did_you_mean, error_text, kind_of
@@ -189,6 +189,9 @@ def _build(params: Sequence[ParamShape]) -> Any:
 
 def _with_enum_values(annotation: Any) -> Any:
     """Return the type with each Literal of enum members accepting their values, which are what a job file has."""
+    if is_alias(annotation):
+        inner = annotation.__value__  # evaluated now: raises NameError for an unknown name
+        return _with_enum_values(inner) if get_origin(inner) is Literal else annotation
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         from pydantic import BeforeValidator

@@ -183,7 +183,8 @@ def params_of_class(cls: type[Task]) -> tuple[ParamShape, ...]:
     if has_own_init(cls):
         init = cls.__init__
         parameters = list(inspect.signature(init).parameters.values())[1:]
-        return tuple(_from_signature(parameters, _globals_of(init), f"{cls.__name__}.__init__"))
+        names = {**_globals_of(init), **_type_parameters(*reversed(cls.__mro__))}
+        return tuple(_from_signature(parameters, names, f"{cls.__name__}.__init__"))
     return tuple(_from_fields(cls))
 
 
@@ -212,7 +213,12 @@ def _globals_of(function: Callable[..., object]) -> dict[str, Any]:
     """Return the global names that a function's annotations refer to."""
     inner = inspect.unwrap(getattr(function, "func", function))
     names: dict[str, Any] = getattr(inner, "__globals__", {})
-    return names
+    return {**names, **_type_parameters(inner)}
+
+
+def _type_parameters(*owners: object) -> dict[str, Any]:
+    """Return the type parameters of classes or functions, `X` of `class T[X]`, by name; of equal names the last."""
+    return {each.__name__: each for owner in owners for each in getattr(owner, "__type_params__", ())}
 
 
 def _from_signature(parameters: list[inspect.Parameter], names: Mapping[str, Any], owner: str) -> Iterator[ParamShape]:
@@ -242,6 +248,7 @@ def _from_fields(cls: type[Task]) -> Iterator[ParamShape]:
             field = fields[name]
             base = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
             names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
+            names = {**names, **_type_parameters(base)}
             own = {base.__name__: base, **vars(base)}
             try:
                 annotation = _resolve(cls.__name__, name, field.type, (names, own), _sample_of(field))

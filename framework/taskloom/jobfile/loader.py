@@ -20,7 +20,7 @@ from taskloom.jobfile.syntax.document import LIMITS
 from taskloom.jobfile.syntax.inputs import bytes_of, identity_of, is_stream, shown_path, stream_bytes
 from taskloom.jobfile.syntax.near_file import near_in_directory
 from taskloom.jobfile.top_level import foreign_file, missing_jobs, unknown_keys
-from taskloom.jobfile.written_values import quoted_as_written
+from taskloom.jobfile.written_values import named_as_written
 from taskloom.sync.gc_pause import paused_gc
 from taskloom.text import suggest
 
@@ -240,7 +240,8 @@ class _Checker:
                 yield from problems_of(document, ("defaults",), written, error.errors)
         elif written is not None:
             blank = missing_blank(written)
-            message, hint = blank or ("cannot use this as defaults; expected a mapping of fields", "")
+            shown = named_as_written(document, ("defaults",), written)
+            message, hint = blank or (f"cannot use {shown} as defaults; expected a mapping of fields", "")
             yield document.positions.problem(("defaults",), message, hint=hint)
         jobs = root.get("jobs")
         if not isinstance(jobs, dict) or not jobs:
@@ -282,8 +283,7 @@ def _no_job(document: Document, name: str, written: object) -> Problem:
     blank = missing_blank(name)
     if blank is not None:
         return document.positions.problem(path, blank[0], hint=blank[1], at_key=True)
-    shown = quoted_as_written(document, path, written) if written is None else "this"
-    message = f"cannot use {shown} as a job; expected a mapping of its fields"
+    message = f"cannot use {named_as_written(document, path, written)} as a job; expected a mapping of its fields"
     return document.positions.problem(path, message, job=name, at_key=True)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from taskloom.diagnostics import Problem, missing_blank, near_match
 from taskloom.jobfile.fields.registry import FIELDS, is_note
 from taskloom.jobfile.secret_frames import mask_by_name
+from taskloom.jobfile.written_values import named_as_written
 from taskloom.text import suggest
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def _foreign_mapping(document: Document, root: Mapping[str, Any]) -> Problem | N
     jobs = root["jobs"]
     entries = list(jobs.values() if isinstance(jobs, dict) else jobs) if isinstance(jobs, dict | list) else []
     if not entries or not any(map(_is_unknown, root)) or any(map(_may_be_job, entries)):
+        return None
+    if not any(entries):  # empty ones say nothing of another program
         return None
     fields = [key for entry in entries if isinstance(entry, dict) for key in entry]
     if 2 * sum(key in FIELDS for key in fields) >= max(1, len(fields)):
@@ -116,6 +119,8 @@ def missing_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Proble
     elif blank is not None:
         yield document.positions.problem(("jobs",), blank[0], hint=blank[1])
     elif jobs:
-        yield document.positions.problem(("jobs",), "cannot use this as jobs; expected a mapping of names to jobs")
+        shown = named_as_written(document, ("jobs",), jobs)
+        message = f"cannot use {shown} as jobs; expected a mapping of names to jobs"
+        yield document.positions.problem(("jobs",), message)
     else:
         yield document.positions.problem(("jobs",), "cannot find a job under 'jobs'", at_key=True)

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskloom.catalog.pydantic_errors import MASK
-from taskloom.diagnostics import FieldError, cut, quoted
+from taskloom.diagnostics import SECRET_NAME, FieldError, cut, quoted
 from taskloom.jobfile.secret_frames import is_reference
 
 if TYPE_CHECKING:
     from taskloom.jobfile.syntax.document import Document
 
-__all__ = ["as_written", "in_words_of_file", "quoted_as_written"]
+__all__ = ["as_written", "in_words_of_file", "named_as_written", "quoted_as_written"]
 
 Path = tuple[str | int, ...]
 
@@ -54,6 +54,15 @@ def quoted_as_written(document: Document, path: Path, value: Any) -> str:
     if isinstance(value, str) and text[:1] not in _TEXT_MARKS:
         return quoted(value)
     return cut(text) if text else quoted(value)
+
+
+def named_as_written(document: Document, path: tuple[str, ...], value: Any) -> str:
+    """Return how a message names a value where a mapping is expected: quoted as written, or `this`.
+
+    A mapping or a list begins below its key, where the caret points; one that may be a secret is not repeated.
+    """
+    is_secret = value is not None and SECRET_NAME.search(path[-1]) is not None
+    return "this" if is_secret or isinstance(value, dict | list) else quoted_as_written(document, path, value)
 
 
 def _pieces(document: Document, path: Path, value: Any, final: Any) -> Iterator[str]:
