@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -358,7 +359,7 @@ def test_a_shell_can_halt_and_continue_it_and_gets_its_exit_code(
     shell = InteractiveBash(terminal, child_env | {"PYTHONPATH": str(tasks)}, tmp_path)
     shell.wait_for("PROMPT> ")
 
-    shell.type(" ".join([*namespace, sys.executable, "-m taskloom run jobs.yaml\n"]))
+    shell.type(shlex.join([*namespace, sys.executable, "-m", "taskloom", "run", "jobs.yaml"]) + "\n")
     shell.wait_for(" 9990")
     shell.type("\x1a")
     shell.wait_for("Stopped")

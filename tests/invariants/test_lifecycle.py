@@ -23,6 +23,7 @@ from taskloom.core.policies import (
     RestartWhen,
     Schedule,
     Watchdog,
+    WatchdogThen,
 )
 from taskloom.testing import At, Behaviour, ClockStep, History, Stall, Step, check, check_events, make_job, simulate
 from taskloom.testing.clock import FIRST_WALL_SECONDS
@@ -307,7 +308,23 @@ def test_the_stop_of_a_chain_longer_than_the_stack_of_python_breaks_no_rule() ->
     ]
     shutdown = Shutdown(Reason(ReasonKind.USER, "enough"), 30.0)
 
-    check(simulate(jobs, seconds=60, script=[At(20, shutdown)]))
+    assert check(simulate(jobs, seconds=60, script=[At(20, shutdown)])) == []
+
+
+def test_a_run_that_survives_the_stop_may_poll_again_after_it() -> None:
+    watched = make_job("w", watchdog=Watchdog(3.0, WatchdogThen.WARN), within=1.0)
+    shutdown = Shutdown(Reason(ReasonKind.USER, "enough"), 2.0)
+
+    history = simulate(
+        [watched],
+        seconds=40,
+        script=[At(10, shutdown)],
+        behaviours={"w": Behaviour(work=30.0, reaction=float("inf"), silent_after=1.0, silent_for=20.0)},
+    )
+
+    names = [event.event for event in history.events]
+    assert names.index(EventName.SCHEDULER_STOPPED) < names.index(EventName.RESPONSIVE)
+    assert check(history) == []
 
 
 def test_every_event_name_is_known_to_the_checker() -> None:

@@ -19,7 +19,7 @@ from taskloom.text import duration
 __all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 
 # Events that may follow scheduler_stopped: a run that outlived the shutdown still reports.
-AFTER_STOPPED = {"ready", "ended", "late_exit", "callback_failed", "started"}
+AFTER_STOPPED = {"ready", "responsive", "ended", "late_exit", "callback_failed", "started"}
 # A job is flapping after this many restarts within this many seconds.
 FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
 MISSED_CAUSES = {"late", "overlap", "blocked"}
