@@ -205,6 +205,35 @@ class FailingClock(MonotonicClock):
         return super().now()
 
 
+class RacingClock(MonotonicClock):
+    """A clock that goes on by a hundredth of a second at each reading: as on a machine that is much too slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = 0.0
+
+    def now(self) -> Any:
+        self.ahead += 0.01
+        now = super().now()
+        return now._replace(mono=now.mono + self.ahead, wall=now.wall + self.ahead)
+
+
+def test_calls_are_answered_although_a_deadline_is_always_due() -> None:
+    scheduler = Scheduler(clock=RacingClock())
+    scheduler.add(Job(name="tick", task=wait, schedule={"every": "3ms"}))
+    scheduler.start()
+    answers: list[object] = []
+    asking = threading.Thread(target=lambda: answers.extend(scheduler.status() for _ in range(3)), daemon=True)
+
+    asking.start()
+    asking.join(SOON)
+    answered = len(answers)
+    scheduler.stop(within=5.0)
+    asking.join(SOON)
+
+    assert answered == 3
+
+
 def test_a_memory_error_on_the_scheduler_thread_ends_no_schedule_and_no_stop() -> None:
     clock = FailingClock()
     fired = threading.Semaphore(0)

@@ -38,6 +38,8 @@ _NEVER = float("inf")
 ACTIONS_AT_ONCE = 32
 # About a millisecond of work.
 REPORTS_BEFORE_TICK = 32
+# Reports and calls that come before the next due deadline: on a machine that is too slow one is always due.
+REPORTS_AFTER_TICK = 32
 # After so many errors without any work in between, the callers get the error; then it is tried again this often.
 MOST_FAILURES = 10
 FAILURE_SECONDS = 0.05
@@ -69,6 +71,8 @@ class SchedulerLoop:
         # The time of the message that the core processed last.
         self._latest_time = Moment(0.0, 0.0)
         self._deadline: float | None = None
+        # How many reports come before the next due deadline; each waiting one uses up one.
+        self._reports_first = 0
         self._sample_at: float | None = None
         # The request to stop that the core has got: not the one of the gate if that has just been closed.
         self._taken_stop: Shutdown | None = None
@@ -195,7 +199,7 @@ class SchedulerLoop:
             self._take_stop(now)
         elif inbox.urgent:
             self._handle_first(inbox.urgent, now)
-        elif deadline is not None and now.mono >= deadline:
+        elif deadline is not None and now.mono >= deadline and not (self._reports_first and inbox.reports):
             self._tick()
         elif self._sample_at is not None and now.mono >= self._sample_at:
             late, self._sample_at = now.mono - self._sample_at, None
@@ -218,7 +222,7 @@ class SchedulerLoop:
             reports = self._inbox.reports
             for _ in range(min(len(reports), REPORTS_BEFORE_TICK)):
                 self._handle_first(reports, self.clock.now())
-        self._deadline = None
+        self._deadline, self._reports_first = None, REPORTS_AFTER_TICK
         self._handle(Tick(dict(self.gate.ended)), self.clock.now())
 
     def _wake_or_capture(self, now: Moment) -> bool:
@@ -239,6 +243,7 @@ class SchedulerLoop:
         """Process the next report, or else tell the waiting callers what has changed; return False if there is none."""
         reports = self._inbox.reports
         if reports:
+            self._reports_first = max(0, self._reports_first - 1)
             if type(reports[0]) is StopJob and len(reports) == 1 and reports[0].run is not None:
                 # The caller is waking this run. Sleeping releases the GIL, which is all that the run needs now.
                 self._inbox.wait(REPORT_SECONDS)
