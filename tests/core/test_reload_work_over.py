@@ -67,6 +67,20 @@ def test_a_job_that_has_ended_and_stays_declared_still_ends_the_program() -> Non
     assert "WorkFinished" in found
 
 
+def test_a_removed_job_that_is_declared_again_while_its_run_ends_still_ends_the_program() -> None:
+    """In between only daemons were declared. Its old run is left behind, and blocks a new one."""
+    job = make_job("a", within=0.0)
+    stage = running(job, DAEMON)
+    stage.reload(DAEMON)
+    stage.advance(0)
+    stage.reload(job, DAEMON)
+
+    found = show(stage.stack_captured("a#1"))
+
+    assert stage.lifecycle.jobs["a"].state is JobState.BLOCKED
+    assert "WorkFinished" in found
+
+
 def test_a_manual_job_that_runs_keeps_the_program_until_it_ends() -> None:
     stage = running(make_job("a"), MANUAL, DAEMON)
     stage.run("m")

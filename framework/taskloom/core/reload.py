@@ -99,8 +99,11 @@ class Reloader:
         for job in list(self._store.jobs.values()):
             if job.waiting_for is WaitingFor.DEPENDENCY:
                 self._starter.check_dependencies(job)
-        if not any(map(_keeps_program_alive, self._store.jobs.values())):
+        keeping = [job for job in self._store.jobs.values() if _keeps_program_alive(job)]
+        if not keeping:
             self._store.leave_daemons_only()
+        elif any(job.is_active for job in keeping):  # also one that was removed before, and is declared again
+            self._store.note_active()
 
     def _start_added(self, changes: Iterable[Change], *, has_started: bool) -> None:
         """Start what is new or begins again; if the reload has stopped runs, when those have ended."""

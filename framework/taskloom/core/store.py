@@ -151,6 +151,10 @@ class JobStore:
         """Let daemons alone keep the program alive from now on, as if no other job had ever been active."""
         self._has_been_active = False
 
+    def note_active(self) -> None:
+        """Let the end of the last active job end the program, although none of them has begun since."""
+        self._has_been_active = True
+
     def _count_change(self, job: JobRecord, was_active: bool) -> None:
         # A blocked job is active if something follows; the state of all others decides alone.
         change = job.is_active - was_active

@@ -71,8 +71,9 @@ class Reloads:
         for name in starting:
             self._starts.arm(jobs[name])
         self._starts.expect_waking(jobs[name] for name in (*self._renewed, *added))
-        if not any(_keeps_program_alive(jobs[name]) for name in new):
-            model.had_non_daemon = False
+        keeping = [jobs[name] for name in new if _keeps_program_alive(jobs[name])]
+        # An active one counts also if it was removed before, and is declared again while its run still ends.
+        model.had_non_daemon = bool(keeping) and (model.had_non_daemon or any(job.is_active for job in keeping))
         for name, changed in changes.items():
             if "schedule" in changed:
                 self._run_ends.expect_essential_shutdown(jobs[name])
