@@ -195,11 +195,18 @@ class SelfJoin(UsageError):
 
 
 class OnSchedulerThread(UsageError):
-    """The scheduler's own thread cannot wait for itself: a finalizer or a clock called the scheduler on that thread."""
+    """The scheduler's own thread cannot wait for itself: a finalizer or a clock called the scheduler on that thread.
 
-    def __init__(self, wanted: str) -> None:
+    Or a finalizer was called while its thread started or ended a thread, and so holds the lock of `threading`: the
+    scheduler's thread would wait for it (`starts_thread`).
+    """
+
+    def __init__(self, wanted: str, *, starts_thread: bool = False) -> None:
         self.wanted = wanted
-        super().__init__(f"cannot {wanted} on the scheduler's own thread, which would wait for itself")
+        where = "on the scheduler's own thread, which would wait for itself"
+        if starts_thread:
+            where = "in a finalizer while this thread starts or ends a thread: the scheduler could start none meanwhile"
+        super().__init__(f"cannot {wanted} {where}")
 
 
 class CatalogError(TaskloomError):

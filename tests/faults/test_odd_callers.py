@@ -273,3 +273,21 @@ def test_a_run_near_its_recursion_limit_loses_nobody_elses_messages(scheduler: W
     started = [handle.run for handle in handles if handle.run is not None]
     assert started
     assert all(run.outcome in (Outcome.CANCELLED, Outcome.SUCCEEDED) for run in started)
+
+
+def test_a_finalizer_inside_the_lock_of_threading_gets_no_answer_and_blocks_nothing() -> None:
+    """The collector may call one where a thread starts or ends. The scheduler's thread needs that lock as well."""
+    scheduler = Scheduler()
+    job = scheduler.add(Job(name="a", task=lambda ctx: ctx.wait()))
+    run = job.start()
+
+    with threading._active_limbo_lock:  # type: ignore[attr-defined]
+        for call in (job.start, job.status, job.restart, scheduler.status):
+            with pytest.raises(OnSchedulerThread, match="while this thread starts or ends a thread"):
+                call()
+        run.cancel()
+        scheduler.request_stop()
+
+    assert scheduler.stop(within=SOON).is_clean
+    with threading._active_limbo_lock:  # type: ignore[attr-defined]
+        assert job.status().state == "finished"  # nothing is waited for any more

@@ -67,6 +67,13 @@ ROWS: list[tuple[BaseException, str]] = [
         errors.OnSchedulerThread("wait for an answer"),
         "cannot wait for an answer on the scheduler's own thread, which would wait for itself",
     ),
+    (
+        errors.OnSchedulerThread("wait", starts_thread=True),
+        (
+            "cannot wait in a finalizer while this thread starts or ends a thread: "
+            "the scheduler could start none meanwhile"
+        ),
+    ),
     (errors.SelfJoin("tick#1"), "cannot join run tick#1 from its own thread: it would wait for itself"),
     (errors.CatalogError("cannot use it"), "cannot use it"),
     (

@@ -250,7 +250,13 @@ class Engine(SchedulerLoop):
         return self._has_ended or sys.is_finalizing()
 
     def refuse_own_thread(self, request: str) -> None:
-        """Raise OnSchedulerThread if this is the scheduler thread: it would wait for itself."""
+        """Raise OnSchedulerThread if this is the scheduler thread, which would wait for itself, or if it waits for us.
+
+        The latter in a finalizer that the collector calls inside of `Thread.start` or at the end of a thread: this
+        thread holds the lock that the scheduler thread needs to start any run.
+        """
+        if not self._has_ended and _holds_lock_of_threading():
+            raise OnSchedulerThread(request, starts_thread=True)
         thread = self._thread
         if thread is not None and thread.ident == get_ident() and not self._has_ended:
             raise OnSchedulerThread(request)
@@ -268,3 +274,10 @@ class Engine(SchedulerLoop):
                 self._thread = None
                 self._is_owned.release()
                 self.start_thread()
+
+
+def _holds_lock_of_threading() -> bool:
+    """Return whether this thread is inside of the lock with which `threading` keeps its list of threads."""
+    # An RLock in all versions so far; if it is something else one day, nothing is refused.
+    is_owned = getattr(getattr(threading, "_active_limbo_lock", None), "_is_owned", None)
+    return is_owned is not None and bool(is_owned())
