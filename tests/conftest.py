@@ -151,6 +151,8 @@ def no_thread_is_left_behind() -> Iterator[None]:
 
     mine = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
     for thread in mine:
-        thread.join(THREAD_GRACE_SECONDS)
+        # `enumerate` names threads that are just being started, which cannot be joined yet.
+        if thread._started.wait(THREAD_GRACE_SECONDS):  # type: ignore[attr-defined]
+            thread.join(THREAD_GRACE_SECONDS)
     left = sorted(thread.name for thread in mine if thread.is_alive())
     assert not left, f"threads outlived the test: {', '.join(left)}"
