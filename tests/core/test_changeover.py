@@ -7,27 +7,17 @@ from dataclasses import replace
 
 import pytest
 from tests.support.fake_calendar import FakeCalendar
-from tests.support.hand_driven_core import HandDrivenCore, event_of, show
+from tests.support.hand_driven_core import HandDrivenCore, event_of, running, show
 
 from taskloom.core.actions import Action
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, How, JobSpec, JobState, Otherwise, WaitingFor
 from taskloom.core.policies import Missed, RestartPolicy, RestartWhen, Schedule
 from taskloom.diagnostics import Place
-from taskloom.testing import VirtualClock, make_job
+from taskloom.testing import make_job
 
 WEB = make_job("web", within=1.0)
 NEW = make_job("new", within=1.0)
-
-
-def running(*jobs: JobSpec) -> HandDrivenCore:
-    """Return a core at second 0 in which all jobs run."""
-    stage = HandDrivenCore(VirtualClock(0, 0))
-    stage.add(*jobs)
-    stage.start_all()
-    for run in list(stage.lifecycle.runs):
-        stage.started(run)
-    return stage
 
 
 def replicas(count: int, job: JobSpec = WEB) -> tuple[JobSpec, ...]:

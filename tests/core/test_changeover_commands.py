@@ -6,25 +6,15 @@ from dataclasses import replace
 
 import pytest
 from tests.support.fake_calendar import FakeCalendar
-from tests.support.hand_driven_core import HandDrivenCore, show
+from tests.support.hand_driven_core import HandDrivenCore, running, show
 
 from taskloom.core.model import How, JobSpec, JobState, StartMode, StartPolicy, WaitingFor
 from taskloom.core.policies import RestartPolicy, RestartWhen, Schedule
 from taskloom.errors import DependencyUnmet
-from taskloom.testing import VirtualClock, make_job
+from taskloom.testing import make_job
 
 WEB = make_job("web", within=1.0)
 NEW = make_job("new", within=1.0)
-
-
-def running(*jobs: JobSpec) -> HandDrivenCore:
-    """Return a core at second 0 in which all jobs run."""
-    stage = HandDrivenCore(VirtualClock(0, 0))
-    stage.add(*jobs)
-    stage.start_all()
-    for run in list(stage.lifecycle.runs):
-        stage.started(run)
-    return stage
 
 
 def waits_for(stage: HandDrivenCore, job: str) -> str:

@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.support.hand_driven_core import HandDrivenCore, show
+from tests.support.hand_driven_core import HandDrivenCore, running, show
 
 from taskloom.core.model import How, JobSpec, JobState, Otherwise
 from taskloom.core.policies import Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog, WatchdogThen
-from taskloom.testing import VirtualClock, make_job
+from taskloom.testing import make_job
 
 DAEMON = make_job("d", daemon=True)
 OFF = make_job("off", enabled=False)
 MANUAL = make_job("m", manual=True)
-
-
-def running(*jobs: JobSpec) -> HandDrivenCore:
-    stage = HandDrivenCore(VirtualClock(0, 0))
-    stage.add(*jobs)
-    stage.start_all()
-    for run in list(stage.lifecycle.runs):
-        stage.started(run)
-    return stage
 
 
 def end_all(stage: HandDrivenCore) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.failing_job import fail
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.events import EventName
@@ -35,15 +36,6 @@ def stage_of(**policies: Any) -> HandDrivenCore:
     stage.add(make_job("other", manual=True), make_job("a", **{"restart": ON_FAILURE} | policies))
     stage.run("a")
     return stage
-
-
-def fail(stage: HandDrivenCore, how: How = How.RAISED) -> None:
-    """Let the run of `a` fail, and a restart that follows begin."""
-    run = stage.lifecycle.jobs["a"].run
-    assert run is not None
-    if run.started is None:
-        stage.started(run.id)
-    stage.ended(run.id, how)
 
 
 def fail_and_restart(stage: HandDrivenCore, times: int) -> None:

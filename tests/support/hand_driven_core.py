@@ -19,7 +19,7 @@ from taskloom.core.waits import Wait
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.simulator import RecordedCore
 
-__all__ = ["BOOM", "HandDrivenCore", "event_of", "show"]
+__all__ = ["BOOM", "HandDrivenCore", "event_of", "running", "show"]
 
 BOOM = ErrorInfo("RuntimeError", "boom", "Traceback: boom")
 """The error of every fake run that fails."""
@@ -143,6 +143,16 @@ def event_of(found: Sequence[Action], name: EventName) -> Event:
     """Return the only event of this name. Raises ValueError if there is none or more than one."""
     (event,) = [action for action in found if isinstance(action, Event) and action.event is name]
     return event
+
+
+def running(*jobs: JobSpec) -> HandDrivenCore:
+    """Return a core at second 0 in which all jobs that start by themselves run."""
+    stage = HandDrivenCore(VirtualClock(0, 0))
+    stage.add(*jobs)
+    stage.start_all()
+    for run in list(stage.lifecycle.runs):
+        stage.started(run)
+    return stage
 
 
 def show(found: Sequence[Action]) -> list[str]:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["has_styles", "is_terminal", "width"]
+__all__ = ["has_styles", "is_plain", "is_terminal", "width"]
 
 # These show no escapes, as git and rich see it.
 _PLAIN_TERMINALS = ("", "dumb", "unknown")
@@ -27,6 +27,11 @@ def is_terminal(stream: Any) -> bool:
         return False
 
 
+def is_plain(environ: Mapping[str, str]) -> bool:
+    """Return whether TERM names a terminal that shows no escapes, or none at all."""
+    return environ.get("TERM", "").strip().lower() in _PLAIN_TERMINALS
+
+
 def has_styles(stream: Any, environ: Mapping[str, str] | None = None) -> bool:
     """Return whether escapes for colours may be written to a stream. `environ`: that of this process by default.
 
@@ -34,7 +39,7 @@ def has_styles(stream: Any, environ: Mapping[str, str] | None = None) -> bool:
     (0 or 1) decides, then FORCE_COLOR (empty means no), then whether the stream is a terminal.
     """
     environ = os.environ if environ is None else environ
-    if environ.get("NO_COLOR") or environ.get("TERM", "").strip().lower() in _PLAIN_TERMINALS:
+    if environ.get("NO_COLOR") or is_plain(environ):
         return False
     compatible = environ.get("TTY_COMPATIBLE")
     if compatible in ("0", "1"):

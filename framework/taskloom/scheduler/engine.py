@@ -4,8 +4,9 @@ Guarantees, each with its test in `tests/faults`:
 - Only the scheduler thread enters the core. A caller, signal handler or finalizer puts its message by one call into C
   code: an exception there comes before the message is queued, and nothing has happened, or after it, and the message is
   processed. So a Ctrl-C, at any line and any number of times, harms nothing but the call that it interrupts.
-- A stop of everything is processed before all other messages, and due deadlines before reports. Once `request_stop` has
-  returned, no body of a task is entered.
+- A stop of everything is processed before all other messages, and due deadlines before reports; but if one is always
+  due, some reports come after each, so that every call is answered. Once `request_stop` has returned, no body of a task
+  is entered.
 - A stop ends on time: what blocks (files, runners, listeners, callbacks, log handlers) is done on other threads. If the
   core itself fails, the engine requests every live run to stop and ends the stop at its deadline without the core.
 - A run that ended in time is never reported as timed out, overdue or abandoned, however late its report is processed.

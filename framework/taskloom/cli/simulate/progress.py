@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO, TypeGuard
 
 from taskloom.cli.simulate.findings import simulated_time
 from taskloom.core.model import Reason, ReasonKind
+from taskloom.observe.terminal import is_plain, is_terminal
 from taskloom.text import duration, plural
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ FIRST_SECONDS = 0.5
 # How often the line is written again; people read no faster.
 PAUSE_SECONDS = 0.2
 _CTRL_C = Reason(ReasonKind.SIGNAL, "Ctrl-C")
-_PLAIN_TERMINALS = ("", "dumb", "unknown")
 _USUAL_COLUMNS = 80
 
 
@@ -36,11 +36,7 @@ def has_progress(
 
     `shares_terminal`: data are written to the same terminal, which the progress would spoil.
     """
-    is_plain = environ.get("TERM", "").strip().lower() in _PLAIN_TERMINALS
-    try:
-        return not shares_terminal and not is_plain and stderr is not None and stderr.isatty()
-    except ValueError:  # closed
-        return False
+    return stderr is not None and not shares_terminal and not is_plain(environ) and is_terminal(stderr)
 
 
 class ProgressLine:
