@@ -79,8 +79,9 @@ def test_it_has_a_name_a_session_and_only_its_pipes(start: Start, tmp_path: Path
 
 
 def test_no_task_finds_it_among_the_children_of_the_program(start: Start) -> None:
-    program, _ = start("jobs: {one: {task: family}}", until="children: ")
+    program, _ = start("jobs: {one: {task: family}, two: {task: polite}}", until="children: ")
 
+    program.send(TERM)
     assert program.end() == 0
     assert "children: [] []" in program.stderr
 
@@ -254,10 +255,10 @@ def test_a_program_whose_watcher_is_halted_stops_as_usual_and_leaves_nothing(sta
 @pytest.mark.parametrize(
     ("job", "code"),
     [
-        ("{task: dies, start: {delay: 200ms}, params: {number: 9}}", -9),
-        pytest.param("{task: dies, start: {delay: 200ms}, params: {number: 11}}", -11, marks=LONG),
-        pytest.param("{task: hard_exit, start: {delay: 200ms}}", 9, marks=LONG),
-        pytest.param("{task: bad, start: {delay: 200ms}}", 1, marks=LONG),
+        ("{task: dies, start: {delay: 1s}, params: {number: 9}}", -9),
+        pytest.param("{task: dies, start: {delay: 1s}, params: {number: 11}}", -11, marks=LONG),
+        pytest.param("{task: hard_exit, start: {delay: 1s}}", 9, marks=LONG),
+        pytest.param("{task: bad, start: {delay: 1s}}", 1, marks=LONG),
     ],
     ids=["SIGKILL", "SIGSEGV", "os._exit", "failed"],
 )
