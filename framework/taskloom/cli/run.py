@@ -65,6 +65,7 @@ def run(  # noqa: PLR0917 - click passes them by name
       taskloom run jobs/ --stop-within 10s --events events.jsonl
     """
     from taskloom.cli.program.program import Program
+    from taskloom.cli.program.settings import RunSettings
     from taskloom.observe.event_file import is_standard_output
     from taskloom.observe.log_format import LogFormat
 
@@ -73,12 +74,12 @@ def run(  # noqa: PLR0917 - click passes them by name
             f"cannot write both events (--events {events}) and the summary (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
+    settings = RunSettings(stop_within=stop_within, log_format=None if log_format is None else LogFormat(log_format))
     program = Program(
-        stop_within,
+        settings,
         events=events,
         labels=labels,
         wants_json=output == "json",
         is_verbose=verbose,
-        log_format=None if log_format is None else LogFormat(log_format),
     )
     return program.run(paths)

@@ -29,6 +29,7 @@ from taskloom.cli.program.left_threads import LeftThread, LeftThreads
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
+from taskloom.cli.program.settings import RunSettings
 from taskloom.cli.program.shared_process import SharedProcess
 from taskloom.cli.program.shutdown import FLUSH_SECONDS, Ending, close_listeners
 from taskloom.cli.program.signal_guard import SignalGuard
@@ -42,7 +43,6 @@ from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console
 from taskloom.observe.event_text import reason_text
-from taskloom.observe.log_format import LogFormat
 from taskloom.observe.name_column import longest_name
 from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
@@ -81,20 +81,13 @@ class _Message(Enum):
 
 
 class Program:
-    """One `taskloom run`. `stop_within`: seconds for the whole stop, inf for no deadline."""
+    """One `taskloom run`."""
 
     def __init__(
-        self,
-        stop_within: float,
-        *,
-        events: str | None,
-        labels: Sequence[str],
-        wants_json: bool,
-        is_verbose: bool,
-        log_format: LogFormat | None = None,
+        self, settings: RunSettings, *, events: str | None, labels: Sequence[str], wants_json: bool, is_verbose: bool
     ) -> None:
-        self._stop_within = stop_within
-        self._log_format = log_format
+        self._settings = settings
+        self._stop_within = settings.stop_within
         self._events = EventOutput(events)
         self._labels = labels
         self._wants_json = wants_json
@@ -104,7 +97,7 @@ class Program:
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._guard = SignalGuard(self._on_signal)
         self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
-        self._scheduler = Scheduler(stop_within=stop_within, on_stopping=self._on_stopping, log=False)
+        self._scheduler = Scheduler(stop_within=settings.stop_within, on_stopping=self._on_stopping, log=False)
         self._errors = MainThreadErrors()
         self._jobs_started = Latch()
         # Kept until there is a console; then None.
@@ -193,7 +186,7 @@ class Program:
 
     def _set_up_output(self, undo: ExitStack) -> Console:
         self._shown = ProgramOutput(
-            log_format=self._log_format,
+            log_format=self._settings.log_format,
             is_verbose=self._is_verbose,
             data_to_log=self._events.is_on_stdout,
             data=self._events.data_descriptor(),

@@ -1,0 +1,34 @@
+"""The settings of one `taskloom run`: from its command line, the environment, the job files, or the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskloom.core.policies import STOP_WITHIN_SECONDS
+from taskloom.observe.log_format import LogFormat
+
+__all__ = ["RunSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """The settings of a whole program, beside its jobs."""
+
+    name: str | None = None
+    """By which other programs find it; None: made from its first path."""
+    stop_within: float = STOP_WITHIN_SECONDS
+    """Seconds for the whole stop, inf for no deadline."""
+    log_format: LogFormat | None = None
+    """None: the one that suits the terminal."""
+    log_level: str = "info"
+    """The least level that is written to stderr: `debug`, `info`, `warning` or `error`."""
+    log_dir: str | None = None
+    """The folder of one log file a job; None: no files."""
+    color: str = "auto"
+    """`auto`, `always` or `never`."""
+    is_quiet: bool = False
+    """Whether only warnings, errors and the summary are written to stderr."""
+    control: bool = True
+    """Whether the program listens for control requests."""
+    socket: str | None = None
+    """The path of the control socket; None: in the first folder that suits."""

@@ -1,0 +1,94 @@
+"""Requests and their answers, whichever server carries them.
+
+The route table is written in these terms alone, so that the server on the unix socket and another one later can serve
+the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from taskloom.sync.latch import Latch
+
+__all__ = ["Answer", "Caller", "Deferred", "Reply", "Request", "ServerSentEvent", "Stream"]
+
+
+class Caller(NamedTuple):
+    """The process that sent a request, as the kernel names it."""
+
+    uid: int
+    pid: int
+
+    def __str__(self) -> str:
+        return f"uid {self.uid}, pid {self.pid}"
+
+
+class Request(NamedTuple):
+    """One request, already checked for size and time."""
+
+    method: str
+    """In capital letters."""
+    path: str
+    """Percent-decoded, without the query: `/v1/jobs`."""
+    query: Mapping[str, tuple[str, ...]]
+    """Each name with all its values, percent-decoded."""
+    headers: Mapping[str, str]
+    """By name in small letters; of several with one name, the last."""
+    body: bytes
+    caller: Caller
+
+
+class Reply(NamedTuple):
+    """One reply; `body` is JSON data."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = {}
+
+
+class Deferred:
+    """A reply that comes later. Any thread may complete it."""
+
+    def __init__(self) -> None:
+        self._latch = Latch()
+        self._reply: Reply | None = None
+        self.on_complete: Callable[[], object] = lambda: None
+        """Set by the server: called once the reply is there, on the thread that completes it. It must not block."""
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply; None before it is complete."""
+        return self._reply
+
+    def complete(self, reply: Reply) -> None:
+        """Give the reply; idempotent: the first one counts."""
+        if self._reply is None:
+            self._reply = reply
+            self._latch.open()
+            self.on_complete()
+
+
+class ServerSentEvent(NamedTuple):
+    """One event of a stream. `id` is `START.SEQ`, or "" if a resume cannot begin here; `data` is JSON data."""
+
+    event: str
+    data: Mapping[str, Any]
+    id: str = ""
+
+
+class Stream(Protocol):
+    """A stream of server-sent events. The server takes what is there whenever it was woken."""
+
+    def take(self, most: int) -> Iterable[ServerSentEvent] | None:
+        """Return at most `most` events that were not taken before; None at the end. Called on the server's thread."""
+
+    def wake_with(self, wake: Callable[[], object]) -> None:
+        """Call `wake` whenever there is something to take. It does not block, and any thread may call it."""
+
+    def close(self) -> None:
+        """Forget it: the client has gone. Idempotent."""
+
+
+Answer = Reply | Deferred | Stream
+"""All that a route may give to the server."""
