@@ -16,6 +16,7 @@ from taskloom.jobfile.declared_job import DeclaredJob, problems_of
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.jobfile.secret_frames import WrittenJob, mask_by_name, mask_secret_params
+from taskloom.jobfile.secret_values import secrets_of
 from taskloom.jobfile.syntax.document import LIMITS
 from taskloom.jobfile.syntax.inputs import bytes_of, identity_of, is_stream, shown_path, stream_bytes
 from taskloom.jobfile.syntax.near_file import near_in_directory
@@ -49,6 +50,8 @@ class CheckResult(NamedTuple):
     """The jobs that determine that time, in the order in which they stop."""
     origins: Mapping[str, Mapping[str, Origin]] = {}
     """The origin of each value, by job and field. Empty unless `check` was called with `with_origins`."""
+    secrets: frozenset[str] = frozenset()
+    """The texts of all secrets of the valid jobs, to be masked wherever they would be shown."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -170,7 +173,7 @@ class _Checker:
         problems = _in_order(self._problems)
         if problems:
             problems = tuple(mask_secret_params(problems, self._written, self._catalog))
-        return CheckResult(specs, problems, files, worst.seconds, worst.chain, origins)
+        return CheckResult(specs, problems, files, worst.seconds, worst.chain, origins, secrets_of(specs))
 
     def _expand(self, path: str) -> list[str]:
         if is_stream(path):  # a pipe in a directory is none: to read it may take forever
