@@ -204,7 +204,8 @@ class JobHandle:
 
     def why(self) -> Why:
         """Return why the job is, or is not, running: one paragraph, and the facts that it was made from."""
-        return make_why(self._engine, self.name)
+        engine = self._engine
+        return make_why(engine, self.name, lambda core: make_status(engine, core, self.name))
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.name}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,25 +35,23 @@ class Why:
         return self.text
 
 
-def make_why(engine: Engine, name: str) -> Why:
+def make_why(engine: Engine, name: str, status: Callable[[Lifecycle], JobStatus]) -> Why:
     """Return why a job is, or is not, running. Raises UnknownJob.
 
-    All facts but one are read in one step on the scheduler thread; where the runs are is read after it, on this thread.
+    All facts but one are read in one step on the scheduler thread, `status` among them; where the runs are is read
+    after it, on this thread.
     """
-    facts = engine.query(None, lambda core: _gather(engine, core, name))
+
+    def read(core: Lifecycle) -> WhyFacts:
+        facts = gather(core, name, engine.clock.now())
+        is_live = facts.job.state in (JobState.RUNNING, JobState.STOPPING)
+        return replace(facts, numbers=_numbers(status(core))) if is_live else facts
+
+    facts = engine.query(None, read)
     live = [run for run in map(engine.executor.live.get, facts.live_runs) if run is not None]
     places = {run.id: stack.where for run, stack in engine.executor.stacks.places(live) if stack.where}
     facts = replace(facts, places=places)
     return Why(explain(facts), facts)
-
-
-def _gather(engine: Engine, core: Lifecycle, name: str) -> WhyFacts:
-    from taskloom.scheduler.handles import make_status
-
-    facts = gather(core, name, engine.clock.now())
-    if facts.job.state not in (JobState.RUNNING, JobState.STOPPING):
-        return facts
-    return replace(facts, numbers=_numbers(make_status(engine, core, name)))
 
 
 def _numbers(status: JobStatus) -> RunNumbers:
