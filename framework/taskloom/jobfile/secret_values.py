@@ -15,9 +15,12 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from taskloom.core.model import JobSpec
+from taskloom.diagnostics import MASK, Problem
 
-__all__ = ["forms_of", "secrets_of"]
+__all__ = ["forms_of", "secrets_of", "without_values"]
 
+# A shorter value is not worth hiding, and it may occur inside any word of a message.
+_SHORTEST = 4
 # A line of a secret that is shorter (a brace, a dash) may occur anywhere in a log.
 _SHORTEST_LINE = 8
 # `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path.
@@ -40,6 +43,27 @@ def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozense
         for secret in _in(spec.params, seen):
             found.update(forms_of(secret))
     return frozenset(found)
+
+
+def without_values(problems: Iterable[Problem], secrets: Iterable[str]) -> list[Problem]:
+    """Return the problems with these secrets masked in their messages, for example in one of a plugin's validator."""
+    forms = sorted({form for secret in secrets for form in forms_of(secret) if len(form) >= _SHORTEST}, key=len)
+
+    def masked(text: str) -> str:
+        for form in reversed(forms):  # the longest first, since one may contain another
+            text = text.replace(form, MASK)
+        return text
+
+    if not forms:
+        return list(problems)
+    return [
+        problem._replace(
+            message=masked(problem.message),
+            hint=masked(problem.hint),
+            related=tuple(each._replace(message=masked(each.message)) for each in problem.related),
+        )
+        for problem in problems
+    ]
 
 
 def forms_of(secret: str) -> Iterator[str]:
