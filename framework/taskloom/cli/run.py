@@ -21,9 +21,17 @@ __all__ = ["run"]
               help="Run only jobs with this label, and what they start after; several: any of them.")  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Format of the summary at the end: text on stderr, or JSON on stdout.")  # fmt: skip
-@click.option("--log-format", type=click.Choice(["short", "full", "json"]),
-              help="Format of the log: short has the time, full also the date and the zone, json is an object a line. "
-                   "[default: short on a terminal, else full]")  # fmt: skip
+@click.option("--log-format", type=click.Choice(["text", "short", "full", "json"]),
+              help="Format of the log: short has the time, full also the date and the zone, text is short on a "
+                   "terminal, else full; json is an object a line. [default: text]")  # fmt: skip
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
+              help="Least level of the messages in the log; a job may set its own. [default: info]")  # fmt: skip
+@click.option("--log-dir", metavar="PATH",
+              help="Also write the output of each job to a file of its own in this folder.")  # fmt: skip
+@click.option("--color", type=click.Choice(["auto", "always", "never"]),
+              help="Whether the log has colours. [default: auto: on a terminal, unless NO_COLOR is set]")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True,
+              help="Show only warnings, errors and the summary on stderr.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True,
               help="Also log debug messages, and what the scheduler decides: what each job waits for, "
                    "and until when.")  # fmt: skip
@@ -34,6 +42,10 @@ def run(  # noqa: PLR0917 - click passes them by name
     labels: tuple[str, ...],
     output: str,
     log_format: str | None,
+    log_level: str | None,
+    log_dir: str | None,
+    color: str | None,
+    quiet: bool,
     verbose: bool,
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
@@ -75,7 +87,18 @@ def run(  # noqa: PLR0917 - click passes them by name
             f"cannot write both events (--events {events}) and the summary (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
-    settings = RunSettings(stop_within=stop_within, log_format=None if log_format is None else LogFormat(log_format))
+    if verbose and (quiet or log_level in ("info", "warning", "error")):
+        other = "--quiet" if quiet else f"--log-level {log_level}"
+        raise click.UsageError(f"cannot use --verbose with {other}; expected one of them")
+    is_text = log_format in (None, "text")
+    settings = RunSettings(
+        stop_within=stop_within,
+        log_format=None if is_text else LogFormat(log_format),
+        log_level=log_level or "info",
+        log_dir=log_dir,
+        color=color or "auto",
+        is_quiet=quiet,
+    )
     program = Program(
         settings,
         events=events,

@@ -126,7 +126,7 @@ class Console:
         if self._logs is None or self._logs.passes(level, message.job):
             message = message._replace(text=self._masker.mask(message.text))
             if self._logs is not None:
-                self._logs.message(message, at)
+                self._logs.message(message, at.wall)
             if level >= self._least_level:
                 text = self._encoded(render(self._format, message, at, is_colored=self._is_colored, names=self.names))
         if text or is_start:  # the lines of a run wait for its start, whether that has a line or not

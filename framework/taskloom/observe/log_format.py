@@ -39,16 +39,20 @@ class LogMessage(NamedTuple):
 def render(
     log_format: LogFormat,
     message: LogMessage,
-    at: Moment,
+    at: Moment | float,
     *,
     is_colored: bool = False,
     names: NameColumn | None = None,
 ) -> str:
-    """Return the lines of a message, each with a line break at its end. `names`: the column of the job's name."""
+    """Return the lines of a message, each with a line break at its end.
+
+    `at`: both clocks, or seconds since the epoch alone. `names`: the column of the job's name.
+    """
+    wall, mono = (at.wall, at.mono) if isinstance(at, Moment) else (at, None)
     if log_format is LogFormat.JSON:
-        return f"{to_json(_as_dict(message, at))}\n"
+        return f"{to_json(_as_dict(message, wall, mono))}\n"
     name = (names or NameColumn()).cell(printable(message.job))
-    head = f"{_time(log_format, at.wall)} {printable(message.level):<7} {name} "
+    head = f"{_time(log_format, wall)} {printable(message.level):<7} {name} "
     color = _COLORS.get(message.level) if is_colored else None
     text = message.text.removesuffix("\n")
     lines = [head + line for line in printable_lines(text).split("\n")]
@@ -62,11 +66,11 @@ def _time(log_format: LogFormat, wall: float) -> str:
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
-def _as_dict(message: LogMessage, at: Moment) -> dict[str, object]:
+def _as_dict(message: LogMessage, wall: float, mono: float | None) -> dict[str, object]:
     run = {"run": message.run} if message.run else {}
     return {
-        "at": format_wall(at.wall),
-        "mono": round(at.mono, 6),
+        "at": format_wall(wall),
+        **({} if mono is None else {"mono": round(mono, 6)}),
         "level": message.level,
         "job": message.job,
         **run,

@@ -26,6 +26,7 @@ from taskloom.cli.program.exit_handlers import close_pools
 from taskloom.cli.program.hard_exit import exit_at_once, left_line
 from taskloom.cli.program.imports import ImportWatch, import_for_runs
 from taskloom.cli.program.left_threads import LeftThread, LeftThreads
+from taskloom.cli.program.log_folder import open_log_folder
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
@@ -43,6 +44,7 @@ from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console
 from taskloom.observe.event_text import reason_text
+from taskloom.observe.masking import Masker
 from taskloom.observe.name_column import longest_name
 from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
@@ -88,10 +90,12 @@ class Program:
     ) -> None:
         self._settings = settings
         self._stop_within = settings.stop_within
-        self._events = EventOutput(events)
+        # Given to everything that writes or sends.
+        self._masker = Masker()
+        self._events = EventOutput(events, self._masker)
         self._labels = labels
         self._wants_json = wants_json
-        self._is_verbose = is_verbose
+        self._is_verbose = is_verbose or settings.log_level == "debug"
         reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
         self._queue: SignalQueue[_Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
@@ -153,11 +157,15 @@ class Program:
         self._process.watch_forks(self._watcher.forget)
         undo.callback(self._process.close)
         selection = files.read()
+        self._masker.learn(selection.secrets)
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
         self._events.open()
+        self._log_folder = open_log_folder(self._settings.log_dir)
         with needed("start the output thread"):
             console = self._set_up_output(undo)
+        with needed("start the thread that writes log files"):
+            self._shown.apply(selection.specs)
         undo.callback(self._scheduler.stop, 0)
         with needed("start the threads of the scheduler"):
             self._scheduler.prepare()
@@ -176,7 +184,13 @@ class Program:
         self._log_loaded(selection, files.paths)
         checked = partial(self._shown.check_logging, "a package that was imported")
         self._reloader = Reloader(
-            files, self._scheduler, console, console.show, after_import=checked, is_verbose=self._is_verbose
+            files,
+            self._scheduler,
+            console,
+            console.show,
+            after_import=checked,
+            after_read=self._use_selection,
+            is_verbose=self._is_verbose,
         )
         self._scheduler.add_all(selection.specs)
 
@@ -187,7 +201,11 @@ class Program:
     def _set_up_output(self, undo: ExitStack) -> Console:
         self._shown = ProgramOutput(
             log_format=self._settings.log_format,
-            is_verbose=self._is_verbose,
+            level="debug" if self._is_verbose else self._settings.log_level,
+            is_quiet=self._settings.is_quiet,
+            color=self._settings.color,
+            folder=self._log_folder,
+            masker=self._masker,
             data_to_log=self._events.is_on_stdout,
             data=self._events.data_descriptor(),
         )
@@ -197,8 +215,16 @@ class Program:
         self._shown.install()
         undo.callback(self._shown.remove)
         self._line_width = width() if is_terminal(sys.__stderr__) else None
-        self._process.use(self._output, self._console, self._shown.streams)
+        self._process.use(self._shown.detach, self._console, self._shown.streams)
         return self._console
+
+    def _use_selection(self, selection: Selection) -> Callable[[], object]:
+        """Mask its secrets, and log as its jobs say; return what undoes the latter.
+
+        Called before its jobs are applied: the new ones write at once. On the thread of the reload.
+        """
+        self._masker.learn(selection.secrets)
+        return self._shown.apply(selection.specs)
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
         self._console.names.fit(longest_name(selection.specs))
@@ -415,7 +441,7 @@ class Program:
                 "threads_left": [left.as_dict() for left in threads],
                 "processes_left": [child.as_dict() for child in children],
             }
-            self._output.final_data((to_json(data, is_ascii=True) + "\n").encode())
+            self._output.final_data((to_json(self._masker.mask_data(data), is_ascii=True) + "\n").encode())
         else:
             jobs, mark = self._scheduler.status(), self._console.names.mark
             self._console.show(summary(report, jobs, self._line_width, mark), is_last=True)
