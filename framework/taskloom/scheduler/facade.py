@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
@@ -23,6 +24,7 @@ from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.failure_log import make_failure_log
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run, make_status
+from taskloom.scheduler.patience import patience
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
 from taskloom.sync.cancel_token import lock_timeout
 from taskloom.sync.gc_pause import paused_gc
@@ -282,6 +284,17 @@ class Scheduler:
     def bug(self) -> BaseException | None:
         """The first internal error of Taskloom, or None. The scheduler went on without the message that caused it."""
         return self._engine.bug
+
+    @contextmanager
+    def answers_within(self, seconds: float) -> Iterator[None]:
+        """Limit how long the calling thread waits for the scheduler's thread, in all calls within the block together.
+
+        After `seconds` such a call raises SchedulerBusy. For callers that have to answer in time whatever happens:
+        code of a task may hold the interpreter lock, so that no other thread gets far.
+        """
+        lock_timeout(seconds)
+        with patience(seconds):
+            yield
 
     def call_after_samples(self, callback: Callable[[], object]) -> None:
         """Call `callback` once a second while any run is outside a wait on its context; it must not block or raise.

@@ -1,0 +1,1 @@
+"""The routes that watch: events, log lines, stacks and coming firings; and the description of the API."""
