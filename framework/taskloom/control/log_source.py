@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from taskloom.observe.log_ring import LogLine
 
 __all__ = ["LogLine", "LogSource"]
-
-
-class LogLine(NamedTuple):
-    """One line of a job's output. Secrets are masked in it already."""
-
-    seq: int
-    """Counts from 1 over the lines of all jobs; a later line has a greater number."""
-    at: float
-    """Seconds since the epoch."""
-    level: str
-    """`debug`, `info`, `warning`, `error` or `critical`."""
-    job: str
-    run: str
-    """The id of the run, or "" if it is not known."""
-    text: str
 
 
 class LogSource(Protocol):
@@ -49,9 +36,7 @@ class LogSource(Protocol):
     def after(self, number: int, jobs: Collection[str] | None, most: int) -> Sequence[LogLine]:
         """Return the first `most` lines with a greater number, oldest first."""
 
-    def newest(
-        self, count: int, jobs: Collection[str] | None, matches: Callable[[LogLine], bool]
-    ) -> Sequence[LogLine]:
+    def newest(self, count: int, jobs: Collection[str] | None, matches: Callable[[LogLine], bool]) -> Sequence[LogLine]:
         """Return the last `count` lines for which `matches` returns True, oldest first."""
 
     def wake_with(self, wake: Callable[[], object]) -> Callable[[], object]:
