@@ -19,7 +19,7 @@ from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.facade import Scheduler
 from taskloom.text import printable, suggest
 
-__all__ = ["ApiState", "Call", "find_jobs", "masked"]
+__all__ = ["ApiState", "Call", "find_jobs", "masked", "matcher"]
 
 
 class Call(NamedTuple):
@@ -45,6 +45,8 @@ class ApiState:
     mask: Callable[[str], str]
     """Replaces the secrets in a text."""
     log: FailureLog
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The replies that never change, by the name of their schema."""
     names: CallerNames = field(default_factory=CallerNames)
     waiting_for_report: list[Deferred] = field(default_factory=list)
     """Replies that wait for the report of the stop."""
@@ -101,6 +103,22 @@ def find_jobs(patterns: Sequence[str], labels: Sequence[str], known: Mapping[str
                 raise _unknown("label", label, sorted(all_labels))
         chosen = dict.fromkeys(name for name in chosen if not set(labels).isdisjoint(known[name]))
     return [name for name in known if name in chosen] if patterns else list(chosen)
+
+
+def matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
+    """Return whether a name matches one of the patterns, as a function; None if there is no pattern."""
+    if not patterns:
+        return None
+    # The same names come again and again, and a program has a bounded number of jobs.
+    known: dict[str, bool] = {}
+
+    def matches(name: str) -> bool:
+        found = known.get(name)
+        if found is None:
+            found = known[name] = any(name == each or fnmatchcase(name, each) for each in patterns)
+        return found
+
+    return matches
 
 
 def _matching(pattern: str, known: Mapping[str, object]) -> list[str]:

@@ -304,11 +304,17 @@ class Scheduler:
         """
         self._engine.executor.call_after_samples(callback)
 
-    def stacks(self) -> list[tuple[Run, Stack]]:
-        """Return where each run that may be executing currently is."""
+    def stacks(self, *, timeout: float | None = None) -> list[tuple[Run, Stack]]:
+        """Return where each run that may be executing currently is.
+
+        The texts quote lines of source files, which may be on a disk that does not answer. With `timeout` this waits
+        at most that many seconds for them; after that, the places alone are returned.
+        """
         engine, executor = self._engine, self._engine.executor
         engine.check_process()
-        return [(Run(live, engine), stack) for live, stack in executor.stacks.locate(list(executor.live.values()))]
+        runs, reader = list(executor.live.values()), executor.stacks
+        found = reader.locate(runs) if timeout is None else reader.locate_within(runs, timeout)
+        return [(Run(live, engine), stack) for live, stack in found]
 
     def places(self) -> list[tuple[Run, str]]:
         """Return each run that has not ended, and where it is: `file:line in function`, "" if that is not known.
