@@ -8,12 +8,13 @@ from typing import Any
 
 from taskloom.control.api_state import ApiState, Call
 from taskloom.control.event_ring import EventRing
-from taskloom.control.exchange import Answer, Reply, Request
+from taskloom.control.exchange import Answer, Deferred, Reply, Request
 from taskloom.control.fields import read_body, read_query
 from taskloom.control.log_source import LogSource
+from taskloom.control.openapi import describe_api
 from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.refusals import Refusal, error_reply, refusal_of
-from taskloom.control.routes import Route, find_route
+from taskloom.control.routes import ROUTES, Route, find_route
 from taskloom.control.strict_json import read_object
 from taskloom.core.events import Event
 from taskloom.diagnostics import quoted
@@ -52,6 +53,11 @@ class Api:
     ) -> None:
         self._log = FailureLog(logging.getLogger(LOGGER))
         self._state = ApiState(scheduler, program, EventRing(), logs, reload, shutdown, mask, self._log)
+        routes = [f"{route.method} {route.path}" for route in ROUTES]
+        self._state.documents = {
+            "Api": {"api": 1, "start": program.start, "routes": routes},
+            "OpenApi": describe_api(ROUTES),
+        }
 
     @property
     def events(self) -> EventRing:
@@ -91,7 +97,12 @@ class Api:
         query = read_query(route.query, request.query)
         call = Call(request, variables, query, self._read_body(route, request))
         with self._state.scheduler.answers_within(ANSWER_SECONDS):
-            return route.handler(self._state, call)
+            answer = route.handler(self._state, call)
+        if request.method != "HEAD" or isinstance(answer, Reply):
+            return answer  # the server leaves out the body for HEAD
+        if not isinstance(answer, Deferred):
+            answer.close()
+        return Reply(route.status, {})  # what a stream or a later reply begins with
 
     def _read_body(self, route: Route, request: Request) -> dict[str, Any]:
         if route.method == "GET":

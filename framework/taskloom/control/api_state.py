@@ -13,10 +13,9 @@ from taskloom.control.log_source import LogSource
 from taskloom.control.program_info import CallerNames, ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.refusals import Refusal
 from taskloom.core.events import Event, as_dict
-from taskloom.core.model import Reason, ReasonKind
 from taskloom.diagnostics import near_match, quoted
-from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.facade import Scheduler
+from taskloom.scheduler.failure_log import FailureLog
 from taskloom.text import printable, suggest
 
 __all__ = ["ApiState", "Call", "find_jobs", "masked", "matcher"]
@@ -53,17 +52,21 @@ class ApiState:
     report: Reply | None = None
     """The report of the stop, once it is known."""
 
-    def reason(self, call: Call, verb: str) -> Reason:
+    def requested(self, call: Call) -> str:
+        """Return who has requested something, and why: `requested by alice (uid 1000, pid 4242): disk full`."""
+        text = printable(call.body.get("text") or "")
+        who = f"requested by {self.names.describe(call.request.caller)}"
+        return f"{who}: {text}" if text else who
+
+    def reason(self, call: Call, verb: str) -> str:
         """Return why something is done, with who requested it: `stop, by alice (uid 1000, pid 4242): disk full`."""
         text = printable(call.body.get("text") or "")
         who = self.names.describe(call.request.caller)
-        return Reason(ReasonKind.USER, f"{verb}, by {who}: {text}" if text else f"{verb}, by {who}")
+        return f"{verb}, by {who}: {text}" if text else f"{verb}, by {who}"
 
     def note(self, call: Call, action: str) -> None:
         """Log an action and who requested it. Returns at once: the log handlers are called on another thread."""
-        text = printable(call.body.get("text") or "")
-        line = f"{action}: requested by {self.names.describe(call.request.caller)}"
-        self.log.put_info(f"{line}: {text}" if text else line)
+        self.log.put_info(self.mask(f"{action}: {self.requested(call)}"))
 
     def event_data(self, event: Event) -> dict[str, Any]:
         """Return an event as JSON data, with its secrets masked."""
@@ -89,9 +92,10 @@ def masked(mask: Callable[[str], str], value: Any) -> Any:
 
 
 def find_jobs(patterns: Sequence[str], labels: Sequence[str], known: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the names of the jobs that match one of the patterns, if there are any, and have one of the labels, if any.
+    """Return the names of the jobs that match one of the patterns and have one of the labels.
 
-    `known`: each job with its labels. Raises Refusal for a pattern or a label that no job has.
+    No patterns or no labels: all do. `known`: each job with its labels. Raises Refusal for a pattern or a label
+    that no job has.
     """
     chosen = dict.fromkeys(known)
     if patterns:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-from taskloom.control.api_state import ApiState, masked
+from taskloom.control.api_state import masked
 from taskloom.core.model import JobState, ReasonKind
 from taskloom.scheduler.handles import JobStatus
 
-__all__ = ["View", "is_wrong", "look", "status_data"]
+__all__ = ["is_wrong", "status_data"]
 
 # Written by tasks, files or clients; all else is from enums and clocks.
 _MAY_HAVE_SECRETS = ("reason", "error", "progress", "counts", "waits_for", "held")
-
-
-class View(NamedTuple):
-    """All jobs at one moment, and the number of the last event before it."""
-
-    seq: int
-    statuses: Sequence[JobStatus]
-
-
-def look(state: ApiState) -> View:
-    """Return all jobs as they are now. The scheduler's thread only takes the values; JSON is made here."""
-    return View(state.events.last_seq, state.scheduler.status())
 
 
 def is_wrong(status: JobStatus) -> bool:
@@ -48,8 +36,6 @@ def is_wrong(status: JobStatus) -> bool:
 def status_data(status: JobStatus, mask: Callable[[str], str]) -> dict[str, Any]:
     """Return a status as JSON data, with its secrets masked."""
     data = status.as_dict()
-    data.setdefault("paused", False)
-    data.setdefault("held", None)
     data["wrong"] = is_wrong(status)
     for name in _MAY_HAVE_SECRETS:
         if data[name]:

@@ -8,31 +8,32 @@ from typing import Any
 from taskloom import __version__
 from taskloom.control.api_state import ApiState, Call, masked
 from taskloom.control.exchange import Answer, Deferred, Reply
-from taskloom.control.job_view import is_wrong, look
+from taskloom.control.job_view import is_wrong
 from taskloom.control.marks import instant_text
 from taskloom.control.program_info import ReloadOutcome, problem_data
 from taskloom.control.refusals import Refusal, error_reply
-from taskloom.core.model import JobState, ReasonKind
+from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
+from taskloom.text import finite
 
 __all__ = ["program", "reload", "shutdown", "stop_report"]
 
 _PYTHON = platform.python_version()
+_STATES = {Phase.OPEN: "running", Phase.STOPPING: "stopping", Phase.STOPPED: "stopped"}
 
 
 def program(state: ApiState, _: Call) -> Answer:
     """Describe the program, its state, and how its stop goes."""
-    info, view = state.program, look(state)
+    info, view = state.program, state.scheduler.snapshot()
     by_state: dict[str, int] = {}
-    for status in view.statuses:
+    for status in view.jobs:
         by_state[status.state] = by_state.get(status.state, 0) + 1
-    wrong = sum(is_wrong(status) for status in view.statuses)
-    is_stopped = state.events.is_over
-    reason = state.scheduler.stop_reason
+    wrong = sum(is_wrong(status) for status in view.jobs)
+    reason = view.stop_reason
     stop = None
     if reason is not None:
-        awaited = [status.report.job for status in view.statuses if status.report.state is JobState.STOPPING]
-        stop = {"reason": state.mask(str(reason)), "seconds_left": None, "awaited": awaited}
+        awaited = [status.report.job for status in view.jobs if status.report.state is JobState.STOPPING]
+        stop = {"reason": state.mask(str(reason)), "seconds_left": finite(view.stop_left), "awaited": awaited}
     return Reply(
         200,
         {
@@ -47,9 +48,9 @@ def program(state: ApiState, _: Call) -> Answer:
             "paths": list(info.paths),
             "cwd": info.cwd,
             "command": masked(state.mask, list(info.command)),
-            "state": "stopped" if is_stopped else "stopping" if reason is not None else "running",
+            "state": _STATES[view.phase],
             "stop": stop,
-            "jobs": {"total": len(view.statuses), "by_state": by_state, "wrong": wrong},
+            "jobs": {"total": len(view.jobs), "by_state": by_state, "wrong": wrong},
             "seq": view.seq,
             "log": {
                 "from": instant_text(state.logs.since()) if state.logs is not None else None,
@@ -111,8 +112,8 @@ def _reload_reply(state: ApiState, outcome: ReloadOutcome) -> Reply:
 def shutdown(state: ApiState, call: Call) -> Answer:
     """Begin to stop the program, or allow the stop that is under way less time; the reply comes at once."""
     within = call.body["within"]
-    reason = state.reason(call, "shutdown")._replace(kind=ReasonKind.SHUTDOWN)
-    view = look(state)
+    reason = Reason(ReasonKind.SHUTDOWN, state.requested(call))
+    seq = state.scheduler.last_seq
     state.note(call, "shutdown")
     if state.shutdown is not None:
         state.shutdown(within, reason)
@@ -121,7 +122,7 @@ def shutdown(state: ApiState, call: Call) -> Answer:
     elif within is not None:
         state.scheduler.hurry(within)
     shown = state.scheduler.stop_reason or reason
-    return Reply(202, {"start": state.program.start, "seq": view.seq, "reason": state.mask(str(shown))})
+    return Reply(202, {"start": state.program.start, "seq": seq, "reason": state.mask(str(shown))})
 
 
 def stop_report(state: ApiState, call: Call) -> Answer:

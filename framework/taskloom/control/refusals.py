@@ -32,6 +32,7 @@ REFUSALS: Mapping[type[errors.UsageError], Code] = {
     errors.JobBlocked: Code(409, "job-blocked"),
     errors.JobDisabled: Code(409, "job-disabled"),
     errors.JobStopping: Code(409, "job-stopping"),
+    errors.NotScheduled: Code(409, "not-scheduled"),
     errors.OnSchedulerThread: Code(503, "busy"),
     errors.Replicated: Code(409, "replicated"),
     errors.SchedulerBusy: Code(503, "busy"),

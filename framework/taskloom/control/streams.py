@@ -1,7 +1,7 @@
 """The streams of events and of log lines, one object for each client that follows.
 
-A stream keeps only its place, and reads what is there when the server takes it: a slow client costs no memory, and finds
-a `gap` where it was too slow. All methods but `wake_with`'s callback are called on the server's thread.
+A stream keeps only its place, and reads what is there when the server takes it: a slow client costs no memory, and
+finds a `gap` where it was too slow. All methods but `wake_with`'s callback are called on the server's thread.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class EventStream(_Woken):
 
 
 class LogStream(_Woken):
-    """The lines after a place. `jobs`: the names of the wanted jobs; None for all. `wants` chooses among their lines."""
+    """The lines of some jobs after a place. `jobs`: their names; None for all. `wants` chooses among the lines."""
 
     def __init__(
         self,

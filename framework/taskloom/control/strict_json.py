@@ -37,7 +37,9 @@ def read_object(body: bytes) -> dict[str, Any]:
     try:
         data = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise _invalid(f"{error.msg[:1].lower()}{error.msg[1:]}, at line {error.lineno}, column {error.colno}") from None
+        raise _invalid(
+            f"{error.msg[:1].lower()}{error.msg[1:]}, at line {error.lineno}, column {error.colno}"
+        ) from None
     except RecursionError:  # the stack of this thread is smaller than our limit needs
         raise _invalid(f"it is nested deeper than {MOST_DEPTH} levels") from None
     if not isinstance(data, dict):
@@ -47,7 +49,14 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def kind_of_json(value: object) -> str:
     """Return what a value is called in JSON, for a sentence: `a string`."""
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
     return names.get(type(value), "null")
 
 
@@ -96,6 +105,4 @@ def _invalid(why: str) -> Refusal:
     return Refusal(400, "invalid-json", f"cannot read the body as JSON: {why}")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_int=_integer, parse_float=_number, parse_constant=_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer, parse_float=_number, parse_constant=_constant)

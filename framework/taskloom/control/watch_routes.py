@@ -88,9 +88,7 @@ def events(state: ApiState, call: Call) -> Answer:
         count = _EVENTS if count is None else count
         page = read_events(state.events, state.program.start, mark, count, wants)
         shown = [state.event_data(event) for event in page.events]
-        return Reply(
-            200, {"start": state.program.start, "seq": page.seq, "gap": page.gap is not None, "events": shown}
-        )
+        return Reply(200, {"start": state.program.start, "seq": page.seq, "gap": page.gap is not None, "events": shown})
     page = _first_events(state, mark, count or 0, wants)
     return EventStream(
         state.events,
@@ -152,9 +150,7 @@ def logs(state: ApiState, call: Call) -> Answer:
         first = []
         if mark.instant is None and mark.start != state.program.start:
             first = [gap(mark.written, mark_id(state.program.start, number), "restart")]
-        return LogStream(
-            source, state.program.start, number, jobs=jobs, wants=wants, events=state.events, first=first
-        )
+        return LogStream(source, state.program.start, number, jobs=jobs, wants=wants, events=state.events, first=first)
     lines = source.newest(count, jobs, lambda line: number < line.seq <= last and wants(line))
     if call.query["follow"]:
         shown = [line_event(state.program.start, line) for line in lines]

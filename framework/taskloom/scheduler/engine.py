@@ -38,8 +38,8 @@ from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.calls import Call, Waiter
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.inbox import WAKE
-from taskloom.scheduler.patience import patience_until
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.patience import patience_until
 from taskloom.scheduler.process_hooks import add_engine
 from taskloom.scheduler.scheduler_loop import SchedulerLoop
 from taskloom.scheduler.subscribers import Listener

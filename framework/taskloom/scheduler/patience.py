@@ -22,7 +22,7 @@ def patience_until() -> float:
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """Limit the waits of the calling thread within the block to `seconds` together. A block inside may only lower it."""
+    """Limit the waits of the calling thread within the block, to `seconds` in all. An inner block may only lower it."""
     token = _until.set(min(_until.get(), mono() + seconds))
     try:
         yield
