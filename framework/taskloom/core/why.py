@@ -47,7 +47,7 @@ class Some(NamedTuple):
     """The first of some names, and how many there are in all."""
 
     names: tuple[str, ...] = ()
-    count: int = 0
+    total: int = 0
 
 
 _NONE = Some()
@@ -61,8 +61,9 @@ class Link(NamedTuple):
     condition: Condition
     job: str
     """The job: one of its replicas, if it has some; the declared name if there is no such job."""
-    count: int
+    jobs: int
     """How many of its replicas have not satisfied it."""
+    is_declared: bool
 
     def __str__(self) -> str:
         return f"{self.name} ({self.condition.value})"
@@ -367,7 +368,9 @@ def _unsatisfied(job: JobRecord) -> Iterator[Requirement]:
 
 def _link(requirement: Requirement) -> Link:
     job, name = requirement.deciding_job(), requirement.family.name
-    return Link(name, requirement.condition, job.spec.name if job is not None else name, requirement.count)
+    return Link(
+        name, requirement.condition, job.spec.name if job is not None else name, requirement.count, job is not None
+    )
 
 
 def _is_held_up(job: JobRecord) -> bool:
@@ -406,7 +409,9 @@ def _find_blockers(core: Lifecycle, asked: JobRecord, now: Moment) -> tuple[tupl
                 add(job, link, None)
             elif cause not in came_from:
                 came_from[cause] = (job, link)
-                if _is_held_up(cause) and len(came_from) <= MOST_FOLLOWED:
+                # A job that was skipped may be able to start by now: then it is the cause itself.
+                is_link = _is_held_up(cause) and cause.dependencies.state is not DependencyState.SATISFIED
+                if is_link and len(came_from) <= MOST_FOLLOWED:
                     waiting.append(cause)
                 else:
                     add(job, link, cause)

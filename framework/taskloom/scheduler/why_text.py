@@ -8,23 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from taskloom.core.model import JobState, Phase, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import Condition, Overlap, RestartWhen, StartMode, WatchdogThen
+from taskloom.core.policies import Condition, Overlap, RestartWhen, StartMode
 from taskloom.core.records import FollowUp
 from taskloom.core.restart import FLAPPING_SECONDS
 from taskloom.core.why import Blocker, JobFacts, RunFacts, RunNumbers, WhyFacts
-from taskloom.scheduler.failure_text import reason_text
+from taskloom.scheduler.failure_text import MOST_NAMED
 from taskloom.scheduler.why_words import (
     Clock,
+    asked,
+    cause_of,
     chain,
     how_it_ended,
     join,
     last_failure,
     names,
     otherwise,
+    satisfied,
     sentence,
     verb,
 )
-from taskloom.text import duration, plural, rough
+from taskloom.text import duration, first_of, plural, rough
 
 __all__ = ["MISSED_CAUSES", "explain"]
 
@@ -42,10 +45,10 @@ MISSED_CAUSES = {
 """Why an instant of a schedule passed without a run, by the cause that the events have."""
 
 _FOLLOW_UPS = {
-    FollowUp.FIRING: "its schedule has fired meanwhile, so the next run starts at once",
-    FollowUp.RESTART: "it is restarted at once",
-    FollowUp.RETRY: "it is restarted after its restart delay",
-    FollowUp.REMOVAL: "the job is removed, as a reload decided",
+    FollowUp.FIRING: "Its schedule has fired meanwhile, so another run starts when this one has ended",
+    FollowUp.RESTART: "Another run starts when this one has ended",
+    FollowUp.RETRY: "When this run has ended, a restart follows after the restart delay",
+    FollowUp.REMOVAL: "The job is removed when this run has ended",
 }
 
 
@@ -66,9 +69,10 @@ class _Paragraph:
         """Yield the sentences: the cause first, then what it means, and at last what a stop would do."""
         yield self._head(self._job)
         yield from self._causes()
-        yield from self._program()
         yield from _DETAILS[self._job.state](self)
+        yield from self._program()
         yield from self._consequences()
+        yield from self._stop()
 
     # -- the first sentence about a job, whether it is the one that is asked about or one that holds it up
 
@@ -92,10 +96,12 @@ class _Paragraph:
             return f"{job.name} waits for its schedule ({spec.schedule.text}), which fires next {due}"
         if waiting_for is WaitingFor.REMOVAL:
             runs = job.awaited_runs
-            which = f"{names(runs)}, which a reload has stopped" if runs.count else "the runs that a reload has stopped"
+            which = f"{names(runs)}, which a reload has stopped" if runs.total else "the runs that a reload has stopped"
             return f"{job.name} waits for the end of {which}"
+        # About the job that is asked about, the hint at the end says so.
+        needs = f", once {satisfied(job.unmet)}" if job.unmet and job is not self._job else ""
         if spec.start.mode is StartMode.MANUAL:
-            return f"{job.name} is not running: it starts only when a user starts it (start: manual)"
+            return f"{job.name} is not running: it starts only when a user starts it (start: manual){needs}"
         return f"{job.name} is not running: it has been declared, and nothing has started it yet"
 
     def _backoff(self, job: JobFacts, run: RunFacts) -> str:
@@ -121,8 +127,8 @@ class _Paragraph:
             state = "is running, but is not ready yet"
         else:
             state = "is running and ready"
-        attempt = f" as attempt {run.attempt}" if run.attempt > 1 else ""
-        head = f"{job.name} {state}: run {run.id} began {self._clock.ago(run.started_ago)}{attempt}"
+        attempt = f" (attempt {run.attempt})" if run.attempt > 1 else ""
+        head = f"{job.name} {state}: run {run.id}{attempt} began {self._clock.ago(run.started_ago)}"
         if run.ready_left is not None:
             head += f", and has {rough(run.ready_left)} left to become ready"
         if condition in (Condition.SUCCEEDED, Condition.FINISHED):
@@ -133,7 +139,7 @@ class _Paragraph:
         run = job.run
         if run is None or run.asked_ago is None:
             return f"{job.name} is stopping"
-        why = f" ({reason_text(run.reason)})" if run.reason is not None else ""
+        why = f" ({cause_of(run.reason)})" if run.reason is not None else ""
         asked = f"run {run.id} was asked to stop {self._clock.ago(run.asked_ago)}{why}"
         if run.is_overdue:
             allowed = f", and should have ended within {rough(run.allowed)}" if run.allowed is not None else ""
@@ -147,8 +153,10 @@ class _Paragraph:
     def _blocked(self, job: JobFacts, _: Condition | None) -> str:
         if job.run is None:
             return f"{job.name} cannot run: the thread of its abandoned run is still alive"
-        ago = f", {rough(job.run.ended_ago)} after it was given up" if job.run.ended_ago is not None else ""
-        return f"{job.name} cannot run: the thread of its abandoned run {job.run.id} is still alive{ago}"
+        head = f"{job.name} cannot run: the thread of its abandoned run {job.run.id} is still alive"
+        if job.run.ended_ago is None:
+            return head
+        return f"{head}; the run was given up {self._clock.ago(job.run.ended_ago)}{asked(job.run)}"
 
     def _finished(self, job: JobFacts, _: Condition | None) -> str:
         run = job.run
@@ -160,7 +168,8 @@ class _Paragraph:
 
     def _skipped(self, job: JobFacts, _: Condition | None) -> str:
         if job.was_skipped and job.reason is not None:
-            return f"{job.name} was skipped: {job.reason.text}"
+            by_now = "" if job.is_impossible else ", which has changed since then"
+            return f"{job.name} was skipped: {job.reason.text}{by_now}"
         return f"{job.name} is not running: it was stopped before its first run{_in_brackets(job.reason)}"
 
     # -- the root causes
@@ -176,7 +185,8 @@ class _Paragraph:
             if len(blockers) > 1 and len(blocker.path) > 1:
                 yield f"{blocker.path[-2].job} waits for {link}"
             if cause is None:
-                yield f"There is no job {link.name}"
+                if not self._job.was_skipped or len(blocker.path) > 1:  # else its reason says so
+                    yield f"There is no job {link.name!r}"
             else:
                 yield self._head(cause, link.condition)
                 yield from self._place(cause)
@@ -201,9 +211,12 @@ class _Paragraph:
         if program.phase is Phase.STOPPED:
             yield f"The program has stopped all jobs{why}, and starts none any more"
             return
+        dependents = self._facts.dependents
+        if self._job.state is JobState.RUNNING and dependents.total:
+            yield f"It is asked to stop once {names(dependents)} {verb(dependents, 'has', 'have')} ended"
         since = f" for {rough(program.asked_ago)}" if program.asked_ago is not None else ""
         left = f", has {rough(program.left)} left" if program.left is not None else ""
-        waits = f", waits for {names(program.awaited)}" if program.awaited.count else ""
+        waits = f", waits for {names(program.awaited)}" if program.awaited.total else ""
         yield f"The program has been stopping all jobs{since}{why}{left}{waits}, and starts none any more"
 
     # -- details by state
@@ -217,15 +230,19 @@ class _Paragraph:
         yield from self._history()
         yield from self._missed()
         if waiting_for is WaitingFor.START:
-            if job.unmet:
-                yield f"A start needs {_waits_for(job, ())}, which is not satisfied"
-            elif self._is_open:
-                yield f"`taskloom start {job.name}` starts it"
+            if self._is_open:
+                yield self._hint()
         elif waiting_for in (WaitingFor.DELAY, WaitingFor.DEPENDENCY, WaitingFor.REMOVAL) and job.spec.schedule:
             yield f"Then it begins to wait for its schedule ({job.spec.schedule.text})"
-        if waiting_for not in (None, WaitingFor.START) and self._is_open:
-            ended = "its schedule" if waiting_for is WaitingFor.FIRING else "this wait"
-            yield f"A stop would end {ended} at once"
+
+    def _hint(self) -> str:
+        """Return how a user starts the job."""
+        unknown = [link.name for link in self._job.unmet if not link.is_declared]
+        if unknown:
+            return f"It can start once a reload declares {first_of(unknown, MOST_NAMED)}"
+        once = f" once {satisfied(self._job.unmet)}" if self._job.unmet else ""
+        again = " again" if self._job.report.runs else ""
+        return f"`taskloom start {self._job.name}` starts it{again}{once}"
 
     @property
     def _is_open(self) -> bool:
@@ -276,14 +293,12 @@ class _Paragraph:
         yield from self._missed()
         yield from self._schedule()
         yield from self._follow_up()
-        yield from self._stop()
 
     def _polls(self, run: RunFacts, numbers: RunNumbers | None) -> Iterator[str]:
         watchdog, age = self._job.spec.watchdog, numbers.poll_age if numbers is not None else None
         if run.unresponsive_ago is not None and watchdog is not None:
-            silence = f"has not polled for {rough(age)} and " if age is not None else ""
-            then = "only reports that" if watchdog.then is WatchdogThen.WARN else "stops it"
-            yield f"It {silence}may go {duration(watchdog.after)} without a poll; its watchdog {then}"
+            silence = rough(age) if age is not None else "longer than its watchdog allows"
+            yield f"It has not polled for {silence} (watchdog: {duration(watchdog.after)}, then {watchdog.then.value})"
         elif age is not None and run.started_ago is not None:
             polled = "within the last second" if age <= _JUST_NOW_SECONDS else f"{rough(age)} ago"
             yield f"It polled {polled}"
@@ -301,12 +316,23 @@ class _Paragraph:
     def _follow_up(self) -> Iterator[str]:
         following = _FOLLOW_UPS.get(self._job.follow_up)
         if following and self._is_open:
-            yield f"When it has ended, {following}"
+            yield following
+
+    # -- a stop
 
     def _stop(self) -> Iterator[str]:
-        """Yield what a stop would do with a live run, and how long it would take."""
+        """Yield what a stop would do, and how long it would take."""
+        state, waiting_for = self._job.state, self._job.report.waiting_for
         if not self._is_open:
             return
+        if state is JobState.RUNNING:
+            yield from self._stop_of_run()
+        elif waiting_for is WaitingFor.FIRING:
+            yield "A stop would end its schedule at once"
+        elif waiting_for not in (None, WaitingFor.START):
+            yield "A stop would end this wait at once"
+
+    def _stop_of_run(self) -> Iterator[str]:
         policy, numbers = self._job.spec.join, self._facts.numbers
         woken = " and wake it" if numbers is not None and numbers.is_wakeable else ""
         if not policy.is_awaited:
@@ -317,7 +343,7 @@ class _Paragraph:
             limit = f"would wait up to {duration(policy.within)} for it ({join(policy)})"
             yield f"A stop would ask it to end{woken}, and {limit}{self._forecast(numbers)}"
         dependents = self._facts.dependents
-        if dependents.count:
+        if dependents.total:
             yield f"A stop of the whole program would first stop {names(dependents)}"
 
     def _forecast(self, numbers: RunNumbers | None) -> str:
@@ -325,10 +351,8 @@ class _Paragraph:
             return ""
         gap = max(numbers.worst_gap, numbers.poll_age or 0.0)
         if not numbers.would_meet_join:
-            return (
-                f"; it has gone {rough(gap)} without a poll, so it may not end in time: then "
-                f"{otherwise(self._job.spec.join)}"
-            )
+            late = otherwise(self._job.spec.join)
+            return f"; it has gone {rough(gap)} without a poll, so it may not end in time: then {late}"
         if numbers.is_wakeable or gap <= _JUST_NOW_SECONDS:
             return (
                 "; it should end in time"
@@ -352,8 +376,7 @@ class _Paragraph:
         yield from self._place(self._job)
         yield "A thread cannot be killed: it ends by itself, or with the program"
         yield from self._missed()
-        if self._is_open:
-            yield f"When it has ended, {_FOLLOW_UPS.get(self._job.follow_up, 'no run follows at once')}"
+        yield from self._follow_up()
         yield from self._schedule()
 
     def _details_of_finished(self) -> Iterator[str]:
@@ -366,22 +389,21 @@ class _Paragraph:
             yield f"`taskloom reset {job.name}` forgets the failures and starts it again"
             return
         yield from self._why_no_run_follows()
-        if job.unmet:
-            yield f"A start needs {_waits_for(job, ())}, which is not satisfied"
-        else:
-            yield f"`taskloom start {job.name}` starts it again"
+        yield self._hint()
 
     def _why_no_run_follows(self) -> Iterator[str]:
         job, run, when = self._job, self._job.run, self._job.spec.restart.when
         if run is None:
             return
-        if run.reason is not None and run.reason.kind not in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG):
-            yield "It was stopped, so no run follows by itself"
-        elif job.reason is not None and job.reason.kind is ReasonKind.FINISHED and job.spec.schedule is not None:
+        stop = next((reason for reason in (run.reason, job.reason) if _is_stop(reason)), None)
+        if stop is not None:
+            later = _in_brackets(stop) if stop is not run.reason else ""
+            yield f"It was stopped{later}, so no run follows by itself"
+        elif job.spec.schedule is not None and job.report.next_firing is None:
             yield "Its schedule has no further firings"
         elif run.has_failed and when is RestartWhen.NEVER:
             yield "No restart follows a failure (restart: never)"
-        elif not run.has_failed and when is not RestartWhen.ALWAYS and job.spec.schedule is None:
+        elif not run.has_failed and when is not RestartWhen.ALWAYS:
             yield f"No restart follows a success (restart: {when.value})"
 
     def _details_of_skipped(self) -> Iterator[str]:
@@ -391,19 +413,21 @@ class _Paragraph:
         given_up = [each.cause.name for each in self._facts.blockers if each.cause and each.cause.gave_up_because]
         if job.was_skipped and given_up:
             yield f"`taskloom reset {given_up[0]}` starts {given_up[0]} again, and then {job.name}"
-        elif not job.unmet:
-            yield f"`taskloom start {job.name}` starts it"
         else:
-            yield f"`taskloom start {job.name}` starts it once {_waits_for(job, ())} is satisfied"
+            yield self._hint()
 
     # -- what it means for others
 
     def _consequences(self) -> Iterator[str]:
         waiting, job = self._facts.waiting, self._job
-        if waiting.count:
+        if waiting.total:
             yield f"{names(waiting)} {verb(waiting, 'waits', 'wait')} for it"
-        if job.state is JobState.RUNNING and job.spec.daemon:
+        if job.state is not JobState.RUNNING:
+            return
+        if job.spec.daemon:
             yield "It is a daemon: it does not keep the program running"
+        if job.spec.essential:
+            yield "It is essential: if it fails for good, all jobs are stopped"
 
 
 _Head = Callable[[_Paragraph, JobFacts, Condition | None], str]
@@ -441,8 +465,14 @@ def _waits_for(job: JobFacts, blockers: tuple[Blocker, ...]) -> str:
     return f"{', '.join(shown)} and {more:,} more" if more else " and ".join(shown) or "other jobs"
 
 
+def _is_stop(reason: Reason | None) -> bool:
+    """Return whether a command or another job ended it, not a limit of its own or the end of its schedule."""
+    own = (ReasonKind.DEADLINE, ReasonKind.WATCHDOG, ReasonKind.FINISHED)
+    return reason is not None and reason.kind not in own
+
+
 def _in_brackets(reason: Reason | None) -> str:
-    return f" ({reason_text(reason)})" if reason is not None else ""
+    return f" ({cause_of(reason)})" if reason is not None else ""
 
 
 def _reported(numbers: RunNumbers | None) -> Iterator[str]:
