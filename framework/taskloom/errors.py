@@ -30,6 +30,7 @@ __all__ = [
     "JobFileError",
     "JobStopping",
     "NotATask",
+    "NotScheduled",
     "OnSchedulerThread",
     "PermanentFailure",
     "Place",
@@ -131,9 +132,9 @@ class JobBlocked(UsageError):
 class DependencyUnmet(UsageError):
     """A job with unsatisfied dependencies is not started. Start it with `now`, or let it wait with `arm`."""
 
-    def __init__(self, job: str, what: str, *, is_lost: bool) -> None:
+    def __init__(self, job: str, what: str, *, is_lost: bool, request: str = "start") -> None:
         self.job, self.what, self.is_lost = job, what, is_lost
-        super().__init__(f"cannot start job {job!r}: {what}" if is_lost else f"cannot start job {job!r}: needs {what}")
+        super().__init__(f"cannot {request} job {job!r}: {what if is_lost else f'needs {what}'}")
 
 
 class DependencyCycle(UsageError):
@@ -165,6 +166,14 @@ class JobDisabled(UsageError):
     def __init__(self, job: str) -> None:
         self.job = job
         super().__init__(f"cannot start job {job!r}: it is disabled")
+
+
+class NotScheduled(UsageError):
+    """A job without a schedule cannot be paused or resumed. Call `instead`: stop it, or start it."""
+
+    def __init__(self, request: str, job: str, instead: str) -> None:
+        self.request, self.job, self.instead = request, job, instead
+        super().__init__(f"cannot {request} job {job!r}: it has no schedule; {instead} it instead")
 
 
 class SchedulerStopped(UsageError):

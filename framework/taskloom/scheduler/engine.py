@@ -171,6 +171,11 @@ class Engine(SchedulerLoop):
         """Give the listener every event from now on."""
         self.query(None, lambda _: self.executor.add_listener(listener))
 
+    @property
+    def last_seq(self) -> int:
+        """The number of the last event; any thread may read it."""
+        return self._core.last_seq
+
     # -- waiting for a state of the core
 
     def wait_until(self, is_true: Callable[[Lifecycle], bool], timeout: float | None = None) -> bool:

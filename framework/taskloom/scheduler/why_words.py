@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from taskloom.core.model import ErrorInfo, Otherwise, Outcome, Reason, ReasonKind
 from taskloom.core.policies import Condition, JoinPolicy
-from taskloom.core.why import JobFacts, Link, RunFacts, Some
+from taskloom.core.report import held_by
+from taskloom.core.why import HoldFacts, JobFacts, Link, RunFacts, Some
 from taskloom.scheduler.failure_text import MOST_NAMED, reason_text
 from taskloom.text import duration, first_of, local_time, plural, printable, rough, shortened
 
@@ -16,6 +17,7 @@ __all__ = [
     "cause_of",
     "chain",
     "error",
+    "held",
     "how_it_ended",
     "join",
     "last_failure",
@@ -113,12 +115,15 @@ def error(info: ErrorInfo | None) -> str:
     return f": {shortened(printable(first), _LONGEST_ERROR)}" if first else ""
 
 
-def how_it_ended(run: RunFacts, clock: Clock) -> str:
-    """Return how a run ended, when, after how long, and why: `failed 4s ago, at 12:03:04, after 2s: OSError: ...`."""
+def how_it_ended(run: RunFacts, clock: Clock, told: Reason | None = None) -> str:
+    """Return how a run ended, when, after how long, and why: `failed 4s ago, at 12:03:04, after 2s: OSError: ...`.
+
+    `told`: a reason that the reader knows already.
+    """
     outcome = _ENDS[run.outcome] if run.outcome is not None else "ended"
     when = f" {clock.ago(run.ended_ago)}" if run.ended_ago is not None else ""
     took = f", after {rough(run.seconds)}" if run.started_ago is not None and run.seconds >= 0.05 else ""
-    return f"{outcome}{when}{took}{asked(run)}{error(run.error)}"
+    return f"{outcome}{when}{took}{asked(run) if run.reason != told else ''}{error(run.error)}"
 
 
 def last_failure(job: JobFacts, run: RunFacts, clock: Clock) -> str:
@@ -138,6 +143,12 @@ def cause_of(reason: Reason) -> str:
     text = reason_text(reason)
     head = _KINDS.get(reason.kind)
     return f"{head} {text}" if head and text != reason.kind.value else text
+
+
+def held(facts: HoldFacts, clock: Clock) -> str:
+    """Return when and by whom a job was held back: `paused 3s ago, at 12:03:04, by alice`."""
+    by = held_by(facts.hold, facts.reason)
+    return f"{facts.hold.value} {clock.ago(facts.ago)}{',' if by.startswith(' ') else ''}{by}"
 
 
 def satisfied(links: Sequence[Link]) -> str:
