@@ -157,9 +157,13 @@ class JobRecord:
     runs: int = 0
     restarts: int = 0
     missed: int = 0
+    # The last instant that was missed, in seconds since the epoch, and the cause.
+    missed_last: tuple[float, str] | None = None
     has_failed: bool = False
     """Whether it failed for good: its last run failed and no run followed, or it gave up."""
     has_given_up: bool = False
+    # Counts while `has_given_up` is set.
+    gave_up_because: str = ""
     reason: Reason | None = None
     outcomes: dict[Outcome, int] = field(default_factory=dict)
     """How many of its runs ended in each way."""

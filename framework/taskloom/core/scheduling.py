@@ -131,6 +131,7 @@ class ScheduleTimers:
         job.missed += count
         now = self._store.now
         wall = now.wall + (instant - now.mono) if schedule.every is not None else instant
+        job.missed_last = (wall, why)
         data = {"instant": format_wall(wall), "count": count, "why": why}
         self._store.emit(EventName.MISSED, job.spec.name, data=data)
 

@@ -16,9 +16,11 @@ from taskloom.jobfile.declared_job import DeclaredJob, problems_of
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.jobfile.secret_frames import WrittenJob, mask_by_name, mask_secret_params
+from taskloom.jobfile.secret_values import secrets_of, without_values
 from taskloom.jobfile.syntax.document import LIMITS
 from taskloom.jobfile.syntax.inputs import bytes_of, identity_of, is_stream, shown_path, stream_bytes
 from taskloom.jobfile.syntax.near_file import near_in_directory
+from taskloom.jobfile.syntax.value_files import ValueFiles
 from taskloom.jobfile.top_level import foreign_file, missing_jobs, unknown_keys
 from taskloom.jobfile.written_values import named_as_written
 from taskloom.sync.gc_pause import paused_gc
@@ -49,6 +51,8 @@ class CheckResult(NamedTuple):
     """The jobs that determine that time, in the order in which they stop."""
     origins: Mapping[str, Mapping[str, Origin]] = {}
     """The origin of each value, by job and field. Empty unless `check` was called with `with_origins`."""
+    secrets: frozenset[str] = frozenset()
+    """The texts of all secrets of the valid jobs, to be masked wherever they would be shown."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -123,6 +127,7 @@ class _Checker:
     ) -> None:
         self._environ, self._catalog, self._stop_within = environ, catalog, stop_within
         self._contents, self._now = contents, now
+        self._value_files = ValueFiles()
         self._streams: set[str] = set()
         self._files: dict[str, str] = {}
         self._problems: list[Problem] = []
@@ -168,9 +173,10 @@ class _Checker:
             origins = {job.name: origins_of(job) for job in self._jobs if job.spec is not None}
         files = tuple(self._files.values())
         problems = _in_order(self._problems)
+        contents = self._value_files.contents
         if problems:
-            problems = tuple(mask_secret_params(problems, self._written, self._catalog))
-        return CheckResult(specs, problems, files, worst.seconds, worst.chain, origins)
+            problems = tuple(without_values(mask_secret_params(problems, self._written, self._catalog), contents))
+        return CheckResult(specs, problems, files, worst.seconds, worst.chain, origins, secrets_of(specs, contents))
 
     def _expand(self, path: str) -> list[str]:
         if is_stream(path):  # a pipe in a directory is none: to read it may take forever
@@ -212,7 +218,7 @@ class _Checker:
             return
         yield from document.warnings
         if isinstance(document.root, dict):
-            unset = interpolate(document, self._environ)
+            unset = interpolate(document, self._environ, self._value_files)
             yield from unset
             for problem in unset:
                 self._unset.setdefault(problem.place[:2], []).append(problem.place)

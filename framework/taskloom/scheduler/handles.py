@@ -12,6 +12,7 @@ from taskloom.errors import SelfJoin
 from taskloom.runners.context import current_run
 from taskloom.runners.gauges import Progress
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.why import Why, make_why
 from taskloom.text import finite, plain
 
 if TYPE_CHECKING:
@@ -200,6 +201,11 @@ class JobHandle:
         """Return the status of the job."""
         engine = self._engine
         return engine.query(None, lambda core: make_status(engine, core, self.name))
+
+    def why(self) -> Why:
+        """Return why the job is, or is not, running: one paragraph, and the facts that it was made from."""
+        engine = self._engine
+        return make_why(engine, self.name, lambda core: make_status(engine, core, self.name))
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.name}>"
