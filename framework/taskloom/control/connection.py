@@ -18,6 +18,7 @@ from math import inf
 import h11
 
 from taskloom.control.exchange import Caller, Reply, Request, ServerSentEvent
+from taskloom.control.refusals import Refusal, error_reply
 from taskloom.control.target import parse_target
 from taskloom.text import to_json
 
@@ -239,10 +240,9 @@ class Connection:
             self.reply(refusal(400, "bad-target", str(error)), now)
             return None
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
-        method = "GET" if self._is_head() else self._method
         body = bytes(self._body)
         self._body.clear()
-        return Request(method, path, query, headers, body, self.caller)
+        return Request(self._method, path, query, headers, body, self.caller)
 
     # -- replies
 
@@ -334,7 +334,7 @@ _CODES = {431: "too-large-head", 501: "not-implemented"}
 
 def refusal(status: int, code: str, message: str) -> Reply:
     """Return the reply that says why a request is not carried out."""
-    return Reply(status, {"error": {"code": code, "message": message}})
+    return error_reply(Refusal(status, code, message))
 
 
 def _event_text(event: ServerSentEvent) -> str:
