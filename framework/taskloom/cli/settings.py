@@ -14,7 +14,7 @@ import click
 
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
-from taskloom.text import duration, finite
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from taskloom.diagnostics import Place
@@ -128,10 +128,12 @@ def _shown_value(value: object) -> str:
 
 
 def as_json(settings: Mapping[str, Given]) -> dict[str, Any]:
-    """Return the settings as JSON data: each value, where it comes from, and the place if it is in a file."""
+    """Return the settings as JSON data: each as written, where it comes from, and the place if it is in a file.
+
+    The value itself may come from `${file:PATH}`, and is left out.
+    """
     return {
         name: {
-            "value": finite(given.value) if isinstance(given.value, float) else given.value,
             "written": given.written,
             "from": given.source,
             **({"name": given.name} if given.name else {}),
