@@ -37,6 +37,7 @@ __all__ = [
     "Problem",
     "Related",
     "Replicated",
+    "SchedulerBusy",
     "SchedulerForked",
     "SchedulerStopped",
     "SelfJoin",
@@ -182,6 +183,17 @@ class SchedulerStopped(UsageError):
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
         super().__init__(f"cannot {wanted}: the scheduler was stopped")
+
+
+class SchedulerBusy(UsageError):
+    """The scheduler's thread gave no answer in time. `is_undone`: whether the command will never be carried out."""
+
+    def __init__(self, *, is_undone: bool) -> None:
+        self.is_undone = is_undone
+        then = "nothing was changed" if is_undone else "the command may still take effect"
+        super().__init__(
+            f"cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; {then}"
+        )
 
 
 class SchedulerForked(UsageError):

@@ -142,7 +142,7 @@ class JobHandle:
         live = self._engine.executor.last.get(self.name)
         return Run(live, self._engine) if live is not None else None
 
-    def start(self, *, now: bool = False, text: str = "") -> Run:
+    def start(self, *, now: bool = False, text: str = "", timeout: float | None = None) -> Run:
         """Start a run now, even if the job waits for a delay, a backoff or its schedule.
 
         The run of a scheduled job is an additional one. If the job was stopped, its schedule is armed again; if it is
@@ -150,13 +150,13 @@ class JobHandle:
 
         Raises DependencyUnmet if a dependency is not satisfied, unless `now` is set; and AlreadyRunning, JobStopping,
         JobBlocked, JobDisabled or SchedulerStopped. If it raises, nothing is changed. A run that could not begin is
-        returned as well, with the outcome start_failed.
+        returned as well, with the outcome start_failed: this waits until that is known, for at most `timeout` seconds.
         """
         engine = self._engine
         reason = Reason(ReasonKind.USER, text) if text else None
         live = engine.query(StartJob(self.name, now, reason), lambda _: engine.executor.last[self.name])
         if live.decided is not None:
-            live.decided.wait()
+            live.decided.wait(timeout)
         return Run(live, engine)
 
     def arm(self) -> None:
