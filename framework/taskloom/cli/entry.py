@@ -26,6 +26,7 @@ _VERBS = {
     "run": ("taskloom.cli.run", "Run the jobs of job files until they end or a signal stops them.", "Run"),
     "validate": ("taskloom.cli.validate", "Check job files and report every problem at once.", "Run"),
     "simulate": ("taskloom.cli.simulate.command", "Show what the jobs would do in a week, in virtual time.", "Run"),
+    "why": ("taskloom.cli.control.why", "Explain why jobs are, or are not, running.", "Watch"),
     "drill": ("taskloom.cli.drill.command", "Run each job alone, and check that it stops in time.", "Act"),
     "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one task and its parameters.", "Author"),
     "schema": ("taskloom.cli.schema", "Print the JSON Schema of job files, for editors.", "Author"),
