@@ -78,9 +78,7 @@ def place_of(connection: Connection, job: str, timeout: float = _LAST_SECONDS) -
 class _Following:
     """The waits of one verb that are not over, by job."""
 
-    def __init__(
-        self, connection: Connection, waits: Sequence[Wait], on_result: Callable[[JobResult], object]
-    ) -> None:
+    def __init__(self, connection: Connection, waits: Sequence[Wait], on_result: Callable[[JobResult], object]) -> None:
         self._connection = connection
         self._on_result = on_result
         self.open_jobs = {wait.job: wait for wait in waits}
@@ -154,7 +152,7 @@ class _Following:
     def _status(self, job: str, timeout: float) -> Fields | None:
         """Return the status of a job; an empty one if there is no such job; None if the program does not answer."""
         try:
-            return self._connection.fields(self._connection.get(job_path(job), timeout=timeout)).object("job")
+            return self._connection.fields(self._connection.get(job_path(job), timeout=timeout)).inner("job")
         except Refused:
             return Fields({"job": job, "state": "removed"})
         except ControlError:

@@ -108,7 +108,7 @@ class StartWait(Wait):
             case "ready":
                 self._be_ready(self._times.until(event))
             case "cancel_requested":
-                self._why = event.object("reason").text("text") or event.object("reason").text("kind")
+                self._why = event.inner("reason").text("text") or event.inner("reason").text("kind")
             case "ended":
                 self._over(event.text("outcome"), error_of(event), self._times.until(event))
 
@@ -185,7 +185,9 @@ class RestartWait(StartWait):
             self._outlive("", None)
         elif status.text("outcome"):
             why = status.text("held") or status.text("reason") or status.text("state")
-            self._end("ended", f"its run has ended, and no other one has begun ({why})", ControlExit.FAILED, run=self._old)
+            self._end(
+                "ended", f"its run has ended, and no other one has begun ({why})", ControlExit.FAILED, run=self._old
+            )
 
     def _outlive(self, where: str, seconds: float | None) -> None:
         text = f"its old run is still running{after(seconds)} of stopping{place(where)}; the new one follows its end"
