@@ -29,7 +29,7 @@ def follow(
     *,
     since: str,
     deadline: float,
-    on_result: Callable[[JobResult], object] = lambda result: None,
+    on_result: Callable[[JobResult], object] = lambda _: None,
 ) -> None:
     """Return when each wait has a result. `since`: the id of the last event before all of the actions.
 
@@ -132,9 +132,9 @@ class _Following:
         elif event.event == "scheduler_stopped":
             self._has_stopped = True
         else:
-            wait = self.open_jobs.get(fields.text("job"))
-            if wait is not None:
-                wait.see(fields)
+            concerned = self.open_jobs.get(fields.text("job"))
+            if concerned is not None:
+                concerned.see(fields)
 
     def _end(self, end: ProgramEnd) -> None:
         for wait in self.open_waits():

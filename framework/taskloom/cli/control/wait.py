@@ -27,7 +27,7 @@ __all__ = ["wait"]
 @click.command(short_help="Wait until jobs are ready, or have finished.")
 @job_arguments
 @all_option
-@click.option("--for", "goal", type=click.Choice(["ready", "finished"]), required=True,
+@click.option("--for", "goal", type=click.Choice(["ready", "finished"]),
               help="ready: each job has a run that is ready, or has succeeded; finished: none runs by itself any "
                    "more.")  # fmt: skip
 @click.option("--timeout", type=Seconds(allows_forever=True), default="30s", show_default=True,
@@ -35,7 +35,7 @@ __all__ = ["wait"]
 @program_options
 @output_option
 @answers
-def wait(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, goal: str, timeout: float, output: str,
+def wait(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, goal: str | None, timeout: float, output: str,
          **program: Any) -> int:  # fmt: skip
     """Wait until each JOB is ready or has finished. Nothing is started or stopped.
 
@@ -56,6 +56,8 @@ def wait(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, goa
       taskloom wait database web --for ready
       taskloom wait migrate --for finished --timeout 10m
     """
+    if goal is None:
+        raise click.UsageError("cannot wait without a goal; expected --for ready or --for finished")
     deadline = mono() + timeout
     require_jobs("wait", jobs, labels, wants_all=wants_all)
     connection = connect(**program)
