@@ -95,9 +95,20 @@ def random_job(name: str, random: Random) -> JobSpec:
     )
 
 
+def _hold(scheduler: WatchedScheduler, random: Random, names: Sequence[str]) -> None:
+    job = scheduler.job(random.choice(names))
+    if random.random() < 0.5:
+        job.pause("maintenance")
+    else:
+        job.resume("done")
+
+
 def give_command(scheduler: WatchedScheduler, random: Random, names: Sequence[str] = NAMES) -> None:
     """Give one random command to one of the named jobs. It may be refused, but it must not fail otherwise."""
     try:
+        if random.random() < 0.25:
+            _hold(scheduler, random, names)
+            return
         job = scheduler.job(random.choice(names))
         match random.randrange(11):
             case 0:
