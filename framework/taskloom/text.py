@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "finite",
     "first_of",
     "kind_of",
+    "local_time",
     "measured",
     "message_of",
     "normalised",
@@ -26,6 +28,7 @@ __all__ = [
     "plural",
     "printable",
     "printable_lines",
+    "rough",
     "shortened",
     "suggest",
     "table",
@@ -75,6 +78,28 @@ def _parts(seconds: float) -> list[str]:
 def measured(seconds: float) -> str:
     """Return what a clock has measured, to a tenth of a second: `5.0 s`."""
     return f"{seconds:.1f} s"
+
+
+def local_time(wall: float, now: float, *, is_exact: bool = False) -> str:
+    """Return the local time of an instant, with its date unless that is today. Both are seconds since the epoch.
+
+    With `is_exact` it has milliseconds, also at a full second: some schedules fire ten times a second.
+    """
+    milliseconds = round(wall * 1000) if is_exact else int(wall // 1) * 1000
+    instant = datetime.fromtimestamp(milliseconds / 1000).astimezone()
+    today = datetime.fromtimestamp(now).astimezone().date()
+    fraction = f".{milliseconds % 1000:03d}" if is_exact else ""
+    date = "" if instant.date() == today else f"{instant:%Y-%m-%d} "
+    return f"{date}{instant:%H:%M:%S}{fraction}"
+
+
+def rough(seconds: float) -> str:
+    """Return a duration for a sentence, as exact as people need it: `0.3s`, `42s`, `3m20s`, `2h5m`, `forever`."""
+    if round(seconds, 1) < 10:
+        return f"{max(0.0, round(seconds, 1)):g}s"
+    if seconds == float("inf"):
+        return "forever"
+    return "".join(_parts(round(seconds))[:2])
 
 
 def plural(count: int, noun: str) -> str:

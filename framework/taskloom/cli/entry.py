@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from taskloom.cli.echo import echo, echo_error
 from taskloom.cli.resources import end_of
 from taskloom.errors import JobFileError, TaskloomError
 from taskloom.text import did_you_mean, printable
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["call"]
 
@@ -25,9 +29,12 @@ _VERBS = {
     "drill": ("taskloom.cli.drill.command", "Run each job alone, and check that it stops in time.", "Act"),
     "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one task and its parameters.", "Author"),
     "schema": ("taskloom.cli.schema", "Print the JSON Schema of job files, for editors.", "Author"),
+    "completion": ("taskloom.cli.completion.command", "Print the script that completes the command line.", "Author"),
 }
 
 _USAGE, _INTERRUPTED = 2, 130
+# Set by the scripts of `taskloom completion`: a shell asks what may follow on its command line.
+_COMPLETE = "_TASKLOOM_COMPLETE"
 
 
 class _Verbs(click.Group):
@@ -50,6 +57,14 @@ class _Verbs(click.Group):
             hint = did_you_mean(args[0], _VERBS, before="; ")
             ctx.fail(f"cannot find verb {args[0]!r}; verbs: {', '.join(_VERBS)}{hint}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the verbs and the options that begin so; click itself would import each verb."""
+        from click.shell_completion import CompletionItem
+
+        rows = [(name, text) for name, (_, text, _) in _VERBS.items() if name.startswith(incomplete)]
+        return [*(CompletionItem(name, help=text) for name, text in rows),
+                *click.Command.shell_complete(self, ctx, incomplete)]  # fmt: skip
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs in their groups; the one-line texts are in `_VERBS`, so that help imports no verb."""
@@ -80,7 +95,17 @@ def call(arguments: Sequence[str]) -> int:
         return end_of(error)
 
 
+def _complete() -> int:
+    from taskloom.cli.completion.answer import answer
+
+    code, text = answer(_taskloom, os.environ)
+    click.echo(text, nl=False)
+    return code
+
+
 def _call(arguments: Sequence[str]) -> int:
+    if _COMPLETE in os.environ:
+        return _complete()
     try:
         result: Any = _taskloom.main(args=list(arguments), prog_name="taskloom", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -94,7 +119,7 @@ def _call(arguments: Sequence[str]) -> int:
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
-    except SystemExit as error:  # completion ends by it
+    except SystemExit as error:  # of the code of a plugin
         return error.code if isinstance(error.code, int) else 0
     except JobFileError as error:
         from taskloom.jobfile.render import render_all

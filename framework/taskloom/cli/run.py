@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from taskloom.cli.completion.known_names import complete_paths
 from taskloom.cli.options import Seconds
 
 __all__ = ["run"]
 
 
 @click.command(short_help="Run the jobs of job files until they end or a signal stops them.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
 @click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True,
               help="How long stopping all jobs may take; forever means no limit.")  # fmt: skip
 @click.option("--events", metavar="PATH",

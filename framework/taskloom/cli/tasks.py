@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from taskloom.cli.completion.known_names import complete_tasks
 from taskloom.cli.echo import echo, echo_error, echo_json, echo_styled
 from taskloom.cli.format_type import as_data, default_of, format_constraints, format_type, format_value
 from taskloom.cli.standard_streams import imports_on_stderr
@@ -43,7 +44,7 @@ class _Row(NamedTuple):
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_tasks)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Output format.")  # fmt: skip
 @click.pass_context

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskloom.cli.completion.known_names import complete_paths
 from taskloom.cli.echo import echo, echo_json, echo_styled
 from taskloom.cli.options import Seconds
 from taskloom.cli.standard_streams import imports_on_stderr
@@ -23,7 +24,7 @@ EXIT_INVALID = 2
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Output format; json is on standard output.")  # fmt: skip
 @click.option("--stop-within", default="30s", show_default=True,

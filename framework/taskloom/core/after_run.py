@@ -125,7 +125,7 @@ class FollowUps:
             why = f"more than {policy.limit.times} restarts within {duration(policy.limit.within)}"
         else:
             return FollowUp.RETRY
-        job.has_given_up = True
+        job.has_given_up, job.gave_up_because = True, why
         self._store.emit_run(EventName.GAVE_UP, run, data={"why": why})
         return FollowUp.NOTHING
 

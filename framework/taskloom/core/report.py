@@ -13,7 +13,16 @@ from taskloom.core.model import ErrorInfo, Hold, JobState, Moment, Otherwise, Ou
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.text import duration, finite, measured, plural
 
-__all__ = ["ExitCode", "JobReport", "StopReport", "Survivor", "exit_code", "make_job_report", "make_stop_report"]
+__all__ = [
+    "ExitCode",
+    "JobReport",
+    "StopReport",
+    "Survivor",
+    "exit_code",
+    "held_by",
+    "make_job_report",
+    "make_stop_report",
+]
 
 _VERBS = {Hold.PAUSED: "pause", Hold.STOPPED: "stop"}
 _TIMED = (WaitingFor.DELAY, WaitingFor.BACKOFF)
@@ -136,13 +145,7 @@ class JobReport:
     def held(self) -> str:
         """How it is held back and why, such as `stopped by alice` or `paused: maintenance`; "" if it is not."""
         hold = self.hold
-        if hold is None or self.holds is None:
-            return ""
-        # The text of a verb is `stop`, or `stop, by alice`.
-        verb, text = _VERBS[hold], self.holds[hold].text
-        if not text or text == verb:
-            return hold.value
-        return f"{hold.value} {text[len(verb) + 2 :]}" if text.startswith(f"{verb}, ") else f"{hold.value}: {text}"
+        return f"{hold.value}{held_by(hold, self.holds[hold])}" if hold is not None and self.holds else ""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -221,6 +224,15 @@ class StopReport:
     def __str__(self) -> str:
         head = f"stopped {plural(len(self.jobs), 'job')} in {measured(self.seconds)} ({self.reason})"
         return "\n".join([head, *(f"  survivor: {survivor}" for survivor in self.survivors)])
+
+
+def held_by(hold: Hold, reason: Reason) -> str:
+    """Return who held a job back, or why, as it follows the word for the hold: ` by alice`, `: maintenance` or ""."""
+    # The text of a verb is `stop`, or `stop, by alice`.
+    verb, text = _VERBS[hold], reason.text
+    if not text or text == verb:
+        return ""
+    return f" {text[len(verb) + 2 :]}" if text.startswith(f"{verb}, ") else f": {text}"
 
 
 def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: Reason) -> ExitCode:

@@ -120,6 +120,11 @@ class Requirement:
         """The state of the condition for all jobs of the name together; impossible if there is none."""
         return self._state
 
+    @property
+    def count(self) -> int:
+        """How many jobs of the name are the reason for its state; 0 if it is satisfied."""
+        return self._counts.impossible or self._counts.pending
+
     def refresh(self, job: JobRecord) -> None:
         """Count a job of the family that has changed or is new."""
         before, after = self._states.get(job), _state_of(job, self.condition)

@@ -162,6 +162,7 @@ class ScheduleTimers:
 
     def _report_missed(self, job: JobRecord, wall: float, count: int, why: str) -> None:
         job.missed += count
+        job.missed_last = (wall, why)
         data = {"instant": format_wall(wall), "count": count, "why": why}
         self._store.emit(EventName.MISSED, job.spec.name, data=data)
 

@@ -14,7 +14,7 @@ from taskloom.core.policies import RestartPolicy, StartMode
 from taskloom.core.records import FollowUp, JobRecord
 from taskloom.core.requirements import DependencyState
 
-__all__ = ["RestartWait", "Wait", "make_waits"]
+__all__ = ["RestartWait", "Wait", "make_waits", "restart_wait"]
 
 # A job that changes may change what others wait for. Of larger groups, such as a thousand replicas that start after a
 # thousand others, only the first wait is made: a million would follow.
@@ -80,7 +80,7 @@ def _make_wait(job: JobRecord, now: Moment) -> Wait:
         spec.start.mode is StartMode.MANUAL,
         conditions=_pending(job) if job.waits_for_dependencies else (),
         due_at=job.due_at if job.waiting_for in (WaitingFor.DELAY, WaitingFor.BACKOFF) else None,
-        restart=_restart(job, now) if job.waiting_for is WaitingFor.BACKOFF else None,
+        restart=restart_wait(job, now),
         fires_at=None if job.next_firing is None else job.next_firing.due_at,
         schedule="" if spec.schedule is None else spec.schedule.text,
         follow_up=job.follow_up,
@@ -96,9 +96,10 @@ def _pending(job: JobRecord) -> tuple[str, ...]:
     )
 
 
-def _restart(job: JobRecord, now: Moment) -> RestartWait | None:
+def restart_wait(job: JobRecord, now: Moment) -> RestartWait | None:
+    """Return why the restart of a job comes as late as it does; None if the job waits for none."""
     backoff, last = job.backoff, job.last_run
-    if backoff is None or last is None:
+    if job.waiting_for is not WaitingFor.BACKOFF or backoff is None or last is None:
         return None
     policy = job.spec.restart
     recent = backoff.count_since(now.mono - policy.limit.within) if policy.limit is not None else 0

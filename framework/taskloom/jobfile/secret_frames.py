@@ -33,11 +33,13 @@ _SECRET_WITHOUT_BLANK = re.compile(
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
 _IN_BRACES, _TO_THE_END = re.compile(r"[^,}]*"), re.compile(r".*")
 # A value that refers to the secret, or only says that it begins in the next line.
-_REFERENCE = re.compile(r"""["']?\$\{[A-Za-z_][A-Za-z0-9_]*(:\?[^{}]*)?\}["']?|[|>][-+0-9]{0,2}""")
+_REFERENCE = re.compile(
+    r"""["']?\$\{(?:[A-Za-z_][A-Za-z0-9_]*|file:(?:\$\{\w+\}|(?!:-)[^{}])+?)(:\?[^{}]*)?\}["']?|[|>][-+0-9]{0,2}"""
+)
 
 
 def is_reference(written: str) -> bool:
-    """Return whether the text of a value only names a variable, which is no secret, or is no value at all."""
+    """Return whether the text of a value only names a variable or a file, which is no secret, or is no value at all."""
     return _REFERENCE.fullmatch(written) is not None
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import Outcome, Reason, ReasonKind
+from taskloom.core.model import Outcome
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
 from taskloom.observe.local_time import local_time
-from taskloom.scheduler.failure_text import MOST_NAMED, LogLine, describe_failure
+from taskloom.scheduler.failure_text import MOST_NAMED, LogLine, describe_failure, reason_text
 from taskloom.text import duration, first_of, measured, printable
 
 __all__ = ["LogLine", "describe", "reason_text"]
@@ -43,13 +43,6 @@ def _started(event: Event) -> LogLine:
 def _cancel_requested(event: Event) -> LogLine:
     why = reason_text(event.reason)
     return LogLine(f"stopping: {why}" if why else "stopping", kind=_repeated(event, _STOPPING))
-
-
-def reason_text(reason: Reason | None) -> str:
-    """Return the text of a reason, or what its kind says alone."""
-    if reason is None:
-        return ""
-    return printable(reason.text) or ("requested" if reason.kind is ReasonKind.USER else reason.kind.value)
 
 
 def _ended(event: Event) -> LogLine:

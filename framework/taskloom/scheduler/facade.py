@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
@@ -24,6 +25,7 @@ from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.failure_log import make_failure_log
 from taskloom.scheduler.firings import Firing, armed_schedules, coming_firings
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run, make_status
+from taskloom.scheduler.patience import patience
 from taskloom.scheduler.snapshots import Snapshot, make_snapshot
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
 from taskloom.sync.cancel_token import lock_timeout
@@ -285,6 +287,17 @@ class Scheduler:
         """The first internal error of Taskloom, or None. The scheduler went on without the message that caused it."""
         return self._engine.bug
 
+    @contextmanager
+    def answers_within(self, seconds: float) -> Iterator[None]:
+        """Limit how long the calling thread waits for the scheduler's thread, in all calls within the block together.
+
+        After `seconds` such a call raises SchedulerBusy. For callers that have to answer in time whatever happens:
+        code of a task may hold the interpreter lock, so that no other thread gets far.
+        """
+        lock_timeout(seconds)
+        with patience(seconds):
+            yield
+
     def call_after_samples(self, callback: Callable[[], object]) -> None:
         """Call `callback` once a second while any run is outside a wait on its context; it must not block or raise.
 
@@ -293,11 +306,17 @@ class Scheduler:
         """
         self._engine.executor.call_after_samples(callback)
 
-    def stacks(self) -> list[tuple[Run, Stack]]:
-        """Return where each run that may be executing currently is."""
+    def stacks(self, *, timeout: float | None = None) -> list[tuple[Run, Stack]]:
+        """Return where each run that may be executing currently is.
+
+        The texts quote lines of source files, which may be on a disk that does not answer. With `timeout` this waits
+        at most that many seconds for them; after that, the places alone are returned.
+        """
         engine, executor = self._engine, self._engine.executor
         engine.check_process()
-        return [(Run(live, engine), stack) for live, stack in executor.stacks.locate(list(executor.live.values()))]
+        runs, reader = list(executor.live.values()), executor.stacks
+        found = reader.locate(runs) if timeout is None else reader.locate_within(runs, timeout)
+        return [(Run(live, engine), stack) for live, stack in found]
 
     def places(self) -> list[tuple[Run, str]]:
         """Return each run that has not ended, and where it is: `file:line in function`, "" if that is not known.

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from taskloom.core.events import FAILURE_OUTCOMES, Event, EventName
-from taskloom.core.model import Outcome
+from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.text import duration, first_of, measured, printable
 
-__all__ = ["MOST_NAMED", "LogLine", "describe_failure"]
+__all__ = ["MOST_NAMED", "LogLine", "describe_failure", "reason_text"]
 
 # More names than these make a line too long to read.
 MOST_NAMED = 5
@@ -29,6 +29,13 @@ def describe_failure(event: Event) -> LogLine | None:
     """Return the log line for an event, or None if it is not about a failure."""
     describer = _DESCRIBERS.get(event.event)
     return describer(event) if describer is not None else None
+
+
+def reason_text(reason: Reason | None) -> str:
+    """Return the text of a reason, or what its kind says alone."""
+    if reason is None:
+        return ""
+    return printable(reason.text) or ("requested" if reason.kind is ReasonKind.USER else reason.kind.value)
 
 
 def _ended(event: Event) -> LogLine | None:

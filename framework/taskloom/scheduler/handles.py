@@ -12,6 +12,7 @@ from taskloom.errors import SelfJoin
 from taskloom.runners.context import current_run
 from taskloom.runners.gauges import Progress
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.why import Why, make_why
 from taskloom.text import finite, plain
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class JobHandle:
         live = self._engine.executor.last.get(self.name)
         return Run(live, self._engine) if live is not None else None
 
-    def start(self, *, now: bool = False, text: str = "") -> Run:
+    def start(self, *, now: bool = False, text: str = "", timeout: float | None = None) -> Run:
         """Start a run now, even if the job waits for a delay, a backoff or its schedule.
 
         The run of a scheduled job is an additional one. If the job was stopped, its schedule is armed again; if it is
@@ -149,13 +150,13 @@ class JobHandle:
 
         Raises DependencyUnmet if a dependency is not satisfied, unless `now` is set; and AlreadyRunning, JobStopping,
         JobBlocked, JobDisabled or SchedulerStopped. If it raises, nothing is changed. A run that could not begin is
-        returned as well, with the outcome start_failed.
+        returned as well, with the outcome start_failed: this waits until that is known, for at most `timeout` seconds.
         """
         engine = self._engine
         reason = Reason(ReasonKind.USER, text) if text else None
         live = engine.query(StartJob(self.name, now, reason), lambda _: engine.executor.last[self.name])
         if live.decided is not None:
-            live.decided.wait()
+            live.decided.wait(timeout)
         return Run(live, engine)
 
     def arm(self) -> None:
@@ -230,6 +231,11 @@ class JobHandle:
         """Return the status of the job."""
         engine = self._engine
         return engine.query(None, lambda core: make_status(engine, core, self.name))
+
+    def why(self) -> Why:
+        """Return why the job is, or is not, running: one paragraph, and the facts that it was made from."""
+        engine = self._engine
+        return make_why(engine, self.name, lambda core: make_status(engine, core, self.name))
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.name}>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskloom.core.model import Phase, Reason
@@ -24,10 +25,14 @@ class Snapshot(NamedTuple):
     stop_reason: Reason | None
     """Why everything is stopping or was stopped; None before a stop."""
     jobs: list[JobStatus]
+    stop_left: float | None = None
+    """Seconds until the deadline of the stop that is under way; None if there is none, or no limit."""
 
 
 def make_snapshot(engine: Engine, core: Lifecycle, jobs: Iterable[str] | None) -> Snapshot:
     """Return a snapshot of these jobs, or of all; called on the scheduler thread. Raises UnknownJob."""
     names = core.jobs if jobs is None else dict.fromkeys(jobs)
     reason = core.shutdown.reason if core.phase is not Phase.OPEN else None
-    return Snapshot(core.last_seq, core.phase, reason, [make_status(engine, core, name) for name in names])
+    left = core.stops.latest - engine.clock.now().mono if core.phase is Phase.STOPPING else inf
+    statuses = [make_status(engine, core, name) for name in names]
+    return Snapshot(core.last_seq, core.phase, reason, statuses, max(0.0, left) if isfinite(left) else None)

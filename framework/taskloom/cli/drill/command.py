@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskloom.cli.completion.known_names import complete_jobs_of_files, complete_paths
 from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds
 from taskloom.cli.standard_streams import final_code, imports_on_stderr
@@ -33,10 +34,11 @@ STUCK_SECONDS = 10.0
 
 
 @click.command(short_help="Run each job alone, and check that it stops in time.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Drill only jobs with this label; may be repeated: jobs with any of them.")  # fmt: skip
-@click.option("--job", "names", multiple=True, metavar="NAME", help="Drill only this job; may be repeated.")
+@click.option("--job", "names", multiple=True, metavar="NAME", help="Drill only this job; may be repeated.",
+              shell_complete=complete_jobs_of_files)  # fmt: skip
 @click.option("--budget", type=Seconds(is_positive=True), metavar="DURATION",
               help="The time that each job has to stop, instead of its own join policy's.")  # fmt: skip
 @click.option("--warm-up", type=Seconds(), default="1s", show_default=True, metavar="DURATION",

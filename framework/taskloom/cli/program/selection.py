@@ -25,6 +25,8 @@ class Selection(NamedTuple):
     dependencies: list[str]
     """The names of the jobs that have none of the labels: chosen jobs start after them."""
     warnings: tuple[Problem, ...]
+    secrets: frozenset[str] = frozenset()
+    """The texts of all secrets in the files, of jobs that are not chosen, too."""
 
 
 class JobFiles:
@@ -88,7 +90,7 @@ class JobFiles:
         problems = list(result.problems)
         if len(specs) < len(result.jobs):
             problems += warnings_if_nothing_starts(specs, now)
-        return Selection(specs, needed, (*problems, *limit_warnings(specs, result.files[0])))
+        return Selection(specs, needed, (*problems, *limit_warnings(specs, result.files[0])), result.secrets)
 
     def _take_contents(self) -> dict[str, bytes]:
         """Return what was read from streams. Raises click.UsageError if it was taken before."""

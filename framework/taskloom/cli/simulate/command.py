@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from taskloom.cli.completion.known_names import complete_paths
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.options import Seconds
 from taskloom.cli.simulate.options import ReadBy, check_jobs, clock_step, fault, instant, share, span
@@ -33,7 +34,7 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 
 
 @click.command(short_help="Show what the jobs would do in a week, in virtual time.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
 @click.option("--for", "seconds", type=Seconds(is_positive=True), default="1d", show_default=True,
               metavar="DURATION", help="How much virtual time passes.")  # fmt: skip
 @click.option("--at", "start", type=ReadBy(instant), metavar="INSTANT",

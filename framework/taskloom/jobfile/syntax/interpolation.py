@@ -1,4 +1,4 @@
-"""Replaces `${VAR}` in the values of a job file, once, after parsing.
+"""Replaces `${VAR}` and `${file:PATH}` in the values of a job file, once, after parsing.
 
 Because the file is parsed first, the value of a variable cannot add a key, close a quote or start a comment. A
 replaced value is not searched again, and it is never quoted in a message, because it may be a password.
@@ -14,19 +14,26 @@ from taskloom.diagnostics import Problem, near_match
 from taskloom.jobfile.syntax.document import Document
 from taskloom.jobfile.syntax.positions import Aliased, Branch, Position, Span, offsets, origin_of
 from taskloom.jobfile.syntax.scalars import BadScalar, Scalar, resolve
+from taskloom.jobfile.syntax.value_files import ValueFiles, folder_of
 from taskloom.text import suggest
 
 __all__ = ["interpolate"]
 
-FORMS = "legal: ${VAR}, ${VAR:-default}, ${VAR:?message}, and $${ for a literal ${"
+FORMS = "legal: ${VAR}, ${VAR:-default}, ${VAR:?message}, ${file:PATH}, and $${ for a literal ${"
 
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+# `${file:-x}` and `${file:?x}` are the variable `file`, so no path begins with "-" or "?". A path may contain `${VAR}`.
+_PATH = rf"file:(?![-?])(?P<path>(?:\$\{{{_NAME}\}}|[^{{}}:]|:(?![-?]))+)"
 _REFERENCE = re.compile(
-    r"(?P<escape>\$\$\{)|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:[-?])(?P<text>[^{}]*))?\}|)"
+    rf"(?P<escape>\$\$\{{)|\$\{{(?:(?:{_PATH}|(?P<name>{_NAME}))(?:(?P<how>:[-?])(?P<text>[^{{}}]*))?\}}|)"
 )
+_VARIABLE_IN_PATH = re.compile(rf"\$\{{({_NAME})\}}")
 
 
-def interpolate(document: Document, environ: Mapping[str, str]) -> list[Problem]:
+def interpolate(document: Document, environ: Mapping[str, str], files: ValueFiles | None = None) -> list[Problem]:
     """Replace every `${...}` in the scalar values of `document`, and return the problems. Keys are not changed.
+
+    `files` remembers what it has read, for all documents of one reading.
 
     A plain scalar is resolved again afterwards, so `port: ${PORT}` may become an integer; a quoted one remains text. A
     value with a problem remains as written. If there is nothing to replace, this costs one search of the text.
@@ -35,7 +42,7 @@ def interpolate(document: Document, environ: Mapping[str, str]) -> list[Problem]
     # A double-quoted "\x24{VAR}" has "${" in its value but not in the text; this needs a backslash.
     if "${" not in text and "\\" not in text:
         return []
-    interpolator = _Interpolator(document, environ)
+    interpolator = _Interpolator(document, environ, files or ValueFiles())
     interpolator.container(document.root, document.positions.root)
     return sorted(interpolator.problems, key=lambda problem: problem.place)
 
@@ -60,8 +67,8 @@ class _LimitReached(Exception):
 class _Interpolator:
     """Visits every container and every scalar once, even if aliases share it."""
 
-    def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
-        self._source, self._environ = document.source, environ
+    def __init__(self, document: Document, environ: Mapping[str, str], files: ValueFiles) -> None:
+        self._source, self._environ, self._files = document.source, environ, files
         self._seen: set[int] = set()
         self._done: dict[Span, Scalar] = {}
         self._characters = 0
@@ -118,29 +125,61 @@ class _Interpolator:
             first, last = start, end
             if is_as_written:
                 first = start + spots[error.nth]
-                last = 1 + self._source.text.find("}", first, end) or end
+                last = self._end_of_reference(first, end)
             self.problems.append(self._source.problem(first, error.message, end=last, hint=error.hint))
+
+    def _end_of_reference(self, start: int, end: int) -> int:
+        """Return the offset after the `${...}` that begins at `start`, in a scalar that ends at `end`."""
+        found = _REFERENCE.match(self._source.text, start, end)
+        if found is not None and found[0].endswith("}"):
+            return found.end()
+        return 1 + self._source.text.find("}", start, end) or end
 
     def _substitute(self, text: str, errors: list[_ScalarError]) -> str:
         nth = -1
 
         def replacement(found: re.Match[str]) -> str:
             nonlocal nth
-            nth += 1
+            this = nth + 1
+            nth += found[0].count("${")
             if found["escape"]:
                 return "${"
-            result = _value(found, self._environ)
+            result = self._value_of_file(found) if found["path"] else _value(found, self._environ)
             if isinstance(result, str):
                 self._characters += len(result)
                 if self._characters <= MAX_CHARACTERS:
                     return result
                 result = f"cannot replace variables by more than {MAX_CHARACTERS:,} characters", ""
-            errors.append(_ScalarError(nth, *result))
+            errors.append(_ScalarError(this, *result))
             if self._characters > MAX_CHARACTERS or len(errors) == MAX_PROBLEMS:
                 raise _LimitReached
             return ""
 
         return _REFERENCE.sub(replacement, text)
+
+    def _value_of_file(self, found: re.Match[str]) -> str | tuple[str, str]:
+        """Return the content of a file, or the message and the hint of a problem."""
+        written, how = str(found["path"]), found["how"]
+        shown = f"${{file:{' '.join(written.split())}}}"
+        unset = [name for name in _VARIABLE_IN_PATH.findall(written) if not self._environ.get(name)]
+        if unset and how != ":-":
+            return f"cannot use {shown}: the environment variable {unset[0]!r} is not set", ""
+        if unset:
+            return str(found["text"])
+        path = _VARIABLE_IN_PATH.sub(lambda name: self._environ[name[1]], written)
+        value = self._files.value(path, folder_of(self._source.path))
+        if value.refusal and not value.is_missing:
+            return f"cannot read {shown}: {value.refusal}", ""
+        if value.text or (how is None and not value.is_missing):
+            return value.text
+        if how == ":-":
+            return str(found["text"])
+        if how == ":?":
+            why = " ".join(str(found["text"]).split()) or ("it does not exist" if value.is_missing else "it is empty")
+            return f"cannot use {shown}: {why}", ""
+        # The near path of one that holds a variable would show its value.
+        reason = value.refusal.partition("; ")[0] if path != written else value.refusal
+        return f"cannot read {shown}: {reason}", f"create it, or give a default: {shown[:-1]}:-...}}"
 
 
 def _value(found: re.Match[str], environ: Mapping[str, str]) -> str | tuple[str, str]:

@@ -1,0 +1,155 @@
+"""The texts of a program's secrets, which are masked wherever they would be shown.
+
+A param is searched by its value: `SecretStr`, `SecretBytes` and every other class that offers `get_secret_value`, in
+models, dataclasses, mappings and lists of any depth; and in any text the password of a URL. A log line holds one line
+of a secret of several lines, and a traceback holds it as Python quotes it, so these forms count as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import is_dataclass
+from typing import Any
+
+from taskloom.core.model import JobSpec
+from taskloom.diagnostics import MASK, Problem
+
+__all__ = ["forms_of", "secrets_of", "without_values"]
+
+# A shorter value is not worth hiding, and it may occur inside any word of a message.
+_SHORTEST = 4
+# A line of a secret that is shorter (a brace, a dash) may occur anywhere in a log.
+_SHORTEST_LINE = 8
+# `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path.
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://(?P<info>[^\s/?#\"'<>]*)@")
+# A user without a password is a token in `https://TOKEN@host` if it is as long as this; `git` and names are not.
+_SHORTEST_TOKEN = 16
+_WEB = ("http", "https")
+
+
+def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozenset[str]:
+    """Return the texts of all secrets in the params of the jobs, and those of `others`, in all forms to search for.
+
+    Raises nothing: an object of a plugin that cannot be searched has no secrets.
+    """
+    found: set[str] = set()
+    for secret in others:
+        found.update(forms_of(secret))
+    seen: set[int] = set()
+    for spec in specs:
+        for secret in _in(spec.params, seen):
+            found.update(forms_of(secret))
+    return frozenset(found)
+
+
+def without_values(problems: Iterable[Problem], secrets: Iterable[str]) -> list[Problem]:
+    """Return the problems with these secrets masked in their messages, for example in one of a plugin's validator."""
+    forms = sorted({form for secret in secrets for form in forms_of(secret) if len(form) >= _SHORTEST}, key=len)
+
+    def masked(text: str) -> str:
+        for form in reversed(forms):  # the longest first, since one may contain another
+            text = text.replace(form, MASK)
+        return text
+
+    if not forms:
+        return list(problems)
+    return [
+        problem._replace(
+            message=masked(problem.message),
+            hint=masked(problem.hint),
+            related=tuple(each._replace(message=masked(each.message)) for each in problem.related),
+        )
+        for problem in problems
+    ]
+
+
+def forms_of(secret: str) -> Iterator[str]:
+    """Yield the texts in which a secret may occur: itself, each long line, and as Python and JSON quote it."""
+    lines = [line.strip() for line in secret.splitlines()]
+    for form in (secret, secret.strip(), repr(secret)[1:-1], json.dumps(secret)[1:-1]):
+        if form:
+            yield form
+    if len(lines) > 1:
+        yield from (line for line in lines if len(line) >= _SHORTEST_LINE)
+
+
+def _in(value: Any, seen: set[int]) -> Iterator[str]:
+    """Yield the secrets in a value. `seen`: the containers that were searched, which the caller keeps alive."""
+    unvisited = [value]
+    while unvisited:
+        value = unvisited.pop()
+        if isinstance(value, str):
+            yield from _passwords_in(value)
+        elif value is None or isinstance(value, int | float | bytes):
+            continue
+        elif hasattr(type(value), "get_secret_value"):
+            yield from _texts_of(_revealed(value), seen)
+        elif id(value) not in seen:
+            seen.add(id(value))
+            unvisited += _parts_of(value)
+
+
+def _revealed(value: Any) -> Any:
+    try:
+        return value.get_secret_value()
+    except Exception:  # noqa: BLE001 - a class of the plugin that is no secret of pydantic's
+        return None
+
+
+def _texts_of(hidden: Any, seen: set[int]) -> Iterator[str]:
+    """Yield the texts of what a secret hides: of each scalar, if it is a container."""
+    unvisited = [hidden]
+    while unvisited:
+        value = unvisited.pop()
+        if isinstance(value, bytes | bytearray):
+            yield bytes(value).decode("utf-8", "replace")
+            yield repr(bytes(value))[2:-1]
+        elif isinstance(value, Mapping | list | tuple | AbstractSet) or _has_fields(value):
+            if id(value) not in seen:
+                seen.add(id(value))
+                unvisited += _parts_of(value)
+        elif value is not None and not isinstance(value, bool):
+            yield from _shown(value)
+
+
+def _parts_of(value: Any) -> list[Any]:
+    """Return what a container, a model or a dataclass holds; for any other object its text, if it is a URL."""
+    try:
+        if isinstance(value, Mapping):
+            return [*value.keys(), *value.values()]
+        if isinstance(value, list | tuple | AbstractSet):
+            return list(value)
+        if _has_fields(value):
+            return [*vars(value).values(), *(getattr(value, "__pydantic_extra__", None) or {}).values()]
+        return [text for text in _shown(value) if "://" in text] if hasattr(type(value), "password") else []
+    except Exception:  # noqa: BLE001 - an object of the plugin raises
+        return []
+
+
+def _has_fields(value: Any) -> bool:
+    kind = type(value)
+    return (hasattr(kind, "__pydantic_core_schema__") or is_dataclass(kind)) and hasattr(value, "__dict__")
+
+
+def _shown(value: Any) -> list[str]:
+    try:
+        return [str(value)]
+    except Exception:  # noqa: BLE001 - an object of the plugin raises
+        return []
+
+
+def _passwords_in(text: str) -> Iterator[str]:
+    """Yield the password of each URL in a text, as it is written and without its escapes."""
+    if "://" not in text or "@" not in text:
+        return
+    from urllib.parse import unquote  # few jobs have such a URL
+
+    for found in _USERINFO.finditer(text):
+        user, colon, password = found["info"].partition(":")
+        is_token = not colon and found["scheme"].lower() in _WEB and len(user) >= _SHORTEST_TOKEN
+        secret = user if is_token else password
+        if secret:
+            yield from {secret, unquote(secret)}

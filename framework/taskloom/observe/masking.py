@@ -1,0 +1,165 @@
+"""Masks secrets by value in everything that the program writes or sends.
+
+A secret may come out in a log line, a traceback, a line of code or a reply, and as `repr`, JSON, a URL or base64 has
+encoded it. All these forms are looked for at once, in time that is linear in the text: one regular expression finds
+the places where the first characters of any form are, and a set decides there. Values of fewer than 4 characters are
+not masked.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from taskloom.diagnostics import MASK
+from taskloom.observe.secret_forms import LEAST_CHARACTERS, forms_of
+
+__all__ = ["Masker"]
+
+# The names of fields whose values are identifiers or words of ours. A client could not go on without them, and a
+# password may be equal to a word such as `running`.
+_IDENTIFIERS = frozenset({"at", "code", "event", "id", "job", "level", "outcome", "run", "start", "state", "task"})
+# Looked at for a secret that goes on in the next piece of a stream.
+MOST_TAIL = 4096
+
+
+class Masker:
+    """Knows secrets, and masks them. Any thread may call any method; without secrets it costs nothing."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values: frozenset[str] = frozenset()
+        # Replaced as a whole: other threads mask meanwhile.
+        self._forms: _Forms | None = None
+        self.learn(values)
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Mask these values from now on, too. Those of before stay masked: runs that began with them go on."""
+        known = self._values.union(values)
+        if known != self._values:
+            forms = {form for value in known for form in forms_of(value)}
+            self._values, self._forms = known, _Forms(forms) if forms else None
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is any secret."""
+        return self._forms is not None
+
+    def mask(self, text: str) -> str:
+        """Return the text with a fixed mark in the place of each secret."""
+        forms = self._forms
+        return text if forms is None else forms.masked(text)
+
+    def mask_data(self, data: Any) -> Any:
+        """Return JSON data with all texts masked, keys included; identifiers such as the name of a job stay."""
+        forms = self._forms
+        return data if forms is None else _masked_data(data, forms)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return the beginning and the end of each secret in the text, in order, without overlaps."""
+        forms = self._forms
+        return [] if forms is None else list(forms.spans(text))
+
+    def unfinished(self, text: str) -> int:
+        """Return where a secret begins that may go on after the end of the text; the length of the text if none."""
+        forms = self._forms
+        return len(text) if forms is None else forms.unfinished(text)
+
+
+def _masked_data(data: Any, forms: _Forms) -> Any:
+    if isinstance(data, str):
+        return forms.masked(data)
+    if isinstance(data, Mapping):
+        return {
+            forms.masked(key) if isinstance(key, str) and key not in _IDENTIFIERS else key: (
+                value if key in _IDENTIFIERS and isinstance(value, str) else _masked_data(value, forms)
+            )
+            for key, value in data.items()
+        }
+    if isinstance(data, list | tuple):
+        return [_masked_data(each, forms) for each in data]
+    return data
+
+
+class _Forms:
+    """All forms of all secrets, prepared for the search. Immutable."""
+
+    def __init__(self, forms: Collection[str]) -> None:
+        self._forms = frozenset(forms)
+        self._sorted = sorted(forms)
+        lengths: dict[str, set[int]] = {}
+        for form in forms:
+            lengths.setdefault(form[:LEAST_CHARACTERS], set()).add(len(form))
+        # The longest first: of two secrets that begin alike, the longer one is masked as a whole.
+        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+        self._longest = max(map(len, forms))
+        # Only the first characters: a tree of whole secrets could be nested too deeply for `re`.
+        self._first = re.compile(_any_of(sorted(lengths)), re.DOTALL)
+
+    def masked(self, text: str) -> str:
+        if self._first.search(text) is None:
+            return text
+        pieces, end = [], 0
+        for start, stop in self.spans(text):
+            pieces += [text[end:start], MASK]
+            end = stop
+        return "".join([*pieces, text[end:]])
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield each part of the text that secrets cover; those that overlap are one part."""
+        start = end = -1
+        found = self._first.search(text)
+        while found is not None:
+            at = found.start()
+            stop = self._end_at(text, at)
+            if stop > end:
+                if at >= end > start >= 0:
+                    yield start, end
+                start = start if at < end else at
+                end = stop
+            found = self._first.search(text, at + 1)
+        if end > start >= 0:
+            yield start, end
+
+    def unfinished(self, text: str) -> int:
+        at = max(0, len(text) - min(self._longest - 1, MOST_TAIL))
+        last = len(text) - LEAST_CHARACTERS + 1
+        found = self._first.search(text, at)
+        while found is not None:
+            if self._is_beginning(text[found.start() :]):
+                return found.start()
+            found = self._first.search(text, found.start() + 1)
+        return next((at for at in range(max(at, last), len(text)) if self._is_beginning(text[at:])), len(text))
+
+    def _end_at(self, text: str, at: int) -> int:
+        """Return the end of the longest secret that begins here; -1 if there is none."""
+        for length in self._lengths[text[at : at + LEAST_CHARACTERS]]:
+            if text[at : at + length] in self._forms:
+                return at + length
+        return -1
+
+    def _is_beginning(self, text: str) -> bool:
+        """Return whether a longer secret begins with the text."""
+        index = bisect_left(self._sorted, text)
+        while index < len(self._sorted) and self._sorted[index] == text:
+            index += 1
+        return index < len(self._sorted) and self._sorted[index].startswith(text)
+
+
+def _any_of(words: Sequence[str], at: int = 0) -> str:
+    """Return the pattern of these words, which are sorted and equally long: `a(?:bc|de)` for `abc` and `ade`."""
+    if at == len(words[0]) - 1:
+        return _one_of({word[at] for word in words})
+    groups: dict[str, list[str]] = {}
+    for word in words:
+        groups.setdefault(word[at], []).append(word)
+    # Characters with the same rest share it, which keeps the pattern small.
+    firsts: dict[str, set[str]] = {}
+    for character, group in groups.items():
+        firsts.setdefault(_any_of(group, at + 1), set()).add(character)
+    return f"(?:{'|'.join(_one_of(characters) + rest for rest, characters in firsts.items())})"
+
+
+def _one_of(characters: set[str]) -> str:
+    return f"[{''.join(map(re.escape, sorted(characters)))}]" if len(characters) > 1 else re.escape(min(characters))

@@ -1,0 +1,392 @@
+"""Facts about a job as one paragraph: why it is, or is not, running, and what a stop would do.
+
+Each sentence is made from facts alone; what is unknown is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, WaitingFor
+from taskloom.core.policies import Overlap, RestartWhen
+from taskloom.core.records import FollowUp
+from taskloom.core.restart import FLAPPING_SECONDS
+from taskloom.core.why import JobFacts, RunFacts, RunNumbers, WhyFacts
+from taskloom.scheduler.failure_text import MOST_NAMED
+from taskloom.scheduler.why_heads import Heads, in_brackets, rests_stopped
+from taskloom.scheduler.why_words import (
+    Clock,
+    held,
+    how_it_ended,
+    join,
+    names,
+    otherwise,
+    satisfied,
+    sentence,
+    verb,
+)
+from taskloom.text import duration, first_of, plural, rough
+
+__all__ = ["MISSED_CAUSES", "explain"]
+
+# More root causes than these make a paragraph too long to read; the facts have further ones.
+_MOST_CAUSES = 3
+# A task that polls more often than this needs no number.
+_JUST_NOW_SECONDS = 1.0
+
+MISSED_CAUSES = {
+    "late": "it was too late to make up for",
+    "overlap": "the previous run was still running",
+    "blocked": "the thread of an abandoned run was still alive",
+    "paused": "the schedule was paused",
+}
+"""Why an instant of a schedule passed without a run, by the cause that the events have."""
+
+_FOLLOW_UPS = {
+    FollowUp.FIRING: "Its schedule has fired meanwhile, so another run starts when this one has ended",
+    FollowUp.RESTART: "Another run starts when this one has ended",
+    FollowUp.RETRY: "When this run has ended, a restart follows after the restart delay",
+    FollowUp.REMOVAL: "The job is removed when this run has ended",
+}
+
+
+def explain(facts: WhyFacts) -> str:
+    """Return the paragraph about these facts: complete sentences on one line."""
+    return " ".join(map(sentence, _Paragraph(facts).sentences()))
+
+
+class _Paragraph:
+    """The sentences about one job."""
+
+    def __init__(self, facts: WhyFacts) -> None:
+        self._facts = facts
+        self._job = facts.job
+        self._clock = Clock(facts.now.wall)
+        self._heads = Heads(facts, self._clock)
+
+    def sentences(self) -> Iterator[str]:
+        """Yield the sentences: the cause first, then what it means, and at last what a stop would do."""
+        yield self._heads.of(self._job)
+        yield from self._causes()
+        yield from _DETAILS[self._job.state](self)
+        yield from self._holds()
+        yield from self._program()
+        yield from self._consequences()
+        yield from self._stop()
+
+    # -- the root causes
+
+    def _causes(self) -> Iterator[str]:
+        blockers = self._facts.blockers
+        for blocker in blockers[:_MOST_CAUSES]:
+            link, cause = blocker.path[-1], blocker.cause
+            if len(blockers) > 1 and len(blocker.path) > 1:
+                yield f"{blocker.path[-2].job} waits for {link}"
+            if cause is None:
+                if not self._job.was_skipped or len(blocker.path) > 1:  # else its reason says so
+                    yield f"There is no job {link.name!r}"
+            else:
+                yield self._heads.of(cause, link.condition)
+                yield from self._place(cause)
+        more = len(blockers) - _MOST_CAUSES + self._facts.more_blockers
+        if more > 0:
+            yield f"{plural(more, 'further job')} {'holds' if more == 1 else 'hold'} it up"
+
+    def _place(self, job: JobFacts) -> Iterator[str]:
+        """Yield where its run is, if that is why others wait."""
+        run = job.run
+        is_stuck = job.state in (JobState.STOPPING, JobState.BLOCKED) or (run and run.unresponsive_ago is not None)
+        where = self._facts.places.get(run.id) or run.captured if run is not None and is_stuck else ""
+        if where and run is not None:
+            yield f"{'It' if job is self._job else run.id} is currently at {where}"
+
+    def _program(self) -> Iterator[str]:
+        program = self._facts.program
+        if program.phase is Phase.OPEN:
+            return
+        why = in_brackets(program.reason)
+        if program.phase is Phase.STOPPED:
+            yield f"The program has stopped all jobs{why}, and starts none any more"
+            return
+        dependents = self._facts.dependents
+        if self._job.state is JobState.RUNNING and dependents.total:
+            yield f"It is asked to stop once {names(dependents)} {verb(dependents, 'has', 'have')} ended"
+        since = f" for {rough(program.asked_ago)}" if program.asked_ago is not None else ""
+        left = f", has {rough(program.left)} left" if program.left is not None else ""
+        waits = f", waits for {names(program.awaited)}" if program.awaited.total else ""
+        yield f"The program has been stopping all jobs{since}{why}{left}{waits}, and starts none any more"
+
+    # -- details by state
+
+    def _details_of_disabled(self) -> Iterator[str]:
+        yield "To enable it, change its declaration and reload"
+
+    def _details_of_waiting(self) -> Iterator[str]:
+        job, waiting_for = self._job, self._job.report.waiting_for
+        yield from self._restart_limit()
+        yield from self._history()
+        yield from self._missed()
+        if waiting_for is WaitingFor.START:
+            yield from self._hint()
+        elif waiting_for in (WaitingFor.DELAY, WaitingFor.DEPENDENCY, WaitingFor.REMOVAL) and job.spec.schedule:
+            yield f"Then it begins to wait for its schedule ({job.spec.schedule.text})"
+
+    def _hint(self) -> Iterator[str]:
+        """Yield how a user starts the job."""
+        job = self._job
+        unknown = [link.name for link in job.unmet if not link.is_declared]
+        if not self._is_open:
+            return
+        if unknown:
+            yield f"It can start once a reload declares {first_of(unknown, MOST_NAMED)}"
+            return
+        once = f" once {satisfied(job.unmet)}" if job.unmet else ""
+        if not rests_stopped(job):
+            yield f"`taskloom start {job.name}` starts it{' again' if job.report.runs else ''}{once}"
+            return
+        yield f"It stays stopped until a new start of the program, or until `taskloom start {job.name}`{once}"
+        if job.spec.schedule is not None:
+            yield f"`taskloom resume {job.name}` lets its schedule go on, without a run at once"
+
+    @property
+    def _is_open(self) -> bool:
+        return self._facts.program.phase is Phase.OPEN
+
+    def _restart_limit(self) -> Iterator[str]:
+        job = self._job
+        if job.restart is not None and job.restart.policy.limit is not None:
+            limit = job.restart.policy.limit
+            so_far = f"{plural(job.restart.recent, 'restart')} within {duration(limit.within)}"
+            yield f"It had {so_far}, and gives up when that would be more than {limit.times}"
+
+    def _history(self) -> Iterator[str]:
+        """Yield how the runs before the present state went."""
+        job, run = self._job, self._job.run
+        waiting_for = job.report.waiting_for
+        is_told = waiting_for is WaitingFor.BACKOFF or (job.state is JobState.FINISHED and not rests_stopped(job))
+        if job.state in (JobState.WAITING, JobState.FINISHED) and run is not None and not is_told:
+            if job.gave_up_because:
+                yield f"It gave up restarting after its last run ({job.gave_up_because})"
+            stopped = job.held(Hold.STOPPED)
+            told = stopped.reason if stopped is not None else None
+            yield f"Its last run, {run.id}, {how_it_ended(run, self._clock, told)}"
+        earlier = job.failures - (run is not None and run.outcome is not None and run.has_failed)
+        if earlier > 0 and not is_told:
+            yield f"{earlier:,} of its {plural(job.report.runs, 'run')} failed before this one"
+        if job.report.is_flapping:
+            times = plural(job.recent_restarts, "time")
+            yield f"It is flapping: it was restarted {times} in the last {duration(FLAPPING_SECONDS)}"
+
+    def _missed(self) -> Iterator[str]:
+        report, last = self._job.report, self._job.missed_last
+        paused = self._job.held(Hold.PAUSED)
+        if not report.missed or last is None or (paused is not None and paused.missed == report.missed):
+            return  # none, or told with the pause
+        instant, cause = self._clock.at(last[0]), MISSED_CAUSES.get(last[1], last[1])
+        if report.missed == 1:
+            yield f"Its firing at {instant} was missed: {cause}"
+        else:
+            yield f"{report.missed:,} of its firings were missed, the last at {instant}: {cause}"
+
+    def _details_of_running(self) -> Iterator[str]:
+        job, run, numbers = self._job, self._job.run, self._facts.numbers
+        if run is None:
+            return
+        yield from self._polls(run, numbers)
+        yield from _reported(numbers)
+        if run.timeout_left is not None and job.spec.timeout is not None:
+            yield f"Its timeout of {duration(job.spec.timeout)} is over {self._clock.due(run.timeout_left)}"
+        yield from self._history()
+        yield from self._missed()
+        yield from self._schedule()
+        yield from self._follow_up()
+
+    def _polls(self, run: RunFacts, numbers: RunNumbers | None) -> Iterator[str]:
+        watchdog, age = self._job.spec.watchdog, numbers.poll_age if numbers is not None else None
+        if run.unresponsive_ago is not None and watchdog is not None:
+            silence = rough(age) if age is not None else "longer than its watchdog allows"
+            yield f"It has not polled for {silence} (watchdog: {duration(watchdog.after)}, then {watchdog.then.value})"
+        elif age is not None and run.started_ago is not None:
+            polled = "within the last second" if age <= _JUST_NOW_SECONDS else f"{rough(age)} ago"
+            yield f"It polled {polled}"
+        if run.unresponsive_ago is not None:
+            yield from self._place(self._job)
+
+    def _schedule(self) -> Iterator[str]:
+        report, schedule = self._job.report, self._job.spec.schedule
+        if schedule is None or report.next_firing is None or self._job.held(Hold.PAUSED) is not None:
+            return
+        yield f"Its schedule ({schedule.text}) fires next {self._clock.until(report.next_firing)}"
+        if self._job.state is JobState.RUNNING and self._job.follow_up is FollowUp.POLICY:
+            yield f"If it is still running then, {_OVERLAPS[schedule.overlap]}"
+
+    def _follow_up(self) -> Iterator[str]:
+        following = _FOLLOW_UPS.get(self._job.follow_up)
+        if following and self._is_open:
+            yield following
+
+    # -- a stop
+
+    def _stop(self) -> Iterator[str]:
+        """Yield what a stop would do, and how long it would take."""
+        state, waiting_for = self._job.state, self._job.report.waiting_for
+        if not self._is_open:
+            return
+        if state is JobState.RUNNING:
+            yield from self._stop_of_run()
+        elif waiting_for is WaitingFor.FIRING:
+            yield "A stop would end its schedule at once"
+        elif waiting_for not in (None, WaitingFor.START):
+            yield "A stop would end this wait at once"
+
+    def _stop_of_run(self) -> Iterator[str]:
+        policy, numbers = self._job.spec.join, self._facts.numbers
+        woken = " and wake it" if numbers is not None and numbers.is_wakeable else ""
+        if not policy.is_awaited:
+            yield f"A stop would ask it to end{woken}, and would not wait for it ({join(policy)})"
+        elif policy.within == float("inf"):
+            yield f"A stop would ask it to end{woken}, and would wait for it without a limit ({join(policy)})"
+        else:
+            limit = f"would wait up to {duration(policy.within)} for it ({join(policy)})"
+            yield f"A stop would ask it to end{woken}, and {limit}{self._forecast(numbers)}"
+        dependents = self._facts.dependents
+        if dependents.total:
+            yield f"A stop of the whole program would first stop {names(dependents)}"
+
+    def _forecast(self, numbers: RunNumbers | None) -> str:
+        if numbers is None or numbers.would_meet_join is None:
+            return ""
+        gap = max(numbers.worst_gap, numbers.poll_age or 0.0)
+        if not numbers.would_meet_join:
+            late = otherwise(self._job.spec.join)
+            return f"; it has gone {rough(gap)} without a poll, so it may not end in time: then {late}"
+        if numbers.is_wakeable or gap <= _JUST_NOW_SECONDS:
+            return (
+                "; it should end in time"
+                if numbers.is_wakeable
+                else "; it polls at least once a second, so it should end in time"
+            )
+        return f"; it has gone {rough(gap)} without a poll at most, so it should end in time"
+
+    def _details_of_stopping(self) -> Iterator[str]:
+        job, run, numbers = self._job, self._job.run, self._facts.numbers
+        yield from self._place(job)
+        age = numbers.poll_age if numbers is not None else None
+        if age is not None and age > _JUST_NOW_SECONDS:
+            yield f"It has not polled for {rough(age)}"
+        if run is not None and run.stop_left is not None and not run.is_overdue:
+            yield f"If it has not ended by then, {otherwise(job.spec.join)}"
+        yield from self._follow_up()
+        yield from self._schedule()
+
+    def _details_of_blocked(self) -> Iterator[str]:
+        yield from self._place(self._job)
+        yield "A thread cannot be killed: it ends by itself, or with the program"
+        yield from self._missed()
+        yield from self._follow_up()
+        yield from self._schedule()
+
+    def _details_of_finished(self) -> Iterator[str]:
+        job = self._job
+        yield from self._history()
+        yield from self._missed()
+        if not self._is_open:
+            return
+        if job.gave_up_because:
+            yield f"`taskloom reset {job.name}` forgets the failures and starts it again"
+            return
+        yield from self._why_no_run_follows()
+        yield from self._hint()
+
+    def _why_no_run_follows(self) -> Iterator[str]:
+        job, run, when = self._job, self._job.run, self._job.spec.restart.when
+        if run is None or rests_stopped(job):
+            return
+        stop = next((reason for reason in (run.reason, job.reason) if _is_stop(reason)), None)
+        if stop is not None:
+            later = in_brackets(stop) if stop is not run.reason else ""
+            yield f"It was stopped{later}, so no run follows by itself"
+        elif job.spec.schedule is not None and job.report.next_firing is None:
+            yield "Its schedule has no further firings"
+        elif run.has_failed and when is RestartWhen.NEVER:
+            yield "No restart follows a failure (restart: never)"
+        elif not run.has_failed and when is not RestartWhen.ALWAYS:
+            yield f"No restart follows a success (restart: {when.value})"
+
+    def _details_of_skipped(self) -> Iterator[str]:
+        job = self._job
+        if not self._is_open:
+            return
+        given_up = [each.cause.name for each in self._facts.blockers if each.cause and each.cause.gave_up_because]
+        if job.was_skipped and given_up:
+            yield f"`taskloom reset {given_up[0]}` starts {given_up[0]} again, and then {job.name}"
+        else:
+            yield from self._hint()
+
+    # -- the holds of users
+
+    def _holds(self) -> Iterator[str]:
+        job, name = self._job, self._job.name
+        stopped, paused = job.held(Hold.STOPPED), job.held(Hold.PAUSED)
+        if stopped is not None and not rests_stopped(job) and self._is_open:
+            if job.run is None or job.run.reason != stopped.reason:  # else it was said
+                yield f"It was {held(stopped, self._clock)}"
+            yield f"It then stays stopped until a new start of the program, or until `taskloom start {name}`"
+        if paused is None or not self._is_open:
+            return
+        if job.report.waiting_for is not WaitingFor.FIRING:
+            yield f"Its schedule was {held(paused, self._clock)}"
+        if paused.missed:
+            yield f"It has missed {plural(paused.missed, 'firing')} since then"
+        if job.report.next_firing is not None:
+            due = self._clock.until(job.report.next_firing)
+            yield f"Each firing is missed until `taskloom resume {name}`; the next one is {due}"
+
+    # -- what it means for others
+
+    def _consequences(self) -> Iterator[str]:
+        waiting, job = self._facts.waiting, self._job
+        if waiting.total:
+            yield f"{names(waiting)} {verb(waiting, 'waits', 'wait')} for it"
+        if job.state is not JobState.RUNNING:
+            return
+        if job.spec.daemon:
+            yield "It is a daemon: it does not keep the program running"
+        if job.spec.essential:
+            yield "It is essential: if it fails for good, all jobs are stopped"
+
+
+_DETAILS: dict[JobState, Callable[[_Paragraph], Iterator[str]]] = {
+    JobState.DISABLED: _Paragraph._details_of_disabled,
+    JobState.WAITING: _Paragraph._details_of_waiting,
+    JobState.RUNNING: _Paragraph._details_of_running,
+    JobState.STOPPING: _Paragraph._details_of_stopping,
+    JobState.BLOCKED: _Paragraph._details_of_blocked,
+    JobState.FINISHED: _Paragraph._details_of_finished,
+    JobState.SKIPPED: _Paragraph._details_of_skipped,
+}
+_OVERLAPS = {
+    Overlap.SKIP: "that firing is missed (overlap: skip)",
+    Overlap.QUEUE: "the next run follows when this one has ended (overlap: queue)",
+    Overlap.REPLACE: "it is stopped and replaced by a new run (overlap: replace)",
+}
+
+
+def _is_stop(reason: Reason | None) -> bool:
+    """Return whether a command or another job ended it, not a limit of its own or the end of its schedule."""
+    own = (ReasonKind.DEADLINE, ReasonKind.WATCHDOG, ReasonKind.FINISHED)
+    return reason is not None and reason.kind not in own
+
+
+def _reported(numbers: RunNumbers | None) -> Iterator[str]:
+    """Yield the progress and the counters that the run reports."""
+    if numbers is None:
+        return
+    parts = []
+    if numbers.progress is not None:
+        done, total, unit = numbers.progress
+        of = f" of {total:g}" if total is not None else ""
+        parts.append(f"{done:g}{of}{f' {unit}' if unit else ''}")
+    parts += [f"{name} {count:,}" for name, count in sorted(numbers.counts.items())]
+    if parts:
+        yield f"It reports {', '.join(parts)}"

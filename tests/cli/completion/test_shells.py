@@ -1,0 +1,95 @@
+"""The scripts of `taskloom completion` in the real shells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.shells import completed, shell_path
+
+JOBS = """\
+jobs:
+  web: {task: countdown}
+  "two words": {task: countdown}
+  "gate:tcp": {task: countdown}
+  "gate.1": {task: countdown}
+  "it's": {task: countdown}
+"""
+
+
+@pytest.fixture
+def shell_env(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `taskloom` is found, and no program of the machine; a job file in a folder."""
+    (tmp_path / "a folder").mkdir()
+    (tmp_path / "a folder" / "jobs.yaml").write_text(JOBS)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    keys = ("LANG", "LC_ALL", "COVERAGE_PROCESS_START")
+    kept = {key: os.environ[key] for key in keys if key in os.environ}
+    return {**kept, "PATH": path, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [
+        ("taskloom compl", "completion"),
+        ("taskloom run --stop", "--stop-within"),
+        ("taskloom drill 'a folder' --job we", "web"),
+        ("taskloom drill a\\ fol", "a folder"),
+        ("taskloom drill 'a folder' --job two", "two words"),
+        ("taskloom drill 'a folder' --job 'two w", "two words"),
+        ("taskloom drill 'a folder' --job \"two w", "two words"),
+        ("taskloom drill 'a folder' --job two\\ w", "two words"),
+        ("taskloom drill 'a folder' --job gate:", "gate:tcp"),
+        ("taskloom drill 'a folder' --job 'gate:t", "gate:tcp"),
+        ("taskloom drill 'a folder' --job gate.", "gate.1"),
+        ("taskloom drill 'a folder' --job it", "it's"),
+        ("taskloom drill 'a folder' --job=we", "--job=web"),
+        ("taskloom run x --output=j", "--output=json"),
+        ("X=1 taskloom compl", "completion"),
+    ],
+    ids=lambda value: value.replace(" ", "_"),
+)
+@pytest.mark.long
+def test_a_tab_completes_the_word(shell: str, typed: str, word: str, shell_env: dict[str, str], tmp_path: Path) -> None:
+    words = completed(shell, typed, shell_env, tmp_path)
+
+    assert words[-1].removesuffix("/") == word  # zsh takes the slash away again when another key is pressed
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("taskloom compl", ["completion"]),
+        ("taskloom drill 'a folder' --job ", ["web", "two words", "gate:tcp", "gate.1", "it's"]),
+        ("taskloom drill a\\ folder/jobs.yaml --job gate", ["gate:tcp", "gate.1"]),
+        ("taskloom drill 'a folder/jobs.yaml' --job=we", ["--job=web"]),
+        ("taskloom drill 'a fol", ["a folder/"]),
+    ],
+    ids=lambda value: value.replace(" ", "_") if isinstance(value, str) else "",
+)
+def test_fish_is_given_the_words(typed: str, words: list[str], shell_env: dict[str, str], tmp_path: Path) -> None:
+    quoted = typed.replace("\\", "\\\\").replace("'", "\\'")
+    script = f"taskloom completion fish | source; complete --do-complete='{quoted}'"
+
+    done = subprocess.run(
+        [shell_path("fish"), "--no-config", "--command", script],
+        env=shell_env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == words
+    assert done.stderr == ""
+
+
+def test_bash_shows_no_error_if_the_program_is_gone(shell_env: dict[str, str], tmp_path: Path) -> None:
+    script = 'eval "$(taskloom completion bash)"; COMP_LINE="taskloom r"; COMP_POINT=10; _taskloom_completion ./gone'
+
+    done = subprocess.run(
+        [shell_path("bash"), "-c", f'{script}; echo "${{#COMPREPLY[@]}}"'],
+        env=shell_env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (done.stdout, done.stderr) == ("0\n", "")

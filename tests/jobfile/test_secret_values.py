@@ -1,0 +1,125 @@
+"""The texts of all secrets of a program, as they are searched for in its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import AnyUrl, BaseModel, Secret, SecretBytes, SecretStr
+
+from taskloom.core.model import JobSpec
+from taskloom.jobfile.secret_values import forms_of, secrets_of
+
+
+class Login(BaseModel, extra="allow"):
+    """A model with a secret."""
+
+    user: str = "anna"
+    password: SecretStr
+
+
+@dataclass
+class Peer:
+    """A dataclass with a secret."""
+
+    key: SecretStr
+
+
+class Vault:
+    """A secret of another library."""
+
+    def get_secret_value(self) -> str:
+        return "from-the-vault"
+
+
+class Broken:
+    """No secret of any library."""
+
+    def get_secret_value(self, version: int) -> str:
+        raise AssertionError(version)
+
+
+def secrets_in(**params: Any) -> frozenset[str]:
+    return secrets_of([JobSpec(name="a", task="task", params=params)])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SecretStr("hunter2"),
+        SecretBytes(b"hunter2"),
+        Secret[str]("hunter2"),
+        Secret[list[str]](["hunter2"]),
+        [SecretStr("hunter2")],
+        {"inner": [{"deep": (SecretStr("hunter2"),)}]},
+        {SecretStr("hunter2"): 1},
+        Login(password=SecretStr("hunter2")),
+        [Login(password=SecretStr("other"), token=SecretStr("hunter2"))],  # type: ignore[call-arg]
+        Peer(SecretStr("hunter2")),
+        "postgres://anna:hunter2@db/main",
+        "see redis://:hunter2@cache:6379/0 and http://host/",
+        ["amqp://anna:hunter2@mq//"],
+        AnyUrl("mqtt://anna:hunter2@broker"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_secret_is_found_wherever_it_is_in_a_param(value: object) -> None:
+    assert "hunter2" in secrets_in(value=value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["plain", 5, None, True, b"bytes", ["a", 1.5], {"key": "value"}, "ssh://git@host/x", "https://anna@host/", Broken(),
+     object(), "anna:hunter2@host", "http://host/a:b@c", "http://host?a:b@c"],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_other_values_are_no_secrets(value: object) -> None:
+    assert secrets_in(value=value) == frozenset()
+
+
+def test_a_secret_of_another_library_is_found() -> None:
+    assert secrets_in(value=Vault()) == {"from-the-vault"}
+
+
+def test_a_number_that_is_secret_is_found_as_text() -> None:
+    assert secrets_in(pin=Secret[int](271828)) == {"271828"}
+
+
+def test_a_password_is_found_with_and_without_its_escapes() -> None:
+    assert secrets_in(url="https://anna:p%40ss%2Fword@host/") == {"p%40ss%2Fword", "p@ss/word"}
+
+
+def test_a_password_may_hold_the_characters_that_end_others() -> None:
+    assert "p:a@s" in secrets_in(url="https://anna:p:a@s@host/")
+
+
+def test_a_long_user_without_a_password_is_a_token() -> None:
+    assert secrets_in(url="https://ghp_0123456789abcdef@host/repository") == {"ghp_0123456789abcdef"}
+
+
+def test_bytes_that_are_no_text_are_found_as_python_shows_them() -> None:
+    assert r"\xff\x00key" in secrets_in(key=SecretBytes(b"\xff\x00key"))
+
+
+def test_each_line_of_a_secret_is_found() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\n=\n-----END KEY-----\n"
+    forms = set(forms_of(key))
+    assert {key, key.strip(), "MIIEvQIBADANBg", repr(key)[1:-1]} <= forms
+    assert "=" not in forms
+
+
+def test_a_secret_is_found_as_python_and_json_quote_it() -> None:
+    assert {'pa"ss\\wörd', 'pa"ss\\\\wörd', 'pa\\"ss\\\\w\\u00f6rd'} <= set(forms_of('pa"ss\\wörd'))
+
+
+def test_a_value_that_holds_itself_is_searched_once() -> None:
+    endless: list[object] = [SecretStr("hunter2")]
+    endless.append(endless)
+    hidden: list[object] = ["hunter3"]
+    hidden.append(hidden)
+    assert secrets_in(value=endless, other=Secret[Any](hidden)) == {"hunter2", "hunter3"}
+
+
+def test_other_secrets_are_added_in_their_forms() -> None:
+    assert secrets_of([], ["hunter2\n"]) == {"hunter2\n", "hunter2", r"hunter2\n"}

@@ -1,0 +1,73 @@
+"""Interactive shells on a pseudo-terminal, into which a test types a line with a TAB."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from taskloom.clock import mono
+
+__all__ = ["completed", "shell_path"]
+
+# Reached only when a test fails.
+PATIENCE_SECONDS = 60.0
+_COMMANDS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}
+_SET_UP = {
+    "bash": "PS1='$ '",
+    "zsh": "PS1='$ '; unsetopt prompt_cr prompt_sp; autoload -Uz compinit; compinit -u -D",
+}
+_TO_THE_START, _TO_THE_END = "\x01", "\x05"
+
+
+def shell_path(shell: str) -> str:
+    """Return where the shell is; skip the test if it is not installed."""
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"{shell} is not installed")
+    return path
+
+
+def completed(shell: str, typed: str, env: Mapping[str, str], cwd: Path) -> list[str]:
+    """Type a line and TAB into an interactive shell; return the words that the line has then."""
+    ours, theirs = pty.openpty()
+    environment = {**env, "TERM": "dumb", "HISTFILE": "/dev/null"}
+    command = [shell_path(shell), *_COMMANDS[shell]]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=cwd, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        try:
+            # The markers are written in two parts, so that the echo of what is typed is not taken for them.
+            lines = [
+                _SET_UP[shell],
+                f'eval "$(taskloom completion {shell})"',
+                "show() { printf '[%s]' \"$@\"; printf 'EN''D\\n'; }",
+                "echo REA''DY",
+            ]
+            os.write(ours, ("\n".join(lines) + "\n").encode())
+            _read_until(ours, "READY")
+            os.write(ours, f"{typed}\t{_TO_THE_START}show {_TO_THE_END}\n".encode())
+            shown = _read_until(ours, "END")
+        finally:
+            process.kill()
+            os.close(ours)
+    found = re.search(r"(\[[^\n]*\])END", shown)
+    assert found is not None, shown
+    return found[1][1:-1].split("][")
+
+
+def _read_until(descriptor: int, text: str) -> str:
+    shown, until = "", mono() + PATIENCE_SECONDS
+    while text not in shown:
+        readable, _, _ = select.select([descriptor], [], [], max(0.0, until - mono()))
+        assert readable, f"expected {text!r}; the terminal shows\n{shown}"
+        shown += os.read(descriptor, 65536).decode(errors="replace")
+    return shown
