@@ -63,6 +63,11 @@ class Follower:
         self._lost_at: float | None = None
         self._retry_at, self._delay = 0.0, _FIRST_DELAY_SECONDS
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection was lost, and there is no other yet."""
+        return self._lost_at is not None
+
     def __enter__(self) -> Follower:
         return self
 
