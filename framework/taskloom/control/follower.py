@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 30.0
 # A restart of a program takes about a second; a socket that was removed is made anew within ten.
 _FIRST_DELAY_SECONDS, _MOST_DELAY_SECONDS = 0.1, 2.0
 _OVERLOADED = 503
+# No wait of the kernel takes an infinite time.
+_LONGEST_WAIT_SECONDS = 3600.0
 
 
 def _pause(seconds: float) -> None:
@@ -105,10 +107,12 @@ class Follower:
                     return None
                 self._read(deadline)
             except TimeoutError:
-                return None
+                if mono() >= deadline:
+                    return None
             except (ConnectionLost, NoProgram, NoAnswer) as error:
                 self._lose(error)
         event = self._events.popleft()
+        self._delay = _FIRST_DELAY_SECONDS
         self.last_id = event.id or self.last_id
         return event
 
@@ -119,11 +123,12 @@ class Follower:
         if self._lost_at is None:
             self.open()
             return True
-        wait = min(self._retry_at, deadline) - mono()
-        if wait > 0:
-            self._pause(wait)
-        if mono() < self._retry_at:
+        now = mono()
+        if self._retry_at > deadline:
+            self._pause(max(0.0, deadline - now))
             return False
+        if self._retry_at > now:
+            self._pause(self._retry_at - now)
         try:
             self._connect(min(mono() + self._seconds, max(deadline, mono() + _FIRST_DELAY_SECONDS)))
         except Refused as error:
@@ -131,7 +136,6 @@ class Follower:
                 raise
             raise ConnectionLost(self._program.pid, self._program.socket) from error
         self._lost_at = None
-        self._delay = _FIRST_DELAY_SECONDS
         self.on_found()
         return True
 
@@ -142,7 +146,7 @@ class Follower:
     def _read(self, deadline: float) -> None:
         call = self._call
         assert call is not None
-        piece = call.data(min(deadline, mono() + 3600.0) if deadline == inf else deadline)
+        piece = call.data(min(deadline, mono() + _LONGEST_WAIT_SECONDS))
         if not piece:
             raise ConnectionLost(call.pid, call.where)
         try:
@@ -159,7 +163,7 @@ class Follower:
         if is_first:
             raise error
         if was_open:
-            self._lost_at, self._delay = now, _FIRST_DELAY_SECONDS
+            self._lost_at = now
             self.on_lost(error)
         elif self._lost_at is not None and now - self._lost_at >= self._patience:
             raise error

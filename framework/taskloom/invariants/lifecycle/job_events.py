@@ -24,7 +24,8 @@ __all__ = ["JobEvents"]
 
 # These have no other effect on the model.
 _EXPECTED = (
-    "gave_up", "reset", "flapping", "unresponsive", "responsive", "reloaded", "reload_waiting", "reload_overdue",
+    "gave_up", "reset", "flapping", "paused", "resumed", "unresponsive", "responsive", "reloaded", "reload_waiting",
+    "reload_overdue",
 )  # fmt: skip
 
 
@@ -85,6 +86,8 @@ class JobEvents:
             return  # the event rules have reported it
         if not job.spec.enabled:
             self._model.report("I9", f"job {job.spec.name} was started, but is disabled")
+        if job.is_stopped:
+            self._model.report("I9", f"job {job.spec.name} was started, but a user had stopped it")
         self._starts.wake(job)
         self._check_start_cause(job, fact)
         self._commands.cancel_waits(job)
