@@ -53,7 +53,7 @@ def _line_of(fields: Fields) -> LogLine:
 
 def _event_of(fields: Fields) -> Event | None:
     """Return the event; None for one that is unknown here, from a newer program."""
-    reason, error = fields.inner("reason"), fields.inner("error")
+    reason, error = fields.object("reason"), fields.object("error")
     try:
         return Event(
             seq=fields.count("seq"),

@@ -78,9 +78,7 @@ def place_of(connection: Connection, job: str, timeout: float = _LAST_SECONDS) -
 class _Following:
     """The waits of one verb that are not over, by job."""
 
-    def __init__(
-        self, connection: Connection, waits: Sequence[Wait], on_result: Callable[[JobResult], object]
-    ) -> None:
+    def __init__(self, connection: Connection, waits: Sequence[Wait], on_result: Callable[[JobResult], object]) -> None:
         self._connection = connection
         self._on_result = on_result
         self.open_jobs = {wait.job: wait for wait in waits}

@@ -88,7 +88,7 @@ def _next(job: Fields, now: float) -> str:
 def _note(job: Fields, _: float) -> str:
     """Return its progress and counts, why it was stopped or paused, and its error."""
     parts = []
-    progress = job.inner("progress")
+    progress = job.object("progress")
     if progress.has("done"):
         total = progress.number("total")
         of = "" if total is None else f" of {total:g}"

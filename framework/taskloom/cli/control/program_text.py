@@ -12,7 +12,7 @@ _MOST_NAMED = 5
 
 def stop_text(program: Fields) -> str:
     """Return how the stop of the program goes: who is awaited, and for how long at most."""
-    stop = program.inner("stop")
+    stop = program.object("stop")
     who = f"{program.text('name')} (pid {program.count('pid')})"
     reason = stop.text("reason")
     why = f" ({reason})" if reason else ""

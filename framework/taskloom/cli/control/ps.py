@@ -51,7 +51,7 @@ class _Asked:
         return self.fields.text("state") or "unknown"
 
     def row(self, shown: str) -> tuple[str, ...]:
-        jobs = self.fields.inner("jobs")
+        jobs = self.fields.object("jobs")
         wrong = jobs.count("wrong")
         since = self.program.since
         return (
@@ -75,7 +75,7 @@ class _Asked:
             "socket": program.socket,
             "state": self.state,
             "error": None if self.error is None else str(self.error),
-            "jobs": self.fields.inner("jobs").data or None,
+            "jobs": self.fields.object("jobs").data or None,
             "version": self.fields.text("version") or None,
         }
 

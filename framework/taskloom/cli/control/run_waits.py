@@ -185,7 +185,9 @@ class RestartWait(StartWait):
             self._outlive("", None)
         elif status.text("outcome"):
             why = status.text("held") or status.text("reason") or status.text("state")
-            self._end("ended", f"its run has ended, and no other one has begun ({why})", ControlExit.FAILED, run=self._old)
+            self._end(
+                "ended", f"its run has ended, and no other one has begun ({why})", ControlExit.FAILED, run=self._old
+            )
 
     def _outlive(self, where: str, seconds: float | None) -> None:
         text = f"its old run is still running{after(seconds)} of stopping{place(where)}; the new one follows its end"
