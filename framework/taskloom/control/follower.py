@@ -107,10 +107,11 @@ class Follower:
                     return None
                 self._read(deadline)
             except TimeoutError:
-                if mono() >= deadline:
-                    return None
+                pass
             except (ConnectionLost, NoProgram, NoAnswer) as error:
                 self._lose(error)
+            if not self._events and mono() >= deadline:
+                return None
         event = self._events.popleft()
         self._delay = _FIRST_DELAY_SECONDS
         self.last_id = event.id or self.last_id
@@ -152,6 +153,7 @@ class Follower:
         try:
             self._events.extend(self._parser.feed(piece))
         except ValueError as error:
+            self.close()
             raise BadReply(call.who, str(error)) from None
 
     def _lose(self, error: ControlError) -> None:
