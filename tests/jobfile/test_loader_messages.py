@@ -140,7 +140,7 @@ tick:
   task: countdown
 """,
         """\
-a.yaml:1:1: error: cannot find key 'tick'; known: defaults, jobs, and x-... for notes
+a.yaml:1:1: error: cannot find key 'tick'; known: taskloom, defaults, jobs, and x-... for notes
   1 | tick:
     | ^^^^ put the job under 'jobs:'""",
     ),

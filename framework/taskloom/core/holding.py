@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from taskloom.core.events import EventName
-from taskloom.core.model import Hold, JobState, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.requirements import DependencyState
+from taskloom.core.shutdown import WholeStop
 from taskloom.core.starting import Starter
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
@@ -30,9 +31,10 @@ Holds = Mapping[Hold, Reason]
 class Holder:
     """Begins and ends all holds."""
 
-    def __init__(self, store: JobStore, starter: Starter) -> None:
+    def __init__(self, store: JobStore, starter: Starter, shutdown: WholeStop) -> None:
         self._store = store
         self._starter = starter
+        self._shutdown = shutdown
 
     # -- commands
 
@@ -69,6 +71,8 @@ class Holder:
             self._refuse_unmet(job)
         elif job.is_paused:
             self._starter.timers.miss_passed(job)
+            if self._shutdown.phase is not Phase.OPEN:
+                return  # the last firing of an essential job that failed was among them, and everything stops now
         self._end_all(job, reason)
         if was_stopped and (has_started or not job.may_autostart):
             self._arm(job)

@@ -70,7 +70,7 @@ class Lifecycle:
         self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
         self._changeovers = Changeovers(self._store, self._starter)
         self._resetter = Resetter(self._store, self._starter)
-        self._holder = Holder(self._store, self._starter)
+        self._holder = Holder(self._store, self._starter, self.shutdown)
         self.reloader = Reloader(
             self._store,
             self.stops,

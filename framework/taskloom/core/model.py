@@ -14,6 +14,7 @@ from taskloom.core.policies import (
     WAIT_FOR_EVER,
     Dependency,
     JoinPolicy,
+    LogPolicy,
     Otherwise,
     RestartPolicy,
     Schedule,
@@ -180,6 +181,7 @@ class RunnerSpec:
 
 
 _JOIN, _START, _RUNNER, _RESTART = JoinPolicy(10.0, Otherwise.EXIT), StartPolicy(), RunnerSpec(), RestartPolicy()
+_LOG = LogPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +212,7 @@ class JobSpec:
     """Seconds until a run has to be ready, counted from when it was queued."""
     watchdog: Watchdog | None = None
     essential: bool = False
+    log: LogPolicy = _LOG
     replicas: int = 1
     replica: int = 1
     """The number of this replica, from 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from taskloom.core.changeover import Changeover
     from taskloom.core.requirements import Dependents, Family
 
-__all__ = ["FAILURES", "FollowUp", "JobRecord", "NextFiring", "RunRecord"]
+__all__ = ["FAILURES", "FollowUp", "HoldBeginning", "JobRecord", "NextFiring", "RunRecord"]
 
 FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
 _NEVER = float("inf")
 _NO_HOLDS: Mapping[Hold, Reason] = MappingProxyType({})
+_NO_BEGINNINGS: Mapping[Hold, HoldBeginning] = MappingProxyType({})
 _ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 
 
@@ -42,6 +43,13 @@ class FollowUp(FastEnum):
     """Another run at once, because the schedule fired meanwhile."""
     REMOVAL = "removal"
     """None, and the job is removed, as a reload decided."""
+
+
+class HoldBeginning(NamedTuple):
+    """When a user held a job back, and how many firings it had missed until then."""
+
+    at: Moment
+    missed: int
 
 
 @dataclass(slots=True, eq=False)
@@ -157,6 +165,7 @@ class JobRecord:
     queued_instant: float = 0.0
     holds: Mapping[Hold, Reason] = field(default_factory=lambda: _NO_HOLDS)
     """How users hold it back, and why. Never changed in place: reports share it."""
+    hold_beginnings: Mapping[Hold, HoldBeginning] = field(default_factory=lambda: _NO_BEGINNINGS)
     backoff: Backoff | None = None
     number: int = 0
     """The number in the name of its latest run."""

@@ -9,11 +9,31 @@ from typing import Any
 
 from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, Hold, JobState, Moment, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import (
+    ErrorInfo,
+    Hold,
+    JobState,
+    Moment,
+    Otherwise,
+    Outcome,
+    Reason,
+    ReasonKind,
+    StartMode,
+    WaitingFor,
+)
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.text import duration, finite, measured, plural
 
-__all__ = ["ExitCode", "JobReport", "StopReport", "Survivor", "exit_code", "make_job_report", "make_stop_report"]
+__all__ = [
+    "ExitCode",
+    "JobReport",
+    "StopReport",
+    "Survivor",
+    "exit_code",
+    "held_by",
+    "make_job_report",
+    "make_stop_report",
+]
 
 _VERBS = {Hold.PAUSED: "pause", Hold.STOPPED: "stop"}
 _TIMED = (WaitingFor.DELAY, WaitingFor.BACKOFF)
@@ -115,6 +135,8 @@ class JobReport:
     is_unresponsive: bool = False
     within: float = 0.0
     """The `within` of its join policy, in seconds."""
+    starts: StartMode = StartMode.AUTO
+    """Who starts it: `auto`, or a user."""
     family: str = ""
     replica: int = 1
     labels: tuple[str, ...] = ()
@@ -136,13 +158,7 @@ class JobReport:
     def held(self) -> str:
         """How it is held back and why, such as `stopped by alice` or `paused: maintenance`; "" if it is not."""
         hold = self.hold
-        if hold is None or self.holds is None:
-            return ""
-        # The text of a verb is `stop`, or `stop, by alice`.
-        verb, text = _VERBS[hold], self.holds[hold].text
-        if not text or text == verb:
-            return hold.value
-        return f"{hold.value} {text[len(verb) + 2 :]}" if text.startswith(f"{verb}, ") else f"{hold.value}: {text}"
+        return f"{hold.value}{held_by(hold, self.holds[hold])}" if hold is not None and self.holds else ""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -184,6 +200,9 @@ class JobReport:
             "marks": list(self.marks),
             "paused": self.is_paused,
             "held": self.held or None,
+            "start": self.starts.value,
+            "within": finite(self.within),
+            "family": self.family,
             "replica": self.replica,
             "labels": list(self.labels),
         }
@@ -221,6 +240,15 @@ class StopReport:
     def __str__(self) -> str:
         head = f"stopped {plural(len(self.jobs), 'job')} in {measured(self.seconds)} ({self.reason})"
         return "\n".join([head, *(f"  survivor: {survivor}" for survivor in self.survivors)])
+
+
+def held_by(hold: Hold, reason: Reason) -> str:
+    """Return who held a job back, or why, as it follows the word for the hold: ` by alice`, `: maintenance` or ""."""
+    # The text of a verb is `stop`, or `stop, by alice`.
+    verb, text = _VERBS[hold], reason.text
+    if not text or text == verb:
+        return ""
+    return f" {text[len(verb) + 2 :]}" if text.startswith(f"{verb}, ") else f": {text}"
 
 
 def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: Reason) -> ExitCode:
@@ -266,6 +294,7 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
         is_flapping=job.backoff is not None and job.backoff.is_flapping(now.mono),
         is_unresponsive=run is not None and run.unresponsive is not None and run.ended is None,
         within=job.spec.join.within,
+        starts=job.spec.start.mode,
         family=job.spec.family,
         replica=job.spec.replica,
         labels=job.spec.labels,

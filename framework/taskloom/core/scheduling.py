@@ -112,12 +112,15 @@ class ScheduleTimers:
         A calendar is compared with the wall clock, not with the deadline: if the clock was set, or the system was
         suspended, since the last check, the deadline is still ahead and would be made up for.
         """
-        firing, schedule, now = job.next_firing, job.spec.schedule, self._store.now
-        if firing is None or schedule is None:
-            return
-        is_every = schedule.every is not None
-        if firing.due_at <= now.mono if is_every else firing.instant + firing.jitter <= now.wall:
+        schedule = job.spec.schedule
+        while schedule is not None and self._has_passed(job.next_firing, schedule):
             self._fire_due(job)
+
+    def _has_passed(self, firing: NextFiring | None, schedule: Schedule) -> bool:
+        if firing is None:
+            return False
+        now = self._store.now
+        return firing.due_at <= now.mono if schedule.every is not None else firing.instant + firing.jitter <= now.wall
 
     def forget(self, job: JobRecord) -> None:
         """Drop what is kept about a job that is removed."""

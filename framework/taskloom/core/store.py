@@ -10,7 +10,7 @@ from taskloom.core.deadlines import Deadlines
 from taskloom.core.dependencies import Dependencies
 from taskloom.core.events import EVERYTHING, NOTHING, Event, EventName
 from taskloom.core.model import Hold, JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
-from taskloom.core.records import FollowUp, JobRecord, NextFiring, RunRecord
+from taskloom.core.records import FollowUp, HoldBeginning, JobRecord, NextFiring, RunRecord
 from taskloom.core.transitions import TRANSITIONS, Decision
 from taskloom.errors import InternalError, UnknownJob
 
@@ -151,6 +151,7 @@ class JobStore:
         """Record that a user holds the job back. The first reason is kept."""
         if hold not in job.holds:
             job.holds = {**job.holds, hold: reason}
+            job.hold_beginnings = {**job.hold_beginnings, hold: HoldBeginning(self.now, job.missed)}
             self.mark_changed(job)
 
     def end_hold(self, job: JobRecord, hold: Hold) -> None:

@@ -114,7 +114,7 @@ class _Forms:
             at = found.start()
             stop = self._end_at(text, at)
             if stop > end:
-                if at >= end and end > start >= 0:
+                if at >= end > start >= 0:
                     yield start, end
                 start = start if at < end else at
                 end = stop

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["has_styles", "is_plain", "is_terminal", "width"]
+__all__ = ["has_styles", "is_plain", "is_terminal", "mark_for", "width"]
 
 # These show no escapes, as git and rich see it.
 _PLAIN_TERMINALS = ("", "dumb", "unknown")
@@ -32,12 +32,15 @@ def is_plain(environ: Mapping[str, str]) -> bool:
     return environ.get("TERM", "").strip().lower() in _PLAIN_TERMINALS
 
 
-def has_styles(stream: Any, environ: Mapping[str, str] | None = None) -> bool:
+def has_styles(stream: Any, environ: Mapping[str, str] | None = None, *, choice: str = "auto") -> bool:
     """Return whether escapes for colours may be written to a stream. `environ`: that of this process by default.
 
     Never with a NO_COLOR that is not empty, or where TERM is `dumb`, `unknown` or not set. Otherwise TTY_COMPATIBLE
-    (0 or 1) decides, then FORCE_COLOR (empty means no), then whether the stream is a terminal.
+    (0 or 1) decides, then FORCE_COLOR (empty means no), then whether the stream is a terminal. A `choice` of `always`
+    or `never` comes before all of them.
     """
+    if choice != "auto":
+        return choice == "always"
     environ = os.environ if environ is None else environ
     if environ.get("NO_COLOR") or is_plain(environ):
         return False
@@ -51,3 +54,8 @@ def has_styles(stream: Any, environ: Mapping[str, str] | None = None) -> bool:
 def width() -> int:
     """Return the columns of the terminal: COLUMNS if it is a positive number, else what the terminal says, else 80."""
     return max(_LEAST_WIDTH, min(shutil.get_terminal_size().columns, _MOST_WIDTH))
+
+
+def mark_for(encoding: str) -> str:
+    """Return what stands for the middle of a long name in this encoding."""
+    return "…" if encoding.lower().replace("_", "-").startswith("utf") else "~"
