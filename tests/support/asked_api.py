@@ -16,7 +16,7 @@ from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShu
 from taskloom.control.routes import ROUTES, find_route
 from taskloom.scheduler import Scheduler
 
-__all__ = ["START", "AskedApi", "ListedLines", "events_of", "outcome_of", "request_of", "validator_of"]
+__all__ = ["START", "AskedApi", "ListedLines", "check_reply", "events_of", "outcome_of", "request_of", "validator_of"]
 
 START = "0a1b2c3d"
 DOCUMENT = json.loads(json.dumps(describe_api(ROUTES)))
@@ -98,6 +98,7 @@ class AskedApi:
         shutdown: RequestShutdown | None = None,
         mask: Callable[[str], str] = str,
     ) -> None:
+        self.scheduler = scheduler
         self.api = Api(
             scheduler,
             program=ProgramInfo("jobs-3f2a", label="jobs", start=START, paths=("jobs.yaml",)),
