@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from taskloom.cli.completion.known_names import complete_paths
-from taskloom.cli.options import Seconds
+from taskloom.cli.options import ProgramName, Seconds
 
 __all__ = ["run"]
 
@@ -24,6 +24,14 @@ __all__ = ["run"]
 @click.option("--log-format", type=click.Choice(["short", "full", "json"]),
               help="Format of the log: short has the time, full also the date and the zone, json is an object a line. "
                    "[default: short on a terminal, else full]")  # fmt: skip
+@click.option("--name", type=ProgramName(), envvar="TASKLOOM_NAME", metavar="NAME",
+              help="The name by which taskloom status and the other verbs find this program. [default: that of the "
+                   "first PATH, with a hash]")  # fmt: skip
+@click.option("--socket", envvar="TASKLOOM_SOCKET", metavar="PATH",
+              help="Listen for taskloom status and the other verbs on this unix socket. [default: in "
+                   "$RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
+@click.option("--no-control", is_flag=True,
+              help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True,
               help="Also log debug messages, and what the scheduler decides: what each job waits for, "
                    "and until when.")  # fmt: skip
@@ -34,6 +42,9 @@ def run(  # noqa: PLR0917 - click passes them by name
     labels: tuple[str, ...],
     output: str,
     log_format: str | None,
+    name: str | None,
+    socket: str | None,
+    no_control: bool,
     verbose: bool,
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
@@ -75,7 +86,13 @@ def run(  # noqa: PLR0917 - click passes them by name
             f"cannot write both events (--events {events}) and the summary (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
-    settings = RunSettings(stop_within=stop_within, log_format=None if log_format is None else LogFormat(log_format))
+    settings = RunSettings(
+        name=name,
+        stop_within=stop_within,
+        log_format=None if log_format is None else LogFormat(log_format),
+        control=not no_control,
+        socket=socket,
+    )
     program = Program(
         settings,
         events=events,
