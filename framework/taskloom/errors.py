@@ -35,6 +35,7 @@ __all__ = [
     "PermanentFailure",
     "Place",
     "Problem",
+    "ProgramRunning",
     "Related",
     "Replicated",
     "SchedulerBusy",
@@ -228,6 +229,22 @@ class OnSchedulerThread(UsageError):
         if starts_thread:
             where = "in a finalizer while this thread starts or ends a thread: the scheduler could start none meanwhile"
         super().__init__(f"cannot {wanted} {where}")
+
+
+class ProgramRunning(UsageError):
+    """Another program of this user has the name, or runs the same jobs. Stop it, or choose another name.
+
+    `name` is its name; `path`: what it runs, "" if that is not known; `is_same`: whether this program would run it too.
+    """
+
+    def __init__(self, name: str, pid: int, path: str, *, is_same: bool = False) -> None:
+        self.name, self.pid, self.path = name, pid, path
+        stop = f"stop it with taskloom shutdown --name {name}, or choose another name with --name"
+        if is_same:
+            super().__init__(f"cannot run {quoted(path)}: pid {pid} runs it already, as {name}; {stop}")
+        else:
+            runs = f" and runs {quoted(path)}" if path else ""
+            super().__init__(f"cannot use the name {name!r}: pid {pid} has it{runs}; {stop}")
 
 
 class CatalogError(TaskloomError):

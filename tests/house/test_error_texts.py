@@ -69,6 +69,16 @@ ROWS: list[tuple[BaseException, str]] = [
     ),
     (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
     (
+        errors.ProgramRunning("jobs-3f2a", 17, "/srv/jobs", is_same=True),
+        "cannot run '/srv/jobs': pid 17 runs it already, as jobs-3f2a; stop it with taskloom shutdown --name "
+        "jobs-3f2a, or choose another name with --name",
+    ),
+    (
+        errors.ProgramRunning("web", 17, ""),
+        "cannot use the name 'web': pid 17 has it; stop it with taskloom shutdown --name web, or choose another name "
+        "with --name",
+    ),
+    (
         errors.SchedulerForked(17, 23),
         (
             "cannot use the scheduler of process 17 in process 23, which was forked from it: "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from secrets import token_hex
 from typing import Any, NamedTuple, Protocol
 
 from taskloom.clock import wall
@@ -24,7 +23,7 @@ class ProgramInfo:
     name: str
     label: str | None = None
     """The name that is typed while it is unique: `jobs` for `jobs-3f2a`."""
-    start: str = field(default_factory=lambda: token_hex(4))
+    start: str = field(default_factory=lambda: os.urandom(4).hex())
     since: float = field(default_factory=wall)
     paths: tuple[str, ...] = ()
     cwd: str = ""
@@ -50,8 +49,8 @@ class ReloadOutcome(NamedTuple):
 class RequestReload(Protocol):
     """Starts a reload of the job files, or a preview of it, and returns at once."""
 
-    def __call__(self, *, is_preview: bool, caller: str, done: Callable[[ReloadOutcome], object]) -> object:
-        """`done` is called once, on any thread, with the outcome. `caller` is for the log: who has requested it."""
+    def __call__(self, *, is_preview: bool, done: Callable[[ReloadOutcome], object]) -> object:
+        """`done` is called once, on any thread, with the outcome; it does not block."""
 
 
 class RequestShutdown(Protocol):
@@ -61,7 +60,6 @@ class RequestShutdown(Protocol):
         """`within`: seconds for the whole stop from now, inf for no limit; None for the program's own limit."""
 
 
-# A named caller is asked for in each action.
 _ACCOUNTS = "/etc/passwd"
 
 

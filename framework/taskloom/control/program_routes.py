@@ -77,7 +77,7 @@ def reload(state: ApiState, call: Call) -> Answer:
 
     if not is_preview:
         state.note(call, "reload")
-    state.reload(is_preview=is_preview, caller=state.names.describe(call.request.caller), done=done)
+    state.reload(is_preview=is_preview, done=done)
     return deferred
 
 

@@ -34,6 +34,7 @@ REFUSALS: Mapping[type[errors.UsageError], Code] = {
     errors.JobStopping: Code(409, "job-stopping"),
     errors.NotScheduled: Code(409, "not-scheduled"),
     errors.OnSchedulerThread: Code(503, "busy"),
+    errors.ProgramRunning: Code(409, "program-running"),
     errors.Replicated: Code(409, "replicated"),
     errors.SchedulerBusy: Code(503, "busy"),
     errors.SchedulerForked: Code(503, "forked"),
