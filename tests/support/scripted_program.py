@@ -82,7 +82,9 @@ def scripted_program(scripted: Scripted) -> Iterator[FakeControl]:
     """Run it at a socket of its own."""
 
     def answer(connection: socket.socket, request: h11.Request) -> None:
-        scripted.answer(connection, request, fake.requests[-1][3])
+        wanted = (request.method.decode(), request.target.decode())
+        body = next(body for *line, _, body in reversed(fake.requests) if tuple(line) == wanted)
+        scripted.answer(connection, request, body)
 
     with fake_program(answer) as fake:
         yield fake

@@ -61,12 +61,11 @@ def test_reload_shows_the_change_of_each_job(capsys: pytest.CaptureFixture[str])
 
     assert code == 0
     assert json.loads(fake.requests[0][3]) == {"preview": True}
-    assert capsys.readouterr() == (
+    assert capsys.readouterr().out == (
         "JOB  CHANGE   FIELDS\n"
         "web  restart  params, daemon\n"
         "new  add\n"
-        "nothing is changed yet: 1 added (new), 1 restarted (web), 1 untouched\n",
-        "",
+        "nothing is changed yet: 1 added (new), 1 restarted (web), 1 untouched\n"
     )
 
 
