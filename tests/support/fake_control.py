@@ -43,7 +43,7 @@ STREAM = b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\nConnection: clos
 @contextlib.contextmanager
 def short_folder() -> Iterator[Path]:
     """A folder of mode 0700 whose path is short enough for a unix socket."""
-    folder = Path(tempfile.mkdtemp(prefix="t l", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="t l", dir="/tmp"))
     try:
         yield folder
     finally:
