@@ -36,5 +36,6 @@ class Job:
     ready_within: float | str | None = None
     watchdog: float | str | Mapping[str, Any] | None = None
     essential: bool = False
+    log: str | Mapping[str, Any] = field(default_factory=dict)
     replicas: int = 1
     runner: str | Mapping[str, Any] = "thread"

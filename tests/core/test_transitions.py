@@ -190,7 +190,7 @@ stopping before it began | x     | x    | x    | stop    | stop | .     | stop |
 stopping                 | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | stop  | .      | .    | fini
 blocked                  | x     | x    | x    | x       | x    | .     | bloc | bloc   | bloc | bloc   | bloc | bloc   | x       | fini   | bloc  | .      | .    | fini
 finished                 | runn  | runn | runn | runn    | runn | .     | fini | .      | fini | wait   | disa | -      | x       | x      | .     | .      | .    | x
-skipped                  | runn  | runn | wait | runn    | runn | .     | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x
+skipped                  | runn  | runn | wait | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x
 """  # noqa: E501  (a table is read by its columns)
 
 

@@ -41,11 +41,17 @@ def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
         "ready_within": job.ready_within,
         "watchdog": None if job.watchdog is None else {"after": job.watchdog.after, "then": job.watchdog.then.value},
         "essential": job.essential,
+        "log": {"level": None if job.log.level is None else job.log.level.value, "file": _log_file(job)},
         "replicas": job.replicas,
         "runner": job.runner.name,
         "runner_options": dict(job.runner.options),
         **place,
     }
+
+
+def _log_file(job: JobSpec) -> str | bool | None:
+    """Return the path of its log file; None for the one of the program, False for no file, as a job file has it."""
+    return False if job.log.file is None else job.log.file or None
 
 
 def _schedule_as_json(schedule: Schedule, now: Moment) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from taskloom.core.policies import (
     WAIT_FOR_EVER,
     Dependency,
     JoinPolicy,
+    LogPolicy,
     Otherwise,
     RestartPolicy,
     Schedule,
@@ -26,6 +27,7 @@ from taskloom.diagnostics import Place
 __all__ = [
     "WAIT_FOR_EVER",
     "ErrorInfo",
+    "Hold",
     "How",
     "JobSpec",
     "JobState",
@@ -149,6 +151,16 @@ class WaitingFor(FastEnum):
 
 
 @plain_members
+class Hold(FastEnum):
+    """The part of a job that a user holds back. A job may be held in both ways at once."""
+
+    PAUSED = "paused"
+    """Its schedule: each firing is missed, until a user resumes the job."""
+    STOPPED = "stopped"
+    """Every run that would begin by itself, until a user starts or resumes the job."""
+
+
+@plain_members
 class Phase(FastEnum):
     """The phase of the scheduler as a whole."""
 
@@ -169,6 +181,7 @@ class RunnerSpec:
 
 
 _JOIN, _START, _RUNNER, _RESTART = JoinPolicy(10.0, Otherwise.EXIT), StartPolicy(), RunnerSpec(), RestartPolicy()
+_LOG = LogPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +212,7 @@ class JobSpec:
     """Seconds until a run has to be ready, counted from when it was queued."""
     watchdog: Watchdog | None = None
     essential: bool = False
+    log: LogPolicy = _LOG
     replicas: int = 1
     replica: int = 1
     """The number of this replica, from 1."""

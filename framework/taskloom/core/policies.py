@@ -18,6 +18,8 @@ __all__ = [
     "Condition",
     "Dependency",
     "JoinPolicy",
+    "LogLevel",
+    "LogPolicy",
     "Missed",
     "Otherwise",
     "Overlap",
@@ -243,3 +245,27 @@ class Watchdog:
 
     after: float
     then: WatchdogThen = WatchdogThen.WARN
+
+
+@plain_members
+class LogLevel(FastEnum):
+    """The least level of the messages in a log."""
+
+    DEBUG = "debug"
+    """All messages."""
+    INFO = "info"
+    """Messages about what happens, and all that is worse."""
+    WARNING = "warning"
+    """Warnings and errors."""
+    ERROR = "error"
+    """Errors alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPolicy:
+    """What of a job's output is logged, and where."""
+
+    level: LogLevel | None = None
+    """None: that of the program."""
+    file: str | None = ""
+    """The path of its log file; "" for one in the folder of the program's log files, None for no file."""

@@ -15,9 +15,11 @@ from taskloom.clock import mono, wall
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Moment
 from taskloom.observe.event_text import describe
+from taskloom.observe.job_logs import JobLogs, level_number
 from taskloom.observe.log_format import LogFormat, LogMessage, render
+from taskloom.observe.masking import Masker
 from taskloom.observe.name_column import NameColumn
-from taskloom.runners.context import current_run
+from taskloom.runners.thread_owner import calling_run
 from taskloom.scheduler.failure_text import LogLine
 from taskloom.scheduler.rate_limit import DuplicateFilter, Limit, RateLimiter, Suppressed
 from taskloom.text import printable_lines
@@ -52,7 +54,9 @@ class Put(Protocol):
 class Console:
     """Writes lines such as `12:00:01.234 INFO    job         message` to `put`, which never blocks.
 
-    The lines are ordered by the monotonic clock, and show the wall clock, which may be set meanwhile.
+    The lines are ordered by the monotonic clock, and show the wall clock, which may be set meanwhile. `logs` keeps each
+    message, too, and decides by its level whether there is one; `put` gets only those of `least_level` or above. Secrets
+    that `masker` knows are masked.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class Console:
         log_format: LogFormat = LogFormat.SHORT,
         encoding: str = "utf-8",
         names: NameColumn | None = None,
+        logs: JobLogs | None = None,
+        masker: Masker | None = None,
+        least_level: int = 0,
         call_later: Callable[[float, Callable[[], None]], None] = _call_later,
     ) -> None:
         self.names = names or NameColumn()
@@ -70,6 +77,9 @@ class Console:
         self._put = put
         self._format = log_format
         self._is_colored = is_colored
+        self._logs = logs
+        self._masker = masker or Masker()
+        self._least_level = least_level
         # JSON is UTF-8 wherever it is read.
         self._encoding = "utf-8" if log_format is LogFormat.JSON else encoding
         self._call_later = call_later
@@ -104,14 +114,27 @@ class Console:
     def show(self, text: str, *, is_last: bool = False) -> None:
         """Write a text of several lines without a head among the log lines; as the last of them if it `is_last`."""
         at = Moment(mono(), wall())
+        text = self._masker.mask(text)
         shown = printable_lines(text)
         if self._format is LogFormat.JSON:
             shown = render(self._format, LogMessage(text.rstrip("\n"), "INFO", "taskloom", ""), at)
         self._put(self._encoded(shown), inf if is_last else at.mono)
 
     def _write(self, message: LogMessage, at: Moment, run: str = "", *, is_start: bool = False) -> None:
-        text = render(self._format, message, at, is_colored=self._is_colored, names=self.names)
-        self._put(self._encoded(text), at.mono, run, is_start=is_start)
+        level = level_number(message.level)
+        text = b""
+        if self._logs is None or self._logs.passes(level, message.job):
+            message = message._replace(text=self._masker.mask(message.text))
+            if self._logs is not None:
+                self._logs.message(message, at)
+            if level >= self._least_level:
+                text = self._encoded(render(self._format, message, at, is_colored=self._is_colored, names=self.names))
+        if text or is_start:  # the lines of a run wait for its start, whether that has a line or not
+            self._put(text, at.mono, run, is_start=is_start)
+
+    def passes(self, level: int, job: str) -> bool:
+        """Return whether messages of this level are logged for a job."""
+        return self._logs is None or self._logs.passes(level, job)
 
     def _encoded(self, text: str) -> bytes:
         return text.encode(self._encoding, "backslashreplace")
@@ -204,6 +227,8 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record. Never raises: a bad log call must not end the run that made it."""
         job, run = _origin_of(record)
+        if not self._console.passes(record.levelno, job):
+            return
         try:
             message = self._formatter.format(record)
         except Exception as error:  # noqa: BLE001 - the code of the arguments, or of a filter
@@ -229,7 +254,7 @@ def _origin_of(record: logging.LogRecord) -> tuple[str, str]:
     job, run = getattr(record, "job", None), getattr(record, "run", None)
     if isinstance(job, str):
         return job, run if isinstance(run, str) else ""
-    context = current_run.get()
+    context = calling_run()
     if context is not None:
         return context.job, context.run_id
     return "taskloom" if record.name.startswith("taskloom") else str(record.name), ""

@@ -60,6 +60,13 @@ class LogGuard:
             self._guard(logging.getLogger(name), _NeverDisabled)
         self.check("an imported package")
 
+    def set_level(self, level: int) -> None:
+        """Let messages of this level reach the handler from now on; idempotent."""
+        if level != self.level:
+            self.level = level
+            if vars(logging.getLogger()).get(_GUARD) is self:
+                logging.getLogger().setLevel(level)
+
     def remove(self) -> None:
         """Take the handler off and leave logging as it was before `install`."""
         for logger, before in self._classes.items():

@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from typing import Any, Protocol
 
-from taskloom.runners.context import current_run
+from taskloom.runners.thread_owner import calling_run
 
 __all__ = ["MOST_PENDING_BYTES", "DataStream", "Put", "TextStream"]
 
@@ -31,7 +31,7 @@ class Put(Protocol):
 
 
 def _run_id() -> str:
-    context = current_run.get()
+    context = calling_run()
     return "" if context is None else context.run_id
 
 

@@ -32,12 +32,15 @@ def is_plain(environ: Mapping[str, str]) -> bool:
     return environ.get("TERM", "").strip().lower() in _PLAIN_TERMINALS
 
 
-def has_styles(stream: Any, environ: Mapping[str, str] | None = None) -> bool:
+def has_styles(stream: Any, environ: Mapping[str, str] | None = None, *, choice: str = "auto") -> bool:
     """Return whether escapes for colours may be written to a stream. `environ`: that of this process by default.
 
     Never with a NO_COLOR that is not empty, or where TERM is `dumb`, `unknown` or not set. Otherwise TTY_COMPATIBLE
-    (0 or 1) decides, then FORCE_COLOR (empty means no), then whether the stream is a terminal.
+    (0 or 1) decides, then FORCE_COLOR (empty means no), then whether the stream is a terminal. A `choice` of `always`
+    or `never` comes before all of them.
     """
+    if choice != "auto":
+        return choice == "always"
     environ = os.environ if environ is None else environ
     if environ.get("NO_COLOR") or is_plain(environ):
         return False

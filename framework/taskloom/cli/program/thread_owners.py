@@ -17,24 +17,12 @@ from taskloom.errors import Cancelled
 from taskloom.runners.context import RunContext, current_run
 from taskloom.runners.error_info import describe
 from taskloom.runners.run_thread import RunThread
+from taskloom.runners.thread_owner import calling_run, owner_of, set_owner
 
 __all__ = ["JOB_UNKNOWN", "ThreadOwners", "calling_run", "job_of", "owner_of"]
 
 JOB_UNKNOWN = "job unknown"
-# In the dictionary of the thread: it lives as long as the thread, and the thread need not be hashable.
-_KEY = "_taskloom_owner"
 _QUIET = (SystemExit, Cancelled)
-
-
-def owner_of(thread: threading.Thread) -> RunContext | None:
-    """Return the context of the run that started the thread, directly or through other threads; None if unknown."""
-    owner: RunContext | None = vars(thread).get(_KEY)
-    return owner
-
-
-def calling_run() -> RunContext | None:
-    """Return the context of the run to which the calling thread belongs; None if it is unknown."""
-    return current_run.get() or owner_of(threading.current_thread())
 
 
 def job_of(owner: RunContext | None) -> str:
@@ -91,7 +79,7 @@ def _owned(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thr
         if not isinstance(self, RunThread):
             run = calling_run()
             if run is not None:
-                vars(self)[_KEY] = run
+                set_owner(self, run)
         start(self)
 
     return start_owned

@@ -12,6 +12,7 @@ from typing import Any
 from taskloom.jobfile.fields import spec
 from taskloom.jobfile.fields.after import AFTER
 from taskloom.jobfile.fields.join import JOIN
+from taskloom.jobfile.fields.log import LOG
 from taskloom.jobfile.fields.restart import RESTART
 from taskloom.jobfile.fields.runner import RUNNER
 from taskloom.jobfile.fields.schedule import SCHEDULE
@@ -114,6 +115,7 @@ FIELDS: Mapping[str, Field] = {
         ),
         WATCHDOG,
         Field("essential", spec.flag(), "false", "true: if the job fails permanently, everything stops."),
+        LOG,
         Field(
             "replicas",
             spec.integer(1, _MOST_REPLICAS),

@@ -1,0 +1,135 @@
+"""Where the lines of the jobs are kept: in the ring, and in the log files. Also decides which messages are logged.
+
+A message is dropped if its level is below that of its job, or of the program if the job sets none. Prints have no
+level: they are always kept. Everything that comes here is masked already.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from taskloom.clock import mono, wall
+from taskloom.core.model import JobSpec, Moment
+from taskloom.observe.log_file import file_name
+from taskloom.observe.log_files import LogFiles
+from taskloom.observe.log_format import LogFormat, LogMessage
+from taskloom.observe.log_ring import Entry, LogRing
+from taskloom.text import shortened
+
+__all__ = ["PROGRAM_FILE", "JobLogs", "level_number"]
+
+PROGRAM_FILE = "_taskloom"
+"""The log file of lines that are about no job. No job has such a name."""
+UNKNOWN = "unknown"
+"""In the place of the job, for prints of a thread whose job is not known."""
+# A longer line loses its middle. A traceback has as much.
+MOST_LINE = 64 * 1024
+_NUMBERS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+
+def level_number(level: str) -> int:
+    """Return the number of a level; that of INFO if it is not known."""
+    found = _NUMBERS.get(level) or logging.getLevelName(level)
+    return found if isinstance(found, int) else logging.INFO
+
+
+class _JobLog(NamedTuple):
+    level: int
+    path: str | None
+
+
+class JobLogs:
+    """The logs of all jobs of one program. Any thread may call any method; none of them blocks.
+
+    `folder`: that of the log files, which exists; None for none. `tell` gets a sentence when files cannot be written.
+    """
+
+    def __init__(
+        self,
+        *,
+        level: int = logging.INFO,
+        folder: str | None = None,
+        log_format: LogFormat = LogFormat.FULL,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self.ring = LogRing()
+        """The last lines of each job."""
+        self.ring.folder = folder
+        self.least_level = level
+        """The lowest of all levels: what is below is logged nowhere."""
+        self._level = level
+        self._folder = folder
+        self._jobs: Mapping[str, _JobLog] = {}
+        self._program = _JobLog(level, self._path(PROGRAM_FILE))
+        self._files = LogFiles(folder, tell, log_format=log_format)
+        self._is_detached = False
+
+    @property
+    def problem(self) -> str:
+        """Why log files cannot be written at the moment; "" if they can."""
+        return self._files.problem
+
+    @property
+    def dropped(self) -> int:
+        """How many lines of log files were dropped."""
+        return self._files.dropped
+
+    def apply(self, specs: Iterable[JobSpec]) -> None:
+        """Use the `log` of these jobs from now on. Raises RuntimeError if files need a thread, and none can be had.
+
+        Jobs that are no longer declared are remembered: their last lines may still come.
+        """
+        jobs = {each.name: self._of(each) for spec in specs for each in spec.replicated()}
+        files = {log.path for log in jobs.values()}
+        self._files.jobs = max(1, len(files))
+        if self._folder is not None or files != {None}:
+            self._files.start()
+        self._jobs = {**self._jobs, **jobs}
+        self.least_level = min([self._level, *(log.level for log in jobs.values())])
+
+    def passes(self, level: int, job: str) -> bool:
+        """Return whether messages of this level are logged for a job; for the program, if it is none."""
+        return level >= self._jobs.get(job, self._program).level
+
+    def message(self, message: LogMessage, at: Moment) -> None:
+        """Keep a message."""
+        self._add(Entry(at.wall, at.mono, message.level, message.job, message.run, _cut(message.text)))
+
+    def printed(self, line: bytes, run: str) -> None:
+        """Keep a line that a run has printed ("" for an unknown one)."""
+        text = line if len(line) <= MOST_LINE else _cut(line.decode("utf-8", "backslashreplace"))
+        self._add(Entry(wall(), mono(), "INFO", run.rpartition("#")[0] or UNKNOWN, run, text))
+
+    def finish(self, seconds: float) -> int:
+        """Write what is queued for the files within `seconds`; return how many lines were lost."""
+        return self._files.finish(seconds)
+
+    def detach(self) -> None:
+        """Keep nothing any more: called in a forked child, whose parent keeps what it prints, if that is caught."""
+        self._is_detached = True
+
+    def _add(self, entry: Entry) -> None:
+        if self._is_detached:
+            return
+        log = self._jobs.get(entry.job)
+        is_about_job = log is not None or entry.run
+        self.ring.add(entry.job if is_about_job else "", entry)
+        path = (self._program if log is None else log).path
+        if path is not None:
+            self._files.put(path, entry)
+
+    def _of(self, spec: JobSpec) -> _JobLog:
+        level = self._level if spec.log.level is None else level_number(spec.log.level.value.upper())
+        file = spec.log.file
+        # Absolute: a task may change the working directory.
+        return _JobLog(level, self._path(spec.name) if file == "" else None if file is None else os.path.abspath(file))  # noqa: PTH100
+
+    def _path(self, job: str) -> str | None:
+        return None if self._folder is None else os.path.join(self._folder, file_name(job))  # noqa: PTH118
+
+
+def _cut(text: str) -> str:
+    return shortened(text.removesuffix("\n"), MOST_LINE, joint="\n")
