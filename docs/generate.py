@@ -395,7 +395,18 @@ def restarts_page() -> str:
     )
 
 
+def api_page() -> str:
+    """Return the routes of the control API."""
+    return str(runpy.run_path(str(Path(__file__).with_name("api_page.py")))["page"]())
+
+
+def api_document() -> str:
+    """Return the control API as an OpenAPI document."""
+    return str(runpy.run_path(str(Path(__file__).with_name("api_page.py")))["document"]())
+
+
 _PAGES: Mapping[str, Callable[[], str]] = {
+    "api.md": api_page,
     "command-line.md": command_line_page,
     "context.md": context_page,
     "errors.md": errors_page,
@@ -412,7 +423,8 @@ _PAGES: Mapping[str, Callable[[], str]] = {
 
 def pages() -> dict[str, str]:
     """Return the text of each generated page, by its file name in docs/reference."""
-    return {name: WARNING + make().rstrip() + "\n" for name, make in _PAGES.items()}
+    made = {name: WARNING + make().rstrip() + "\n" for name, make in _PAGES.items()}
+    return {**made, "openapi.json": api_document()}
 
 
 def main() -> None:
