@@ -25,7 +25,7 @@ from taskloom.catalog.params import ParamShape
 from taskloom.cli import entry
 from taskloom.cli.format_type import format_constraints, format_type, format_value
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import Otherwise, WaitingFor
+from taskloom.core.model import Hold, Otherwise, WaitingFor
 from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
 from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
 from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
@@ -33,7 +33,9 @@ from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.runners import Stack
 from taskloom.scheduler.facade import Scheduler
+from taskloom.scheduler.firings import Firing
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run
+from taskloom.scheduler.snapshots import Snapshot
 from taskloom.scheduler.subscribers import Listener
 
 __all__ = ["pages"]
@@ -192,6 +194,8 @@ def states_page() -> str:
         + enum_table(JobState, ("state", "meaning"))
         + "\nA `waiting` job waits for one of these:\n\n"
         + enum_table(WaitingFor, ("waits for", "meaning"))
+        + "\nIn any state, a user may hold a job back:\n\n"
+        + enum_table(Hold, ("hold", "meaning"))
         + "\n## Transitions\n\n"
         + table(("state", "decision", "next state"), transitions)
         + "\n"
@@ -316,6 +320,8 @@ def library_page() -> str:
         parts.append(f"{_headed(owner)}\n{members(owner, called_on)}")
     for record, called_on in (
         (Job, ""),
+        (Snapshot, ""),
+        (Firing, ""),
         (JobStatus, "status."),
         (JobReport, "report."),
         (StopReport, "report."),

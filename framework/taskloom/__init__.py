@@ -25,7 +25,7 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from taskloom.core.events import Event, EventName
-    from taskloom.core.model import ErrorInfo, JobState, Outcome, Reason, ReasonKind
+    from taskloom.core.model import ErrorInfo, Hold, JobState, Outcome, Reason, ReasonKind
     from taskloom.core.reload import Change
     from taskloom.core.report import StopReport
     from taskloom.errors import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from taskloom.job import Job
     from taskloom.jobfile import load
-    from taskloom.scheduler import JobHandle, JobStatus, Listener, Run, Scheduler
+    from taskloom.scheduler import Firing, JobHandle, JobStatus, Listener, Run, Scheduler, Snapshot
     from taskloom.task import AsyncContext, Context, Duration, Task, param
 
 __version__ = "0.1.0"
@@ -53,6 +53,8 @@ __all__ = [
     "ErrorInfo",
     "Event",
     "EventName",
+    "Firing",
+    "Hold",
     "Job",
     "JobFileError",
     "JobHandle",
@@ -66,6 +68,7 @@ __all__ = [
     "Run",
     "Scheduler",
     "SchedulerStopped",
+    "Snapshot",
     "StopReport",
     "Task",
     "TaskFailure",
@@ -85,6 +88,8 @@ _HOME = {
     "ErrorInfo": "core.model",
     "Event": "core.events",
     "EventName": "core.events",
+    "Firing": "scheduler",
+    "Hold": "core.model",
     "Job": "job",
     "JobFileError": "errors",
     "JobHandle": "scheduler",
@@ -98,6 +103,7 @@ _HOME = {
     "Run": "scheduler",
     "Scheduler": "scheduler",
     "SchedulerStopped": "errors",
+    "Snapshot": "scheduler",
     "StopReport": "core.report",
     "Task": "task",
     "TaskFailure": "errors",

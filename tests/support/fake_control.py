@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import select
 import shutil
 import socket
 import tempfile
@@ -16,7 +18,16 @@ import h11
 
 from taskloom.control.finding import Program
 
-__all__ = ["FakeControl", "event_text", "fake_program", "reply", "short_folder"]
+__all__ = [
+    "STREAM",
+    "FakeControl",
+    "event_text",
+    "fake_program",
+    "is_gone",
+    "reply",
+    "short_folder",
+    "until_gone",
+]
 
 PATIENCE_SECONDS = 30.0
 
@@ -43,7 +54,7 @@ STREAM = b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\nConnection: clos
 @contextlib.contextmanager
 def short_folder() -> Iterator[Path]:
     """A folder of mode 0700 whose path is short enough for a unix socket."""
-    folder = Path(tempfile.mkdtemp(prefix="t l", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="t l", dir="/tmp"))
     try:
         yield folder
     finally:
@@ -51,34 +62,39 @@ def short_folder() -> Iterator[Path]:
 
 
 class FakeControl:
-    """Listens at `path` and answers each request by `handler`, on a thread of its own; `requests` has all of them."""
+    """Listens at `path` and answers each request by `handler`, each on a thread; `requests` has all of them."""
 
     def __init__(self, path: Path, handler: Handler, backlog: int = 16) -> None:
         self.path, self.handler = path, handler
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
+        with _open_folder(path.parent) as folder:
+            self._listener.bind(f"{folder}/{path.name}")
         self._listener.listen(backlog)
         self._open: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._serve, name="fake-control")
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._serve, name="fake-control")]
+        self._threads[0].start()
 
     @property
     def program(self) -> Program:
         """The program as `find` would return it."""
-        import os
-
         return Program(self.path.stem, str(self.path), os.getpid(), os.geteuid())
 
     def close(self) -> None:
         """Stop listening and close all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(PATIENCE_SECONDS)
+        self.drop()
+        for thread in self._threads[1:]:
+            thread.join(PATIENCE_SECONDS)
+        self._listener.close()
+        self.path.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Break all connections."""
         for each in list(self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-        self._thread.join(PATIENCE_SECONDS)
-        self._listener.close()
-        self.path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
         while True:
@@ -87,11 +103,16 @@ class FakeControl:
             except OSError:
                 return
             self._open.append(connection)
-            with connection, contextlib.suppress(OSError):
-                request = self._read(connection)
-                if request is not None:
-                    self.handler(connection, request)
-            self._open.remove(connection)
+            thread = threading.Thread(target=self._answer, args=(connection,), name="fake-control-answer")
+            self._threads.append(thread)
+            thread.start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            request = self._read(connection)
+            if request is not None:
+                self.handler(connection, request)
+        self._open.remove(connection)
 
     def _read(self, connection: socket.socket) -> h11.Request | None:
         http = h11.Connection(h11.SERVER)
@@ -110,6 +131,27 @@ class FakeControl:
             headers = {name.decode(): value.decode() for name, value in request.headers}
             self.requests.append((request.method.decode(), request.target.decode(), headers, body))
         return request
+
+
+@contextlib.contextmanager
+def _open_folder(folder: Path) -> Iterator[str]:
+    """Yield a short path of the folder: that of a socket has 107 bytes at most."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def until_gone(connection: socket.socket) -> None:
+    """Wait until the client has closed the connection."""
+    with contextlib.suppress(OSError):
+        connection.recv(1)
+
+
+def is_gone(connection: socket.socket, timeout: float) -> bool:
+    """Return whether the client closes the connection within `timeout` seconds."""
+    return bool(select.select([connection], [], [], timeout)[0])
 
 
 @contextlib.contextmanager

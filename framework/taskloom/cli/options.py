@@ -1,4 +1,4 @@
-"""The option type for a duration: `5s`, `1h30m`, a number of seconds, or `forever` where that is allowed."""
+"""Options that several verbs have: durations (`5s`, `1h30m`, a number of seconds, `forever`), and `--env-file`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import click
 
 from taskloom.task import parse_duration
 
-__all__ = ["ProgramName", "Seconds", "read_seconds"]
+__all__ = ["ProgramName", "Seconds", "env_file_option", "read_seconds"]
+
+env_file_option = click.option(
+    "--env-file",
+    "env_files",
+    multiple=True,
+    metavar="PATH",
+    help="Take values for ${NAME} in job files from this file of NAME=VALUE lines, too; may be repeated, and the last "
+    "one counts. The environment goes first.",
+)
 
 
 class Seconds(click.ParamType[float]):

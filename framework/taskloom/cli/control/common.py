@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -25,16 +26,20 @@ from taskloom.control.client import (
 from taskloom.control.client_errors import BadReply, ConnectionLost
 from taskloom.control.finding import short_names
 from taskloom.control.reply_fields import Fields
+from taskloom.observe.terminal import is_terminal, mark_for, width
 from taskloom.text import printable, table
 
 __all__ = [
     "ControlExit",
+    "JobFilter",
     "all_option",
     "answers",
     "choose_jobs",
     "connect",
     "explain",
+    "filter_jobs",
     "job_arguments",
+    "line_shape",
     "output_option",
     "program_options",
     "require_jobs",
@@ -98,6 +103,12 @@ def output_option(command: _Command) -> _Command:
     """Add `-o text|json`, as `output`."""
     return click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
                         help="The format on standard output.")(command)  # fmt: skip
+
+
+def line_shape() -> tuple[int | None, str]:
+    """Return the width of the terminal at standard output, None for a file; and the mark for shortened names there."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return (width() if is_terminal(sys.stdout) else None), mark_for(encoding)
 
 
 def connect(name: str | None, socket: str | None, **options: Any) -> Connection:
@@ -187,6 +198,29 @@ def choose_jobs(connection: Connection, jobs: Sequence[str] = (), labels: Sequen
         if (not jobs or name in exact or any(fnmatchcase(name, glob) for glob in globs))
         and (not labels or not set(labels).isdisjoint(each.texts("labels")))
     ]
+
+
+class JobFilter(NamedTuple):
+    """The jobs that a route is asked about: names and globs for its query, and what is left out afterwards."""
+
+    query: list[str]
+    """Of `job`; empty for all."""
+    names: frozenset[str] | None
+    """The names that are wanted, if they do not all fit into a query; None if nothing has to be left out."""
+
+    def wants(self, job: str) -> bool:
+        """Return whether a record about this job is wanted."""
+        return self.names is None or job in self.names
+
+
+def filter_jobs(connection: Connection, jobs: Sequence[str], labels: Sequence[str]) -> JobFilter:
+    """Return the jobs that are meant, for a route that knows no labels. Raises as `choose_jobs`."""
+    if not labels and _query_bytes(jobs) <= _MOST_QUERY:
+        return JobFilter(list(jobs), None)
+    names = [each.text("job") for each in choose_jobs(connection, jobs, labels)]
+    if _query_bytes(names) <= _MOST_QUERY and names:
+        return JobFilter(names, None)
+    return JobFilter([], frozenset(names))
 
 
 def _query_bytes(values: Iterable[str]) -> int:

@@ -39,6 +39,7 @@ from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, Signal, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import Watcher
 from taskloom.cli.resources import OutOfResources, needed, room_for_start
+from taskloom.cli.settings import Sources
 from taskloom.clock import mono
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Reason, ReasonKind
@@ -83,12 +84,25 @@ class _Message(Enum):
 
 
 class Program:
-    """One `taskloom run`."""
+    """One `taskloom run`.
+
+    `settings` holds until the job files are read; then `sources` decides, if it is given, with what they have.
+    """
 
     def __init__(
-        self, settings: RunSettings, *, events: str | None, labels: Sequence[str], wants_json: bool, is_verbose: bool
+        self,
+        settings: RunSettings,
+        *,
+        events: str | None,
+        labels: Sequence[str],
+        wants_json: bool,
+        is_verbose: bool,
+        sources: Sources | None = None,
+        env_files: Sequence[str] = (),
     ) -> None:
         self._settings = settings
+        self._sources = sources
+        self._env_files = env_files
         self._stop_within = settings.stop_within
         self._events = EventOutput(events)
         self._labels = labels
@@ -99,11 +113,10 @@ class Program:
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._guard = SignalGuard(self._on_signal)
         self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
-        self._scheduler = Scheduler(stop_within=settings.stop_within, on_stopping=self._on_stopping, log=False)
         self._errors = MainThreadErrors()
         self._jobs_started = Latch()
         # Kept until there is a console; then None.
-        self._early_warnings: list[str] | None = []
+        self._early_warnings: list[str] | None = [] if sources is None else list(sources.warnings)
         self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
@@ -115,12 +128,21 @@ class Program:
         # Job -> the monotonic second at which its last run was asked to stop.
         self._asked: dict[str, float] = {}
 
-    def run(self, paths: Sequence[str]) -> int:
+    def run(self, paths: Sequence[str], *, is_default: bool = False) -> int:
         """Run the jobs and return the exit code; exits the process here if threads are left behind.
 
+        `is_default`: the user has given no path, so the log says which ones are used.
         If it raises, nothing was started. Raises OutOfResources if the system refuses what a stop needs.
         """
-        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
+        files = JobFiles(
+            paths,
+            labels=self._labels,
+            stop_within=self._stop_within if self._sources is None else None,
+            env_files=self._env_files,
+            sources=self._sources,
+            after_load=self._imports,
+        )
+        self._is_default = is_default
         files.read_streams()  # before the guard is installed: until then Ctrl-C ends the wait for a pipe
         try:
             with ExitStack() as undo:
@@ -156,6 +178,8 @@ class Program:
         self._process.watch_forks(self._watcher.forget)
         undo.callback(self._process.close)
         selection = files.read()
+        self._learn_settings(selection)
+        self._scheduler = Scheduler(stop_within=self._stop_within, on_stopping=self._on_stopping, log=False)
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
         self._events.open()
@@ -179,7 +203,13 @@ class Program:
         self._log_loaded(selection, files.paths)
         checked = partial(self._shown.check_logging, "a package that was imported")
         self._reloader = Reloader(
-            files, self._scheduler, console, console.show, after_import=checked, is_verbose=self._is_verbose
+            files,
+            self._scheduler,
+            console,
+            console.show,
+            after_import=checked,
+            is_verbose=self._is_verbose,
+            settings=selection.settings,
         )
         self._open_control(files, undo)
         self._scheduler.add_all(selection.specs)
@@ -196,6 +226,18 @@ class Program:
             shutdown=lambda within, reason: self._queue.put(partial(self._stop_by_request, within, reason)),
         )
         undo.callback(self._control.close)
+
+    def _learn_settings(self, selection: Selection) -> None:
+        """Take over the settings of the job files, which were not known before.
+
+        A stop that was requested while the files were read keeps its deadline: no job runs, so it takes no time.
+        """
+        if not selection.settings:
+            return
+        self._settings = self._settings.with_given(selection.settings)
+        if not self._is_stop_requested and self._settings.stop_within != self._stop_within:
+            self._stop_within = self._settings.stop_within
+            self._watcher.allow(self._stop_within)
 
     def _dismiss_watcher(self) -> None:
         self._guard.release_wakeup_fd()
@@ -228,7 +270,8 @@ class Program:
             self._console.show(f"{render_all(selection.warnings)}\n")
         jobs = plural(len(selection.specs), "job")
         names = first_of([spec.name for spec in selection.specs], _MOST_LOADED)
-        self._console.log(f"loaded {jobs} from {', '.join(paths)}: {names}")
+        default = " (no PATH was given)" if self._is_default else ""
+        self._console.log(f"loaded {jobs} from {', '.join(paths)}{default}: {names}")
         if selection.dependencies:
             self._console.log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
 
@@ -360,13 +403,15 @@ class Program:
     def _stop(self, reason: Reason, *, since: float | None = None, within: float | None = None) -> None:
         """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now.
 
-        `within`: the seconds for it, if it is less than the program's own time, which the watcher enforces.
+        `within`: the seconds for it, if it is not the program's own time.
         """
         if self._is_stopping:
             return
         now = mono()
-        within = self._stop_within if within is None else min(within, self._stop_within)
-        self._hard_deadline = (now if since is None else since) + within
+        if within is not None and within != self._stop_within:
+            self._stop_within = within
+            self._watcher.allow(within)
+        self._hard_deadline = (now if since is None else since) + self._stop_within
         self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
         self._is_stopping = True  # only now: an exception in the lines above leads here again
         self._shown.check_logging("a task")
