@@ -37,6 +37,7 @@ from taskloom.scheduler.firings import Firing
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run
 from taskloom.scheduler.snapshots import Snapshot
 from taskloom.scheduler.subscribers import Listener
+from taskloom.scheduler.why import Why
 
 __all__ = ["pages"]
 
@@ -323,6 +324,7 @@ def library_page() -> str:
         (Snapshot, ""),
         (Firing, ""),
         (JobStatus, "status."),
+        (Why, "why."),
         (JobReport, "report."),
         (StopReport, "report."),
         (Survivor, "survivor."),
