@@ -208,7 +208,8 @@ def test_jobs_are_chosen_by_name_glob_and_label(asked: AskedApi) -> None:
 
     assert names() == ["web", "worker.1", "nightly"]
     assert names({"job": "w*"}) == ["web", "worker.1"]
-    assert names({"job": ["nightly", "web"]}) == ["web", "nightly"]
+    assert names({"job": ["nightly", "web"]}) == ["nightly", "web"]
+    assert names({"job": ["nightly", "we*"]}) == ["web", "nightly"]
     assert names({"job": "*", "label": "batch"}) == ["nightly"]
     assert names({"label": ["batch", "public"]}) == ["web", "nightly"]
     assert names({"job": "web", "label": "batch"}) == []

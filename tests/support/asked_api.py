@@ -23,8 +23,25 @@ DOCUMENT = json.loads(json.dumps(describe_api(ROUTES)))
 
 
 def validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
-    """Return a validator for a schema that may refer to the components of the OpenAPI document."""
-    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    """Return a validator for a schema that may refer to the components of the OpenAPI document.
+
+    Clients ignore members that they do not know; here, all members have to be described.
+    """
+    return Draft202012Validator({**schema, "components": STRICT_COMPONENTS})
+
+
+def _strict(schema: Any, name: str = "") -> Any:
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(value, key) for key, value in schema.items()}
+    if "properties" in schema and name != "Event":  # an event has the data of its kind, too
+        strict["additionalProperties"] = False
+    return strict
+
+
+STRICT_COMPONENTS = _strict(DOCUMENT["components"])
 
 
 def request_of(
