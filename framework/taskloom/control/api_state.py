@@ -1,4 +1,4 @@
-"""What the handlers of all routes share: the scheduler, and what the program has given to the API."""
+"""The state that the handlers of all routes share: the scheduler, and all that the program has given to the API."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ApiState:
         return data
 
 
-# What the scheduler itself makes.
+# The scheduler itself makes these.
 _WITHOUT_SECRETS = {"seq", "at", "mono", "event", "job", "run", "attempt", "outcome", "seconds"}
 
 
@@ -131,7 +131,7 @@ def is_glob(pattern: str) -> bool:
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
-    """Return the function that tells whether a job's name matches one of the patterns; None if there is no pattern."""
+    """Return a predicate: a job's name matches one of the patterns. None if there is no pattern."""
     if not patterns:
         return None
     # The same names come again and again, and a program has a bounded number of jobs.

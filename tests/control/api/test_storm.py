@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.support.asked_api import START, AskedApi, events_of
+from tests.support.asked_api import START, AskedApi, events_of, until_stopped
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.clock import mono
@@ -52,14 +52,14 @@ def test_no_command_is_lost(jobs: int, clients: int, commands: int) -> None:
     scheduler = WatchedScheduler(log=False)
     asked, turn = AskedApi(scheduler), threading.Lock()
     noted: list[str] = []
-    asked.api._log.put_info = noted.append  # type: ignore[method-assign]
+    asked.api._log.put_info = noted.append  # type: ignore[assignment,method-assign]
     names = [f"job{number}" for number in range(jobs)]
     for number, name in enumerate(names):
         policies: dict[str, Any] = {} if number % 3 else {"schedule": Schedule(every=0.5, text="every 500ms")}
         scheduler.add_function(name, until_stopped if number % 2 else at_once, manual=bool(number % 3), **policies)
     scheduler.start()
-    asked.settle()
-    stream = asked.follow("/v1/events", {"since": f"{START}.{scheduler.last_seq}"})
+    asked.flush_events()
+    stream = asked.open_stream("/v1/events", {"since": f"{START}.{scheduler.last_seq}"})
     callers = [Client(number, asked, turn, names, commands) for number in range(clients)]
     threads = [threading.Thread(target=caller.work) for caller in callers]
     for thread in threads:
@@ -76,7 +76,7 @@ def test_no_command_is_lost(jobs: int, clients: int, commands: int) -> None:
     report = scheduler.finish(STOP_SECONDS)  # the checker of the events finds nothing
     assert report.is_clean
     assert mono() - begun < STOP_SECONDS + 5
-    asked.settle()
+    asked.flush_events()
     _check_effects(scheduler, callers)
     _check_stream(stream, asked)
 
@@ -106,12 +106,7 @@ def _check_stream(stream: Any, asked: AskedApi) -> None:
                 assert not seqs or event.data["seq"] == seqs[-1] + 1
                 seqs.append(event.data["seq"])
     assert seqs[-1] == asked.api.events.last_seq
-    assert events_of(asked.follow("/v1/events"))[-1].event == "end"
-
-
-def until_stopped(ctx: Any) -> None:
-    """Wait until a stop is requested."""
-    ctx.wait()
+    assert events_of(asked.open_stream("/v1/events"))[-1].event == "end"
 
 
 def at_once(ctx: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.asked_api import START, AskedApi, ListedLines, check_reply, request_of
+from tests.support.asked_api import START, AskedApi, ListedLines, check_reply, request_of, until_stopped
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.control.exchange import Caller, Deferred, Reply, Request
@@ -105,11 +105,6 @@ def _wrong_requests() -> Iterator[Case]:
 
 
 CASES = list(_wrong_requests())
-
-
-def until_stopped(ctx: Any) -> None:
-    """Wait until a stop is requested."""
-    ctx.wait()
 
 
 @pytest.fixture(scope="module")
