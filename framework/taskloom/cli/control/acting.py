@@ -11,6 +11,7 @@ from taskloom.cli.control.common import ControlExit
 from taskloom.cli.control.follow_waits import follow
 from taskloom.cli.control.waiting import JobResult, Wait, worst
 from taskloom.cli.echo import echo, echo_error, echo_json
+from taskloom.clock import mono
 from taskloom.control.client import Connection, ControlError, Refused, job_path
 from taskloom.control.reply_fields import Fields
 from taskloom.text import first_of, printable
@@ -32,6 +33,8 @@ class Acted(NamedTuple):
     """The run that the program names in its answer; or ""."""
     since: str
     """The id of the last event before it."""
+    seconds: float
+    """From the request to the answer: for what was over by then."""
 
 
 class Results:
@@ -66,6 +69,7 @@ def act(
     done: list[Acted] = []
     for before in chosen:
         job = before.text("job")
+        begun = mono()
         try:
             answer = connection.fields(connection.post(job_path(job, verb), body))
         except Refused as error:
@@ -78,7 +82,7 @@ def act(
                 echo_error(printable(f"taskloom: {verb}: done before that: {names}"))
             raise
         since = f"{answer.text('start')}.{answer.count('seq')}"
-        done.append(Acted(before, answer.object("job"), answer.text("run"), since))
+        done.append(Acted(before, answer.object("job"), answer.text("run"), since, mono() - begun))
     return done
 
 

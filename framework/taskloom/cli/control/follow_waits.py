@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from math import inf
 
-from taskloom.cli.control.waiting import JobResult, ProgramEnd, Wait
+from taskloom.cli.control.waiting import REMOVED, JobResult, ProgramEnd, Wait
 from taskloom.clock import mono
 from taskloom.control.client import Connection, ControlError, NoProgram, Refused, job_path
 from taskloom.control.client_errors import ConnectionLost
@@ -42,7 +42,9 @@ def follow(
         follower.run(since, deadline)
     for wait in follower.open_waits():
         status, where = follower.last_look(wait.job)
-        wait.late(status, mono() - begun, where)
+        wait.check(status)  # what has happened since the last event
+        if wait.result is None:
+            wait.late(status, mono() - begun, where)
     follower.report()
 
 
@@ -154,7 +156,7 @@ class _Following:
         try:
             return self._connection.fields(self._connection.get(job_path(job), timeout=timeout)).object("job")
         except Refused:
-            return Fields({"job": job, "state": "removed"})
+            return Fields({"job": job, "state": REMOVED})
         except ControlError:
             return None
 
@@ -165,6 +167,6 @@ class _Following:
         left = self._last_until - mono()
         if left <= 0:
             return Fields({"job": job}), ""
-        status = self._status(job, left) or Fields({"job": job})
+        status = self._status(job, left) or Fields({"job": job})  # an empty one decides nothing
         left = self._last_until - mono()
         return status, place_of(self._connection, job, left) if left > 0 else ""
