@@ -180,9 +180,7 @@ _MOST_QUERY = 8 * 1024
 def require_jobs(verb: str, jobs: Sequence[str], labels: Sequence[str], *, wants_all: bool) -> None:
     """Raise a usage error if an acting verb means no job, or if `--all` was given beside a choice."""
     if wants_all and (jobs or labels):
-        raise click.UsageError(
-            f"cannot {verb} both all jobs and some of them; expected --all alone, JOB... or -l LABEL"
-        )
+        raise click.UsageError(f"cannot {verb} all jobs and only some of them; expected --all, JOB... or -l LABEL")
     if not (wants_all or jobs or labels):
         raise click.UsageError(f"cannot {verb} without a job; expected JOB..., -l LABEL or --all")
 
