@@ -169,6 +169,17 @@ def test_a_schedule_is_paused_and_resumed(program: Program) -> None:
         assert "schedule" in err
 
 
+def test_pausing_all_jobs_means_those_with_a_schedule(program: Program) -> None:
+    program.add("nightly", polite, schedule={"every": "1h"})
+    program.add("web", labels=["x"])
+
+    assert program("pause", "--all") == (
+        0, "nightly: paused; its firings are missed until it is resumed\n1 job without a schedule: web\n", ""
+    )  # fmt: skip
+    assert program("resume", "-l", "x") == (0, "1 job without a schedule: web\n", "")
+    assert json.loads(program("pause", "--all", "-o", "json")[1])["exit_code"] == 0
+
+
 def test_a_job_that_gave_up_is_reset(program: Program) -> None:
     program.add("web", bad, start="manual", restart={"when": "on-failure", "delay": "1h"})
     program("start", "web")

@@ -14,11 +14,12 @@ from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.clock import mono
 from taskloom.control.client import Connection, ControlError, Refused, job_path
 from taskloom.control.reply_fields import Fields
-from taskloom.text import first_of, printable
+from taskloom.text import first_of, plural, printable
 
 __all__ = ["INTERRUPTED", "Acted", "Results", "act", "act_and_wait", "wait_for_all"]
 
 INTERRUPTED = 130
+_NOT_SCHEDULED = "not-scheduled"
 _MOST_NAMES = 5
 
 
@@ -43,6 +44,7 @@ class Results:
     def __init__(self, output: str) -> None:
         self._is_json = output == "json"
         self._results: list[JobResult] = []
+        self._passed_over: list[str] = []
 
     def add(self, result: JobResult) -> None:
         """Take a result; a refused or failed job is a line on standard error."""
@@ -54,8 +56,16 @@ class Results:
         else:
             echo_error(printable(str(result)))
 
+    def pass_over(self, job: str, state: str) -> None:
+        """Take a job to which the verb does not apply, and which nobody has named: that is no failure."""
+        self._results.append(JobResult(job, state, state))
+        self._passed_over.append(job)
+
     def finish(self) -> int:
         """Write what is left to write, and return the exit code."""
+        if self._passed_over and not self._is_json:
+            names = first_of(self._passed_over, _MOST_NAMES)
+            echo(printable(f"{plural(len(self._passed_over), 'job')} without a schedule: {names}"))
         code = worst([result.exit for result in self._results])
         if self._is_json:
             echo_json({"exit_code": int(code), "jobs": [result.as_dict() for result in self._results]})
@@ -63,9 +73,18 @@ class Results:
 
 
 def act(
-    connection: Connection, verb: str, chosen: Sequence[Fields], results: Results, body: Mapping[str, Any] | None = None
+    connection: Connection,
+    verb: str,
+    chosen: Sequence[Fields],
+    results: Results,
+    body: Mapping[str, Any] | None = None,
+    *,
+    needs_schedule: bool = True,
 ) -> list[Acted]:
-    """Do it to each job, and return what was done. A refused job is a result, and the others go on."""
+    """Do it to each job, and return what was done. A refused job is a result, and the others go on.
+
+    Unless `needs_schedule`, a job that is refused because it has no schedule is passed over.
+    """
     done: list[Acted] = []
     for before in chosen:
         job = before.text("job")
@@ -73,6 +92,9 @@ def act(
         try:
             answer = connection.fields(connection.post(job_path(job, verb), body))
         except Refused as error:
+            if error.code == _NOT_SCHEDULED and not needs_schedule:
+                results.pass_over(job, "not scheduled")
+                continue
             why = error.message.removeprefix(f"cannot {verb} job {job!r}: ")
             results.add(JobResult(job, "refused", f"cannot {verb}: {why}", ControlExit.FAILED, error=error.message))
             continue
