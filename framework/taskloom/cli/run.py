@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from taskloom.cli.completion.known_names import complete_paths
-from taskloom.cli.options import Seconds
+from taskloom.cli.options import ProgramName, Seconds, env_file_option
 
 __all__ = ["run"]
 
 
 @click.command(short_help="Run the jobs of job files until they end or a signal stops them.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
-@click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True,
-              help="How long stopping all jobs may take; forever means no limit.")  # fmt: skip
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_paths)
+@click.option("--stop-within", type=Seconds(allows_forever=True),
+              help="How long stopping all jobs may take; forever means no limit. [default: 30s]")  # fmt: skip
+@env_file_option
 @click.option("--events", metavar="PATH",
               help="Append every event as a JSON line to this file; - is standard output, and then what tasks print "
                    "goes to stderr.")  # fmt: skip
@@ -21,25 +24,39 @@ __all__ = ["run"]
               help="Run only jobs with this label, and what they start after; several: any of them.")  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Format of the summary at the end: text on stderr, or JSON on stdout.")  # fmt: skip
-@click.option("--log-format", type=click.Choice(["short", "full", "json"]),
-              help="Format of the log: short has the time, full also the date and the zone, json is an object a line. "
-                   "[default: short on a terminal, else full]")  # fmt: skip
+@click.option("--log-format", type=click.Choice(["text", "short", "full", "json"]),
+              help="Format of the log: short has the time, full also the date and the zone, json is an object a line, "
+                   "text is short on a terminal, else full. [default: text]")  # fmt: skip
+@click.option("--name", type=ProgramName(), metavar="NAME",
+              help="The name by which taskloom status and the other verbs find this program. [default: that of the "
+                   "first PATH, with a hash]")  # fmt: skip
+@click.option("--socket", type=click.Path(), metavar="PATH",
+              help="Listen for the other verbs on this unix socket. [default: in $RUNTIME_DIRECTORY, "
+                   "$XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
+@click.option("--no-control", is_flag=True,
+              help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True,
               help="Also log debug messages, and what the scheduler decides: what each job waits for, "
                    "and until when.")  # fmt: skip
 def run(  # noqa: PLR0917 - click passes them by name
     paths: tuple[str, ...],
-    stop_within: float,
+    stop_within: float | None,
+    env_files: tuple[str, ...],
     events: str | None,
     labels: tuple[str, ...],
     output: str,
     log_format: str | None,
+    name: str | None,
+    socket: str | None,
+    no_control: bool,
     verbose: bool,
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
 
-    Each PATH is a job file, a directory of job files, or - for standard input. When all jobs without `daemon: true`
-    have ended, the daemon jobs are stopped and the program ends. Log lines and the summary go to stderr.
+    Each PATH is a job file, a directory of job files, or - for standard input; without one it is taskloom.yaml, else
+    jobs/. When all jobs without `daemon: true` have ended, the daemon jobs are stopped and the program ends. Log lines
+    and the summary go to stderr. Options go before the variables TASKLOOM_STOP_WITHIN, TASKLOOM_LOG_FORMAT and so on,
+    and these before `taskloom:` of a job file.
 
     \b
     Signals:
@@ -65,22 +82,33 @@ def run(  # noqa: PLR0917 - click passes them by name
       taskloom run jobs/quickstart.yaml
       taskloom run jobs/ --stop-within 10s --events events.jsonl
     """
+    from taskloom.cli.default_paths import paths_or_default
     from taskloom.cli.program.program import Program
     from taskloom.cli.program.settings import RunSettings
+    from taskloom.cli.settings import Flag, Sources
     from taskloom.observe.event_file import is_standard_output
-    from taskloom.observe.log_format import LogFormat
 
     if output == "json" and is_standard_output(events):
         raise click.UsageError(
             f"cannot write both events (--events {events}) and the summary (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
-    settings = RunSettings(stop_within=stop_within, log_format=None if log_format is None else LogFormat(log_format))
+    if no_control and socket:
+        raise click.UsageError("cannot use both --socket and --no-control; expected one of them")
+    flags = {
+        "stop_within": Flag("--stop-within", stop_within),
+        "log_format": Flag("--log-format", log_format),
+        "name": Flag("--name", name),
+        "control": Flag("--no-control", False) if no_control else Flag("--socket", socket or None),
+    }
+    sources = Sources(flags, os.environ)
     program = Program(
-        settings,
+        RunSettings().with_given(sources.before_files()),
         events=events,
         labels=labels,
         wants_json=output == "json",
         is_verbose=verbose,
+        sources=sources,
+        env_files=env_files,
     )
-    return program.run(paths)
+    return program.run(paths_or_default(paths), is_default=not paths)

@@ -119,7 +119,7 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
     def matches(name: str) -> bool:
         found = known.get(name)
         if found is None:
-            found = known[name] = any(name == each or fnmatchcase(name, each) for each in patterns)
+            found = known[name] = any(_is_meant(name, each) for each in patterns)
         return found
 
     return matches
@@ -128,7 +128,7 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
 def _matching(pattern: str, known: Mapping[str, object]) -> list[str]:
     if pattern in known:
         return [pattern]
-    found = [name for name in known if fnmatchcase(name, pattern)] if any(each in pattern for each in "*?[") else []
+    found = [name for name in known if _is_meant(name, pattern)]
     if not found:
         raise _unknown("job", pattern, list(known))
     return found
@@ -138,3 +138,9 @@ def _unknown(what: str, name: str, known: Sequence[str]) -> Refusal:
     near = near_match(name, known)
     message = f"cannot find {what} {quoted(name)}{suggest(near, before='; ')}"
     return Refusal(404, f"unknown-{what}", message, near=() if near is None else (near,))
+
+
+def _is_meant(name: str, pattern: str) -> bool:
+    """Return whether a name or a pattern means the job; the name of a replicated job means all its replicas."""
+    declared, _, number = name.rpartition(".")
+    return name == pattern or (declared == pattern and number.isdecimal()) or fnmatchcase(name, pattern)

@@ -117,7 +117,7 @@ class Connection:
 
 
 def _refused(response: h11.Response, answer: Mapping[str, Any], call: Call) -> Refused:
-    error = Fields(answer, call.who).inner("error")
+    error = Fields(answer, call.who).object("error")
     message = error.text("message") or f"{call.who} answers with status {response.status_code}"
     return Refused(response.status_code, error.text("code"), message, error.texts("near"), answer)
 

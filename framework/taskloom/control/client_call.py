@@ -21,6 +21,7 @@ __all__ = ["Call", "connect_to"]
 # A table of 100,000 jobs has less.
 _MOST_BODY_BYTES = 256 * 1024 * 1024
 _MOST_HEAD_BYTES = 64 * 1024
+_HEAD_TOO_LONG = 431
 _PIECE_BYTES = 64 * 1024
 
 
@@ -102,7 +103,10 @@ class Call:
                 raise BadReply(self.who, "it has no head")
 
     def data(self, deadline: float) -> bytes:
-        """Return the next piece of the body; b"" at its end. Raises as `head`; TimeoutError at the deadline."""
+        """Return the next piece of the body; b"" at its end. Raises as `head`; TimeoutError at the deadline.
+
+        After the deadline it still returns what is there.
+        """
         event = self._next(deadline, is_stream=True)
         if isinstance(event, h11.Data):
             return bytes(event.data) or self.data(deadline)
@@ -140,7 +144,9 @@ class Call:
             except h11.RemoteProtocolError as error:
                 if self._http.trailing_data[1]:  # the peer has closed its end in the middle
                     raise ConnectionLost(self.pid, self.where) from None
-                raise BadReply(self.who, str(error)) from None
+                too_long = error.error_status_hint == _HEAD_TOO_LONG
+                why = f"its head has more than {_MOST_HEAD_BYTES:,} bytes" if too_long else "it is not HTTP"
+                raise BadReply(self.who, why) from None
             if isinstance(event, h11.ConnectionClosed):
                 raise ConnectionLost(self.pid, self.where)
             if event is not h11.NEED_DATA:
@@ -150,7 +156,8 @@ class Call:
     def _receive(self, deadline: float, *, is_stream: bool) -> bytes:
         self._socket.settimeout(seconds_left(deadline))
         try:
-            if mono() >= deadline:  # a peer that sends without end would never let `recv` time out
+            # A peer that sends without end would never let `recv` time out. A follower asks for what is there.
+            if mono() >= deadline and not is_stream:
                 raise TimeoutError
             return self._socket.recv(_PIECE_BYTES)
         except TimeoutError:

@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 30.0
 # A restart of a program takes about a second; a socket that was removed is made anew within ten.
 _FIRST_DELAY_SECONDS, _MOST_DELAY_SECONDS = 0.1, 2.0
 _OVERLOADED = 503
+# No wait of the kernel takes an infinite time.
+_LONGEST_WAIT_SECONDS = 3600.0
 
 
 def _pause(seconds: float) -> None:
@@ -63,6 +65,11 @@ class Follower:
         self._lost_at: float | None = None
         self._retry_at, self._delay = 0.0, _FIRST_DELAY_SECONDS
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection was lost, and there is no other yet."""
+        return self._lost_at is not None
+
     def __enter__(self) -> Follower:
         return self
 
@@ -100,10 +107,13 @@ class Follower:
                     return None
                 self._read(deadline)
             except TimeoutError:
-                return None
+                pass
             except (ConnectionLost, NoProgram, NoAnswer) as error:
                 self._lose(error)
+            if not self._events and mono() >= deadline:
+                return None
         event = self._events.popleft()
+        self._delay = _FIRST_DELAY_SECONDS
         self.last_id = event.id or self.last_id
         return event
 
@@ -114,11 +124,12 @@ class Follower:
         if self._lost_at is None:
             self.open()
             return True
-        wait = min(self._retry_at, deadline) - mono()
-        if wait > 0:
-            self._pause(wait)
-        if mono() < self._retry_at:
+        now = mono()
+        if self._retry_at > deadline:
+            self._pause(max(0.0, deadline - now))
             return False
+        if self._retry_at > now:
+            self._pause(self._retry_at - now)
         try:
             self._connect(min(mono() + self._seconds, max(deadline, mono() + _FIRST_DELAY_SECONDS)))
         except Refused as error:
@@ -126,7 +137,6 @@ class Follower:
                 raise
             raise ConnectionLost(self._program.pid, self._program.socket) from error
         self._lost_at = None
-        self._delay = _FIRST_DELAY_SECONDS
         self.on_found()
         return True
 
@@ -137,12 +147,13 @@ class Follower:
     def _read(self, deadline: float) -> None:
         call = self._call
         assert call is not None
-        piece = call.data(min(deadline, mono() + 3600.0) if deadline == inf else deadline)
+        piece = call.data(min(deadline, mono() + _LONGEST_WAIT_SECONDS))
         if not piece:
             raise ConnectionLost(call.pid, call.where)
         try:
             self._events.extend(self._parser.feed(piece))
         except ValueError as error:
+            self.close()
             raise BadReply(call.who, str(error)) from None
 
     def _lose(self, error: ControlError) -> None:
@@ -154,7 +165,7 @@ class Follower:
         if is_first:
             raise error
         if was_open:
-            self._lost_at, self._delay = now, _FIRST_DELAY_SECONDS
+            self._lost_at = now
             self.on_lost(error)
         elif self._lost_at is not None and now - self._lost_at >= self._patience:
             raise error

@@ -57,7 +57,7 @@ class Fields:
         value: bool = self._read(name, bool, "true or false", False)
         return value
 
-    def inner(self, name: str) -> Fields:
+    def object(self, name: str) -> Fields:
         """Return an object; an empty one if it is missing."""
         return Fields(self._read(name, dict, "an object", {}), self._who)
 
@@ -81,8 +81,8 @@ class Fields:
 
     def counts(self, name: str) -> Iterator[tuple[str, int]]:
         """Return the whole numbers of an object with their names, sorted by name."""
-        inner = self.inner(name)
-        return iter([(each, inner.count(each)) for each in sorted(inner._data)])
+        found = self.object(name)
+        return iter([(each, found.count(each)) for each in sorted(found._data)])
 
     def _read(self, name: str, kind: type, called: str, default: Any) -> Any:
         value = self._data.get(name)
@@ -92,5 +92,5 @@ class Fields:
             raise self._wrong(name, value, called)
         return value
 
-    def _wrong(self, name: str, value: object, called: str) -> BadReply:
+    def _wrong(self, name: str, value: Any, called: str) -> BadReply:
         return BadReply(self._who, f"{name} is {quoted(value)}, expected {called}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from taskloom.core.enums import FastEnum
 from taskloom.core.events import EventName
-from taskloom.core.model import JobState, Outcome, ReasonKind, WaitingFor
+from taskloom.core.model import JobState, Outcome, ReasonKind, StartMode, WaitingFor
 from taskloom.core.reload import ReloadAction
 
 __all__ = ["SCHEMAS", "reference"]
@@ -89,6 +89,9 @@ _STATUS = _object(
         "marks": _list(_TEXT),
         "paused": {**_FLAG, "description": "Whether its schedule is paused."},
         "held": _or_null(_text("How a user holds it back and why: `stopped: stop, by alice (uid 1000, pid 4242)`.")),
+        "start": {**_one_of(StartMode), "description": "Whether it starts by itself, or by a user only."},
+        "within": _or_null({**_SECONDS, "description": "How long its stop may take; null for no limit."}),
+        "family": _text("The name in the declaration: that of the job, or of all its replicas."),
         "replica": _COUNT,
         "labels": _list(_TEXT),
         "poll_age": _or_null(_SECONDS),

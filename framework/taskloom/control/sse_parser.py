@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from taskloom.control.exchange import ServerSentEvent
@@ -11,13 +12,15 @@ __all__ = ["EventParser"]
 
 # An event has one traceback at most, and a log line is cut long before.
 _MOST_BYTES = 16 * 1024 * 1024
+# It is sent back as a header.
+_ID = re.compile(rb"[!-~]{1,200}")
 
 
 class EventParser:
     """The state between two pieces of a stream."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._searched = 0
         self._clear()
 
@@ -31,13 +34,13 @@ class EventParser:
         self._rest += piece
         start = 0
         while (end := self._rest.find(b"\n", max(start, self._searched))) >= 0:
-            line = self._rest[start:end].removesuffix(b"\r")
+            line = bytes(self._rest[start:end]).removesuffix(b"\r")
             start = end + 1
             self._searched = 0
             event = self._take(line)
             if event is not None:
                 found.append(event)
-        self._rest = self._rest[start:]
+        del self._rest[:start]
         self._searched = len(self._rest)
         if self._size + len(self._rest) > _MOST_BYTES:
             raise ValueError(f"an event has more than {_MOST_BYTES:,} bytes")
@@ -57,7 +60,7 @@ class EventParser:
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id":
-            self._id = value.decode("utf-8", "replace")
+            self._id = value.decode() if _ID.fullmatch(value) else ""
         return None  # a comment keeps the connection alive; other fields are none of ours
 
     def _complete(self) -> ServerSentEvent | None:

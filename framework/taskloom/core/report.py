@@ -9,7 +9,18 @@ from typing import Any
 
 from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, Hold, JobState, Moment, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import (
+    ErrorInfo,
+    Hold,
+    JobState,
+    Moment,
+    Otherwise,
+    Outcome,
+    Reason,
+    ReasonKind,
+    StartMode,
+    WaitingFor,
+)
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.text import duration, finite, measured, plural
 
@@ -124,6 +135,8 @@ class JobReport:
     is_unresponsive: bool = False
     within: float = 0.0
     """The `within` of its join policy, in seconds."""
+    starts: StartMode = StartMode.AUTO
+    """Who starts it: `auto`, or a user."""
     family: str = ""
     replica: int = 1
     labels: tuple[str, ...] = ()
@@ -187,6 +200,9 @@ class JobReport:
             "marks": list(self.marks),
             "paused": self.is_paused,
             "held": self.held or None,
+            "start": self.starts.value,
+            "within": finite(self.within),
+            "family": self.family,
             "replica": self.replica,
             "labels": list(self.labels),
         }
@@ -278,6 +294,7 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
         is_flapping=job.backoff is not None and job.backoff.is_flapping(now.mono),
         is_unresponsive=run is not None and run.unresponsive is not None and run.ended is None,
         within=job.spec.join.within,
+        starts=job.spec.start.mode,
         family=job.spec.family,
         replica=job.spec.replica,
         labels=job.spec.labels,

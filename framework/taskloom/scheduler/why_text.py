@@ -165,11 +165,11 @@ class _Paragraph:
         waiting_for = job.report.waiting_for
         is_told = waiting_for is WaitingFor.BACKOFF or (job.state is JobState.FINISHED and not rests_stopped(job))
         if job.state in (JobState.WAITING, JobState.FINISHED) and run is not None and not is_told:
-            if job.gave_up_because:
-                yield f"It gave up restarting after its last run ({job.gave_up_because})"
             stopped = job.held(Hold.STOPPED)
             told = stopped.reason if stopped is not None else None
             yield f"Its last run, {run.id}, {how_it_ended(run, self._clock, told)}"
+            if job.gave_up_because and waiting_for is WaitingFor.FIRING:
+                yield f"It gave up restarting ({job.gave_up_because}), but its schedule goes on"
         earlier = job.failures - (run is not None and run.outcome is not None and run.has_failed)
         if earlier > 0 and not is_told:
             yield f"{earlier:,} of its {plural(job.report.runs, 'run')} failed before this one"
@@ -385,8 +385,13 @@ def _reported(numbers: RunNumbers | None) -> Iterator[str]:
     parts = []
     if numbers.progress is not None:
         done, total, unit = numbers.progress
-        of = f" of {total:g}" if total is not None else ""
-        parts.append(f"{done:g}{of}{f' {unit}' if unit else ''}")
+        of = f" of {_number(total)}" if total is not None else ""
+        parts.append(f"{_number(done)}{of}{f' {unit}' if unit else ''}")
     parts += [f"{name} {count:,}" for name, count in sorted(numbers.counts.items())]
     if parts:
         yield f"It reports {', '.join(parts)}"
+
+
+def _number(value: float) -> str:
+    """Return a number with at most two digits after the point: `1,000,000`, `2.5`."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
+from taskloom.cli.completion.known_names import (
+    complete_labels,
+    complete_paths,
+    complete_programs,
+    complete_running_jobs,
+)
 from taskloom.cli.echo import echo_error
 from taskloom.cli.options import Seconds
 from taskloom.control.client import (
@@ -25,16 +32,20 @@ from taskloom.control.client import (
 from taskloom.control.client_errors import BadReply, ConnectionLost
 from taskloom.control.finding import short_names
 from taskloom.control.reply_fields import Fields
+from taskloom.observe.terminal import is_terminal, mark_for, width
 from taskloom.text import printable, table
 
 __all__ = [
     "ControlExit",
+    "JobFilter",
     "all_option",
     "answers",
     "choose_jobs",
     "connect",
     "explain",
+    "filter_jobs",
     "job_arguments",
+    "line_shape",
     "output_option",
     "program_options",
     "require_jobs",
@@ -68,8 +79,10 @@ def program_options(command: _Command) -> _Command:
     """Add `--name` and `--socket`, which say which program is asked."""
     for option in (
         click.option("--socket", metavar="PATH", envvar="TASKLOOM_SOCKET", show_envvar=True,
+                     shell_complete=complete_paths,
                      help="The control socket of the program."),
         click.option("--name", metavar="NAME", envvar="TASKLOOM_NAME", show_envvar=True,
+                     shell_complete=complete_programs,
                      help="The name of the program, as `taskloom ps` shows it; not needed if only one runs."),
     ):  # fmt: skip
         command = option(command)
@@ -78,9 +91,10 @@ def program_options(command: _Command) -> _Command:
 
 def job_arguments(command: _Command) -> _Command:
     """Add JOB..., as `jobs`, and `-l LABEL`, as `labels`."""
-    command = click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
+    command = click.option("-l", "--label", "labels", multiple=True, metavar="LABEL", shell_complete=complete_labels,
                            help="Only jobs with this label; several: any of them.")(command)  # fmt: skip
-    return click.argument("jobs", nargs=-1, metavar="[JOB]...")(command)
+    jobs = click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=complete_running_jobs)
+    return jobs(command)
 
 
 def all_option(command: _Command) -> _Command:
@@ -98,6 +112,12 @@ def output_option(command: _Command) -> _Command:
     """Add `-o text|json`, as `output`."""
     return click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
                         help="The format on standard output.")(command)  # fmt: skip
+
+
+def line_shape() -> tuple[int | None, str]:
+    """Return the width of the terminal at standard output, None for a file; and the mark for shortened names there."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return (width() if is_terminal(sys.stdout) else None), mark_for(encoding)
 
 
 def connect(name: str | None, socket: str | None, **options: Any) -> Connection:
@@ -160,9 +180,7 @@ _MOST_QUERY = 8 * 1024
 def require_jobs(verb: str, jobs: Sequence[str], labels: Sequence[str], *, wants_all: bool) -> None:
     """Raise a usage error if an acting verb means no job, or if `--all` was given beside a choice."""
     if wants_all and (jobs or labels):
-        raise click.UsageError(
-            f"cannot {verb} both all jobs and some of them; expected --all alone, JOB... or -l LABEL"
-        )
+        raise click.UsageError(f"cannot {verb} all jobs and only some of them; expected --all, JOB... or -l LABEL")
     if not (wants_all or jobs or labels):
         raise click.UsageError(f"cannot {verb} without a job; expected JOB..., -l LABEL or --all")
 
@@ -187,6 +205,29 @@ def choose_jobs(connection: Connection, jobs: Sequence[str] = (), labels: Sequen
         if (not jobs or name in exact or any(fnmatchcase(name, glob) for glob in globs))
         and (not labels or not set(labels).isdisjoint(each.texts("labels")))
     ]
+
+
+class JobFilter(NamedTuple):
+    """The jobs that a route is asked about: names and globs for its query, and what is left out afterwards."""
+
+    query: list[str]
+    """Of `job`; empty for all."""
+    names: frozenset[str] | None
+    """The names that are wanted, if they do not all fit into a query; None if nothing has to be left out."""
+
+    def wants(self, job: str) -> bool:
+        """Return whether a record about this job is wanted."""
+        return self.names is None or job in self.names
+
+
+def filter_jobs(connection: Connection, jobs: Sequence[str], labels: Sequence[str]) -> JobFilter:
+    """Return the jobs that are meant, for a route that knows no labels. Raises as `choose_jobs`."""
+    if not labels and _query_bytes(jobs) <= _MOST_QUERY:
+        return JobFilter(list(jobs), None)
+    names = [each.text("job") for each in choose_jobs(connection, jobs, labels)]
+    if _query_bytes(names) <= _MOST_QUERY and names:
+        return JobFilter(names, None)
+    return JobFilter([], frozenset(names))
 
 
 def _query_bytes(values: Iterable[str]) -> int:

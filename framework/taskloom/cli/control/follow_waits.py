@@ -29,7 +29,7 @@ def follow(
     *,
     since: str,
     deadline: float,
-    on_result: Callable[[JobResult], object] = lambda result: None,
+    on_result: Callable[[JobResult], object] = lambda _: None,
 ) -> None:
     """Return when each wait has a result. `since`: the id of the last event before all of the actions.
 
@@ -78,9 +78,7 @@ def place_of(connection: Connection, job: str, timeout: float = _LAST_SECONDS) -
 class _Following:
     """The waits of one verb that are not over, by job."""
 
-    def __init__(
-        self, connection: Connection, waits: Sequence[Wait], on_result: Callable[[JobResult], object]
-    ) -> None:
+    def __init__(self, connection: Connection, waits: Sequence[Wait], on_result: Callable[[JobResult], object]) -> None:
         self._connection = connection
         self._on_result = on_result
         self.open_jobs = {wait.job: wait for wait in waits}
@@ -134,9 +132,9 @@ class _Following:
         elif event.event == "scheduler_stopped":
             self._has_stopped = True
         else:
-            wait = self.open_jobs.get(fields.text("job"))
-            if wait is not None:
-                wait.see(fields)
+            concerned = self.open_jobs.get(fields.text("job"))
+            if concerned is not None:
+                concerned.see(fields)
 
     def _end(self, end: ProgramEnd) -> None:
         for wait in self.open_waits():

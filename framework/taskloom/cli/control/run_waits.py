@@ -1,6 +1,8 @@
-"""The waits of `start`, `restart` and `stop`: for the run that was begun, or for the end of the one that was stopped."""
+"""The waits of `start`, `restart` and `stop`: for the run that was begun, or the end of the one that was stopped."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from taskloom.cli.control.common import ControlExit
 from taskloom.cli.control.waiting import ProgramEnd, RunTimes, Wait, after, ending, error_of, place
@@ -125,7 +127,7 @@ class StartWait(Wait):
         self._end("ready", f"ready{after(seconds)}", run=self._run, seconds=seconds)
 
     def _over(self, outcome: str, error: str, seconds: float | None) -> None:
-        details = {"run": self._run, "outcome": outcome, "error": error, "seconds": seconds}
+        details: dict[str, Any] = {"run": self._run, "outcome": outcome, "error": error, "seconds": seconds}
         if outcome == _SUCCEEDED:
             self._end("ended", f"ended{after(seconds)}, succeeded", **details)
         elif outcome == _CANCELLED:
@@ -185,7 +187,9 @@ class RestartWait(StartWait):
             self._outlive("", None)
         elif status.text("outcome"):
             why = status.text("held") or status.text("reason") or status.text("state")
-            self._end("ended", f"its run has ended, and no other one has begun ({why})", ControlExit.FAILED, run=self._old)
+            self._end(
+                "ended", f"its run has ended, and no other one has begun ({why})", ControlExit.FAILED, run=self._old
+            )
 
     def _outlive(self, where: str, seconds: float | None) -> None:
         text = f"its old run is still running{after(seconds)} of stopping{place(where)}; the new one follows its end"

@@ -10,7 +10,9 @@ from taskloom.text import measured
 __all__ = ["FinishedWait", "ReadyWait"]
 
 # After these events the state of the job may be another one. What follows an end is decided in the same step.
-_CHANGES = frozenset({"ended", "skipped", "late_exit", "gave_up", "reset", "queued", "paused", "resumed", "scheduler_started"})
+_CHANGES = frozenset(
+    {"ended", "skipped", "late_exit", "gave_up", "reset", "queued", "paused", "resumed", "scheduler_started"}
+)
 
 
 class _StateWait(Wait):
@@ -97,7 +99,9 @@ def _runs_by_itself(status: Fields) -> bool:
             return False
         case "waiting":
             # An automatic job waits for its start only until the program has started all of them.
-            return status.text("waiting_for") != "start" or (status.text("start") == "auto" and not status.count("runs"))
+            return status.text("waiting_for") != "start" or (
+                status.text("start") == "auto" and not status.count("runs")
+            )
         case _:
             return True
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -31,6 +32,9 @@ from taskloom.observe.name_column import longest_name
 from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.text import first_of, plural
+
+if TYPE_CHECKING:
+    from taskloom.cli.settings import Given
 
 __all__ = ["DEPENDENCIES_TOO", "Reloader", "sum_of"]
 
@@ -85,6 +89,7 @@ class Reloader:
 
     `show` writes a text of several lines: the problems of the job files. `after_import` is called on the thread of the
     reload whenever plugins may have been imported. Each reload is one line; with `is_verbose` each changed job has one.
+    `settings`: those with which the program runs. A reload changes none of them, and says so if the files do.
     """
 
     def __init__(
@@ -96,7 +101,9 @@ class Reloader:
         after_import: Callable[[], object] = lambda: None,
         *,
         is_verbose: bool = False,
+        settings: Mapping[str, Given] | None = None,
     ) -> None:
+        self._settings = settings or {}
         self._files = files
         self._scheduler = scheduler
         self._console = console
@@ -207,6 +214,7 @@ class Reloader:
         if selection.dependencies:
             self._log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
         self._log_changes(changes, begun)
+        self._log_settings(selection.settings)
         return _done(selection, changes)
 
     def _read(self) -> Selection:
@@ -237,6 +245,12 @@ class Reloader:
             self._log(str(change), level="DEBUG", at=at)
         if len(changed) > MOST_CHANGES:
             self._log(f"and {plural(len(changed) - MOST_CHANGES, 'more change')}", level="DEBUG", at=at)
+
+    def _log_settings(self, settings: Mapping[str, Given]) -> None:
+        """Log which settings of the files are not those with which the program runs."""
+        changed = [name for name, given in settings.items() if given.value != self._settings.get(name, given).value]
+        if changed:
+            self._log(f"settings apply at the next start of the program: {', '.join(changed)}", level="WARNING")
 
     def _show_problems(self, problems: Iterable[Problem]) -> None:
         text = render_all(problems)

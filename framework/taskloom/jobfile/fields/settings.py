@@ -21,6 +21,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # A name is part of a file name, is typed in shells, and is shown in tables.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_SECONDS = spec.seconds()
 _NO_CONTROL = ("no", "off", "none", "0", "n", "disabled")
 
 
@@ -30,6 +31,14 @@ def _read_name(value: object, loc: Loc) -> str:
     expected = "at most 64 letters, digits, '-', '_' and '.', the first a letter or a digit"
     hint = "quote it to make it text" if spec.is_number(value) and value >= 0 else ""
     raise spec.invalid_value(value, loc, expected, hint)
+
+
+def _read_seconds(value: object, loc: Loc) -> float:
+    try:
+        return _SECONDS.read(value, loc)
+    except spec.JobErrors as error:
+        [first] = error.errors
+        raise spec.JobErrors([first._replace(message=f"{first.message}; or forever")]) from None
 
 
 def _read_path(value: object, loc: Loc) -> str:
@@ -62,7 +71,10 @@ SETTINGS: Mapping[str, Field] = {
         ),
         Field(
             "stop_within",
-            spec.one_of(spec.constant("forever", float("inf")), spec.seconds().recognised_by(lambda _: True)),
+            spec.one_of(
+                spec.constant("forever", float("inf")),
+                _SECONDS.read_by(_read_seconds).recognised_by(lambda _: True),
+            ),
             duration(STOP_WITHIN_SECONDS),
             "How long stopping all jobs may take: a duration, or forever.",
         ),
