@@ -26,7 +26,8 @@ EVERY = every()
 
 
 def job(**policies: Any) -> JobSpec:
-    return make_job("a", **{"within": 5.0, "daemon": True} | policies)
+    usual: dict[str, Any] = {"within": 5.0, "daemon": True}
+    return make_job("a", **usual | policies)
 
 
 def stopped(stage: HandDrivenCore) -> HandDrivenCore:
