@@ -7,7 +7,7 @@ import os
 import click
 
 from taskloom.cli.completion.known_names import complete_paths
-from taskloom.cli.options import Seconds, env_file_option
+from taskloom.cli.options import ProgramName, Seconds, env_file_option
 
 __all__ = ["run"]
 
@@ -27,6 +27,14 @@ __all__ = ["run"]
 @click.option("--log-format", type=click.Choice(["text", "short", "full", "json"]),
               help="Format of the log: short has the time, full also the date and the zone, json is an object a line, "
                    "text is short on a terminal, else full. [default: text]")  # fmt: skip
+@click.option("--name", type=ProgramName(), metavar="NAME",
+              help="The name by which taskloom status and the other verbs find this program. [default: that of the "
+                   "first PATH, with a hash]")  # fmt: skip
+@click.option("--socket", type=click.Path(), metavar="PATH",
+              help="Listen for the other verbs on this unix socket. [default: in $RUNTIME_DIRECTORY, "
+                   "$XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
+@click.option("--no-control", is_flag=True,
+              help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True,
               help="Also log debug messages, and what the scheduler decides: what each job waits for, "
                    "and until when.")  # fmt: skip
@@ -38,6 +46,9 @@ def run(  # noqa: PLR0917 - click passes them by name
     labels: tuple[str, ...],
     output: str,
     log_format: str | None,
+    name: str | None,
+    socket: str | None,
+    no_control: bool,
     verbose: bool,
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
@@ -82,9 +93,13 @@ def run(  # noqa: PLR0917 - click passes them by name
             f"cannot write both events (--events {events}) and the summary (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
+    if no_control and socket:
+        raise click.UsageError("cannot use both --socket and --no-control; expected one of them")
     flags = {
         "stop_within": Flag("--stop-within", stop_within),
         "log_format": Flag("--log-format", log_format),
+        "name": Flag("--name", name),
+        "control": Flag("--no-control", False) if no_control else Flag("--socket", socket or None),
     }
     sources = Sources(flags, os.environ)
     program = Program(

@@ -9,7 +9,7 @@ import stat
 
 from taskloom.diagnostics import quoted
 
-__all__ = ["STDIN", "checked_name", "default_name", "means", "program_name", "subject_of"]
+__all__ = ["STDIN", "checked_name", "default_name", "label_of", "means", "program_name", "subject_of"]
 
 STDIN = "-"
 """The path that means standard input."""
@@ -79,9 +79,12 @@ def _legal(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "-", stem)[:_LONGEST_STEM].strip("-_.") or "jobs"
 
 
+def label_of(name: str) -> str:
+    """Return a default name without its hash, as it is typed while that is unique; any other name whole."""
+    found = _DEFAULT_NAME.fullmatch(name)
+    return name if found is None else found[1]
+
+
 def means(typed: str, name: str) -> bool:
     """Return whether a name that was typed may mean the program with this one: `jobs` may mean `jobs-3f2a`."""
-    if typed == name:
-        return True
-    found = _DEFAULT_NAME.fullmatch(name)
-    return found is not None and found[1] == typed
+    return typed in (name, label_of(name))

@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from enum import Enum
 from functools import partial
+from typing import Any
 
 from taskloom.cli.program.children import LeftChild, LeftChildren
+from taskloom.cli.program.control import ProgramControl
 from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.end_helper import EndHelper
 from taskloom.cli.program.event_output import EventOutput
@@ -119,6 +121,7 @@ class Program:
         self._is_stopping = False
         self._hard_deadline = float("inf")
         self._process = SharedProcess()
+        self._control = ProgramControl()
         self._wait_log: WaitLog | None = None
         # The threads that tasks or libraries have left, once they are looked for.
         self._threads: LeftThreads | None = None
@@ -208,7 +211,21 @@ class Program:
             is_verbose=self._is_verbose,
             settings=selection.settings,
         )
+        self._open_control(files, undo)
         self._scheduler.add_all(selection.specs)
+
+    def _open_control(self, files: JobFiles, undo: ExitStack) -> None:
+        self._control.open(
+            self._scheduler,
+            settings=self._settings,
+            paths=files.paths,
+            console=self._console,
+            logs=self._shown.logs.ring,
+            mask=self._shown.masker.mask,
+            reload=self._reloader.request,
+            shutdown=lambda within, reason: self._queue.put(partial(self._stop_by_request, within, reason)),
+        )
+        undo.callback(self._control.close)
 
     def _learn_settings(self, selection: Selection) -> None:
         """Take over the settings of the job files, which were not known before.
@@ -229,7 +246,7 @@ class Program:
     def _set_up_output(self, undo: ExitStack) -> Console:
         self._shown = ProgramOutput(
             log_format=self._settings.log_format,
-            is_verbose=self._is_verbose,
+            level="debug" if self._is_verbose else self._settings.log_level,
             data_to_log=self._events.is_on_stdout,
             data=self._events.data_descriptor(),
         )
@@ -332,6 +349,7 @@ class Program:
     def _on_event(self, event: Event) -> None:
         if event.event is EventName.CANCEL_REQUESTED and event.job:
             self._asked[event.job] = event.mono
+        self._control.put(event)
         self._shown(event)
         if self._wait_log is not None:
             self._wait_log.on_event(event)
@@ -366,6 +384,15 @@ class Program:
         self._scheduler.hurry(max(0.0, deadline - mono()))
         self._hard_deadline = min(self._hard_deadline, deadline)
 
+    def _stop_by_request(self, within: float | None, reason: Reason) -> None:
+        """Stop all jobs for a client of the control socket, or hurry the stop that is under way."""
+        if not self._is_stopping:
+            self._stop(reason, within=within)
+        elif within is not None and mono() + within < self._hard_deadline:
+            self._scheduler.hurry(within)
+            self._hard_deadline = mono() + within
+            self._watcher.limit(within)
+
     def _say_left(self, number: int) -> None:
         """Log who is left at the third signal. May not wait for anything."""
         places = [(run.job, place) for run, place in self._scheduler.places()]
@@ -373,11 +400,17 @@ class Program:
         name, _ = _name_of(number)
         self._console.log(f"{name}: exiting at once; {left_line(places, threads)}", level="ERROR")
 
-    def _stop(self, reason: Reason, *, since: float | None = None) -> None:
-        """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now."""
+    def _stop(self, reason: Reason, *, since: float | None = None, within: float | None = None) -> None:
+        """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now.
+
+        `within`: the seconds for it, if it is not the program's own time.
+        """
         if self._is_stopping:
             return
         now = mono()
+        if within is not None and within != self._stop_within:
+            self._stop_within = within
+            self._watcher.allow(within)
         self._hard_deadline = (now if since is None else since) + self._stop_within
         self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
         self._is_stopping = True  # only now: an exception in the lines above leads here again
@@ -450,19 +483,25 @@ class Program:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
         threads = self._await_threads(report, is_hard_exit=report.exit_code is ExitCode.SURVIVOR)
         children = left_children.find()
+        data = partial(self._report_data, report, threads, children)
+        self._control.finish(data, self._hard_deadline)
         if self._wants_json:
-            # The report was made when the stop ended. A run that ended later is only in the status.
-            data = report.as_dict() | {
-                "exit_code": int(self._exit_code(report)),
-                "jobs": [status.as_dict() for status in self._scheduler.status()],
-                "threads_left": [left.as_dict() for left in threads],
-                "processes_left": [child.as_dict() for child in children],
-            }
-            self._output.final_data((to_json(data, is_ascii=True) + "\n").encode())
+            self._output.final_data((to_json(data(), is_ascii=True) + "\n").encode())
         else:
             jobs, mark = self._scheduler.status(), self._console.names.mark
             self._console.show(summary(report, jobs, self._line_width, mark), is_last=True)
         return children
+
+    def _report_data(
+        self, report: StopReport, threads: Sequence[LeftThread], children: Sequence[LeftChild]
+    ) -> dict[str, Any]:
+        # The report was made when the stop ended. A run that ended later is only in the status.
+        return report.as_dict() | {
+            "exit_code": int(self._exit_code(report)),
+            "jobs": [status.as_dict() for status in self._scheduler.status()],
+            "threads_left": [left.as_dict() for left in threads],
+            "processes_left": [child.as_dict() for child in children],
+        }
 
     def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:
         """Name the threads that jobs or libraries have left, wait for them, and return those that are still there."""
