@@ -19,7 +19,8 @@ _LOOK_SECONDS = 1.0
 def follow_quietly(stream: Follower, noun: str, *, yields_gaps: bool = False) -> Iterator[ServerSentEvent]:
     """Yield the events of a stream until the end of the program, or of the reader of standard output.
 
-    Gaps and lost connections are told in one line each. `noun`: what the stream has, in the plural. `yields_gaps`: for output that programs read, which has gaps, too.
+    Gaps and lost connections are told in one line each. `noun`: what the stream has, in the plural. `yields_gaps`: for
+    output that programs read, which has gaps, too.
     """
     stream.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program to come back")
     stream.on_found = lambda: echo_error("taskloom: connected again")
