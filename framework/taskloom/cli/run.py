@@ -30,9 +30,9 @@ __all__ = ["run"]
 @click.option("--name", type=ProgramName(), metavar="NAME",
               help="The name by which taskloom status and the other verbs find this program. [default: that of the "
                    "first PATH, with a hash]")  # fmt: skip
-@click.option("--socket", metavar="PATH",
-              help="Listen for taskloom status and the other verbs on this unix socket. [default: in "
-                   "$RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
+@click.option("--socket", type=click.Path(), metavar="PATH",
+              help="Listen for the other verbs on this unix socket. [default: in $RUNTIME_DIRECTORY, "
+                   "$XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
 @click.option("--no-control", is_flag=True,
               help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True,
@@ -93,13 +93,13 @@ def run(  # noqa: PLR0917 - click passes them by name
             f"cannot write both events (--events {events}) and the summary (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
-    if no_control and socket is not None:
-        raise click.UsageError("cannot use both --socket and --no-control")
+    if no_control and socket:
+        raise click.UsageError("cannot use both --socket and --no-control; expected one of them")
     flags = {
-        "name": Flag("--name", name),
         "stop_within": Flag("--stop-within", stop_within),
         "log_format": Flag("--log-format", log_format),
-        "control": Flag("--no-control", False) if no_control else Flag("--socket", socket),
+        "name": Flag("--name", name),
+        "control": Flag("--no-control", False) if no_control else Flag("--socket", socket or None),
     }
     sources = Sources(flags, os.environ)
     program = Program(

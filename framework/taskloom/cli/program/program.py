@@ -214,18 +214,6 @@ class Program:
         self._open_control(files, undo)
         self._scheduler.add_all(selection.specs)
 
-    def _learn_settings(self, selection: Selection) -> None:
-        """Take over the settings of the job files, which were not known before.
-
-        A stop that was requested while the files were read keeps its deadline: no job runs, so it takes no time.
-        """
-        if not selection.settings:
-            return
-        self._settings = self._settings.with_given(selection.settings)
-        if not self._is_stop_requested and self._settings.stop_within != self._stop_within:
-            self._stop_within = self._settings.stop_within
-            self._watcher.allow(self._stop_within)
-
     def _open_control(self, files: JobFiles, undo: ExitStack) -> None:
         self._control.open(
             self._scheduler,
@@ -238,6 +226,18 @@ class Program:
             shutdown=lambda within, reason: self._queue.put(partial(self._stop_by_request, within, reason)),
         )
         undo.callback(self._control.close)
+
+    def _learn_settings(self, selection: Selection) -> None:
+        """Take over the settings of the job files, which were not known before.
+
+        A stop that was requested while the files were read keeps its deadline: no job runs, so it takes no time.
+        """
+        if not selection.settings:
+            return
+        self._settings = self._settings.with_given(selection.settings)
+        if not self._is_stop_requested and self._settings.stop_within != self._stop_within:
+            self._stop_within = self._settings.stop_within
+            self._watcher.allow(self._stop_within)
 
     def _dismiss_watcher(self) -> None:
         self._guard.release_wakeup_fd()
@@ -403,13 +403,15 @@ class Program:
     def _stop(self, reason: Reason, *, since: float | None = None, within: float | None = None) -> None:
         """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now.
 
-        `within`: the seconds for it, if it is less than the program's own time, which the watcher enforces.
+        `within`: the seconds for it, if it is not the program's own time.
         """
         if self._is_stopping:
             return
         now = mono()
-        within = self._stop_within if within is None else min(within, self._stop_within)
-        self._hard_deadline = (now if since is None else since) + within
+        if within is not None and within != self._stop_within:
+            self._stop_within = within
+            self._watcher.allow(within)
+        self._hard_deadline = (now if since is None else since) + self._stop_within
         self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
         self._is_stopping = True  # only now: an exception in the lines above leads here again
         self._shown.check_logging("a task")
