@@ -84,9 +84,7 @@ class Served:
     def __init__(self, answer: Callable[[Request], Answer], folder: str, peers: Peers, socket_path: str | None) -> None:
         self.log: list[tuple[str, str]] = []
         self.endpoint = Endpoint(wanted(socket=socket_path), {"XDG_RUNTIME_DIR": folder})
-        self.server = Server(
-            answer, self.endpoint, log=lambda line, level: self.log.append((level, line)), peers=peers
-        )
+        self.server = Server(answer, self.endpoint, log=lambda line, level: self.log.append((level, line)), peers=peers)
         self.server.start()
 
     @property
