@@ -37,6 +37,7 @@ from taskloom.scheduler.firings import Firing
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run
 from taskloom.scheduler.snapshots import Snapshot
 from taskloom.scheduler.subscribers import Listener
+from taskloom.scheduler.why import Why
 
 __all__ = ["pages"]
 
@@ -323,6 +324,7 @@ def library_page() -> str:
         (Snapshot, ""),
         (Firing, ""),
         (JobStatus, "status."),
+        (Why, "why."),
         (JobReport, "report."),
         (StopReport, "report."),
         (Survivor, "survivor."),
@@ -393,7 +395,18 @@ def restarts_page() -> str:
     )
 
 
+def api_page() -> str:
+    """Return the routes of the control API."""
+    return str(runpy.run_path(str(Path(__file__).with_name("api_page.py")))["page"]())
+
+
+def api_document() -> str:
+    """Return the control API as an OpenAPI document."""
+    return str(runpy.run_path(str(Path(__file__).with_name("api_page.py")))["document"]())
+
+
 _PAGES: Mapping[str, Callable[[], str]] = {
+    "api.md": api_page,
     "command-line.md": command_line_page,
     "context.md": context_page,
     "errors.md": errors_page,
@@ -410,7 +423,8 @@ _PAGES: Mapping[str, Callable[[], str]] = {
 
 def pages() -> dict[str, str]:
     """Return the text of each generated page, by its file name in docs/reference."""
-    return {name: WARNING + make().rstrip() + "\n" for name, make in _PAGES.items()}
+    made = {name: WARNING + make().rstrip() + "\n" for name, make in _PAGES.items()}
+    return {**made, "openapi.json": api_document()}
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ A map, in the order in which data flows:
     scheduler/  the engine around the core: hands it what happened and carries out its actions
     runners/    where a run executes: in a thread
     observe/    folds events into log lines, tables and files
+    control/    other processes ask and steer a running program: HTTP over a unix socket (the only importer of h11)
     cli/        the command line; each verb imports its heavy parts only when called
     simulation/ the same core in virtual time, checked against invariants/
     testing/    virtual clock, fake context, simulator, conformance: for your tests
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from taskloom.job import Job
     from taskloom.jobfile import load
     from taskloom.scheduler import Firing, JobHandle, JobStatus, Listener, Run, Scheduler, Snapshot
+    from taskloom.scheduler.why import Why
     from taskloom.task import AsyncContext, Context, Duration, Task, param
 
 __version__ = "0.1.0"
@@ -74,6 +76,7 @@ __all__ = [
     "TaskFailure",
     "TaskloomError",
     "UsageError",
+    "Why",
     "load",
     "param",
 ]
@@ -109,6 +112,7 @@ _HOME = {
     "TaskFailure": "errors",
     "TaskloomError": "errors",
     "UsageError": "errors",
+    "Why": "scheduler.why",
     "load": "jobfile",
     "param": "task",
 }

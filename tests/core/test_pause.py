@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
+from tests.support.held_jobs import every, hold_of, keeps_the_invariants, missed, queued, scheduled_job
 
 from taskloom.core.actions import Action
-from taskloom.core.events import Event, EventName
+from taskloom.core.events import EventName
 from taskloom.core.inputs import Tick
-from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import Hold, How, JobState, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import Hold, How, JobState, Reason, ReasonKind
 from taskloom.core.policies import (
     Calendar,
     Missed,
-    Overlap,
     RestartPolicy,
     RestartWhen,
     Schedule,
-    Watchdog,
-    WatchdogThen,
 )
 from taskloom.core.report import make_job_report
 from taskloom.errors import NotScheduled, SchedulerStopped, UnknownJob
-from taskloom.invariants.checker import check, explain
 from taskloom.testing import VirtualClock, make_job
 
 Instants = Callable[..., Calendar]
 WHY = Reason(ReasonKind.USER, "maintenance")
-
-
-def stage_of(schedule: Schedule, random: float = 0.0, **policies: Any) -> HandDrivenCore:
-    """Return a core at second 0 of both clocks whose job `a` has this schedule and is armed."""
-    stage = HandDrivenCore(VirtualClock(0, 0))
-    stage.lifecycle = Lifecycle(lambda: random, 30.0)
-    stage.add(make_job("a", schedule=schedule, within=5.0, **policies))
-    stage.start_all()
-    return stage
-
-
-def every(seconds: float = 10.0, **policies: Any) -> Schedule:
-    return Schedule(every=seconds, text=f"every {seconds:g}s", **policies)
 
 
 def late(stage: HandDrivenCore, seconds: float) -> list[Action]:
@@ -52,33 +33,11 @@ def late(stage: HandDrivenCore, seconds: float) -> list[Action]:
     return stage.send(Tick())
 
 
-def missed(found: Sequence[Action]) -> list[tuple[str, int, str]]:
-    """Return each missed event: the time of the last instant, the number and the cause."""
-    return [
-        (str(action.data["instant"])[11:19], action.data["count"], action.data["why"])
-        for action in found
-        if isinstance(action, Event) and action.event is EventName.MISSED
-    ]
-
-
-def queued(found: Sequence[Action]) -> list[str]:
-    return [line for line in show(found) if line.startswith("queued")]
-
-
-def hold_of(stage: HandDrivenCore) -> list[Hold]:
-    return list(stage.lifecycle.jobs["a"].holds)
-
-
-def must_keep_the_invariants(stage: HandDrivenCore) -> None:
-    violations = check(stage.history, is_whole=False, lateness=float("inf"))
-    assert not violations, explain(stage.history, violations)
-
-
 # -- the commands
 
 
 def test_pause_and_resume_are_events_with_a_reason_and_idempotent() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
 
     paused, again = stage.pause("a"), stage.pause("a", "other")
     resumed, anew = stage.resume("a"), stage.resume("a", "other")
@@ -89,7 +48,7 @@ def test_pause_and_resume_are_events_with_a_reason_and_idempotent() -> None:
 
 
 def test_the_first_reason_of_a_pause_is_kept_and_reported() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
     stage.pause("a")
     stage.pause("a", "other")
 
@@ -121,7 +80,7 @@ def test_an_unknown_job_is_not_paused() -> None:
 
 
 def test_during_a_shutdown_nothing_is_paused_or_resumed() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
     stage.run("a")
     stage.shutdown()
 
@@ -135,7 +94,7 @@ def test_during_a_shutdown_nothing_is_paused_or_resumed() -> None:
 
 
 def test_each_firing_of_a_paused_job_is_missed() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
     stage.pause("a")
 
     found = stage.advance(35)
@@ -146,7 +105,7 @@ def test_each_firing_of_a_paused_job_is_missed() -> None:
 
 
 def test_after_the_resume_the_next_instant_fires() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
     stage.pause("a")
     stage.advance(25)
 
@@ -160,7 +119,7 @@ def test_after_the_resume_the_next_instant_fires() -> None:
 @pytest.mark.parametrize("policy", list(Missed))
 @pytest.mark.parametrize("grace", [0.0, 3600.0])
 def test_what_a_busy_process_did_not_handle_before_the_resume_is_missed_too(policy: Missed, grace: float) -> None:
-    stage = stage_of(every(missed=policy, grace=grace))
+    stage = scheduled_job(every(missed=policy, grace=grace))
     stage.pause("a")
     stage.clock.advance(25)
 
@@ -172,14 +131,14 @@ def test_what_a_busy_process_did_not_handle_before_the_resume_is_missed_too(poli
 
 
 def test_a_late_tick_reports_all_passed_instants_as_one() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
     stage.pause("a")
 
     assert missed(late(stage, 45)) == [("00:00:40", 4, "paused")]
 
 
 def test_all_kinds_of_calendars_are_paused(instants: Instants) -> None:
-    stage = stage_of(Schedule(calendar=instants(10.0, 20.0, 3000.0)))
+    stage = scheduled_job(Schedule(calendar=instants(10.0, 20.0, 3000.0)))
     stage.pause("a")
 
     found = stage.advance(30)
@@ -190,7 +149,7 @@ def test_all_kinds_of_calendars_are_paused(instants: Instants) -> None:
 
 
 def test_the_only_instant_of_a_paused_at_is_missed_and_ends_the_schedule(instants: Instants) -> None:
-    stage = stage_of(Schedule(calendar=instants(10.0)))
+    stage = scheduled_job(Schedule(calendar=instants(10.0)))
     stage.pause("a")
 
     found = stage.advance(10)
@@ -203,7 +162,7 @@ def test_the_only_instant_of_a_paused_at_is_missed_and_ends_the_schedule(instant
 
 def test_a_clock_that_was_set_forward_brings_nothing_back_after_the_resume(instants: Instants) -> None:
     """As after a suspend: the monotonic clock did not go on, and no tick has compared the clocks yet."""
-    stage = stage_of(Schedule(calendar=instants(600.0, 7200.0)))
+    stage = scheduled_job(Schedule(calendar=instants(600.0, 7200.0)))
     stage.pause("a")
     stage.clock.step_wall(700.0)
 
@@ -211,11 +170,11 @@ def test_a_clock_that_was_set_forward_brings_nothing_back_after_the_resume(insta
 
     assert missed(at_resume) == [("00:10:00", 1, "paused")]
     assert queued(after) == []
-    must_keep_the_invariants(stage)
+    assert keeps_the_invariants(stage)
 
 
 def test_a_clock_that_was_set_back_leaves_the_instant_ahead(instants: Instants) -> None:
-    stage = stage_of(Schedule(calendar=instants(600.0)))
+    stage = scheduled_job(Schedule(calendar=instants(600.0)))
     stage.pause("a")
     stage.clock.advance(590.0)
     stage.clock.step_wall(-100.0)
@@ -230,7 +189,7 @@ def test_a_clock_that_was_set_back_leaves_the_instant_ahead(instants: Instants) 
 
 def test_the_time_of_a_firing_counts_and_not_that_of_its_instant() -> None:
     """By its jitter the instant of second 10 fires at second 15."""
-    before, between = stage_of(every(jitter=10.0), 0.5), stage_of(every(jitter=10.0), 0.5)
+    before, between = scheduled_job(every(jitter=10.0), 0.5), scheduled_job(every(jitter=10.0), 0.5)
 
     before.pause("a")
     before.advance(12)
@@ -243,7 +202,7 @@ def test_the_time_of_a_firing_counts_and_not_that_of_its_instant() -> None:
 
 
 def test_instants_that_jitter_overtakes_are_all_missed_at_the_resume() -> None:
-    stage = stage_of(every(2.0, jitter=8.0), 0.0)
+    stage = scheduled_job(every(2.0, jitter=8.0), 0.0)
     stage.pause("a")
     stage.clock.advance(7)
 
@@ -265,7 +224,7 @@ def test_a_paused_job_has_no_immediate_run() -> None:
 
 
 def test_a_pause_during_the_start_delay_counts_when_the_schedule_is_armed() -> None:
-    stage = stage_of(every(immediately=True), delay=5.0)
+    stage = scheduled_job(every(immediately=True), delay=5.0)
     stage.pause("a")
 
     assert missed(stage.advance(16)) == [("00:00:05", 1, "paused"), ("00:00:15", 1, "paused")]
@@ -275,7 +234,7 @@ def test_a_pause_during_the_start_delay_counts_when_the_schedule_is_armed() -> N
 
 
 def test_a_live_run_goes_on_and_a_start_is_one_additional_run() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
     stage.run("a")
 
     stage.pause("a")
@@ -290,7 +249,7 @@ def test_a_live_run_goes_on_and_a_start_is_one_additional_run() -> None:
 
 
 def test_restart_arm_and_reset_leave_the_schedule_paused() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
     stage.run("a")
     stage.pause("a")
 
@@ -309,7 +268,7 @@ def test_restart_arm_and_reset_leave_the_schedule_paused() -> None:
 
 def test_a_pending_restart_still_comes() -> None:
     """It continues the run that failed; only the schedule is paused."""
-    stage = stage_of(every(), restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=30.0, jitter=0.0))
+    stage = scheduled_job(every(), restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=30.0, jitter=0.0))
     stage.run("a")
     stage.ended("a#1", How.RAISED)
     stage.pause("a")
@@ -321,205 +280,8 @@ def test_a_pending_restart_still_comes() -> None:
 
 
 def test_a_paused_schedule_keeps_the_program_alive() -> None:
-    stage = stage_of(every())
+    stage = scheduled_job(every())
     stage.pause("a")
     stage.advance(100)
 
     assert not stage.lifecycle.is_work_over
-
-
-# -- a firing that waits for the end of the run
-
-
-def waiting_firing(overlap: Overlap = Overlap.QUEUE, **policies: Any) -> HandDrivenCore:
-    """Return a core in which a firing waits for the end of a#1."""
-    stage = stage_of(every(overlap=overlap), **policies)
-    stage.run("a")
-    stage.advance(10)
-    return stage
-
-
-def test_a_firing_that_waits_for_the_end_of_the_run_is_missed() -> None:
-    stage = waiting_firing()
-
-    paused = stage.pause("a")
-    ended = stage.ended("a#1")
-
-    assert show(paused) == ["paused a", "missed a"]
-    assert missed(paused) == [("00:00:10", 1, "paused")]
-    assert (queued(ended), stage.state("a")) == ([], JobState.WAITING)
-    must_keep_the_invariants(stage)
-
-
-def test_a_run_that_is_being_replaced_has_no_successor() -> None:
-    stage = waiting_firing(Overlap.REPLACE)
-
-    paused = stage.pause("a")
-    stage.ended("a#1")
-
-    assert missed(paused) == [("00:00:10", 1, "paused")]
-    assert stage.state("a") is JobState.WAITING
-    must_keep_the_invariants(stage)
-
-
-def test_without_the_firing_the_restart_policy_decides_again() -> None:
-    stage = waiting_firing(restart=RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0))
-
-    stage.pause("a")
-    stage.ended("a#1", How.RAISED)
-
-    assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.BACKOFF
-    must_keep_the_invariants(stage)
-
-
-def test_without_the_firing_a_run_that_a_user_cancelled_is_not_restarted() -> None:
-    stage = stage_of(every(overlap=Overlap.QUEUE), restart=RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0))
-    stage.run("a")
-    stage.advance(9)
-    stage.stop("a", run="a#1")
-    stage.advance(1)
-
-    stage.pause("a")
-    stage.ended("a#1", How.RAISED)
-
-    assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.FIRING
-    must_keep_the_invariants(stage)
-
-
-@pytest.mark.parametrize(
-    ("then", "waiting_for"),
-    [(WatchdogThen.RESTART, WaitingFor.BACKOFF), (WatchdogThen.STOP, WaitingFor.FIRING)],
-)
-def test_without_the_firing_the_watchdog_has_decided(then: WatchdogThen, waiting_for: WaitingFor) -> None:
-    stage = stage_of(every(overlap=Overlap.QUEUE), watchdog=Watchdog(3.0, then))
-    stage.run("a")
-    stage.advance(9)
-    stage.unresponsive("a#1")
-    stage.advance(1)
-
-    stage.pause("a")
-    stage.ended("a#1", How.RAISED)
-
-    assert stage.lifecycle.jobs["a"].waiting_for is waiting_for
-    must_keep_the_invariants(stage)
-
-
-def test_a_blocked_job_whose_firing_is_dropped_has_failed_for_good() -> None:
-    stage = stage_of(every(overlap=Overlap.QUEUE), timeout=11.0, daemon=True)
-    stage.run("a")
-    stage.advance(16)
-    stage.stack_captured("a#1")
-    was_blocked, had_failed = stage.state("a"), stage.lifecycle.jobs["a"].has_failed
-
-    stage.pause("a")
-    stage.ended("a#1")
-
-    assert (was_blocked, had_failed) == (JobState.BLOCKED, False)
-    assert stage.lifecycle.jobs["a"].has_failed
-    assert stage.state("a") is JobState.WAITING
-    must_keep_the_invariants(stage)
-
-
-def test_an_essential_job_whose_last_firing_is_dropped_stops_everything(instants: Instants) -> None:
-    schedule = Schedule(calendar=instants(10.0), overlap=Overlap.QUEUE)
-    stage = stage_of(schedule, timeout=11.0, daemon=True, essential=True)
-    stage.run("a")
-    stage.advance(16)
-    stage.stack_captured("a#1")
-
-    assert show(stage.pause("a"))[:3] == ["paused a", "missed a", "scheduler_stopping"]
-    must_keep_the_invariants(stage)
-
-
-# -- reloads
-
-
-def test_a_pause_survives_a_reload_with_another_schedule() -> None:
-    stage = stage_of(every())
-    stage.pause("a")
-
-    stage.reload(make_job("a", schedule=every(3.0, immediately=True), within=5.0))
-
-    assert hold_of(stage) == [Hold.PAUSED]
-    assert missed(stage.advance(3)) == [("00:00:03", 1, "paused")]
-
-
-def test_a_pause_survives_a_reload_that_begins_a_finished_job_again(instants: Instants) -> None:
-    stage = stage_of(Schedule(calendar=instants(10.0)))
-    stage.pause("a")
-    stage.advance(10)
-
-    found = stage.reload(make_job("a", schedule=every(5.0, immediately=True), within=5.0))
-
-    assert (queued(found), missed(found)) == ([], [("00:00:10", 1, "paused")])
-    assert missed(stage.advance(5)) == [("00:00:15", 1, "paused")]
-
-
-def test_a_pause_survives_a_reload_that_restarts_the_run() -> None:
-    stage = stage_of(every())
-    stage.run("a")
-    stage.pause("a")
-
-    stage.reload(make_job("a", schedule=every(), within=5.0, params={"n": 2}))
-    found = stage.ended("a#1")
-
-    assert (queued(found), hold_of(stage)) == (["queued a#2"], [Hold.PAUSED])
-
-
-@pytest.mark.parametrize("fields", [{}, {"params": {"n": 2}}, {"enabled": False}])
-def test_a_pause_ends_with_the_schedule(fields: dict[str, Any]) -> None:
-    stage = stage_of(every())
-    stage.pause("a")
-
-    found = stage.reload(make_job("a", within=5.0, **fields))
-
-    reason = event_of(found, EventName.RESUMED).reason
-    assert (hold_of(stage), reason) == ([], Reason(ReasonKind.RELOAD, "it has no schedule any more"))
-    must_keep_the_invariants(stage)
-
-
-def test_a_pause_outlasts_that_the_job_is_disabled_for_a_while() -> None:
-    stage = stage_of(every())
-    job = stage.lifecycle.jobs["a"].spec
-    stage.pause("a")
-
-    stage.reload(replace(job, enabled=False))
-    stage.reload(job)
-
-    assert missed(stage.advance(10)) == [("00:00:10", 1, "paused")]
-
-
-def test_a_job_that_is_removed_and_declared_again_later_is_a_new_one() -> None:
-    stage = stage_of(every())
-    job = stage.lifecycle.jobs["a"].spec
-    stage.pause("a")
-
-    stage.reload()
-    stage.reload(job)
-
-    assert hold_of(stage) == []
-    assert queued(stage.advance(10)) == ["queued a#1"]
-
-
-def test_new_replicas_of_a_paused_job_are_paused_like_the_others() -> None:
-    stage = stage_of(every())
-    job = stage.lifecycle.jobs["a"].spec
-    stage.pause("a")
-
-    found = stage.reload(*replace(job, replicas=2).replicated())
-
-    assert [line for line in show(found) if line.startswith("paused")] == ["paused a.1", "paused a.2"]
-    assert queued(stage.advance(20)) == []
-    must_keep_the_invariants(stage)
-
-
-def test_a_new_replica_is_not_paused_if_another_one_is_not() -> None:
-    stage = HandDrivenCore(VirtualClock(0, 0))
-    job = make_job("a", schedule=every())
-    stage.add(*replace(job, replicas=2).replicated())
-    stage.start_all()
-    stage.pause("a.1")
-
-    stage.reload(*replace(job, replicas=3).replicated())
-
-    assert [name for name, each in stage.lifecycle.jobs.items() if each.is_paused] == ["a.1"]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("in_utc")
 def test_a_ready_job_is_described_with_what_it_reports_and_what_a_stop_would_do() -> None:
     core = begun(make_job("web", daemon=True), make_job("api", after=["web"]))
     core.advance(7500)
-    numbers = RunNumbers(0.0, 0.4, False, True, {"bytes": 96, "frames": 8}, (12, 40, "files"))
+    numbers = RunNumbers(0.0, 0.4, False, True, {"bytes": 96, "frames": 8}, (12.5, 1_000_000, "files"))
 
     assert why(core, "web", numbers) == (
         "web is running and ready: run web#1 began 2h5m ago, at 00:00:00. It polled within the last second. It "

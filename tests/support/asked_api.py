@@ -12,11 +12,11 @@ from taskloom.control.api import Api
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, ServerSentEvent, Stream
 from taskloom.control.log_source import LogLine
 from taskloom.control.openapi import describe_api
-from taskloom.control.program_info import ProgramInfo, ReloadOutcome, RequestReload, RequestShutdown
+from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.routes import ROUTES, find_route
 from taskloom.scheduler import Scheduler
 
-__all__ = ["START", "AskedApi", "ListedLines", "events_of", "request_of", "validator_of"]
+__all__ = ["START", "AskedApi", "ListedLines", "events_of", "outcome_of", "request_of", "validator_of"]
 
 START = "0a1b2c3d"
 DOCUMENT = json.loads(json.dumps(describe_api(ROUTES)))
@@ -126,7 +126,7 @@ class AskedApi:
 
     def post(self, path: str, body: Any = None, status: int = 200) -> Mapping[str, Any]:
         """Return the data of the reply to a POST."""
-        return self._data(self.answer("POST", path, body=body or {}), status)
+        return self._data(self.answer("POST", path, body={} if body is None else body), status)
 
     def refused(self, method: str, path: str, query: Any = None, **parts: Any) -> tuple[int, str, str]:
         """Return the status, the code and the message of a refusal."""
@@ -180,8 +180,9 @@ def events_of(stream: Stream, most: int = 1000) -> list[ServerSentEvent]:
     return events
 
 
-def outcome_of(deferred: Answer, outcome: ReloadOutcome | None = None) -> Reply:
-    """Return the reply that a deferred answer has got."""
+def outcome_of(deferred: Answer, request: Request) -> Reply:
+    """Return the reply that a deferred answer has got, checked against the schema of its route."""
     assert isinstance(deferred, Deferred)
     assert deferred.reply is not None
+    check_reply(request, deferred.reply)
     return deferred.reply

@@ -24,7 +24,10 @@ __all__ = [
     "event_text",
     "fake_program",
     "is_gone",
+    "job_status",
+    "program_status",
     "reply",
+    "routes",
     "short_folder",
     "until_gone",
 ]
@@ -170,3 +173,47 @@ def fake_program(handler: Handler | bytes) -> Iterator[FakeControl]:
             yield fake
         finally:
             fake.close()
+
+
+def routes(answers: Mapping[str, Any]) -> Handler:
+    """Answer each path with its data, or bytes as they are; a list holds one answer for each request in turn.
+
+    The last of a list is repeated. A request with `follow=true` has the path `follow PATH`.
+    """
+    left = {path: list(value) if isinstance(value, list) else [value] for path, value in answers.items()}
+
+    def answer(connection: socket.socket, request: h11.Request) -> None:
+        path, _, query = request.target.decode().partition("?")
+        path = f"follow {path}" if "follow=true" in query else path
+        if path not in left:
+            error = {"code": "unknown-route", "message": f"cannot find route {path!r}"}
+            connection.sendall(reply({"error": error}, 404))
+            return
+        found = left[path].pop(0) if len(left[path]) > 1 else left[path][0]
+        connection.sendall(found if isinstance(found, bytes) else reply(found))
+
+    return answer
+
+
+def job_status(job: str, state: str = "running", **fields: Any) -> dict[str, Any]:
+    """Return the status of a job as the API has it."""
+    known: dict[str, Any] = {
+        "job": job, "task": "t", "daemon": False, "state": state, "waiting_for": None, "runs": 1, "run": f"{job}#1",
+        "outcome": None, "seconds": 1.5, "reason": None, "error": None, "overdue": False, "outcomes": {},
+        "attempt": 1, "restarts": 0, "missed": 0, "waits_for": None, "due_in": None, "next_firing": None,
+        "failed": False, "marks": ["ready"] if state == "running" else [], "replica": 1, "labels": [],
+        "poll_age": None, "worst_gap": 0.0, "wakeable": True, "would_meet_join": None, "counts": {},
+        "progress": None, "wrong": False, "paused": False, "held": None,
+    }  # fmt: skip
+    return known | fields
+
+
+def program_status(state: str = "running", **fields: Any) -> dict[str, Any]:
+    """Return the description of a program as the API has it."""
+    known: dict[str, Any] = {
+        "name": "jobs-3f2a", "label": "jobs", "pid": 4711, "uid": 1000, "version": "0.1.0", "python": "3.11.2",
+        "start": "0a1b2c3d", "since": "2026-01-31T12:00:00Z", "paths": ["jobs"], "cwd": "/", "command": [],
+        "state": state, "stop": None, "jobs": {"total": 2, "by_state": {}, "wrong": 0}, "seq": 7,
+        "log": {"from": None, "dir": None},
+    }  # fmt: skip
+    return known | fields

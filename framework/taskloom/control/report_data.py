@@ -20,7 +20,7 @@ Member = TypeVar("Member", bound=Enum)
 
 def stop_report_of(data: Fields) -> StopReport:
     """Return the report of a whole stop. Raises BadReply if it is none."""
-    reason = data.inner("reason")
+    reason = data.object("reason")
     return StopReport(
         reason=Reason(_member(ReasonKind, reason.text("kind")), reason.text("text")),
         seconds=data.number("seconds") or 0.0,

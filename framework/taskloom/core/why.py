@@ -92,7 +92,7 @@ class RunFacts:
     unresponsive_ago: float | None
     is_overdue: bool
     captured: str
-    """Where it was when it became overdue; "" if it did not, or if that is unknown."""
+    """The place of its thread when it became overdue; "" if it did not, or if that is unknown."""
     allowed: float | None
     """How long the stop waits for it, counted from its request; None before, and without a limit."""
     stop_left: float | None
@@ -259,7 +259,7 @@ class WhyFacts:
     numbers: RunNumbers | None = None
     """None without a live run."""
     places: Mapping[str, str] = field(default_factory=dict)
-    """Where live runs currently are, by their names: `file:line in function`."""
+    """The current places of live runs, by their names: `file:line in function`."""
 
     @property
     def live_runs(self) -> tuple[str, ...]:

@@ -1,28 +1,26 @@
 """The texts of a program's secrets, which are masked wherever they would be shown.
 
 A param is searched by its value: `SecretStr`, `SecretBytes` and every other class that offers `get_secret_value`, in
-models, dataclasses, mappings and lists of any depth; and in any text the password of a URL. A log line holds one line
-of a secret of several lines, and a traceback holds it as Python quotes it, so these forms count as well.
+models, dataclasses, mappings and lists of any depth; and in any text the password of a URL. The result has the secrets
+as they are; whoever masks them looks for the forms in which other code may write them.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import is_dataclass
 from typing import Any
 
+from taskloom.catalog.pydantic_errors import without
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import MASK, Problem
+from taskloom.diagnostics import Problem
 
-__all__ = ["forms_of", "secrets_of", "without_values"]
+__all__ = ["secrets_of", "without_values"]
 
 # A shorter value is not worth hiding, and it may occur inside any word of a message.
 _SHORTEST = 4
-# A line of a secret that is shorter (a brace, a dash) may occur anywhere in a log.
-_SHORTEST_LINE = 8
 # `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path.
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://(?P<info>[^\s/?#\"'<>]*)@")
 # A user without a password is a token in `https://TOKEN@host` if it is as long as this; `git` and names are not.
@@ -31,49 +29,28 @@ _WEB = ("http", "https")
 
 
 def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozenset[str]:
-    """Return the texts of all secrets in the params of the jobs, and those of `others`, in all forms to search for.
+    """Return the texts of all secrets in the params of the jobs, and `others`, such as the contents of secret files.
 
     Raises nothing: an object of a plugin that cannot be searched has no secrets.
     """
-    found: set[str] = set()
-    for secret in others:
-        found.update(forms_of(secret))
     seen: set[int] = set()
-    for spec in specs:
-        for secret in _in(spec.params, seen):
-            found.update(forms_of(secret))
-    return frozenset(found)
+    found = {secret for spec in specs for secret in _in(spec.params, seen)}
+    return frozenset(filter(None, found.union(others)))
 
 
 def without_values(problems: Iterable[Problem], secrets: Iterable[str]) -> list[Problem]:
     """Return the problems with these secrets masked in their messages, for example in one of a plugin's validator."""
-    forms = sorted({form for secret in secrets for form in forms_of(secret) if len(form) >= _SHORTEST}, key=len)
-
-    def masked(text: str) -> str:
-        for form in reversed(forms):  # the longest first, since one may contain another
-            text = text.replace(form, MASK)
-        return text
-
-    if not forms:
+    found = [secret for secret in secrets if len(secret) >= _SHORTEST]
+    if not found:
         return list(problems)
     return [
         problem._replace(
-            message=masked(problem.message),
-            hint=masked(problem.hint),
-            related=tuple(each._replace(message=masked(each.message)) for each in problem.related),
+            message=without(problem.message, found),
+            hint=without(problem.hint, found),
+            related=tuple(each._replace(message=without(each.message, found)) for each in problem.related),
         )
         for problem in problems
     ]
-
-
-def forms_of(secret: str) -> Iterator[str]:
-    """Yield the texts in which a secret may occur: itself, each long line, and as Python and JSON quote it."""
-    lines = [line.strip() for line in secret.splitlines()]
-    for form in (secret, secret.strip(), repr(secret)[1:-1], json.dumps(secret)[1:-1]):
-        if form:
-            yield form
-    if len(lines) > 1:
-        yield from (line for line in lines if len(line) >= _SHORTEST_LINE)
 
 
 def _in(value: Any, seen: set[int]) -> Iterator[str]:
@@ -105,8 +82,7 @@ def _texts_of(hidden: Any, seen: set[int]) -> Iterator[str]:
     while unvisited:
         value = unvisited.pop()
         if isinstance(value, bytes | bytearray):
-            yield bytes(value).decode("utf-8", "replace")
-            yield repr(bytes(value))[2:-1]
+            yield bytes(value).decode("utf-8", "surrogateescape")
         elif isinstance(value, Mapping | list | tuple | AbstractSet) or _has_fields(value):
             if id(value) not in seen:
                 seen.add(id(value))

@@ -385,8 +385,13 @@ def _reported(numbers: RunNumbers | None) -> Iterator[str]:
     parts = []
     if numbers.progress is not None:
         done, total, unit = numbers.progress
-        of = f" of {total:g}" if total is not None else ""
-        parts.append(f"{done:g}{of}{f' {unit}' if unit else ''}")
+        of = f" of {_number(total)}" if total is not None else ""
+        parts.append(f"{_number(done)}{of}{f' {unit}' if unit else ''}")
     parts += [f"{name} {count:,}" for name, count in sorted(numbers.counts.items())]
     if parts:
         yield f"It reports {', '.join(parts)}"
+
+
+def _number(value: float) -> str:
+    """Return a number with at most two digits after the point: `1,000,000`, `2.5`."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -184,7 +184,8 @@ def test_a_start_is_over_when_the_run_is_ready_or_has_ended(events: list[Fields]
     ("now", "text", "code"),
     [
         (status("running", marks=["ready"]), "ready", DONE),
-        (status("finished", outcome="failed", error="OSError: x", seconds=0.5), "failed after 0.5 s: OSError: x", FAILED),
+        (status("finished", outcome="failed", error="OSError: x", seconds=0.5), "failed after 0.5 s: OSError: x",
+         FAILED),
         (status("finished", outcome="succeeded", seconds=0.5), "ended after 0.5 s, succeeded", DONE),
         (status("running", "web#2"), "ended, and another run has begun since", FAILED),
     ],

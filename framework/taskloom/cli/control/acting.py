@@ -78,7 +78,7 @@ def act(
                 echo_error(printable(f"taskloom: {verb}: done before that: {names}"))
             raise
         since = f"{answer.text('start')}.{answer.count('seq')}"
-        done.append(Acted(before, answer.inner("job"), answer.text("run"), since))
+        done.append(Acted(before, answer.object("job"), answer.text("run"), since))
     return done
 
 

@@ -11,6 +11,12 @@ from typing import Any, NamedTuple
 
 import click
 
+from taskloom.cli.completion.known_names import (
+    complete_labels,
+    complete_paths,
+    complete_programs,
+    complete_running_jobs,
+)
 from taskloom.cli.echo import echo_error
 from taskloom.cli.options import Seconds
 from taskloom.control.client import (
@@ -73,8 +79,10 @@ def program_options(command: _Command) -> _Command:
     """Add `--name` and `--socket`, which say which program is asked."""
     for option in (
         click.option("--socket", metavar="PATH", envvar="TASKLOOM_SOCKET", show_envvar=True,
+                     shell_complete=complete_paths,
                      help="The control socket of the program."),
         click.option("--name", metavar="NAME", envvar="TASKLOOM_NAME", show_envvar=True,
+                     shell_complete=complete_programs,
                      help="The name of the program, as `taskloom ps` shows it; not needed if only one runs."),
     ):  # fmt: skip
         command = option(command)
@@ -83,9 +91,10 @@ def program_options(command: _Command) -> _Command:
 
 def job_arguments(command: _Command) -> _Command:
     """Add JOB..., as `jobs`, and `-l LABEL`, as `labels`."""
-    command = click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
+    command = click.option("-l", "--label", "labels", multiple=True, metavar="LABEL", shell_complete=complete_labels,
                            help="Only jobs with this label; several: any of them.")(command)  # fmt: skip
-    return click.argument("jobs", nargs=-1, metavar="[JOB]...")(command)
+    jobs = click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=complete_running_jobs)
+    return jobs(command)
 
 
 def all_option(command: _Command) -> _Command:
@@ -171,9 +180,7 @@ _MOST_QUERY = 8 * 1024
 def require_jobs(verb: str, jobs: Sequence[str], labels: Sequence[str], *, wants_all: bool) -> None:
     """Raise a usage error if an acting verb means no job, or if `--all` was given beside a choice."""
     if wants_all and (jobs or labels):
-        raise click.UsageError(
-            f"cannot {verb} both all jobs and some of them; expected --all alone, JOB... or -l LABEL"
-        )
+        raise click.UsageError(f"cannot {verb} all jobs and only some of them; expected --all, JOB... or -l LABEL")
     if not (wants_all or jobs or labels):
         raise click.UsageError(f"cannot {verb} without a job; expected JOB..., -l LABEL or --all")
 

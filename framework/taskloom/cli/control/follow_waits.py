@@ -152,7 +152,7 @@ class _Following:
     def _status(self, job: str, timeout: float) -> Fields | None:
         """Return the status of a job; an empty one if there is no such job; None if the program does not answer."""
         try:
-            return self._connection.fields(self._connection.get(job_path(job), timeout=timeout)).inner("job")
+            return self._connection.fields(self._connection.get(job_path(job), timeout=timeout)).object("job")
         except Refused:
             return Fields({"job": job, "state": "removed"})
         except ControlError:

@@ -110,7 +110,7 @@ class StartWait(Wait):
             case "ready":
                 self._be_ready(self._times.until(event))
             case "cancel_requested":
-                self._why = event.inner("reason").text("text") or event.inner("reason").text("kind")
+                self._why = event.object("reason").text("text") or event.object("reason").text("kind")
             case "ended":
                 self._over(event.text("outcome"), error_of(event), self._times.until(event))
 

@@ -26,6 +26,8 @@ _LOOK_SECONDS = 1.0
 # The program writes its report and leaves after the stop: left threads and output take a few seconds at most.
 _MARGIN_SECONDS = 10.0
 _MOST_NAMES = 5
+# `--stop-within forever` may take any time. A poll can wait 24 days at most.
+_LONGEST_SECONDS = 7 * 86_400.0
 _ENDED = "ended without its stop report: it was killed, or it exited hard"
 
 
@@ -84,7 +86,7 @@ class _Waiting:
     def __init__(self, connection: Connection, *, is_quiet: bool) -> None:
         self._connection = connection
         self._is_quiet = is_quiet
-        self._answers: queue.SimpleQueue[Mapping[str, Any] | ControlError] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Mapping[str, Any] | BaseException] = queue.SimpleQueue()
         self._shown: Sequence[str] = ()
         self._deadline = float("inf")
         self.trouble = _ENDED
@@ -103,8 +105,10 @@ class _Waiting:
                     self.trouble = "has not ended"
                     return None
                 continue
-            if not isinstance(answer, ControlError):
+            if not isinstance(answer, BaseException):
                 return self._connection.fields(answer)
+            if not isinstance(answer, ControlError):
+                raise answer
             if isinstance(answer, NoProgram) or is_gone(self._connection) or mono() >= self._deadline:
                 return None
             self.trouble = f"does not say how it stops: {answer}"
@@ -112,17 +116,16 @@ class _Waiting:
 
     def _ask(self) -> None:
         try:
-            answer: Mapping[str, Any] | ControlError = self._connection.get("/v1/stop", wait=True, timeout=float("inf"))
-        except ControlError as error:
-            answer = error
-        self._answers.put(answer)
+            self._answers.put(self._connection.get("/v1/stop", wait=True, timeout=_LONGEST_SECONDS))
+        except BaseException as error:  # noqa: BLE001 - the main thread waits for it
+            self._answers.put(error)
 
     def _look(self) -> None:
         try:
             program = self._connection.fields(self._connection.get("/v1/program", timeout=_LOOK_SECONDS))
         except ControlError:
             return  # it may be busy, or at its end: the report, or the end of the connection, says so
-        stop = program.inner("stop")
+        stop = program.object("stop")
         left, awaited = stop.number("seconds_left"), stop.texts("awaited")
         self._deadline = float("inf") if left is None else min(self._deadline, mono() + left + _MARGIN_SECONDS)
         if awaited and awaited != self._shown and not self._is_quiet:

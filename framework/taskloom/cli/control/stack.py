@@ -26,7 +26,8 @@ __all__ = ["stack"]
 _BOLD, _PLAIN = "\033[1m", "\033[0m"
 # The standard library, and Taskloom itself, as a traceback names their files.
 _FOREIGN = re.compile(
-    r'File "(<frozen |[^"]*/lib(64)?/python3[^/"]*/(?!site-packages/|dist-packages/)|[^"]*/taskloom/)'
+    r'File "(<frozen |[^"]*/lib(64)?/python3[^/"]*/(?!(site|dist)-packages/)'
+    r'|[^"]*/((site|dist)-packages|framework)/taskloom/)'
 )
 _FRAME = re.compile(r'\s*File "')
 

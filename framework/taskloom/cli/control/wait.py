@@ -35,8 +35,8 @@ __all__ = ["wait"]
 @program_options
 @output_option
 @answers
-def wait(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, goal: str | None, timeout: float, output: str,
-         **program: Any) -> int:  # fmt: skip
+def wait(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, goal: str | None, timeout: float,
+         output: str, **program: Any) -> int:  # fmt: skip
     """Wait until each JOB is ready or has finished. Nothing is started or stopped.
 
     A job has finished when it does not run by itself any more: no run, firing or restart follows. That includes a job

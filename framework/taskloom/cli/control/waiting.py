@@ -127,7 +127,7 @@ def ending(outcome: str, error: str) -> str:
 
 def error_of(event: Fields) -> str:
     """Return the error of an event in one text; "" if it has none."""
-    error = event.inner("error")
+    error = event.object("error")
     kind, message = error.text("type"), error.text("message")
     return f"{kind}: {message}" if kind and message else kind or message
 
