@@ -45,7 +45,7 @@ def test_a_target_is_decoded(target: bytes, path: str, query: dict[str, tuple[st
     ],
 )
 def test_a_bad_target_is_refused(target: bytes, message: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="cannot") as caught:
         parse_target(target)
 
     assert str(caught.value) == message
