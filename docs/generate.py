@@ -25,16 +25,20 @@ from taskloom.catalog.params import ParamShape
 from taskloom.cli import entry
 from taskloom.cli.format_type import format_constraints, format_type, format_value
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import Otherwise, WaitingFor
+from taskloom.core.model import Hold, Otherwise, WaitingFor
 from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
 from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
 from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.runners import Stack
 from taskloom.scheduler.facade import Scheduler
+from taskloom.scheduler.firings import Firing
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run
+from taskloom.scheduler.snapshots import Snapshot
 from taskloom.scheduler.subscribers import Listener
+from taskloom.scheduler.why import Why
 
 __all__ = ["pages"]
 
@@ -173,6 +177,12 @@ def job_file_page() -> str:
         + enum_table(Missed, ("`missed`", "what happens to instants at which no run could start"))
         + "\n## `watchdog`: the values of `then`\n\n"
         + enum_table(WatchdogThen, ("`then`", "what happens to a run that has not polled for too long"))
+        + "\n## `taskloom`: the settings of the program\n\n"
+        "These belong to the whole program and not to a job; see [Settings](../settings.md).\n\n"
+        + table(
+            ("setting", "default", "meaning"),
+            [(code(each.name), code(each.default), each.summary) for each in SETTINGS.values()],
+        )
     )
 
 
@@ -192,6 +202,8 @@ def states_page() -> str:
         + enum_table(JobState, ("state", "meaning"))
         + "\nA `waiting` job waits for one of these:\n\n"
         + enum_table(WaitingFor, ("waits for", "meaning"))
+        + "\nIn any state, a user may hold a job back:\n\n"
+        + enum_table(Hold, ("hold", "meaning"))
         + "\n## Transitions\n\n"
         + table(("state", "decision", "next state"), transitions)
         + "\n"
@@ -316,7 +328,10 @@ def library_page() -> str:
         parts.append(f"{_headed(owner)}\n{members(owner, called_on)}")
     for record, called_on in (
         (Job, ""),
+        (Snapshot, ""),
+        (Firing, ""),
         (JobStatus, "status."),
+        (Why, "why."),
         (JobReport, "report."),
         (StopReport, "report."),
         (Survivor, "survivor."),
@@ -387,7 +402,18 @@ def restarts_page() -> str:
     )
 
 
+def api_page() -> str:
+    """Return the routes of the control API."""
+    return str(runpy.run_path(str(Path(__file__).with_name("api_page.py")))["page"]())
+
+
+def api_document() -> str:
+    """Return the control API as an OpenAPI document."""
+    return str(runpy.run_path(str(Path(__file__).with_name("api_page.py")))["document"]())
+
+
 _PAGES: Mapping[str, Callable[[], str]] = {
+    "api.md": api_page,
     "command-line.md": command_line_page,
     "context.md": context_page,
     "errors.md": errors_page,
@@ -404,7 +430,8 @@ _PAGES: Mapping[str, Callable[[], str]] = {
 
 def pages() -> dict[str, str]:
     """Return the text of each generated page, by its file name in docs/reference."""
-    return {name: WARNING + make().rstrip() + "\n" for name, make in _PAGES.items()}
+    made = {name: WARNING + make().rstrip() + "\n" for name, make in _PAGES.items()}
+    return {**made, "openapi.json": api_document()}
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ FOREIGN_VARIABLES = (
     "PYTHONPATH",
     "PYTHONUNBUFFERED",
     "PYTHONWARNINGS",
+    "RUNTIME_DIRECTORY",
     "VIRTUAL_ENV",
 )
 
@@ -41,15 +43,48 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(f"{told}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runtime_folder() -> Iterator[str]:
+    """The folder of control sockets for this process, so that no test meets a program of the machine."""
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    folder = os.environ["XDG_RUNTIME_DIR"] = _short_folder()
+
+    yield folder
+
+    shutil.rmtree(folder)
+    if before is None:
+        del os.environ["XDG_RUNTIME_DIR"]
+    else:
+        os.environ["XDG_RUNTIME_DIR"] = before
+
+
 @pytest.fixture
-def child_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment for a child process: an empty HOME, output buffered as for everybody, English, UTF-8."""
+def own_runtime_folder() -> Iterator[str]:
+    """A folder of control sockets for the programs of one test. Its path has a blank, and is short enough for one."""
+    folder = _short_folder()
+
+    yield folder
+
+    shutil.rmtree(folder)
+
+
+def _short_folder() -> str:
+    return tempfile.mkdtemp(prefix="t l", dir="/tmp")
+
+
+@pytest.fixture
+def child_env(tmp_path_factory: pytest.TempPathFactory, own_runtime_folder: str) -> dict[str, str]:
+    """The environment for a child process: an empty HOME, output buffered as for everybody, English, UTF-8.
+
+    Its programs find each other, and no others.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if name not in FOREIGN_VARIABLES and not name.startswith(("TASKLOOM_", "XDG_", "COV_"))
     }
-    return kept | {"HOME": str(tmp_path_factory.mktemp("home")), "LC_ALL": "C.UTF-8"}
+    own = {"HOME": str(tmp_path_factory.mktemp("home")), "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": own_runtime_folder}
+    return kept | own
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ A map, in the order in which data flows:
     scheduler/  the engine around the core: hands it what happened and carries out its actions
     runners/    where a run executes: in a thread
     observe/    folds events into log lines, tables and files
+    control/    other processes ask and steer a running program: HTTP over a unix socket (the only importer of h11)
     cli/        the command line; each verb imports its heavy parts only when called
     simulation/ the same core in virtual time, checked against invariants/
     testing/    virtual clock, fake context, simulator, conformance: for your tests
@@ -25,7 +26,7 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from taskloom.core.events import Event, EventName
-    from taskloom.core.model import ErrorInfo, JobState, Outcome, Reason, ReasonKind
+    from taskloom.core.model import ErrorInfo, Hold, JobState, Outcome, Reason, ReasonKind
     from taskloom.core.reload import Change
     from taskloom.core.report import StopReport
     from taskloom.errors import (
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     )
     from taskloom.job import Job
     from taskloom.jobfile import load
-    from taskloom.scheduler import JobHandle, JobStatus, Listener, Run, Scheduler
+    from taskloom.scheduler import Firing, JobHandle, JobStatus, Listener, Run, Scheduler, Snapshot
+    from taskloom.scheduler.why import Why
     from taskloom.task import AsyncContext, Context, Duration, Task, param
 
 __version__ = "0.1.0"
@@ -53,6 +55,8 @@ __all__ = [
     "ErrorInfo",
     "Event",
     "EventName",
+    "Firing",
+    "Hold",
     "Job",
     "JobFileError",
     "JobHandle",
@@ -66,11 +70,13 @@ __all__ = [
     "Run",
     "Scheduler",
     "SchedulerStopped",
+    "Snapshot",
     "StopReport",
     "Task",
     "TaskFailure",
     "TaskloomError",
     "UsageError",
+    "Why",
     "load",
     "param",
 ]
@@ -85,6 +91,8 @@ _HOME = {
     "ErrorInfo": "core.model",
     "Event": "core.events",
     "EventName": "core.events",
+    "Firing": "scheduler",
+    "Hold": "core.model",
     "Job": "job",
     "JobFileError": "errors",
     "JobHandle": "scheduler",
@@ -98,11 +106,13 @@ _HOME = {
     "Run": "scheduler",
     "Scheduler": "scheduler",
     "SchedulerStopped": "errors",
+    "Snapshot": "scheduler",
     "StopReport": "core.report",
     "Task": "task",
     "TaskFailure": "errors",
     "TaskloomError": "errors",
     "UsageError": "errors",
+    "Why": "scheduler.why",
     "load": "jobfile",
     "param": "task",
 }

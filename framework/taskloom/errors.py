@@ -30,12 +30,15 @@ __all__ = [
     "JobFileError",
     "JobStopping",
     "NotATask",
+    "NotScheduled",
     "OnSchedulerThread",
     "PermanentFailure",
     "Place",
     "Problem",
+    "ProgramRunning",
     "Related",
     "Replicated",
+    "SchedulerBusy",
     "SchedulerForked",
     "SchedulerStopped",
     "SelfJoin",
@@ -131,9 +134,9 @@ class JobBlocked(UsageError):
 class DependencyUnmet(UsageError):
     """A job with unsatisfied dependencies is not started. Start it with `now`, or let it wait with `arm`."""
 
-    def __init__(self, job: str, what: str, *, is_lost: bool) -> None:
+    def __init__(self, job: str, what: str, *, is_lost: bool, request: str = "start") -> None:
         self.job, self.what, self.is_lost = job, what, is_lost
-        super().__init__(f"cannot start job {job!r}: {what}" if is_lost else f"cannot start job {job!r}: needs {what}")
+        super().__init__(f"cannot {request} job {job!r}: {what if is_lost else f'needs {what}'}")
 
 
 class DependencyCycle(UsageError):
@@ -167,12 +170,31 @@ class JobDisabled(UsageError):
         super().__init__(f"cannot start job {job!r}: it is disabled")
 
 
+class NotScheduled(UsageError):
+    """A job without a schedule cannot be paused or resumed. Call `instead`: stop it, or start it."""
+
+    def __init__(self, request: str, job: str, instead: str) -> None:
+        self.request, self.job, self.instead = request, job, instead
+        super().__init__(f"cannot {request} job {job!r}: it has no schedule; {instead} it instead")
+
+
 class SchedulerStopped(UsageError):
     """A scheduler that is stopping or stopped starts nothing and accepts no more jobs."""
 
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
         super().__init__(f"cannot {wanted}: the scheduler was stopped")
+
+
+class SchedulerBusy(UsageError):
+    """The scheduler's thread gave no answer in time. `is_undone`: whether the command will never be carried out."""
+
+    def __init__(self, *, is_undone: bool) -> None:
+        self.is_undone = is_undone
+        then = "nothing was changed" if is_undone else "the command may still take effect"
+        super().__init__(
+            f"cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; {then}"
+        )
 
 
 class SchedulerForked(UsageError):
@@ -207,6 +229,22 @@ class OnSchedulerThread(UsageError):
         if starts_thread:
             where = "in a finalizer while this thread starts or ends a thread: the scheduler could start none meanwhile"
         super().__init__(f"cannot {wanted} {where}")
+
+
+class ProgramRunning(UsageError):
+    """Another program of this user has the name, or runs the same jobs. Stop it, or choose another name.
+
+    `name` is its name; `path`: what it runs, "" if that is not known; `is_same`: whether this program would run it too.
+    """
+
+    def __init__(self, name: str, pid: int, path: str, *, is_same: bool = False) -> None:
+        self.name, self.pid, self.path = name, pid, path
+        stop = f"stop it with taskloom shutdown --name {name}, or choose another name with --name"
+        if is_same:
+            super().__init__(f"cannot run {quoted(path)}: pid {pid} runs it already, as {name}; {stop}")
+        else:
+            runs = f" and runs {quoted(path)}" if path else ""
+            super().__init__(f"cannot use the name {name!r}: pid {pid} has it{runs}; {stop}")
 
 
 class CatalogError(TaskloomError):

@@ -76,6 +76,15 @@ All other values are defaults: params {}, labels [], enabled true, daemon false,
 start auto, schedule none, after [], timeout none, ready_within none, watchdog none, essential false, replicas 1, \
 runner thread
 
+The settings of the program
+SETTING      VALUE  FROM
+name         -      default
+stop_within  30s    default
+log_dir      -      default
+log_format   text   default
+log_level    info   default
+control      true   default
+
 Longest stop: web (10s) -> migrate (10s) -> db (20s)
 
 6 jobs in 1 file: 2 warnings; worst-case stop 40s

@@ -15,9 +15,11 @@ from tests.support.hand_driven_core import BOOM, HandDrivenCore, show
 from taskloom.core import lifecycle
 from taskloom.core.inputs import (
     ArmJob,
+    PauseJob,
     Reload,
     ResetJob,
     RestartJob,
+    ResumeJob,
     RunEnded,
     RunReady,
     RunResponsive,
@@ -137,6 +139,24 @@ def skipped() -> HandDrivenCore:
     return stage
 
 
+def paused() -> HandDrivenCore:
+    stage = scheduled()
+    stage.pause("a")
+    return stage
+
+
+def running_paused() -> HandDrivenCore:
+    stage = paused()
+    stage.run("a")
+    return stage
+
+
+def stopped_scheduled() -> HandDrivenCore:
+    stage = scheduled()
+    stage.stop("a")
+    return stage
+
+
 STAGES: dict[str, tuple[Callable[[], HandDrivenCore], JobState]] = {
     "disabled": (disabled, JobState.DISABLED),
     "waiting": (waiting, JobState.WAITING),
@@ -151,6 +171,9 @@ STAGES: dict[str, tuple[Callable[[], HandDrivenCore], JobState]] = {
     "blocked": (blocked, JobState.BLOCKED),
     "finished": (finished, JobState.FINISHED),
     "skipped": (skipped, JobState.SKIPPED),
+    "paused": (paused, JobState.WAITING),
+    "running paused": (running_paused, JobState.RUNNING),
+    "stopped scheduled": (stopped_scheduled, JobState.SKIPPED),
 }
 
 INPUTS: dict[str, Any] = {
@@ -172,25 +195,30 @@ INPUTS: dict[str, Any] = {
     "unresponsive": RunUnresponsive("a#1", 9.0),
     "responsive": RunResponsive("a#1"),
     "ended": RunEnded("a#1", How.RETURNED, None, False, False),
+    "pause": PauseJob("a", USER),
+    "resume": ResumeJob("a", USER),
 }
 
 # A row for each stage, a cell for each input, in the order above: the state after it. `x`: it is refused. `.`: it is
 # ignored, because its subject does not exist. Neither changes anything. `-`: the job was removed.
 GRID = """
-                         | start | now  | arm  | restart | now  | reset | stop | cancel | all  | reload | off  | remove | started | failed | ready | unresp | resp | ended
-disabled                 | x     | x    | x    | x       | x    | .     | disa | .      | disa | wait   | .    | -      | x       | x      | .     | .      | .    | x
-waiting                  | runn  | runn | runn | runn    | runn | .     | wait | .      | wait | wait   | disa | -      | x       | x      | .     | .      | .    | x
-delayed                  | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | wait   | disa | -      | x       | x      | .     | .      | .    | x
-depending                | x     | runn | .    | x       | runn | .     | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x
-scheduled                | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x
-backing off              | runn  | runn | .    | runn    | runn | runn  | fini | .      | fini | runn   | disa | -      | x       | x      | .     | .      | .    | x
-queued                   | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | runn    | fini   | runn  | .      | .    | fini
-running                  | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | runn  | .      | .    | fini
-stopping before it began | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | stop    | fini   | stop  | .      | .    | fini
-stopping                 | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | stop  | .      | .    | fini
-blocked                  | x     | x    | x    | x       | x    | .     | bloc | bloc   | bloc | bloc   | bloc | bloc   | x       | fini   | bloc  | .      | .    | fini
-finished                 | runn  | runn | runn | runn    | runn | .     | fini | .      | fini | wait   | disa | -      | x       | x      | .     | .      | .    | x
-skipped                  | runn  | runn | wait | runn    | runn | .     | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x
+                         | start | now  | arm  | restart | now  | reset | stop | cancel | all  | reload | off  | remove | started | failed | ready | unresp | resp | ended | pause | resume
+disabled                 | x     | x    | x    | x       | x    | .     | disa | .      | disa | wait   | .    | -      | x       | x      | .     | .      | .    | x     | x     | x
+waiting                  | runn  | runn | runn | runn    | runn | .     | wait | .      | wait | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
+delayed                  | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
+depending                | x     | runn | .    | x       | runn | .     | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
+scheduled                | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | wait  | .
+backing off              | runn  | runn | .    | runn    | runn | runn  | fini | .      | fini | runn   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
+queued                   | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | runn    | fini   | runn  | .      | .    | fini  | x     | x
+running                  | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | runn  | .      | .    | fini  | x     | x
+stopping before it began | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | stop    | fini   | stop  | .      | .    | fini  | x     | x
+stopping                 | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | stop  | .      | .    | fini  | x     | x
+blocked                  | x     | x    | x    | x       | x    | .     | bloc | bloc   | bloc | bloc   | bloc | bloc   | x       | fini   | bloc  | .      | .    | fini  | x     | x
+finished                 | runn  | runn | runn | runn    | runn | .     | fini | .      | fini | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
+skipped                  | runn  | runn | wait | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
+paused                   | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | .     | wait
+running paused           | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | wait   | runn  | .      | .    | wait  | .     | runn
+stopped scheduled        | runn  | runn | wait | runn    | runn | .     | .    | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | skip  | wait
 """  # noqa: E501  (a table is read by its columns)
 
 

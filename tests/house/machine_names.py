@@ -26,6 +26,7 @@ ENUMS = {
     "reason kinds": ("taskloom", "ReasonKind"),
     "exit codes": ("taskloom.core.report", "ExitCode"),
     "waiting for": ("taskloom.core.model", "WaitingFor"),
+    "holds": ("taskloom", "Hold"),
 }
 VERBS = ("run", "validate", "simulate", "drill", "tasks", "schema")
 JOBS = """

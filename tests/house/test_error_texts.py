@@ -55,7 +55,38 @@ ROWS: list[tuple[BaseException, str]] = [
     (errors.DependencyCycle(["a", "b", "a"]), "cannot order jobs that wait for each other: a -> b -> a"),
     (errors.Replicated("web", 3), "cannot add job 'web' as one: it has 3 replicas; use add_all"),
     (errors.JobDisabled("tick"), "cannot start job 'tick': it is disabled"),
+    (
+        errors.DependencyUnmet("tick", "job 'db' to be ready", is_lost=False, request="resume"),
+        "cannot resume job 'tick': needs job 'db' to be ready",
+    ),
+    (
+        errors.NotScheduled("pause", "tick", "stop"),
+        "cannot pause job 'tick': it has no schedule; stop it instead",
+    ),
+    (
+        errors.NotScheduled("resume", "tick", "start"),
+        "cannot resume job 'tick': it has no schedule; start it instead",
+    ),
     (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
+    (
+        errors.ProgramRunning("jobs-3f2a", 17, "/srv/jobs", is_same=True),
+        "cannot run '/srv/jobs': pid 17 runs it already, as jobs-3f2a; stop it with taskloom shutdown --name "
+        "jobs-3f2a, or choose another name with --name",
+    ),
+    (
+        errors.ProgramRunning("web", 17, ""),
+        "cannot use the name 'web': pid 17 has it; stop it with taskloom shutdown --name web, or choose another name "
+        "with --name",
+    ),
+    (
+        errors.SchedulerBusy(is_undone=True),
+        "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; nothing was changed",
+    ),
+    (
+        errors.SchedulerBusy(is_undone=False),
+        "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; the command may "
+        "still take effect",
+    ),
     (
         errors.SchedulerForked(17, 23),
         (

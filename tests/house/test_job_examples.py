@@ -7,7 +7,7 @@ The convention, which the first two lines of each file keep:
 
 or `# ends: by itself, with exit code 1`, or `# ends: on Ctrl-C`. The first two are run to their end, which has to be
 that exit code, 0 where none is said. The third is interrupted as soon as all its jobs have started, and has to end
-with 130.
+with 130. A third line such as `# never starts: upload` names the jobs that do not start by then.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "jobs").glob("*.y*ml"))
 ENDS = {"# ends: by itself": 0, "# ends: by itself, with exit code 1": 1, "# ends: on Ctrl-C": 130}
+
+NEVER_STARTS = "# never starts: "
 
 # Bounds that only a failure reaches: an example is short.
 START_SECONDS = 20
@@ -107,12 +109,15 @@ def test_an_example_runs_and_ends_as_it_says(example: Path, copied: Path, child_
 
 def jobs_at_start(example: Path) -> set[str]:
     """Return the jobs that start by themselves, replicas one by one."""
-    document = yaml.safe_load(example.read_text(encoding="utf-8"))
+    text = example.read_text(encoding="utf-8")
+    document, third = yaml.safe_load(text), text.splitlines()[2]
+    never = set(third.removeprefix(NEVER_STARTS).split(", ")) if third.startswith(NEVER_STARTS) else set()
+    assert never <= document["jobs"].keys()
     return {
         replica
         for name, job in document["jobs"].items()
         for replica in replicas(name, job.get("replicas", 1))
-        if not name.startswith("x-") and job.get("start") != "manual" and job.get("enabled", True)
+        if name not in never and not name.startswith("x-") and job.get("start") != "manual" and job.get("enabled", True)
     }
 
 

@@ -17,6 +17,7 @@ from taskloom.errors import JobFileError
 from taskloom.jobfile import CheckResult, check, load
 from taskloom.jobfile.fields.json_schema import job_file_schema
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.task import Context, Duration, Task, param
 
 
@@ -49,7 +50,7 @@ scalars = (
     | st.integers(-1, 5)
     | st.floats(allow_nan=False, allow_infinity=False, width=16)
     | st.sampled_from(
-        ["", "5s", "0s", "wait", "auto", "manual", "thread", "abandon", "exit", "no", "tick", "${X}", "${"]
+        ["", "5s", "0s", "wait", "auto", "manual", "thread", "abandon", "exit", "no", "tick", "${X}", "${", "${file:x}"]
     )
     | st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=6)
 )
@@ -105,10 +106,26 @@ likely: dict[str, st.SearchStrategy[Any]] = {
 fields = st.fixed_dictionaries(
     {"task": likely["task"]}, optional={k: v | anything for k, v in likely.items() if k != "task"}
 )
+program_settings = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["a", "line-3"]),
+        "stop_within": st.sampled_from(["forever", "5s", 0, 2.5]),
+        "log_dir": st.just("log"),
+        "log_format": st.sampled_from(["text", "json"]),
+        "log_level": st.sampled_from(["debug", "error"]),
+        "control": st.booleans() | st.just("./x.sock"),
+    },
+)
 jobs = fields | st.dictionaries(names, anything, max_size=4)
 documents = st.fixed_dictionaries(
     {"jobs": st.dictionaries(st.sampled_from(["a", "b", "c d", "x-e"]), jobs | anything, max_size=3) | anything},
-    optional={"defaults": st.dictionaries(names, anything, max_size=2), "x-note": anything, "jbs": anything},
+    optional={
+        "defaults": st.dictionaries(names, anything, max_size=2),
+        "taskloom": program_settings | st.dictionaries(st.sampled_from([*SETTINGS, "x-a", "b"]), anything) | anything,
+        "x-note": anything,
+        "jbs": anything,
+    },
 )
 
 sound_fields = st.fixed_dictionaries(
@@ -116,7 +133,7 @@ sound_fields = st.fixed_dictionaries(
 )
 sound_documents = st.fixed_dictionaries(
     {"jobs": st.dictionaries(st.sampled_from(["a", "b", "c", "x-e"]), sound_fields, min_size=1, max_size=3)},
-    optional={"x-note": anything},
+    optional={"x-note": anything, "taskloom": program_settings},
 )
 
 

@@ -36,7 +36,7 @@ FOREIGN = [
     ("# nothing\n", "cannot find any job: there is nothing to run"),
     ("", "cannot find any job: there is nothing to run"),
     ("jbs:\n  a: {cmd: x}\n  b: {cmd: y}\nother: 1\n",
-     "cannot find key 'jbs'; known: defaults, jobs, and x-... for notes"),
+     "cannot find key 'jbs'; known: taskloom, defaults, jobs, and x-... for notes"),
 ]  # fmt: skip
 
 # Each with the number of its problems.

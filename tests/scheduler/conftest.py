@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,3 +15,15 @@ def scheduler() -> Iterator[WatchedScheduler]:
     watched = WatchedScheduler()
     yield watched
     watched.finish()
+
+
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the local time zone to UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+    yield
+
+    monkeypatch.undo()
+    time.tzset()

@@ -184,6 +184,14 @@ class Machine(RuleBasedStateMachine):
     def reset(self, pick: int) -> None:
         self.expect(self.model.reset(f"j{pick}", self.now), lambda: self.driven.reset(f"j{pick}"))
 
+    @rule(pick=PICK)
+    def pause(self, pick: int) -> None:
+        self.expect(self.model.pause(f"j{pick}", self.now), lambda: self.driven.pause(f"j{pick}"))
+
+    @rule(pick=PICK)
+    def resume(self, pick: int) -> None:
+        self.expect(self.model.resume(f"j{pick}", self.now), lambda: self.driven.resume(f"j{pick}"))
+
     @rule(pick=PICK, data=st.data())
     def reload(self, pick: int, data: st.DataObject) -> None:
         """Keep most declarations, remove some or bring them back, and change a field of others."""
@@ -342,6 +350,9 @@ class Machine(RuleBasedStateMachine):
         }
         assert {name: {outcome.value: n for outcome, n in job.outcomes.items()} for name, job in core.jobs.items()} == {
             name: dict(job.outcomes) for name, job in model.jobs.items()
+        }
+        assert {name: (job.is_paused, job.is_stopped) for name, job in core.jobs.items()} == {
+            name: (job.is_paused, job.is_stopped) for name, job in model.jobs.items()
         }
         assert set(core.runs) == {job.run for job in model.jobs.values() if job.is_live}
         assert list(core.stopping) == model.awaited_runs()

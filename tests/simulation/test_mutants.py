@@ -86,6 +86,7 @@ def test_every_module_with_decisions_has_mutants() -> None:
         "dependencies",
         "reload",
         "lifecycle",
+        "holding",
         "stopping",
         "shutdown",
         "outcome",

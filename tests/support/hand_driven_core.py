@@ -63,6 +63,14 @@ class HandDrivenCore(RecordedCore):
         """Forget a job's failures by a user's command; `text` is the text of the reason."""
         return self.send(inputs.ResetJob(job, Reason(ReasonKind.USER, text)))
 
+    def pause(self, job: str, text: str = "maintenance") -> list[Action]:
+        """Pause a job's schedule by a user's command; `text` is the text of the reason."""
+        return self.send(inputs.PauseJob(job, Reason(ReasonKind.USER, text)))
+
+    def resume(self, job: str, text: str = "done") -> list[Action]:
+        """Resume a job by a user's command; `text` is the text of the reason."""
+        return self.send(inputs.ResumeJob(job, Reason(ReasonKind.USER, text)))
+
     def reload(self, *jobs: JobSpec) -> list[Action]:
         """Replace all declarations by these."""
         return self.send(inputs.Reload(jobs))

@@ -23,6 +23,7 @@ from taskloom.core.policies import (
 )
 from taskloom.errors import UsageError
 from taskloom.runners.binding import Binding, Body
+from taskloom.scheduler import JobHandle
 from taskloom.testing import make_job
 
 __all__ = ["NAMES", "give_command", "random_job"]
@@ -95,11 +96,21 @@ def random_job(name: str, random: Random) -> JobSpec:
     )
 
 
+def _hold_or_forget(job: JobHandle, random: Random) -> None:
+    match random.randrange(5):
+        case 0 | 1:
+            job.pause("maintenance")
+        case 2 | 3:
+            job.resume("done")
+        case _:
+            job.reset("fixed")
+
+
 def give_command(scheduler: WatchedScheduler, random: Random, names: Sequence[str] = NAMES) -> None:
     """Give one random command to one of the named jobs. It may be refused, but it must not fail otherwise."""
     try:
         job = scheduler.job(random.choice(names))
-        match random.randrange(11):
+        match random.randrange(14):
             case 0:
                 job.start(now=random.random() < 0.5)
             case 1:
@@ -119,8 +130,8 @@ def give_command(scheduler: WatchedScheduler, random: Random, names: Sequence[st
             case 8:
                 scheduler.status()
             case 9:
-                job.reset("fixed")
-            case _:
                 scheduler.stacks()
+            case _:
+                _hold_or_forget(job, random)
     except UsageError:
         pass

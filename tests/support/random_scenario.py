@@ -137,6 +137,10 @@ def _draw_command(random: Random, job: str) -> inputs.Input:
         return inputs.RestartJob(job, reason, random.random() < 0.5)
     if kind < 0.65:
         return inputs.ResetJob(job, reason)
+    if kind < 0.73:
+        return inputs.PauseJob(job, reason)
+    if kind < 0.83:
+        return inputs.ResumeJob(job, reason)
     run = f"{job}#{random.randint(1, 3)}" if random.random() < 0.1 else None
     return inputs.StopJob(job, reason, run)
 

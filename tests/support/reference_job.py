@@ -63,6 +63,9 @@ class ReferenceJob:
     has_failed: bool = False
     gave_up: bool = False
     abandoned_at: float = 0.0
+    is_paused: bool = False
+    is_stopped: bool = False
+    """A user stopped it, and has not started it since."""
     hold: dict[str, None] | None = None
     """The runs that a reload stopped when it added this job, as far as they have not ended; shared by its jobs."""
 

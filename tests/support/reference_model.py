@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tests.support.reference_hold import pause_job, resume_job
 from tests.support.reference_job import NEVER, ReferenceJob, dependency_state, outcome_of
 from tests.support.reference_reload import release_run, reload_all
 from tests.support.reference_stop import continue_shutdown, hurry_all, stop_all
@@ -60,7 +61,7 @@ class ReferenceModel:
         return lines + self.arm_all([job for job in self.jobs.values() if self.is_auto_start(job)], now)
 
     def is_auto_start(self, job: ReferenceJob) -> bool:
-        return job.waits_for == "command" and job.spec.start.mode is StartMode.AUTO
+        return job.waits_for == "command" and job.spec.start.mode is StartMode.AUTO and not job.is_stopped
 
     def arm_all(self, jobs: Sequence[ReferenceJob], now: float) -> list[str]:
         for job in jobs:
@@ -73,6 +74,7 @@ class ReferenceModel:
         job = self.jobs.get(name)
         if self.stop_text is not None or job is None or not job.spec.enabled or job.is_live:
             return None
+        job.is_stopped = False
         return [] if job.is_active else self.arm_all([job], now)
 
     def start(self, name: str, now: float, *, is_now: bool = True) -> list[str] | None:
@@ -81,6 +83,7 @@ class ReferenceModel:
             return None
         if not is_now and (job.hold or dependency_state(job, self.jobs.values()) != "satisfied"):
             return None
+        job.is_stopped = False
         return self.begin(job, now) + self.rearm(job, now)
 
     def restart(self, name: str, text: str, now: float, *, is_now: bool = False) -> list[str] | None:
@@ -89,6 +92,7 @@ class ReferenceModel:
             return None
         if not job.is_live:
             return self.start(name, now, is_now=is_now)
+        job.is_stopped = False
         if job.follow_up != "removal":
             job.follow_up = "restart"
             self.rearm(job, now)
@@ -100,7 +104,7 @@ class ReferenceModel:
             return None
         had_given_up, state = job.gave_up, job.state
         lines = self.forget_failures(job, now)
-        if job.follow_up == "removal" or not job.spec.enabled:
+        if job.follow_up == "removal" or not job.spec.enabled or job.is_stopped:
             return lines
         if state == "blocked" and (had_given_up or job.follow_up == "retry"):
             job.follow_up = "restart"
@@ -128,6 +132,7 @@ class ReferenceModel:
                 job
                 for job in self.jobs.values()
                 if job.was_impossible
+                and not job.is_stopped
                 and job.state == "skipped"
                 and families & {dependency.job for dependency in job.spec.after}
                 and dependency_state(job, self.jobs.values()) != "impossible"
@@ -185,6 +190,7 @@ class ReferenceModel:
         if job is None:
             return None if run is None else []
         if run is None:
+            job.is_stopped = job.is_stopped or self.stop_text is None
             return self.stop_job(job, "user", text, now) + self.propagate(now)
         if not (job.is_live and job.run == run):
             return []
@@ -234,6 +240,12 @@ class ReferenceModel:
     def _set_progress_due(self, when: float) -> None:
         self.deadlines_set += 1
         self.progress_due = (when, self.deadlines_set)
+
+    def pause(self, name: str, now: float) -> list[str] | None:
+        return None if self.stop_text is not None else pause_job(self, name, now)
+
+    def resume(self, name: str, now: float) -> list[str] | None:
+        return None if self.stop_text is not None else resume_job(self, name, now)
 
     def reload(self, specs: Sequence[JobSpec], now: float) -> list[str] | None:
         return None if self.stop_text is not None else reload_all(self, specs, now)
@@ -401,6 +413,8 @@ class ReferenceModel:
             return self.begin(job, now)
         job.waits_for = "firing"
         self.rearm(job, now)
+        if schedule.immediately and job.is_paused:
+            return [f"missed {job.spec.name}"]
         return self.begin(job, now) if schedule.immediately else [""]
 
     # -- time

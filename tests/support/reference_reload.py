@@ -27,6 +27,7 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
     for name, spec in new.items():
         if name in model.jobs:
             model.jobs[name].spec = spec
+            lines += _end_pause(model.jobs[name])
         else:
             lines += model.declare(spec)
             renewed.append(model.jobs[name])
@@ -150,10 +151,18 @@ def _change(
     return lines
 
 
+def _end_pause(job: ReferenceJob) -> list[str]:
+    """End the pause of a job that has no schedule any more."""
+    if job.spec.schedule is not None or not job.is_paused:
+        return []
+    job.is_paused = False
+    return [f"resumed {job.spec.name}"]
+
+
 def _release(job: ReferenceJob, renewed: list[ReferenceJob]) -> None:
     """Let another run follow the present one, unless a user stopped the job."""
     stays_stopped = job.follow_up == "nothing" and (not job.is_abandoned or job.first_kind == "user")
-    if job.spec.enabled and not stays_stopped:
+    if job.spec.enabled and not stays_stopped and not job.is_stopped:
         if job.follow_up == "nothing":
             renewed.append(job)
         job.follow_up = "restart"
@@ -206,9 +215,11 @@ def _reschedule(model: ReferenceModel, job: ReferenceJob, renewed: list[Referenc
 
 
 def _renew(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
-    job.waits_for, job.end_state = "command", ""
-    renewed.append(job)
-    return model.forget_failures(job, now)
+    lines = model.forget_failures(job, now)
+    if job.end_state == "disabled" or not job.is_stopped:
+        job.waits_for, job.end_state = "command", ""
+        renewed.append(job)
+    return lines
 
 
 def _enable_or_disable(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> list[str]:
@@ -227,7 +238,7 @@ def _enable_or_disable(model: ReferenceModel, job: ReferenceJob, renewed: list[R
 def _bring_back(model: ReferenceModel, job: ReferenceJob, renewed: list[ReferenceJob], now: float) -> None:
     """Continue a job that is declared or enabled again before its run has ended, unless a user stopped it."""
     job.follow_up = "nothing"
-    if job.spec.enabled and job.first_kind != "user":
+    if job.spec.enabled and job.first_kind != "user" and not job.is_stopped:
         if job.spec.schedule is None:
             job.follow_up = "restart"
             if job.is_abandoned:

@@ -12,7 +12,7 @@ from taskloom.text import duration
 if TYPE_CHECKING:
     from tests.support.reference_model import ReferenceModel
 
-__all__ = ["handle_due"]
+__all__ = ["fire", "handle_due"]
 
 
 def handle_due(model: ReferenceModel, job: ReferenceJob, name: str, now: float) -> list[str]:
@@ -23,7 +23,7 @@ def handle_due(model: ReferenceModel, job: ReferenceJob, name: str, now: float) 
     if name == "backoff":
         return _restart(model, job, now)
     if name == "firing":
-        return _fire(model, job, when, now)
+        return fire(model, job, when, now)
     if name == "timeout":
         return model.request_cancel(
             job, "deadline", f"longer than its timeout of {duration((job.run_spec or job.spec).timeout or 0.0)}", now
@@ -45,18 +45,20 @@ def _restart(model: ReferenceModel, job: ReferenceJob, now: float) -> list[str]:
     return [*lines, f"flapping {job.spec.name}"] if job.is_flapping(now) and not was_flapping else lines
 
 
-def _fire(model: ReferenceModel, job: ReferenceJob, instant: float, now: float) -> list[str]:
+def fire(model: ReferenceModel, job: ReferenceJob, instant: float, now: float) -> list[str]:
     """Handle the latest instant that has come; the older ones are missed, in one event."""
     schedule = job.spec.schedule
     if schedule is None or schedule.every is None:
         return []
     missed = f"missed {job.spec.name}"
-    lines = []
+    lines: list[str] = []
     if instant + schedule.every <= now:
         lines = [missed]
         while instant + schedule.every <= now:
             instant += schedule.every
     model.set_instant(job, instant + schedule.every)
+    if job.is_paused:
+        return [missed]
     late = now - instant
     if late > 1 and (schedule.missed is Missed.SKIP or late > schedule.grace):
         return [*lines, missed]

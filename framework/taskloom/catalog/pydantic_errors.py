@@ -24,6 +24,7 @@ __all__ = [
     "type_at",
     "types_in",
     "value_hint",
+    "without",
 ]
 
 # A shorter line of a secret (a brace, a dash) may occur anywhere in a message.
@@ -111,7 +112,7 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
             text = message_of(error["ctx"]["error"])
-            text = _without(text, _texts_in(value)) if is_secret else text
+            text = without(text, _texts_in(value)) if is_secret else text
             return FieldError(
                 loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}"
             )
@@ -142,7 +143,7 @@ def _expected(error: Any, secrets: Iterable[str]) -> str:
         except KeyError:  # a validator's own error, by the name of one of pydantic's
             pass
     # A PydanticCustomError of a validator may quote the value.
-    return _without(text.removeprefix("Input should be ").removeprefix("Value should be "), secrets)
+    return without(text.removeprefix("Input should be ").removeprefix("Value should be "), secrets)
 
 
 def _limit(value: object) -> object:
@@ -188,10 +189,10 @@ def mask_secrets(text: str, values: object) -> str:
         secrets = list(_secrets_in(values))
     except Exception:  # noqa: BLE001 - an object of the plugin raises, or a list holds itself
         return "(its message is not shown: the values cannot be searched for secrets)"
-    return _without(text, secrets)
+    return without(text, secrets)
 
 
-def _without(text: str, secrets: Iterable[str]) -> str:
+def without(text: str, secrets: Iterable[str]) -> str:
     """Return the text with the secrets masked: as they are, as Python quotes them, and each of their lines."""
     for secret in sorted(secrets, key=len, reverse=True):
         lines = [line.strip() for line in secret.splitlines()]

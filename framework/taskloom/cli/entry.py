@@ -21,12 +21,28 @@ if TYPE_CHECKING:
 
 __all__ = ["call"]
 
+_CONTROL = "taskloom.cli.control"
 # name -> (module, one line for the list of verbs, group)
 _VERBS = {
     "run": ("taskloom.cli.run", "Run the jobs of job files until they end or a signal stops them.", "Run"),
     "validate": ("taskloom.cli.validate", "Check job files and report every problem at once.", "Run"),
     "simulate": ("taskloom.cli.simulate.command", "Show what the jobs would do in a week, in virtual time.", "Run"),
+    "status": ("taskloom.cli.control.status", "Show the jobs of a running program.", "Watch"),
+    "ps": ("taskloom.cli.control.ps", "List the running programs of this user.", "Watch"),
+    "next": ("taskloom.cli.control.next", "Show when jobs run next, soonest first.", "Watch"),
+    "events": ("taskloom.cli.control.events", "Show what has happened in a running program.", "Watch"),
+    "stack": ("taskloom.cli.control.stack", "Show where the runs of jobs are, with their stacks.", "Watch"),
+    "why": ("taskloom.cli.control.why", "Explain why jobs are, or are not, running.", "Watch"),
     "drill": ("taskloom.cli.drill.command", "Run each job alone, and check that it stops in time.", "Act"),
+    "start": (f"{_CONTROL}.start", "Start jobs, and wait until they are ready or have ended.", "Act"),
+    "stop": (f"{_CONTROL}.stop", "Stop jobs, and wait for the end of their runs.", "Act"),
+    "restart": (f"{_CONTROL}.start", "Stop jobs and start them again, and wait until they are ready.", "Act"),
+    "pause": (f"{_CONTROL}.schedule_verbs", "Pause the schedules of jobs; their runs go on.", "Act"),
+    "resume": (f"{_CONTROL}.schedule_verbs", "Resume the schedules of paused or stopped jobs.", "Act"),
+    "reset": (f"{_CONTROL}.schedule_verbs", "Forget the failures of jobs, for when their cause is removed.", "Act"),
+    "wait": (f"{_CONTROL}.wait", "Wait until jobs are ready, or have finished.", "Act"),
+    "reload": (f"{_CONTROL}.reload", "Read the job files again, and apply all changes or none.", "Act"),
+    "shutdown": (f"{_CONTROL}.shutdown", "Stop all jobs, and end the program.", "Act"),
     "tasks": ("taskloom.cli.tasks", "List the installed tasks, or show one task and its parameters.", "Author"),
     "schema": ("taskloom.cli.schema", "Print the JSON Schema of job files, for editors.", "Author"),
     "completion": ("taskloom.cli.completion.command", "Print the script that completes the command line.", "Author"),

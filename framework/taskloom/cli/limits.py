@@ -19,9 +19,9 @@ from taskloom.text import plural
 
 __all__ = ["Limit", "limit_warnings", "thread_limits"]
 
-# The main thread, output, scheduler, waiter, listener, a first helper for callbacks and one for other calls, and the
-# watcher process. A test counts them.
-OWN_THREADS = 8
+# The main thread, output, scheduler, waiter, listener, control, a first helper for callbacks and one for other calls,
+# and the watcher process. A test counts them.
+OWN_THREADS = 9
 # Lets a process have more threads than RLIMIT_NPROC: bits of CapEff in /proc/self/status.
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24
 

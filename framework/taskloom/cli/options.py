@@ -1,4 +1,4 @@
-"""The option type for a duration: `5s`, `1h30m`, a number of seconds, or `forever` where that is allowed."""
+"""Options that several verbs have: durations (`5s`, `1h30m`, a number of seconds, `forever`), and `--env-file`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import click
 
 from taskloom.task import parse_duration
 
-__all__ = ["Seconds", "read_seconds"]
+__all__ = ["ProgramName", "Seconds", "env_file_option", "read_seconds"]
+
+env_file_option = click.option(
+    "--env-file",
+    "env_files",
+    multiple=True,
+    metavar="PATH",
+    help="Take values for ${NAME} in job files from this file of NAME=VALUE lines, too; may be repeated, and the last "
+    "one counts. The environment goes first.",
+)
 
 
 class Seconds(click.ParamType[float]):
@@ -30,6 +39,21 @@ class Seconds(click.ParamType[float]):
         if self._is_positive and seconds == 0:
             self.fail(f"cannot use {value!r} as a duration; it must be more than 0", param, ctx)
         return seconds
+
+
+class ProgramName(click.ParamType[str]):
+    """The name of a program."""
+
+    name = "name"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or fail with the legal characters."""
+        from taskloom.control.names import checked_name
+
+        try:
+            return checked_name(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def read_seconds(text: str) -> float:

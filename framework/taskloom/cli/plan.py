@@ -11,6 +11,7 @@ from taskloom.core.model import JobSpec, StartMode
 from taskloom.text import finite, printable, table
 
 if TYPE_CHECKING:
+    from taskloom.cli.settings import Given
     from taskloom.jobfile import CheckResult
     from taskloom.jobfile.checks.origins import Origin
 
@@ -87,8 +88,10 @@ def _why_not(job: JobSpec, not_started: Mapping[str, NotStarted]) -> str:
     return f"waits for {missing[0]}, which does not start by itself" if missing else ""
 
 
-def as_json(result: CheckResult) -> dict[str, Any]:
+def as_json(result: CheckResult, settings: Mapping[str, Given]) -> dict[str, Any]:
     """Return the plan as JSON data."""
+    from taskloom.cli.settings import as_json as settings_as_json
+
     plan = plan_of(result.jobs)
     return {
         "starts": [
@@ -100,6 +103,7 @@ def as_json(result: CheckResult) -> dict[str, Any]:
             job: {field: _origin_as_json(origin) for field, origin in origins.items()}
             for job, origins in result.origins.items()
         },
+        "settings": settings_as_json(settings),
         "worst_stop": {
             "seconds": finite(result.worst_stop_seconds),
             "chain": [{"job": slow.job, "seconds": finite(slow.seconds)} for slow in result.stop_chain],
@@ -112,11 +116,11 @@ def _origin_as_json(origin: Origin) -> dict[str, Any]:
     return {"written": origin.written, "from": origin.source, **place}
 
 
-def as_text(result: CheckResult, *, is_terminal: bool) -> str:
+def as_text(result: CheckResult, settings: Mapping[str, Given], *, is_terminal: bool) -> str:
     """Return the plan as tables; on a terminal they fit its width and have colours, if it shows any."""
-    sections = [each for each in _sections(result) if each.rows]
-    shown = [(_for_terminal if is_terminal else _for_pipe)(each) for each in sections]
-    shown.append(_rest(result))
+    show = _for_terminal if is_terminal else _for_pipe
+    shown = [show(each) for each in _sections(result) if each.rows]
+    shown += [_rest(result), show(_settings_section(settings))]
     if result.stop_chain:
         from taskloom.jobfile.checks.worst_stop import WorstStop
 
@@ -131,6 +135,11 @@ def _sections(result: CheckResult) -> Iterator[_Section]:
     reasons: list[Cells] = [(one.job.name, _reason_cell(one, result)) for one in plan.not_started]
     yield _Section("Jobs that do not start by themselves", ("job", "why"), reasons)
     yield _Section("Where the values come from", ("job", "field", "value", "from"), list(_value_cells(result)))
+
+
+def _settings_section(settings: Mapping[str, Given]) -> _Section:
+    rows: list[Cells] = [(name, given.written or "-", str(given)) for name, given in settings.items()]
+    return _Section("The settings of the program", ("setting", "value", "from"), rows)
 
 
 def _start_cells(job: JobSpec) -> Cells:

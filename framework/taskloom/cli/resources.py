@@ -61,8 +61,8 @@ SPARE_DESCRIPTORS = 24
 START_BYTES = 80 << 20
 # With less than this left, a SystemError shows a lack of memory: seen from CPython 3.11 with 16 MiB in all.
 SHORT_BYTES = 16 << 20
-# Our own: output, scheduler, two helpers, waiter, two listeners, and one for the first job.
-START_THREADS = 8
+# Our own: output, scheduler, two helpers, waiter, two listeners, control, and one for the first job.
+START_THREADS = 9
 # Of a thread, where RLIMIT_STACK is unlimited: glibc on x86-64.
 DEFAULT_STACK_BYTES = 2 << 20
 # How long the last words wait for a reader of standard error.

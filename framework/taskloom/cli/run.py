@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from taskloom.cli.completion.known_names import complete_paths
-from taskloom.cli.options import Seconds
+from taskloom.cli.options import ProgramName, Seconds, env_file_option
 
 __all__ = ["run"]
 
 
 @click.command(short_help="Run the jobs of job files until they end or a signal stops them.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
-@click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True,
-              help="How long stopping all jobs may take; forever means no limit.")  # fmt: skip
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_paths)
+@click.option("--stop-within", type=Seconds(allows_forever=True),
+              help="How long stopping all jobs may take; forever means no limit. [default: 30s]")  # fmt: skip
+@env_file_option
 @click.option("--events", metavar="PATH",
               help="Append every event as a JSON line to this file; - is standard output, and then what tasks print "
                    "goes to stderr.")  # fmt: skip
@@ -22,8 +25,16 @@ __all__ = ["run"]
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Format of the summary at the end: text on stderr, or JSON on stdout.")  # fmt: skip
 @click.option("--log-format", type=click.Choice(["text", "short", "full", "json"]),
-              help="Format of the log: short has the time, full also the date and the zone, text is short on a "
-                   "terminal, else full; json is an object a line. [default: text]")  # fmt: skip
+              help="Format of the log: short has the time, full also the date and the zone, json is an object a line, "
+                   "text is short on a terminal, else full. [default: text]")  # fmt: skip
+@click.option("--name", type=ProgramName(), metavar="NAME",
+              help="The name by which taskloom status and the other verbs find this program. [default: that of the "
+                   "first PATH, with a hash]")  # fmt: skip
+@click.option("--socket", type=click.Path(), metavar="PATH",
+              help="Listen for the other verbs on this unix socket. [default: in $RUNTIME_DIRECTORY, "
+                   "$XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
+@click.option("--no-control", is_flag=True,
+              help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
               help="Least level of the messages in the log; a job may set its own. [default: info]")  # fmt: skip
 @click.option("--log-dir", metavar="PATH",
@@ -37,7 +48,8 @@ __all__ = ["run"]
                    "and until when.")  # fmt: skip
 def run(  # noqa: PLR0917 - click passes them by name
     paths: tuple[str, ...],
-    stop_within: float,
+    stop_within: float | None,
+    env_files: tuple[str, ...],
     events: str | None,
     labels: tuple[str, ...],
     output: str,
@@ -46,12 +58,17 @@ def run(  # noqa: PLR0917 - click passes them by name
     log_dir: str | None,
     color: str | None,
     quiet: bool,
+    name: str | None,
+    socket: str | None,
+    no_control: bool,
     verbose: bool,
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
 
-    Each PATH is a job file, a directory of job files, or - for standard input. When all jobs without `daemon: true`
-    have ended, the daemon jobs are stopped and the program ends. Log lines and the summary go to stderr.
+    Each PATH is a job file, a directory of job files, or - for standard input; without one it is taskloom.yaml, else
+    jobs/. When all jobs without `daemon: true` have ended, the daemon jobs are stopped and the program ends. Log lines
+    and the summary go to stderr. Options go before the variables TASKLOOM_STOP_WITHIN, TASKLOOM_LOG_FORMAT and so on,
+    and these before `taskloom:` of a job file.
 
     \b
     Signals:
@@ -77,10 +94,11 @@ def run(  # noqa: PLR0917 - click passes them by name
       taskloom run jobs/quickstart.yaml
       taskloom run jobs/ --stop-within 10s --events events.jsonl
     """
+    from taskloom.cli.default_paths import paths_or_default
     from taskloom.cli.program.program import Program
     from taskloom.cli.program.settings import RunSettings
+    from taskloom.cli.settings import Flag, Sources
     from taskloom.observe.event_file import is_standard_output
-    from taskloom.observe.log_format import LogFormat
 
     if output == "json" and is_standard_output(events):
         raise click.UsageError(
@@ -90,20 +108,24 @@ def run(  # noqa: PLR0917 - click passes them by name
     if verbose and (quiet or log_level in ("info", "warning", "error")):
         other = "--quiet" if quiet else f"--log-level {log_level}"
         raise click.UsageError(f"cannot use --verbose with {other}; expected one of them")
-    is_text = log_format in (None, "text")
-    settings = RunSettings(
-        stop_within=stop_within,
-        log_format=None if is_text else LogFormat(log_format),
-        log_level=log_level or "info",
-        log_dir=log_dir,
-        color=color or "auto",
-        is_quiet=quiet,
-    )
+    if no_control and socket:
+        raise click.UsageError("cannot use both --socket and --no-control; expected one of them")
+    flags = {
+        "stop_within": Flag("--stop-within", stop_within),
+        "log_format": Flag("--log-format", log_format),
+        "log_level": Flag("--log-level", log_level),
+        "log_dir": Flag("--log-dir", log_dir),
+        "name": Flag("--name", name),
+        "control": Flag("--no-control", False) if no_control else Flag("--socket", socket or None),
+    }
+    sources = Sources(flags, os.environ)
     program = Program(
-        settings,
+        RunSettings(color=color or "auto", is_quiet=quiet).with_given(sources.before_files()),
         events=events,
         labels=labels,
         wants_json=output == "json",
         is_verbose=verbose,
+        sources=sources,
+        env_files=env_files,
     )
-    return program.run(paths)
+    return program.run(paths_or_default(paths), is_default=not paths)

@@ -15,18 +15,26 @@ __all__ = ["programs_of_all_users", "running_programs"]
 _OWN_FOLDERS = ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR")
 
 
-def running_programs(environ: Mapping[str, str] | None = None, uid: int | None = None) -> list[Holder]:
+def running_programs(
+    environ: Mapping[str, str] | None = None, uid: int | None = None, *, everywhere: bool = False
+) -> list[Holder]:
     """Return the programs of this user that run now and have a control socket, by name.
+
+    Without `everywhere`, those that only announce themselves in the usual folders count if there are no others.
 
     Only folders are read that belong to the user or to root, and to which no one else may write. A socket file may be
     missing all the same: it was removed, and is being made anew.
     """
     environ = os.environ if environ is None else environ
     has_own = any(environ.get(name) for name in _OWN_FOLDERS)
+    places = client_places(environ, uid)
     found: dict[str, Holder] = {}
-    for folder in client_places(environ, uid):
-        for holder in _in(folder, uid, elsewhere=not has_own):
-            found.setdefault(holder.socket, holder)
+    for elsewhere in (False, True):
+        if elsewhere and (has_own or (found and not everywhere)):
+            break
+        for folder in places:
+            for holder in _in(folder, uid, elsewhere=elsewhere):
+                found.setdefault(holder.socket, holder)
     return sorted(found.values(), key=lambda holder: holder.name)
 
 
@@ -34,7 +42,7 @@ def programs_of_all_users() -> list[tuple[int, Holder]]:
     """Return the running programs of all users in the usual folders, each with the uid of its user. For root."""
     found: dict[str, tuple[int, Holder]] = {}
     for folder, uid in places_of_all_users():
-        for holder in _in(folder, uid, elsewhere=True):
+        for holder in (*_in(folder, uid, elsewhere=False), *_in(folder, uid, elsewhere=True)):
             found.setdefault(holder.socket, (uid, holder))
     return sorted(found.values(), key=lambda each: (each[0], each[1].name))
 
@@ -45,9 +53,7 @@ def _in(folder: str, uid: int | None, *, elsewhere: bool) -> Iterator[Holder]:
     except OSError:
         return  # there is none, or it is not to be trusted
     try:
-        yield from in_folder(descriptor)
-        if elsewhere:
-            yield from in_folder(descriptor, elsewhere=True)
+        yield from in_folder(descriptor, elsewhere=elsewhere)
     except OSError:
         pass  # it is just being removed
     finally:

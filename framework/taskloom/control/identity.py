@@ -19,7 +19,17 @@ import stat
 import struct
 from typing import Any, NamedTuple
 
-__all__ = ["ELSEWHERE", "LOCK_SUFFIX", "SOCKET_SUFFIX", "Claim", "Holder", "NameTaken", "held_by", "in_folder"]
+__all__ = [
+    "ELSEWHERE",
+    "LOCK_SUFFIX",
+    "SOCKET_SUFFIX",
+    "Claim",
+    "Holder",
+    "NameTaken",
+    "announced_in",
+    "held_by",
+    "in_folder",
+]
 
 LOCK_SUFFIX, SOCKET_SUFFIX = ".lock", ".sock"
 
@@ -153,6 +163,15 @@ def in_folder(folder: int, *, elsewhere: bool = False) -> list[Holder]:
         file for file in os.listdir(folder) if file.endswith(LOCK_SUFFIX) and elsewhere == (ELSEWHERE in file)
     )
     return [holder for file in files if (holder := held_by(folder, file)) is not None]
+
+
+def announced_in(folder: int) -> list[str]:
+    """Return the lock files of programs that only announce themselves here. Raises OSError if it cannot be read."""
+    return [file for file in _locks_in(folder) if ELSEWHERE in file]
+
+
+def _locks_in(folder: int) -> list[str]:
+    return sorted(file for file in os.listdir(folder) if file.endswith(LOCK_SUFFIX))
 
 
 def held_by(folder: int, file: str) -> Holder | None:

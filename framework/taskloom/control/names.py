@@ -9,7 +9,7 @@ import stat
 
 from taskloom.diagnostics import quoted
 
-__all__ = ["STDIN", "checked_name", "default_name", "means", "subject_of"]
+__all__ = ["STDIN", "checked_name", "default_name", "label_of", "means", "program_name", "subject_of"]
 
 STDIN = "-"
 """The path that means standard input."""
@@ -54,9 +54,24 @@ def default_name(path: str) -> str:
         stem = os.path.basename(subject)  # noqa: PTH119
         stem = os.path.splitext(stem)[0] if os.path.isfile(subject) else stem  # noqa: PTH113, PTH122
     else:
-        subject, stem = f"pid {os.getpid()}", "stdin" if path == STDIN else "pipe"
-    digits = hashlib.sha256(os.fsencode(subject)).hexdigest()[:_HASH_DIGITS]
-    return f"{_legal(stem)}-{digits}"
+        subject, stem = _this_process(), "stdin" if path == STDIN else "pipe"
+    return _hashed(stem, subject)
+
+
+def program_name(script: str) -> str:
+    """Return the name of a program that brings its own scheduler: its script's, and a hash of its pid.
+
+    Several processes may execute one script.
+    """
+    return _hashed(os.path.splitext(os.path.basename(script))[0] or "python", _this_process())  # noqa: PTH119, PTH122
+
+
+def _this_process() -> str:
+    return f"pid {os.getpid()}"
+
+
+def _hashed(stem: str, subject: str) -> str:
+    return f"{_legal(stem)}-{hashlib.sha256(os.fsencode(subject)).hexdigest()[:_HASH_DIGITS]}"
 
 
 def _legal(stem: str) -> str:
@@ -64,9 +79,12 @@ def _legal(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "-", stem)[:_LONGEST_STEM].strip("-_.") or "jobs"
 
 
+def label_of(name: str) -> str:
+    """Return a default name without its hash, as it is typed while that is unique; any other name whole."""
+    found = _DEFAULT_NAME.fullmatch(name)
+    return name if found is None else found[1]
+
+
 def means(typed: str, name: str) -> bool:
     """Return whether a name that was typed may mean the program with this one: `jobs` may mean `jobs-3f2a`."""
-    if typed == name:
-        return True
-    found = _DEFAULT_NAME.fullmatch(name)
-    return found is not None and found[1] == typed
+    return typed in (name, label_of(name))

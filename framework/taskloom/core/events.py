@@ -78,6 +78,11 @@ class EventName(FastEnum):
     marks `flapping` and `gave up`. If it waited for its restart delay, `queued` comes instead."""
     MISSED = "missed"
     """Signals that instants of the schedule passed without a run; `data` has the last one, the number and the cause."""
+    PAUSED = "paused"
+    """Signals that a user paused the schedule of the job, and why: each firing is missed until `resumed`."""
+    RESUMED = "resumed"
+    """Signals that the job is held back no longer, and why: it was paused, or a user had stopped it. `start` and
+    `restart`, which end the hold of a stopped job too, have no such event."""
     UNRESPONSIVE = "unresponsive"
     """Signals that the run has not polled for longer than its watchdog allows; `data` has the poll age."""
     RESPONSIVE = "responsive"

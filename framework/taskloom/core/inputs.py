@@ -17,9 +17,11 @@ __all__ = [
     "CallbackFailed",
     "HurryShutdown",
     "Input",
+    "PauseJob",
     "Reload",
     "ResetJob",
     "RestartJob",
+    "ResumeJob",
     "RunEnded",
     "RunReady",
     "RunResponsive",
@@ -54,10 +56,14 @@ class StartAll(NamedTuple):
 
 
 class StartJob(NamedTuple):
-    """Start one job now, without its delay or schedule. Refused if dependencies are pending, unless `is_now`."""
+    """Start one job now, without its delay or schedule. Refused if dependencies are pending, unless `is_now`.
+
+    `reason`: who starts it and why, for the event of the run.
+    """
 
     job: str
     is_now: bool = False
+    reason: Reason | None = None
 
 
 class ArmJob(NamedTuple):
@@ -84,6 +90,23 @@ class ResetJob(NamedTuple):
     reason: Reason
 
 
+class PauseJob(NamedTuple):
+    """Have each firing of the job's schedule missed, until a ResumeJob. Refused without a schedule; idempotent."""
+
+    job: str
+    reason: Reason
+
+
+class ResumeJob(NamedTuple):
+    """End all holds of the job, and arm the schedule of one that was stopped. No run begins; idempotent.
+
+    Refused without a schedule. For a stopped job also refused while its dependencies are not satisfied.
+    """
+
+    job: str
+    reason: Reason
+
+
 class Reload(NamedTuple):
     """Replace all declarations by these, which include the replicas.
 
@@ -95,7 +118,8 @@ class Reload(NamedTuple):
 
 
 class StopJob(NamedTuple):
-    """Stop one job; with `run`, stop only that run, if it is still the job's run."""
+    """Stop one job, which nothing but a user starts from then on. With `run`, stop only that run, if it is still the
+    job's run: its schedule goes on."""
 
     job: str
     reason: Reason
@@ -203,6 +227,8 @@ Command = (
     | ArmJob
     | RestartJob
     | ResetJob
+    | PauseJob
+    | ResumeJob
     | StopJob
     | Reload
     | Shutdown

@@ -25,6 +25,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.after_run import FollowUps
 from taskloom.core.changeover import Changeovers
 from taskloom.core.events import NOTHING, Audience, EventName
+from taskloom.core.holding import Holder
 from taskloom.core.model import (
     WAIT_FOR_EVER,
     How,
@@ -69,6 +70,7 @@ class Lifecycle:
         self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
         self._changeovers = Changeovers(self._store, self._starter)
         self._resetter = Resetter(self._store, self._starter)
+        self._holder = Holder(self._store, self._starter, self.shutdown)
         self.reloader = Reloader(
             self._store,
             self.stops,
@@ -76,6 +78,7 @@ class Lifecycle:
             self._follow_ups,
             changeovers=self._changeovers,
             resetter=self._resetter,
+            holder=self._holder,
         )
         self.jobs = self._store.jobs
         self.runs = self._store.runs
@@ -90,6 +93,8 @@ class Lifecycle:
             inputs.ArmJob: self._arm_job,
             inputs.RestartJob: self._restart_job,
             inputs.ResetJob: self._reset_job,
+            inputs.PauseJob: self._pause_job,
+            inputs.ResumeJob: self._resume_job,
             inputs.StopJob: self._stop_job,
             inputs.Reload: self._reload,
             inputs.Shutdown: lambda command: self.shutdown.begin(command.reason, command.within),
@@ -158,6 +163,11 @@ class Lifecycle:
         return self.shutdown.phase
 
     @property
+    def last_seq(self) -> int:
+        """The number of the last event; 0 before the first."""
+        return self._store.last_seq
+
+    @property
     def is_work_over(self) -> bool:
         """Whether `taskloom run` would end: nothing keeps the program alive, or an essential job has failed."""
         return self._store.is_work_over or self.shutdown.reason.kind is ReasonKind.ESSENTIAL
@@ -205,11 +215,13 @@ class Lifecycle:
         if state is not DependencyState.SATISFIED and not command.is_now:
             is_lost = state is DependencyState.IMPOSSIBLE
             raise DependencyUnmet(command.job, job.dependencies.describe(), is_lost=is_lost)
-        self._starter.queue(job)
+        self._holder.end_stop(job)
+        self._starter.queue(job, reason=command.reason)
         self._starter.rearm(job)
 
     def _arm_job(self, command: inputs.ArmJob) -> None:
         job = self._startable(command.job)
+        self._holder.end_stop(job)
         if not job.is_active:  # idempotent
             self._starter.arm(job)
 
@@ -221,8 +233,9 @@ class Lifecycle:
         if job.state is JobState.BLOCKED:
             raise job.refused_start()
         if job.run is None:
-            self._start_job(inputs.StartJob(command.job, command.is_now))
+            self._start_job(inputs.StartJob(command.job, command.is_now, command.reason))
             return
+        self._holder.end_stop(job)
         if job.follow_up is not FollowUp.REMOVAL:
             self._store.set_follow_up(job, FollowUp.RESTART)
             self._starter.rearm(job)
@@ -232,6 +245,16 @@ class Lifecycle:
         job = self.job(command.job)
         self._must_be_open(f"reset job {command.job!r}")
         self._resetter.reset(job, command.reason)
+
+    def _pause_job(self, command: inputs.PauseJob) -> None:
+        job = self.job(command.job)
+        self._must_be_open(f"pause job {command.job!r}")
+        self._holder.pause(job, command.reason)
+
+    def _resume_job(self, command: inputs.ResumeJob) -> None:
+        job = self.job(command.job)
+        self._must_be_open(f"resume job {command.job!r}")
+        self._holder.resume(job, command.reason, has_started=self._has_started)
 
     def _startable(self, name: str) -> JobRecord:
         job = self.job(name)
@@ -249,6 +272,8 @@ class Lifecycle:
             return  # a reload removed the job after the end of that run
         job = self.job(command.job)
         if command.run is None:
+            if self.phase is Phase.OPEN:
+                self._holder.stop(job, command.reason)
             self.stops.stop(job, command.reason)
         elif job.run is not None and job.run.id == command.run:
             self.stops.cancel(job, command.reason)

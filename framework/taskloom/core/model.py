@@ -27,6 +27,7 @@ from taskloom.diagnostics import Place
 __all__ = [
     "WAIT_FOR_EVER",
     "ErrorInfo",
+    "Hold",
     "How",
     "JobSpec",
     "JobState",
@@ -147,6 +148,16 @@ class WaitingFor(FastEnum):
     """The next firing of its schedule."""
     REMOVAL = "removal"
     """The end of the runs that a reload stopped when it added the job."""
+
+
+@plain_members
+class Hold(FastEnum):
+    """The part of a job that a user holds back. A job may be held in both ways at once."""
+
+    PAUSED = "paused"
+    """Its schedule: each firing is missed, until a user resumes the job."""
+    STOPPED = "stopped"
+    """Every run that would begin by itself, until a user starts or resumes the job."""
 
 
 @plain_members

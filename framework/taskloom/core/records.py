@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
-from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import ErrorInfo, Hold, JobSpec, JobState, Moment, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from taskloom.core.changeover import Changeover
     from taskloom.core.requirements import Dependents, Family
 
-__all__ = ["FAILURES", "FollowUp", "JobRecord", "NextFiring", "RunRecord"]
+__all__ = ["FAILURES", "FollowUp", "HoldBeginning", "JobRecord", "NextFiring", "RunRecord"]
 
 FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
 _NEVER = float("inf")
+_NO_HOLDS: Mapping[Hold, Reason] = MappingProxyType({})
+_NO_BEGINNINGS: Mapping[Hold, HoldBeginning] = MappingProxyType({})
 _ACTIVE = (JobState.RUNNING, JobState.STOPPING)
 
 
@@ -40,6 +43,13 @@ class FollowUp(FastEnum):
     """Another run at once, because the schedule fired meanwhile."""
     REMOVAL = "removal"
     """None, and the job is removed, as a reload decided."""
+
+
+class HoldBeginning(NamedTuple):
+    """When a user held a job back, and how many firings it had missed until then."""
+
+    at: Moment
+    missed: int
 
 
 @dataclass(slots=True, eq=False)
@@ -151,6 +161,11 @@ class JobRecord:
     next_firing: NextFiring | None = None
     # The latest instant of a calendar that came, in seconds since the epoch.
     latest_instant: float | None = None
+    # The instant of the firing that waits for the end of the run (`FollowUp.FIRING`), in seconds since the epoch.
+    queued_instant: float = 0.0
+    holds: Mapping[Hold, Reason] = field(default_factory=lambda: _NO_HOLDS)
+    """How users hold it back, and why. Never changed in place: reports share it."""
+    hold_beginnings: Mapping[Hold, HoldBeginning] = field(default_factory=lambda: _NO_BEGINNINGS)
     backoff: Backoff | None = None
     number: int = 0
     """The number in the name of its latest run."""
@@ -189,6 +204,16 @@ class JobRecord:
         return self.spec.daemon and self.follow_up in (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
 
     @property
+    def is_paused(self) -> bool:
+        """Whether a user paused its schedule."""
+        return Hold.PAUSED in self.holds
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a user stopped it, so that nothing but a user starts it."""
+        return Hold.STOPPED in self.holds
+
+    @property
     def waits_for_dependencies(self) -> bool:
         """Whether it waits for the jobs that it starts after."""
         return self.waiting_for is WaitingFor.DEPENDENCY
@@ -205,6 +230,7 @@ class JobRecord:
             self.state is JobState.WAITING
             and self.waiting_for is WaitingFor.START
             and self.spec.start.mode is StartMode.AUTO
+            and not self.is_stopped
         )
 
     def refused_start(self) -> UsageError:

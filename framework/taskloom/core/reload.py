@@ -13,6 +13,7 @@ from taskloom.core.after_run import FollowUps
 from taskloom.core.changeover import Changeover, Changeovers
 from taskloom.core.changes import Change, Declarations, Plan, ReloadAction, compare, make_plan, refuse_cycles
 from taskloom.core.events import EventName
+from taskloom.core.holding import Holder
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import RestartWhen, StartMode
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -39,9 +40,11 @@ class Reloader:
         *,
         changeovers: Changeovers,
         resetter: Resetter,
+        holder: Holder,
     ) -> None:
         self._store = store
         self._resetter = resetter
+        self._holder = holder
         self._stops = stops
         self._starter = starter
         self._follow_ups = follow_ups
@@ -74,16 +77,9 @@ class Reloader:
     def reload(self, specs: Sequence[JobSpec], plan: Plan | None, *, has_started: bool) -> None:
         """Replace all declarations. Raises DuplicateJob or DependencyCycle, and has changed nothing then."""
         plan = self._plan(specs, plan)
-        new, changes = plan.new, plan.changes
-        self.changes = changes
+        changes = self.changes = plan.changes
         self._store.emit(EventName.RELOADED, data=_names_by_action(changes))
-        # All declarations are replaced before any is acted on. Otherwise a job could be skipped because of a removed
-        # dependency that it no longer has.
-        for change in changes:
-            if change.action is ReloadAction.ADD:
-                self._store.declare(new[change.job])
-            elif change.action is not ReloadAction.REMOVE:
-                self._store.redeclare(self._store.jobs[change.job], new[change.job])
+        self._declare(plan)
         for change in changes:
             if change.action is ReloadAction.REMOVE:
                 self._remove(self._store.jobs[change.job])
@@ -104,6 +100,22 @@ class Reloader:
             self._store.leave_daemons_only()
         elif any(job.is_active for job in keeping):  # also one that was removed before, and is declared again
             self._store.note_active()
+
+    def _declare(self, plan: Plan) -> None:
+        """Replace all declarations, before any change is acted on.
+
+        Otherwise a job could be skipped because of a removed dependency that it no longer has.
+        """
+        holds = self._holder.of_families()
+        for change in plan.changes:
+            if change.action is ReloadAction.ADD:
+                job = self._store.declare(plan.new[change.job])
+                self._holder.inherit(job, holds.get(job.spec.family, {}))
+            elif change.action is not ReloadAction.REMOVE:
+                job = self._store.jobs[change.job]
+                self._store.redeclare(job, plan.new[change.job])
+                if job.spec.schedule is None:
+                    self._holder.drop_pause(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
 
     def _start_added(self, changes: Iterable[Change], *, has_started: bool) -> None:
         """Start what is new or begins again; if the reload has stopped runs, when those have ended."""
@@ -177,7 +189,7 @@ class Reloader:
             self._begin_again(job, change)
 
     def _release(self, job: JobRecord) -> None:
-        """Let another run follow at once when the present one ends, unless a user stopped the job."""
+        """Let another run follow at once when the present one ends, unless a user stopped the job or its run."""
         if _stays_stopped(job):
             return
         if job.state is JobState.BLOCKED and job.follow_up is FollowUp.NOTHING:
@@ -223,8 +235,13 @@ class Reloader:
             self._reschedule(job, change)
 
     def _begin_again(self, job: JobRecord, change: Change) -> None:
-        """Treat a job that is over as a new one: a user who corrects its params expects it to run."""
+        """Treat a job that is over as a new one: a user who corrects its params expects it to run.
+
+        Not a job that a user stopped: only its failures are forgotten.
+        """
         self._forget_failures(job, change)
+        if job.is_stopped and job.state is not JobState.DISABLED:
+            return
         self._store.move(job, Decision.ENABLE if job.state is JobState.DISABLED else Decision.WAIT, WaitingFor.START)
         self._begun[job] = None
 
@@ -244,7 +261,7 @@ class Reloader:
     def _keep_after_all(self, job: JobRecord) -> None:
         """Keep a job that was removed or disabled, and is declared again before its run has stopped."""
         self._store.set_follow_up(job, FollowUp.NOTHING)
-        if job.spec.enabled and not _was_stopped_by_user(job):
+        if job.spec.enabled and not job.is_stopped and not _was_stopped_by_user(job):
             if job.spec.schedule is None:
                 if job.state is JobState.BLOCKED:
                     self._begun[job] = None  # those that start after it were skipped
@@ -289,7 +306,7 @@ def _was_stopped_by_reload(run: RunRecord) -> bool:
 
 def _stays_stopped(job: JobRecord) -> bool:
     """Return whether no run follows although the declaration changed: a stop by a user has priority."""
-    if not job.spec.enabled:
+    if not job.spec.enabled or job.is_stopped:
         return True
     return job.follow_up is FollowUp.NOTHING and (job.state is JobState.STOPPING or _was_stopped_by_user(job))
 

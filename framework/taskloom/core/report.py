@@ -9,12 +9,33 @@ from typing import Any
 
 from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, JobState, Moment, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import (
+    ErrorInfo,
+    Hold,
+    JobState,
+    Moment,
+    Otherwise,
+    Outcome,
+    Reason,
+    ReasonKind,
+    StartMode,
+    WaitingFor,
+)
 from taskloom.core.records import JobRecord, RunRecord
 from taskloom.text import duration, finite, measured, plural
 
-__all__ = ["ExitCode", "JobReport", "StopReport", "Survivor", "exit_code", "make_job_report", "make_stop_report"]
+__all__ = [
+    "ExitCode",
+    "JobReport",
+    "StopReport",
+    "Survivor",
+    "exit_code",
+    "held_by",
+    "make_job_report",
+    "make_stop_report",
+]
 
+_VERBS = {Hold.PAUSED: "pause", Hold.STOPPED: "stop"}
 _TIMED = (WaitingFor.DELAY, WaitingFor.BACKOFF)
 # The same number on every system; the module `signal` is not imported into the core.
 _SIGINT = 2
@@ -114,9 +135,30 @@ class JobReport:
     is_unresponsive: bool = False
     within: float = 0.0
     """The `within` of its join policy, in seconds."""
+    starts: StartMode = StartMode.AUTO
+    """Who starts it: `auto`, or a user."""
     family: str = ""
     replica: int = 1
     labels: tuple[str, ...] = ()
+    holds: Mapping[Hold, Reason] | None = None
+    """How users hold it back, and why; None or empty if they do not."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a user paused its schedule: each firing is missed."""
+        return bool(self.holds) and Hold.PAUSED in (self.holds or {})
+
+    @property
+    def hold(self) -> Hold | None:
+        """How it is held back, or None. A stop comes before a pause: a job may be both stopped and paused."""
+        holds = self.holds or {}
+        return next((hold for hold in (Hold.STOPPED, Hold.PAUSED) if hold in holds), None)
+
+    @property
+    def held(self) -> str:
+        """How it is held back and why, such as `stopped by alice` or `paused: maintenance`; "" if it is not."""
+        hold = self.hold
+        return f"{hold.value}{held_by(hold, self.holds[hold])}" if hold is not None and self.holds else ""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -127,6 +169,8 @@ class JobReport:
             "unresponsive": self.is_unresponsive,
             "flapping": self.is_flapping,
             "gave up": self.has_given_up,
+            "paused": self.is_paused,
+            "stopped by user": self.hold is Hold.STOPPED,
         }
         return tuple(mark for mark, is_set in marks.items() if is_set)
 
@@ -154,6 +198,11 @@ class JobReport:
             "next_firing": None if self.next_firing is None else format_wall(self.next_firing),
             "failed": self.has_failed,
             "marks": list(self.marks),
+            "paused": self.is_paused,
+            "held": self.held or None,
+            "start": self.starts.value,
+            "within": finite(self.within),
+            "family": self.family,
             "replica": self.replica,
             "labels": list(self.labels),
         }
@@ -191,6 +240,15 @@ class StopReport:
     def __str__(self) -> str:
         head = f"stopped {plural(len(self.jobs), 'job')} in {measured(self.seconds)} ({self.reason})"
         return "\n".join([head, *(f"  survivor: {survivor}" for survivor in self.survivors)])
+
+
+def held_by(hold: Hold, reason: Reason) -> str:
+    """Return who held a job back, or why, as it follows the word for the hold: ` by alice`, `: maintenance` or ""."""
+    # The text of a verb is `stop`, or `stop, by alice`.
+    verb, text = _VERBS[hold], reason.text
+    if not text or text == verb:
+        return ""
+    return f" {text[len(verb) + 2 :]}" if text.startswith(f"{verb}, ") else f": {text}"
 
 
 def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: Reason) -> ExitCode:
@@ -236,9 +294,11 @@ def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
         is_flapping=job.backoff is not None and job.backoff.is_flapping(now.mono),
         is_unresponsive=run is not None and run.unresponsive is not None and run.ended is None,
         within=job.spec.join.within,
+        starts=job.spec.start.mode,
         family=job.spec.family,
         replica=job.spec.replica,
         labels=job.spec.labels,
+        holds=job.holds,
     )
 
 

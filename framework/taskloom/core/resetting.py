@@ -31,12 +31,15 @@ class Resetter:
     def reset(self, job: JobRecord, reason: Reason) -> None:
         """Forget the failures of a job, and begin the run that they delayed or prevented. Idempotent.
 
-        A job that gave up goes on by its schedule, if that is armed. Without one it starts, after its dependencies.
+        A job that gave up goes on by its schedule, if that is armed. Without one it starts, after its dependencies. One
+        that a user stopped does not start.
         """
         has_given_up = job.has_given_up
         self.forget(job, reason)
         if job.follow_up is FollowUp.REMOVAL or not job.spec.enabled:
             return  # a reload has decided that no run follows
+        if job.is_stopped:
+            return  # only a user ends that, with a start or a resume
         if job.state is JobState.BLOCKED and (has_given_up or job.follow_up is FollowUp.RETRY):
             self._store.set_follow_up(job, FollowUp.RESTART)
             self.wake(self.revive_dependents([job]))
@@ -109,5 +112,6 @@ _CAUSES: Mapping[ReasonKind | None, tuple[str, ...]] = {
 
 
 def _was_skipped(job: JobRecord) -> bool:
-    """Return whether the job was skipped because of its dependencies."""
-    return job.state is JobState.SKIPPED and job.reason is not None and job.reason.kind is ReasonKind.DEPENDENCY
+    """Return whether the job was skipped because of its dependencies, and no user has stopped it since."""
+    is_skipped = job.state is JobState.SKIPPED and not job.is_stopped
+    return is_skipped and job.reason is not None and job.reason.kind is ReasonKind.DEPENDENCY

@@ -87,11 +87,40 @@ class ScheduleTimers:
             job.latest_instant = passed.latest
         self._store.set_next_firing(job, None)
         self._set_instant(job, schedule, self._next(schedule, passed.latest))
-        if passed.older:
-            self._record_missed(job, schedule, self._previous(schedule, passed.latest), passed.older, "late")
-        self._start_or_miss(job, schedule, passed)
+        if job.is_paused:
+            self._record_missed(job, schedule, passed.latest, passed.older + 1, "paused")
+        else:
+            if passed.older:
+                self._record_missed(job, schedule, self._previous(schedule, passed.latest), passed.older, "late")
+            self._start_or_miss(job, schedule, passed)
         if _is_exhausted(job):
             self._exhausted(job)
+
+    # -- while the job is paused
+
+    def miss_queued(self, job: JobRecord) -> None:
+        """Record as missed the firing that waits for the end of the job's run, since the job was paused."""
+        self._report_missed(job, job.queued_instant, 1, "paused")
+
+    def miss_immediate(self, job: JobRecord) -> None:
+        """Record as missed the run that a paused job would begin when its schedule is armed."""
+        self._report_missed(job, self._store.now.wall, 1, "paused")
+
+    def miss_passed(self, job: JobRecord) -> None:
+        """Miss the instants of a paused job that have passed by now, although their deadline was not handled yet.
+
+        A calendar is compared with the wall clock, not with the deadline: if the clock was set, or the system was
+        suspended, since the last check, the deadline is still ahead and would be made up for.
+        """
+        schedule = job.spec.schedule
+        while schedule is not None and self._has_passed(job.next_firing, schedule):
+            self._fire_due(job)
+
+    def _has_passed(self, firing: NextFiring | None, schedule: Schedule) -> bool:
+        if firing is None:
+            return False
+        now = self._store.now
+        return firing.due_at <= now.mono if schedule.every is not None else firing.instant + firing.jitter <= now.wall
 
     def forget(self, job: JobRecord) -> None:
         """Drop what is kept about a job that is removed."""
@@ -123,17 +152,24 @@ class ScheduleTimers:
         elif schedule.overlap is Overlap.SKIP or job.follow_up in (FollowUp.FIRING, FollowUp.RESTART, FollowUp.REMOVAL):
             self._record_missed(job, schedule, passed.latest, 1, "overlap")
         else:
+            job.queued_instant = self._wall(schedule, passed.latest)
             self._store.set_follow_up(job, FollowUp.FIRING)
             if schedule.overlap is Overlap.REPLACE and job.run is not None:
                 self._stops.request(job.run, Reason(ReasonKind.REPLACED, "its schedule fired again"))
 
     def _record_missed(self, job: JobRecord, schedule: Schedule, instant: float, count: int, why: str) -> None:
+        self._report_missed(job, self._wall(schedule, instant), count, why)
+
+    def _report_missed(self, job: JobRecord, wall: float, count: int, why: str) -> None:
         job.missed += count
-        now = self._store.now
-        wall = now.wall + (instant - now.mono) if schedule.every is not None else instant
         job.missed_last = (wall, why)
         data = {"instant": format_wall(wall), "count": count, "why": why}
         self._store.emit(EventName.MISSED, job.spec.name, data=data)
+
+    def _wall(self, schedule: Schedule, instant: float) -> float:
+        """Return an instant of the schedule in seconds since the epoch."""
+        now = self._store.now
+        return now.wall + (instant - now.mono) if schedule.every is not None else instant
 
     def _passed(self, firing: NextFiring, schedule: Schedule) -> _Passed:
         """Return the instants that have passed."""

@@ -43,8 +43,8 @@ class Starter:
 
     # -- a run
 
-    def queue(self, job: JobRecord, attempt: int = 1) -> None:
-        """Have the runner begin a run of the job."""
+    def queue(self, job: JobRecord, attempt: int = 1, reason: Reason | None = None) -> None:
+        """Have the runner begin a run of the job. `reason`: why a user started it."""
         store, spec = self._store, job.spec
         store.move(job, Decision.RUN)
         job.runs += 1
@@ -54,7 +54,7 @@ class Starter:
         job.has_failed = job.has_given_up = False
         run = RunRecord(f"{spec.name}#{job.number}", job, attempt, store.now, spec)
         store.begin_run(run)
-        store.emit_run(EventName.QUEUED, run)
+        store.emit_run(EventName.QUEUED, run, reason=reason)
         store.actions.append(actions.StartRun(run.id, spec, attempt, spec.replica))
         if spec.timeout is not None or spec.ready_within is not None:
             self.set_limits(run)
@@ -157,9 +157,12 @@ class Starter:
             return
         self._store.move(job, Decision.WAIT, WaitingFor.FIRING)
         is_armed = self.timers.arm(job, schedule, since)
-        if schedule.immediately:
+        if schedule.immediately and not job.is_paused:
             self.queue(job)
-        elif not is_armed:
+            return
+        if schedule.immediately:
+            self.timers.miss_immediate(job)
+        if not is_armed:
             self.schedule_exhausted(job)
 
     # -- the schedule

@@ -9,8 +9,8 @@ from taskloom.core.actions import Action
 from taskloom.core.deadlines import Deadlines
 from taskloom.core.dependencies import Dependencies
 from taskloom.core.events import EVERYTHING, NOTHING, Event, EventName
-from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
-from taskloom.core.records import FollowUp, JobRecord, NextFiring, RunRecord
+from taskloom.core.model import Hold, JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
+from taskloom.core.records import FollowUp, HoldBeginning, JobRecord, NextFiring, RunRecord
 from taskloom.core.transitions import TRANSITIONS, Decision
 from taskloom.errors import InternalError, UnknownJob
 
@@ -91,6 +91,11 @@ class JobStore:
             raise InternalError(f"a report came for run {run_id}, which is not live") from None
 
     @property
+    def last_seq(self) -> int:
+        """The number of the last event, whether it was made or only counted; 0 before the first."""
+        return self._seq
+
+    @property
     def is_work_over(self) -> bool:
         """Return whether nothing keeps the program alive.
 
@@ -141,6 +146,19 @@ class JobStore:
             self._count_change(job, was_active)
         if self.changed is not None:
             self.changed[job] = None
+
+    def hold(self, job: JobRecord, hold: Hold, reason: Reason) -> None:
+        """Record that a user holds the job back. The first reason is kept."""
+        if hold not in job.holds:
+            job.holds = {**job.holds, hold: reason}
+            job.hold_beginnings = {**job.hold_beginnings, hold: HoldBeginning(self.now, job.missed)}
+            self.mark_changed(job)
+
+    def end_hold(self, job: JobRecord, hold: Hold) -> None:
+        """Record that the job is no longer held back in this way; idempotent."""
+        if hold in job.holds:
+            job.holds = {kind: reason for kind, reason in job.holds.items() if kind is not hold}
+            self.mark_changed(job)
 
     def mark_changed(self, job: JobRecord) -> None:
         """Have it told what the job waits for now, if someone listens to that."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from taskloom.core.model import JobState, Moment, WaitingFor
+from taskloom.core.model import Hold, JobState, Moment, WaitingFor
 from taskloom.core.policies import RestartPolicy, StartMode
 from taskloom.core.records import FollowUp, JobRecord
 from taskloom.core.requirements import DependencyState
@@ -53,6 +53,8 @@ class Wait(NamedTuple):
     """Its schedule, as shown to users."""
     follow_up: FollowUp = FollowUp.POLICY
     """The decision about what follows its run."""
+    hold: Hold | None = None
+    """How a user holds it back: a paused job waits to be resumed, a stopped one to be started."""
 
 
 def make_waits(changed: Iterable[JobRecord], now: Moment) -> Iterator[Wait]:
@@ -82,6 +84,7 @@ def _make_wait(job: JobRecord, now: Moment) -> Wait:
         fires_at=None if job.next_firing is None else job.next_firing.due_at,
         schedule="" if spec.schedule is None else spec.schedule.text,
         follow_up=job.follow_up,
+        hold=Hold.STOPPED if job.is_stopped else Hold.PAUSED if job.is_paused else None,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from taskloom.core.events import format_wall
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind
+from taskloom.core.model import ErrorInfo, Hold, JobSpec, JobState, Moment, Outcome, Phase, Reason, ReasonKind
 from taskloom.core.policies import Condition
 from taskloom.core.records import FAILURES, FollowUp, JobRecord, RunRecord
 from taskloom.core.report import JobReport, make_job_report
@@ -25,6 +25,7 @@ from taskloom.text import finite, plain
 
 __all__ = [
     "Blocker",
+    "HoldFacts",
     "JobFacts",
     "Link",
     "ProgramFacts",
@@ -47,7 +48,7 @@ class Some(NamedTuple):
     """The first of some names, and how many there are in all."""
 
     names: tuple[str, ...] = ()
-    count: int = 0
+    total: int = 0
 
 
 _NONE = Some()
@@ -61,8 +62,9 @@ class Link(NamedTuple):
     condition: Condition
     job: str
     """The job: one of its replicas, if it has some; the declared name if there is no such job."""
-    count: int
+    jobs: int
     """How many of its replicas have not satisfied it."""
+    is_declared: bool
 
     def __str__(self) -> str:
         return f"{self.name} ({self.condition.value})"
@@ -90,7 +92,7 @@ class RunFacts:
     unresponsive_ago: float | None
     is_overdue: bool
     captured: str
-    """Where it was when it became overdue; "" if it did not, or if that is unknown."""
+    """The place of its thread when it became overdue; "" if it did not, or if that is unknown."""
     allowed: float | None
     """How long the stop waits for it, counted from its request; None before, and without a limit."""
     stop_left: float | None
@@ -119,6 +121,17 @@ class RunFacts:
         }
 
 
+class HoldFacts(NamedTuple):
+    """How a user holds a job back."""
+
+    hold: Hold
+    reason: Reason
+    ago: float
+    """Seconds since it began."""
+    missed: int
+    """How many firings the job has missed since then."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobFacts:
     """One job and its latest run."""
@@ -137,6 +150,7 @@ class JobFacts:
     """How many of its runs failed."""
     missed_last: tuple[float, str] | None
     """The last instant of its schedule that was missed, in seconds since the epoch, and the cause."""
+    holds: tuple[HoldFacts, ...] = ()
     unmet: tuple[Link, ...] = ()
     """The conditions of other jobs for which it does not start now; all of them, even if it does not wait for them."""
     is_impossible: bool = False
@@ -154,6 +168,10 @@ class JobFacts:
         """The job's state."""
         return self.report.state
 
+    def held(self, hold: Hold) -> HoldFacts | None:
+        """Return how a user holds it back in this way; None if no user does."""
+        return next((each for each in self.holds if each.hold is hold), None)
+
     @property
     def was_skipped(self) -> bool:
         """Whether it was skipped because of its dependencies."""
@@ -170,6 +188,10 @@ class JobFacts:
             "follow_up": self.follow_up.value,
             "gave_up_because": self.gave_up_because or None,
             "missed_last": _missed(self.missed_last),
+            "holds": [
+                {"hold": each.hold.value, "reason": str(each.reason), "ago": finite(each.ago), "missed": each.missed}
+                for each in self.holds
+            ],
             "unmet": [str(link) for link in self.unmet],
             "last_run": self.run.as_dict() if self.run else None,
         }
@@ -237,7 +259,7 @@ class WhyFacts:
     numbers: RunNumbers | None = None
     """None without a live run."""
     places: Mapping[str, str] = field(default_factory=dict)
-    """Where live runs currently are, by their names: `file:line in function`."""
+    """The current places of live runs, by their names: `file:line in function`."""
 
     @property
     def live_runs(self) -> tuple[str, ...]:
@@ -296,10 +318,17 @@ def _job_facts(core: Lifecycle, job: JobRecord, now: Moment) -> JobFacts:
         recent_restarts=job.backoff.count_since(now.mono - FLAPPING_SECONDS) if job.backoff is not None else 0,
         failures=sum(job.outcomes.get(outcome, 0) for outcome in FAILURES),
         missed_last=job.missed_last,
+        holds=tuple(_hold_facts(job, now)),
         unmet=() if is_live else tuple(map(_link, _unsatisfied(job))),
         is_impossible=job.dependencies.state is DependencyState.IMPOSSIBLE,
         awaited_runs=_some(changeover.awaited) if changeover is not None else Some(),
     )
+
+
+def _hold_facts(job: JobRecord, now: Moment) -> Iterator[HoldFacts]:
+    for hold, reason in job.holds.items():
+        beginning = job.hold_beginnings[hold]
+        yield HoldFacts(hold, reason, max(0.0, now.mono - beginning.at.mono), job.missed - beginning.missed)
 
 
 def _run_facts(core: Lifecycle, run: RunRecord, now: Moment) -> RunFacts:
@@ -367,7 +396,9 @@ def _unsatisfied(job: JobRecord) -> Iterator[Requirement]:
 
 def _link(requirement: Requirement) -> Link:
     job, name = requirement.deciding_job(), requirement.family.name
-    return Link(name, requirement.condition, job.spec.name if job is not None else name, requirement.count)
+    return Link(
+        name, requirement.condition, job.spec.name if job is not None else name, requirement.count, job is not None
+    )
 
 
 def _is_held_up(job: JobRecord) -> bool:
@@ -406,7 +437,9 @@ def _find_blockers(core: Lifecycle, asked: JobRecord, now: Moment) -> tuple[tupl
                 add(job, link, None)
             elif cause not in came_from:
                 came_from[cause] = (job, link)
-                if _is_held_up(cause) and len(came_from) <= MOST_FOLLOWED:
+                # A job that was skipped may be able to start by now: then it is the cause itself.
+                is_link = _is_held_up(cause) and cause.dependencies.state is not DependencyState.SATISFIED
+                if is_link and len(came_from) <= MOST_FOLLOWED:
                     waiting.append(cause)
                 else:
                     add(job, link, cause)

@@ -22,7 +22,7 @@ __all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 AFTER_STOPPED = {"ready", "responsive", "ended", "late_exit", "callback_failed", "started"}
 # A job is flapping after this many restarts within this many seconds.
 FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
-MISSED_CAUSES = {"late", "overlap", "blocked"}
+MISSED_CAUSES = {"late", "overlap", "blocked", "paused"}
 # The handlers of these events get the run, too.
 OF_LIVE_RUNS = {
     "blocked", "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "unresponsive",
@@ -47,6 +47,8 @@ class EventRules:
     """When the shutdown began, in monotonic seconds."""
     stopped: float | None = None
     """When the shutdown finished, in monotonic seconds."""
+    paused: set[str] = field(default_factory=set)
+    """Jobs whose schedule is paused."""
     seen_runs: set[str] = field(default_factory=set)
     """The names of all runs so far; a long simulation puts a smaller set in its place."""
     _restarts: dict[str, deque[float]] = field(default_factory=dict)
@@ -258,6 +260,28 @@ class EventRules:
         if fact.data.get("why") not in MISSED_CAUSES or fact.data.get("count", 0) < 1:
             missed = f"{fact.data.get('count')} instants, {fact.data.get('why')}"
             self._report("I10", fact, f"job {fact.job} missed {missed}")
+        if (fact.data.get("why") == "paused") is not (fact.job in self.paused):
+            state = "is" if fact.job in self.paused else "is not"
+            self._report("I10", fact, f"job {fact.job} missed an instant ({fact.data.get('why')}), but {state} paused")
+
+    def _paused(self, fact: Fact) -> None:
+        self._check_hold(fact)
+        if fact.job in self.paused:
+            self._report("I10", fact, f"job {fact.job} was paused twice")
+        self.paused.add(fact.job or "")
+
+    def _resumed(self, fact: Fact) -> None:
+        """Of a job that was paused, or that a user had stopped, which no event of its own shows."""
+        self._check_hold(fact)
+        self.paused.discard(fact.job or "")
+
+    def _check_hold(self, fact: Fact) -> None:
+        if fact.job not in self.jobs:
+            self._report("I10", fact, f"job {fact.job} was {fact.event}, but was never added")
+        if fact.reason is None:
+            self._report("I4", fact, f"job {fact.job} was {fact.event} without a reason")
+        if self.stopping is not None:
+            self._report("I9", fact, f"job {fact.job} was {fact.event} during the shutdown")
 
     def _unresponsive(self, fact: Fact, run: RunFacts) -> None:
         if run.ready is None or run.cancel_requested is not None or run.unresponsive is not None:
@@ -278,6 +302,7 @@ class EventRules:
         if job not in self.jobs or job in self.live_of_job:
             self._report("I12", fact, f"job {job} was removed, but does not exist or has a live run")
         self.jobs.discard(job)
+        self.paused.discard(job)
         for by_job in (self.last_of_job, self._restarts, self.runs):
             by_job.pop(job, None)
         for key in [key for key in self.outcomes if key[0] == job]:

@@ -14,6 +14,7 @@ from taskloom.diagnostics import Place, Problem, Related, missing_blank
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import DeclaredJob, problems_of
 from taskloom.jobfile.fields.spec import JobErrors
+from taskloom.jobfile.file_settings import FileSetting, FileSettings
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.jobfile.secret_frames import WrittenJob, mask_by_name, mask_secret_params
 from taskloom.jobfile.secret_values import secrets_of, without_values
@@ -51,6 +52,8 @@ class CheckResult(NamedTuple):
     """The jobs that determine that time, in the order in which they stop."""
     origins: Mapping[str, Mapping[str, Origin]] = {}
     """The origin of each value, by job and field. Empty unless `check` was called with `with_origins`."""
+    settings: Mapping[str, FileSetting] = {}
+    """The settings of the whole program in the files, by name."""
     secrets: frozenset[str] = frozenset()
     """The texts of all secrets of the valid jobs, to be masked wherever they would be shown."""
 
@@ -78,14 +81,15 @@ def check(
     *paths: AnyPath,
     environ: Mapping[str, str] | None = None,
     catalog: Catalog | None = None,
-    stop_within: float = STOP_WITHIN_SECONDS,
+    stop_within: float | None = None,
     with_origins: bool = False,
     contents: Mapping[str, bytes] | None = None,
     now: float | None = None,
 ) -> CheckResult:
     """Return what `load` would return, and all problems including warnings. Problems in files are not raised.
 
-    `stop_within` is the time in seconds that a whole shutdown will get; jobs that may take longer cause a warning.
+    `stop_within` is the time in seconds that a whole shutdown will get (default: what the files say, or 30); jobs that
+    may take longer cause a warning.
     With `with_origins` the result also contains the origin of each value, which takes longer. `contents` holds what
     was read before from streams, by `identity_of` their paths. `now` is the time at which the jobs begin, in seconds
     since the epoch (default: the present time).
@@ -121,11 +125,12 @@ class _Checker:
         self,
         environ: Mapping[str, str],
         catalog: Catalog,
-        stop_within: float,
+        stop_within: float | None,
         contents: Mapping[str, bytes],
         now: float,
     ) -> None:
-        self._environ, self._catalog, self._stop_within = environ, catalog, stop_within
+        self._environ, self._catalog, self._given_stop_within = environ, catalog, stop_within
+        self._settings = FileSettings()
         self._contents, self._now = contents, now
         self._value_files = ValueFiles()
         self._streams: set[str] = set()
@@ -162,10 +167,11 @@ class _Checker:
             if len(self._files) == 1:
                 self._problems = []  # the warning that the file is empty, which is the same news
             self._problems.append(_problem_of(path, "cannot find any job: there is nothing to run"))
-        self._problems += warnings_of_each_job(self._jobs, self._stop_within, self._now)
-        worst = worst_stop(specs, self._stop_within)
+        stop_within = self._stop_within()
+        self._problems += warnings_of_each_job(self._jobs, stop_within, self._now)
+        worst = worst_stop(specs, stop_within)
         if not has_errors:
-            self._problems += warnings_in_all_jobs(self._jobs, worst, self._stop_within, self._now)
+            self._problems += warnings_in_all_jobs(self._jobs, worst, stop_within, self._now)
         origins: Mapping[str, Mapping[str, Origin]] = {}
         if with_origins:
             from taskloom.jobfile.checks.origins import origins_of
@@ -176,7 +182,22 @@ class _Checker:
         contents = self._value_files.contents
         if problems:
             problems = tuple(without_values(mask_secret_params(problems, self._written, self._catalog), contents))
-        return CheckResult(specs, problems, files, worst.seconds, worst.chain, origins, secrets_of(specs, contents))
+        return CheckResult(
+            specs,
+            problems,
+            files,
+            worst.seconds,
+            worst.chain,
+            origins,
+            self._settings.found,
+            secrets_of(specs, contents),
+        )
+
+    def _stop_within(self) -> float:
+        if self._given_stop_within is not None:
+            return self._given_stop_within
+        found = self._settings.found.get("stop_within")
+        return STOP_WITHIN_SECONDS if found is None else float(found.value)
 
     def _expand(self, path: str) -> list[str]:
         if is_stream(path):  # a pipe in a directory is none: to read it may take forever
@@ -237,6 +258,7 @@ class _Checker:
 
     def _check_file(self, document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
         yield from unknown_keys(document, root)
+        yield from self._settings.add(document, root)
         written = root.get("defaults")
         values: dict[str, Any] = {}
         if isinstance(written, dict):

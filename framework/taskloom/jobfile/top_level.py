@@ -1,8 +1,9 @@
 """The top level of a file: its keys, and whether it is a job file at all.
 
 A file of another program (a compose file, a workflow, a manifest) would get a line for each of its keys. One line says
-what is wrong with it. A file counts as one of another program if nothing in it is a job with a task, and either there
-are no `jobs`, or the entries of its `jobs` have more foreign fields than ours and there are foreign keys beside them.
+what is wrong with it. A file counts as one of another program if it has no `taskloom`, nothing in it is a job with a
+task, and either there are no `jobs`, or the entries of its `jobs` have more foreign fields than ours and there are
+foreign keys beside them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.diagnostics import Problem, missing_blank, near_match
 from taskloom.jobfile.fields.registry import FIELDS, is_note
+from taskloom.jobfile.fields.settings import SETTINGS
+from taskloom.jobfile.file_settings import KEY
 from taskloom.jobfile.secret_frames import mask_by_name
 from taskloom.jobfile.written_values import named_as_written
 from taskloom.text import suggest
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["foreign_file", "missing_jobs", "unknown_keys"]
 
-_KEYS = ("defaults", "jobs")
+_KEYS = (KEY, "defaults", "jobs")
+# `tasks` is near to it, too, but never meant.
+_SHORTEST_NEAR_KEY = len(KEY) - 1
 _TASK = ("task",)
 # Of more keys than these, only the first ones are compared with `jobs`: a comparison takes some 20 microseconds.
 _MOST_COMPARED = 1000
@@ -55,11 +60,21 @@ def _foreign_file(reading: Reading) -> Problem | None:
 def _foreign_mapping(document: Document, root: Mapping[str, Any]) -> Problem | None:
     first = islice(root.items(), _MOST_COMPARED)
     near = {key: value for key, value in first if key != "jobs" and near_match(key.lower(), ["jobs"])}
-    if any(map(_is_job, root.values())) or any(_holds_job(value) for value in near.values()):
+    if KEY in root or any(map(_is_job, root.values())) or any(_holds_job(value) for value in near.values()):
         return None
     if "jobs" not in root:
         if near:
             return _unknown_key(document, *next(iter(near.items())))
+        misspelt = next(
+            (
+                key
+                for key, value in islice(root.items(), _MOST_COMPARED)
+                if _near_key(key) == KEY and _has_setting(value)
+            ),
+            None,
+        )
+        if misspelt is not None:
+            return _unknown_key(document, misspelt, root[misspelt])
         return document.positions.problem((), _NO_JOBS)
     jobs = root["jobs"]
     entries = list(jobs.values() if isinstance(jobs, dict) else jobs) if isinstance(jobs, dict | list) else []
@@ -103,9 +118,23 @@ def _unknown_key(document: Document, key: str, value: object) -> Problem:
     blank = missing_blank(key) if value is None else None
     if blank is not None:
         return document.positions.problem((key,), blank[0], hint=blank[1], at_key=True)
-    hint = "put the job under 'jobs:'" if _is_job(value) else suggest(near_match(key.lower(), _KEYS))
+    hint = suggest(_near_key(key))
+    if _is_job(value):
+        hint = "put the job under 'jobs:'"
+    elif key in SETTINGS and not isinstance(value, dict):
+        hint = f"put it under '{KEY}:'"
     message = f"cannot find key {key!r}; known: {', '.join(_KEYS)}, and x-... for notes"
     return document.positions.problem((key,), message, hint=hint, at_key=True)
+
+
+def _near_key(key: str) -> str | None:
+    lower = key.lower()
+    near = near_match(lower, [KEY]) if len(lower) >= _SHORTEST_NEAR_KEY else None
+    return near or near_match(lower, _KEYS[1:])
+
+
+def _has_setting(value: object) -> bool:
+    return isinstance(value, dict) and any(key in SETTINGS for key in value)
 
 
 def missing_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
@@ -114,7 +143,8 @@ def missing_jobs(document: Document, root: Mapping[str, Any]) -> Iterator[Proble
     blank = missing_blank(jobs)
     if "jobs" not in root:
         # The hint at an unknown key may have explained it already.
-        if not any(near_match(key.lower(), ["jobs"]) or _is_job(value) for key, value in root.items()):
+        # A file of settings alone belongs to the other files of its folder.
+        if KEY not in root and not any(near_match(key.lower(), ["jobs"]) or _is_job(root[key]) for key in root):
             yield document.positions.problem((), _NO_JOBS)
     elif blank is not None:
         yield document.positions.problem(("jobs",), blank[0], hint=blank[1])

@@ -104,8 +104,15 @@ def in_words_of_file(
     if exists and error.loc and not error.at_key and message.startswith(_ABOUT_VALUE):
         message = _with_quote(message, value, quoted_as_written(document, path, value))
     for content, text in _substituted(document, path, value):
-        message, hint = message.replace(content, text), hint.replace(content, text)
+        message, hint = _replaced(message, content, text), _replaced(hint, content, text)
     return message, hint
+
+
+def _replaced(message: str, content: str, text: str) -> str:
+    """Return the message with the content replaced; not within the text, which may hold it: `${LEVEL:-loud}`."""
+    if not content or content not in message:
+        return message
+    return re.sub(f"{re.escape(text)}|{re.escape(content)}", lambda _: text, message)
 
 
 def _with_quote(message: str, value: Any, quote: str) -> str:

@@ -55,8 +55,8 @@ class Console:
     """Writes lines such as `12:00:01.234 INFO    job         message` to `put`, which never blocks.
 
     The lines are ordered by the monotonic clock, and show the wall clock, which may be set meanwhile. `logs` keeps each
-    message, too, and decides by its level whether there is one; `put` gets only those of `least_level` or above. Secrets
-    that `masker` knows are masked.
+    message, too, and decides by its level whether it is logged; `put` gets only those of `least_level` or above.
+    Secrets that `masker` knows are masked.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ _WHY_MISSED = {
     "late": "too late to make up for",
     "overlap": "the previous run was still running",
     "blocked": "the thread of an abandoned run is still alive",
+    "paused": "the job is paused",
 }
 # How the line "and 4,321 more ..." ends, which replaces lines of one kind that come too fast.
 _ENDED, _STARTED, _STOPPING = "runs ended", "runs started", "runs began to stop"
@@ -70,8 +71,8 @@ def _missed(event: Event) -> LogLine:
     why, count = str(event.data.get("why", "")), int(event.data.get("count", 1))
     instant = _instant(str(event.data.get("instant", "")), event.at)
     firings = f"the firing at {instant}" if count == 1 else f"{count:,} firings, the last at {instant}"
-    # An overlap is skipped by the policy of the job; the other causes are unintended.
-    level = "INFO" if why == "overlap" else "WARNING"
+    # An overlap is skipped by the policy of the job, and a user paused it; the other causes are unintended.
+    level = "INFO" if why in ("overlap", "paused") else "WARNING"
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
@@ -107,6 +108,8 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
         f"its failures are forgotten: {reason_text(event.reason)}", kind="jobs had their failures forgotten"
     ),
     EventName.MISSED: _missed,
+    EventName.PAUSED: lambda event: LogLine(f"paused: {reason_text(event.reason)}", kind="jobs were paused"),
+    EventName.RESUMED: lambda event: LogLine(f"resumed: {reason_text(event.reason)}", kind="jobs were resumed"),
     EventName.UNRESPONSIVE: lambda event: LogLine(
         f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}", "WARNING", "runs became unresponsive"
     ),

@@ -7,9 +7,12 @@ file has every name whole, since people search for them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from taskloom.core.model import JobSpec
 from taskloom.text import padded
+
+if TYPE_CHECKING:  # a client shortens names, too, and knows no jobs
+    from taskloom.core.model import JobSpec
 
 __all__ = ["LEAST_NAME", "NameColumn", "elided", "longest_name"]
 

@@ -106,7 +106,6 @@ class Prints:
         else:
             self._record(rest, run)
 
-
     def _record(self, line: bytes, run: str) -> None:
         if len(line) > MOST_LINE:
             line = shortened(line.decode("utf-8", "backslashreplace"), MOST_LINE).encode("utf-8", "backslashreplace")

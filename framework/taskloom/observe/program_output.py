@@ -19,7 +19,7 @@ from taskloom.observe.name_column import NameColumn
 from taskloom.observe.output import Output
 from taskloom.observe.prints import Prints
 from taskloom.observe.streams import Put, TextStream
-from taskloom.observe.terminal import has_styles, is_terminal, width
+from taskloom.observe.terminal import has_styles, is_terminal, mark_for, width
 from taskloom.text import plural
 
 __all__ = ["ProgramOutput"]
@@ -65,7 +65,7 @@ class ProgramOutput:
             is_colored=has_styles(sys.stderr, choice=color) and not data_to_log,
             log_format=log_format,
             encoding=encoding,
-            names=NameColumn(width() if is_terminal(sys.stderr) else None, _mark(encoding)),
+            names=NameColumn(width() if is_terminal(sys.stderr) else None, mark_for(encoding)),
             logs=self.logs,
             masker=self.masker,
             least_level=logging.WARNING if is_quiet else 0,
@@ -150,11 +150,6 @@ class ProgramOutput:
 
     def _warn(self, sentence: str) -> None:
         self.console.log(sentence, level="WARNING")
-
-
-def _mark(encoding: str) -> str:
-    """Return what stands for the middle of a long name in this encoding."""
-    return "…" if encoding.lower().replace("_", "-").startswith("utf") else "~"
 
 
 def _encoding(stream: Any) -> str:

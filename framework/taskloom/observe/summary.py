@@ -76,14 +76,17 @@ def _next_firing(status: JobStatus) -> str:
 
 
 def _note(status: JobStatus) -> str:
-    """Return the counts of the run, why it was stopped, and its error."""
+    """Return the counts of the run, why it was stopped, how a user holds the job back, and its error."""
     parts = []
     if status.counts:
         parts.append(", ".join(f"{name} {n}" for name, n in sorted(status.counts.items())))
     if status.would_meet_join is False and status.report.state is JobState.RUNNING:
         parts.append("would not stop in time")
-    if status.report.reason is not None:
-        parts.append(f"({status.report.reason})")
+    reason, held = status.report.reason, status.report.held
+    if reason is not None:
+        parts.append(f"({reason})")
+    if held and held != (status.hold or "") and (reason is None or not held.endswith(reason.text)):
+        parts.append(f"({held})")  # the state says how, the note also why, unless the line before it does
     if status.report.error is not None:
         parts.append(str(status.report.error).split("\n", 1)[0])
     return " ".join(parts)

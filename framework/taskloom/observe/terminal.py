@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["has_styles", "is_plain", "is_terminal", "width"]
+__all__ = ["has_styles", "is_plain", "is_terminal", "mark_for", "width"]
 
 # These show no escapes, as git and rich see it.
 _PLAIN_TERMINALS = ("", "dumb", "unknown")
@@ -54,3 +54,8 @@ def has_styles(stream: Any, environ: Mapping[str, str] | None = None, *, choice:
 def width() -> int:
     """Return the columns of the terminal: COLUMNS if it is a positive number, else what the terminal says, else 80."""
     return max(_LEAST_WIDTH, min(shutil.get_terminal_size().columns, _MOST_WIDTH))
+
+
+def mark_for(encoding: str) -> str:
+    """Return what stands for the middle of a long name in this encoding."""
+    return "…" if encoding.lower().replace("_", "-").startswith("utf") else "~"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isclose
 
-from taskloom.core.model import JobState, WaitingFor
+from taskloom.core.model import Hold, JobState, WaitingFor
 from taskloom.core.policies import RestartLimit, RestartPolicy
 from taskloom.core.records import FollowUp
 from taskloom.core.waits import RestartWait, Wait
@@ -43,6 +43,8 @@ class WaitDescriber:
         before = self._told.get(wait.job)
         self._told[wait.job] = wait
         lines = [] if before is not None and _is_same(before, wait) else _state_lines(wait)
+        if wait.hold is not (before.hold if before is not None else None):
+            lines = [*_hold_lines(wait), *lines]
         fires_at = wait.fires_at
         is_new = fires_at is not None and not _is_close(fires_at, before.fires_at if before is not None else None)
         if fires_at is not None and is_new and not self._is_too_fast(wait, fires_at):
@@ -102,6 +104,14 @@ def _state_lines(wait: Wait) -> list[LogLine]:
     if wait.restart is not None:
         head = f"waiting to restart: attempt {wait.restart.attempt} at {instant}, in {left}"
         return [_line(f"{head} ({_why(wait.restart, wait.due_at - wait.at.mono)})", "jobs waited to restart")]
+    return []
+
+
+def _hold_lines(wait: Wait) -> list[LogLine]:
+    if wait.hold is Hold.STOPPED:
+        return [_line("stopped by a user: nothing starts it until it is started or resumed", "jobs were held")]
+    if wait.hold is Hold.PAUSED:
+        return [_line("paused: each firing is missed until it is resumed", "jobs were held")]
     return []
 
 

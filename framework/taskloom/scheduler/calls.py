@@ -15,7 +15,7 @@ __all__ = ["Call", "Waiter", "Waiters"]
 class Call:
     """Commands whose caller waits for the answer. `read` makes the answer on the scheduler thread."""
 
-    __slots__ = ("_released", "error", "is_answered", "messages", "read", "result")
+    __slots__ = ("_claim", "_is_claimed", "_released", "error", "is_answered", "messages", "read", "result")
 
     def __init__(self, messages: Iterable[Input], read: Callable[[Lifecycle], Any]) -> None:
         self.messages = messages
@@ -23,12 +23,35 @@ class Call:
         self.result: Any = None
         self.error: BaseException | None = None
         self.is_answered = False
+        # The scheduler thread or the caller takes the only entry: whoever does decides whether the commands happen.
+        self._claim = [None]
+        self._is_claimed = False
         self._released = allocate_lock()
         self._released.acquire()
 
+    def claim(self) -> bool:
+        """Return whether the commands may be carried out: the caller has not withdrawn them. For the scheduler thread.
+
+        It may be called again: an error can strike while the commands are carried out.
+        """
+        if not self._is_claimed:
+            self._is_claimed = self._take()
+        return self._is_claimed
+
+    def withdraw(self) -> bool:
+        """Return whether the commands are withdrawn: they will never be carried out. For the caller, at most once."""
+        return self._take()
+
+    def _take(self) -> bool:
+        try:
+            self._claim.pop()
+        except IndexError:
+            return False
+        return True
+
     def answer(self, core: Lifecycle) -> None:
         """Make the answer, unless a command was refused. The caller waits for `release`."""
-        if self.error is None:
+        if self.error is None and self._is_claimed:
             try:
                 self.result = self.read(core)
             except Exception as error:  # noqa: BLE001 - raised in the caller

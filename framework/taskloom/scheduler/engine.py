@@ -32,13 +32,14 @@ from taskloom.core.inputs import Input, Shutdown, StopJob
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Reason
 from taskloom.core.report import StopReport, make_stop_report
-from taskloom.errors import OnSchedulerThread, SchedulerForked, SchedulerStopped
+from taskloom.errors import OnSchedulerThread, SchedulerBusy, SchedulerForked, SchedulerStopped
 from taskloom.runners import Runner
 from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.calls import Call, Waiter
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.inbox import WAKE
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.patience import patience_until
 from taskloom.scheduler.process_hooks import add_engine
 from taskloom.scheduler.scheduler_loop import SchedulerLoop
 from taskloom.scheduler.subscribers import Listener
@@ -138,7 +139,8 @@ class Engine(SchedulerLoop):
         """Hand a command to the core, wait until its actions are carried out, and return the result of `read`.
 
         `read` is called on the scheduler thread; it must not change the core. Raises what the core raises,
-        OnSchedulerThread if this is that thread, and RuntimeError if it cannot be started.
+        OnSchedulerThread if this is that thread, SchedulerBusy if the caller's patience ends before the answer comes,
+        and RuntimeError if the thread cannot be started.
         """
         return self.query_all(() if message is None else (message,), read)
 
@@ -149,7 +151,10 @@ class Engine(SchedulerLoop):
         call = Call(messages, read)
         self.start_thread()
         self._put(call)
-        while not self._is_gone() and not call.wait(CHECK_SECONDS):
+        until = patience_until()
+        while not self._is_gone() and not call.wait(min(CHECK_SECONDS, max(0.0, until - mono()))):
+            if mono() >= until and not call.is_answered:
+                raise SchedulerBusy(is_undone=call.withdraw())
             self.start_thread()
         if not call.is_answered:
             # The thread has ended. It sets `_has_ended` and then releases the callers that it finds in the queue; we
@@ -170,6 +175,11 @@ class Engine(SchedulerLoop):
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on."""
         self.query(None, lambda _: self.executor.add_listener(listener))
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last event; any thread may read it."""
+        return self._core.last_seq
 
     # -- waiting for a state of the core
 

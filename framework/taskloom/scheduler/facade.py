@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
@@ -22,7 +23,10 @@ from taskloom.scheduler import async_host
 from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.failure_log import make_failure_log
+from taskloom.scheduler.firings import Firing, armed_schedules, coming_firings
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run, make_status
+from taskloom.scheduler.patience import patience
+from taskloom.scheduler.snapshots import Snapshot, make_snapshot
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
 from taskloom.sync.cancel_token import lock_timeout
 from taskloom.sync.gc_pause import paused_gc
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
     from taskloom.job import Job
 
-__all__ = ["STOP_WITHIN_SECONDS", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler"]
+__all__ = ["STOP_WITHIN_SECONDS", "Firing", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler", "Snapshot"]
 
 
 class Scheduler:
@@ -283,6 +287,17 @@ class Scheduler:
         """The first internal error of Taskloom, or None. The scheduler went on without the message that caused it."""
         return self._engine.bug
 
+    @contextmanager
+    def answers_within(self, seconds: float) -> Iterator[None]:
+        """Limit how long the calling thread waits for the scheduler's thread, in all calls within the block together.
+
+        After `seconds` such a call raises SchedulerBusy. For callers that have to answer in time whatever happens:
+        code of a task may hold the interpreter lock, so that no other thread gets far.
+        """
+        lock_timeout(seconds)
+        with patience(seconds):
+            yield
+
     def call_after_samples(self, callback: Callable[[], object]) -> None:
         """Call `callback` once a second while any run is outside a wait on its context; it must not block or raise.
 
@@ -291,11 +306,17 @@ class Scheduler:
         """
         self._engine.executor.call_after_samples(callback)
 
-    def stacks(self) -> list[tuple[Run, Stack]]:
-        """Return where each run that may be executing currently is."""
+    def stacks(self, *, timeout: float | None = None) -> list[tuple[Run, Stack]]:
+        """Return where each run that may be executing currently is.
+
+        The texts quote lines of source files, which may be on a disk that does not answer. With `timeout` this waits
+        at most that many seconds for them; after that, the places alone are returned.
+        """
         engine, executor = self._engine, self._engine.executor
         engine.check_process()
-        return [(Run(live, engine), stack) for live, stack in executor.stacks.locate(list(executor.live.values()))]
+        runs, reader = list(executor.live.values()), executor.stacks
+        found = reader.locate(runs) if timeout is None else reader.locate_within(runs, timeout)
+        return [(Run(live, engine), stack) for live, stack in found]
 
     def places(self) -> list[tuple[Run, str]]:
         """Return each run that has not ended, and where it is: `file:line in function`, "" if that is not known.
@@ -313,6 +334,37 @@ class Scheduler:
         engine = self._engine
         with paused_gc():
             return engine.query(None, lambda core: [make_status(engine, core, name) for name in core.jobs])
+
+    def snapshot(self, jobs: Iterable[str] | None = None) -> Snapshot:
+        """Return the status of all jobs, or of the named ones, with the number of the last event that it contains.
+
+        A caller who listens to the events first, and applies those with a higher `seq` to the snapshot, misses none.
+        Raises UnknownJob. The status of one job among ten thousand costs as much as that of one job alone.
+        """
+        engine, names = self._engine, None if jobs is None else tuple(jobs)
+        with paused_gc():
+            return engine.query(None, lambda core: make_snapshot(engine, core, names))
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last event; 0 before the first. Reading it waits for nothing.
+
+        An action that is requested after this has only events with higher numbers. Read it first to follow what the
+        action does.
+        """
+        return self._engine.last_seq
+
+    def next_firings(self, count: int = 20, jobs: Iterable[str] | None = None) -> list[Firing]:
+        """Return the first `count` coming firings of all jobs, or of the named ones, soonest first.
+
+        A schedule may be among them several times. Those of paused jobs are included, and marked. A schedule that is
+        not armed has none: its job is stopped, disabled, finished, or waits for its dependencies or its start delay.
+        The jitter is not included. Raises UnknownJob, and what the calendar of a plugin raises.
+        """
+        engine, names = self._engine, None if jobs is None else tuple(jobs)
+        with paused_gc():
+            armed = engine.query(None, lambda core: armed_schedules(core, names, engine.clock.now()))
+        return coming_firings(armed, count)
 
 
 def _shutdown(within: float, reason: Reason | None) -> Shutdown:

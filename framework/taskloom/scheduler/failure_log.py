@@ -90,6 +90,10 @@ class FailureLog:
         """Log a warning that is not about an event."""
         self._put(_Line(message, "WARNING"))
 
+    def put_info(self, message: str) -> None:
+        """Log what was done, and by whom."""
+        self._put(_Line(message, "INFO"))
+
     def put_bug(self, error: BaseException) -> None:
         """Log an error of Taskloom itself, with its traceback."""
         self._put(_Line(f"{str(error) or type(error).__name__}; please report it", "CRITICAL", error))

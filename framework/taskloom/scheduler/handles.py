@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from taskloom.core.inputs import ArmJob, ResetJob, RestartJob, StartJob, StopJob
-from taskloom.core.model import ErrorInfo, Outcome, Reason, ReasonKind
+from taskloom.core.inputs import ArmJob, PauseJob, ResetJob, RestartJob, ResumeJob, StartJob, StopJob
+from taskloom.core.model import ErrorInfo, Hold, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, make_job_report
 from taskloom.errors import SelfJoin
 from taskloom.runners.context import current_run
@@ -109,6 +109,11 @@ class JobStatus:
         """The job's state."""
         return self.report.state.value
 
+    @property
+    def hold(self) -> Hold | None:
+        """How a user holds the job back: paused, stopped, or None."""
+        return self.report.hold
+
     def as_dict(self) -> dict[str, Any]:
         """Return the values as they are written to JSON."""
         return {
@@ -137,17 +142,21 @@ class JobHandle:
         live = self._engine.executor.last.get(self.name)
         return Run(live, self._engine) if live is not None else None
 
-    def start(self, *, now: bool = False) -> Run:
+    def start(self, *, now: bool = False, text: str = "", timeout: float | None = None) -> Run:
         """Start a run now, even if the job waits for a delay, a backoff or its schedule.
+
+        The run of a scheduled job is an additional one. If the job was stopped, its schedule is armed again; if it is
+        paused, it stays paused. With `text`, the event `queued` of the run says who started it and why.
 
         Raises DependencyUnmet if a dependency is not satisfied, unless `now` is set; and AlreadyRunning, JobStopping,
         JobBlocked, JobDisabled or SchedulerStopped. If it raises, nothing is changed. A run that could not begin is
-        returned as well, with the outcome start_failed.
+        returned as well, with the outcome start_failed: this waits until that is known, for at most `timeout` seconds.
         """
         engine = self._engine
-        live = engine.query(StartJob(self.name, now), lambda _: engine.executor.last[self.name])
+        reason = Reason(ReasonKind.USER, text) if text else None
+        live = engine.query(StartJob(self.name, now, reason), lambda _: engine.executor.last[self.name])
         if live.decided is not None:
-            live.decided.wait()
+            live.decided.wait(timeout)
         return Run(live, engine)
 
     def arm(self) -> None:
@@ -178,8 +187,29 @@ class JobHandle:
         """
         self._engine.call(ResetJob(self.name, Reason(ReasonKind.USER, text or "reset")))
 
+    def pause(self, text: str = "") -> None:
+        """Pause the job's schedule: each firing is missed with the reason `paused`. Returns at once; idempotent.
+
+        A live run goes on, and so does a pending restart; a firing that waits for the end of the run is missed. `start`
+        and `restart` still work, and leave the schedule paused; so does a reload, unless it removes the schedule. A
+        paused schedule keeps the program alive. Raises NotScheduled or SchedulerStopped.
+        """
+        self._engine.call(PauseJob(self.name, Reason(ReasonKind.USER, text or "pause")))
+
+    def resume(self, text: str = "") -> None:
+        """Resume the job's schedule after a pause or a stop. Returns at once; idempotent.
+
+        No run begins, and no firing is made up for: the next one is the next instant of the schedule. Raises
+        NotScheduled for a job without a schedule: it is started instead. Raises DependencyUnmet for a stopped job
+        whose dependencies are not satisfied. Also raises SchedulerStopped.
+        """
+        self._engine.call(ResumeJob(self.name, Reason(ReasonKind.USER, text or "resume")))
+
     def stop(self, text: str = "", *, timeout: float | None = None) -> bool:
         """Stop the job's run by its join policy, and wait up to `timeout` seconds for its end.
+
+        Nothing but a user starts the job from then on: its schedule has ended, no restart follows, and a reload leaves
+        it stopped, whatever it changes. `start`, `restart`, `arm` and `resume` end that.
 
         Returns True if no run of the job is alive any more. Returns False once `within` has passed: then the run is
         overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. It never ends the process. On the

@@ -395,6 +395,8 @@ class SchedulerLoop:
         return is_refused
 
     def _process_call(self, call: Call, now: Moment) -> None:
+        if not call.claim():
+            return  # its caller waits no longer
         try:
             for message in call.messages:
                 self._actions.extend(self._core.handle(message, now))

@@ -15,6 +15,7 @@ from taskloom.runners.callback_pool import CallbackPool
 from taskloom.runners.thread import ThreadRunner
 from taskloom.scheduler.live_run import LiveRun
 from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.latch import Latch
 
 __all__ = ["Capture", "StackReader", "never_blocks"]
 
@@ -57,6 +58,9 @@ class StackReader:
     def __init__(self, runners: Mapping[str, Runner], pool: CallbackPool) -> None:
         self._runners = runners
         self._pool = pool
+        # Open when the last `locate_within` is no longer reading.
+        self._is_read = Latch()
+        self._is_read.open()
 
     def locate(self, runs: Sequence[LiveRun], texts: int = WHOLE_STACKS) -> list[tuple[LiveRun, Stack]]:
         """Return where the begun runs currently are, with `texts` whole stacks for each runner.
@@ -68,6 +72,19 @@ class StackReader:
             for name, group in self._by_runner(runs).items()
             for found in self._read(self._runners[name], group, texts)
         ]
+
+    def locate_within(self, runs: Sequence[LiveRun], seconds: float) -> list[tuple[LiveRun, Stack]]:
+        """Do what `locate` does, but wait at most `seconds` for files and runners; the places alone are read at once.
+
+        One helper at most is waited for in all: if an earlier one is still reading, the texts are left out.
+        """
+        if not self._is_read.is_open:
+            return self.places(runs)
+        is_read = self._is_read = Latch()
+        capture = self.begin(runs, lambda _: is_read.open())
+        is_read.wait(seconds)
+        stacks = capture.stacks
+        return [(run, stacks[run.id]) for run in runs if run.id in stacks]
 
     def begin(self, runs: Sequence[LiveRun], done: Callable[[Capture], None]) -> Capture:
         """Read the places now, and have a helper add the texts and then call `done`. Never blocks."""

@@ -61,5 +61,5 @@ def _numbers(status: JobStatus) -> RunNumbers:
         status.is_wakeable,
         status.would_meet_join,
         status.counts,
-        tuple(status.progress) if status.progress is not None else None,
+        status.progress,
     )

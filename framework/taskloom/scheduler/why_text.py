@@ -7,24 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from taskloom.core.model import JobState, Phase, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import Condition, Overlap, RestartWhen, StartMode, WatchdogThen
+from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, WaitingFor
+from taskloom.core.policies import Overlap, RestartWhen
 from taskloom.core.records import FollowUp
 from taskloom.core.restart import FLAPPING_SECONDS
-from taskloom.core.why import Blocker, JobFacts, RunFacts, RunNumbers, WhyFacts
-from taskloom.scheduler.failure_text import reason_text
+from taskloom.core.why import JobFacts, RunFacts, RunNumbers, WhyFacts
+from taskloom.scheduler.failure_text import MOST_NAMED
+from taskloom.scheduler.why_heads import Heads, in_brackets, rests_stopped
 from taskloom.scheduler.why_words import (
     Clock,
-    chain,
+    held,
     how_it_ended,
     join,
-    last_failure,
     names,
     otherwise,
+    satisfied,
     sentence,
     verb,
 )
-from taskloom.text import duration, plural, rough
+from taskloom.text import duration, first_of, plural, rough
 
 __all__ = ["MISSED_CAUSES", "explain"]
 
@@ -42,10 +43,10 @@ MISSED_CAUSES = {
 """Why an instant of a schedule passed without a run, by the cause that the events have."""
 
 _FOLLOW_UPS = {
-    FollowUp.FIRING: "its schedule has fired meanwhile, so the next run starts at once",
-    FollowUp.RESTART: "it is restarted at once",
-    FollowUp.RETRY: "it is restarted after its restart delay",
-    FollowUp.REMOVAL: "the job is removed, as a reload decided",
+    FollowUp.FIRING: "Its schedule has fired meanwhile, so another run starts when this one has ended",
+    FollowUp.RESTART: "Another run starts when this one has ended",
+    FollowUp.RETRY: "When this run has ended, a restart follows after the restart delay",
+    FollowUp.REMOVAL: "The job is removed when this run has ended",
 }
 
 
@@ -61,113 +62,19 @@ class _Paragraph:
         self._facts = facts
         self._job = facts.job
         self._clock = Clock(facts.now.wall)
+        self._heads = Heads(facts, self._clock)
 
     def sentences(self) -> Iterator[str]:
         """Yield the sentences: the cause first, then what it means, and at last what a stop would do."""
-        yield self._head(self._job)
+        yield self._heads.of(self._job)
         yield from self._causes()
-        yield from self._program()
         yield from _DETAILS[self._job.state](self)
+        yield from self._holds()
+        yield from self._program()
         yield from self._consequences()
-
-    # -- the first sentence about a job, whether it is the one that is asked about or one that holds it up
-
-    def _head(self, job: JobFacts, condition: Condition | None = None) -> str:
-        return _HEADS[job.state](self, job, condition)
-
-    def _disabled(self, job: JobFacts, _: Condition | None) -> str:
-        return f"{job.name} cannot run: it is disabled (enabled: false)"
-
-    def _waiting(self, job: JobFacts, _: Condition | None) -> str:
-        report, spec, waiting_for = job.report, job.spec, job.report.waiting_for
-        if waiting_for is WaitingFor.DELAY and report.due_in is not None:
-            delay = duration(spec.start.delay_seconds)
-            return f"{job.name} waits for its start delay of {delay}, which is over {self._clock.due(report.due_in)}"
-        if waiting_for is WaitingFor.DEPENDENCY:
-            return f"{job.name} waits for {_waits_for(job, self._path_of(job))}"
-        if waiting_for is WaitingFor.BACKOFF and job.run is not None:
-            return self._backoff(job, job.run)
-        if waiting_for is WaitingFor.FIRING and report.next_firing is not None and spec.schedule is not None:
-            due = self._clock.until(report.next_firing)
-            return f"{job.name} waits for its schedule ({spec.schedule.text}), which fires next {due}"
-        if waiting_for is WaitingFor.REMOVAL:
-            runs = job.awaited_runs
-            which = f"{names(runs)}, which a reload has stopped" if runs.count else "the runs that a reload has stopped"
-            return f"{job.name} waits for the end of {which}"
-        if spec.start.mode is StartMode.MANUAL:
-            return f"{job.name} is not running: it starts only when a user starts it (start: manual)"
-        return f"{job.name} is not running: it has been declared, and nothing has started it yet"
-
-    def _backoff(self, job: JobFacts, run: RunFacts) -> str:
-        due_in, attempt = job.report.due_in or 0.0, run.attempt + 1
-        ended = last_failure(job, run, self._clock) if run.has_failed else how_it_ended(run, self._clock)
-        if due_in <= 0.0:
-            return (
-                f"{job.name} {ended}; its restart (attempt {attempt}) waits for those of other jobs: 200 begin a second"
-            )
-        again = "tried" if run.has_failed else "started"
-        return f"{job.name} {ended}; it is {again} again {self._clock.due(due_in)} (attempt {attempt})"
-
-    def _running(self, job: JobFacts, condition: Condition | None) -> str:
-        run = job.run
-        if run is None:
-            return f"{job.name} is running"
-        if run.started_ago is None:
-            queued = self._clock.ago(run.queued_ago)
-            return f"{job.name} is being started: run {run.id} was queued {queued}, and its thread has not begun it yet"
-        if run.unresponsive_ago is not None:
-            state = f"is running, but has been unresponsive for {rough(run.unresponsive_ago)}"
-        elif run.ready_ago is None:
-            state = "is running, but is not ready yet"
-        else:
-            state = "is running and ready"
-        attempt = f" as attempt {run.attempt}" if run.attempt > 1 else ""
-        head = f"{job.name} {state}: run {run.id} began {self._clock.ago(run.started_ago)}{attempt}"
-        if run.ready_left is not None:
-            head += f", and has {rough(run.ready_left)} left to become ready"
-        if condition in (Condition.SUCCEEDED, Condition.FINISHED):
-            head += ", and has to end first"
-        return head
-
-    def _stopping(self, job: JobFacts, _: Condition | None) -> str:
-        run = job.run
-        if run is None or run.asked_ago is None:
-            return f"{job.name} is stopping"
-        why = f" ({reason_text(run.reason)})" if run.reason is not None else ""
-        asked = f"run {run.id} was asked to stop {self._clock.ago(run.asked_ago)}{why}"
-        if run.is_overdue:
-            allowed = f", and should have ended within {rough(run.allowed)}" if run.allowed is not None else ""
-            return f"{job.name} is overdue: {asked}{allowed}"
-        if run.stop_left is not None:
-            return f"{job.name} is stopping: {asked}, and has {rough(run.stop_left)} left ({join(job.spec.join)})"
-        if run.allowed is None:
-            return f"{job.name} is stopping: {asked}, and the stop waits for it without a limit ({join(job.spec.join)})"
-        return f"{job.name} is stopping: {asked}"
-
-    def _blocked(self, job: JobFacts, _: Condition | None) -> str:
-        if job.run is None:
-            return f"{job.name} cannot run: the thread of its abandoned run is still alive"
-        ago = f", {rough(job.run.ended_ago)} after it was given up" if job.run.ended_ago is not None else ""
-        return f"{job.name} cannot run: the thread of its abandoned run {job.run.id} is still alive{ago}"
-
-    def _finished(self, job: JobFacts, _: Condition | None) -> str:
-        run = job.run
-        if run is None:
-            return f"{job.name} is not running and is finished{_in_brackets(job.reason)}"
-        if job.gave_up_because:
-            return f"{job.name} gave up ({job.gave_up_because}): it {last_failure(job, run, self._clock)}"
-        return f"{job.name} is not running: its last run, {run.id}, {how_it_ended(run, self._clock)}"
-
-    def _skipped(self, job: JobFacts, _: Condition | None) -> str:
-        if job.was_skipped and job.reason is not None:
-            return f"{job.name} was skipped: {job.reason.text}"
-        return f"{job.name} is not running: it was stopped before its first run{_in_brackets(job.reason)}"
+        yield from self._stop()
 
     # -- the root causes
-
-    def _path_of(self, job: JobFacts) -> tuple[Blocker, ...]:
-        """Return the blockers of the job that is asked about; those of others are not known."""
-        return self._facts.blockers if job is self._job else ()
 
     def _causes(self) -> Iterator[str]:
         blockers = self._facts.blockers
@@ -176,9 +83,10 @@ class _Paragraph:
             if len(blockers) > 1 and len(blocker.path) > 1:
                 yield f"{blocker.path[-2].job} waits for {link}"
             if cause is None:
-                yield f"There is no job {link.name}"
+                if not self._job.was_skipped or len(blocker.path) > 1:  # else its reason says so
+                    yield f"There is no job {link.name!r}"
             else:
-                yield self._head(cause, link.condition)
+                yield self._heads.of(cause, link.condition)
                 yield from self._place(cause)
         more = len(blockers) - _MOST_CAUSES + self._facts.more_blockers
         if more > 0:
@@ -187,23 +95,25 @@ class _Paragraph:
     def _place(self, job: JobFacts) -> Iterator[str]:
         """Yield where its run is, if that is why others wait."""
         run = job.run
-        if run is None or (job.state is JobState.RUNNING and run.unresponsive_ago is None):
-            return
-        where = self._facts.places.get(run.id) or (run.captured if job.state is not JobState.FINISHED else "")
-        if where:
+        is_stuck = job.state in (JobState.STOPPING, JobState.BLOCKED) or (run and run.unresponsive_ago is not None)
+        where = self._facts.places.get(run.id) or run.captured if run is not None and is_stuck else ""
+        if where and run is not None:
             yield f"{'It' if job is self._job else run.id} is currently at {where}"
 
     def _program(self) -> Iterator[str]:
         program = self._facts.program
         if program.phase is Phase.OPEN:
             return
-        why = _in_brackets(program.reason)
+        why = in_brackets(program.reason)
         if program.phase is Phase.STOPPED:
             yield f"The program has stopped all jobs{why}, and starts none any more"
             return
+        dependents = self._facts.dependents
+        if self._job.state is JobState.RUNNING and dependents.total:
+            yield f"It is asked to stop once {names(dependents)} {verb(dependents, 'has', 'have')} ended"
         since = f" for {rough(program.asked_ago)}" if program.asked_ago is not None else ""
         left = f", has {rough(program.left)} left" if program.left is not None else ""
-        waits = f", waits for {names(program.awaited)}" if program.awaited.count else ""
+        waits = f", waits for {names(program.awaited)}" if program.awaited.total else ""
         yield f"The program has been stopping all jobs{since}{why}{left}{waits}, and starts none any more"
 
     # -- details by state
@@ -217,15 +127,26 @@ class _Paragraph:
         yield from self._history()
         yield from self._missed()
         if waiting_for is WaitingFor.START:
-            if job.unmet:
-                yield f"A start needs {_waits_for(job, ())}, which is not satisfied"
-            elif self._is_open:
-                yield f"`taskloom start {job.name}` starts it"
+            yield from self._hint()
         elif waiting_for in (WaitingFor.DELAY, WaitingFor.DEPENDENCY, WaitingFor.REMOVAL) and job.spec.schedule:
             yield f"Then it begins to wait for its schedule ({job.spec.schedule.text})"
-        if waiting_for not in (None, WaitingFor.START) and self._is_open:
-            ended = "its schedule" if waiting_for is WaitingFor.FIRING else "this wait"
-            yield f"A stop would end {ended} at once"
+
+    def _hint(self) -> Iterator[str]:
+        """Yield how a user starts the job."""
+        job = self._job
+        unknown = [link.name for link in job.unmet if not link.is_declared]
+        if not self._is_open:
+            return
+        if unknown:
+            yield f"It can start once a reload declares {first_of(unknown, MOST_NAMED)}"
+            return
+        once = f" once {satisfied(job.unmet)}" if job.unmet else ""
+        if not rests_stopped(job):
+            yield f"`taskloom start {job.name}` starts it{' again' if job.report.runs else ''}{once}"
+            return
+        yield f"It stays stopped until a new start of the program, or until `taskloom start {job.name}`{once}"
+        if job.spec.schedule is not None:
+            yield f"`taskloom resume {job.name}` lets its schedule go on, without a run at once"
 
     @property
     def _is_open(self) -> bool:
@@ -242,12 +163,14 @@ class _Paragraph:
         """Yield how the runs before the present state went."""
         job, run = self._job, self._job.run
         waiting_for = job.report.waiting_for
-        if job.state is JobState.WAITING and run is not None and waiting_for is not WaitingFor.BACKOFF:
-            if job.gave_up_because:
-                yield f"It gave up restarting after its last run ({job.gave_up_because})"
-            yield f"Its last run, {run.id}, {how_it_ended(run, self._clock)}"
+        is_told = waiting_for is WaitingFor.BACKOFF or (job.state is JobState.FINISHED and not rests_stopped(job))
+        if job.state in (JobState.WAITING, JobState.FINISHED) and run is not None and not is_told:
+            stopped = job.held(Hold.STOPPED)
+            told = stopped.reason if stopped is not None else None
+            yield f"Its last run, {run.id}, {how_it_ended(run, self._clock, told)}"
+            if job.gave_up_because and waiting_for is WaitingFor.FIRING:
+                yield f"It gave up restarting ({job.gave_up_because}), but its schedule goes on"
         earlier = job.failures - (run is not None and run.outcome is not None and run.has_failed)
-        is_told = job.state is JobState.FINISHED or waiting_for is WaitingFor.BACKOFF
         if earlier > 0 and not is_told:
             yield f"{earlier:,} of its {plural(job.report.runs, 'run')} failed before this one"
         if job.report.is_flapping:
@@ -256,8 +179,9 @@ class _Paragraph:
 
     def _missed(self) -> Iterator[str]:
         report, last = self._job.report, self._job.missed_last
-        if not report.missed or last is None:
-            return
+        paused = self._job.held(Hold.PAUSED)
+        if not report.missed or last is None or (paused is not None and paused.missed == report.missed):
+            return  # none, or told with the pause
         instant, cause = self._clock.at(last[0]), MISSED_CAUSES.get(last[1], last[1])
         if report.missed == 1:
             yield f"Its firing at {instant} was missed: {cause}"
@@ -276,14 +200,12 @@ class _Paragraph:
         yield from self._missed()
         yield from self._schedule()
         yield from self._follow_up()
-        yield from self._stop()
 
     def _polls(self, run: RunFacts, numbers: RunNumbers | None) -> Iterator[str]:
         watchdog, age = self._job.spec.watchdog, numbers.poll_age if numbers is not None else None
         if run.unresponsive_ago is not None and watchdog is not None:
-            silence = f"has not polled for {rough(age)} and " if age is not None else ""
-            then = "only reports that" if watchdog.then is WatchdogThen.WARN else "stops it"
-            yield f"It {silence}may go {duration(watchdog.after)} without a poll; its watchdog {then}"
+            silence = rough(age) if age is not None else "longer than its watchdog allows"
+            yield f"It has not polled for {silence} (watchdog: {duration(watchdog.after)}, then {watchdog.then.value})"
         elif age is not None and run.started_ago is not None:
             polled = "within the last second" if age <= _JUST_NOW_SECONDS else f"{rough(age)} ago"
             yield f"It polled {polled}"
@@ -292,7 +214,7 @@ class _Paragraph:
 
     def _schedule(self) -> Iterator[str]:
         report, schedule = self._job.report, self._job.spec.schedule
-        if schedule is None or report.next_firing is None:
+        if schedule is None or report.next_firing is None or self._job.held(Hold.PAUSED) is not None:
             return
         yield f"Its schedule ({schedule.text}) fires next {self._clock.until(report.next_firing)}"
         if self._job.state is JobState.RUNNING and self._job.follow_up is FollowUp.POLICY:
@@ -301,12 +223,23 @@ class _Paragraph:
     def _follow_up(self) -> Iterator[str]:
         following = _FOLLOW_UPS.get(self._job.follow_up)
         if following and self._is_open:
-            yield f"When it has ended, {following}"
+            yield following
+
+    # -- a stop
 
     def _stop(self) -> Iterator[str]:
-        """Yield what a stop would do with a live run, and how long it would take."""
+        """Yield what a stop would do, and how long it would take."""
+        state, waiting_for = self._job.state, self._job.report.waiting_for
         if not self._is_open:
             return
+        if state is JobState.RUNNING:
+            yield from self._stop_of_run()
+        elif waiting_for is WaitingFor.FIRING:
+            yield "A stop would end its schedule at once"
+        elif waiting_for not in (None, WaitingFor.START):
+            yield "A stop would end this wait at once"
+
+    def _stop_of_run(self) -> Iterator[str]:
         policy, numbers = self._job.spec.join, self._facts.numbers
         woken = " and wake it" if numbers is not None and numbers.is_wakeable else ""
         if not policy.is_awaited:
@@ -317,7 +250,7 @@ class _Paragraph:
             limit = f"would wait up to {duration(policy.within)} for it ({join(policy)})"
             yield f"A stop would ask it to end{woken}, and {limit}{self._forecast(numbers)}"
         dependents = self._facts.dependents
-        if dependents.count:
+        if dependents.total:
             yield f"A stop of the whole program would first stop {names(dependents)}"
 
     def _forecast(self, numbers: RunNumbers | None) -> str:
@@ -325,10 +258,8 @@ class _Paragraph:
             return ""
         gap = max(numbers.worst_gap, numbers.poll_age or 0.0)
         if not numbers.would_meet_join:
-            return (
-                f"; it has gone {rough(gap)} without a poll, so it may not end in time: then "
-                f"{otherwise(self._job.spec.join)}"
-            )
+            late = otherwise(self._job.spec.join)
+            return f"; it has gone {rough(gap)} without a poll, so it may not end in time: then {late}"
         if numbers.is_wakeable or gap <= _JUST_NOW_SECONDS:
             return (
                 "; it should end in time"
@@ -352,8 +283,7 @@ class _Paragraph:
         yield from self._place(self._job)
         yield "A thread cannot be killed: it ends by itself, or with the program"
         yield from self._missed()
-        if self._is_open:
-            yield f"When it has ended, {_FOLLOW_UPS.get(self._job.follow_up, 'no run follows at once')}"
+        yield from self._follow_up()
         yield from self._schedule()
 
     def _details_of_finished(self) -> Iterator[str]:
@@ -366,22 +296,21 @@ class _Paragraph:
             yield f"`taskloom reset {job.name}` forgets the failures and starts it again"
             return
         yield from self._why_no_run_follows()
-        if job.unmet:
-            yield f"A start needs {_waits_for(job, ())}, which is not satisfied"
-        else:
-            yield f"`taskloom start {job.name}` starts it again"
+        yield from self._hint()
 
     def _why_no_run_follows(self) -> Iterator[str]:
         job, run, when = self._job, self._job.run, self._job.spec.restart.when
-        if run is None:
+        if run is None or rests_stopped(job):
             return
-        if run.reason is not None and run.reason.kind not in (ReasonKind.DEADLINE, ReasonKind.WATCHDOG):
-            yield "It was stopped, so no run follows by itself"
-        elif job.reason is not None and job.reason.kind is ReasonKind.FINISHED and job.spec.schedule is not None:
+        stop = next((reason for reason in (run.reason, job.reason) if _is_stop(reason)), None)
+        if stop is not None:
+            later = in_brackets(stop) if stop is not run.reason else ""
+            yield f"It was stopped{later}, so no run follows by itself"
+        elif job.spec.schedule is not None and job.report.next_firing is None:
             yield "Its schedule has no further firings"
         elif run.has_failed and when is RestartWhen.NEVER:
             yield "No restart follows a failure (restart: never)"
-        elif not run.has_failed and when is not RestartWhen.ALWAYS and job.spec.schedule is None:
+        elif not run.has_failed and when is not RestartWhen.ALWAYS:
             yield f"No restart follows a success (restart: {when.value})"
 
     def _details_of_skipped(self) -> Iterator[str]:
@@ -391,31 +320,42 @@ class _Paragraph:
         given_up = [each.cause.name for each in self._facts.blockers if each.cause and each.cause.gave_up_because]
         if job.was_skipped and given_up:
             yield f"`taskloom reset {given_up[0]}` starts {given_up[0]} again, and then {job.name}"
-        elif not job.unmet:
-            yield f"`taskloom start {job.name}` starts it"
         else:
-            yield f"`taskloom start {job.name}` starts it once {_waits_for(job, ())} is satisfied"
+            yield from self._hint()
+
+    # -- the holds of users
+
+    def _holds(self) -> Iterator[str]:
+        job, name = self._job, self._job.name
+        stopped, paused = job.held(Hold.STOPPED), job.held(Hold.PAUSED)
+        if stopped is not None and not rests_stopped(job) and self._is_open:
+            if job.run is None or job.run.reason != stopped.reason:  # else it was said
+                yield f"It was {held(stopped, self._clock)}"
+            yield f"It then stays stopped until a new start of the program, or until `taskloom start {name}`"
+        if paused is None or not self._is_open:
+            return
+        if job.report.waiting_for is not WaitingFor.FIRING:
+            yield f"Its schedule was {held(paused, self._clock)}"
+        if paused.missed:
+            yield f"It has missed {plural(paused.missed, 'firing')} since then"
+        if job.report.next_firing is not None:
+            due = self._clock.until(job.report.next_firing)
+            yield f"Each firing is missed until `taskloom resume {name}`; the next one is {due}"
 
     # -- what it means for others
 
     def _consequences(self) -> Iterator[str]:
         waiting, job = self._facts.waiting, self._job
-        if waiting.count:
+        if waiting.total:
             yield f"{names(waiting)} {verb(waiting, 'waits', 'wait')} for it"
-        if job.state is JobState.RUNNING and job.spec.daemon:
+        if job.state is not JobState.RUNNING:
+            return
+        if job.spec.daemon:
             yield "It is a daemon: it does not keep the program running"
+        if job.spec.essential:
+            yield "It is essential: if it fails for good, all jobs are stopped"
 
 
-_Head = Callable[[_Paragraph, JobFacts, Condition | None], str]
-_HEADS: dict[JobState, _Head] = {
-    JobState.DISABLED: _Paragraph._disabled,
-    JobState.WAITING: _Paragraph._waiting,
-    JobState.RUNNING: _Paragraph._running,
-    JobState.STOPPING: _Paragraph._stopping,
-    JobState.BLOCKED: _Paragraph._blocked,
-    JobState.FINISHED: _Paragraph._finished,
-    JobState.SKIPPED: _Paragraph._skipped,
-}
 _DETAILS: dict[JobState, Callable[[_Paragraph], Iterator[str]]] = {
     JobState.DISABLED: _Paragraph._details_of_disabled,
     JobState.WAITING: _Paragraph._details_of_waiting,
@@ -432,17 +372,10 @@ _OVERLAPS = {
 }
 
 
-def _waits_for(job: JobFacts, blockers: tuple[Blocker, ...]) -> str:
-    """Return the conditions of other jobs, with the chain to the root cause if there is only one."""
-    if len(blockers) == 1 and len(job.unmet) == 1:
-        return chain(blockers[0].path)
-    shown = [chain((link,)) for link in job.unmet[:_MOST_CAUSES]]
-    more = len(job.unmet) - len(shown)
-    return f"{', '.join(shown)} and {more:,} more" if more else " and ".join(shown) or "other jobs"
-
-
-def _in_brackets(reason: Reason | None) -> str:
-    return f" ({reason_text(reason)})" if reason is not None else ""
+def _is_stop(reason: Reason | None) -> bool:
+    """Return whether a command or another job ended it, not a limit of its own or the end of its schedule."""
+    own = (ReasonKind.DEADLINE, ReasonKind.WATCHDOG, ReasonKind.FINISHED)
+    return reason is not None and reason.kind not in own
 
 
 def _reported(numbers: RunNumbers | None) -> Iterator[str]:
@@ -452,8 +385,13 @@ def _reported(numbers: RunNumbers | None) -> Iterator[str]:
     parts = []
     if numbers.progress is not None:
         done, total, unit = numbers.progress
-        of = f" of {total:g}" if total is not None else ""
-        parts.append(f"{done:g}{of}{f' {unit}' if unit else ''}")
+        of = f" of {_number(total)}" if total is not None else ""
+        parts.append(f"{_number(done)}{of}{f' {unit}' if unit else ''}")
     parts += [f"{name} {count:,}" for name, count in sorted(numbers.counts.items())]
     if parts:
         yield f"It reports {', '.join(parts)}"
+
+
+def _number(value: float) -> str:
+    """Return a number with at most two digits after the point: `1,000,000`, `2.5`."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from taskloom.core.model import ErrorInfo, Otherwise, Outcome, ReasonKind
-from taskloom.core.policies import JoinPolicy
-from taskloom.core.why import JobFacts, Link, RunFacts, Some
+from collections.abc import Sequence
+
+from taskloom.core.model import ErrorInfo, Otherwise, Outcome, Reason, ReasonKind
+from taskloom.core.policies import Condition, JoinPolicy
+from taskloom.core.report import held_by
+from taskloom.core.why import HoldFacts, JobFacts, Link, RunFacts, Some
 from taskloom.scheduler.failure_text import MOST_NAMED, reason_text
 from taskloom.text import duration, first_of, local_time, plural, printable, rough, shortened
 
-__all__ = ["Clock", "chain", "error", "how_it_ended", "join", "last_failure", "names", "otherwise", "sentence", "verb"]
+__all__ = [
+    "Clock",
+    "asked",
+    "cause_of",
+    "chain",
+    "error",
+    "held",
+    "how_it_ended",
+    "join",
+    "last_failure",
+    "names",
+    "otherwise",
+    "satisfied",
+    "sentence",
+    "verb",
+]
 
 # An error text in the middle of a paragraph; the log has all of it.
 _LONGEST_ERROR = 240
@@ -23,6 +41,16 @@ _ENDS = {
     Outcome.START_FAILED: "could not start",
     Outcome.ABANDONED: "was abandoned",
     Outcome.LOST: "was lost",
+}
+
+
+# Before the text of a reason of this kind.
+_KINDS = {ReasonKind.RELOAD: "a reload:", ReasonKind.SIGNAL: "signal", ReasonKind.WATCHDOG: "watchdog:"}
+_SATISFIED = {
+    Condition.STARTED: "has started",
+    Condition.READY: "is ready",
+    Condition.SUCCEEDED: "has succeeded",
+    Condition.FINISHED: "has finished",
 }
 
 
@@ -58,14 +86,14 @@ def sentence(text: str) -> str:
 def names(some: Some) -> str:
     """Return the first names, and how many more there are."""
     shown = list(some.names[:MOST_NAMED])
-    if some.count > len(shown):
-        return f"{', '.join(shown)} and {some.count - len(shown):,} more"
+    if some.total > len(shown):
+        return f"{', '.join(shown)} and {some.total - len(shown):,} more"
     return first_of(shown, MOST_NAMED) if len(shown) < 2 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def verb(some: Some, one: str, several: str) -> str:
     """Return the form of a verb for these names."""
-    return one if some.count == 1 else several
+    return one if some.total == 1 else several
 
 
 def chain(path: tuple[Link, ...]) -> str:
@@ -78,7 +106,7 @@ def chain(path: tuple[Link, ...]) -> str:
 
 
 def _link(link: Link) -> str:
-    return f"{link} in {link.count:,} of its replicas, first {link.job}" if link.count > 1 else str(link)
+    return f"{link} in {link.jobs:,} of its replicas, first {link.job}" if link.jobs > 1 else str(link)
 
 
 def error(info: ErrorInfo | None) -> str:
@@ -87,27 +115,49 @@ def error(info: ErrorInfo | None) -> str:
     return f": {shortened(printable(first), _LONGEST_ERROR)}" if first else ""
 
 
-def how_it_ended(run: RunFacts, clock: Clock) -> str:
-    """Return how a run ended, when, after how long, and why: `failed 4s ago, at 12:03:04, after 2s: OSError: ...`."""
+def how_it_ended(run: RunFacts, clock: Clock, told: Reason | None = None) -> str:
+    """Return how a run ended, when, after how long, and why: `failed 4s ago, at 12:03:04, after 2s: OSError: ...`.
+
+    `told`: a reason that the reader knows already.
+    """
     outcome = _ENDS[run.outcome] if run.outcome is not None else "ended"
     when = f" {clock.ago(run.ended_ago)}" if run.ended_ago is not None else ""
     took = f", after {rough(run.seconds)}" if run.started_ago is not None and run.seconds >= 0.05 else ""
-    return f"{outcome}{when}{took}{_asked(run)}{error(run.error)}"
+    return f"{outcome}{when}{took}{asked(run) if run.reason != told else ''}{error(run.error)}"
 
 
 def last_failure(job: JobFacts, run: RunFacts, clock: Clock) -> str:
     """Return how often a job has failed and how its last run did: `failed 3 times, most recently 4s ago, at ...`."""
     if job.failures < 2 or run.ended_ago is None:
         return how_it_ended(run, clock)
-    return f"failed {job.failures:,} times, most recently {clock.ago(run.ended_ago)}{_asked(run)}{error(run.error)}"
+    return f"failed {job.failures:,} times, most recently {clock.ago(run.ended_ago)}{asked(run)}{error(run.error)}"
 
 
-def _asked(run: RunFacts) -> str:
+def asked(run: RunFacts) -> str:
     """Return why the run was requested to stop, in brackets; "" if it was not."""
-    if run.reason is None:
-        return ""
-    text = reason_text(run.reason)
-    return "" if run.reason.kind is ReasonKind.USER and text == "requested" else f" ({text})"
+    return f" ({cause_of(run.reason)})" if run.reason is not None else ""
+
+
+def cause_of(reason: Reason) -> str:
+    """Return the text of a reason, with the kind where the text alone would not say who or what caused it."""
+    text = reason_text(reason)
+    head = _KINDS.get(reason.kind)
+    return f"{head} {text}" if head and text != reason.kind.value else text
+
+
+def held(facts: HoldFacts, clock: Clock) -> str:
+    """Return when and by whom a job was held back: `paused 3s ago, at 12:03:04, by alice`."""
+    by = held_by(facts.hold, facts.reason)
+    return f"{facts.hold.value} {clock.ago(facts.ago)}{',' if by.startswith(' ') else ''}{by}"
+
+
+def satisfied(links: Sequence[Link]) -> str:
+    """Return the conditions as a clause: `db is ready and mail has ended`."""
+    shown = [f"{link.name} {_SATISFIED[link.condition]}" for link in links[:_MOST_LINKS]]
+    more = len(links) - len(shown)
+    if more:
+        shown.append(f"{plural(more, 'further condition')} {'is' if more == 1 else 'are'} satisfied")
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
 
 
 def join(policy: JoinPolicy) -> str:
@@ -119,4 +169,4 @@ def otherwise(policy: JoinPolicy) -> str:
     """Return what happens to a run that outlives the policy."""
     if policy.otherwise is Otherwise.ABANDON:
         return "its thread is left behind, and the job is blocked until that thread ends"
-    return "it is reported as overdue, and a program that ends while it is still alive exits with code 3"
+    return "it is reported as overdue, and if it is still alive at the end of the program, the exit code is 3"

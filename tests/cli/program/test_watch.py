@@ -192,6 +192,31 @@ def test_signals_count_before_the_program_has_begun_and_the_deadline_is_set_when
     assert scene.pass_time(0.5) == [KILL]
 
 
+def test_the_job_files_may_have_another_time_than_the_program_began_with(scene: Scene) -> None:
+    scene.begin(stop_within=10.0)
+    scene.begin(stop_within=60.0)
+    scene.own.arrive(TERM)
+
+    assert scene.pass_time(0.0) == []
+    assert scene.pass_time(60.0) == []
+    assert scene.pass_time(0.35) == [DUMP_STACKS]
+    assert scene.pass_time(0.15) == [KILL]
+
+
+@pytest.mark.parametrize("later", [1.0, 60.0, float("inf")])
+def test_a_stop_that_has_begun_keeps_its_deadline_whatever_the_job_files_say(scene: Scene, later: float) -> None:
+    scene.begin(stop_within=10.0)
+    scene.own.arrive(TERM)
+    assert scene.pass_time(0.0) == []
+    assert scene.pass_time(5.0) == []
+
+    scene.begin(stop_within=later)
+
+    assert scene.pass_time(5.0) == []
+    assert scene.pass_time(0.35) == [DUMP_STACKS]
+    assert scene.pass_time(0.15) == [KILL]
+
+
 def test_a_program_that_has_not_begun_is_ended_by_three_signals_and_asked_for_no_stacks(scene: Scene) -> None:
     for _ in range(3):
         scene.own.arrive(TERM)

@@ -16,6 +16,7 @@ from tests.support.given_catalog import GivenCatalog
 from taskloom.catalog.entry_points import Catalog
 from taskloom.jobfile.fields.json_schema import job_file_schema
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.task import Context, Duration, Task, param
 
@@ -185,6 +186,48 @@ def test_what_a_reader_refuses_the_schema_refuses(schema: dict[str, Any], field:
         FIELDS[field].read(value)
 
     assert complaints(schema, {"jobs": {"a": {"task": "other", field: value}}}) != []
+
+
+SETTINGS_TAKEN: dict[str, list[Any]] = {
+    "name": ["a", "line-3", "0.1_x", "a" * 64],
+    "stop_within": ["forever", "30s", "1h30m", 0, 5, 0.5],
+    "log_dir": ["log", "/var/log/x y", "."],
+    "log_format": ["text", "short", "full", "json"],
+    "log_level": ["debug", "info", "warning", "error"],
+    "control": [True, False, "./x.sock", "/run/x"],
+}
+SETTINGS_REFUSED: dict[str, list[Any]] = {
+    "name": ["", "a b", "-a", ".a", "a/b", "a" * 65, 5, True, None, [], {}],
+    "stop_within": ["never", "", "5 s", -1, True, None, []],
+    "log_dir": ["", 5, True, None, [], {}],
+    "log_format": ["JSON", "xml", "", None, 5],
+    "log_level": ["warn", "INFO", "", None, 20],
+    "control": ["off", "x.sock", "", 0, 1, None, []],
+}
+
+
+@pytest.mark.parametrize("name, value", each_of(SETTINGS_TAKEN))
+def test_the_reader_and_the_schema_accept_the_same_settings(schema: dict[str, Any], name: str, value: object) -> None:
+    SETTINGS[name].read(value)
+
+    assert complaints(schema, {"taskloom": {name: value}, "jobs": {"a": {"task": "other"}}}) == []
+    assert complaints(schema, {"taskloom": {name: "${X}"}, "jobs": {"a": {"task": "other"}}}) == []
+
+
+@pytest.mark.parametrize("name, value", each_of(SETTINGS_REFUSED))
+def test_the_reader_and_the_schema_refuse_the_same_settings(schema: dict[str, Any], name: str, value: object) -> None:
+    with pytest.raises(JobErrors):
+        SETTINGS[name].read(value)
+
+    assert complaints(schema, {"taskloom": {name: value}}) != []
+
+
+def test_the_schema_knows_all_settings_and_no_others(schema: dict[str, Any]) -> None:
+    assert list(schema["properties"]["taskloom"]["properties"]) == list(SETTINGS) == list(SETTINGS_TAKEN)
+    assert complaints(schema, {"taskloom": {"x-note": 1}}) == []
+    assert complaints(schema, {"taskloom": None}) == []
+    assert complaints(schema, {"taskloom": {"nmae": "x"}}) != []
+    assert complaints(schema, {"taskloom": []}) != []
 
 
 @pytest.mark.parametrize(

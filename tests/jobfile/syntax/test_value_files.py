@@ -213,8 +213,11 @@ def test_paths_are_relative_to_the_folder_of_the_job_file(path: str, folder_of_i
     assert folder_of(path) == folder_of_it
 
 
+NO_PASSWORD = SecretStr("")
+
+
 def login(
-    ctx: Context, password: SecretStr = SecretStr(""), token: str = "", port: int = 0, keys: list[str] | None = None
+    ctx: Context, password: SecretStr = NO_PASSWORD, token: str = "", port: int = 0, keys: list[str] | None = None
 ) -> None:
     """Have secrets and other values."""
 

@@ -1,21 +1,34 @@
-"""The names that are completed: of tasks, and of the jobs in files. Nothing of a plugin is imported."""
+"""The names that are completed: of tasks, of jobs in files or in a running program. No plugin is imported."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from taskloom.clock import mono
 
-__all__ = ["complete_jobs_of_files", "complete_paths", "complete_tasks"]
+if TYPE_CHECKING:
+    from taskloom.control.reply_fields import Fields
+
+__all__ = [
+    "complete_jobs_of_files",
+    "complete_labels",
+    "complete_paths",
+    "complete_programs",
+    "complete_running_jobs",
+    "complete_tasks",
+]
 
 # Of the 150 ms that a completion may take; the start of Python and of click takes about 80 ms.
 _READ_SECONDS = 0.05
 _MOST_BYTES = 1 << 20
+# A program that holds its interpreter lock does not answer, and a shell waits for the completion.
+_ASK_SECONDS = 0.3
 
 
 def complete_paths(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
@@ -37,6 +50,40 @@ def complete_jobs_of_files(ctx: click.Context, _: click.Parameter, incomplete: s
     # While an option waits for its value, click leaves the arguments before it unread.
     names = dict.fromkeys(_jobs_of(ctx.params.get("paths") or ctx.args))
     return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_running_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the jobs of the running program that begin so, and the names of replicated jobs; none if it is silent."""
+    # What is typed already is not offered again.
+    typed = {*(ctx.params.get("jobs") or ()), *ctx.args}
+    jobs = _running_jobs(ctx)
+    families = (each.text("family") for each in jobs)
+    names = dict.fromkeys([*(each.text("job") for each in jobs), *families])
+    return [name for name in names if name and name.startswith(incomplete) and name not in typed]
+
+
+def complete_labels(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the labels of the jobs of the running program that begin so."""
+    labels = {label for each in _running_jobs(ctx) for label in each.texts("labels")}
+    return sorted(label for label in labels if label.startswith(incomplete))
+
+
+def complete_programs(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the running programs of this user that begin so."""
+    from taskloom.control.finding import list_programs, short_names
+
+    return [name for name in short_names(list_programs()) if name.startswith(incomplete)]
+
+
+def _running_jobs(ctx: click.Context) -> list[Fields]:
+    from taskloom.control.client import Connection, ControlError, find
+
+    try:
+        program = find(ctx.params.get("name"), ctx.params.get("socket"))
+        connection = Connection(program, _ASK_SECONDS)
+        return connection.fields(connection.get("/v1/jobs")).objects("jobs")
+    except ControlError:
+        return []
 
 
 def _jobs_of(paths: Iterable[str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ import click
 
 from taskloom.cli.completion.known_names import complete_jobs_of_files, complete_paths
 from taskloom.cli.echo import echo, echo_json
-from taskloom.cli.options import Seconds
+from taskloom.cli.options import Seconds, env_file_option
 from taskloom.cli.standard_streams import final_code, imports_on_stderr
 from taskloom.text import did_you_mean
 
@@ -34,11 +35,12 @@ STUCK_SECONDS = 10.0
 
 
 @click.command(short_help="Run each job alone, and check that it stops in time.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_paths)
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Drill only jobs with this label; may be repeated: jobs with any of them.")  # fmt: skip
 @click.option("--job", "names", multiple=True, metavar="NAME", help="Drill only this job; may be repeated.",
               shell_complete=complete_jobs_of_files)  # fmt: skip
+@env_file_option
 @click.option("--budget", type=Seconds(is_positive=True), metavar="DURATION",
               help="The time that each job has to stop, instead of its own join policy's.")  # fmt: skip
 @click.option("--warm-up", type=Seconds(), default="1s", show_default=True, metavar="DURATION",
@@ -49,16 +51,17 @@ def drill(  # noqa: PLR0917 - click gives them by name
     paths: tuple[str, ...],
     labels: tuple[str, ...],
     names: tuple[str, ...],
+    env_files: tuple[str, ...],
     budget: float | None,
     warm_up: float,
     output: str,
 ) -> int:
     """Start each job alone, ask it to stop, and time it; fail over budget.
 
-    Each PATH is a job file, a folder of job files, or -. The tasks really run: they open their sockets and write their
-    files. Each job has one run, which starts at once; schedule, dependencies, restart policy and replicas are
-    ignored. The run is asked to stop when it has been ready for the warm-up time, or if it is not ready within that
-    time. A run that ends before passes, unless it failed.
+    Each PATH is a job file, a folder of job files, or -; without one it is taskloom.yaml, else jobs/. The tasks really
+    run: they open their sockets and write their files. Each job has one run, which starts at once; schedule,
+    dependencies, restart policy and replicas are ignored. The run is asked to stop when it has been ready for the
+    warm-up time, or if it is not ready within that time. A run that ends before passes, unless it failed.
 
     The budget is the job's own `join`. With `join: wait` it is 30 seconds. No stop waits for a job with `join: 0s`, so
     without --budget it passes however long it takes to stop. For a job that does not stop in time, the drill prints
@@ -77,12 +80,13 @@ def drill(  # noqa: PLR0917 - click gives them by name
       taskloom drill jobs/
       taskloom drill jobs/ --budget 500ms --label gateway
     """
+    from taskloom.cli.default_paths import chosen_paths
     from taskloom.cli.program.shared_process import SharedProcess
 
     process = SharedProcess()
     process.watch_forks()
     with imports_on_stderr():  # a plugin may print when it is imported
-        specs = _select_jobs(paths, labels, names)
+        specs = _select_jobs(chosen_paths(paths), labels, names, env_files)
     drilled: list[DrilledJob] = []
     code = _INTERRUPTED
     try:
@@ -101,11 +105,14 @@ def drill(  # noqa: PLR0917 - click gives them by name
     return _end(final_code(code), process)
 
 
-def _select_jobs(paths: Sequence[str], labels: Sequence[str], names: Sequence[str]) -> list[JobSpec]:
+def _select_jobs(
+    paths: Sequence[str], labels: Sequence[str], names: Sequence[str], env_files: Sequence[str]
+) -> list[JobSpec]:
     """Return the selected enabled jobs. Raises JobFileError, and UsageError if there are none."""
     from taskloom.jobfile import load
+    from taskloom.jobfile.env_file import environ_with, read_env_files
 
-    specs = load(*paths)
+    specs = load(*paths, environ=environ_with(read_env_files(env_files), os.environ))
     known = [spec.name for spec in specs]
     for name in names:
         if name not in known:

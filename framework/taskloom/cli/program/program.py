@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from enum import Enum
 from functools import partial
+from typing import Any
 
 from taskloom.cli.program.children import LeftChild, LeftChildren
+from taskloom.cli.program.control import ProgramControl
 from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.end_helper import EndHelper
 from taskloom.cli.program.event_output import EventOutput
@@ -38,6 +40,7 @@ from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signals import HURRY_SECONDS, Signal, SignalAction, SignalPolicy
 from taskloom.cli.program.watcher import Watcher
 from taskloom.cli.resources import OutOfResources, needed, room_for_start
+from taskloom.cli.settings import Sources
 from taskloom.clock import mono
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Reason, ReasonKind
@@ -83,45 +86,67 @@ class _Message(Enum):
 
 
 class Program:
-    """One `taskloom run`."""
+    """One `taskloom run`.
+
+    `settings` holds until the job files are read; then `sources` decides, if it is given, with what they have.
+    """
 
     def __init__(
-        self, settings: RunSettings, *, events: str | None, labels: Sequence[str], wants_json: bool, is_verbose: bool
+        self,
+        settings: RunSettings,
+        *,
+        events: str | None,
+        labels: Sequence[str],
+        wants_json: bool,
+        is_verbose: bool,
+        sources: Sources | None = None,
+        env_files: Sequence[str] = (),
     ) -> None:
         self._settings = settings
+        self._sources = sources
+        self._env_files = env_files
         self._stop_within = settings.stop_within
         # Given to everything that writes or sends.
         self._masker = Masker()
         self._events = EventOutput(events, self._masker)
         self._labels = labels
         self._wants_json = wants_json
-        self._is_verbose = is_verbose or settings.log_level == "debug"
+        self._is_verbose = is_verbose
         reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
         self._queue: SignalQueue[_Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._guard = SignalGuard(self._on_signal)
         self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
-        self._scheduler = Scheduler(stop_within=settings.stop_within, on_stopping=self._on_stopping, log=False)
         self._errors = MainThreadErrors()
         self._jobs_started = Latch()
         # Kept until there is a console; then None.
-        self._early_warnings: list[str] | None = []
+        self._early_warnings: list[str] | None = [] if sources is None else list(sources.warnings)
         self._is_stop_requested = False
         self._is_stopping = False
         self._hard_deadline = float("inf")
         self._process = SharedProcess()
+        self._control = ProgramControl()
         self._wait_log: WaitLog | None = None
         # The threads that tasks or libraries have left, once they are looked for.
         self._threads: LeftThreads | None = None
         # Job -> the monotonic second at which its last run was asked to stop.
         self._asked: dict[str, float] = {}
 
-    def run(self, paths: Sequence[str]) -> int:
+    def run(self, paths: Sequence[str], *, is_default: bool = False) -> int:
         """Run the jobs and return the exit code; exits the process here if threads are left behind.
 
+        `is_default`: the user has given no path, so the log says which ones are used.
         If it raises, nothing was started. Raises OutOfResources if the system refuses what a stop needs.
         """
-        files = JobFiles(paths, labels=self._labels, stop_within=self._stop_within, after_load=self._imports)
+        files = JobFiles(
+            paths,
+            labels=self._labels,
+            stop_within=self._stop_within if self._sources is None else None,
+            env_files=self._env_files,
+            sources=self._sources,
+            after_load=self._imports,
+        )
+        self._is_default = is_default
         files.read_streams()  # before the guard is installed: until then Ctrl-C ends the wait for a pipe
         try:
             with ExitStack() as undo:
@@ -157,7 +182,10 @@ class Program:
         self._process.watch_forks(self._watcher.forget)
         undo.callback(self._process.close)
         selection = files.read()
+        self._learn_settings(selection)
+        self._scheduler = Scheduler(stop_within=self._stop_within, on_stopping=self._on_stopping, log=False)
         self._masker.learn(selection.secrets)
+        self._is_verbose = self._is_verbose or self._settings.log_level == "debug"
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
         self._events.open()
@@ -181,7 +209,6 @@ class Program:
             self._helper = EndHelper()
             self._helper.do(self._wait_for_scheduler)
         self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
-        self._log_loaded(selection, files.paths)
         checked = partial(self._shown.check_logging, "a package that was imported")
         self._reloader = Reloader(
             files,
@@ -191,8 +218,36 @@ class Program:
             after_import=checked,
             after_read=self._use_selection,
             is_verbose=self._is_verbose,
+            settings=selection.settings,
         )
+        self._open_control(files, undo)
+        self._log_loaded(selection, files.paths)  # nothing is logged before all threads are there
         self._scheduler.add_all(selection.specs)
+
+    def _open_control(self, files: JobFiles, undo: ExitStack) -> None:
+        self._control.open(
+            self._scheduler,
+            settings=self._settings,
+            paths=files.paths,
+            console=self._console,
+            logs=self._shown.logs.ring,
+            mask=self._shown.masker.mask,
+            reload=self._reloader.request,
+            shutdown=lambda within, reason: self._queue.put(partial(self._stop_by_request, within, reason)),
+        )
+        undo.callback(self._control.close)
+
+    def _learn_settings(self, selection: Selection) -> None:
+        """Take over the settings of the job files, which were not known before.
+
+        A stop that was requested while the files were read keeps its deadline: no job runs, so it takes no time.
+        """
+        if not selection.settings:
+            return
+        self._settings = self._settings.with_given(selection.settings)
+        if not self._is_stop_requested and self._settings.stop_within != self._stop_within:
+            self._stop_within = self._settings.stop_within
+            self._watcher.allow(self._stop_within)
 
     def _dismiss_watcher(self) -> None:
         self._guard.release_wakeup_fd()
@@ -237,7 +292,8 @@ class Program:
             self._console.show(f"{render_all(selection.warnings)}\n")
         jobs = plural(len(selection.specs), "job")
         names = first_of([spec.name for spec in selection.specs], _MOST_LOADED)
-        self._console.log(f"loaded {jobs} from {', '.join(paths)}: {names}")
+        default = " (no PATH was given)" if self._is_default else ""
+        self._console.log(f"loaded {jobs} from {', '.join(paths)}{default}: {names}")
         if selection.dependencies:
             self._console.log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
 
@@ -315,6 +371,7 @@ class Program:
     def _on_event(self, event: Event) -> None:
         if event.event is EventName.CANCEL_REQUESTED and event.job:
             self._asked[event.job] = event.mono
+        self._control.put(event)
         self._shown(event)
         if self._wait_log is not None:
             self._wait_log.on_event(event)
@@ -349,6 +406,15 @@ class Program:
         self._scheduler.hurry(max(0.0, deadline - mono()))
         self._hard_deadline = min(self._hard_deadline, deadline)
 
+    def _stop_by_request(self, within: float | None, reason: Reason) -> None:
+        """Stop all jobs for a client of the control socket, or hurry the stop that is under way."""
+        if not self._is_stopping:
+            self._stop(reason, within=within)
+        elif within is not None and mono() + within < self._hard_deadline:
+            self._scheduler.hurry(within)
+            self._hard_deadline = mono() + within
+            self._watcher.limit(within)
+
     def _say_left(self, number: int) -> None:
         """Log who is left at the third signal. May not wait for anything."""
         places = [(run.job, place) for run, place in self._scheduler.places()]
@@ -356,11 +422,17 @@ class Program:
         name, _ = _name_of(number)
         self._console.log(f"{name}: exiting at once; {left_line(places, threads)}", level="ERROR")
 
-    def _stop(self, reason: Reason, *, since: float | None = None) -> None:
-        """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now."""
+    def _stop(self, reason: Reason, *, since: float | None = None, within: float | None = None) -> None:
+        """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now.
+
+        `within`: the seconds for it, if it is not the program's own time.
+        """
         if self._is_stopping:
             return
         now = mono()
+        if within is not None and within != self._stop_within:
+            self._stop_within = within
+            self._watcher.allow(within)
         self._hard_deadline = (now if since is None else since) + self._stop_within
         self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
         self._is_stopping = True  # only now: an exception in the lines above leads here again
@@ -433,19 +505,25 @@ class Program:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
         threads = self._await_threads(report, is_hard_exit=report.exit_code is ExitCode.SURVIVOR)
         children = left_children.find()
+        data = partial(self._report_data, report, threads, children)
+        self._control.finish(data, self._hard_deadline)
         if self._wants_json:
-            # The report was made when the stop ended. A run that ended later is only in the status.
-            data = report.as_dict() | {
-                "exit_code": int(self._exit_code(report)),
-                "jobs": [status.as_dict() for status in self._scheduler.status()],
-                "threads_left": [left.as_dict() for left in threads],
-                "processes_left": [child.as_dict() for child in children],
-            }
-            self._output.final_data((to_json(self._masker.mask_data(data), is_ascii=True) + "\n").encode())
+            self._output.final_data((to_json(self._masker.mask_data(data()), is_ascii=True) + "\n").encode())
         else:
             jobs, mark = self._scheduler.status(), self._console.names.mark
             self._console.show(summary(report, jobs, self._line_width, mark), is_last=True)
         return children
+
+    def _report_data(
+        self, report: StopReport, threads: Sequence[LeftThread], children: Sequence[LeftChild]
+    ) -> dict[str, Any]:
+        # The report was made when the stop ended. A run that ended later is only in the status.
+        return report.as_dict() | {
+            "exit_code": int(self._exit_code(report)),
+            "jobs": [status.as_dict() for status in self._scheduler.status()],
+            "threads_left": [left.as_dict() for left in threads],
+            "processes_left": [child.as_dict() for child in children],
+        }
 
     def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:
         """Name the threads that jobs or libraries have left, wait for them, and return those that are still there."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -14,6 +15,7 @@ from taskloom.errors import JobFileError
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import AfterLoad
+    from taskloom.cli.settings import Given, Sources
 
 __all__ = ["JobFiles", "Selection"]
 
@@ -27,11 +29,15 @@ class Selection(NamedTuple):
     warnings: tuple[Problem, ...]
     secrets: frozenset[str] = frozenset()
     """The texts of all secrets in the files, of jobs that are not chosen, too."""
+    settings: Mapping[str, Given] = {}
+    """Every setting of the program, as the command line, the environment and these files have it."""
 
 
 class JobFiles:
-    """The paths and labels of one command line. `stop_within`: seconds, inf for no deadline.
+    """The paths and labels of one command line.
 
+    `stop_within`: seconds, inf for no deadline; None for that of `sources` or of the files. `env_files`: the paths of
+    files with values for `${VAR}`. `sources`: the other settings of the command line, and those of the environment.
     `after_load` is called after each import of a plugin, as `Catalog` describes. `now` is the time at which the jobs
     begin, in seconds since the epoch (default: the time of each reading).
     """
@@ -41,7 +47,9 @@ class JobFiles:
         paths: Sequence[str],
         *,
         labels: Iterable[str] = (),
-        stop_within: float,
+        stop_within: float | None = None,
+        env_files: Sequence[str] = (),
+        sources: Sources | None = None,
         after_load: AfterLoad | None = None,
         now: float | None = None,
     ) -> None:
@@ -50,6 +58,8 @@ class JobFiles:
         self._contents: dict[str, bytes] | None = None
         self._labels = frozenset(labels)
         self._stop_within = stop_within
+        self._env_files = tuple(env_files)
+        self._sources = sources
         self._after_load = after_load
         self._now = now
 
@@ -65,22 +75,35 @@ class JobFiles:
     def read(self) -> Selection:
         """Read all files as they are now.
 
-        Raises JobFileError with every problem of all files, and click.UsageError for labels that no job has, if code
-        of a task exits while its parameters are checked, or if a stream would have to be read a second time. Raises
-        OutOfResources if no files can be opened.
+        Raises JobFileError with every problem of all files, and click.UsageError for labels that no job has, for a bad
+        setting in an env file, if code of a task exits while its parameters are checked, or if a stream would have to
+        be read a second time. Raises OutOfResources if no files can be opened.
         """
         contents = self._take_contents()
         from taskloom.catalog.entry_points import Catalog
         from taskloom.cli.limits import limit_warnings
+        from taskloom.cli.settings import misspelt_in_files
         from taskloom.clock import wall
         from taskloom.jobfile.checks.nothing_starts import warnings_if_nothing_starts
+        from taskloom.jobfile.env_file import environ_with, read_env_files
         from taskloom.jobfile.loader import check
 
         room_to_read()
+        env_values = read_env_files(self._env_files)
+        stop_within = self._stop_within
+        if stop_within is None and self._sources is not None:
+            stop_within = self._sources.stop_within(env_values)
         try:
             catalog = Catalog(self._after_load)
             now = wall() if self._now is None else self._now
-            result = check(*self.paths, stop_within=self._stop_within, catalog=catalog, contents=contents, now=now)
+            result = check(
+                *self.paths,
+                environ=environ_with(env_values, os.environ),
+                stop_within=stop_within,
+                catalog=catalog,
+                contents=contents,
+                now=now,
+            )
         except SystemExit as error:
             why = f"a task called sys.exit({quoted(error.code)}) while the parameters of the jobs were checked"
             raise click.UsageError(f"cannot read the job files: {why}") from error
@@ -90,7 +113,12 @@ class JobFiles:
         problems = list(result.problems)
         if len(specs) < len(result.jobs):
             problems += warnings_if_nothing_starts(specs, now)
-        return Selection(specs, needed, (*problems, *limit_warnings(specs, result.files[0])), result.secrets)
+        settings: Mapping[str, Given] = {}
+        if self._sources is not None:
+            settings = self._sources.with_files(env_values, result.settings)
+            problems += misspelt_in_files(env_values)
+        warnings = (*problems, *limit_warnings(specs, result.files[0]))
+        return Selection(specs, needed, warnings, result.secrets, settings)
 
     def _take_contents(self) -> dict[str, bytes]:
         """Return what was read from streams. Raises click.UsageError if it was taken before."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.observe.log_format import LogFormat
+
+if TYPE_CHECKING:
+    from taskloom.cli.settings import Given
 
 __all__ = ["RunSettings"]
 
@@ -32,3 +37,17 @@ class RunSettings:
     """Whether the program listens for control requests."""
     socket: str | None = None
     """The path of the control socket; None: in the first folder that suits."""
+
+    def with_given(self, given: Mapping[str, Given]) -> RunSettings:
+        """Return these settings with those that the environment and the job files may have, too."""
+        log_format, control = given["log_format"].value, given["control"].value
+        return replace(
+            self,
+            name=given["name"].value,
+            stop_within=given["stop_within"].value,
+            log_format=None if log_format == "text" else LogFormat(log_format),
+            log_level=given["log_level"].value,
+            log_dir=given["log_dir"].value,
+            control=control is not False,
+            socket=control if isinstance(control, str) else None,
+        )

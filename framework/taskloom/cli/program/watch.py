@@ -190,8 +190,8 @@ class Watch:
 
     def _obey(self, command: Command) -> None:
         if command.order is Order.BEGIN:
-            self._stop_within = command.seconds
-            if self._stops_at is not None:
+            is_first, self._stop_within = self._stop_within is None, command.seconds
+            if is_first and self._stops_at is not None:
                 self._limit(self._stops_at + command.seconds)
         elif command.order is Order.STOP_BEGAN:
             self._policy.stop_began()

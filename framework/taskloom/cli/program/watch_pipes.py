@@ -25,7 +25,10 @@ class Order(IntEnum):
     """What the program orders its watcher to do."""
 
     BEGIN = 251
-    """The program can react to signals now. The seconds: how long a stop may take."""
+    """The program can react to signals now. The seconds: how long a stop may take.
+
+    It is sent again once the job files are read, if they say another time; a stop that has begun keeps the first one.
+    """
     STOP_BEGAN = 252
     """A stop has begun that no signal asked for: its deadline counts from now."""
     LIMIT = 253

@@ -73,6 +73,10 @@ class Watcher:
         self.echo = self._pipes.echo
         """Readable whenever the watcher has told something, and at end of file once the watcher has ended."""
 
+    def allow(self, stop_within: float) -> None:
+        """Have a stop take as long as the job files say, in seconds. One that has begun keeps its deadline."""
+        self._pipes.send(Order.BEGIN, stop_within)
+
     def stop_began(self) -> None:
         """Start the hard deadline of a stop that no signal began."""
         self._pipes.send(Order.STOP_BEGAN)

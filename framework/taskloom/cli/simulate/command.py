@@ -14,7 +14,7 @@ import click
 
 from taskloom.cli.completion.known_names import complete_paths
 from taskloom.cli.echo import echo, echo_error, echo_json
-from taskloom.cli.options import Seconds
+from taskloom.cli.options import Seconds, env_file_option
 from taskloom.cli.simulate.options import ReadBy, check_jobs, clock_step, fault, instant, share, span
 from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.errors import InternalError
@@ -22,6 +22,7 @@ from taskloom.observe.event_file import is_standard_output
 from taskloom.text import to_json
 
 if TYPE_CHECKING:
+    from taskloom.cli.settings import Sources
     from taskloom.core.events import Event
     from taskloom.core.model import JobSpec, Reason
     from taskloom.simulation import ClockStep, Fault, Plan, Progress, SimulationResult, Span
@@ -34,7 +35,7 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 
 
 @click.command(short_help="Show what the jobs would do in a week, in virtual time.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_paths)
 @click.option("--for", "seconds", type=Seconds(is_positive=True), default="1d", show_default=True,
               metavar="DURATION", help="How much virtual time passes.")  # fmt: skip
 @click.option("--at", "start", type=ReadBy(instant), metavar="INSTANT",
@@ -55,8 +56,9 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
               help="Let the run that the job has at this time hang: it does not end, poll or stop.")  # fmt: skip
 @click.option("--clock-step", "clock_steps", type=ReadBy(clock_step), multiple=True, metavar="STEP@DURATION",
               help="Set the wall clock; +1h@5h sets it forward by 1 hour after 5 hours.")  # fmt: skip
-@click.option("--stop-within", type=Seconds(allows_forever=True), default="30s", show_default=True, metavar="DURATION",
-              help="The time limit of the stop at the end, or forever.")  # fmt: skip
+@click.option("--stop-within", type=Seconds(allows_forever=True), metavar="DURATION",
+              help="The time limit of the stop at the end, or forever. [default: 30s]")  # fmt: skip
+@env_file_option
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Only jobs with this label, and the jobs that they start after; may be repeated: jobs with any of "
                    "them.")  # fmt: skip
@@ -79,7 +81,8 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     crashes: tuple[Fault, ...],
     hangs: tuple[Fault, ...],
     clock_steps: tuple[tuple[float, ClockStep], ...],
-    stop_within: float,
+    stop_within: float | None,
+    env_files: tuple[str, ...],
     labels: tuple[str, ...],
     events: str | None,
     is_checked: bool | None,
@@ -87,10 +90,11 @@ def simulate(  # noqa: PLR0917 - click gives them by name
 ) -> int:
     """Show what the jobs would do in a day or a week, in virtual time.
 
-    Each PATH is a job file, a folder of job files, or -. No task runs: the scheduler makes its real decisions over fake
-    runs, so that a week takes seconds. A run works for 1 second and succeeds if its job has a schedule or other jobs
-    wait for its end; all other runs work until they are stopped. --work changes that. As with `taskloom run`,
-    the simulation ends early when no non-daemon job is running or going to start.
+    Each PATH is a job file, a folder of job files, or -; without one it is taskloom.yaml, else jobs/. No task runs: the
+    scheduler makes its real decisions over fake runs, so that a week takes seconds. A run works for 1 second and
+    succeeds if its job has a schedule or other jobs wait for its end; all other runs work until they are stopped.
+    --work changes that. As with `taskloom run`, the simulation ends early when no non-daemon job is running or going to
+    start.
 
     The table counts, per job: FIRINGS, the instants of its schedule that came; OVERLAPS, those that were skipped
     because its run was still alive; MISSED, those that were missed for another reason; LONGEST STOP, from the request
@@ -108,6 +112,8 @@ def simulate(  # noqa: PLR0917 - click gives them by name
       taskloom simulate jobs/backup.yaml --at 2026-03-28T12:00 --work backup=50m..2h
       taskloom simulate jobs/ --for 3h --crash gateway@1h --hang poller@2h
     """
+    from taskloom.cli.default_paths import chosen_paths
+    from taskloom.cli.settings import Flag, Sources
     from taskloom.clock import wall
     from taskloom.simulation import Plan
 
@@ -116,10 +122,11 @@ def simulate(  # noqa: PLR0917 - click gives them by name
             f"cannot write both events (--events {events}) and the result (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
-    specs = _load_jobs(paths, labels, stop_within, start)
+    sources = Sources({"stop_within": Flag("--stop-within", stop_within)}, os.environ)
+    specs, stop_seconds = _load_jobs(chosen_paths(paths), labels, env_files, sources, start)
     now = wall() // 1  # whole seconds, so that instants are easy to read
     plan = Plan(
-        seconds=seconds, start=now if start is None else start, seed=seed, stop_within=stop_within, work=work,
+        seconds=seconds, start=now if start is None else start, seed=seed, stop_within=stop_seconds, work=work,
         stops_in=stops_in, fail=fail, crashes=crashes, hangs=hangs, clock_steps=clock_steps,
         checked_steps=_CHECKED_STEPS[is_checked],
     )  # fmt: skip
@@ -140,16 +147,23 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     return _INTERRUPTED if result.is_interrupted else 0
 
 
-def _load_jobs(paths: Sequence[str], labels: Sequence[str], stop_within: float, start: float | None) -> list[JobSpec]:
-    """Load and check the jobs; print warnings to standard error. Raises JobFileError."""
+def _load_jobs(
+    paths: Sequence[str], labels: Sequence[str], env_files: Sequence[str], sources: Sources, start: float | None
+) -> tuple[list[JobSpec], float]:
+    """Load and check the jobs; return them, and the seconds that a stop may take. Raises JobFileError.
+
+    Prints warnings to standard error.
+    """
     from taskloom.cli.program.selection import JobFiles
     from taskloom.jobfile.render import render_all
 
     with imports_on_stderr():  # a plugin may print when it is imported
-        selection = JobFiles(paths, labels=labels, stop_within=stop_within, now=start).read()
+        selection = JobFiles(paths, labels=labels, env_files=env_files, sources=sources, now=start).read()
+    for warning in sources.warnings:
+        echo_error(f"warning: {warning}")
     if selection.warnings:
         echo_error(render_all(selection.warnings))
-    return selection.specs
+    return selection.specs, selection.settings["stop_within"].value
 
 
 def _simulate(specs: Sequence[JobSpec], plan: Plan, events: str | None, *, has_data: bool) -> SimulationResult:

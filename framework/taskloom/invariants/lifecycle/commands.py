@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from taskloom.core import inputs
-from taskloom.core.model import Reason
+from taskloom.core.model import Hold, Reason
 from taskloom.errors import DependencyUnmet, SchedulerStopped, UsageError
+from taskloom.invariants.lifecycle.holds import check_refused_hold
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.schedules import Schedules
@@ -41,19 +42,22 @@ class Commands:
     def start(self, command: inputs.StartJob) -> None:
         """Expect a run now; without `is_now` the dependencies must be satisfied."""
         job = self._model.jobs[command.job]
+        job.holds.pop(Hold.STOPPED, None)
         if not command.is_now and job.awaits_removal:
             self._model.report("I12", f"job {command.job} was started before what a reload removed had ended")
         if not command.is_now and dependency_state(self._model, job) != SATISFIED:
             self._model.report("I11", f"job {command.job} was started before its dependencies were satisfied")
-        self._start_now(job)
+        self._start_now(job, command.reason)
 
-    def _start_now(self, job: JobModel) -> None:
-        self._model.expect("queued", job.spec.name, attempt=1)
+    def _start_now(self, job: JobModel, reason: Reason | None = None) -> None:
+        told = (reason.kind.value, reason.text) if reason is not None else None
+        self._model.expect("queued", job.spec.name, attempt=1, reason=told)
         self._schedules.rearm(job)
 
     def arm(self, command: inputs.ArmJob) -> None:
         """Arm the job, unless it is active."""
         job = self._model.jobs[command.job]
+        job.holds.pop(Hold.STOPPED, None)
         if not job.is_active:
             self._starts.arm(job)
 
@@ -63,8 +67,9 @@ class Commands:
         if job.is_blocked or not job.spec.enabled:
             self._model.report("I9", f"job {command.job} was restarted, but is blocked or disabled")
         if job.run is None:
-            self.start(inputs.StartJob(command.job, command.is_now))
+            self.start(inputs.StartJob(command.job, command.is_now, command.reason))
             return
+        job.holds.pop(Hold.STOPPED, None)
         if job.follow_up is not FollowUp.REMOVAL:
             job.follow_up = FollowUp.RESTART
             self._schedules.rearm(job)
@@ -76,7 +81,7 @@ class Commands:
         had_given_up = job.has_given_up
         self._restarts.forget(job, (command.reason.kind.value, command.reason.text))
         model.mark_changed(command.job)
-        if job.follow_up is FollowUp.REMOVAL or not job.spec.enabled:
+        if job.follow_up is FollowUp.REMOVAL or not job.spec.enabled or job.is_stopped:
             return
         if job.is_blocked and (had_given_up or job.follow_up is FollowUp.RETRY):
             job.follow_up = FollowUp.RESTART
@@ -95,6 +100,8 @@ class Commands:
             return  # the run of a job that was removed since
         job = self._model.jobs[command.job]
         if command.run is None:
+            if self._model.may_start_runs:
+                job.holds.setdefault(Hold.STOPPED, (command.reason.kind.value, command.reason.text))
             self.stop_job(job, command.reason)
         elif job.run is not None and job.run.run == command.run:
             # A queued firing is kept: this command stops one run, not the schedule.
@@ -135,6 +142,8 @@ def check_refusal(model: Model, command: inputs.Input, error: UsageError) -> Non
     """I9: report a command that was refused without a reason of its own."""
     if isinstance(error, SchedulerStopped) and model.may_start_runs:
         model.report("I9", f"refused because the scheduler was stopped, but it was not: {command}")
+    if isinstance(command, inputs.PauseJob | inputs.ResumeJob):
+        check_refused_hold(model, command, error)
     if not model.may_start_runs or not isinstance(command, inputs.StartJob | inputs.ArmJob | inputs.RestartJob):
         return
     job = model.jobs.get(command.job)

@@ -24,7 +24,8 @@ __all__ = ["JobEvents"]
 
 # These have no other effect on the model.
 _EXPECTED = (
-    "gave_up", "reset", "flapping", "unresponsive", "responsive", "reloaded", "reload_waiting", "reload_overdue",
+    "gave_up", "reset", "flapping", "paused", "resumed", "unresponsive", "responsive", "reloaded", "reload_waiting",
+    "reload_overdue",
 )  # fmt: skip
 
 
@@ -85,6 +86,8 @@ class JobEvents:
             return  # the event rules have reported it
         if not job.spec.enabled:
             self._model.report("I9", f"job {job.spec.name} was started, but is disabled")
+        if job.is_stopped:
+            self._model.report("I9", f"job {job.spec.name} was started, but a user had stopped it")
         self._starts.wake(job)
         self._check_start_cause(job, fact)
         self._commands.cancel_waits(job)
@@ -197,8 +200,16 @@ class JobEvents:
         if self._model.is_tick and not self._model.is_expected("missed", fact.job):
             self._schedules.handle_instant_of(fact)
         job = self._model.job_of(fact)
+        if job is not None and job.is_paused:
+            self._end_dependency_wait(job)  # the run is missed that would begin when the schedule is armed
         if not self._model.fulfil(fact) and not (job is not None and self._schedules.may_explain(job, fact)):
             self._model.report("I10", f"job {fact.job} missed {fact.data.get('count')}, but no such instant had come")
+
+    def _end_dependency_wait(self, job: JobModel) -> None:
+        """Continue with a job whose dependencies are satisfied, because an event of a later wait has come."""
+        self._starts.wake(job)
+        if job.wait is Wait.DEPENDENCY and dependency_state(self._model, job) == SATISFIED:
+            self._starts.begin_delay(job)
 
     def _skipped(self, fact: Fact) -> None:
         model, job = self._model, self._model.job_of(fact)

@@ -11,6 +11,7 @@ from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.actions import ActionRules, WorkFinishedRule
 from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands, check_refusal
+from taskloom.invariants.lifecycle.holds import Holds
 from taskloom.invariants.lifecycle.job_events import JobEvents
 from taskloom.invariants.lifecycle.model import Model
 from taskloom.invariants.lifecycle.reloads import Reloads
@@ -47,8 +48,9 @@ class LifecycleInvariants:
         action_rules = self._action_rules = ActionRules(model)
         work_finished = self._work_finished = WorkFinishedRule(model)
         commands = Commands(model, starts, schedules, restarts)
+        holds = Holds(model, schedules, run_ends)
         changeovers = Changeovers(model, starts)
-        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, changeovers, restarts)
+        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, changeovers, restarts, holds)
         job_events = JobEvents(
             model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules, changeovers
         )
@@ -60,6 +62,8 @@ class LifecycleInvariants:
             inputs.ArmJob: commands.arm,
             inputs.RestartJob: commands.restart,
             inputs.ResetJob: commands.reset,
+            inputs.PauseJob: holds.pause,
+            inputs.ResumeJob: holds.resume,
             inputs.StopJob: commands.stop,
             inputs.Reload: reloads.reload,
             inputs.HurryShutdown: lambda command: stops.hurry_shutdown(command.within),

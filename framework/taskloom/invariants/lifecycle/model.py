@@ -11,7 +11,7 @@ from taskloom.core.actions import Action
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.events import Event
 from taskloom.core.inputs import Input, Tick
-from taskloom.core.model import JobSpec, StartMode
+from taskloom.core.model import Hold, JobSpec, StartMode
 from taskloom.invariants.event_rules import EventRules, Fact, RunFacts, Violation
 from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
@@ -104,6 +104,18 @@ class JobModel:
     """When the latest counted restarts began."""
     has_failed: bool = False
     has_given_up: bool = False
+    holds: dict[Hold, tuple[str, str]] = field(default_factory=dict)
+    """How users hold it back, and the reason of each hold."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Return whether each firing is missed."""
+        return Hold.PAUSED in self.holds
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether only a user starts it."""
+        return Hold.STOPPED in self.holds
 
     @property
     def is_blocked(self) -> bool:
@@ -136,7 +148,8 @@ class JobModel:
     @property
     def is_auto_start(self) -> bool:
         """Return whether StartAll starts it."""
-        return self.wait is Wait.COMMAND and self.spec.start.mode is StartMode.AUTO
+        is_auto = self.wait is Wait.COMMAND and self.spec.start.mode is StartMode.AUTO
+        return is_auto and not self.is_stopped
 
     def finish(self, end_state: str) -> None:
         """Have it wait for nothing any more."""
@@ -210,6 +223,10 @@ class Model:
     def is_expected(self, event: str, subject: str | None = None) -> bool:
         """Return whether the step must bring such an event, of this subject if one is given."""
         return any(name == event and subject in (None, of) for name, of, _ in self.expected)
+
+    def count_expected(self, subject: str, event: str = "missed") -> int:
+        """Return how many such events of the job the step must still bring."""
+        return sum(name == event and of == subject for name, of, _ in self.expected)
 
     def fulfil(self, fact: Fact) -> bool:
         """Return whether the event was expected, and check its fields."""

@@ -9,6 +9,7 @@ from taskloom.core.model import JobSpec, Reason, ReasonKind, StartMode
 from taskloom.core.policies import RestartWhen
 from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands
+from taskloom.invariants.lifecycle.holds import Holds
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.run_ends import RunEnds, has_failed
@@ -35,6 +36,7 @@ class Reloads:
     _run_ends: RunEnds
     _changeovers: Changeovers
     _restarts: Restarts
+    _holds: Holds
     _renewed: list[str] = field(default_factory=list)
     """Jobs of this reload that may start automatically again, and blocked ones that run again."""
 
@@ -79,12 +81,13 @@ class Reloads:
                 self._run_ends.expect_essential_shutdown(jobs[name])
 
     def _declare(self, specs: dict[str, JobSpec]) -> None:
-        model = self._model
+        model, holds = self._model, self._holds.of_families()
         for name, spec in specs.items():
             if name in model.jobs:
                 model.redeclare(model.jobs[name], spec)
+                self._holds.end_without_schedule(model.jobs[name])
             else:
-                model.declare(spec)
+                self._holds.inherit(model.declare(spec), holds.get(spec.family, {}))
             model.mark_changed(name)
 
     def _remove(self, job: JobModel) -> None:
@@ -124,7 +127,8 @@ class Reloads:
 
     def _release(self, job: JobModel) -> None:
         """Have another run follow at once, unless a user stopped the job."""
-        if job.spec.enabled and (job.follow_up is not FollowUp.NOTHING or self._is_ended_by_policy(job)):
+        is_released = job.follow_up is not FollowUp.NOTHING or self._is_ended_by_policy(job)
+        if job.spec.enabled and not job.is_stopped and is_released:
             if job.is_blocked and job.follow_up is FollowUp.NOTHING:
                 self._renewed.append(job.spec.name)
             job.follow_up = FollowUp.RESTART
@@ -167,6 +171,8 @@ class Reloads:
 
     def _renew(self, job: JobModel, changed: list[str]) -> None:
         self._forget(job, changed)
+        if job.is_stopped and job.end_state != "disabled":
+            return
         job.wait_for(Wait.COMMAND)
         self._renewed.append(job.spec.name)
 
@@ -184,7 +190,7 @@ class Reloads:
     def _bring_back(self, job: JobModel) -> None:
         """Continue a job that was removed or disabled and is declared again before its run has ended."""
         job.follow_up = FollowUp.NOTHING
-        if not job.spec.enabled or _was_stopped_by_user(job):
+        if not job.spec.enabled or job.is_stopped or _was_stopped_by_user(job):
             return
         if job.spec.schedule is None:
             if job.is_blocked:

@@ -136,7 +136,7 @@ class Schedules:
         for name, _ in self._window_ends.pop_until(self._model.now):
             job = self._model.jobs[name]
             if name in self._open and self._may_have_fired_before_abandon(job):
-                self._assume_fired(job)
+                self.assume_fired(job)
             elif name in self._open:
                 self.handle_instant(job)
 
@@ -153,7 +153,7 @@ class Schedules:
     def _close_window(self, job: JobModel, due: float) -> None:
         instant, name = job.instant, job.spec.name
         if name in self._open:
-            self._assume_fired(job)
+            self.assume_fired(job)
         if job.instant == instant:
             self._model.report(
                 "I7", f"the firing of {name} was due at {duration(due)}, it is {duration(self._model.now)}"
@@ -161,11 +161,11 @@ class Schedules:
 
     # -- firings that no event shows: a run is queued until the present one ends
 
-    def _assume_fired(self, job: JobModel) -> None:
+    def assume_fired(self, job: JobModel) -> None:
         """Take an instant as fired and queued behind the present run."""
         schedule, first = job.spec.schedule, job.instant
-        if schedule is None or first is None or job.run is None:
-            return
+        if schedule is None or first is None or job.run is None or job.is_paused:
+            return  # each firing of a paused job has an event
         if may_be_overtaken(schedule, first):
             job.follow_up = FollowUp.FIRING if job.follow_up is not FollowUp.RESTART else job.follow_up
             return
@@ -185,7 +185,7 @@ class Schedules:
             schedule is not None and job.instant is not None and may_be_overtaken(schedule, job.instant)
         )
         if may_fire and any(event.attempt == 1 for event in self._model.events_of_step("queued", name)):
-            self._assume_fired(job)
+            self.assume_fired(job)
 
     def _may_have_fired_before_abandon(self, job: JobModel) -> bool:
         """Return whether the instant may have fired, by its jitter, before the run was abandoned."""
@@ -234,9 +234,12 @@ class Schedules:
         if following is not None and self._window_starts.is_any_due(model.now):
             # By its jitter the latest instant came late, and the following one may be due in the same tick.
             self._open |= dict.fromkeys(name for name, _ in self._window_starts.pop_until(model.now))
-        if older:
-            model.expect("missed", job.spec.name, count=older, why="late")
-        self._expect_firing(job, schedule, latest, late_events=int(older > 0))
+        if job.is_paused:
+            self._expect_missed(job, schedule, latest, older + 1, "paused")
+        else:
+            if older:
+                model.expect("missed", job.spec.name, count=older, why="late")
+            self._expect_firing(job, schedule, latest, late_events=int(older > 0))
         if following is None and job.wait is Wait.FIRING and not model.is_expected("queued", job.spec.name):
             self.finish_exhausted(job)
 
@@ -262,6 +265,9 @@ class Schedules:
     def _fits_events(self, job: JobModel, calendar: Calendar, first: float, latest: float) -> bool:
         """Return whether an instant may be the latest that has come with its jitter, by the events of this step."""
         name, older = job.spec.name, count_until(calendar, first, latest)
+        if job.is_paused:
+            missed = [event.data for event in self._model.events_of_step("missed", name)]
+            return any(WallInstant(latest) == data["instant"] and data["count"] == older + 1 for data in missed)
         late = [event.data for event in self._model.events_of_step("missed", name) if event.data["why"] == "late"]
         previous = WallInstant(calendar.latest(latest - 0.001) or first)
         if older and not any(data["count"] == older and previous == data["instant"] for data in late):
@@ -272,14 +278,16 @@ class Schedules:
 
     def _reported_older(self, job: JobModel, least: int, most: int) -> int:
         """Return the reported number of older instants, if the jitter allows it."""
+        why, latest = ("paused", 1) if job.is_paused else ("late", 0)
         for event in self._model.events_of_step("missed", job.spec.name):
-            if event.data["why"] == "late" and least <= event.data["count"] <= most:
-                return int(event.data["count"])
+            older = int(event.data["count"]) - latest
+            if event.data["why"] == why and least <= older <= most:
+                return older
         return least
 
     def _expect_firing(self, job: JobModel, schedule: Schedule, latest: float, *, late_events: int) -> None:
         model, name = self._model, job.spec.name
-        due = latest if schedule.calendar is None else model.now + (latest - model.wall)
+        due = self._due(schedule, latest)
         missed = ""
         if self._is_too_late(job, schedule, model.now - due, late_events):
             missed = "late"
@@ -294,7 +302,15 @@ class Schedules:
             if schedule.overlap is Overlap.REPLACE and job.is_running:
                 model.expect("cancel_requested", name, reason=("replaced", "its schedule fired again"))
         if missed:
-            model.expect("missed", name, count=1, why=missed, instant=WallInstant(model.wall + due - model.now))
+            self._expect_missed(job, schedule, latest, 1, missed)
+
+    def _due(self, schedule: Schedule, instant: float) -> float:
+        return instant if schedule.calendar is None else self._model.now + (instant - self._model.wall)
+
+    def _expect_missed(self, job: JobModel, schedule: Schedule, latest: float, count: int, why: str) -> None:
+        model = self._model
+        instant = WallInstant(model.wall + self._due(schedule, latest) - model.now)
+        model.expect("missed", job.spec.name, count=count, why=why, instant=instant)
 
     def _is_too_late(self, job: JobModel, schedule: Schedule, late: float, late_events: int) -> bool:
         allowed = LATE_SECONDS if schedule.missed is Missed.SKIP else max(LATE_SECONDS, schedule.grace)

@@ -73,9 +73,12 @@ class Starts:
             return
         job.wait_for(Wait.FIRING)
         self._schedules.arm(job, since_wall)
-        if schedule.immediately:
+        if schedule.immediately and not job.is_paused:
             model.expect("queued", job.spec.name, attempt=1)
-        elif job.instant is None:
+            return
+        if schedule.immediately:
+            model.expect("missed", job.spec.name, count=1, why="paused")
+        if job.instant is None:
             self._schedules.finish_exhausted(job)
 
     def begin_tick(self) -> None:
@@ -183,7 +186,7 @@ def _is_satisfied(job: JobModel, condition: Condition) -> bool:
 
 
 def _was_skipped(job: JobModel) -> bool:
-    return job.end_state == "skipped" and job.is_dependency_impossible
+    return job.end_state == "skipped" and job.is_dependency_impossible and not job.is_stopped
 
 
 def _is_impossible(job: JobModel, condition: Condition) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from taskloom.catalog.signatures import ShapeError
 from taskloom.errors import CatalogError
 from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, NOTE_PREFIX
+from taskloom.jobfile.fields.settings import SETTINGS
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog, CatalogEntry
@@ -22,6 +23,7 @@ __all__ = ["job_file_schema"]
 _NOTES = {f"^{NOTE_PREFIX}": True}
 # Not re.escape: it escapes characters that the patterns of JSON Schema must not.
 _SPECIAL, _ESCAPED = re.compile(r"([\^$.*+?()\[\]{}|/])"), r"\\\1"
+_ABOUT_VARIABLES = "${VAR} or ${file:PATH}, replaced when the file is read"
 _VARIABLE = {"$ref": "#/$defs/variable"}
 
 
@@ -29,7 +31,11 @@ def job_file_schema(catalog: Catalog) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a job file. It allows any params for a task that cannot be imported."""
     tasks = {name: _params_schema(catalog, name) for name in catalog.spellings()}
     definitions: dict[str, Any] = {
-        "variable": {"type": "string", "pattern": r"\$\{", "description": "${VAR}, replaced when the file is read"},
+        "variable": {
+            "type": "string",
+            "pattern": r"\$\{",
+            "description": "${VAR} or ${file:PATH}, replaced when the file is read",
+        },
         "job": _job(catalog, tasks),
     }
     for name, schema in tasks.items():
@@ -42,6 +48,10 @@ def job_file_schema(catalog: Catalog) -> dict[str, Any]:
         "title": "Taskloom job file",
         "type": "object",
         "properties": {
+            "taskloom": {
+                "description": "Settings of the whole program. At most one of several files has them.",
+                **_closed(_settings(), is_null_allowed=True),
+            },
             "defaults": {
                 "description": "Field values for all jobs of this file. A value in a job replaces it whole.",
                 **_closed(shared),
@@ -133,9 +143,13 @@ def _allow_variables_inside(schema: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _closed(properties: Mapping[str, Any]) -> dict[str, Any]:
+def _settings() -> dict[str, Any]:
+    return {name: _allow_variable({"description": each.summary, **each.schema}) for name, each in SETTINGS.items()}
+
+
+def _closed(properties: Mapping[str, Any], *, is_null_allowed: bool = False) -> dict[str, Any]:
     return {
-        "type": "object",
+        "type": ["object", "null"] if is_null_allowed else "object",
         "properties": dict(properties),
         "patternProperties": _NOTES,
         "additionalProperties": False,

@@ -1,0 +1,148 @@
+"""Shared by the verbs that change something: which jobs are meant, what is done to each, and one line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from taskloom.cli.control.common import ControlExit
+from taskloom.cli.control.follow_waits import follow
+from taskloom.cli.control.waiting import JobResult, Wait, worst
+from taskloom.cli.echo import echo, echo_error, echo_json
+from taskloom.clock import mono
+from taskloom.control.client import Connection, ControlError, Refused, job_path
+from taskloom.control.reply_fields import Fields
+from taskloom.text import first_of, plural, printable
+
+__all__ = ["INTERRUPTED", "Acted", "Results", "act", "act_and_wait", "wait_for_all"]
+
+INTERRUPTED = 130
+_NOT_SCHEDULED = "not-scheduled"
+_MOST_NAMES = 5
+
+
+class Acted(NamedTuple):
+    """An action that was carried out."""
+
+    before: Fields
+    """The status of the job before it."""
+    status: Fields
+    """The status after it."""
+    run: str
+    """The run that the program names in its answer; or ""."""
+    since: str
+    """The id of the last event before it."""
+    seconds: float
+    """From the request to the answer: for what was over by then."""
+
+
+class Results:
+    """The results of one verb, one for each job: lines as they come, or one JSON object at the end."""
+
+    def __init__(self, output: str) -> None:
+        self._is_json = output == "json"
+        self._results: list[JobResult] = []
+        self._passed_over: list[str] = []
+
+    def add(self, result: JobResult) -> None:
+        """Take a result; a refused or failed job is a line on standard error."""
+        self._results.append(result)
+        if self._is_json:
+            return
+        if result.exit is ControlExit.DONE:
+            echo(printable(str(result)))
+        else:
+            echo_error(printable(str(result)))
+
+    def pass_over(self, job: str, state: str) -> None:
+        """Take a job to which the verb does not apply, and which nobody has named: that is no failure."""
+        self._results.append(JobResult(job, state, state))
+        self._passed_over.append(job)
+
+    def finish(self) -> int:
+        """Write what is left to write, and return the exit code."""
+        if self._passed_over and not self._is_json:
+            names = first_of(self._passed_over, _MOST_NAMES)
+            echo(printable(f"{plural(len(self._passed_over), 'job')} without a schedule: {names}"))
+        code = worst([result.exit for result in self._results])
+        if self._is_json:
+            echo_json({"exit_code": int(code), "jobs": [result.as_dict() for result in self._results]})
+        return int(code)
+
+
+def act(
+    connection: Connection,
+    verb: str,
+    chosen: Sequence[Fields],
+    results: Results,
+    body: Mapping[str, Any] | None = None,
+    *,
+    needs_schedule: bool = True,
+) -> list[Acted]:
+    """Do it to each job, and return what was done. A refused job is a result, and the others go on.
+
+    Unless `needs_schedule`, a job that is refused because it has no schedule is passed over.
+    """
+    done: list[Acted] = []
+    for before in chosen:
+        job = before.text("job")
+        begun = mono()
+        try:
+            answer = connection.fields(connection.post(job_path(job, verb), body))
+        except Refused as error:
+            if error.code == _NOT_SCHEDULED and not needs_schedule:
+                results.pass_over(job, "not scheduled")
+                continue
+            why = error.message.removeprefix(f"cannot {verb} job {job!r}: ")
+            results.add(JobResult(job, "refused", f"cannot {verb}: {why}", ControlExit.FAILED, error=error.message))
+            continue
+        except ControlError:
+            if done:
+                names = first_of([each.before.text("job") for each in done], _MOST_NAMES)
+                echo_error(printable(f"taskloom: {verb}: done before that: {names}"))
+            raise
+        since = f"{answer.text('start')}.{answer.count('seq')}"
+        done.append(Acted(before, answer.object("job"), answer.text("run"), since, mono() - begun))
+    return done
+
+
+def wait_for_all(
+    connection: Connection, waits: Sequence[Wait], results: Results, *, since: str, deadline: float, goes_on: str
+) -> int:
+    """Wait for all jobs, and return the exit code. `goes_on`: what Ctrl-C leaves under way, in words."""
+    try:
+        follow(connection, waits, since=since, deadline=deadline, on_result=results.add)
+    except (KeyboardInterrupt, click.Abort):
+        left = [wait.job for wait in waits if wait.result is None]
+        echo_error(printable(f"taskloom: interrupted; {goes_on}: {first_of(left, _MOST_NAMES)}"))
+        return INTERRUPTED
+    return results.finish()
+
+
+def act_and_wait(
+    connection: Connection,
+    verb: str,
+    chosen: Sequence[Fields],
+    results: Results,
+    *,
+    body: Mapping[str, Any] | None = None,
+    deadline: float,
+    wait_for: Callable[[Acted], Wait] | None,
+) -> int:
+    """Do it to all jobs first, then wait for all of them under one deadline. Return the exit code.
+
+    `wait_for` makes the wait of a job; None: do not wait.
+    """
+    done = act(connection, verb, chosen, results, body)
+    if wait_for is None:
+        for each in done:
+            state = each.status.text("state") or "unknown"
+            results.add(JobResult(each.status.text("job"), "requested", f"{verb} requested; {state}", run=each.run))
+        return results.finish()
+    if not done:
+        return results.finish()
+    waits = [wait_for(each) for each in done]
+    goes_on = f"the program goes on with the {verb}"
+    return wait_for_all(connection, waits, results, since=done[0].since, deadline=deadline, goes_on=goes_on)

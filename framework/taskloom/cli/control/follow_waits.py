@@ -1,0 +1,190 @@
+"""Feeds the waits of a verb with the events of the program until all are over, under one absolute deadline."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Sequence
+from math import inf
+from pathlib import Path
+
+from taskloom.cli.control.waiting import REMOVED, JobResult, ProgramEnd, Wait
+from taskloom.clock import mono
+from taskloom.control.client import Connection, ControlError, NoProgram, Refused, job_path
+from taskloom.control.client_errors import ConnectionLost
+from taskloom.control.exchange import ServerSentEvent
+from taskloom.control.reply_fields import Fields
+
+__all__ = ["follow", "is_gone", "place_of"]
+
+# After a connection is lost the process is looked for so often.
+_LOOK_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.05
+# For the status and the place of each job at the deadline: all of it together must not take much longer.
+_LAST_SECONDS = 1.0
+# More names than these would make the request line too long; then the events of all jobs are sent.
+_MOST_NAMES = 50
+
+
+def follow(
+    connection: Connection,
+    waits: Sequence[Wait],
+    *,
+    since: str,
+    deadline: float,
+    on_result: Callable[[JobResult], object] = lambda _: None,
+) -> None:
+    """Return when each wait has a result. `since`: the id of the last event before all of the actions.
+
+    `deadline`: a second of the monotonic clock, or inf. `on_result` is called with each result as it comes.
+    """
+    begun = mono()
+    follower = _Following(connection, waits, on_result)
+    follower.report()
+    if follower.open_jobs:
+        follower.run(since, deadline)
+    for wait in follower.open_waits():
+        status, where = follower.last_look(wait.job)
+        wait.check(status)  # what has happened since the last event
+        if wait.result is None:
+            wait.late(status, mono() - begun, where)
+    follower.report()
+
+
+def is_gone(connection: Connection, within: float = 0.0) -> bool:
+    """Return whether the program has ended, as far as that can be seen; look again for `within` seconds.
+
+    Its connections break a moment before its process has ended.
+    """
+    until = mono() + within
+    while not _is_gone(connection):
+        if mono() >= until:
+            return False
+        select.select([], [], [], _LOOK_AGAIN_SECONDS)
+    return True
+
+
+def _is_gone(connection: Connection) -> bool:
+    if connection.program.pid and _is_alive(connection.program.pid):
+        return False
+    try:
+        connection.get("/v1", timeout=_LAST_SECONDS)  # the pid may be that of another container
+    except NoProgram:
+        return True
+    except ControlError:
+        return False
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    # The name of the program, in parentheses, may contain anything.
+    return stat.rpartition(b")")[2].split()[:1] not in ([b"Z"], [b"X"])
+
+
+def place_of(connection: Connection, job: str, timeout: float = _LAST_SECONDS) -> str:
+    """Return where the run of a job is; "" if the program does not say so in time."""
+    try:
+        stacks = connection.fields(connection.get("/v1/stacks", timeout=timeout, job=job)).objects("stacks")
+        return next((each.text("where") for each in stacks if each.text("job") == job), "")
+    except ControlError:
+        return ""
+
+
+class _Following:
+    """The waits of one verb that are not over, by job."""
+
+    def __init__(self, connection: Connection, waits: Sequence[Wait], on_result: Callable[[JobResult], object]) -> None:
+        self._connection = connection
+        self._on_result = on_result
+        self.open_jobs = {wait.job: wait for wait in waits}
+        self._is_lost = False
+        self._has_stopped = False
+        self._last_until = inf
+
+    def open_waits(self) -> list[Wait]:
+        """Return the waits that are not over."""
+        return list(self.open_jobs.values())
+
+    def report(self) -> None:
+        """Pass on the results that have come, and forget their waits."""
+        for wait in self.open_waits():
+            if wait.result is not None:
+                del self.open_jobs[wait.job]
+                self._on_result(wait.result)
+
+    def run(self, since: str, deadline: float) -> None:
+        """Follow the events until no wait is open, or until the deadline."""
+        jobs = list(self.open_jobs) if len(self.open_jobs) <= _MOST_NAMES else None
+        with self._connection.follow("/v1/events", since=since, job=jobs) as stream:
+            stream.on_lost = lambda _: self._set_lost(True)
+            stream.on_found = lambda: self._set_lost(False)
+            while self.open_jobs and mono() < deadline:
+                try:
+                    left = deadline - mono()
+                    event = stream.take(min(left, _LOOK_SECONDS) if self._is_lost else min(left, 5.0))
+                except (NoProgram, ConnectionLost):
+                    self._end(ProgramEnd.LOST)
+                    return
+                if event is not None:
+                    self._take(event)
+                elif self._is_lost and is_gone(self._connection):
+                    self._end(ProgramEnd.STOPPED if self._has_stopped else ProgramEnd.LOST)
+                self._ask_where_needed(deadline)
+                self.report()
+
+    def _set_lost(self, is_lost: bool) -> None:
+        self._is_lost = is_lost
+
+    def _take(self, event: ServerSentEvent) -> None:
+        fields = self._connection.fields(event.data)
+        if event.event == "gap":
+            if fields.text("why") == "restart":
+                self._end(ProgramEnd.RESTARTED)
+            for wait in self.open_waits():
+                wait.needs_status = True
+        elif event.event == "end":
+            self._end(ProgramEnd.STOPPED)
+        elif event.event == "scheduler_stopped":
+            self._has_stopped = True
+        else:
+            concerned = self.open_jobs.get(fields.text("job"))
+            if concerned is not None:
+                concerned.see(fields)
+
+    def _end(self, end: ProgramEnd) -> None:
+        for wait in self.open_waits():
+            if wait.result is None:
+                wait.end_with_program(end)
+        self.report()
+
+    def _ask_where_needed(self, deadline: float) -> None:
+        for wait in self.open_waits():
+            if wait.needs_status and wait.result is None:
+                status = self._status(wait.job, max(0.1, min(5.0, deadline - mono())))
+                if status is not None:
+                    wait.check(status)
+
+    def _status(self, job: str, timeout: float) -> Fields | None:
+        """Return the status of a job; an empty one if there is no such job; None if the program does not answer."""
+        try:
+            return self._connection.fields(self._connection.get(job_path(job), timeout=timeout)).object("job")
+        except Refused:
+            return Fields({"job": job, "state": REMOVED})
+        except ControlError:
+            return None
+
+    def last_look(self, job: str) -> tuple[Fields, str]:
+        """Return the status of a job at the deadline, and where its run is, as far as the program says so in time."""
+        if self._last_until == inf:
+            self._last_until = mono() + _LAST_SECONDS
+        left = self._last_until - mono()
+        if left <= 0:
+            return Fields({"job": job}), ""
+        status = self._status(job, left) or Fields({"job": job})  # an empty one decides nothing
+        left = self._last_until - mono()
+        return status, place_of(self._connection, job, left) if left > 0 else ""

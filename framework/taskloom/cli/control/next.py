@@ -1,0 +1,91 @@
+"""`taskloom next`: the coming firings of the schedules, soonest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from taskloom.cli.control.common import (
+    ControlExit,
+    answers,
+    connect,
+    filter_jobs,
+    job_arguments,
+    output_option,
+    program_options,
+)
+from taskloom.cli.control.instants import read_instant, until
+from taskloom.cli.echo import echo, echo_error, echo_json
+from taskloom.clock import wall
+from taskloom.control.reply_fields import Fields
+from taskloom.observe.local_time import local_time
+from taskloom.text import table
+
+__all__ = ["next"]
+
+_MOST_FIRINGS = 1000
+
+
+@click.command("next", short_help="Show when jobs run next, soonest first.")
+@job_arguments
+@click.option("-n", "--count", type=click.IntRange(1, _MOST_FIRINGS), default=20, show_default=True,
+              help="How many firings to show.")  # fmt: skip
+@program_options
+@output_option
+@answers
+def next_firings(  # noqa: PLR0917 - click passes them by name
+    jobs: tuple[str, ...],
+    labels: tuple[str, ...],
+    count: int,
+    name: str | None,
+    socket: str | None,
+    output: str,
+) -> int:
+    """Show the coming firings of the schedules of a running program, soonest first.
+
+    Each JOB is a name or a glob, such as 'backup*'; without one all jobs are shown. A paused job is not started at its
+    firings.
+
+    \b
+    Exit codes:
+      0  done
+      1  the program refused it
+      2  the command line cannot be used, such as an unknown job
+      4  no program is reachable, or it does not answer
+
+    \b
+    Examples:
+      taskloom next
+      taskloom next -n 5 'backup*'
+    """
+    connection = connect(name, socket)
+    wanted = filter_jobs(connection, jobs, labels)
+    asked = count if wanted.names is None else _MOST_FIRINGS
+    answer = connection.get("/v1/next", count=asked, job=wanted.query)
+    firings = [each for each in connection.fields(answer).objects("firings") if wanted.wants(each.text("job"))][:count]
+    if output == "json":
+        echo_json({"firings": [each.data for each in firings]})
+    elif firings:
+        echo(_as_text(firings, wall()))
+    else:
+        echo_error("taskloom: no job has a firing to come")
+    return ControlExit.DONE
+
+
+def _as_text(firings: Sequence[Fields], now: float) -> str:
+    return table([("IN", "AT", "JOB", "SCHEDULE"), *(_row(each, now) for each in firings)])
+
+
+def _row(firing: Fields, now: float) -> tuple[str, ...]:
+    at = read_instant(firing.text("at"))
+    seconds = firing.number("in")
+    return (
+        "-" if seconds is None else until(seconds),
+        "-" if at is None else local_time(at, now),
+        firing.text("job"),
+        firing.text("schedule") + (" (paused)" if firing.flag("paused") else ""),
+    )
+
+
+next = next_firings  # noqa: A001 - the name of the verb

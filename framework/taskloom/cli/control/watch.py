@@ -1,0 +1,121 @@
+"""`taskloom status --watch`: the table again whenever something happens; on a terminal it is redrawn in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from taskloom.cli.control.common import ControlExit, line_shape
+from taskloom.cli.control.follow_text import is_reader_gone
+from taskloom.cli.control.status import Shown, look
+from taskloom.cli.echo import echo, echo_error, echo_styled
+from taskloom.clock import mono
+from taskloom.control.client import Connection
+from taskloom.control.client_errors import ConnectionLost, NoAnswer, NoProgram
+from taskloom.control.follower import Follower
+from taskloom.observe.terminal import is_plain, is_terminal
+from taskloom.text import printable_lines, to_json
+
+__all__ = ["watch_status"]
+
+# Some events come by the hundred. A person cannot read faster, and the program has other work.
+_LEAST_SECONDS = 0.5
+# On a terminal, where times go on.
+_REDRAW_SECONDS = 1.0
+# These change without an event.
+_VOLATILE = frozenset({"seconds", "due_in", "poll_age", "worst_gap", "counts", "progress", "would_meet_join"})
+_HOME, _CLEAR_LINE, _CLEAR_BELOW, _CLEAR = "\033[H", "\033[K", "\033[J", "\033[2J"
+_HIDE_CURSOR, _SHOW_CURSOR = "\033[?25l", "\033[?25h"
+
+
+def watch_status(
+    connection: Connection, jobs: Sequence[str], labels: Sequence[str], *, wants_json: bool
+) -> ControlExit:
+    """Show the status until the program has ended. Ctrl-C ends it as well."""
+    is_live = not wants_json and is_terminal(sys.stdout) and not is_plain(os.environ)
+    show: Callable[[Shown], None] = _Screen().show if is_live else _Printer(wants_json=wants_json).show
+    first = look(connection, jobs, labels)
+    if is_live:
+        echo_styled(_CLEAR + _HIDE_CURSOR)
+    try:
+        show(first)
+        with connection.follow("/v1/events", since=_position(first)) as events:
+            events.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program")
+            for is_over in _changes(events, is_live=is_live):
+                shown = None if events.is_lost else _look_again(connection, jobs, labels, is_over=is_over)
+                if shown is not None:
+                    show(shown)
+    finally:
+        if is_live:
+            echo_styled(_SHOW_CURSOR)
+    return ControlExit.DONE
+
+
+def _position(shown: Shown) -> str | None:
+    start, seq = shown.program.text("start"), shown.program.count("seq")
+    return f"{start}.{seq}" if start else None
+
+
+def _look_again(connection: Connection, jobs: Sequence[str], labels: Sequence[str], *, is_over: bool) -> Shown | None:
+    """Return the status; None if the program has just gone. Whether it comes back is seen by the follower."""
+    try:
+        return look(connection, jobs, labels)
+    except (NoProgram, ConnectionLost):
+        return None
+    except NoAnswer:
+        if is_over:
+            return None
+        raise
+
+
+def _changes(events: Follower, *, is_live: bool) -> Iterator[bool]:
+    """Yield whenever the status is to be read again: after events, on a terminal each second; True after the last."""
+    while not is_reader_gone():
+        event = events.take(_REDRAW_SECONDS)
+        if event is None and not is_live:
+            continue
+        shown_until = mono() + _LEAST_SECONDS
+        while event is not None and event.event != "end" and mono() < shown_until:
+            event = events.take(max(0.0, shown_until - mono()))
+        if event is not None and event.event == "end":
+            yield True
+            return
+        yield False
+
+
+class _Printer:
+    """Prints the table, or the JSON on one line, whenever more than a time in it has changed."""
+
+    def __init__(self, *, wants_json: bool) -> None:
+        self._wants_json = wants_json
+        self._last: Any = None
+
+    def show(self, shown: Shown) -> None:
+        found = [{name: value for name, value in job.data.items() if name not in _VOLATILE} for job in shown.jobs]
+        now = (found, shown.program.text("state"))
+        if now == self._last:
+            return
+        if self._wants_json:
+            echo(to_json(shown.as_data()))
+        else:
+            echo(("" if self._last is None else "\n") + shown.as_text(*line_shape()))
+        self._last = now
+        sys.stdout.flush()
+
+
+class _Screen:
+    """Draws the table over the one before, in one write, so that nothing flickers."""
+
+    def show(self, shown: Shown) -> None:
+        line_width, mark = line_shape()
+        size = shutil.get_terminal_size()
+        lines = printable_lines(shown.as_text(line_width, mark)).split("\n")
+        most = max(2, size.lines - 1)
+        if len(lines) > most:
+            lines = [*lines[: most - 1], f"{mark} {len(lines) - most + 1} more"]
+        drawn = "".join(f"{line[: size.columns]}{_CLEAR_LINE}\n" for line in lines)
+        echo_styled(f"{_HOME}{drawn}{_CLEAR_BELOW}")
+        sys.stdout.flush()

@@ -1,0 +1,38 @@
+"""The job files of a command that is given none: `taskloom.yaml` of the working folder, else its folder `jobs`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import click
+
+from taskloom.cli.echo import echo_error
+
+__all__ = ["FILE", "FOLDER", "chosen_paths", "paths_or_default"]
+
+FILE, FOLDER = "taskloom.yaml", "jobs/"
+_NEAR = ("taskloom.yml", "jobs.yaml", "jobs.yml")
+
+
+def paths_or_default(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths, or the one that is used if there are none. Raises click.UsageError if neither exists."""
+    if paths:
+        return tuple(paths)
+    if os.path.lexists(FILE):
+        return (FILE,)
+    if os.path.isdir(FOLDER):  # noqa: PTH112
+        return (FOLDER,)
+    near = next((name for name in _NEAR if os.path.lexists(name)), None)
+    hint = f"; did you mean {near!r}?" if near else ""
+    raise click.UsageError(
+        f"cannot find {FILE!r} or {FOLDER!r} in the working folder; give the PATH of job files{hint}"
+    )
+
+
+def chosen_paths(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths, or the one that is used if there are none, and say which on standard error."""
+    chosen = paths_or_default(paths)
+    if not paths:
+        echo_error(f"no PATH was given: using {chosen[0]}")
+    return chosen

@@ -1,0 +1,109 @@
+"""The control socket of one `taskloom run`: made before the first job, closed when the report of the stop is sent.
+
+The jobs do not depend on it. If there is no folder for it, one line says so and they run; only another program that
+runs the same is a reason not to begin.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from taskloom.cli.program.settings import RunSettings
+from taskloom.cli.resources import needed
+from taskloom.clock import mono
+from taskloom.control.api import Api
+from taskloom.control.endpoint import Wanted
+from taskloom.control.log_source import LogSource
+from taskloom.control.names import checked_name, default_name, label_of, subject_of
+from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
+from taskloom.control.serving import FINISH_SECONDS, Control
+from taskloom.core.events import Event
+from taskloom.observe.console import Console
+from taskloom.scheduler.facade import Scheduler
+
+__all__ = ["ProgramControl"]
+
+# If the deadline of the stop is over already: enough for clients that are reading.
+LEAST_SECONDS = 0.1
+
+
+class ProgramControl:
+    """The control socket, or none: then every method does nothing."""
+
+    def __init__(self) -> None:
+        self._control: Control | None = None
+
+    def open(
+        self,
+        scheduler: Scheduler,
+        *,
+        settings: RunSettings,
+        paths: Sequence[str],
+        console: Console,
+        logs: LogSource,
+        mask: Callable[[str], str],
+        reload: RequestReload,
+        shutdown: RequestShutdown,
+    ) -> None:
+        """Begin to answer, unless the settings say not to.
+
+        Raises ProgramRunning if another program runs the same or has the name, and OutOfResources if there is no
+        thread for it. Whatever else prevents it is one line in the log.
+        """
+        if not settings.control:
+            return
+        info = _info(settings.name, paths)
+        subject = subject_of(paths[0])
+        wanted = Wanted(info.name, settings.name is not None, subject, info.start, info.since, settings.socket or None)
+        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=shutdown)
+        try:
+            control = Control(api, wanted, log=lambda line, level: console.log(line, level=level))
+        except OSError as error:
+            reason = error.strerror.lower() if error.strerror else str(error)
+            console.log(f"no control socket, so taskloom status finds nothing: {reason}", level="WARNING")
+            return
+        with needed("start the control thread"):
+            try:
+                control.start()
+            except BaseException:
+                control.close(0.0)
+                raise
+        for note in control.notes:
+            console.log(note, level="WARNING")
+        console.log(f"control socket {control.path}", level="DEBUG")
+        self._control = control
+
+    def put(self, event: Event) -> None:
+        """Take an event of the scheduler; never blocks. Only one thread calls it."""
+        if self._control is not None:
+            self._control.put(event)
+
+    def finish(self, report: Callable[[], Mapping[str, Any]], deadline: float) -> None:
+        """Send the report to the clients that wait for it, and close, before the monotonic second `deadline`."""
+        control, self._control = self._control, None
+        if control is not None:
+            control.finish(report(), max(LEAST_SECONDS, min(FINISH_SECONDS, deadline - mono())))
+
+    def close(self) -> None:
+        """Remove the socket; idempotent."""
+        control, self._control = self._control, None
+        if control is not None:
+            control.close(0.0)
+
+
+def _info(name: str | None, paths: Sequence[str]) -> ProgramInfo:
+    chosen = default_name(paths[0]) if name is None else checked_name(name)
+    try:
+        folder = os.getcwd()  # noqa: PTH109
+    except OSError:
+        folder = ""  # it was removed
+    return ProgramInfo(
+        chosen,
+        label=label_of(chosen) if name is None else chosen,
+        paths=tuple(paths),
+        cwd=folder,
+        command=tuple(sys.orig_argv),
+    )

@@ -1,0 +1,127 @@
+"""The API of a running program: one method, which answers any request. It knows no socket and no HTTP framing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from taskloom.control.api_state import ApiState, Call
+from taskloom.control.event_ring import EventRing
+from taskloom.control.exchange import Answer, Deferred, Reply, Request
+from taskloom.control.fields import read_body, read_query
+from taskloom.control.log_source import LogSource
+from taskloom.control.openapi import describe_api
+from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
+from taskloom.control.refusals import Refusal, error_reply, refusal_of
+from taskloom.control.routes import ROUTES, Route, find_route
+from taskloom.control.strict_json import read_object
+from taskloom.core.events import Event
+from taskloom.diagnostics import quoted
+from taskloom.errors import UsageError
+from taskloom.scheduler.facade import Scheduler
+from taskloom.scheduler.failure_log import FailureLog
+
+__all__ = ["ANSWER_SECONDS", "LOGGER", "Api"]
+
+LOGGER = "taskloom.control"
+# Ten spinning tasks delay the scheduler's thread by some tenths of a second. A client waits longer than this.
+ANSWER_SECONDS = 5.0
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+class Api:
+    """Answers requests about one scheduler. `answer` is called on one thread, that of the server.
+
+    `put` takes the events of the scheduler; the program passes it those of its own listener. `reload` and `shutdown`
+    are how the program does these; without `shutdown` the scheduler alone is stopped. `mask` replaces secrets in a
+    text. The logger
+    `taskloom.control` gets a line for each action, with who requested it.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        program: ProgramInfo,
+        logs: LogSource | None = None,
+        reload: RequestReload | None = None,
+        shutdown: RequestShutdown | None = None,
+        mask: Callable[[str], str] = _as_it_is,
+    ) -> None:
+        self._log = FailureLog(logging.getLogger(LOGGER))
+        self._state = ApiState(scheduler, program, EventRing(), logs, reload, shutdown, mask, self._log)
+        routes = [f"{route.method} {route.path}" for route in ROUTES]
+        self._state.documents = {
+            "Api": {"api": 1, "start": program.start, "routes": routes},
+            "OpenApi": describe_api(ROUTES),
+        }
+
+    @property
+    def events(self) -> EventRing:
+        """The last events."""
+        return self._state.events
+
+    def put(self, event: Event) -> None:
+        """Take an event of the scheduler. Never blocks; only one thread calls it."""
+        self._state.events.put(event)
+
+    def finish(self, report: Mapping[str, Any]) -> None:
+        """Give the report of the stop to all who wait for it; idempotent. Any thread may call it."""
+        state = self._state
+        if state.report is None:
+            state.report = Reply(200, report)
+        for deferred in list(state.waiting_for_report):
+            deferred.complete(state.report)
+
+    def flush_log(self, timeout: float | None = 1.0) -> bool:
+        """Wait until all requests so far are logged; return False after `timeout` seconds."""
+        return self._log.flush(timeout)
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request; never raises. It waits at most `ANSWER_SECONDS` for the scheduler's thread."""
+        try:
+            return self._answer(request)
+        except Refusal as refusal:
+            return error_reply(refusal)
+        except UsageError as error:
+            return error_reply(refusal_of(error))
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not end the server
+            self._log.put_bug(error)
+            return error_reply(Refusal(500, "internal-error", "internal error; the log of the program has more"))
+
+    def _answer(self, request: Request) -> Answer:
+        route, variables = find_route(request.method, request.path)
+        query = read_query(route.query, request.query)
+        call = Call(request, variables, query, self._read_body(route, request))
+        with self._state.scheduler.answers_within(ANSWER_SECONDS):
+            answer = route.handler(self._state, call)
+        if request.method != "HEAD" or isinstance(answer, Reply):
+            return answer  # the server leaves out the body for HEAD
+        if not isinstance(answer, Deferred):
+            answer.close()
+        return Reply(route.status, {})  # what a stream or a later reply begins with
+
+    def _read_body(self, route: Route, request: Request) -> dict[str, Any]:
+        if route.method == "GET":
+            if request.body:
+                raise Refusal(400, "unexpected-body", f"cannot use the body of a {request.method}; expected none")
+            return {}
+        _check_content_type(request)
+        return read_body(route.body, read_object(request.body))
+
+
+def _check_content_type(request: Request) -> None:
+    """Refuse a body that is not JSON in UTF-8. Without a body the header may be missing."""
+    written = request.headers.get("content-type")
+    if written is None and not request.body:
+        return
+    kind, _, parameters = (written or "").partition(";")
+    charset = parameters.strip().lower().replace('"', "").replace(" ", "")
+    if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
+        shown = "none" if written is None else quoted(written)
+        message = f"cannot use content-type {shown}; expected application/json"
+        raise Refusal(415, "unsupported-media-type", message)

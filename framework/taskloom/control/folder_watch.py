@@ -1,0 +1,54 @@
+"""Notices changes in a folder without waking up while there are none: inotify(7), which Python does not have.
+
+A removed socket file has to be made anew. Without inotify one would have to look every few seconds, and a program that
+is idle would never let its machine sleep.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+__all__ = ["FolderWatch"]
+
+# Of <sys/inotify.h>: moved from, moved to, deleted, the folder itself deleted or moved.
+_CHANGES = 0x40 | 0x80 | 0x200 | 0x400 | 0x800
+_CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class FolderWatch:
+    """Readable after a file of the folder was removed, moved or replaced. Raises OSError if the system has none left.
+
+    `folder`: a descriptor of the folder.
+    """
+
+    def __init__(self, folder: int) -> None:
+        library = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = -1
+        try:
+            init, add = library.inotify_init1, library.inotify_add_watch
+        except AttributeError:
+            raise OSError("the C library has no inotify") from None
+        self._descriptor = init(_CLOEXEC_NONBLOCK)
+        if self._descriptor < 0 or add(self._descriptor, f"/proc/self/fd/{folder}".encode(), _CHANGES) < 0:
+            number = ctypes.get_errno()
+            self.close()
+            raise OSError(number, os.strerror(number))
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for reading."""
+        return self._descriptor
+
+    def clear(self) -> None:
+        """Make it unreadable until the next change."""
+        try:
+            while len(os.read(self._descriptor, 65_536)) > 32_768:
+                pass
+        except OSError:
+            pass  # nothing to read
+
+    def close(self) -> None:
+        """Watch no longer. Idempotent."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -1,0 +1,397 @@
+"""The control server: one thread that serves all clients, and sleeps while there are none.
+
+It has to work when nothing else does: beside tasks that hold the GIL, with no descriptor and no memory left, while
+everything stops. So it makes no thread and imports nothing after its start, waits for no client, and gives up the GIL
+only in a few system calls for each request: beside ten busy threads each of them costs about 50 ms.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import select
+from collections import deque
+from collections.abc import Callable
+from math import ceil, inf
+
+from taskloom.clock import mono
+from taskloom.control.connection import refusal
+from taskloom.control.endpoint import Endpoint
+from taskloom.control.exchange import Answer, Reply, Request
+from taskloom.control.identity import NameTaken
+from taskloom.control.peer import Peers, is_trusted_peer, peer_of
+from taskloom.control.reserve import Reserve
+from taskloom.control.session import Session
+from taskloom.sync.kept_thread import KeptThread
+from taskloom.sync.latch import Latch
+from taskloom.sync.wakeup_fd import WakeupFd
+from taskloom.text import error_text, to_json, traceback_of
+
+__all__ = ["CLIENTS", "Server"]
+
+CLIENTS = 64
+# A change in the folder is looked at after this time: whoever removes the whole folder first removes the files in it.
+CHECK_SECONDS = 1.0
+# How often a removed socket is looked for without a watch, and how often one that cannot be made anew is tried.
+RETRY_SECONDS = 5.0
+# After an accept that the system has refused, and after a failure of the loop itself.
+PAUSE_SECONDS = 0.1
+# The pause after failures that follow each other grows up to this.
+LONGEST_PAUSE_SECONDS = 1.0
+
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+Log = Callable[[str, str], object]
+"""Takes a line and its level."""
+
+
+class Server:
+    """Serves requests at an endpoint with `answer`, from `start` until `close`.
+
+    `log` gets what went wrong. `peers` is for tests. Raises OSError if there is no descriptor for it.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Answer],
+        endpoint: Endpoint,
+        *,
+        log: Log,
+        peers: Peers = peer_of,
+    ) -> None:
+        self._answer = answer
+        self._endpoint = endpoint
+        self._log = log
+        self._peers = peers
+        self._uid = os.geteuid()
+        self._poll = select.poll()
+        self._wakeup = WakeupFd()
+        self._reserve = Reserve()
+        # By the descriptor of its socket; what each descriptor is polled for.
+        self._sessions: dict[int, Session] = {}
+        self._polled: dict[int, int] = {}
+        # Sessions that other threads have woken.
+        self._woken: deque[Session] = deque()
+        # The one that is being handled: dropped if an exception strikes.
+        self._current: Session | None = None
+        self._check_at = RETRY_SECONDS + mono() if endpoint.watch is None else inf
+        self._accept_again_at = -inf
+        self._failures = 0
+        self._said: set[object] = set()
+        # The monotonic second until which the last replies may be sent; None before `close`.
+        self._end: float | None = None
+        self._is_ended = Latch()
+        self.wakeups = 0
+        """How often the thread has woken up. For tests."""
+        self._thread = KeptThread("taskloom-control", self._step, self._after_failure)
+
+    def start(self) -> None:
+        """Start the thread. Raises RuntimeError if the system refuses it."""
+        self._thread.start()
+
+    def close(self, seconds: float) -> bool:
+        """Send the replies that are complete, within `seconds`, and end; return whether it ended by itself.
+
+        Idempotent. Any thread but its own may call it.
+        """
+        if self._end is None:
+            self._end = mono() + seconds
+        self._wakeup.set()
+        self._thread.ensure()
+        is_ended = self._is_ended.wait(seconds)
+        if is_ended:
+            self._thread.join(seconds)
+        else:
+            self._endpoint.close()  # the thread is held up; no client may find the socket any more
+        return is_ended
+
+    def forget(self) -> None:
+        """Close all descriptors that a forked child has inherited. Called there, on its only thread."""
+        self._endpoint.forget()
+        for session in self._sessions.values():
+            session.sock.close()
+        self._sessions.clear()
+        self._reserve.close()
+        os.close(self._wakeup.fileno())
+
+    # -- the loop
+
+    def _step(self) -> bool:
+        """Wait for something to do, and do it; return True at the end."""
+        self._update_poll()
+        ready = self._poll.poll(self._timeout())
+        self.wakeups += 1
+        now = mono()
+        events = dict(ready)
+        if events.pop(self._wakeup.fileno(), 0):
+            self._wakeup.clear()
+        self._handle_woken(now)
+        watch = self._endpoint.watch
+        if watch is not None and events.pop(watch.fileno(), 0):
+            watch.clear()
+            self._check_at = min(self._check_at, now + CHECK_SECONDS)
+        is_asked = events.pop(self._endpoint.listener.fileno(), 0)
+        for descriptor, found in events.items():
+            session = self._sessions.get(descriptor)
+            if session is not None:
+                self._with(session, lambda session=session, found=found: session.handle(found, now))  # type: ignore[misc]
+        if is_asked:
+            self._accept_all(now)
+        self._expire(mono())
+        self._failures = 0
+        return self._end is not None and self._is_finished(mono())
+
+    def _update_poll(self) -> None:
+        """Poll each descriptor for what is of interest now."""
+        wanted = {descriptor: session.interest for descriptor, session in self._sessions.items()}
+        wanted[self._wakeup.fileno()] = select.POLLIN
+        if self._end is None:
+            if self._accept_again_at <= mono():
+                wanted[self._endpoint.listener.fileno()] = select.POLLIN
+            if self._endpoint.watch is not None:
+                wanted[self._endpoint.watch.fileno()] = select.POLLIN
+        for descriptor in self._polled.keys() - wanted.keys():
+            self._poll.unregister(descriptor)
+            del self._polled[descriptor]
+        for descriptor, mask in wanted.items():
+            if self._polled.get(descriptor) != mask:
+                self._poll.register(descriptor, mask)
+                self._polled[descriptor] = mask
+
+    def _timeout(self) -> int | None:
+        """Return the milliseconds until something is due; None for ever."""
+        if self._woken:
+            return 0
+        deadlines = [session.deadline for session in self._sessions.values()]
+        deadlines.append(self._check_at if self._end is None else self._end)
+        if self._end is None and self._accept_again_at > mono():
+            deadlines.append(self._accept_again_at)
+        first = min(deadlines)
+        return None if first == inf else max(0, ceil((first - mono()) * 1000))
+
+    def _handle_woken(self, now: float) -> None:
+        for _ in range(len(self._woken)):
+            session = self._woken.popleft()
+            if not session.is_over:
+                self._with(session, lambda session=session: session.advance(now))  # type: ignore[misc]
+
+    def _expire(self, now: float) -> None:
+        for session in [each for each in self._sessions.values() if each.deadline <= now]:
+            self._with(session, lambda session=session: session.expire(now))  # type: ignore[misc]
+        if self._check_at <= now and self._end is None:
+            self._check(now)
+
+    def _with(self, session: Session, work: Callable[[], object]) -> None:
+        """Do something with a session, and close its socket if it is over."""
+        self._current = session
+        work()
+        self._current = None
+        if session.is_over:
+            self._close(session)
+
+    def _close(self, session: Session) -> None:
+        descriptor = session.sock.fileno()
+        if self._sessions.pop(descriptor, None) is None:
+            return
+        if self._polled.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+        if session.is_on_reserve:
+            self._reserve.take_back(session.sock)
+            self._accept_again_at = -inf
+        else:
+            session.sock.close()
+
+    def _wake(self, session: Session) -> None:
+        """Handle the session soon. Any thread may call it; never blocks."""
+        self._woken.append(session)
+        self._wakeup.set()
+        self._thread.ensure()
+
+    # -- new clients
+
+    def _accept_all(self, now: float) -> None:
+        for _ in range(CLIENTS):
+            if not self._accept(now):
+                return
+
+    def _accept(self, now: float) -> bool:
+        """Accept one client; return False if there is none, or if the system refuses it."""
+        is_on_reserve = False
+        while True:
+            try:
+                descriptor, _ = self._endpoint.listener._accept()  # type: ignore[attr-defined]
+                break
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                if is_on_reserve:
+                    self._refill()
+                return False
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTOR and self._free_descriptor():
+                    is_on_reserve = True
+                    continue
+                # Never at once again: the listener stays readable, and the thread would spin.
+                self._accept_again_at = now + PAUSE_SECONDS
+                if error.errno not in _NO_DESCRIPTOR:
+                    self._say_once(("accept", error.errno), f"cannot accept a control connection: {error_text(error)}")
+                    self._check_at = min(self._check_at, now)
+                return False
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
+        self._admit(sock, now, is_on_reserve=is_on_reserve)
+        if not is_on_reserve:
+            self._refill()
+        return True
+
+    def _admit(self, sock: _socket.socket, now: float, *, is_on_reserve: bool) -> None:
+        """Serve the client, or close its socket: before a byte is read if it is another user."""
+        try:
+            caller = self._peers(sock)
+            is_trusted = is_trusted_peer(caller.uid, self._uid)
+        except OSError:
+            is_trusted = False
+        else:
+            if not is_trusted:
+                self._say_once(("peer", caller.uid), f"refused a control connection of {caller}: another user")
+        if not is_trusted or not self._has_room(now):
+            if is_trusted:
+                _send_refusal(sock)
+            if is_on_reserve:
+                self._reserve.take_back(sock)
+            else:
+                sock.close()
+            return
+        session = Session(
+            sock,
+            caller,
+            now,
+            answer=self._answer,
+            failed=self._log_failure,
+            wake=self._wake,
+            is_last=is_on_reserve,
+        )
+        self._sessions[sock.fileno()] = session
+        # Most clients have sent their request already: one system call less than to poll for it.
+        self._with(session, lambda: session.handle(select.POLLIN, now))
+
+    def _has_room(self, now: float) -> bool:
+        """Return whether one more client can be served; the one that is idle longest makes room."""
+        if len(self._sessions) < CLIENTS:
+            return True
+        idle = [(since, descriptor) for descriptor, each in self._sessions.items() if (since := each.idle_since)]
+        if not idle:
+            return False
+        _, descriptor = min(idle)
+        session = self._sessions[descriptor]
+        session.drop()
+        self._close(session)
+        return True
+
+    def _free_descriptor(self) -> bool:
+        """Make one descriptor available; return False if that is not possible."""
+        if self._reserve.free():
+            return True
+        # A client that follows the log would hold the reserve for ever. It can resume where it was.
+        waiting = [each for each in self._sessions.values() if each.is_on_reserve and each.is_waiting]
+        if not waiting:
+            return False
+        waiting[0].drop()
+        self._close(waiting[0])
+        return self._reserve.free()
+
+    def _refill(self) -> None:
+        try:
+            on_loan = sum(each.is_on_reserve for each in self._sessions.values())
+            self._reserve.refill(on_loan)
+        except OSError:
+            pass  # still none left; the next accept tries again
+
+    # -- the socket file
+
+    def _check(self, now: float) -> None:
+        """Make the socket file anew if it was removed."""
+        self._check_at = inf if self._endpoint.watch is not None else now + RETRY_SECONDS
+        try:
+            if self._endpoint.check():
+                self._log(f"the control socket was removed, and made anew: {self._endpoint.path}", "WARNING")
+        except (OSError, NameTaken) as error:
+            self._check_at = now + RETRY_SECONDS
+            reason = f"cannot make the control socket anew, and try again every {RETRY_SECONDS:.0f} s: {error}"
+            self._say_once(("check", str(error)), reason)
+        else:
+            if self._endpoint.watch is None:
+                self._check_at = now + RETRY_SECONDS
+
+    # -- failures
+
+    def _after_failure(self, error: BaseException) -> None:
+        """Go on after an exception that is our own fault, or a lack of memory. Called by the thread."""
+        session, self._current = self._current, None
+        if session is not None:
+            session.drop()
+            self._close(session)
+        self._failures += 1
+        # Not at once: a lack of memory passes, and a bug must not take a whole processor.
+        pause = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * self._failures)
+        self._say_failure("the control server", error)
+        if self._end is not None and mono() >= self._end:
+            self._end = -inf
+        select.poll().poll(pause * 1000)
+
+    def _log_failure(self, request: Request, error: BaseException) -> None:
+        self._say_failure(f"{request.method} {request.path}", error)
+
+    def _say_failure(self, what: str, error: BaseException) -> None:
+        """Log the traceback of an exception once, however often it is raised at the same place."""
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        key = (type(error), place and (place.tb_frame.f_code, place.tb_lineno))
+        if isinstance(error, MemoryError):
+            self._say_once(key, f"{what} failed: {error_text(error)}", "ERROR")
+        else:
+            traceback = traceback_of(error, error.__traceback__)
+            self._say_once(key, f"{what} failed, which is a bug in Taskloom; please report it\n{traceback}", "ERROR")
+
+    def _say_once(self, key: object, line: str, level: str = "WARNING") -> None:
+        if key not in self._said:
+            self._said.add(key)
+            try:
+                self._log(line, level)
+            except Exception:  # noqa: BLE001 - the log of a host program; the control goes on without it
+                pass
+
+    # -- the end
+
+    def _is_finished(self, now: float) -> bool:
+        """Return whether all that can be sent is sent, or the time is over; then close everything."""
+        if self._woken and now < (self._end or 0.0):
+            return False
+        is_due = any(session.is_due for session in self._sessions.values())
+        if is_due and now < (self._end or 0.0):
+            return False
+        self._endpoint.close()
+        for session in list(self._sessions.values()):
+            session.drop()
+            session.is_on_reserve = False
+            self._close(session)
+        self._reserve.close()
+        self._is_ended.open()
+        return True
+
+
+def _send_refusal(sock: _socket.socket) -> None:
+    """Say that there are too many connections. Waits for nothing."""
+    try:
+        sock.send(_TOO_MANY, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+    except OSError:
+        pass  # the client has gone
+
+
+def _too_many() -> bytes:
+    reply: Reply = refusal(503, "too-many-connections", f"{CLIENTS} clients are served already; try again")
+    body = (to_json(reply.body) + "\n").encode()
+    head = f"HTTP/1.1 {reply.status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}connection: close\r\n\r\n".encode() + body
+
+
+_TOO_MANY = _too_many()

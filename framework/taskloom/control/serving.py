@@ -1,0 +1,154 @@
+"""Puts a scheduler behind a control socket: for `taskloom run`, and for programs that bring their own scheduler."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from taskloom.clock import mono
+from taskloom.control.api import LOGGER, Api
+from taskloom.control.endpoint import Endpoint, Wanted
+from taskloom.control.names import checked_name, program_name
+from taskloom.control.preload import import_for_answers
+from taskloom.control.program_info import ProgramInfo
+from taskloom.control.server import Log, Server
+from taskloom.core.events import Event
+from taskloom.scheduler.facade import Listener, Scheduler
+from taskloom.scheduler.failure_log import FailureLog
+
+__all__ = ["FINISH_SECONDS", "Control", "serve"]
+
+# For the last replies, once the report of the stop is known.
+FINISH_SECONDS = 1.0
+
+# Those of this process that a forked child must not keep open: it would listen, too, and hold the clients' sockets.
+_OPEN: set[Control] = set()
+_hooks: list[bool] = []
+
+
+def serve(scheduler: Scheduler, *, name: str | None = None, socket: str | None = None) -> Control:
+    """Let `taskloom status` and the other verbs see and steer the jobs of this scheduler, until `close`.
+
+    `name`: by which the verbs find this program; by default the name of its script, with a hash of its pid. `socket`:
+    the path of the socket; by default a file in the first folder that suits, as for `taskloom run`.
+
+    Raises ValueError for a name that a program cannot have, ProgramRunning if a program of this user has the name, and
+    OSError if the socket cannot be made, with the reason as its text. One thread is started for the requests, and one
+    for the events. To close it is up to the caller, after the scheduler was stopped: `with serve(scheduler): ...`
+    """
+    checked = program_name(sys.argv[0] if sys.argv else "") if name is None else checked_name(name)
+    info = ProgramInfo(checked, cwd=_folder(), command=tuple(sys.orig_argv))
+    wanted = Wanted(checked, True, "", info.start, info.since, socket or None)
+    log = FailureLog(_logger())
+    control = Control(Api(scheduler, program=info), wanted, log=lambda line, _level: log.put_warning(line))
+    try:
+        control.start()
+        control.follow(scheduler)
+    except BaseException:
+        control.close()
+        raise
+    return control
+
+
+class Control:
+    """A control socket with what answers there. Also a context manager that closes it.
+
+    Raises ProgramRunning and OSError as `serve`. It listens from the construction, and answers from `start`.
+    """
+
+    def __init__(self, api: Api, wanted: Wanted, *, log: Log, environ: Mapping[str, str] | None = None) -> None:
+        import_for_answers()
+        self._api = api
+        self._listener: Listener | None = None
+        self._pid = os.getpid()
+        self._endpoint = Endpoint(wanted, environ)
+        try:
+            self._server = Server(api.answer, self._endpoint, log=log)
+        except BaseException:
+            self._endpoint.close()
+            raise
+        self.put: Callable[[Event], object] = api.put
+        """Takes an event of the scheduler. Never blocks; only one thread calls it."""
+        _close_in_children(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> str:
+        """The path of the socket."""
+        return self._endpoint.path
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know: which variable named a folder that cannot be used."""
+        return self._endpoint.notes
+
+    @property
+    def wakeups(self) -> int:
+        """How often its thread has woken up. For tests."""
+        return self._server.wakeups
+
+    def start(self) -> None:
+        """Start to answer. Raises RuntimeError if the system refuses the thread."""
+        self._server.start()
+
+    def follow(self, scheduler: Scheduler) -> None:
+        """Take the events of the scheduler on a thread of their own. Otherwise the caller passes them to `put`."""
+        self._listener = scheduler.listen(self.put)
+
+    def finish(self, report: Mapping[str, Any], within: float = FINISH_SECONDS) -> None:
+        """Send the report of the stop to the clients that wait for it, and close, all within `within` seconds."""
+        self._api.finish(report)
+        self.close(within)
+
+    def close(self, within: float = FINISH_SECONDS) -> None:
+        """Send what is being sent, within `within` seconds, and remove the socket. Idempotent; raises nothing.
+
+        In a forked child it does nothing: the socket is that of the parent process.
+        """
+        if os.getpid() != self._pid:
+            return
+        end = mono() + within
+        if self._listener is not None:
+            self._listener.close(within)
+        self._server.close(max(0.0, end - mono()))
+        self._endpoint.close()
+        _OPEN.discard(self)
+
+    def forget(self) -> None:
+        """Close all descriptors, in a forked child."""
+        self._server.forget()
+
+
+def _close_in_children(control: Control) -> None:
+    _OPEN.add(control)
+    if not _hooks:  # hooks cannot be taken back
+        _hooks.append(True)
+        os.register_at_fork(after_in_child=_forget_all)
+
+
+def _forget_all() -> None:
+    while _OPEN:
+        try:
+            _OPEN.pop().forget()
+        except Exception:  # noqa: BLE001 - in a hook it would be printed; a descriptor that is left open is the lesser evil
+            pass
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:
+        return ""  # it was removed
+
+
+def _logger() -> Any:
+    import logging
+
+    return logging.getLogger(LOGGER)

@@ -1,0 +1,38 @@
+"""The status of jobs at one moment, together with the number of the last event that it contains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf, isfinite
+from typing import TYPE_CHECKING, NamedTuple
+
+from taskloom.core.model import Phase, Reason
+from taskloom.scheduler.handles import JobStatus, make_status
+
+if TYPE_CHECKING:
+    from taskloom.core.lifecycle import Lifecycle
+    from taskloom.scheduler.engine import Engine
+
+__all__ = ["Snapshot", "make_snapshot"]
+
+
+class Snapshot(NamedTuple):
+    """The state of a scheduler at one moment."""
+
+    seq: int
+    """The number of the last event that the states contain: a view that applies the later ones misses none."""
+    phase: Phase
+    stop_reason: Reason | None
+    """Why everything is stopping or was stopped; None before a stop."""
+    jobs: list[JobStatus]
+    stop_left: float | None = None
+    """Seconds until the deadline of the stop that is under way; None if there is none, or no limit."""
+
+
+def make_snapshot(engine: Engine, core: Lifecycle, jobs: Iterable[str] | None) -> Snapshot:
+    """Return a snapshot of these jobs, or of all; called on the scheduler thread. Raises UnknownJob."""
+    names = core.jobs if jobs is None else dict.fromkeys(jobs)
+    reason = core.shutdown.reason if core.phase is not Phase.OPEN else None
+    left = core.stops.latest - engine.clock.now().mono if core.phase is Phase.STOPPING else inf
+    statuses = [make_status(engine, core, name) for name in names]
+    return Snapshot(core.last_seq, core.phase, reason, statuses, max(0.0, left) if isfinite(left) else None)
