@@ -130,10 +130,10 @@ class LogFiles:
             self._wakeup.set()
 
     def finish(self, seconds: float) -> int:
-        """Write what is queued within `seconds`; return how many lines could not be written. Called once."""
+        """Write what is queued within `seconds`; return how many lines could not be written. Idempotent."""
         if self._thread is None:
             return 0
-        self._until = mono() + seconds
+        self._until = self._until or mono() + seconds
         self._finishing.open()
         self._wakeup.set()
         self._thread.wait_for(self._ended, seconds)

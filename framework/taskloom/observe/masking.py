@@ -133,8 +133,9 @@ class _Forms:
     def _end_at(self, text: str, at: int) -> int:
         """Return the end of the longest secret that begins here; -1 if there is none."""
         for length in self._lengths[text[at : at + LEAST_CHARACTERS]]:
-            if text[at : at + length] in self._forms:
-                return at + length
+            found = text[at : at + length]  # near the end of the text it is shorter
+            if found in self._forms:
+                return at + len(found)
         return -1
 
     def _is_beginning(self, text: str) -> bool:

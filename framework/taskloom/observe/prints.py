@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple
 
+from taskloom.diagnostics import MASK
 from taskloom.observe.job_logs import MOST_LINE, JobLogs
 from taskloom.observe.masking import Masker
 from taskloom.observe.secret_forms import LEAST_CHARACTERS
@@ -76,18 +77,15 @@ class Prints:
             before = self._tails.pop(run, None) or _Tail()
             # As UTF-8, with each foreign byte escaped: it comes out as it went in.
             text = before.shown + before.held + content.decode("utf-8", "surrogateescape")
-            pieces, end = [], len(before.shown)
-            for start, stop in self._masker.spans(text):
-                pieces.append(text[end : max(start, end)])
-                pieces.append(self._masker.mask(text[start:stop]))
-                end = stop
-            tail = max(end, self._masker.unfinished(text))
+            pieces, done, masked = [], len(before.shown), 0
+            for start, end in self._masker.spans(text):
+                pieces += [text[done : max(start, done)], MASK]
+                done = masked = end
+            tail = max(masked, self._masker.unfinished(text))
+            held = min(len(text), max(done, tail + LEAST_CHARACTERS - 1))
+            pieces.append(text[done:held])
             if tail < len(text):
-                held = max(end, min(len(text), tail + LEAST_CHARACTERS - 1))
-                pieces.append(text[end:held])
                 self._tails[run] = _Tail(text[tail:held], text[held:])
-            else:
-                pieces.append(text[end:])
         return _encoded("".join(pieces))
 
     def _note(self, content: bytes, run: str) -> None:
