@@ -28,7 +28,7 @@ def test_the_program_is_described(asked: AskedApi, scheduler: WatchedScheduler) 
     assert (data["state"], data["stop"]) == ("running", None)
     assert data["jobs"] == {"total": 3, "by_state": {"waiting": 3}, "wrong": 0}
     assert data["seq"] == scheduler.last_seq
-    assert data["log"] == {"from": None, "dir": "/var/log/jobs"}
+    assert data["log"] == {"from": None, "dir": "/var/log/jobs", "problem": None}
 
 
 def test_the_program_tells_how_its_stop_goes(asked: AskedApi, scheduler: WatchedScheduler) -> None:
@@ -227,4 +227,4 @@ def test_a_program_without_log_lines_says_so(scheduler: WatchedScheduler) -> Non
     assert asked.refused("GET", "/v1/logs") == (
         409, "no-logs", "cannot show log lines: this program keeps none"
     )  # fmt: skip
-    assert asked.get("/v1/program")["log"] == {"from": None, "dir": None}
+    assert asked.get("/v1/program")["log"] == {"from": None, "dir": None, "problem": None}
