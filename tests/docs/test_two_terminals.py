@@ -22,6 +22,7 @@ from tests.support.terminals import Terminal
 pytestmark = pytest.mark.long
 
 FIRST, SECOND = "# in one terminal", "# in another terminal"
+INTERRUPTED = 130
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -56,9 +57,10 @@ def play(command: str, expected: str, start: Callable[[str], Terminal]) -> None:
             wanted = f"{pattern(before)}*"
             assert terminal.read_until(lambda text: fnmatch.fnmatchcase(flat(text), wanted)), (command, terminal.text)
             terminal.press_ctrl_c()
-        shown = terminal.wait().text
+        shown, code = terminal.wait()
     finally:
         terminal.close()
+    assert code == 0 or (is_interrupted and code == INTERRUPTED), (command, code, shown)
     wanted = f"{pattern(before)}*" if is_interrupted else pattern(before + after)
     assert fnmatch.fnmatchcase(flat(shown), wanted), f"$ {command}\n--- the page\n{wanted}\n--- shown\n{flat(shown)}"
 
