@@ -192,7 +192,8 @@ class JobFacts:
                 {"hold": each.hold.value, "reason": str(each.reason), "ago": finite(each.ago), "missed": each.missed}
                 for each in self.holds
             ],
-            "unmet": [str(link) for link in self.unmet],
+            "unmet": [str(link) for link in self.unmet[:MOST_NAMES]],
+            "unmet_count": len(self.unmet),
             "last_run": self.run.as_dict() if self.run else None,
         }
 

@@ -224,6 +224,8 @@ class _Paragraph:
         following = _FOLLOW_UPS.get(self._job.follow_up)
         if following and self._is_open:
             yield following
+        if not self._job.spec.enabled and self._is_open:
+            yield "The job is disabled when this run has ended"
 
     # -- a stop
 
