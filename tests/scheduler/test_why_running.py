@@ -11,7 +11,7 @@ from tests.support.why_scenes import (
 )
 
 from taskloom.core.policies import Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog
-from taskloom.core.why import RunNumbers
+from taskloom.core.why_facts import RunNumbers
 from taskloom.testing import make_job
 
 pytestmark = pytest.mark.usefixtures("in_utc")

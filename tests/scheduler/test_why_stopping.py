@@ -14,7 +14,7 @@ from tests.support.why_scenes import (
 from taskloom.core import inputs
 from taskloom.core.model import How, Reason, ReasonKind
 from taskloom.core.policies import Overlap, Schedule
-from taskloom.core.why import RunNumbers
+from taskloom.core.why_facts import RunNumbers
 from taskloom.testing import make_job
 
 pytestmark = pytest.mark.usefixtures("in_utc")

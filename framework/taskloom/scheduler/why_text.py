@@ -11,7 +11,7 @@ from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, Waiti
 from taskloom.core.policies import Overlap, RestartWhen
 from taskloom.core.records import FollowUp
 from taskloom.core.restart import FLAPPING_SECONDS
-from taskloom.core.why import JobFacts, RunFacts, RunNumbers, WhyFacts
+from taskloom.core.why_facts import JobFacts, RunFacts, RunNumbers, WhyFacts
 from taskloom.scheduler.failure_text import MOST_NAMED
 from taskloom.scheduler.why_heads import Heads, in_brackets, rests_stopped
 from taskloom.scheduler.why_words import (
