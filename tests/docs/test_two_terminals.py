@@ -30,6 +30,8 @@ def flat(text: str) -> str:
     """Return the text on one line, with single blanks, and with N for each number, also in 12:04:07 and 4.2s."""
     text = re.sub(r"\bby \S+ \(uid", "by NAME (uid", text)
     text = re.sub(r"\b\d[\d.,:]*(?:m?s|m\d+s)?(?![\w#])|\b\d[\d.,:]*\b", "N", ESCAPES.sub("", text))
+    # If a run was ready, or had ended, before the verb could wait for that, no time is shown.
+    text = re.sub(r"\b(ready|stopped) after N s\b", r"\1", text)
     return " ".join(re.sub(r"[─-]{3,}", "---", text).split())
 
 
