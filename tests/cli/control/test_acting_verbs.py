@@ -206,7 +206,7 @@ def test_ctrl_c_leaves_the_action_under_way(
         raise KeyboardInterrupt
 
     script.after["/v1/jobs/web/stop"] = acted("web", "stopping", "web#1")
-    monkeypatch.setattr("taskloom.cli.control.acting.follow", interrupted)
+    monkeypatch.setattr("taskloom.cli.control.acting.wait_until_over", interrupted)
 
     said = taskloom("stop", "web")
 

@@ -34,7 +34,7 @@ def fed(wait: Wait, *events: Fields) -> Wait:
 
 
 def line(wait: Wait) -> tuple[str, int]:
-    wait.settle()
+    wait.accept_provisional()
     assert wait.result is not None
     return str(wait.result), wait.result.exit
 

@@ -14,7 +14,7 @@ from taskloom.control.client_errors import ConnectionLost
 from taskloom.control.exchange import ServerSentEvent
 from taskloom.control.reply_fields import Fields
 
-__all__ = ["SETTLE_SECONDS", "follow", "is_gone", "place_of"]
+__all__ = ["SETTLE_SECONDS", "wait_until_over", "is_gone", "place_of"]
 
 # After a connection is lost the process is looked for so often.
 _LOOK_SECONDS = 0.5
@@ -30,7 +30,7 @@ _LAST_SECONDS = 1.0
 _MOST_NAMES = 50
 
 
-def follow(
+def wait_until_over(
     connection: Connection,
     waits: Sequence[Wait],
     *,
@@ -50,7 +50,7 @@ def follow(
     for wait in follower.open_waits():
         status, where = follower.last_look(wait.job)
         wait.check(status)  # what has happened since the last event
-        wait.settle()
+        wait.accept_provisional()
         if wait.result is None:
             wait.late(status, mono() - begun, where)
     follower.report()
@@ -133,7 +133,7 @@ class _Following:
         with self._connection.follow("/v1/events", since=since, job=jobs) as stream:
             stream.on_lost = lambda _: self._set_lost(True)
             stream.on_found = lambda: self._set_lost(False)
-            self._settle()
+            self._accept_provisional()
             while self.open_jobs and mono() < deadline:
                 try:
                     event = stream.take(min(deadline - mono(), self._pause()))
@@ -145,14 +145,14 @@ class _Following:
                 elif self._is_lost and self._is_time_to_look() and is_gone(self._connection):
                     self._end(ProgramEnd.STOPPED if self._has_stopped else ProgramEnd.LOST)
                 self._ask_where_needed(deadline)
-                self._settle()
+                self._accept_provisional()
                 self.report()
 
     def _pause(self) -> float:
         """Return the seconds after which something is due even without an event."""
         return _SETTLE_STEP_SECONDS if self._settling else _LOOK_SECONDS if self._is_lost else _IDLE_SECONDS
 
-    def _settle(self) -> None:
+    def _accept_provisional(self) -> None:
         """Accept the results that have been provisional for long enough."""
         now = mono()
         for wait in self.open_waits():
@@ -160,7 +160,7 @@ class _Following:
                 self._settling.pop(wait.job, None)
             elif wait.provisional is not None and now - self._settling.setdefault(wait.job, now) >= SETTLE_SECONDS:
                 del self._settling[wait.job]
-                wait.settle()
+                wait.accept_provisional()
 
     def _is_time_to_look(self) -> bool:
         """Return whether to look for the process again: not at each step."""
@@ -191,7 +191,7 @@ class _Following:
 
     def _end(self, end: ProgramEnd) -> None:
         for wait in self.open_waits():
-            wait.settle()
+            wait.accept_provisional()
             if wait.result is None:
                 wait.end_with_program(end)
         self.report()

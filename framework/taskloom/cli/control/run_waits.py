@@ -141,7 +141,7 @@ class StartWait(Wait):
         if self.provisional is None:
             self.provisional = JobResult(self.job, "ready", f"ready{after(seconds)}", run=self._run, seconds=seconds)
         if is_announced:
-            self.settle()
+            self.accept_provisional()
 
     def _over(self, outcome: str, error: str, seconds: float | None) -> None:
         details: dict[str, Any] = {"run": self._run, "outcome": outcome, "error": error, "seconds": seconds}

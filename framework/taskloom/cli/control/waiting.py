@@ -44,7 +44,7 @@ class JobResult(NamedTuple):
     seconds: float | None = None
     """From the request, or from the start of the run, to its end; None if it is unknown."""
     where: str = ""
-    """Where the thread of a run that does not stop is, as `file:line in function`."""
+    """The place of the thread of a run that does not stop, as `file:line in function`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object, with null for what does not apply."""
@@ -92,7 +92,7 @@ class Wait(ABC):
         else:
             self._check(status)
 
-    def settle(self) -> None:
+    def accept_provisional(self) -> None:
         """Accept the provisional result, if there is one and no other one has come."""
         if self.result is None:
             self.result = self.provisional
