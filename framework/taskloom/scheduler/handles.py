@@ -162,8 +162,8 @@ class JobHandle:
     def arm(self) -> None:
         """Let the job start by itself, as `Scheduler.start` does: after its dependencies and delay, by its schedule.
 
-        Raises AlreadyRunning, JobStopping, JobBlocked, JobDisabled or SchedulerStopped. Has no effect on a job that
-        is waiting already.
+        A job that was stopped is held back no longer; a paused one stays paused. Raises AlreadyRunning, JobStopping,
+        JobBlocked, JobDisabled or SchedulerStopped. Has no effect on a job that is waiting already.
         """
         self._engine.call(ArmJob(self.name))
 
