@@ -350,3 +350,11 @@ def test_a_stop_of_everything_holds_no_job() -> None:
     stage.stop("a")
 
     assert hold_of(stage) == []
+
+
+def test_a_stopped_job_that_is_enabled_again_waits_for_a_user() -> None:
+    stage = finished()
+    switch_off_and_on(stage)
+
+    assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.START
+    assert stage.start("a") == "a#2"
