@@ -17,7 +17,7 @@ from taskloom.control.client import Connection
 from taskloom.control.client_errors import ConnectionLost, NoAnswer, NoProgram
 from taskloom.control.follower import Follower
 from taskloom.observe.terminal import is_plain, is_terminal
-from taskloom.text import printable_lines, to_json
+from taskloom.text import printable, printable_lines, to_json
 
 __all__ = ["watch_status"]
 
@@ -44,10 +44,13 @@ def watch_status(
         show(first)
         with connection.follow("/v1/events", since=_position(first)) as events:
             events.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program")
+            is_over = False
             for is_over in _changes(events, is_live=is_live):
                 shown = None if events.is_lost else _look_again(connection, jobs, labels, is_over=is_over)
                 if shown is not None:
                     show(shown)
+            if is_over:
+                echo_error(f"taskloom: {printable(first.program.text('name')) or 'the program'} has ended")
     finally:
         if is_live:
             echo_styled(_SHOW_CURSOR)
@@ -72,18 +75,22 @@ def _look_again(connection: Connection, jobs: Sequence[str], labels: Sequence[st
 
 
 def _changes(events: Follower, *, is_live: bool) -> Iterator[bool]:
-    """Yield whenever the status is to be read again: after events, on a terminal each second; True after the last."""
+    """Yield whenever the status is to be read again: after events, on a terminal each second; True after the last.
+
+    The first of many events is not waited for; those after it within `_LEAST_SECONDS` are one change.
+    """
+    looked = mono()
     while not is_reader_gone():
         event = events.take(_REDRAW_SECONDS)
         if event is None and not is_live:
             continue
-        shown_until = mono() + _LEAST_SECONDS
-        while event is not None and event.event != "end" and mono() < shown_until:
-            event = events.take(max(0.0, shown_until - mono()))
+        while event is not None and event.event != "end" and mono() - looked < _LEAST_SECONDS:
+            event = events.take(max(0.0, looked + _LEAST_SECONDS - mono()))
         if event is not None and event.event == "end":
             yield True
             return
         yield False
+        looked = mono()
 
 
 class _Printer:
