@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
+from threading import Thread
 from typing import Any
 
 import click
@@ -120,7 +120,7 @@ def _ask_all(programs: Sequence[Program]) -> list[_Asked]:
     asked = [_Asked(program) for program in programs]
     threads = []
     for each in asked[1:]:
-        thread = threading.Thread(target=each.ask, daemon=True)
+        thread = Thread(target=each.ask, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no thread is left for this user
