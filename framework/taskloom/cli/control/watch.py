@@ -10,7 +10,7 @@ from typing import Any
 
 from taskloom.cli.control.common import ControlExit, line_shape
 from taskloom.cli.control.follow_text import is_reader_gone
-from taskloom.cli.control.status import Shown, look
+from taskloom.cli.control.shown_status import Shown, look
 from taskloom.cli.echo import echo, echo_error, echo_styled
 from taskloom.clock import mono
 from taskloom.control.client import Connection
