@@ -35,7 +35,7 @@ class _Asked:
         self.fields = Fields({})
         self.error: ControlError | None = None
 
-    def ask(self) -> None:
+    def query(self) -> None:
         try:
             connection = Connection(self.program, _SECONDS)
             self.fields = connection.fields(connection.get("/v1/program"))
@@ -120,15 +120,15 @@ def _ask_all(programs: Sequence[Program]) -> list[_Asked]:
     asked = [_Asked(program) for program in programs]
     threads = []
     for each in asked[1:]:
-        thread = Thread(target=each.ask, daemon=True)
+        thread = Thread(target=each.query, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no thread is left for this user
-            each.ask()
+            each.query()
         else:
             threads.append(thread)
     for each in asked[:1]:
-        each.ask()
+        each.query()
     for thread in threads:
         thread.join()
     return asked

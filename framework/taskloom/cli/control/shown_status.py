@@ -1,4 +1,4 @@
-"""What `taskloom status` shows: the program and the chosen jobs at one moment."""
+"""The answer of `taskloom status`: the program and the chosen jobs at one moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskloom.clock import wall
 from taskloom.control.client import Connection
 from taskloom.control.reply_fields import Fields
 
-__all__ = ["Shown", "look"]
+__all__ = ["Shown", "read_status"]
 
 
 class Shown(NamedTuple):
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
         return {"program": self.program.data, "jobs": [job.data for job in self.jobs]}
 
 
-def look(connection: Connection, jobs: Sequence[str], labels: Sequence[str]) -> Shown:
+def read_status(connection: Connection, jobs: Sequence[str], labels: Sequence[str]) -> Shown:
     """Ask for the program and the chosen jobs."""
     program = connection.fields(connection.get("/v1/program"))
     return Shown(program, choose_jobs(connection, jobs, labels))

@@ -16,7 +16,7 @@ from taskloom.cli.control.common import (
     program_options,
 )
 from taskloom.cli.control.job_table import wrong_jobs
-from taskloom.cli.control.shown_status import look
+from taskloom.cli.control.shown_status import read_status
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.control.reply_fields import Fields
 from taskloom.text import first_of, plural
@@ -65,7 +65,7 @@ def status(  # noqa: PLR0917 - click passes them by name
         from taskloom.cli.control.watch import watch_status
 
         return watch_status(connection, jobs, labels, wants_json=output == "json")
-    shown = look(connection, jobs, labels)
+    shown = read_status(connection, jobs, labels)
     if output == "json":
         echo_json(shown.as_data())
     else:

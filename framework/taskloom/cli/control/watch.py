@@ -10,7 +10,7 @@ from typing import Any
 
 from taskloom.cli.control.common import ControlExit, line_shape
 from taskloom.cli.control.follow_text import is_reader_gone
-from taskloom.cli.control.shown_status import Shown, look
+from taskloom.cli.control.shown_status import Shown, read_status
 from taskloom.cli.echo import echo, echo_error, echo_styled
 from taskloom.clock import mono
 from taskloom.control.client import Connection
@@ -37,7 +37,7 @@ def watch_status(
     """Show the status until the program has ended. Ctrl-C ends it as well."""
     is_live = not wants_json and is_terminal(sys.stdout) and not is_plain(os.environ)
     show: Callable[[Shown], None] = _Screen().show if is_live else _Printer(wants_json=wants_json).show
-    first = look(connection, jobs, labels)
+    first = read_status(connection, jobs, labels)
     if is_live:
         echo_styled(_CLEAR + _HIDE_CURSOR)
     try:
@@ -65,7 +65,7 @@ def _position(shown: Shown) -> str | None:
 def _look_again(connection: Connection, jobs: Sequence[str], labels: Sequence[str], *, is_over: bool) -> Shown | None:
     """Return the status; None if the program has just gone. Whether it comes back is seen by the follower."""
     try:
-        return look(connection, jobs, labels)
+        return read_status(connection, jobs, labels)
     except (NoProgram, ConnectionLost):
         return None
     except NoAnswer:
