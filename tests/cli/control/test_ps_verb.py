@@ -39,7 +39,7 @@ def test_each_program_has_a_row(ask: Callable[..., Any], play: Callable[..., Any
             fine._replace(name="jobs-3f2a", pid=17, path="/srv/jobs\x1b", since=SINCE),
             garbled._replace(name="odd", since=SINCE),
             silent.program._replace(name="silent", pid=os.getpid(), since=SINCE),
-            Program("missing", "/nowhere.sock", 4711, os.geteuid(), "/srv/x", SINCE),
+            Program("missing", "/nowhere.sock", os.getpid(), os.geteuid(), "/srv/x", SINCE),
         )
         answer = ask(None, "ps")
 
@@ -50,7 +50,7 @@ def test_each_program_has_a_row(ask: Callable[..., Any], play: Callable[..., Any
         ["jobs", "17", "2026-11-18", "11:06:40", "12", "(2", "wrong)", "stopping", "/srv/jobs\\x1b"],
         ["odd", str(pid), "2026-11-18", "11:06:40", "-", "cannot", "be", "asked", "-"],
         ["silent", str(pid), "2026-11-18", "11:06:40", "-", "does", "not", "answer", "-"],
-        ["missing", "4711", "2026-11-18", "11:06:40", "-", "does", "not", "answer", "/srv/x"],
+        ["missing", str(pid), "2026-11-18", "11:06:40", "-", "does", "not", "answer", "/srv/x"],
     ]
     assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["odd", "silent", "missing"]
 
@@ -59,7 +59,7 @@ def test_as_json_each_program_has_its_error(
     ask: Callable[..., Any], play: Callable[..., Any], programs: Callable[..., None]
 ) -> None:
     fine = play({"/v1/program": program_status()}).program
-    programs(fine._replace(since=SINCE), Program("missing", "/nowhere.sock", 4711, 1000, "", None))
+    programs(fine._replace(since=SINCE), Program("missing", "/nowhere.sock", os.getpid(), 1000, "", 1e300))
 
     answer = ask(None, "ps", "-o", "json")
 
@@ -69,14 +69,15 @@ def test_as_json_each_program_has_its_error(
     assert first["jobs"] == {"total": 2, "by_state": {}, "wrong": 0}
     assert second == {
         "name": "missing",
-        "pid": 4711,
+        "pid": os.getpid(),
         "uid": 1000,
         "since": None,
         "path": None,
         "socket": "/nowhere.sock",
         "state": "does not answer",
         "error": (
-            "pid 4711 does not answer: nothing listens at /nowhere.sock; a program makes its socket anew within 10 s"
+            f"pid {os.getpid()} does not answer: nothing listens at /nowhere.sock; a program makes its socket anew "
+            "within 10 s"
         ),
         "jobs": None,
         "version": None,
@@ -129,7 +130,7 @@ def test_a_program_is_asked_even_if_no_thread_can_be_started(
 def test_the_programs_of_all_users_are_for_root(
     ask: Callable[..., Any], programs: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs(Program("jobs-3f2a", "/nowhere.sock", 17, 1000, "/srv/jobs", SINCE))
+    programs(Program("jobs-3f2a", "/nowhere.sock", 1, 1000, "/srv/jobs", SINCE))
 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     refused = ask(None, "ps", "--all-users")
@@ -140,5 +141,5 @@ def test_the_programs_of_all_users_are_for_root(
     assert "cannot list the programs of all users; expected to be called by root" in refused.err
     assert listed.out == dedent("""\
         UID   NAME       PID  SINCE                JOBS  STATE            PATH
-        1000  jobs-3f2a  17   2026-11-18 11:06:40  -     does not answer  /srv/jobs
+        1000  jobs-3f2a  1    2026-11-18 11:06:40  -     does not answer  /srv/jobs
         """)

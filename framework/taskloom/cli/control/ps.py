@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from taskloom.cli.control.common import ControlExit, answers, output_option
-from taskloom.cli.control.instants import format_instant
+from taskloom.cli.control.instants import format_instant, is_instant
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.clock import wall
 from taskloom.control.client import Connection, Program, list_programs
@@ -57,7 +57,7 @@ class _Asked:
         return (
             shown,
             str(self.program.pid or "-"),
-            "-" if since is None else local_time(since, wall()),
+            local_time(since, wall()) if since is not None and is_instant(since) else "-",
             str(jobs.count("total")) + (f" ({wrong} wrong)" if wrong else "") if jobs.has("total") else "-",
             self.state,
             self.program.path or " ".join(self.fields.texts("paths")) or "-",
@@ -65,12 +65,12 @@ class _Asked:
 
     def as_data(self) -> dict[str, Any]:
         program = self.program
-        since = None if program.since is None else format_instant(program.since)
+        since = program.since
         return {
             "name": program.name,
             "pid": program.pid or None,
             "uid": program.uid,
-            "since": since,
+            "since": format_instant(since) if since is not None and is_instant(since) else None,
             "path": program.path or None,
             "socket": program.socket,
             "state": self.state,

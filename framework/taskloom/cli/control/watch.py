@@ -27,8 +27,8 @@ _LEAST_SECONDS = 0.5
 _REDRAW_SECONDS = 1.0
 # These change without an event.
 _VOLATILE = frozenset({"seconds", "due_in", "poll_age", "worst_gap", "counts", "progress", "would_meet_join"})
+# The cursor stays visible: a signal that ends this process would leave it hidden.
 _HOME, _CLEAR_LINE, _CLEAR_BELOW, _CLEAR = "\033[H", "\033[K", "\033[J", "\033[2J"
-_HIDE_CURSOR, _SHOW_CURSOR = "\033[?25l", "\033[?25h"
 
 
 def watch_status(
@@ -39,21 +39,17 @@ def watch_status(
     show: Callable[[Shown], None] = _Screen().show if is_live else _Printer(wants_json=wants_json).show
     first = read_status(connection, jobs, labels)
     if is_live:
-        echo_styled(_CLEAR + _HIDE_CURSOR)
-    try:
-        show(first)
-        with connection.follow("/v1/events", since=_position(first)) as events:
-            events.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program")
-            is_over = False
-            for is_over in _changes(events, is_live=is_live):
-                shown = None if events.is_lost else _look_again(connection, jobs, labels, is_over=is_over)
-                if shown is not None:
-                    show(shown)
-            if is_over:
-                echo_error(f"taskloom: {printable(first.program.text('name')) or 'the program'} has ended")
-    finally:
-        if is_live:
-            echo_styled(_SHOW_CURSOR)
+        echo_styled(_CLEAR)
+    show(first)
+    with connection.follow("/v1/events", since=_position(first)) as events:
+        events.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program")
+        is_over = False
+        for is_over in _changes(events, is_live=is_live):
+            shown = None if events.is_lost else _look_again(connection, jobs, labels, is_over=is_over)
+            if shown is not None:
+                show(shown)
+        if is_over:
+            echo_error(f"taskloom: {printable(first.program.text('name')) or 'the program'} has ended")
     return ControlExit.DONE
 
 
