@@ -35,8 +35,8 @@ def test_the_lowest_limit_is_named_with_the_threads_that_are_needed() -> None:
     [problem] = limit_warnings(JOBS, "jobs.yaml", [limit(NEEDED + 1), limit(NEEDED - 1, "pids.max")])
 
     assert str(problem) == (
-        "jobs.yaml:1:1: warning: not all jobs can run at the same time: 5 runs and 8 threads of Taskloom need 13, "
-        "but pids.max allows 12; further runs end start_failed"
+        "jobs.yaml:1:1: warning: not all jobs can run at the same time: 5 runs and 9 threads of Taskloom need 14, "
+        "but pids.max allows 13; further runs end start_failed"
     )
     assert problem.hint == "raise pids.max"
 
@@ -89,5 +89,5 @@ def test_validate_warns_and_still_accepts_the_file(
     )  # fmt: skip
 
     assert answer.returncode == 0
-    assert "jobs.yaml:1:1: warning: not all jobs can run at the same time: 300 runs and 8 threads" in answer.stderr
+    assert "jobs.yaml:1:1: warning: not all jobs can run at the same time: 300 runs and 9 threads" in answer.stderr
     assert "1 warning" in answer.stdout

@@ -188,7 +188,7 @@ def test_validate_warns_of_the_limit_of_the_user(limited: Limited, tmp_path: Pat
     answer = limited(["--nproc=50"], "-m", "taskloom", "validate", "jobs.yaml")
 
     assert answer.returncode == 0
-    assert "100 runs and 8 threads of Taskloom need 108, but ulimit -u allows 50" in answer.stderr
+    assert "100 runs and 9 threads of Taskloom need 109, but ulimit -u allows 50" in answer.stderr
 
 
 GREEDY = """

@@ -200,7 +200,6 @@ class Program:
             self._helper = EndHelper()
             self._helper.do(self._wait_for_scheduler)
         self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
-        self._log_loaded(selection, files.paths)
         checked = partial(self._shown.check_logging, "a package that was imported")
         self._reloader = Reloader(
             files,
@@ -212,6 +211,7 @@ class Program:
             settings=selection.settings,
         )
         self._open_control(files, undo)
+        self._log_loaded(selection, files.paths)  # nothing is logged before all threads are there
         self._scheduler.add_all(selection.specs)
 
     def _open_control(self, files: JobFiles, undo: ExitStack) -> None:
