@@ -31,6 +31,7 @@ from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
 from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.runners import Stack
 from taskloom.scheduler.facade import Scheduler
 from taskloom.scheduler.firings import Firing
@@ -176,6 +177,12 @@ def job_file_page() -> str:
         + enum_table(Missed, ("`missed`", "what happens to instants at which no run could start"))
         + "\n## `watchdog`: the values of `then`\n\n"
         + enum_table(WatchdogThen, ("`then`", "what happens to a run that has not polled for too long"))
+        + "\n## `taskloom`: the settings of the program\n\n"
+        "These belong to the whole program and not to a job; see [Settings](../settings.md).\n\n"
+        + table(
+            ("setting", "default", "meaning"),
+            [(code(each.name), code(each.default), each.summary) for each in SETTINGS.values()],
+        )
     )
 
 

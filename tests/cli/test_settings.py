@@ -19,9 +19,11 @@ from taskloom.cli.run import run
 from taskloom.cli.settings import Flag, Given, Sources, misspelt_variables
 from taskloom.cli.simulate.command import simulate
 from taskloom.cli.validate import validate
+from taskloom.control.names import checked_name
 from taskloom.jobfile import check
 from taskloom.jobfile.env_file import read_env_files
 from taskloom.jobfile.fields.settings import SETTINGS
+from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.observe.log_format import LogFormat
 
 KNOWN = "known: taskloom, defaults, jobs, and x-... for notes"
@@ -216,6 +218,28 @@ def test_other_variables_are_not_warned_of() -> None:
     )
     assert list(misspelt_variables([*(f"TASKLOOM_{name}" for name in names), "_TASKLOOM_COMPLETE", "LOGLEVEL"])) == []
     assert list(misspelt_variables([f"TASKLOOM_{name.upper()}" for name in (*SETTINGS, "socket")])) == []
+
+
+def test_a_misspelt_variable_of_an_env_file_is_warned_of() -> None:
+    Path("a.yaml").write_text(JOBS)
+    Path("e").write_text("A=1\nexport TASKLOOM_LOGDIR=hidden\n")
+    [warning] = JobFiles(["a.yaml"], env_files=["e"], sources=Sources({}, {})).read().warnings
+    answer = CliRunner().invoke(validate, ["a.yaml", "--env-file", "e"], catch_exceptions=False)
+
+    assert str(warning) == ("e:2:8: warning: cannot find a setting for TASKLOOM_LOGDIR; did you mean TASKLOOM_LOG_DIR?")
+    assert (answer.exit_code, answer.stderr) == (0, f"{warning}\n")
+
+
+@pytest.mark.parametrize("name", ["a", "line-3", "0.x_y", "a" * 64, "a" * 65, "", "-a", ".a", "a b", "a/b", "ä", "a\n"])
+def test_a_job_file_may_have_the_names_that_a_program_may_have(name: str) -> None:
+    def is_accepted(read: Callable[[str], object]) -> bool:
+        try:
+            read(name)
+        except (ValueError, JobErrors):
+            return False
+        return True
+
+    assert is_accepted(SETTINGS["name"].read) is is_accepted(checked_name)
 
 
 # -- the files of several paths

@@ -285,3 +285,19 @@ def test_a_paused_schedule_keeps_the_program_alive() -> None:
     stage.advance(100)
 
     assert not stage.lifecycle.is_work_over
+
+
+def test_a_resume_that_misses_the_last_firing_of_an_essential_job_that_failed_stops_everything(
+    instants: Instants,
+) -> None:
+    stage = scheduled_job(Schedule(calendar=instants(10.0)), essential=True)
+    stage.run("a")
+    stage.ended("a#1", How.RAISED)
+    stage.pause("a")
+    stage.clock.advance(20)
+
+    found = stage.resume("a")
+
+    assert show(found)[:3] == ["missed a", "skipped a", "scheduler_stopping"]
+    assert "resumed a" not in show(found)
+    assert keeps_the_invariants(stage)

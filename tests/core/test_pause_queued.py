@@ -96,6 +96,20 @@ def test_without_the_firing_the_watchdog_has_decided(then: WatchdogThen, waiting
     assert keeps_the_invariants(stage)
 
 
+@pytest.mark.parametrize("limit", [{"timeout": 11.0}, {"ready_within": 11.0}])
+def test_without_the_firing_a_run_that_exceeds_a_limit_is_restarted_by_its_policy(limit: dict[str, float]) -> None:
+    policy = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, jitter=0.0)
+    stage = scheduled_job(every(overlap=Overlap.QUEUE), restart=policy, **limit)
+    stage.started(stage.start("a"), is_ready=False)
+    stage.advance(11)
+
+    stage.pause("a")
+    stage.ended("a#1", How.CANCELLED)
+
+    assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.BACKOFF
+    assert keeps_the_invariants(stage)
+
+
 def test_a_blocked_job_whose_firing_is_dropped_has_failed_for_good() -> None:
     stage = scheduled_job(every(overlap=Overlap.QUEUE), timeout=11.0, daemon=True)
     stage.run("a")

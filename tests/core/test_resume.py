@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.hand_driven_core import HandDrivenCore, show
-from tests.support.held_jobs import every, hold_of, started_core
+from tests.support.held_jobs import every, hold_of, missed, started_core
 
 from taskloom.core.model import Hold, How, JobSpec, JobState, WaitingFor
 from taskloom.core.policies import (
@@ -23,7 +23,8 @@ EVERY = every()
 
 
 def job(**policies: Any) -> JobSpec:
-    return make_job("a", **{"within": 5.0, "daemon": True} | policies)
+    usual: dict[str, Any] = {"within": 5.0, "daemon": True}
+    return make_job("a", **usual | policies)
 
 
 def stopped(stage: HandDrivenCore) -> HandDrivenCore:
@@ -87,7 +88,7 @@ def test_resume_of_a_blocked_job_arms_the_schedule() -> None:
 
     stage.resume("a")
 
-    assert [action.data["why"] for action in stage.advance(10) if getattr(action, "data", {}).get("why")] == ["blocked"]
+    assert missed(stage.advance(10)) == [("00:00:15", 1, "blocked")]
 
 
 def test_a_stopped_job_without_a_schedule_is_started_and_not_resumed() -> None:
@@ -173,3 +174,25 @@ def test_one_resume_ends_both_holds() -> None:
     assert show(stage.resume("a")) == ["resumed a"]
     assert hold_of(stage) == []
     assert show(stage.advance(10))[0] == "queued a#1"
+
+
+def test_resume_of_a_new_replica_is_refused_until_the_runs_have_ended_that_the_reload_stopped() -> None:
+    stage = running_by_schedule()
+    stage.reload(*replace(job(schedule=EVERY), replicas=2).replicated())
+
+    with pytest.raises(DependencyUnmet, match=r"^cannot resume job 'a.1': needs the end of a#1$"):
+        stage.resume("a.1")
+    stage.ended("a#1")
+
+    assert show(stage.resume("a.1")) == ["resumed a.1"]
+    assert stage.lifecycle.jobs["a.1"].waiting_for is WaitingFor.FIRING
+
+
+def test_resume_of_a_job_that_is_being_removed_arms_nothing() -> None:
+    stage = running_by_schedule()
+    stage.reload()
+
+    stage.resume("a")
+
+    assert stage.lifecycle.jobs["a"].next_firing is None
+    assert "job_removed a" in show(stage.ended("a#1"))

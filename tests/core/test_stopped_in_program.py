@@ -26,7 +26,8 @@ EVERY = every()
 
 
 def job(**policies: Any) -> JobSpec:
-    return make_job("a", **{"within": 5.0, "daemon": True} | policies)
+    usual: dict[str, Any] = {"within": 5.0, "daemon": True}
+    return make_job("a", **usual | policies)
 
 
 def stopped(stage: HandDrivenCore) -> HandDrivenCore:
@@ -136,3 +137,16 @@ def test_a_start_without_a_reason_has_none() -> None:
     stage = finished()
 
     assert event_of(stage.send(inputs.StartJob("a")), EventName.QUEUED).reason is None
+
+
+def test_a_replica_that_is_being_removed_does_not_count() -> None:
+    stage = started_core(*replace(job(), replicas=3).replicated())
+    for run in list(stage.lifecycle.runs):
+        stage.started(run)
+    stage.stop("a.1")
+    stage.stop("a.2")
+    stage.reload(*replace(job(), replicas=2).replicated())  # the run of a.3 is stopping
+
+    stage.reload(*replace(job(), replicas=4).replicated())
+
+    assert [name for name, each in stage.lifecycle.jobs.items() if each.is_stopped] == ["a.1", "a.2", "a.4"]

@@ -33,7 +33,8 @@ ENOUGH = Reason(ReasonKind.USER, "enough")
 
 
 def job(**policies: Any) -> JobSpec:
-    return make_job("a", **{"within": 5.0, "daemon": True} | policies)
+    usual: dict[str, Any] = {"within": 5.0, "daemon": True}
+    return make_job("a", **usual | policies)
 
 
 # -- each state in which a job may be stopped

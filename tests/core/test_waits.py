@@ -8,7 +8,7 @@ import pytest
 
 from taskloom.core import inputs
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, How, JobSpec, JobState, Moment, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import ErrorInfo, Hold, How, JobSpec, JobState, Moment, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import (
     Condition,
     Dependency,
@@ -206,3 +206,15 @@ def test_a_refused_command_makes_none() -> None:
         core.give(inputs.StartJob("b"))
 
     assert core.give(inputs.Tick()) == []
+
+
+def test_a_wait_says_how_a_user_holds_the_job_back() -> None:
+    core = Core(make_job("a", schedule=Schedule(every=5.0)))
+    core.give(inputs.StartAll())
+    reason = Reason(ReasonKind.USER, "enough")
+
+    paused = core.give(inputs.PauseJob("a", reason))
+    resumed = core.give(inputs.ResumeJob("a", reason))
+    stopped = core.give(inputs.StopJob("a", reason))
+
+    assert [wait.hold for wait in (*paused, *resumed, *stopped)] == [Hold.PAUSED, None, Hold.STOPPED]

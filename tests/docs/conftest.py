@@ -6,6 +6,7 @@ The language of a fenced block decides what is done with it:
 - `yaml`: a job file, its jobs or the fields of one job. It has to be valid, unless it has a file name.
 - `python`: a program. It has to end with exit code 0.
 - A block whose first line is a comment with a file name (`# launch.yaml`) is written to that file instead.
+- A console block that begins with `# in one terminal` or `# in another terminal` is played by test_two_terminals.
 - Blocks in any other language are not played.
 
 Times, durations, names chosen by the kernel and the width of columns are not compared. The output of `taskloom run`
@@ -156,7 +157,7 @@ class Player:
     """Plays the blocks of one page in a folder of its own."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
-        self.folder, self._env = folder, env
+        self.folder, self.env = folder, env
 
     def play(self, block: Block) -> None:
         """Play the block as its language demands. Raises AssertionError if the page is wrong."""
@@ -165,7 +166,9 @@ class Player:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text + "\n", encoding="utf-8")
-        elif block.language == "console":
+        elif block.language == "console" and not block.text.startswith(
+            ("# in one terminal\n", "# in another terminal\n")
+        ):
             for command in commands_of(block):
                 self._run(command, f"{block.page}:{block.line}")
         elif block.language == "python":
@@ -179,7 +182,7 @@ class Player:
             # Like an interactive shell, this one survives Ctrl-C and goes on with the next command.
             ["sh", "-c", f"trap : INT\n{command.text}"],
             cwd=self.folder,
-            env=self._env,
+            env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -260,11 +263,12 @@ def readers_programs(tmp_path_factory: pytest.TempPathFactory, empty_venv: Path)
     [packages] = (place / ".venv").glob("lib/python*/site-packages")
     programs = place / "bin"
     programs.mkdir()
+    run = f'"{python}" -m taskloom run'
     for name, line in {
         "python": f'exec "{python}" "$@"',
         "taskloom": f'exec "{python}" -P -m taskloom "$@"',
         "pip": f'exec "{sys.executable}" -c "{_INSTALL}" "{packages}" "$@"',
-        "make": f'[ "$*" = run ] && exec "{python}" -m taskloom run jobs/quickstart.yaml',
+        "make": f'[ "$1" = run ] && jobs=${{2:-jobs/quickstart.yaml}} && exec {run} "${{jobs#JOBS=}}"',
     }.items():
         (programs / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
         (programs / name).chmod(0o755)

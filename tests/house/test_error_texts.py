@@ -79,6 +79,15 @@ ROWS: list[tuple[BaseException, str]] = [
         "with --name",
     ),
     (
+        errors.SchedulerBusy(is_undone=True),
+        "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; nothing was changed",
+    ),
+    (
+        errors.SchedulerBusy(is_undone=False),
+        "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; the command may "
+        "still take effect",
+    ),
+    (
         errors.SchedulerForked(17, 23),
         (
             "cannot use the scheduler of process 17 in process 23, which was forked from it: "

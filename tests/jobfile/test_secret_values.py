@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pydantic import AnyUrl, BaseModel, Secret, SecretBytes, SecretStr
+from pydantic import AnyUrl, BaseModel, PostgresDsn, RootModel, Secret, SecretBytes, SecretStr, TypeAdapter
 
 from taskloom.core.model import JobSpec
 from taskloom.diagnostics import MASK, Place, Problem, Related
@@ -25,6 +25,23 @@ class Peer:
     """A dataclass with a secret."""
 
     key: SecretStr
+
+
+@dataclass(slots=True)
+class Slotted:
+    """A dataclass without a dictionary."""
+
+    key: SecretStr
+
+
+class Keyring:
+    """Makes a new mapping for each call."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def get_secret_value(self) -> dict[str, list[str]]:
+        return {"keys": [self._key]}
 
 
 class Vault:
@@ -58,6 +75,11 @@ def secrets_in(**params: Any) -> frozenset[str]:
         Login(password=SecretStr("hunter2")),
         [Login(password=SecretStr("other"), token=SecretStr("hunter2"))],  # type: ignore[call-arg]
         Peer(SecretStr("hunter2")),
+        Slotted(SecretStr("hunter2")),
+        RootModel[list[SecretStr]]([SecretStr("hunter2")]),
+        "kafka://anna:other@one:1,berta:hunter2@two:2/topic",
+        "kafka://anna:hunter2@one:1,berta:other@two:2/topic",
+        TypeAdapter(PostgresDsn).validate_python("postgresql://anna:hunter2@one,berta:other@two/db"),
         "postgres://anna:hunter2@db/main",
         "see redis://:hunter2@cache:6379/0 and http://host/",
         ["amqp://anna:hunter2@mq//"],
@@ -81,6 +103,11 @@ def test_other_values_are_no_secrets(value: object) -> None:
 
 def test_a_secret_of_another_library_is_found() -> None:
     assert secrets_in(value=Vault()) == {"from-the-vault"}
+
+
+def test_secrets_that_are_made_anew_for_each_call_are_all_found() -> None:
+    keys = [f"key-number-{n}" for n in range(100)]
+    assert secrets_in(rings=[Keyring(key) for key in keys]) == set(keys)
 
 
 def test_a_number_that_is_secret_is_found_as_text() -> None:

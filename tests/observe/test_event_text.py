@@ -41,6 +41,18 @@ def instant(seconds: float) -> str:
             "its failures are forgotten: params changed",
             "INFO",
         ),
+        (event(EventName.PAUSED, reason=Reason(ReasonKind.USER, "pause, by alice")), "paused: pause, by alice", "INFO"),
+        (event(EventName.PAUSED, reason=Reason(ReasonKind.USER)), "paused: requested", "INFO"),
+        (
+            event(EventName.RESUMED, reason=Reason(ReasonKind.RELOAD, "it has no schedule any more")),
+            "resumed: it has no schedule any more",
+            "INFO",
+        ),
+        (
+            event(EventName.MISSED, data={"instant": instant(-60), "count": 1, "why": "paused"}),
+            "missed the firing at 12:05:40: the job is paused",
+            "INFO",
+        ),
         (event(EventName.RESET, reason=Reason(ReasonKind.USER)), "its failures are forgotten: requested", "INFO"),
         (
             event(EventName.GAVE_UP, attempt=6, data={"why": "more than 5 restarts within 1m"}),

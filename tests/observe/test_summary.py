@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskloom.core.model import ErrorInfo, JobState, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import ErrorInfo, Hold, JobState, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.report import JobReport
 from taskloom.observe.summary import job_table
 from taskloom.scheduler.handles import JobStatus
@@ -110,3 +110,37 @@ def test_the_mark_in_a_long_name_can_be_written_in_every_encoding() -> None:
     jobs = [status("x" * 63 + ".1000", JobState.FINISHED, outcome=Outcome.SUCCEEDED)]
 
     assert job_table(jobs, 80, "~").splitlines()[1].startswith(f"{'x' * 23}~{'x' * 17}.1000  finished")
+
+
+@pytest.mark.parametrize(
+    ("holds", "reason", "state", "note"),
+    [
+        ({Hold.PAUSED: Reason(ReasonKind.USER, "pause")}, None, "finished, paused", ""),
+        ({Hold.PAUSED: Reason(ReasonKind.USER, "too loud")}, None, "finished, paused", "(paused: too loud)"),
+        (
+            {Hold.STOPPED: Reason(ReasonKind.USER, "stop, by alice")},
+            None,
+            "finished, stopped by user",
+            "(stopped by alice)",
+        ),
+        (
+            {Hold.STOPPED: Reason(ReasonKind.USER, "enough")},
+            Reason(ReasonKind.USER, "enough"),
+            "finished, stopped by user",
+            "(user: enough)",
+        ),
+        (
+            {Hold.PAUSED: Reason(ReasonKind.USER), Hold.STOPPED: Reason(ReasonKind.USER)},
+            None,
+            "finished, paused, stopped by user",
+            "",
+        ),
+    ],
+)
+def test_a_job_that_a_user_holds_back_says_so(
+    holds: dict[Hold, Reason], reason: Reason | None, state: str, note: str
+) -> None:
+    job = status("j", JobState.FINISHED, holds=holds, reason=reason)
+
+    assert state_of(job) == state
+    assert job_table([job]).splitlines()[1].endswith(f"1.5 s  {note}".rstrip())

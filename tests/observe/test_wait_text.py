@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import JobState, Moment, WaitingFor
+from taskloom.core.model import Hold, JobState, Moment, WaitingFor
 from taskloom.core.policies import RestartLimit, RestartPolicy
 from taskloom.core.records import FollowUp
 from taskloom.core.waits import RestartWait, Wait
@@ -200,3 +200,27 @@ def test_a_flood_of_waits_is_counted() -> None:
         log.log.on_wait(each)
 
     assert 100 <= len(log.lines) <= 110
+
+
+def test_how_a_user_holds_a_job_back_is_told_once() -> None:
+    describer = WaitDescriber()
+    paused = wait(waiting_for=WaitingFor.FIRING, fires_at=350.0, schedule="every 5m", hold=Hold.PAUSED)
+
+    first = [line.message for line in describer.describe(paused)]
+    again = [line.message for line in describer.describe(paused._replace(fires_at=650.0))]
+    resumed = [line.message for line in describer.describe(paused._replace(fires_at=650.0, hold=None))]
+
+    assert first == [
+        "paused: each firing is missed until it is resumed",
+        "next firing at 12:11:40, in 5m (every 5m)",
+    ]
+    assert again == ["next firing at 12:16:40, in 10m (every 5m)"]
+    assert resumed == []
+
+
+def test_a_stopped_job_waits_for_a_user() -> None:
+    stopped = wait(JobState.FINISHED, hold=Hold.STOPPED)
+
+    assert [line.message for line in WaitDescriber().describe(stopped)] == [
+        "stopped by a user: nothing starts it until it is started or resumed"
+    ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.control.api import Api
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, ServerSentEvent, Stream
@@ -14,17 +16,47 @@ from taskloom.control.log_source import LogLine
 from taskloom.control.openapi import describe_api
 from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.routes import ROUTES, find_route
+from taskloom.core.policies import Schedule
 from taskloom.scheduler import Scheduler
 
-__all__ = ["START", "AskedApi", "ListedLines", "events_of", "outcome_of", "request_of", "validator_of"]
+__all__ = [
+    "START",
+    "AskedApi",
+    "ListedLines",
+    "check_reply",
+    "events_of",
+    "hold",
+    "outcome_of",
+    "request_of",
+    "until_stopped",
+    "validator_of",
+    "with_jobs",
+]
 
 START = "0a1b2c3d"
 DOCUMENT = json.loads(json.dumps(describe_api(ROUTES)))
 
 
 def validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
-    """Return a validator for a schema that may refer to the components of the OpenAPI document."""
-    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    """Return a validator for a schema that may refer to the components of the OpenAPI document.
+
+    Clients ignore members that they do not know; here, all members have to be described.
+    """
+    return Draft202012Validator({**schema, "components": STRICT_COMPONENTS})
+
+
+def _strict(schema: Any, name: str = "") -> Any:
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(value, key) for key, value in schema.items()}
+    if "properties" in schema and name != "Event":  # an event has the data of its kind, too
+        strict["additionalProperties"] = False
+    return strict
+
+
+STRICT_COMPONENTS = _strict(DOCUMENT["components"])
 
 
 def request_of(
@@ -98,6 +130,7 @@ class AskedApi:
         shutdown: RequestShutdown | None = None,
         mask: Callable[[str], str] = str,
     ) -> None:
+        self.scheduler = scheduler
         self.api = Api(
             scheduler,
             program=ProgramInfo("jobs-3f2a", label="jobs", start=START, paths=("jobs.yaml",)),
@@ -108,7 +141,7 @@ class AskedApi:
         )
         self._listener = scheduler.listen(self.api.put)
 
-    def settle(self) -> None:
+    def flush_events(self) -> None:
         """Wait until the API has all events so far."""
         assert self._listener.flush(20.0)
 
@@ -136,7 +169,7 @@ class AskedApi:
         error = reply.body["error"]
         return reply.status, error["code"], error["message"]
 
-    def follow(self, path: str, query: Any = None, **parts: Any) -> Stream:
+    def open_stream(self, path: str, query: Any = None, **parts: Any) -> Stream:
         """Return the stream of a route that can be followed."""
         stream = self.answer("GET", path, {"follow": "true", **(query or {})}, **parts)
         assert not isinstance(stream, Reply | Deferred), stream
@@ -186,3 +219,28 @@ def outcome_of(deferred: Answer, request: Request) -> Reply:
     assert deferred.reply is not None
     check_reply(request, deferred.reply)
     return deferred.reply
+
+
+def with_jobs(scheduler: WatchedScheduler, **options: Any) -> AskedApi:
+    """Return the API of the scheduler, which gets three jobs."""
+    asked = AskedApi(scheduler, **options)
+    scheduler.add_function("web", until_stopped, manual=True, labels=("public",))
+    scheduler.add_function("worker.1", until_stopped, manual=True)
+    scheduler.add_function(
+        "nightly", lambda ctx: None, schedule=Schedule(every=300.0, text="every 5m"), labels=("batch",)
+    )
+    return asked
+
+
+def until_stopped(ctx: Any) -> None:
+    """Wait until a stop is requested."""
+    ctx.wait()
+
+
+def hold(may_end: threading.Event) -> Callable[[Any], None]:
+    """Return the body of a run that ends only when the test says so."""
+
+    def run(_: Any) -> None:
+        may_end.wait(20.0)
+
+    return run

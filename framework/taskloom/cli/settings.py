@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
+from taskloom.diagnostics import Problem
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.text import duration
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from taskloom.jobfile.env_file import EnvValue
     from taskloom.jobfile.file_settings import FileSetting
 
-__all__ = ["PREFIX", "Flag", "Given", "Sources", "as_json", "misspelt_variables"]
+__all__ = ["PREFIX", "Flag", "Given", "Sources", "as_json", "misspelt_in_files", "misspelt_variables"]
 
 PREFIX = "TASKLOOM_"
 # The path of the socket, in the environment; `control` is whether there is one.
@@ -112,12 +113,23 @@ class Sources:
 
 def misspelt_variables(environ: Iterable[str]) -> Iterator[str]:
     """Yield a sentence for each unknown variable whose name is nearly that of a setting."""
+    for name, near in _misspelt(environ):
+        yield f"cannot find a setting for the environment variable {name}; did you mean {near}?"
+
+
+def misspelt_in_files(env_values: Mapping[str, EnvValue]) -> Iterator[Problem]:
+    """Yield a warning for each such variable of an env file."""
+    for name, near in _misspelt(env_values):
+        yield Problem(env_values[name].place, f"cannot find a setting for {name}; did you mean {near}?", "", "warning")
+
+
+def _misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     known = {_letters(name): name for name in _VARIABLES}
-    for name in sorted(environ):
+    for name in sorted(names):
         if name.startswith(PREFIX) and name not in _VARIABLES:
             near = difflib.get_close_matches(_letters(name), known, n=1, cutoff=_SIMILARITY)
             if near:
-                yield f"cannot find a setting for the environment variable {name}; did you mean {known[near[0]]}?"
+                yield name, known[near[0]]
 
 
 def _shown_value(value: object) -> str:

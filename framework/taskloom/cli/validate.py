@@ -56,7 +56,7 @@ def validate(
     """
     from taskloom.cli.default_paths import chosen_paths
     from taskloom.cli.limits import limit_warnings
-    from taskloom.cli.settings import Flag, Sources
+    from taskloom.cli.settings import Flag, Sources, misspelt_in_files
     from taskloom.clock import MonotonicClock
     from taskloom.errors import JobFileError
     from taskloom.jobfile import CheckResult, check
@@ -79,7 +79,8 @@ def validate(
     except JobFileError as error:  # without the variables, most errors in job files would be consequences
         result = CheckResult((), error.problems, env_files, 0.0)
     if not result.errors:
-        result = result._replace(problems=(*result.problems, *limit_warnings(result.jobs, result.files[0])))
+        misspelt = misspelt_in_files(env_values)
+        result = result._replace(problems=(*result.problems, *misspelt, *limit_warnings(result.jobs, result.files[0])))
     show = _show_as_json if output == "json" else _show_as_text
     settings = sources.with_files(env_values, result.settings) if with_plan and not result.errors else None
     show(result, MonotonicClock().now(), settings)

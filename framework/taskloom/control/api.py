@@ -38,7 +38,8 @@ class Api:
 
     `put` takes the events of the scheduler; the program passes it those of its own listener. `reload` and `shutdown`
     are how the program does these; without `shutdown` the scheduler alone is stopped. `mask` replaces secrets in a
-    text. What is requested and by whom is logged to the logger `taskloom.control`.
+    text. The logger
+    `taskloom.control` gets a line for each action, with who requested it.
     """
 
     def __init__(

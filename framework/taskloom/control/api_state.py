@@ -1,8 +1,8 @@
-"""What the handlers of all routes share: the scheduler, and what the program has given to the API."""
+"""The state that the handlers of all routes share: the scheduler, and all that the program has given to the API."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -13,12 +13,15 @@ from taskloom.control.log_source import LogSource
 from taskloom.control.program_info import CallerNames, ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.refusals import Refusal
 from taskloom.core.events import Event, as_dict
+from taskloom.core.report import JobReport
 from taskloom.diagnostics import near_match, quoted
+from taskloom.errors import UnknownJob
 from taskloom.scheduler.facade import Scheduler
 from taskloom.scheduler.failure_log import FailureLog
+from taskloom.scheduler.snapshots import Snapshot
 from taskloom.text import printable, suggest
 
-__all__ = ["ApiState", "Call", "find_jobs", "masked", "matcher"]
+__all__ = ["ApiState", "Call", "choose_jobs", "is_glob", "masked", "matcher", "unknown"]
 
 
 class Call(NamedTuple):
@@ -76,7 +79,7 @@ class ApiState:
         return data
 
 
-# What the scheduler itself makes.
+# The scheduler itself makes these.
 _WITHOUT_SECRETS = {"seq", "at", "mono", "event", "job", "run", "attempt", "outcome", "seconds"}
 
 
@@ -91,26 +94,44 @@ def masked(mask: Callable[[str], str], value: Any) -> Any:
     return value
 
 
-def find_jobs(patterns: Sequence[str], labels: Sequence[str], known: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the names of the jobs that match one of the patterns and have one of the labels.
+def choose_jobs(state: ApiState, patterns: Sequence[str], labels: Sequence[str] = ()) -> tuple[Snapshot, list[str]]:
+    """Return a snapshot, and the names of the jobs in it that match one of the patterns and have one of the labels.
 
-    No patterns or no labels: all do. `known`: each job with its labels. Raises Refusal for a pattern or a label
-    that no job has.
+    A pattern is a name, the name of a job with replicas, or a glob. No patterns or no labels: all jobs match. Raises
+    Refusal for a pattern or a label that no job has.
     """
-    chosen = dict.fromkeys(known)
-    if patterns:
-        chosen = dict.fromkeys(name for pattern in patterns for name in _matching(pattern, known))
+    if patterns and not labels and not any(map(is_glob, patterns)):
+        try:
+            # The scheduler's thread makes the status of these alone.
+            snapshot = state.scheduler.snapshot(patterns)
+            return snapshot, [status.report.job for status in snapshot.jobs]
+        except UnknownJob:
+            pass  # it may be the name of a job with replicas
+    snapshot = state.scheduler.snapshot()
+    reports = [status.report for status in snapshot.jobs]
+    chosen = {report.job for report in reports} if not patterns else set[str]()
+    for pattern in patterns:
+        chosen.update(_matching(pattern, reports))
     if labels:
-        all_labels = {label for each in known.values() for label in each}
+        known = {label for report in reports for label in report.labels}
         for label in labels:
-            if label not in all_labels:
-                raise _unknown("label", label, sorted(all_labels))
-        chosen = dict.fromkeys(name for name in chosen if not set(labels).isdisjoint(known[name]))
-    return [name for name in known if name in chosen] if patterns else list(chosen)
+            if label not in known:
+                raise unknown("label", label, sorted(known))
+    wanted = set(labels)
+    return snapshot, [
+        report.job
+        for report in reports
+        if report.job in chosen and (not wanted or not wanted.isdisjoint(report.labels))
+    ]
+
+
+def is_glob(pattern: str) -> bool:
+    """Return whether a pattern is more than a name."""
+    return any(mark in pattern for mark in "*?[")
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
-    """Return whether a name matches one of the patterns, as a function; None if there is no pattern."""
+    """Return a predicate: a job's name matches one of the patterns. None if there is no pattern."""
     if not patterns:
         return None
     # The same names come again and again, and a program has a bounded number of jobs.
@@ -125,22 +146,24 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
     return matches
 
 
-def _matching(pattern: str, known: Mapping[str, object]) -> list[str]:
-    if pattern in known:
-        return [pattern]
-    found = [name for name in known if _is_meant(name, pattern)]
+def _is_meant(name: str, pattern: str) -> bool:
+    family, dot, number = name.rpartition(".")
+    return name == pattern or (bool(dot) and number.isdigit() and family == pattern) or fnmatchcase(name, pattern)
+
+
+def _matching(pattern: str, reports: Sequence[JobReport]) -> list[str]:
+    found = [report.job for report in reports if pattern in (report.job, report.family)]
+    if not found and is_glob(pattern):
+        found = [report.job for report in reports if fnmatchcase(report.job, pattern)]
     if not found:
-        raise _unknown("job", pattern, list(known))
+        raise unknown(
+            "job", pattern, list(dict.fromkeys(name for report in reports for name in (report.family, report.job)))
+        )
     return found
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> Refusal:
+def unknown(what: str, name: str, known: Sequence[str]) -> Refusal:
+    """Return the refusal of a name that does not exist, with a near match."""
     near = near_match(name, known)
     message = f"cannot find {what} {quoted(name)}{suggest(near, before='; ')}"
     return Refusal(404, f"unknown-{what}", message, near=() if near is None else (near,))
-
-
-def _is_meant(name: str, pattern: str) -> bool:
-    """Return whether a name or a pattern means the job; the name of a replicated job means all its replicas."""
-    declared, _, number = name.rpartition(".")
-    return name == pattern or (declared == pattern and number.isdecimal()) or fnmatchcase(name, pattern)

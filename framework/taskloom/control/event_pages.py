@@ -21,7 +21,7 @@ class EventPage(NamedTuple):
     seq: int
     """The number after which the next page begins."""
     position: int
-    """Where a stream goes on that begins with this page."""
+    """The position at which a stream goes on that begins with this page."""
     after: int | None
     """The number after which that stream begins; None if it begins with whatever comes first."""
     gap: ServerSentEvent | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from taskloom.control.api_state import ApiState, Call, find_jobs
+from taskloom.control.api_state import ApiState, Call, choose_jobs
 from taskloom.control.exchange import Answer, Reply
 from taskloom.control.job_view import status_data
 from taskloom.control.refusals import Refusal
@@ -17,9 +17,8 @@ __all__ = ["jobs", "one_job", "pause", "reset", "restart", "resume", "start", "s
 
 def jobs(state: ApiState, call: Call) -> Answer:
     """List the status of the jobs."""
-    view = state.scheduler.snapshot()
-    known = {status.report.job: status.report.labels for status in view.jobs}
-    chosen = set(find_jobs(call.query["job"], call.query["label"], known))
+    view, names = choose_jobs(state, call.query["job"], call.query["label"])
+    chosen = set(names)
     shown = [status_data(status, state.mask) for status in view.jobs if status.report.job in chosen]
     return Reply(200, {"start": state.program.start, "seq": view.seq, "jobs": shown})
 

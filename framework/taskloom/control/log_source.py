@@ -1,4 +1,4 @@
-"""What the control API needs of whoever keeps the lines of the jobs' logs."""
+"""The last log lines of each job, as the control API reads them."""
 
 from __future__ import annotations
 

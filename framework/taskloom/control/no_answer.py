@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 
 from taskloom.control.client_errors import NoAnswer
 
@@ -22,16 +24,28 @@ def _advice(pid: int) -> str:
         return f"it is suspended, by Ctrl-Z, a signal or a debugger; `kill -CONT {pid}` continues it"
     if state in ("Z", "X", ""):
         return "it has just ended"
-    return f"a task may be holding the GIL; `taskloom stack` cannot help, `kill -QUIT {pid}` prints all stacks"
+    cannot_help = "a task may be holding the GIL; `taskloom stack` cannot help"
+    if _catches(pid, signal.SIGQUIT):
+        return f"{cannot_help}, `kill -QUIT {pid}` prints all stacks"
+    return f"{cannot_help}, a debugger such as py-spy shows its stacks"
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal: without one, QUIT would end a host program."""
+    caught = re.search(rb"^SigCgt:\s*([0-9a-f]+)", _read(pid, "status"), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) & 1 << (number - 1))
 
 
 def _state(pid: int) -> str:
     """Return the letter of the state of a process, as in proc(5); "" if there is no such process."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return os.fsdecode(fields[0]) if fields else ""
+
+
+def _read(pid: int, file: str) -> bytes:
+    """Return a file of a process in /proc; b"" if there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib takes as long to import as the rest
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+        with open(f"/proc/{pid}/{file}", "rb") as opened:  # noqa: PTH123 - pathlib takes as long to import as the rest
+            return opened.read()
     except OSError:
-        return "?"
-    return os.fsdecode(text.rpartition(b")")[2].split()[0])
+        return b""

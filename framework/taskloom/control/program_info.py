@@ -1,4 +1,4 @@
-"""What the API says about the program, beside its jobs."""
+"""The program as the API describes it, and how the API asks it to reload and to stop."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def gap(begin: str, end: str, why: str, id: str = "") -> ServerSentEvent:  # noq
 
 
 class _Woken:
-    """What both kinds of stream have: the wake-up of the server, and the end."""
+    """The part that both kinds of stream have: the wake-up of the server, and the end."""
 
     def __init__(self, first: Iterable[ServerSentEvent]) -> None:
         self._first = list(first)

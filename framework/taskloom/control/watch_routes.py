@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskloom.clock import wall
-from taskloom.control.api_state import ApiState, Call, find_jobs, masked, matcher
+from taskloom.control.api_state import ApiState, Call, choose_jobs, is_glob, masked, matcher, unknown
 from taskloom.control.event_pages import EventPage, read_events
 from taskloom.control.exchange import Answer, Reply
 from taskloom.control.log_source import LogLine, LogSource
@@ -13,6 +13,7 @@ from taskloom.control.marks import Mark, instant_text, mark_id, read_mark
 from taskloom.control.refusals import Refusal
 from taskloom.control.streams import EventStream, LogStream, gap, line_data, line_event
 from taskloom.core.events import Event
+from taskloom.errors import UnknownJob
 from taskloom.text import finite
 
 __all__ = ["LEVELS", "MOST_EVENTS_ASKED", "MOST_LINES", "events", "logs", "next_firings", "stacks", "why"]
@@ -56,9 +57,18 @@ def next_firings(state: ApiState, call: Call) -> Answer:
 
 def stacks(state: ApiState, call: Call) -> Answer:
     """Say where each run currently is."""
-    snapshot = state.scheduler.snapshot()
-    known = {status.report.job: status.report.labels for status in snapshot.jobs}
-    chosen = set(find_jobs(call.query["job"], (), known))
+    patterns = call.query["job"]
+    snapshot, names = choose_jobs(state, patterns) if patterns else (None, [])
+    found = [
+        (run, stack)
+        for run, stack in state.scheduler.stacks(timeout=_STACK_SECONDS)
+        if snapshot is None or run.job in names
+    ]
+    if snapshot is None:
+        try:
+            snapshot = state.scheduler.snapshot({run.job for run, _ in found})
+        except UnknownJob:  # a reload has removed the job of an abandoned run
+            snapshot = state.scheduler.snapshot()
     ages = {status.report.run: status.poll_age for status in snapshot.jobs}
     shown = [
         {
@@ -68,8 +78,7 @@ def stacks(state: ApiState, call: Call) -> Answer:
             "poll_age": finite(ages.get(run.id)),
             "text": state.mask(stack.text),
         }
-        for run, stack in state.scheduler.stacks(timeout=_STACK_SECONDS)
-        if run.job in chosen
+        for run, stack in found
     ]
     return Reply(200, {"stacks": shown})
 
@@ -114,11 +123,9 @@ def _first_events(state: ApiState, mark: Mark | None, count: int, wants: Callabl
 
 def _wanted_events(state: ApiState, call: Call) -> Callable[[Event], bool]:
     patterns, names = call.query["job"], frozenset(call.query["event"])
-    if patterns:
-        # A job that a reload has removed, or will add, has events too.
-        known = {status.report.job for status in state.scheduler.snapshot().jobs}
-        known.update(event.job for event in state.events.read(0, MOST_EVENTS_ASKED).events if event.job)
-        find_jobs([each for each in patterns if not any(mark in each for mark in "*?[")], (), dict.fromkeys(known, ()))
+    plain = [pattern for pattern in patterns if not is_glob(pattern)]
+    if plain:
+        _refuse_unknown_jobs(state, plain)
     matches = matcher(patterns)
 
     def wants(event: Event) -> bool:
@@ -127,6 +134,19 @@ def _wanted_events(state: ApiState, call: Call) -> Callable[[Event], bool]:
         )
 
     return wants
+
+
+def _refuse_unknown_jobs(state: ApiState, names: Sequence[str]) -> None:
+    """Raise Refusal for a name that no job has, and no event: a job that a reload has removed has events, too."""
+    try:
+        choose_jobs(state, names)
+    except Refusal:
+        known = dict.fromkeys(event.job for event in state.events.read(0, MOST_EVENTS_ASKED).events if event.job)
+        known.update(dict.fromkeys(status.report.job for status in state.scheduler.snapshot().jobs))
+        for name in names:
+            matches = matcher([name])
+            if matches is None or not any(map(matches, known)):
+                raise unknown("job", name, list(known)) from None
 
 
 # -- log lines
@@ -195,5 +215,4 @@ def _chosen_jobs(state: ApiState, patterns: Sequence[str]) -> list[str] | None:
     """Return the names of the jobs that match one of the patterns; None, for all, if there is no pattern."""
     if not patterns:
         return None
-    known = {status.report.job: () for status in state.scheduler.snapshot().jobs}
-    return find_jobs(patterns, (), known)
+    return choose_jobs(state, patterns)[1]

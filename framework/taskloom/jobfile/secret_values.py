@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from taskloom.catalog.pydantic_errors import without
@@ -25,6 +25,8 @@ _SHORTEST = 4
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://(?P<info>[^\s/?#\"'<>]*)@")
 # A user without a password is a token in `https://TOKEN@host` if it is as long as this; `git` and names are not.
 _SHORTEST_TOKEN = 16
+# Of ten thousand jobs, most params are no more than these.
+_PLAIN = frozenset({int, float, bool, type(None)})
 _WEB = ("http", "https")
 
 
@@ -33,9 +35,8 @@ def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozense
 
     Raises nothing: an object of a plugin that cannot be searched has no secrets.
     """
-    seen: set[int] = set()
-    found = {secret for spec in specs for secret in _in(spec.params, seen)}
-    return frozenset(filter(None, found.union(others)))
+    params = [value for spec in specs for value in spec.params.values() if type(value) not in _PLAIN]
+    return frozenset(filter(None, {*_in(params), *others}))
 
 
 def without_values(problems: Iterable[Problem], secrets: Iterable[str]) -> list[Problem]:
@@ -53,9 +54,11 @@ def without_values(problems: Iterable[Problem], secrets: Iterable[str]) -> list[
     ]
 
 
-def _in(value: Any, seen: set[int]) -> Iterator[str]:
-    """Yield the secrets in a value. `seen`: the containers that were searched, which the caller keeps alive."""
-    unvisited = [value]
+def _in(values: list[Any]) -> Iterator[str]:
+    """Yield the secrets in these values."""
+    # The containers that were searched, by their ids. Kept alive: a class may make a new one for each call.
+    seen: dict[int, Any] = {}
+    unvisited = values
     while unvisited:
         value = unvisited.pop()
         if isinstance(value, str):
@@ -65,7 +68,7 @@ def _in(value: Any, seen: set[int]) -> Iterator[str]:
         elif hasattr(type(value), "get_secret_value"):
             yield from _texts_of(_revealed(value), seen)
         elif id(value) not in seen:
-            seen.add(id(value))
+            seen[id(value)] = value
             unvisited += _parts_of(value)
 
 
@@ -76,7 +79,7 @@ def _revealed(value: Any) -> Any:
         return None
 
 
-def _texts_of(hidden: Any, seen: set[int]) -> Iterator[str]:
+def _texts_of(hidden: Any, seen: dict[int, Any]) -> Iterator[str]:
     """Yield the texts of what a secret hides: of each scalar, if it is a container."""
     unvisited = [hidden]
     while unvisited:
@@ -85,8 +88,9 @@ def _texts_of(hidden: Any, seen: set[int]) -> Iterator[str]:
             yield bytes(value).decode("utf-8", "surrogateescape")
         elif isinstance(value, Mapping | list | tuple | AbstractSet) or _has_fields(value):
             if id(value) not in seen:
-                seen.add(id(value))
-                unvisited += _parts_of(value)
+                seen[id(value)] = value
+                # The keys are the names of what is secret, such as `user` and `password`.
+                unvisited += _parts_of(list(value.values()) if isinstance(value, Mapping) else value)
         elif value is not None and not isinstance(value, bool):
             yield from _shown(value)
 
@@ -98,16 +102,18 @@ def _parts_of(value: Any) -> list[Any]:
             return [*value.keys(), *value.values()]
         if isinstance(value, list | tuple | AbstractSet):
             return list(value)
+        if is_dataclass(value):
+            return [getattr(value, field.name, None) for field in fields(value)]
         if _has_fields(value):
             return [*vars(value).values(), *(getattr(value, "__pydantic_extra__", None) or {}).values()]
-        return [text for text in _shown(value) if "://" in text] if hasattr(type(value), "password") else []
+        return _shown(value) if hasattr(type(value), "unicode_string") else []  # pydantic's URLs
     except Exception:  # noqa: BLE001 - an object of the plugin raises
         return []
 
 
 def _has_fields(value: Any) -> bool:
     kind = type(value)
-    return (hasattr(kind, "__pydantic_core_schema__") or is_dataclass(kind)) and hasattr(value, "__dict__")
+    return is_dataclass(kind) or (hasattr(kind, "__pydantic_fields__") and hasattr(value, "__dict__"))
 
 
 def _shown(value: Any) -> list[str]:
@@ -124,8 +130,17 @@ def _passwords_in(text: str) -> Iterator[str]:
     from urllib.parse import unquote  # few jobs have such a URL
 
     for found in _USERINFO.finditer(text):
-        user, colon, password = found["info"].partition(":")
-        is_token = not colon and found["scheme"].lower() in _WEB and len(user) >= _SHORTEST_TOKEN
-        secret = user if is_token else password
-        if secret:
+        is_web = found["scheme"].lower() in _WEB
+        for info in _users_in(found["info"]):
+            user, colon, password = info.partition(":")
+            secret = user if is_web and not colon and len(user) >= _SHORTEST_TOKEN else password
             yield from {secret, unquote(secret)}
+
+
+def _users_in(info: str) -> Iterator[str]:
+    """Yield what is before the last "@" of a URL; if there are several hosts, `a:x@one,b:y@two`, that of each."""
+    yield info
+    *others, last = info.split(",")
+    found = [other.rpartition("@")[0] for other in others if "@" in other]
+    if found:
+        yield from (*found, last)

@@ -8,7 +8,7 @@ import pytest
 
 from taskloom.cli.control.common import ControlExit
 from taskloom.cli.control.run_waits import RestartWait, StartWait, StopWait
-from taskloom.cli.control.waiting import ProgramEnd, Wait, worst
+from taskloom.cli.control.waiting import REMOVED, ProgramEnd, Wait, worst
 from taskloom.control.reply_fields import Fields
 
 DONE, FAILED, STOPPING = ControlExit.DONE, ControlExit.FAILED, ControlExit.STILL_STOPPING
@@ -53,7 +53,7 @@ def stopping() -> StopWait:
     [("cancelled", "cancelled"), ("succeeded", "succeeded"), ("failed", "failed: ValueError: boom")],
 )
 def test_a_stop_is_over_with_the_end_of_the_run(outcome: str, text: str) -> None:
-    error = {"error": BOOM} if outcome == "failed" else {}
+    error: dict[str, Any] = {"error": BOOM} if outcome == "failed" else {}
     wait = fed(stopping(), event("cancel_requested", mono=5.0), ended(outcome, mono=5.44, **error))
 
     assert line(wait) == (f"web: stopped after 0.4 s, {text}", DONE)
@@ -293,6 +293,16 @@ def test_a_job_that_a_reload_removes_ends_a_start_and_a_stop() -> None:
 
     assert line(fed(starting(), removed)) == ("web: removed by a reload", FAILED)
     assert line(fed(stopping(), removed)) == ("web: stopped, and removed by a reload", DONE)
+
+
+def test_a_job_that_is_gone_after_a_gap_was_removed() -> None:
+    wait = starting()
+    wait.check(Fields({}))
+    assert wait.result is None
+
+    wait.check(Fields({"job": "web", "state": REMOVED}))
+
+    assert line(wait) == ("web: removed by a reload", FAILED)
 
 
 def test_the_worst_result_is_the_exit_code() -> None:

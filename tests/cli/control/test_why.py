@@ -122,7 +122,7 @@ def test_a_terminal_gets_lines_of_its_width(why: Called, monkeypatch: pytest.Mon
     ("arguments", "code", "message"),
     [
         (("dx",), 2, "taskloom: cannot find job 'dx'; did you mean 'db'?\n"),
-        (("db", "-l", "daily"), 1, "taskloom: cannot find label 'daily'; did you mean 'nightly'?\n"),
+        (("db", "-l", "daily"), 2, "taskloom: cannot find label 'daily'; did you mean 'nightly'?\n"),
     ],
     ids=["job", "label"],
 )

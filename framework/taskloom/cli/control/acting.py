@@ -11,13 +11,15 @@ from taskloom.cli.control.common import ControlExit
 from taskloom.cli.control.follow_waits import follow
 from taskloom.cli.control.waiting import JobResult, Wait, worst
 from taskloom.cli.echo import echo, echo_error, echo_json
+from taskloom.clock import mono
 from taskloom.control.client import Connection, ControlError, Refused, job_path
 from taskloom.control.reply_fields import Fields
-from taskloom.text import first_of, printable
+from taskloom.text import first_of, plural, printable
 
 __all__ = ["INTERRUPTED", "Acted", "Results", "act", "act_and_wait", "wait_for_all"]
 
 INTERRUPTED = 130
+_NOT_SCHEDULED = "not-scheduled"
 _MOST_NAMES = 5
 
 
@@ -32,6 +34,8 @@ class Acted(NamedTuple):
     """The run that the program names in its answer; or ""."""
     since: str
     """The id of the last event before it."""
+    seconds: float
+    """From the request to the answer: for what was over by then."""
 
 
 class Results:
@@ -40,6 +44,7 @@ class Results:
     def __init__(self, output: str) -> None:
         self._is_json = output == "json"
         self._results: list[JobResult] = []
+        self._passed_over: list[str] = []
 
     def add(self, result: JobResult) -> None:
         """Take a result; a refused or failed job is a line on standard error."""
@@ -51,8 +56,16 @@ class Results:
         else:
             echo_error(printable(str(result)))
 
+    def pass_over(self, job: str, state: str) -> None:
+        """Take a job to which the verb does not apply, and which nobody has named: that is no failure."""
+        self._results.append(JobResult(job, state, state))
+        self._passed_over.append(job)
+
     def finish(self) -> int:
         """Write what is left to write, and return the exit code."""
+        if self._passed_over and not self._is_json:
+            names = first_of(self._passed_over, _MOST_NAMES)
+            echo(printable(f"{plural(len(self._passed_over), 'job')} without a schedule: {names}"))
         code = worst([result.exit for result in self._results])
         if self._is_json:
             echo_json({"exit_code": int(code), "jobs": [result.as_dict() for result in self._results]})
@@ -60,15 +73,28 @@ class Results:
 
 
 def act(
-    connection: Connection, verb: str, chosen: Sequence[Fields], results: Results, body: Mapping[str, Any] | None = None
+    connection: Connection,
+    verb: str,
+    chosen: Sequence[Fields],
+    results: Results,
+    body: Mapping[str, Any] | None = None,
+    *,
+    needs_schedule: bool = True,
 ) -> list[Acted]:
-    """Do it to each job, and return what was done. A refused job is a result, and the others go on."""
+    """Do it to each job, and return what was done. A refused job is a result, and the others go on.
+
+    Unless `needs_schedule`, a job that is refused because it has no schedule is passed over.
+    """
     done: list[Acted] = []
     for before in chosen:
         job = before.text("job")
+        begun = mono()
         try:
             answer = connection.fields(connection.post(job_path(job, verb), body))
         except Refused as error:
+            if error.code == _NOT_SCHEDULED and not needs_schedule:
+                results.pass_over(job, "not scheduled")
+                continue
             why = error.message.removeprefix(f"cannot {verb} job {job!r}: ")
             results.add(JobResult(job, "refused", f"cannot {verb}: {why}", ControlExit.FAILED, error=error.message))
             continue
@@ -78,7 +104,7 @@ def act(
                 echo_error(printable(f"taskloom: {verb}: done before that: {names}"))
             raise
         since = f"{answer.text('start')}.{answer.count('seq')}"
-        done.append(Acted(before, answer.object("job"), answer.text("run"), since))
+        done.append(Acted(before, answer.object("job"), answer.text("run"), since, mono() - begun))
     return done
 
 

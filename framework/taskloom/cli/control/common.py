@@ -69,8 +69,8 @@ class ControlExit(IntEnum):
 
 
 _UNREACHABLE = (NoProgram, NoAnswer, ConnectionLost, BadReply)
-# A name of a job that is not there is a mistake on the command line, as everywhere else.
-_UNKNOWN_JOB = "unknown-job"
+# A job that is not there is a mistake on the command line, as everywhere else; so is a value that cannot be used.
+_MISTAKES = frozenset({"unknown-job", "unknown-label", "invalid-query"})
 
 _Command = Callable[..., Any]
 
@@ -159,7 +159,7 @@ def explain(error: ControlError) -> ControlExit:
         echo_error(_program_table(error.programs))
         return ControlExit.USAGE
     if isinstance(error, Refused):
-        return ControlExit.USAGE if error.code == _UNKNOWN_JOB else ControlExit.FAILED
+        return ControlExit.USAGE if error.code in _MISTAKES else ControlExit.FAILED
     return ControlExit.UNREACHABLE if isinstance(error, _UNREACHABLE) else ControlExit.FAILED
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import select
 from collections.abc import Callable, Sequence
 from math import inf
+from pathlib import Path
 
-from taskloom.cli.control.waiting import JobResult, ProgramEnd, Wait
+from taskloom.cli.control.waiting import REMOVED, JobResult, ProgramEnd, Wait
 from taskloom.clock import mono
 from taskloom.control.client import Connection, ControlError, NoProgram, Refused, job_path
 from taskloom.control.client_errors import ConnectionLost
@@ -17,6 +18,7 @@ __all__ = ["follow", "is_gone", "place_of"]
 
 # After a connection is lost the process is looked for so often.
 _LOOK_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.05
 # For the status and the place of each job at the deadline: all of it together must not take much longer.
 _LAST_SECONDS = 1.0
 # More names than these would make the request line too long; then the events of all jobs are sent.
@@ -42,28 +44,46 @@ def follow(
         follower.run(since, deadline)
     for wait in follower.open_waits():
         status, where = follower.last_look(wait.job)
-        wait.late(status, mono() - begun, where)
+        wait.check(status)  # what has happened since the last event
+        if wait.result is None:
+            wait.late(status, mono() - begun, where)
     follower.report()
 
 
-def is_gone(connection: Connection) -> bool:
-    """Return whether the process of the program has ended, as far as that can be seen."""
-    pid = connection.program.pid
-    if pid:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
+def is_gone(connection: Connection, within: float = 0.0) -> bool:
+    """Return whether the program has ended, as far as that can be seen; look again for `within` seconds.
+
+    Its connections break a moment before its process has ended.
+    """
+    until = mono() + within
+    while not _is_gone(connection):
+        if mono() >= until:
             return False
+        select.select([], [], [], _LOOK_AGAIN_SECONDS)
+    return True
+
+
+def _is_gone(connection: Connection) -> bool:
+    if connection.program.pid and _is_alive(connection.program.pid):
         return False
     try:
-        connection.get("/v1", timeout=_LAST_SECONDS)
+        connection.get("/v1", timeout=_LAST_SECONDS)  # the pid may be that of another container
     except NoProgram:
         return True
     except ControlError:
         return False
     return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    # The name of the program, in parentheses, may contain anything.
+    return stat.rpartition(b")")[2].split()[:1] not in ([b"Z"], [b"X"])
 
 
 def place_of(connection: Connection, job: str, timeout: float = _LAST_SECONDS) -> str:
@@ -154,7 +174,7 @@ class _Following:
         try:
             return self._connection.fields(self._connection.get(job_path(job), timeout=timeout)).object("job")
         except Refused:
-            return Fields({"job": job, "state": "removed"})
+            return Fields({"job": job, "state": REMOVED})
         except ControlError:
             return None
 
@@ -165,6 +185,6 @@ class _Following:
         left = self._last_until - mono()
         if left <= 0:
             return Fields({"job": job}), ""
-        status = self._status(job, left) or Fields({"job": job})
+        status = self._status(job, left) or Fields({"job": job})  # an empty one decides nothing
         left = self._last_until - mono()
         return status, place_of(self._connection, job, left) if left > 0 else ""

@@ -18,10 +18,10 @@ _READY = "ready"
 class StopWait(Wait):
     """Wait until the run that was asked to stop has ended, or has outlived its join policy.
 
-    `before`: the status before the action, `status`: the one after it.
+    `before`: the status before the action, `status`: the one after it, which came after `seconds`.
     """
 
-    def __init__(self, before: Fields, status: Fields) -> None:
+    def __init__(self, before: Fields, status: Fields, seconds: float | None = None) -> None:
         super().__init__(status.text("job"))
         self._times = RunTimes()
         self._run = status.text("run")
@@ -33,7 +33,7 @@ class StopWait(Wait):
             self._end("blocked", "cannot be stopped any further: the thread of its abandoned run is still alive",
                       ControlExit.STILL_STOPPING, run=self._run)  # fmt: skip
         elif before.text("state") in {"running", "stopping"}:
-            self._check(status)
+            self._judge(status, seconds)
         elif before.text("state") == "waiting" and before.text("waiting_for") != "start":
             self._end("stopped", "stopped; it had no run")
         else:
@@ -58,14 +58,17 @@ class StopWait(Wait):
                 self._stop(_ABANDONED, "", self._times.until(event))
 
     def _check(self, status: Fields) -> None:
+        self._judge(status, None)
+
+    def _judge(self, status: Fields, seconds: float | None) -> None:
         if status.text("run") != self._run:
             self._end("stopped", "stopped, and another run has begun since", run=self._run)
         elif status.text("state") == "blocked":
             self._is_abandoned = True
         elif status.text("outcome"):
-            self._stop(status.text("outcome"), status.text("error"), None)
+            self._stop(status.text("outcome"), status.text("error"), seconds)
         elif status.flag("overdue"):
-            self._outlive("", None)
+            self._outlive("", seconds)
 
     def _stop(self, outcome: str, error: str, seconds: float | None) -> None:
         text = f"stopped{after(seconds)}, {ending(outcome, error)}"
@@ -91,15 +94,18 @@ class StopWait(Wait):
 
 
 class StartWait(Wait):
-    """Wait until a run is ready or has ended. `run` is its id, `status` the one after the action."""
+    """Wait until a run is ready or has ended.
 
-    def __init__(self, run: str, status: Fields) -> None:
+    `run` is its id, `status` the one after the action, which came after `seconds`.
+    """
+
+    def __init__(self, run: str, status: Fields, seconds: float | None = None) -> None:
         super().__init__(status.text("job"))
         self._run = run
         self._times = RunTimes()
         self._why = ""
         if run and status.text("run") == run:
-            self._check(status)
+            self._judge(status, seconds)
 
     def _see(self, event: Fields) -> None:
         if event.text("run") != self._run:
@@ -115,13 +121,16 @@ class StartWait(Wait):
                 self._over(event.text("outcome"), error_of(event), self._times.until(event))
 
     def _check(self, status: Fields) -> None:
+        self._judge(status, None)
+
+    def _judge(self, status: Fields, seconds: float | None) -> None:
         if status.text("run") != self._run:
             self._end("ended", "ended, and another run has begun since", ControlExit.FAILED, run=self._run)
         elif status.text("outcome"):
             self._why = self._why or status.text("reason")
             self._over(status.text("outcome"), status.text("error"), status.number("seconds"))
         elif _READY in status.texts("marks"):
-            self._be_ready(None)
+            self._be_ready(seconds)
 
     def _be_ready(self, seconds: float | None) -> None:
         self._end("ready", f"ready{after(seconds)}", run=self._run, seconds=seconds)
@@ -150,13 +159,13 @@ class RestartWait(StartWait):
     `before`: the status before the action, with the run that ends.
     """
 
-    def __init__(self, before: Fields, status: Fields) -> None:
+    def __init__(self, before: Fields, status: Fields, seconds: float | None = None) -> None:
         self._old = ""
         if status.text("state") == "stopping":
             self._old = status.text("run")
         elif before.text("state") in {"running", "stopping"} and status.text("run") == before.text("run"):
             self._old = before.text("run")
-        super().__init__("" if self._old else status.text("run"), status)
+        super().__init__("" if self._old else status.text("run"), status, seconds)
         self._stop_times = RunTimes()
 
     def _see(self, event: Fields) -> None:

@@ -35,7 +35,7 @@ def pause(**options: Any) -> int:
     """Pause the schedule of each JOB. A run that is under way goes on.
 
     Until `resume` each firing is missed, with the reason `paused`. `start` still starts one run. A job without a
-    schedule is refused: `stop` it instead.
+    schedule is refused: `stop` it instead. --all and -l LABEL mean those with a schedule.
 
     \b
     Exit codes:
@@ -60,6 +60,7 @@ def resume(**options: Any) -> int:
     """Resume the schedule of each JOB that was paused or stopped. It arms the schedule, and runs nothing.
 
     Firings that were missed meanwhile are not made up for. A job without a schedule is refused: `start` it instead.
+    --all and -l LABEL mean those with a schedule.
 
     \b
     Exit codes:
@@ -112,7 +113,8 @@ def _change(
     require_jobs(verb, jobs, labels, wants_all=wants_all)
     connection, results = connect(**program), Results(output)
     chosen = choose_jobs(connection, jobs, labels)
-    for acted in act(connection, verb, chosen, results):
+    # Of all jobs, or of those with a label, the verb means those with a schedule.
+    for acted in act(connection, verb, chosen, results, needs_schedule=bool(jobs)):
         results.add(JobResult(acted.status.text("job"), verb, describe(acted.status), run=acted.run))
     return results.finish()
 

@@ -25,6 +25,8 @@ __all__ = ["shutdown"]
 _LOOK_SECONDS = 1.0
 # The program writes its report and leaves after the stop: left threads and output take a few seconds at most.
 _MARGIN_SECONDS = 10.0
+# From the end of its connections to the end of its process.
+_END_SECONDS = 2.0
 _MOST_NAMES = 5
 # `--stop-within forever` may take any time. A poll can wait 24 days at most.
 _LONGEST_SECONDS = 7 * 86_400.0
@@ -109,7 +111,7 @@ class _Waiting:
                 return self._connection.fields(answer)
             if not isinstance(answer, ControlError):
                 raise answer
-            if isinstance(answer, NoProgram) or is_gone(self._connection) or mono() >= self._deadline:
+            if isinstance(answer, NoProgram) or is_gone(self._connection, _END_SECONDS) or mono() >= self._deadline:
                 return None
             self.trouble = f"does not say how it stops: {answer}"
             return None

@@ -63,7 +63,7 @@ def start(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, no
     chosen = choose_jobs(connection, jobs, labels)
     return act_and_wait(
         connection, "start", chosen, Results(output), body={"now": now}, deadline=deadline,
-        wait_for=None if no_wait else lambda acted: StartWait(acted.run, acted.status),
+        wait_for=None if no_wait else lambda acted: StartWait(acted.run, acted.status, acted.seconds),
     )  # fmt: skip
 
 
@@ -103,5 +103,5 @@ def restart(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, 
     chosen = choose_jobs(connection, jobs, labels)
     return act_and_wait(
         connection, "restart", chosen, Results(output), body={"now": now}, deadline=deadline,
-        wait_for=None if no_wait else lambda acted: RestartWait(acted.before, acted.status),
+        wait_for=None if no_wait else lambda acted: RestartWait(acted.before, acted.status, acted.seconds),
     )  # fmt: skip

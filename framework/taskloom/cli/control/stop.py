@@ -68,7 +68,7 @@ def stop(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, tim
     deadline = begun + (_allowed(chosen) if timeout is None else timeout)
     return act_and_wait(
         connection, "stop", chosen, Results(output), deadline=deadline,
-        wait_for=None if no_wait else lambda acted: StopWait(acted.before, acted.status),
+        wait_for=None if no_wait else lambda acted: StopWait(acted.before, acted.status, acted.seconds),
     )  # fmt: skip
 
 

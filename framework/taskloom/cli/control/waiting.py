@@ -14,9 +14,10 @@ from taskloom.cli.control.common import ControlExit
 from taskloom.control.reply_fields import Fields
 from taskloom.text import measured
 
-__all__ = ["JobResult", "ProgramEnd", "Wait", "worst"]
+__all__ = ["REMOVED", "JobResult", "ProgramEnd", "Wait", "worst"]
 
-_GOOD = "succeeded"
+REMOVED = "removed"
+"""Instead of the state of a job that is not there any more."""
 
 
 class ProgramEnd(StrEnum):
@@ -80,9 +81,13 @@ class Wait(ABC):
             self._see(event)
 
     def check(self, status: Fields) -> None:
-        """Take in a status of the job that is newer than all events so far."""
+        """Take in a status of the job that is newer than all events so far; an empty one decides nothing."""
         self.needs_status = False
-        if self.result is None:
+        if self.result is not None or not status.text("state"):
+            return
+        if status.text("state") == REMOVED:
+            self._see_removal()
+        else:
             self._check(status)
 
     @abstractmethod

@@ -6,10 +6,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from math import inf
 from typing import Any
 
 from taskloom.cli.control.common import ControlExit, line_shape
+from taskloom.cli.control.follow_text import is_reader_gone
 from taskloom.cli.control.status import Shown, look
 from taskloom.cli.echo import echo, echo_error, echo_styled
 from taskloom.clock import mono
@@ -44,7 +44,7 @@ def watch_status(
         show(first)
         with connection.follow("/v1/events", since=_position(first)) as events:
             events.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program")
-            for is_over in _changes(events, _REDRAW_SECONDS if is_live else inf):
+            for is_over in _changes(events, is_live=is_live):
                 shown = None if events.is_lost else _look_again(connection, jobs, labels, is_over=is_over)
                 if shown is not None:
                     show(shown)
@@ -71,10 +71,12 @@ def _look_again(connection: Connection, jobs: Sequence[str], labels: Sequence[st
         raise
 
 
-def _changes(events: Follower, redraw: float) -> Iterator[bool]:
-    """Yield whenever the status is to be read again: after events, or `redraw` seconds; True after the last one."""
-    while True:
-        event = events.take(redraw)
+def _changes(events: Follower, *, is_live: bool) -> Iterator[bool]:
+    """Yield whenever the status is to be read again: after events, on a terminal each second; True after the last."""
+    while not is_reader_gone():
+        event = events.take(_REDRAW_SECONDS)
+        if event is None and not is_live:
+            continue
         shown_until = mono() + _LEAST_SECONDS
         while event is not None and event.event != "end" and mono() < shown_until:
             event = events.take(max(0.0, shown_until - mono()))

@@ -150,7 +150,8 @@ class Reloader:
                 requests = list(self._requests)
                 self._requests.clear()
             message = f"cannot read the job files: {error}; {_UNCHANGED}"
-            self._log(message, level="ERROR")
+            if not all(request.is_preview for request in requests):
+                self._log(message, level="ERROR")
             for request in requests:
                 request.outcome = ReloadOutcome(error=message, code="no-resources")
                 _give_outcome(request)

@@ -82,6 +82,7 @@ class JobFiles:
         contents = self._take_contents()
         from taskloom.catalog.entry_points import Catalog
         from taskloom.cli.limits import limit_warnings
+        from taskloom.cli.settings import misspelt_in_files
         from taskloom.clock import wall
         from taskloom.jobfile.checks.nothing_starts import warnings_if_nothing_starts
         from taskloom.jobfile.env_file import environ_with, read_env_files
@@ -112,7 +113,10 @@ class JobFiles:
         problems = list(result.problems)
         if len(specs) < len(result.jobs):
             problems += warnings_if_nothing_starts(specs, now)
-        settings = {} if self._sources is None else self._sources.with_files(env_values, result.settings)
+        settings: Mapping[str, Given] = {}
+        if self._sources is not None:
+            settings = self._sources.with_files(env_values, result.settings)
+            problems += misspelt_in_files(env_values)
         warnings = (*problems, *limit_warnings(specs, result.files[0]))
         return Selection(specs, needed, warnings, result.secrets, settings)
 

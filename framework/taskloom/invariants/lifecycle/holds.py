@@ -103,8 +103,8 @@ class Holds:
     def _miss_passed(self, job: JobModel) -> None:
         """Expect that the instants are missed that have passed by now, although no tick has handled them.
 
-        A calendar is compared with the wall clock, which may have been set since. Where the jitter leaves it open, the
-        events of the step decide.
+        A calendar is compared with the wall clock, which may have been set since. The events of the step decide what
+        the jitter leaves open.
         """
         model, schedule, name = self._model, job.spec.schedule, job.spec.name
         while schedule is not None and job.instant is not None and not may_be_overtaken(schedule, job.instant):

@@ -118,7 +118,7 @@ def test_the_end_waits_for_the_events_before_it(ring: EventRing, make_stream: An
 
 
 def test_the_server_is_woken_once_for_many_events(ring: EventRing, make_stream: Any) -> None:
-    stream, wakes = make_stream(), []
+    stream, wakes = make_stream(), list[None]()
     put(ring, 1)
     stream.wake_with(lambda: wakes.append(None))
     assert len(wakes) == 1  # for what is there already
@@ -132,7 +132,7 @@ def test_the_server_is_woken_once_for_many_events(ring: EventRing, make_stream: 
 
 
 def test_the_server_is_woken_again_if_it_did_not_take_everything(ring: EventRing, make_stream: Any) -> None:
-    stream, wakes = make_stream(), []
+    stream, wakes = make_stream(), list[None]()
     stream.wake_with(lambda: wakes.append(None))
     events_of(stream)
     put(ring, 1, 2, 3)
@@ -164,7 +164,7 @@ def test_an_event_that_comes_while_the_server_takes_wakes_it(ring: EventRing) ->
 
 
 def test_a_closed_stream_is_never_woken_and_has_nothing(ring: EventRing, make_stream: Any) -> None:
-    stream, wakes = make_stream(), []
+    stream, wakes = make_stream(), list[None]()
     stream.wake_with(lambda: wakes.append(None))
     events_of(stream)
     stream.close()
@@ -215,7 +215,7 @@ def test_lines_that_are_no_longer_kept_are_a_gap(lines: ListedLines, ring: Event
 
 
 def test_the_lines_end_with_the_scheduler(lines: ListedLines, ring: EventRing) -> None:
-    stream, wakes = follow(lines, ring), []
+    stream, wakes = follow(lines, ring), list[None]()
     stream.wake_with(lambda: wakes.append(None))
     assert events_of(stream) == []
     before = len(wakes)
@@ -229,7 +229,7 @@ def test_the_lines_end_with_the_scheduler(lines: ListedLines, ring: EventRing) -
 
 
 def test_following_lines_wakes_the_server_for_no_event(lines: ListedLines, ring: EventRing) -> None:
-    stream, wakes = follow(lines, ring), []
+    stream, wakes = follow(lines, ring), list[None]()
     stream.wake_with(lambda: wakes.append(None))
     events_of(stream)
     before = len(wakes)
@@ -255,7 +255,7 @@ def fill(asked: AskedApi, *numbers: int, **fields: Any) -> None:
 
 def test_a_stream_without_a_place_begins_now(asked: AskedApi) -> None:
     fill(asked, 1, 2)
-    stream = asked.follow("/v1/events")
+    stream = asked.open_stream("/v1/events")
     assert events_of(stream) == []
 
     fill(asked, 3)
@@ -266,8 +266,8 @@ def test_a_stream_may_begin_with_the_newest_events(asked: AskedApi) -> None:
     fill(asked, 1, 2, 3)
     fill(asked, 4, job="db")
 
-    assert ids(events_of(asked.follow("/v1/events", {"count": "2"}))) == ["3", "4"]
-    assert ids(events_of(asked.follow("/v1/events", {"count": "2", "job": "w*"}))) == ["2", "3"]
+    assert ids(events_of(asked.open_stream("/v1/events", {"count": "2"}))) == ["3", "4"]
+    assert ids(events_of(asked.open_stream("/v1/events", {"count": "2", "job": "w*"}))) == ["2", "3"]
 
 
 @pytest.mark.parametrize("header", [{}, {"last-event-id": f"{START}.2"}], ids=["since", "header"])
@@ -276,7 +276,7 @@ def test_a_stream_goes_on_after_an_id(asked: AskedApi, header: dict[str, str], m
     fill(asked, 1, 2, 3)
     since = f"{START}.1" if header else f"{START}.2"
 
-    stream = asked.follow("/v1/events", {"since": since}, headers=header)
+    stream = asked.open_stream("/v1/events", {"since": since}, headers=header)
 
     assert ids(events_of(stream)) == ["3"]
 
@@ -284,7 +284,7 @@ def test_a_stream_goes_on_after_an_id(asked: AskedApi, header: dict[str, str], m
 def test_a_stream_after_a_restart_begins_with_a_gap(asked: AskedApi) -> None:
     fill(asked, 1, 2)
 
-    gap, *rest = events_of(asked.follow("/v1/events", {"since": "ffffffff.90"}))
+    gap, *rest = events_of(asked.open_stream("/v1/events", {"since": "ffffffff.90"}))
 
     assert (gap.event, gap.data) == ("gap", {"from": "ffffffff.90", "to": f"{START}.1", "why": "restart"})
     assert ids(rest) == ["1", "2"]
@@ -294,20 +294,20 @@ def test_a_stream_may_begin_at_an_instant(asked: AskedApi) -> None:
     fill(asked, 1, 2, 3)  # at 00:16:41, 00:16:42 and 00:16:43
 
     for since in ("1970-01-01T00:16:42Z", "1970-01-01T00:16:42", "1970-01-01T02:16:42+02:00"):
-        assert ids(events_of(asked.follow("/v1/events", {"since": since}))) == ["2", "3"]
+        assert ids(events_of(asked.open_stream("/v1/events", {"since": since}))) == ["2", "3"]
 
 
 def test_a_stream_from_an_instant_before_the_oldest_event_has_a_gap_if_there_were_earlier_ones(asked: AskedApi) -> None:
     fill(asked, 5, 6)
 
-    assert ids(events_of(asked.follow("/v1/events", {"since": "1970-01-01T00:00:00Z"}))) == ["gap", "5", "6"]
+    assert ids(events_of(asked.open_stream("/v1/events", {"since": "1970-01-01T00:00:00Z"}))) == ["gap", "5", "6"]
 
 
 def test_lines_may_be_followed_from_the_newest_ones_on(asked: AskedApi, lines: ListedLines) -> None:
     for text in "abc":
         lines.add(text)
 
-    stream = asked.follow("/v1/logs", {"lines": "2"})
+    stream = asked.open_stream("/v1/logs", {"lines": "2"})
     assert [event.data["text"] for event in events_of(stream)] == ["b", "c"]
     lines.add("d")
     assert [event.data["text"] for event in events_of(stream)] == ["d"]
@@ -317,7 +317,7 @@ def test_lines_may_be_followed_after_an_id(asked: AskedApi, lines: ListedLines) 
     for text in "abc":
         lines.add(text)
 
-    stream = asked.follow("/v1/logs", {"since": f"{START}.1"})
+    stream = asked.open_stream("/v1/logs", {"since": f"{START}.1"})
     assert [event.data["text"] for event in events_of(stream)] == ["b", "c"]
-    stream = asked.follow("/v1/logs", {"since": "ffffffff.7"})
+    stream = asked.open_stream("/v1/logs", {"since": "ffffffff.7"})
     assert [event.event for event in events_of(stream)] == ["gap", "line", "line", "line"]

@@ -17,7 +17,7 @@ from taskloom.control.routes import ROUTES
 from taskloom.control.schemas import SCHEMAS
 
 DOCUMENT = json.loads(json.dumps(describe_api(ROUTES)))
-FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "openapi.json"
+FILE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "openapi.json"
 
 
 def everything_in(value: Any) -> Iterator[dict[str, Any]]:
