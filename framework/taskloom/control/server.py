@@ -26,7 +26,7 @@ from taskloom.control.session import Session
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 from taskloom.sync.wakeup_fd import WakeupFd
-from taskloom.text import error_text, to_json, traceback_of
+from taskloom.text import duration, error_text, to_json, traceback_of
 
 __all__ = ["CLIENTS", "Server"]
 
@@ -319,7 +319,7 @@ class Server:
                 self._log(f"the control socket was removed, and made anew: {self._endpoint.path}", "WARNING")
         except (OSError, NameTaken) as error:
             self._check_at = now + RETRY_SECONDS
-            reason = f"cannot make the control socket anew, and try again every {RETRY_SECONDS:.0f} s: {error}"
+            reason = f"cannot make the control socket anew, and try again every {duration(RETRY_SECONDS)}: {error}"
             self._say_once(("check", str(error)), reason)
         else:
             if self._endpoint.watch is None:
