@@ -24,7 +24,7 @@ from taskloom.clock import MonotonicClock
 from taskloom.control.program_info import ReloadOutcome
 from taskloom.core.model import Moment
 from taskloom.core.reload import Change, ReloadAction
-from taskloom.diagnostics import Problem
+from taskloom.diagnostics import Place, Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
 from taskloom.jobfile.render import render_all
 from taskloom.observe.console import Console
@@ -197,7 +197,7 @@ class Reloader:
             changes = self._scheduler.preview(selection.specs)
         except (JobFileError, click.UsageError, OutOfResources, TaskloomError) as error:
             return _refused(error)
-        return _done(selection, changes)
+        return _done(self._with_late_settings(selection), changes)
 
     def _reload(self) -> ReloadOutcome:
         try:
@@ -218,8 +218,10 @@ class Reloader:
         if selection.dependencies:
             self._log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
         self._log_changes(changes, begun)
-        self._log_settings(selection.settings)
-        return _done(selection, changes)
+        late = self._late_settings(selection)
+        if late:
+            self._log(f"settings apply at the next start of the program: {', '.join(late)}", level="WARNING")
+        return _done(self._with_late_settings(selection), changes)
 
     def _read(self) -> Selection:
         try:
@@ -258,11 +260,24 @@ class Reloader:
         if len(changed) > MOST_CHANGES:
             self._log(f"and {plural(len(changed) - MOST_CHANGES, 'more change')}", level="DEBUG", at=at)
 
-    def _log_settings(self, settings: Mapping[str, Given]) -> None:
-        """Log which settings of the files are not those with which the program runs."""
-        changed = [name for name, given in settings.items() if given.value != self._settings.get(name, given).value]
-        if changed:
-            self._log(f"settings apply at the next start of the program: {', '.join(changed)}", level="WARNING")
+    def _late_settings(self, selection: Selection) -> list[str]:
+        """Return which settings of the files are not those with which the program runs."""
+        return [
+            name for name, given in selection.settings.items() if given.value != self._settings.get(name, given).value
+        ]
+
+    def _with_late_settings(self, selection: Selection) -> Selection:
+        """Return the selection with a warning for each of these settings, at its place if it is in a file."""
+        nowhere = Place(self._files.paths[0], 1, 1)
+        warnings = [
+            Problem(
+                selection.settings[name].place or nowhere,
+                f"setting {name!r} applies at the next start of the program",
+                severity="warning",
+            )
+            for name in self._late_settings(selection)
+        ]
+        return selection._replace(warnings=(*selection.warnings, *warnings))
 
     def _show_problems(self, problems: Iterable[Problem]) -> None:
         text = render_all(problems)
