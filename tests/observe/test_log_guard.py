@@ -196,3 +196,16 @@ def test_afterwards_logging_is_as_before(plain_logging: None) -> None:
 
     assert (type(logging.getLogger()), logging.getLogger().level, logging.raiseExceptions) == before
     assert handlers_of_root() == []
+
+
+def test_the_level_that_is_let_through_may_change(guarded: Guarded) -> None:
+    guarded.guard.set_level(logging.DEBUG)
+    logging.getLogger("lib").debug("now")
+    logging.getLogger().setLevel(logging.INFO)
+
+    assert guarded.handler.messages == ["now"]
+    assert logging.getLogger().level == logging.DEBUG
+
+    guarded.guard.set_level(logging.WARNING)
+
+    assert guarded.says("lib") == 0

@@ -14,6 +14,7 @@ import pytest
 from taskloom.observe import descriptor as descriptors
 from taskloom.observe.descriptor import Descriptor, Writing
 from taskloom.observe.output import DATA_BYTES, LOG_BYTES, Output
+from taskloom.sync.wakeup_fd import WakeupFd
 
 PATIENCE_SECONDS = 20.0
 
@@ -239,3 +240,37 @@ def test_at_the_end_the_output_waits_as_long_as_something_is_written_but_not_bey
     assert (written == 80_000) is (until == 100.0)
     if not until:
         assert written <= 4 * 4096
+
+
+def test_a_wake_up_that_is_interrupted_is_made_good_by_the_next_print(
+    monkeypatch: pytest.MonkeyPatch, null: int
+) -> None:
+    disk = Disk()
+    disk.install(monkeypatch)
+    set_wakeup, strikes = WakeupFd.set, [True]
+
+    def struck(self: WakeupFd) -> None:
+        if strikes:
+            strikes.pop()
+            raise KeyboardInterrupt
+        set_wakeup(self)
+
+    with output_of(null, null) as output:
+        monkeypatch.setattr(WakeupFd, "set", struck)
+        with pytest.raises(KeyboardInterrupt):
+            output.data(b"first ")
+        output.data(b"second")
+
+        disk.wait_for(null, b"first second")
+
+
+def test_each_of_many_prints_wakes_the_thread_that_has_gone_to_sleep(
+    monkeypatch: pytest.MonkeyPatch, null: int
+) -> None:
+    disk = Disk()
+    disk.install(monkeypatch)
+
+    with output_of(null, null) as output:
+        for number in range(300):
+            output.data(b"%d," % number)
+            disk.wait_for(null, b"%d," % number)

@@ -48,6 +48,14 @@ def test_prints_are_passed_on_at_once_and_kept_by_lines() -> None:
     assert out.lines()[-1] == ("web", "five")
 
 
+def test_what_an_ended_thread_has_left_is_a_line_of_its_own() -> None:
+    out = Out()
+    out.prints(b"left", run="web#1", is_rest=True)
+    out.prints(b"next\n", run="web#1")
+
+    assert out.lines() == [("web", "left"), ("web", "next")]
+
+
 def test_a_line_that_is_too_long_is_kept_without_its_middle_and_passed_on_whole() -> None:
     out = Out()
     out.prints(b"x" * (2 * MOST_LINE) + b"\n", run="web#1")

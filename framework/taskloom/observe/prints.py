@@ -45,10 +45,12 @@ class Prints:
             content = self._masked(content, run)
             if not content:
                 return
-        if content.find(b"\n") == len(content) - 1 < MOST_LINE and not self._pending:
+        if content.find(b"\n") == len(content) - 1 < MOST_LINE and (not self._pending or run not in self._pending):
             self._logs.printed(content, run)  # most prints are one line
         else:
             self._note(content, run)
+            if is_rest:  # its thread has ended: what comes next in this run is another line
+                self._note_rest(run)
         self._put(content, run=run, is_rest=is_rest)
 
     def end(self, run: str) -> None:
@@ -58,9 +60,7 @@ class Prints:
             content = _encoded(tail.held)
             self._note(content, run)
             self._put(content, run=run, is_rest=True)
-        rest = self._pending.pop(run, None)
-        if rest:
-            self._record(rest, run)
+        self._note_rest(run)
 
     def end_all(self) -> None:
         """Pass on what is held back of all runs: the program ends. Never blocks."""
@@ -102,6 +102,11 @@ class Prints:
         if len(rest) < MOST_LINE:
             self._pending[run] = rest
         else:
+            self._record(rest, run)
+
+    def _note_rest(self, run: str) -> None:
+        rest = self._pending.pop(run, None)
+        if rest:
             self._record(rest, run)
 
     def _record(self, line: bytes, run: str) -> None:

@@ -15,7 +15,7 @@ from taskloom.observe.job_logs import JobLogs, level_number
 from taskloom.observe.log_format import LogFormat
 from taskloom.observe.log_guard import LogGuard
 from taskloom.observe.masking import Masker
-from taskloom.observe.name_column import NameColumn
+from taskloom.observe.name_column import NameColumn, longest_name
 from taskloom.observe.output import Output
 from taskloom.observe.prints import Prints
 from taskloom.observe.streams import Put, TextStream
@@ -105,6 +105,7 @@ class ProgramOutput:
         Raises RuntimeError if no thread can be had for log files.
         """
         before, self._specs = self._specs, tuple(specs)
+        self.console.names.fit(longest_name(specs))
         self.logs.apply(specs)
         self._guard.set_level(self.logs.least_level)
         return partial(self.apply, before)

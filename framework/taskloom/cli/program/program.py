@@ -48,7 +48,6 @@ from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console
 from taskloom.observe.event_text import reason_text
 from taskloom.observe.masking import Masker
-from taskloom.observe.name_column import longest_name
 from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
 from taskloom.observe.terminal import is_terminal, width
@@ -282,7 +281,6 @@ class Program:
         return self._shown.apply(selection.specs)
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
-        self._console.names.fit(longest_name(selection.specs))
         early, self._early_warnings = self._early_warnings or [], None
         for sentence in early:
             self._warn(sentence)
