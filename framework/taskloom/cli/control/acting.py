@@ -19,7 +19,7 @@ from taskloom.text import first_of, plural, printable
 __all__ = ["INTERRUPTED", "Acted", "Results", "act", "act_and_wait", "wait_for_all"]
 
 INTERRUPTED = 130
-_NOT_SCHEDULED = "not-scheduled"
+_NOT_SCHEDULED, _UNMET = "not-scheduled", "dependency-unmet"
 _MOST_NAMES = 5
 
 
@@ -95,8 +95,8 @@ def act(
             if error.code == _NOT_SCHEDULED and not needs_schedule:
                 results.pass_over(job, "not scheduled")
                 continue
-            why = error.message.removeprefix(f"cannot {verb} job {job!r}: ")
-            results.add(JobResult(job, "refused", f"cannot {verb}: {why}", ControlExit.FAILED, error=error.message))
+            text = f"cannot {verb}: {_why(error, job)}"
+            results.add(JobResult(job, "refused", text, ControlExit.FAILED, error=error.message))
             continue
         except ControlError:
             if done:
@@ -106,6 +106,13 @@ def act(
         since = f"{answer.text('start')}.{answer.count('seq')}"
         done.append(Acted(before, answer.object("job"), answer.text("run"), since, mono() - begun))
     return done
+
+
+def _why(error: Refused, job: str) -> str:
+    """Return the cause of a refusal, without the words that the line has already."""
+    intended, sign, cause = error.message.partition(f" job {job!r}: ")
+    why = cause if sign and intended.startswith("cannot ") else error.message
+    return f"{why}; --now starts it all the same" if error.code == _UNMET else why
 
 
 def wait_for_all(
