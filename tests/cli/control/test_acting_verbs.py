@@ -216,6 +216,19 @@ def test_ctrl_c_leaves_the_action_under_way(
     assert said == (130, "", "taskloom: interrupted; the program goes on with the stop: web\n")
 
 
+def test_ctrl_c_while_the_program_is_asked_names_what_it_was_asked(
+    script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("taskloom.control.client.Connection.post", interrupted)
+
+    said = taskloom("stop", "web", "other")
+
+    assert said == (130, "", "taskloom: interrupted; the program goes on with the stop: web\n")
+
+
 # -- usage
 
 

@@ -103,6 +103,10 @@ def act(
                 names = first_of([each.before.text("job") for each in done], _MOST_NAMES)
                 echo_error(printable(f"taskloom: {verb}: done before that: {names}"))
             raise
+        except (KeyboardInterrupt, click.Abort):
+            # The request for the current job may have arrived.
+            _tell_interrupted(verb, [*(each.before.text("job") for each in done), job])
+            raise click.exceptions.Exit(INTERRUPTED) from None
         since = f"{answer.text('start')}.{answer.count('seq')}"
         done.append(Acted(before, answer.object("job"), answer.text("run"), since, mono() - begun))
     return done
@@ -115,15 +119,21 @@ def _why(error: Refused, job: str) -> str:
     return f"{why}; --now starts it all the same" if error.code == _UNMET else why
 
 
+def _tell_interrupted(verb: str, jobs: Sequence[str]) -> None:
+    names = first_of(jobs, _MOST_NAMES)
+    effect = "nothing has changed for" if verb == "wait" else f"the program goes on with the {verb}:"
+    echo_error(printable(f"taskloom: interrupted; {effect} {names}"))
+
+
 def wait_for_all(
-    connection: Connection, waits: Sequence[Wait], results: Results, *, since: str, deadline: float, goes_on: str
+    connection: Connection, verb: str, waits: Sequence[Wait], results: Results, *, since: str, deadline: float
 ) -> int:
-    """Wait for all jobs, and return the exit code. `goes_on`: what Ctrl-C leaves under way, in words."""
+    """Wait for all jobs, and return the exit code."""
     try:
         wait_until_over(connection, waits, since=since, deadline=deadline, on_result=results.add)
     except (KeyboardInterrupt, click.Abort):
         left = [wait.job for wait in waits if wait.result is None]
-        echo_error(printable(f"taskloom: interrupted; {goes_on}: {first_of(left, _MOST_NAMES)}"))
+        _tell_interrupted(verb, left)
         return INTERRUPTED
     return results.finish()
 
@@ -151,5 +161,4 @@ def act_and_wait(
     if not done:
         return results.finish()
     waits = [wait_for(each) for each in done]
-    goes_on = f"the program goes on with the {verb}"
-    return wait_for_all(connection, waits, results, since=done[0].since, deadline=deadline, goes_on=goes_on)
+    return wait_for_all(connection, verb, waits, results, since=done[0].since, deadline=deadline)
