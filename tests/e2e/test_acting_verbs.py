@@ -200,6 +200,30 @@ def test_a_reload_is_shown_before_and_after_and_a_broken_file_changes_nothing(
     assert program.process.poll() is None
 
 
+def test_a_verb_ends_by_itself_beside_a_task_that_holds_the_gil(start_program: Start, taskloom_cli: Cli) -> None:
+    program = start_program("jobs: {hog: {task: gil}}", stdout=subprocess.PIPE)
+    assert program.process.stdout.read(7) == "holding"
+
+    asked = taskloom_cli("stop", "hog", "--timeout", "1s")
+
+    assert asked.returncode == 4
+    assert "does not answer" in asked.stderr
+    assert f"kill -QUIT {program.process.pid}" in asked.stderr
+    program.process.stdout.close()
+    program.kill()
+
+
+def test_a_program_that_its_watcher_kills_during_a_shutdown_is_told(start_program: Start, taskloom_cli: Cli) -> None:
+    program = start_program("jobs: {hog: {task: last_hog}}", "--stop-within", "1s")
+    program.wait_for_event("started", "hog")
+
+    ended = taskloom_cli("shutdown")
+
+    assert ended.returncode == 4
+    assert "ended without its stop report: it was killed, or it exited hard" in ended.stderr
+    assert program.end() == -signal.SIGKILL
+
+
 def test_two_clients_steer_one_program_at_the_same_time(program: Any, client: Callable[..., ChildProgram]) -> None:
     with client("restart", "web") as one, client("stop", "crew") as other, client("restart", "crew.1") as third:
         codes = [each.end()[0] for each in (one, other, third)]
