@@ -86,7 +86,7 @@ def events(  # noqa: PLR0917 - click passes them by name
                     show(connection.fields(event.data))
                 sys.stdout.flush()
         return ControlExit.DONE
-    # What is left out here, or before a place, is not known to the program.
+    # The program does not know which of its events are left out here.
     asked = _MOST_EVENTS if since is not None or wanted.names is not None else max(1, count)
     found = _page(connection, wanted, since, asked)
     for each in found[max(0, len(found) - count) :]:
