@@ -17,7 +17,7 @@ PLACES = ("framework", "plugins", "tests/support")
 
 # Old name -> its successor, for the message.
 RETIRED = {
-    "Books": "JobStore", "StopLadder": "StopSequence", "Firings": "ScheduleTimers", "Firing": "NextFiring",
+    "Books": "JobStore", "StopLadder": "StopSequence", "Firings": "ScheduleTimers",
     "Need": "Dependency", "Standing": "DependencyState", "Then": "FollowUp", "Shell": "Engine",
     "Verdict": "DependencyStatus, ReloadAction or DrillResult", "AskRun": "CancelRun", "HurryRun": "MarkUrgent",
     "NameRun": "CaptureStack", "RunNamed": "StackCaptured", "RunOver": "ReleaseRun", "WorkOver": "WorkFinished",
