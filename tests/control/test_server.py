@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.control_server import PATIENCE_SECONDS, Client, Served, caller, echo, get, serving
+from tests.support.control_server import PATIENCE_SECONDS, Client, Served, caller, echo, get, serving, wanted
 
 from taskloom.control import connection, server
+from taskloom.control.endpoint import Endpoint
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, ServerSentEvent
 from taskloom.sync.latch import Latch
 
@@ -488,3 +489,35 @@ def test_an_answer_that_takes_for_ever_does_not_hold_the_end(own_runtime_folder:
         goes_on.open()
     client.read_all()
     client.socket.close()
+
+
+def test_a_server_that_was_never_started_is_closed_at_once(own_runtime_folder: str) -> None:
+    endpoint = Endpoint(wanted(), {"XDG_RUNTIME_DIR": own_runtime_folder})
+    one = server.Server(echo, endpoint, log=lambda *_: None)
+
+    assert one.close(PATIENCE_SECONDS)
+
+    assert not Path(endpoint.path).exists()
+
+
+def test_a_stream_that_holds_the_reserve_gives_way(serve: Serve) -> None:
+    """Without a descriptor, one who follows the events must not keep the next one out."""
+    stream = Counter()
+    served = serve(lambda request: stream if request.path == "/stream" else echo(request))
+    assert served.endpoint._socket is not None
+    refusing = _Refusing(served.endpoint.listener, 0, errno.EMFILE)
+    served.endpoint._socket.listener = refusing  # type: ignore[assignment]
+    streams = []
+    for _ in range(3):
+        refusing.times = 1
+        streams.append(served.client())
+        streams[-1].send(get("/stream")).read_until(b"\r\n\r\n")
+    wait_until(lambda: len(served.server._reserve) == 0)
+
+    refusing.times = 1
+    with served.client() as client:
+        assert client.ask(get())[0] == 200
+
+    assert streams[0].read_all() == b""
+    for each in streams:
+        each.socket.close()

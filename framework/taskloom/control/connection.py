@@ -20,7 +20,7 @@ import h11
 from taskloom.control.exchange import Caller, Reply, Request, ServerSentEvent
 from taskloom.control.refusals import Refusal, error_reply
 from taskloom.control.target import parse_target
-from taskloom.text import to_json
+from taskloom.text import duration, to_json
 
 __all__ = ["BODY_BYTES", "HEAD_BYTES", "IDLE_SECONDS", "REQUEST_SECONDS", "STALL_SECONDS", "Connection", "Phase"]
 
@@ -43,7 +43,7 @@ _EVENTS = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
 
 
 class Phase(Enum):
-    """What a connection is doing."""
+    """The stages of a connection."""
 
     IDLE = "idle"
     """It waits for a further request."""
@@ -150,7 +150,7 @@ class Connection:
         if now < self.deadline:
             return
         if self.phase is Phase.READING and self._has_begun() and now < self._write_until:
-            self._refuse(408, "too-slow", f"the request did not arrive within {REQUEST_SECONDS:.0f} s", now)
+            self._refuse(408, "too-slow", f"the request did not arrive within {duration(REQUEST_SECONDS)}", now)
         else:
             self.close()
 

@@ -1,4 +1,4 @@
-"""Where a program can be reached: its folder, the locks on its name, and its socket file.
+"""The place where a program can be reached: its folder, the locks on its name, and its socket file.
 
 Everything of it may be removed while the program runs, by a tidy user or by a service that cleans /tmp. `check` makes
 it anew.
@@ -24,13 +24,13 @@ __all__ = ["Endpoint", "Wanted"]
 
 
 class Wanted(NamedTuple):
-    """What a program wants to be called and where it wants to listen."""
+    """The name and the place that a program asks for."""
 
     name: str
     is_named: bool
     """Whether the user has chosen the name. Otherwise what it runs must not be run by another program."""
     path: str
-    """What it runs, as in `Holder`."""
+    """The real path of its first file or folder, as in `Holder`."""
     start: str
     since: float
     socket: str | None = None
@@ -76,10 +76,10 @@ class Endpoint:
         self._environ = dict(os.environ if environ is None else environ)
         self._wanted = wanted
         self.notes: list[str] = []
-        """What the user should know: which variable named a folder that cannot be used."""
+        """Hints for the user: which variable named a folder that cannot be used."""
         self._folders: list[_Folder] = []
         self._claims: list[tuple[_Folder, Claim]] = []
-        # Where the program only announces itself.
+        # The folder in which the program only announces itself.
         self._announced: tuple[_Folder, Claim] | None = None
         self._socket: SocketFile | None = None
         self._path = ""

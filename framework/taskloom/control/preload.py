@@ -6,7 +6,7 @@ from importlib import import_module
 
 __all__ = ["import_for_answers"]
 
-# What the standard library imports or looks up when it is first used.
+# Modules that are otherwise imported when they are first used.
 _MODULES = (
     "_strptime",
     "encodings.ascii",

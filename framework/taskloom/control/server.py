@@ -26,7 +26,7 @@ from taskloom.control.session import Session
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 from taskloom.sync.wakeup_fd import WakeupFd
-from taskloom.text import error_text, to_json, traceback_of
+from taskloom.text import duration, error_text, to_json, traceback_of
 
 __all__ = ["CLIENTS", "Server"]
 
@@ -85,16 +85,20 @@ class Server:
         self.wakeups = 0
         """How often the thread has woken up. For tests."""
         self._thread = KeptThread("taskloom-control", self._step, self._after_failure)
+        self._is_started = False
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError if the system refuses it."""
         self._thread.start()
+        self._is_started = True
 
     def close(self, seconds: float) -> bool:
         """Send the replies that are complete, within `seconds`, and end; return whether it ended by itself.
 
         Idempotent. Any thread but its own may call it.
         """
+        if not self._is_started:
+            self._release()
         if self._end is None:
             self._end = mono() + seconds
         self._wakeup.set()
@@ -277,7 +281,7 @@ class Server:
         """Return whether one more client can be served; the one that is idle longest makes room."""
         if len(self._sessions) < CLIENTS:
             return True
-        idle = [(since, descriptor) for descriptor, each in self._sessions.items() if (since := each.idle_since)]
+        idle = [(each.idle_since, descriptor) for descriptor, each in self._sessions.items() if each.idle_since]
         if not idle:
             return False
         _, descriptor = min(idle)
@@ -315,7 +319,7 @@ class Server:
                 self._log(f"the control socket was removed, and made anew: {self._endpoint.path}", "WARNING")
         except (OSError, NameTaken) as error:
             self._check_at = now + RETRY_SECONDS
-            reason = f"cannot make the control socket anew, and try again every {RETRY_SECONDS:.0f} s: {error}"
+            reason = f"cannot make the control socket anew, and try again every {duration(RETRY_SECONDS)}: {error}"
             self._say_once(("check", str(error)), reason)
         else:
             if self._endpoint.watch is None:
@@ -334,7 +338,7 @@ class Server:
         pause = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * self._failures)
         self._say_failure("the control server", error)
         if self._end is not None and mono() >= self._end:
-            self._end = -inf
+            self._end = 0.0
         select.poll().poll(pause * 1000)
 
     def _log_failure(self, request: Request, error: BaseException) -> None:
@@ -369,6 +373,11 @@ class Server:
         is_due = any(session.is_due for session in self._sessions.values())
         if is_due and now < (self._end or 0.0):
             return False
+        self._release()
+        return True
+
+    def _release(self) -> None:
+        """Close everything; idempotent."""
         self._endpoint.close()
         for session in list(self._sessions.values()):
             session.drop()
@@ -376,7 +385,6 @@ class Server:
             self._close(session)
         self._reserve.close()
         self._is_ended.open()
-        return True
 
 
 def _send_refusal(sock: _socket.socket) -> None:

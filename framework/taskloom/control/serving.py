@@ -86,7 +86,7 @@ class Control:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know: which variable named a folder that cannot be used."""
+        """Hints for the user: which variable named a folder that cannot be used."""
         return self._endpoint.notes
 
     @property

@@ -65,7 +65,7 @@ class Session:
 
     @property
     def interest(self) -> int:
-        """What to poll the socket for. That the client has gone is noticed even with nothing."""
+        """The events to poll the socket for. That the client has gone is noticed even with nothing."""
         reading = select.POLLIN if self._connection.wants_input else 0
         return reading | (select.POLLOUT if self._connection.output_bytes else 0)
 

@@ -88,7 +88,8 @@ class Reloader:
     """Runs the reloads of one program, one at a time.
 
     `show` writes a text of several lines: the problems of the job files. `after_import` is called on the thread of the
-    reload whenever plugins may have been imported. Each reload is one line; with `is_verbose` each changed job has one.
+    reload whenever plugins may have been imported, and `after_read` with the jobs before they are applied; it returns
+    what undoes that if they cannot be applied. Each reload is one line; with `is_verbose` each changed job has one.
     `settings`: those with which the program runs. A reload changes none of them, and says so if the files do.
     """
 
@@ -100,6 +101,7 @@ class Reloader:
         show: Callable[[str], object],
         after_import: Callable[[], object] = lambda: None,
         *,
+        after_read: Callable[[Selection], Callable[[], object]] = lambda _: lambda: None,
         is_verbose: bool = False,
         settings: Mapping[str, Given] | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class Reloader:
         self._console = console
         self._show = show
         self._after_import = after_import
+        self._after_read = after_read
         self._is_verbose = is_verbose
         self._lock = threading.Lock()
         # The reload under way, and the one that follows it.
@@ -201,7 +204,7 @@ class Reloader:
             selection = self._read()
             self._console.names.fit(longest_name(selection.specs))
             begun = MonotonicClock().now()
-            changes = self._scheduler.reload(selection.specs)
+            changes = self._apply(selection)
         except JobFileError as error:
             self._show_problems(error.problems)
             outcome = _refused(error)
@@ -225,6 +228,14 @@ class Reloader:
             return self._files.read()
         finally:
             self._after_import()
+
+    def _apply(self, selection: Selection) -> Sequence[Change]:
+        undo = self._after_read(selection)
+        try:
+            return self._scheduler.reload(selection.specs)
+        except BaseException:
+            undo()
+            raise
 
     def _failed(self, error: BaseException) -> ReloadOutcome:
         """Log an error that no one has expected, and return it as an outcome."""
