@@ -12,7 +12,7 @@ from typing import NamedTuple
 from taskloom.control.client_errors import NoProgram, SeveralPrograms
 from taskloom.control.discovery import programs_of_all_users, running_programs
 from taskloom.control.identity import Holder
-from taskloom.control.names import means
+from taskloom.control.names import matches
 from taskloom.control.places import client_places
 from taskloom.text import did_you_mean, first_of
 
@@ -51,10 +51,10 @@ def find(name: str | None = None, socket: str | None = None) -> Program:
     """
     if socket is not None:
         return _at(socket)
-    programs = list_programs()
+    programs = _own_programs(everywhere=name is not None)
     found = [each for each in programs if name is None or each.name == name]
     if not found and name is not None:
-        found = [each for each in programs if means(name, each.name)]
+        found = [each for each in programs if matches(name, each.name)]
     if not found:
         raise _no_program(name, programs)
     if len(found) > 1:
@@ -66,13 +66,18 @@ def list_programs(*, all_users: bool = False) -> list[Program]:
     """Return the running programs of this user, by name; with `all_users` those of every user, which root can see."""
     if all_users:
         return [_program(holder, uid) for uid, holder in programs_of_all_users()]
-    return [_program(holder, os.geteuid()) for holder in running_programs() if holder.socket]
+    return _own_programs(everywhere=True)
+
+
+def _own_programs(*, everywhere: bool) -> list[Program]:
+    """Return those of this user; not `everywhere`: one in a usual folder goes before those that are elsewhere."""
+    return [_program(holder, os.geteuid()) for holder in running_programs(everywhere=everywhere) if holder.socket]
 
 
 def short_names(programs: Iterable[Program]) -> list[str]:
     """Return the names without the hash, of those programs for which that is unique; all others whole."""
     names = [each.name for each in programs]
-    stems = [each[:-5] if means(each[:-5], each) else each for each in names]
+    stems = [each[:-5] if matches(each[:-5], each) else each for each in names]
     return [
         stem if stems.count(stem) == 1 and stem not in names else name for stem, name in zip(stems, names, strict=True)
     ]

@@ -135,12 +135,12 @@ class Server:
         if watch is not None and events.pop(watch.fileno(), 0):
             watch.clear()
             self._check_at = min(self._check_at, now + CHECK_SECONDS)
-        is_asked = events.pop(self._endpoint.listener.fileno(), 0)
+        is_listener_ready = events.pop(self._endpoint.listener.fileno(), 0)
         for descriptor, found in events.items():
             session = self._sessions.get(descriptor)
             if session is not None:
                 self._with(session, lambda session=session, found=found: session.handle(found, now))  # type: ignore[misc]
-        if is_asked:
+        if is_listener_ready:
             self._accept_all(now)
         self._expire(mono())
         self._failures = 0

@@ -45,7 +45,7 @@ def serve(scheduler: Scheduler, *, name: str | None = None, socket: str | None =
     control = Control(Api(scheduler, program=info), wanted, log=lambda line, _level: log.put_warning(line))
     try:
         control.start()
-        control.follow(scheduler)
+        control.subscribe(scheduler)
     except BaseException:
         control.close()
         raise
@@ -98,7 +98,7 @@ class Control:
         """Start to answer. Raises RuntimeError if the system refuses the thread."""
         self._server.start()
 
-    def follow(self, scheduler: Scheduler) -> None:
+    def subscribe(self, scheduler: Scheduler) -> None:
         """Take the events of the scheduler on a thread of their own. Otherwise the caller passes them to `put`."""
         self._listener = scheduler.listen(self.put)
 

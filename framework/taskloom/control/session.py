@@ -149,7 +149,7 @@ class Session:
         if self.is_over:
             return False
         if self._stream is not None:
-            return self._pump(self._stream, now)
+            return self._send_events(self._stream, now)
         if self._deferred is not None:
             reply = self._deferred.reply
             if reply is None:
@@ -195,7 +195,7 @@ class Session:
             self._failed(self._request, error)
             self._connection.reply(_BUG, now)
 
-    def _pump(self, stream: Stream, now: float) -> bool:
+    def _send_events(self, stream: Stream, now: float) -> bool:
         """Send what the stream has; return whether it had anything."""
         if not self._connection.wants_events:
             return False

@@ -34,7 +34,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let these be the programs that run."""
 
     def run(*holders: Holder) -> None:
-        monkeypatch.setattr(finding, "running_programs", lambda: list(holders))
+        monkeypatch.setattr(finding, "running_programs", lambda **_: list(holders))
         monkeypatch.setattr(finding, "client_places", lambda: ["/run/user/1/taskloom", "/tmp/taskloom-1"])
 
     return run
