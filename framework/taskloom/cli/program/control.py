@@ -21,6 +21,7 @@ from taskloom.control.names import checked_name, default_name, label_of, subject
 from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.serving import FINISH_SECONDS, Control
 from taskloom.core.events import Event
+from taskloom.core.model import Reason
 from taskloom.observe.console import Console
 from taskloom.scheduler.facade import Scheduler
 
@@ -35,6 +36,7 @@ class ProgramControl:
 
     def __init__(self) -> None:
         self._control: Control | None = None
+        self._has_requested_stop = False
 
     def open(
         self,
@@ -58,7 +60,12 @@ class ProgramControl:
         info = _info(settings.name, paths)
         subject = subject_of(paths[0])
         wanted = Wanted(info.name, settings.name is not None, subject, info.start, info.since, settings.socket or None)
-        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=shutdown)
+
+        def stop(within: float | None, reason: Reason) -> None:
+            self._has_requested_stop = True
+            shutdown(within, reason)
+
+        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=stop)
         try:
             control = Control(api, wanted, log=lambda line, level: console.log(line, level=level))
         except OSError as error:
@@ -85,7 +92,8 @@ class ProgramControl:
         """Send the report to the clients that wait for it, and close, before the monotonic second `deadline`."""
         control, self._control = self._control, None
         if control is not None:
-            control.finish(report(), max(LEAST_SECONDS, min(FINISH_SECONDS, deadline - mono())))
+            within = max(LEAST_SECONDS, min(FINISH_SECONDS, deadline - mono()))
+            control.finish(report(), within, awaits_client=self._has_requested_stop)
 
     def close(self) -> None:
         """Remove the socket; idempotent."""
