@@ -63,7 +63,6 @@ OTHER_CODES = {
     "no-logs": (409, "The program keeps no log lines."),
     "no-job-files": (409, "The program was not started from job files, so it cannot reload them."),
     "not-stopping": (409, "The program is not stopping, and `wait` is not set."),
-    "calendar-failed": (409, "The calendar of a plugin failed."),
     "unsupported-media-type": (415, "The body is not `application/json` in UTF-8."),
     "invalid-files": (422, "A job file has an error; `problems` has all of them."),
     "internal-error": (500, "A bug in Taskloom; the log of the program has more."),

@@ -26,8 +26,6 @@ from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.observe.log_format import LogFormat
 
-KNOWN = "known: taskloom, defaults, jobs, and x-... for notes"
-KNOWN_SETTINGS = "known: name, stop_within, log_dir, log_format, log_level, control"
 A_NAME = "expected at most 64 letters, digits, '-', '_' and '.', the first a letter or a digit"
 A_DURATION = "write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds; or forever"
 BETWEEN = "it must be between 0 and ten years; or forever"
@@ -198,7 +196,7 @@ def test_the_settings_of_a_program_are_those_of_all_places() -> None:
 )
 def test_a_misspelt_variable_is_warned_of(name: str, near: str) -> None:
     assert list(misspelt_variables({name: "x", near: "y"})) == [
-        f"cannot find a setting for the environment variable {name}; did you mean {near}?"
+        f"cannot find a setting for the environment variable {name}; did you mean '{near}'?"
     ]
 
 
@@ -226,8 +224,8 @@ def test_a_misspelt_variable_of_an_env_file_is_warned_of() -> None:
     [warning] = JobFiles(["a.yaml"], env_files=["e"], sources=Sources({}, {})).read().warnings
     answer = CliRunner().invoke(validate, ["a.yaml", "--env-file", "e"], catch_exceptions=False)
 
-    assert str(warning) == ("e:2:8: warning: cannot find a setting for TASKLOOM_LOGDIR; did you mean TASKLOOM_LOG_DIR?")
-    assert (answer.exit_code, answer.stderr) == (0, f"{warning}\n")
+    assert str(warning) == "e:2:8: warning: cannot find a setting for TASKLOOM_LOGDIR"
+    assert (answer.exit_code, answer.stderr) == (0, f"{warning}\n  hint: did you mean 'TASKLOOM_LOG_DIR'?\n")
 
 
 @pytest.mark.parametrize("name", ["a", "line-3", "0.x_y", "a" * 64, "a" * 65, "", "-a", ".a", "a b", "a/b", "ä", "a\n"])
@@ -240,83 +238,6 @@ def test_a_job_file_may_have_the_names_that_a_program_may_have(name: str) -> Non
         return True
 
     assert is_accepted(SETTINGS["name"].read) is is_accepted(checked_name)
-
-
-# -- the files of several paths
-
-
-def test_only_one_of_several_files_has_settings() -> None:
-    Path("jobs").mkdir()
-    Path("jobs/a.yaml").write_text(f"taskloom: {{name: one}}\n{JOBS}")
-    Path("jobs/b.yaml").write_text("taskloom:\n  name: a/b\n  nmae: x\n")
-
-    result = check("jobs")
-
-    assert [str(problem) for problem in result.problems] == [
-        "jobs/b.yaml:1:1: error: cannot use 'taskloom' in two files: it is first written at jobs/a.yaml:1:1",
-        f"jobs/b.yaml:2:9: error: cannot use 'a/b' as name; {A_NAME}",
-        f"jobs/b.yaml:3:3: error: cannot find setting 'nmae'; {KNOWN_SETTINGS}",
-    ]
-    [related] = result.problems[0].related
-    assert (str(related.place), related.message) == ("jobs/a.yaml:1:1", "first written here")
-
-
-def test_a_file_of_settings_alone_belongs_to_the_files_of_its_folder() -> None:
-    Path("jobs").mkdir()
-    Path("jobs/a.yaml").write_text(JOBS)
-    Path("jobs/settings.yml").write_text("taskloom: {name: line, x-why: because}\nx-note: 1\n")
-
-    result = check("jobs")
-
-    assert result.problems == ()
-    assert [(name, each.value, str(each.place)) for name, each in result.settings.items()] == [
-        ("name", "line", "jobs/settings.yml:1:12")
-    ]
-
-
-def test_the_same_file_given_twice_is_one_file() -> None:
-    Path("a.yaml").write_text(f"taskloom: {{name: one}}\n{JOBS}")
-    assert check("a.yaml", "./a.yaml").problems == ()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "taskloom: {name: x}\njosb: {}\n",
-            f"cannot find key 'josb'; {KNOWN}",
-        ),
-        ("task_loom: {name: x}\n", f"cannot find key 'task_loom'; {KNOWN}"),
-        ("tasks: {name: x}\n", "cannot find 'jobs'; a job file contains its jobs under that key"),
-        ("services: {taskloom: {image: x}}\n", "cannot find 'jobs'; a job file contains its jobs under that key"),
-    ],
-)
-def test_a_file_without_jobs_is_one_of_settings_or_of_another_program(text: str, message: str) -> None:
-    Path("a.yaml").write_text(text)
-    assert [problem.message for problem in check("a.yaml").problems] == [message]
-
-
-def test_settings_are_secret_where_they_come_from_a_file() -> None:
-    Path("dir").write_text("secret-folder\n")
-    Path("a.yaml").write_text(f"taskloom: {{log_dir: '${{file:dir}}', name: '${{file:none:-x}}'}}\n{JOBS}")
-
-    result = check("a.yaml")
-
-    assert result.settings["log_dir"].value == "secret-folder"
-    assert result.settings["log_dir"].written == "'${file:dir}'"
-    assert result.secrets == {"secret-folder"}
-
-
-@pytest.mark.parametrize(
-    ("given_seconds", "file", "expected"),
-    [(None, "", 0), (None, "taskloom: {stop_within: 5s}\n", 1), (30.0, "taskloom: {stop_within: 5s}\n", 0),
-     (5.0, "taskloom: {stop_within: 1m}\n", 1), (None, "taskloom: {stop_within: x}\n", 1)],
-)  # fmt: skip
-def test_the_time_of_a_stop_is_the_given_one_or_that_of_the_files(
-    given_seconds: float | None, file: str, expected: int
-) -> None:
-    Path("a.yaml").write_text(f"{JOBS}{file}")
-    assert len(check("a.yaml", stop_within=given_seconds).problems) == expected
 
 
 # -- the verbs
@@ -381,9 +302,8 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
     text = CliRunner().invoke(validate, options, catch_exceptions=False)
     data = CliRunner().invoke(validate, [*options, "-o", "json"], catch_exceptions=False)
 
-    assert text.stderr == (
-        "warning: cannot find a setting for the environment variable TASKLOOM_LOGDIR; did you mean TASKLOOM_LOG_DIR?\n"
-    )
+    near = "; did you mean 'TASKLOOM_LOG_DIR'?"
+    assert text.stderr == f"warning: cannot find a setting for the environment variable TASKLOOM_LOGDIR{near}\n"
     assert text.stdout.partition("The settings of the program\n")[2].partition("\n\n")[0] == (
         "SETTING      VALUE           FROM\n"
         "name         '${file:name}'  a.yaml:2\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -300,11 +301,31 @@ def test_a_socket_without_a_listener_is_told() -> None:
 
 def test_a_program_that_runs_without_its_socket_is_told() -> None:
     with short_folder() as folder, pytest.raises(NoAnswer) as caught:
-        Connection(Program("x", str(folder / "x.sock"), 4711, os.geteuid())).get("/v1")
+        Connection(Program("x", str(folder / "x.sock"), os.getpid(), os.geteuid())).get("/v1")
 
     assert str(caught.value) == (
-        f"pid 4711 does not answer: nothing listens at {folder / 'x.sock'}; a program makes its socket anew within 10 s"
+        f"pid {os.getpid()} does not answer: nothing listens at {folder / 'x.sock'}; a program makes its socket anew "
+        "within 10 s"
     )
+
+
+def test_a_program_that_has_just_ended_is_told() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+
+    with short_folder() as folder, pytest.raises(NoProgram, match="there is no such socket"):
+        Connection(Program("x", str(folder / "x.sock"), child.pid, os.geteuid())).get("/v1")
+
+
+def test_a_lack_of_descriptors_here_is_not_taken_for_the_end_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("taskloom.control.client_call.connect", full)
+
+    with pytest.raises(NoProgram) as caught:
+        Connection(Program("x", "/x.sock", os.getpid(), os.geteuid())).get("/v1")
+    assert str(caught.value) == "cannot reach a program at /x.sock: too many open files"
 
 
 def test_an_interrupted_call_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,6 +210,18 @@ def test_instants_that_jitter_overtakes_are_all_missed_at_the_resume() -> None:
     assert stage.send(Tick()) == []
 
 
+def test_an_instant_that_follows_a_late_one_is_missed_at_the_resume_too() -> None:
+    """By its jitter the instant of second 10 fires at second 18, and that of second 20 at once."""
+    stage = scheduled_job(every(jitter=8.0), 1.0, 0.0)
+    stage.pause("a")
+    stage.clock.advance(21)
+
+    at_resume = stage.resume("a")
+
+    assert missed(at_resume) == [("00:00:10", 1, "paused"), ("00:00:20", 1, "paused")]
+    assert stage.send(Tick()) == []
+
+
 def test_a_paused_job_has_no_immediate_run() -> None:
     stage = HandDrivenCore(VirtualClock(0, 0))
     stage.add(make_job("a", schedule=every(immediately=True)))

@@ -25,6 +25,8 @@ from taskloom.core.model import (
 )
 from taskloom.core.policies import (
     Dependency,
+    LogLevel,
+    LogPolicy,
     RestartPolicy,
     RestartWhen,
     Schedule,
@@ -62,6 +64,7 @@ FIELDS: dict[str, tuple[Any, ReloadAction]] = {
     "ready_within": (5.0, ReloadAction.APPLY),
     "watchdog": (Watchdog(5.0), ReloadAction.APPLY),
     "essential": (True, ReloadAction.APPLY),
+    "log": (LogPolicy(LogLevel.DEBUG), ReloadAction.APPLY),
     "place": (Place("b.yaml", 9, 1), ReloadAction.KEEP),
     "binding": (object(), ReloadAction.KEEP),
     "replicas": (3, ReloadAction.KEEP),

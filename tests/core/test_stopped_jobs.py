@@ -22,6 +22,7 @@ from taskloom.core.policies import (
     RestartWhen,
     Schedule,
 )
+from taskloom.core.records import FollowUp
 from taskloom.errors import DependencyUnmet
 from taskloom.testing import VirtualClock, make_job
 
@@ -139,6 +140,15 @@ def blocked_before() -> HandDrivenCore:
     return stopped(stage)
 
 
+def waiting_for_removal() -> HandDrivenCore:
+    """A reload has added the job, which waits for the run of `b`, that it removed."""
+    stage = started_core(make_job("b"))
+    stage.started("b#1")
+    stage.reload(job())
+    assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.REMOVAL
+    return stopped(stage)
+
+
 def stopped(stage: HandDrivenCore) -> HandDrivenCore:
     stage.stop("a")
     return stage
@@ -159,6 +169,7 @@ STAGES: dict[str, Callable[[], HandDrivenCore]] = {
     "stopping by reload": stopping_by_reload,
     "blocked": blocked,
     "blocked before": blocked_before,
+    "waiting for removal": waiting_for_removal,
 }
 
 
@@ -166,7 +177,9 @@ STAGES: dict[str, Callable[[], HandDrivenCore]] = {
 
 
 def others(stage: HandDrivenCore) -> list[JobSpec]:
-    return [each.spec for name, each in stage.lifecycle.jobs.items() if name != "a"]
+    """Return the declarations of all other jobs that are not being removed."""
+    jobs = stage.lifecycle.jobs.items()
+    return [each.spec for name, each in jobs if name != "a" and each.follow_up is not FollowUp.REMOVAL]
 
 
 def spec(stage: HandDrivenCore) -> JobSpec:
@@ -184,6 +197,11 @@ def end_run(stage: HandDrivenCore) -> None:
         stage.ended(run.id, How.RAISED)
 
 
+def end_all_runs(stage: HandDrivenCore) -> None:
+    for run in list(stage.lifecycle.runs):
+        stage.ended(run)
+
+
 def switch_off_and_on(stage: HandDrivenCore) -> None:
     reload_with(stage, enabled=False)
     reload_with(stage, enabled=True)
@@ -198,7 +216,7 @@ def take_away_and_bring_back(stage: HandDrivenCore) -> None:
 
 
 def start_what_it_waits_for(stage: HandDrivenCore) -> None:
-    if "b" in stage.lifecycle.jobs:
+    if others(stage):
         stage.reset("b")
         run = stage.lifecycle.jobs["b"].run
         name = run.id if run is not None else stage.start("b")
@@ -211,6 +229,7 @@ CAUSES: dict[str, Callable[[HandDrivenCore], object]] = {
     "start all": lambda stage: stage.start_all(),
     "reset": lambda stage: stage.reset("a"),
     "the end of its run": end_run,
+    "the end of all runs": end_all_runs,
     "another job": start_what_it_waits_for,
     "the same declaration": reload_with,
     "other params": lambda stage: reload_with(stage, params={"n": 1}),
@@ -243,7 +262,7 @@ def test_nothing_but_a_user_starts_a_stopped_job(start: str, cause: str) -> None
         assert hold_of(stage) == [Hold.STOPPED]
         stage.start_all()
     stage.advance(60)
-    end_run(stage)
+    end_all_runs(stage)
     stage.advance(3600)
 
     later = [action for step in stage.history.steps[before:] for action in step.actions]
@@ -331,3 +350,11 @@ def test_a_stop_of_everything_holds_no_job() -> None:
     stage.stop("a")
 
     assert hold_of(stage) == []
+
+
+def test_a_stopped_job_that_is_enabled_again_waits_for_a_user() -> None:
+    stage = finished()
+    switch_off_and_on(stage)
+
+    assert stage.lifecycle.jobs["a"].waiting_for is WaitingFor.START
+    assert stage.start("a") == "a#2"

@@ -74,7 +74,7 @@ jobs:
     program = start_program(jobs.format("short"), "--env-file", "e", env={"TASKLOOM_LOGLEVEL": "debug"})
     program.wait_for("says")
     program.wait_for("same         started")
-    assert "variable TASKLOOM_LOGLEVEL; did you mean TASKLOOM_LOG_LEVEL?" in program.stderr
+    assert "variable TASKLOOM_LOGLEVEL; did you mean 'TASKLOOM_LOG_LEVEL'?" in program.stderr
 
     (tmp_path / "word").write_text("zwei\n")
     program.reload(jobs.format("full"))

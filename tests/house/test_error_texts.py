@@ -7,6 +7,8 @@ import inspect
 import pytest
 
 from taskloom import errors
+from taskloom.control import client_errors
+from taskloom.control.finding import Program
 from taskloom.diagnostics import Place, Problem, Related
 from taskloom.errors import TaskloomError
 
@@ -140,6 +142,47 @@ ROWS: list[tuple[BaseException, str]] = [
     (errors.PermanentFailure("the disk is gone"), "the disk is gone"),
     (errors.TaskFailure("the disk is full"), "the disk is full"),
 ]
+
+
+JOBS = Program("jobs-3f2a", "/run/jobs-3f2a.sock", 17, 1000)
+OTHER = JOBS._replace(name="other-0000", socket="/run/other-0000.sock")
+
+CLIENT_ROWS: list[tuple[BaseException, str]] = [
+    (client_errors.ControlError("cannot ask it"), "cannot ask it"),
+    (client_errors.NoProgram("cannot find a running program"), "cannot find a running program"),
+    (
+        client_errors.SeveralPrograms([JOBS, OTHER]),
+        "cannot choose one of 2 running programs: add --name NAME",
+    ),
+    (
+        client_errors.SeveralPrograms([JOBS, JOBS], "jobs"),
+        "cannot choose one of 2 running programs named 'jobs': add --socket PATH",
+    ),
+    (
+        client_errors.NoAnswer(17, "/run/jobs.sock", "a task may be holding the GIL"),
+        "pid 17 does not answer: a task may be holding the GIL",
+    ),
+    (client_errors.NoAnswer(0, "/run/jobs.sock"), "the program at /run/jobs.sock does not answer"),
+    (
+        client_errors.ConnectionLost(17, "/run/jobs.sock"),
+        "cannot read the whole answer of pid 17: it closed the connection",
+    ),
+    (
+        client_errors.BadReply("pid 17", "it is not a JSON object"),
+        "cannot read the answer of pid 17: it is not a JSON object",
+    ),
+    (client_errors.Refused(404, "unknown-job", "cannot find job 'wbe'", ["web"]), "cannot find job 'wbe'"),
+]
+
+
+@pytest.mark.parametrize(("error", "text"), CLIENT_ROWS, ids=[type(error).__name__ for error, _ in CLIENT_ROWS])
+def test_an_error_of_a_client_says_exactly_this(error: BaseException, text: str) -> None:
+    assert str(error) == text
+    assert isinstance(error, client_errors.ControlError)
+
+
+def test_every_error_class_of_clients_has_a_row() -> None:
+    assert {type(error).__name__ for error, _ in CLIENT_ROWS} == set(client_errors.__all__)
 
 
 @pytest.mark.parametrize(("error", "text"), ROWS, ids=[type(error).__name__ for error, _ in ROWS])

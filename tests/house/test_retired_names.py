@@ -17,7 +17,7 @@ PLACES = ("framework", "plugins", "tests/support")
 
 # Old name -> its successor, for the message.
 RETIRED = {
-    "Books": "JobStore", "StopLadder": "StopSequence", "Firings": "ScheduleTimers", "Firing": "NextFiring",
+    "Books": "JobStore", "StopLadder": "StopSequence", "Firings": "ScheduleTimers",
     "Need": "Dependency", "Standing": "DependencyState", "Then": "FollowUp", "Shell": "Engine",
     "Verdict": "DependencyStatus, ReloadAction or DrillResult", "AskRun": "CancelRun", "HurryRun": "MarkUrgent",
     "NameRun": "CaptureStack", "RunNamed": "StackCaptured", "RunOver": "ReleaseRun", "WorkOver": "WorkFinished",
@@ -41,7 +41,7 @@ RETIRED = {
 }  # fmt: skip
 RETIRED_FUNCTIONS = {
     "ask": "request or query", "ask_all": "query_all", "order": "call", "tell": "post, describe or notify_all",
-    "follow": "begin_follow_up", "settle": "propagate", "hear": "enable_events", "entered": "add_waiter",
+    "settle": "propagate", "hear": "enable_events", "entered": "add_waiter",
     "left": "remove_waiter", "ring": "set or wake", "silence": "clear", "relieve": "grow_if_stuck",
     "rouse": "resume", "look": "locate_runs, update or capture_stacks",
     "remind": "log_stop_progress", "judge": "evaluate or check", "means": "matches", "either": "join_or",

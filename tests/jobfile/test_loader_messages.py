@@ -124,7 +124,7 @@ jobs:
 """,
         """\
 a.yaml:4:5: error: job 'tick': cannot find field 'interval'; known: task, params, description, labels, enabled, \
-daemon, poll_interval, join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, replicas, \
+daemon, poll_interval, join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, log, replicas, \
 runner
   4 |     interval: 5s
     |     ^^^^^^^^ did you mean 'poll_interval'?
@@ -199,7 +199,7 @@ a.yaml:1:12: error: cannot set 'task' in defaults; it belongs to each job
   1 | defaults: {task: countdown, daemn: true}
     |            ^^^^
 a.yaml:1:29: error: cannot find field 'daemn'; known: task, params, description, labels, enabled, daemon, \
-poll_interval, join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, replicas, runner
+poll_interval, join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, log, replicas, runner
   1 | defaults: {task: countdown, daemn: true}
     |                             ^^^^^ did you mean 'daemon'?""",
     ),

@@ -57,6 +57,7 @@ WRONG: Mapping[str, list[Any]] = {
     "ready_within": [*NOT_SECONDS, 0],
     "watchdog": [*NOT_SECONDS, 0, {"after": "soon"}, {"after": 1, "then": "x"}, {"then": "stop"}, {"x": 1}],
     "essential": ["x", 1, None],
+    "log": [5, "loud", None, [], {"level": "loud"}, {"level": 1}, {"file": ""}, {"file": 5}, {"file": True}, {"x": 1}],
     "replicas": ["x", 0, 1001, 1.0, True, None],
     "runner": [
         5, None, "", {"thread": 5}, {"thread": {"x": 1}}, {"thread": {"reuse": "x"}}, {"a": 1, "b": 2}, "nowhere",

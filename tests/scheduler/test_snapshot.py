@@ -11,7 +11,7 @@ from tests.support.watched_scheduler import WatchedScheduler
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.errors import UnknownJob
-from taskloom.scheduler import Scheduler
+from taskloom.scheduler import Scheduler, snapshots
 from taskloom.testing import make_job
 
 
@@ -52,6 +52,22 @@ def test_it_may_be_of_some_jobs(scheduler: WatchedScheduler) -> None:
 
     assert [status.report.job for status in jobs] == ["c", "a"]
     assert scheduler.snapshot([]).jobs == []
+
+
+def test_one_of_many_jobs_costs_as_much_as_one(scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    make_status = snapshots.make_status
+
+    def counted(engine: Any, core: Any, name: str, now: Any) -> Any:
+        made.append(name)
+        return make_status(engine, core, name, now)
+
+    scheduler.add_all([make_job(f"j{number}", manual=True) for number in range(500)])
+    monkeypatch.setattr(snapshots, "make_status", counted)
+
+    scheduler.snapshot(["j250"])
+
+    assert made == ["j250"]
 
 
 def test_an_unknown_job_is_refused(scheduler: WatchedScheduler) -> None:

@@ -11,7 +11,7 @@ from tests.support.why_scenes import (
 )
 
 from taskloom.core.policies import Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog
-from taskloom.core.why import RunNumbers
+from taskloom.core.why_facts import RunNumbers
 from taskloom.testing import make_job
 
 pytestmark = pytest.mark.usefixtures("in_utc")
@@ -24,9 +24,9 @@ def test_a_ready_job_is_described_with_what_it_reports_and_what_a_stop_would_do(
 
     assert why(core, "web", numbers) == (
         "web is running and ready: run web#1 began 2h5m ago, at 00:00:00. It polled within the last second. It "
-        "reports 12 of 40 files, bytes 96, frames 8. It is a daemon: it does not keep the program running. A stop "
-        "would ask it to end, and would wait up to 10s for it (join: 10s); it polls at least once a second, so it "
-        "should end in time. A stop of the whole program would first stop api."
+        "reports 12.5 of 1,000,000 files, bytes 96, frames 8. It is a daemon: it does not keep the program "
+        "running. A stop would ask it to end, and would wait up to 10s for it (join: 10s); it polls at least once "
+        "a second, so it should end in time. A stop of the whole program would first stop api."
     )
 
 

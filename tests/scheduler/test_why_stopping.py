@@ -14,7 +14,7 @@ from tests.support.why_scenes import (
 from taskloom.core import inputs
 from taskloom.core.model import How, Reason, ReasonKind
 from taskloom.core.policies import Overlap, Schedule
-from taskloom.core.why import RunNumbers
+from taskloom.core.why_facts import RunNumbers
 from taskloom.testing import make_job
 
 pytestmark = pytest.mark.usefixtures("in_utc")
@@ -123,6 +123,19 @@ def test_a_job_that_a_reload_removes_goes_with_its_run() -> None:
         "web is stopping: run web#1 was asked to stop 1s ago, at 00:00:05 (a reload: no longer declared), and has "
         "9s left (join: 10s). If it has not ended by then, it is reported as overdue, and if it is still alive at "
         "the end of the program, the exit code is 3. The job is removed when this run has ended."
+    )
+
+
+def test_a_job_that_a_reload_disables_is_disabled_after_its_run() -> None:
+    core = begun(make_job("web"))
+    core.advance(5)
+    core.reload(make_job("web", enabled=False))
+    core.advance(1)
+
+    assert why(core, "web") == (
+        "web is stopping: run web#1 was asked to stop 1s ago, at 00:00:05 (a reload: it was disabled), and has 9s "
+        "left (join: 10s). If it has not ended by then, it is reported as overdue, and if it is still alive at "
+        "the end of the program, the exit code is 3. The job is disabled when this run has ended."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.why_scenes import (
 from taskloom.core import inputs
 from taskloom.core.model import How
 from taskloom.core.policies import Condition, Dependency, RestartWhen, Schedule
+from taskloom.core.why import gather
 from taskloom.testing import make_job
 
 pytestmark = pytest.mark.usefixtures("in_utc")
@@ -275,3 +277,26 @@ def test_a_schedule_goes_on_after_the_job_gave_up() -> None:
         "failed 9s ago, at 00:00:18: RuntimeError: boom. It gave up restarting (more than 2 restarts within 1m), "
         "but its schedule goes on. 2 of its 3 runs failed before this one. A stop would end its schedule at once."
     )
+
+
+def test_a_chain_of_any_length_is_followed_as_far_as_the_scheduler_has_time_for_it() -> None:
+    core = declared(make_job("j0", manual=True), *(make_job(f"j{n}", after=[f"j{n - 1}"]) for n in range(1, 3000)))
+    core.start_all()
+
+    assert why(core, "j2999").endswith(
+        "and so on over 995 more jobs to j1999 (ready). j1999 waits for j1998 (ready). "
+        "A stop would end this wait at once."
+    )
+
+
+def test_of_thousands_of_causes_a_few_are_told() -> None:
+    names = [f"j{number}" for number in range(3000)]
+    core = declared(*(make_job(name, manual=True) for name in names), make_job("web", after=names))
+    core.start_all()
+
+    text = why(core, "web")
+    facts = gather(core.lifecycle, "web", core.clock.now()).as_dict()
+
+    assert text.startswith("web waits for j0 (ready), j1 (ready), j2 (ready) and 2,997 more. j0 is not running: ")
+    assert "2,997 further jobs hold it up." in text
+    assert len(json.dumps(facts)) < 20_000

@@ -18,16 +18,20 @@ from taskloom.testing import VirtualClock, make_job
 __all__ = ["every", "hold_of", "keeps_the_invariants", "missed", "queued", "scheduled_job", "started_core"]
 
 
-def started_core(*jobs: JobSpec, random: float = 0.0) -> HandDrivenCore:
-    """Return a core at second 0 of both clocks that has started these jobs; it draws `random` for each jitter."""
+def started_core(*jobs: JobSpec, random: Sequence[float] = ()) -> HandDrivenCore:
+    """Return a core at second 0 of both clocks that has started these jobs.
+
+    It draws the numbers in `random` for the jitters, and again the last one after them; 0.0 if there are none.
+    """
+    draws, last = iter(random), random[-1] if random else 0.0
     stage = HandDrivenCore(VirtualClock(0, 0))
-    stage.lifecycle = Lifecycle(lambda: random, 30.0)
+    stage.lifecycle = Lifecycle(lambda: next(draws, last), 30.0)
     stage.add(*jobs)
     stage.start_all()
     return stage
 
 
-def scheduled_job(schedule: Schedule, random: float = 0.0, **policies: Any) -> HandDrivenCore:
+def scheduled_job(schedule: Schedule, *random: float, **policies: Any) -> HandDrivenCore:
     """Return such a core whose job `a` has this schedule and is armed."""
     return started_core(make_job("a", schedule=schedule, within=5.0, **policies), random=random)
 

@@ -68,7 +68,7 @@ class Scripted:
             return 200, {"start": START, "seq": 100, "jobs": jobs}
         if path == "/v1/stacks":
             return 200, {"stacks": self.stacks}
-        if path == "/v1/program":
+        if path in {"/v1", "/v1/program"}:
             return 200, {"start": START, "seq": 100}
         return 200, self._job(path.rpartition("/")[2])
 

@@ -6,16 +6,13 @@ import os
 import pty
 import re
 import select
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from taskloom.clock import mono
 
-__all__ = ["completed", "shell_path"]
+__all__ = ["completed"]
 
 # Reached only when a test fails.
 PATIENCE_SECONDS = 60.0
@@ -27,19 +24,12 @@ _SET_UP = {
 _TO_THE_START, _TO_THE_END = "\x01", "\x05"
 
 
-def shell_path(shell: str) -> str:
-    """Return where the shell is; skip the test if it is not installed."""
-    path = shutil.which(shell)
-    if path is None:
-        pytest.skip(f"{shell} is not installed")
-    return path
-
-
-def completed(shell: str, typed: str, env: Mapping[str, str], cwd: Path) -> list[str]:
-    """Type a line and TAB into an interactive shell; return the words that the line has then."""
+def completed(path: str, typed: str, env: Mapping[str, str], cwd: Path) -> list[str]:
+    """Type a line and TAB into an interactive shell; return the words that the line has then. `path`: where it is."""
+    shell = Path(path).name
     ours, theirs = pty.openpty()
     environment = {**env, "TERM": "dumb", "HISTFILE": "/dev/null"}
-    command = [shell_path(shell), *_COMMANDS[shell]]
+    command = [path, *_COMMANDS[shell]]
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=cwd, start_new_session=True
     ) as process:

@@ -17,7 +17,8 @@ from taskloom.core.policies import (
     RestartWhen,
     Schedule,
 )
-from taskloom.core.why import RunNumbers, gather
+from taskloom.core.why import gather
+from taskloom.core.why_facts import RunNumbers
 from taskloom.scheduler.why_text import explain
 from taskloom.testing.clock import FIRST_WALL_SECONDS
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from taskloom.cli.echo import echo_error
+from taskloom.text import suggest
 
 __all__ = ["FILE", "FOLDER", "chosen_paths", "paths_or_default"]
 
@@ -24,7 +25,7 @@ def paths_or_default(paths: Sequence[str]) -> tuple[str, ...]:
     if os.path.isdir(FOLDER):  # noqa: PTH112
         return (FOLDER,)
     near = next((name for name in _NEAR if os.path.lexists(name)), None)
-    hint = f"; did you mean {near!r}?" if near else ""
+    hint = suggest(near, before="; ")
     raise click.UsageError(
         f"cannot find {FILE!r} or {FOLDER!r} in the working folder; give the PATH of job files{hint}"
     )

@@ -30,6 +30,7 @@ _VERBS = {
     "status": ("taskloom.cli.control.status", "Show the jobs of a running program.", "Watch"),
     "ps": ("taskloom.cli.control.ps", "List the running programs of this user.", "Watch"),
     "next": ("taskloom.cli.control.next", "Show when jobs run next, soonest first.", "Watch"),
+    "logs": ("taskloom.cli.control.logs", "Show the last log lines and prints of jobs.", "Watch"),
     "events": ("taskloom.cli.control.events", "Show what has happened in a running program.", "Watch"),
     "stack": ("taskloom.cli.control.stack", "Show where the runs of jobs are, with their stacks.", "Watch"),
     "why": ("taskloom.cli.control.why", "Explain why jobs are, or are not, running.", "Watch"),

@@ -35,6 +35,14 @@ __all__ = ["run"]
                    "$XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
 @click.option("--no-control", is_flag=True,
               help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
+              help="Least level of the messages in the log; a job may set its own. [default: info]")  # fmt: skip
+@click.option("--log-dir", metavar="PATH",
+              help="Also write the output of each job to a file of its own in this folder.")  # fmt: skip
+@click.option("--color", type=click.Choice(["auto", "always", "never"]),
+              help="Whether the log has colours. [default: auto: on a terminal, unless NO_COLOR is set]")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True,
+              help="Show only warnings, errors and the summary on stderr.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True,
               help="Also log debug messages, and what the scheduler decides: what each job waits for, "
                    "and until when.")  # fmt: skip
@@ -46,6 +54,10 @@ def run(  # noqa: PLR0917 - click passes them by name
     labels: tuple[str, ...],
     output: str,
     log_format: str | None,
+    log_level: str | None,
+    log_dir: str | None,
+    color: str | None,
+    quiet: bool,
     name: str | None,
     socket: str | None,
     no_control: bool,
@@ -93,17 +105,22 @@ def run(  # noqa: PLR0917 - click passes them by name
             f"cannot write both events (--events {events}) and the summary (--output json) to standard output; "
             "expected --events PATH, or --output text"
         )
+    if verbose and (quiet or log_level in ("info", "warning", "error")):
+        other = "--quiet" if quiet else f"--log-level {log_level}"
+        raise click.UsageError(f"cannot use --verbose with {other}; expected one of them")
     if no_control and socket:
         raise click.UsageError("cannot use both --socket and --no-control; expected one of them")
     flags = {
         "stop_within": Flag("--stop-within", stop_within),
         "log_format": Flag("--log-format", log_format),
+        "log_level": Flag("--log-level", log_level),
+        "log_dir": Flag("--log-dir", log_dir),
         "name": Flag("--name", name),
         "control": Flag("--no-control", False) if no_control else Flag("--socket", socket or None),
     }
     sources = Sources(flags, os.environ)
     program = Program(
-        RunSettings().with_given(sources.before_files()),
+        RunSettings(color=color or "auto", is_quiet=quiet).with_given(sources.before_files()),
         events=events,
         labels=labels,
         wants_json=output == "json",

@@ -15,7 +15,7 @@ import click
 from taskloom.diagnostics import Problem
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
-from taskloom.text import duration
+from taskloom.text import duration, suggest
 
 if TYPE_CHECKING:
     from taskloom.diagnostics import Place
@@ -114,13 +114,14 @@ class Sources:
 def misspelt_variables(environ: Iterable[str]) -> Iterator[str]:
     """Yield a sentence for each unknown variable whose name is nearly that of a setting."""
     for name, near in _misspelt(environ):
-        yield f"cannot find a setting for the environment variable {name}; did you mean {near}?"
+        yield f"cannot find a setting for the environment variable {name}{suggest(near, before='; ')}"
 
 
 def misspelt_in_files(env_values: Mapping[str, EnvValue]) -> Iterator[Problem]:
     """Yield a warning for each such variable of an env file."""
     for name, near in _misspelt(env_values):
-        yield Problem(env_values[name].place, f"cannot find a setting for {name}; did you mean {near}?", "", "warning")
+        message = f"cannot find a setting for {name}"
+        yield Problem(env_values[name].place, message, suggest(near), "warning")
 
 
 def _misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:

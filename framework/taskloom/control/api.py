@@ -71,11 +71,7 @@ class Api:
 
     def finish(self, report: Mapping[str, Any]) -> None:
         """Give the report of the stop to all who wait for it; idempotent. Any thread may call it."""
-        state = self._state
-        if state.report is None:
-            state.report = Reply(200, report)
-        for deferred in list(state.waiting_for_report):
-            deferred.complete(state.report)
+        self._state.give_report(Reply(200, report))
 
     def flush_log(self, timeout: float | None = 1.0) -> bool:
         """Wait until all requests so far are logged; return False after `timeout` seconds."""

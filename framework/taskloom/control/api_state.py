@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
+from weakref import ref
 
 from taskloom.control.event_ring import EventRing
 from taskloom.control.exchange import Deferred, Reply, Request
@@ -50,10 +51,26 @@ class ApiState:
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The replies that never change, by the name of their schema."""
     names: CallerNames = field(default_factory=CallerNames)
-    waiting_for_report: list[Deferred] = field(default_factory=list)
-    """Replies that wait for the report of the stop."""
+    waiting_for_report: list[ref[Deferred]] = field(default_factory=list)
+    """Replies that wait for the report of the stop. The server drops those whose clients have gone."""
     report: Reply | None = None
     """The report of the stop, once it is known."""
+
+    def wait_for_report(self, deferred: Deferred) -> None:
+        """Complete the reply once the report of the stop is known. Called on the server's thread alone."""
+        # A new list: `give_report` may be reading this one, on another thread.
+        self.waiting_for_report = [each for each in self.waiting_for_report if each() is not None] + [ref(deferred)]
+        if self.report is not None:  # it came meanwhile
+            deferred.complete(self.report)
+
+    def give_report(self, report: Reply) -> None:
+        """Complete all replies that wait for the report of the stop; only the first report counts. Any thread."""
+        if self.report is None:
+            self.report = report
+        for each in self.waiting_for_report:
+            deferred = each()
+            if deferred is not None:
+                deferred.complete(self.report)
 
     def requested(self, call: Call) -> str:
         """Return who has requested something, and why: `requested by alice (uid 1000, pid 4242): disk full`."""

@@ -12,7 +12,7 @@ from taskloom.clock import mono
 from taskloom.control.client_errors import BadReply, ConnectionLost, NoAnswer, NoProgram
 from taskloom.control.finding import Program
 from taskloom.control.json_object import read_object
-from taskloom.control.no_answer import no_answer
+from taskloom.control.no_answer import is_running, no_answer
 from taskloom.control.peer import is_trusted_peer
 from taskloom.control.unix_client import Peer, connect, seconds_left
 
@@ -35,10 +35,12 @@ def connect_to(program: Program, deadline: float) -> Peer:
         peer = connect(program.socket, deadline)
     except TimeoutError:
         raise no_answer(program.pid, program.socket) from None
-    except OSError as error:
-        if program.is_locked and program.pid:
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        if program.is_locked and is_running(program.pid):
             advice = f"nothing listens at {program.socket}; a program makes its socket anew within 10 s"
             raise NoAnswer(program.pid, program.socket, advice) from None
+        raise NoProgram(f"cannot reach a program at {program.socket}: {_why(error)}") from None
+    except OSError as error:  # no permission, or no descriptor is free here
         raise NoProgram(f"cannot reach a program at {program.socket}: {_why(error)}") from None
     if not is_trusted_peer(peer.uid, program.uid):
         peer.socket.close()

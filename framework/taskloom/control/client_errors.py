@@ -54,7 +54,7 @@ class ConnectionLost(ControlError):
 
 
 class BadReply(ControlError):
-    """What came is no answer of Taskloom."""
+    """An answer that Taskloom does not give: no HTTP, no JSON, or of another shape."""
 
     def __init__(self, who: str, why: str) -> None:
         self.who, self.why = who, why

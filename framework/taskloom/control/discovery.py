@@ -20,7 +20,8 @@ def running_programs(
 ) -> list[Holder]:
     """Return the programs of this user that run now and have a control socket, by name.
 
-    Without `everywhere`, those that only announce themselves in the usual folders count if there are no others.
+    Those that only announce themselves in the usual folders count if there are no others and no variable names a
+    folder, or with `everywhere`: a service has other variables than the shell in which it is asked.
 
     Only folders are read that belong to the user or to root, and to which no one else may write. A socket file may be
     missing all the same: it was removed, and is being made anew.
@@ -30,7 +31,7 @@ def running_programs(
     places = client_places(environ, uid)
     found: dict[str, Holder] = {}
     for elsewhere in (False, True):
-        if elsewhere and (has_own or (found and not everywhere)):
+        if elsewhere and not everywhere and (has_own or found):
             break
         for folder in places:
             for holder in _in(folder, uid, elsewhere=elsewhere):

@@ -47,14 +47,16 @@ class Program(NamedTuple):
 def find(name: str | None = None, socket: str | None = None) -> Program:
     """Return the program that is meant: at the path `socket`, or with this name, or the only one of this user.
 
-    `name` is the whole name, or what is before the hash while that is unique. Raises NoProgram or SeveralPrograms.
+    `name` is the whole name, or what is before the hash while that is unique. Programs in the folders of other
+    variables than ours count only if none is in our own. Raises NoProgram or SeveralPrograms.
     """
     if socket is not None:
         return _at(socket)
-    programs = _own_programs(everywhere=name is not None)
-    found = [each for each in programs if name is None or each.name == name]
-    if not found and name is not None:
-        found = [each for each in programs if matches(name, each.name)]
+    for everywhere in (False, True):
+        programs = _list(everywhere=everywhere)
+        found = _meant(name, programs)
+        if found:
+            break
     if not found:
         raise _no_program(name, programs)
     if len(found) > 1:
@@ -66,12 +68,17 @@ def list_programs(*, all_users: bool = False) -> list[Program]:
     """Return the running programs of this user, by name; with `all_users` those of every user, which root can see."""
     if all_users:
         return [_program(holder, uid) for uid, holder in programs_of_all_users()]
-    return _own_programs(everywhere=True)
+    return _list(everywhere=True)
 
 
-def _own_programs(*, everywhere: bool) -> list[Program]:
-    """Return those of this user; not `everywhere`: one in a usual folder goes before those that are elsewhere."""
-    return [_program(holder, os.geteuid()) for holder in running_programs(everywhere=everywhere) if holder.socket]
+def _list(*, everywhere: bool) -> list[Program]:
+    return [_program(each, os.geteuid()) for each in running_programs(everywhere=everywhere) if each.socket]
+
+
+def _meant(name: str | None, programs: Sequence[Program]) -> list[Program]:
+    """Return the programs that a name may mean: those with the whole name, or else those with the stem."""
+    whole = [each for each in programs if name is None or each.name == name]
+    return whole or [each for each in programs if name is not None and matches(name, each.name)]
 
 
 def short_names(programs: Iterable[Program]) -> list[str]:

@@ -9,7 +9,7 @@ from taskloom.control.api_state import ApiState, Call, choose_jobs
 from taskloom.control.exchange import Answer, Reply
 from taskloom.control.job_view import status_data
 from taskloom.control.refusals import Refusal
-from taskloom.errors import SchedulerBusy
+from taskloom.errors import SchedulerBusy, UnknownJob
 from taskloom.scheduler.handles import JobHandle
 
 __all__ = ["jobs", "one_job", "pause", "reset", "restart", "resume", "start", "stop"]
@@ -83,3 +83,5 @@ def _act(state: ApiState, call: Call, verb: str, act: Callable[[JobHandle, str],
         return Reply(200, {**_job_data(state, name), "seq": seq, "run": run.id if run is not None else None})
     except SchedulerBusy:
         raise Refusal(503, "busy", f"cannot read the status of job {name!r} in time; {verb} was carried out") from None
+    except UnknownJob:  # a reload removes it, and had waited for the end of its run
+        raise Refusal(404, "unknown-job", f"cannot find job {name!r} any more; {verb} was carried out") from None

@@ -8,12 +8,20 @@ import signal
 
 from taskloom.control.client_errors import NoAnswer
 
-__all__ = ["no_answer"]
+__all__ = ["is_running", "no_answer"]
+
+# A zombie, a dead process, and none at all.
+_ENDED = ("Z", "X", "")
 
 
 def no_answer(pid: int, where: str) -> NoAnswer:
     """Return the error. `pid`: the process that listens at the path `where`, 0 if it is unknown."""
     return NoAnswer(pid, where, _advice(pid))
+
+
+def is_running(pid: int) -> bool:
+    """Return whether there is a process with this pid that has not ended."""
+    return pid > 0 and _state(pid) not in _ENDED
 
 
 def _advice(pid: int) -> str:
@@ -22,7 +30,7 @@ def _advice(pid: int) -> str:
     state = _state(pid)
     if state in ("T", "t"):
         return f"it is suspended, by Ctrl-Z, a signal or a debugger; `kill -CONT {pid}` continues it"
-    if state in ("Z", "X", ""):
+    if state in _ENDED:
         return "it has just ended"
     cannot_help = "a task may be holding the GIL; `taskloom stack` cannot help"
     if _catches(pid, signal.SIGQUIT):

@@ -14,6 +14,7 @@ from taskloom.control.program_info import ReloadOutcome, problem_data
 from taskloom.control.refusals import Refusal, error_reply
 from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
+from taskloom.errors import SchedulerBusy
 from taskloom.text import finite
 
 __all__ = ["program", "reload", "shutdown", "stop_report"]
@@ -117,12 +118,23 @@ def shutdown(state: ApiState, call: Call) -> Answer:
     state.note(call, "shutdown")
     if state.shutdown is not None:
         state.shutdown(within, reason)
-    elif state.scheduler.stop_reason is None:
+        shown = _stop_reason(state) or reason
+    else:
+        before = _stop_reason(state)
+        # Only the first request counts. It needs no answer of the scheduler's thread, which may be busy.
         state.scheduler.request_stop(STOP_WITHIN_SECONDS if within is None else within, reason=reason)
-    elif within is not None:
-        state.scheduler.hurry(within)
-    shown = state.scheduler.stop_reason or reason
+        if before is not None and within is not None:
+            state.scheduler.hurry(within)
+        shown = before or reason
     return Reply(202, {"start": state.program.start, "seq": seq, "reason": state.mask(str(shown))})
+
+
+def _stop_reason(state: ApiState) -> Reason | None:
+    """Return why everything is stopping; None before a stop, or if the scheduler's thread does not answer."""
+    try:
+        return state.scheduler.stop_reason
+    except SchedulerBusy:
+        return None
 
 
 def stop_report(state: ApiState, call: Call) -> Answer:
@@ -132,7 +144,5 @@ def stop_report(state: ApiState, call: Call) -> Answer:
     if not call.query["wait"] and state.scheduler.stop_reason is None:
         raise Refusal(409, "not-stopping", "cannot report a stop: the program is not stopping; use wait=true to wait")
     deferred = Deferred()
-    state.waiting_for_report.append(deferred)
-    if state.report is not None:  # it came meanwhile, and may have been given to all others
-        deferred.complete(state.report)
+    state.wait_for_report(deferred)
     return deferred

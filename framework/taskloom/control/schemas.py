@@ -88,7 +88,7 @@ _STATUS = _object(
         "failed": _FLAG,
         "marks": _list(_TEXT),
         "paused": {**_FLAG, "description": "Whether its schedule is paused."},
-        "held": _or_null(_text("How a user holds it back and why: `stopped: stop, by alice (uid 1000, pid 4242)`.")),
+        "held": _or_null(_text("How a user holds it back and why: `stopped by alice (uid 1000, pid 4242)`.")),
         "start": {**_one_of(StartMode), "description": "Whether it starts by itself, or by a user only."},
         "within": _or_null({**_SECONDS, "description": "How long its stop may take; null for no limit."}),
         "family": _text("The name in the declaration: that of the job, or of all its replicas."),

@@ -25,6 +25,8 @@ _LINES = 100
 _EVENTS = 1000
 # The lines of the source files are read for at most this long: they may be on a disk that does not answer.
 _STACK_SECONDS = 0.3
+# The end of the year 9999: RFC 3339 has four digits for a year.
+_LAST_INSTANT = 253_402_300_800.0
 
 
 def why(state: ApiState, call: Call) -> Answer:
@@ -38,10 +40,7 @@ def next_firings(state: ApiState, call: Call) -> Answer:
     """List the coming firings of the schedules, soonest first."""
     jobs = _chosen_jobs(state, call.query["job"])
     now = wall()
-    try:
-        firings = state.scheduler.next_firings(call.query["count"], jobs)
-    except ArithmeticError as error:  # the calendar of a plugin
-        raise Refusal(409, "calendar-failed", f"cannot compute the next firings: {state.mask(str(error))}") from error
+    firings = state.scheduler.next_firings(call.query["count"], jobs)
     shown = [
         {
             "job": firing.job,
@@ -51,6 +50,7 @@ def next_firings(state: ApiState, call: Call) -> Answer:
             "paused": firing.is_paused,
         }
         for firing in firings
+        if firing.at < _LAST_INSTANT
     ]
     return Reply(200, {"firings": shown})
 

@@ -136,7 +136,7 @@ class JobReport:
     within: float = 0.0
     """The `within` of its join policy, in seconds."""
     starts: StartMode = StartMode.AUTO
-    """Who starts it: `auto`, or a user."""
+    """Whether it starts by itself, or by a user only."""
     family: str = ""
     replica: int = 1
     labels: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ as they are; whoever masks them looks for the forms in which other code may writ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -21,6 +21,8 @@ __all__ = ["secrets_of", "without_values"]
 
 # A shorter value is not worth hiding, and it may occur inside any word of a message.
 _SHORTEST = 4
+# Keys and certificates, the usual secrets of several lines, are shorter.
+_LONGEST_OF_LINES = 64 * 1024
 # `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path.
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://(?P<info>[^\s/?#\"'<>]*)@")
 # A user without a password is a token in `https://TOKEN@host` if it is as long as this; `git` and names are not.
@@ -39,9 +41,10 @@ def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozense
     return frozenset(filter(None, {*_in(params), *others}))
 
 
-def without_values(problems: Iterable[Problem], secrets: Iterable[str]) -> list[Problem]:
+def without_values(problems: Sequence[Problem], secrets: Iterable[str]) -> list[Problem]:
     """Return the problems with these secrets masked in their messages, for example in one of a plugin's validator."""
-    found = [secret for secret in secrets if len(secret) >= _SHORTEST]
+    texts = "\n".join(text for problem in problems for text in _texts_in(problem))
+    found = [secret for secret in secrets if len(secret) >= _SHORTEST and _occurs(secret, texts)]
     if not found:
         return list(problems)
     return [
@@ -52,6 +55,16 @@ def without_values(problems: Iterable[Problem], secrets: Iterable[str]) -> list[
         )
         for problem in problems
     ]
+
+
+def _texts_in(problem: Problem) -> tuple[str, ...]:
+    return problem.message, problem.hint, *(related.message for related in problem.related)
+
+
+def _occurs(secret: str, text: str) -> bool:
+    """Return whether a text has the secret, or a line of it. Of a very long one the lines are not looked for."""
+    lines = secret.splitlines() if len(secret) <= _LONGEST_OF_LINES else []
+    return any(form in text for form in (secret, repr(secret)[1:-1], *lines) if len(form) >= _SHORTEST)
 
 
 def _in(values: list[Any]) -> Iterator[str]:

@@ -55,8 +55,8 @@ class Console:
     """Writes lines such as `12:00:01.234 INFO    job         message` to `put`, which never blocks.
 
     The lines are ordered by the monotonic clock, and show the wall clock, which may be set meanwhile. `logs` keeps each
-    message, too, and decides by its level whether there is one; `put` gets only those of `least_level` or above. Secrets
-    that `masker` knows are masked.
+    message, too, and decides by its level whether it is logged; `put` gets only those of `least_level` or above.
+    Secrets that `masker` knows are masked.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Console:
         if self._logs is None or self._logs.passes(level, message.job):
             message = message._replace(text=self._masker.mask(message.text))
             if self._logs is not None:
-                self._logs.message(message, at)
+                self._logs.message(message, at.wall)
             if level >= self._least_level:
                 text = self._encoded(render(self._format, message, at, is_colored=self._is_colored, names=self.names))
         if text or is_start:  # the lines of a run wait for its start, whether that has a line or not

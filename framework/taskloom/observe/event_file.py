@@ -16,6 +16,7 @@ from typing import Protocol
 
 from taskloom.clock import mono
 from taskloom.core.events import Event, as_dict
+from taskloom.observe.masking import Masker
 from taskloom.sync.wakeup_fd import WakeupFd
 from taskloom.text import to_json
 
@@ -44,8 +45,8 @@ def _absolute(path: str) -> str:
         return path
 
 
-def _as_line(event: Event) -> bytes:
-    return (to_json(as_dict(event)) + "\n").encode("utf-8", "backslashreplace")
+def _as_line(event: Event, masker: Masker) -> bytes:
+    return (to_json(masker.mask_data(as_dict(event))) + "\n").encode("utf-8", "backslashreplace")
 
 
 class EventFile:
@@ -54,10 +55,11 @@ class EventFile:
     Raises OSError if the file cannot be opened, or is a pipe without a reader.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, masker: Masker | None = None) -> None:
         self.tell: Callable[[str], object] = _tell_no_one
         """Called with a sentence when the file cannot be written, and when it can be again."""
         self._path = path
+        self._masker = masker or Masker()
         # Absolute, as far as the working directory is known: a task may change it.
         self._place = _absolute(path)
         # Set by `finish`: the events that are left are tried until then, in monotonic seconds.
@@ -70,7 +72,7 @@ class EventFile:
 
     def __call__(self, event: Event) -> None:
         """Write the event, however long that takes. Raises OSError if it was not written before the program ends."""
-        line = _as_line(event)
+        line = _as_line(event, self._masker)
         rest, written_to = line, self._file
         while rest:
             try:
@@ -159,11 +161,14 @@ class EventStream:
     Failures of the stream are told by the output thread. `is_gone` returns whether it can never be written again.
     """
 
-    def __init__(self, put: Callable[[bytes], object], is_gone: Callable[[], bool]) -> None:
+    def __init__(
+        self, put: Callable[[bytes], object], is_gone: Callable[[], bool], masker: Masker | None = None
+    ) -> None:
         self.tell: Callable[[str], object] = _tell_no_one
         """Called with a sentence when the stream has ended."""
         self._put = put
         self._is_gone = is_gone
+        self._masker = masker or Masker()
 
     def report_end(self) -> None:
         """Tell at once that nothing can be written any more; called when the stream has ended."""
@@ -173,7 +178,7 @@ class EventStream:
         """Queue the event. Raises BrokenPipeError if nothing can be written any more."""
         if self._is_gone():
             raise BrokenPipeError("standard output has no reader")
-        self._put(_as_line(event))
+        self._put(_as_line(event, self._masker))
 
     def finish(self, seconds: float) -> None:
         """Do nothing: the output thread writes what is queued, at the end of the program."""

@@ -11,12 +11,12 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from taskloom.clock import mono, wall
-from taskloom.core.model import JobSpec, Moment
+from taskloom.clock import wall
+from taskloom.core.model import JobSpec
 from taskloom.observe.log_file import file_name
-from taskloom.observe.log_files import LogFiles
+from taskloom.observe.log_files import FileLine, LogFiles
 from taskloom.observe.log_format import LogFormat, LogMessage
-from taskloom.observe.log_ring import Entry, LogRing
+from taskloom.observe.log_ring import LogRing, Origin
 from taskloom.text import shortened
 
 __all__ = ["PROGRAM_FILE", "JobLogs", "level_number"]
@@ -58,6 +58,11 @@ class JobLogs:
         self.ring = LogRing()
         """The last lines of each job."""
         self.ring.folder = folder
+        self.printed: Callable[[bytes, str], object] = self.ring.add_print
+        """Keeps a line that a run has printed ("" for an unknown one), with its line break if it has one.
+
+        Looked up for each print, and without a layer in between: a flood of prints comes through here.
+        """
         self.least_level = level
         """The lowest of all levels: what is below is logged nowhere."""
         self._level = level
@@ -87,6 +92,7 @@ class JobLogs:
         self._files.jobs = max(1, len(files))
         if self._folder is not None or files != {None}:
             self._files.start()
+            self.printed = self.print_to_files
         self._jobs = {**self._jobs, **jobs}
         self.least_level = min([self._level, *(log.level for log in jobs.values())])
 
@@ -94,32 +100,33 @@ class JobLogs:
         """Return whether messages of this level are logged for a job; for the program, if it is none."""
         return level >= self._jobs.get(job, self._program).level
 
-    def message(self, message: LogMessage, at: Moment) -> None:
-        """Keep a message."""
-        self._add(Entry(at.wall, at.mono, message.level, message.job, message.run, _cut(message.text)))
+    def message(self, message: LogMessage, at: float) -> None:
+        """Keep a message. `at`: seconds since the epoch."""
+        if self._is_detached:
+            return
+        text, log = _cut(message.text), self._jobs.get(message.job)
+        key = message.job if log is not None or message.run else ""
+        self.ring.add(at, text, Origin(key, message.level, message.job, message.run))
+        path = (self._program if log is None else log).path
+        if path is not None:
+            self._files.put(path, FileLine(at, message.level, message.job, message.run, text))
 
-    def printed(self, line: bytes, run: str) -> None:
-        """Keep a line that a run has printed ("" for an unknown one)."""
-        text = line if len(line) <= MOST_LINE else _cut(line.decode("utf-8", "backslashreplace"))
-        self._add(Entry(wall(), mono(), "INFO", run.rpartition("#")[0] or UNKNOWN, run, text))
+    def print_to_files(self, line: bytes, run: str) -> None:
+        """Keep a line that a run has printed, also in its file."""
+        self.ring.add_print(line, run)
+        job = run.rpartition("#")[0]
+        path = self._jobs.get(job, self._program).path
+        if path is not None:
+            self._files.put(path, FileLine(wall(), "INFO", job or UNKNOWN, run, line))
 
     def finish(self, seconds: float) -> int:
         """Write what is queued for the files within `seconds`; return how many lines were lost."""
         return self._files.finish(seconds)
 
     def detach(self) -> None:
-        """Keep nothing any more: called in a forked child, whose parent keeps what it prints, if that is caught."""
+        """Keep nothing any more: called in a forked child, which has neither the ring nor the thread for files."""
         self._is_detached = True
-
-    def _add(self, entry: Entry) -> None:
-        if self._is_detached:
-            return
-        log = self._jobs.get(entry.job)
-        is_about_job = log is not None or entry.run
-        self.ring.add(entry.job if is_about_job else "", entry)
-        path = (self._program if log is None else log).path
-        if path is not None:
-            self._files.put(path, entry)
+        self.printed = _drop
 
     def _of(self, spec: JobSpec) -> _JobLog:
         level = self._level if spec.log.level is None else level_number(spec.log.level.value.upper())
@@ -129,6 +136,10 @@ class JobLogs:
 
     def _path(self, job: str) -> str | None:
         return None if self._folder is None else os.path.join(self._folder, file_name(job))  # noqa: PTH118
+
+
+def _drop(line: bytes, run: str) -> None:
+    """Keep nothing."""
 
 
 def _cut(text: str) -> str:

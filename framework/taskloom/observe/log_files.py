@@ -15,17 +15,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from taskloom.clock import mono, wall
-from taskloom.core.model import Moment
 from taskloom.observe.log_file import FileLimits, append, locked, trim
 from taskloom.observe.log_format import LogFormat, LogMessage, render
-from taskloom.observe.log_ring import ENTRY_BYTES, Entry
+from taskloom.observe.log_ring import LINE_BYTES
 from taskloom.observe.name_column import NameColumn
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 from taskloom.sync.wakeup_fd import WakeupFd
 from taskloom.text import plural
 
-__all__ = ["LogFiles"]
+__all__ = ["FileLine", "LogFiles"]
 
 # About as much as the output thread queues.
 QUEUE_BYTES = 4 * 1024 * 1024
@@ -41,22 +40,29 @@ LOCKED_SECONDS = 0.02
 PATIENCE_SECONDS = 10.0
 
 
-class _Queued(NamedTuple):
-    path: str
-    entry: Entry
+class FileLine(NamedTuple):
+    """A line for a file. `text` of a print is bytes, with its line break if it has one."""
+
+    at: float
+    """Seconds since the epoch."""
+    level: str
+    job: str
+    run: str
+    text: str | bytes
 
     @property
     def cost(self) -> int:
-        return len(self.entry.text) + ENTRY_BYTES
+        """How many bytes of the queue it takes."""
+        return len(self.text) + LINE_BYTES
 
 
 class _Backlog:
     """The lines of one file that are not written yet."""
 
-    __slots__ = ("dropped", "entries", "size")
+    __slots__ = ("dropped", "lines", "size")
 
     def __init__(self) -> None:
-        self.entries: list[_Queued] = []
+        self.lines: list[FileLine] = []
         self.size = 0
         self.dropped = 0
 
@@ -88,7 +94,7 @@ class LogFiles:
         self._limits = limits or FileLimits()
         # Guards the queue. Re-entrant: a finalizer may print while we hold it.
         self._lock = threading.RLock()
-        self._queue: deque[_Queued] = deque()
+        self._queue: deque[tuple[str, FileLine]] = deque()
         self._size = 0
         self._refused: dict[str, int] = {}
         # For the thread alone.
@@ -110,30 +116,29 @@ class LogFiles:
             thread.start()
             self._thread = thread
 
-    def put(self, path: str, entry: Entry) -> None:
+    def put(self, path: str, line: FileLine) -> None:
         """Queue a line for a file; never blocks. If too much is queued, the line is dropped and counted."""
-        item = _Queued(path, entry)
         with self._lock:
             if self._size > QUEUE_BYTES:
                 self.dropped += 1
                 self._refused[path] = self._refused.get(path, 0) + 1
                 return
             is_first = not self._queue
-            self._queue.append(item)
-            self._size += item.cost
+            self._queue.append((path, line))
+            self._size += line.cost
         if is_first:
             self._wakeup.set()
 
     def finish(self, seconds: float) -> int:
-        """Write what is queued within `seconds`; return how many lines could not be written. Called once."""
+        """Write what is queued within `seconds`; return how many lines could not be written. Idempotent."""
         if self._thread is None:
             return 0
-        self._until = mono() + seconds
+        self._until = self._until or mono() + seconds
         self._finishing.open()
         self._wakeup.set()
         self._thread.wait_for(self._ended, seconds)
         with self._lock:
-            waiting = len(self._queue) + sum(len(each.entries) for each in self._backlogs.copy().values())
+            waiting = len(self._queue) + sum(len(each.lines) for each in self._backlogs.copy().values())
         return self.dropped + waiting
 
     # -- the thread
@@ -168,15 +173,15 @@ class LogFiles:
         """Move the queued lines to the backlogs of their files."""
         while self._queue:
             with self._lock:
-                item = self._queue.popleft()
-                backlog = self._backlogs.setdefault(item.path, _Backlog())
-                if item.path in self._failing and backlog.size > BACKLOG_BYTES:
+                path, line = self._queue.popleft()
+                backlog = self._backlogs.setdefault(path, _Backlog())
+                if path in self._failing and backlog.size > BACKLOG_BYTES:
                     backlog.dropped += 1
                     self.dropped += 1
-                    self._size -= item.cost
+                    self._size -= line.cost
                 else:
-                    backlog.entries.append(item)
-                    backlog.size += item.cost
+                    backlog.lines.append(line)
+                    backlog.size += line.cost
         with self._lock:
             refused, self._refused = self._refused, {}
         for path, count in refused.items():
@@ -224,16 +229,16 @@ class LogFiles:
 
     def _rendered(self, backlog: _Backlog) -> bytes:
         # By their times: the line that a run has started comes from another thread than its first print.
-        entries = sorted((item.entry for item in backlog.entries), key=lambda entry: entry.mono)
+        lines = sorted(backlog.lines, key=lambda line: line.at)
         if backlog.dropped:
             text = f"{plural(backlog.dropped, 'line')} could not be written and {_are(backlog.dropped)} left out here"
-            entries.append(Entry(wall(), mono(), "WARNING", "taskloom", "", text))
-        return b"".join(map(self._render, entries))
+            lines.append(FileLine(wall(), "WARNING", "taskloom", "", text))
+        return b"".join(map(self._render, lines))
 
-    def _render(self, entry: Entry) -> bytes:
-        message = LogMessage(entry.shown, entry.level, entry.job, entry.run)
-        text = render(self._format, message, Moment(entry.mono, entry.at), names=self._names)
-        return text.encode("utf-8", "backslashreplace")
+    def _render(self, line: FileLine) -> bytes:
+        text = line.text if isinstance(line.text, str) else line.text.decode("utf-8", "backslashreplace")
+        message = LogMessage(text.removesuffix("\n"), line.level, line.job, line.run)
+        return render(self._format, message, line.at, names=self._names).encode("utf-8", "backslashreplace")
 
     def _written(self, path: str) -> None:
         with self._lock:

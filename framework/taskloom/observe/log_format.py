@@ -11,9 +11,9 @@ from taskloom.core.model import Moment
 from taskloom.observe.name_column import NameColumn
 from taskloom.text import printable, printable_lines, to_json
 
-__all__ = ["LogFormat", "LogMessage", "render"]
+__all__ = ["LEVEL_COLORS", "LogFormat", "LogMessage", "render", "time_of"]
 
-_COLORS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+LEVEL_COLORS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
 class LogFormat(Enum):
@@ -39,34 +39,39 @@ class LogMessage(NamedTuple):
 def render(
     log_format: LogFormat,
     message: LogMessage,
-    at: Moment,
+    at: Moment | float,
     *,
     is_colored: bool = False,
     names: NameColumn | None = None,
 ) -> str:
-    """Return the lines of a message, each with a line break at its end. `names`: the column of the job's name."""
+    """Return the lines of a message, each with a line break at its end.
+
+    `at`: both clocks, or seconds since the epoch alone. `names`: the column of the job's name.
+    """
+    wall, mono = (at.wall, at.mono) if isinstance(at, Moment) else (at, None)
     if log_format is LogFormat.JSON:
-        return f"{to_json(_as_dict(message, at))}\n"
+        return f"{to_json(_as_dict(message, wall, mono))}\n"
     name = (names or NameColumn()).cell(printable(message.job))
-    head = f"{_time(log_format, at.wall)} {printable(message.level):<7} {name} "
-    color = _COLORS.get(message.level) if is_colored else None
+    head = f"{time_of(log_format, wall)} {printable(message.level):<7} {name} "
+    color = LEVEL_COLORS.get(message.level) if is_colored else None
     text = message.text.removesuffix("\n")
     lines = [head + line for line in printable_lines(text).split("\n")]
     return "".join(f"\033[{color}m{line}\033[0m\n" if color else f"{line}\n" for line in lines)
 
 
-def _time(log_format: LogFormat, wall: float) -> str:
+def time_of(log_format: LogFormat, wall: float) -> str:
+    """Return a time as a log line has it, in local time. `wall`: seconds since the epoch."""
     moment = datetime.fromtimestamp(wall).astimezone()  # local time, for people
     if log_format is LogFormat.FULL:
         return moment.isoformat(timespec="milliseconds")
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
-def _as_dict(message: LogMessage, at: Moment) -> dict[str, object]:
+def _as_dict(message: LogMessage, wall: float, mono: float | None) -> dict[str, object]:
     run = {"run": message.run} if message.run else {}
     return {
-        "at": format_wall(at.wall),
-        "mono": round(at.mono, 6),
+        "at": format_wall(wall),
+        **({} if mono is None else {"mono": round(mono, 6)}),
         "level": message.level,
         "job": message.job,
         **run,

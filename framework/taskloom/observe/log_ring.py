@@ -1,7 +1,10 @@
 """The last lines of each job, in memory.
 
-Bounded in bytes in all. If there are too many, the oldest line of a job that takes the most room goes: a job that
-floods its log pushes out its own lines, and the last ones of quiet jobs stay.
+Bounded in bytes in all. If there are too many, the oldest lines of a job that takes the most room go: a job that floods
+its log pushes out its own lines, and the last ones of quiet jobs stay.
+
+A flood of prints passes through here, so a line is one append to a list, which needs no lock. Lines get their numbers
+and are filed for their jobs together, 256 at once, or when they are asked for.
 """
 
 from __future__ import annotations
@@ -9,38 +12,52 @@ from __future__ import annotations
 import heapq
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from taskloom.clock import wall
 
-__all__ = ["ENTRY_BYTES", "Entry", "LogLine", "LogRing"]
+__all__ = ["LINE_BYTES", "LogLine", "LogRing", "Origin"]
 
 RING_BYTES = 8 * 1024 * 1024
-# What Python needs for a line beside its text: the tuple, its numbers, and the header of the text.
-ENTRY_BYTES = 240
-# A list that has lost this many lines from its beginning is moved together once half of it is gone.
-_MOST_GONE = 256
+# What Python needs for a line beside its text: a tuple, its time, and the header of the text.
+LINE_BYTES = 160
+_BLOCK_BYTES = 400
+_FILED_TOGETHER = 256
+# A longer line is filed at once.
+_LONG_BYTES = 4096
 _BUCKETS = 40
+_UNKNOWN = "unknown"
 
 
-class Entry(NamedTuple):
-    """One line as it is kept. `text` of a print is bytes, which are decoded only if they are asked for."""
+class Origin(NamedTuple):
+    """Where a message comes from."""
 
-    at: float
-    """Seconds since the epoch."""
-    mono: float
+    key: str
+    """The job that it is kept for; "" if it is about none."""
     level: str
     job: str
-    """The job, or the logger of a line that is about no job."""
+    """What is shown as the job: for a message about no job, the name of its logger."""
     run: str
-    text: str | bytes
 
-    @property
-    def shown(self) -> str:
-        """The text, with escapes for bytes that are no UTF-8."""
-        return self.text if isinstance(self.text, str) else self.text.decode("utf-8", "backslashreplace")
+
+_Line = tuple[float, str | bytes, str | Origin]
+"""The time of a line, its text, and its origin: of a print, the id of its run, and the text is bytes. A plain tuple: a
+named one takes four times as long to make."""
+_of_line = itemgetter(2)
+
+
+class _Block(NamedTuple):
+    """Lines of one origin that came one after the other, with numbers from `first` on."""
+
+    first: int
+    lines: list[_Line]
+    size: int
+
+
+_first_of = itemgetter(0)
 
 
 class LogLine(NamedTuple):
@@ -61,139 +78,177 @@ class LogLine(NamedTuple):
 
 
 class _JobLines:
-    """The lines of one job, oldest first. The first `gone` entries of both lists have been dropped."""
+    """The lines of one job, oldest first."""
 
-    __slots__ = ("bucket", "entries", "gone", "lost", "lost_at", "numbers", "size")
+    __slots__ = ("blocks", "bucket", "key", "lost", "lost_at", "size")
 
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-        self.entries: list[Entry | None] = []
-        self.gone = self.size = self.bucket = self.lost = 0
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.blocks: list[_Block] = []
+        self.size = self.bucket = self.lost = 0
         self.lost_at = 0.0
 
-    def drop_oldest(self) -> int:
-        """Drop a line; return how many bytes that frees."""
-        entry, self.entries[self.gone] = self.entries[self.gone], None
-        self.lost = self.numbers[self.gone]
-        self.gone += 1
-        if self.gone >= _MOST_GONE and 2 * self.gone >= len(self.numbers):
-            del self.numbers[: self.gone], self.entries[: self.gone]
-            self.gone = 0
-        if entry is None:  # an error has struck in here before
-            return 0
-        self.lost_at = entry.at
-        freed = len(entry.text) + ENTRY_BYTES
+    def drop(self, excess: int) -> int:
+        """Drop the oldest blocks until `excess` bytes are free, or the job is no longer among the greatest."""
+        least, freed, dropped = 1 << (self.bucket - 1), 0, 0
+        for block in self.blocks:
+            freed += block.size
+            dropped += 1
+            if freed >= excess or self.size - freed < least:
+                break
+        if dropped:
+            last = self.blocks[dropped - 1]
+            self.lost, self.lost_at = last.first + len(last.lines) - 1, last.lines[-1][0]
+            del self.blocks[:dropped]
+        else:
+            freed = self.size  # an error has struck in here before
         self.size -= freed
         return freed
 
-    def after(self, number: int, most: int) -> list[tuple[int, Entry]]:
+    def after(self, number: int, most: int) -> list[LogLine]:
         """Return the first `most` lines with a greater number."""
-        first = max(self.gone, bisect_right(self.numbers, number))
-        return self.pairs(first, first + most)
-
-    def pairs(self, first: int, end: int) -> list[tuple[int, Entry]]:
-        """Return these lines with their numbers."""
-        found = zip(self.numbers[first:end], self.entries[first:end], strict=False)
-        return [(number, entry) for number, entry in found if entry is not None]
+        index = max(0, bisect_right(self.blocks, number, key=_first_of) - 1)
+        lines = (line for block in islice(self.blocks, index, None) for line in _lines_of(block, number))
+        return list(islice(lines, most))
 
 
 class LogRing:
-    """Keeps lines, `most_bytes` of them in all. Any thread may call any method; none of them blocks or does I/O.
-
-    Lines are kept by `key`: the name of their job, or "" for those that are about no job.
-    """
+    """Keeps lines, `most_bytes` of them in all. Any thread may call any method; none of them blocks or does I/O."""
 
     def __init__(self, most_bytes: int = RING_BYTES, *, clock: Callable[[], float] = wall) -> None:
         self.folder: str | None = None
         """The folder of the log files; None if there are none."""
-        self.last = 0
-        """The number of the newest line; 0 before the first."""
-        self.size = 0
-        """The bytes of all lines that are kept."""
         self._most = most_bytes
+        self._clock = clock
         self._begun = clock()
+        # Not filed yet. Appending to a list, and removing its first items, are atomic.
+        self._arrived: list[_Line] = []
+        self._last = self._size = 0
+        # By the name of the job; "" for lines that are about no job.
         self._jobs: dict[str, _JobLines] = {}
         # The jobs by the size of their lines: those in bucket n have at least 2**(n-1) bytes and fewer than 2**n. The
         # greatest is found there without looking at all of them; a factor of 2 between jobs is fair enough.
         self._buckets: list[dict[str, _JobLines]] = [{} for _ in range(_BUCKETS)]
         self._top = 0
-        # Re-entrant: the garbage collector may run a finalizer while we hold it, and the finalizer may print.
+        # Guards what is filed. Re-entrant: the garbage collector may run a finalizer while we hold it, which may print.
         self._lock = threading.RLock()
+        self._is_filing = False
         self._wakes: tuple[Callable[[], object], ...] = ()
 
-    def add(self, key: str, entry: Entry) -> None:
-        """Keep a line; drop old ones if there are too many."""
-        cost = len(entry.text) + ENTRY_BYTES
-        with self._lock:
-            lines = self._jobs.get(key)
-            if lines is None:
-                lines = self._jobs[key] = _JobLines()
-            self.last += 1
-            lines.entries.append(entry)
-            lines.numbers.append(self.last)
-            lines.size += cost
-            self.size += cost
-            if lines.size.bit_length() != lines.bucket:
-                self._sort(key, lines)
-            while self.size > self._most:
-                self._drop_one()
+    def add(self, at: float, text: str, origin: Origin) -> None:
+        """Keep a message."""
+        self._arrived.append((at, text, origin))
+        if len(self._arrived) >= _FILED_TOGETHER or len(text) > _LONG_BYTES:
+            self._file()
+        if self._wakes:
+            self._wake()
+
+    def add_print(self, line: bytes, run: str) -> None:
+        """Keep a line that the run has printed, with its line break if it has one. `run` "" is unknown."""
+        arrived = self._arrived
+        arrived.append((self._clock(), line, run))
+        if len(arrived) >= _FILED_TOGETHER or len(line) > _LONG_BYTES:
+            self._file()
+        if self._wakes:
+            self._wake()
+
+    def _wake(self) -> None:
         for wake in self._wakes:
             wake()
 
-    def _sort(self, key: str, lines: _JobLines) -> None:
-        self._buckets[lines.bucket].pop(key, None)
-        lines.bucket = lines.size.bit_length()
-        self._buckets[lines.bucket][key] = lines
-        self._top = max(self._top, lines.bucket)
+    def _file(self) -> None:
+        """Give the lines that have arrived their numbers, and drop the oldest of the greatest jobs if need be."""
+        with self._lock:
+            if self._is_filing:
+                return  # a finalizer printed while we filed
+            self._is_filing = True
+            try:
+                while self._arrived:
+                    lines = self._arrived[:_FILED_TOGETHER]
+                    del self._arrived[: len(lines)]
+                    for origin, group in groupby(lines, _of_line):
+                        self._file_block(origin, list(group))
+                self._drop()
+            finally:
+                self._is_filing = False
 
-    def _drop_one(self) -> None:
-        while self._top > 0 and not self._buckets[self._top]:
-            self._top -= 1
-        if self._top == 0:
-            self.size = 0
-            return
-        key, lines = next(iter(self._buckets[self._top].items()))
-        self.size -= lines.drop_oldest()
-        if lines.size.bit_length() != lines.bucket:
-            self._sort(key, lines)
+    def _file_block(self, origin: str | Origin, lines: list[_Line]) -> None:
+        key = origin.key if isinstance(origin, Origin) else origin.rpartition("#")[0]
+        size = sum([len(line[1]) for line in lines]) + LINE_BYTES * len(lines) + _BLOCK_BYTES
+        job = self._jobs.get(key)
+        if job is None:
+            job = self._jobs[key] = _JobLines(key)
+        job.blocks.append(_Block(self._last + 1, lines, size))
+        self._last += len(lines)
+        job.size += size
+        self._size += size
+        self._sort(job)
+
+    def _drop(self) -> None:
+        while self._size > self._most:
+            while self._top > 0 and not self._buckets[self._top]:
+                self._top -= 1
+            if self._top == 0:
+                self._size = 0
+                return
+            job = next(iter(self._buckets[self._top].values()))
+            self._size -= job.drop(self._size - self._most)
+            self._sort(job)
+
+    def _sort(self, job: _JobLines) -> None:
+        bucket = job.size.bit_length()
+        if bucket != job.bucket:
+            self._buckets[job.bucket].pop(job.key, None)
+            job.bucket = bucket
+            self._buckets[bucket][job.key] = job
+            self._top = max(self._top, bucket)
 
     # -- for readers
 
+    @property
+    def last(self) -> int:
+        """The number of the newest line; 0 before the first."""
+        with self._filed():
+            return self._last
+
+    @property
+    def size(self) -> int:
+        """The bytes of all lines."""
+        with self._filed():
+            return self._size
+
     def since(self, jobs: Collection[str] | None = None) -> float | None:
         """Return from when on it has all lines of these jobs, in seconds since the epoch; None if it has none."""
-        with self._lock:
+        with self._filed():
             chosen = self._chosen(jobs)
-            if not any(lines.size for lines in chosen):
+            if not any(lines.blocks for lines in chosen):
                 return None
             return max([self._begun, *(lines.lost_at for lines in chosen if lines.lost)])
 
     def lost(self, jobs: Collection[str] | None = None) -> int:
         """Return the greatest number of a line of these jobs that is no longer kept; 0 if all lines are kept."""
-        with self._lock:
+        with self._filed():
             return max((lines.lost for lines in self._chosen(jobs)), default=0)
 
     def number_before(self, instant: float) -> int:
         """Return the number of the newest line before an instant, in seconds since the epoch; 0 if there is none."""
-        before = (
-            next((number for number, entry in reversed(pairs) if entry.at < instant), 0) for pairs in self._copy(None)
-        )
+        before = (next((line.seq for line in lines if line.at < instant), 0) for lines in self._newest_first(None))
         return max(before, default=0)
 
     def after(self, number: int, jobs: Collection[str] | None, most: int) -> Sequence[LogLine]:
         """Return the first `most` lines with a greater number, oldest first."""
-        with self._lock:
-            if self.last <= number:
+        with self._filed():
+            if self._last <= number:
                 return []
             found = [lines.after(number, most) for lines in self._chosen(jobs)]
-        return [_line(*pair) for pair in islice(heapq.merge(*filter(None, found)), most)]
+        return list(islice(heapq.merge(*filter(None, found), key=_first_of), most))
 
     def newest(
         self, count: int, jobs: Collection[str] | None, matches: Callable[[LogLine], bool] = lambda _: True
     ) -> Sequence[LogLine]:
         """Return the last `count` lines for which `matches` returns True, oldest first."""
-        newest_first = heapq.merge(*(reversed(pairs) for pairs in self._copy(jobs)), reverse=True)
-        lines = (_line(*pair) for pair in newest_first)
-        return list(islice(filter(matches, lines), max(0, count)))[::-1]
+        newest_first = heapq.merge(*self._newest_first(jobs), key=_first_of, reverse=True)
+        return list(islice(filter(matches, newest_first), max(0, count)))[::-1]
 
     def wake_with(self, wake: Callable[[], object]) -> Callable[[], object]:
         """Call `wake` after each new line, on the thread that wrote it; return the function that ends that.
@@ -213,15 +268,38 @@ class LogRing:
 
         return end
 
-    def _copy(self, jobs: Collection[str] | None) -> list[list[tuple[int, Entry]]]:
-        with self._lock:
-            return [lines.pairs(lines.gone, len(lines.numbers)) for lines in self._chosen(jobs)]
+    def _filed(self) -> threading.RLock:
+        """File what has arrived; return the lock, to be held while reading."""
+        self._file()
+        return self._lock
 
-    def _chosen(self, jobs: Collection[str] | None) -> Iterable[_JobLines]:
+    def _newest_first(self, jobs: Collection[str] | None) -> list[Iterator[LogLine]]:
+        """Return the lines of each job. They are made while they are read, without the lock."""
+        with self._filed():
+            copies = [list(reversed(lines.blocks)) for lines in self._chosen(jobs)]
+        return [_backwards(blocks) for blocks in copies]
+
+    def _chosen(self, jobs: Collection[str] | None) -> list[_JobLines]:
         if jobs is None:
             return list(self._jobs.values())
         return [self._jobs[job] for job in dict.fromkeys(jobs) if job in self._jobs]
 
 
-def _line(number: int, entry: Entry) -> LogLine:
-    return LogLine(number, entry.at, entry.level.lower(), entry.job, entry.run, entry.shown)
+def _backwards(blocks: Iterable[_Block]) -> Iterator[LogLine]:
+    for block in blocks:
+        for index in range(len(block.lines) - 1, -1, -1):
+            yield _shown(block.first + index, block.lines[index])
+
+
+def _lines_of(block: _Block, after: int) -> Iterator[LogLine]:
+    """Yield the lines of a block with a greater number than `after`."""
+    for index in range(max(0, after + 1 - block.first), len(block.lines)):
+        yield _shown(block.first + index, block.lines[index])
+
+
+def _shown(number: int, line: _Line) -> LogLine:
+    at, text, origin = line
+    if isinstance(origin, Origin):
+        return LogLine(number, at, origin.level.lower(), origin.job, origin.run, str(text))
+    shown = text if isinstance(text, str) else text.removesuffix(b"\n").decode("utf-8", "backslashreplace")
+    return LogLine(number, at, "info", origin.rpartition("#")[0] or _UNKNOWN, origin, shown)

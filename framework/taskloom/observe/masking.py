@@ -30,6 +30,8 @@ class Masker:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: frozenset[str] = frozenset()
+        self.is_needed = False
+        """Whether there is any secret. A plain attribute: it is read for each print."""
         # Replaced as a whole: other threads mask meanwhile.
         self._forms: _Forms | None = None
         self.learn(values)
@@ -40,11 +42,7 @@ class Masker:
         if known != self._values:
             forms = {form for value in known for form in forms_of(value)}
             self._values, self._forms = known, _Forms(forms) if forms else None
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether there is any secret."""
-        return self._forms is not None
+            self.is_needed = self._forms is not None
 
     def mask(self, text: str) -> str:
         """Return the text with a fixed mark in the place of each secret."""
@@ -135,8 +133,9 @@ class _Forms:
     def _end_at(self, text: str, at: int) -> int:
         """Return the end of the longest secret that begins here; -1 if there is none."""
         for length in self._lengths[text[at : at + LEAST_CHARACTERS]]:
-            if text[at : at + length] in self._forms:
-                return at + length
+            found = text[at : at + length]  # near the end of the text it is shorter
+            if found in self._forms:
+                return at + len(found)
         return -1
 
     def _is_beginning(self, text: str) -> bool:

@@ -86,6 +86,9 @@ class Output:
         self._is_reporting = False
         self._ended = Latch()
         self._wakeup = WakeupFd()
+        # Whether the thread will look at the queues once more. It sets this to False before it looks: so either it
+        # sees what was queued before, or the writer sees False and wakes it.
+        self._is_woken = False
         self._thread = KeptThread("taskloom-output", self._run, self._recover)
         self._thread.start()
 
@@ -159,7 +162,8 @@ class Output:
                 room = Latch()
                 self._waiters.append(room)
             self._wait_for(room)
-        self._wakeup.set()
+        if not self._is_woken:
+            self._wake()
 
     def final_data(self, content: bytes) -> None:
         """Queue data for descriptor 1 even if too much is queued: the program ends after it."""
@@ -190,6 +194,16 @@ class Output:
         self.before_end()
         self._wakeup.set()
         self._thread.wait_for(self._ended, self._latest - mono() + 2 * LAST_SENTENCE_SECONDS)
+
+    def _wake(self) -> None:
+        """Wake the thread; one system call for many prints."""
+        try:
+            # First: after the wake-up the thread may have set it to False already.
+            self._is_woken = True
+            self._wakeup.set()
+        except BaseException:
+            self._is_woken = False
+            raise
 
     def _wait_for(self, room: Latch) -> None:
         context = current_run.get()
@@ -240,6 +254,7 @@ class Output:
         if self._written is not None:
             self._record()  # that was interrupted; then the thread may be over
             return
+        self._is_woken = False
         self._release_lines()
         now = mono()
         waiting = [each for each in (self._data, self._log) if each.is_waiting]

@@ -8,17 +8,16 @@ beginning of a secret, its rest is masked.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import NamedTuple
 
+from taskloom.diagnostics import MASK
+from taskloom.observe.job_logs import MOST_LINE, JobLogs
 from taskloom.observe.masking import Masker
 from taskloom.observe.secret_forms import LEAST_CHARACTERS
 from taskloom.observe.streams import Put
+from taskloom.text import shortened
 
 __all__ = ["Prints"]
-
-# A line without an end is recorded in pieces of this many bytes.
-MOST_PENDING_BYTES = 64 * 1024
 
 
 class _Tail(NamedTuple):
@@ -29,12 +28,12 @@ class _Tail(NamedTuple):
 
 
 class Prints:
-    """The way of one stream. `put` takes the bytes; `record` gets each whole line, without its end, and its run."""
+    """The way of one stream. `put` takes the bytes; `logs` keeps each line of them."""
 
-    def __init__(self, put: Put, masker: Masker, record: Callable[[bytes, str], object]) -> None:
+    def __init__(self, put: Put, masker: Masker, logs: JobLogs) -> None:
         self._put = put
         self._masker = masker
-        self._record = record
+        self._logs = logs
         # By run. Re-entrant: the garbage collector may run a finalizer while we hold it, and the finalizer may print.
         self._lock = threading.RLock()
         self._tails: dict[str, _Tail] = {}
@@ -44,9 +43,13 @@ class Prints:
         """Pass on what the run `run` has written ("" for other threads). Blocks if `put` does."""
         if self._masker.is_needed or self._tails:
             content = self._masked(content, run)
-        if content:
+            if not content:
+                return
+        if content.find(b"\n") == len(content) - 1 < MOST_LINE and not self._pending:
+            self._logs.printed(content, run)  # most prints are one line
+        else:
             self._note(content, run)
-            self._put(content, run=run, is_rest=is_rest)
+        self._put(content, run=run, is_rest=is_rest)
 
     def end(self, run: str) -> None:
         """Pass on what is held back of a run that has ended; never blocks."""
@@ -74,18 +77,15 @@ class Prints:
             before = self._tails.pop(run, None) or _Tail()
             # As UTF-8, with each foreign byte escaped: it comes out as it went in.
             text = before.shown + before.held + content.decode("utf-8", "surrogateescape")
-            pieces, end = [], len(before.shown)
-            for start, stop in self._masker.spans(text):
-                pieces.append(text[end : max(start, end)])
-                pieces.append(self._masker.mask(text[start:stop]))
-                end = stop
-            tail = max(end, self._masker.unfinished(text))
+            pieces, done, masked = [], len(before.shown), 0
+            for start, end in self._masker.spans(text):
+                pieces += [text[done : max(start, done)], MASK]
+                done = masked = end
+            tail = max(masked, self._masker.unfinished(text))
+            held = min(len(text), max(done, tail + LEAST_CHARACTERS - 1))
+            pieces.append(text[done:held])
             if tail < len(text):
-                held = max(end, min(len(text), tail + LEAST_CHARACTERS - 1))
-                pieces.append(text[end:held])
                 self._tails[run] = _Tail(text[tail:held], text[held:])
-            else:
-                pieces.append(text[end:])
         return _encoded("".join(pieces))
 
     def _note(self, content: bytes, run: str) -> None:
@@ -99,10 +99,15 @@ class Prints:
         *lines, rest = content.split(b"\n")
         for line in lines:
             self._record(line, run)
-        if len(rest) < MOST_PENDING_BYTES:
+        if len(rest) < MOST_LINE:
             self._pending[run] = rest
         else:
             self._record(rest, run)
+
+    def _record(self, line: bytes, run: str) -> None:
+        if len(line) > MOST_LINE:
+            line = shortened(line.decode("utf-8", "backslashreplace"), MOST_LINE).encode("utf-8", "backslashreplace")
+        self._logs.printed(line, run)
 
 
 def _encoded(text: str) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from taskloom.core.events import Event, EventName
@@ -73,10 +74,11 @@ class ProgramOutput:
         self.output.before_end = self._finish
         self._guard = LogGuard(ConsoleHandler(self.console), self.logs.least_level, self._warn)
         put_data: Put = self.output.text if data_to_log else self.output.data
-        self._prints = [Prints(put, self.masker, self.logs.printed) for put in (put_data, self.output.text)]
+        self._prints = [Prints(put, self.masker, self.logs) for put in (put_data, self.output.text)]
         self._stdout = TextStream(self._prints[0], 2 if data_to_log else 1, encoding=_encoding(sys.__stdout__))
         self._stderr = TextStream(self._prints[1], 2, encoding=encoding)
         self._before: tuple[Any, Any] = sys.stdout, sys.stderr
+        self._specs: Sequence[JobSpec] = ()
 
     @property
     def streams(self) -> tuple[TextStream, TextStream]:
@@ -97,10 +99,15 @@ class ProgramOutput:
         self._guard.remove()
         sys.stdout, sys.stderr = self._before
 
-    def apply(self, specs: Sequence[JobSpec]) -> None:
-        """Use the `log` of these jobs from now on. Raises RuntimeError if no thread can be had for log files."""
+    def apply(self, specs: Sequence[JobSpec]) -> Callable[[], object]:
+        """Use the `log` of these jobs from now on; return what undoes that.
+
+        Raises RuntimeError if no thread can be had for log files.
+        """
+        before, self._specs = self._specs, tuple(specs)
         self.logs.apply(specs)
         self._guard.set_level(self.logs.least_level)
+        return partial(self.apply, before)
 
     def detach(self) -> None:
         """Write at once from now on, and keep nothing: called in a forked child."""

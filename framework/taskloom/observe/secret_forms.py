@@ -19,10 +19,13 @@ _HEX = re.compile(r"%[0-9A-F]{2}")
 
 
 def forms_of(value: str) -> set[str]:
-    """Return all texts that reveal the secret; none if it is shorter than LEAST_CHARACTERS characters."""
+    """Return all texts that reveal the secret; none if it has fewer than LEAST_CHARACTERS characters.
+
+    Blanks and line breaks around it do not count: a file often ends with one.
+    """
     whole = {value, value.strip()}
     lines = {line.strip() for line in value.splitlines()} - whole
-    parts = {part for part in whole if len(part) >= LEAST_CHARACTERS}
+    parts = whole if len(value.strip()) >= LEAST_CHARACTERS else set()
     if parts:
         parts |= {line for line in lines if len(line) >= _LEAST_OF_LINE}
     return {form for part in parts for form in _forms(part) if len(form) >= LEAST_CHARACTERS}

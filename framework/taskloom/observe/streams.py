@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from typing import Any, Protocol
 
+from taskloom.runners.context import current_run
 from taskloom.runners.thread_owner import calling_run
 
 __all__ = ["MOST_PENDING_BYTES", "DataStream", "Put", "TextStream"]
@@ -220,14 +221,22 @@ class TextStream(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        pending, run = self._own(), _run_id()
+        # Without calls where that is possible: a flood of prints comes through here, and each print writes twice.
+        owner = getattr(self._of_thread, "owner", None)
+        pending = self._own() if owner is None else owner.pending
+        context = current_run.get()
+        run = _run_id() if context is None else context.run_id
         if pending.run != run:
             self._pass_on(pending.take(), pending.run)  # of the run before, if its thread is used again
             pending.run = run
-        whole, newline, rest = text.rpartition("\n")
-        if newline:
-            pending.add(self._encoded(whole + newline))
+        end = text.rfind("\n") + 1
+        rest = text
+        if end:
+            rest = text[end:]
+            pending.add(self._encoded(text[:end] if rest else text))
             self._pass_on(pending.take(), run)
+            if not rest:
+                return len(text)
         size = pending.add(self._encoded(rest))
         if size >= MOST_PENDING_BYTES or (size and self._write_through):
             self._pass_on(pending.take(), run)

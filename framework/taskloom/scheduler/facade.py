@@ -24,7 +24,7 @@ from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.failure_log import make_failure_log
 from taskloom.scheduler.firings import Firing, armed_schedules, coming_firings
-from taskloom.scheduler.handles import JobHandle, JobStatus, Run, make_status
+from taskloom.scheduler.handles import JobHandle, JobStatus, Run
 from taskloom.scheduler.patience import patience
 from taskloom.scheduler.snapshots import Snapshot, make_snapshot
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
@@ -331,9 +331,7 @@ class Scheduler:
 
     def status(self) -> list[JobStatus]:
         """Return the status of each job, in the order in which they were added."""
-        engine = self._engine
-        with paused_gc():
-            return engine.query(None, lambda core: [make_status(engine, core, name) for name in core.jobs])
+        return self.snapshot().jobs
 
     def snapshot(self, jobs: Iterable[str] | None = None) -> Snapshot:
         """Return the status of all jobs, or of the named ones, with the number of the last event that it contains.

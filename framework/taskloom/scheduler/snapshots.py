@@ -33,6 +33,7 @@ def make_snapshot(engine: Engine, core: Lifecycle, jobs: Iterable[str] | None) -
     """Return a snapshot of these jobs, or of all; called on the scheduler thread. Raises UnknownJob."""
     names = core.jobs if jobs is None else dict.fromkeys(jobs)
     reason = core.shutdown.reason if core.phase is not Phase.OPEN else None
-    left = core.stops.latest - engine.clock.now().mono if core.phase is Phase.STOPPING else inf
-    statuses = [make_status(engine, core, name) for name in names]
+    now = engine.clock.now()
+    left = core.stops.latest - now.mono if core.phase is Phase.STOPPING else inf
+    statuses = [make_status(engine, core, name, now) for name in names]
     return Snapshot(core.last_seq, core.phase, reason, statuses, max(0.0, left) if isfinite(left) else None)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from taskloom.core.model import JobState
-from taskloom.core.why import RunNumbers, WhyFacts, gather
+from taskloom.core.why import gather
+from taskloom.core.why_facts import RunNumbers, WhyFacts
 from taskloom.scheduler.why_text import explain
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from taskloom.core.model import Hold, JobState, Reason, WaitingFor
 from taskloom.core.policies import Condition, StartMode
-from taskloom.core.why import Blocker, JobFacts, RunFacts, WhyFacts
+from taskloom.core.why_facts import Blocker, JobFacts, RunFacts, WhyFacts
 from taskloom.scheduler.why_words import (
     Clock,
     asked,

@@ -11,7 +11,7 @@ from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, Waiti
 from taskloom.core.policies import Overlap, RestartWhen
 from taskloom.core.records import FollowUp
 from taskloom.core.restart import FLAPPING_SECONDS
-from taskloom.core.why import JobFacts, RunFacts, RunNumbers, WhyFacts
+from taskloom.core.why_facts import JobFacts, RunFacts, RunNumbers, WhyFacts
 from taskloom.scheduler.failure_text import MOST_NAMED
 from taskloom.scheduler.why_heads import Heads, in_brackets, rests_stopped
 from taskloom.scheduler.why_words import (
@@ -224,6 +224,8 @@ class _Paragraph:
         following = _FOLLOW_UPS.get(self._job.follow_up)
         if following and self._is_open:
             yield following
+        if not self._job.spec.enabled and self._is_open:
+            yield "The job is disabled when this run has ended"
 
     # -- a stop
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from taskloom.core.model import ErrorInfo, Otherwise, Outcome, Reason, ReasonKind
 from taskloom.core.policies import Condition, JoinPolicy
 from taskloom.core.report import held_by
-from taskloom.core.why import HoldFacts, JobFacts, Link, RunFacts, Some
+from taskloom.core.why_facts import HoldFacts, JobFacts, Link, RunFacts, Some
 from taskloom.scheduler.failure_text import MOST_NAMED, reason_text
 from taskloom.text import duration, first_of, local_time, plural, printable, rough, shortened
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.shells import completed, shell_path
+from tests.support.shells import completed
 
 JOBS = """\
 jobs:
@@ -20,18 +20,24 @@ jobs:
 """
 
 
+NeedTool = Callable[[str], str]
+
+
 @pytest.fixture
-def shell_env(tmp_path: Path) -> dict[str, str]:
+def shell_env(child_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """An environment in which `taskloom` is found, and no program of the machine; a job file in a folder."""
     (tmp_path / "a folder").mkdir()
     (tmp_path / "a folder" / "jobs.yaml").write_text(JOBS)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    keys = ("LANG", "LC_ALL", "COVERAGE_PROCESS_START")
-    kept = {key: os.environ[key] for key in keys if key in os.environ}
-    return {**kept, "PATH": path, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    path = f"{Path(sys.executable).parent}:{child_env['PATH']}"
+    return {**child_env, "PATH": path, "HOME": str(tmp_path)}
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.fixture(params=["bash", "zsh"])
+def shell(request: pytest.FixtureRequest, need_tool: NeedTool) -> str:
+    """The path of each shell on a terminal."""
+    return need_tool(request.param)
+
+
 @pytest.mark.parametrize(
     ("typed", "word"),
     [
@@ -71,12 +77,14 @@ def test_a_tab_completes_the_word(shell: str, typed: str, word: str, shell_env: 
     ],
     ids=lambda value: value.replace(" ", "_") if isinstance(value, str) else "",
 )
-def test_fish_is_given_the_words(typed: str, words: list[str], shell_env: dict[str, str], tmp_path: Path) -> None:
+def test_fish_is_given_the_words(
+    typed: str, words: list[str], shell_env: dict[str, str], tmp_path: Path, need_tool: NeedTool
+) -> None:
     quoted = typed.replace("\\", "\\\\").replace("'", "\\'")
     script = f"taskloom completion fish | source; complete --do-complete='{quoted}'"
 
     done = subprocess.run(
-        [shell_path("fish"), "--no-config", "--command", script],
+        [need_tool("fish"), "--no-config", "--command", script],
         env=shell_env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -84,11 +92,13 @@ def test_fish_is_given_the_words(typed: str, words: list[str], shell_env: dict[s
     assert done.stderr == ""
 
 
-def test_bash_shows_no_error_if_the_program_is_gone(shell_env: dict[str, str], tmp_path: Path) -> None:
+def test_bash_shows_no_error_if_the_program_is_gone(
+    shell_env: dict[str, str], tmp_path: Path, need_tool: NeedTool
+) -> None:
     script = 'eval "$(taskloom completion bash)"; COMP_LINE="taskloom r"; COMP_POINT=10; _taskloom_completion ./gone'
 
     done = subprocess.run(
-        [shell_path("bash"), "-c", f'{script}; echo "${{#COMPREPLY[@]}}"'],
+        [need_tool("bash"), "-c", f'{script}; echo "${{#COMPREPLY[@]}}"'],
         env=shell_env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 

@@ -65,7 +65,11 @@ def refused(message: str, code: str = "already-running") -> tuple[int, dict[str,
 
 def test_start_waits_until_the_run_is_ready(script: Scripted, taskloom: Taskloom) -> None:
     script.after["/v1/jobs/other/start"] = acted("other", "running", "other#2")
-    script.events = [happens("queued", "other", "other#2", 1.0), happens("ready", "other", "other#2", 1.5)]
+    script.events = [
+        happens("queued", "other", "other#2", 1.0),
+        happens("started", "other", "other#2", 1.1),
+        happens("ready", "other", "other#2", 1.5),
+    ]
 
     assert taskloom("start", "other") == (0, "other: ready after 0.5 s\n", "")
     assert script.posts == [("/v1/jobs/other/start", {"now": False})]
@@ -97,7 +101,11 @@ def test_all_jobs_are_acted_on_before_any_is_waited_for(script: Scripted, tasklo
     for job in ("web", "other"):
         script.after[f"/v1/jobs/{job}/restart"] = acted(job, "running", f"{job}#2")
     script.jobs["web"] = job_status("web", "finished")
-    script.events = [happens("ready", "other", "other#2"), happens("ready", "web", "web#2")]
+    script.events = [
+        happens(name, job, f"{job}#2", mono)
+        for job in ("other", "web")
+        for mono, name in ((1.0, "started"), (2.0, "ready"))
+    ]
 
     assert taskloom("restart", "web", "other").out == "other: ready\nweb: ready\n"
     assert [path for path, _ in script.posts] == ["/v1/jobs/web/restart", "/v1/jobs/other/restart"]
@@ -198,7 +206,7 @@ def test_ctrl_c_leaves_the_action_under_way(
         raise KeyboardInterrupt
 
     script.after["/v1/jobs/web/stop"] = acted("web", "stopping", "web#1")
-    monkeypatch.setattr("taskloom.cli.control.acting.follow", interrupted)
+    monkeypatch.setattr("taskloom.cli.control.acting.wait_until_over", interrupted)
 
     said = taskloom("stop", "web")
 

@@ -43,7 +43,9 @@ def test_anything_else_is_refused_with_the_legal_forms(text: str) -> None:
         read_since(text, NOW)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2026-99-01T00:00:00Z", "0000-01-01"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "2026-99-01T00:00:00Z", "0000-01-01", "9999-12-31T23:59:59Z", "0001-01-01T00:00Z"]
+)
 def test_a_text_that_is_no_instant_is_none(text: str) -> None:
     assert read_instant(text) is None
 

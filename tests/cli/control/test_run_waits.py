@@ -34,6 +34,7 @@ def fed(wait: Wait, *events: Fields) -> Wait:
 
 
 def line(wait: Wait) -> tuple[str, int]:
+    wait.accept_provisional()
     assert wait.result is not None
     return str(wait.result), wait.result.exit
 
@@ -198,6 +199,31 @@ def test_after_a_gap_the_status_ends_a_start(now: Fields, text: str, code: int) 
     assert line(wait) == (f"web: {text}", code)
 
 
+def test_a_run_that_fails_a_moment_after_its_start_has_failed() -> None:
+    """A task that does not announce it is ready once it has started, even one that fails in its first line."""
+    wait = fed(starting(), event("queued", mono=1.0), event("started", mono=1.1), event("ready", mono=1.1))
+    assert wait.result is None
+    assert str(wait.provisional) == "web: ready after 0.1 s"
+
+    wait.see(ended("failed", mono=1.2, error=BOOM))
+
+    assert line(wait) == ("web: failed after 0.2 s: ValueError: boom", FAILED)
+
+
+def test_a_run_that_announces_that_it_is_ready_is_ready_at_once() -> None:
+    wait = fed(starting(), event("started", mono=1.0), event("ready", mono=1.2))
+
+    assert wait.result is not None
+    assert wait.result.state == "ready"
+
+
+def test_a_run_that_is_stopped_a_moment_after_its_start_was_not_started_well() -> None:
+    why = {"kind": "user", "text": "by bob"}
+    wait = fed(starting(), event("ready"), event("cancel_requested", reason=why), ended("cancelled"))
+
+    assert line(wait) == ("web: stopped at once after its start (by bob)", FAILED)
+
+
 def test_a_run_that_ended_before_the_answer_was_sent_ends_the_start() -> None:
     wait = StartWait("web#1", status("waiting", waiting_for="backoff", outcome="failed", seconds=0.0))
 
@@ -313,7 +339,7 @@ def test_the_worst_result_is_the_exit_code() -> None:
 
 
 def test_a_result_as_json_has_null_for_what_does_not_apply() -> None:
-    wait = fed(starting(), event("queued", mono=1.0), event("ready", mono=1.5))
+    wait = fed(starting(), event("queued", mono=1.0), event("started", mono=1.1), event("ready", mono=1.5))
     assert wait.result is not None
 
     assert wait.result.as_dict() == {

@@ -272,7 +272,7 @@ def test_watching_ends_although_the_program_cannot_be_asked_after_its_end(
 
     answer = ask(fake, "status", "--watch")
 
-    assert (answer.code, answer.err) == (0, "")
+    assert (answer.code, answer.err) == (0, "taskloom: jobs-3f2a has ended\n")
 
 
 def test_watching_cannot_check(ask: Callable[..., Any]) -> None:

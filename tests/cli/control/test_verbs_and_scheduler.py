@@ -69,6 +69,13 @@ def program(capsys: pytest.CaptureFixture[str]) -> Iterator[Program]:
         yield Program(capsys, stack)
 
 
+@pytest.fixture
+def settles_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start does not wait to see whether the run stays: for tests whose tasks do not fail."""
+    monkeypatch.setattr("taskloom.cli.control.follow_waits.SETTLE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("settles_fast")
 def test_a_job_is_stopped_and_started_again(program: Program) -> None:
     program.add("web")
 
@@ -97,6 +104,19 @@ def test_a_failing_start_is_1_with_the_error(program: Program) -> None:
     assert code == 1
     assert err.startswith("bad: failed after 0.")
     assert err.endswith(" s: ValueError: boom\n")
+
+
+def test_a_run_that_fails_in_its_first_moments_is_1(program: Program) -> None:
+    def soon(ctx: Context) -> None:
+        ctx.wait(0.02)
+        raise ValueError("no such host")
+
+    program.add("soon", soon, start="manual")
+
+    code, _, err = program("start", "soon")
+
+    assert code == 1
+    assert err.endswith(" s: ValueError: no such host\n")
 
 
 def test_a_run_that_ends_well_at_once_is_a_good_start(program: Program) -> None:
@@ -139,6 +159,7 @@ def test_the_deadline_of_the_client_comes_first(program: Program) -> None:
     assert ", at " in err
 
 
+@pytest.mark.usefixtures("settles_fast")
 def test_an_extra_run_of_a_scheduled_job_and_its_restart(program: Program) -> None:
     program.add("nightly", polite, schedule={"every": "1h"})
 
@@ -190,6 +211,7 @@ def test_a_job_that_gave_up_is_reset(program: Program) -> None:
     assert out.startswith("web: reset; ")
 
 
+@pytest.mark.usefixtures("settles_fast")
 def test_all_replicas_are_meant_by_the_declared_name(program: Program) -> None:
     program.add("crew", polite, replicas=3, start="manual", labels=["team"])
 
@@ -239,6 +261,7 @@ def test_wait_sees_what_happens_while_it_waits(program: Program) -> None:
     assert results == [0]
 
 
+@pytest.mark.usefixtures("settles_fast")
 def test_two_clients_at_once_get_their_own_results(program: Program) -> None:
     program.add("web", start="manual")
     codes: list[int] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ import pytest
 from taskloom.cli.program.reload import Reloader, sum_of
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.resources import OutOfResources
+from taskloom.cli.settings import Given
+from taskloom.control.program_info import ReloadOutcome
 from taskloom.core.model import JobSpec
 from taskloom.core.reload import Change, ReloadAction
 from taskloom.diagnostics import Place, Problem
@@ -133,6 +136,55 @@ def test_an_error_changes_nothing(scheduler: Scheduler, log: Log, error: BaseExc
     log.wait_for(line)
     assert [status.report.job for status in scheduler.status()] == ["a"]
     assert len(log.shown) == isinstance(error, JobFileError)
+
+
+class SettledFiles(Files):
+    """Job files whose settings the test gives."""
+
+    def __init__(self, given: Mapping[str, Given]) -> None:
+        super().__init__(lambda: [make_job("a", manual=True)])
+        self.given = given
+
+    def read(self) -> Selection:
+        return super().read()._replace(settings=self.given)
+
+
+@pytest.mark.parametrize("is_preview", [False, True], ids=["reload", "preview"])
+def test_settings_that_a_reload_cannot_change_are_warned_of(scheduler: Scheduler, log: Log, is_preview: bool) -> None:
+    before = {
+        "name": Given("one", "one", "file", "", Place("jobs.yaml", 2, 3)),
+        "log_level": Given("info", "info", "file", "", Place("jobs.yaml", 3, 3)),
+        "log_dir": Given(None, "", "default"),
+    }
+    after = before | {
+        "name": Given("two", "two", "file", "", Place("jobs.yaml", 7, 3)),
+        "log_level": Given("info", "'info'", "env file", "TASKLOOM_LOG_LEVEL", Place("e", 1, 1)),
+    }
+    outcomes: queue.SimpleQueue[ReloadOutcome] = queue.SimpleQueue()
+    program = Reloader(SettledFiles(after), scheduler, log.console, log.shown.append, settings=before)
+
+    program.request(is_preview=is_preview, done=outcomes.put)
+    same = Reloader(SettledFiles(before), scheduler, log.console, log.shown.append, settings=before)
+    first = outcomes.get(timeout=SOON)
+    same.request(is_preview=is_preview, done=outcomes.put)
+    second = outcomes.get(timeout=SOON)
+
+    assert list(map(str, first.warnings)) == [
+        "jobs.yaml:7:3: warning: setting 'name' applies at the next start of the program"
+    ]
+    assert second.warnings == ()
+    said = [line for line in log.lines if "setting" in line]
+    assert said == ([] if is_preview else ["reload: settings apply at the next start of the program: name"])
+
+
+def test_a_setting_that_is_gone_from_all_files_is_warned_of_at_the_first_one(scheduler: Scheduler, log: Log) -> None:
+    before = {"name": Given("one", "one", "file", "", Place("jobs.yaml", 2, 3))}
+    after = {"name": Given(None, "", "default")}
+    outcomes: queue.SimpleQueue[ReloadOutcome] = queue.SimpleQueue()
+
+    Reloader(SettledFiles(after), scheduler, log.console, log.shown.append, settings=before).request(done=outcomes.put)
+
+    assert [str(each.place) for each in outcomes.get(timeout=SOON).warnings] == ["jobs.yaml:1:1"]
 
 
 def test_a_reload_fails_if_a_stop_began_while_the_files_were_read(scheduler: Scheduler, log: Log) -> None:

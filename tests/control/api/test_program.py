@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -113,6 +116,16 @@ def test_a_shutdown_stops_the_scheduler_and_may_be_requested_again(
     assert asked.post("/v1/shutdown", status=202)["reason"] == first["reason"]
 
 
+def test_a_client_that_has_gone_is_not_remembered(asked: AskedApi) -> None:
+    for _ in range(3):
+        gone = asked.answer("GET", "/v1/stop", {"wait": "true"})
+        is_gone = weakref.ref(gone)
+        del gone
+
+        assert is_gone() is None
+    assert len(asked.api._state.waiting_for_report) == 1
+
+
 def test_a_program_stops_in_its_own_way(scheduler: WatchedScheduler) -> None:
     requests: list[tuple[float | None, Reason]] = []
     asked = AskedApi(scheduler, shutdown=lambda within, reason: requests.append((within, reason)))
@@ -147,9 +160,9 @@ def test_the_report_comes_to_all_who_wait_and_to_those_who_come_later(
 # -- time limits and errors of our own
 
 
-def test_a_scheduler_that_does_not_answer_in_time_is_busy(
-    asked: AskedApi, scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def occupied(scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Occupy the scheduler's thread within the block; requests wait only for a moment."""
     monkeypatch.setattr("taskloom.control.api.ANSWER_SECONDS", 0.05)
     is_held, may_go_on = threading.Event(), threading.Event()
 
@@ -160,11 +173,28 @@ def test_a_scheduler_that_does_not_answer_in_time_is_busy(
     holder = threading.Thread(target=lambda: scheduler._engine.query(None, occupy))
     holder.start()
     assert is_held.wait(SOON)
+    try:
+        yield
+    finally:
+        may_go_on.set()
+        holder.join()
 
-    refused = asked.refused("POST", "/v1/jobs/web/start")
 
-    may_go_on.set()
-    holder.join()
+def test_a_stop_may_be_requested_of_a_busy_scheduler(
+    asked: AskedApi, scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with occupied(scheduler, monkeypatch):
+        assert asked.post("/v1/shutdown", status=202)["reason"].startswith("shutdown: requested by ")
+
+    assert scheduler.wait_stopped(SOON)
+
+
+def test_a_scheduler_that_does_not_answer_in_time_is_busy(
+    asked: AskedApi, scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with occupied(scheduler, monkeypatch):
+        refused = asked.refused("POST", "/v1/jobs/web/start")
+
     assert refused[:2] == (503, "busy")
     assert refused[2].endswith("nothing was changed")
     assert asked.get("/v1/jobs/web")["job"]["runs"] == 0

@@ -16,6 +16,7 @@ from tests.support.asked_api import (
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
+from taskloom.core.policies import Schedule
 
 SOON = 20.0
 
@@ -106,6 +107,16 @@ def test_coming_firings_are_listed_soonest_first(asked: AskedApi, scheduler: Wat
     assert [each["in"] for each in firings] == sorted(each["in"] for each in firings)
     assert asked.get("/v1/next", {"job": "web"})["firings"] == []
     assert asked.refused("GET", "/v1/next", {"job": "nope"})[:2] == (404, "unknown-job")
+
+
+def test_firings_after_the_year_9999_are_left_out(asked: AskedApi, scheduler: WatchedScheduler) -> None:
+    scheduler.add_function("rare", lambda ctx: None, schedule=Schedule(every=3e8, text="every 3472d"))
+    scheduler.start()
+
+    firings = asked.get("/v1/next", {"count": "1000", "job": "rare"})["firings"]
+
+    assert 700 < len(firings) < 1000
+    assert firings[-1]["at"].startswith("99")
 
 
 def test_stacks_have_the_place_and_the_text(asked: AskedApi, scheduler: WatchedScheduler) -> None:

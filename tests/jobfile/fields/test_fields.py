@@ -56,7 +56,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
 
 @pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.default and name != "params"])
 def test_writing_the_default_changes_nothing(name: str) -> None:
-    written = {"true": True, "false": False, "[]": [], "1": 1}.get(FIELDS[name].default, FIELDS[name].default)
+    written = {"true": True, "false": False, "[]": [], "{}": {}, "1": 1}.get(FIELDS[name].default, FIELDS[name].default)
 
     assert spec(**{name: written}) == spec()
 
@@ -226,7 +226,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[Any, ...], str, str]] = [
         ("deamon",),
         (
             "cannot find field 'deamon'; known: task, params, description, labels, enabled, daemon, poll_interval, "
-            "join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, replicas, runner"
+            "join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, log, replicas, runner"
         ),
         "did you mean 'daemon'?",
     ),

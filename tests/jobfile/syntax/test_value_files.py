@@ -207,7 +207,17 @@ def test_a_file_is_read_once_for_all_values(folder: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("path", "folder_of_it"), [("jobs/f.yaml", "jobs"), ("f.yaml", ""), ("<stdin>", ""), ("/dev/fd/3", ""), ("/f", "/")]
+    ("path", "folder_of_it"),
+    [
+        ("jobs/f.yaml", "jobs"),
+        ("f.yaml", ""),
+        ("<stdin>", ""),
+        ("/dev/fd/3", ""),
+        ("/dev/stdin", ""),
+        ("/proc/self/fd/3", ""),
+        ("/dev/shm/jobs/f.yaml", "/dev/shm/jobs"),
+        ("/f", "/"),
+    ],
 )
 def test_paths_are_relative_to_the_folder_of_the_job_file(path: str, folder_of_it: str) -> None:
     assert folder_of(path) == folder_of_it

@@ -54,7 +54,7 @@ def complete_jobs_of_files(ctx: click.Context, _: click.Parameter, incomplete: s
 
 def complete_running_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the jobs of the running program that begin so, and the names of replicated jobs; none if it is silent."""
-    # What is typed already is not offered again.
+    # A name is offered once: not if it was typed already.
     typed = {*(ctx.params.get("jobs") or ()), *ctx.args}
     jobs = _running_jobs(ctx)
     families = (each.text("family") for each in jobs)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 __all__ = ["Line", "bash_word", "split"]
 
 _BLANKS = " \t\n"
-# What a shell would not take as it is outside of quotes.
+# Characters with a meaning for bash outside of quotes.
 _SPECIAL = re.compile(r"([^\w@%+=:,./-])", re.ASCII)
 _SPECIAL_IN_DOUBLE_QUOTES = re.compile(r"""(["$`\\])""")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import click
 
 from taskloom.cli.control.common import ControlExit
-from taskloom.cli.control.follow_waits import follow
+from taskloom.cli.control.follow_waits import wait_until_over
 from taskloom.cli.control.waiting import JobResult, Wait, worst
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.clock import mono
@@ -113,7 +113,7 @@ def wait_for_all(
 ) -> int:
     """Wait for all jobs, and return the exit code. `goes_on`: what Ctrl-C leaves under way, in words."""
     try:
-        follow(connection, waits, since=since, deadline=deadline, on_result=results.add)
+        wait_until_over(connection, waits, since=since, deadline=deadline, on_result=results.add)
     except (KeyboardInterrupt, click.Abort):
         left = [wait.job for wait in waits if wait.result is None]
         echo_error(printable(f"taskloom: interrupted; {goes_on}: {first_of(left, _MOST_NAMES)}"))

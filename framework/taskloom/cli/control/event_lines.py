@@ -88,7 +88,9 @@ def _plain_text(event: Event) -> str:
 
 
 def _data_text(data: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_value_text(value)}" for name, value in data.items() if value not in (None, [], ""))
+    return ", ".join(
+        f"{name} {_value_text(value)}" for name, value in data.items() if value not in (None, False, [], "")
+    )
 
 
 def _value_text(value: Any) -> str:

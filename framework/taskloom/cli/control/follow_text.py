@@ -1,4 +1,4 @@
-"""What a person is told while a verb follows a stream: gaps, a lost connection, another one. On standard error."""
+"""Follows a stream for a verb, and tells of gaps and lost connections on standard error."""
 
 from __future__ import annotations
 

@@ -14,18 +14,23 @@ from taskloom.control.client_errors import ConnectionLost
 from taskloom.control.exchange import ServerSentEvent
 from taskloom.control.reply_fields import Fields
 
-__all__ = ["follow", "is_gone", "place_of"]
+__all__ = ["SETTLE_SECONDS", "wait_until_over", "is_gone", "place_of"]
 
 # After a connection is lost the process is looked for so often.
 _LOOK_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.05
+_IDLE_SECONDS = 5.0
+# A task that does not announce that it is ready counts as ready once it has begun. So a run that fails at once is ready
+# for a moment, and a start would be good or bad by chance. Long enough for an import or a refused connection.
+SETTLE_SECONDS = 0.5
+_SETTLE_STEP_SECONDS = 0.05
 # For the status and the place of each job at the deadline: all of it together must not take much longer.
 _LAST_SECONDS = 1.0
 # More names than these would make the request line too long; then the events of all jobs are sent.
 _MOST_NAMES = 50
 
 
-def follow(
+def wait_until_over(
     connection: Connection,
     waits: Sequence[Wait],
     *,
@@ -45,6 +50,7 @@ def follow(
     for wait in follower.open_waits():
         status, where = follower.last_look(wait.job)
         wait.check(status)  # what has happened since the last event
+        wait.accept_provisional()
         if wait.result is None:
             wait.late(status, mono() - begun, where)
     follower.report()
@@ -64,15 +70,16 @@ def is_gone(connection: Connection, within: float = 0.0) -> bool:
 
 
 def _is_gone(connection: Connection) -> bool:
-    if connection.program.pid and _is_alive(connection.program.pid):
+    pid = connection.program.pid
+    if pid and _is_alive(pid):
         return False
     try:
-        connection.get("/v1", timeout=_LAST_SECONDS)  # the pid may be that of another container
+        connection.get("/v1", timeout=_LAST_SECONDS)
     except NoProgram:
         return True
     except ControlError:
-        return False
-    return False
+        return bool(pid)
+    return False  # the pid is that of another container
 
 
 def _is_alive(pid: int) -> bool:
@@ -105,6 +112,9 @@ class _Following:
         self._is_lost = False
         self._has_stopped = False
         self._last_until = inf
+        self._look_at = 0.0
+        # Job -> the monotonic second at which its result was provisional for the first time.
+        self._settling: dict[str, float] = {}
 
     def open_waits(self) -> list[Wait]:
         """Return the waits that are not over."""
@@ -123,19 +133,42 @@ class _Following:
         with self._connection.follow("/v1/events", since=since, job=jobs) as stream:
             stream.on_lost = lambda _: self._set_lost(True)
             stream.on_found = lambda: self._set_lost(False)
+            self._accept_provisional()
             while self.open_jobs and mono() < deadline:
                 try:
-                    left = deadline - mono()
-                    event = stream.take(min(left, _LOOK_SECONDS) if self._is_lost else min(left, 5.0))
+                    event = stream.take(min(deadline - mono(), self._pause()))
                 except (NoProgram, ConnectionLost):
                     self._end(ProgramEnd.LOST)
                     return
                 if event is not None:
                     self._take(event)
-                elif self._is_lost and is_gone(self._connection):
+                elif self._is_lost and self._is_time_to_look() and is_gone(self._connection):
                     self._end(ProgramEnd.STOPPED if self._has_stopped else ProgramEnd.LOST)
                 self._ask_where_needed(deadline)
+                self._accept_provisional()
                 self.report()
+
+    def _pause(self) -> float:
+        """Return the seconds after which something is due even without an event."""
+        return _SETTLE_STEP_SECONDS if self._settling else _LOOK_SECONDS if self._is_lost else _IDLE_SECONDS
+
+    def _accept_provisional(self) -> None:
+        """Accept the results that have been provisional for long enough."""
+        now = mono()
+        for wait in self.open_waits():
+            if wait.result is not None:
+                self._settling.pop(wait.job, None)
+            elif wait.provisional is not None and now - self._settling.setdefault(wait.job, now) >= SETTLE_SECONDS:
+                del self._settling[wait.job]
+                wait.accept_provisional()
+
+    def _is_time_to_look(self) -> bool:
+        """Return whether to look for the process again: not at each step."""
+        now = mono()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_SECONDS
+        return True
 
     def _set_lost(self, is_lost: bool) -> None:
         self._is_lost = is_lost
@@ -158,6 +191,7 @@ class _Following:
 
     def _end(self, end: ProgramEnd) -> None:
         for wait in self.open_waits():
+            wait.accept_provisional()
             if wait.result is None:
                 wait.end_with_program(end)
         self.report()

@@ -12,8 +12,10 @@ from taskloom.clock import wall
 from taskloom.diagnostics import quoted
 from taskloom.text import duration
 
-__all__ = ["Since", "format_instant", "read_instant", "until"]
+__all__ = ["Since", "format_instant", "is_instant", "read_instant", "until"]
 
+# The years 2 to 9998: a zone may shift an instant by a day.
+_FIRST, _LAST = -62_104_060_800.0, 253_370_764_799.0
 _ID = re.compile(r"[0-9A-Za-z]{1,32}\.[0-9]{1,15}", re.ASCII)
 # `10` is ten seconds, and `1.5` as well a duration: an id has more digits before the dot.
 _NUMBER = re.compile(r"[0-9]{1,7}(\.[0-9]+)?", re.ASCII)
@@ -50,11 +52,20 @@ def read_since(text: str, now: float) -> str:
 
 
 def read_instant(text: str) -> float | None:
-    """Return the seconds since the epoch of an instant of RFC 3339; None for a text that is none."""
+    """Return the seconds since the epoch of an instant of RFC 3339; None for a text that is none.
+
+    Also None at the ends of the calendar, where it could not be shown in every zone.
+    """
     try:
-        return datetime.fromisoformat(text).timestamp() if text else None
+        seconds = datetime.fromisoformat(text).timestamp() if text else None
     except (ValueError, OverflowError, OSError):
         return None
+    return seconds if is_instant(seconds) else None
+
+
+def is_instant(seconds: float | None) -> bool:
+    """Return whether these seconds since the epoch can be shown as an instant, in every zone."""
+    return seconds is not None and _FIRST <= seconds <= _LAST
 
 
 def format_instant(seconds: float) -> str:

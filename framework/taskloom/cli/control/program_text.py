@@ -1,4 +1,4 @@
-"""What is said about a running program as a whole."""
+"""The state of a running program as a whole, in words."""
 
 from __future__ import annotations
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
+from threading import Thread
 from typing import Any
 
 import click
 
 from taskloom.cli.control.common import ControlExit, answers, output_option
-from taskloom.cli.control.instants import format_instant
+from taskloom.cli.control.instants import format_instant, is_instant
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.clock import wall
 from taskloom.control.client import Connection, Program, list_programs
@@ -35,7 +35,7 @@ class _Asked:
         self.fields = Fields({})
         self.error: ControlError | None = None
 
-    def ask(self) -> None:
+    def query(self) -> None:
         try:
             connection = Connection(self.program, _SECONDS)
             self.fields = connection.fields(connection.get("/v1/program"))
@@ -57,7 +57,7 @@ class _Asked:
         return (
             shown,
             str(self.program.pid or "-"),
-            "-" if since is None else local_time(since, wall()),
+            local_time(since, wall()) if since is not None and is_instant(since) else "-",
             str(jobs.count("total")) + (f" ({wrong} wrong)" if wrong else "") if jobs.has("total") else "-",
             self.state,
             self.program.path or " ".join(self.fields.texts("paths")) or "-",
@@ -65,12 +65,12 @@ class _Asked:
 
     def as_data(self) -> dict[str, Any]:
         program = self.program
-        since = None if program.since is None else format_instant(program.since)
+        since = program.since
         return {
             "name": program.name,
             "pid": program.pid or None,
             "uid": program.uid,
-            "since": since,
+            "since": format_instant(since) if since is not None and is_instant(since) else None,
             "path": program.path or None,
             "socket": program.socket,
             "state": self.state,
@@ -120,15 +120,15 @@ def _ask_all(programs: Sequence[Program]) -> list[_Asked]:
     asked = [_Asked(program) for program in programs]
     threads = []
     for each in asked[1:]:
-        thread = threading.Thread(target=each.ask, daemon=True)
+        thread = Thread(target=each.query, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no thread is left for this user
-            each.ask()
+            each.query()
         else:
             threads.append(thread)
     for each in asked[:1]:
-        each.ask()
+        each.query()
     for thread in threads:
         thread.join()
     return asked

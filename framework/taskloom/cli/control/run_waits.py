@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskloom.cli.control.common import ControlExit
-from taskloom.cli.control.waiting import ProgramEnd, RunTimes, Wait, after, ending, error_of, place
+from taskloom.cli.control.waiting import JobResult, ProgramEnd, RunTimes, Wait, after, ending, error_of, place
 from taskloom.control.reply_fields import Fields
 from taskloom.text import measured
 
@@ -94,7 +94,7 @@ class StopWait(Wait):
 
 
 class StartWait(Wait):
-    """Wait until a run is ready or has ended.
+    """Wait until a run is ready or has ended. A task that does not announce it is ready once it has started, for now.
 
     `run` is its id, `status` the one after the action, which came after `seconds`.
     """
@@ -104,6 +104,7 @@ class StartWait(Wait):
         self._run = run
         self._times = RunTimes()
         self._why = ""
+        self._started: float | None = None
         if run and status.text("run") == run:
             self._judge(status, seconds)
 
@@ -113,8 +114,12 @@ class StartWait(Wait):
         match event.text("event"):
             case "queued":
                 self._times.begin(event)
+            case "started":
+                self._started = event.number("mono")
             case "ready":
-                self._be_ready(self._times.until(event))
+                # One that announces it is ready later than it has started.
+                is_announced = self._started is not None and event.number("mono") != self._started
+                self._be_ready(self._times.until(event), is_announced=is_announced)
             case "cancel_requested":
                 self._why = event.object("reason").text("text") or event.object("reason").text("kind")
             case "ended":
@@ -130,10 +135,13 @@ class StartWait(Wait):
             self._why = self._why or status.text("reason")
             self._over(status.text("outcome"), status.text("error"), status.number("seconds"))
         elif _READY in status.texts("marks"):
-            self._be_ready(seconds)
+            self._be_ready(seconds, is_announced=False)
 
-    def _be_ready(self, seconds: float | None) -> None:
-        self._end("ready", f"ready{after(seconds)}", run=self._run, seconds=seconds)
+    def _be_ready(self, seconds: float | None, *, is_announced: bool) -> None:
+        if self.provisional is None:
+            self.provisional = JobResult(self.job, "ready", f"ready{after(seconds)}", run=self._run, seconds=seconds)
+        if is_announced:
+            self.accept_provisional()
 
     def _over(self, outcome: str, error: str, seconds: float | None) -> None:
         details: dict[str, Any] = {"run": self._run, "outcome": outcome, "error": error, "seconds": seconds}
@@ -141,7 +149,8 @@ class StartWait(Wait):
             self._end("ended", f"ended{after(seconds)}, succeeded", **details)
         elif outcome == _CANCELLED:
             why = f" ({self._why})" if self._why else ""
-            self._end("stopped", f"stopped before it was ready{why}", ControlExit.FAILED, **details)
+            when = "at once after its start" if self.provisional else "before it was ready"
+            self._end("stopped", f"stopped {when}{why}", ControlExit.FAILED, **details)
         else:
             text = f"{outcome}{after(seconds)}" + (f": {error.split(chr(10), 1)[0]}" if error else "")
             self._end("failed", text, ControlExit.FAILED, **details)

@@ -21,7 +21,7 @@ from taskloom.text import duration, first_of, measured, printable
 
 __all__ = ["shutdown"]
 
-# Who is awaited is asked so often, and shown when it changes.
+# Seconds between two looks at which jobs are awaited.
 _LOOK_SECONDS = 1.0
 # The program writes its report and leaves after the stop: left threads and output take a few seconds at most.
 _MARGIN_SECONDS = 10.0

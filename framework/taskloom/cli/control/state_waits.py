@@ -9,7 +9,7 @@ from taskloom.text import measured
 
 __all__ = ["FinishedWait", "ReadyWait"]
 
-# After these events the state of the job may be another one. What follows an end is decided in the same step.
+# After these events the state of the job may be another one. A status that is newer than an end has what follows it.
 _CHANGES = frozenset(
     {"ended", "skipped", "late_exit", "gave_up", "reset", "queued", "paused", "resumed", "scheduler_started"}
 )

@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import click
 
 from taskloom.cli.control.common import (
     ControlExit,
     answers,
-    choose_jobs,
     connect,
     job_arguments,
     line_shape,
     output_option,
     program_options,
 )
-from taskloom.cli.control.job_table import job_table, wrong_jobs
-from taskloom.cli.control.program_text import stop_text
+from taskloom.cli.control.job_table import wrong_jobs
+from taskloom.cli.control.shown_status import read_status
 from taskloom.cli.echo import echo, echo_error, echo_json
-from taskloom.clock import wall
-from taskloom.control.client import Connection
 from taskloom.control.reply_fields import Fields
 from taskloom.text import first_of, plural
 
-__all__ = ["Shown", "look", "status"]
+__all__ = ["status"]
 
 _MOST_NAMED = 5
-
-
-class Shown(NamedTuple):
-    """A program and the chosen jobs of it, at one moment."""
-
-    program: Fields
-    jobs: Sequence[Fields]
-
-    def as_text(self, line_width: int | None = None, mark: str = "…") -> str:
-        """Return the table; before it, how the stop goes if the program stops."""
-        lines = [stop_text(self.program)] if self.program.text("state") not in ("", "running") else []
-        if self.jobs:
-            lines.append(job_table(self.jobs, wall(), line_width, mark))
-        return "\n".join(lines) or "no jobs"
-
-    def as_data(self) -> dict[str, Any]:
-        """Return all of it as the program has sent it."""
-        return {"program": self.program.data, "jobs": [job.data for job in self.jobs]}
 
 
 @click.command(short_help="Show the jobs of a running program.")
@@ -87,18 +65,12 @@ def status(  # noqa: PLR0917 - click passes them by name
         from taskloom.cli.control.watch import watch_status
 
         return watch_status(connection, jobs, labels, wants_json=output == "json")
-    shown = look(connection, jobs, labels)
+    shown = read_status(connection, jobs, labels)
     if output == "json":
         echo_json(shown.as_data())
     else:
         echo(shown.as_text(*line_shape()))
     return _check(shown.jobs) if check else ControlExit.DONE
-
-
-def look(connection: Connection, jobs: Sequence[str], labels: Sequence[str]) -> Shown:
-    """Ask for the program and the chosen jobs."""
-    program = connection.fields(connection.get("/v1/program"))
-    return Shown(program, choose_jobs(connection, jobs, labels))
 
 
 def _check(jobs: Sequence[Fields]) -> ControlExit:

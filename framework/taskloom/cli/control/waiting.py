@@ -44,7 +44,7 @@ class JobResult(NamedTuple):
     seconds: float | None = None
     """From the request, or from the start of the run, to its end; None if it is unknown."""
     where: str = ""
-    """Where the thread of a run that does not stop is, as `file:line in function`."""
+    """The place of the thread of a run that does not stop, as `file:line in function`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object, with null for what does not apply."""
@@ -68,6 +68,8 @@ class Wait(ABC):
     def __init__(self, job: str) -> None:
         self.job = job
         self.result: JobResult | None = None
+        self.provisional: JobResult | None = None
+        """The result unless another event comes within a moment."""
         self.needs_status = False
         """Whether `check` has to be called with a status that is newer than the events so far."""
 
@@ -89,6 +91,11 @@ class Wait(ABC):
             self._see_removal()
         else:
             self._check(status)
+
+    def accept_provisional(self) -> None:
+        """Accept the provisional result, if there is one and no other one has come."""
+        if self.result is None:
+            self.result = self.provisional
 
     @abstractmethod
     def _see(self, event: Fields) -> None:

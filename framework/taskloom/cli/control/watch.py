@@ -10,14 +10,14 @@ from typing import Any
 
 from taskloom.cli.control.common import ControlExit, line_shape
 from taskloom.cli.control.follow_text import is_reader_gone
-from taskloom.cli.control.status import Shown, look
+from taskloom.cli.control.shown_status import Shown, read_status
 from taskloom.cli.echo import echo, echo_error, echo_styled
 from taskloom.clock import mono
 from taskloom.control.client import Connection
 from taskloom.control.client_errors import ConnectionLost, NoAnswer, NoProgram
 from taskloom.control.follower import Follower
 from taskloom.observe.terminal import is_plain, is_terminal
-from taskloom.text import printable_lines, to_json
+from taskloom.text import printable, printable_lines, to_json
 
 __all__ = ["watch_status"]
 
@@ -27,8 +27,8 @@ _LEAST_SECONDS = 0.5
 _REDRAW_SECONDS = 1.0
 # These change without an event.
 _VOLATILE = frozenset({"seconds", "due_in", "poll_age", "worst_gap", "counts", "progress", "would_meet_join"})
+# The cursor stays visible: a signal that ends this process would leave it hidden.
 _HOME, _CLEAR_LINE, _CLEAR_BELOW, _CLEAR = "\033[H", "\033[K", "\033[J", "\033[2J"
-_HIDE_CURSOR, _SHOW_CURSOR = "\033[?25l", "\033[?25h"
 
 
 def watch_status(
@@ -37,20 +37,19 @@ def watch_status(
     """Show the status until the program has ended. Ctrl-C ends it as well."""
     is_live = not wants_json and is_terminal(sys.stdout) and not is_plain(os.environ)
     show: Callable[[Shown], None] = _Screen().show if is_live else _Printer(wants_json=wants_json).show
-    first = look(connection, jobs, labels)
+    first = read_status(connection, jobs, labels)
     if is_live:
-        echo_styled(_CLEAR + _HIDE_CURSOR)
-    try:
-        show(first)
-        with connection.follow("/v1/events", since=_position(first)) as events:
-            events.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program")
-            for is_over in _changes(events, is_live=is_live):
-                shown = None if events.is_lost else _look_again(connection, jobs, labels, is_over=is_over)
-                if shown is not None:
-                    show(shown)
-    finally:
-        if is_live:
-            echo_styled(_SHOW_CURSOR)
+        echo_styled(_CLEAR)
+    show(first)
+    with connection.follow("/v1/events", since=_position(first)) as events:
+        events.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program")
+        is_over = False
+        for is_over in _changes(events, is_live=is_live):
+            shown = None if events.is_lost else _look_again(connection, jobs, labels, is_over=is_over)
+            if shown is not None:
+                show(shown)
+        if is_over:
+            echo_error(f"taskloom: {printable(first.program.text('name')) or 'the program'} has ended")
     return ControlExit.DONE
 
 
@@ -62,7 +61,7 @@ def _position(shown: Shown) -> str | None:
 def _look_again(connection: Connection, jobs: Sequence[str], labels: Sequence[str], *, is_over: bool) -> Shown | None:
     """Return the status; None if the program has just gone. Whether it comes back is seen by the follower."""
     try:
-        return look(connection, jobs, labels)
+        return read_status(connection, jobs, labels)
     except (NoProgram, ConnectionLost):
         return None
     except NoAnswer:
@@ -72,18 +71,22 @@ def _look_again(connection: Connection, jobs: Sequence[str], labels: Sequence[st
 
 
 def _changes(events: Follower, *, is_live: bool) -> Iterator[bool]:
-    """Yield whenever the status is to be read again: after events, on a terminal each second; True after the last."""
+    """Yield whenever the status is to be read again: after events, on a terminal each second; True after the last.
+
+    The first of many events is not waited for; those after it within `_LEAST_SECONDS` are one change.
+    """
+    looked = mono()
     while not is_reader_gone():
         event = events.take(_REDRAW_SECONDS)
         if event is None and not is_live:
             continue
-        shown_until = mono() + _LEAST_SECONDS
-        while event is not None and event.event != "end" and mono() < shown_until:
-            event = events.take(max(0.0, shown_until - mono()))
+        while event is not None and event.event != "end" and mono() - looked < _LEAST_SECONDS:
+            event = events.take(max(0.0, looked + _LEAST_SECONDS - mono()))
         if event is not None and event.event == "end":
             yield True
             return
         yield False
+        looked = mono()
 
 
 class _Printer:

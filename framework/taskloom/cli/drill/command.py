@@ -136,7 +136,7 @@ def _tasks_on_stderr(process: SharedProcess) -> Iterator[ProgramOutput]:
 
     shown = ProgramOutput(data_to_log=True)
     shown.install()
-    process.use(shown.output, shown.console, shown.streams)
+    process.use(shown.detach, shown.console, shown.streams)
     try:
         yield shown
     finally:

@@ -9,16 +9,18 @@ import click
 
 from taskloom.cli.program.detached import move_standard_output
 from taskloom.observe.event_file import EventFile, EventSink, EventStream, is_standard_output
+from taskloom.observe.masking import Masker
 from taskloom.observe.output import Output
 
 __all__ = ["EventOutput"]
 
 
 class EventOutput:
-    """The destination of `--events PATH`. `path`: None if it was not given."""
+    """The destination of `--events PATH`. `path`: None if it was not given. Secrets that `masker` knows are masked."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, masker: Masker | None = None) -> None:
         self._path = path
+        self._masker = masker or Masker()
         self.is_on_stdout = is_standard_output(path)
         """Whether tasks have to print to standard error."""
         self.sink: EventSink | None = None
@@ -29,7 +31,7 @@ class EventOutput:
         if self._path is None or self.is_on_stdout:
             return
         try:
-            self.sink = EventFile(self._path)
+            self.sink = EventFile(self._path, self._masker)
         except OSError as error:
             why = "no program has opened this pipe for reading" if error.errno == errno.ENXIO else error.strerror
             raise click.UsageError(f"cannot write events to {self._path!r}: {why}") from None
@@ -41,7 +43,7 @@ class EventOutput:
     def connect(self, output: Output, tell: Callable[[str], object]) -> None:
         """Have the events written to this output if they go to standard output. `tell` gets each failure at once."""
         if self.is_on_stdout:
-            stream = EventStream(output.data, lambda: output.is_data_ended)
+            stream = EventStream(output.data, lambda: output.is_data_ended, self._masker)
             output.data_ended = stream.report_end
             self.sink = stream
         if self.sink is not None:

@@ -28,6 +28,7 @@ from taskloom.cli.program.exit_handlers import close_pools
 from taskloom.cli.program.hard_exit import exit_at_once, left_line
 from taskloom.cli.program.imports import ImportWatch, import_for_runs
 from taskloom.cli.program.left_threads import LeftThread, LeftThreads
+from taskloom.cli.program.log_folder import open_log_folder
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
@@ -46,6 +47,7 @@ from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.console import Console
 from taskloom.observe.event_text import reason_text
+from taskloom.observe.masking import Masker
 from taskloom.observe.name_column import longest_name
 from taskloom.observe.program_output import ProgramOutput
 from taskloom.observe.summary import job_table, summary
@@ -104,7 +106,9 @@ class Program:
         self._sources = sources
         self._env_files = env_files
         self._stop_within = settings.stop_within
-        self._events = EventOutput(events)
+        # Given to everything that writes or sends.
+        self._masker = Masker()
+        self._events = EventOutput(events, self._masker)
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
@@ -180,11 +184,16 @@ class Program:
         selection = files.read()
         self._learn_settings(selection)
         self._scheduler = Scheduler(stop_within=self._stop_within, on_stopping=self._on_stopping, log=False)
+        self._masker.learn(selection.secrets)
+        self._is_verbose = self._is_verbose or self._settings.log_level == "debug"
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
         self._events.open()
+        self._log_folder = open_log_folder(self._settings.log_dir)
         with needed("start the output thread"):
             console = self._set_up_output(undo)
+        with needed("start the thread that writes log files"):
+            self._shown.apply(selection.specs)
         undo.callback(self._scheduler.stop, 0)
         with needed("start the threads of the scheduler"):
             self._scheduler.prepare()
@@ -207,6 +216,7 @@ class Program:
             console,
             console.show,
             after_import=checked,
+            after_read=self._use_selection,
             is_verbose=self._is_verbose,
             settings=selection.settings,
         )
@@ -247,6 +257,10 @@ class Program:
         self._shown = ProgramOutput(
             log_format=self._settings.log_format,
             level="debug" if self._is_verbose else self._settings.log_level,
+            is_quiet=self._settings.is_quiet,
+            color=self._settings.color,
+            folder=self._log_folder,
+            masker=self._masker,
             data_to_log=self._events.is_on_stdout,
             data=self._events.data_descriptor(),
         )
@@ -256,8 +270,16 @@ class Program:
         self._shown.install()
         undo.callback(self._shown.remove)
         self._line_width = width() if is_terminal(sys.__stderr__) else None
-        self._process.use(self._output, self._console, self._shown.streams)
+        self._process.use(self._shown.detach, self._console, self._shown.streams)
         return self._console
+
+    def _use_selection(self, selection: Selection) -> Callable[[], object]:
+        """Mask its secrets, and log as its jobs say; return what undoes the latter.
+
+        Called before its jobs are applied: the new ones write at once. On the thread of the reload.
+        """
+        self._masker.learn(selection.secrets)
+        return self._shown.apply(selection.specs)
 
     def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
         self._console.names.fit(longest_name(selection.specs))
@@ -486,7 +508,7 @@ class Program:
         data = partial(self._report_data, report, threads, children)
         self._control.finish(data, self._hard_deadline)
         if self._wants_json:
-            self._output.final_data((to_json(data(), is_ascii=True) + "\n").encode())
+            self._output.final_data((to_json(self._masker.mask_data(data()), is_ascii=True) + "\n").encode())
         else:
             jobs, mark = self._scheduler.status(), self._console.names.mark
             self._console.show(summary(report, jobs, self._line_width, mark), is_last=True)

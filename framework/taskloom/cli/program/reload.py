@@ -24,7 +24,7 @@ from taskloom.clock import MonotonicClock
 from taskloom.control.program_info import ReloadOutcome
 from taskloom.core.model import Moment
 from taskloom.core.reload import Change, ReloadAction
-from taskloom.diagnostics import Problem
+from taskloom.diagnostics import Place, Problem
 from taskloom.errors import JobFileError, SchedulerStopped, TaskloomError
 from taskloom.jobfile.render import render_all
 from taskloom.observe.console import Console
@@ -88,7 +88,8 @@ class Reloader:
     """Runs the reloads of one program, one at a time.
 
     `show` writes a text of several lines: the problems of the job files. `after_import` is called on the thread of the
-    reload whenever plugins may have been imported. Each reload is one line; with `is_verbose` each changed job has one.
+    reload whenever plugins may have been imported, and `after_read` with the jobs before they are applied; it returns
+    what undoes that if they cannot be applied. Each reload is one line; with `is_verbose` each changed job has one.
     `settings`: those with which the program runs. A reload changes none of them, and says so if the files do.
     """
 
@@ -100,6 +101,7 @@ class Reloader:
         show: Callable[[str], object],
         after_import: Callable[[], object] = lambda: None,
         *,
+        after_read: Callable[[Selection], Callable[[], object]] = lambda _: lambda: None,
         is_verbose: bool = False,
         settings: Mapping[str, Given] | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class Reloader:
         self._console = console
         self._show = show
         self._after_import = after_import
+        self._after_read = after_read
         self._is_verbose = is_verbose
         self._lock = threading.Lock()
         # The reload under way, and the one that follows it.
@@ -194,14 +197,14 @@ class Reloader:
             changes = self._scheduler.preview(selection.specs)
         except (JobFileError, click.UsageError, OutOfResources, TaskloomError) as error:
             return _refused(error)
-        return _done(selection, changes)
+        return _done(self._with_late_settings(selection), changes)
 
     def _reload(self) -> ReloadOutcome:
         try:
             selection = self._read()
             self._console.names.fit(longest_name(selection.specs))
             begun = MonotonicClock().now()
-            changes = self._scheduler.reload(selection.specs)
+            changes = self._apply(selection)
         except JobFileError as error:
             self._show_problems(error.problems)
             outcome = _refused(error)
@@ -215,14 +218,24 @@ class Reloader:
         if selection.dependencies:
             self._log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
         self._log_changes(changes, begun)
-        self._log_settings(selection.settings)
-        return _done(selection, changes)
+        late = self._late_settings(selection)
+        if late:
+            self._log(f"settings apply at the next start of the program: {', '.join(late)}", level="WARNING")
+        return _done(self._with_late_settings(selection), changes)
 
     def _read(self) -> Selection:
         try:
             return self._files.read()
         finally:
             self._after_import()
+
+    def _apply(self, selection: Selection) -> Sequence[Change]:
+        undo = self._after_read(selection)
+        try:
+            return self._scheduler.reload(selection.specs)
+        except BaseException:
+            undo()
+            raise
 
     def _failed(self, error: BaseException) -> ReloadOutcome:
         """Log an error that no one has expected, and return it as an outcome."""
@@ -247,11 +260,24 @@ class Reloader:
         if len(changed) > MOST_CHANGES:
             self._log(f"and {plural(len(changed) - MOST_CHANGES, 'more change')}", level="DEBUG", at=at)
 
-    def _log_settings(self, settings: Mapping[str, Given]) -> None:
-        """Log which settings of the files are not those with which the program runs."""
-        changed = [name for name, given in settings.items() if given.value != self._settings.get(name, given).value]
-        if changed:
-            self._log(f"settings apply at the next start of the program: {', '.join(changed)}", level="WARNING")
+    def _late_settings(self, selection: Selection) -> list[str]:
+        """Return which settings of the files are not those with which the program runs."""
+        return [
+            name for name, given in selection.settings.items() if given.value != self._settings.get(name, given).value
+        ]
+
+    def _with_late_settings(self, selection: Selection) -> Selection:
+        """Return the selection with a warning for each of these settings, at its place if it is in a file."""
+        nowhere = Place(self._files.paths[0], 1, 1)
+        warnings = [
+            Problem(
+                selection.settings[name].place or nowhere,
+                f"setting {name!r} applies at the next start of the program",
+                severity="warning",
+            )
+            for name in self._late_settings(selection)
+        ]
+        return selection._replace(warnings=(*selection.warnings, *warnings))
 
     def _show_problems(self, problems: Iterable[Problem]) -> None:
         text = render_all(problems)

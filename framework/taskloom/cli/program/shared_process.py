@@ -10,7 +10,6 @@ from taskloom.cli.program.forks import ForkedChildren
 from taskloom.cli.program.thread_owners import JOB_UNKNOWN, ThreadOwners
 from taskloom.core.model import ErrorInfo
 from taskloom.observe.console import Console
-from taskloom.observe.output import Output
 from taskloom.observe.streams import TextStream
 from taskloom.runners.context import RunContext
 
@@ -32,10 +31,10 @@ class SharedProcess:
         self.forks.in_parent(self._children.record_fork)
         self.forks.install()
 
-    def use(self, output: Output, console: Console, streams: Iterable[TextStream]) -> None:
-        """Let forked children write without the output thread, and attribute threads and children to jobs."""
+    def use(self, detach: Callable[[], object], console: Console, streams: Iterable[TextStream]) -> None:
+        """Call `detach` in forked children, which have no output thread; attribute threads and children to jobs."""
         streams = tuple(streams)
-        self.forks.in_child(output.detach, *(stream.forget for stream in streams))
+        self.forks.in_child(detach, *(stream.forget for stream in streams))
         self.forks.replace_streams(streams)
         self._console = console
         self.take_back()

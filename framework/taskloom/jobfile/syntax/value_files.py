@@ -15,6 +15,8 @@ from taskloom.jobfile.syntax.inputs import bytes_of
 
 __all__ = ["LARGEST", "FileValue", "ValueFiles", "folder_of"]
 
+_DESCRIPTORS = ("/dev/fd/", "/dev/std", "/proc/")
+
 LARGEST = 1024 * 1024
 """The most bytes of one file."""
 
@@ -49,8 +51,11 @@ class ValueFiles:
 
 
 def folder_of(path: str) -> str:
-    """Return the folder of a job file, to which the paths in it are relative; "" for a stream: the working folder."""
-    return "" if path.startswith(("/dev/", "/proc/")) else os.path.dirname(path)  # noqa: PTH120 - as it was given
+    """Return the folder of a job file, to which the paths in it are relative.
+
+    It is "", the working folder, for standard input and other open descriptors, whose folder is none of the user's.
+    """
+    return "" if path.startswith(_DESCRIPTORS) else os.path.dirname(path)  # noqa: PTH120 - as it was given
 
 
 def _read(path: str) -> FileValue:

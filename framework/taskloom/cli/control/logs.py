@@ -1,0 +1,159 @@
+"""`taskloom logs`: the last lines of jobs of a running program, and with `-f` those that come."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from taskloom.cli.control.common import (
+    ControlExit,
+    answers,
+    connect,
+    filter_jobs,
+    job_arguments,
+    line_shape,
+    output_option,
+    program_options,
+)
+from taskloom.cli.control.follow_text import follow_quietly
+from taskloom.cli.control.instants import Since, read_instant
+from taskloom.cli.echo import echo, echo_error, echo_styled
+from taskloom.control.reply_fields import Fields
+from taskloom.diagnostics import quoted
+from taskloom.observe.terminal import has_styles, is_terminal
+from taskloom.text import to_json
+
+__all__ = ["logs"]
+
+_LINES, _MOST_LINES = 100, 10_000
+Show = Callable[[Fields], None]
+Matches = Callable[[Fields], bool]
+
+
+class _Regex(click.ParamType[re.Pattern[str]]):
+    """A regular expression. It is matched here, not in the program: one that takes for ever would stop its jobs."""
+
+    name = "regex"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> re.Pattern[str]:
+        """Return the compiled expression."""
+        if isinstance(value, re.Pattern):
+            return value
+        try:
+            return re.compile(str(value))
+        except (re.error, RecursionError, OverflowError) as error:
+            self.fail(f"cannot use {quoted(value)} as a regular expression: {error}", param, ctx)
+
+
+@click.command(short_help="Show the last log lines and prints of jobs.")
+@job_arguments
+@click.option("-f", "--follow", is_flag=True, help="Go on, until Ctrl-C or the program's end.")
+@click.option("-n", "--lines", "count", type=click.IntRange(0, _MOST_LINES),
+              help="How many of the last lines to show. [default: 100, or all of them with --since]")  # fmt: skip
+@click.option("--since", type=Since(), metavar="WHEN",
+              help="Begin there: a duration ago such as 10m, an instant, or after the id of a line.")  # fmt: skip
+@click.option("--grep", type=_Regex(), metavar="REGEX", help="Only lines in which this regular expression is found.")
+@program_options
+@output_option
+@answers
+def logs(  # noqa: PLR0917 - click passes them by name
+    jobs: tuple[str, ...],
+    labels: tuple[str, ...],
+    follow: bool,
+    count: int | None,
+    since: str | None,
+    grep: re.Pattern[str] | None,
+    name: str | None,
+    socket: str | None,
+    output: str,
+) -> int:
+    """Show the last lines that jobs of a running program have logged or printed.
+
+    Each JOB is a name or a glob, such as 'web*'; without one the lines of all jobs and of the program are shown. The
+    program keeps some megabytes of lines in memory; if there may be older ones, it says from when on it has lines.
+    With -o json each line is a JSON object.
+
+    \b
+    Exit codes:
+      0  done; with --follow: the program has ended
+      1  the program refused it
+      2  the command line cannot be used, such as an unknown job
+      4  no program is reachable, or it does not answer
+
+    \b
+    Examples:
+      taskloom logs web -n 20
+      taskloom logs -f 'web*' --grep 'timeout|refused'
+      taskloom logs --since 10m -o json
+    """
+    if follow and since is not None and count is not None:
+        raise click.UsageError("cannot use --lines with both --follow and --since; expected one of these")
+    connection = connect(name, socket)
+    wanted = filter_jobs(connection, jobs, labels)
+    is_one = len(jobs) == 1 and not labels and not any(mark in jobs[0] for mark in "*?[")
+    show = _show_json if output == "json" else _shower(is_one=is_one)
+
+    def matches(line: Fields) -> bool:
+        return wanted.wants(line.text("job")) and (grep is None or grep.search(line.text("text")) is not None)
+
+    if count is None and since is None:
+        count = _LINES
+    is_filtered = grep is not None or wanted.names is not None
+    if follow:
+        # The lines so far are chosen here as well: of those that do not match, none counts.
+        first = None if since is not None else _MOST_LINES if is_filtered and count else count
+        with connection.follow("/v1/logs", since=since, job=wanted.query, lines=first) as stream:
+            for event in follow_quietly(stream, "lines", yields_gaps=output == "json"):
+                line = connection.fields(event.data)
+                if event.event == "gap":
+                    show(connection.fields({"event": "gap", **event.data}))
+                elif matches(line):
+                    show(line)
+                sys.stdout.flush()
+        return ControlExit.DONE
+    asked = _MOST_LINES if is_filtered or count is None else count
+    answer = connection.fields(connection.get("/v1/logs", since=since, job=wanted.query, lines=asked))
+    found = [line for line in answer.objects("lines") if matches(line)]
+    shown = found if count is None else found[max(0, len(found) - count) :]
+    for line in sorted(shown, key=lambda line: line.text("at")):
+        show(line)
+    _tell_beginning(answer, shown, since, count)
+    return ControlExit.DONE
+
+
+def _tell_beginning(answer: Fields, shown: Sequence[Fields], since: str | None, count: int | None) -> None:
+    """Say from when on the program has lines, if fewer are shown than were asked for, or an older time was asked."""
+    begun = answer.text("from")
+    if not begun:
+        echo_error("taskloom: the program has no lines of these jobs yet")
+        return
+    asked, first = read_instant(since or ""), read_instant(begun)
+    is_older = since is not None and (asked is None or first is None or asked < first)
+    if is_older or (count is not None and len(shown) < count):
+        echo_error(f"taskloom: the program has lines from {begun} on")
+
+
+def _show_json(fields: Fields) -> None:
+    echo(to_json(fields.data))
+
+
+def _shower(*, is_one: bool) -> Show:
+    from taskloom.cli.control.log_lines import LogLines
+    from taskloom.observe.log_format import LogFormat
+    from taskloom.observe.name_column import NameColumn
+
+    is_styled = has_styles(sys.stdout)
+    log_format = LogFormat.SHORT if is_terminal(sys.stdout) else LogFormat.FULL
+    lines = LogLines(log_format, None if is_one else NameColumn(*line_shape()), is_colored=is_styled)
+
+    def show(fields: Fields) -> None:
+        text = lines.render(fields)
+        if is_styled:
+            echo_styled(text)
+        else:
+            echo(text.removesuffix("\n"))
+
+    return show

@@ -1,0 +1,137 @@
+"""`taskloom logs`: lines as text, as JSON, and as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.support.fake_control import STREAM, event_text
+
+from taskloom.cli.control.log_lines import LogLines
+from taskloom.control.reply_fields import Fields
+from taskloom.observe.log_format import LogFormat
+from taskloom.observe.name_column import NameColumn
+
+FROM = "2026-01-31T11:00:00.000000Z"
+
+
+def line(number: int, text: str, job: str = "web", level: str = "info", second: int | None = None) -> dict[str, Any]:
+    at = f"2026-01-31T12:00:{number % 60 if second is None else second:02d}.250000Z"
+    return {"at": at, "level": level, "job": job, "run": f"{job}#1", "text": text, "seq": number}
+
+
+def texts(out: str) -> list[str]:
+    return [each.split(maxsplit=2)[2] for each in out.splitlines()]
+
+
+def test_the_last_lines_of_one_job_have_no_name_and_those_of_several_have(
+    play: Callable[..., Any], ask: Callable[..., Any]
+) -> None:
+    found = [line(1, "one"), line(2, "two")]
+    fake = play({"/v1/logs": {"from": FROM, "lines": found}})
+
+    one, several = ask(fake, "logs", "web", "-n", "2"), ask(fake, "logs", "-n", "2")
+
+    assert texts(one.out) == ["one", "two"]
+    assert texts(several.out) == ["web          one", "web          two"]
+    assert (one.err, one.code) == ("", 0)
+    assert [request[1] for request in fake.requests] == ["/v1/logs?job=web&lines=2", "/v1/logs?lines=2"]
+
+
+def test_fewer_lines_than_asked_for_are_shown_with_the_time_from_which_on_there_are_lines(
+    play: Callable[..., Any], ask: Callable[..., Any]
+) -> None:
+    fake = play({"/v1/logs": {"from": FROM, "lines": [line(1, "one")]}})
+
+    answer, older = ask(fake, "logs"), ask(fake, "logs", "--since", "2026-01-31T10:00:00Z")
+    newer = ask(fake, "logs", "--since", "2026-01-31T11:30:00Z")
+
+    assert answer.err == older.err == f"taskloom: the program has lines from {FROM} on\n"
+    assert newer.err == ""
+
+
+def test_a_program_without_lines_says_so(play: Callable[..., Any], ask: Callable[..., Any]) -> None:
+    answer = ask(play({"/v1/logs": {"from": None, "lines": []}}), "logs")
+
+    assert (answer.out, answer.err) == ("", "taskloom: the program has no lines of these jobs yet\n")
+
+
+def test_grep_is_a_regular_expression_and_only_lines_that_match_count(
+    play: Callable[..., Any], ask: Callable[..., Any]
+) -> None:
+    found = [line(number, f"try {number}") for number in range(1, 13)]
+    fake = play({"/v1/logs": {"from": FROM, "lines": found}})
+
+    answer = ask(fake, "logs", "web", "--grep", "[12]$", "-n", "2", "-o", "json")
+
+    assert [json.loads(each)["seq"] for each in answer.out.splitlines()] == [11, 12]
+    assert fake.requests[0][1] == "/v1/logs?job=web&lines=10000"
+
+
+def test_lines_are_shown_in_the_order_of_their_times(play: Callable[..., Any], ask: Callable[..., Any]) -> None:
+    fake = play({"/v1/logs": {"from": FROM, "lines": [line(1, "print", second=2), line(2, "started", second=1)]}})
+
+    assert texts(ask(fake, "logs", "web").out) == ["started", "print"]
+
+
+def test_following_shows_what_comes_and_tells_gaps_until_the_program_ends(
+    play: Callable[..., Any], ask: Callable[..., Any]
+) -> None:
+    stream = STREAM + b"".join(
+        [
+            event_text("line", line(8, "one"), "0a1b2c3d.8"),
+            event_text("gap", {"from": "0a1b2c3d.8", "to": "bb.0", "why": "restart"}),
+            event_text("line", line(1, "two"), "bb.1"),
+            event_text("end", {}),
+        ]
+    )
+    fake = play({"follow /v1/logs": stream})
+
+    text, data = ask(fake, "logs", "-f", "web"), ask(fake, "logs", "-f", "-n", "0", "--grep", "two", "-o", "json")
+
+    assert texts(text.out) == ["one", "two"]
+    assert text.err == "taskloom: the program was restarted; lines from before that may be missing here\n"
+    assert [json.loads(each).get("text", "gap") for each in data.out.splitlines()] == ["gap", "two"]
+    assert fake.requests[0][1] == "/v1/logs?job=web&lines=100&follow=true"
+    assert fake.requests[1][1] == "/v1/logs?lines=0&follow=true"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--grep", "("], "cannot use '(' as a regular expression: missing ), unterminated subpattern at position 0"),
+        (["-f", "--since", "10m", "-n", "5"], "cannot use --lines with both --follow and --since"),
+        (["--since", "soon"], "cannot use 'soon' as the beginning"),
+    ],
+    ids=["grep", "lines and since", "since"],
+)
+def test_a_command_line_that_cannot_be_used(ask: Callable[..., Any], words: list[str], message: str) -> None:
+    answer = ask(None, "logs", *words)
+
+    assert answer.code == 2
+    assert message in " ".join(answer.err.split())
+
+
+def test_a_line_is_escaped_and_coloured_by_its_job_and_its_level() -> None:
+    lines = LogLines(LogFormat.SHORT, NameColumn(), is_colored=True)
+
+    plain = lines.render(Fields(line(1, "a\x1b[31mb\nc\td")))
+    error = lines.render(Fields(line(1, "no", level="error")))
+
+    first, second, end = plain.split("\n")
+    assert first.endswith("mweb         \033[0m a\\x1b[31mb")
+    assert second.endswith("c\\td")
+    assert end == ""
+    assert "\033[31mERROR  \033[0m" in error
+    assert error.endswith("\033[31mno\033[0m\n")
+    assert "\033" not in LogLines(LogFormat.SHORT, None).render(Fields(line(1, "\x1b")))
+
+
+def test_two_jobs_have_colours_that_stay() -> None:
+    def name_of(job: str) -> str:
+        return LogLines(LogFormat.SHORT, NameColumn(), is_colored=True).render(Fields(line(1, "x", job)))
+
+    assert name_of("web") == name_of("web")
+    assert name_of("web").split("mweb")[0] != name_of("db").split("mdb")[0]
