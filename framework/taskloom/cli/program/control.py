@@ -37,6 +37,8 @@ class ProgramControl:
     def __init__(self) -> None:
         self._control: Control | None = None
         self._has_requested_stop = False
+        # Lines for the log, each with its level, until the columns of the log are known.
+        self._lines: list[tuple[str, str]] = []
 
     def open(
         self,
@@ -53,7 +55,7 @@ class ProgramControl:
         """Begin to answer, unless the settings say not to.
 
         Raises ProgramRunning if another program runs the same or has the name, and OutOfResources if there is no
-        thread for it. Whatever else prevents it is one line in the log.
+        thread for it. Whatever else prevents it is a line of `log_place`.
         """
         if not settings.control:
             return
@@ -70,7 +72,7 @@ class ProgramControl:
             control = Control(api, wanted, log=lambda line, level: console.log(line, level=level))
         except OSError as error:
             reason = error.strerror.lower() if error.strerror else str(error)
-            console.log(f"no control socket, so taskloom status finds nothing: {reason}", level="WARNING")
+            self._lines.append((f"no control socket, so taskloom status finds nothing: {reason}", "WARNING"))
             return
         with needed("start the control thread"):
             try:
@@ -78,10 +80,15 @@ class ProgramControl:
             except BaseException:
                 control.close(0.0)
                 raise
-        for note in control.notes:
-            console.log(note, level="WARNING")
-        console.log(f"control socket {control.path}", level="DEBUG")
+        self._lines += [(note, "WARNING") for note in control.notes]
+        self._lines.append((f"control socket {control.path}", "DEBUG"))
         self._control = control
+
+    def log_place(self, console: Console) -> None:
+        """Log where the socket is, and what was in the way."""
+        while self._lines:
+            line, level = self._lines.pop(0)
+            console.log(line, level=level)
 
     def put(self, event: Event) -> None:
         """Take an event of the scheduler; never blocks. Only one thread calls it."""
