@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from taskloom.control.connection import Connection, Phase, refusal
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, Stream
+from taskloom.text import to_json
 
-__all__ = ["Session"]
+__all__ = ["Session", "refuse_one_more"]
 
 _PIECE_BYTES = 64 << 10
 # Events that a stream gives at a time.
@@ -213,6 +214,17 @@ class Session:
             stream.close()
             self._connection.end_stream(now)
         return sent is None or bool(sent)
+
+
+def refuse_one_more(sock: _socket.socket, most: int) -> None:
+    """Say that `most` clients are served already. Waits for nothing, and reads nothing."""
+    reply = refusal(503, "too-many-connections", f"{most} clients are served already; try again")
+    body = (to_json(reply.body) + "\n").encode()
+    head = f"HTTP/1.1 {reply.status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    try:
+        sock.send(f"{head}connection: close\r\n\r\n".encode() + body, _FLAGS)
+    except OSError:
+        pass  # the client has gone
 
 
 def _nothing() -> None:
