@@ -146,8 +146,8 @@ class ProgramOutput:
         self._flush()
         lost = self.logs.finish(FILES_SECONDS)
         if lost:
-            why = self.logs.problem or "they could not be written in time"
-            self._warn(f"{plural(lost, 'line')} of log files lost: {why}")
+            why = f": {self.logs.problem}" if self.logs.problem else ""
+            self._warn(f"{plural(lost, 'line')} could not be written to log files{why}")
 
     def _warn(self, sentence: str) -> None:
         self.console.log(sentence, level="WARNING")
