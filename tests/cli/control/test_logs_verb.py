@@ -98,6 +98,19 @@ def test_following_shows_what_comes_and_tells_gaps_until_the_program_ends(
     assert fake.requests[1][1] == "/v1/logs?lines=0&follow=true"
 
 
+def test_following_with_grep_begins_with_the_last_lines_that_match(
+    play: Callable[..., Any], ask: Callable[..., Any]
+) -> None:
+    found = [line(number, f"try {number}") for number in range(1, 31)]
+    stream = STREAM + event_text("line", line(31, "try 31"), "0a1b2c3d.31") + event_text("end", {})
+    fake = play({"/v1": {"start": "0a1b2c3d"}, "/v1/logs": {"from": FROM, "lines": found}, "follow /v1/logs": stream})
+
+    answer = ask(fake, "logs", "-f", "web", "-n", "2", "--grep", "1$")
+
+    assert texts(answer.out) == ["try 11", "try 21", "try 31"]
+    assert fake.requests[-1][1] == "/v1/logs?job=web&follow=true&since=0a1b2c3d.30"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

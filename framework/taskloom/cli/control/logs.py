@@ -10,6 +10,7 @@ import click
 
 from taskloom.cli.control.common import (
     ControlExit,
+    JobFilter,
     answers,
     connect,
     filter_jobs,
@@ -21,6 +22,7 @@ from taskloom.cli.control.common import (
 from taskloom.cli.control.follow_text import follow_quietly
 from taskloom.cli.control.instants import Since, read_instant
 from taskloom.cli.echo import echo, echo_error, echo_styled
+from taskloom.control.client import Connection
 from taskloom.control.reply_fields import Fields
 from taskloom.diagnostics import quoted
 from taskloom.observe.terminal import has_styles, is_terminal
@@ -101,11 +103,17 @@ def logs(  # noqa: PLR0917 - click passes them by name
 
     if count is None and since is None:
         count = _LINES
+    # Lines that are chosen here are asked for together: of those that do not match, none counts.
     is_filtered = grep is not None or wanted.names is not None
+    if follow and count and is_filtered:
+        start = connection.fields(connection.get("/v1")).text("start")
+        answer = _lines(connection, wanted, None, _MOST_LINES)
+        for line in _last(answer, matches, count):
+            show(line)
+        newest = max((line.count("seq") for line in answer.objects("lines")), default=0)
+        since, count = f"{start}.{newest}", None
     if follow:
-        # The lines so far are chosen here as well: of those that do not match, none counts.
-        first = None if since is not None else _MOST_LINES if is_filtered and count else count
-        with connection.follow("/v1/logs", since=since, job=wanted.query, lines=first) as stream:
+        with connection.follow("/v1/logs", since=since, job=wanted.query, lines=count) as stream:
             for event in follow_quietly(stream, "lines", yields_gaps=output == "json"):
                 line = connection.fields(event.data)
                 if event.event == "gap":
@@ -114,14 +122,24 @@ def logs(  # noqa: PLR0917 - click passes them by name
                     show(line)
                 sys.stdout.flush()
         return ControlExit.DONE
-    asked = _MOST_LINES if is_filtered or count is None else count
-    answer = connection.fields(connection.get("/v1/logs", since=since, job=wanted.query, lines=asked))
-    found = [line for line in answer.objects("lines") if matches(line)]
-    shown = found if count is None else found[max(0, len(found) - count) :]
-    for line in sorted(shown, key=lambda line: line.text("at")):
+    answer = _lines(connection, wanted, since, _MOST_LINES if is_filtered or count is None else count)
+    shown = _last(answer, matches, count)
+    for line in shown:
         show(line)
     _tell_beginning(answer, shown, since, count)
     return ControlExit.DONE
+
+
+def _lines(connection: Connection, wanted: JobFilter, since: str | None, asked: int) -> Fields:
+    """Return the answer with the last `asked` lines."""
+    return connection.fields(connection.get("/v1/logs", since=since, job=wanted.query, lines=asked))
+
+
+def _last(answer: Fields, matches: Matches, count: int | None) -> list[Fields]:
+    """Return the last `count` lines that match (None: all of them), in the order of their times."""
+    found = [line for line in answer.objects("lines") if matches(line)]
+    shown = found if count is None else found[max(0, len(found) - count) :]
+    return sorted(shown, key=lambda line: line.text("at"))
 
 
 def _tell_beginning(answer: Fields, shown: Sequence[Fields], since: str | None, count: int | None) -> None:
