@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.control_server import PATIENCE_SECONDS, Client, get
@@ -149,3 +151,18 @@ def test_the_package_lends_its_names() -> None:
     assert taskloom.control.Control is Control
     with pytest.raises(AttributeError, match="has no attribute 'server_of'"):
         _ = taskloom.control.server_of  # type: ignore[attr-defined]
+
+
+def test_a_host_that_gives_no_report_has_the_one_of_its_scheduler(scheduler: Scheduler) -> None:
+    control = serve(scheduler, name="host")
+    replies: list[tuple[int, Any]] = []
+    with Client(control.path) as client:
+        waiting = threading.Thread(target=lambda: replies.append(client.request(get("/v1/stop?wait=true"))))
+        waiting.start()
+        assert control._is_report_wanted.wait(PATIENCE_SECONDS)
+        report = scheduler.stop()
+
+        control.close(PATIENCE_SECONDS)
+
+        waiting.join()
+    assert replies == [(200, json.loads(json.dumps(report.as_dict())))]
