@@ -93,12 +93,21 @@ class _Paragraph:
             yield f"{plural(more, 'further job')} {'holds' if more == 1 else 'hold'} it up"
 
     def _place(self, job: JobFacts) -> Iterator[str]:
-        """Yield where its run is, if that is why others wait."""
+        """Yield where the run of a job is, if that helps."""
         run = job.run
-        is_stuck = job.state in (JobState.STOPPING, JobState.BLOCKED) or (run and run.unresponsive_ago is not None)
-        where = self._facts.places.get(run.id) or run.captured if run is not None and is_stuck else ""
-        if where and run is not None:
+        if run is None or not self._is_stuck(job, run):
+            return
+        where = self._facts.places.get(run.id) or run.captured
+        if where:
             yield f"{'It' if job is self._job else run.id} is currently at {where}"
+
+    def _is_stuck(self, job: JobFacts, run: RunFacts) -> bool:
+        """Return whether a run does not end or does not poll, so that its place shows why."""
+        if job.state is JobState.RUNNING:
+            numbers = self._facts.numbers if job is self._job else None
+            is_silent = numbers is not None and numbers.would_meet_join is False
+            return is_silent or run.unresponsive_ago is not None
+        return job.state in (JobState.STOPPING, JobState.BLOCKED)
 
     def _program(self) -> Iterator[str]:
         program = self._facts.program
@@ -213,8 +222,7 @@ class _Paragraph:
                 yield f"It last polled {rough(age)} ago"
             else:  # it is counted from the start if there was no poll
                 yield "It has not polled since it began"
-        if run.unresponsive_ago is not None:
-            yield from self._place(self._job)
+        yield from self._place(self._job)
 
     def _schedule(self) -> Iterator[str]:
         report, schedule = self._job.report, self._job.spec.schedule
