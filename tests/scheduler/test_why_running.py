@@ -224,3 +224,11 @@ def test_a_run_that_will_be_replaced_by_the_next_firing_says_so() -> None:
         "00:00:10, in 3s. If it is still running then, it is stopped and replaced by a new run (overlap: "
         "replace). A stop would ask it to end, and would wait up to 10s for it (join: 10s)."
     )
+
+
+def test_numbers_of_any_size_are_told() -> None:
+    core = begun(make_job("web"))
+
+    text = why(core, "web", RunNumbers(counts={"a": 10**5000, "b": -(10**20), "c": 0}, progress=(1e300, None, "")))
+
+    assert "It reports 10^300, a 10^5000, b -10^20, c 0." in text

@@ -21,6 +21,7 @@ from taskloom.scheduler.why_words import (
     join,
     names,
     otherwise,
+    reported,
     satisfied,
     sentence,
     verb,
@@ -202,7 +203,9 @@ class _Paragraph:
         if run is None:
             return
         yield from self._polls(run, numbers)
-        yield from _reported(numbers)
+        reports = reported(numbers)
+        if reports:
+            yield f"It reports {reports}"
         if run.timeout_left is not None and job.spec.timeout is not None:
             yield f"Its timeout of {duration(job.spec.timeout)} is over {self._clock.due(run.timeout_left)}"
         yield from self._history()
@@ -390,22 +393,3 @@ def _is_stop(reason: Reason | None) -> bool:
     """Return whether a command or another job ended it, not a limit of its own or the end of its schedule."""
     own = (ReasonKind.DEADLINE, ReasonKind.WATCHDOG, ReasonKind.FINISHED)
     return reason is not None and reason.kind not in own
-
-
-def _reported(numbers: RunNumbers | None) -> Iterator[str]:
-    """Yield the progress and the counters that the run reports."""
-    if numbers is None:
-        return
-    parts = []
-    if numbers.progress is not None:
-        done, total, unit = numbers.progress
-        of = f" of {_number(total)}" if total is not None else ""
-        parts.append(f"{_number(done)}{of}{f' {unit}' if unit else ''}")
-    parts += [f"{name} {count:,}" for name, count in sorted(numbers.counts.items())]
-    if parts:
-        yield f"It reports {', '.join(parts)}"
-
-
-def _number(value: float) -> str:
-    """Return a number with at most two digits after the point: `1,000,000`, `2.5`."""
-    return f"{value:,.2f}".rstrip("0").rstrip(".")
