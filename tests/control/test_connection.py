@@ -327,11 +327,10 @@ def test_the_rest_of_a_refused_request_is_thrown_away_for_a_moment() -> None:
     assert one.wants_input
 
     one.receive(b"x" * 60_000)
-    assert one.phase is Phase.LINGERING
-    assert one.deadline == LINGER_SECONDS
+    assert (one.phase, one.deadline) == (Phase.LINGERING, LINGER_SECONDS)
     one.receive(b"")
 
-    assert one.phase is Phase.CLOSED
+    assert (one.phase, one.deadline) == (Phase.CLOSED, inf)
 
 
 # -- the end of the client

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.support.control_server import wanted
 
-from taskloom.control import folder_watch, places
+from taskloom.control import places
 from taskloom.control.discovery import running_programs
 from taskloom.control.endpoint import Endpoint
 from taskloom.errors import ProgramRunning
@@ -208,7 +208,7 @@ def test_without_inotify_it_works_as_well(open_endpoint: Open, monkeypatch: pyte
     class Library:
         def __init__(self, *_: object, **__: object) -> None: ...
 
-    monkeypatch.setattr(folder_watch.ctypes, "CDLL", Library)
+    monkeypatch.setattr("ctypes.CDLL", Library)
 
     endpoint = open_endpoint()
 

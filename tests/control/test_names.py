@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taskloom.control.names import checked_name, default_name, label_of, means, program_name, subject_of
+from taskloom.control.names import checked_name, default_name, label_of, matches, program_name, subject_of
 
 
 def digits(text: str) -> str:
@@ -87,4 +87,4 @@ def test_the_root_folder_has_a_name() -> None:
     ],
 )
 def test_the_stem_means_the_program(typed: str, name: str, is_meant: bool) -> None:
-    assert means(typed, name) is is_meant
+    assert matches(typed, name) is is_meant

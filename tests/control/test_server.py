@@ -76,7 +76,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_a_request_is_answered(serve: Serve) -> None:
     served = serve()
 
-    status, body = served.ask(get("/v1/jobs"))
+    status, body = served.request(get("/v1/jobs"))
 
     assert (status, body) == (200, {"method": "GET", "path": "/v1/jobs", "body": ""})
 
@@ -84,12 +84,12 @@ def test_a_request_is_answered(serve: Serve) -> None:
 def test_the_caller_is_named_by_the_kernel(serve: Serve) -> None:
     served = serve(lambda request: Reply(200, {"uid": request.caller.uid, "pid": request.caller.pid}))
 
-    assert served.ask(get()) == (200, {"uid": os.geteuid(), "pid": os.getpid()})
+    assert served.request(get()) == (200, {"uid": os.geteuid(), "pid": os.getpid()})
 
 
 def test_a_connection_takes_many_requests(serve: Serve) -> None:
     with serve().client() as client:
-        assert [client.ask(get(f"/{number}"))[1]["path"] for number in range(3)] == ["/0", "/1", "/2"]
+        assert [client.request(get(f"/{number}"))[1]["path"] for number in range(3)] == ["/0", "/1", "/2"]
 
 
 def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
@@ -103,13 +103,18 @@ def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
 def test_a_reply_of_many_megabytes_arrives_whole(serve: Serve) -> None:
     served = serve(lambda _: Reply(200, {"text": "x" * (5 << 20)}))
 
-    assert len(served.ask(get())[1]["text"]) == 5 << 20
+    assert len(served.request(get())[1]["text"]) == 5 << 20
 
 
 @pytest.mark.parametrize("uid", [os.geteuid() + 1, 65_534, 4_294_967_295])
 def test_another_user_is_closed_before_a_byte_is_read(serve: Serve, uid: int) -> None:
     requests: list[Request] = []
-    served = serve(lambda request: requests.append(request) or Reply(200, {}), peers=caller(uid))
+
+    def answer(request: Request) -> Answer:
+        requests.append(request)
+        return echo(request)
+
+    served = serve(answer, peers=caller(uid))
 
     for _ in range(2):
         with served.client() as client:
@@ -120,7 +125,7 @@ def test_another_user_is_closed_before_a_byte_is_read(serve: Serve, uid: int) ->
 
 
 def test_root_is_always_served(serve: Serve) -> None:
-    assert serve(peers=caller(0)).ask(get())[0] == 200
+    assert serve(peers=caller(0)).request(get())[0] == 200
 
 
 def test_a_peer_that_cannot_be_named_is_refused(serve: Serve) -> None:
@@ -134,7 +139,7 @@ def test_a_peer_that_cannot_be_named_is_refused(serve: Serve) -> None:
 def test_a_body_that_is_too_large_is_refused_while_the_client_still_sends_it(serve: Serve) -> None:
     head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2097152\r\n\r\n"
 
-    assert serve().ask(head + b"x" * (2 << 20))[0] == 413
+    assert serve().request(head + b"x" * (2 << 20))[0] == 413
 
 
 def test_a_client_that_goes_away_at_any_moment_does_no_harm(serve: Serve) -> None:
@@ -145,7 +150,7 @@ def test_a_client_that_goes_away_at_any_moment_does_no_harm(serve: Serve) -> Non
         with served.client() as client:
             client.send(request[:length])
 
-    assert served.ask(request)[0] == 200
+    assert served.request(request)[0] == 200
     assert served.log == []
 
 
@@ -157,7 +162,7 @@ def test_a_slow_client_is_dropped_and_others_are_served_meanwhile(
     served = serve()
     with served.client() as slow, served.client() as silent:
         slow.send(b"GET /")
-        assert served.ask(get())[0] == 200
+        assert served.request(get())[0] == 200
 
         assert slow.read_all().startswith(b"HTTP/1.1 408")
         assert silent.read_all() == b""
@@ -172,7 +177,7 @@ def test_a_client_that_reads_nothing_is_dropped(serve: Serve, monkeypatch: pytes
 
         assert stream.is_closed.wait(PATIENCE_SECONDS)
         assert stream.taken < stream.last
-        assert served.ask(get())[0] == 200
+        assert served.request(get())[0] == 200
 
 
 # -- later answers and streams
@@ -192,7 +197,7 @@ def test_a_deferred_reply_comes_when_it_is_complete_and_others_are_served_meanwh
     with served.client() as client:
         client.send(get("/later")).half_close()
         assert is_asked.wait(PATIENCE_SECONDS)
-        assert served.ask(get())[0] == 200
+        assert served.request(get())[0] == 200
 
         deferred.complete(Reply(200, {"done": True}))
 
@@ -203,7 +208,7 @@ def test_a_deferred_reply_may_be_complete_already(serve: Serve) -> None:
     deferred = Deferred()
     deferred.complete(Reply(409, {}))
 
-    assert serve(lambda _: deferred).ask(get())[0] == 409
+    assert serve(lambda _: deferred).request(get())[0] == 409
 
 
 def test_a_stream_follows_and_ends(serve: Serve) -> None:
@@ -221,7 +226,7 @@ def test_a_stream_follows_and_ends(serve: Serve) -> None:
         assert first.count(b"event: number\n") == 1000
         assert b"event: number\n" not in rest
         assert stream.is_closed.is_open
-        assert client.ask(get())[0] == 200
+        assert client.request(get())[0] == 200
 
 
 def test_a_stream_whose_client_has_gone_is_closed(serve: Serve) -> None:
@@ -241,7 +246,7 @@ def test_a_busy_stream_leaves_others_their_turn(serve: Serve) -> None:
         reader.start()
         stream.is_followed.wait(PATIENCE_SECONDS)
 
-        assert served.ask(get())[0] == 200
+        assert served.request(get())[0] == 200
 
         stream.last, stream.is_over = 0, True
         busy.socket.shutdown(socket.SHUT_RDWR)
@@ -270,13 +275,13 @@ def test_an_idle_client_makes_room(serve: Serve) -> None:
     served = serve()
     clients = [served.client() for _ in range(server.CLIENTS)]
     for client in clients:
-        assert client.ask(get())[0] == 200
+        assert client.request(get())[0] == 200
 
     with served.client() as last:
-        assert last.ask(get())[0] == 200
+        assert last.request(get())[0] == 200
 
     assert clients[0].read_all() == b""
-    assert clients[1].ask(get())[0] == 200
+    assert clients[1].request(get())[0] == 200
     for client in clients:
         client.socket.close()
 
@@ -343,7 +348,7 @@ def test_a_bug_in_an_answer_is_a_500_and_is_logged_once(serve: Serve) -> None:
 
     served = serve(fail)
     with served.client() as client:
-        answers = [client.ask(get(path))[0] for path in ("/bug", "/bug", "/memory", "/")]
+        answers = [client.request(get(path))[0] for path in ("/bug", "/bug", "/memory", "/")]
 
     assert answers == [500, 500, 500, 200]
     assert [line.split(",")[0].split(":")[0] for _, line in served.log] == [
@@ -354,7 +359,7 @@ def test_a_bug_in_an_answer_is_a_500_and_is_logged_once(serve: Serve) -> None:
 
 
 def test_a_reply_that_cannot_be_written_is_a_500(serve: Serve) -> None:
-    assert serve(lambda _: Reply(200, {"a": object()})).ask(get())[0] == 500
+    assert serve(lambda _: Reply(200, {"a": object()})).request(get())[0] == 500
 
 
 def test_a_stream_that_raises_is_closed(serve: Serve) -> None:
@@ -368,20 +373,20 @@ def test_a_stream_that_raises_is_closed(serve: Serve) -> None:
         client.send(get("/stream")).read_all()
 
     assert stream.is_closed.is_open
-    assert served.ask(get())[0] == 200
+    assert served.request(get())[0] == 200
 
 
 def test_an_exception_in_the_server_itself_costs_one_client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     served = serve()
     with served.client() as first:
-        assert first.ask(get())[0] == 200
+        assert first.request(get())[0] == 200
         [session] = served.server._sessions.values()
         monkeypatch.setattr(session, "handle", lambda *_: 1 // 0)
         first.send(get())
 
         assert first.read_all() == b""
 
-    assert served.ask(get())[0] == 200
+    assert served.request(get())[0] == 200
     assert "ZeroDivisionError" in served.log[0][1]
 
 
@@ -391,7 +396,7 @@ def test_a_default_timeout_of_sockets_does_not_let_it_wait(serve: Serve) -> None
         served = serve()
         with Client(served.path) as slow:
             slow.send(b"GET")
-            assert served.ask(get())[0] == 200
+            assert served.request(get())[0] == 200
     finally:
         socket.setdefaulttimeout(None)
 
@@ -401,7 +406,7 @@ def test_a_patched_socket_module_does_no_harm(serve: Serve, monkeypatch: pytest.
     with served.client() as client:
         monkeypatch.setattr(socket, "socket", None)
 
-        assert client.ask(get())[0] == 200
+        assert client.request(get())[0] == 200
 
 
 # -- the socket file
@@ -414,7 +419,7 @@ def test_a_removed_socket_file_is_made_anew_without_a_request(serve: Serve, monk
 
     wait_until(lambda: bool(served.log))
 
-    assert served.ask(get())[0] == 200
+    assert served.request(get())[0] == 200
     assert served.log == [("WARNING", f"the control socket was removed, and made anew: {served.path}")]
 
 
@@ -429,12 +434,12 @@ def test_without_a_watch_it_looks_now_and_then(serve: Serve, monkeypatch: pytest
 
     wait_until(lambda: bool(served.log))
 
-    assert served.ask(get())[0] == 200
+    assert served.request(get())[0] == 200
 
 
 def test_it_sleeps_for_ever_while_no_one_asks(serve: Serve) -> None:
     served = serve()
-    assert served.ask(get())[0] == 200
+    assert served.request(get())[0] == 200
     wait_until(lambda: not served.server._sessions)
 
     assert served.server._timeout() is None
@@ -516,7 +521,7 @@ def test_a_stream_that_holds_the_reserve_gives_way(serve: Serve) -> None:
 
     refusing.times = 1
     with served.client() as client:
-        assert client.ask(get())[0] == 200
+        assert client.request(get())[0] == 200
 
     assert streams[0].read_all() == b""
     for each in streams:

@@ -110,9 +110,9 @@ def socket_of(folder: str, name: str = "jobs-*") -> str:
     raise AssertionError("no control socket was made")
 
 
-def ask(path: str, request: bytes) -> tuple[int, Any]:
+def request(path: str, request: bytes) -> tuple[int, Any]:
     with Client(path) as client:
-        return client.ask(request)
+        return client.request(request)
 
 
 def post(path: str) -> bytes:
@@ -131,7 +131,7 @@ def test_a_program_is_asked_and_leaves_nothing(start_program: Callable[..., Any]
     path = socket_of(own_runtime_folder)
     program.wait_for(f"control socket {path}")
 
-    status, data = ask(path, get("/v1/program"))
+    status, data = request(path, get("/v1/program"))
 
     assert (status, data["pid"], data["uid"]) == (200, program.process.pid, os.geteuid())
     assert data["name"] == Path(path).stem
@@ -194,7 +194,7 @@ def test_it_answers_beside_ten_busy_tasks(run_socket_tasks: Callable[..., Any], 
     program.wait_for_event("started", "busy.10")
 
     begun = time.monotonic()
-    status, data = ask(path, get("/v1/jobs"))
+    status, data = request(path, get("/v1/jobs"))
     took = time.monotonic() - begun
 
     assert (status, len(data["jobs"])) == (200, 10)
@@ -209,7 +209,7 @@ def test_it_answers_with_no_descriptor_left(
     path = socket_of(own_runtime_folder)
     program.wait_for("no descriptor is left")
 
-    answers = [ask(path, get("/v1/jobs"))[0] for _ in range(5)]
+    answers = [request(path, get("/v1/jobs"))[0] for _ in range(5)]
 
     assert answers == [200] * 5
     assert end(program) == 0
@@ -223,14 +223,14 @@ def test_it_imports_nothing_although_it_is_asked_everything(
     path = socket_of(own_runtime_folder)
     program.wait_for("armed")
 
-    described = ask(path, get("/v1"))[1]
+    described = request(path, get("/v1"))[1]
     for route in described["routes"]:
         method, _, place = route.partition(" ")
         if method == "GET" and place != "/v1/stop":
-            assert ask(path, get(place.replace("{job}", "bare")))[0] == 200
-    assert ask(path, get("/v1/jobs/bear"))[0] == 404
-    assert ask(path, get("/%zz"))[0] == 400
-    assert ask(path, post("/v1/jobs/bare/start"))[0] == 409
+            assert request(path, get(place.replace("{job}", "bare")))[0] == 200
+    assert request(path, get("/v1/jobs/bear"))[0] == 404
+    assert request(path, get("/%zz"))[0] == 400
+    assert request(path, post("/v1/jobs/bare/start"))[0] == 409
     with Client(path) as client:
         client.send(get(f"/v1/events?follow=true&since={described['start']}.0")).read_until(b"data")
     (tmp_path / "asked").touch()
@@ -270,7 +270,7 @@ def test_children_inherit_nothing(run_socket_tasks: Callable[..., Any], own_runt
     program.wait_for("inherited: ")
 
     assert "inherited: []" in program.stderr
-    assert ask(socket_of(own_runtime_folder), get("/v1"))[0] == 200  # the child did not take it away
+    assert request(socket_of(own_runtime_folder), get("/v1"))[0] == 200  # the child did not take it away
     assert end(program) == 0
 
 
@@ -282,10 +282,10 @@ def test_it_answers_during_the_stop_and_sends_the_report(
     program.wait_for_event("started")
     with Client(path) as waiting:
         waiting.send(get("/v1/stop?wait=true"))
-        assert ask(path, post("/v1/shutdown"))[0] == 202
+        assert request(path, post("/v1/shutdown"))[0] == 202
         program.wait_for_event("cancel_requested")
 
-        data = ask(path, get("/v1/program"))[1]
+        data = request(path, get("/v1/program"))[1]
         report = json.loads(waiting.read_until(b"}\n").partition(b"\r\n\r\n")[2])
 
     assert data["state"] == "stopping"
@@ -324,7 +324,7 @@ def test_a_killed_program_is_followed_by_another_one(
     second = start_program(POLITE)
     second.wait_for_event("started")
 
-    assert ask(path, get("/v1/program"))[1]["pid"] == second.process.pid
+    assert request(path, get("/v1/program"))[1]["pid"] == second.process.pid
     assert end(second) == 0
 
 
@@ -333,7 +333,7 @@ def test_a_given_path_is_used(start_program: Callable[..., Any], own_runtime_fol
     program = start_program(POLITE, env={"TASKLOOM_SOCKET": own_runtime_folder + "/here.sock"})
     program.wait_for_event("started")
 
-    assert ask(own_runtime_folder + "/here.sock", get("/v1"))[0] == 200
+    assert request(own_runtime_folder + "/here.sock", get("/v1"))[0] == 200
     assert end(program) == 0
 
 
@@ -406,8 +406,8 @@ def test_a_host_program_is_asked_and_steered(child_env: dict[str, str], own_runt
         path = host.stdout.readline().strip()
         assert path == own_runtime_folder + "/taskloom/host.sock"
 
-        running = ask(path, get("/v1/jobs/web"))[1]["job"]["state"]
-        stopped = ask(path, post("/v1/jobs/web/stop"))[0]
+        running = request(path, get("/v1/jobs/web"))[1]["job"]["state"]
+        stopped = request(path, post("/v1/jobs/web/stop"))[0]
         _, errors = host.communicate()
 
     assert (running, stopped, host.returncode, errors) == ("running", 200, 0, "")

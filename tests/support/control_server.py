@@ -68,7 +68,7 @@ class Client:
             data += piece
         return data
 
-    def ask(self, data: bytes) -> tuple[int, Any]:
+    def request(self, data: bytes) -> tuple[int, Any]:
         """Send a request, and return the status and the body of its reply; the connection stays open."""
         self.send(data)
         head, _, rest = self.read_until(b"\r\n\r\n").partition(b"\r\n\r\n")
@@ -94,9 +94,9 @@ class Served:
     def client(self) -> Client:
         return Client(self.path)
 
-    def ask(self, data: bytes) -> tuple[int, Any]:
+    def request(self, data: bytes) -> tuple[int, Any]:
         with self.client() as client:
-            return client.ask(data)
+            return client.request(data)
 
 
 @contextlib.contextmanager
@@ -117,7 +117,8 @@ def serving(
 
 def wanted(name: str = "web", **fields: Any) -> Wanted:
     """Return what a program with this name wants."""
-    return Wanted(name, **{"is_named": True, "path": "", "start": "0a1b2c3d", "since": 1.0} | fields)
+    values: dict[str, Any] = {"is_named": True, "path": "", "start": "0a1b2c3d", "since": 1.0} | fields
+    return Wanted(name, **values)
 
 
 def caller(uid: int) -> Peers:

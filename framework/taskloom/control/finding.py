@@ -12,7 +12,7 @@ from typing import NamedTuple
 from taskloom.control.client_errors import NoProgram, SeveralPrograms
 from taskloom.control.discovery import programs_of_all_users, running_programs
 from taskloom.control.identity import Holder
-from taskloom.control.names import means
+from taskloom.control.names import matches
 from taskloom.control.places import client_places
 from taskloom.text import did_you_mean, first_of
 
@@ -78,13 +78,13 @@ def _list(*, everywhere: bool) -> list[Program]:
 def _meant(name: str | None, programs: Sequence[Program]) -> list[Program]:
     """Return the programs that a name may mean: those with the whole name, or else those with the stem."""
     whole = [each for each in programs if name is None or each.name == name]
-    return whole or [each for each in programs if name is not None and means(name, each.name)]
+    return whole or [each for each in programs if name is not None and matches(name, each.name)]
 
 
 def short_names(programs: Iterable[Program]) -> list[str]:
     """Return the names without the hash, of those programs for which that is unique; all others whole."""
     names = [each.name for each in programs]
-    stems = [each[:-5] if means(each[:-5], each) else each for each in names]
+    stems = [each[:-5] if matches(each[:-5], each) else each for each in names]
     return [
         stem if stems.count(stem) == 1 and stem not in names else name for stem, name in zip(stems, names, strict=True)
     ]

@@ -9,7 +9,7 @@ import stat
 
 from taskloom.diagnostics import quoted
 
-__all__ = ["STDIN", "checked_name", "default_name", "label_of", "means", "program_name", "subject_of"]
+__all__ = ["STDIN", "checked_name", "default_name", "label_of", "matches", "program_name", "subject_of"]
 
 STDIN = "-"
 """The path that means standard input."""
@@ -85,6 +85,6 @@ def label_of(name: str) -> str:
     return name if found is None else found[1]
 
 
-def means(typed: str, name: str) -> bool:
+def matches(typed: str, name: str) -> bool:
     """Return whether a name that was typed may mean the program with this one: `jobs` may mean `jobs-3f2a`."""
     return typed in (name, label_of(name))

@@ -16,17 +16,16 @@ from collections.abc import Callable
 from math import ceil, inf
 
 from taskloom.clock import mono
-from taskloom.control.connection import refusal
 from taskloom.control.endpoint import Endpoint
-from taskloom.control.exchange import Answer, Reply, Request
+from taskloom.control.exchange import Answer, Request
 from taskloom.control.identity import NameTaken
 from taskloom.control.peer import Peers, is_trusted_peer, peer_of
 from taskloom.control.reserve import Reserve
-from taskloom.control.session import Session
+from taskloom.control.session import Session, refuse_one_more
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 from taskloom.sync.wakeup_fd import WakeupFd
-from taskloom.text import duration, error_text, to_json, traceback_of
+from taskloom.text import duration, error_text, traceback_of
 
 __all__ = ["CLIENTS", "Server"]
 
@@ -135,12 +134,12 @@ class Server:
         if watch is not None and events.pop(watch.fileno(), 0):
             watch.clear()
             self._check_at = min(self._check_at, now + CHECK_SECONDS)
-        is_asked = events.pop(self._endpoint.listener.fileno(), 0)
+        is_listener_ready = events.pop(self._endpoint.listener.fileno(), 0)
         for descriptor, found in events.items():
             session = self._sessions.get(descriptor)
             if session is not None:
                 self._with(session, lambda session=session, found=found: session.handle(found, now))  # type: ignore[misc]
-        if is_asked:
+        if is_listener_ready:
             self._accept_all(now)
         self._expire(mono())
         self._failures = 0
@@ -258,7 +257,7 @@ class Server:
                 self._say_once(("peer", caller.uid), f"refused a control connection of {caller}: another user")
         if not is_trusted or not self._has_room(now):
             if is_trusted:
-                _send_refusal(sock)
+                refuse_one_more(sock, CLIENTS)
             if is_on_reserve:
                 self._reserve.take_back(sock)
             else:
@@ -385,21 +384,3 @@ class Server:
             self._close(session)
         self._reserve.close()
         self._is_ended.open()
-
-
-def _send_refusal(sock: _socket.socket) -> None:
-    """Say that there are too many connections. Waits for nothing."""
-    try:
-        sock.send(_TOO_MANY, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
-    except OSError:
-        pass  # the client has gone
-
-
-def _too_many() -> bytes:
-    reply: Reply = refusal(503, "too-many-connections", f"{CLIENTS} clients are served already; try again")
-    body = (to_json(reply.body) + "\n").encode()
-    head = f"HTTP/1.1 {reply.status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-    return f"{head}connection: close\r\n\r\n".encode() + body
-
-
-_TOO_MANY = _too_many()

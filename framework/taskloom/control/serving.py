@@ -10,6 +10,7 @@ from typing import Any, Self
 from taskloom.clock import mono
 from taskloom.control.api import LOGGER, Api
 from taskloom.control.endpoint import Endpoint, Wanted
+from taskloom.control.exchange import Answer, Request
 from taskloom.control.names import checked_name, program_name
 from taskloom.control.preload import import_for_answers
 from taskloom.control.program_info import ProgramInfo
@@ -17,11 +18,16 @@ from taskloom.control.server import Log, Server
 from taskloom.core.events import Event
 from taskloom.scheduler.facade import Listener, Scheduler
 from taskloom.scheduler.failure_log import FailureLog
+from taskloom.sync.latch import Latch
 
 __all__ = ["FINISH_SECONDS", "Control", "serve"]
 
 # For the last replies, once the report of the stop is known.
 FINISH_SECONDS = 1.0
+
+# A client that has requested the stop asks for its report on a second connection. It gets this time to come.
+REPORT_SECONDS = 0.5
+_REPORT_PATH = "/v1/stop"
 
 # Those of this process that a forked child must not keep open: it would listen, too, and hold the clients' sockets.
 _OPEN: set[Control] = set()
@@ -45,7 +51,7 @@ def serve(scheduler: Scheduler, *, name: str | None = None, socket: str | None =
     control = Control(Api(scheduler, program=info), wanted, log=lambda line, _level: log.put_warning(line))
     try:
         control.start()
-        control.follow(scheduler)
+        control.subscribe(scheduler)
     except BaseException:
         control.close()
         raise
@@ -62,10 +68,12 @@ class Control:
         import_for_answers()
         self._api = api
         self._listener: Listener | None = None
+        # Opened when a client asks for the report of the stop.
+        self._is_report_wanted = Latch()
         self._pid = os.getpid()
         self._endpoint = Endpoint(wanted, environ)
         try:
-            self._server = Server(api.answer, self._endpoint, log=log)
+            self._server = Server(self._answer, self._endpoint, log=log)
         except BaseException:
             self._endpoint.close()
             raise
@@ -98,14 +106,20 @@ class Control:
         """Start to answer. Raises RuntimeError if the system refuses the thread."""
         self._server.start()
 
-    def follow(self, scheduler: Scheduler) -> None:
+    def subscribe(self, scheduler: Scheduler) -> None:
         """Take the events of the scheduler on a thread of their own. Otherwise the caller passes them to `put`."""
         self._listener = scheduler.listen(self.put)
 
-    def finish(self, report: Mapping[str, Any], within: float = FINISH_SECONDS) -> None:
-        """Send the report of the stop to the clients that wait for it, and close, all within `within` seconds."""
+    def finish(self, report: Mapping[str, Any], within: float = FINISH_SECONDS, *, awaits_client: bool = False) -> None:
+        """Send the report of the stop to the clients that wait for it, and close, all within `within` seconds.
+
+        `awaits_client`: a client has requested the stop. If none waits for the report yet, it gets a moment to come.
+        """
+        end = mono() + within
         self._api.finish(report)
-        self.close(within)
+        if awaits_client:
+            self._is_report_wanted.wait(min(REPORT_SECONDS, within))
+        self.close(max(0.0, end - mono()))
 
     def close(self, within: float = FINISH_SECONDS) -> None:
         """Send what is being sent, within `within` seconds, and remove the socket. Idempotent; raises nothing.
@@ -120,6 +134,12 @@ class Control:
         self._server.close(max(0.0, end - mono()))
         self._endpoint.close()
         _OPEN.discard(self)
+
+    def _answer(self, request: Request) -> Answer:
+        answer = self._api.answer(request)
+        if request.path == _REPORT_PATH:
+            self._is_report_wanted.open()
+        return answer
 
     def forget(self) -> None:
         """Close all descriptors, in a forked child."""

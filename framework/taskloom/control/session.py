@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from taskloom.control.connection import Connection, Phase, refusal
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, Stream
+from taskloom.text import to_json
 
-__all__ = ["Session"]
+__all__ = ["Session", "refuse_one_more"]
 
 _PIECE_BYTES = 64 << 10
 # Events that a stream gives at a time.
@@ -149,7 +150,7 @@ class Session:
         if self.is_over:
             return False
         if self._stream is not None:
-            return self._pump(self._stream, now)
+            return self._send_events(self._stream, now)
         if self._deferred is not None:
             reply = self._deferred.reply
             if reply is None:
@@ -195,7 +196,7 @@ class Session:
             self._failed(self._request, error)
             self._connection.reply(_BUG, now)
 
-    def _pump(self, stream: Stream, now: float) -> bool:
+    def _send_events(self, stream: Stream, now: float) -> bool:
         """Send what the stream has; return whether it had anything."""
         if not self._connection.wants_events:
             return False
@@ -213,6 +214,17 @@ class Session:
             stream.close()
             self._connection.end_stream(now)
         return sent is None or bool(sent)
+
+
+def refuse_one_more(sock: _socket.socket, most: int) -> None:
+    """Say that `most` clients are served already. Waits for nothing, and reads nothing."""
+    reply = refusal(503, "too-many-connections", f"{most} clients are served already; try again")
+    body = (to_json(reply.body) + "\n").encode()
+    head = f"HTTP/1.1 {reply.status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    try:
+        sock.send(f"{head}connection: close\r\n\r\n".encode() + body, _FLAGS)
+    except OSError:
+        pass  # the client has gone
 
 
 def _nothing() -> None:

@@ -21,6 +21,7 @@ from taskloom.control.names import checked_name, default_name, label_of, subject
 from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.serving import FINISH_SECONDS, Control
 from taskloom.core.events import Event
+from taskloom.core.model import Reason
 from taskloom.observe.console import Console
 from taskloom.scheduler.facade import Scheduler
 
@@ -35,6 +36,9 @@ class ProgramControl:
 
     def __init__(self) -> None:
         self._control: Control | None = None
+        self._has_requested_stop = False
+        # Lines for the log, each with its level, until the columns of the log are known.
+        self._lines: list[tuple[str, str]] = []
 
     def open(
         self,
@@ -51,19 +55,24 @@ class ProgramControl:
         """Begin to answer, unless the settings say not to.
 
         Raises ProgramRunning if another program runs the same or has the name, and OutOfResources if there is no
-        thread for it. Whatever else prevents it is one line in the log.
+        thread for it. Whatever else prevents it is a line of `log_place`.
         """
         if not settings.control:
             return
         info = _info(settings.name, paths)
         subject = subject_of(paths[0])
         wanted = Wanted(info.name, settings.name is not None, subject, info.start, info.since, settings.socket or None)
-        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=shutdown)
+
+        def stop(within: float | None, reason: Reason) -> None:
+            self._has_requested_stop = True
+            shutdown(within, reason)
+
+        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=stop)
         try:
             control = Control(api, wanted, log=lambda line, level: console.log(line, level=level))
         except OSError as error:
             reason = error.strerror.lower() if error.strerror else str(error)
-            console.log(f"no control socket, so taskloom status finds nothing: {reason}", level="WARNING")
+            self._lines.append((f"no control socket, so taskloom status finds nothing: {reason}", "WARNING"))
             return
         with needed("start the control thread"):
             try:
@@ -71,10 +80,15 @@ class ProgramControl:
             except BaseException:
                 control.close(0.0)
                 raise
-        for note in control.notes:
-            console.log(note, level="WARNING")
-        console.log(f"control socket {control.path}", level="DEBUG")
+        self._lines += [(note, "WARNING") for note in control.notes]
+        self._lines.append((f"control socket {control.path}", "DEBUG"))
         self._control = control
+
+    def log_place(self, console: Console) -> None:
+        """Log where the socket is, and what was in the way."""
+        while self._lines:
+            line, level = self._lines.pop(0)
+            console.log(line, level=level)
 
     def put(self, event: Event) -> None:
         """Take an event of the scheduler; never blocks. Only one thread calls it."""
@@ -85,7 +99,8 @@ class ProgramControl:
         """Send the report to the clients that wait for it, and close, before the monotonic second `deadline`."""
         control, self._control = self._control, None
         if control is not None:
-            control.finish(report(), max(LEAST_SECONDS, min(FINISH_SECONDS, deadline - mono())))
+            within = max(LEAST_SECONDS, min(FINISH_SECONDS, deadline - mono()))
+            control.finish(report(), within, awaits_client=self._has_requested_stop)
 
     def close(self) -> None:
         """Remove the socket; idempotent."""

@@ -222,6 +222,7 @@ class Program:
         )
         self._open_control(files, undo)
         self._log_loaded(selection, files.paths)  # nothing is logged before all threads are there
+        self._control.log_place(console)
         self._scheduler.add_all(selection.specs)
 
     def _open_control(self, files: JobFiles, undo: ExitStack) -> None:
