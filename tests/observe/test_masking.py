@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from taskloom.diagnostics import MASK
 from taskloom.observe.masking import Masker
+from taskloom.observe.secret_forms import forms_of
 
 CANARY = "can'ary/\"pä+\\ss\tword"
 
@@ -70,6 +71,25 @@ def test_a_value_from_a_file_is_masked_without_its_line_break_and_each_line_of_a
     assert masker.mask("hunter2.") == f"{MASK}."
     assert masker.mask("x MIIEvQIBADANBg") == f"x {MASK}"
     assert masker.mask("ab") == "ab"
+
+
+def test_each_line_of_a_file_of_a_megabyte_is_masked_and_costs_no_dozen_of_forms() -> None:
+    lines = [f"{number:x}'%{number:x}" for number in range(0x10000, 0x10000 + 80_000)]
+    forms = forms_of("\n".join(lines))
+
+    assert set(lines) <= forms
+    assert repr(lines[0] + '"')[1:-2] in forms
+    assert len(forms) < 2.1 * len(lines)  # seven or more for each line take ten seconds and half a gigabyte
+
+
+def test_more_secrets_than_a_pattern_should_have_are_found_alike() -> None:
+    words = [f"{number:04}" for number in range(3000)]
+    masker = Masker(words)
+
+    assert masker.mask("9000000 2999 3000") == f"9{MASK} {MASK} 3000"
+    assert masker.spans("x2999") == [(1, 5)]
+    assert masker.unfinished("9 299") == 2
+    assert masker.mask("none") == "none"
 
 
 def test_the_longest_of_several_secrets_is_masked_and_those_that_overlap_together() -> None:
