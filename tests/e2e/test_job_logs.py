@@ -15,6 +15,7 @@ import pytest
 from taskloom.control.client import Connection, find
 
 Start = Callable[..., Any]
+Call = Callable[..., subprocess.CompletedProcess[str]]
 
 # In parts, so that these tests do not have it in one piece either.
 CANARY = "canary-" + "Zx81!kQ"
@@ -140,6 +141,23 @@ def test_no_byte_that_is_written_or_sent_has_a_secret(
         assert b"**********" in written[name], name
     assert b"cannot log in with" in written["fails.log"]
     assert written["out"].count(b"**********\n") >= 4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_drill_shows_no_secret(taskloom_cli: Call, packages: str, tmp_path: Path, output: str) -> None:
+    (tmp_path / "secret.txt").write_text(FILE_CANARY + "\n")
+    (tmp_path / "jobs.yaml").write_text(
+        f"jobs: {{fails: {{task: loose, params: {{password: '{CANARY}', header: '${{file:secret.txt}}'}}}}}}"
+    )
+
+    answer = taskloom_cli("drill", "jobs.yaml", "-o", output, env={"PYTHONPATH": packages})
+
+    assert answer.returncode == 1
+    assert "cannot log in with **********" in answer.stdout
+    assert "header **********" in answer.stderr
+    assert CANARY not in answer.stdout + answer.stderr
+    assert FILE_CANARY not in answer.stdout + answer.stderr
 
 
 @pytest.mark.long
