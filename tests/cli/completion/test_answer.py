@@ -69,6 +69,16 @@ def test_jobs_of_the_files_are_offered_without_importing_a_plugin(tmp_path: Path
     assert words(f"taskloom drill {tmp_path}/missing - --job ") == []
 
 
+def test_jobs_of_the_default_files_are_offered_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert words("taskloom drill --job ") == []
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/a.yaml").write_text("jobs: {web: {}, worker: {}}\n")
+    assert words("taskloom drill --job wo") == ["worker"]
+    (tmp_path / "taskloom.yaml").write_text("jobs: {first: {}}\n")
+    assert words("taskloom drill --job ") == ["first"]
+
+
 @pytest.mark.parametrize(
     "line",
     ["taskloom bogus x", "taskloom tasks --bogus x", "taskloom tasks a b c", "taskloom schema x y "],
