@@ -119,7 +119,7 @@ def test_a_variable_gives_a_setting(variable: str, text: str, name: str, value: 
     [
         ("TASKLOOM_NAME", "a/b", f"cannot use 'a/b' as name; {A_NAME}"),
         ("TASKLOOM_STOP_WITHIN", "soon", f"cannot read 'soon' as a duration; {A_DURATION}"),
-        ("TASKLOOM_STOP_WITHIN", "-1", f"cannot use -1.0 as a duration; {BETWEEN}"),
+        ("TASKLOOM_STOP_WITHIN", "-1", f"cannot use -1 as a duration; {BETWEEN}"),
         ("TASKLOOM_STOP_WITHIN", "nan", f"cannot use nan as a duration; {BETWEEN}"),
         ("TASKLOOM_STOP_WITHIN", "inf", f"cannot use inf as a duration; {BETWEEN}"),
         ("TASKLOOM_LOG_FORMAT", "xml", "cannot use 'xml' as log_format; expected text, short, full or json"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
+from taskloom.cli.options import number_or_text
 from taskloom.diagnostics import Problem
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
@@ -199,8 +200,5 @@ def _read(name: str, text: str) -> Any:
     if name == "control" and text in ("true", "false"):
         value = text == "true"
     elif name == "stop_within":
-        try:
-            value = float(text)
-        except ValueError:
-            pass  # a duration such as 30s
+        value = number_or_text(text)
     return SETTINGS[name].read(value)
