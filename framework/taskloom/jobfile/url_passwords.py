@@ -9,8 +9,8 @@ from taskloom.diagnostics import MASK
 
 __all__ = ["password_columns", "url_passwords", "without_passwords"]
 
-# `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path; and it may hold
-# a quotation mark, but not the one before the URL.
+# `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path. It may hold a
+# quotation mark, but not the one before the URL.
 _SCHEME = re.compile(r"(?P<quote>[\"']?)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://")
 _INFO = {quote: re.compile(rf"(?P<info>[^\s/?#<>{quote}]*)@") for quote in ("", "'", '"')}
 # A user without a password is a token in `https://TOKEN@host` if it is as long as this; `git` and names are not.
