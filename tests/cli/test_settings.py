@@ -75,6 +75,11 @@ def test_the_first_place_that_has_a_setting_decides(places: tuple[str, ...]) -> 
     assert (found.value, found.source) == (expected, sources[places[0]] if places else "default")
 
 
+@pytest.mark.parametrize("name", ["log_dir", "control"])
+def test_an_option_that_is_empty_counts_as_not_given(name: str) -> None:
+    assert given(flags={name: ""}, file=f"{name}: ./here")[name].source == "file"
+
+
 def test_each_setting_has_a_default() -> None:
     found = given()
 

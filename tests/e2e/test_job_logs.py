@@ -241,7 +241,7 @@ def test_a_restart_appends_and_the_verb_shows_the_lines(
     ("options", "message"),
     [
         (("--log-dir", "jobs.yaml"), "cannot write log files to 'jobs.yaml': it is not a folder"),
-        (("--log-dir", "jobs.yaml/x"), "cannot write log files to 'jobs.yaml/x': Not a directory"),
+        (("--log-dir", "jobs.yaml/x"), "cannot write log files to 'jobs.yaml/x': not a directory"),
         (("-v", "-q"), "cannot use --verbose with --quiet"),
         (("-v", "--log-level", "error"), "cannot use --verbose with --log-level error"),
         (("--log-level", "loud"), "'loud' is not one of"),

@@ -12,6 +12,7 @@ env_file_option = click.option(
     "--env-file",
     "env_files",
     multiple=True,
+    type=click.Path(),
     metavar="PATH",
     help="Take values for ${NAME} in job files from this file of NAME=VALUE lines, too; may be repeated, and the last "
     "one counts. The environment goes first.",

@@ -56,7 +56,7 @@ class Given(NamedTuple):
 
 
 class Flag(NamedTuple):
-    """An option of the command line, and its value; None if it was not given."""
+    """An option of the command line, and its value; None or "", as of an unset variable, if it was not given."""
 
     option: str
     value: Any
@@ -67,7 +67,7 @@ def _flags_of(flags: Mapping[str, Flag]) -> dict[str, Given]:
     return {
         name: Given(flag.value, _shown_value(flag.value), "option", flag.option)
         for name, flag in flags.items()
-        if flag.value is not None
+        if flag.value not in {None, ""}
     }
 
 

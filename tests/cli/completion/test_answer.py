@@ -50,8 +50,15 @@ def test_the_options_of_the_group_and_of_a_verb_are_offered() -> None:
     assert words("taskloom completion ") == list(SCRIPTS)
 
 
-def test_a_path_is_left_to_the_shell() -> None:
-    assert ask("taskloom run jo")[1] == ["file\tjo\t"]
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("run ", "run --env-file ", "run --log-dir ", "run --events ", "run --socket ", "status --socket "),
+        *("validate --env-file ", "drill --env-file ", "simulate --env-file ", "simulate --events "),
+    ],
+)
+def test_a_path_is_left_to_the_shell(line: str) -> None:
+    assert ask(f"taskloom {line}jo")[1] == ["file\tjo\t"]
 
 
 def test_tasks_are_offered_by_name() -> None:
