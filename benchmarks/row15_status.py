@@ -120,7 +120,7 @@ def _bare(lines: int) -> Callable[[int], Figures]:
 
 def _cases(jobs: int) -> list[Case]:
     cases = [Case(f"taskloom status, {jobs:,} jobs", Role.PRODUCT, _taskloom(jobs))]
-    if shutil.which("curl"):
+    if jobs == FEW and shutil.which("curl"):
         cases.append(Case(f"curl, {jobs:,} jobs", Role.PEER, _curl(jobs)))
     return [*cases, Case(f"a bare client, {jobs:,} lines", Role.LIMIT, _bare(jobs))]
 

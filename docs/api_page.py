@@ -19,7 +19,7 @@ ABOUT = """# The control API
 `taskloom run` answers HTTP requests on a unix socket; `taskloom ps -o json` shows where. The verbs of the command line
 use this API, and scripts may:
 
-```sh
+```text
 curl --unix-socket "$XDG_RUNTIME_DIR/taskloom/jobs-3f2a.sock" http://localhost/v1/program
 ```
 
@@ -45,7 +45,7 @@ REFUSED = """## Errors
 A request that is refused changes nothing. The reply has the status, a code for programs, a message for people, and
 names that may be meant:
 
-```json
+```text
 {"error": {"code": "unknown-job", "message": "cannot find job 'wbe'; did you mean 'web'?", "near": ["web"]}}
 ```
 

@@ -73,8 +73,8 @@ off      enabled    false                                        job plan.yaml:1
 off      restart    {delay: 1s, limit: {times: 5, within: 10m}}  defaults: plan.yaml:1
 
 All other values are defaults: params {}, labels [], enabled true, daemon false, poll_interval 1s, join 10s, \
-start auto, schedule none, after [], timeout none, ready_within none, watchdog none, essential false, log {}, replicas 1, \
-runner thread
+start auto, schedule none, after [], timeout none, ready_within none, watchdog none, essential false, log {}, \
+replicas 1, runner thread
 
 The settings of the program
 SETTING      VALUE  FROM

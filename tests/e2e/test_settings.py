@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from taskloom.diagnostics import MASK
 
 Start = Callable[..., Any]
 
@@ -69,14 +72,14 @@ jobs:
   web: {{task: sayer, params: {{text: "${{file:word}} ${{MORE}}"}}}}
   same: {{task: polite}}
 """
-    (tmp_path / "word").write_text("eins\n")
+    (tmp_path / "word").write_text("first-word\n")
     (tmp_path / "e").write_text("MORE=more\n")
     program = start_program(jobs.format("short"), "--env-file", "e", env={"TASKLOOM_LOGLEVEL": "debug"})
-    program.wait_for("says")
+    program.wait_for(f"says {MASK} more")
     program.wait_for("same         started")
     assert "variable TASKLOOM_LOGLEVEL; did you mean 'TASKLOOM_LOG_LEVEL'?" in program.stderr
 
-    (tmp_path / "word").write_text("zwei\n")
+    (tmp_path / "word").write_text("other-word\n")
     program.reload(jobs.format("full"))
     program.wait_for("reload: settings apply at the next start of the program: log_format")
     program.wait_for("reload: 1 restarted (web), 1 untouched")
@@ -86,9 +89,22 @@ jobs:
     program.reload(jobs.format("short"))
     program.wait_for("reload: cannot use the job files (1 error); nothing has changed")
     assert "e:1:1: error: cannot read this line: it is not NAME=VALUE" in program.stderr
-    assert "oops" not in program.stderr
+    for hidden in ("oops", "first-word", "other-word"):
+        assert hidden not in program.stderr
     program.send(signal.SIGTERM)
     assert program.end() == 0
+
+
+def test_the_log_is_as_the_job_file_says(start_program: Start, tmp_path: Path) -> None:
+    settings = "{log_level: warning, log_format: json, log_dir: '${file:place}', control: false}"
+    (tmp_path / "place").write_text("log\n")
+
+    program = start_program(f"taskloom: {settings}\njobs: {{a: {{task: bad}}}}")
+
+    assert program.end() == 1
+    lines = [json.loads(line) for line in program.stderr.splitlines() if line.startswith("{")]
+    assert {line["level"] for line in lines if line["message"].startswith(("loaded", "started", "failed"))} == {"ERROR"}
+    assert [each.name for each in (tmp_path / "log").iterdir()] != []
 
 
 @pytest.mark.parametrize("file", ["taskloom.yaml", "jobs/web.yaml"])

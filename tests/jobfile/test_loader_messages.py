@@ -124,8 +124,8 @@ jobs:
 """,
         """\
 a.yaml:4:5: error: job 'tick': cannot find field 'interval'; known: task, params, description, labels, enabled, \
-daemon, poll_interval, join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, log, replicas, \
-runner
+daemon, poll_interval, join, start, schedule, after, restart, timeout, ready_within, watchdog, essential, log, \
+replicas, runner
   4 |     interval: 5s
     |     ^^^^^^^^ did you mean 'poll_interval'?
 a.yaml:5:14: error: job 'tick': cannot use 'allways' as restart; expected never, on-failure, always or \

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from taskloom.observe import log_file, log_files
+from taskloom.observe import log_files
 from taskloom.observe.log_file import FileLimits, append, file_name, locked, trim
 from taskloom.observe.log_files import FileLine, LogFiles
 from taskloom.observe.log_format import LogFormat
@@ -111,7 +111,7 @@ def test_a_full_disk_is_told_once_and_heals_with_a_line_about_what_is_missing(
             return 5
         return write(descriptor, content)
 
-    monkeypatch.setattr(log_file.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     files, paths = make(), [str(tmp_path / f"{name}.log") for name in ("web", "db")]
     for path in paths:
         files.put(path, line("first"))

@@ -61,7 +61,7 @@ def test_values_of_fewer_than_four_characters_and_blanks_are_not_masked() -> Non
     masker = Masker(["", "a", "abc", "   ", "\n\n\n\n\n", "ab \n"])
 
     assert masker.mask("abc a\n\n\n\n\n   b") == "abc a\n\n\n\n\n   b"
-    assert not masker.is_needed
+    assert not masker.has_secrets
 
 
 def test_a_value_from_a_file_is_masked_without_its_line_break_and_each_line_of_a_key() -> None:

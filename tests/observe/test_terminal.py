@@ -93,3 +93,13 @@ def test_the_width_is_that_of_columns_within_bounds(
     monkeypatch.setattr("os.get_terminal_size", lambda _: (_ for _ in ()).throw(OSError))
 
     assert width() == expected
+
+
+@pytest.mark.parametrize("environ", [*PLAIN, {"TERM": "xterm", "FORCE_COLOR": "1"}], ids=str)
+@pytest.mark.parametrize("is_tty", [True, False])
+def test_an_explicit_choice_comes_before_all_variables(environ: Mapping[str, str], is_tty: bool) -> None:
+    assert has_styles(Stream(is_terminal=is_tty), environ, choice="always")
+    assert not has_styles(Stream(is_terminal=is_tty), environ, choice="never")
+    assert has_styles(Stream(is_terminal=is_tty), environ, choice="auto") == has_styles(
+        Stream(is_terminal=is_tty), environ
+    )

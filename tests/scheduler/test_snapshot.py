@@ -12,6 +12,7 @@ from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.errors import UnknownJob
 from taskloom.scheduler import Scheduler, snapshots
+from taskloom.scheduler.handles import make_status
 from taskloom.testing import make_job
 
 
@@ -56,7 +57,6 @@ def test_it_may_be_of_some_jobs(scheduler: WatchedScheduler) -> None:
 
 def test_one_of_many_jobs_costs_as_much_as_one(scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    make_status = snapshots.make_status
 
     def counted(engine: Any, core: Any, name: str, now: Any) -> Any:
         made.append(name)

@@ -313,3 +313,11 @@ def test_a_late_exit_after_the_stop_is_an_event_and_changes_nothing_else(
     assert [survivor.job for survivor in report.survivors] == ["deaf"]
     scheduler.finish()
     assert scheduler.event_names()[-2:] == ["scheduler_stopped", "late_exit"]
+
+
+def test_the_report_of_a_stop_is_there_once_it_is_over(scheduler: WatchedScheduler) -> None:
+    assert scheduler.stop_report is None
+
+    report = scheduler.stop()
+
+    assert scheduler.stop_report == report

@@ -35,8 +35,8 @@ def test_a_stop_that_wakes_the_run_should_end_in_time() -> None:
     core.advance(75)
 
     assert why(core, "web", RunNumbers(14.0, 14.2, True, True)) == (
-        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It polled 14s ago. A stop would ask it "
-        "to end and wake it, and would wait up to 10s for it (join: 10s); it should end in time."
+        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It last polled 14s ago. A stop would "
+        "ask it to end and wake it, and would wait up to 10s for it (join: 10s); it should end in time."
     )
 
 
@@ -45,10 +45,10 @@ def test_a_run_that_polls_too_rarely_may_not_end_in_time() -> None:
     core.advance(75)
 
     assert why(core, "web", RunNumbers(14.0, 14.2, False, False)) == (
-        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It polled 14s ago. A stop would ask it "
-        "to end, and would wait up to 5s for it (join: 5s); it has gone 14s without a poll, so it may not end in "
-        "time: then it is reported as overdue, and if it is still alive at the end of the program, the exit code "
-        "is 3."
+        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It last polled 14s ago. A stop would "
+        "ask it to end, and would wait up to 5s for it (join: 5s); it has gone 14s without a poll, so it may not "
+        "end in time: then it is reported as overdue, and if it is still alive at the end of the program, the "
+        "exit code is 3."
     )
 
 
@@ -57,10 +57,10 @@ def test_a_daemon_that_polls_too_rarely_would_be_left_behind() -> None:
     core.advance(75)
 
     assert why(core, "web", RunNumbers(14.0, 14.2, False, False)) == (
-        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It polled 14s ago. It is a daemon: it "
-        "does not keep the program running. A stop would ask it to end, and would wait up to 5s for it (join: "
-        "5s); it has gone 14s without a poll, so it may not end in time: then its thread is left behind, and the "
-        "job is blocked until that thread ends."
+        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It last polled 14s ago. It is a "
+        "daemon: it does not keep the program running. A stop would ask it to end, and would wait up to 5s for it "
+        "(join: 5s); it has gone 14s without a poll, so it may not end in time: then its thread is left behind, "
+        "and the job is blocked until that thread ends."
     )
 
 
@@ -69,9 +69,9 @@ def test_a_run_that_polls_rarely_but_often_enough_should_end_in_time() -> None:
     core.advance(75)
 
     assert why(core, "web", RunNumbers(14.0, 14.2, False, True)) == (
-        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It polled 14s ago. A stop would ask it "
-        "to end, and would wait up to 50s for it (join: 50s); it has gone 14s without a poll at most, so it "
-        "should end in time."
+        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It last polled 14s ago. A stop would "
+        "ask it to end, and would wait up to 50s for it (join: 50s); it has gone 14s without a poll at most, so "
+        "it should end in time."
     )
 
 
@@ -110,6 +110,18 @@ def test_an_unresponsive_run_is_told_with_its_place() -> None:
         "end, and would wait up to 10s for it (join: 10s); it has gone 17s without a poll, so it may not end in "
         "time: then it is reported as overdue, and if it is still alive at the end of the program, the exit code "
         "is 3."
+    )
+
+
+def test_a_run_that_never_polled_says_so() -> None:
+    core = begun(make_job("web"))
+    core.advance(14)
+
+    assert why(core, "web", RunNumbers(14.0, 14.0, False, False)) == (
+        "web is running and ready: run web#1 began 14s ago, at 00:00:00. It has not polled since it began. A stop "
+        "would ask it to end, and would wait up to 10s for it (join: 10s); it has gone 14s without a poll, so it "
+        "may not end in time: then it is reported as overdue, and if it is still alive at the end of the program, "
+        "the exit code is 3."
     )
 
 

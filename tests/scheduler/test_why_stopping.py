@@ -74,6 +74,29 @@ def test_a_stop_without_a_limit_has_no_time_left() -> None:
     )
 
 
+def test_a_stop_of_all_jobs_waits_for_no_run_with_join_0s() -> None:
+    core = begun(make_job("web", within=0.0), make_job("mail"))
+    core.shutdown()
+    core.advance(3)
+
+    assert why(core, "web") == (
+        "web is stopping: run web#1 was asked to stop 3s ago, at 00:00:00 (shutdown), and the stop does not wait "
+        "for it (join: 0s). The program has been stopping all jobs for 3s (shutdown), has 27s left, waits for "
+        "mail, and starts none any more."
+    )
+
+
+def test_a_stop_of_one_job_waits_for_no_run_with_join_0s() -> None:
+    core = begun(make_job("web", within=0.0))
+    core.stop("web")
+
+    assert why(core, "web") == (
+        "web is stopping: run web#1 was asked to stop just now, at 00:00:00 (enough), and the stop does not wait "
+        "for it (join: 0s). It then stays stopped until a new start of the program, or until `taskloom start "
+        "web`."
+    )
+
+
 def test_a_run_that_exceeded_its_timeout_is_stopping_for_that() -> None:
     core = begun(make_job("web", timeout=5.0, restart=RETRIED))
     core.advance(6)

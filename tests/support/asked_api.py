@@ -82,6 +82,7 @@ class ListedLines:
         self.lines: list[LogLine] = []
         self.number_lost = 0
         self.folder: str | None = "/var/log/jobs"
+        self.problem = ""
         self._wakes: list[Callable[[], object]] = []
 
     def add(self, text: str, job: str = "web", level: str = "info", at: float = 1000.0) -> None:

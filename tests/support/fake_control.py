@@ -214,6 +214,6 @@ def program_status(state: str = "running", **fields: Any) -> dict[str, Any]:
         "name": "jobs-3f2a", "label": "jobs", "pid": 4711, "uid": 1000, "version": "0.1.0", "python": "3.11.2",
         "start": "0a1b2c3d", "since": "2026-01-31T12:00:00Z", "paths": ["jobs"], "cwd": "/", "command": [],
         "state": state, "stop": None, "jobs": {"total": 2, "by_state": {}, "wrong": 0}, "seq": 7,
-        "log": {"from": None, "dir": None},
+        "log": {"from": None, "dir": None, "problem": None},
     }  # fmt: skip
     return known | fields

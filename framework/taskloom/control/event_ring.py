@@ -42,10 +42,11 @@ class EventRing:
         """Whether the scheduler has stopped: no event comes that clients wait for."""
         self._most = most
         self._most_bytes = most_bytes
-        # Guards all below but `_wakes`. An event stands at its position modulo the length.
+        # Guards all below but the wakes. An event stands at its position modulo the length. The lists have their whole
+        # length from the start: a lack of memory must not leave one longer than the other.
         self._lock = allocate_lock()
-        self._events: list[Event | None] = []
-        self._sizes: list[int] = []
+        self._events: list[Event | None] = [None] * most
+        self._sizes = [0] * most
         self._first = 0
         self._next = 0
         self._bytes = 0
@@ -75,13 +76,9 @@ class EventRing:
         size = _size_of(event)
         with self._lock:
             slot = self._next % self._most
-            if slot == len(self._events):
-                self._events.append(event)
-                self._sizes.append(size)
-            else:
-                if self._first == self._next - self._most:
-                    self._drop_first()
-                self._events[slot], self._sizes[slot] = event, size
+            if self._first == self._next - self._most:
+                self._drop_first()
+            self._events[slot], self._sizes[slot] = event, size
             self._next += 1
             self._bytes += size
             while self._bytes > self._most_bytes and self._first < self._next - 1:

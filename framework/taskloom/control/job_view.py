@@ -12,7 +12,7 @@ from taskloom.scheduler.handles import JobStatus
 __all__ = ["is_wrong", "status_data"]
 
 # Written by tasks, files or clients; all else is from enums and clocks.
-_MAY_HAVE_SECRETS = ("reason", "error", "progress", "counts", "waits_for", "held")
+_MAY_HAVE_SECRETS = ("reason", "error", "progress", "waits_for", "held")
 
 
 def is_wrong(status: JobStatus) -> bool:
@@ -40,4 +40,5 @@ def status_data(status: JobStatus, mask: Callable[[str], str]) -> dict[str, Any]
     for name in _MAY_HAVE_SECRETS:
         if data[name]:
             data[name] = masked(mask, data[name])
+    data["counts"] = {mask(name): count for name, count in data["counts"].items()}
     return data

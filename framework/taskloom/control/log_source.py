@@ -21,6 +21,10 @@ class LogSource(Protocol):
         """The folder of the log files; None if there are none."""
 
     @property
+    def problem(self) -> str:
+        """Why log files cannot be written at the moment; "" if they can."""
+
+    @property
     def last(self) -> int:
         """The number of the newest line; 0 before the first."""
 

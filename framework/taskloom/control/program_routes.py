@@ -56,6 +56,7 @@ def program(state: ApiState, _: Call) -> Answer:
             "log": {
                 "from": instant_text(state.logs.since()) if state.logs is not None else None,
                 "dir": state.logs.folder if state.logs is not None else None,
+                "problem": state.mask(state.logs.problem) or None if state.logs is not None else None,
             },
         },
     )

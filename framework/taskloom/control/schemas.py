@@ -221,7 +221,10 @@ SCHEMAS: Mapping[str, Schema] = {
             ),
             "jobs": _object("How many jobs.", {"total": _COUNT, "by_state": _COUNTS, "wrong": _COUNT}),
             "seq": _SEQ,
-            "log": _object("The log lines that it keeps.", {"from": _or_null(_INSTANT), "dir": _or_null(_TEXT)}),
+            "log": _object(
+                "The log lines that it keeps, the folder of its log files, and why they cannot be written.",
+                {"from": _or_null(_INSTANT), "dir": _or_null(_TEXT), "problem": _or_null(_TEXT)},
+            ),
         },
     ),
     "Reload": _object(

@@ -76,7 +76,7 @@ def _run_facts(core: Lifecycle, run: RunRecord, now: Moment) -> RunFacts:
         return max(0.0, now.mono - moment.mono) if moment is not None else None
 
     is_live = run.ended is None
-    is_asked = is_live and run.requested is not None
+    is_requested = is_live and run.requested is not None
     return RunFacts(
         id=run.id,
         attempt=run.attempt,
@@ -93,10 +93,10 @@ def _run_facts(core: Lifecycle, run: RunRecord, now: Moment) -> RunFacts:
         unresponsive_ago=ago(run.unresponsive) if is_live else None,
         is_overdue=run.is_overdue,
         captured=run.captured.where if run.captured is not None else "",
-        allowed=_limit(run.overdue_at, run.requested.mono) if is_asked and run.requested is not None else None,
-        stop_left=_limit(run.overdue_at, now.mono) if is_asked and run.id in core.stopping else None,
-        timeout_left=_limit(run.timeout_at, now.mono) if is_live and not is_asked else None,
-        ready_left=_limit(run.unready_at, now.mono) if is_live and not is_asked and run.ready is None else None,
+        allowed=_limit(run.overdue_at, run.requested.mono) if is_requested and run.requested is not None else None,
+        stop_left=_limit(run.overdue_at, now.mono) if is_requested and run.id in core.stopping else None,
+        timeout_left=_limit(run.timeout_at, now.mono) if is_live and not is_requested else None,
+        ready_left=_limit(run.unready_at, now.mono) if is_live and not is_requested and run.ready is None else None,
     )
 
 

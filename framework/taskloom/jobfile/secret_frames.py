@@ -14,6 +14,7 @@ from taskloom.catalog.pydantic_errors import is_secret_type, type_at
 from taskloom.catalog.signatures import ShapeError
 from taskloom.diagnostics import MASK, SECRET_NAME, Problem
 from taskloom.errors import CatalogError
+from taskloom.jobfile.url_passwords import password_columns
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import Catalog
@@ -63,19 +64,20 @@ def mask_secret_params(problems: Sequence[Problem], jobs: Iterable[WrittenJob], 
                     if (job.document.path, line) in shown:
                         secrets.setdefault((job.document.path, line), set()).add(columns)
     return [
-        _masked(problem, {*secrets.get((problem.place.path, problem.place.line), ()), *_secret_without_blank(problem)})
+        _masked(problem, {*secrets.get((problem.place.path, problem.place.line), ()), *_secrets_in_line(problem)})
         for problem in problems
     ]
 
 
-def _secret_without_blank(problem: Problem) -> list[Columns]:
-    """Return the columns of secrets that are part of a key, since the blank between them is missing."""
-    return [found.span(1) for found in _SECRET_WITHOUT_BLANK.finditer(problem.source_line)]
+def _secrets_in_line(problem: Problem) -> list[Columns]:
+    """Return the columns of secrets that are part of a key, since the blank is missing, and of passwords in URLs."""
+    line = problem.source_line
+    return [*(found.span(1) for found in _SECRET_WITHOUT_BLANK.finditer(line)), *password_columns(line)]
 
 
 def mask_by_name(problem: Problem) -> Problem:
     """Return the problem with the values of keys such as `password` masked: the types are unknown."""
-    line, found, end = problem.source_line, _secret_without_blank(problem), 0
+    line, found, end = problem.source_line, _secrets_in_line(problem), 0
     brace = line.find("{")
     while (key := _SECRET_KEY.search(line, end)) is not None:
         start = key.end()

@@ -7,7 +7,6 @@ as they are; whoever masks them looks for the forms in which other code may writ
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from taskloom.catalog.pydantic_errors import without
 from taskloom.core.model import JobSpec
 from taskloom.diagnostics import Problem
+from taskloom.jobfile.url_passwords import url_passwords, without_passwords
 
 __all__ = ["secrets_of", "without_values"]
 
@@ -23,13 +23,8 @@ __all__ = ["secrets_of", "without_values"]
 _SHORTEST = 4
 # Keys and certificates, the usual secrets of several lines, are shorter.
 _LONGEST_OF_LINES = 64 * 1024
-# `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path.
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://(?P<info>[^\s/?#\"'<>]*)@")
-# A user without a password is a token in `https://TOKEN@host` if it is as long as this; `git` and names are not.
-_SHORTEST_TOKEN = 16
 # Of ten thousand jobs, most params are no more than these.
 _PLAIN = frozenset({int, float, bool, type(None)})
-_WEB = ("http", "https")
 
 
 def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozenset[str]:
@@ -42,16 +37,23 @@ def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozense
 
 
 def without_values(problems: Sequence[Problem], secrets: Iterable[str]) -> list[Problem]:
-    """Return the problems with these secrets masked in their messages, for example in one of a plugin's validator."""
+    """Return the problems with these secrets, and passwords in URLs, masked in their messages.
+
+    A message may quote them, for example that of a plugin's validator.
+    """
     texts = "\n".join(text for problem in problems for text in _texts_in(problem))
     found = [secret for secret in secrets if len(secret) >= _SHORTEST and _occurs(secret, texts)]
-    if not found:
+    if not found and "://" not in texts:
         return list(problems)
+
+    def masked(text: str) -> str:
+        return without_passwords(without(text, found))
+
     return [
         problem._replace(
-            message=without(problem.message, found),
-            hint=without(problem.hint, found),
-            related=tuple(each._replace(message=without(each.message, found)) for each in problem.related),
+            message=masked(problem.message),
+            hint=masked(problem.hint),
+            related=tuple(each._replace(message=masked(each.message)) for each in problem.related),
         )
         for problem in problems
     ]
@@ -75,7 +77,7 @@ def _in(values: list[Any]) -> Iterator[str]:
     while unvisited:
         value = unvisited.pop()
         if isinstance(value, str):
-            yield from _passwords_in(value)
+            yield from url_passwords(value)
         elif value is None or isinstance(value, int | float | bytes):
             continue
         elif hasattr(type(value), "get_secret_value"):
@@ -134,26 +136,3 @@ def _shown(value: Any) -> list[str]:
         return [str(value)]
     except Exception:  # noqa: BLE001 - an object of the plugin raises
         return []
-
-
-def _passwords_in(text: str) -> Iterator[str]:
-    """Yield the password of each URL in a text, as it is written and without its escapes."""
-    if "://" not in text or "@" not in text:
-        return
-    from urllib.parse import unquote  # few jobs have such a URL
-
-    for found in _USERINFO.finditer(text):
-        is_web = found["scheme"].lower() in _WEB
-        for info in _users_in(found["info"]):
-            user, colon, password = info.partition(":")
-            secret = user if is_web and not colon and len(user) >= _SHORTEST_TOKEN else password
-            yield from {secret, unquote(secret)}
-
-
-def _users_in(info: str) -> Iterator[str]:
-    """Yield what is before the last "@" of a URL; if there are several hosts, `a:x@one,b:y@two`, that of each."""
-    yield info
-    *others, last = info.split(",")
-    found = [other.rpartition("@")[0] for other in others if "@" in other]
-    if found:
-        yield from (*found, last)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from taskloom.clock import wall
@@ -70,6 +71,7 @@ class JobLogs:
         self._jobs: Mapping[str, _JobLog] = {}
         self._program = _JobLog(level, self._path(PROGRAM_FILE))
         self._files = LogFiles(folder, tell, log_format=log_format)
+        self._files.on_problem = partial(setattr, self.ring, "problem")
         self._is_detached = False
 
     @property

@@ -85,6 +85,8 @@ class LogFiles:
         """How many jobs have a file: of many, each gets a smaller one."""
         self.dropped = 0
         """How many lines were dropped."""
+        self.on_problem: Callable[[str], object] = lambda _: None
+        """Called when `problem` has changed."""
         self.problem = ""
         """Why files cannot be written at the moment; "" if they can."""
         self._folder = folder
@@ -257,6 +259,8 @@ class LogFiles:
         before, now = self.problem, mono()
         path, why = next(iter(self._failing.items()), ("", ""))
         self.problem = f"cannot write log file {path!r}: {why}" if why else ""
+        if self.problem != before:
+            self.on_problem(self.problem)
         lost = self.dropped - self._told_dropped
         because = f"; {plural(lost, 'line')} {_are(lost)} lost in the log files" if lost else ""
         if self.problem and (not before.endswith(why) or not before or now >= self._told_at + REMINDER_SECONDS):

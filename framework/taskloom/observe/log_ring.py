@@ -118,6 +118,8 @@ class LogRing:
     def __init__(self, most_bytes: int = RING_BYTES, *, clock: Callable[[], float] = wall) -> None:
         self.folder: str | None = None
         """The folder of the log files; None if there are none."""
+        self.problem = ""
+        """Why log files cannot be written at the moment; "" if they can."""
         self._most = most_bytes
         self._clock = clock
         self._begun = clock()

@@ -30,7 +30,7 @@ class Masker:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: frozenset[str] = frozenset()
-        self.is_needed = False
+        self.has_secrets = False
         """Whether there is any secret. A plain attribute: it is read for each print."""
         # Replaced as a whole: other threads mask meanwhile.
         self._forms: _Forms | None = None
@@ -42,7 +42,7 @@ class Masker:
         if known != self._values:
             forms = {form for value in known for form in forms_of(value)}
             self._values, self._forms = known, _Forms(forms) if forms else None
-            self.is_needed = self._forms is not None
+            self.has_secrets = self._forms is not None
 
     def mask(self, text: str) -> str:
         """Return the text with a fixed mark in the place of each secret."""

@@ -41,7 +41,7 @@ class Prints:
 
     def __call__(self, content: bytes, *, run: str = "", is_rest: bool = False) -> None:
         """Pass on what the run `run` has written ("" for other threads). Blocks if `put` does."""
-        if self._masker.is_needed or self._tails:
+        if self._masker.has_secrets or self._tails:
             content = self._masked(content, run)
             if not content:
                 return

@@ -248,6 +248,11 @@ class Scheduler:
         """Why everything is stopping or was stopped; None before a stop."""
         return self._engine.query(None, lambda core: core.shutdown.reason if core.phase is not Phase.OPEN else None)
 
+    @property
+    def stop_report(self) -> StopReport | None:
+        """The report of the stop of everything; None before it is over. Reading it waits for nothing."""
+        return self._engine.executor.report
+
     def hurry(self, within: float) -> None:
         """Allow the current stop at most `within` more seconds, and set `urgent` for every run."""
         lock_timeout(within)

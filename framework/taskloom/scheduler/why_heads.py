@@ -113,6 +113,8 @@ class Heads:
         if run.is_overdue:
             allowed = f", and should have ended within {rough(run.allowed)}" if run.allowed is not None else ""
             return f"{job.name} is overdue: {asked}{allowed}"
+        if not job.spec.join.is_awaited:
+            return f"{job.name} is stopping: {asked}, and the stop does not wait for it ({join(job.spec.join)})"
         if run.stop_left is not None:
             return f"{job.name} is stopping: {asked}, and has {rough(run.stop_left)} left ({join(job.spec.join)})"
         if run.allowed is None:

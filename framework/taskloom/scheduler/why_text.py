@@ -207,8 +207,12 @@ class _Paragraph:
             silence = rough(age) if age is not None else "longer than its watchdog allows"
             yield f"It has not polled for {silence} (watchdog: {duration(watchdog.after)}, then {watchdog.then.value})"
         elif age is not None and run.started_ago is not None:
-            polled = "within the last second" if age <= _JUST_NOW_SECONDS else f"{rough(age)} ago"
-            yield f"It polled {polled}"
+            if age <= _JUST_NOW_SECONDS:
+                yield "It polled within the last second"
+            elif age + _JUST_NOW_SECONDS < run.started_ago:
+                yield f"It last polled {rough(age)} ago"
+            else:  # it is counted from the start if there was no poll
+                yield "It has not polled since it began"
         if run.unresponsive_ago is not None:
             yield from self._place(self._job)
 
@@ -276,7 +280,7 @@ class _Paragraph:
         age = numbers.poll_age if numbers is not None else None
         if age is not None and age > _JUST_NOW_SECONDS:
             yield f"It has not polled for {rough(age)}"
-        if run is not None and run.stop_left is not None and not run.is_overdue:
+        if run is not None and run.stop_left is not None and not run.is_overdue and job.spec.join.is_awaited:
             yield f"If it has not ended by then, {otherwise(job.spec.join)}"
         yield from self._follow_up()
         yield from self._schedule()

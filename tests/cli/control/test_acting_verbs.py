@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from tests.support.fake_control import fake_program, until_gone
 from tests.support.scripted_program import START, Scripted, job_status, scripted_program
 
 from taskloom.cli.completion.answer import VARIABLE, answer
@@ -213,6 +216,19 @@ def test_ctrl_c_leaves_the_action_under_way(
     assert said == (130, "", "taskloom: interrupted; the program goes on with the stop: web\n")
 
 
+def test_ctrl_c_while_the_program_is_asked_names_what_it_was_asked(
+    script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("taskloom.control.client.Connection.post", interrupted)
+
+    said = taskloom("stop", "web", "other")
+
+    assert said == (130, "", "taskloom: interrupted; the program goes on with the stop: web\n")
+
+
 # -- usage
 
 
@@ -304,6 +320,31 @@ def test_the_jobs_of_the_running_program_are_offered(script: Scripted, taskloom:
     assert words("taskloom stop --socket SOCKET crew.1 crew.") == ["crew.2"]
     assert words("taskloom wait --socket SOCKET --for finished -l n") == ["night"]
     assert words("taskloom wait --socket SOCKET --for ") == ["ready", "finished"]
+
+
+def test_a_program_that_does_not_answer_has_no_jobs_to_offer(capsys: pytest.CaptureFixture[str]) -> None:
+    with fake_program(lambda connection, _: until_gone(connection)) as fake:
+        environ = {VARIABLE: "bash_complete", "TASKLOOM_LINE": f"taskloom stop --socket '{fake.path}' "}
+
+        assert answer(_taskloom, environ) == (0, "")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_names_of_jobs_are_offered_without_importing_what_reads_or_runs_jobs(
+    script: Scripted, taskloom: Taskloom
+) -> None:
+    program = f"""
+import sys
+from taskloom.cli import entry
+from taskloom.cli.completion.answer import answer
+line = "taskloom stop --socket '{taskloom.socket}' "
+print(answer(entry._taskloom, {{"_TASKLOOM_COMPLETE": "fish_complete", "TASKLOOM_LINE": line}}))
+heavy = "pydantic", "yaml", "stevedore", "rich", "taskloom.scheduler", "taskloom.jobfile", "taskloom.catalog"
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout == "(0, 'plain\\tweb\\t\\nplain\\tother\\t\\n')\n[]\n"
 
 
 def test_a_program_that_is_gone_has_no_jobs_to_offer(capsys: pytest.CaptureFixture[str]) -> None:

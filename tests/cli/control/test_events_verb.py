@@ -69,7 +69,11 @@ def test_the_last_events_are_shown(play: Callable[..., Any], ask: Callable[..., 
     assert len(usual.out.splitlines()) == 100
     assert len(few.out.splitlines()) == 2
     assert [json.loads(line) for line in json_lines.out.splitlines()] == found[100:]
-    assert fake.requests[0][1] == "/v1/events?count=10000"
+    assert [target for _, target, _, _ in fake.requests] == [
+        "/v1/events?count=100",
+        "/v1/events?count=2",
+        "/v1/events?count=100",
+    ]
 
 
 def test_with_since_all_of_them_are_shown_and_a_gap_is_told(play: Callable[..., Any], ask: Callable[..., Any]) -> None:

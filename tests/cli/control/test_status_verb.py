@@ -177,6 +177,27 @@ def test_a_program_without_jobs_says_so(play: Callable[..., Any], ask: Callable[
     assert ask(play({**PROGRAM, "/v1/jobs": jobs()}), "status").out == "no jobs\n"
 
 
+def test_what_needs_attention_is_red_where_escapes_may_be_written(
+    play: Callable[..., Any], ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = jobs(job_status("ok"), job_status("bad", wrong=True, error="\x1b[2J"))
+    fake = play({"/v1/program": program_status("stopped"), "/v1/jobs": found})
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    styled = ask(fake, "status").out.splitlines()
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = ask(fake, "status").out.splitlines()
+
+    assert styled == [
+        f"\x1b[33m{plain[0]}\x1b[0m",
+        f"\x1b[1m{plain[1]}\x1b[0m",
+        plain[2],
+        f"\x1b[31m{plain[3]}\x1b[0m",
+    ]
+    assert plain[0] == "jobs-3f2a (pid 4711) is stopped"
+    assert plain[3].endswith("\\x1b[2J")
+
+
 def test_check_fails_if_something_is_wrong_and_says_what(play: Callable[..., Any], ask: Callable[..., Any]) -> None:
     found = [
         job_status("fine"),

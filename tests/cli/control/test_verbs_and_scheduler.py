@@ -171,6 +171,18 @@ def test_an_extra_run_of_a_scheduled_job_and_its_restart(program: Program) -> No
     assert program.scheduler.job("nightly").status().report.next_firing is None
 
 
+def test_a_start_before_its_dependency_is_refused_with_the_way_around_it(program: Program) -> None:
+    program.add("db", start="manual")
+    program.add("web", start="manual", after={"db": "ready"})
+
+    code, _, err = program("start", "web")
+    assert code == 1
+    assert err.startswith("web: cannot start: needs ")
+    assert err.endswith("; --now starts it all the same\n")
+    assert program("restart", "web")[2].startswith("web: cannot restart: needs ")
+    assert program("start", "web", "--now")[0] == 0
+
+
 def test_a_schedule_is_paused_and_resumed(program: Program) -> None:
     program.add("nightly", polite, schedule={"every": "1h"})
     program.add("web")

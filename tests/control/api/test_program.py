@@ -116,6 +116,16 @@ def test_a_shutdown_stops_the_scheduler_and_may_be_requested_again(
     assert asked.post("/v1/shutdown", status=202)["reason"] == first["reason"]
 
 
+def test_the_report_of_a_scheduler_alone_comes_by_itself(asked: AskedApi, scheduler: WatchedScheduler) -> None:
+    early = asked.answer("GET", "/v1/stop", {"wait": "true"})
+
+    report = scheduler.finish()
+
+    asked.flush_events()
+    assert outcome_of(early, request_of("GET", "/v1/stop")).body == report.as_dict()
+    assert asked.get("/v1/stop") == report.as_dict()
+
+
 def test_a_client_that_has_gone_is_not_remembered(asked: AskedApi) -> None:
     for _ in range(3):
         gone = asked.answer("GET", "/v1/stop", {"wait": "true"})
@@ -138,16 +148,16 @@ def test_a_program_stops_in_its_own_way(scheduler: WatchedScheduler) -> None:
     assert scheduler.stop_reason is None
 
 
-def test_the_report_comes_to_all_who_wait_and_to_those_who_come_later(
-    asked: AskedApi, scheduler: WatchedScheduler
-) -> None:
+def test_the_report_of_a_program_comes_to_all_who_wait_and_to_those_who_come_later(scheduler: WatchedScheduler) -> None:
+    asked = AskedApi(scheduler, shutdown=lambda within, reason: scheduler.request_stop(reason=reason))
     assert asked.refused("GET", "/v1/stop")[:2] == (409, "not-stopping")
     early = asked.answer("GET", "/v1/stop", {"wait": "true"})
     asked.post("/v1/shutdown", status=202)
     late = asked.answer("GET", "/v1/stop")
+    report = {**scheduler.finish().as_dict(), "threads_left": [], "processes_left": []}
+    asked.flush_events()
     assert isinstance(early, Deferred)
     assert early.reply is None
-    report = scheduler.finish().as_dict()
 
     asked.api.finish(report)
     asked.api.finish({})

@@ -2,112 +2,175 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from tests.support.asked_api import START, AskedApi, events_of, until_stopped
+from tests.support.asked_api import START, AskedApi, until_stopped
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.clock import mono
-from taskloom.control.exchange import Caller, Reply, Request
+from taskloom.control.client import Connection, Refused, find
+from taskloom.control.exchange import Caller, Reply, Request, ServerSentEvent
+from taskloom.control.serving import serve
 from taskloom.core.events import EventName
 from taskloom.core.policies import Schedule
 
-SOON = 300.0  # bounds a hang alone
+SOON = 120.0  # bounds a hang alone
 VERBS = ("start", "stop", "restart", "pause", "resume", "reset")
 STOP_SECONDS = 30.0
+SMALL, LARGE = (20, 3, 15), pytest.param(1000, 8, 500, marks=pytest.mark.long)
+
+
+class Told(NamedTuple):
+    """How a command was answered. `pid`: the process that the scheduler has recorded as its caller."""
+
+    status: int
+    pid: int
 
 
 class Client:
-    """Sends random commands, and notes how each was answered. One client is answered at a time, as by the server."""
+    """Sends random commands, and notes how each was answered."""
 
-    def __init__(self, number: int, asked: AskedApi, turn: threading.Lock, jobs: list[str], commands: int) -> None:
-        self.answers: Counter[int] = Counter()
-        self.acted: list[tuple[str, int]] = []
+    def __init__(self, number: int, send: Callable[[str], Told], jobs: list[str], commands: int) -> None:
+        self.told: list[tuple[str, Told]] = []
         self._random = Random(number)
-        self._caller = Caller(0, 10_000 + number)
-        self._asked, self._turn, self._jobs, self._commands = asked, turn, jobs, commands
+        self._send, self._jobs, self._commands = send, jobs, commands
+        self.thread = threading.Thread(target=self._work)
+        self.thread.start()
 
-    def work(self) -> None:
-        """Send all commands."""
+    def _work(self) -> None:
         for _ in range(self._commands):
             verb, job = self._random.choice(VERBS), self._random.choice(self._jobs)
-            request = Request("POST", f"/v1/jobs/{job}/{verb}", {}, {}, b"", self._caller)
-            with self._turn:
-                reply = self._asked.api.answer(request)
-            assert isinstance(reply, Reply)
-            self.answers[reply.status] += 1
-            if reply.status == 200:
-                self.acted.append((f"{verb} {job}", reply.body["seq"]))
+            self.told.append((verb, self._send(f"/v1/jobs/{job}/{verb}")))
 
 
-@pytest.mark.parametrize(
-    ("jobs", "clients", "commands"), [(20, 3, 15), pytest.param(1000, 8, 500, marks=pytest.mark.long)]
-)
-@pytest.mark.timeout(600)
-def test_no_command_is_lost(jobs: int, clients: int, commands: int) -> None:
-    scheduler = WatchedScheduler(log=False)
-    asked, turn = AskedApi(scheduler), threading.Lock()
-    noted: list[str] = []
-    asked.api._log.put_info = noted.append  # type: ignore[assignment,method-assign]
+def at_once(ctx: Any) -> None:
+    """End at once."""
+
+
+def begin(scheduler: WatchedScheduler, jobs: int) -> list[str]:
+    """Declare and start jobs of several kinds; return their names."""
     names = [f"job{number}" for number in range(jobs)]
     for number, name in enumerate(names):
         policies: dict[str, Any] = {} if number % 3 else {"schedule": Schedule(every=0.5, text="every 500ms")}
         scheduler.add_function(name, until_stopped if number % 2 else at_once, manual=bool(number % 3), **policies)
     scheduler.start()
-    asked.flush_events()
-    stream = asked.open_stream("/v1/events", {"since": f"{START}.{scheduler.last_seq}"})
-    callers = [Client(number, asked, turn, names, commands) for number in range(clients)]
-    threads = [threading.Thread(target=caller.work) for caller in callers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SOON)
-        assert not thread.is_alive()
+    return names
 
-    answers = sum((caller.answers for caller in callers), Counter())
-    assert answers.total() == clients * commands
-    assert set(answers) <= {200, 409}
-    assert len(noted) == answers[200] > 0
+
+def end(scheduler: WatchedScheduler, clients: list[Client], commands: int) -> None:
+    """Wait for the clients, stop on time, and check that each command was answered and did what its answer says."""
+    for client in clients:
+        client.thread.join(SOON)
+        assert not client.thread.is_alive()
+    told = [each for client in clients for each in client.told]
+    assert len(told) == commands
+    assert {answer.status for _, answer in told} == {200, 409}
     begun = mono()
     report = scheduler.finish(STOP_SECONDS)  # the checker of the events finds nothing
     assert report.is_clean
     assert mono() - begun < STOP_SECONDS + 5
+    starts = Counter(answer.pid for verb, answer in told if verb == "start" and answer.status == 200)
+    reasons = [event.reason.text for event in scheduler.events if event.event is EventName.QUEUED and event.reason]
+    begun_by = {pid: sum(text.startswith("start") and f"pid {pid})" in text for text in reasons) for pid in starts}
+    assert begun_by == dict(starts)
+
+
+def check_stream(events: list[ServerSentEvent]) -> int:
+    """Check that each event came once and in order, or is in a gap that was told; return the number of the last one."""
+    last = None
+    for event in events:
+        if event.event == "gap":
+            assert event.data["why"] == "lost"
+            last = int(event.data["to"].partition(".")[2]) - 1
+        elif event.event != "end":
+            assert last is None or event.data["seq"] == last + 1
+            last = event.data["seq"]
+    assert events[-1].event == "end"
+    assert last is not None
+    return last
+
+
+@pytest.mark.parametrize(("jobs", "clients", "commands"), [SMALL, LARGE])
+@pytest.mark.timeout(600)
+def test_no_command_is_lost(jobs: int, clients: int, commands: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One client is answered at a time, as by the server."""
+    scheduler, noted, turn = WatchedScheduler(log=False), list[str](), threading.Lock()
+    asked = AskedApi(scheduler)
+    monkeypatch.setattr(asked.api._log, "put_info", noted.append)
+    names = begin(scheduler, jobs)
     asked.flush_events()
-    _check_effects(scheduler, callers)
-    _check_stream(stream, asked)
+    stream = asked.open_stream("/v1/events", {"since": f"{START}.{scheduler.last_seq}"})
 
+    def send_as(pid: int) -> Callable[[str], Told]:
+        def send(path: str) -> Told:
+            with turn:
+                reply = asked.api.answer(Request("POST", path, {}, {}, b"", Caller(0, pid)))
+            assert isinstance(reply, Reply)
+            return Told(reply.status, pid)
 
-def _check_effects(scheduler: WatchedScheduler, callers: list[Client]) -> None:
-    """Each command to start that was accepted has its own run, which says who requested it."""
-    queued = Counter(
-        event.reason.text for event in scheduler.events if event.event is EventName.QUEUED and event.reason is not None
-    )
-    for caller in callers:
-        who = f"(uid 0, pid {caller._caller.pid})"
-        starts = sum(action.startswith("start ") for action, _ in caller.acted)
-        assert sum(count for text, count in queued.items() if text.startswith("start, by") and who in text) == starts
+        return send
 
+    callers = [Client(number, send_as(10_000 + number), names, commands) for number in range(clients)]
+    end(scheduler, callers, clients * commands)
 
-def _check_stream(stream: Any, asked: AskedApi) -> None:
-    """A client that follows gets each event once and in order, and is told of those that it was too late for."""
-    seqs: list[int] = []
+    asked.flush_events()
+    events: list[ServerSentEvent] = []
     while (taken := stream.take(1000)) is not None:
-        for event in taken:
-            if event.event == "end":
-                continue
-            if event.event == "gap":
-                assert event.data["why"] == "lost"
-                seqs.append(int(event.data["to"].partition(".")[2]) - 1)
-            else:
-                assert not seqs or event.data["seq"] == seqs[-1] + 1
-                seqs.append(event.data["seq"])
-    assert seqs[-1] == asked.api.events.last_seq
-    assert events_of(asked.open_stream("/v1/events"))[-1].event == "end"
+        events.extend(taken)
+    assert check_stream(events) == asked.api.events.last_seq
+    assert len(noted) == sum(told.status == 200 for client in callers for _, told in client.told)
 
 
-def at_once(ctx: Any) -> None:
-    """End at once."""
+@pytest.fixture
+def folder() -> Iterator[str]:
+    """A folder with a short path: that of a socket has at most 107 bytes."""
+    path = tempfile.mkdtemp(prefix="tl-", dir="/tmp")
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.mark.parametrize(("jobs", "clients", "commands"), [SMALL, LARGE])
+@pytest.mark.timeout(600)
+def test_no_command_is_lost_on_the_way_through_a_socket(jobs: int, clients: int, commands: int, folder: str) -> None:
+    scheduler = WatchedScheduler(log=False)
+    names = begin(scheduler, jobs)
+    with serve(scheduler, name="storm", socket=f"{folder}/storm.sock"):
+        program = find(socket=f"{folder}/storm.sock")
+
+        def send(path: str) -> Told:
+            try:
+                Connection(program, SOON).post(path)
+            except Refused as refused:
+                return Told(refused.status, os.getpid())
+            return Told(200, os.getpid())
+
+        events: list[ServerSentEvent] = []
+
+        def follow() -> None:
+            with closing(Connection(program, SOON).follow("/v1/events")) as follower:
+                follower.open()
+                is_open.set()
+                while not events or events[-1].event != "end":
+                    event = follower.take(SOON)
+                    assert event is not None
+                    events.append(event)
+
+        is_open = threading.Event()
+        follower = threading.Thread(target=follow)
+        follower.start()
+        assert is_open.wait(SOON)
+        callers = [Client(number, send, names, commands) for number in range(clients)]
+        end(scheduler, callers, clients * commands)
+        follower.join(SOON)
+
+    assert not follower.is_alive()
+    assert check_stream(events) == scheduler.last_seq

@@ -29,7 +29,7 @@ def test_the_program_is_described(asked: AskedApi, scheduler: WatchedScheduler) 
     assert (data["state"], data["stop"]) == ("running", None)
     assert data["jobs"] == {"total": 3, "by_state": {"waiting": 3}, "wrong": 0}
     assert data["seq"] == scheduler.last_seq
-    assert data["log"] == {"from": None, "dir": "/var/log/jobs"}
+    assert data["log"] == {"from": None, "dir": "/var/log/jobs", "problem": None}
 
 
 def test_the_program_tells_how_its_stop_goes(asked: AskedApi, scheduler: WatchedScheduler) -> None:
@@ -146,9 +146,10 @@ def test_a_stack_whose_source_cannot_be_read_has_its_place(
     monkeypatch.setattr("linecache.checkcache", checkcache)
     first = asked.get("/v1/stacks")["stacks"]
     second = asked.get("/v1/stacks")["stacks"]
+    is_first, is_second = is_reading.acquire(timeout=SOON), is_reading.acquire(blocking=False)
     may_read.set()
 
-    assert is_reading.acquire(timeout=SOON)
+    assert (is_first, is_second) == (True, False)
     assert [(stack["run"], stack["text"]) for stack in first + second] == [("web#1", "")] * 2
     assert all("asked_api.py" in stack["where"] for stack in first)
 
@@ -238,4 +239,4 @@ def test_a_program_without_log_lines_says_so(scheduler: WatchedScheduler) -> Non
     assert asked.refused("GET", "/v1/logs") == (
         409, "no-logs", "cannot show log lines: this program keeps none"
     )  # fmt: skip
-    assert asked.get("/v1/program")["log"] == {"from": None, "dir": None}
+    assert asked.get("/v1/program")["log"] == {"from": None, "dir": None, "problem": None}

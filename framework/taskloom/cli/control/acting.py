@@ -19,7 +19,7 @@ from taskloom.text import first_of, plural, printable
 __all__ = ["INTERRUPTED", "Acted", "Results", "act", "act_and_wait", "wait_for_all"]
 
 INTERRUPTED = 130
-_NOT_SCHEDULED = "not-scheduled"
+_NOT_SCHEDULED, _UNMET = "not-scheduled", "dependency-unmet"
 _MOST_NAMES = 5
 
 
@@ -95,28 +95,45 @@ def act(
             if error.code == _NOT_SCHEDULED and not needs_schedule:
                 results.pass_over(job, "not scheduled")
                 continue
-            why = error.message.removeprefix(f"cannot {verb} job {job!r}: ")
-            results.add(JobResult(job, "refused", f"cannot {verb}: {why}", ControlExit.FAILED, error=error.message))
+            text = f"cannot {verb}: {_why(error, job)}"
+            results.add(JobResult(job, "refused", text, ControlExit.FAILED, error=error.message))
             continue
         except ControlError:
             if done:
                 names = first_of([each.before.text("job") for each in done], _MOST_NAMES)
                 echo_error(printable(f"taskloom: {verb}: done before that: {names}"))
             raise
+        except (KeyboardInterrupt, click.Abort):
+            # The request for the current job may have arrived.
+            _tell_interrupted(verb, [*(each.before.text("job") for each in done), job])
+            raise click.exceptions.Exit(INTERRUPTED) from None
         since = f"{answer.text('start')}.{answer.count('seq')}"
         done.append(Acted(before, answer.object("job"), answer.text("run"), since, mono() - begun))
     return done
 
 
+def _why(error: Refused, job: str) -> str:
+    """Return the cause of a refusal, without the words that the line has already."""
+    intended, sign, cause = error.message.partition(f" job {job!r}: ")
+    why = cause if sign and intended.startswith("cannot ") else error.message
+    return f"{why}; --now starts it all the same" if error.code == _UNMET else why
+
+
+def _tell_interrupted(verb: str, jobs: Sequence[str]) -> None:
+    names = first_of(jobs, _MOST_NAMES)
+    effect = "nothing has changed for" if verb == "wait" else f"the program goes on with the {verb}:"
+    echo_error(printable(f"taskloom: interrupted; {effect} {names}"))
+
+
 def wait_for_all(
-    connection: Connection, waits: Sequence[Wait], results: Results, *, since: str, deadline: float, goes_on: str
+    connection: Connection, verb: str, waits: Sequence[Wait], results: Results, *, since: str, deadline: float
 ) -> int:
-    """Wait for all jobs, and return the exit code. `goes_on`: what Ctrl-C leaves under way, in words."""
+    """Wait for all jobs, and return the exit code."""
     try:
         wait_until_over(connection, waits, since=since, deadline=deadline, on_result=results.add)
     except (KeyboardInterrupt, click.Abort):
         left = [wait.job for wait in waits if wait.result is None]
-        echo_error(printable(f"taskloom: interrupted; {goes_on}: {first_of(left, _MOST_NAMES)}"))
+        _tell_interrupted(verb, left)
         return INTERRUPTED
     return results.finish()
 
@@ -144,5 +161,4 @@ def act_and_wait(
     if not done:
         return results.finish()
     waits = [wait_for(each) for each in done]
-    goes_on = f"the program goes on with the {verb}"
-    return wait_for_all(connection, waits, results, since=done[0].since, deadline=deadline, goes_on=goes_on)
+    return wait_for_all(connection, verb, waits, results, since=done[0].since, deadline=deadline)

@@ -86,15 +86,17 @@ def events(  # noqa: PLR0917 - click passes them by name
                     show(connection.fields(event.data))
                 sys.stdout.flush()
         return ControlExit.DONE
-    found = _page(connection, wanted, since)
+    # The program does not know which of its events are left out here.
+    asked = _MOST_EVENTS if since is not None or wanted.names is not None else max(1, count)
+    found = _page(connection, wanted, since, asked)
     for each in found[max(0, len(found) - count) :]:
         show(each)
     return ControlExit.DONE
 
 
-def _page(connection: Connection, wanted: JobFilter, since: str | None) -> list[Fields]:
+def _page(connection: Connection, wanted: JobFilter, since: str | None, asked: int) -> list[Fields]:
     """Return the wanted events that the program keeps."""
-    answer = connection.fields(connection.get("/v1/events", since=since, job=wanted.query, count=_MOST_EVENTS))
+    answer = connection.fields(connection.get("/v1/events", since=since, job=wanted.query, count=asked))
     if answer.flag("gap"):
         echo_error("taskloom: the first events are missing: they are no longer kept, or the program was restarted")
     return [each for each in answer.objects("events") if wanted.wants(each.text("job"))]

@@ -14,7 +14,7 @@ from taskloom.control.client_errors import ConnectionLost
 from taskloom.control.exchange import ServerSentEvent
 from taskloom.control.reply_fields import Fields
 
-__all__ = ["SETTLE_SECONDS", "wait_until_over", "is_gone", "place_of"]
+__all__ = ["SETTLE_SECONDS", "is_gone", "place_of", "wait_until_over"]
 
 # After a connection is lost the process is looked for so often.
 _LOOK_SECONDS = 0.5

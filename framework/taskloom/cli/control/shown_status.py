@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from taskloom.cli.control.common import choose_jobs
 from taskloom.cli.control.job_table import job_table
 from taskloom.cli.control.program_text import stop_text
+from taskloom.cli.echo import echo, echo_styled
 from taskloom.clock import wall
 from taskloom.control.client import Connection
 from taskloom.control.reply_fields import Fields
+from taskloom.observe.terminal import has_styles
 
-__all__ = ["Shown", "read_status"]
+__all__ = ["Line", "Shown", "read_status", "show_lines"]
+
+# SGR numbers. The words say the same, so nothing is lost without colours.
+_BOLD, _RED, _YELLOW = "1", "31", "33"
+
+
+class Line(NamedTuple):
+    """A line of printable text, and the number of its colour or style; "" for none."""
+
+    text: str
+    style: str = ""
+
+    def painted(self, most: int | None = None) -> str:
+        """Return at most `most` characters of the text, with the escapes of its style."""
+        text = self.text[:most]
+        return f"\033[{self.style}m{text}\033[0m" if self.style else text
+
+
+def show_lines(lines: Sequence[Line]) -> None:
+    """Write the lines to standard output, in colours where escapes may be written."""
+    if has_styles(sys.stdout):
+        echo_styled("\n".join(line.painted() for line in lines))
+    else:
+        echo("\n".join(line.text for line in lines))
 
 
 class Shown(NamedTuple):
@@ -21,12 +47,16 @@ class Shown(NamedTuple):
     program: Fields
     jobs: Sequence[Fields]
 
-    def as_text(self, line_width: int | None = None, mark: str = "…") -> str:
+    def as_lines(self, line_width: int | None = None, mark: str = "…") -> list[Line]:
         """Return the table; before it, how the stop goes if the program stops."""
-        lines = [stop_text(self.program)] if self.program.text("state") not in ("", "running") else []
+        lines = []
+        if self.program.text("state") not in ("", "running"):
+            lines.append(Line(stop_text(self.program), _YELLOW))
         if self.jobs:
-            lines.append(job_table(self.jobs, wall(), line_width, mark))
-        return "\n".join(lines) or "no jobs"
+            head, *rows = job_table(self.jobs, wall(), line_width, mark).split("\n")
+            lines.append(Line(head, _BOLD))
+            lines += [Line(row, _RED if job.flag("wrong") else "") for row, job in zip(rows, self.jobs, strict=True)]
+        return lines or [Line("no jobs")]
 
     def as_data(self) -> dict[str, Any]:
         """Return all of it as the program has sent it."""

@@ -16,6 +16,7 @@ from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.options import Seconds
 from taskloom.clock import mono
 from taskloom.control.client import Connection, ControlError, NoProgram
+from taskloom.control.client_errors import ConnectionLost
 from taskloom.control.reply_fields import Fields
 from taskloom.text import duration, first_of, measured, printable
 
@@ -63,7 +64,12 @@ def shutdown(*, within: float | None, no_wait: bool, output: str, **program: Any
     connection = connect(**program)
     body = {} if within is None else {"within": within}
     begun = mono()
-    answer = connection.fields(connection.post("/v1/shutdown", body))
+    try:
+        answer = connection.fields(connection.post("/v1/shutdown", body))
+    except ConnectionLost:
+        if not is_gone(connection, _END_SECONDS):
+            raise
+        return _tell_ended(connection, _ENDED, begun)
     if no_wait:
         if output == "json":
             echo_json(answer.data)
@@ -77,9 +83,13 @@ def shutdown(*, within: float | None, no_wait: bool, output: str, **program: Any
         echo_error(f"taskloom: interrupted; {connection.who} goes on stopping")
         return INTERRUPTED
     if report is None:
-        echo_error(printable(f"taskloom: {connection.who} {waiting.trouble} after {measured(mono() - begun)}"))
-        return ControlExit.UNREACHABLE
+        return _tell_ended(connection, waiting.trouble, begun)
     return _show(report, output)
+
+
+def _tell_ended(connection: Connection, how: str, begun: float) -> int:
+    echo_error(printable(f"taskloom: {connection.who} {how} after {measured(mono() - begun)}"))
+    return ControlExit.UNREACHABLE
 
 
 class _Waiting:

@@ -16,8 +16,8 @@ from taskloom.cli.control.common import (
     program_options,
 )
 from taskloom.cli.control.job_table import wrong_jobs
-from taskloom.cli.control.shown_status import read_status
-from taskloom.cli.echo import echo, echo_error, echo_json
+from taskloom.cli.control.shown_status import read_status, show_lines
+from taskloom.cli.echo import echo_error, echo_json
 from taskloom.control.reply_fields import Fields
 from taskloom.text import first_of, plural
 
@@ -69,7 +69,7 @@ def status(  # noqa: PLR0917 - click passes them by name
     if output == "json":
         echo_json(shown.as_data())
     else:
-        echo(shown.as_text(*line_shape()))
+        show_lines(shown.as_lines(*line_shape()))
     return _check(shown.jobs) if check else ControlExit.DONE
 
 

@@ -65,7 +65,5 @@ def wait(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, goa
     begun = connection.fields(connection.get("/v1/program"))
     chosen = choose_jobs(connection, jobs, labels)
     waits = [ReadyWait(status) if goal == "ready" else FinishedWait(status) for status in chosen]
-    return wait_for_all(
-        connection, waits, Results(output), since=f"{begun.text('start')}.{begun.count('seq')}", deadline=deadline,
-        goes_on="nothing has changed for",
-    )  # fmt: skip
+    since = f"{begun.text('start')}.{begun.count('seq')}"
+    return wait_for_all(connection, "wait", waits, Results(output), since=since, deadline=deadline)

@@ -10,14 +10,14 @@ from typing import Any
 
 from taskloom.cli.control.common import ControlExit, line_shape
 from taskloom.cli.control.follow_text import is_reader_gone
-from taskloom.cli.control.shown_status import Shown, read_status
+from taskloom.cli.control.shown_status import Line, Shown, read_status, show_lines
 from taskloom.cli.echo import echo, echo_error, echo_styled
 from taskloom.clock import mono
 from taskloom.control.client import Connection
 from taskloom.control.client_errors import ConnectionLost, NoAnswer, NoProgram
 from taskloom.control.follower import Follower
-from taskloom.observe.terminal import is_plain, is_terminal
-from taskloom.text import printable, printable_lines, to_json
+from taskloom.observe.terminal import has_styles, is_plain, is_terminal
+from taskloom.text import printable, to_json
 
 __all__ = ["watch_status"]
 
@@ -104,7 +104,8 @@ class _Printer:
         if self._wants_json:
             echo(to_json(shown.as_data()))
         else:
-            echo(("" if self._last is None else "\n") + shown.as_text(*line_shape()))
+            lines = shown.as_lines(*line_shape())
+            show_lines(lines if self._last is None else [Line(""), *lines])
         self._last = now
         sys.stdout.flush()
 
@@ -115,10 +116,12 @@ class _Screen:
     def show(self, shown: Shown) -> None:
         line_width, mark = line_shape()
         size = shutil.get_terminal_size()
-        lines = printable_lines(shown.as_text(line_width, mark)).split("\n")
+        lines = shown.as_lines(line_width, mark)
         most = max(2, size.lines - 1)
         if len(lines) > most:
-            lines = [*lines[: most - 1], f"{mark} {len(lines) - most + 1} more"]
-        drawn = "".join(f"{line[: size.columns]}{_CLEAR_LINE}\n" for line in lines)
+            lines = [*lines[: most - 1], Line(f"{mark} {len(lines) - most + 1} more")]
+        is_styled = has_styles(sys.stdout)
+        shown_lines = [line.painted(size.columns) if is_styled else line.text[: size.columns] for line in lines]
+        drawn = "".join(f"{line}{_CLEAR_LINE}\n" for line in shown_lines)
         echo_styled(f"{_HOME}{drawn}{_CLEAR_BELOW}")
         sys.stdout.flush()

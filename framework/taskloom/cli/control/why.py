@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
 
 import click
 
@@ -18,7 +17,7 @@ from taskloom.cli.control.common import (
     program_options,
 )
 from taskloom.cli.echo import echo, echo_json
-from taskloom.control.client import Connection, Refused, job_path
+from taskloom.control.client import job_path
 from taskloom.observe.terminal import is_terminal, width
 
 __all__ = ["why"]
@@ -51,36 +50,14 @@ def why(jobs: tuple[str, ...], labels: tuple[str, ...], name: str | None, socket
     if not (jobs or labels):
         raise click.UsageError("cannot explain without a job; expected JOB... or -l LABEL")
     connection = connect(name, socket)
-    answers = [connection.get(job_path(job, "why")) for job in _names(connection, jobs, labels)]
+    names = [each.text("job") for each in choose_jobs(connection, jobs, labels)]
+    found = [connection.get(job_path(name, "why")) for name in names]
     if output == "json":
-        echo_json({"jobs": [{key: each.get(key) for key in ("job", "text", "facts")} for each in answers]})
+        echo_json({"jobs": [{key: each.get(key) for key in ("job", "text", "facts")} for each in found]})
         return ControlExit.DONE
     columns = width() if is_terminal(sys.stdout) else None
-    echo("\n\n".join(_wrapped(connection.fields(each).text("text"), columns) for each in answers))
+    echo("\n\n".join(_wrapped(connection.fields(each).text("text"), columns) for each in found))
     return ControlExit.DONE
-
-
-def _names(connection: Connection, jobs: Sequence[str], labels: Sequence[str]) -> Iterator[str]:
-    """Yield the name of each job that is meant, once."""
-    found = [_matching(connection, each, labels) for each in jobs] if jobs else [_chosen(connection, (), labels)]
-    yield from dict.fromkeys(name for names in found for name in names)
-
-
-def _matching(connection: Connection, job: str, labels: Sequence[str]) -> list[str]:
-    """Return the jobs with this name, or that match it, or that are replicas of it. Raises Refused if none is."""
-    try:
-        return _chosen(connection, (job,), labels)
-    except Refused as error:
-        if error.code != "unknown-job":
-            raise
-        try:
-            return _chosen(connection, (f"{job}.[0-9]*",), labels)
-        except Refused:
-            raise error from None
-
-
-def _chosen(connection: Connection, jobs: Sequence[str], labels: Sequence[str]) -> list[str]:
-    return [each.text("job") for each in choose_jobs(connection, jobs, labels)]
 
 
 def _wrapped(text: str, columns: int | None) -> str:

@@ -82,6 +82,7 @@ def drill(  # noqa: PLR0917 - click gives them by name
     """
     from taskloom.cli.default_paths import chosen_paths
     from taskloom.cli.program.shared_process import SharedProcess
+    from taskloom.jobfile.secret_values import secrets_of
 
     process = SharedProcess()
     process.watch_forks()
@@ -91,6 +92,7 @@ def drill(  # noqa: PLR0917 - click gives them by name
     code = _INTERRUPTED
     try:
         with _tasks_on_stderr(process) as shown:
+            shown.masker.learn(secrets_of(specs))
             _drill_all(specs, budget, warm_up, shown, drilled)
         code = _PASSED if all(job.passes for job in drilled) else _FAILED
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from taskloom.catalog.pydantic_errors import mask_secrets
 from taskloom.diagnostics import Place
 from taskloom.jobfile.declared_job import DeclaredJob
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.url_passwords import without_passwords
 from taskloom.jobfile.written_values import as_written
 
 __all__ = ["Origin", "origins_of"]
@@ -40,7 +41,7 @@ def _origin(job: DeclaredJob, field: str) -> Origin:
     if field not in section:
         return Origin("default", FIELDS[field].default)
     final = job.spec.params if job.spec is not None and field == "params" else None
-    written = as_written(job.document, path, section[field], final)
+    written = without_passwords(as_written(job.document, path, section[field], final))
     if job.spec is not None:
         written = mask_secrets(written, job.spec.params)
     return Origin("defaults" if path[0] == "defaults" else "job", written, job.place_of(field))
