@@ -103,7 +103,8 @@ def test_the_report_is_sent_to_a_client_that_comes_a_moment_after_its_request(sc
         )
         finishing.start()
 
-        assert client.request(get("/v1/stop")) == (200, {"exit_code": 0})
+        status, report = client.request(get("/v1/stop"))
+        assert (status, report["exit_code"]) == (200, 0)
 
         finishing.join()
     assert REPORT_SECONDS < 1.0
