@@ -19,6 +19,7 @@ from taskloom.text import (
     plural,
     printable,
     printable_lines,
+    rough,
     suggest,
     table,
     to_json,
@@ -168,3 +169,22 @@ def test_json_shows_nothing_raw_and_means_the_same() -> None:
         assert json.loads(text) == data
         assert "é 日本" in text
         assert printable_lines(text) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0s"),
+        (0.34, "0.3s"),
+        (4.0, "4s"),
+        (9.96, "10s"),
+        (59.7, "1m"),
+        (200.4, "3m20s"),
+        (7503.0, "2h5m"),
+        (90_061.0, "1d1h"),
+        (-0.2, "0s"),
+        (float("inf"), "forever"),
+    ],
+)
+def test_a_duration_in_a_sentence_is_rough(seconds: float, text: str) -> None:
+    assert rough(seconds) == text

@@ -128,3 +128,8 @@ def test_all_json_is_written_in_one_place() -> None:
     found = [f"{file}:{line}" for file in sorted(home.rglob("*.py")) for line in calls_of_json(file)]
 
     assert {str(Path(each.partition(":")[0]).relative_to(home)) for each in found} == OTHERS
+
+
+def test_a_whole_number_that_python_refuses_to_write_is_null() -> None:
+    assert to_json({"counts": {"a": 10**5000, "b": True, "c": 7}}) == '{"counts": {"a": null, "b": true, "c": 7}}'
+    assert to_json(10**4298) == "1" + "0" * 4298

@@ -41,6 +41,8 @@ LONGEST_MESSAGE = 600
 # Enough for every traceback that a person reads.
 LONGEST_TRACEBACK = 64 * 1024
 
+# Python writes at most 4300 digits, which are 14,284 bits. A task may report more.
+_LONGEST_BITS = 14_280
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 # Of a rounded duration, "1d2h3m" says enough.
 _ROUNDED_UNITS = 3
@@ -179,9 +181,14 @@ def finite(number: float | None) -> float | None:
 
 
 def plain(value: Any) -> Any:
-    """Return the value with None for each number that JSON does not have: infinities, and what is not a number."""
+    """Return the value with None for each number that cannot be written as JSON.
+
+    These are infinities, what is not a number, and whole numbers so long that Python refuses to write them.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if value.bit_length() <= _LONGEST_BITS else None
     if isinstance(value, Mapping):
         return {str(key) if isinstance(key, float) else key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

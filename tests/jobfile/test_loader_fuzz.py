@@ -122,7 +122,9 @@ documents = st.fixed_dictionaries(
     {"jobs": st.dictionaries(st.sampled_from(["a", "b", "c d", "x-e"]), jobs | anything, max_size=3) | anything},
     optional={
         "defaults": st.dictionaries(names, anything, max_size=2),
-        "taskloom": program_settings | st.dictionaries(st.sampled_from([*SETTINGS, "x-a", "b"]), anything) | anything,
+        "taskloom": program_settings
+        | st.dictionaries(st.sampled_from([*SETTINGS, "x-a", "b"]), scalars, max_size=2)
+        | scalars,
         "x-note": anything,
         "jbs": anything,
     },

@@ -44,11 +44,11 @@ def test_a_run_that_polls_too_rarely_may_not_end_in_time() -> None:
     core = begun(make_job("web", within=5.0))
     core.advance(75)
 
-    assert why(core, "web", RunNumbers(14.0, 14.2, False, False)) == (
-        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It last polled 14s ago. A stop would "
-        "ask it to end, and would wait up to 5s for it (join: 5s); it has gone 14s without a poll, so it may not "
-        "end in time: then it is reported as overdue, and if it is still alive at the end of the program, the "
-        "exit code is 3."
+    assert why(core, "web", RunNumbers(14.0, 14.2, False, False), {"web#1": "reader.py:31 in run"}) == (
+        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It last polled 14s ago. It is "
+        "currently at reader.py:31 in run. A stop would ask it to end, and would wait up to 5s for it (join: 5s); "
+        "it has gone 14s without a poll, so it may not end in time: then it is reported as overdue, and if it is "
+        "still alive at the end of the program, the exit code is 3."
     )
 
 
@@ -224,3 +224,11 @@ def test_a_run_that_will_be_replaced_by_the_next_firing_says_so() -> None:
         "00:00:10, in 3s. If it is still running then, it is stopped and replaced by a new run (overlap: "
         "replace). A stop would ask it to end, and would wait up to 10s for it (join: 10s)."
     )
+
+
+def test_numbers_of_any_size_are_told() -> None:
+    core = begun(make_job("web"))
+
+    text = why(core, "web", RunNumbers(counts={"a": 10**5000, "b": -(10**20), "c": 0}, progress=(1e300, None, "")))
+
+    assert "It reports 10^300, a 10^5000, b -10^20, c 0." in text

@@ -7,7 +7,7 @@ import pty
 import re
 import select
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from taskloom.clock import mono
@@ -24,8 +24,11 @@ _SET_UP = {
 _TO_THE_START, _TO_THE_END = "\x01", "\x05"
 
 
-def completed(path: str, typed: str, env: Mapping[str, str], cwd: Path) -> list[str]:
-    """Type a line and TAB into an interactive shell; return the words that the line has then. `path`: where it is."""
+def completed(path: str, lines: Iterable[str], env: Mapping[str, str], cwd: Path) -> dict[str, str]:
+    """Type each line and TAB into one interactive shell; return the last word that each line has then.
+
+    `path`: where the shell is.
+    """
     shell = Path(path).name
     ours, theirs = pty.openpty()
     environment = {**env, "TERM": "dumb", "HISTFILE": "/dev/null"}
@@ -36,22 +39,26 @@ def completed(path: str, typed: str, env: Mapping[str, str], cwd: Path) -> list[
         os.close(theirs)
         try:
             # The markers are written in two parts, so that the echo of what is typed is not taken for them.
-            lines = [
+            set_up = [
                 _SET_UP[shell],
                 f'eval "$(taskloom completion {shell})"',
                 "show() { printf '[%s]' \"$@\"; printf 'EN''D\\n'; }",
                 "echo REA''DY",
             ]
-            os.write(ours, ("\n".join(lines) + "\n").encode())
+            os.write(ours, ("\n".join(set_up) + "\n").encode())
             _read_until(ours, "READY")
-            os.write(ours, f"{typed}\t{_TO_THE_START}show {_TO_THE_END}\n".encode())
-            shown = _read_until(ours, "END")
+            return {line: _complete(ours, line) for line in lines}
         finally:
             process.kill()
             os.close(ours)
-    found = re.search(r"(\[[^\n]*\])END", shown)
+
+
+def _complete(descriptor: int, line: str) -> str:
+    os.write(descriptor, f"{line}\t{_TO_THE_START}show {_TO_THE_END}\n".encode())
+    shown = _read_until(descriptor, "]END")
+    found = re.search(r"\[([^\n\[\]]*)\]END", shown)
     assert found is not None, shown
-    return found[1][1:-1].split("][")
+    return found[1].removesuffix("/")  # zsh takes the slash of a folder away again when another key is pressed
 
 
 def _read_until(descriptor: int, text: str) -> str:

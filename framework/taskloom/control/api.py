@@ -16,7 +16,7 @@ from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShu
 from taskloom.control.refusals import Refusal, error_reply, refusal_of
 from taskloom.control.routes import ROUTES, Route, find_route
 from taskloom.control.strict_json import read_object
-from taskloom.core.events import Event, EventName
+from taskloom.core.events import Event
 from taskloom.diagnostics import quoted
 from taskloom.errors import UsageError
 from taskloom.scheduler.facade import Scheduler
@@ -27,8 +27,6 @@ __all__ = ["ANSWER_SECONDS", "LOGGER", "Api"]
 LOGGER = "taskloom.control"
 # Ten spinning tasks delay the scheduler's thread by some tenths of a second. Our clients wait for five seconds.
 ANSWER_SECONDS = 4.0
-# For the report of the stop to follow its event: the next thing that the scheduler's thread does.
-REPORT_SECONDS = 1.0
 
 
 def _as_it_is(text: str) -> str:
@@ -70,22 +68,9 @@ class Api:
     def put(self, event: Event) -> None:
         """Take an event of the scheduler. Never blocks; only one thread calls it."""
         self._state.events.put(event)
-        if event.event is EventName.SCHEDULER_STOPPED and self._state.shutdown is None:
-            self._finish_alone()
-
-    def _finish_alone(self) -> None:
-        """Give the report of the scheduler, to which no program adds anything."""
-        scheduler = self._state.scheduler
-        # The event comes just before the report is made.
-        report = scheduler.stop_report if scheduler.wait_stopped(REPORT_SECONDS) else None
-        if report is not None:
-            self.finish(report.as_dict())
 
     def finish(self, report: Mapping[str, Any]) -> None:
-        """Give the report of the stop to all clients that wait for it; idempotent. Any thread may call it.
-
-        A program that has passed its own `shutdown` calls it; otherwise it is done when the scheduler has stopped.
-        """
+        """Give the report of the stop to all clients that wait for it; only the first one counts. Any thread."""
         self._state.give_report(Reply(200, report))
 
     def flush_log(self, timeout: float | None = 1.0) -> bool:

@@ -68,6 +68,7 @@ class Control:
         import_for_answers()
         self._api = api
         self._listener: Listener | None = None
+        self._scheduler: Scheduler | None = None
         # Opened when a client asks for the report of the stop.
         self._is_report_wanted = Latch()
         self._pid = os.getpid()
@@ -109,6 +110,7 @@ class Control:
     def subscribe(self, scheduler: Scheduler) -> None:
         """Take the events of the scheduler on a thread of their own. Otherwise the caller passes them to `put`."""
         self._listener = scheduler.listen(self.put)
+        self._scheduler = scheduler
 
     def finish(self, report: Mapping[str, Any], within: float = FINISH_SECONDS, *, awaits_client: bool = False) -> None:
         """Send the report of the stop to the clients that wait for it, and close, all within `within` seconds.
@@ -129,6 +131,9 @@ class Control:
         if os.getpid() != self._pid:
             return
         end = mono() + within
+        report = self._scheduler.stop_report if self._scheduler is not None else None
+        if report is not None:  # of a host program that has called no `finish`; otherwise that one counts
+            self._api.finish(report.as_dict())
         if self._listener is not None:
             self._listener.close(within)
         self._server.close(max(0.0, end - mono()))

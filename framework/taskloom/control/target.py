@@ -26,6 +26,8 @@ def parse_target(target: bytes) -> tuple[str, Mapping[str, tuple[str, ...]]]:
         path = b"/" + path  # an absolute form without a path
     if not path.startswith(b"/"):
         raise ValueError(f"cannot use target {_shown(target)}; expected a path such as /v1/program")
+    if b"%2f" in path.lower():  # decoded, it would separate two parts, and so might lead to another route
+        raise ValueError(f"cannot use path {_shown(path)}: no name in a path has a slash")
     return _decoded(path), _fields(query) if has_query else {}
 
 

@@ -21,6 +21,7 @@ from taskloom.scheduler.why_words import (
     join,
     names,
     otherwise,
+    reported,
     satisfied,
     sentence,
     verb,
@@ -93,12 +94,21 @@ class _Paragraph:
             yield f"{plural(more, 'further job')} {'holds' if more == 1 else 'hold'} it up"
 
     def _place(self, job: JobFacts) -> Iterator[str]:
-        """Yield where its run is, if that is why others wait."""
+        """Yield where the run of a job is, if that helps."""
         run = job.run
-        is_stuck = job.state in (JobState.STOPPING, JobState.BLOCKED) or (run and run.unresponsive_ago is not None)
-        where = self._facts.places.get(run.id) or run.captured if run is not None and is_stuck else ""
-        if where and run is not None:
+        if run is None or not self._is_stuck(job, run):
+            return
+        where = self._facts.places.get(run.id) or run.captured
+        if where:
             yield f"{'It' if job is self._job else run.id} is currently at {where}"
+
+    def _is_stuck(self, job: JobFacts, run: RunFacts) -> bool:
+        """Return whether a run does not end or does not poll, so that its place shows why."""
+        if job.state is JobState.RUNNING:
+            numbers = self._facts.numbers if job is self._job else None
+            is_silent = numbers is not None and numbers.would_meet_join is False
+            return is_silent or run.unresponsive_ago is not None
+        return job.state in (JobState.STOPPING, JobState.BLOCKED)
 
     def _program(self) -> Iterator[str]:
         program = self._facts.program
@@ -193,7 +203,9 @@ class _Paragraph:
         if run is None:
             return
         yield from self._polls(run, numbers)
-        yield from _reported(numbers)
+        reports = reported(numbers)
+        if reports:
+            yield f"It reports {reports}"
         if run.timeout_left is not None and job.spec.timeout is not None:
             yield f"Its timeout of {duration(job.spec.timeout)} is over {self._clock.due(run.timeout_left)}"
         yield from self._history()
@@ -213,8 +225,7 @@ class _Paragraph:
                 yield f"It last polled {rough(age)} ago"
             else:  # it is counted from the start if there was no poll
                 yield "It has not polled since it began"
-        if run.unresponsive_ago is not None:
-            yield from self._place(self._job)
+        yield from self._place(self._job)
 
     def _schedule(self) -> Iterator[str]:
         report, schedule = self._job.report, self._job.spec.schedule
@@ -382,22 +393,3 @@ def _is_stop(reason: Reason | None) -> bool:
     """Return whether a command or another job ended it, not a limit of its own or the end of its schedule."""
     own = (ReasonKind.DEADLINE, ReasonKind.WATCHDOG, ReasonKind.FINISHED)
     return reason is not None and reason.kind not in own
-
-
-def _reported(numbers: RunNumbers | None) -> Iterator[str]:
-    """Yield the progress and the counters that the run reports."""
-    if numbers is None:
-        return
-    parts = []
-    if numbers.progress is not None:
-        done, total, unit = numbers.progress
-        of = f" of {_number(total)}" if total is not None else ""
-        parts.append(f"{_number(done)}{of}{f' {unit}' if unit else ''}")
-    parts += [f"{name} {count:,}" for name, count in sorted(numbers.counts.items())]
-    if parts:
-        yield f"It reports {', '.join(parts)}"
-
-
-def _number(value: float) -> str:
-    """Return a number with at most two digits after the point: `1,000,000`, `2.5`."""
-    return f"{value:,.2f}".rstrip("0").rstrip(".")

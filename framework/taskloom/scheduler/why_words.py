@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log10
 
 from taskloom.core.model import ErrorInfo, Otherwise, Outcome, Reason, ReasonKind
 from taskloom.core.policies import Condition, JoinPolicy
 from taskloom.core.report import held_by
-from taskloom.core.why_facts import HoldFacts, JobFacts, Link, RunFacts, Some
+from taskloom.core.why_facts import HoldFacts, JobFacts, Link, RunFacts, RunNumbers, Some
 from taskloom.scheduler.failure_text import MOST_NAMED, reason_text
 from taskloom.text import duration, first_of, local_time, plural, printable, rough, shortened
 
@@ -23,6 +24,7 @@ __all__ = [
     "last_failure",
     "names",
     "otherwise",
+    "reported",
     "satisfied",
     "sentence",
     "verb",
@@ -30,6 +32,8 @@ __all__ = [
 
 # An error text in the middle of a paragraph; the log has all of it.
 _LONGEST_ERROR = 240
+# A task may report whole numbers of any size, and Python refuses to write the longest.
+_HUGE = 1e15
 # Of a longer chain of dependencies, so many are named before the last.
 _MOST_LINKS = 4
 
@@ -170,3 +174,22 @@ def otherwise(policy: JoinPolicy) -> str:
     if policy.otherwise is Otherwise.ABANDON:
         return "its thread is left behind, and the job is blocked until that thread ends"
     return "it is reported as overdue, and if it is still alive at the end of the program, the exit code is 3"
+
+
+def reported(numbers: RunNumbers | None) -> str:
+    """Return the progress and the counters of a run: `3 of 4 files, frames 1,200`; "" if it reports none."""
+    if numbers is None:
+        return ""
+    parts = []
+    if numbers.progress is not None:
+        done, total, unit = numbers.progress
+        of = f" of {_number(total)}" if total is not None else ""
+        parts.append(f"{_number(done)}{of}{f' {unit}' if unit else ''}")
+    return ", ".join([*parts, *(f"{name} {_number(count)}" for name, count in sorted(numbers.counts.items()))])
+
+
+def _number(value: float) -> str:
+    """Return a number with at most two digits after the point: `1,000,000`, `2.5`; of a huge one the magnitude."""
+    if abs(value) >= _HUGE:
+        return f"{'-' if value < 0 else ''}10^{int(log10(abs(value)))}"
+    return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -38,32 +38,28 @@ def shell(request: pytest.FixtureRequest, need_tool: NeedTool) -> str:
     return need_tool(request.param)
 
 
-@pytest.mark.parametrize(
-    ("typed", "word"),
-    [
-        ("taskloom compl", "completion"),
-        ("taskloom run --stop", "--stop-within"),
-        ("taskloom drill 'a folder' --job we", "web"),
-        ("taskloom drill a\\ fol", "a folder"),
-        ("taskloom drill 'a folder' --job two", "two words"),
-        ("taskloom drill 'a folder' --job 'two w", "two words"),
-        ("taskloom drill 'a folder' --job \"two w", "two words"),
-        ("taskloom drill 'a folder' --job two\\ w", "two words"),
-        ("taskloom drill 'a folder' --job gate:", "gate:tcp"),
-        ("taskloom drill 'a folder' --job 'gate:t", "gate:tcp"),
-        ("taskloom drill 'a folder' --job gate.", "gate.1"),
-        ("taskloom drill 'a folder' --job it", "it's"),
-        ("taskloom drill 'a folder' --job=we", "--job=web"),
-        ("taskloom run x --output=j", "--output=json"),
-        ("X=1 taskloom compl", "completion"),
-    ],
-    ids=lambda value: value.replace(" ", "_"),
-)
-@pytest.mark.long
-def test_a_tab_completes_the_word(shell: str, typed: str, word: str, shell_env: dict[str, str], tmp_path: Path) -> None:
-    words = completed(shell, typed, shell_env, tmp_path)
+COMPLETED = {
+    "taskloom compl": "completion",
+    "taskloom run --stop": "--stop-within",
+    "taskloom drill 'a folder' --job we": "web",
+    "taskloom drill a\\ fol": "a folder",
+    "taskloom drill 'a folder' --job two": "two words",
+    "taskloom drill 'a folder' --job 'two w": "two words",
+    "taskloom drill 'a folder' --job \"two w": "two words",
+    "taskloom drill 'a folder' --job two\\ w": "two words",
+    "taskloom drill 'a folder' --job gate:": "gate:tcp",
+    "taskloom drill 'a folder' --job 'gate:t": "gate:tcp",
+    "taskloom drill 'a folder' --job gate.": "gate.1",
+    "taskloom drill 'a folder' --job it": "it's",
+    "taskloom drill 'a folder' --job=we": "--job=web",
+    "taskloom run x --output=j": "--output=json",
+    "X=1 taskloom compl": "completion",
+}
 
-    assert words[-1].removesuffix("/") == word  # zsh takes the slash away again when another key is pressed
+
+@pytest.mark.long
+def test_a_tab_completes_the_word(shell: str, shell_env: dict[str, str], tmp_path: Path) -> None:
+    assert completed(shell, COMPLETED, shell_env, tmp_path) == COMPLETED
 
 
 @pytest.mark.parametrize(

@@ -116,16 +116,6 @@ def test_a_shutdown_stops_the_scheduler_and_may_be_requested_again(
     assert asked.post("/v1/shutdown", status=202)["reason"] == first["reason"]
 
 
-def test_the_report_of_a_scheduler_alone_comes_by_itself(asked: AskedApi, scheduler: WatchedScheduler) -> None:
-    early = asked.answer("GET", "/v1/stop", {"wait": "true"})
-
-    report = scheduler.finish()
-
-    asked.flush_events()
-    assert outcome_of(early, request_of("GET", "/v1/stop")).body == report.as_dict()
-    assert asked.get("/v1/stop") == report.as_dict()
-
-
 def test_a_client_that_has_gone_is_not_remembered(asked: AskedApi) -> None:
     for _ in range(3):
         gone = asked.answer("GET", "/v1/stop", {"wait": "true"})
