@@ -230,7 +230,10 @@ def test_it_imports_nothing_although_it_is_asked_everything(
             assert request(path, get(place.replace("{job}", "bare")))[0] == 200
     assert request(path, get("/v1/jobs/bear"))[0] == 404
     assert request(path, get("/%zz"))[0] == 400
-    assert request(path, post("/v1/jobs/bare/start"))[0] == 409
+    for verb in ("start", "pause", "resume", "reset"):
+        assert request(path, post(f"/v1/jobs/bare/{verb}"))[0] in (200, 409)
+    with Client(path) as client:
+        client.send(get("/v1/logs?follow=true&lines=5")).read_until(b"data")
     with Client(path) as client:
         client.send(get(f"/v1/events?follow=true&since={described['start']}.0")).read_until(b"data")
     (tmp_path / "asked").touch()

@@ -72,22 +72,31 @@ ROWS: list[tuple[BaseException, str]] = [
     (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
     (
         errors.ProgramRunning("jobs-3f2a", 17, "/srv/jobs", is_same=True),
-        "cannot run '/srv/jobs': pid 17 runs it already, as jobs-3f2a; stop it with taskloom shutdown --name "
-        "jobs-3f2a, or choose another name with --name",
+        (
+            "cannot run '/srv/jobs': pid 17 runs it already, as jobs-3f2a; stop it with taskloom shutdown --name "
+            "jobs-3f2a, or choose another name with --name"
+        ),
     ),
     (
         errors.ProgramRunning("web", 17, ""),
-        "cannot use the name 'web': pid 17 has it; stop it with taskloom shutdown --name web, or choose another name "
-        "with --name",
+        (
+            "cannot use the name 'web': pid 17 has it; stop it with taskloom shutdown --name web, or choose another "
+            "name with --name"
+        ),
     ),
     (
         errors.SchedulerBusy(is_undone=True),
-        "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; nothing was changed",
+        (
+            "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; "
+            "nothing was changed"
+        ),
     ),
     (
         errors.SchedulerBusy(is_undone=False),
-        "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; the command may "
-        "still take effect",
+        (
+            "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; the command "
+            "may still take effect"
+        ),
     ),
     (
         errors.SchedulerForked(17, 23),

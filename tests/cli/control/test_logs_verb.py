@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +110,20 @@ def test_following_with_grep_begins_with_the_last_lines_that_match(
 
     assert texts(answer.out) == ["try 11", "try 21", "try 31"]
     assert fake.requests[-1][1] == "/v1/logs?job=web&follow=true&since=0a1b2c3d.30"
+
+
+def test_without_a_program_it_says_where_the_log_files_are_if_that_is_known(
+    ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ("logs", "--socket", str(tmp_path / "none.sock"))
+    monkeypatch.setenv("TASKLOOM_LOG_DIR", str(tmp_path / "gone"))
+    gone = ask(None, *words)
+    monkeypatch.setenv("TASKLOOM_LOG_DIR", str(tmp_path))
+    there = ask(None, *words)
+
+    assert gone.code == there.code == 4
+    assert "log files" not in gone.err
+    assert there.err.endswith(f"the log files of earlier programs are in {str(tmp_path)!r} (TASKLOOM_LOG_DIR)\n")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
 
 import click
 
@@ -13,6 +16,7 @@ from taskloom.cli.control.common import (
     JobFilter,
     answers,
     connect,
+    explain,
     filter_jobs,
     job_arguments,
     line_shape,
@@ -22,7 +26,7 @@ from taskloom.cli.control.common import (
 from taskloom.cli.control.follow_text import follow_quietly
 from taskloom.cli.control.instants import Since, read_instant
 from taskloom.cli.echo import echo, echo_error, echo_styled
-from taskloom.control.client import Connection
+from taskloom.control.client import Connection, NoProgram
 from taskloom.control.reply_fields import Fields
 from taskloom.diagnostics import quoted
 from taskloom.observe.terminal import has_styles, is_terminal
@@ -50,6 +54,23 @@ class _Regex(click.ParamType[re.Pattern[str]]):
             self.fail(f"cannot use {quoted(value)} as a regular expression: {error}", param, ctx)
 
 
+def _points_to_files(function: Callable[..., int]) -> Callable[..., int]:
+    """Without a program, also say where the lines of earlier ones are, if that is known."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> int:
+        try:
+            return function(*args, **kwargs)
+        except NoProgram as error:
+            code = explain(error)
+        folder = os.environ.get("TASKLOOM_LOG_DIR")
+        if folder and os.path.isdir(folder):  # noqa: PTH112 - as text, as the variable has it
+            echo_error(f"taskloom: the log files of earlier programs are in {folder!r} (TASKLOOM_LOG_DIR)")
+        return code
+
+    return call
+
+
 @click.command(short_help="Show the last log lines and prints of jobs.")
 @job_arguments
 @click.option("-f", "--follow", is_flag=True, help="Go on, until Ctrl-C or the program's end.")
@@ -61,6 +82,7 @@ class _Regex(click.ParamType[re.Pattern[str]]):
 @program_options
 @output_option
 @answers
+@_points_to_files
 def logs(  # noqa: PLR0917 - click passes them by name
     jobs: tuple[str, ...],
     labels: tuple[str, ...],
