@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskloom.cli.program.selection import JobFiles
+from taskloom.cli.settings import Sources
 
 
 @pytest.mark.parametrize("path", ["jobs.yaml", "./jobs.yaml", "."])
@@ -33,3 +34,20 @@ jobs:
 
     assert [spec.params for spec in after.specs] == [spec.params for spec in before.specs]
     assert after.secrets == before.secrets == {"lift off"}
+
+
+def test_a_later_reading_warns_as_for_the_stop_of_the_running_program(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.yaml"
+
+    def write(stop_within: str) -> None:
+        path.write_text(f"taskloom: {{stop_within: {stop_within}}}\njobs: {{a: {{task: countdown, join: 10s}}}}\n")
+
+    write("5s")
+    files = JobFiles([str(path)], sources=Sources({}, {}))
+    [first] = files.read().warnings
+    write("20s")
+    later = [files.read(), files.read()]
+
+    assert "longer than 5s" in first.message
+    assert [list(each.warnings) for each in later] == [[first], [first]]
+    assert later[-1].settings["stop_within"].value == 20.0

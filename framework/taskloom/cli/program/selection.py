@@ -117,6 +117,9 @@ class JobFiles:
         settings: Mapping[str, Given] = {}
         if self._sources is not None:
             settings = self._sources.with_files(env_values, result.settings)
+            if self._stop_within is None:
+                # A later reading changes no setting: its warnings are about the stop that the program will really have.
+                self._stop_within = float(settings["stop_within"].value)
             problems += misspelt_in_files(env_values)
         warnings = (*problems, *limit_warnings(specs, result.files[0]))
         return Selection(specs, needed, warnings, result.secrets, settings)
