@@ -20,6 +20,7 @@ from taskloom.core import inputs
 from taskloom.core.model import How
 from taskloom.core.policies import Condition, Dependency, RestartWhen, Schedule
 from taskloom.core.why import gather
+from taskloom.scheduler.why_words import named_again
 from taskloom.testing import make_job
 
 pytestmark = pytest.mark.usefixtures("in_utc")
@@ -32,12 +33,13 @@ def test_the_root_cause_is_told_not_only_the_first_link() -> None:
 
     assert why(core, "web") == (
         "web waits for api (ready), which waits for db (ready). db failed 2 times, most recently 4s ago, at "
-        "00:00:04: RuntimeError: boom; it is tried again in 4s, at 00:00:12 (attempt 3). A stop would end this "
+        "00:00:04: RuntimeError: boom; it is tried again in 4s, at 00:00:12 (attempt 3). A stop of web would end its "
         "wait at once."
     )
     assert why(core, "api") == (
         "api waits for db (ready). db failed 2 times, most recently 4s ago, at 00:00:04: RuntimeError: boom; it "
-        "is tried again in 4s, at 00:00:12 (attempt 3). web waits for it. A stop would end this wait at once."
+        "is tried again in 4s, at 00:00:12 (attempt 3). web waits for api. A stop of api would end its wait at "
+        "once."
     )
     assert why(core, "db") == (
         "db failed 2 times, most recently 4s ago, at 00:00:04: RuntimeError: boom; it is tried again in 4s, at "
@@ -61,8 +63,8 @@ def test_several_causes_are_told_and_further_ones_counted() -> None:
     assert why(core, "web") == (
         "web waits for a (ready), b (ready), mid (ready) and 1 more. a is not running: it starts only when a user "
         "starts it (start: manual). b waits for its start delay of 20s, which is over in 17s, at 00:00:20. d is "
-        "not running: it starts only when a user starts it (start: manual). 1 further job holds it up. A stop "
-        "would end this wait at once."
+        "not running: it starts only when a user starts it (start: manual). 1 further job holds web up. A stop of web "
+        "would end its wait at once."
     )
 
 
@@ -78,7 +80,7 @@ def test_each_cause_of_several_is_told_with_its_link() -> None:
     assert why(core, "web") == (
         "web waits for a (ready) and mid (ready). a is not running: it starts only when a user starts it (start: "
         "manual). mid waits for c (ready). c waits for its start delay of 9s, which is over in 9s, at 00:00:09. A "
-        "stop would end this wait at once."
+        "stop of web would end its wait at once."
     )
 
 
@@ -88,7 +90,7 @@ def test_manual_jobs_that_wait_for_each_other_are_told_in_order() -> None:
 
     assert why(core, "web") == (
         "web waits for b (ready). b is not running: it starts only when a user starts it (start: manual), once a "
-        "is ready. A stop would end this wait at once."
+        "is ready. A stop of web would end its wait at once."
     )
     assert why(core, "b") == (
         "b is not running: it starts only when a user starts it (start: manual). `taskloom start b` starts it "
@@ -103,7 +105,7 @@ def test_a_long_chain_is_told_by_its_ends() -> None:
     assert why(core, "j11") == (
         "j11 waits for j10 (ready), which waits for j9 (ready), which waits for j8 (ready), which waits for j7 "
         "(ready), and so on over 6 more jobs to j0 (ready). j0 is not running: it starts only when a user starts "
-        "it (start: manual). A stop would end this wait at once."
+        "it (start: manual). A stop of j11 would end its wait at once."
     )
 
 
@@ -115,7 +117,7 @@ def test_of_several_replicas_the_first_that_is_not_ready_is_told() -> None:
 
     assert why(core, "web") == (
         "web waits for db (ready) in 2 of its replicas, first db.2. db.2 is being started: run db.2#1 was queued "
-        "5s ago, at 00:00:00, and its thread has not begun it yet. A stop would end this wait at once."
+        "5s ago, at 00:00:00, and its thread has not begun it yet. A stop of web would end its wait at once."
     )
     assert why(core, "db.2") == (
         "db.2 is being started: run db.2#1 was queued 5s ago, at 00:00:00, and its thread has not begun it yet. "
@@ -129,7 +131,7 @@ def test_a_job_that_runs_has_to_end_before_one_that_waits_for_its_success() -> N
 
     assert why(core, "web") == (
         "web waits for load (succeeded). load is running and ready: run load#1 began 5s ago, at 00:00:00, and has "
-        "to end first. A stop would end this wait at once."
+        "to end first. A stop of web would end its wait at once."
     )
 
 
@@ -142,7 +144,7 @@ def test_the_schedule_of_another_job_may_be_the_cause() -> None:
 
     assert why(core, "web") == (
         "web waits for load (succeeded). load waits for its schedule (every 5m), which fires next at 00:05:00, in "
-        "4m55s. A stop would end this wait at once."
+        "4m55s. A stop of web would end its wait at once."
     )
 
 
@@ -157,7 +159,7 @@ def test_the_place_of_a_stuck_run_is_told_if_others_wait_for_its_end() -> None:
     assert why(core, "web") == (
         "web waits for load (succeeded). load is overdue: run load#1 was asked to stop 3s ago, at 00:00:05 "
         "(longer than its timeout of 5s), and should have ended within 2s. load#1 is currently at task.py:7 in "
-        "run. A stop would end this wait at once."
+        "run. A stop of web would end its wait at once."
     )
 
 
@@ -285,7 +287,7 @@ def test_a_chain_of_any_length_is_followed_as_far_as_the_scheduler_has_time_for_
 
     assert why(core, "j2999").endswith(
         "and so on over 995 more jobs to j1999 (ready). j1999 waits for j1998 (ready). "
-        "A stop would end this wait at once."
+        "A stop of j2999 would end its wait at once."
     )
 
 
@@ -298,5 +300,20 @@ def test_of_thousands_of_causes_a_few_are_told() -> None:
     facts = gather(core.lifecycle, "web", core.clock.now()).as_dict()
 
     assert text.startswith("web waits for j0 (ready), j1 (ready), j2 (ready) and 2,997 more. j0 is not running: ")
-    assert "2,997 further jobs hold it up." in text
+    assert "2,997 further jobs hold web up." in text
     assert len(json.dumps(facts)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("It had 1 restart", "it-x had 1 restart"),
+        ("Its last run, it-x#1, failed: its own text", "it-x's last run, it-x#1, failed: its own text"),
+        ("Then it begins to wait", "Then it-x begins to wait"),
+        ("1,234 of its firings were missed", "1,234 of it-x's firings were missed"),
+        ("a and it-y wait for it", "a and it-y wait for it-x"),
+        ("`taskloom start it-x` starts it", "`taskloom start it-x` starts it"),
+    ],
+)
+def test_a_job_is_named_again_where_a_sentence_has_it(text: str, named: str) -> None:
+    assert next(named_again("it-x", [text, "It goes on"])) == named

@@ -6,6 +6,7 @@ Each sentence is made from facts alone; what is unknown is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Overlap, RestartWhen
@@ -19,6 +20,7 @@ from taskloom.scheduler.why_words import (
     held,
     how_it_ended,
     join,
+    named_again,
     names,
     otherwise,
     reported,
@@ -68,12 +70,12 @@ class _Paragraph:
     def sentences(self) -> Iterator[str]:
         """Yield the sentences: the cause first, then what it means, and at last what a stop would do."""
         yield self._heads.of(self._job)
-        yield from self._causes()
-        yield from _DETAILS[self._job.state](self)
-        yield from self._holds()
-        yield from self._program()
-        yield from self._consequences()
-        yield from self._stop()
+        causes = list(self._causes())
+        yield from causes
+        about_it = chain(
+            _DETAILS[self._job.state](self), self._holds(), self._program(), self._consequences(), self._stop()
+        )
+        yield from named_again(self._job.name, about_it) if causes else about_it
 
     # -- the root causes
 
@@ -91,7 +93,7 @@ class _Paragraph:
                 yield from self._place(cause)
         more = len(blockers) - _MOST_CAUSES + self._facts.more_blockers
         if more > 0:
-            yield f"{plural(more, 'further job')} {'holds' if more == 1 else 'hold'} it up"
+            yield f"{plural(more, 'further job')} {'holds' if more == 1 else 'hold'} {self._job.name} up"
 
     def _place(self, job: JobFacts) -> Iterator[str]:
         """Yield where the run of a job is, if that helps."""
@@ -156,7 +158,8 @@ class _Paragraph:
             return
         yield f"It stays stopped until a new start of the program, or until `taskloom start {job.name}`{once}"
         if job.spec.schedule is not None:
-            yield f"`taskloom resume {job.name}` lets its schedule go on, without a run at once"
+            when = "From then on, " if once else ""  # before, it is refused as a start is
+            yield f"{when}`taskloom resume {job.name}` lets its schedule go on, without a run at once"
 
     @property
     def _is_open(self) -> bool:
@@ -254,7 +257,8 @@ class _Paragraph:
         elif waiting_for is WaitingFor.FIRING:
             yield "A stop would end its schedule at once"
         elif waiting_for not in (None, WaitingFor.START):
-            yield "A stop would end this wait at once"
+            of, its = (f" of {self._job.name}", "its") if self._facts.blockers else ("", "this")
+            yield f"A stop{of} would end {its} wait at once"
 
     def _stop_of_run(self) -> Iterator[str]:
         policy, numbers = self._job.spec.join, self._facts.numbers
