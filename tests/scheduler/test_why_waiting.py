@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from sys import setprofile
 
 import pytest
 from tests.support.why_scenes import (
@@ -289,6 +290,40 @@ def test_a_chain_of_any_length_is_followed_as_far_as_the_scheduler_has_time_for_
         "and so on over 995 more jobs to j1999 (ready). j1999 waits for j1998 (ready). "
         "A stop of j2999 would end its wait at once."
     )
+
+
+def test_a_name_that_no_job_has_is_told_once() -> None:
+    core = declared(
+        make_job("a", after=["ghost"]), make_job("b", after=["ghost"]), make_job("c", after=["a", "ghost"]),
+        make_job("web", after=["a", "b", "c"]),
+    )  # fmt: skip
+    core.start_all()
+
+    assert why(core, "web").count("There is no job 'ghost'.") == 1
+
+
+def test_of_a_layer_of_jobs_with_the_same_dependencies_one_is_followed() -> None:
+    below, above = [f"b{number}" for number in range(300)], [f"a{number}" for number in range(300)]
+    core = declared(
+        *(make_job(name, manual=True) for name in below),
+        *(make_job(name, after=below) for name in above),
+        make_job("web", after=above),
+    )
+    core.start_all()
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    setprofile(count)
+    try:
+        facts = gather(core.lifecycle, "web", core.clock.now())
+    finally:
+        setprofile(None)
+
+    assert len(facts.blockers) + facts.more_blockers == len(below)
+    assert steps < 300 * len(below)  # following each of them takes some 10,000 times as many as there are
 
 
 def test_of_thousands_of_causes_a_few_are_told() -> None:

@@ -83,8 +83,9 @@ class _Paragraph:
         blockers = self._facts.blockers
         for blocker in blockers[:_MOST_CAUSES]:
             link, cause = blocker.path[-1], blocker.cause
-            if len(blockers) > 1 and len(blocker.path) > 1:
-                yield f"{blocker.path[-2].job} waits for {link}"
+            # The first sentence has the whole chain of a job that waits for one cause.
+            if len(blocker.path) > 1 and (len(blockers) > 1 or self._job.was_skipped):
+                yield f"{blocker.path[-2].job} {'needs' if self._job.was_skipped else 'waits for'} {link}"
             if cause is None:
                 if not self._job.was_skipped or len(blocker.path) > 1:  # else its reason says so
                     yield f"There is no job {link.name!r}"
@@ -281,12 +282,10 @@ class _Paragraph:
         if not numbers.would_meet_join:
             late = otherwise(self._job.spec.join)
             return f"; it has gone {rough(gap)} without a poll, so it may not end in time: then {late}"
-        if numbers.is_wakeable or gap <= _JUST_NOW_SECONDS:
-            return (
-                "; it should end in time"
-                if numbers.is_wakeable
-                else "; it polls at least once a second, so it should end in time"
-            )
+        if numbers.is_wakeable:
+            return "; it should end in time"
+        if gap <= _JUST_NOW_SECONDS:
+            return "; it polls at least once a second, so it should end in time"
         return f"; it has gone {rough(gap)} without a poll at most, so it should end in time"
 
     def _details_of_stopping(self) -> Iterator[str]:
