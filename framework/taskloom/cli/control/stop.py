@@ -45,7 +45,7 @@ def stop(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, tim
 
     JOB is a name, the name of a replicated job, or a pattern such as 'poll-*'. The job stays stopped: neither its
     schedule nor its restart policy starts it, until `start` or `resume`, or the next start of the program. A run that
-    outlives its join policy goes on, and so does the program.
+    outlives its join policy goes on. With the stop of its last job the program ends.
 
     \b
     Exit codes:
