@@ -98,13 +98,21 @@ def _note(job: Fields, _: float) -> str:
         parts.append(counts)
     if job.has("would_meet_join") and not job.flag("would_meet_join") and job.text("state") == "running":
         parts.append("would not stop in time")
-    reason = job.text("held") or job.text("reason")
+    reason = _who_holds(job.text("held")) if job.text("held") else job.text("reason")
     if reason:
         parts.append(f"({reason})")
     error = job.text("error")
     if error:
         parts.append(error.split("\n", 1)[0])
     return "; ".join(parts)
+
+
+def _who_holds(held: str) -> str:
+    """Return who stopped or paused a job, or why, without the word for it: that is in its state."""
+    for word in ("stopped", "paused"):
+        if held.startswith(word):
+            return held[len(word) :].lstrip(": ")
+    return held
 
 
 _COLUMNS = (
