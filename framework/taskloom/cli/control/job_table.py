@@ -10,7 +10,7 @@ from taskloom.control.reply_fields import Fields
 from taskloom.observe.name_column import elided
 from taskloom.text import duration, measured, printable, table
 
-__all__ = ["job_table", "wrong_jobs"]
+__all__ = ["job_table", "state_text", "wrong_jobs"]
 
 _GAP = 2
 # A name has this room at least: a line that is too long is better than names that are all alike.
@@ -58,7 +58,7 @@ def _trouble(job: Fields) -> str:
     return f"{text}: {error.split(chr(10), 1)[0]}" if error else text
 
 
-def _state(job: Fields, _: float) -> str:
+def state_text(job: Fields) -> str:
     """Return the state, what the job waits for and for how long, and the marks."""
     state, marks = job.text("state"), job.texts("marks")
     parts = [state]
@@ -117,7 +117,7 @@ def _who_holds(held: str) -> str:
 
 _COLUMNS = (
     _Column("JOB", lambda job, _: job.text("job")),
-    _Column("STATE", _state),
+    _Column("STATE", lambda job, _: state_text(job)),
     _Column("LAST", lambda job, _: job.text("outcome") or "-"),
     _Column("RUNS", lambda job, _: str(job.count("runs"))),
     _Column("RESTARTS", lambda job, _: str(job.count("restarts")), lambda job: job.count("restarts") > 0),
