@@ -14,6 +14,7 @@ from tests.support.scripted_program import START, Scripted, job_status, scripted
 
 from taskloom.cli.completion.answer import VARIABLE, answer
 from taskloom.cli.entry import _taskloom, call
+from taskloom.control.client import Connection, NoProgram
 
 WHERE = "tick.py:3 in wait"
 
@@ -200,6 +201,67 @@ def test_the_end_of_the_program_ends_a_stop(
     said = taskloom("stop", "web")
 
     assert (said.code, said.out + said.err) == (code, f"web: {text}\n")
+
+
+def test_a_stop_that_ends_the_program_is_done_though_nobody_answers_any_more(
+    script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = Connection.post
+
+    def post_until_the_end(connection: Connection, path: str, body: Any = None) -> dict[str, Any]:
+        if "/other/" in path:
+            raise NoProgram("cannot reach it")
+        return post(connection, path, body)
+
+    script.after["/v1/jobs/web/stop"] = acted("web", "stopping", "web#1")
+    monkeypatch.setattr(Connection, "post", post_until_the_end)
+    monkeypatch.setattr(Connection, "follow", lambda *_, **__: Gone())
+    for module in ("acting", "follow_waits"):
+        monkeypatch.setattr(f"taskloom.cli.control.{module}.is_gone", lambda *_: True)
+
+    assert taskloom("stop", "--all") == (
+        0,
+        "other: was not running (finished)\nweb: stopped with the whole program\n",
+        "",
+    )
+
+
+class Gone:
+    """A stream of a program that has ended before anybody followed it."""
+
+    is_lost = False
+
+    def __enter__(self) -> Gone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def take(self, _: float) -> None:
+        raise NoProgram("cannot reach it")
+
+
+@pytest.mark.parametrize(
+    ("left", "is_told"),
+    [
+        (job_status("other", "finished"), True),
+        (job_status("other", "running", daemon=True), True),
+        (job_status("other", "waiting", waiting_for="start", start="manual"), True),
+        (job_status("other", "waiting", waiting_for="next firing"), False),
+        (job_status("other", "running"), False),
+    ],
+)
+def test_a_stop_says_that_the_program_ends_with_its_last_job(
+    left: dict[str, Any], is_told: bool, script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.jobs = {"web": job_status("web", "finished", run="web#1", outcome="cancelled"), "other": left}
+    script.gets["/v1/program"] = 200, {"state": "running", "paths": ["jobs.yaml"], "jobs": {"total": 2}}
+    monkeypatch.setattr("taskloom.cli.control.stop.is_gone", lambda *_: True)
+
+    said = taskloom("stop", "web")
+
+    assert said.code == 0
+    assert said.err.endswith("has ended: no job is left that keeps it running\n") is is_told
 
 
 def test_ctrl_c_leaves_the_action_under_way(

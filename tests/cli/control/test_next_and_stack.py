@@ -153,6 +153,5 @@ def test_no_stack_is_told_on_standard_error(
     assert ask(fake, "stack", *words) == (0, "", f"taskloom: {text}\n")
 
 
-
 def test_stacks_as_json_are_as_they_came(play: Callable[..., Any], ask: Callable[..., Any]) -> None:
     assert json.loads(ask(play({"/v1/stacks": {"stacks": STACKS}}), "stack", "-o", "json").out) == {"stacks": STACKS}

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import click
 
 from taskloom.cli.control.common import ControlExit
-from taskloom.cli.control.follow_waits import wait_until_over
-from taskloom.cli.control.waiting import JobResult, Wait, worst
+from taskloom.cli.control.follow_waits import END_SECONDS, is_gone, wait_until_over
+from taskloom.cli.control.run_waits import StopWait
+from taskloom.cli.control.waiting import JobResult, ProgramEnd, Wait, worst
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.clock import mono
 from taskloom.control.client import Connection, ControlError, Refused, job_path
@@ -86,7 +87,7 @@ def act(
     Unless `needs_schedule`, a job that is refused because it has no schedule is passed over.
     """
     done: list[Acted] = []
-    for before in chosen:
+    for number, before in enumerate(chosen):
         job = before.text("job")
         begun = mono()
         try:
@@ -99,6 +100,10 @@ def act(
             results.add(JobResult(job, "refused", text, ControlExit.FAILED, error=error.message))
             continue
         except ControlError:
+            if verb == "stop" and done and is_gone(connection, END_SECONDS):
+                # A program ends by itself when a stop leaves nothing to run.
+                _stop_with_program(chosen[number:], results)
+                break
             if done:
                 names = first_of([each.before.text("job") for each in done], _MOST_NAMES)
                 echo_error(printable(f"taskloom: {verb}: done before that: {names}"))
@@ -110,6 +115,16 @@ def act(
         since = f"{answer.text('start')}.{answer.count('seq')}"
         done.append(Acted(before, answer.object("job"), answer.text("run"), since, mono() - begun))
     return done
+
+
+def _stop_with_program(left: Sequence[Fields], results: Results) -> None:
+    """Add the results of jobs whose program has ended before it was asked to stop them."""
+    for before in left:
+        wait = StopWait(before, before)
+        if wait.result is None:
+            wait.end_with_program(ProgramEnd.GONE)
+        assert wait.result is not None
+        results.add(wait.result)
 
 
 def _why(error: Refused, job: str) -> str:

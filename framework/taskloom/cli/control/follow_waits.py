@@ -9,17 +9,19 @@ from pathlib import Path
 
 from taskloom.cli.control.waiting import REMOVED, JobResult, ProgramEnd, Wait
 from taskloom.clock import mono
-from taskloom.control.client import Connection, ControlError, NoProgram, Refused, job_path
+from taskloom.control.client import Connection, ControlError, NoAnswer, NoProgram, Refused, job_path
 from taskloom.control.client_errors import ConnectionLost
 from taskloom.control.exchange import ServerSentEvent
 from taskloom.control.reply_fields import Fields
 
-__all__ = ["SETTLE_SECONDS", "is_gone", "place_of", "wait_until_over"]
+__all__ = ["END_SECONDS", "SETTLE_SECONDS", "is_gone", "place_of", "wait_until_over"]
 
 # After a connection is lost the process is looked for so often.
 _LOOK_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.05
 _IDLE_SECONDS = 5.0
+END_SECONDS = 2.0
+"""How long a program may take from the end of its connections to the end of its process."""
 # A task that does not announce that it is ready counts as ready once it has begun. So a run that fails at once is ready
 # for a moment, and a start would be good or bad by chance. Long enough for an import or a refused connection.
 SETTLE_SECONDS = 0.5
@@ -137,8 +139,13 @@ class _Following:
             while self.open_jobs and mono() < deadline:
                 try:
                     event = stream.take(min(deadline - mono(), self._pause()))
-                except (NoProgram, ConnectionLost):
-                    self._end(ProgramEnd.LOST)
+                except (NoProgram, ConnectionLost, NoAnswer):
+                    if stream.is_lost:
+                        self._end(ProgramEnd.LOST)
+                    elif is_gone(self._connection, END_SECONDS):
+                        self._end(ProgramEnd.GONE)
+                    else:
+                        raise
                     return
                 if event is not None:
                     self._take(event)

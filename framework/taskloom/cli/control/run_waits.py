@@ -83,8 +83,11 @@ class StopWait(Wait):
         self._outlive(where, waited)
 
     def end_with_program(self, end: ProgramEnd) -> None:
-        """After an orderly stop no run is left, unless the program says so itself."""
-        if end is ProgramEnd.STOPPED:
+        """After an orderly stop no run is left, unless the program says so itself; nor is one without a process.
+
+        A program ends by itself if a stop leaves nothing to run, and may be gone before it is followed.
+        """
+        if end in (ProgramEnd.STOPPED, ProgramEnd.GONE):
             self._end("stopped", "stopped with the whole program", run=self._run)
         else:
             super().end_with_program(end)

@@ -25,6 +25,8 @@ class ProgramEnd(StrEnum):
 
     STOPPED = "the program has stopped"
     """It said so: all its jobs were stopped."""
+    GONE = "the program has ended"
+    """Before it could be followed, so it is not known how."""
     LOST = "the program has ended without a stop: it was killed, or it exited hard"
     RESTARTED = "the program was restarted"
 
