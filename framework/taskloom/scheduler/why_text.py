@@ -156,7 +156,7 @@ class _Paragraph:
             return
         yield f"It stays stopped until a new start of the program, or until `taskloom start {job.name}`{once}"
         if job.spec.schedule is not None:
-            yield f"`taskloom resume {job.name}` lets its schedule go on, without a run at once"
+            yield f"`taskloom resume {job.name}` lets its schedule go on{once}, without a run at once"
 
     @property
     def _is_open(self) -> bool:

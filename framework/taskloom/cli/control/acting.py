@@ -21,6 +21,7 @@ __all__ = ["INTERRUPTED", "Acted", "Results", "act", "act_and_wait", "wait_for_a
 
 INTERRUPTED = 130
 _NOT_SCHEDULED, _UNMET = "not-scheduled", "dependency-unmet"
+_WITH_NOW = ("start", "restart")
 _MOST_NAMES = 5
 
 
@@ -96,7 +97,7 @@ def act(
             if error.code == _NOT_SCHEDULED and not needs_schedule:
                 results.pass_over(job, "not scheduled")
                 continue
-            text = f"cannot {verb}: {_why(error, job)}"
+            text = f"cannot {verb}: {_why(error, verb, job)}"
             results.add(JobResult(job, "refused", text, ControlExit.FAILED, error=error.message))
             continue
         except ControlError:
@@ -127,11 +128,11 @@ def _stop_with_program(left: Sequence[Fields], results: Results) -> None:
         results.add(wait.result)
 
 
-def _why(error: Refused, job: str) -> str:
+def _why(error: Refused, verb: str, job: str) -> str:
     """Return the cause of a refusal, without the words that the line has already."""
     intended, sign, cause = error.message.partition(f" job {job!r}: ")
     why = cause if sign and intended.startswith("cannot ") else error.message
-    return f"{why}; --now starts it all the same" if error.code == _UNMET else why
+    return f"{why}; --now starts it all the same" if error.code == _UNMET and verb in _WITH_NOW else why
 
 
 def _tell_interrupted(verb: str, jobs: Sequence[str]) -> None:
