@@ -18,6 +18,7 @@ from taskloom.control.client_call import Call, connect_to
 from taskloom.control.client_errors import ControlError, NoAnswer, NoProgram, Refused, SeveralPrograms
 from taskloom.control.finding import Program, find, list_programs
 from taskloom.control.follower import Follower
+from taskloom.control.no_answer import is_running
 from taskloom.control.reply_fields import Fields
 
 __all__ = [
@@ -112,9 +113,13 @@ class Connection:
     def _call(self, method: str, target: str, body: Mapping[str, Any] | None, timeout: float | None) -> dict[str, Any]:
         deadline = mono() + (self._allowed() if timeout is None else timeout)
         with self._opened(deadline) as call:
-            call.send(method, target, body, {"accept": "application/json"}, deadline)
-            response = call.head(deadline)
-            answer = call.body(response, deadline)
+            try:
+                call.send(method, target, body, {"accept": "application/json"}, deadline)
+                response = call.head(deadline)
+                answer = call.body(response, deadline)
+            except NoAnswer as error:
+                error.may_act_later = method != "GET" and is_running(error.pid)
+                raise
             if response.status_code >= _FIRST_FAILURE:
                 raise _refused(response, answer, call)
             return answer
