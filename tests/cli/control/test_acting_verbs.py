@@ -255,7 +255,14 @@ def test_a_stop_says_that_the_program_ends_with_its_last_job(
     left: dict[str, Any], is_told: bool, script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script.jobs = {"web": job_status("web", "finished", run="web#1", outcome="cancelled"), "other": left}
-    script.gets["/v1/program"] = 200, {"state": "running", "paths": ["jobs.yaml"], "jobs": {"total": 2}}
+    script.gets["/v1/program"] = (
+        200,
+        {
+            "state": "running",
+            "paths": ["jobs.yaml"],
+            "jobs": {"total": 2, "by_state": {"finished": 1, left["state"]: 1, "queued": 0}},
+        },
+    )
     monkeypatch.setattr("taskloom.cli.control.stop.is_gone", lambda *_: True)
 
     said = taskloom("stop", "web")

@@ -59,9 +59,9 @@ def test_jobs_that_fire_too_late_for_the_table_are_named_below_it(
 ) -> None:
     later = {"next_firing": "2001-01-01T00:00:00Z"}
     jobs = [job_status("tick", **later), job_status("rare", **later), job_status("web"), job_status("able", **later)]
-    fake = play({"/v1/next": {"firings": FIRINGS[:1]}, "/v1/jobs": {"jobs": jobs}})
+    fake = play({"/v1/next": {"firings": FIRINGS[:1] * 2}, "/v1/jobs": {"jobs": jobs}})
 
-    full, open_end, data = ask(fake, "next", "-n", "1"), ask(fake, "next"), ask(fake, "next", "-n", "1", "-o", "json")
+    full, open_end, data = ask(fake, "next", "-n", "2"), ask(fake, "next"), ask(fake, "next", "-n", "2", "-o", "json")
 
     assert full.err == "taskloom: 2 more jobs fire later: able (in 0s), rare (in 0s)\n"
     assert open_end.err == data.err == ""

@@ -47,7 +47,7 @@ def next_firings(  # noqa: PLR0917 - click passes them by name
     """Show the coming firings of the schedules of a running program, soonest first.
 
     Each JOB is a name or a glob, such as 'backup*'; without one all jobs are shown. A paused job is not started at its
-    firings. Jobs that fire too late for the table are named below it.
+    firings. Jobs that fire too late for the table are named below it if others fire several times before.
 
     \b
     Exit codes:
@@ -71,8 +71,9 @@ def next_firings(  # noqa: PLR0917 - click passes them by name
     elif firings:
         now = wall()
         echo(_as_text(firings, now))
-        if len(firings) == count:
-            _tell_later(choose_jobs(connection, jobs, labels), {each.text("job") for each in firings}, now)
+        shown = {each.text("job") for each in firings}
+        if len(shown) < len(firings) == count:
+            _tell_later(choose_jobs(connection, jobs, labels), shown, now)
     else:
         echo_error("taskloom: no job has a firing to come")
     return ControlExit.DONE
@@ -83,7 +84,7 @@ def _as_text(firings: Sequence[Fields], now: float) -> str:
 
 
 def _tell_later(jobs: Sequence[Fields], shown: Container[str], now: float) -> None:
-    """Say which jobs fire too, but later: one that fires each second fills the table alone."""
+    """Say which jobs fire too, but later: one that fires each second may fill the table alone."""
     later = [(at, job.text("job")) for job in jobs
              if job.text("job") not in shown and (at := read_instant(job.text("next_firing"))) is not None]  # fmt: skip
     if later:

@@ -36,6 +36,8 @@ __all__ = ["stop"]
 _LEAST_SECONDS = 30.0
 # The program needs this much beyond `within` to find out where the run is, and to say so.
 _MARGIN_SECONDS = 5.0
+_OVER = frozenset({"finished", "skipped", "disabled"})
+# The statuses of more jobs take a while.
 _MOST_JOBS = 2000
 
 
@@ -90,8 +92,12 @@ def _ends(connection: Connection) -> bool:
         program = connection.fields(connection.get("/v1/program"))
         if program.text("state") == "stopped":
             return True
-        # A host program goes on without jobs; and the statuses of very many jobs take a while.
-        if not program.texts("paths") or program.object("jobs").count("total") > _MOST_JOBS:
+        jobs = program.object("jobs")
+        if not program.texts("paths"):
+            return False  # a host program goes on without jobs
+        if {state for state, count in jobs.counts("by_state") if count} <= _OVER:
+            return True
+        if jobs.count("total") > _MOST_JOBS:
             return False
         return not any(runs_by_itself(job) and not job.flag("daemon") for job in choose_jobs(connection))
     except (NoProgram, NoAnswer, ConnectionLost):
