@@ -15,6 +15,11 @@ _SUCCEEDED, _CANCELLED, _ABANDONED = "succeeded", "cancelled", "abandoned"
 _READY = "ready"
 
 
+def _still(seconds: float | None) -> str:
+    """Return that a run has not ended; `seconds` since it was asked to stop, None if that was not seen."""
+    return "still stopping" if seconds is None else f"still running{after(seconds)} of stopping"
+
+
 class StopWait(Wait):
     """Wait until the run that was asked to stop has ended, or has outlived its join policy.
 
@@ -75,7 +80,7 @@ class StopWait(Wait):
         self._end("stopped", text, run=self._run, outcome=outcome, error=error, seconds=seconds)
 
     def _outlive(self, where: str, seconds: float | None) -> None:
-        text = f"still running{after(seconds)} of stopping{place(where)}"
+        text = f"{_still(seconds)}{place(where)}"
         self._end("still stopping", text, ControlExit.STILL_STOPPING, run=self._run, seconds=seconds, where=where)
 
     def late(self, status: Fields, waited: float, where: str) -> None:
@@ -213,7 +218,7 @@ class RestartWait(StartWait):
             )
 
     def _outlive(self, where: str, seconds: float | None) -> None:
-        text = f"its old run is still running{after(seconds)} of stopping{place(where)}; the new one follows its end"
+        text = f"its old run is {_still(seconds)}{place(where)}; the new one follows its end"
         self._end("still stopping", text, ControlExit.STILL_STOPPING, run=self._old, seconds=seconds, where=where)
 
     def late(self, status: Fields, waited: float, where: str) -> None:
