@@ -41,8 +41,10 @@ def pause(**options: Any) -> int:
 
     \b
     Exit codes:
-      0  the schedules are paused          2  unknown job, or wrong usage
-      1  a job was refused                 4  no program is reachable, or it does not answer
+      0  the schedules are paused
+      1  a job was refused
+      2  unknown job, or wrong usage; nothing was changed
+      4  no program is reachable, or it does not answer
 
     \b
     Examples:
@@ -66,8 +68,10 @@ def resume(**options: Any) -> int:
 
     \b
     Exit codes:
-      0  the schedules are armed           2  unknown job, or wrong usage
-      1  a job was refused                 4  no program is reachable, or it does not answer
+      0  the schedules are armed
+      1  a job was refused
+      2  unknown job, or wrong usage; nothing was changed
+      4  no program is reachable, or it does not answer
 
     \b
     Examples:
@@ -91,8 +95,10 @@ def reset(**options: Any) -> int:
 
     \b
     Exit codes:
-      0  the failures are forgotten        2  unknown job, or wrong usage
-      1  a job was refused                 4  no program is reachable, or it does not answer
+      0  the failures are forgotten
+      1  a job was refused
+      2  unknown job, or wrong usage; nothing was changed
+      4  no program is reachable, or it does not answer
 
     \b
     Examples:
