@@ -14,7 +14,7 @@ from tests.support.scripted_program import START, Scripted, job_status, scripted
 
 from taskloom.cli.completion.answer import VARIABLE, answer
 from taskloom.cli.entry import _taskloom, call
-from taskloom.control.client import Connection, NoProgram
+from taskloom.control.client import Connection, NoAnswer, NoProgram
 
 WHERE = "tick.py:3 in wait"
 
@@ -224,6 +224,36 @@ def test_a_stop_that_ends_the_program_is_done_though_nobody_answers_any_more(
         "other: was not running (finished)\nweb: stopped with the whole program\n",
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("verb", "result"),
+    [
+        ("start", (4, "web: not known after 0.0 s: the program does not answer")),
+        ("stop", (3, "web: still running after 0.0 s of stopping")),
+        ("restart", (3, "web: its old run is still running after 0.0 s of stopping; the new one follows its end")),
+    ],
+)
+def test_a_program_that_does_not_answer_at_the_deadline_is_told(
+    verb: str, result: tuple[int, str], script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = Connection.get
+
+    def get_until_the_deadline(connection: Connection, path: str, **query: Any) -> dict[str, Any]:
+        if path == "/v1/jobs/web":
+            raise NoAnswer(7, "/a.sock", "a task may be holding the GIL")
+        return get(connection, path, **query)
+
+    script.after[f"/v1/jobs/web/{verb}"] = acted("web", "running" if verb == "start" else "stopping", "web#1")
+    monkeypatch.setattr(Connection, "get", get_until_the_deadline)
+    monkeypatch.setattr("taskloom.cli.control.follow_waits.mono", lambda: 5.0)
+    monkeypatch.setattr("taskloom.cli.control.start.mono", lambda: 5.0)
+    monkeypatch.setattr("taskloom.cli.control.stop.mono", lambda: 5.0)
+
+    said = taskloom(verb, "web", "--timeout", "0s")
+
+    code, line = result
+    assert said == (code, "", f"{line}\ntaskloom: pid 7 does not answer: a task may be holding the GIL\n")
 
 
 class Gone:

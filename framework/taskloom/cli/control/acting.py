@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from taskloom.cli.control.common import ControlExit
+from taskloom.cli.control.common import ControlExit, explain
 from taskloom.cli.control.follow_waits import END_SECONDS, is_gone, wait_until_over
 from taskloom.cli.control.run_waits import StopWait
 from taskloom.cli.control.waiting import JobResult, ProgramEnd, Wait, worst
@@ -146,11 +146,13 @@ def wait_for_all(
 ) -> int:
     """Wait for all jobs, and return the exit code."""
     try:
-        wait_until_over(connection, waits, since=since, deadline=deadline, on_result=results.add)
+        silence = wait_until_over(connection, waits, since=since, deadline=deadline, on_result=results.add)
     except (KeyboardInterrupt, click.Abort):
         left = [wait.job for wait in waits if wait.result is None]
         _tell_interrupted(verb, left)
         return INTERRUPTED
+    if silence is not None:
+        explain(silence)
     return results.finish()
 
 

@@ -87,6 +87,10 @@ class StopWait(Wait):
         """End the wait at its deadline."""
         self._outlive(where, waited)
 
+    def end_unanswered(self, waited: float) -> None:
+        """End the wait at its deadline: as far as is known, the run has not ended."""
+        self._outlive("", waited)
+
     def end_with_program(self, end: ProgramEnd) -> None:
         """After an orderly stop no run is left, unless the program says so itself; nor is one without a process.
 
@@ -227,3 +231,10 @@ class RestartWait(StartWait):
             super().late(status, waited, where)
         else:
             self._outlive(where, waited)
+
+    def end_unanswered(self, waited: float) -> None:
+        """End the wait at its deadline: as far as is known, the old run has not ended."""
+        if self._run:
+            super().end_unanswered(waited)
+        else:
+            self._outlive("", waited)

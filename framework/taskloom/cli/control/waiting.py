@@ -111,6 +111,11 @@ class Wait(ABC):
     def late(self, status: Fields, waited: float, where: str) -> None:
         """End the wait at its deadline, after `waited` seconds. `where`: the place of the job's run, or ""."""
 
+    def end_unanswered(self, waited: float) -> None:
+        """End the wait at its deadline, after `waited` seconds, since the program does not answer."""
+        text = f"not known after {measured(waited)}: the program does not answer"
+        self._end("unknown", text, ControlExit.UNREACHABLE)
+
     def end_with_program(self, end: ProgramEnd) -> None:
         """End the wait because there is no such program any more."""
         code = ControlExit.FAILED if end is ProgramEnd.STOPPED else ControlExit.UNREACHABLE
