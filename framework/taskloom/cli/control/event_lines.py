@@ -88,7 +88,8 @@ def _plain_text(event: Event) -> str:
 
 
 def _data_text(data: Mapping[str, Any]) -> str:
-    return ", ".join(_item_text(name.replace("_", " "), value) for name, value in data.items() if value)
+    mark = "; " if any(isinstance(value, list) for value in data.values()) else ", "
+    return mark.join(_item_text(name.replace("_", " "), value) for name, value in data.items() if value)
 
 
 def _item_text(name: str, value: Any) -> str:
