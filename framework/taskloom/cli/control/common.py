@@ -105,8 +105,8 @@ def all_option(command: _Command) -> _Command:
 
 def timeout_option(default: str = "30s") -> Callable[[_Command], _Command]:
     """Return what adds `--timeout`, in seconds."""
-    return click.option("--timeout", type=Seconds(), default=default, show_default=True,
-                        help="How long to wait.")  # fmt: skip
+    return click.option("--timeout", type=Seconds(allows_forever=True), default=default, show_default=True,
+                        help="How long to wait, or forever.")  # fmt: skip
 
 
 def output_option(command: _Command) -> _Command:
@@ -156,6 +156,8 @@ def answers(function: Callable[..., int]) -> Callable[..., int]:
 def explain(error: ControlError) -> ControlExit:
     """Write what went wrong to standard error, and return the exit code for it."""
     echo_error(f"taskloom: {printable(str(error))}")
+    if isinstance(error, NoAnswer) and error.may_act_later:
+        echo_error("taskloom: it has the request, and may carry it out as soon as it goes on")
     if isinstance(error, SeveralPrograms):
         echo_error(_program_table(error.programs))
         return ControlExit.USAGE

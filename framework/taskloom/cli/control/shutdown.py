@@ -11,7 +11,7 @@ import click
 
 from taskloom.cli.control.acting import INTERRUPTED
 from taskloom.cli.control.common import ControlExit, answers, connect, output_option, program_options
-from taskloom.cli.control.follow_waits import is_gone
+from taskloom.cli.control.follow_waits import END_SECONDS, is_gone
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.options import Seconds
 from taskloom.clock import mono
@@ -26,8 +26,6 @@ __all__ = ["shutdown"]
 _LOOK_SECONDS = 1.0
 # The program writes its report and leaves after the stop: left threads and output take a few seconds at most.
 _MARGIN_SECONDS = 10.0
-# From the end of its connections to the end of its process.
-_END_SECONDS = 2.0
 _MOST_NAMES = 5
 # `--stop-within forever` may take any time. A poll can wait 24 days at most.
 _LONGEST_SECONDS = 7 * 86_400.0
@@ -67,7 +65,7 @@ def shutdown(*, within: float | None, no_wait: bool, output: str, **program: Any
     try:
         answer = connection.fields(connection.post("/v1/shutdown", body))
     except ConnectionLost:
-        if not is_gone(connection, _END_SECONDS):
+        if not is_gone(connection, END_SECONDS):
             raise
         return _tell_ended(connection, _ENDED, begun)
     if no_wait:
@@ -121,7 +119,7 @@ class _Waiting:
                 return self._connection.fields(answer)
             if not isinstance(answer, ControlError):
                 raise answer
-            if isinstance(answer, NoProgram) or is_gone(self._connection, _END_SECONDS) or mono() >= self._deadline:
+            if isinstance(answer, NoProgram) or is_gone(self._connection, END_SECONDS) or mono() >= self._deadline:
                 return None
             self.trouble = f"does not say how it stops: {answer}"
             return None
