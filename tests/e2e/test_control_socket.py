@@ -251,7 +251,7 @@ def thread_count(program: Any) -> int:
 def test_it_is_one_thread_more_and_never_wakes_up_while_no_one_asks(
     run_socket_tasks: Callable[..., Any], own_runtime_folder: str
 ) -> None:
-    jobs = "jobs: {one: {task: namer}, late: {task: polite, schedule: {every: 10d}}}"
+    jobs = "jobs: {one: {task: namer}, late: {task: namer, schedule: {every: 10d}}}"
     without, program = run_socket_tasks(jobs, "--no-control"), run_socket_tasks(jobs)
     for each in (without, program):
         each.wait_for("threads: ")
