@@ -21,6 +21,7 @@ from taskloom.control.reply_fields import Fields
 
 __all__ = [
     "ASK_SECONDS",
+    "Asked",
     "Connection",
     "ControlError",
     "Follower",
@@ -38,6 +39,7 @@ ASK_SECONDS = 5.0
 """Seconds in which a program answers, unless the call says otherwise. It answers in milliseconds while it is well."""
 
 _FIRST_FAILURE = 400
+_JSON = {"accept": "application/json"}
 
 
 def job_path(job: str, action: str = "") -> str:
@@ -70,6 +72,20 @@ class Connection:
     ) -> dict[str, Any]:
         """Return the answer to a POST request with this JSON body, an empty one by default. As `get`."""
         return self._call("POST", path, {} if body is None else body, timeout)
+
+    def ask(self, path: str, /, **query: object) -> Asked:
+        """Send a GET request whose answer may take long. The program takes it before any request that is sent later.
+
+        Raises NoProgram or NoAnswer.
+        """
+        deadline = mono() + self._seconds
+        call = self._opened(deadline)
+        try:
+            call.send("GET", path + _query(query), None, _JSON, deadline)
+        except BaseException:
+            call.close()
+            raise
+        return Asked(call)
 
     def fields(self, answer: Mapping[str, Any]) -> Fields:
         """Return an answer of this program as values that are checked when they are read."""
@@ -105,15 +121,35 @@ class Connection:
     def _call(self, method: str, target: str, body: Mapping[str, Any] | None, timeout: float | None) -> dict[str, Any]:
         deadline = mono() + (self._seconds if timeout is None else timeout)
         with self._opened(deadline) as call:
-            call.send(method, target, body, {"accept": "application/json"}, deadline)
-            response = call.head(deadline)
-            answer = call.body(response, deadline)
-            if response.status_code >= _FIRST_FAILURE:
-                raise _refused(response, answer, call)
-            return answer
+            call.send(method, target, body, _JSON, deadline)
+            return _answer(call, deadline)
 
     def _opened(self, deadline: float) -> Call:
         return Call(connect_to(self.program, deadline), self.program.socket)
+
+
+class Asked:
+    """A request that the program has, and its answer to come."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def answer(self, timeout: float) -> dict[str, Any]:
+        """Return the answer, and close the connection. Raises as `Connection.get`."""
+        with self._call:
+            return _answer(self._call, mono() + timeout)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._call.close()
+
+
+def _answer(call: Call, deadline: float) -> dict[str, Any]:
+    response = call.head(deadline)
+    answer = call.body(response, deadline)
+    if response.status_code >= _FIRST_FAILURE:
+        raise _refused(response, answer, call)
+    return answer
 
 
 def _refused(response: h11.Response, answer: Mapping[str, Any], call: Call) -> Refused:
