@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from tests.support.fake_control import STREAM, event_text
 
+from taskloom.cli.control.follow_text import InOrder
 from taskloom.cli.control.instants import read_instant
 from taskloom.cli.control.log_lines import LogLines
+from taskloom.control.client_errors import NoProgram
+from taskloom.control.exchange import ServerSentEvent
 from taskloom.control.reply_fields import Fields
 from taskloom.observe.log_file import file_name
 from taskloom.observe.log_format import LogFormat, LogMessage, render
@@ -249,3 +252,33 @@ def test_two_jobs_have_colours_that_stay() -> None:
 
     assert name_of("web") == name_of("web")
     assert name_of("web").split("mweb")[0] != name_of("db").split("mdb")[0]
+
+
+def test_followed_lines_that_come_together_are_sorted_but_not_across_a_gap() -> None:
+    def event(name: str, at: str = "") -> ServerSentEvent:
+        return ServerSentEvent(name, {"at": at} if at else {})
+
+    lost = NoProgram("gone")
+    coming: list[Any] = [event("line", "2"), event("line", "1"), event("gap"), event("line", "0"), None, lost]
+    coming += [event("line", "9"), lost]
+
+    def take(timeout: float) -> ServerSentEvent | None:
+        found = coming.pop(0)
+        if isinstance(found, NoProgram):
+            raise found
+        return found
+
+    ordered, taken = InOrder(take), list[str]()
+    for _ in range(4):
+        found = ordered.take(1.0)
+        assert found is not None
+        taken.append(found.data.get("at", found.event))
+    with pytest.raises(NoProgram):
+        ordered.take(1.0)
+    last = ordered.take(1.0)
+
+    assert taken == ["1", "2", "gap", "0"]
+    assert last is not None  # what came before the error
+    assert last.data == {"at": "9"}
+    with pytest.raises(NoProgram):
+        ordered.take(1.0)

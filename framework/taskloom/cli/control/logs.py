@@ -151,7 +151,8 @@ def logs(  # noqa: PLR0917 - click passes them by name
         since, count = f"{start}.{newest}", None
     if follow:
         with connection.follow("/v1/logs", since=since, job=wanted.query, lines=count) as stream:
-            _follow(connection, follow_quietly(stream, "lines", yields_gaps=output == "json"), matches, show)
+            events = follow_quietly(stream, "lines", yields_gaps=output == "json", in_order=True)
+            _follow(connection, events, matches, show)
         return ControlExit.DONE
     answer = _lines(connection, wanted, since, _MOST_LINES if is_filtered or count is None else count)
     shown = _last(answer, matches, count)
