@@ -12,7 +12,7 @@ from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.errors import UnknownJob
 from taskloom.scheduler import Scheduler, snapshots
-from taskloom.scheduler.handles import make_status
+from taskloom.scheduler.handles import read_status
 from taskloom.testing import make_job
 
 
@@ -60,10 +60,10 @@ def test_one_of_many_jobs_costs_as_much_as_one(scheduler: WatchedScheduler, monk
 
     def counted(engine: Any, core: Any, name: str, now: Any) -> Any:
         made.append(name)
-        return make_status(engine, core, name, now)
+        return read_status(engine, core, name, now)
 
     scheduler.add_all([make_job(f"j{number}", manual=True) for number in range(500)])
-    monkeypatch.setattr(snapshots, "make_status", counted)
+    monkeypatch.setattr(snapshots, "read_status", counted)
 
     scheduler.snapshot(["j250"])
 

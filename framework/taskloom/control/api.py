@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskloom.control.api_state import ApiState, Call
+from taskloom.control.api_state import ApiState, Call, is_glob
 from taskloom.control.event_ring import EventRing
 from taskloom.control.exchange import Answer, Deferred, Reply, Request
 from taskloom.control.fields import read_body, read_query
@@ -27,6 +27,8 @@ __all__ = ["ANSWER_SECONDS", "LOGGER", "Api"]
 LOGGER = "taskloom.control"
 # Ten spinning tasks delay the scheduler's thread by some tenths of a second. Our clients wait for five seconds.
 ANSWER_SECONDS = 4.0
+
+_SLOW = {(route.method, route.path) for route in ROUTES if route.is_slow}
 
 
 def _as_it_is(text: str) -> str:
@@ -88,6 +90,14 @@ class Api:
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the server
             self._log.put_bug(error)
             return error_reply(Refusal(500, "internal-error", "internal error; the log of the program has more"))
+
+    def is_slow(self, request: Request) -> bool:
+        """Return whether the reply takes some time for each of many jobs, events or lines: others may go first."""
+        if (request.method, request.path) not in _SLOW:
+            return False
+        jobs = request.query.get("job", ())
+        is_stream = "true" in request.query.get("follow", ())
+        return not is_stream and (request.path != "/v1/jobs" or not jobs or any(map(is_glob, jobs)))
 
     def _answer(self, request: Request) -> Answer:
         route, variables = find_route(request.method, request.path)
