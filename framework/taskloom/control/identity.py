@@ -19,6 +19,8 @@ import stat
 import struct
 from typing import Any, NamedTuple
 
+from taskloom.text import to_json
+
 __all__ = [
     "ELSEWHERE",
     "LOCK_SUFFIX",
@@ -88,7 +90,7 @@ class Claim:
         """Write who holds the lock. Raises OSError, for a full disk for instance; the lock is held all the same."""
         self._holder = holder
         _OWN[_id_of(os.fstat(self._descriptor))] = holder
-        content = json.dumps(holder._asdict()).encode()
+        content = to_json(holder._asdict()).encode()
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, content, 0)
 
