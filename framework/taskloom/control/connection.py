@@ -169,8 +169,9 @@ class Connection:
             try:
                 event = self._next_event()
             except h11.RemoteProtocolError as error:
+                why = str(error).partition(": bytearray(")[0]  # of a whole line, with its NULs
                 self._refuse(error.error_status_hint, _CODES.get(error.error_status_hint, "bad-request"),
-                             f"cannot read the request: {error}", now)  # fmt: skip
+                             f"cannot read the request: {why}", now)  # fmt: skip
                 return None
             if event is h11.NEED_DATA:
                 self._note_arrival(now)
@@ -223,8 +224,13 @@ class Connection:
         self._request = request
         self._method = request.method.decode("latin-1")
         self._body.clear()
-        length = next((value for name, value in request.headers if name == b"content-length"), b"0")
-        if int(length) > BODY_BYTES:
+        headers = dict(request.headers)
+        length = headers.get(b"content-length")
+        if length is not None and b"transfer-encoding" in headers:
+            # Whoever passes requests on may take the one, and we the other: the rest would be another request.
+            message = "cannot read the request: it has both Content-Length and Transfer-Encoding"
+            self._refuse(400, "bad-request", message, now)
+        elif int(length or 0) > BODY_BYTES:
             self._refuse_body(now)
         elif self._http.they_are_waiting_for_100_continue:
             self._put(self._http.send(h11.InformationalResponse(status_code=100, headers=[])), now)
