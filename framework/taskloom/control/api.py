@@ -84,9 +84,9 @@ class Api:
         try:
             return self._answer(request)
         except Refusal as refusal:
-            return error_reply(refusal)
+            return error_reply(refusal, self._state.mask)
         except UsageError as error:
-            return error_reply(refusal_of(error))
+            return error_reply(refusal_of(error), self._state.mask)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the server
             self._log.put_bug(error)
             return error_reply(Refusal(500, "internal-error", "internal error; the log of the program has more"))
