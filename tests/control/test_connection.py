@@ -263,6 +263,20 @@ def test_a_head_may_have_exactly_16_kib() -> None:
     assert request_of(connection(), fitting.replace(b"big: x", b"big: xx")) is None
 
 
+def test_a_body_of_very_many_chunks_leaves_others_their_turn() -> None:
+    one = connection()
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    request = request_of(one, head + b"1\r\na\r\n" * 1200 + b"0\r\n\r\n")
+    turns = 1
+
+    while request is None and one.has_more:
+        request, turns = one.next_request(0.0), turns + 1
+
+    assert request is not None
+    assert request.body == b"a" * 1200
+    assert (turns, one.has_more) == (3, False)
+
+
 def test_a_body_may_have_exactly_1_mib_in_chunks() -> None:
     head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"

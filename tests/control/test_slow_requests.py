@@ -77,6 +77,14 @@ def test_a_slow_request_whose_client_has_gone_is_not_answered(own_runtime_folder
     assert served.asked.count(SLOW) <= 2
 
 
+def test_a_body_of_very_many_chunks_arrives_whole(own_runtime_folder: str) -> None:
+    head = b"POST /v1 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    with serving(echo, own_runtime_folder) as server:
+        status, body = server.request(head + b"1\r\na\r\n" * 2000 + b"0\r\n\r\n")
+
+    assert (status, body["body"]) == (200, "a" * 2000)
+
+
 def test_what_fails_is_a_500_here_too(own_runtime_folder: str) -> None:
     def fail(_: Request) -> Reply:
         raise KeyError("a bug")

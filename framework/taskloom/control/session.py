@@ -176,6 +176,9 @@ class Session:
             return True
         before = self._connection.output_bytes
         request = self._connection.next_request(now)
+        if self._connection.has_more:
+            self._wake(self)
+            return False
         if request is not None and self._is_slow(request):
             self._postponed = request
             self._postpone(self)
