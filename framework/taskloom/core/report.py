@@ -166,14 +166,15 @@ class JobReport:
     @property
     def marks(self) -> tuple[str, ...]:
         """Marks that are shown next to its state."""
+        holds = self.holds or {}
         marks = {
             "ready": self.is_ready,
             "overdue": self.is_overdue,
             "unresponsive": self.is_unresponsive,
             "flapping": self.is_flapping,
             "gave up": self.has_given_up,
-            "paused": self.is_paused,
-            "stopped by user": self.hold is Hold.STOPPED,
+            "paused": Hold.PAUSED in holds,
+            "stopped by user": Hold.STOPPED in holds,
         }
         return tuple(mark for mark, is_set in marks.items() if is_set)
 
