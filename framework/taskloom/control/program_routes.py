@@ -20,6 +20,8 @@ from taskloom.text import finite
 
 __all__ = ["program", "reload", "shutdown", "stop_report"]
 
+# A stop waits no longer to learn whether one is under way.
+_REASON_SECONDS = 0.2
 _PYTHON = platform.python_version()
 _STATES = {Phase.OPEN: "running", Phase.STOPPING: "stopping", Phase.STOPPED: "stopped"}
 
@@ -132,9 +134,10 @@ def shutdown(state: ApiState, call: Call) -> Answer:
 
 
 def _stop_reason(state: ApiState) -> Reason | None:
-    """Return why everything is stopping; None before a stop, or if the scheduler's thread does not answer."""
+    """Return why everything is stopping; None before a stop, or if the scheduler's thread does not answer soon."""
     try:
-        return state.scheduler.stop_reason
+        with state.scheduler.answers_within(_REASON_SECONDS):
+            return state.scheduler.stop_reason
     except SchedulerBusy:
         return None
 
