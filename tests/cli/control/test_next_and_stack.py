@@ -90,6 +90,20 @@ def test_labels_choose_by_the_names_of_their_jobs(play: Callable[..., Any], ask:
     ]
 
 
+def test_more_jobs_than_one_query_can_name_are_asked_about_in_several(
+    play: Callable[..., Any], ask: Callable[..., Any]
+) -> None:
+    names = [f"night-{number:03}" for number in range(500)]
+    fake = play({"/v1/jobs": {"jobs": [job_status(name) for name in names]}, "/v1/next": {"firings": FIRINGS}})
+
+    answer = ask(fake, "next", "-l", "night", "-n", "5", "-o", "json")
+
+    asked = [target for _, target, _, _ in fake.requests[1:]]
+    assert [target.split("&")[0] for target in asked] == ["/v1/next?count=5"] * 3
+    assert [word[4:] for target in asked for word in target.split("&")[1:]] == names
+    assert json.loads(answer.out)["firings"] == [FIRINGS[0]] * 3 + [FIRINGS[1]] * 2
+
+
 def test_a_label_of_no_job_shows_nothing_rather_than_all(play: Callable[..., Any], ask: Callable[..., Any]) -> None:
     fake = play({"/v1/jobs": {"jobs": []}, "/v1/next": {"firings": FIRINGS}})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from functools import wraps
@@ -40,6 +40,7 @@ __all__ = [
     "JobFilter",
     "all_option",
     "answers",
+    "batches",
     "choose_jobs",
     "connect",
     "explain",
@@ -234,6 +235,21 @@ def filter_jobs(connection: Connection, jobs: Sequence[str], labels: Sequence[st
     if _query_bytes(names) <= _MOST_QUERY and names:
         return JobFilter(names, None)
     return JobFilter([], frozenset(names))
+
+
+def batches(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the names in lists that each fit into one query."""
+    batch: list[str] = []
+    left = _MOST_QUERY
+    for name in names:
+        size = _query_bytes([name])
+        if batch and size > left:
+            yield batch
+            batch, left = [], _MOST_QUERY
+        batch.append(name)
+        left -= size
+    if batch:
+        yield batch
 
 
 def _query_bytes(values: Iterable[str]) -> int:

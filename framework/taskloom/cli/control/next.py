@@ -8,7 +8,9 @@ import click
 
 from taskloom.cli.control.common import (
     ControlExit,
+    JobFilter,
     answers,
+    batches,
     choose_jobs,
     connect,
     filter_jobs,
@@ -19,6 +21,7 @@ from taskloom.cli.control.common import (
 from taskloom.cli.control.instants import read_instant, until
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.clock import wall
+from taskloom.control.client import Connection
 from taskloom.control.reply_fields import Fields
 from taskloom.observe.local_time import local_time
 from taskloom.text import first_of, printable, table
@@ -26,6 +29,8 @@ from taskloom.text import first_of, printable, table
 __all__ = ["next"]
 
 _MOST_FIRINGS = 1000
+# After all instants, which are written in one form.
+_NEVER = "~"
 _MOST_NAMED = 5
 
 
@@ -63,9 +68,7 @@ def next_firings(  # noqa: PLR0917 - click passes them by name
     """
     connection = connect(name, socket)
     wanted = filter_jobs(connection, jobs, labels)
-    asked = count if wanted.names is None else _MOST_FIRINGS
-    answer = connection.get("/v1/next", count=asked, job=wanted.query)
-    firings = [each for each in connection.fields(answer).objects("firings") if wanted.wants(each.text("job"))][:count]
+    firings = _coming(connection, wanted, count)
     if output == "json":
         echo_json({"firings": [each.data for each in firings]})
     elif firings:
@@ -77,6 +80,18 @@ def next_firings(  # noqa: PLR0917 - click passes them by name
     else:
         echo_error("taskloom: no job has a firing to come")
     return ControlExit.DONE
+
+
+def _coming(connection: Connection, wanted: JobFilter, count: int) -> list[Fields]:
+    """Return the first firings of these jobs, by several requests if one cannot name them all."""
+    queries = [wanted.query] if wanted.names is None else batches(sorted(wanted.names))
+    answers = [connection.get("/v1/next", count=count, job=query) for query in queries]
+    firings = [each for answer in answers for each in connection.fields(answer).objects("firings")]
+    return firings if wanted.names is None else sorted(firings, key=_instant)[:count]
+
+
+def _instant(firing: Fields) -> str:
+    return firing.text("at") or _NEVER
 
 
 def _as_text(firings: Sequence[Fields], now: float) -> str:
