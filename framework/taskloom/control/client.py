@@ -23,6 +23,7 @@ from taskloom.control.reply_fields import Fields
 
 __all__ = [
     "ASK_SECONDS",
+    "Asked",
     "Connection",
     "ControlError",
     "Follower",
@@ -42,6 +43,7 @@ ASK_SECONDS = 5.0
 # A deadline that is nearer, or over, is no reason to take a program for silent that answers in milliseconds.
 _LEAST_SECONDS = 0.5
 _FIRST_FAILURE = 400
+_JSON = {"accept": "application/json"}
 
 
 def job_path(job: str, action: str = "") -> str:
@@ -79,6 +81,20 @@ class Connection:
         """Return the answer to a POST request with this JSON body, an empty one by default. As `get`."""
         return self._call("POST", path, {} if body is None else body, timeout)
 
+    def ask(self, path: str, /, **query: object) -> Asked:
+        """Send a GET request whose answer may take long. The program takes it before any request that is sent later.
+
+        Raises NoProgram or NoAnswer.
+        """
+        deadline = mono() + self._seconds
+        call = self._opened(deadline)
+        try:
+            call.send("GET", path + _query(query), None, _JSON, deadline)
+        except BaseException:
+            call.close()
+            raise
+        return Asked(call)
+
     def fields(self, answer: Mapping[str, Any]) -> Fields:
         """Return an answer of this program as values that are checked when they are read."""
         return Fields(answer, self.who)
@@ -114,15 +130,11 @@ class Connection:
         deadline = mono() + (self._allowed() if timeout is None else timeout)
         with self._opened(deadline) as call:
             try:
-                call.send(method, target, body, {"accept": "application/json"}, deadline)
-                response = call.head(deadline)
-                answer = call.body(response, deadline)
+                call.send(method, target, body, _JSON, deadline)
+                return _answer(call, deadline)
             except NoAnswer as error:
                 error.may_act_later = method != "GET" and is_running(error.pid)
                 raise
-            if response.status_code >= _FIRST_FAILURE:
-                raise _refused(response, answer, call)
-            return answer
 
     def _allowed(self) -> float:
         """Return the seconds that a call may take now."""
@@ -130,6 +142,30 @@ class Connection:
 
     def _opened(self, deadline: float) -> Call:
         return Call(connect_to(self.program, deadline), self.program.socket)
+
+
+class Asked:
+    """A request that the program has, and its answer to come."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def answer(self, timeout: float) -> dict[str, Any]:
+        """Return the answer, and close the connection. Raises as `Connection.get`."""
+        with self._call:
+            return _answer(self._call, mono() + timeout)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._call.close()
+
+
+def _answer(call: Call, deadline: float) -> dict[str, Any]:
+    response = call.head(deadline)
+    answer = call.body(response, deadline)
+    if response.status_code >= _FIRST_FAILURE:
+        raise _refused(response, answer, call)
+    return answer
 
 
 def _refused(response: h11.Response, answer: Mapping[str, Any], call: Call) -> Refused:
