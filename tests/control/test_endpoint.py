@@ -301,6 +301,23 @@ def test_a_program_in_a_usual_folder_goes_before_those_elsewhere(open_endpoint: 
     assert find(usual, "everywhere") == f"['{elsewhere.path}', '{here.path}']"
 
 
+def test_programs_in_folders_of_their_own_do_not_see_each_other(open_endpoint: Open, usual: Path) -> None:
+    """As two checkouts whose tests run side by side."""
+    open_endpoint()
+
+    assert find(usual, "everywhere", XDG_RUNTIME_DIR=str(usual / "other")) == "[]"
+
+
+def test_a_service_is_found_by_clients_with_the_other_variables_of_its_user(
+    open_endpoint: Open, usual: Path, own_runtime_folder: str, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o700)
+    given = {"XDG_RUNTIME_DIR": own_runtime_folder}
+    endpoint = open_endpoint(environ={**given, "RUNTIME_DIRECTORY": str(tmp_path)})
+
+    assert find(usual, "everywhere", **given) == f"['{endpoint.path}']"
+
+
 def test_announcements_of_killed_programs_are_removed(open_endpoint: Open, usual: Path) -> None:
     (usual / "old@0000.lock").write_text("{}")
 

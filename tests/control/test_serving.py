@@ -14,6 +14,7 @@ from tests.support.control_server import PATIENCE_SECONDS, Client, get
 import taskloom.control
 from taskloom import Context, Job, Scheduler
 from taskloom.control import Control, serve
+from taskloom.control.client import Connection, Program
 from taskloom.control.serving import REPORT_SECONDS
 from taskloom.errors import ProgramRunning
 from taskloom.sync.latch import Latch
@@ -108,6 +109,17 @@ def test_the_report_is_sent_to_a_client_that_comes_a_moment_after_its_request(sc
 
         finishing.join()
     assert REPORT_SECONDS < 1.0
+
+
+def test_a_client_that_asks_for_the_report_before_it_requests_the_stop_never_misses_it(scheduler: Scheduler) -> None:
+    with serve(scheduler, name="host") as control:
+        connection = Connection(Program("host", control.path, os.getpid(), os.geteuid()))
+        asked = connection.ask("/v1/stop", wait=True)
+        connection.post("/v1/shutdown")
+
+        control.finish({"exit_code": 0})
+
+        assert asked.answer(PATIENCE_SECONDS) == {"exit_code": 0}
 
 
 def test_a_forked_child_neither_listens_nor_closes_the_socket_of_its_parent(scheduler: Scheduler) -> None:

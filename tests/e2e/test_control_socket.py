@@ -251,7 +251,7 @@ def thread_count(program: Any) -> int:
 def test_it_is_one_thread_more_and_never_wakes_up_while_no_one_asks(
     run_socket_tasks: Callable[..., Any], own_runtime_folder: str
 ) -> None:
-    jobs = "jobs: {one: {task: namer}}"
+    jobs = "jobs: {one: {task: namer}, late: {task: namer, schedule: {every: 10d}}}"
     without, program = run_socket_tasks(jobs, "--no-control"), run_socket_tasks(jobs)
     for each in (without, program):
         each.wait_for("threads: ")
@@ -265,6 +265,11 @@ def test_it_is_one_thread_more_and_never_wakes_up_while_no_one_asks(
     after = [line for line in status.read_text().splitlines() if "ctxt" in line]
 
     assert after == before
+
+    threads = len(os.listdir(f"/proc/{program.process.pid}/task"))  # noqa: PTH208
+    assert request(socket_of(own_runtime_folder), post("/v1/jobs/late/pause"))[0] == 200
+    program.wait_for("pause late: requested by")
+    assert len(os.listdir(f"/proc/{program.process.pid}/task")) == threads  # noqa: PTH208
     assert [end(each) for each in (without, program)] == [0, 0]
 
 

@@ -55,7 +55,7 @@ NO_THREAD = 'RuntimeError("can\'t start new thread")'
 # While nothing has started: a lack of resources is one sentence, all else a bug.
 IN_SET_UP = {
     "a bug": Fault(f"{SCHEDULER}.add_all"),
-    "no thread for the output": Fault(f"{PROGRAM}:ProgramOutput", NO_THREAD, code=75),
+    "no thread for the output": Fault("taskloom.cli.program.log_output:ProgramOutput", NO_THREAD, code=75),
     "no thread for a listener": Fault(f"{SCHEDULER}.listen", NO_THREAD, code=75),
     "no thread of the scheduler": Fault(f"{SCHEDULER}.prepare", NO_THREAD, code=75),
     "no process for the watcher": Fault(f"{PROGRAM}:Watcher", "BlockingIOError(11, 'try again')", code=75),
@@ -72,9 +72,9 @@ LATER = {
     "at the request to stop": Fault(f"{SCHEDULER}.request_stop", "MemoryError()", code=75),
     "on the waiting thread": Fault(f"{SCHEDULER}.wait"),
     "at every status": Fault(f"{SCHEDULER}.status", times=FOR_EVER),
-    "at the summary": Fault(f"{PROGRAM}:summary", "RecursionError()"),
+    "at the summary": Fault("taskloom.cli.program.final_report:summary", "RecursionError()"),
     "at the report": Fault(f"{SCHEDULER}.stop", times=2),
-    "while the listeners are closed": Fault(f"{PROGRAM}:close_listeners", "SystemExit(0)"),
+    "while the listeners are closed": Fault("taskloom.cli.program.event_feed:close_listeners", "SystemExit(0)"),
     "at the very end": Fault(f"{PROGRAM}:Ending"),
 }
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskloom.control.api_state import ApiState, Call
+from taskloom.control.api_state import ApiState, Call, Log
 from taskloom.control.event_ring import EventRing
 from taskloom.control.exchange import Answer, Deferred, Reply, Request
 from taskloom.control.fields import read_body, read_query
@@ -22,6 +22,7 @@ from taskloom.errors import UsageError
 from taskloom.observe.masked_data import masked_data
 from taskloom.scheduler.facade import Scheduler
 from taskloom.scheduler.failure_log import FailureLog
+from taskloom.text import error_text, traceback_of
 
 __all__ = ["ANSWER_SECONDS", "LOGGER", "Api"]
 
@@ -39,8 +40,8 @@ class Api:
 
     `put` takes the events of the scheduler; the program passes it those of its own listener. `reload` and `shutdown`
     are how the program does these; without `shutdown` the scheduler alone is stopped. `mask` replaces secrets in a
-    text. The logger
-    `taskloom.control` gets a line for each action, with who requested it.
+    text. `log` gets a line for each action, with who requested it; by default the logger `taskloom.control`, on a
+    thread that exists while there is something to log.
     """
 
     def __init__(
@@ -52,8 +53,13 @@ class Api:
         reload: RequestReload | None = None,
         shutdown: RequestShutdown | None = None,
         mask: Callable[[str], str] = _as_it_is,
+        log: Log | None = None,
     ) -> None:
-        self._log = FailureLog(logging.getLogger(LOGGER))
+        self._own_log: FailureLog | None = None
+        if log is None:
+            self._own_log = FailureLog(logging.getLogger(LOGGER))
+            log = self._own_log.put_line
+        self._log = log
         self._state = ApiState(scheduler, program, EventRing(), logs, reload, shutdown, mask, self._log)
         routes = [f"{route.method} {route.path}" for route in ROUTES]
         self._state.documents = {
@@ -76,7 +82,7 @@ class Api:
 
     def flush_log(self, timeout: float | None = 1.0) -> bool:
         """Wait until all requests so far are logged; return False after `timeout` seconds."""
-        return self._log.flush(timeout)
+        return self._own_log is None or self._own_log.flush(timeout)
 
     def answer(self, request: Request) -> Answer:
         """Answer one request; never raises. It waits at most `ANSWER_SECONDS` for the scheduler's thread."""
@@ -87,7 +93,7 @@ class Api:
         except UsageError as error:
             return error_reply(refusal_of(error))
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the server
-            self._log.put_bug(error)
+            self._log(f"{error_text(error)}; please report it\n{traceback_of(error, error.__traceback__)}", "CRITICAL")
             return error_reply(Refusal(500, "internal-error", "internal error; the log of the program has more"))
 
     def _answer(self, request: Request) -> Answer:

@@ -19,11 +19,13 @@ from taskloom.diagnostics import near_match, quoted
 from taskloom.errors import UnknownJob
 from taskloom.observe.masked_data import masked_data
 from taskloom.scheduler.facade import Scheduler
-from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.snapshots import Snapshot
 from taskloom.text import printable, suggest
 
-__all__ = ["ApiState", "Call", "choose_jobs", "is_glob", "matcher", "unknown"]
+__all__ = ["ApiState", "Call", "Log", "choose_jobs", "is_glob", "matcher", "unknown"]
+
+Log = Callable[[str, str], object]
+"""Takes a line and its level. Never blocks: log handlers are called on another thread."""
 
 
 class Call(NamedTuple):
@@ -48,7 +50,7 @@ class ApiState:
     shutdown: RequestShutdown | None
     mask: Callable[[str], str]
     """Replaces the secrets in a text."""
-    log: FailureLog
+    log: Log
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The replies that never change, by the name of their schema."""
     names: CallerNames = field(default_factory=CallerNames)
@@ -86,8 +88,8 @@ class ApiState:
         return f"{verb}, by {who}: {text}" if text else f"{verb}, by {who}"
 
     def note(self, call: Call, action: str) -> None:
-        """Log an action and who requested it. Returns at once: the log handlers are called on another thread."""
-        self.log.put_info(self.mask(f"{action}: {self.requested(call)}"))
+        """Log an action and who requested it. Returns at once."""
+        self.log(self.mask(f"{action}: {self.requested(call)}"), "INFO")
 
     def event_data(self, event: Event) -> dict[str, Any]:
         """Return an event as JSON data, with its secrets masked."""

@@ -7,6 +7,7 @@ reached as well. Everything that can go wrong is a `ControlError`, whatever the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,10 +18,12 @@ from taskloom.control.client_call import Call, connect_to
 from taskloom.control.client_errors import ControlError, NoAnswer, NoProgram, Refused, SeveralPrograms
 from taskloom.control.finding import Program, find, list_programs
 from taskloom.control.follower import Follower
+from taskloom.control.no_answer import is_running
 from taskloom.control.reply_fields import Fields
 
 __all__ = [
     "ASK_SECONDS",
+    "Asked",
     "Connection",
     "ControlError",
     "Follower",
@@ -37,7 +40,10 @@ __all__ = [
 ASK_SECONDS = 5.0
 """Seconds in which a program answers, unless the call says otherwise. It answers in milliseconds while it is well."""
 
+# A deadline that is nearer, or over, is no reason to take a program for silent that answers in milliseconds.
+_LEAST_SECONDS = 0.5
 _FIRST_FAILURE = 400
+_JSON = {"accept": "application/json"}
 
 
 def job_path(job: str, action: str = "") -> str:
@@ -47,11 +53,15 @@ def job_path(job: str, action: str = "") -> str:
 
 
 class Connection:
-    """A running program, to be asked. It holds nothing open; any thread may use it."""
+    """A running program, to be asked. It holds nothing open; any thread may use it.
 
-    def __init__(self, program: Program, seconds: float = ASK_SECONDS) -> None:
+    Each call ends after `seconds`, and none lasts beyond `until`, a second of the monotonic clock; but each has the
+    short time in which a program answers that is well.
+    """
+
+    def __init__(self, program: Program, seconds: float = ASK_SECONDS, *, until: float = inf) -> None:
         self.program = program
-        self._seconds = seconds
+        self._seconds, self._until = seconds, until
 
     @property
     def who(self) -> str:
@@ -71,6 +81,20 @@ class Connection:
         """Return the answer to a POST request with this JSON body, an empty one by default. As `get`."""
         return self._call("POST", path, {} if body is None else body, timeout)
 
+    def ask(self, path: str, /, **query: object) -> Asked:
+        """Send a GET request whose answer may take long. The program takes it before any request that is sent later.
+
+        Raises NoProgram or NoAnswer.
+        """
+        deadline = mono() + self._seconds
+        call = self._opened(deadline)
+        try:
+            call.send("GET", path + _query(query), None, _JSON, deadline)
+        except BaseException:
+            call.close()
+            raise
+        return Asked(call)
+
     def fields(self, answer: Mapping[str, Any]) -> Fields:
         """Return an answer of this program as values that are checked when they are read."""
         return Fields(answer, self.who)
@@ -87,7 +111,7 @@ class Connection:
             headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}
             return self._opened_stream(resumed, headers, deadline)
 
-        return Follower(opened, self.program, self._seconds)
+        return Follower(opened, self.program, self._allowed())
 
     def _opened_stream(self, target: str, headers: Mapping[str, str], deadline: float) -> Call:
         call = self._opened(deadline)
@@ -103,17 +127,45 @@ class Connection:
         return call
 
     def _call(self, method: str, target: str, body: Mapping[str, Any] | None, timeout: float | None) -> dict[str, Any]:
-        deadline = mono() + (self._seconds if timeout is None else timeout)
+        deadline = mono() + (self._allowed() if timeout is None else timeout)
         with self._opened(deadline) as call:
-            call.send(method, target, body, {"accept": "application/json"}, deadline)
-            response = call.head(deadline)
-            answer = call.body(response, deadline)
-            if response.status_code >= _FIRST_FAILURE:
-                raise _refused(response, answer, call)
-            return answer
+            try:
+                call.send(method, target, body, _JSON, deadline)
+                return _answer(call, deadline)
+            except NoAnswer as error:
+                error.may_act_later = method != "GET" and is_running(error.pid)
+                raise
+
+    def _allowed(self) -> float:
+        """Return the seconds that a call may take now."""
+        return min(self._seconds, max(_LEAST_SECONDS, self._until - mono()))
 
     def _opened(self, deadline: float) -> Call:
         return Call(connect_to(self.program, deadline), self.program.socket)
+
+
+class Asked:
+    """A request that the program has, and its answer to come."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def answer(self, timeout: float) -> dict[str, Any]:
+        """Return the answer, and close the connection. Raises as `Connection.get`."""
+        with self._call:
+            return _answer(self._call, mono() + timeout)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._call.close()
+
+
+def _answer(call: Call, deadline: float) -> dict[str, Any]:
+    response = call.head(deadline)
+    answer = call.body(response, deadline)
+    if response.status_code >= _FIRST_FAILURE:
+        raise _refused(response, answer, call)
+    return answer
 
 
 def _refused(response: h11.Response, answer: Mapping[str, Any], call: Call) -> Refused:

@@ -14,14 +14,18 @@ __all__ = ["programs_of_all_users", "running_programs"]
 # them also sees the programs that were started with them, in whatever folder: those announce themselves.
 _OWN_FOLDERS = ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR")
 
+# Who gives such a variable a folder of its own keeps programs apart, as two checkouts that are tested side by side: a
+# client sees none that was started with another such folder.
+
 
 def running_programs(
     environ: Mapping[str, str] | None = None, uid: int | None = None, *, everywhere: bool = False
 ) -> list[Holder]:
     """Return the programs of this user that run now and have a control socket, by name.
 
-    Those that only announce themselves in the usual folders count if there are no others and no variable names a
-    folder, or with `everywhere`: a service has other variables than the shell in which it is asked.
+    Those that only announce themselves count if there are no others and no variable names a folder, or with
+    `everywhere`: a service has other variables than the shell in which it is asked. If a variable names a folder that
+    is not a usual one, only those count that announce themselves there.
 
     Only folders are read that belong to the user or to root, and to which no one else may write. A socket file may be
     missing all the same: it was removed, and is being made anew.
@@ -29,11 +33,13 @@ def running_programs(
     environ = os.environ if environ is None else environ
     has_own = any(environ.get(name) for name in _OWN_FOLDERS)
     places = client_places(environ, uid)
+    usual = client_places({}, uid)
+    own = [folder for folder in places if folder not in usual]
     found: dict[str, Holder] = {}
     for elsewhere in (False, True):
         if elsewhere and not everywhere and (has_own or found):
             break
-        for folder in places:
+        for folder in own if elsewhere and own else places:
             for holder in _in(folder, uid, elsewhere=elsewhere):
                 found.setdefault(holder.socket, holder)
     return sorted(found.values(), key=lambda holder: holder.name)

@@ -10,6 +10,7 @@ import _socket
 import os
 import stat
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from taskloom.control.discovery import running_programs
@@ -202,11 +203,12 @@ class Endpoint:
         return opened.path, opened.descriptor
 
     def _announce(self, home: _Folder | None) -> None:
-        """Announce the socket in a usual folder, if it is in one that a client with other variables cannot know."""
+        """Announce the socket in a folder that clients know, if they cannot know its own without our variables."""
         if home is None or home.path in client_places({}):
             return
         try:
-            folder = _Folder(*_open_usual(), _open_usual)
+            open_known = partial(self._open_known, home.path)
+            folder = _Folder(*open_known(), open_known)
         except OSError:
             return  # clients with the same variables find it all the same
         try:
@@ -216,6 +218,14 @@ class Endpoint:
             self._announced = folder, Claim(folder.descriptor, file, self._holder())
         except (OSError, NameTaken):
             folder.close()
+
+    def _open_known(self, home: str) -> tuple[str, int]:
+        """Open the folder in which this program would be without $RUNTIME_DIRECTORY, or else a usual one."""
+        opened = open_server_folder({**self._environ, "RUNTIME_DIRECTORY": ""})
+        if opened.path == home:
+            os.close(opened.descriptor)
+            opened = open_server_folder({})
+        return opened.path, opened.descriptor
 
     def _check_announced(self) -> None:
         if self._announced is not None:
@@ -245,11 +255,6 @@ class Endpoint:
             self.watch = FolderWatch(self._socket_folder.descriptor)
         except OSError:
             self.watch = None
-
-
-def _open_usual() -> tuple[str, int]:
-    opened = open_server_folder({})
-    return opened.path, opened.descriptor
 
 
 def _refuse_second(wanted: Wanted, environ: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -71,6 +70,10 @@ def _this_process() -> str:
 
 
 def _hashed(stem: str, subject: str) -> str:
+    # Here, since it loads OpenSSL: verbs that ask a program do without, and with too little memory for it, it logs a
+    # traceback for each kind of hash before the program can say in one line that it cannot begin.
+    import hashlib
+
     return f"{_legal(stem)}-{hashlib.sha256(os.fsencode(subject)).hexdigest()[:_HASH_DIGITS]}"
 
 

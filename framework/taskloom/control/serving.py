@@ -48,7 +48,7 @@ def serve(scheduler: Scheduler, *, name: str | None = None, socket: str | None =
     info = ProgramInfo(checked, cwd=_folder(), command=tuple(sys.orig_argv))
     wanted = Wanted(checked, True, "", info.start, info.since, socket or None)
     log = FailureLog(_logger())
-    control = Control(Api(scheduler, program=info), wanted, log=lambda line, _level: log.put_warning(line))
+    control = Control(Api(scheduler, program=info, log=log.put_line), wanted, log=log.put_line)
     try:
         control.start()
         control.subscribe(scheduler)

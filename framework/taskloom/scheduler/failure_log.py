@@ -90,9 +90,9 @@ class FailureLog:
         """Log a warning that is not about an event."""
         self._put(_Line(message, "WARNING"))
 
-    def put_info(self, message: str) -> None:
-        """Log what was done, and by whom."""
-        self._put(_Line(message, "INFO"))
+    def put_line(self, message: str, level: str) -> None:
+        """Log a line that is not about an event, with this level."""
+        self._put(_Line(message, level))
 
     def put_bug(self, error: BaseException) -> None:
         """Log an error of Taskloom itself, with its traceback."""

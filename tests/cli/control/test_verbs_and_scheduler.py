@@ -183,6 +183,18 @@ def test_a_start_before_its_dependency_is_refused_with_the_way_around_it(program
     assert program("start", "web", "--now")[0] == 0
 
 
+def test_resume_has_no_way_around_a_dependency(program: Program) -> None:
+    program.add("db", start="manual")
+    program.add("nightly", schedule={"every": "1h"}, after={"db": "ready"})
+    program("stop", "nightly")
+
+    code, _, err = program("resume", "nightly")
+
+    assert code == 1
+    assert err.startswith("nightly: cannot resume: needs job 'db' ")
+    assert "--now" not in err
+
+
 def test_a_schedule_is_paused_and_resumed(program: Program) -> None:
     program.add("nightly", polite, schedule={"every": "1h"})
     program.add("web")
@@ -193,7 +205,7 @@ def test_a_schedule_is_paused_and_resumed(program: Program) -> None:
     assert program.scheduler.job("nightly").status().report.is_paused
     code, out, _ = program("resume", "nightly")
     assert code == 0
-    assert out.startswith("nightly: resumed; its next firing is at 2")
+    assert out.startswith("nightly: resumed; its next firing is in ")
     assert not program.scheduler.job("nightly").status().report.is_paused
     for verb in ("pause", "resume"):
         code, _, err = program(verb, "web")

@@ -181,7 +181,7 @@ def check_any(asked: AskedApi, request: Request, monkeypatch: pytest.MonkeyPatch
     if request.path in ("/v1/reload", "/v1/shutdown"):
         return  # they would end the scheduler, or ask for files
     done: list[str] = []
-    monkeypatch.setattr(asked.api._log, "put_info", done.append)
+    monkeypatch.setattr(asked.api._state, "log", lambda line, _: done.append(line))
     answer = asked.api.answer(request)
     if isinstance(answer, Reply):
         assert answer.status < 500, answer

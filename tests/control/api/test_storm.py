@@ -105,7 +105,7 @@ def test_no_command_is_lost(jobs: int, clients: int, commands: int, monkeypatch:
     """One client is answered at a time, as by the server."""
     scheduler, noted, turn = WatchedScheduler(log=False), list[str](), threading.Lock()
     asked = AskedApi(scheduler)
-    monkeypatch.setattr(asked.api._log, "put_info", noted.append)
+    monkeypatch.setattr(asked.api._state, "log", lambda line, _: noted.append(line))
     names = begin(scheduler, jobs)
     asked.flush_events()
     stream = asked.open_stream("/v1/events", {"since": f"{START}.{scheduler.last_seq}"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from functools import wraps
@@ -40,6 +40,7 @@ __all__ = [
     "JobFilter",
     "all_option",
     "answers",
+    "batches",
     "choose_jobs",
     "connect",
     "explain",
@@ -104,8 +105,8 @@ def all_option(command: _Command) -> _Command:
 
 def timeout_option(default: str = "30s") -> Callable[[_Command], _Command]:
     """Return what adds `--timeout`, in seconds."""
-    return click.option("--timeout", type=Seconds(), default=default, show_default=True,
-                        help="How long to wait.")  # fmt: skip
+    return click.option("--timeout", type=Seconds(allows_forever=True), default=default, show_default=True,
+                        help="How long to wait, or forever.")  # fmt: skip
 
 
 def output_option(command: _Command) -> _Command:
@@ -155,6 +156,8 @@ def answers(function: Callable[..., int]) -> Callable[..., int]:
 def explain(error: ControlError) -> ControlExit:
     """Write what went wrong to standard error, and return the exit code for it."""
     echo_error(f"taskloom: {printable(str(error))}")
+    if isinstance(error, NoAnswer) and error.may_act_later:
+        echo_error("taskloom: it has the request, and may carry it out as soon as it goes on")
     if isinstance(error, SeveralPrograms):
         echo_error(_program_table(error.programs))
         return ControlExit.USAGE
@@ -228,6 +231,21 @@ def filter_jobs(connection: Connection, jobs: Sequence[str], labels: Sequence[st
     if _query_bytes(names) <= _MOST_QUERY and names:
         return JobFilter(names, None)
     return JobFilter([], frozenset(names))
+
+
+def batches(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the names in lists that each fit into one query."""
+    batch: list[str] = []
+    left = _MOST_QUERY
+    for name in names:
+        size = _query_bytes([name])
+        if batch and size > left:
+            yield batch
+            batch, left = [], _MOST_QUERY
+        batch.append(name)
+        left -= size
+    if batch:
+        yield batch
 
 
 def _query_bytes(values: Iterable[str]) -> int:

@@ -11,11 +11,11 @@ import click
 
 from taskloom.cli.control.acting import INTERRUPTED
 from taskloom.cli.control.common import ControlExit, answers, connect, output_option, program_options
-from taskloom.cli.control.follow_waits import is_gone
+from taskloom.cli.control.follow_waits import END_SECONDS, is_gone
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.options import Seconds
 from taskloom.clock import mono
-from taskloom.control.client import Connection, ControlError, NoProgram
+from taskloom.control.client import Asked, Connection, ControlError, NoProgram
 from taskloom.control.client_errors import ConnectionLost
 from taskloom.control.reply_fields import Fields
 from taskloom.text import duration, first_of, measured, printable
@@ -26,8 +26,6 @@ __all__ = ["shutdown"]
 _LOOK_SECONDS = 1.0
 # The program writes its report and leaves after the stop: left threads and output take a few seconds at most.
 _MARGIN_SECONDS = 10.0
-# From the end of its connections to the end of its process.
-_END_SECONDS = 2.0
 _MOST_NAMES = 5
 # `--stop-within forever` may take any time. A poll can wait 24 days at most.
 _LONGEST_SECONDS = 7 * 86_400.0
@@ -64,19 +62,23 @@ def shutdown(*, within: float | None, no_wait: bool, output: str, **program: Any
     connection = connect(**program)
     body = {} if within is None else {"within": within}
     begun = mono()
+    # Before the request to stop: a program without jobs is gone a moment after it, with its report.
+    report_to_come = None if no_wait else connection.ask("/v1/stop", wait=True)
     try:
         answer = connection.fields(connection.post("/v1/shutdown", body))
-    except ConnectionLost:
-        if not is_gone(connection, _END_SECONDS):
+    except (ConnectionLost, NoProgram):  # it was about to end
+        if not is_gone(connection, END_SECONDS):
             raise
-        return _tell_ended(connection, _ENDED, begun)
-    if no_wait:
+        if report_to_come is None:
+            return _tell_ended(connection, _ENDED, begun)
+        answer = connection.fields({})
+    if report_to_come is None:
         if output == "json":
             echo_json(answer.data)
         else:
             echo(printable(f"{connection.who} is stopping ({answer.text('reason')})"))
         return ControlExit.DONE
-    waiting = _Waiting(connection, is_quiet=output == "json")
+    waiting = _Waiting(connection, report_to_come, is_quiet=output == "json")
     try:
         report = waiting.report()
     except (KeyboardInterrupt, click.Abort):
@@ -95,8 +97,9 @@ def _tell_ended(connection: Connection, how: str, begun: float) -> int:
 class _Waiting:
     """The wait for the stop report of a program. It shows who is awaited, whenever that changes."""
 
-    def __init__(self, connection: Connection, *, is_quiet: bool) -> None:
+    def __init__(self, connection: Connection, asked: Asked, *, is_quiet: bool) -> None:
         self._connection = connection
+        self._asked = asked
         self._is_quiet = is_quiet
         self._answers: queue.SimpleQueue[Mapping[str, Any] | BaseException] = queue.SimpleQueue()
         self._shown: Sequence[str] = ()
@@ -121,14 +124,14 @@ class _Waiting:
                 return self._connection.fields(answer)
             if not isinstance(answer, ControlError):
                 raise answer
-            if isinstance(answer, NoProgram) or is_gone(self._connection, _END_SECONDS) or mono() >= self._deadline:
+            if isinstance(answer, NoProgram) or is_gone(self._connection, END_SECONDS) or mono() >= self._deadline:
                 return None
             self.trouble = f"does not say how it stops: {answer}"
             return None
 
     def _ask(self) -> None:
         try:
-            self._answers.put(self._connection.get("/v1/stop", wait=True, timeout=_LONGEST_SECONDS))
+            self._answers.put(self._asked.answer(_LONGEST_SECONDS))
         except BaseException as error:  # noqa: BLE001 - the main thread waits for it
             self._answers.put(error)
 

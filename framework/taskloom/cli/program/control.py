@@ -67,9 +67,13 @@ class ProgramControl:
             self._has_requested_stop = True
             shutdown(within, reason)
 
-        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=stop)
+        def log(line: str, level: str) -> None:
+            console.log(line, level=level)
+
+        # Not through `logging`: a task's log handler may block, so it would need one more thread.
+        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=stop, log=log)
         try:
-            control = Control(api, wanted, log=lambda line, level: console.log(line, level=level))
+            control = Control(api, wanted, log=log)
         except OSError as error:
             reason = error.strerror.lower() if error.strerror else str(error)
             self._lines.append((f"no control socket, so taskloom status finds nothing: {reason}", "WARNING"))

@@ -15,73 +15,51 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from enum import Enum
 from functools import partial
-from typing import Any
 
 from taskloom.cli.program.children import LeftChild, LeftChildren
 from taskloom.cli.program.control import ProgramControl
 from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.end_helper import EndHelper
+from taskloom.cli.program.event_feed import EventFeed
 from taskloom.cli.program.event_output import EventOutput
-from taskloom.cli.program.exit_handlers import close_pools
-from taskloom.cli.program.hard_exit import exit_at_once, left_line
+from taskloom.cli.program.final_report import FinalReport
+from taskloom.cli.program.hard_exit import exit_at_once
 from taskloom.cli.program.imports import ImportWatch, import_for_runs
-from taskloom.cli.program.left_threads import LeftThread, LeftThreads
-from taskloom.cli.program.log_folder import open_log_folder
+from taskloom.cli.program.log_output import open_output
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
-from taskloom.cli.program.reload import DEPENDENCIES_TOO, Reloader
+from taskloom.cli.program.messages import Message
+from taskloom.cli.program.reload import Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.program.settings import RunSettings
 from taskloom.cli.program.shared_process import SharedProcess
-from taskloom.cli.program.shutdown import FLUSH_SECONDS, Ending, close_listeners
+from taskloom.cli.program.shutdown import Ending
 from taskloom.cli.program.signal_guard import SignalGuard
 from taskloom.cli.program.signal_queue import SignalQueue
-from taskloom.cli.program.signals import HURRY_SECONDS, Signal, SignalAction, SignalPolicy
+from taskloom.cli.program.signals import Signal, SignalAction, SignalPolicy
+from taskloom.cli.program.start_log import StartLog
+from taskloom.cli.program.status_text import status_text
+from taskloom.cli.program.stopping import Stopping
 from taskloom.cli.program.watcher import Watcher
 from taskloom.cli.resources import OutOfResources, needed, room_for_start
 from taskloom.cli.settings import Sources
 from taskloom.clock import mono
-from taskloom.core.events import Event, EventName
 from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
-from taskloom.observe.console import Console
-from taskloom.observe.event_text import reason_text
 from taskloom.observe.masking import Masker
-from taskloom.observe.program_output import ProgramOutput
-from taskloom.observe.summary import job_table, summary
 from taskloom.observe.terminal import is_terminal, width
-from taskloom.observe.wait_log import WaitLog
 from taskloom.scheduler.facade import Scheduler
 from taskloom.sync.latch import Latch
-from taskloom.text import first_of, measured, plural, to_json
+from taskloom.text import to_json
 
 __all__ = ["Program"]
 
-_HURRY = plural(round(HURRY_SECONDS), "more second")
 _NOT_WATCHED = (
     "the watcher process was ended from outside; jobs run on and are stopped as usual, but the program cannot be ended "
     "on time while C code holds the GIL"
 )
-# More names than these make a log line too long to read.
-_MOST_LOADED, _MOST_AWAITED = 8, 5
 # While a stop is under way the main thread also polls for its end, so that no lost message can hold the program.
 STOP_POLL_SECONDS = 1.0
-
-
-class _Message(Enum):
-    """A message from another thread to the main thread."""
-
-    SAMPLED = "sampled"
-    """The polls of all runs were counted: about once a second, while any run is outside a wait."""
-    STOPPING = "stopping"
-    """A stop of all jobs has begun."""
-    WORK_FINISHED = "work finished"
-    """All non-daemon jobs have ended."""
-    STOPPED = "stopped"
-    """The stop of all jobs is over."""
-    THREADS_OVER = "threads over"
-    """The time of the threads that the jobs left is over."""
 
 
 class Program:
@@ -112,24 +90,17 @@ class Program:
         self._wants_json = wants_json
         self._is_verbose = is_verbose
         reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
-        self._queue: SignalQueue[_Message | Callable[[], object]] = SignalQueue()
+        self._queue: SignalQueue[Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
         self._guard = SignalGuard(self._on_signal)
+        self._start_log = StartLog(() if sources is None else sources.warnings)
+        self._warn = self._start_log.warn
         self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
         self._errors = MainThreadErrors()
         self._jobs_started = Latch()
-        # Kept until there is a console; then None.
-        self._early_warnings: list[str] | None = [] if sources is None else list(sources.warnings)
         self._is_stop_requested = False
-        self._is_stopping = False
-        self._hard_deadline = float("inf")
         self._process = SharedProcess()
         self._control = ProgramControl()
-        self._wait_log: WaitLog | None = None
-        # The threads that tasks or libraries have left, once they are looked for.
-        self._threads: LeftThreads | None = None
-        # Job -> the monotonic second at which its last run was asked to stop.
-        self._asked: dict[str, float] = {}
 
     def run(self, paths: Sequence[str], *, is_default: bool = False) -> int:
         """Run the jobs and return the exit code; exits the process here if threads are left behind.
@@ -187,40 +158,46 @@ class Program:
         self._is_verbose = self._is_verbose or self._settings.log_level == "debug"
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
-        self._events.open()
-        self._log_folder = open_log_folder(self._settings.log_dir)
-        with needed("start the output thread"):
-            console = self._set_up_output(undo)
+        self._shown = open_output(
+            self._settings, self._events, self._masker, is_verbose=self._is_verbose, warn=self._warn, undo=undo
+        )
+        self._output, self._console = self._shown.output, self._shown.console
+        console = self._console
+        self._line_width = width() if is_terminal(sys.__stderr__) else None
+        self._process.use(self._shown.detach, console, self._shown.streams)
         with needed("start the thread that writes log files"):
             self._shown.apply(selection.specs)
         undo.callback(self._scheduler.stop, 0)
         with needed("start the threads of the scheduler"):
             self._scheduler.prepare()
         with needed("start the threads that pass on events"):
-            self._wait_log = WaitLog(console) if self._is_verbose else None
-            on_wait = self._wait_log.on_wait if self._wait_log is not None else None
-            self._listeners = [self._scheduler.listen(self._on_event, on_wait=on_wait)]
-            if self._events.sink is not None:
-                self._listeners.append(self._scheduler.listen(self._events.sink))
+            self._feed = EventFeed(
+                self._scheduler, self._shown, self._control, self._events.sink, is_verbose=self._is_verbose
+            )
         with needed("import its modules"):
             import_for_runs(selection.specs)
         with needed("start the thread that waits for the jobs"):
             self._helper = EndHelper()
             self._helper.do(self._wait_for_scheduler)
-        self._scheduler.call_after_samples(partial(self._queue.put, _Message.SAMPLED))
-        checked = partial(self._shown.check_logging, "a package that was imported")
+        by_tasks = partial(self._shown.check_logging, "a task")
+        self._stopping = Stopping(self._scheduler, self._watcher, console, self._stop_within, by_tasks)
+        self._final = FinalReport(
+            self._scheduler, self._stopping, console, asked=self._feed.asked, line_width=self._line_width
+        )
+        self._scheduler.call_after_samples(partial(self._queue.put, Message.SAMPLED))
         self._reloader = Reloader(
             files,
             self._scheduler,
             console,
             console.show,
-            after_import=checked,
+            after_import=partial(self._shown.check_logging, "a package that was imported"),
             after_read=self._use_selection,
             is_verbose=self._is_verbose,
             settings=selection.settings,
         )
         self._open_control(files, undo)
-        self._log_loaded(selection, files.paths)  # nothing is logged before all threads are there
+        # Nothing is logged before all threads are there.
+        self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
         self._control.log_place(console)
         self._scheduler.add_all(selection.specs)
 
@@ -233,7 +210,7 @@ class Program:
             logs=self._shown.logs.ring,
             mask=self._shown.masker.mask,
             reload=self._reloader.request,
-            shutdown=lambda within, reason: self._queue.put(partial(self._stop_by_request, within, reason)),
+            shutdown=lambda within, reason: self._queue.put(partial(self._stopping.begin_by_request, within, reason)),
         )
         undo.callback(self._control.close)
 
@@ -253,26 +230,6 @@ class Program:
         self._guard.release_wakeup_fd()
         self._watcher.dismiss()
 
-    def _set_up_output(self, undo: ExitStack) -> Console:
-        self._shown = ProgramOutput(
-            log_format=self._settings.log_format,
-            level="debug" if self._is_verbose else self._settings.log_level,
-            is_quiet=self._settings.is_quiet,
-            color=self._settings.color,
-            folder=self._log_folder,
-            masker=self._masker,
-            data_to_log=self._events.is_on_stdout,
-            data=self._events.data_descriptor(),
-        )
-        self._output, self._console = self._shown.output, self._shown.console
-        self._events.connect(self._output, self._warn)
-        undo.callback(self._output.close, FLUSH_SECONDS)
-        self._shown.install()
-        undo.callback(self._shown.remove)
-        self._line_width = width() if is_terminal(sys.__stderr__) else None
-        self._process.use(self._shown.detach, self._console, self._shown.streams)
-        return self._console
-
     def _use_selection(self, selection: Selection) -> Callable[[], object]:
         """Mask its secrets, and log as its jobs say; return what undoes the latter.
 
@@ -280,27 +237,6 @@ class Program:
         """
         self._masker.learn(selection.secrets)
         return self._shown.apply(selection.specs)
-
-    def _log_loaded(self, selection: Selection, paths: Sequence[str]) -> None:
-        early, self._early_warnings = self._early_warnings or [], None
-        for sentence in early:
-            self._warn(sentence)
-        if selection.warnings:
-            from taskloom.jobfile.render import render_all
-
-            self._console.show(f"{render_all(selection.warnings)}\n")
-        jobs = plural(len(selection.specs), "job")
-        names = first_of([spec.name for spec in selection.specs], _MOST_LOADED)
-        default = " (no PATH was given)" if self._is_default else ""
-        self._console.log(f"loaded {jobs} from {', '.join(paths)}{default}: {names}")
-        if selection.dependencies:
-            self._console.log(DEPENDENCIES_TOO + ", ".join(selection.dependencies))
-
-    def _warn(self, sentence: str) -> None:
-        if self._early_warnings is not None:
-            self._early_warnings.append(sentence)
-        else:
-            self._console.log(sentence, level="WARNING")
 
     # -- while the jobs run
 
@@ -312,9 +248,9 @@ class Program:
                 if error is not None:
                     self._stop_after(error)
                 if count > MOST_WHILE_LISTENING:
-                    self._scheduler.wait_stopped(max(0.0, self._hard_deadline - mono()))
+                    self._scheduler.wait_stopped(max(0.0, self._stopping.deadline - mono()))
                 self._start_jobs()
-                self._handle_until(_Message.STOPPED)
+                self._handle_until(Message.STOPPED)
                 return self._scheduler.stop()
             except BaseException as raised:  # noqa: BLE001 - also what a signal handler of a plugin raises
                 error = raised
@@ -327,18 +263,18 @@ class Program:
                 self._scheduler.start()
             self._jobs_started.open()
 
-    def _handle_until(self, last: _Message) -> None:
+    def _handle_until(self, last: Message) -> None:
         """Handle signals and messages until this message comes, or until the stop is over if its message is lost."""
         while True:
-            message = self._queue.get(STOP_POLL_SECONDS if self._is_stopping else float("inf"))
+            message = self._queue.get(STOP_POLL_SECONDS if self._stopping.is_under_way else float("inf"))
             if message is last:
                 return
-            if message is None and last is _Message.STOPPED and self._scheduler.wait_stopped(0):
+            if message is None and last is Message.STOPPED and self._scheduler.wait_stopped(0):
                 return
-            if message is _Message.WORK_FINISHED:
+            if message is Message.WORK_FINISHED:
                 finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
-                self._stop(self._scheduler.stop_reason or finished)
-            elif isinstance(message, _Message):
+                self._stopping.begin(self._scheduler.stop_reason or finished)
+            elif isinstance(message, Message):
                 self._imports.take_back_unseen()
             elif isinstance(message, Signal):
                 self._handle_signal(message)
@@ -353,90 +289,36 @@ class Program:
         if isinstance(error, KeyboardInterrupt):  # SIGINT, while its handler was that of Python
             self._on_signal(signal.SIGINT, None)
         else:
-            self._stop(Reason(ReasonKind.SHUTDOWN, f"{type(error).__name__} on the main thread"))
+            self._stopping.begin(Reason(ReasonKind.SHUTDOWN, f"{type(error).__name__} on the main thread"))
 
     def _wait_for_scheduler(self) -> None:
         try:
             self._jobs_started.wait()
             self._scheduler.wait()
-            self._queue.put(_Message.WORK_FINISHED)
+            self._queue.put(Message.WORK_FINISHED)
             self._scheduler.wait_stopped()
-            self._queue.put(_Message.STOPPED)
+            self._queue.put(Message.STOPPED)
         except BaseException as error:  # noqa: BLE001 - without this thread the program would not end by itself
             self._queue.put(partial(self._stop_after, error))
 
     # -- the signals
 
-    def _on_event(self, event: Event) -> None:
-        if event.event is EventName.CANCEL_REQUESTED and event.job:
-            self._asked[event.job] = event.mono
-        self._control.put(event)
-        self._shown(event)
-        if self._wait_log is not None:
-            self._wait_log.on_event(event)
-
     def _handle_signal(self, arrived: Signal) -> None:
         number = arrived.number
         action = self._policy.action_for(number, arrived.at)
         if action is SignalAction.STOP:
-            self._stop_by_signal(arrived)
+            self._stopping.begin_by_signal(arrived)
         elif action is SignalAction.HURRY:
-            self._hurry(arrived)
+            self._stopping.hurry(arrived)
         elif action is SignalAction.EXIT:
-            exit_at_once(128 + number, partial(self._say_left, number), self._output.close)
+            exit_at_once(128 + number, partial(self._final.say_left, number), self._output.close)
         elif action is SignalAction.STATUS:
-            self._show_status()
-        elif action is SignalAction.RELOAD and self._is_stopping:
+            self._console.show(status_text(self._scheduler, self._line_width, self._console.names.mark))
+        elif action is SignalAction.RELOAD and self._stopping.is_under_way:
             self._console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
         elif action is SignalAction.RELOAD:
             self._imports.take_back_unseen()
             self._reloader.request()
-
-    def _stop_by_signal(self, arrived: Signal) -> None:
-        number = arrived.number
-        name, again = _name_of(number)
-        self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY}", level="WARNING")
-        self._stop(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number), since=arrived.at)
-
-    def _hurry(self, arrived: Signal) -> None:
-        name, again = _name_of(arrived.number)
-        self._console.log(f"{name}: at most {_HURRY}; {again} to exit at once", level="WARNING")
-        deadline = arrived.at + HURRY_SECONDS
-        self._scheduler.hurry(max(0.0, deadline - mono()))
-        self._hard_deadline = min(self._hard_deadline, deadline)
-
-    def _stop_by_request(self, within: float | None, reason: Reason) -> None:
-        """Stop all jobs for a client of the control socket, or hurry the stop that is under way."""
-        if not self._is_stopping:
-            self._stop(reason, within=within)
-        elif within is not None and mono() + within < self._hard_deadline:
-            self._scheduler.hurry(within)
-            self._hard_deadline = mono() + within
-            self._watcher.limit(within)
-
-    def _say_left(self, number: int) -> None:
-        """Log who is left at the third signal. May not wait for anything."""
-        places = [(run.job, place) for run, place in self._scheduler.places()]
-        threads = [] if places or self._threads is None else [left.thread.name for left in self._threads.find()]
-        name, _ = _name_of(number)
-        self._console.log(f"{name}: exiting at once; {left_line(places, threads)}", level="ERROR")
-
-    def _stop(self, reason: Reason, *, since: float | None = None, within: float | None = None) -> None:
-        """Stop all jobs within the time that is left, counted from the monotonic second `since`, or from now.
-
-        `within`: the seconds for it, if it is not the program's own time.
-        """
-        if self._is_stopping:
-            return
-        now = mono()
-        if within is not None and within != self._stop_within:
-            self._stop_within = within
-            self._watcher.allow(within)
-        self._hard_deadline = (now if since is None else since) + self._stop_within
-        self._scheduler.request_stop(max(0.0, self._hard_deadline - now), reason=reason)
-        self._is_stopping = True  # only now: an exception in the lines above leads here again
-        self._shown.check_logging("a task")
-        self._log_awaited(reason)
 
     def _on_stopping(self) -> None:
         """Start the deadline of a stop that no signal began. Called before the first run is cancelled.
@@ -445,27 +327,7 @@ class Program:
         """
         self._policy.stop_began()
         self._watcher.stop_began()
-        self._queue.put(_Message.STOPPING)
-
-    def _log_awaited(self, reason: Reason) -> None:
-        awaited = [status.report.job for status in self._scheduler.status() if status.state == "stopping"]
-        waiting = f"waiting for {first_of(awaited, _MOST_AWAITED)}" if awaited else ""
-        stopping = f"stopping all jobs: {reason_text(reason)}"
-        if reason.kind is ReasonKind.ESSENTIAL:
-            self._console.log(f"{stopping}; {waiting}" if awaited else stopping, level="ERROR")
-        elif awaited:
-            is_logged = reason.kind is ReasonKind.SIGNAL  # the line about the signal has announced the stop
-            self._console.log(waiting if is_logged else f"{stopping}; {waiting}")
-
-    def _show_status(self) -> None:
-        statuses = self._scheduler.status()
-        ages = {status.report.run: status.poll_age for status in statuses}
-        lines = [job_table(statuses, self._line_width, self._console.names.mark)]
-        for run, stack in self._scheduler.stacks():
-            age = ages.get(run.id)
-            polled = "" if age is None else f", no poll for {measured(age)}"
-            lines.append(f"\n{run.id} is at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
-        self._console.show("\n".join(lines) + "\n")
+        self._queue.put(Message.STOPPING)
 
     # -- the end
 
@@ -487,7 +349,7 @@ class Program:
                 children=left_children,
                 forks=self._process.forks,
                 watcher=self._watcher,
-                deadline=self._hard_deadline,
+                deadline=self._stopping.deadline,
             )
             return ending.leave(children, self._helper)
         except BaseException as error:  # noqa: BLE001 - the same
@@ -499,62 +361,23 @@ class Program:
 
     def _write_end(self, report: StopReport, left_children: LeftChildren) -> list[LeftChild]:
         """Write the report and the summary; return the child processes that are left."""
-        close_listeners(self._listeners, self._console, self._hard_deadline, self._events.sink)
+        self._feed.close(self._console, self._stopping.deadline)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
-        threads = self._await_threads(report, is_hard_exit=report.exit_code is ExitCode.SURVIVOR)
+        threads = self._final.await_threads(report, self._wait_for_threads)
         children = left_children.find()
-        data = partial(self._report_data, report, threads, children)
-        self._control.finish(data, self._hard_deadline)
+        data = partial(self._final.data, report, self._exit_code(report), threads, children)
+        self._control.finish(data, self._stopping.deadline)
         if self._wants_json:
             self._output.final_data((to_json(self._masker.mask_data(data()), is_ascii=True) + "\n").encode())
         else:
-            jobs, mark = self._scheduler.status(), self._console.names.mark
-            self._console.show(summary(report, jobs, self._line_width, mark), is_last=True)
+            self._final.show(report)
         return children
 
-    def _report_data(
-        self, report: StopReport, threads: Sequence[LeftThread], children: Sequence[LeftChild]
-    ) -> dict[str, Any]:
-        # The report was made when the stop ended. A run that ended later is only in the status.
-        return report.as_dict() | {
-            "exit_code": int(self._exit_code(report)),
-            "jobs": [status.as_dict() for status in self._scheduler.status()],
-            "threads_left": [left.as_dict() for left in threads],
-            "processes_left": [child.as_dict() for child in children],
-        }
+    def _wait_for_threads(self, wait: Callable[[], object]) -> None:
+        def wait_and_tell() -> None:
+            wait()
+            self._queue.put(Message.THREADS_OVER)
 
-    def _await_threads(self, report: StopReport, *, is_hard_exit: bool) -> list[LeftThread]:
-        """Name the threads that jobs or libraries have left, wait for them, and return those that are still there."""
-        threads = self._threads = LeftThreads(
-            begun=mono() - report.seconds,
-            withins={job.job: job.within for job in report.jobs},
-            asked=self._asked,
-            deadline=lambda: self._hard_deadline,
-            is_hard_exit=is_hard_exit,
-        )
-        if not threads.find():
-            return []
-        close_pools()
-        awaited = threads.awaited()
-        if awaited:
-            names = threads.names_of(awaited, with_limits=True)
-            waiting = "waiting for non-daemon threads that tasks or libraries started"
-            self._console.log(f"{waiting}: {names}", level="WARNING")
-            self._helper.do(lambda: self._wait_for_threads(threads))
-            self._handle_until(_Message.THREADS_OVER)
-        left = threads.find()
-        if left:
-            self._console.log(f"not waiting for threads that are left: {threads.names_of(left)}", level="WARNING")
-        return left
-
-    def _wait_for_threads(self, threads: LeftThreads) -> None:
-        threads.wait()
-        self._queue.put(_Message.THREADS_OVER)
-
-
-def _name_of(number: int) -> tuple[str, str]:
-    """Return how a log line calls a signal, and how its reader sends it again."""
-    if number == signal.SIGINT:
-        return "Ctrl-C", "press again"
-    return signal.Signals(number).name, "send it again"
+        self._helper.do(wait_and_tell)
+        self._handle_until(Message.THREADS_OVER)
