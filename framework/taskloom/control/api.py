@@ -19,6 +19,7 @@ from taskloom.control.strict_json import read_object
 from taskloom.core.events import Event
 from taskloom.diagnostics import quoted
 from taskloom.errors import UsageError
+from taskloom.observe.masked_data import masked_data
 from taskloom.scheduler.facade import Scheduler
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.text import error_text, traceback_of
@@ -79,7 +80,7 @@ class Api:
 
     def finish(self, report: Mapping[str, Any]) -> None:
         """Give the report of the stop to all clients that wait for it; only the first one counts. Any thread."""
-        self._state.give_report(Reply(200, report))
+        self._state.give_report(Reply(200, masked_data(self._state.mask, report)))
 
     def flush_log(self, timeout: float | None = 1.0) -> bool:
         """Wait until all requests so far are logged; return False after `timeout` seconds."""

@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from taskloom import __version__
-from taskloom.control.api_state import ApiState, Call, masked
+from taskloom.control.api_state import ApiState, Call
 from taskloom.control.exchange import Answer, Deferred, Reply
 from taskloom.control.job_view import is_wrong
 from taskloom.control.marks import instant_text
@@ -15,6 +15,7 @@ from taskloom.control.refusals import Refusal, error_reply
 from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import SchedulerBusy
+from taskloom.observe.masked_data import masked_data
 from taskloom.text import finite
 
 __all__ = ["program", "reload", "shutdown", "stop_report"]
@@ -50,7 +51,7 @@ def program(state: ApiState, _: Call) -> Answer:
             "since": instant_text(info.since),
             "paths": list(info.paths),
             "cwd": info.cwd,
-            "command": masked(state.mask, list(info.command)),
+            "command": masked_data(state.mask, list(info.command)),
             "state": _STATES[view.phase],
             "stop": stop,
             "jobs": {"total": len(view.jobs), "by_state": by_state, "wrong": wrong},
@@ -92,7 +93,7 @@ def _reload_reply(state: ApiState, outcome: ReloadOutcome) -> Reply:
         if outcome.problems:
             status = 422
             more = {
-                "problems": masked(state.mask, [problem_data(each) for each in outcome.problems]),
+                "problems": masked_data(state.mask, [problem_data(each) for each in outcome.problems]),
                 "text": state.mask(outcome.text),
             }
         return error_reply(Refusal(status, outcome.code, state.mask(outcome.error), more=more))
@@ -104,7 +105,7 @@ def _reload_reply(state: ApiState, outcome: ReloadOutcome) -> Reply:
                 for change in outcome.changes
             ],
             "sum": outcome.sum,
-            "warnings": masked(state.mask, [problem_data(each) for each in outcome.warnings]),
+            "warnings": masked_data(state.mask, [problem_data(each) for each in outcome.warnings]),
             "text": state.mask(outcome.text),
         },
     )

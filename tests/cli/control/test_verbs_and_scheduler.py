@@ -96,6 +96,25 @@ def test_a_job_is_stopped_and_started_again(program: Program) -> None:
     assert program.scheduler.job("web").status().report.run == "web#3"
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("we\udce9", "it is not UTF-8"), ("x" * 2000, "expected a text"), ("x" * 20_000, "its head has more than 16 KiB")],
+    ids=["no UTF-8", "long", "longer"],
+)
+@pytest.mark.parametrize("choice", [(), ("-l",)], ids=["job", "label"])
+def test_a_name_that_no_job_can_have_is_a_usage_error(
+    choice: tuple[str, ...], name: str, why: str, program: Program
+) -> None:
+    program.add("web")
+
+    for verb in ("stop", "status", "stack"):
+        code, out, err = program(verb, *choice, name)
+
+        assert (code, out) == (2, "")
+        assert why in err
+    assert program.scheduler.job("web").run is not None
+
+
 def test_a_failing_start_is_1_with_the_error(program: Program) -> None:
     program.add("bad", bad, start="manual")
 

@@ -71,7 +71,7 @@ class ControlExit(IntEnum):
 
 _UNREACHABLE = (NoProgram, NoAnswer, ConnectionLost, BadReply)
 # A job that is not there is a mistake on the command line, as everywhere else; so is a value that cannot be used.
-_MISTAKES = frozenset({"unknown-job", "unknown-label", "invalid-query"})
+_MISTAKES = frozenset({"unknown-job", "unknown-label", "invalid-query", "bad-target", "too-large-head"})
 
 _Command = Callable[..., Any]
 
@@ -202,6 +202,10 @@ def choose_jobs(connection: Connection, jobs: Sequence[str] = (), labels: Sequen
     for wanted in dict.fromkeys(jobs):
         if wanted not in names and not any(fnmatchcase(name, wanted) for name in names):
             connection.get("/v1/jobs", job=wanted)  # it is refused, with a near match
+    known = {label for each in every for label in each.texts("labels")}
+    for label in dict.fromkeys(labels):
+        if label not in known:
+            connection.get("/v1/jobs", label=label)  # as well
     return [
         each
         for each, name in zip(every, names, strict=True)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from taskloom.cli.control.acting import INTERRUPTED
-from taskloom.cli.control.common import ControlExit, answers, connect, output_option, program_options
+from taskloom.cli.control.common import ControlExit, answers, connect, line_shape, output_option, program_options
 from taskloom.cli.control.follow_waits import END_SECONDS, is_gone
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.options import Seconds
@@ -156,5 +156,5 @@ def _show(report: Fields, output: str) -> int:
         from taskloom.control.report_data import statuses_of, stop_report_of
         from taskloom.observe.summary import summary
 
-        echo(summary(stop_report_of(report), statuses_of(report)).rstrip("\n"))
+        echo(summary(stop_report_of(report), statuses_of(report), *line_shape()).rstrip("\n"))
     return report.count("exit_code")
