@@ -114,7 +114,7 @@ def test_shutdown_shows_the_summary_and_has_the_code_of_the_program(capsys: pyte
 
     out, err = capsys.readouterr()
     assert (code, err) == (3, "")
-    assert json.loads(fake.requests[0][3]) == {"within": 0.5}
+    assert [json.loads(body) for method, _, _, body in fake.requests if method == "POST"] == [{"within": 0.5}]
     assert fake.requests[1][1] == "/v1/stop?wait=true"
     assert out == (
         "JOB  STATE              OUTCOME  RUNS  TIME   NOTE\n"
