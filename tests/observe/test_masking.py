@@ -110,14 +110,22 @@ def test_what_was_learned_before_stays_masked() -> None:
 
 def test_json_data_is_masked_but_for_identifiers() -> None:
     masker = Masker(["running", "hunter2"])
-    data = {"state": "running", "text": "is running", "hunter2": ["hunter2", 5, None, {"job": "running"}], "n": 1.5}
+    data = {"state": "running", "text": "is running", "list": ["hunter2", 5, None, {"job": "running"}], "n": 1.5}
 
     assert masker.mask_data(data) == {
         "state": "running",
         "text": f"is {MASK}",
-        MASK: [MASK, 5, None, {"job": "running"}],
+        "list": [MASK, 5, None, {"job": "running"}],
         "n": 1.5,
     }
+
+
+def test_keys_are_masked_only_where_tasks_write_them() -> None:
+    data = {"run": {"counts": {"hunter2 things": 3}}, "error": "error in hunter2", "labels": ["error"]}
+
+    masked = Masker(["hunter2", "error"]).mask_data(data)
+
+    assert masked == {"run": {"counts": {f"{MASK} things": 3}}, "error": f"{MASK} in {MASK}", "labels": ["error"]}
 
 
 def test_without_secrets_the_very_same_objects_come_back() -> None:

@@ -3,25 +3,22 @@
 A secret may come out in a log line, a traceback, a line of code or a reply, and as `repr`, JSON, a URL or base64 has
 encoded it. All these forms are looked for at once, in time that is linear in the text: one regular expression, or a set
 if there are thousands of forms, finds the places where the first characters of any form are, and a set decides there.
-Values of fewer than 4 characters are
-not masked.
+Values of fewer than 4 characters are not masked.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from taskloom.diagnostics import MASK
+from taskloom.observe.masked_data import masked_data
 from taskloom.observe.secret_forms import LEAST_CHARACTERS, forms_of
 
 __all__ = ["Masker"]
 
-# The names of fields whose values are identifiers or words of ours. A client could not go on without them, and a
-# password may be equal to a word such as `running`.
-_IDENTIFIERS = frozenset({"at", "code", "event", "id", "job", "level", "outcome", "run", "start", "state", "task"})
 # A regular expression of more words than these takes seconds to compile, and is slower than a look at each character.
 _MOST_OF_PATTERN = 1000
 # Looked at for a secret that goes on in the next piece of a stream.
@@ -56,9 +53,9 @@ class Masker:
         return text if forms is None else forms.masked(text)
 
     def mask_data(self, data: Any) -> Any:
-        """Return JSON data with all texts masked, keys included; identifiers such as the name of a job stay."""
+        """Return JSON data with all texts masked; identifiers such as the name of a job stay."""
         forms = self._forms
-        return data if forms is None else _masked_data(data, forms)
+        return data if forms is None else masked_data(forms.masked, data)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return the beginning and the end of each secret in the text, in order, without overlaps."""
@@ -69,21 +66,6 @@ class Masker:
         """Return where a secret begins that may go on after the end of the text; the length of the text if none."""
         forms = self._forms
         return len(text) if forms is None else forms.unfinished(text)
-
-
-def _masked_data(data: Any, forms: _Forms) -> Any:
-    if isinstance(data, str):
-        return forms.masked(data)
-    if isinstance(data, Mapping):
-        return {
-            forms.masked(key) if isinstance(key, str) and key not in _IDENTIFIERS else key: (
-                value if key in _IDENTIFIERS and isinstance(value, str) else _masked_data(value, forms)
-            )
-            for key, value in data.items()
-        }
-    if isinstance(data, list | tuple):
-        return [_masked_data(each, forms) for each in data]
-    return data
 
 
 class _Forms:

@@ -16,7 +16,7 @@ from taskloom.observe.event_text import describe, reason_text
 from taskloom.observe.log_format import LogFormat, LogMessage, render
 from taskloom.observe.name_column import NameColumn
 from taskloom.scheduler.failure_text import LogLine
-from taskloom.text import duration, first_of, plural
+from taskloom.text import duration, first_of, plural, printable
 
 __all__ = ["EventLines"]
 
@@ -48,7 +48,7 @@ def _line_of(fields: Fields) -> LogLine:
         line = describe(event)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         line = None  # an event of a newer or an older program, with other data
-    return line or LogLine(_plain_text(event))
+    return line or LogLine(printable(_plain_text(event)))
 
 
 def _event_of(fields: Fields) -> Event | None:

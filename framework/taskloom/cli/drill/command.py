@@ -16,6 +16,7 @@ from taskloom.cli.completion.known_names import complete_jobs_of_files, complete
 from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds, env_file_option
 from taskloom.cli.standard_streams import final_code, imports_on_stderr
+from taskloom.errors import JobFileError
 from taskloom.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ def drill(  # noqa: PLR0917 - click gives them by name
 def _select_jobs(
     paths: Sequence[str], labels: Sequence[str], names: Sequence[str], env_files: Sequence[str]
 ) -> tuple[list[JobSpec], frozenset[str]]:
-    """Return the selected enabled jobs, and all secrets. Raises JobFileError, and UsageError if there are no jobs."""
-    from taskloom.errors import JobFileError
+    """Return the selected enabled jobs, and all secrets. Raises JobFileError, and UsageError if there are none."""
     from taskloom.jobfile import check
     from taskloom.jobfile.env_file import environ_with, read_env_files
 
