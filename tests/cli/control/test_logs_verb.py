@@ -266,6 +266,7 @@ def test_followed_lines_that_come_together_are_sorted_but_not_across_a_gap() -> 
         found = coming.pop(0)
         if isinstance(found, NoProgram):
             raise found
+        assert found is None or isinstance(found, ServerSentEvent)
         return found
 
     ordered, taken = InOrder(take), list[str]()
