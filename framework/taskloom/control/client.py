@@ -81,7 +81,7 @@ class Connection:
         """Return the answer to a POST request with this JSON body, an empty one by default. As `get`."""
         return self._call("POST", path, {} if body is None else body, timeout)
 
-    def ask(self, path: str, /, **query: object) -> Asked:
+    def request(self, path: str, /, **query: object) -> Asked:
         """Send a GET request whose answer may take long. The program takes it before any request that is sent later.
 
         Raises NoProgram or NoAnswer.

@@ -36,7 +36,7 @@ SURVIVOR = {
     "job": "web", "run": "web#1", "where": "tick.py:3 in wait", "stack": "  File tick.py\n", "poll_age": 2.0,
     "within": 0.5, "waited": 0.6, "otherwise": "exit", "callbacks": [],
 }  # fmt: skip
-REPORT = {
+REPORT: dict[str, Any] = {
     "exit_code": 3, "reason": {"kind": "shutdown", "text": "by bob"}, "seconds": 0.6, "jobs": [STATUS],
     "survivors": [SURVIVOR], "threads_left": [], "processes_left": [],
 }  # fmt: skip

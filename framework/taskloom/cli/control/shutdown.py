@@ -63,7 +63,7 @@ def shutdown(*, within: float | None, no_wait: bool, output: str, **program: Any
     body = {} if within is None else {"within": within}
     begun = mono()
     # Before the request to stop: a program without jobs is gone a moment after it, with its report.
-    report_to_come = None if no_wait else connection.ask("/v1/stop", wait=True)
+    report_to_come = None if no_wait else connection.request("/v1/stop", wait=True)
     try:
         answer = connection.fields(connection.post("/v1/shutdown", body))
     except (ConnectionLost, NoProgram):  # it was about to end
