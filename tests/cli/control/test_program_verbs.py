@@ -143,7 +143,7 @@ def test_shutdown_shows_the_summary_and_has_the_code_of_the_program(capsys: pyte
 def test_shutdown_shows_how_users_held_a_job_back(
     texts: dict[str, Any], state: str, note: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    web = {**REPORT["jobs"][0], "state": "finished", "outcome": "cancelled", "counts": {}, "overdue": False, **texts}
+    web = {**STATUS, "state": "finished", "outcome": "cancelled", "counts": {}, "overdue": False, **texts}
     report = {**REPORT, "jobs": [web], "survivors": []}
     with fake_program(Answers(post_shutdown=STOPPING, get_stop=(200, report))) as fake:
         call(["shutdown", "--socket", str(fake.path)])
