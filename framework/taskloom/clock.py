@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
 
-__all__ = ["Clock", "MonotonicClock", "mono", "wall"]
+__all__ = ["Clock", "MonotonicClock", "local_zone", "mono", "wall"]
 
 mono = time.monotonic
 """Seconds of the monotonic clock; for code outside the core that measures its own waits."""
 
 wall = time.time
 """Seconds since the epoch; for code outside the core that puts a time on its own lines."""
+
+
+def local_zone() -> tuple[int, int]:
+    """Return the two offsets of the local zone in seconds: what `time.tzset` changes."""
+    return time.timezone, time.altzone
 
 
 class Clock(Protocol):

@@ -38,7 +38,7 @@ def test_a_duration_is_read_as_in_a_job_file(words: list[str], seconds: str) -> 
     ("text", "error"),
     [
         ("soon", "cannot read 'soon' as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds"),
-        ("-5", "cannot use -5.0 as a duration; it must be between 0 and ten years"),
+        ("-5", "cannot use -5 as a duration; it must be between 0 and ten years"),
         ("inf", "cannot use inf as a duration; it must be between 0 and ten years"),
         ("forever", "cannot read 'forever' as a duration; write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds"),
     ],

@@ -75,6 +75,11 @@ def test_the_first_place_that_has_a_setting_decides(places: tuple[str, ...]) -> 
     assert (found.value, found.source) == (expected, sources[places[0]] if places else "default")
 
 
+@pytest.mark.parametrize("name", ["log_dir", "control"])
+def test_an_option_that_is_empty_counts_as_not_given(name: str) -> None:
+    assert given(flags={name: ""}, file=f"{name}: ./here")[name].source == "file"
+
+
 def test_each_setting_has_a_default() -> None:
     found = given()
 
@@ -119,7 +124,7 @@ def test_a_variable_gives_a_setting(variable: str, text: str, name: str, value: 
     [
         ("TASKLOOM_NAME", "a/b", f"cannot use 'a/b' as name; {A_NAME}"),
         ("TASKLOOM_STOP_WITHIN", "soon", f"cannot read 'soon' as a duration; {A_DURATION}"),
-        ("TASKLOOM_STOP_WITHIN", "-1", f"cannot use -1.0 as a duration; {BETWEEN}"),
+        ("TASKLOOM_STOP_WITHIN", "-1", f"cannot use -1 as a duration; {BETWEEN}"),
         ("TASKLOOM_STOP_WITHIN", "nan", f"cannot use nan as a duration; {BETWEEN}"),
         ("TASKLOOM_STOP_WITHIN", "inf", f"cannot use inf as a duration; {BETWEEN}"),
         ("TASKLOOM_LOG_FORMAT", "xml", "cannot use 'xml' as log_format; expected text, short, full or json"),

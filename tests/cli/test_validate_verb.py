@@ -114,6 +114,7 @@ def test_the_jobs_in_json_have_their_final_values(call: Call) -> None:
         "task": "countdown",
         "description": "",
         "labels": [],
+        "log": {"level": None, "file": None},
         "enabled": True,
         "daemon": True,
         "poll_interval": 1.0,

@@ -191,6 +191,20 @@ def test_one_deadline_holds_for_the_whole_call(handler: object) -> None:
     assert str(caught.value).startswith(f"pid {pid} does not answer: a task may be holding the GIL; ")
 
 
+def test_no_call_lasts_beyond_the_deadline_of_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskloom.control.client._LEAST_SECONDS", SHORT_SECONDS)
+    with fake_program(silent) as fake:
+        connection = Connection(fake.program, 1e6, until=0.0)
+        with pytest.raises(NoAnswer) as asked:
+            connection.get("/v1/jobs")
+        with pytest.raises(NoAnswer) as told:
+            connection.post("/v1/jobs/web/stop")
+        with pytest.raises(NoAnswer), connection.follow("/v1/events") as stream:
+            stream.take()
+
+    assert (asked.value.may_act_later, told.value.may_act_later) == (False, True)
+
+
 def test_the_deadline_holds_where_no_connection_is_accepted() -> None:
     with short_folder() as folder, contextlib.ExitStack() as stack:
         path = folder / "full.sock"

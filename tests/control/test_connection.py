@@ -189,6 +189,16 @@ TOO_LARGE_HEAD = b"GET / HTTP/1.1\r\nhost: x\r\nbig: " + BIG + b"\r\n\r\n"
         pytest.param(b"GET / HTTP/1.1\r\nhost: x\r\na\0b: 1\r\n\r\n", (400, "bad-request"), id="nul"),
         pytest.param(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", (400, "bad-request"), id="negative"),
         pytest.param(
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            (400, "bad-request"),
+            id="length-and-chunks",
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+            (501, "not-implemented"),
+            id="coding",
+        ),
+        pytest.param(
             b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
             (400, "bad-request"),
             id="two-lengths",
@@ -215,6 +225,35 @@ def test_what_is_not_a_request_is_refused(data: bytes, refused: tuple[int, str])
     assert status_and_code(sent(one)) == refused
 
 
+@pytest.mark.parametrize("line", [b"a\0b: 1", b"transfer-encoding : chunked", b": 1"], ids=["nul", "blank", "nameless"])
+def test_a_refused_line_is_not_sent_back_as_python_writes_it(line: bytes) -> None:
+    one = connection()
+    request_of(one, b"GET / HTTP/1.1\r\nhost: x\r\n" + line + b"\r\n\r\n")
+
+    assert b'"cannot read the request: illegal header line"' in sent(one)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /a HTTP/1.1\nhost: x\ncontent-length: 2\n\n",
+        b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length:\r\n 2\r\n\r\n",
+    ],
+    ids=["bare-lf", "folded"],
+)
+def test_old_forms_of_a_head_are_one_request_and_never_two(head: bytes) -> None:
+    one = connection()
+    request = request_of(one, head + b"{}" + GET)
+
+    assert request is not None
+    assert (request.path, request.body) == ("/a", b"{}")
+    one.reply(Reply(200, {}), 0.0)
+    sent(one)
+    following = one.next_request(0.0)
+    assert following is not None
+    assert following.path == "/v1"
+
+
 def test_a_head_may_have_exactly_16_kib() -> None:
     start, end = b"GET / HTTP/1.1\r\nhost: x\r\nbig: ", b"\r\n\r\n"
     fitting = start + b"x" * (HEAD_BYTES - len(start) - len(end)) + end
@@ -222,6 +261,20 @@ def test_a_head_may_have_exactly_16_kib() -> None:
 
     assert request_of(connection(), fitting) is not None
     assert request_of(connection(), fitting.replace(b"big: x", b"big: xx")) is None
+
+
+def test_a_body_of_very_many_chunks_leaves_others_their_turn() -> None:
+    one = connection()
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    request = request_of(one, head + b"1\r\na\r\n" * 1200 + b"0\r\n\r\n")
+    turns = 1
+
+    while request is None and one.has_more:
+        request, turns = one.next_request(0.0), turns + 1
+
+    assert request is not None
+    assert request.body == b"a" * 1200
+    assert (turns, one.has_more) == (3, False)
 
 
 def test_a_body_may_have_exactly_1_mib_in_chunks() -> None:

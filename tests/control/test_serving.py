@@ -114,7 +114,7 @@ def test_the_report_is_sent_to_a_client_that_comes_a_moment_after_its_request(sc
 def test_a_client_that_asks_for_the_report_before_it_requests_the_stop_never_misses_it(scheduler: Scheduler) -> None:
     with serve(scheduler, name="host") as control:
         connection = Connection(Program("host", control.path, os.getpid(), os.geteuid()))
-        asked = connection.ask("/v1/stop", wait=True)
+        asked = connection.request("/v1/stop", wait=True)
         connection.post("/v1/shutdown")
 
         control.finish({"exit_code": 0})

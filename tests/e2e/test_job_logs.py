@@ -15,6 +15,7 @@ import pytest
 from taskloom.control.client import Connection, find
 
 Start = Callable[..., Any]
+Call = Callable[..., subprocess.CompletedProcess[str]]
 
 # In parts, so that these tests do not have it in one piece either.
 CANARY = "canary-" + "Zx81!kQ"
@@ -143,6 +144,23 @@ def test_no_byte_that_is_written_or_sent_has_a_secret(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_drill_shows_no_secret(taskloom_cli: Call, packages: str, tmp_path: Path, output: str) -> None:
+    (tmp_path / "secret.txt").write_text(FILE_CANARY + "\n")
+    (tmp_path / "jobs.yaml").write_text(
+        f"jobs: {{fails: {{task: loose, params: {{password: '{CANARY}', header: '${{file:secret.txt}}'}}}}}}"
+    )
+
+    answer = taskloom_cli("drill", "jobs.yaml", "-o", output, env={"PYTHONPATH": packages})
+
+    assert answer.returncode == 1
+    assert "cannot log in with **********" in answer.stdout
+    assert "header **********" in answer.stderr
+    assert CANARY not in answer.stdout + answer.stderr
+    assert FILE_CANARY not in answer.stdout + answer.stderr
+
+
+@pytest.mark.long
 def test_each_line_belongs_to_the_job_whose_thread_has_written_it(
     start_program: Start, packages: str, tmp_path: Path
 ) -> None:
@@ -223,7 +241,7 @@ def test_a_restart_appends_and_the_verb_shows_the_lines(
     ("options", "message"),
     [
         (("--log-dir", "jobs.yaml"), "cannot write log files to 'jobs.yaml': it is not a folder"),
-        (("--log-dir", "jobs.yaml/x"), "cannot write log files to 'jobs.yaml/x': Not a directory"),
+        (("--log-dir", "jobs.yaml/x"), "cannot write log files to 'jobs.yaml/x': not a directory"),
         (("-v", "-q"), "cannot use --verbose with --quiet"),
         (("-v", "--log-level", "error"), "cannot use --verbose with --log-level error"),
         (("--log-level", "loud"), "'loud' is not one of"),

@@ -80,8 +80,8 @@ ROWS: list[tuple[BaseException, str]] = [
     (
         errors.ProgramRunning("web", 17, ""),
         (
-            "cannot use the name 'web': pid 17 has it; stop it with taskloom shutdown --name web, or choose another name "
-            "with --name"
+            "cannot use the name 'web': pid 17 has it; stop it with taskloom shutdown --name web, or choose another "
+            "name with --name"
         ),
     ),
     (
@@ -94,8 +94,8 @@ ROWS: list[tuple[BaseException, str]] = [
     (
         errors.SchedulerBusy(is_undone=False),
         (
-            "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; the command may "
-            "still take effect"
+            "cannot get an answer in time: the scheduler's thread is busy, or a task is holding the GIL; the command "
+            "may still take effect"
         ),
     ),
     (

@@ -71,6 +71,15 @@ def test_a_file_without_jobs_is_one_of_settings_or_of_another_program(text: str,
     assert [problem.message for problem in check("a.yaml").problems] == [message]
 
 
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [("'true'", "write it without quotes"), ("'off'", "write false"), ("flase", "did you mean 'false'?"), ("x", "")],
+)
+def test_a_control_that_is_neither_true_false_nor_a_path_has_a_hint(written: str, hint: str) -> None:
+    Path("a.yaml").write_text(f"taskloom: {{control: {written}}}\n{JOBS}")
+    assert [problem.hint for problem in check("a.yaml").problems] == [hint]
+
+
 def test_settings_are_secret_where_they_come_from_a_file() -> None:
     Path("dir").write_text("secret-folder\n")
     Path("a.yaml").write_text(f"taskloom: {{log_dir: '${{file:dir}}', name: '${{file:none:-x}}'}}\n{JOBS}")

@@ -39,6 +39,9 @@ CATALOG = GivenCatalog({"connect": connect})
         ("db://anna:${file:key}@host", f"db://anna:{'${file:key}'}@host"),
         ("db://anna:x${PASSWORD}@host", f"db://anna:{MASK}@host"),
         ("db://anna:@host", "db://anna:@host"),
+        ("db://anna:it's\"hunter2@host", f"db://anna:{MASK}@host"),
+        ('["db://anna:it\'s@host", "a@b"]', f'["db://anna:{MASK}@host", "a@b"]'),
+        ("['db://anna:80','a@b']", "['db://anna:80','a@b']"),
         ("", ""),
     ],
 )
@@ -54,6 +57,7 @@ def test_the_passwords_of_all_hosts_are_found() -> None:
 def test_a_long_line_of_almost_urls_takes_little_time() -> None:
     text = "a://b:" * 100_000 + "a" * 100_000
     assert list(password_columns(text)) == []
+    assert without_passwords("a://b:c@" * 100_000) == f"a://b:{MASK}@" * 100_000
     assert list(password_columns(f"{text}@")) == [(600_000, 700_000)]
 
 

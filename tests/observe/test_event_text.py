@@ -41,7 +41,9 @@ def instant(seconds: float) -> str:
             "its failures are forgotten: params changed",
             "INFO",
         ),
-        (event(EventName.PAUSED, reason=Reason(ReasonKind.USER, "pause, by alice")), "paused: pause, by alice", "INFO"),
+        (event(EventName.PAUSED, reason=Reason(ReasonKind.USER, "pause, by alice")), "paused by alice", "INFO"),
+        (event(EventName.PAUSED, reason=Reason(ReasonKind.USER, "too loud")), "paused: too loud", "INFO"),
+        (event(EventName.RESUMED, reason=Reason(ReasonKind.USER, "resume, by alice")), "resumed by alice", "INFO"),
         (event(EventName.PAUSED, reason=Reason(ReasonKind.USER)), "paused: requested", "INFO"),
         (
             event(EventName.RESUMED, reason=Reason(ReasonKind.RELOAD, "it has no schedule any more")),

@@ -106,3 +106,21 @@ def test_a_wall_clock_that_was_set_back_changes_no_order() -> None:
     held.add(b"b", 4.0, NOW)
 
     assert released(held, NOW + HOLD_SECONDS) == ["b", "a"]
+
+
+def test_a_line_that_a_finalizer_adds_during_the_release_is_kept() -> None:
+    held = HeldLines()
+
+    class Time(float):
+        def __lt__(self, other: float) -> bool:
+            if not finalized:
+                finalized.append(self)
+                held.add(b"of a finalizer", NOW, NOW)
+            return float(self) < float(other)
+
+    finalized: list[Time] = []
+    held.add(b"first", Time(1.0), NOW)
+    held.add(b"second", Time(2.0), NOW)
+
+    assert released(held, NOW + HOLD_SECONDS) == ["first", "second"]
+    assert released(held, NOW + 2 * HOLD_SECONDS) == ["of a finalizer"]

@@ -12,6 +12,7 @@ from taskloom.core.policies import LogLevel, LogPolicy
 from taskloom.diagnostics import MASK
 from taskloom.observe.console import Console, ConsoleHandler
 from taskloom.observe.job_logs import JobLogs, level_number
+from taskloom.observe.log_format import LogMessage
 from taskloom.observe.masking import Masker
 
 AT = Moment(1.0, 2.0)
@@ -109,6 +110,21 @@ def test_each_job_has_the_file_that_it_wants(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["_taskloom.log", "a.1.log", "a.2.log"]
     assert (tmp_path / "own.txt").read_text().endswith("own          print of own#1\n")
     assert (tmp_path / "logs" / "_taskloom.log").read_text().endswith("unknown      print of \n")
+
+
+def test_a_relative_file_stays_where_it_is_if_a_task_changes_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    logs = JobLogs()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    logs.apply([spec("web", file="web.txt")])
+    logs.message(LogMessage("one", "INFO", "web", "web#1"), 0.0)
+    logs.finish(5.0)
+
+    assert [each.name for each in tmp_path.rglob("*.txt")] == ["web.txt"]
+    assert (tmp_path / "web.txt").exists()
 
 
 def test_without_files_there_is_no_thread_for_them() -> None:

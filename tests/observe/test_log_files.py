@@ -160,6 +160,29 @@ def test_a_disk_that_hangs_blocks_no_writer_and_the_end_only_for_its_time(
     leave.open()
 
 
+def test_a_flood_drops_its_own_lines_alone(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, leave = Latch(), Latch()
+    monkeypatch.setattr(log_files, "QUEUE_BYTES", 100_000)
+
+    def slow(path: str, content: bytes, *limits: int) -> bool:
+        entered.open()
+        return leave.wait(30) and append(path, content, *limits)
+
+    monkeypatch.setattr(log_files, "append", slow)
+    files, flood, quiet = make(), str(tmp_path / "flood.log"), str(tmp_path / "quiet.log")
+    files.put(flood, line("first"))
+    assert entered.wait(10)
+    for number in range(2000):
+        files.put(flood, line("x" * 100))
+        if number % 100 == 0:
+            files.put(quiet, line("beat"))
+    leave.open()
+
+    assert files.finish(5.0) == files.dropped > 1000
+    assert Path(quiet).read_text().count("beat") == 20
+    assert not files._sizes
+
+
 def test_one_file_that_cannot_be_written_does_not_hinder_the_others(make: Make, told: Told, tmp_path: Path) -> None:
     (tmp_path / "dir.log").mkdir()
     (tmp_path / "link.log").symlink_to(tmp_path / "target")

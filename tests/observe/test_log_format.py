@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from taskloom.core.model import Moment
-from taskloom.observe.log_format import LogFormat, LogMessage, render
+from taskloom.observe.log_format import LogFormat, LogMessage, render, time_of
 
 MESSAGE = LogMessage("first\nsecond", "INFO", "tick", "tick#1")
 AT = Moment(5.0000001, 1_774_740_600.25)  # shortly before the clocks of Berlin are set forward in 2026
@@ -58,3 +59,14 @@ def test_a_terminal_gets_colours() -> None:
 
     assert line.startswith("\033[31m")
     assert line.endswith("x\\x1b\033[0m\n")
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_the_offset_of_a_line_is_that_of_its_time_and_of_the_present_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    summer, winter = 1_750_000_000.0, 1_735_000_000.0
+    shown = [time_of(LogFormat.FULL, at) for at in (summer, winter, summer)]
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    shown.append(time_of(LogFormat.FULL, summer))
+
+    assert [each[-6:] for each in shown] == ["+02:00", "+01:00", "+02:00", "+05:30"]

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskloom.diagnostics import MASK
+from taskloom.observe import masking
 from taskloom.observe.masking import Masker
+from taskloom.observe.secret_forms import forms_of
 
 CANARY = "can'ary/\"pä+\\ss\tword"
 
@@ -72,6 +74,25 @@ def test_a_value_from_a_file_is_masked_without_its_line_break_and_each_line_of_a
     assert masker.mask("ab") == "ab"
 
 
+def test_each_line_of_a_very_long_secret_is_masked_and_costs_no_dozen_of_forms() -> None:
+    lines = [f"{number:x}'%{number:x}" for number in range(0x10000, 0x10000 + 8_000)]
+    forms = forms_of("\n".join(lines))
+
+    assert set(lines) <= forms
+    assert repr(lines[0] + '"')[1:-2] in forms
+    assert len(forms) < 2.1 * len(lines)  # a megabyte with seven for each line takes ten seconds
+
+
+def test_more_secrets_than_a_pattern_should_have_are_found_alike() -> None:
+    words = [f"{number:04}" for number in range(3000)]
+    masker = Masker(words)
+
+    assert masker.mask("9000000 2999 3000") == f"9{MASK} {MASK} 3000"
+    assert masker.spans("x2999") == [(1, 5)]
+    assert masker.unfinished("9 299") == 2
+    assert masker.mask("none") == "none"
+
+
 def test_the_longest_of_several_secrets_is_masked_and_those_that_overlap_together() -> None:
     masker = Masker(["hunter", "hunter2hunter", "ter2xyz"])
 
@@ -89,14 +110,22 @@ def test_what_was_learned_before_stays_masked() -> None:
 
 def test_json_data_is_masked_but_for_identifiers() -> None:
     masker = Masker(["running", "hunter2"])
-    data = {"state": "running", "text": "is running", "hunter2": ["hunter2", 5, None, {"job": "running"}], "n": 1.5}
+    data = {"state": "running", "text": "is running", "list": ["hunter2", 5, None, {"job": "running"}], "n": 1.5}
 
     assert masker.mask_data(data) == {
         "state": "running",
         "text": f"is {MASK}",
-        MASK: [MASK, 5, None, {"job": "running"}],
+        "list": [MASK, 5, None, {"job": "running"}],
         "n": 1.5,
     }
+
+
+def test_keys_are_masked_only_where_tasks_write_them() -> None:
+    data = {"run": {"counts": {"hunter2 things": 3}}, "error": "error in hunter2", "labels": ["error"]}
+
+    masked = Masker(["hunter2", "error"]).mask_data(data)
+
+    assert masked == {"run": {"counts": {f"{MASK} things": 3}}, "error": f"{MASK} in {MASK}", "labels": ["error"]}
 
 
 def test_without_secrets_the_very_same_objects_come_back() -> None:
@@ -113,10 +142,15 @@ def test_the_beginning_of_a_secret_at_the_end_of_a_text_is_found(text: str, at: 
     assert Masker(["hunter2"]).unfinished(text) == at
 
 
+@pytest.mark.parametrize("most_of_pattern", [0, 1000], ids=["set", "pattern"])
 @settings(max_examples=60)
-@given(st.lists(st.text("ab", min_size=4, max_size=8), max_size=6), st.text("abc", max_size=40))
-def test_all_places_of_all_secrets_are_covered_and_nothing_else(secrets: list[str], text: str) -> None:
-    masker = Masker(secrets)
+@given(secrets=st.lists(st.text("ab", min_size=4, max_size=8), max_size=6), text=st.text("abc", max_size=40))
+def test_all_places_of_all_secrets_are_covered_and_nothing_else(
+    secrets: list[str], text: str, most_of_pattern: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "_MOST_OF_PATTERN", most_of_pattern)
+        masker = Masker(secrets)
     covered = {
         place
         for secret in secrets

@@ -274,3 +274,21 @@ def test_each_of_many_prints_wakes_the_thread_that_has_gone_to_sleep(
         for number in range(300):
             output.data(b"%d," % number)
             disk.wait_for(null, b"%d," % number)
+
+
+def test_the_thread_waits_at_the_end_for_what_is_still_to_be_queued(monkeypatch: pytest.MonkeyPatch, null: int) -> None:
+    disk, ended = Disk(), []
+    disk.install(monkeypatch)
+    with output_of(null, null) as output:
+
+        def queue_the_rest() -> None:
+            output.data(b"held back", is_rest=True)
+            disk.wait_for(null, b"held back")
+            ended.append(output._ended.wait(0.05))  # as long as log files may take
+            output.line(b"12 lines could not be written\n")
+
+        output.before_end = queue_the_rest
+        output.close(PATIENCE_SECONDS)
+
+    assert ended[0] is False
+    assert disk.written[null].endswith(b"12 lines could not be written\n")

@@ -116,18 +116,30 @@ def test_the_mark_in_a_long_name_can_be_written_in_every_encoding() -> None:
     ("holds", "reason", "state", "note"),
     [
         ({Hold.PAUSED: Reason(ReasonKind.USER, "pause")}, None, "finished, paused", ""),
-        ({Hold.PAUSED: Reason(ReasonKind.USER, "too loud")}, None, "finished, paused", "(paused: too loud)"),
+        ({Hold.PAUSED: Reason(ReasonKind.USER, "too loud")}, None, "finished, paused", "(too loud)"),
         (
             {Hold.STOPPED: Reason(ReasonKind.USER, "stop, by alice")},
             None,
             "finished, stopped by user",
-            "(stopped by alice)",
+            "(by alice)",
         ),
         (
             {Hold.STOPPED: Reason(ReasonKind.USER, "enough")},
             Reason(ReasonKind.USER, "enough"),
             "finished, stopped by user",
-            "(user: enough)",
+            "(enough)",
+        ),
+        (
+            {Hold.STOPPED: Reason(ReasonKind.USER, "stop, by root (uid 0, pid 1)")},
+            Reason(ReasonKind.USER, "stop, by root (uid 0, pid 1)"),
+            "finished, stopped by user",
+            "(by root (uid 0, pid 1))",
+        ),
+        (
+            {Hold.STOPPED: Reason(ReasonKind.USER, "stop, by alice")},
+            Reason(ReasonKind.DEADLINE, "timeout 5s"),
+            "finished, stopped by user",
+            "(deadline: timeout 5s) (by alice)",
         ),
         (
             {Hold.PAUSED: Reason(ReasonKind.USER), Hold.STOPPED: Reason(ReasonKind.USER)},

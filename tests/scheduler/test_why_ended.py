@@ -64,9 +64,9 @@ def test_a_job_that_was_skipped_names_the_failure_at_the_end_of_the_chain() -> N
     core.advance(5)
 
     assert why(core, "web") == (
-        "web was skipped: job 'api' is skipped, and was to be ready. db is not running: its last run, db#1, "
-        "failed 5s ago, at 00:00:05, after 5s: RuntimeError: boom. `taskloom start web` starts it once api is "
-        "ready."
+        "web was skipped: job 'api' is skipped, and was to be ready. api needs db (succeeded). db is not running: its "
+        "last run, db#1, failed 5s ago, at 00:00:05, after 5s: RuntimeError: boom. `taskloom start web` starts it once "
+        "api is ready."
     )
 
 

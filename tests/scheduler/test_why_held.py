@@ -113,5 +113,21 @@ def test_a_paused_job_may_be_what_another_waits_for() -> None:
 
     assert why(core, "web") == (
         "web waits for load (succeeded). load is not running: its schedule (every 5m) was paused 5s ago, at "
-        "00:00:00, by alice. A stop would end this wait at once."
+        "00:00:00, by alice. A stop of web would end its wait at once."
+    )
+
+
+def test_after_the_sentence_about_another_job_the_one_that_was_asked_about_is_named() -> None:
+    core = declared(make_job("db"), make_job("web", after=["db"], schedule=EVERY_5M))
+    core.start_all()
+    core.send(inputs.StopJob("db", Reason(ReasonKind.USER, "stop, by alice")))
+    core.started("db#1")
+    core.ended("db#1", How.CANCELLED)
+    core.send(inputs.StopJob("web", Reason(ReasonKind.USER, "stop, by bob")))
+    core.advance(5)
+
+    assert why(core, "web") == (
+        "web is not running: it was stopped 5s ago, at 00:00:00, by bob. db is not running: it was stopped 5s ago, at "
+        "00:00:00, by alice. web stays stopped until a new start of the program, or until `taskloom start web` once db "
+        "is ready. From then on, `taskloom resume web` lets its schedule go on, without a run at once."
     )

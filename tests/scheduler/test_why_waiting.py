@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from sys import setprofile
 
 import pytest
 from tests.support.why_scenes import (
@@ -20,6 +21,7 @@ from taskloom.core import inputs
 from taskloom.core.model import How
 from taskloom.core.policies import Condition, Dependency, RestartWhen, Schedule
 from taskloom.core.why import gather
+from taskloom.scheduler.why_words import named_again
 from taskloom.testing import make_job
 
 pytestmark = pytest.mark.usefixtures("in_utc")
@@ -32,12 +34,13 @@ def test_the_root_cause_is_told_not_only_the_first_link() -> None:
 
     assert why(core, "web") == (
         "web waits for api (ready), which waits for db (ready). db failed 2 times, most recently 4s ago, at "
-        "00:00:04: RuntimeError: boom; it is tried again in 4s, at 00:00:12 (attempt 3). A stop would end this "
+        "00:00:04: RuntimeError: boom; it is tried again in 4s, at 00:00:12 (attempt 3). A stop of web would end its "
         "wait at once."
     )
     assert why(core, "api") == (
         "api waits for db (ready). db failed 2 times, most recently 4s ago, at 00:00:04: RuntimeError: boom; it "
-        "is tried again in 4s, at 00:00:12 (attempt 3). web waits for it. A stop would end this wait at once."
+        "is tried again in 4s, at 00:00:12 (attempt 3). web waits for api. A stop of api would end its wait at "
+        "once."
     )
     assert why(core, "db") == (
         "db failed 2 times, most recently 4s ago, at 00:00:04: RuntimeError: boom; it is tried again in 4s, at "
@@ -61,8 +64,8 @@ def test_several_causes_are_told_and_further_ones_counted() -> None:
     assert why(core, "web") == (
         "web waits for a (ready), b (ready), mid (ready) and 1 more. a is not running: it starts only when a user "
         "starts it (start: manual). b waits for its start delay of 20s, which is over in 17s, at 00:00:20. d is "
-        "not running: it starts only when a user starts it (start: manual). 1 further job holds it up. A stop "
-        "would end this wait at once."
+        "not running: it starts only when a user starts it (start: manual). 1 further job holds web up. A stop of web "
+        "would end its wait at once."
     )
 
 
@@ -78,7 +81,7 @@ def test_each_cause_of_several_is_told_with_its_link() -> None:
     assert why(core, "web") == (
         "web waits for a (ready) and mid (ready). a is not running: it starts only when a user starts it (start: "
         "manual). mid waits for c (ready). c waits for its start delay of 9s, which is over in 9s, at 00:00:09. A "
-        "stop would end this wait at once."
+        "stop of web would end its wait at once."
     )
 
 
@@ -88,7 +91,7 @@ def test_manual_jobs_that_wait_for_each_other_are_told_in_order() -> None:
 
     assert why(core, "web") == (
         "web waits for b (ready). b is not running: it starts only when a user starts it (start: manual), once a "
-        "is ready. A stop would end this wait at once."
+        "is ready. A stop of web would end its wait at once."
     )
     assert why(core, "b") == (
         "b is not running: it starts only when a user starts it (start: manual). `taskloom start b` starts it "
@@ -103,7 +106,7 @@ def test_a_long_chain_is_told_by_its_ends() -> None:
     assert why(core, "j11") == (
         "j11 waits for j10 (ready), which waits for j9 (ready), which waits for j8 (ready), which waits for j7 "
         "(ready), and so on over 6 more jobs to j0 (ready). j0 is not running: it starts only when a user starts "
-        "it (start: manual). A stop would end this wait at once."
+        "it (start: manual). A stop of j11 would end its wait at once."
     )
 
 
@@ -115,7 +118,7 @@ def test_of_several_replicas_the_first_that_is_not_ready_is_told() -> None:
 
     assert why(core, "web") == (
         "web waits for db (ready) in 2 of its replicas, first db.2. db.2 is being started: run db.2#1 was queued "
-        "5s ago, at 00:00:00, and its thread has not begun it yet. A stop would end this wait at once."
+        "5s ago, at 00:00:00, and its thread has not begun it yet. A stop of web would end its wait at once."
     )
     assert why(core, "db.2") == (
         "db.2 is being started: run db.2#1 was queued 5s ago, at 00:00:00, and its thread has not begun it yet. "
@@ -129,7 +132,7 @@ def test_a_job_that_runs_has_to_end_before_one_that_waits_for_its_success() -> N
 
     assert why(core, "web") == (
         "web waits for load (succeeded). load is running and ready: run load#1 began 5s ago, at 00:00:00, and has "
-        "to end first. A stop would end this wait at once."
+        "to end first. A stop of web would end its wait at once."
     )
 
 
@@ -142,7 +145,7 @@ def test_the_schedule_of_another_job_may_be_the_cause() -> None:
 
     assert why(core, "web") == (
         "web waits for load (succeeded). load waits for its schedule (every 5m), which fires next at 00:05:00, in "
-        "4m55s. A stop would end this wait at once."
+        "4m55s. A stop of web would end its wait at once."
     )
 
 
@@ -157,7 +160,7 @@ def test_the_place_of_a_stuck_run_is_told_if_others_wait_for_its_end() -> None:
     assert why(core, "web") == (
         "web waits for load (succeeded). load is overdue: run load#1 was asked to stop 3s ago, at 00:00:05 "
         "(longer than its timeout of 5s), and should have ended within 2s. load#1 is currently at task.py:7 in "
-        "run. A stop would end this wait at once."
+        "run. A stop of web would end its wait at once."
     )
 
 
@@ -285,8 +288,42 @@ def test_a_chain_of_any_length_is_followed_as_far_as_the_scheduler_has_time_for_
 
     assert why(core, "j2999").endswith(
         "and so on over 995 more jobs to j1999 (ready). j1999 waits for j1998 (ready). "
-        "A stop would end this wait at once."
+        "A stop of j2999 would end its wait at once."
     )
+
+
+def test_a_name_that_no_job_has_is_told_once() -> None:
+    core = declared(
+        make_job("a", after=["ghost"]), make_job("b", after=["ghost"]), make_job("c", after=["a", "ghost"]),
+        make_job("web", after=["a", "b", "c"]),
+    )  # fmt: skip
+    core.start_all()
+
+    assert why(core, "web").count("There is no job 'ghost'.") == 1
+
+
+def test_of_a_layer_of_jobs_with_the_same_dependencies_one_is_followed() -> None:
+    below, above = [f"b{number}" for number in range(300)], [f"a{number}" for number in range(300)]
+    core = declared(
+        *(make_job(name, manual=True) for name in below),
+        *(make_job(name, after=below) for name in above),
+        make_job("web", after=above),
+    )
+    core.start_all()
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    setprofile(count)
+    try:
+        facts = gather(core.lifecycle, "web", core.clock.now())
+    finally:
+        setprofile(None)
+
+    assert len(facts.blockers) + facts.more_blockers == len(below)
+    assert steps < 300 * len(below)  # following each of them takes some 10,000 times as many as there are
 
 
 def test_of_thousands_of_causes_a_few_are_told() -> None:
@@ -298,5 +335,20 @@ def test_of_thousands_of_causes_a_few_are_told() -> None:
     facts = gather(core.lifecycle, "web", core.clock.now()).as_dict()
 
     assert text.startswith("web waits for j0 (ready), j1 (ready), j2 (ready) and 2,997 more. j0 is not running: ")
-    assert "2,997 further jobs hold it up." in text
+    assert "2,997 further jobs hold web up." in text
     assert len(json.dumps(facts)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("It had 1 restart", "it-x had 1 restart"),
+        ("Its last run, it-x#1, failed: its own text", "it-x's last run, it-x#1, failed: its own text"),
+        ("Then it begins to wait", "Then it-x begins to wait"),
+        ("1,234 of its firings were missed", "1,234 of it-x's firings were missed"),
+        ("a and it-y wait for it", "a and it-y wait for it-x"),
+        ("`taskloom start it-x` starts it", "`taskloom start it-x` starts it"),
+    ],
+)
+def test_a_job_is_named_again_where_a_sentence_has_it(text: str, named: str) -> None:
+    assert next(named_again("it-x", [text, "It goes on"])) == named

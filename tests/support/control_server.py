@@ -81,10 +81,20 @@ class Client:
 class Served:
     """A running server, its endpoint, and what it has logged."""
 
-    def __init__(self, answer: Callable[[Request], Answer], folder: str, peers: Peers, socket_path: str | None) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Request], Answer],
+        folder: str,
+        peers: Peers,
+        socket_path: str | None,
+        is_slow: Callable[[Request], bool],
+    ) -> None:
         self.log: list[tuple[str, str]] = []
         self.endpoint = Endpoint(wanted(socket=socket_path), {"XDG_RUNTIME_DIR": folder})
-        self.server = Server(answer, self.endpoint, log=lambda line, level: self.log.append((level, line)), peers=peers)
+        log = self.log
+        self.server = Server(
+            answer, self.endpoint, log=lambda line, level: log.append((level, line)), is_slow=is_slow, peers=peers
+        )
         self.server.start()
 
     @property
@@ -106,9 +116,10 @@ def serving(
     *,
     peers: Peers = peer_of,
     socket_path: str | None = None,
+    is_slow: Callable[[Request], bool] = lambda _: False,
 ) -> Iterator[Served]:
     """Serve in this folder, and close at the end."""
-    served = Served(answer, str(folder), peers, socket_path)
+    served = Served(answer, str(folder), peers, socket_path, is_slow)
     try:
         yield served
     finally:

@@ -10,20 +10,24 @@ import click
 from taskloom.cli.echo import echo_error
 from taskloom.text import suggest
 
-__all__ = ["FILE", "FOLDER", "chosen_paths", "paths_or_default"]
+__all__ = ["FILE", "FOLDER", "chosen_paths", "default_paths", "paths_or_default"]
 
 FILE, FOLDER = "taskloom.yaml", "jobs/"
 _NEAR = ("taskloom.yml", "jobs.yaml", "jobs.yml")
 
 
-def paths_or_default(paths: Sequence[str]) -> tuple[str, ...]:
-    """Return the paths, or the one that is used if there are none. Raises click.UsageError if neither exists."""
-    if paths:
-        return tuple(paths)
+def default_paths() -> tuple[str, ...]:
+    """Return the path that is used if none is given; none if it does not exist."""
     if os.path.lexists(FILE):
         return (FILE,)
-    if os.path.isdir(FOLDER):  # noqa: PTH112
-        return (FOLDER,)
+    return (FOLDER,) if os.path.isdir(FOLDER) else ()  # noqa: PTH112
+
+
+def paths_or_default(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths, or the one that is used if there are none. Raises click.UsageError if neither exists."""
+    found = tuple(paths) or default_paths()
+    if found:
+        return found
     near = next((name for name in _NEAR if os.path.lexists(name)), None)
     hint = suggest(near, before="; ")
     raise click.UsageError(

@@ -132,7 +132,7 @@ def _call(arguments: Sequence[str]) -> int:
         # Shown in memory first: the message quotes arguments, which may have control characters.
         shown = io.StringIO()
         error.show(shown)
-        echo_error(shown.getvalue())
+        echo_error(shown.getvalue().replace("\n\t", "\n  "))  # click indents choices with tabs
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED

@@ -6,12 +6,13 @@ import click
 
 from taskloom.task import parse_duration
 
-__all__ = ["ProgramName", "Seconds", "env_file_option", "read_seconds"]
+__all__ = ["ProgramName", "Seconds", "env_file_option", "number_or_text", "read_seconds"]
 
 env_file_option = click.option(
     "--env-file",
     "env_files",
     multiple=True,
+    type=click.Path(),
     metavar="PATH",
     help="Take values for ${NAME} in job files from this file of NAME=VALUE lines, too; may be repeated, and the last "
     "one counts. The environment goes first.",
@@ -58,8 +59,14 @@ class ProgramName(click.ParamType[str]):
 
 def read_seconds(text: str) -> float:
     """Return the seconds that a text of the command line means. Raises ValueError with the legal forms."""
-    try:
-        number = float(text)
-    except ValueError:
-        return parse_duration(text)
-    return parse_duration(number)
+    return parse_duration(number_or_text(text))
+
+
+def number_or_text(text: str) -> int | float | str:
+    """Return the number that a text is, so that a message quotes it as it was written; else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text

@@ -17,7 +17,7 @@ __all__ = ["run"]
 @click.option("--stop-within", type=Seconds(allows_forever=True),
               help="How long stopping all jobs may take; forever means no limit. [default: 30s]")  # fmt: skip
 @env_file_option
-@click.option("--events", metavar="PATH",
+@click.option("--events", type=click.Path(), metavar="PATH",
               help="Append every event as a JSON line to this file; - is standard output, and then what tasks print "
                    "goes to stderr.")  # fmt: skip
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
@@ -37,7 +37,7 @@ __all__ = ["run"]
               help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
               help="Least level of the messages in the log; a job may set its own. [default: info]")  # fmt: skip
-@click.option("--log-dir", metavar="PATH",
+@click.option("--log-dir", type=click.Path(), metavar="PATH",
               help="Also write the output of each job to a file of its own in this folder.")  # fmt: skip
 @click.option("--color", type=click.Choice(["auto", "always", "never"]),
               help="Whether the log has colours. [default: auto: on a terminal, unless NO_COLOR is set]")  # fmt: skip
@@ -116,7 +116,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         "log_level": Flag("--log-level", log_level),
         "log_dir": Flag("--log-dir", log_dir),
         "name": Flag("--name", name),
-        "control": Flag("--no-control", False) if no_control else Flag("--socket", socket or None),
+        "control": Flag("--no-control", False) if no_control else Flag("--socket", socket),
     }
     sources = Sources(flags, os.environ)
     program = Program(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
+from taskloom.cli.options import number_or_text
 from taskloom.diagnostics import Problem
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
@@ -55,7 +56,7 @@ class Given(NamedTuple):
 
 
 class Flag(NamedTuple):
-    """An option of the command line, and its value; None if it was not given."""
+    """An option of the command line, and its value; None or "", as of an unset variable, if it was not given."""
 
     option: str
     value: Any
@@ -66,7 +67,7 @@ def _flags_of(flags: Mapping[str, Flag]) -> dict[str, Given]:
     return {
         name: Given(flag.value, _shown_value(flag.value), "option", flag.option)
         for name, flag in flags.items()
-        if flag.value is not None
+        if flag.value not in {None, ""}
     }
 
 
@@ -199,8 +200,5 @@ def _read(name: str, text: str) -> Any:
     if name == "control" and text in ("true", "false"):
         value = text == "true"
     elif name == "stop_within":
-        try:
-            value = float(text)
-        except ValueError:
-            pass  # a duration such as 30s
+        value = number_or_text(text)
     return SETTINGS[name].read(value)

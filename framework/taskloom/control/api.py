@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskloom.control.api_state import ApiState, Call, Log
+from taskloom.control.api_state import ApiState, Call, Log, is_glob
 from taskloom.control.event_ring import EventRing
 from taskloom.control.exchange import Answer, Deferred, Reply, Request
 from taskloom.control.fields import read_body, read_query
@@ -19,6 +19,7 @@ from taskloom.control.strict_json import read_object
 from taskloom.core.events import Event
 from taskloom.diagnostics import quoted
 from taskloom.errors import UsageError
+from taskloom.observe.masked_data import masked_data
 from taskloom.scheduler.facade import Scheduler
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.text import error_text, traceback_of
@@ -28,6 +29,8 @@ __all__ = ["ANSWER_SECONDS", "LOGGER", "Api"]
 LOGGER = "taskloom.control"
 # Ten spinning tasks delay the scheduler's thread by some tenths of a second. Our clients wait for five seconds.
 ANSWER_SECONDS = 4.0
+
+_SLOW = {route.path for route in ROUTES if route.is_slow}
 
 
 def _as_it_is(text: str) -> str:
@@ -77,7 +80,7 @@ class Api:
 
     def finish(self, report: Mapping[str, Any]) -> None:
         """Give the report of the stop to all clients that wait for it; only the first one counts. Any thread."""
-        self._state.give_report(Reply(200, report))
+        self._state.give_report(Reply(200, masked_data(self._state.mask, report)))
 
     def flush_log(self, timeout: float | None = 1.0) -> bool:
         """Wait until all requests so far are logged; return False after `timeout` seconds."""
@@ -88,12 +91,20 @@ class Api:
         try:
             return self._answer(request)
         except Refusal as refusal:
-            return error_reply(refusal)
+            return error_reply(refusal, self._state.mask)
         except UsageError as error:
-            return error_reply(refusal_of(error))
+            return error_reply(refusal_of(error), self._state.mask)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the server
             self._log(f"{error_text(error)}; please report it\n{traceback_of(error, error.__traceback__)}", "CRITICAL")
             return error_reply(Refusal(500, "internal-error", "internal error; the log of the program has more"))
+
+    def is_slow(self, request: Request) -> bool:
+        """Return whether the reply takes some time for each of many jobs, events or lines: others may go first."""
+        if request.method not in ("GET", "HEAD") or request.path not in _SLOW:
+            return False
+        jobs = request.query.get("job", ())
+        is_stream = "true" in request.query.get("follow", ())
+        return not is_stream and (request.path != "/v1/jobs" or not jobs or any(map(is_glob, jobs)))
 
     def _answer(self, request: Request) -> Answer:
         route, variables = find_route(request.method, request.path)

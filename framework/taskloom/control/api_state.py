@@ -17,11 +17,12 @@ from taskloom.core.events import Event, as_dict
 from taskloom.core.report import JobReport
 from taskloom.diagnostics import near_match, quoted
 from taskloom.errors import UnknownJob
+from taskloom.observe.masked_data import masked_data
 from taskloom.scheduler.facade import Scheduler
 from taskloom.scheduler.snapshots import Snapshot
 from taskloom.text import printable, suggest
 
-__all__ = ["ApiState", "Call", "Log", "choose_jobs", "is_glob", "masked", "matcher", "unknown"]
+__all__ = ["ApiState", "Call", "Log", "choose_jobs", "is_glob", "matcher", "unknown"]
 
 Log = Callable[[str, str], object]
 """Takes a line and its level. Never blocks: log handlers are called on another thread."""
@@ -92,25 +93,8 @@ class ApiState:
 
     def event_data(self, event: Event) -> dict[str, Any]:
         """Return an event as JSON data, with its secrets masked."""
-        data = as_dict(event)
-        for name in data.keys() - _WITHOUT_SECRETS:
-            data[name] = masked(self.mask, data[name])
-        return data
-
-
-# The scheduler itself makes these.
-_WITHOUT_SECRETS = {"seq", "at", "mono", "event", "job", "run", "attempt", "outcome", "seconds"}
-
-
-def masked(mask: Callable[[str], str], value: Any) -> Any:
-    """Return JSON data with the secrets in its texts masked."""
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, Mapping):
-        return {name: masked(mask, each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked(mask, each) for each in value]
-    return value
+        masked: dict[str, Any] = masked_data(self.mask, as_dict(event))
+        return masked
 
 
 def choose_jobs(state: ApiState, patterns: Sequence[str], labels: Sequence[str] = ()) -> tuple[Snapshot, list[str]]:

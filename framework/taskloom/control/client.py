@@ -7,6 +7,7 @@ reached as well. Everything that can go wrong is a `ControlError`, whatever the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,6 +18,7 @@ from taskloom.control.client_call import Call, connect_to
 from taskloom.control.client_errors import ControlError, NoAnswer, NoProgram, Refused, SeveralPrograms
 from taskloom.control.finding import Program, find, list_programs
 from taskloom.control.follower import Follower
+from taskloom.control.no_answer import is_running
 from taskloom.control.reply_fields import Fields
 
 __all__ = [
@@ -38,6 +40,8 @@ __all__ = [
 ASK_SECONDS = 5.0
 """Seconds in which a program answers, unless the call says otherwise. It answers in milliseconds while it is well."""
 
+# A deadline that is nearer, or over, is no reason to take a program for silent that answers in milliseconds.
+_LEAST_SECONDS = 0.5
 _FIRST_FAILURE = 400
 _JSON = {"accept": "application/json"}
 
@@ -49,11 +53,15 @@ def job_path(job: str, action: str = "") -> str:
 
 
 class Connection:
-    """A running program, to be asked. It holds nothing open; any thread may use it."""
+    """A running program, to be asked. It holds nothing open; any thread may use it.
 
-    def __init__(self, program: Program, seconds: float = ASK_SECONDS) -> None:
+    Each call ends after `seconds`, and none lasts beyond `until`, a second of the monotonic clock; but each has the
+    short time in which a program answers that is well.
+    """
+
+    def __init__(self, program: Program, seconds: float = ASK_SECONDS, *, until: float = inf) -> None:
         self.program = program
-        self._seconds = seconds
+        self._seconds, self._until = seconds, until
 
     @property
     def who(self) -> str:
@@ -73,7 +81,7 @@ class Connection:
         """Return the answer to a POST request with this JSON body, an empty one by default. As `get`."""
         return self._call("POST", path, {} if body is None else body, timeout)
 
-    def ask(self, path: str, /, **query: object) -> Asked:
+    def request(self, path: str, /, **query: object) -> Asked:
         """Send a GET request whose answer may take long. The program takes it before any request that is sent later.
 
         Raises NoProgram or NoAnswer.
@@ -103,7 +111,7 @@ class Connection:
             headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}
             return self._opened_stream(resumed, headers, deadline)
 
-        return Follower(opened, self.program, self._seconds)
+        return Follower(opened, self.program, self._allowed())
 
     def _opened_stream(self, target: str, headers: Mapping[str, str], deadline: float) -> Call:
         call = self._opened(deadline)
@@ -119,10 +127,18 @@ class Connection:
         return call
 
     def _call(self, method: str, target: str, body: Mapping[str, Any] | None, timeout: float | None) -> dict[str, Any]:
-        deadline = mono() + (self._seconds if timeout is None else timeout)
+        deadline = mono() + (self._allowed() if timeout is None else timeout)
         with self._opened(deadline) as call:
-            call.send(method, target, body, _JSON, deadline)
-            return _answer(call, deadline)
+            try:
+                call.send(method, target, body, _JSON, deadline)
+                return _answer(call, deadline)
+            except NoAnswer as error:
+                error.may_act_later = method != "GET" and is_running(error.pid)
+                raise
+
+    def _allowed(self) -> float:
+        """Return the seconds that a call may take now."""
+        return min(self._seconds, max(_LEAST_SECONDS, self._until - mono()))
 
     def _opened(self, deadline: float) -> Call:
         return Call(connect_to(self.program, deadline), self.program.socket)
@@ -161,7 +177,8 @@ def _refused(response: h11.Response, answer: Mapping[str, Any], call: Call) -> R
 def _query(values: Mapping[str, object]) -> str:
     """Return the query of a request with its `?`; "" for none."""
     pairs = [(name, _text(each)) for name, value in values.items() for each in _each(value)]
-    return f"?{urlencode(pairs, quote_via=quote)}" if pairs else ""
+    # An argument of the command line may have bytes that are no UTF-8. The program refuses them.
+    return f"?{urlencode(pairs, quote_via=quote, errors='surrogateescape')}" if pairs else ""
 
 
 def _each(value: object) -> Sequence[object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from taskloom.control.json_object import read_object
 from taskloom.control.no_answer import is_running, no_answer
 from taskloom.control.peer import is_trusted_peer
 from taskloom.control.unix_client import Peer, connect, seconds_left
+from taskloom.text import to_json
 
 __all__ = ["Call", "connect_to"]
 
@@ -79,7 +79,7 @@ class Call:
         self, method: str, target: str, body: Mapping[str, Any] | None, headers: Mapping[str, str], deadline: float
     ) -> None:
         """Send the request. `target`: percent-encoded. Raises NoAnswer."""
-        content = b"" if body is None else json.dumps(body).encode()
+        content = b"" if body is None else to_json(body).encode()
         fields = [("host", "taskloom"), ("connection", "close"), *headers.items()]
         if method != "GET":
             fields += [("content-type", "application/json"), ("content-length", str(len(content)))]

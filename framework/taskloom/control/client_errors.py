@@ -38,6 +38,9 @@ class SeveralPrograms(ControlError):
 class NoAnswer(ControlError):
     """The program did not answer in time. `pid` is 0 if it is unknown."""
 
+    may_act_later = False
+    """Whether it was sent a request that changes something: it reads that once it goes on."""
+
     def __init__(self, pid: int, where: str, advice: str = "") -> None:
         self.pid, self.where = pid, where
         who = f"pid {pid}" if pid else f"the program at {where}"

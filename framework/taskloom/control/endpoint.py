@@ -188,6 +188,9 @@ class Endpoint:
         home = self._open_home()
         name = self._wanted.name
         if self._wanted.socket:
+            if "\0" in self._wanted.socket:
+                path = quoted(self._wanted.socket)
+                raise OSError(f"cannot use the path {path} for a socket: it has a NUL character")
             path = os.path.abspath(self._wanted.socket)  # noqa: PTH100 - no link is followed in it
             parent = os.path.dirname(path)  # noqa: PTH120
             self._socket_folder = self._add(parent, _open_given(parent), lambda: (parent, _open_given(parent)))

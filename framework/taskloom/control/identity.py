@@ -20,6 +20,7 @@ import struct
 from typing import Any, NamedTuple
 
 from taskloom.sync.own_descriptor import OwnDescriptor
+from taskloom.text import to_json
 
 __all__ = [
     "ELSEWHERE",
@@ -93,7 +94,7 @@ class Claim:
         if self._own is None or self._id is None:
             return
         _OWN[self._id] = holder
-        content = json.dumps(holder._asdict()).encode()
+        content = to_json(holder._asdict()).encode()
         os.ftruncate(self._own.number, 0)
         os.pwrite(self._own.number, content, 0)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from taskloom.control.api_state import masked
 from taskloom.core.model import JobState, ReasonKind
+from taskloom.observe.masked_data import masked_data
 from taskloom.scheduler.handles import JobStatus
 
 __all__ = ["is_wrong", "status_data"]
 
 # Written by tasks, files or clients; all else is from enums and clocks.
-_MAY_HAVE_SECRETS = ("reason", "error", "progress", "waits_for", "held")
+_MAY_HAVE_SECRETS = frozenset({"reason", "error", "progress", "waits_for", "held", "counts"})
 
 
 def is_wrong(status: JobStatus) -> bool:
@@ -37,8 +37,5 @@ def status_data(status: JobStatus, mask: Callable[[str], str]) -> dict[str, Any]
     """Return a status as JSON data, with its secrets masked."""
     data = status.as_dict()
     data["wrong"] = is_wrong(status)
-    for name in _MAY_HAVE_SECRETS:
-        if data[name]:
-            data[name] = masked(mask, data[name])
-    data["counts"] = {mask(name): count for name, count in data["counts"].items()}
+    data |= masked_data(mask, {name: data[name] for name in _MAY_HAVE_SECRETS if data[name]})
     return data

@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from taskloom import __version__
-from taskloom.control.api_state import ApiState, Call, masked
+from taskloom.control.api_state import ApiState, Call
 from taskloom.control.exchange import Answer, Deferred, Reply
 from taskloom.control.job_view import is_wrong
 from taskloom.control.marks import instant_text
@@ -15,10 +15,13 @@ from taskloom.control.refusals import Refusal, error_reply
 from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import SchedulerBusy
+from taskloom.observe.masked_data import masked_data
 from taskloom.text import finite
 
 __all__ = ["program", "reload", "shutdown", "stop_report"]
 
+# A stop waits no longer to learn whether one is under way.
+_REASON_SECONDS = 0.2
 _PYTHON = platform.python_version()
 _STATES = {Phase.OPEN: "running", Phase.STOPPING: "stopping", Phase.STOPPED: "stopped"}
 
@@ -48,7 +51,7 @@ def program(state: ApiState, _: Call) -> Answer:
             "since": instant_text(info.since),
             "paths": list(info.paths),
             "cwd": info.cwd,
-            "command": masked(state.mask, list(info.command)),
+            "command": masked_data(state.mask, list(info.command)),
             "state": _STATES[view.phase],
             "stop": stop,
             "jobs": {"total": len(view.jobs), "by_state": by_state, "wrong": wrong},
@@ -90,7 +93,7 @@ def _reload_reply(state: ApiState, outcome: ReloadOutcome) -> Reply:
         if outcome.problems:
             status = 422
             more = {
-                "problems": masked(state.mask, [problem_data(each) for each in outcome.problems]),
+                "problems": masked_data(state.mask, [problem_data(each) for each in outcome.problems]),
                 "text": state.mask(outcome.text),
             }
         return error_reply(Refusal(status, outcome.code, state.mask(outcome.error), more=more))
@@ -102,7 +105,7 @@ def _reload_reply(state: ApiState, outcome: ReloadOutcome) -> Reply:
                 for change in outcome.changes
             ],
             "sum": outcome.sum,
-            "warnings": masked(state.mask, [problem_data(each) for each in outcome.warnings]),
+            "warnings": masked_data(state.mask, [problem_data(each) for each in outcome.warnings]),
             "text": state.mask(outcome.text),
         },
     )
@@ -131,9 +134,10 @@ def shutdown(state: ApiState, call: Call) -> Answer:
 
 
 def _stop_reason(state: ApiState) -> Reason | None:
-    """Return why everything is stopping; None before a stop, or if the scheduler's thread does not answer."""
+    """Return why everything is stopping; None before a stop, or if the scheduler's thread does not answer soon."""
     try:
-        return state.scheduler.stop_reason
+        with state.scheduler.answers_within(_REASON_SECONDS):
+            return state.scheduler.stop_reason
     except SchedulerBusy:
         return None
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from taskloom import errors
@@ -73,7 +73,7 @@ def refusal_of(error: errors.UsageError) -> Refusal:
     return Refusal(status, code, str(error), near=() if near is None else (near,))
 
 
-def error_reply(refusal: Refusal) -> Reply:
-    """Return the reply for a refusal."""
-    error = {"code": refusal.code, "message": refusal.message, "near": list(refusal.near)}
+def error_reply(refusal: Refusal, mask: Callable[[str], str] = str) -> Reply:
+    """Return the reply for a refusal. `mask` replaces the secrets in its sentence."""
+    error = {"code": refusal.code, "message": mask(refusal.message), "near": list(refusal.near)}
     return Reply(refusal.status, {"error": error, **refusal.more}, refusal.headers)

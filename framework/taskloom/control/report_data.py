@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from taskloom.control.client_errors import BadReply
 from taskloom.control.reply_fields import Fields
-from taskloom.core.model import ErrorInfo, JobState, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import ErrorInfo, Hold, JobState, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.report import JobReport, StopReport, Survivor
 from taskloom.scheduler.handles import JobStatus
 
@@ -75,7 +75,21 @@ def _job_report(job: Fields) -> JobReport:
         is_unresponsive="unresponsive" in marks,
         replica=job.count("replica"),
         labels=tuple(job.texts("labels")),
+        holds=_holds(job),
     )
+
+
+def _holds(job: Fields) -> dict[Hold, Reason]:
+    """Return how users held the job back, with the reason of the hold that `held` tells."""
+    held, marks = job.text("held"), job.texts("marks")
+    found: dict[Hold, Reason] = {}
+    for hold, mark, verb in ((Hold.STOPPED, "stopped by user", "stop"), (Hold.PAUSED, "paused", "pause")):
+        if mark in marks or held.startswith(hold.value):
+            # `stopped by alice` of the text `stop, by alice`, and `stopped: enough` of `enough`.
+            why = held.removeprefix(hold.value) if held.startswith(hold.value) else ""
+            text = why[2:] if why.startswith(": ") else f"{verb},{why}" if why else ""
+            found[hold] = Reason(ReasonKind.USER, text)
+    return found
 
 
 def _survivor(data: Fields) -> Survivor:

@@ -40,6 +40,8 @@ class Route(NamedTuple):
     body: Sequence[Field] = ()
     status: int = 200
     stream: str = ""
+    is_slow: bool = False
+    """Whether the reply may have thousands of parts."""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -76,7 +78,16 @@ ROUTES: Sequence[Route] = (
     Route("GET", "/v1", "getApi", "List the routes.", partial(_document, "Api"), "Api"),
     Route("GET", "/v1/openapi.json", "getOpenApi", "Describe this API.", partial(_document, "OpenApi"), "OpenApi"),
     Route("GET", "/v1/program", "getProgram", "Describe the program.", program_routes.program, "Program"),
-    Route("GET", "/v1/jobs", "listJobs", "List the status of jobs.", job_routes.jobs, "Jobs", query=(_JOB, _LABEL)),
+    Route(
+        "GET",
+        "/v1/jobs",
+        "listJobs",
+        "List the status of jobs.",
+        job_routes.jobs,
+        "Jobs",
+        query=(_JOB, _LABEL),
+        is_slow=True,
+    ),
     Route("GET", "/v1/jobs/{job}", "getJob", "Give the status of one job.", job_routes.one_job, "Job"),
     Route("GET", "/v1/jobs/{job}/why", "why", "Explain why a job is, or is not, running.", watch_routes.why, "Why"),
     Route(
@@ -87,6 +98,7 @@ ROUTES: Sequence[Route] = (
         watch_routes.next_firings,
         "Next",
         query=(Field("count", Kind.INTEGER, "At most this many.", default=20, least=1, most=1000), _JOB),
+        is_slow=True,
     ),
     Route(
         "GET",
@@ -96,6 +108,7 @@ ROUTES: Sequence[Route] = (
         watch_routes.stacks,
         "Stacks",
         query=(_JOB,),
+        is_slow=True,
     ),
     Route(
         "GET",
@@ -119,6 +132,7 @@ ROUTES: Sequence[Route] = (
             _FOLLOW,
         ),
         stream="EventStream",
+        is_slow=True,
     ),
     Route(
         "GET",
@@ -146,6 +160,7 @@ ROUTES: Sequence[Route] = (
             _FOLLOW,
         ),
         stream="LogStream",
+        is_slow=True,
     ),
     *(
         Route("POST", f"/v1/jobs/{{job}}/{verb}", f"{verb}Job", summary, handler, "Action", body=body)

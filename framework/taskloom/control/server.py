@@ -48,7 +48,9 @@ Log = Callable[[str, str], object]
 class Server:
     """Serves requests at an endpoint with `answer`, from `start` until `close`.
 
-    `log` gets what went wrong. `peers` is for tests. Raises OSError if there is no descriptor for it.
+    `log` gets what went wrong. The requests for which `is_slow` returns True are answered one at a time, and after all
+    others that have come: a stop does not wait behind many clients that list ten thousand jobs. `peers` is for tests.
+    Raises OSError if there is no descriptor for it.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class Server:
         endpoint: Endpoint,
         *,
         log: Log,
+        is_slow: Callable[[Request], bool] = lambda _: False,
         peers: Peers = peer_of,
     ) -> None:
         self._answer = answer
+        self._is_slow = is_slow
         self._endpoint = endpoint
         self._log = log
         self._peers = peers
@@ -72,6 +76,8 @@ class Server:
         self._polled: dict[int, int] = {}
         # Sessions that other threads have woken.
         self._woken: deque[Session] = deque()
+        # Sessions with a slow request, in the order in which these came.
+        self._postponed: deque[Session] = deque()
         # The one that is being handled: dropped if an exception strikes.
         self._current: Session | None = None
         self._check_at = RETRY_SECONDS + mono() if endpoint.watch is None else inf
@@ -148,6 +154,7 @@ class Server:
                 self._with(session, lambda session=session, found=found: session.handle(found, now))  # type: ignore[misc]
         if is_listener_ready:
             self._accept_all(now)
+        self._answer_slow(now)
         self._expire(mono())
         self._failures = 0
         return self._end is not None and self._is_finished(mono())
@@ -171,7 +178,7 @@ class Server:
 
     def _timeout(self) -> int | None:
         """Return the milliseconds until something is due; None for ever."""
-        if self._woken:
+        if self._woken or self._postponed:
             return 0
         deadlines = [session.deadline for session in self._sessions.values()]
         deadlines.append(self._check_at if self._end is None else self._end)
@@ -185,6 +192,12 @@ class Server:
             session = self._woken.popleft()
             if not session.is_over:
                 self._with(session, lambda session=session: session.advance(now))  # type: ignore[misc]
+
+    def _answer_slow(self, now: float) -> None:
+        """Answer one slow request; before the next one it is seen what else has come."""
+        if self._postponed:
+            session = self._postponed.popleft()
+            self._with(session, lambda: session.answer_postponed(now))
 
     def _expire(self, now: float) -> None:
         for session in [each for each in self._sessions.values() if each.deadline <= now]:
@@ -286,6 +299,8 @@ class Server:
             answer=self._answer,
             failed=self._log_failure,
             wake=self._wake,
+            postpone=self._postponed.append,
+            is_slow=self._is_slow,
             is_last=is_on_reserve,
         )
         self._sessions[sock.fileno()] = session
@@ -401,9 +416,7 @@ class Server:
 
     def _is_finished(self, now: float) -> bool:
         """Return whether all that can be sent is sent, or the time is over; then close everything."""
-        if self._woken and now < (self._end or 0.0):
-            return False
-        is_due = any(session.is_due for session in self._sessions.values())
+        is_due = bool(self._woken) or any(session.is_due for session in self._sessions.values())
         if is_due and now < (self._end or 0.0):
             return False
         self._release()

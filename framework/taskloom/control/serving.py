@@ -74,7 +74,7 @@ class Control:
         self._pid = os.getpid()
         self._endpoint = Endpoint(wanted, environ)
         try:
-            self._server = Server(self._answer, self._endpoint, log=log)
+            self._server = Server(self._answer, self._endpoint, log=log, is_slow=api.is_slow)
         except BaseException:
             self._endpoint.close()
             raise

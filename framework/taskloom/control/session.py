@@ -29,7 +29,8 @@ class Session:
     """One client.
 
     `answer` is called with each request; `failed` with what it raises; `wake` lets the server call `advance` soon.
-    `wake` may be called by any thread and must not block.
+    `wake` may be called by any thread and must not block. A request for which `is_slow` returns True is answered by
+    `answer_postponed` alone; the server, told by `postpone`, calls it once the requests of other clients are answered.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Session:
         answer: Callable[[Request], Answer],
         failed: Callable[[Request, BaseException], object],
         wake: Callable[[Session], object],
+        postpone: Callable[[Session], object],
+        is_slow: Callable[[Request], bool],
         is_last: bool = False,
     ) -> None:
         self.sock = sock
@@ -50,6 +53,10 @@ class Session:
         self._answer = answer
         self._failed = failed
         self._wake = wake
+        self._postpone = postpone
+        self._is_slow = is_slow
+        # The request that waits for `answer_postponed`.
+        self._postponed: Request | None = None
         self._connection = Connection(caller, now, is_last=is_last)
         self._stream: Stream | None = None
         self._deferred: Deferred | None = None
@@ -86,7 +93,8 @@ class Session:
     def is_due(self) -> bool:
         """Whether a reply is still being sent, or can be sent now."""
         is_complete = self._deferred is not None and self._deferred.reply is not None
-        return not self.is_over and (self._connection.output_bytes > 0 or is_complete)
+        is_awaited = is_complete or self._postponed is not None
+        return not self.is_over and (self._connection.output_bytes > 0 or is_awaited)
 
     def handle(self, events: int, now: float) -> None:
         """Do what `poll` has found."""
@@ -120,9 +128,17 @@ class Session:
         if self.is_over:
             self.drop()
 
+    def answer_postponed(self, now: float) -> None:
+        """Answer the request that was postponed, if there is one."""
+        request, self._postponed = self._postponed, None
+        if request is not None and not self.is_over:
+            self._begin(request, now)
+            self.advance(now)
+
     def drop(self) -> None:
         """Forget the client. The server closes the socket."""
         self._connection.close()
+        self._postponed = None
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
@@ -177,6 +193,13 @@ class Session:
             return True
         before = self._connection.output_bytes
         request = self._connection.next_request(now)
+        if self._connection.has_more:
+            self._wake(self)
+            return False
+        if request is not None and self._is_slow(request):
+            self._postponed = request
+            self._postpone(self)
+            return False
         if request is not None:
             self._begin(request, now)
         return request is not None or self._connection.output_bytes > before

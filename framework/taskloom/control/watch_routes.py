@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskloom.clock import wall
-from taskloom.control.api_state import ApiState, Call, choose_jobs, is_glob, masked, matcher, unknown
+from taskloom.control.api_state import ApiState, Call, choose_jobs, is_glob, matcher, unknown
 from taskloom.control.event_pages import EventPage, read_events
 from taskloom.control.exchange import Answer, Reply
 from taskloom.control.log_source import LogLine, LogSource
@@ -14,6 +14,7 @@ from taskloom.control.refusals import Refusal
 from taskloom.control.streams import EventStream, LogStream, gap, line_data, line_event
 from taskloom.core.events import Event
 from taskloom.errors import UnknownJob
+from taskloom.observe.masked_data import masked_data
 from taskloom.text import finite
 
 __all__ = ["LEVELS", "MOST_EVENTS_ASKED", "MOST_LINES", "events", "logs", "next_firings", "stacks", "why"]
@@ -33,7 +34,7 @@ def why(state: ApiState, call: Call) -> Answer:
     """Explain in one paragraph why a job is, or is not, running."""
     seq = state.scheduler.last_seq
     found = state.scheduler.job(call.variables["job"]).why()
-    return Reply(200, {"start": state.program.start, "seq": seq, **masked(state.mask, found.as_dict())})
+    return Reply(200, {"start": state.program.start, "seq": seq, **masked_data(state.mask, found.as_dict())})
 
 
 def next_firings(state: ApiState, call: Call) -> Answer:

@@ -33,6 +33,7 @@ __all__ = [
     "held_by",
     "make_job_report",
     "make_stop_report",
+    "read_job",
 ]
 
 _VERBS = {Hold.PAUSED: "pause", Hold.STOPPED: "stop"}
@@ -151,8 +152,10 @@ class JobReport:
     @property
     def hold(self) -> Hold | None:
         """How it is held back, or None. A stop comes before a pause: a job may be both stopped and paused."""
-        holds = self.holds or {}
-        return next((hold for hold in (Hold.STOPPED, Hold.PAUSED) if hold in holds), None)
+        holds = self.holds
+        if not holds:
+            return None
+        return Hold.STOPPED if Hold.STOPPED in holds else Hold.PAUSED
 
     @property
     def held(self) -> str:
@@ -163,14 +166,15 @@ class JobReport:
     @property
     def marks(self) -> tuple[str, ...]:
         """Marks that are shown next to its state."""
+        holds = self.holds or {}
         marks = {
             "ready": self.is_ready,
             "overdue": self.is_overdue,
             "unresponsive": self.is_unresponsive,
             "flapping": self.is_flapping,
             "gave up": self.has_given_up,
-            "paused": self.is_paused,
-            "stopped by user": self.hold is Hold.STOPPED,
+            "paused": Hold.PAUSED in holds,
+            "stopped by user": Hold.STOPPED in holds,
         }
         return tuple(mark for mark, is_set in marks.items() if is_set)
 
@@ -264,42 +268,50 @@ def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: 
 
 def make_job_report(core: Lifecycle, job: JobRecord, now: Moment) -> JobReport:
     """Return the report of one job."""
+    return JobReport(**read_job(core, job, now))
+
+
+def read_job(core: Lifecycle, job: JobRecord, now: Moment) -> dict[str, Any]:
+    """Return the values of the report of one job, which do not change any more: any thread may make the report.
+
+    That takes several times as long as to read them, and the scheduler thread reads those of ten thousand at once.
+    """
     run = job.last_run
     seconds = 0.0
     if run is not None and run.started is not None:
         seconds = run.seconds if run.ended is not None else now.mono - run.started.mono
-    return JobReport(
-        job=job.spec.name,
-        task=job.spec.task,
-        daemon=job.spec.daemon,
-        state=job.state,
-        waiting_for=job.waiting_for,
-        runs=job.runs,
-        outcome=run.outcome if run is not None else None,
-        seconds=seconds,
-        reason=run.reason if run is not None and job.state is not JobState.SKIPPED else job.reason,
-        error=run.error if run is not None else None,
-        is_overdue=run is not None and run.is_overdue and run.ended is None,
-        run=run.id if run is not None else None,
-        outcomes={outcome.value: count for outcome, count in job.outcomes.items()},
-        attempt=run.attempt if run is not None else 0,
-        restarts=job.restarts,
-        missed=job.missed,
-        waits_for=core.describe_dependency_wait(job),
-        due_in=max(0.0, job.due_at - now.mono) if job.due_at is not None and job.waiting_for in _TIMED else None,
-        next_firing=None if job.next_firing is None else now.wall + job.next_firing.due_at - now.mono,
-        has_failed=job.has_failed,
-        has_given_up=job.has_given_up,
-        is_ready=run is not None and run.ready is not None and run.ended is None,
-        is_flapping=job.backoff is not None and job.backoff.is_flapping(now.mono),
-        is_unresponsive=run is not None and run.unresponsive is not None and run.ended is None,
-        within=job.spec.join.within,
-        starts=job.spec.start.mode,
-        family=job.spec.family,
-        replica=job.spec.replica,
-        labels=job.spec.labels,
-        holds=job.holds,
-    )
+    return {
+        "job": job.spec.name,
+        "task": job.spec.task,
+        "daemon": job.spec.daemon,
+        "state": job.state,
+        "waiting_for": job.waiting_for,
+        "runs": job.runs,
+        "outcome": run.outcome if run is not None else None,
+        "seconds": seconds,
+        "reason": run.reason if run is not None and job.state is not JobState.SKIPPED else job.reason,
+        "error": run.error if run is not None else None,
+        "is_overdue": run is not None and run.is_overdue and run.ended is None,
+        "run": run.id if run is not None else None,
+        "outcomes": {outcome.value: count for outcome, count in job.outcomes.items()},
+        "attempt": run.attempt if run is not None else 0,
+        "restarts": job.restarts,
+        "missed": job.missed,
+        "waits_for": core.describe_dependency_wait(job),
+        "due_in": max(0.0, job.due_at - now.mono) if job.due_at is not None and job.waiting_for in _TIMED else None,
+        "next_firing": None if job.next_firing is None else now.wall + job.next_firing.due_at - now.mono,
+        "has_failed": job.has_failed,
+        "has_given_up": job.has_given_up,
+        "is_ready": run is not None and run.ready is not None and run.ended is None,
+        "is_flapping": job.backoff is not None and job.backoff.is_flapping(now.mono),
+        "is_unresponsive": run is not None and run.unresponsive is not None and run.ended is None,
+        "within": job.spec.join.within,
+        "starts": job.spec.start.mode,
+        "family": job.spec.family,
+        "replica": job.spec.replica,
+        "labels": job.spec.labels,
+        "holds": job.holds,
+    }
 
 
 def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:

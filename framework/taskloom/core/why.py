@@ -13,7 +13,7 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobState, Moment, Phase, ReasonKind
 from taskloom.core.records import FAILURES, JobRecord, RunRecord
 from taskloom.core.report import make_job_report
-from taskloom.core.requirements import DependencyState, Requirement
+from taskloom.core.requirements import DependencyState, Dependents, Requirement
 from taskloom.core.restart import FLAPPING_SECONDS
 from taskloom.core.waits import restart_wait
 from taskloom.core.why_facts import (
@@ -154,6 +154,9 @@ def _find_blockers(core: Lifecycle, asked: JobRecord, now: Moment) -> tuple[tupl
         return (), 0
     came_from: dict[JobRecord, tuple[JobRecord, Link] | None] = {asked: None}
     waiting = deque([asked])
+    # Jobs with equal `after` have the same causes: in a layer of 1000 jobs after 1000 others, one of them is followed.
+    followed: set[Dependents] = set()
+    undeclared: set[str] = set()
     blockers: list[Blocker] = []
     more = 0
 
@@ -167,10 +170,15 @@ def _find_blockers(core: Lifecycle, asked: JobRecord, now: Moment) -> tuple[tupl
 
     while waiting:
         job = waiting.popleft()
+        if job.dependencies in followed:
+            continue
+        followed.add(job.dependencies)
         for requirement in _unsatisfied(job):
             link, cause = _link(requirement), requirement.deciding_job()
             if cause is None:
-                add(job, link, None)
+                if link.name not in undeclared:
+                    undeclared.add(link.name)
+                    add(job, link, None)
             elif cause not in came_from:
                 came_from[cause] = (job, link)
                 # A job that was skipped may be able to start by now: then it is the cause itself.

@@ -9,8 +9,10 @@ from taskloom.diagnostics import MASK
 
 __all__ = ["password_columns", "url_passwords", "without_passwords"]
 
-# `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path.
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://(?P<info>[^\s/?#\"'<>]*)@")
+# `scheme://user:password@host`. The password may hold an unescaped "@" or ":", but ends before the path. It may hold a
+# quotation mark, but not the one before the URL.
+_SCHEME = re.compile(r"(?P<quote>[\"']?)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://")
+_INFO = {quote: re.compile(rf"(?P<info>[^\s/?#<>{quote}]*)@") for quote in ("", "'", '"')}
 # A user without a password is a token in `https://TOKEN@host` if it is as long as this; `git` and names are not.
 _SHORTEST_TOKEN = 16
 _WEB = ("http", "https")
@@ -21,12 +23,15 @@ def password_columns(text: str) -> Iterator[tuple[int, int]]:
     """Yield the place of each password, from 0 and without its end. One that is only a variable is none."""
     if "://" not in text or "@" not in text:
         return
-    for found in _USERINFO.finditer(text):
+    for url in _SCHEME.finditer(text):
+        found = _INFO[url["quote"]].match(text, url.end())
+        if found is None:
+            continue
         start, end = found.span("info")
         user, colon, _ = found["info"].partition(":")
         if colon:
             start += len(user) + 1
-        elif found["scheme"].lower() not in _WEB or len(user) < _SHORTEST_TOKEN:
+        elif url["scheme"].lower() not in _WEB or len(user) < _SHORTEST_TOKEN:
             continue
         if start < end and not _VARIABLE.fullmatch(text, start, end):
             yield start, end
@@ -44,9 +49,11 @@ def url_passwords(text: str) -> Iterator[str]:
 
 def without_passwords(text: str) -> str:
     """Return the text with each password masked."""
-    for start, end in reversed(list(password_columns(text))):
-        text = text[:start] + MASK + text[end:]
-    return text
+    pieces, done = [], 0
+    for start, end in password_columns(text):
+        pieces += [text[done:start], MASK]
+        done = end
+    return "".join([*pieces, text[done:]])
 
 
 def _of_each_host(password: str) -> Iterator[str]:

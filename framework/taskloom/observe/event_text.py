@@ -76,6 +76,12 @@ def _missed(event: Event) -> LogLine:
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
+def _held(event: Event, verb: str) -> str:
+    """Return `paused by alice` for the reason of the verb, `pause, by alice`; and `paused: too loud` for another."""
+    text, done = reason_text(event.reason), f"{verb.removesuffix('e')}ed"
+    return f"{done} {text.removeprefix(f'{verb}, ')}" if text.startswith(f"{verb}, by ") else f"{done}: {text}"
+
+
 def _reload_waiting(event: Event) -> LogLine:
     jobs, runs = event.data.get("jobs", ()), event.data.get("runs", ())
     begin, have = "begins" if len(jobs) == 1 else "begin", "has" if len(runs) == 1 else "have"
@@ -108,8 +114,8 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
         f"its failures are forgotten: {reason_text(event.reason)}", kind="jobs had their failures forgotten"
     ),
     EventName.MISSED: _missed,
-    EventName.PAUSED: lambda event: LogLine(f"paused: {reason_text(event.reason)}", kind="jobs were paused"),
-    EventName.RESUMED: lambda event: LogLine(f"resumed: {reason_text(event.reason)}", kind="jobs were resumed"),
+    EventName.PAUSED: lambda event: LogLine(_held(event, "pause"), kind="jobs were paused"),
+    EventName.RESUMED: lambda event: LogLine(_held(event, "resume"), kind="jobs were resumed"),
     EventName.UNRESPONSIVE: lambda event: LogLine(
         f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}", "WARNING", "runs became unresponsive"
     ),

@@ -80,9 +80,11 @@ class HeldLines:
                 self._hold(line, now)
         if not self._lines or not (at_once or everything or now >= self._since + HOLD_SECONDS):
             return []
-        texts = [line.text for line in sorted(self._lines)]
+        # A finalizer may add a line while we sort: that one stays.
+        count = len(self._lines)
+        texts = [line.text for line in sorted(self._lines[:count])]
         # On one line: an error that strikes before it loses none of them.
-        return self._lines.clear() or texts  # type: ignore[func-returns-value, redundant-expr]
+        return self._lines.__delitem__(slice(count)) or texts  # type: ignore[func-returns-value, redundant-expr]
 
     def _hold(self, line: _Line, now: float) -> None:
         if not self._lines:

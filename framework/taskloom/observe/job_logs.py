@@ -68,6 +68,8 @@ class JobLogs:
         """The lowest of all levels: what is below is logged nowhere."""
         self._level = level
         self._folder = folder
+        # Paths of the job files are relative to it, also after a task has changed the working directory.
+        self._working_folder = _working_folder()
         self._jobs: Mapping[str, _JobLog] = {}
         self._program = _JobLog(level, self._path(PROGRAM_FILE))
         self._files = LogFiles(folder, tell, log_format=log_format)
@@ -132,12 +134,25 @@ class JobLogs:
 
     def _of(self, spec: JobSpec) -> _JobLog:
         level = self._level if spec.log.level is None else level_number(spec.log.level.value.upper())
+        return _JobLog(level, self._path_of(spec))
+
+    def _path_of(self, spec: JobSpec) -> str | None:
         file = spec.log.file
-        # Absolute: a task may change the working directory.
-        return _JobLog(level, self._path(spec.name) if file == "" else None if file is None else os.path.abspath(file))  # noqa: PTH100
+        if file is None:
+            return None
+        if not file:
+            return self._path(spec.name)
+        return os.path.normpath(os.path.join(self._working_folder, file))  # noqa: PTH118 - paths are text
 
     def _path(self, job: str) -> str | None:
         return None if self._folder is None else os.path.join(self._folder, file_name(job))  # noqa: PTH118
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - paths are text
+    except OSError:
+        return ""  # it was removed
 
 
 def _drop(line: bytes, run: str) -> None:

@@ -1,8 +1,9 @@
 """The log files of the jobs: one thread writes them, and no job ever waits for it.
 
-Lines are queued, up to QUEUE_BYTES, and dropped and counted beyond. What cannot be written is tried again once a
-second: a full disk, a folder that was removed or is read-only, a slow disk. One line in the log says so, and another
-one that it works again; the files have a line in the place of those that were dropped.
+Lines are queued, up to QUEUE_BYTES, and dropped and counted beyond; for jobs that write little there is a reserve. What
+cannot be written is tried again once a second: a full disk, a folder that was removed or is read-only, a slow disk. One
+line in the log says so, and another one that it works again; the files have a line in the place of those that were
+dropped.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ __all__ = ["FileLine", "LogFiles"]
 
 # About as much as the output thread queues.
 QUEUE_BYTES = 4 * 1024 * 1024
+# Kept for files that have little in the queue: a job that floods its log pushes out no lines of the others.
+RESERVE_BYTES = 1024 * 1024
+LITTLE_BYTES = 16 * 1024
 # Of a file that cannot be written, so that it leaves room for the others.
 BACKLOG_BYTES = 256 * 1024
 # Lines that come within this time are written together: a file is opened once for all of them.
@@ -98,6 +102,8 @@ class LogFiles:
         self._lock = threading.RLock()
         self._queue: deque[tuple[str, FileLine]] = deque()
         self._size = 0
+        # The bytes of each file that are not written yet.
+        self._sizes: dict[str, int] = {}
         self._refused: dict[str, int] = {}
         # For the thread alone.
         self._backlogs: dict[str, _Backlog] = {}
@@ -121,13 +127,15 @@ class LogFiles:
     def put(self, path: str, line: FileLine) -> None:
         """Queue a line for a file; never blocks. If too much is queued, the line is dropped and counted."""
         with self._lock:
-            if self._size > QUEUE_BYTES:
+            size = self._sizes.get(path, 0)
+            if self._size > QUEUE_BYTES + (RESERVE_BYTES if size <= LITTLE_BYTES else 0):
                 self.dropped += 1
                 self._refused[path] = self._refused.get(path, 0) + 1
                 return
             is_first = not self._queue
             self._queue.append((path, line))
             self._size += line.cost
+            self._sizes[path] = size + line.cost
         if is_first:
             self._wakeup.set()
 
@@ -180,7 +188,7 @@ class LogFiles:
                 if path in self._failing and backlog.size > BACKLOG_BYTES:
                     backlog.dropped += 1
                     self.dropped += 1
-                    self._size -= line.cost
+                    self._free(path, line.cost)
                 else:
                     backlog.lines.append(line)
                     backlog.size += line.cost
@@ -244,9 +252,16 @@ class LogFiles:
 
     def _written(self, path: str) -> None:
         with self._lock:
-            self._size -= self._backlogs.pop(path).size
+            self._free(path, self._backlogs.pop(path).size)
         self._retry_at.pop(path, None)
         self._failing.pop(path, None)
+
+    def _free(self, path: str, size: int) -> None:
+        """Give back room in the queue. Called with the lock."""
+        self._size -= size
+        left = self._sizes.pop(path, 0) - size
+        if left > 0:
+            self._sizes[path] = left
 
     def _fail(self, path: str, why: str) -> None:
         self._failing[path] = why

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
+from taskloom.clock import local_zone
 from taskloom.core.events import format_wall
 from taskloom.core.model import Moment
 from taskloom.observe.name_column import NameColumn
@@ -61,10 +63,19 @@ def render(
 
 def time_of(log_format: LogFormat, wall: float) -> str:
     """Return a time as a log line has it, in local time. `wall`: seconds since the epoch."""
-    moment = datetime.fromtimestamp(wall).astimezone()  # local time, for people
+    moment = datetime.fromtimestamp(wall)  # noqa: DTZ006 - local time, for people
     if log_format is LogFormat.FULL:
-        return moment.isoformat(timespec="milliseconds")
+        return moment.isoformat(timespec="milliseconds") + _offset(int(wall), local_zone())
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+
+
+@lru_cache(maxsize=4)
+def _offset(second: int, zone: tuple[int, int]) -> str:  # noqa: ARG001 - for the cache
+    """Return the offset of the local zone: `+02:00`. To look it up takes longer than all else of a line.
+
+    `zone`: that of `local_zone`, so that a task may change it.
+    """
+    return datetime.fromtimestamp(second).astimezone().isoformat()[len("2026-03-29T12:00:00") :]
 
 
 def _as_dict(message: LogMessage, wall: float, mono: float | None) -> dict[str, object]:

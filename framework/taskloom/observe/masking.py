@@ -1,26 +1,26 @@
 """Masks secrets by value in everything that the program writes or sends.
 
 A secret may come out in a log line, a traceback, a line of code or a reply, and as `repr`, JSON, a URL or base64 has
-encoded it. All these forms are looked for at once, in time that is linear in the text: one regular expression finds
-the places where the first characters of any form are, and a set decides there. Values of fewer than 4 characters are
-not masked.
+encoded it. All these forms are looked for at once, in time that is linear in the text: one regular expression, or a set
+if there are thousands of forms, finds the places where the first characters of any form are, and a set decides there.
+Values of fewer than 4 characters are not masked.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from taskloom.diagnostics import MASK
+from taskloom.observe.masked_data import masked_data
 from taskloom.observe.secret_forms import LEAST_CHARACTERS, forms_of
 
 __all__ = ["Masker"]
 
-# The names of fields whose values are identifiers or words of ours. A client could not go on without them, and a
-# password may be equal to a word such as `running`.
-_IDENTIFIERS = frozenset({"at", "code", "event", "id", "job", "level", "outcome", "run", "start", "state", "task"})
+# A regular expression of more words than these takes seconds to compile, and is slower than a look at each character.
+_MOST_OF_PATTERN = 1000
 # Looked at for a secret that goes on in the next piece of a stream.
 MOST_TAIL = 4096
 
@@ -39,8 +39,11 @@ class Masker:
     def learn(self, values: Iterable[str]) -> None:
         """Mask these values from now on, too. Those of before stay masked: runs that began with them go on."""
         known = self._values.union(values)
-        if known != self._values:
-            forms = {form for value in known for form in forms_of(value)}
+        new = known - self._values
+        if new:
+            forms = {form for value in new for form in forms_of(value)}.union(
+                () if self._forms is None else self._forms.all
+            )
             self._values, self._forms = known, _Forms(forms) if forms else None
             self.has_secrets = self._forms is not None
 
@@ -50,9 +53,9 @@ class Masker:
         return text if forms is None else forms.masked(text)
 
     def mask_data(self, data: Any) -> Any:
-        """Return JSON data with all texts masked, keys included; identifiers such as the name of a job stay."""
+        """Return JSON data with all texts masked; identifiers such as the name of a job stay."""
         forms = self._forms
-        return data if forms is None else _masked_data(data, forms)
+        return data if forms is None else masked_data(forms.masked, data)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return the beginning and the end of each secret in the text, in order, without overlaps."""
@@ -65,26 +68,11 @@ class Masker:
         return len(text) if forms is None else forms.unfinished(text)
 
 
-def _masked_data(data: Any, forms: _Forms) -> Any:
-    if isinstance(data, str):
-        return forms.masked(data)
-    if isinstance(data, Mapping):
-        return {
-            forms.masked(key) if isinstance(key, str) and key not in _IDENTIFIERS else key: (
-                value if key in _IDENTIFIERS and isinstance(value, str) else _masked_data(value, forms)
-            )
-            for key, value in data.items()
-        }
-    if isinstance(data, list | tuple):
-        return [_masked_data(each, forms) for each in data]
-    return data
-
-
 class _Forms:
     """All forms of all secrets, prepared for the search. Immutable."""
 
     def __init__(self, forms: Collection[str]) -> None:
-        self._forms = frozenset(forms)
+        self.all = frozenset(forms)
         self._sorted = sorted(forms)
         lengths: dict[str, set[int]] = {}
         for form in forms:
@@ -93,10 +81,11 @@ class _Forms:
         self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
         self._longest = max(map(len, forms))
         # Only the first characters: a tree of whole secrets could be nested too deeply for `re`.
-        self._first = re.compile(_any_of(sorted(lengths)), re.DOTALL)
+        is_small = len(lengths) <= _MOST_OF_PATTERN
+        self._first = re.compile(_any_of(sorted(lengths)), re.DOTALL) if is_small else None
 
     def masked(self, text: str) -> str:
-        if self._first.search(text) is None:
+        if self._next(text, 0) < 0:
             return text
         pieces, end = [], 0
         for start, stop in self.spans(text):
@@ -107,34 +96,43 @@ class _Forms:
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield each part of the text that secrets cover; those that overlap are one part."""
         start = end = -1
-        found = self._first.search(text)
-        while found is not None:
-            at = found.start()
+        at = self._next(text, 0)
+        while at >= 0:
             stop = self._end_at(text, at)
             if stop > end:
                 if at >= end > start >= 0:
                     yield start, end
                 start = start if at < end else at
                 end = stop
-            found = self._first.search(text, at + 1)
+            at = self._next(text, at + 1)
         if end > start >= 0:
             yield start, end
 
     def unfinished(self, text: str) -> int:
-        at = max(0, len(text) - min(self._longest - 1, MOST_TAIL))
+        begin = max(0, len(text) - min(self._longest - 1, MOST_TAIL))
+        at = self._next(text, begin)
+        while at >= 0:
+            if self._is_beginning(text[at:]):
+                return at
+            at = self._next(text, at + 1)
         last = len(text) - LEAST_CHARACTERS + 1
-        found = self._first.search(text, at)
-        while found is not None:
-            if self._is_beginning(text[found.start() :]):
-                return found.start()
-            found = self._first.search(text, found.start() + 1)
-        return next((at for at in range(max(at, last), len(text)) if self._is_beginning(text[at:])), len(text))
+        return next((at for at in range(max(begin, last), len(text)) if self._is_beginning(text[at:])), len(text))
+
+    def _next(self, text: str, at: int) -> int:
+        """Return the first place from `at` on where the first characters of a secret are; -1 if there is none."""
+        if self._first is not None:
+            found = self._first.search(text, at)
+            return -1 if found is None else found.start()
+        for place in range(at, len(text) - LEAST_CHARACTERS + 1):
+            if text[place : place + LEAST_CHARACTERS] in self._lengths:
+                return place
+        return -1
 
     def _end_at(self, text: str, at: int) -> int:
         """Return the end of the longest secret that begins here; -1 if there is none."""
         for length in self._lengths[text[at : at + LEAST_CHARACTERS]]:
             found = text[at : at + length]  # near the end of the text it is shorter
-            if found in self._forms:
+            if found in self.all:
                 return at + len(found)
         return -1
 

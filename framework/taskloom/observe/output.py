@@ -82,6 +82,8 @@ class Output:
         self._deadline: float | None = None
         # Set by `close`: each write moves the deadline by the patience, but not beyond the latest.
         self._patience = self._latest = 0.0
+        # Whether `close` has queued what was held back. Before that the thread has more to come, however idle it is.
+        self._is_all_queued = False
         self._is_detached = False
         self._is_reporting = False
         self._ended = Latch()
@@ -191,8 +193,11 @@ class Output:
             self._deadline = deadline
             self._data.hurry()
             self._log.hurry()
-        self.before_end()
-        self._wakeup.set()
+        try:
+            self.before_end()
+        finally:
+            self._is_all_queued = True
+            self._wakeup.set()
         self._thread.wait_for(self._ended, self._latest - mono() + 2 * LAST_SENTENCE_SECONDS)
 
     def _wake(self) -> None:
@@ -247,7 +252,8 @@ class Output:
         if self._deadline is None:
             return False
         is_held = bool(self._held or self._released)
-        return mono() >= self._deadline or not (self._data.is_waiting or self._log.is_waiting or is_held)
+        is_waiting = self._data.is_waiting or self._log.is_waiting or is_held
+        return mono() >= self._deadline or (self._is_all_queued and not is_waiting)
 
     def _step(self) -> None:
         """Wait until there is something to do, and do it."""

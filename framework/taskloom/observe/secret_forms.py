@@ -15,24 +15,32 @@ __all__ = ["LEAST_CHARACTERS", "forms_of"]
 LEAST_CHARACTERS = 4
 # A line of a secret of several lines, such as a key: shorter ones may be any word.
 _LEAST_OF_LINE = 8
+# A longer text is no password or key. All forms of all lines of a megabyte would take ten seconds and half a gigabyte.
+_MOST_OF_ALL_FORMS = 64 * 1024
 _HEX = re.compile(r"%[0-9A-F]{2}")
 
 
 def forms_of(value: str) -> set[str]:
     """Return all texts that reveal the secret; none if it has fewer than LEAST_CHARACTERS characters.
 
-    Blanks and line breaks around it do not count: a file often ends with one.
+    Blanks and line breaks around it do not count: a file often ends with one. Of a text of more than 64 KiB they are
+    those in quotes, and not those that are encoded.
     """
     whole = {value, value.strip()}
     lines = {line.strip() for line in value.splitlines()} - whole
     parts = whole if len(value.strip()) >= LEAST_CHARACTERS else set()
     if parts:
         parts |= {line for line in lines if len(line) >= _LEAST_OF_LINE}
-    return {form for part in parts for form in _forms(part) if len(form) >= LEAST_CHARACTERS}
+    forms = {form for part in parts for form in _quoted_forms(part)}
+    if len(value) <= _MOST_OF_ALL_FORMS:
+        forms.update(form for part in parts for form in _encoded_forms(part))
+    return {form for form in forms if len(form) >= LEAST_CHARACTERS}
 
 
-def _forms(text: str) -> Iterator[str]:
+def _quoted_forms(text: str) -> Iterator[str]:
     yield text
+    if text.isascii() and text.isalnum():
+        return  # the same in all quotes
     # In double quotes or single ones, as `repr` chooses them; and as bytes.
     yield repr(text)[1:-1]
     yield repr(f"{text}'")[1:-2]
@@ -40,6 +48,9 @@ def _forms(text: str) -> Iterator[str]:
     yield ascii(text)[1:-1]
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _encoded_forms(text: str) -> Iterator[str]:
     yield html.escape(text)
     content = text.encode("utf-8", "surrogateescape")
     yield repr(content)[2:-1]

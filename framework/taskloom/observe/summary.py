@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from taskloom.core.model import JobState
-from taskloom.core.report import StopReport, Survivor
+from taskloom.core.report import StopReport, Survivor, held_by
 from taskloom.observe.name_column import elided
 from taskloom.scheduler.handles import JobStatus
 from taskloom.text import duration, measured, printable, printable_lines, table
@@ -82,11 +82,14 @@ def _note(status: JobStatus) -> str:
         parts.append(", ".join(f"{name} {n}" for name, n in sorted(status.counts.items())))
     if status.would_meet_join is False and status.report.state is JobState.RUNNING:
         parts.append("would not stop in time")
-    reason, held = status.report.reason, status.report.held
-    if reason is not None:
+    reason, hold, holds = status.report.reason, status.report.hold, status.report.holds
+    held = holds[hold] if holds and hold is not None else None
+    if reason is not None and reason != held:
         parts.append(f"({reason})")
-    if held and held != (status.hold or "") and (reason is None or not held.endswith(reason.text)):
-        parts.append(f"({held})")  # the state says how, the note also why, unless the line before it does
+    if hold is not None and held is not None:
+        # The state says how it is held back.
+        who = held_by(hold, held).lstrip(": ")
+        parts += [f"({who})"] if who else []
     if status.report.error is not None:
         parts.append(str(status.report.error).split("\n", 1)[0])
     return " ".join(parts)

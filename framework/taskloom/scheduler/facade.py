@@ -26,7 +26,7 @@ from taskloom.scheduler.failure_log import make_failure_log
 from taskloom.scheduler.firings import Firing, armed_schedules, coming_firings
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run
 from taskloom.scheduler.patience import patience
-from taskloom.scheduler.snapshots import Snapshot, make_snapshot
+from taskloom.scheduler.snapshots import Snapshot, complete, read_snapshot
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
 from taskloom.sync.cancel_token import lock_timeout
 from taskloom.sync.gc_pause import paused_gc
@@ -346,7 +346,7 @@ class Scheduler:
         """
         engine, names = self._engine, None if jobs is None else tuple(jobs)
         with paused_gc():
-            return engine.query(None, lambda core: make_snapshot(engine, core, names))
+            return complete(engine.query(None, lambda core: read_snapshot(engine, core, names)))
 
     @property
     def last_seq(self) -> int:

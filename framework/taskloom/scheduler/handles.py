@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom.core.inputs import ArmJob, PauseJob, ResetJob, RestartJob, ResumeJob, StartJob, StopJob
 from taskloom.core.model import ErrorInfo, Hold, Moment, Outcome, Reason, ReasonKind
-from taskloom.core.report import JobReport, make_job_report
+from taskloom.core.report import JobReport, read_job
 from taskloom.errors import SelfJoin
 from taskloom.runners.context import current_run
 from taskloom.runners.gauges import Progress
@@ -241,18 +241,28 @@ class JobHandle:
         return f"<JobHandle {self.name}>"
 
 
-def make_status(engine: Engine, core: Lifecycle, name: str, now: Moment | None = None) -> JobStatus:
-    """Return the status of a job; called on the scheduler thread. Raises UnknownJob.
+def make_status(engine: Engine, core: Lifecycle, name: str) -> JobStatus:
+    """Return the status of a job; called on the scheduler thread. Raises UnknownJob."""
+    return status_of(read_status(engine, core, name, engine.clock.now()))
+
+
+def read_status(engine: Engine, core: Lifecycle, name: str, now: Moment) -> tuple[Any, ...]:
+    """Return what `status_of` makes the status of a job from; called on the scheduler thread. Raises UnknownJob.
 
     `now`: read once for many jobs, so that their times belong together and the clock is not read ten thousand times.
     """
-    now = now or engine.clock.now()
-    report = make_job_report(core, core.job(name), now)
+    facts = read_job(core, core.job(name), now)
     run = engine.executor.last.get(name)
     if run is None:
-        return JobStatus(report, None, 0.0, False, {}, None)
+        return facts, None, 0.0, False, {}, None
     gauges = run.gauges
     age = run.poll_age(now.mono) if run.is_alive() else None
-    is_wakeable = run.token.is_wakeable
-    meets = None if age is None else is_wakeable or max(age, run.worst_gap) <= report.within
-    return JobStatus(report, age, run.worst_gap, is_wakeable, gauges.counts, gauges.progress, meets)
+    return facts, age, run.worst_gap, run.token.is_wakeable, gauges.counts, gauges.progress
+
+
+def status_of(read: tuple[Any, ...]) -> JobStatus:
+    """Return the status of a job from what `read_status` has returned; any thread may call it."""
+    facts, age, worst_gap, is_wakeable, counts, progress = read
+    report = JobReport(**facts)
+    meets = None if age is None else is_wakeable or max(age, worst_gap) <= report.within
+    return JobStatus(report, age, worst_gap, is_wakeable, counts, progress, meets)

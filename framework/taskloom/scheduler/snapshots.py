@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf, isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.core.model import Phase, Reason
-from taskloom.scheduler.handles import JobStatus, make_status
+from taskloom.scheduler.handles import JobStatus, read_status, status_of
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
     from taskloom.scheduler.engine import Engine
 
-__all__ = ["Snapshot", "make_snapshot"]
+__all__ = ["Snapshot", "complete", "read_snapshot"]
 
 
 class Snapshot(NamedTuple):
@@ -29,11 +29,20 @@ class Snapshot(NamedTuple):
     """Seconds until the deadline of the stop that is under way; None if there is none, or no limit."""
 
 
-def make_snapshot(engine: Engine, core: Lifecycle, jobs: Iterable[str] | None) -> Snapshot:
-    """Return a snapshot of these jobs, or of all; called on the scheduler thread. Raises UnknownJob."""
+def read_snapshot(engine: Engine, core: Lifecycle, jobs: Iterable[str] | None) -> Snapshot:
+    """Return a snapshot of these jobs, or of all, whose `jobs` are still to be made by `complete`.
+
+    Called on the scheduler thread, on which a stop waits meanwhile: it only reads what can change. Raises UnknownJob.
+    """
     names = core.jobs if jobs is None else dict.fromkeys(jobs)
     reason = core.shutdown.reason if core.phase is not Phase.OPEN else None
     now = engine.clock.now()
     left = core.stops.latest - now.mono if core.phase is Phase.STOPPING else inf
-    statuses = [make_status(engine, core, name, now) for name in names]
-    return Snapshot(core.last_seq, core.phase, reason, statuses, max(0.0, left) if isfinite(left) else None)
+    read: list[Any] = [read_status(engine, core, name, now) for name in names]
+    return Snapshot(core.last_seq, core.phase, reason, read, max(0.0, left) if isfinite(left) else None)
+
+
+def complete(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with its statuses. Any thread may call it."""
+    read: list[Any] = snapshot.jobs
+    return snapshot._replace(jobs=[status_of(each) for each in read])

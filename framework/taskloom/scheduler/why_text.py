@@ -6,6 +6,7 @@ Each sentence is made from facts alone; what is unknown is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Overlap, RestartWhen
@@ -19,6 +20,7 @@ from taskloom.scheduler.why_words import (
     held,
     how_it_ended,
     join,
+    named_again,
     names,
     otherwise,
     reported,
@@ -68,12 +70,12 @@ class _Paragraph:
     def sentences(self) -> Iterator[str]:
         """Yield the sentences: the cause first, then what it means, and at last what a stop would do."""
         yield self._heads.of(self._job)
-        yield from self._causes()
-        yield from _DETAILS[self._job.state](self)
-        yield from self._holds()
-        yield from self._program()
-        yield from self._consequences()
-        yield from self._stop()
+        causes = list(self._causes())
+        yield from causes
+        about_it = chain(
+            _DETAILS[self._job.state](self), self._holds(), self._program(), self._consequences(), self._stop()
+        )
+        yield from named_again(self._job.name, about_it) if causes else about_it
 
     # -- the root causes
 
@@ -81,8 +83,9 @@ class _Paragraph:
         blockers = self._facts.blockers
         for blocker in blockers[:_MOST_CAUSES]:
             link, cause = blocker.path[-1], blocker.cause
-            if len(blockers) > 1 and len(blocker.path) > 1:
-                yield f"{blocker.path[-2].job} waits for {link}"
+            # The first sentence has the whole chain of a job that waits for one cause.
+            if len(blocker.path) > 1 and (len(blockers) > 1 or self._job.was_skipped):
+                yield f"{blocker.path[-2].job} {'needs' if self._job.was_skipped else 'waits for'} {link}"
             if cause is None:
                 if not self._job.was_skipped or len(blocker.path) > 1:  # else its reason says so
                     yield f"There is no job {link.name!r}"
@@ -91,7 +94,7 @@ class _Paragraph:
                 yield from self._place(cause)
         more = len(blockers) - _MOST_CAUSES + self._facts.more_blockers
         if more > 0:
-            yield f"{plural(more, 'further job')} {'holds' if more == 1 else 'hold'} it up"
+            yield f"{plural(more, 'further job')} {'holds' if more == 1 else 'hold'} {self._job.name} up"
 
     def _place(self, job: JobFacts) -> Iterator[str]:
         """Yield where the run of a job is, if that helps."""
@@ -156,7 +159,8 @@ class _Paragraph:
             return
         yield f"It stays stopped until a new start of the program, or until `taskloom start {job.name}`{once}"
         if job.spec.schedule is not None:
-            yield f"`taskloom resume {job.name}` lets its schedule go on, without a run at once"
+            when = "From then on, " if once else ""  # before, it is refused as a start is
+            yield f"{when}`taskloom resume {job.name}` lets its schedule go on, without a run at once"
 
     @property
     def _is_open(self) -> bool:
@@ -254,7 +258,8 @@ class _Paragraph:
         elif waiting_for is WaitingFor.FIRING:
             yield "A stop would end its schedule at once"
         elif waiting_for not in (None, WaitingFor.START):
-            yield "A stop would end this wait at once"
+            of, its = (f" of {self._job.name}", "its") if self._facts.blockers else ("", "this")
+            yield f"A stop{of} would end {its} wait at once"
 
     def _stop_of_run(self) -> Iterator[str]:
         policy, numbers = self._job.spec.join, self._facts.numbers
@@ -277,12 +282,10 @@ class _Paragraph:
         if not numbers.would_meet_join:
             late = otherwise(self._job.spec.join)
             return f"; it has gone {rough(gap)} without a poll, so it may not end in time: then {late}"
-        if numbers.is_wakeable or gap <= _JUST_NOW_SECONDS:
-            return (
-                "; it should end in time"
-                if numbers.is_wakeable
-                else "; it polls at least once a second, so it should end in time"
-            )
+        if numbers.is_wakeable:
+            return "; it should end in time"
+        if gap <= _JUST_NOW_SECONDS:
+            return "; it polls at least once a second, so it should end in time"
         return f"; it has gone {rough(gap)} without a poll at most, so it should end in time"
 
     def _details_of_stopping(self) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from math import log10
 
 from taskloom.core.model import ErrorInfo, Otherwise, Outcome, Reason, ReasonKind
@@ -22,6 +23,7 @@ __all__ = [
     "how_it_ended",
     "join",
     "last_failure",
+    "named_again",
     "names",
     "otherwise",
     "reported",
@@ -48,6 +50,8 @@ _ENDS = {
 }
 
 
+# The job that is asked about, at the places where a sentence has it; elsewhere there are names and texts of others.
+_PRONOUN = re.compile(r"^(|Then |[\d,]+ of |.+ waits? for )([Ii]ts?)(?= |$)")
 # Before the text of a reason of this kind.
 _KINDS = {ReasonKind.RELOAD: "a reload:", ReasonKind.SIGNAL: "signal", ReasonKind.WATCHDOG: "watchdog:"}
 _SATISFIED = {
@@ -85,6 +89,19 @@ class Clock:
 def sentence(text: str) -> str:
     """Return the text as a sentence on one line; its first letter stays, as it may be the name of a job."""
     return f"{printable(text).rstrip(' .;:')}."
+
+
+def named_again(name: str, sentences: Iterable[str]) -> Iterator[str]:
+    """Yield the sentences about a job, with its name in the first that only says `it`: other jobs were told before."""
+    is_named = False
+    for text in sentences:
+        found = None if is_named else _PRONOUN.search(text)
+        if found is not None:
+            is_named = True
+            who = f"{name}'s" if found[2].endswith("s") else name
+            yield f"{found[1]}{who}{text[found.end() :]}"
+        else:
+            yield text
 
 
 def names(some: Some) -> str:

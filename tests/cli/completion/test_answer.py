@@ -50,8 +50,15 @@ def test_the_options_of_the_group_and_of_a_verb_are_offered() -> None:
     assert words("taskloom completion ") == list(SCRIPTS)
 
 
-def test_a_path_is_left_to_the_shell() -> None:
-    assert ask("taskloom run jo")[1] == ["file\tjo\t"]
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("run ", "run --env-file ", "run --log-dir ", "run --events ", "run --socket ", "status --socket "),
+        *("validate --env-file ", "drill --env-file ", "simulate --env-file ", "simulate --events "),
+    ],
+)
+def test_a_path_is_left_to_the_shell(line: str) -> None:
+    assert ask(f"taskloom {line}jo")[1] == ["file\tjo\t"]
 
 
 def test_tasks_are_offered_by_name() -> None:
@@ -67,6 +74,16 @@ def test_jobs_of_the_files_are_offered_without_importing_a_plugin(tmp_path: Path
     assert words(f"taskloom drill {tmp_path} --job ") == ["web", "worker", "other", "first"]
     assert words(f"taskloom drill {tmp_path} --job wo") == ["worker"]
     assert words(f"taskloom drill {tmp_path}/missing - --job ") == []
+
+
+def test_jobs_of_the_default_files_are_offered_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert words("taskloom drill --job ") == []
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/a.yaml").write_text("jobs: {web: {}, worker: {}}\n")
+    assert words("taskloom drill --job wo") == ["worker"]
+    (tmp_path / "taskloom.yaml").write_text("jobs: {first: {}}\n")
+    assert words("taskloom drill --job ") == ["first"]
 
 
 @pytest.mark.parametrize(

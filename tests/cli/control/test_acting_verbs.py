@@ -14,6 +14,7 @@ from tests.support.scripted_program import START, Scripted, job_status, scripted
 
 from taskloom.cli.completion.answer import VARIABLE, answer
 from taskloom.cli.entry import _taskloom, call
+from taskloom.control.client import Connection, NoAnswer, NoProgram
 
 WHERE = "tick.py:3 in wait"
 
@@ -202,6 +203,104 @@ def test_the_end_of_the_program_ends_a_stop(
     assert (said.code, said.out + said.err) == (code, f"web: {text}\n")
 
 
+def test_a_stop_that_ends_the_program_is_done_though_nobody_answers_any_more(
+    script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = Connection.post
+
+    def post_until_the_end(connection: Connection, path: str, body: Any = None) -> dict[str, Any]:
+        if "/other/" in path:
+            raise NoProgram("cannot reach it")
+        return post(connection, path, body)
+
+    script.after["/v1/jobs/web/stop"] = acted("web", "stopping", "web#1")
+    monkeypatch.setattr(Connection, "post", post_until_the_end)
+    monkeypatch.setattr(Connection, "follow", lambda *_, **__: Gone())
+    for module in ("acting", "follow_waits"):
+        monkeypatch.setattr(f"taskloom.cli.control.{module}.is_gone", lambda *_: True)
+
+    assert taskloom("stop", "--all") == (
+        0,
+        "other: was not running (finished)\nweb: stopped with the whole program\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "result"),
+    [
+        ("start", (4, "web: not known after 0.0 s: the program does not answer")),
+        ("stop", (3, "web: still running after 0.0 s of stopping")),
+        ("restart", (3, "web: its old run is still running after 0.0 s of stopping; the new one follows its end")),
+    ],
+)
+def test_a_program_that_does_not_answer_at_the_deadline_is_told(
+    verb: str, result: tuple[int, str], script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = Connection.get
+
+    def get_until_the_deadline(connection: Connection, path: str, **query: Any) -> dict[str, Any]:
+        if path == "/v1/jobs/web":
+            raise NoAnswer(7, "/a.sock", "a task may be holding the GIL")
+        return get(connection, path, **query)
+
+    script.after[f"/v1/jobs/web/{verb}"] = acted("web", "running" if verb == "start" else "stopping", "web#1")
+    monkeypatch.setattr(Connection, "get", get_until_the_deadline)
+    monkeypatch.setattr("taskloom.cli.control.follow_waits.mono", lambda: 5.0)
+    monkeypatch.setattr("taskloom.cli.control.start.mono", lambda: 5.0)
+    monkeypatch.setattr("taskloom.cli.control.stop.mono", lambda: 5.0)
+
+    said = taskloom(verb, "web", "--timeout", "0s")
+
+    code, line = result
+    assert said == (code, "", f"{line}\ntaskloom: pid 7 does not answer: a task may be holding the GIL\n")
+
+
+class Gone:
+    """A stream of a program that has ended before anybody followed it."""
+
+    is_lost = False
+
+    def __enter__(self) -> Gone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def take(self, _: float) -> None:
+        raise NoProgram("cannot reach it")
+
+
+@pytest.mark.parametrize(
+    ("left", "is_told"),
+    [
+        (job_status("other", "finished"), True),
+        (job_status("other", "running", daemon=True), True),
+        (job_status("other", "waiting", waiting_for="start", start="manual"), True),
+        (job_status("other", "waiting", waiting_for="next firing"), False),
+        (job_status("other", "running"), False),
+    ],
+)
+def test_a_stop_says_that_the_program_ends_with_its_last_job(
+    left: dict[str, Any], is_told: bool, script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.jobs = {"web": job_status("web", "finished", run="web#1", outcome="cancelled"), "other": left}
+    script.gets["/v1/program"] = (
+        200,
+        {
+            "state": "running",
+            "paths": ["jobs.yaml"],
+            "jobs": {"total": 2, "by_state": {"finished": 1, left["state"]: 1, "queued": 0}},
+        },
+    )
+    monkeypatch.setattr("taskloom.cli.control.stop.is_gone", lambda *_: True)
+
+    said = taskloom("stop", "web")
+
+    assert said.code == 0
+    assert said.err.endswith("has ended: no job is left that keeps it running\n") is is_told
+
+
 def test_ctrl_c_leaves_the_action_under_way(
     script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,8 +385,8 @@ def test_wait_for_what_is_so_already_follows_nothing(script: Scripted, taskloom:
     [
         ("pause", acted("web", "running", "web#1"),
          "paused; its firings are missed until it is resumed; its run goes on"),
-        ("resume", acted("web", "waiting", None, next_firing="2026-11-29T05:00:00Z"),
-         "resumed; its next firing is at 2026-11-29T05:00:00Z"),
+        ("resume", acted("web", "waiting", None, next_firing="2001-11-29T05:00:00"),
+         "resumed; its next firing is in 0s, at 2001-11-29 05:00:00"),
         ("reset", acted("web", "waiting", None, waiting_for="backoff", due_in=2.5),
          "reset; waiting for backoff (2.5s)"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,14 @@ from typing import Any
 import pytest
 from tests.support.fake_control import STREAM, event_text
 
+from taskloom.cli.control.follow_text import InOrder
+from taskloom.cli.control.instants import read_instant
 from taskloom.cli.control.log_lines import LogLines
+from taskloom.control.client_errors import NoProgram
+from taskloom.control.exchange import ServerSentEvent
 from taskloom.control.reply_fields import Fields
-from taskloom.observe.log_format import LogFormat
+from taskloom.observe.log_file import file_name
+from taskloom.observe.log_format import LogFormat, LogMessage, render
 from taskloom.observe.name_column import NameColumn
 
 FROM = "2026-01-31T11:00:00.000000Z"
@@ -123,7 +129,90 @@ def test_without_a_program_it_says_where_the_log_files_are_if_that_is_known(
 
     assert gone.code == there.code == 4
     assert "log files" not in gone.err
-    assert there.err.endswith(f"the log files of earlier programs are in {str(tmp_path)!r} (TASKLOOM_LOG_DIR)\n")
+    assert there.err.endswith(
+        f"`taskloom logs --log-dir {shlex.quote(str(tmp_path))}` shows the lines of earlier programs\n"
+    )
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> str:
+    """A folder of log files, as a program has left it."""
+    folder = tmp_path / "log dir"
+    begun = read_instant("2026-01-31T12:00:00Z") or 0.0
+    for log_format, job, lines in (
+        (LogFormat.FULL, "web.1", ["one", "two"]),
+        (LogFormat.JSON, "web.1", ["three", "  failed\nin two lines"]),
+        (LogFormat.FULL, "a-name-that-is-longer-than-the-column", [" four"]),
+        (LogFormat.FULL, "urllib3", ["five"]),
+    ):
+        folder.mkdir(exist_ok=True)
+        path = folder / file_name("_taskloom" if job == "urllib3" else job)
+        if path.exists():
+            path.rename(f"{path}.1")
+        shown = [render(log_format, LogMessage(each, "INFO", job, f"{job}#1"), begun + len(each)) for each in lines]
+        path.write_text("".join(shown))
+    with (folder / "web.1.log").open("a") as file:
+        file.write('{"at": "2026-01-31T12:')  # a program was killed
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["web"], ["one", "two", "three", "  failed", "in two lines", '{"at": "2026-01-31T12:']),
+        (["web", "-n", "3"], ["three", "  failed", "in two lines", '{"at": "2026-01-31T12:']),
+        (["w*", "--grep", "^t"], ["web.1        two", "web.1        three"]),
+        (["--since", "2026-01-31T12:00:05Z", "--grep", "e|r$"],
+         [f"{name:<37} {text}" for name, text in (
+             ("a-name-that-is-longer-than-the-column", " four"), ("web.1", "three"), ("web.1", "  failed"),
+             ("web.1", "in two lines"))]),
+        (["-n", "0"], []),
+    ],
+)  # fmt: skip
+def test_log_files_are_read_without_a_program(
+    ask: Callable[..., Any], written: str, words: list[str], shown: list[str]
+) -> None:
+    answer = ask(None, "logs", *words, "--log-dir", written)
+
+    assert answer.err == ""
+    assert answer.code == 0
+    assert [each[38:] for each in answer.out.splitlines()] == shown
+
+
+def test_lines_of_files_as_json(ask: Callable[..., Any], written: str) -> None:
+    answer = ask(None, "logs", "--log-dir", written, "-o", "json", "-n", "9")
+    lines = [json.loads(each) for each in answer.out.splitlines()]
+
+    assert [each["text"] for each in lines][:4] == ["one", "two", "five", " four"]
+    assert lines[0] == {
+        "at": "2026-01-31T12:00:03.000000Z", "level": "info", "job": "web.1", "run": None, "text": "one"
+    }  # fmt: skip
+    assert [each["run"] for each in lines if each["text"] == "three"] == ["web.1#1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["wbe.1"], "cannot find a log file of job 'wbe.1' in {folder!r}; did you mean 'web.1'?"),
+        (["web", "-f"], "cannot use --follow with --log-dir: it needs a running program"),
+        (["-l", "a"], "cannot use --label with --log-dir: it needs a running program"),
+        (["--since", "0a1b2c3d.5"], "cannot use '0a1b2c3d.5' with --log-dir; expected a duration or an instant"),
+    ],
+)
+def test_log_files_that_cannot_be_read_as_asked(
+    ask: Callable[..., Any], written: str, words: list[str], message: str
+) -> None:
+    answer = ask(None, "logs", *words, "--log-dir", written)
+
+    assert answer.code == 2
+    assert message.format(folder=written) in answer.err
+
+
+def test_a_folder_that_is_none_is_refused(ask: Callable[..., Any], tmp_path: Path) -> None:
+    answer = ask(None, "logs", "--log-dir", str(tmp_path / "gone"))
+
+    assert answer.code == 2
+    assert f"cannot read log files in {str(tmp_path / 'gone')!r}: No such file or directory" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -163,3 +252,34 @@ def test_two_jobs_have_colours_that_stay() -> None:
 
     assert name_of("web") == name_of("web")
     assert name_of("web").split("mweb")[0] != name_of("db").split("mdb")[0]
+
+
+def test_followed_lines_that_come_together_are_sorted_but_not_across_a_gap() -> None:
+    def event(name: str, at: str = "") -> ServerSentEvent:
+        return ServerSentEvent(name, {"at": at} if at else {})
+
+    lost = NoProgram("gone")
+    coming: list[Any] = [event("line", "2"), event("line", "1"), event("gap"), event("line", "0"), None, lost]
+    coming += [event("line", "9"), lost]
+
+    def take(timeout: float) -> ServerSentEvent | None:
+        found = coming.pop(0)
+        if isinstance(found, NoProgram):
+            raise found
+        assert found is None or isinstance(found, ServerSentEvent)
+        return found
+
+    ordered, taken = InOrder(take), list[str]()
+    for _ in range(4):
+        found = ordered.take(1.0)
+        assert found is not None
+        taken.append(found.data.get("at", found.event))
+    with pytest.raises(NoProgram):
+        ordered.take(1.0)
+    last = ordered.take(1.0)
+
+    assert taken == ["1", "2", "gap", "0"]
+    assert last is not None  # what came before the error
+    assert last.data == {"at": "9"}
+    with pytest.raises(NoProgram):
+        ordered.take(1.0)

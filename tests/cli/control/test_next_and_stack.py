@@ -54,6 +54,19 @@ def test_the_firings_have_the_time_until_them_and_the_local_time(
     assert fake.requests[0][1] == "/v1/next?count=7&job=t%2A"
 
 
+def test_jobs_that_fire_too_late_for_the_table_are_named_below_it(
+    play: Callable[..., Any], ask: Callable[..., Any]
+) -> None:
+    later = {"next_firing": "2001-01-01T00:00:00Z"}
+    jobs = [job_status("tick", **later), job_status("rare", **later), job_status("web"), job_status("able", **later)]
+    fake = play({"/v1/next": {"firings": FIRINGS[:1] * 2}, "/v1/jobs": {"jobs": jobs}})
+
+    full, open_end, data = ask(fake, "next", "-n", "2"), ask(fake, "next"), ask(fake, "next", "-n", "2", "-o", "json")
+
+    assert full.err == "taskloom: 2 more jobs fire later: able (in 0s), rare (in 0s)\n"
+    assert open_end.err == data.err == ""
+
+
 def test_firings_as_json_are_as_they_came(play: Callable[..., Any], ask: Callable[..., Any]) -> None:
     answer = ask(play({"/v1/next": {"firings": FIRINGS}}), "next", "-o", "json")
 
@@ -75,6 +88,20 @@ def test_labels_choose_by_the_names_of_their_jobs(play: Callable[..., Any], ask:
         "/v1/jobs?label=night",
         "/v1/next?count=20&job=tick&job=tock",
     ]
+
+
+def test_more_jobs_than_one_query_can_name_are_asked_about_in_several(
+    play: Callable[..., Any], ask: Callable[..., Any]
+) -> None:
+    names = [f"night-{number:03}" for number in range(500)]
+    fake = play({"/v1/jobs": {"jobs": [job_status(name) for name in names]}, "/v1/next": {"firings": FIRINGS}})
+
+    answer = ask(fake, "next", "-l", "night", "-n", "5", "-o", "json")
+
+    asked = [target for _, target, _, _ in fake.requests[1:]]
+    assert [target.split("&")[0] for target in asked] == ["/v1/next?count=5"] * 3
+    assert [word[4:] for target in asked for word in target.split("&")[1:]] == names
+    assert json.loads(answer.out)["firings"] == [FIRINGS[0]] * 3 + [FIRINGS[1]] * 2
 
 
 def test_a_label_of_no_job_shows_nothing_rather_than_all(play: Callable[..., Any], ask: Callable[..., Any]) -> None:
@@ -123,11 +150,21 @@ def test_a_stack_is_styled_only_where_escapes_may_be_written(
     assert plain == "web#2: at a\\x1b[31m\n    \\x1b[2J\n"
 
 
-@pytest.mark.parametrize(("words", "text"), [([], "no job is running"), (["web"], "none of these jobs is running")])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "no job is running"),
+        (["web", "rare"], "none of these jobs is running"),
+        (["rare"], "rare has no run (waiting for next firing); `taskloom why rare` says more"),
+    ],
+)
 def test_no_stack_is_told_on_standard_error(
     words: list[str], text: str, play: Callable[..., Any], ask: Callable[..., Any]
 ) -> None:
-    assert ask(play({"/v1/stacks": {"stacks": []}}), "stack", *words) == (0, "", f"taskloom: {text}\n")
+    jobs = [job_status("rare", "waiting", waiting_for="next firing"), job_status("web", "finished")]
+    fake = play({"/v1/stacks": {"stacks": []}, "/v1/jobs": {"jobs": jobs[: len(words)]}})
+
+    assert ask(fake, "stack", *words) == (0, "", f"taskloom: {text}\n")
 
 
 def test_stacks_as_json_are_as_they_came(play: Callable[..., Any], ask: Callable[..., Any]) -> None:

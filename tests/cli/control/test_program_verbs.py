@@ -36,7 +36,7 @@ SURVIVOR = {
     "job": "web", "run": "web#1", "where": "tick.py:3 in wait", "stack": "  File tick.py\n", "poll_age": 2.0,
     "within": 0.5, "waited": 0.6, "otherwise": "exit", "callbacks": [],
 }  # fmt: skip
-REPORT = {
+REPORT: dict[str, Any] = {
     "exit_code": 3, "reason": {"kind": "shutdown", "text": "by bob"}, "seconds": 0.6, "jobs": [STATUS],
     "survivors": [SURVIVOR], "threads_left": [], "processes_left": [],
 }  # fmt: skip
@@ -126,6 +126,30 @@ def test_shutdown_shows_the_summary_and_has_the_code_of_the_program(capsys: pyte
         "  its stack, innermost last:\n"
         "    File tick.py\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("texts", "state", "note"),
+    [
+        ({"held": "stopped by alice (uid 1)", "reason": "user: stop, by alice (uid 1)", "marks": ["stopped by user"]},
+         "finished, stopped by user", "(by alice (uid 1))"),
+        ({"held": "stopped: enough", "reason": "user: enough", "marks": ["stopped by user"]},
+         "finished, stopped by user", "(enough)"),
+        ({"held": "paused by alice", "reason": None, "marks": ["paused"]}, "finished, paused", "(by alice)"),
+        ({"held": "stopped", "reason": None, "marks": ["paused", "stopped by user"]},
+         "finished, paused, stopped by user", ""),
+    ],
+)  # fmt: skip
+def test_shutdown_shows_how_users_held_a_job_back(
+    texts: dict[str, Any], state: str, note: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web = {**REPORT["jobs"][0], "state": "finished", "outcome": "cancelled", "counts": {}, "overdue": False, **texts}
+    report = {**REPORT, "jobs": [web], "survivors": []}
+    with fake_program(Answers(post_shutdown=STOPPING, get_stop=(200, report))) as fake:
+        call(["shutdown", "--socket", str(fake.path)])
+
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row == f"web  {state}  cancelled  1     2.0 s  {note}".rstrip()
 
 
 def test_shutdown_as_json_is_the_report_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,15 @@ def test_a_stop_that_another_client_began_is_waited_for_without_a_time() -> None
     assert line(wait) == ("web: stopped, cancelled", DONE)
 
 
+def test_what_another_client_began_and_does_not_end_is_told_without_a_time() -> None:
+    overdue = event("stop_overdue", mono=9.0, where=WHERE)
+    stop = fed(StopWait(status("stopping"), status("stopping")), overdue)
+    restart = fed(RestartWait(status("stopping"), status("stopping")), overdue)
+
+    assert line(stop) == (f"web: still stopping, at {WHERE}", STOPPING)
+    assert line(restart) == (f"web: its old run is still stopping, at {WHERE}; the new one follows its end", STOPPING)
+
+
 def test_a_stop_says_where_a_run_is_that_outlives_its_policy() -> None:
     wait = fed(stopping(), event("cancel_requested", mono=1.0), event("stop_overdue", mono=11.0, where=WHERE))
 
@@ -309,9 +318,10 @@ def test_the_end_of_the_program_ends_every_wait(make: Any, end: ProgramEnd) -> N
     wait = make()
     wait.end_with_program(end)
 
-    is_stop = make is stopping
-    expected = (DONE if is_stop else FAILED) if end is ProgramEnd.STOPPED else ControlExit.UNREACHABLE
-    assert line(wait)[1] == expected
+    if make is stopping and end in (ProgramEnd.STOPPED, ProgramEnd.GONE):
+        assert line(wait) == ("web: stopped with the whole program", DONE)
+    else:
+        assert line(wait)[1] == (FAILED if end is ProgramEnd.STOPPED else ControlExit.UNREACHABLE)
 
 
 def test_a_job_that_a_reload_removes_ends_a_start_and_a_stop() -> None:

@@ -96,6 +96,25 @@ def test_a_job_is_stopped_and_started_again(program: Program) -> None:
     assert program.scheduler.job("web").status().report.run == "web#3"
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("we\udce9", "it is not UTF-8"), ("x" * 2000, "expected a text"), ("x" * 20_000, "its head has more than 16 KiB")],
+    ids=["no UTF-8", "long", "longer"],
+)
+@pytest.mark.parametrize("choice", [(), ("-l",)], ids=["job", "label"])
+def test_a_name_that_no_job_can_have_is_a_usage_error(
+    choice: tuple[str, ...], name: str, why: str, program: Program
+) -> None:
+    program.add("web")
+
+    for verb in ("stop", "status", "stack"):
+        code, out, err = program(verb, *choice, name)
+
+        assert (code, out) == (2, "")
+        assert why in err
+    assert program.scheduler.job("web").run is not None
+
+
 def test_a_failing_start_is_1_with_the_error(program: Program) -> None:
     program.add("bad", bad, start="manual")
 
@@ -183,6 +202,18 @@ def test_a_start_before_its_dependency_is_refused_with_the_way_around_it(program
     assert program("start", "web", "--now")[0] == 0
 
 
+def test_resume_has_no_way_around_a_dependency(program: Program) -> None:
+    program.add("db", start="manual")
+    program.add("nightly", schedule={"every": "1h"}, after={"db": "ready"})
+    program("stop", "nightly")
+
+    code, _, err = program("resume", "nightly")
+
+    assert code == 1
+    assert err.startswith("nightly: cannot resume: needs job 'db' ")
+    assert "--now" not in err
+
+
 def test_a_schedule_is_paused_and_resumed(program: Program) -> None:
     program.add("nightly", polite, schedule={"every": "1h"})
     program.add("web")
@@ -193,7 +224,7 @@ def test_a_schedule_is_paused_and_resumed(program: Program) -> None:
     assert program.scheduler.job("nightly").status().report.is_paused
     code, out, _ = program("resume", "nightly")
     assert code == 0
-    assert out.startswith("nightly: resumed; its next firing is at 2")
+    assert out.startswith("nightly: resumed; its next firing is in ")
     assert not program.scheduler.job("nightly").status().report.is_paused
     for verb in ("pause", "resume"):
         code, _, err = program(verb, "web")

@@ -120,3 +120,21 @@ def test_the_help_warns_that_the_tasks_really_run(taskloom_cli: Call) -> None:
 
     assert "The tasks really run: they open their sockets and write their files." in " ".join(answer.stdout.split())
     assert "Act:\n  drill" in taskloom_cli("--help").stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("options", [(), ("-o", "json")])
+def test_contents_of_secret_files_are_masked_in_the_log_and_in_the_result(
+    call: Call, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "pin").write_text("71345\n")
+    (tmp_path / "secret.yaml").write_text(
+        "jobs:\n  a:\n    task: countdown\n    params:\n      failures: ${file:pin}\n      start: 0\n"
+    )
+
+    answer = call(*options, file="secret.yaml")
+
+    assert answer.returncode == 1
+    for text in (answer.stdout, answer.stderr):
+        assert "fails because of failures: **********" in text
+        assert "71345" not in text

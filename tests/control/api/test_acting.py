@@ -116,6 +116,7 @@ def test_secrets_are_masked(scheduler: WatchedScheduler) -> None:
     asked = with_jobs(scheduler, mask=lambda text: text.replace("hunter2", "**********"))
 
     def fail(ctx: Any) -> None:
+        ctx.count("tries of hunter2")
         raise ValueError("no such password: hunter2")
 
     assert scheduler.add_function("bad", fail).start().join(SOON)
@@ -126,6 +127,11 @@ def test_secrets_are_masked(scheduler: WatchedScheduler) -> None:
     stream = asked.open_stream("/v1/events", {"count": "100"})
 
     seen = [asked.get(path) for path in ("/v1/jobs", "/v1/events", "/v1/jobs/bad/why", "/v1/program")]
+    scheduler.stop()
+    assert scheduler.stop_report is not None
+    status = scheduler.job("bad").status().as_dict()
+    asked.api.finish(scheduler.stop_report.as_dict() | {"jobs": [status]})
+    seen.append(asked.get("/v1/stop"))
     text = str(seen) + str(events_of(stream))
 
     assert "hunter2" not in text

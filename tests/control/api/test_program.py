@@ -189,6 +189,17 @@ def test_a_stop_may_be_requested_of_a_busy_scheduler(
     assert scheduler.wait_stopped(SOON)
 
 
+def test_a_stop_does_not_wait_until_a_busy_scheduler_answers(
+    asked: AskedApi, scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with occupied(scheduler, monkeypatch):
+        monkeypatch.setattr("taskloom.control.api.ANSWER_SECONDS", 1e6)  # it would hang
+        monkeypatch.setattr("taskloom.control.program_routes._REASON_SECONDS", 0.01)
+        asked.post("/v1/shutdown", {"within": 5}, status=202)
+
+    assert scheduler.wait_stopped(SOON)
+
+
 def test_a_scheduler_that_does_not_answer_in_time_is_busy(
     asked: AskedApi, scheduler: WatchedScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,12 +20,13 @@ def completion(shell: str) -> None:
     \b
     To install it:
       bash   echo 'eval "$(taskloom completion bash)"' >> ~/.bashrc
-      zsh    echo 'eval "$(taskloom completion zsh)"' >> ~/.zshrc     (after compinit)
+      zsh    echo 'eval "$(taskloom completion zsh)"' >> ~/.zshrc (after compinit)
       fish   taskloom completion fish > ~/.config/fish/completions/taskloom.fish
 
     \b
     Exit codes:
-      0  the script was printed          2  no such shell
+      0  the script was printed
+      2  no such shell
 
     \b
     Examples:

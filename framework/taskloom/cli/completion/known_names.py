@@ -47,8 +47,10 @@ def complete_tasks(_: click.Context, __: click.Parameter, incomplete: str) -> li
 
 def complete_jobs_of_files(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the jobs that begin so in the files of the command line, as far as they can be read in time."""
+    from taskloom.cli.default_paths import default_paths
+
     # While an option waits for its value, click leaves the arguments before it unread.
-    names = dict.fromkeys(_jobs_of(ctx.params.get("paths") or ctx.args))
+    names = dict.fromkeys(_jobs_of(ctx.params.get("paths") or ctx.args or default_paths()))
     return [name for name in names if name.startswith(incomplete)]
 
 

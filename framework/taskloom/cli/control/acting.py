@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from taskloom.cli.control.common import ControlExit
-from taskloom.cli.control.follow_waits import wait_until_over
-from taskloom.cli.control.waiting import JobResult, Wait, worst
+from taskloom.cli.control.common import ControlExit, explain
+from taskloom.cli.control.follow_waits import END_SECONDS, is_gone, wait_until_over
+from taskloom.cli.control.run_waits import StopWait
+from taskloom.cli.control.waiting import JobResult, ProgramEnd, Wait, worst
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.clock import mono
 from taskloom.control.client import Connection, ControlError, Refused, job_path
@@ -20,6 +21,7 @@ __all__ = ["INTERRUPTED", "Acted", "Results", "act", "act_and_wait", "wait_for_a
 
 INTERRUPTED = 130
 _NOT_SCHEDULED, _UNMET = "not-scheduled", "dependency-unmet"
+_WITH_NOW = ("start", "restart")
 _MOST_NAMES = 5
 
 
@@ -86,7 +88,7 @@ def act(
     Unless `needs_schedule`, a job that is refused because it has no schedule is passed over.
     """
     done: list[Acted] = []
-    for before in chosen:
+    for number, before in enumerate(chosen):
         job = before.text("job")
         begun = mono()
         try:
@@ -95,10 +97,14 @@ def act(
             if error.code == _NOT_SCHEDULED and not needs_schedule:
                 results.pass_over(job, "not scheduled")
                 continue
-            text = f"cannot {verb}: {_why(error, job)}"
+            text = f"cannot {verb}: {_why(error, verb, job)}"
             results.add(JobResult(job, "refused", text, ControlExit.FAILED, error=error.message))
             continue
         except ControlError:
+            if verb == "stop" and done and is_gone(connection, END_SECONDS):
+                # A program ends by itself when a stop leaves nothing to run.
+                _stop_with_program(chosen[number:], results)
+                break
             if done:
                 names = first_of([each.before.text("job") for each in done], _MOST_NAMES)
                 echo_error(printable(f"taskloom: {verb}: done before that: {names}"))
@@ -112,11 +118,21 @@ def act(
     return done
 
 
-def _why(error: Refused, job: str) -> str:
+def _stop_with_program(left: Sequence[Fields], results: Results) -> None:
+    """Add the results of jobs whose program has ended before it was asked to stop them."""
+    for before in left:
+        wait = StopWait(before, before)
+        if wait.result is None:
+            wait.end_with_program(ProgramEnd.GONE)
+        assert wait.result is not None
+        results.add(wait.result)
+
+
+def _why(error: Refused, verb: str, job: str) -> str:
     """Return the cause of a refusal, without the words that the line has already."""
     intended, sign, cause = error.message.partition(f" job {job!r}: ")
     why = cause if sign and intended.startswith("cannot ") else error.message
-    return f"{why}; --now starts it all the same" if error.code == _UNMET else why
+    return f"{why}; --now starts it all the same" if error.code == _UNMET and verb in _WITH_NOW else why
 
 
 def _tell_interrupted(verb: str, jobs: Sequence[str]) -> None:
@@ -130,11 +146,13 @@ def wait_for_all(
 ) -> int:
     """Wait for all jobs, and return the exit code."""
     try:
-        wait_until_over(connection, waits, since=since, deadline=deadline, on_result=results.add)
+        silence = wait_until_over(connection, waits, since=since, deadline=deadline, on_result=results.add)
     except (KeyboardInterrupt, click.Abort):
         left = [wait.job for wait in waits if wait.result is None]
         _tell_interrupted(verb, left)
         return INTERRUPTED
+    if silence is not None:
+        explain(silence)
     return results.finish()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from functools import wraps
@@ -40,6 +40,7 @@ __all__ = [
     "JobFilter",
     "all_option",
     "answers",
+    "batches",
     "choose_jobs",
     "connect",
     "explain",
@@ -70,7 +71,7 @@ class ControlExit(IntEnum):
 
 _UNREACHABLE = (NoProgram, NoAnswer, ConnectionLost, BadReply)
 # A job that is not there is a mistake on the command line, as everywhere else; so is a value that cannot be used.
-_MISTAKES = frozenset({"unknown-job", "unknown-label", "invalid-query"})
+_MISTAKES = frozenset({"unknown-job", "unknown-label", "invalid-query", "bad-target", "too-large-head"})
 
 _Command = Callable[..., Any]
 
@@ -104,8 +105,8 @@ def all_option(command: _Command) -> _Command:
 
 def timeout_option(default: str = "30s") -> Callable[[_Command], _Command]:
     """Return what adds `--timeout`, in seconds."""
-    return click.option("--timeout", type=Seconds(), default=default, show_default=True,
-                        help="How long to wait.")  # fmt: skip
+    return click.option("--timeout", type=Seconds(allows_forever=True), default=default, show_default=True,
+                        help="How long to wait, or forever.")  # fmt: skip
 
 
 def output_option(command: _Command) -> _Command:
@@ -155,6 +156,8 @@ def answers(function: Callable[..., int]) -> Callable[..., int]:
 def explain(error: ControlError) -> ControlExit:
     """Write what went wrong to standard error, and return the exit code for it."""
     echo_error(f"taskloom: {printable(str(error))}")
+    if isinstance(error, NoAnswer) and error.may_act_later:
+        echo_error("taskloom: it has the request, and may carry it out as soon as it goes on")
     if isinstance(error, SeveralPrograms):
         echo_error(_program_table(error.programs))
         return ControlExit.USAGE
@@ -199,6 +202,10 @@ def choose_jobs(connection: Connection, jobs: Sequence[str] = (), labels: Sequen
     for wanted in dict.fromkeys(jobs):
         if wanted not in names and not any(fnmatchcase(name, wanted) for name in names):
             connection.get("/v1/jobs", job=wanted)  # it is refused, with a near match
+    known = {label for each in every for label in each.texts("labels")}
+    for label in dict.fromkeys(labels):
+        if label not in known:
+            connection.get("/v1/jobs", label=label)  # as well
     return [
         each
         for each, name in zip(every, names, strict=True)
@@ -228,6 +235,21 @@ def filter_jobs(connection: Connection, jobs: Sequence[str], labels: Sequence[st
     if _query_bytes(names) <= _MOST_QUERY and names:
         return JobFilter(names, None)
     return JobFilter([], frozenset(names))
+
+
+def batches(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the names in lists that each fit into one query."""
+    batch: list[str] = []
+    left = _MOST_QUERY
+    for name in names:
+        size = _query_bytes([name])
+        if batch and size > left:
+            yield batch
+            batch, left = [], _MOST_QUERY
+        batch.append(name)
+        left -= size
+    if batch:
+        yield batch
 
 
 def _query_bytes(values: Iterable[str]) -> int:

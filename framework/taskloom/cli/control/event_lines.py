@@ -16,7 +16,7 @@ from taskloom.observe.event_text import describe, reason_text
 from taskloom.observe.log_format import LogFormat, LogMessage, render
 from taskloom.observe.name_column import NameColumn
 from taskloom.scheduler.failure_text import LogLine
-from taskloom.text import duration, first_of
+from taskloom.text import duration, first_of, plural, printable
 
 __all__ = ["EventLines"]
 
@@ -48,7 +48,7 @@ def _line_of(fields: Fields) -> LogLine:
         line = describe(event)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         line = None  # an event of a newer or an older program, with other data
-    return line or LogLine(_plain_text(event))
+    return line or LogLine(printable(_plain_text(event)))
 
 
 def _event_of(fields: Fields) -> Event | None:
@@ -88,12 +88,14 @@ def _plain_text(event: Event) -> str:
 
 
 def _data_text(data: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {_value_text(value)}" for name, value in data.items() if value not in (None, False, [], "")
-    )
+    mark = "; " if any(isinstance(value, list) for value in data.values()) else ", "
+    return mark.join(_item_text(name.replace("_", " "), value) for name, value in data.items() if value)
 
 
-def _value_text(value: Any) -> str:
-    if isinstance(value, list):
-        return first_of([str(each) for each in value], _MOST_NAMED)
-    return str(value)
+def _item_text(name: str, value: Any) -> str:
+    """Return a value that says something, in words: `daemon`, `15 jobs`, `task countdown`, `added a, b`."""
+    if value is True:
+        return name
+    if isinstance(value, int) and name.endswith("s"):
+        return plural(value, name.removesuffix("s"))
+    return f"{name} {first_of([str(each) for each in value], _MOST_NAMED) if isinstance(value, list) else value}"

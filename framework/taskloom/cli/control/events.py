@@ -59,10 +59,11 @@ def events(  # noqa: PLR0917 - click passes them by name
 
     \b
     Exit codes:
-      0  done; with --follow: the program has ended
-      1  the program refused it
-      2  the command line cannot be used, such as an unknown job
-      4  no program is reachable, or it does not answer
+      0    done; with --follow: the program has ended
+      1    the program refused it
+      2    the command line cannot be used, such as an unknown job
+      4    no program is reachable, or it does not answer
+      130  with --follow: interrupted
 
     \b
     Examples:

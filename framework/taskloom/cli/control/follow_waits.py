@@ -9,17 +9,19 @@ from pathlib import Path
 
 from taskloom.cli.control.waiting import REMOVED, JobResult, ProgramEnd, Wait
 from taskloom.clock import mono
-from taskloom.control.client import Connection, ControlError, NoProgram, Refused, job_path
+from taskloom.control.client import Connection, ControlError, NoAnswer, NoProgram, Refused, job_path
 from taskloom.control.client_errors import ConnectionLost
 from taskloom.control.exchange import ServerSentEvent
 from taskloom.control.reply_fields import Fields
 
-__all__ = ["SETTLE_SECONDS", "is_gone", "place_of", "wait_until_over"]
+__all__ = ["END_SECONDS", "SETTLE_SECONDS", "is_gone", "place_of", "wait_until_over"]
 
 # After a connection is lost the process is looked for so often.
 _LOOK_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.05
 _IDLE_SECONDS = 5.0
+END_SECONDS = 2.0
+"""How long a program may take from the end of its connections to the end of its process."""
 # A task that does not announce that it is ready counts as ready once it has begun. So a run that fails at once is ready
 # for a moment, and a start would be good or bad by chance. Long enough for an import or a refused connection.
 SETTLE_SECONDS = 0.5
@@ -37,10 +39,11 @@ def wait_until_over(
     since: str,
     deadline: float,
     on_result: Callable[[JobResult], object] = lambda _: None,
-) -> None:
+) -> NoAnswer | None:
     """Return when each wait has a result. `since`: the id of the last event before all of the actions.
 
-    `deadline`: a second of the monotonic clock, or inf. `on_result` is called with each result as it comes.
+    `deadline`: a second of the monotonic clock, or inf. `on_result` is called with each result as it comes. Returns why
+    the program does not say at the deadline where its jobs are; None if it does, or if all are over.
     """
     begun = mono()
     follower = _Following(connection, waits, on_result)
@@ -51,9 +54,12 @@ def wait_until_over(
         status, where = follower.last_look(wait.job)
         wait.check(status)  # what has happened since the last event
         wait.accept_provisional()
-        if wait.result is None:
+        if wait.result is None and follower.silence is not None:
+            wait.end_unanswered(mono() - begun)
+        elif wait.result is None:
             wait.late(status, mono() - begun, where)
     follower.report()
+    return follower.silence
 
 
 def is_gone(connection: Connection, within: float = 0.0) -> bool:
@@ -112,6 +118,8 @@ class _Following:
         self._is_lost = False
         self._has_stopped = False
         self._last_until = inf
+        self.silence: NoAnswer | None = None
+        """Why the last look has found nothing, if the program does not answer."""
         self._look_at = 0.0
         # Job -> the monotonic second at which its result was provisional for the first time.
         self._settling: dict[str, float] = {}
@@ -137,8 +145,13 @@ class _Following:
             while self.open_jobs and mono() < deadline:
                 try:
                     event = stream.take(min(deadline - mono(), self._pause()))
-                except (NoProgram, ConnectionLost):
-                    self._end(ProgramEnd.LOST)
+                except (NoProgram, ConnectionLost, NoAnswer):
+                    if stream.is_lost:
+                        self._end(ProgramEnd.LOST)
+                    elif is_gone(self._connection, END_SECONDS):
+                        self._end(ProgramEnd.GONE)
+                    else:
+                        raise
                     return
                 if event is not None:
                     self._take(event)
@@ -209,6 +222,9 @@ class _Following:
             return self._connection.fields(self._connection.get(job_path(job), timeout=timeout)).object("job")
         except Refused:
             return Fields({"job": job, "state": REMOVED})
+        except NoAnswer as error:
+            self.silence = error if self._last_until < inf else None
+            return None
         except ControlError:
             return None
 
@@ -219,6 +235,8 @@ class _Following:
         left = self._last_until - mono()
         if left <= 0:
             return Fields({"job": job}), ""
-        status = self._status(job, left) or Fields({"job": job})  # an empty one decides nothing
+        status = self._status(job, left)
+        if status is None:
+            return Fields({"job": job}), ""  # an empty one decides nothing
         left = self._last_until - mono()
         return status, place_of(self._connection, job, left) if left > 0 else ""

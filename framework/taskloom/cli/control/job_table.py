@@ -10,7 +10,7 @@ from taskloom.control.reply_fields import Fields
 from taskloom.observe.name_column import elided
 from taskloom.text import duration, measured, printable, table
 
-__all__ = ["job_table", "wrong_jobs"]
+__all__ = ["job_table", "state_text", "wrong_jobs"]
 
 _GAP = 2
 # A name has this room at least: a line that is too long is better than names that are all alike.
@@ -58,7 +58,7 @@ def _trouble(job: Fields) -> str:
     return f"{text}: {error.split(chr(10), 1)[0]}" if error else text
 
 
-def _state(job: Fields, _: float) -> str:
+def state_text(job: Fields) -> str:
     """Return the state, what the job waits for and for how long, and the marks."""
     state, marks = job.text("state"), job.texts("marks")
     parts = [state]
@@ -98,7 +98,7 @@ def _note(job: Fields, _: float) -> str:
         parts.append(counts)
     if job.has("would_meet_join") and not job.flag("would_meet_join") and job.text("state") == "running":
         parts.append("would not stop in time")
-    reason = job.text("held") or job.text("reason")
+    reason = _who_holds(job.text("held")) if job.text("held") else job.text("reason")
     if reason:
         parts.append(f"({reason})")
     error = job.text("error")
@@ -107,9 +107,17 @@ def _note(job: Fields, _: float) -> str:
     return "; ".join(parts)
 
 
+def _who_holds(held: str) -> str:
+    """Return who stopped or paused a job, or why, without the word for it: that is in its state."""
+    for word in ("stopped", "paused"):
+        if held.startswith(word):
+            return held[len(word) :].lstrip(": ")
+    return held
+
+
 _COLUMNS = (
     _Column("JOB", lambda job, _: job.text("job")),
-    _Column("STATE", _state),
+    _Column("STATE", lambda job, _: state_text(job)),
     _Column("LAST", lambda job, _: job.text("outcome") or "-"),
     _Column("RUNS", lambda job, _: str(job.count("runs"))),
     _Column("RESTARTS", lambda job, _: str(job.count("restarts")), lambda job: job.count("restarts") > 0),

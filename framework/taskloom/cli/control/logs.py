@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from math import inf
 from typing import Any
 
 import click
 
+from taskloom.cli.completion.known_names import complete_paths
 from taskloom.cli.control.common import (
     ControlExit,
     JobFilter,
@@ -27,6 +30,7 @@ from taskloom.cli.control.follow_text import follow_quietly
 from taskloom.cli.control.instants import Since, read_instant
 from taskloom.cli.echo import echo, echo_error, echo_styled
 from taskloom.control.client import Connection, NoProgram
+from taskloom.control.exchange import ServerSentEvent
 from taskloom.control.reply_fields import Fields
 from taskloom.diagnostics import quoted
 from taskloom.observe.terminal import has_styles, is_terminal
@@ -65,7 +69,7 @@ def _points_to_files(function: Callable[..., int]) -> Callable[..., int]:
             code = explain(error)
         folder = os.environ.get("TASKLOOM_LOG_DIR")
         if folder and os.path.isdir(folder):  # noqa: PTH112 - as text, as the variable has it
-            echo_error(f"taskloom: the log files of earlier programs are in {folder!r} (TASKLOOM_LOG_DIR)")
+            echo_error(f"taskloom: `taskloom logs --log-dir {shlex.quote(folder)}` shows the lines of earlier programs")
         return code
 
     return call
@@ -79,6 +83,8 @@ def _points_to_files(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--since", type=Since(), metavar="WHEN",
               help="Begin there: a duration ago such as 10m, an instant, or after the id of a line.")  # fmt: skip
 @click.option("--grep", type=_Regex(), metavar="REGEX", help="Only lines in which this regular expression is found.")
+@click.option("--log-dir", "folder", metavar="PATH", type=click.Path(), shell_complete=complete_paths,
+              help="Read the files that `run --log-dir PATH` has written; no program needs to run.")  # fmt: skip
 @program_options
 @output_option
 @answers
@@ -90,6 +96,7 @@ def logs(  # noqa: PLR0917 - click passes them by name
     count: int | None,
     since: str | None,
     grep: re.Pattern[str] | None,
+    folder: str | None,
     name: str | None,
     socket: str | None,
     output: str,
@@ -100,25 +107,34 @@ def logs(  # noqa: PLR0917 - click passes them by name
     program keeps some megabytes of lines in memory; if there may be older ones, it says from when on it has lines.
     With -o json each line is a JSON object.
 
+    With --log-dir the lines are read from log files, also those of earlier programs.
+
     \b
     Exit codes:
-      0  done; with --follow: the program has ended
-      1  the program refused it
-      2  the command line cannot be used, such as an unknown job
-      4  no program is reachable, or it does not answer
+      0    done; with --follow: the program has ended
+      1    the program refused it
+      2    the command line cannot be used, such as an unknown job
+      4    no program is reachable, or it does not answer
+      130  with --follow: interrupted
 
     \b
     Examples:
       taskloom logs web -n 20
       taskloom logs -f 'web*' --grep 'timeout|refused'
       taskloom logs --since 10m -o json
+      taskloom logs web --log-dir /var/log/jobs
     """
     if follow and since is not None and count is not None:
         raise click.UsageError("cannot use --lines with both --follow and --since; expected one of these")
-    connection = connect(name, socket)
-    wanted = filter_jobs(connection, jobs, labels)
     is_one = len(jobs) == 1 and not labels and not any(mark in jobs[0] for mark in "*?[")
     show = _show_json if output == "json" else _shower(is_one=is_one)
+    if folder is not None:
+        _refuse_with_folder(follow=follow, label=bool(labels), name=name is not None, socket=socket is not None)
+        for line in _of_files(folder, jobs, count, since, grep):
+            show(line)
+        return ControlExit.DONE
+    connection = connect(name, socket)
+    wanted = filter_jobs(connection, jobs, labels)
 
     def matches(line: Fields) -> bool:
         return wanted.wants(line.text("job")) and (grep is None or grep.search(line.text("text")) is not None)
@@ -136,13 +152,8 @@ def logs(  # noqa: PLR0917 - click passes them by name
         since, count = f"{start}.{newest}", None
     if follow:
         with connection.follow("/v1/logs", since=since, job=wanted.query, lines=count) as stream:
-            for event in follow_quietly(stream, "lines", yields_gaps=output == "json"):
-                line = connection.fields(event.data)
-                if event.event == "gap":
-                    show(connection.fields({"event": "gap", **event.data}))
-                elif matches(line):
-                    show(line)
-                sys.stdout.flush()
+            events = follow_quietly(stream, "lines", yields_gaps=output == "json", in_order=True)
+            _follow(connection, events, matches, show)
         return ControlExit.DONE
     answer = _lines(connection, wanted, since, _MOST_LINES if is_filtered or count is None else count)
     shown = _last(answer, matches, count)
@@ -150,6 +161,46 @@ def logs(  # noqa: PLR0917 - click passes them by name
         show(line)
     _tell_beginning(answer, shown, since, count)
     return ControlExit.DONE
+
+
+def _refuse_with_folder(**given: bool) -> None:
+    """Raise UsageError for an option that needs a program. A variable of the environment is no such option."""
+    context = click.get_current_context()
+    for option, is_given in given.items():
+        parameter = "labels" if option == "label" else option
+        if is_given and context.get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"cannot use --{option} with --log-dir: it needs a running program")
+
+
+def _of_files(
+    folder: str, jobs: Sequence[str], count: int | None, since: str | None, grep: re.Pattern[str] | None
+) -> list[Fields]:
+    """Return the lines of log files; say so if there are none."""
+    from taskloom.cli.control.log_folder_lines import lines_of_folder
+
+    begin = -inf if since is None else read_instant(since)
+    if begin is None:
+        raise click.UsageError(f"cannot use {quoted(since)} with --log-dir; expected a duration or an instant")
+    most = (_LINES if since is None else _MOST_LINES) if count is None else count
+
+    def matches(line: Fields) -> bool:
+        return grep is None or grep.search(line.text("text")) is not None
+
+    found = lines_of_folder(folder, jobs, matches, most, begin) if most else []
+    if most and not found:
+        echo_error(f"taskloom: there are no such lines in the log files in {folder!r}")
+    return found
+
+
+def _follow(connection: Connection, events: Iterable[ServerSentEvent], matches: Matches, show: Show) -> None:
+    """Show the lines that come, and the gaps between them, until the program ends."""
+    for event in events:
+        line = connection.fields(event.data)
+        if event.event == "gap":
+            show(connection.fields({"event": "gap", **event.data}))
+        elif matches(line):
+            show(line)
+        sys.stdout.flush()
 
 
 def _lines(connection: Connection, wanted: JobFilter, since: str | None, asked: int) -> Fields:

@@ -34,9 +34,10 @@ def reload(*, preview: bool, timeout: float, output: str, **program: Any) -> int
 
     \b
     Exit codes:
-      0  applied, or shown                 2  wrong usage
-      1  a file has an error, or the       4  no program is reachable, or it does not answer
-         program is stopping
+      0  applied, or shown
+      1  a file has an error, or the program is stopping
+      2  wrong usage
+      4  no program is reachable, or it does not answer
 
     \b
     Examples:

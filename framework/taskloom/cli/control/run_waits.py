@@ -15,6 +15,11 @@ _SUCCEEDED, _CANCELLED, _ABANDONED = "succeeded", "cancelled", "abandoned"
 _READY = "ready"
 
 
+def _still(seconds: float | None) -> str:
+    """Return that a run has not ended; `seconds` since it was asked to stop, None if that was not seen."""
+    return "still stopping" if seconds is None else f"still running{after(seconds)} of stopping"
+
+
 class StopWait(Wait):
     """Wait until the run that was asked to stop has ended, or has outlived its join policy.
 
@@ -75,16 +80,23 @@ class StopWait(Wait):
         self._end("stopped", text, run=self._run, outcome=outcome, error=error, seconds=seconds)
 
     def _outlive(self, where: str, seconds: float | None) -> None:
-        text = f"still running{after(seconds)} of stopping{place(where)}"
+        text = f"{_still(seconds)}{place(where)}"
         self._end("still stopping", text, ControlExit.STILL_STOPPING, run=self._run, seconds=seconds, where=where)
 
     def late(self, status: Fields, waited: float, where: str) -> None:
         """End the wait at its deadline."""
         self._outlive(where, waited)
 
+    def end_unanswered(self, waited: float) -> None:
+        """End the wait at its deadline: as far as is known, the run has not ended."""
+        self._outlive("", waited)
+
     def end_with_program(self, end: ProgramEnd) -> None:
-        """After an orderly stop no run is left, unless the program says so itself."""
-        if end is ProgramEnd.STOPPED:
+        """After an orderly stop no run is left, unless the program says so itself; nor is one without a process.
+
+        A program ends by itself if a stop leaves nothing to run, and may be gone before it is followed.
+        """
+        if end in (ProgramEnd.STOPPED, ProgramEnd.GONE):
             self._end("stopped", "stopped with the whole program", run=self._run)
         else:
             super().end_with_program(end)
@@ -210,7 +222,7 @@ class RestartWait(StartWait):
             )
 
     def _outlive(self, where: str, seconds: float | None) -> None:
-        text = f"its old run is still running{after(seconds)} of stopping{place(where)}; the new one follows its end"
+        text = f"its old run is {_still(seconds)}{place(where)}; the new one follows its end"
         self._end("still stopping", text, ControlExit.STILL_STOPPING, run=self._old, seconds=seconds, where=where)
 
     def late(self, status: Fields, waited: float, where: str) -> None:
@@ -219,3 +231,10 @@ class RestartWait(StartWait):
             super().late(status, waited, where)
         else:
             self._outlive(where, waited)
+
+    def end_unanswered(self, waited: float) -> None:
+        """End the wait at its deadline: as far as is known, the old run has not ended."""
+        if self._run:
+            super().end_unanswered(waited)
+        else:
+            self._outlive("", waited)

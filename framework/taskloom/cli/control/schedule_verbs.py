@@ -18,9 +18,11 @@ from taskloom.cli.control.common import (
     program_options,
     require_jobs,
 )
+from taskloom.cli.control.instants import read_instant, until
 from taskloom.cli.control.waiting import JobResult
+from taskloom.clock import wall
 from taskloom.control.reply_fields import Fields
-from taskloom.text import duration
+from taskloom.text import duration, local_time
 
 __all__ = ["pause", "reset", "resume"]
 
@@ -39,8 +41,10 @@ def pause(**options: Any) -> int:
 
     \b
     Exit codes:
-      0  the schedules are paused          2  unknown job, or wrong usage
-      1  a job was refused                 4  no program is reachable, or it does not answer
+      0  the schedules are paused
+      1  a job was refused
+      2  unknown job, or wrong usage; nothing was changed
+      4  no program is reachable, or it does not answer
 
     \b
     Examples:
@@ -64,8 +68,10 @@ def resume(**options: Any) -> int:
 
     \b
     Exit codes:
-      0  the schedules are armed           2  unknown job, or wrong usage
-      1  a job was refused                 4  no program is reachable, or it does not answer
+      0  the schedules are armed
+      1  a job was refused
+      2  unknown job, or wrong usage; nothing was changed
+      4  no program is reachable, or it does not answer
 
     \b
     Examples:
@@ -89,8 +95,10 @@ def reset(**options: Any) -> int:
 
     \b
     Exit codes:
-      0  the failures are forgotten        2  unknown job, or wrong usage
-      1  a job was refused                 4  no program is reachable, or it does not answer
+      0  the failures are forgotten
+      1  a job was refused
+      2  unknown job, or wrong usage; nothing was changed
+      4  no program is reachable, or it does not answer
 
     \b
     Examples:
@@ -125,8 +133,8 @@ def _run_of(job: Fields) -> str:
 
 def _next_of(job: Fields) -> str:
     """Return when the schedule fires next."""
-    at = job.text("next_firing")
-    return f"its next firing is at {at}" if at else _state_of(job)
+    at, now = read_instant(job.text("next_firing")), wall()
+    return _state_of(job) if at is None else f"its next firing is in {until(at - now)}, at {local_time(at, now)}"
 
 
 def _state_of(job: Fields) -> str:

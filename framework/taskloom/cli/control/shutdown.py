@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from taskloom.cli.control.acting import INTERRUPTED
-from taskloom.cli.control.common import ControlExit, answers, connect, output_option, program_options
-from taskloom.cli.control.follow_waits import is_gone
+from taskloom.cli.control.common import ControlExit, answers, connect, line_shape, output_option, program_options
+from taskloom.cli.control.follow_waits import END_SECONDS, is_gone
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.options import Seconds
 from taskloom.clock import mono
@@ -26,8 +26,6 @@ __all__ = ["shutdown"]
 _LOOK_SECONDS = 1.0
 # The program writes its report and leaves after the stop: left threads and output take a few seconds at most.
 _MARGIN_SECONDS = 10.0
-# From the end of its connections to the end of its process.
-_END_SECONDS = 2.0
 _MOST_NAMES = 5
 # `--stop-within forever` may take any time. A poll can wait 24 days at most.
 _LONGEST_SECONDS = 7 * 86_400.0
@@ -65,11 +63,11 @@ def shutdown(*, within: float | None, no_wait: bool, output: str, **program: Any
     body = {} if within is None else {"within": within}
     begun = mono()
     # Before the request to stop: a program without jobs is gone a moment after it, with its report.
-    report_to_come = None if no_wait else connection.ask("/v1/stop", wait=True)
+    report_to_come = None if no_wait else connection.request("/v1/stop", wait=True)
     try:
         answer = connection.fields(connection.post("/v1/shutdown", body))
     except (ConnectionLost, NoProgram):  # it was about to end
-        if not is_gone(connection, _END_SECONDS):
+        if not is_gone(connection, END_SECONDS):
             raise
         if report_to_come is None:
             return _tell_ended(connection, _ENDED, begun)
@@ -126,7 +124,7 @@ class _Waiting:
                 return self._connection.fields(answer)
             if not isinstance(answer, ControlError):
                 raise answer
-            if isinstance(answer, NoProgram) or is_gone(self._connection, _END_SECONDS) or mono() >= self._deadline:
+            if isinstance(answer, NoProgram) or is_gone(self._connection, END_SECONDS) or mono() >= self._deadline:
                 return None
             self.trouble = f"does not say how it stops: {answer}"
             return None
@@ -158,5 +156,5 @@ def _show(report: Fields, output: str) -> int:
         from taskloom.control.report_data import statuses_of, stop_report_of
         from taskloom.observe.summary import summary
 
-        echo(summary(stop_report_of(report), statuses_of(report)).rstrip("\n"))
+        echo(summary(stop_report_of(report), statuses_of(report), *line_shape()).rstrip("\n"))
     return report.count("exit_code")

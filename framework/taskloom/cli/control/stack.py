@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 
 import click
 
 from taskloom.cli.control.common import (
     ControlExit,
     answers,
+    choose_jobs,
     connect,
     filter_jobs,
     job_arguments,
     output_option,
     program_options,
 )
+from taskloom.cli.control.job_table import state_text
 from taskloom.cli.echo import echo, echo_error, echo_json, echo_styled
+from taskloom.control.client import Connection
 from taskloom.control.reply_fields import Fields
 from taskloom.observe.terminal import has_styles
 from taskloom.text import measured, printable, printable_lines
@@ -62,7 +66,7 @@ def stack(jobs: tuple[str, ...], labels: tuple[str, ...], name: str | None, sock
     if output == "json":
         echo_json({"stacks": [each.data for each in stacks]})
     elif not stacks:
-        echo_error("taskloom: none of these jobs is running" if jobs or labels else "taskloom: no job is running")
+        _tell_none(connection, jobs, labels)
     else:
         is_styled = has_styles(sys.stdout)
         text = "\n\n".join("\n".join(_lines(each, is_styled=is_styled)) for each in stacks)
@@ -71,6 +75,16 @@ def stack(jobs: tuple[str, ...], labels: tuple[str, ...], name: str | None, sock
         else:
             echo(text)
     return ControlExit.DONE
+
+
+def _tell_none(connection: Connection, jobs: Sequence[str], labels: Sequence[str]) -> None:
+    """Say that there is no stack, and of a single job why."""
+    chosen = choose_jobs(connection, jobs, labels) if jobs or labels else []
+    if len(chosen) == 1:
+        name, state = chosen[0].text("job"), state_text(chosen[0])
+        echo_error(printable(f"taskloom: {name} has no run ({state}); `taskloom why {name}` says more"))
+    else:
+        echo_error("taskloom: none of these jobs is running" if jobs or labels else "taskloom: no job is running")
 
 
 def _lines(run: Fields, *, is_styled: bool) -> list[str]:

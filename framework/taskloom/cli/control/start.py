@@ -59,7 +59,7 @@ def start(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, no
     """
     deadline = mono() + timeout
     require_jobs("start", jobs, labels, wants_all=wants_all)
-    connection = connect(**program)
+    connection = connect(**program, until=deadline)
     chosen = choose_jobs(connection, jobs, labels)
     return act_and_wait(
         connection, "start", chosen, Results(output), body={"now": now}, deadline=deadline,
@@ -99,7 +99,7 @@ def restart(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, 
     """
     deadline = mono() + timeout
     require_jobs("restart", jobs, labels, wants_all=wants_all)
-    connection = connect(**program)
+    connection = connect(**program, until=deadline)
     chosen = choose_jobs(connection, jobs, labels)
     return act_and_wait(
         connection, "restart", chosen, Results(output), body={"now": now}, deadline=deadline,

@@ -7,7 +7,7 @@ from taskloom.cli.control.waiting import ProgramEnd, Wait, ending, place
 from taskloom.control.reply_fields import Fields
 from taskloom.text import measured
 
-__all__ = ["FinishedWait", "ReadyWait"]
+__all__ = ["FinishedWait", "ReadyWait", "runs_by_itself"]
 
 # After these events the state of the job may be another one. A status that is newer than an end has what follows it.
 _CHANGES = frozenset(
@@ -70,7 +70,7 @@ class ReadyWait(_StateWait):
         if status.text("state") == "running":
             if "ready" in status.texts("marks"):
                 self._end("ready", "ready", run=status.text("run"))
-        elif not _runs_by_itself(status):
+        elif not runs_by_itself(status):
             self._over(status, "ended", is_good=status.text("outcome") == "succeeded" and not status.flag("failed"))
 
 
@@ -80,7 +80,7 @@ class FinishedWait(_StateWait):
     goal = "finished"
 
     def _judge(self, status: Fields) -> None:
-        if not _runs_by_itself(status):
+        if not runs_by_itself(status):
             is_good = status.text("state") != "skipped" and not status.flag("failed")
             self._over(status, "finished", is_good=is_good)
 
@@ -92,7 +92,7 @@ class FinishedWait(_StateWait):
             self._end("finished", f"stopped with the whole program ({_state(self._last)})", run=self._last.text("run"))
 
 
-def _runs_by_itself(status: Fields) -> bool:
+def runs_by_itself(status: Fields) -> bool:
     """Return whether the job has a run, or may get one without a user."""
     match status.text("state"):
         case "finished" | "skipped" | "disabled":

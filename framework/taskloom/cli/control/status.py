@@ -48,10 +48,11 @@ def status(  # noqa: PLR0917 - click passes them by name
 
     \b
     Exit codes:
-      0  done
-      1  with --check: something is wrong with a job
-      2  the command line cannot be used, such as an unknown job
-      4  no program is reachable, or it does not answer
+      0    done
+      1    with --check: something is wrong with a job
+      2    the command line cannot be used, such as an unknown job
+      4    no program is reachable, or it does not answer
+      130  with --watch: interrupted
 
     \b
     Examples:

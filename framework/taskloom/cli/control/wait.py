@@ -60,7 +60,7 @@ def wait(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, goa
         raise click.UsageError("cannot wait without a goal; expected --for ready or --for finished")
     deadline = mono() + timeout
     require_jobs("wait", jobs, labels, wants_all=wants_all)
-    connection = connect(**program)
+    connection = connect(**program, until=deadline)
     # Before the statuses: what happens after this event is either in a status, or in the stream, or in both.
     begun = connection.fields(connection.get("/v1/program"))
     chosen = choose_jobs(connection, jobs, labels)

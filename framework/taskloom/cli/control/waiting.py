@@ -25,6 +25,8 @@ class ProgramEnd(StrEnum):
 
     STOPPED = "the program has stopped"
     """It said so: all its jobs were stopped."""
+    GONE = "the program has ended"
+    """Before it could be followed, so it is not known how."""
     LOST = "the program has ended without a stop: it was killed, or it exited hard"
     RESTARTED = "the program was restarted"
 
@@ -108,6 +110,11 @@ class Wait(ABC):
     @abstractmethod
     def late(self, status: Fields, waited: float, where: str) -> None:
         """End the wait at its deadline, after `waited` seconds. `where`: the place of the job's run, or ""."""
+
+    def end_unanswered(self, waited: float) -> None:
+        """End the wait at its deadline, after `waited` seconds, since the program does not answer."""
+        text = f"not known after {measured(waited)}: the program does not answer"
+        self._end("unknown", text, ControlExit.UNREACHABLE)
 
     def end_with_program(self, end: ProgramEnd) -> None:
         """End the wait because there is no such program any more."""

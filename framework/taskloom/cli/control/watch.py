@@ -43,6 +43,7 @@ def watch_status(
     show(first)
     with connection.follow("/v1/events", since=_position(first)) as events:
         events.on_lost = lambda error: echo_error(f"taskloom: {error}; waiting for the program")
+        events.on_found = lambda: echo_error("taskloom: connected again")
         is_over = False
         for is_over in _changes(events, is_live=is_live):
             shown = None if events.is_lost else _look_again(connection, jobs, labels, is_over=is_over)

@@ -16,12 +16,14 @@ from taskloom.cli.completion.known_names import complete_jobs_of_files, complete
 from taskloom.cli.echo import echo, echo_json
 from taskloom.cli.options import Seconds, env_file_option
 from taskloom.cli.standard_streams import final_code, imports_on_stderr
+from taskloom.errors import JobFileError
 from taskloom.text import did_you_mean
 
 if TYPE_CHECKING:
     from taskloom.cli.drill.trial import DrilledJob
     from taskloom.cli.program.shared_process import SharedProcess
     from taskloom.core.model import JobSpec
+    from taskloom.observe.masking import Masker
     from taskloom.observe.program_output import ProgramOutput
 
 __all__ = ["drill"]
@@ -82,17 +84,17 @@ def drill(  # noqa: PLR0917 - click gives them by name
     """
     from taskloom.cli.default_paths import chosen_paths
     from taskloom.cli.program.shared_process import SharedProcess
-    from taskloom.jobfile.secret_values import secrets_of
+    from taskloom.observe.masking import Masker
 
     process = SharedProcess()
     process.watch_forks()
     with imports_on_stderr():  # a plugin may print when it is imported
-        specs = _select_jobs(chosen_paths(paths), labels, names, env_files)
+        specs, secrets = _select_jobs(chosen_paths(paths), labels, names, env_files)
+    masker = Masker(secrets)
     drilled: list[DrilledJob] = []
     code = _INTERRUPTED
     try:
-        with _tasks_on_stderr(process) as shown:
-            shown.masker.learn(secrets_of(specs))
+        with _tasks_on_stderr(process, masker) as shown:
             _drill_all(specs, budget, warm_up, shown, drilled)
         code = _PASSED if all(job.passes for job in drilled) else _FAILED
     except KeyboardInterrupt:
@@ -101,20 +103,23 @@ def drill(  # noqa: PLR0917 - click gives them by name
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is already decided
     if output == "json":
-        echo_json(as_data(drilled, len(specs)))
+        echo_json(masker.mask_data(as_data(drilled, len(specs))))
     else:
-        echo(as_text(drilled, len(specs)))
-    return _end(final_code(code), process)
+        echo(masker.mask(as_text(drilled, len(specs))))
+    return _end(final_code(code), process, masker)
 
 
 def _select_jobs(
     paths: Sequence[str], labels: Sequence[str], names: Sequence[str], env_files: Sequence[str]
-) -> list[JobSpec]:
-    """Return the selected enabled jobs. Raises JobFileError, and UsageError if there are none."""
-    from taskloom.jobfile import load
+) -> tuple[list[JobSpec], frozenset[str]]:
+    """Return the selected enabled jobs, and all secrets. Raises JobFileError, and UsageError if there are none."""
+    from taskloom.jobfile import check
     from taskloom.jobfile.env_file import environ_with, read_env_files
 
-    specs = load(*paths, environ=environ_with(read_env_files(env_files), os.environ))
+    result = check(*paths, environ=environ_with(read_env_files(env_files), os.environ))
+    if result.errors:
+        raise JobFileError(result.errors)
+    specs = result.jobs
     known = [spec.name for spec in specs]
     for name in names:
         if name not in known:
@@ -128,15 +133,15 @@ def _select_jobs(
         criteria = [*(f"label {label!r}" for label in labels), *(f"name {name!r}" for name in names)]
         which = f" with {' or '.join(criteria)}" if criteria else ""
         raise click.UsageError(f"cannot find an enabled job{which}: there is nothing to drill")
-    return chosen
+    return chosen, result.secrets
 
 
 @contextlib.contextmanager
-def _tasks_on_stderr(process: SharedProcess) -> Iterator[ProgramOutput]:
+def _tasks_on_stderr(process: SharedProcess, masker: Masker) -> Iterator[ProgramOutput]:
     """Write the output and log lines of tasks, and the events, to standard error inside the block."""
     from taskloom.observe.program_output import ProgramOutput
 
-    shown = ProgramOutput(data_to_log=True)
+    shown = ProgramOutput(data_to_log=True, masker=masker)
     shown.install()
     process.use(shown.detach, shown.console, shown.streams)
     try:
@@ -171,13 +176,13 @@ def _drill_all(
         shown.console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
 
 
-def _end(code: int, process: SharedProcess) -> int:
+def _end(code: int, process: SharedProcess, masker: Masker) -> int:
     """End what is left, as `taskloom run` does, and return the code or exit with it."""
     from taskloom.cli.program.end_helper import EndHelper
     from taskloom.cli.program.shutdown import Ending
     from taskloom.observe.program_output import ProgramOutput
 
-    shown = ProgramOutput(data_to_log=True)
+    shown = ProgramOutput(data_to_log=True, masker=masker)
     left = process.left_children()
     ending = Ending(
         code,

@@ -33,5 +33,7 @@ def open_log_folder(path: str | None) -> str | None:
         raise click.UsageError(f"cannot write log files to {path!r}: {error}") from None
     except OSError as error:
         if error.errno not in _PASSING:
-            raise click.UsageError(f"cannot write log files to {path!r}: {error.strerror}") from None
+            raise click.UsageError(
+                f"cannot write log files to {path!r}: {(error.strerror or str(error)).lower()}"
+            ) from None
     return folder

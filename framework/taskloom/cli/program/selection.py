@@ -62,6 +62,7 @@ class JobFiles:
         self._sources = sources
         self._after_load = after_load
         self._now = now
+        self._folder = _working_folder()
 
     def read_streams(self) -> None:
         """Read standard input and pipes to their end, and keep the content for the first `read`.
@@ -89,7 +90,7 @@ class JobFiles:
         from taskloom.jobfile.loader import check
 
         room_to_read()
-        env_values = read_env_files(self._env_files)
+        env_values = read_env_files(self._lasting(self._env_files))
         stop_within = self._stop_within
         if stop_within is None and self._sources is not None:
             stop_within = self._sources.stop_within(env_values)
@@ -97,7 +98,7 @@ class JobFiles:
             catalog = Catalog(self._after_load)
             now = wall() if self._now is None else self._now
             result = check(
-                *self.paths,
+                *self._lasting(self.paths),
                 environ=environ_with(env_values, os.environ),
                 stop_within=stop_within,
                 catalog=catalog,
@@ -116,9 +117,18 @@ class JobFiles:
         settings: Mapping[str, Given] = {}
         if self._sources is not None:
             settings = self._sources.with_files(env_values, result.settings)
+            if self._stop_within is None:
+                # A later reading changes no setting: its warnings are about the stop that the program will really have.
+                self._stop_within = float(settings["stop_within"].value)
             problems += misspelt_in_files(env_values)
         warnings = (*problems, *limit_warnings(specs, result.files[0]))
         return Selection(specs, needed, warnings, result.secrets, settings)
+
+    def _lasting(self, paths: Sequence[str]) -> list[str]:
+        """Return what names the same files, also if a task has changed the working folder of the process."""
+        if not self._folder or _working_folder() == self._folder:
+            return list(paths)
+        return [path if path == "-" else os.path.join(self._folder, path) for path in paths]  # noqa: PTH118
 
     def _take_contents(self) -> dict[str, bytes]:
         """Return what was read from streams. Raises click.UsageError if it was taken before."""
@@ -144,6 +154,14 @@ class JobFiles:
         wanted_names = _with_dependencies(chosen, jobs)
         specs = [job for job in jobs if job.name in wanted_names]
         return specs, [job.name for job in specs if job.name not in chosen]
+
+
+def _working_folder() -> str:
+    """Return the path of the working folder; "" if it was removed."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - paths are text here
+    except OSError:
+        return ""
 
 
 def _with_dependencies(chosen: Iterable[str], jobs: Sequence[JobSpec]) -> set[str]:

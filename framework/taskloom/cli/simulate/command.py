@@ -62,7 +62,7 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
 @click.option("-l", "--label", "labels", multiple=True, metavar="LABEL",
               help="Only jobs with this label, and the jobs that they start after; may be repeated: jobs with any of "
                    "them.")  # fmt: skip
-@click.option("--events", metavar="PATH",
+@click.option("--events", type=click.Path(), metavar="PATH",
               help="Write each event with its virtual time to this file, as JSON lines; - is standard output, and then "
                    "the table goes to standard error.")  # fmt: skip
 @click.option("--check/--no-check", "is_checked", default=None,

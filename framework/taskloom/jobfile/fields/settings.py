@@ -50,7 +50,8 @@ def _read_path(value: object, loc: Loc) -> str:
 def _read_socket(value: object, loc: Loc) -> str:
     if isinstance(value, str) and "/" in value and "\0" not in value:
         return value
-    hint = did_you_mean(value, ["true", "false"])
+    words = ("true", "false")
+    hint = "write it without quotes" if value in words else did_you_mean(value, words)
     if isinstance(value, str) and value.lower() in _NO_CONTROL:
         hint = "write false"
     raise spec.invalid_value(value, loc, "true, false or the path of a socket, with a '/'", hint)
