@@ -293,11 +293,8 @@ class _Refusing:
         self._listener, self.times, self._number = listener, times, number
         self.calls = 0
 
-    def fileno(self) -> int:
-        return int(self._listener.fileno())
-
-    def close(self) -> None:
-        self._listener.close()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
 
     def _accept(self) -> Any:
         self.calls += 1
@@ -421,6 +418,41 @@ def test_a_removed_socket_file_is_made_anew_without_a_request(serve: Serve, monk
 
     assert served.request(get())[0] == 200
     assert served.log == [("WARNING", f"the control socket was removed, and made anew: {served.path}")]
+
+
+@pytest.mark.parametrize("kind", [".lock"])
+def test_what_a_task_closes_is_made_anew(serve: Serve, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """As `os.closerange` does. The number may belong to a file of the task afterwards, which is left alone."""
+    monkeypatch.setattr("taskloom.control.server.CHECK_SECONDS", 0.0)
+    served = serve()
+    endpoint = served.endpoint
+    assert endpoint.watch is not None
+    numbers = {
+        "socket:": [endpoint.listener.fileno()],
+        ".lock": [claim._own.number for _, claim in endpoint._claims if claim._own],
+        "inotify": [endpoint.watch.fileno()],
+    }
+    for number in numbers[kind]:
+        os.close(number)
+
+    for _ in range(500):
+        if answers(served.path) and all(claim.is_in(folder.descriptor) for folder, claim in endpoint._claims):
+            break
+        select.poll().poll(10)  # the client that ends the wait is lost
+
+    assert answers(served.path)
+    assert all(claim.is_in(folder.descriptor) for folder, claim in endpoint._claims)
+
+
+def answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        try:
+            client.connect(path)
+            client.sendall(get())
+            return client.recv(100).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
 
 
 def test_without_a_watch_it_looks_now_and_then(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

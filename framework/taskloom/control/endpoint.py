@@ -7,6 +7,7 @@ it anew.
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from taskloom.control.places import client_places, open_server_folder
 from taskloom.control.socket_file import SocketFile
 from taskloom.diagnostics import quoted
 from taskloom.errors import ProgramRunning
+from taskloom.sync.own_descriptor import OwnDescriptor
 
 __all__ = ["Endpoint", "Wanted"]
 
@@ -42,28 +44,32 @@ class _Folder:
     """An open folder that can be opened again after it was removed."""
 
     def __init__(self, path: str, descriptor: int, open_again: Callable[[], tuple[str, int]]) -> None:
-        self.path, self.descriptor = path, descriptor
+        self.path, self._own = path, OwnDescriptor(descriptor)
         self._open_again = open_again
 
+    @property
+    def descriptor(self) -> int:
+        return self._own.number
+
     def renew(self) -> bool:
-        """Open it again if it was removed or replaced, and return whether that was so. Raises OSError."""
-        try:
-            if os.path.samestat(os.stat(self.path), os.fstat(self.descriptor)):  # noqa: PTH116
-                return False
-        except FileNotFoundError:
-            pass
+        """Open it again if it was removed, replaced or closed, and return whether that was so. Raises OSError."""
+        if self._is_there():
+            return False
         path, descriptor = self._open_again()
-        self.close()
-        self.path, self.descriptor = path, descriptor
+        self._own.close()
+        self.path, self._own = path, OwnDescriptor(descriptor)
         return True
 
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self.descriptor))  # noqa: PTH116
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EBADF):  # removed, or its descriptor was closed by a task
+                return False
+            raise
+
     def close(self) -> None:
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            try:
-                os.close(descriptor)
-            except OSError:
-                pass  # a task has closed it
+        self._own.close()
 
 
 class Endpoint:
@@ -108,8 +114,13 @@ class Endpoint:
         assert self._socket is not None
         return self._socket.listener
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the listening socket is open."""
+        return self._socket is not None and self._socket.is_listening
+
     def check(self) -> bool:
-        """Make anew what was removed, and return whether the socket is another one. On the control thread.
+        """Make anew what was removed or closed, and return whether the socket is another one. On the control thread.
 
         Raises OSError, or NameTaken if another program has taken the name meanwhile. It may be called again then.
         """
@@ -123,8 +134,9 @@ class Endpoint:
             self._path = os.path.join(self._socket_folder.path, os.path.basename(self._path))  # noqa: PTH118, PTH119
             for _, claim in self._all_claims():
                 claim.describe(self._holder())
+        if self._socket_folder in moved or (self.watch is not None and not self.watch.is_open):
             self._watch_again()
-        if self._socket.is_in(self._socket_folder.descriptor):
+        if self._socket.is_in(self._socket_folder.descriptor) and self._socket.is_listening:
             return False
         self._socket.renew(self._socket_folder.descriptor, self._path)
         if self._is_closed:  # by another thread meanwhile: the control thread was held up for long
@@ -139,6 +151,17 @@ class Endpoint:
         for folder, claim in self._all_claims():
             claim.release(folder.descriptor)
         self._close_folders()
+
+    def knock(self) -> None:
+        """Connect to the socket, which ends a wait for clients. Any thread; never blocks, raises nothing."""
+        try:
+            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
+            try:
+                sock.connect(self._path)
+            finally:
+                sock.close()
+        except OSError:
+            pass  # nothing listens any more
 
     def forget(self) -> None:
         """Close all descriptors and remove nothing. In a forked child."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 
+from taskloom.sync.own_descriptor import OwnDescriptor
+
 __all__ = ["FolderWatch"]
 
-# Of <sys/inotify.h>: moved from, moved to, deleted, the folder itself deleted or moved.
-_CHANGES = 0x40 | 0x80 | 0x200 | 0x400 | 0x800
+# Of <sys/inotify.h>: closed after writing, moved from, moved to, deleted, the folder itself deleted or moved. The first
+# one is there for a task that closes all descriptors: with that of our lock file, no client would find the program.
+_CHANGES = 0x08 | 0x40 | 0x80 | 0x200 | 0x400 | 0x800
 _CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -24,31 +27,35 @@ class FolderWatch:
 
     def __init__(self, folder: int) -> None:
         library = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = -1
         try:
             init, add = library.inotify_init1, library.inotify_add_watch
         except AttributeError:
             raise OSError("the C library has no inotify") from None
-        self._descriptor = init(_CLOEXEC_NONBLOCK)
-        if self._descriptor < 0 or add(self._descriptor, f"/proc/self/fd/{folder}".encode(), _CHANGES) < 0:
+        descriptor = init(_CLOEXEC_NONBLOCK)
+        if descriptor < 0 or add(descriptor, f"/proc/self/fd/{folder}".encode(), _CHANGES) < 0:
             number = ctypes.get_errno()
-            self.close()
+            if descriptor >= 0:
+                os.close(descriptor)
             raise OSError(number, os.strerror(number))
+        self._own = OwnDescriptor(descriptor)
 
     def fileno(self) -> int:
         """Return the descriptor to poll for reading."""
-        return self._descriptor
+        return self._own.number
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still watches: code that closes all descriptors closes this one, too."""
+        return self._own.is_ours()
 
     def clear(self) -> None:
         """Make it unreadable until the next change."""
         try:
-            while len(os.read(self._descriptor, 65_536)) > 32_768:
+            while self.is_open and len(os.read(self._own.number, 65_536)) > 32_768:
                 pass
         except OSError:
             pass  # nothing to read
 
     def close(self) -> None:
         """Watch no longer. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._own.close()

@@ -19,6 +19,7 @@ import stat
 import struct
 from typing import Any, NamedTuple
 
+from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.text import to_json
 
 __all__ = [
@@ -82,24 +83,29 @@ class Claim:
 
     def __init__(self, folder: int, file: str, holder: Holder) -> None:
         self._file = file
-        self._descriptor = -1
+        self._own: OwnDescriptor | None = None
+        self._id: _FileId | None = None
         self._holder = holder
         self._lock(folder)
 
     def describe(self, holder: Holder) -> None:
         """Write who holds the lock. Raises OSError, for a full disk for instance; the lock is held all the same."""
         self._holder = holder
-        _OWN[_id_of(os.fstat(self._descriptor))] = holder
+        if self._own is None or self._id is None:
+            return
+        _OWN[self._id] = holder
         content = to_json(holder._asdict()).encode()
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, content, 0)
+        os.ftruncate(self._own.number, 0)
+        os.pwrite(self._own.number, content, 0)
 
     def is_in(self, folder: int) -> bool:
         """Return whether the lock file still has its name in this folder."""
-        return self._descriptor >= 0 and _has_name(folder, self._file, self._descriptor)
+        return self._own is not None and self._own.is_ours() and _has_name(folder, self._file, self._own.number)
 
     def renew(self, folder: int) -> None:
-        """Make the lock file anew, after it was removed. Raises NameTaken if another program was faster, and OSError.
+        """Make the lock anew, after its file was removed, or closed by a task.
+
+        Raises NameTaken if another program was faster, and OSError.
 
         The lock on the removed file is given up: no program can find it.
         """
@@ -118,13 +124,11 @@ class Claim:
 
     def forget(self) -> None:
         """Close the lock file. In a forked child this does not end the lock of the parent process."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            try:
-                _OWN.pop(_id_of(os.fstat(descriptor)), None)
-                os.close(descriptor)
-            except OSError:
-                pass  # a task has closed it
+        own, self._own = self._own, None
+        if own is not None:
+            if self._id is not None:
+                _OWN.pop(self._id, None)
+            own.close()
 
     def _lock(self, folder: int) -> None:
         for _ in range(_ATTEMPTS):
@@ -133,7 +137,8 @@ class Claim:
             try:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _has_name(folder, self._file, descriptor):
-                    self._descriptor = descriptor
+                    self._own = OwnDescriptor(descriptor)
+                    self._id = _id_of(os.fstat(descriptor))
                     self._try_to_describe()
                     return
             except OSError as error:

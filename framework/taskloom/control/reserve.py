@@ -28,16 +28,22 @@ class Reserve:
 
     def free(self) -> bool:
         """Close one, so that the next descriptor can be made; return False if none is left."""
-        if not self._descriptors:
-            return False
-        os.close(self._descriptors.pop())
-        return True
+        while self._descriptors:
+            if _close_own(self._descriptors.pop()):
+                return True
+        return False
 
     def take_back(self, sock: _socket.socket) -> None:
         """Close a connection's socket, and keep its descriptor, without a moment in which a job could take it."""
         descriptor = sock.detach()
         os.dup2(self._source, descriptor, inheritable=False)
         self._descriptors.append(descriptor)
+
+    def renew(self) -> None:
+        """Make anew what a task has closed. Raises OSError if the system refuses it."""
+        self._descriptors = [each for each in self._descriptors if _is_own(each)]
+        if not _is_own(self._source):
+            self._source = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
     def refill(self, on_loan: int = 0) -> None:
         """Open those that are missing, beside those on loan. Raises OSError if the system still refuses them."""
@@ -47,7 +53,23 @@ class Reserve:
     def close(self) -> None:
         """Close all. Idempotent."""
         while self._descriptors:
-            os.close(self._descriptors.pop())
+            _close_own(self._descriptors.pop())
         if self._source >= 0:
-            os.close(self._source)
+            _close_own(self._source)
             self._source = -1
+
+
+def _is_own(descriptor: int) -> bool:
+    """Return whether it is one of /dev/null. A task may have closed it, and opened a file of its own."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(os.devnull))  # noqa: PTH116
+    except OSError:
+        return False
+
+
+def _close_own(descriptor: int) -> bool:
+    """Close it if it is ours, and return whether it was."""
+    is_own = _is_own(descriptor)
+    if is_own:
+        os.close(descriptor)
+    return is_own

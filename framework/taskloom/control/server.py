@@ -106,7 +106,7 @@ class Server:
             self._release()
         if self._end is None:
             self._end = mono() + seconds
-        self._wakeup.set()
+        self._wake_up()
         self._thread.ensure()
         is_ended = self._is_ended.wait(seconds)
         if is_ended:
@@ -119,20 +119,27 @@ class Server:
         """Close all descriptors that a forked child has inherited. Called there, on its only thread."""
         self._endpoint.forget()
         for session in self._sessions.values():
-            session.sock.close()
+            session.close()
         self._sessions.clear()
         self._reserve.close()
-        os.close(self._wakeup.fileno())
+        try:
+            os.close(self._wakeup.fileno())
+        except OSError:
+            pass  # a task has closed it
 
     # -- the loop
 
     def _step(self) -> bool:
         """Wait for something to do, and do it; return True at the end."""
+        if self._end is None and self._check_at == inf and not self._endpoint.is_listening:
+            self._make_anew({}, mono())
         self._update_poll()
         ready = self._poll.poll(self._timeout())
         self.wakeups += 1
         now = mono()
         events = dict(ready)
+        if any(found & select.POLLNVAL for found in events.values()):
+            self._make_anew(events, now)
         if events.pop(self._wakeup.fileno(), 0):
             self._wakeup.clear()
         self._handle_woken(now)
@@ -157,7 +164,7 @@ class Server:
         wanted = {descriptor: session.interest for descriptor, session in self._sessions.items()}
         wanted[self._wakeup.fileno()] = select.POLLIN
         if self._end is None:
-            if self._accept_again_at <= mono():
+            if self._accept_again_at <= mono() and self._endpoint.is_listening:
                 wanted[self._endpoint.listener.fileno()] = select.POLLIN
             if self._endpoint.watch is not None:
                 wanted[self._endpoint.watch.fileno()] = select.POLLIN
@@ -212,17 +219,24 @@ class Server:
             return
         if self._polled.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
-        if session.is_on_reserve:
+        if session.is_on_reserve and session.is_open:
             self._reserve.take_back(session.sock)
             self._accept_again_at = -inf
         else:
-            session.sock.close()
+            session.close()
 
     def _wake(self, session: Session) -> None:
         """Handle the session soon. Any thread may call it; never blocks."""
         self._woken.append(session)
-        self._wakeup.set()
+        self._wake_up()
         self._thread.ensure()
+
+    def _wake_up(self) -> None:
+        """End the wait of the thread. Never blocks, raises nothing."""
+        try:
+            self._wakeup.set()
+        except OSError:  # a task has closed it
+            self._endpoint.knock()
 
     # -- new clients
 
@@ -248,7 +262,9 @@ class Server:
                     continue
                 # Never at once again: the listener stays readable, and the thread would spin.
                 self._accept_again_at = now + PAUSE_SECONDS
-                if error.errno not in _NO_DESCRIPTOR:
+                if not self._endpoint.is_listening:
+                    self._make_anew({}, now)
+                elif error.errno not in _NO_DESCRIPTOR:
                     self._say_once(("accept", error.errno), f"cannot accept a control connection: {error_text(error)}")
                     self._check_at = min(self._check_at, now)
                 return False
@@ -325,11 +341,29 @@ class Server:
 
     # -- the socket file
 
+    def _make_anew(self, events: dict[int, int], now: float) -> None:
+        """Make anew what a task has closed, as `os.closerange` does. `events`: what was found by `poll`."""
+        closed = "a task has closed descriptors of the control socket; they are made anew, and its clients are lost"
+        self._say_once("closed", closed)
+        if events.pop(self._wakeup.fileno(), 0) & select.POLLNVAL or not _is_open(self._wakeup.fileno()):
+            self._wakeup.forget()
+            self._wakeup = WakeupFd()
+        if self._endpoint.watch is not None:
+            events.pop(self._endpoint.watch.fileno(), 0)
+        events.pop(self._endpoint.listener.fileno(), 0)
+        try:
+            self._reserve.renew()
+        except OSError:
+            pass  # no descriptor is free
+        self._check(now)
+        self._accept_again_at = -inf
+
     def _check(self, now: float) -> None:
         """Make the socket file anew if it was removed."""
         self._check_at = inf if self._endpoint.watch is not None else now + RETRY_SECONDS
         try:
-            if self._endpoint.check():
+            was_open = self._endpoint.is_listening
+            if self._endpoint.check() and was_open:
                 self._log(f"the control socket was removed, and made anew: {self._endpoint.path}", "WARNING")
         except (OSError, NameTaken) as error:
             self._check_at = now + RETRY_SECONDS
@@ -397,3 +431,11 @@ class Server:
             self._close(session)
         self._reserve.close()
         self._is_ended.open()
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

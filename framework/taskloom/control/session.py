@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from taskloom.control.connection import Connection, Phase, refusal
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, Stream
+from taskloom.sync.own_socket import OwnSocket
 from taskloom.text import to_json
 
 __all__ = ["Session", "refuse_one_more"]
@@ -46,6 +47,7 @@ class Session:
         is_last: bool = False,
     ) -> None:
         self.sock = sock
+        self._own = OwnSocket(sock)
         # While it is counted on the reserve of descriptors, its socket's goes back there.
         self.is_on_reserve = is_last
         self._answer = answer
@@ -96,6 +98,9 @@ class Session:
 
     def handle(self, events: int, now: float) -> None:
         """Do what `poll` has found."""
+        if not self.is_open:
+            self.drop()
+            return
         if events & _GONE and self._connection.phase not in (Phase.IDLE, Phase.READING):
             self.drop()
             return
@@ -110,6 +115,9 @@ class Session:
 
     def advance(self, now: float) -> None:
         """Send and answer as much as is possible without waiting."""
+        if not self.is_open:
+            self.drop()
+            return
         for _ in range(_ROUNDS):
             self._write(now)
             if not self._do_next(now):
@@ -137,6 +145,15 @@ class Session:
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
             deferred.on_complete = _nothing
+
+    def close(self) -> None:
+        """Close its socket. Raises nothing."""
+        self._own.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its socket is open: code that closes all descriptors closes this one, too."""
+        return self._own.is_ours()
 
     # -- the socket
 

@@ -12,6 +12,7 @@ import socket
 import stat
 
 from taskloom.diagnostics import quoted
+from taskloom.sync.own_socket import OwnSocket
 
 __all__ = ["MAX_PATH_BYTES", "SocketFile"]
 
@@ -34,7 +35,21 @@ class SocketFile:
         self._path = path
         self._file = os.path.basename(path)  # noqa: PTH119
         self._id: _FileId | None = None
-        self.listener = self._listen(folder)
+        self._own = OwnSocket(self._listen(folder))
+
+    @property
+    def listener(self) -> _socket.socket:
+        """The listening socket."""
+        return self._own.socket
+
+    @listener.setter
+    def listener(self, listener: _socket.socket) -> None:
+        self._own.socket = listener
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the socket is open: code that closes all descriptors closes this one, too."""
+        return self._own.is_ours()
 
     def is_in(self, folder: int) -> bool:
         """Return whether the file is still there, and still ours."""
@@ -43,9 +58,8 @@ class SocketFile:
     def renew(self, folder: int, path: str) -> None:
         """Listen on a new socket with a new file, and close the old one. Raises OSError, and then keeps it."""
         self._path = path
-        listener = self._listen(folder)
-        self.listener.close()
-        self.listener = listener
+        before, self._own = self._own, OwnSocket(self._listen(folder))
+        before.close()
 
     def remove(self, folder: int) -> None:
         """Remove the file if it is ours, and stop listening. Idempotent; raises nothing."""
@@ -59,10 +73,7 @@ class SocketFile:
 
     def forget(self) -> None:
         """Close the socket. In a forked child the one of the parent process goes on listening."""
-        try:
-            self.listener.close()
-        except OSError:
-            pass  # a task has closed it
+        self._own.close()
 
     def _listen(self, folder: int) -> _socket.socket:
         self._remove_leftover(folder)

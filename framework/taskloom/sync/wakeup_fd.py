@@ -54,6 +54,10 @@ class WakeupFd:
             os.dup2(new, ours, inheritable=False)
         self._pid = os.getpid()
 
+    def forget(self) -> None:
+        """Never close it: a task has, and its number may belong to another file by now."""
+        self._pid = 0
+
     def __del__(self, close: Callable[[int], None] = os.close, getpid: Callable[[], int] = os.getpid) -> None:
         # The functions are defaults because this may run when the interpreter exits, after the module was cleared. Not
         # in a forked child: it may have closed all descriptors, and the number may belong to a file of its own.

@@ -12,13 +12,13 @@ Only the main thread can set a handler or the wake-up descriptor, so the guard l
 from __future__ import annotations
 
 import faulthandler
-import os
 import signal
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.cli.program.watcher import WATCHED
+from taskloom.sync.own_descriptor import OwnDescriptor
 
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import CatalogEntry, Kind
@@ -54,7 +54,7 @@ class SignalGuard:
         # One object: each access to a bound method makes a new one.
         self._settings: dict[int, Handler | signal.Handlers] = dict.fromkeys(WATCHED, handler)
         self._settings[signal.SIGPIPE] = signal.SIG_IGN
-        self._wakeup: _Descriptor | None = None
+        self._wakeup: OwnDescriptor | None = None
         self._c_library = _CLibrary()
         self._told: set[_Change] = set()
 
@@ -79,7 +79,7 @@ class SignalGuard:
         descriptor = signal.set_wakeup_fd(-1)
         if descriptor != -1:
             signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
-            self._wakeup = _Descriptor(descriptor)
+            self._wakeup = OwnDescriptor(descriptor)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def release_wakeup_fd(self) -> None:
@@ -184,25 +184,6 @@ def _kernel_masks() -> tuple[int | None, int | None]:
             name, _, value = line.partition(b":")
             masks[name] = int(value, 16)
     return masks.get(b"SigCgt"), masks.get(b"SigIgn")
-
-
-class _Descriptor:
-    """A file descriptor, with which file it was: the number may be closed and used for another file."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self._file = self._identity()
-
-    def is_ours(self) -> bool:
-        """Return whether the number still means the same file."""
-        return self._file is not None and self._file == self._identity()
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            status = os.fstat(self.number)
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
 
 
 class _CLibrary:
