@@ -86,6 +86,8 @@ class Server:
         self._said: set[object] = set()
         # The monotonic second until which the last replies may be sent; None before `close`.
         self._end: float | None = None
+        # Whether the thread has seen that.
+        self._is_ending = False
         self._is_ended = Latch()
         self.wakeups = 0
         """How often the thread has woken up. For tests."""
@@ -133,8 +135,11 @@ class Server:
         """Wait for something to do, and do it; return True at the end."""
         if self._end is None and self._check_at == inf and not self._endpoint.is_listening:
             self._make_anew({}, mono())
+        # Both before the poll: what has arrived until the end is read, by one poll that does not wait.
+        is_ending = self._end is not None
+        is_first_of_end, self._is_ending = is_ending and not self._is_ending, is_ending
         self._update_poll()
-        ready = self._poll.poll(self._timeout())
+        ready = self._poll.poll(0 if is_first_of_end else self._timeout())
         self.wakeups += 1
         now = mono()
         events = dict(ready)
@@ -157,7 +162,7 @@ class Server:
         self._answer_slow(now)
         self._expire(mono())
         self._failures = 0
-        return self._end is not None and self._is_finished(mono())
+        return is_ending and self._is_finished(mono())
 
     def _update_poll(self) -> None:
         """Poll each descriptor for what is of interest now."""
@@ -416,6 +421,8 @@ class Server:
 
     def _is_finished(self, now: float) -> bool:
         """Return whether all that can be sent is sent, or the time is over; then close everything."""
+        if self._endpoint.is_listening:
+            self._accept_all(now)  # those that have connected before the end are answered
         is_due = bool(self._woken) or any(session.is_due for session in self._sessions.values())
         if is_due and now < (self._end or 0.0):
             return False
