@@ -318,7 +318,14 @@ def test_without_a_descriptor_the_reserve_serves_a_client(serve: Serve, number: 
     wait_until(lambda: len(served.server._reserve) == 3)
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.EPERM, errno.EINVAL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        errno.EMFILE,
+        pytest.param(errno.EPERM, marks=pytest.mark.long),
+        pytest.param(errno.EINVAL, marks=pytest.mark.long),
+    ],
+)
 def test_an_accept_that_always_fails_does_not_spin(serve: Serve, number: int) -> None:
     served = serve()
     assert served.endpoint._socket is not None

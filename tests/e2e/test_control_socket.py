@@ -160,6 +160,7 @@ def test_folder_and_socket_have_their_permissions_from_the_beginning(
     assert not [line for line in lines if line.startswith(("chmod", "fchmodat", "umask")) and ".sock" in line]
 
 
+@pytest.mark.long
 def test_the_same_jobs_are_not_run_a_second_time_unless_another_name_is_given(
     start_program: Callable[..., Any], own_runtime_folder: str
 ) -> None:
@@ -274,6 +275,7 @@ def test_it_is_one_thread_more_and_never_wakes_up_while_no_one_asks(
     assert [end(each) for each in (without, program)] == [0, 0]
 
 
+@pytest.mark.long
 def test_children_inherit_nothing(run_socket_tasks: Callable[..., Any], own_runtime_folder: str) -> None:
     program = run_socket_tasks("jobs: {parent: {task: inheriting}}")
     program.wait_for("inherited: ")
@@ -370,6 +372,7 @@ def test_a_variable_that_cannot_be_used_is_one_line(
     assert end(program) == 0
 
 
+@pytest.mark.long
 def test_without_any_folder_the_jobs_run(start_program: Callable[..., Any], own_runtime_folder: str) -> None:
     """As in a container whose file systems are read-only, and without HOME."""
     if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:

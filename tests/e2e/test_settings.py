@@ -20,6 +20,7 @@ Start = Callable[..., Any]
 DEAF = "jobs: {deaf: {task: deaf, join: wait}, heart: {task: bad, essential: true, after: {deaf: started}}}"
 
 
+@pytest.mark.long
 def test_the_stop_may_take_as_long_as_the_job_file_says(start_program: Start) -> None:
     program = start_program(f"taskloom: {{stop_within: 300ms}}\n{DEAF}")
 
@@ -63,6 +64,7 @@ def test_the_watcher_learns_the_time_of_the_job_file(start_program: Start) -> No
     assert "in gil" in program.stderr
 
 
+@pytest.mark.long
 def test_a_reload_reads_files_of_values_again_and_says_what_it_cannot_change(
     start_program: Start, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ jobs:
     assert program.end() == 0
 
 
+@pytest.mark.long
 def test_the_log_is_as_the_job_file_says(start_program: Start, tmp_path: Path) -> None:
     settings = "{log_level: warning, log_format: json, log_dir: '${file:place}', control: false}"
     (tmp_path / "place").write_text("log\n")
