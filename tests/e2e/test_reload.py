@@ -52,6 +52,7 @@ def test_each_job_is_kept_changed_or_restarted_by_its_changed_fields(start_progr
     assert no_fault_of_ours(program.stderr)
 
 
+@pytest.mark.long
 def test_a_changed_join_applies_to_the_current_run(start_program: Start) -> None:
     program = start_program("jobs: {deaf: {task: deaf, daemon: true, join: 20s}, main: {task: polite}}")
     program.wait_for("main         started")
@@ -82,6 +83,7 @@ def test_a_file_with_errors_changes_nothing_and_all_errors_are_shown(start_progr
     assert program.end() == 0
 
 
+@pytest.mark.long
 def test_a_missing_file_changes_nothing(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")
@@ -95,6 +97,7 @@ def test_a_missing_file_changes_nothing(start_program: Start) -> None:
     assert program.told("reloaded") == []
 
 
+@pytest.mark.long
 def test_a_hundred_hups_in_a_row_have_the_effect_of_one(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")
@@ -180,6 +183,7 @@ def test_a_failed_job_starts_again_when_its_params_are_fixed(start_program: Star
     assert program.told("ended")[0] == "ended web failed"
 
 
+@pytest.mark.long
 def test_a_label_selects_its_jobs_and_their_dependencies(start_program: Start) -> None:
     jobs = """
 jobs:
@@ -201,6 +205,7 @@ jobs:
     assert added == ["disk", "db", "web", "shop", "other"]
 
 
+@pytest.mark.long
 def test_a_label_that_no_job_has_any_more_changes_nothing(start_program: Start) -> None:
     program = start_program("jobs: {web: {task: polite, labels: [front]}}", "-l", "front")
     program.wait_for("web          started")
@@ -227,6 +232,7 @@ def test_a_package_that_hangs_at_import_delays_only_the_reload(start_program: St
     assert program.stderr.count("cancelled after") == 4
 
 
+@pytest.mark.long
 def test_a_package_that_exits_at_import_changes_nothing(start_program: Start) -> None:
     program = start_program(BEFORE)
     program.wait_for("same         started")

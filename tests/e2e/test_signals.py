@@ -79,6 +79,7 @@ def test_a_third_signal_exits_at_once_with_its_own_code(start_program: Start) ->
     assert left.partition("SIGTERM: exiting at once; left: deaf at ")[2].endswith("misbehaving.py:13 in deaf")
 
 
+@pytest.mark.long
 def test_a_third_signal_is_not_delayed_by_an_output_that_is_not_read(
     toy_packages: Path, child_env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def _fill(descriptor: int) -> None:
     os.set_blocking(descriptor, True)
 
 
+@pytest.mark.long
 def test_a_thousand_signals_in_a_row_count_as_one(start_program: Start) -> None:
     program = start_program(TWO_POLITE)
     program.wait_for("two          started")

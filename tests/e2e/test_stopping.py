@@ -38,6 +38,7 @@ def test_a_job_that_never_polls_ends_the_program_with_3_at_its_within(start_prog
     assert check_events(events) == []
 
 
+@pytest.mark.long
 def test_a_daemon_job_that_never_polls_is_abandoned_and_the_exit_code_is_0(start_program: Start) -> None:
     program = start_program("jobs: {deaf: {task: deaf, daemon: true, join: 300ms}, short: {task: silent_leaver}}")
 
@@ -46,6 +47,7 @@ def test_a_daemon_job_that_never_polls_is_abandoned_and_the_exit_code_is_0(start
     assert check_events(program.events()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("daemon", ["true", "false"])
 def test_a_job_that_no_stop_waits_for_is_abandoned_without_an_error(start_program: Start, daemon: str) -> None:
     jobs = f"jobs: {{deaf: {{task: deaf, daemon: {daemon}, join: 0s}}, polite: {{task: polite}}}}"
@@ -65,6 +67,7 @@ def test_a_job_that_no_stop_waits_for_is_abandoned_without_an_error(start_progra
     assert check_events(events) == []
 
 
+@pytest.mark.long
 def test_a_job_that_swallows_every_cancel_is_named(start_program: Start) -> None:
     program = start_program("jobs: {stubborn: {task: swallower, join: 500ms}}")
     program.wait_for("stubborn     started")
@@ -151,6 +154,7 @@ def test_a_package_that_exits_at_import_is_a_problem_of_the_job_file(start_progr
     assert not program.events_path.exists() or program.events() == []
 
 
+@pytest.mark.long
 def test_daemon_jobs_without_other_jobs_run_until_a_signal(start_program: Start) -> None:
     program = start_program("jobs: {beat: {task: polite, daemon: true}}")
     program.wait_for("beat         started")
@@ -161,6 +165,7 @@ def test_daemon_jobs_without_other_jobs_run_until_a_signal(start_program: Start)
     assert "signal: SIGTERM" in program.stderr
 
 
+@pytest.mark.long
 def test_the_report_is_json_on_stdout_with_o_json(start_program: Start) -> None:
     program = start_program("jobs: {job: {task: bad}}", "-o", "json", stdout=subprocess.PIPE)
 

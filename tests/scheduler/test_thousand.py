@@ -66,6 +66,7 @@ def test_ten_thousand_waiting_jobs_start_and_stop(small_stacks: None) -> None:
     start_and_stop(10_000)
 
 
+@pytest.mark.long
 def test_a_thousand_jobs_are_stopped_on_time_although_one_ignores_the_stop(small_stacks: None) -> None:
     has_begun, let_go = threading.Event(), threading.Event()
 

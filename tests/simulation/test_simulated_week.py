@@ -147,6 +147,7 @@ def test_a_thousand_jobs_for_seven_days_take_seconds(count: int, seconds: float)
     assert firings > 50 * count * seconds / DAY
 
 
+@pytest.mark.long
 def test_a_longer_time_takes_no_more_memory() -> None:
     jobs = [make_job(f"job-{number}", schedule=Schedule(every=60.0), restart=ON_FAILURE) for number in range(5)]
 

@@ -207,6 +207,7 @@ def test_a_missing_program_or_directory_is_named(ctx: FakeContext, tmp_path: Pat
         collect(ctx, [str(tmp_path)])
 
 
+@pytest.mark.long
 def test_no_descriptor_and_no_zombie_is_left(ctx: FakeContext) -> None:
     ctx.fileno()
     gc.collect()  # what other tests have left

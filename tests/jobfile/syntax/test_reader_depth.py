@@ -14,7 +14,7 @@ from taskloom.errors import JobFileError
 from taskloom.jobfile.syntax.reader import Parser, read_bytes
 
 PARSERS = get_args(Parser)
-DEPTHS = (33, 100, 999, 1000, 1001, 1500, 100_000)
+DEPTHS = (33, 1000, 100_000, *(pytest.param(depth, marks=pytest.mark.long) for depth in (100, 999, 1001, 1500)))
 TOO_DEEP = "cannot nest deeper than 32 levels"
 
 # Each nests at least as deep as it is told to; beside it the place of level 33.
