@@ -76,7 +76,7 @@ CHANGES = {
         "replaced the handler of SIGTERM",
     ),
 }
-IN_SHORT = ("an event loop", "C code that ignores")
+IN_SHORT = ("C code that ignores",)
 
 
 @pytest.mark.parametrize(

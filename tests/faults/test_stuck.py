@@ -70,7 +70,11 @@ def in_sleep(pipe: Pipe) -> Callable[[Any], None]:
 
 @pytest.mark.parametrize(
     ("block", "mark"),
-    [(in_recv, "# blocks in recv"), (in_select, "# blocks in select"), (in_sleep, "blocks in sleep")],
+    [
+        (in_recv, "# blocks in recv"),
+        (in_select, "# blocks in select"),
+        pytest.param(in_sleep, "blocks in sleep", marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.parametrize("daemon", [False, True])
 def test_a_run_that_blocks_in_c_is_reported_at_its_within_and_prevents_the_next_start(

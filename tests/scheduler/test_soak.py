@@ -44,7 +44,7 @@ def _cycle(scheduler: Scheduler, waiting: list[str], failing: list[str]) -> None
         assert run.join(30)
 
 
-@pytest.mark.parametrize("cycles", [10, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("cycles", [4, pytest.param(300, marks=pytest.mark.long)])
 def test_runs_leak_no_memory_no_thread_and_no_descriptor(cycles: int) -> None:
     last_seq: list[int] = [0]
 

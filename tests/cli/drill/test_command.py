@@ -71,7 +71,7 @@ def test_the_table_goes_to_stdout_and_the_events_to_stderr(call: Call) -> None:
     [
         (["--job", "launch"], ["launch"]),
         (["--job", "launch", "--job", "tick"], ["tick", "launch"]),
-        (["-l", "slow"], ["tick"]),
+        pytest.param(["-l", "slow"], ["tick"], marks=pytest.mark.long),
         (["-l", "slow", "-l", "off"], ["tick"]),
     ],
 )
