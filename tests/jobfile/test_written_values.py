@@ -202,10 +202,9 @@ def test_a_value_from_the_environment_is_shown_by_its_name(written: str) -> None
 
 def test_both_parsers_quote_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "jobs:\n  a:\n    task: count\n    timeout: -1.50\n    labels: 0x1F\n    enabled: |\n      no\n"
-    monkeypatch.setattr(yaml, "__with_libyaml__", False)
-    by_python = problems_of(text)
-    monkeypatch.undo()
-    Path("a.yaml").write_text(text)
+    with monkeypatch.context() as patch:
+        patch.setattr(yaml, "__with_libyaml__", False)
+        by_python = problems_of(text)
 
     assert [each.message for each in by_python] == [
         each.message for each in check("a.yaml", catalog=CATALOG, environ={}).problems
