@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 from taskloom.cli.program.signals import PENDING_SECONDS, Signal
 from taskloom.cli.program.watch_pipes import Told
 from taskloom.clock import mono
+from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.sync.wakeup_fd import WakeupFd
 
 __all__ = ["SignalQueue"]
@@ -47,11 +48,12 @@ class SignalQueue(Generic[Item]):
         self._poller = select.poll()
         self._poller.register(self._wakeup, select.POLLIN)
         self._echo: int | None = None
+        self._echo_file: OwnDescriptor | None = None
 
     def listen_to(self, echo: int, when_lost: Callable[[], None]) -> None:
         """Take the signals that the watcher tells in the descriptor `echo`. At its end, `get` calls `when_lost`."""
         os.set_blocking(echo, False)
-        self._echo = echo
+        self._echo, self._echo_file = echo, OwnDescriptor(echo)
         self._when_lost = when_lost
         self._poller.register(echo, select.POLLIN)
 
@@ -126,7 +128,9 @@ class SignalQueue(Generic[Item]):
     def _read_echo(self) -> list[Told]:
         if self._echo is None:
             return []
-        told = Told.read(self._echo)
+        # Code that closes all descriptors has closed it, and the number may belong to another file.
+        is_ours = self._echo_file is not None and self._echo_file.is_ours()
+        told = Told.read(self._echo) if is_ours else None
         if told is not None:
             return told
         self._poller.unregister(self._echo)

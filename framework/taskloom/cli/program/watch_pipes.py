@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from taskloom.sync.own_descriptor import OwnDescriptor
+
 __all__ = ["Command", "CommandReader", "Order", "Pipes", "Told"]
 
 # Commands and records are shorter than PIPE_BUF, so each is written as a whole or not at all.
@@ -120,11 +122,18 @@ class Pipes:
             raise
         for descriptor in (self.writing, self.echo, self.echoing):
             os.set_blocking(descriptor, False)
+        # After code that closes all descriptors, the numbers may belong to other files.
+        self._writing, self._echo = OwnDescriptor(self.writing), OwnDescriptor(self.echo)
 
     def keep_program_side(self) -> None:
         """Close what only the watcher uses."""
         os.close(self.reading)
         os.close(self.echoing)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the program still has both of its ends."""
+        return self._writing.is_ours() and self._echo.is_ours()
 
     def watcher_side(self) -> tuple[int, int]:
         """Return what the watcher keeps."""
@@ -132,15 +141,14 @@ class Pipes:
 
     def send(self, order: Order, seconds: float = 0.0) -> None:
         """Write a command. Without effect if the watcher has ended or has not read for very long."""
+        if not self._writing.is_ours():
+            return
         try:
             os.write(self.writing, Command(order, seconds).encoded())
         except OSError:
             pass  # the program works without it
 
     def close_program_side(self) -> None:
-        """Close what the program uses."""
-        for descriptor in (self.writing, self.echo):
-            try:
-                os.close(descriptor)
-            except OSError:
-                pass  # code that closes all descriptors has closed it
+        """Close what the program uses, as far as it still has it."""
+        self._writing.close()
+        self._echo.close()

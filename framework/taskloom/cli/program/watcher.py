@@ -98,6 +98,8 @@ class Watcher:
         """End the watcher and wait for its end; an init stays, without a deadline."""
         signal.set_wakeup_fd(-1)
         faulthandler.unregister(DUMP_STACKS)
+        if not self._pipes.is_open:
+            return  # code that closes all descriptors has ended it; no number of ours is to be used or closed
         self._pipes.send(Order.DISMISS)
         has_ended = _await_end_of_file(self.echo)
         if self._process is not None:
