@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -324,6 +325,24 @@ def test_a_run_that_survives_the_stop_may_poll_again_after_it() -> None:
 
     names = [event.event for event in history.events]
     assert names.index(EventName.SCHEDULER_STOPPED) < names.index(EventName.RESPONSIVE)
+    assert check(history) == []
+
+
+def test_a_job_that_was_skipped_because_of_a_replica_is_not_woken_by_the_removal_of_that_replica() -> None:
+    """Found in a million job-hours: what the replica waited for is added in the same reload."""
+    after_x = [Dependency("x", Condition.SUCCEEDED)]
+    one, two = replace(make_job("w", after=after_x), replicas=2).replicated()
+    last = make_job("d", after=[Dependency("w", Condition.READY)])
+    new = (make_job("x"), replace(two, daemon=True), last)
+
+    history = simulate(
+        [one, two, last],
+        seconds=30,
+        script=[At(5, StartJob("w.2", is_now=True)), At(10, Reload(new))],
+        behaviours=dict.fromkeys(("w.1", "w.2", "d", "x"), Behaviour.obeys()),
+    )
+
+    assert [event.job for event in history.events if event.event is EventName.SKIPPED] == ["w.1", "w.2", "d"]
     assert check(history) == []
 
 

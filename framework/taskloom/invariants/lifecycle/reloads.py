@@ -72,7 +72,7 @@ class Reloads:
             self._changeovers.begin(to_start, starting, {*removed, *restarted, *toggled})
         for name in starting:
             self._starts.arm(jobs[name])
-        self._starts.expect_waking(jobs[name] for name in (*self._renewed, *added))
+        self._starts.expect_waking((jobs[name] for name in (*self._renewed, *added)), frozenset(removed))
         keeping = [jobs[name] for name in new if _keeps_program_alive(jobs[name])]
         # An active one counts also if it was removed before, and is declared again while its run still ends.
         model.had_non_daemon = bool(keeping) and (model.had_non_daemon or any(job.is_active for job in keeping))

@@ -6,7 +6,7 @@ I11: a job starts after its dependencies, and is skipped when one can no longer 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from taskloom.core.policies import Condition, Dependency
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
@@ -99,12 +99,16 @@ class Starts:
         self._delays.drop(job.spec.name)
         self._model.deadlines.drop((END_OF_DELAY, job.spec.name))
 
-    def expect_waking(self, begun: Iterable[JobModel]) -> None:
-        """Have the jobs wait again that were skipped because of jobs that begin again; those after them, too."""
+    def expect_waking(self, begun: Iterable[JobModel], removed: Collection[str] = ()) -> None:
+        """Have the jobs wait again that were skipped because of jobs that begin again; those after them, too.
+
+        Not those that this step removes, nor those that were skipped because of these alone.
+        """
         reached = deque(job.spec.name for job in begun)
         while reached:
             for name in self._model.dependents(reached.popleft()):
-                if name not in self._wakeable and _was_skipped(self._model.jobs[name]):
+                is_known = name in self._wakeable or name in removed
+                if not is_known and _was_skipped(self._model.jobs[name]):
                     self._wakeable[name] = None
                     reached.append(name)
 
