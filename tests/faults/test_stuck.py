@@ -73,11 +73,7 @@ def in_sleep(pipe: Pipe) -> Callable[[Any], None]:
     [
         (in_recv, "# blocks in recv"),
         (in_select, "# blocks in select"),
-        [
-            (in_recv, "# blocks in recv"),
-            (in_select, "# blocks in select"),
-            pytest.param(in_sleep, "blocks in sleep", marks=pytest.mark.long),
-        ],
+        pytest.param(in_sleep, "blocks in sleep", marks=pytest.mark.long),
     ],
 )
 @pytest.mark.parametrize("daemon", [False, True])
