@@ -12,6 +12,7 @@ import io
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from taskloom.runners.context import current_run
@@ -114,11 +115,15 @@ class _Owner:
     def __init__(self, stream: TextStream) -> None:
         self.pending = _Pending()
         self._stream = stream
+        self._pid = os.getpid()
         stream.register(self.pending)
 
-    def __del__(self) -> None:
+    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
         try:
-            self._stream.unregister(self.pending)
+            # In a forked child the interpreter drops what other threads had before any hook of a fork runs, while a lock
+            # may be held for ever. The parent writes it.
+            if self._pid == getpid():
+                self._stream.unregister(self.pending)
         except Exception:  # noqa: BLE001 - a finalizer cannot report it; the interpreter may be ending
             pass
 
