@@ -197,3 +197,21 @@ def test_the_usual_libraries_print_to_it(out: Out, monkeypatch: pytest.MonkeyPat
     logging.StreamHandler(sys.stdout).emit(logging.makeLogRecord({"msg": "logged"}))
 
     assert out.text == b"click\ncolour\nbytes\nrich\nredirected\nlogged\n"
+
+
+def test_what_other_threads_have_left_is_not_written_by_a_forked_child() -> None:
+    """The interpreter drops it there before any hook runs, while the lock of the output may be held for ever."""
+    taken: list[bytes] = []
+
+    def put(content: bytes, *, run: str = "", is_rest: bool = False) -> None:
+        taken.append(content)
+
+    stream = TextStream(put, 1)
+    stream.write("unfinished")
+    owner = stream._of_thread.owner
+
+    owner.__del__(lambda: owner._pid + 1)
+
+    assert taken == []
+    owner.__del__(lambda: owner._pid)
+    assert taken == [b"unfinished"]

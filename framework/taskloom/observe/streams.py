@@ -120,8 +120,8 @@ class _Owner:
 
     def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
         try:
-            # In a forked child the interpreter drops what other threads had before any hook of a fork runs, while a lock
-            # may be held for ever. The parent writes it.
+            # In a forked child the interpreter drops what other threads had, before any hook of a fork runs. A lock may
+            # be held for ever then, and the parent writes it.
             if self._pid == getpid():
                 self._stream.unregister(self.pending)
         except Exception:  # noqa: BLE001 - a finalizer cannot report it; the interpreter may be ending
