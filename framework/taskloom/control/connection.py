@@ -235,7 +235,7 @@ class Connection:
         headers = dict(request.headers)
         length = headers.get(b"content-length")
         if length is not None and b"transfer-encoding" in headers:
-            # Whoever passes requests on may take the one, and we the other: the rest would be another request.
+            # A proxy may use the one, and we the other: the rest of the body would be another request.
             message = "cannot read the request: it has both Content-Length and Transfer-Encoding"
             self._refuse(400, "bad-request", message, now)
         elif int(length or 0) > BODY_BYTES:

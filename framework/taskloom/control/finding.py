@@ -30,7 +30,7 @@ class Program(NamedTuple):
     pid: int
     """0 if it is unknown."""
     uid: int
-    """Whose program it is. Nobody else but root is trusted to answer in its name."""
+    """The owner of the program. Only this user and root are trusted to answer in its name."""
     path: str = ""
     """Its first job file or folder; "" if there is none, or if it is unknown."""
     since: float | None = None

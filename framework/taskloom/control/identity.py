@@ -5,8 +5,8 @@ not hold it; a lock of flock(2) and a listening socket would live on in them. It
 closes any descriptor of the file. So the file is opened once, and `held_by` opens no file that this process has locked.
 
 A lock file is `FOLDER/NAME.lock`, and its content is JSON: `pid`, `name`, `start` (the start's id), `since`, `path`
-(what the program runs) and `socket`. It is removed while it is locked; whoever gets a lock checks that the file still
-has its name.
+(what the program runs) and `socket`. It is removed while it is locked; a program that gets a lock checks that the file
+still has its name.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from taskloom.text import duration, error_text, traceback_of
 __all__ = ["CLIENTS", "Server"]
 
 CLIENTS = 64
-# A change in the folder is looked at after this time: whoever removes the whole folder first removes the files in it.
+# A change in the folder is handled after this time: to remove a whole folder, its files are removed first.
 CHECK_SECONDS = 1.0
 # How often a removed socket is looked for without a watch, and how often one that cannot be made anew is tried.
 RETRY_SECONDS = 5.0

@@ -2,7 +2,7 @@
 
 A param is searched by its value: `SecretStr`, `SecretBytes` and every other class that offers `get_secret_value`, in
 models, dataclasses, mappings and lists of any depth; and in any text the password of a URL. The result has the secrets
-as they are; whoever masks them looks for the forms in which other code may write them.
+as they are; the masker looks for the forms in which other code may write them.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def answer(command: click.Command, environ: Mapping[str, str]) -> tuple[int, str
     line = split(environ.get("TASKLOOM_LINE", ""), environ.get("TASKLOOM_BREAKS", ""))
     try:
         return 0, "".join(_rows(candidates(command, line), line, shell))
-    except Exception:  # noqa: BLE001 - a text in the middle of a command line helps nobody
+    except Exception:  # noqa: BLE001 - a text in the middle of a command line is of no use
         return 1, ""
 
 

@@ -59,7 +59,7 @@ class Results:
             echo_error(printable(str(result)))
 
     def pass_over(self, job: str, state: str) -> None:
-        """Take a job to which the verb does not apply, and which nobody has named: that is no failure."""
+        """Take a job to which the verb does not apply, and which was not named: that is not a failure."""
         self._results.append(JobResult(job, state, state))
         self._passed_over.append(job)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from taskloom.cli.control.common import ControlExit
 from taskloom.cli.control.waiting import ProgramEnd, Wait, ending, place
 from taskloom.control.reply_fields import Fields
@@ -33,9 +35,9 @@ class _StateWait(Wait):
         self._last = status
         self._judge(status)
 
+    @abstractmethod
     def _judge(self, status: Fields) -> None:
         """End the wait if the status decides it."""
-        raise NotImplementedError
 
     def late(self, status: Fields, waited: float, where: str) -> None:
         """End the wait at its deadline."""
