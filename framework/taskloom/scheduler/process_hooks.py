@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskloom.scheduler.at_exit import finish_all
@@ -30,7 +31,8 @@ _registered: set[str] = set()
 def add_engine(engine: Engine) -> None:
     """Have the engine marked in each child that is forked from this process."""
     key = id(engine)
-    _engines[key] = weakref.ref(engine, lambda _: _engines.pop(key, None))
+    # The callback is C code, too: called with the reference, which is what `pop` then returns for a missing key.
+    _engines[key] = weakref.ref(engine, partial(_engines.pop, key))
     if "fork" not in _registered:
         _registered.add("fork")
         os.register_at_fork(after_in_child=_mark_in_child)
