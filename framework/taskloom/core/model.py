@@ -101,7 +101,7 @@ class Outcome(FastEnum):
     FAILED = "failed"
     """It raised an exception, or the watchdog stopped it."""
     CANCELLED = "cancelled"
-    """It was requested to stop, and stopped."""
+    """It was requested to stop, and stopped or was killed."""
     TIMED_OUT = "timed_out"
     """It was stopped because it exceeded its `timeout`."""
     START_FAILED = "start_failed"
@@ -109,7 +109,7 @@ class Outcome(FastEnum):
     ABANDONED = "abandoned"
     """It outlived its join policy; its thread may still be alive and is reported until it exits."""
     LOST = "lost"
-    """The process ended before the run did."""
+    """The runner lost it: the process or the machine in which it executed is gone. A failure."""
 
 
 @plain_members
@@ -250,6 +250,10 @@ class How(FastEnum):
     """`PermanentFailure` escaped from `run`."""
     NOT_ENTERED = "not entered"
     """The run was cancelled before `run` was called."""
+    KILLED = "killed"
+    """The stop ladder's TERM or KILL ended its processes."""
+    LOST = "lost"
+    """The runner has lost the run: its supervisor or its machine is gone."""
 
 
 @dataclass(frozen=True, slots=True)
