@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from taskloom.runners.gauges import Gauges
     from taskloom.sync.latch import Latch
 
-__all__ = ["TERMINATE_SECONDS", "Emit", "RunHandle", "RunOrder", "Runner", "Stack"]
+__all__ = ["TERMINATE_SECONDS", "Emit", "ProcessInfo", "RunHandle", "RunOrder", "Runner", "Stack"]
 
 TERMINATE_SECONDS = 1.0
 """How long a run waits at most until `terminate` of the job's previous run has returned."""
@@ -71,6 +71,21 @@ class Stack(NamedTuple):
     """`file:line in function`: the innermost frame that belongs neither to Taskloom nor to the standard library."""
     text: str
     """The whole stack, formatted as in a traceback; "" if only `where` was requested."""
+
+
+class ProcessInfo(NamedTuple):
+    """The processes of a run at one moment."""
+
+    pid: int
+    """The number of the main process: of the worker, or of the program."""
+    processes: int
+    """How many processes the run has, with those that its main process has started."""
+    memory: int
+    """The bytes of memory that all of them use; memory that they share counts once, if the kernel tells."""
+    cpu: float
+    """The seconds of processor time that all of them have used."""
+    state: str
+    """`running`, `sleeping`, or `stopped` by a signal."""
 
 
 class RunHandle(Protocol):
