@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A module imports from its own tier and from those above it in this list; the names are parts of `taskloom`.
 TIERS = (
-    {"diagnostics", "errors", "text"},
+    {"diagnostics", "errors", "signal_names", "text"},
     {"task", "core", "calendars"},
     {"waiting", "sync", "clock"},
     {"catalog", "runners"},
@@ -36,6 +36,7 @@ TIERS = (
 ONLY = {
     "diagnostics": {"diagnostics"},
     "errors": {"errors", "diagnostics", "text"},
+    "signal_names": {"signal_names", "diagnostics", "errors"},
     "text": {"text", "diagnostics"},
     "task": {"errors"},
     "core": {"core", "diagnostics", "errors", "text"},
