@@ -25,7 +25,7 @@ TIERS = (
     {"task", "core", "calendars"},
     {"waiting", "sync", "clock"},
     {"catalog", "runners"},
-    {"scheduler", "job", "jobfile", "invariants"},
+    {"scheduler", "job", "jobfile", "invariants", "worker"},
     {"observe", "simulation", "testing"},
     {"control", "history"},
     {"cli", "web"},
