@@ -122,7 +122,7 @@ class Logged(NamedTuple):
     path: str = ""
     line: int = 0
     function: str = ""
-    extra: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    extra: dict[str, Any] = {}
     """What the caller gave as `extra`, as JSON data; other values as text."""
 
 

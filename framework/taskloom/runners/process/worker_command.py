@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskloom import __version__
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["log_levels", "spec_of", "worker_command"]
 
-_WORKER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "worker")
+_SCRIPT = Path(__file__).absolute().parents[2] / "worker" / "__main__.py"
 # Of the loggers that have no level of their own in the standard library: "not set".
 _NOT_SET = 0
 
@@ -23,7 +23,7 @@ _NOT_SET = 0
 def worker_command(control: int, job: str) -> list[str]:
     """Return the argv of a worker whose control socket is the descriptor `control`. The job's name is for `ps`."""
     # -P: the folder of the script is not for imports; it has modules of Taskloom without their package.
-    return [sys.executable, *_interpreter_flags(), "-P", os.path.join(_WORKER, "__main__.py"), str(control), job]
+    return [sys.executable, *_interpreter_flags(), "-P", str(_SCRIPT), str(control), job]
 
 
 def _interpreter_flags() -> list[str]:
@@ -38,7 +38,7 @@ def spec_of(order: RunOrder, reference: TaskReference) -> Spec:
     """Return the first message for a worker. Relative entries of `sys.path` are resolved in the program's folder."""
     return Spec(
         __version__,
-        [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)],
+        [str(Path(entry).absolute()) for entry in sys.path],
         order.job,
         order.run,
         order.task,
