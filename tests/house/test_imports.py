@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A module imports from its own tier and from those above it in this list; the names are parts of `taskloom`.
 TIERS = (
     {"diagnostics", "errors", "text"},
-    {"task", "core", "calendars"},
+    {"task", "core", "calendars", "program"},
     {"waiting", "sync", "clock"},
     {"catalog", "runners"},
     {"scheduler", "job", "jobfile", "invariants"},
@@ -38,6 +38,7 @@ ONLY = {
     "errors": {"errors", "diagnostics", "text"},
     "text": {"text", "diagnostics"},
     "task": {"errors"},
+    "program": {"task", "diagnostics", "text"},
     "core": {"core", "diagnostics", "errors", "text"},
 }
 

@@ -24,6 +24,7 @@ __all__ = [
     "context_in_doubt",
     "has_own_init",
     "is_coroutine_function",
+    "is_program_class",
     "made_defaults",
     "params_of_class",
     "params_of_function",
@@ -61,18 +62,43 @@ def check_class(cls: type) -> None:
     """Raise ShapeError, with the reason, unless the class is a task that can be run."""
     if not issubclass(cls, Task):
         raise ShapeError(f"class {cls.__name__} is not a task; derive it from taskloom.Task")
-    if cls.run is Task.run:
+    is_program = is_program_class(cls)
+    if cls.run is Task.run and not is_program:
         raise ShapeError(f"class {cls.__name__} has no run(self, ctx)")
     _refuse_generators(cls.run, f"{cls.__name__}.run")
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise ShapeError(f"class {cls.__name__} is abstract; it lacks {missing}")
+    if is_program:
+        _check_program(cls)
+        return
     _check_method(cls, "run", 1, "run(self, ctx)")
     terminate = getattr(cls, "terminate", None)
     if terminate is not None:
         _refuse_generators(terminate, f"{cls.__name__}.terminate")
         _refuse_coroutine(terminate, f"{cls.__name__}.terminate")
         _check_method(cls, "terminate", 0, "terminate(self)")
+
+
+def is_program_class(cls: type[Task]) -> bool:
+    """Return whether the class describes a program to start, by `program(self) -> Program`, instead of having `run`.
+
+    A task with `run` may have anything else of that name, such as a parameter.
+    """
+    return cls.run is Task.run and callable(getattr(cls, "program", None))
+
+
+def _check_program(cls: type[Task]) -> None:
+    """Refuse a `program` that cannot be called, and what has no effect beside it."""
+    name = f"{cls.__name__}.program"
+    program: Any = getattr(cls, "program", None)
+    _refuse_generators(program, name)
+    if is_coroutine_function(program):
+        raise ShapeError(f"{name} is a coroutine function; it only describes a program")
+    _check_method(cls, "program", 0, "program(self)")
+    if getattr(cls, "terminate", None) is not None:
+        why = "a program is stopped by its stop_signal or its stop_command"
+        raise ShapeError(f"{cls.__name__}.terminate would never be called: {why}")
 
 
 def is_coroutine_function(function: object) -> bool:
