@@ -13,67 +13,24 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-from taskloom.diagnostics import near_match, quoted
+from taskloom.diagnostics import quoted
+from taskloom.errors import UnknownSignal
+from taskloom.signal_names import require_signal
 from taskloom.task import Duration
-from taskloom.text import suggest
 
-__all__ = ["Check", "Program", "Signal", "Target", "parse_signal", "parse_target", "signal_name"]
+__all__ = ["Check", "Program", "Signal", "Target", "parse_signal", "parse_target"]
 
-_REALTIME = re.compile(r"(RTMIN|RTMAX)(?:([+-])(\d{1,2}))?", re.ASCII)
-_PREFIX = "SIG"
 _LARGEST_CODE = 255
 
 
 def parse_signal(value: object) -> int:
-    """Return the number of a signal, written as `TERM`, `SIGTERM`, `15` or `RTMIN+3`.
-
-    Upper and lower case are the same. Raises ValueError, with a near match, for any other value.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        if value not in signal.valid_signals():
-            raise ValueError(f"cannot use {value} as a signal; numbers are 1 to {max(signal.valid_signals())}")
-        return int(value)
-    if not isinstance(value, str):
-        raise ValueError(f"cannot use {quoted(value)} as a signal; write a name such as TERM, or a number")
-    name = value.strip().upper().removeprefix(_PREFIX)
-    known = _signals()
-    number = known.get(name)
-    if number is None and name.isascii() and name.isdigit():
-        return parse_signal(int(name[:5]))
-    if number is None:
-        number = _realtime(name)
-    if number is None:
-        near = suggest(near_match(name, known), before="; ")
-        raise ValueError(f"cannot find a signal {quoted(value)}; write a name such as TERM, or a number{near}")
-    return number
-
-
-def _signals() -> dict[str, int]:
-    """Return the number of each signal by its name without the SIG; some have two names, such as CLD and CHLD."""
-    return {
-        name.removeprefix(_PREFIX): int(each)
-        for name, each in signal.Signals.__members__.items()
-        if not name.startswith("SIGRT")
-    }
-
-
-def _realtime(name: str) -> int | None:
-    found = _REALTIME.fullmatch(name)
-    if found is None:
-        return None
-    base = int(signal.SIGRTMIN if found[1] == "RTMIN" else signal.SIGRTMAX)
-    number = base + int(f"{found[2]}{found[3]}") if found[2] else base
-    return number if int(signal.SIGRTMIN) <= number <= int(signal.SIGRTMAX) else None
-
-
-def signal_name(number: int) -> str:
-    """Return the name of a signal, such as `SIGTERM` or `SIGRTMIN+3`; `signal 99` if it has none."""
+    """Return the number of a signal, written as `TERM`, `SIGTERM`, `15` or `RTMIN+3`; raise ValueError for others."""
+    if not isinstance(value, int | str):
+        raise ValueError(f"cannot use {quoted(value)} as a signal; expected a name such as HUP or SIGTERM, or a number")
     try:
-        return signal.Signals(number).name
-    except ValueError:
-        if int(signal.SIGRTMIN) < number < int(signal.SIGRTMAX):
-            return f"SIGRTMIN+{number - int(signal.SIGRTMIN)}"
-        return f"signal {number}"
+        return require_signal(value)
+    except UnknownSignal as error:
+        raise ValueError(str(error)) from None
 
 
 class _SignalMarker:
@@ -87,7 +44,7 @@ class _SignalMarker:
     def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
         return {
             "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": max(signal.valid_signals())},
+                {"type": "integer", "minimum": 1, "maximum": int(signal.SIGRTMAX)},
                 {"type": "string", "pattern": "^[A-Za-z0-9+-]+$", "examples": ["TERM", "SIGINT", "RTMIN+3"]},
             ]
         }

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A module imports from its own tier and from those above it in this list; the names are parts of `taskloom`.
 TIERS = (
-    {"diagnostics", "errors", "text"},
+    {"diagnostics", "errors", "signal_names", "text"},
     {"task", "core", "calendars", "program"},
     {"waiting", "sync", "clock"},
     {"catalog", "runners"},
@@ -36,9 +36,10 @@ TIERS = (
 ONLY = {
     "diagnostics": {"diagnostics"},
     "errors": {"errors", "diagnostics", "text"},
+    "signal_names": {"signal_names", "diagnostics", "errors"},
     "text": {"text", "diagnostics"},
     "task": {"errors"},
-    "program": {"task", "diagnostics", "text"},
+    "program": {"task", "diagnostics", "errors", "signal_names"},
     "core": {"core", "diagnostics", "errors", "text"},
 }
 

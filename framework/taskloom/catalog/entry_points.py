@@ -177,7 +177,8 @@ class Catalog:
         except CatalogError as error:
             return error
         try:
-            return LoadedTask(entry.name, entry.distribution, entry.version, self.shape_of(found))
+            shape = dataclasses.replace(self.shape_of(found), offered_at=entry.target)
+            return LoadedTask(entry.name, entry.distribution, entry.version, shape)
         except (MemoryError, KeyboardInterrupt):
             raise
         except ShapeError as error:

@@ -14,11 +14,13 @@ __all__ = [
     "CancelRun",
     "CaptureStack",
     "ForgetJob",
+    "KillRun",
     "MarkUrgent",
     "ReleaseRun",
     "ReportStopProgress",
     "ShutdownFinished",
     "StartRun",
+    "TerminateRun",
     "WorkFinished",
 ]
 
@@ -41,6 +43,18 @@ class CancelRun(NamedTuple):
 
 class MarkUrgent(NamedTuple):
     """Tell the run that little time is left to stop."""
+
+    run: str
+
+
+class TerminateRun(NamedTuple):
+    """Send TERM to the processes of the run, shortly before its `within` is over. Only with `otherwise: kill`."""
+
+    run: str
+
+
+class KillRun(NamedTuple):
+    """Kill the processes of the overdue run, all of them; the runner then reports its end as `How.KILLED`."""
 
     run: str
 
@@ -85,5 +99,5 @@ class ShutdownFinished(NamedTuple):
     """Release the threads that wait for the end of the shutdown."""
 
 
-RunAction = StartRun | CancelRun | MarkUrgent | CaptureStack | ReleaseRun | ApplySpec
+RunAction = StartRun | CancelRun | MarkUrgent | TerminateRun | CaptureStack | KillRun | ReleaseRun | ApplySpec
 Action = Event | Wait | RunAction | ReportStopProgress | ForgetJob | WorkFinished | ShutdownFinished

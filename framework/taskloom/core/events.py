@@ -91,7 +91,7 @@ class EventName(FastEnum):
     """Signals that `terminate()` or an `on_cancel` callback raised, or did not begin in time."""
 
 
-FAILURE_OUTCOMES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.ABANDONED})
+FAILURE_OUTCOMES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.LOST, Outcome.ABANDONED})
 """The outcomes of a run that needs attention."""
 
 

@@ -168,10 +168,15 @@ class RunStartFailed(NamedTuple):
 
 
 class RunUnresponsive(NamedTuple):
-    """The run has not polled for longer than its watchdog allows; `poll_age` is in seconds."""
+    """The run has not polled for longer than its watchdog allows; `poll_age` is in seconds.
+
+    `because`: how the runner found out, if not by the polls, such as `3 checks failed`; "" for the polls. Has no effect
+    on a job without a watchdog.
+    """
 
     run: str
     poll_age: float
+    because: str = ""
 
 
 class RunResponsive(NamedTuple):

@@ -327,12 +327,16 @@ class Lifecycle:
         if run is None or watchdog is None or run.ready is None or run.requested or run.unresponsive:
             return
         run.unresponsive = self._store.now
-        self._store.emit_run(EventName.UNRESPONSIVE, run, data={"poll_age": round(report.poll_age, 3)})
+        data: dict[str, Any] = {"poll_age": round(report.poll_age, 3)}
+        if report.because:
+            data["because"] = report.because
+        self._store.emit_run(EventName.UNRESPONSIVE, run, data=data)
         if watchdog.then is not WatchdogThen.WARN:
             if run.job.follow_up is FollowUp.POLICY:  # a queued firing still follows
                 follow_up = FollowUp.NOTHING if watchdog.then is WatchdogThen.STOP else FollowUp.RETRY
                 self._store.set_follow_up(run.job, follow_up)
-            self.stops.request(run, Reason(ReasonKind.WATCHDOG, f"no poll for {measured(report.poll_age)}"))
+            because = report.because or f"no poll for {measured(report.poll_age)}"
+            self.stops.request(run, Reason(ReasonKind.WATCHDOG, because))
 
     def _run_responsive(self, report: inputs.RunResponsive) -> None:
         run = self.runs.get(report.run)

@@ -101,7 +101,7 @@ class Outcome(FastEnum):
     FAILED = "failed"
     """It raised an exception, or the watchdog stopped it."""
     CANCELLED = "cancelled"
-    """It was requested to stop, and stopped."""
+    """It was requested to stop, and stopped or was killed."""
     TIMED_OUT = "timed_out"
     """It was stopped because it exceeded its `timeout`."""
     START_FAILED = "start_failed"
@@ -109,7 +109,7 @@ class Outcome(FastEnum):
     ABANDONED = "abandoned"
     """It outlived its join policy; its thread may still be alive and is reported until it exits."""
     LOST = "lost"
-    """The process ended before the run did."""
+    """The runner lost it: the process or the machine in which it executed is gone. A failure."""
 
 
 @plain_members
@@ -174,7 +174,11 @@ class Phase(FastEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunnerSpec:
-    """The runner that executes the job's runs, by name, and its options."""
+    """The runner that executes the job's runs, by name, and its options.
+
+    Those of `process`: `env` (names and values), `cwd` (a path), `nice` (a number), `user` (the text `NAME`, `UID`,
+    `NAME:GROUP` or `UID:GID`), `memory_limit` (bytes). An option that is not written is not there.
+    """
 
     name: str = "thread"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -250,6 +254,10 @@ class How(FastEnum):
     """`PermanentFailure` escaped from `run`."""
     NOT_ENTERED = "not entered"
     """The run was cancelled before `run` was called."""
+    KILLED = "killed"
+    """The stop ladder's TERM or KILL ended its processes."""
+    LOST = "lost"
+    """The runner has lost the run: its supervisor or its machine is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,11 @@ def decide_outcome(report: RunEnded, reason: Reason | None) -> tuple[Outcome, Er
     The type of an exception never decides alone: a task's own TimeoutError is a failure like any other. After a
     request to stop, an exception is attributed to the wake-up if there was one beside the waits of the context, such as
     a `terminate` that shut down a socket during a recv: the run is cancelled, and the error is kept. Otherwise the run
-    has failed.
+    has failed. A run that was killed is cancelled, and keeps the error that says how. A run that its runner has lost is
+    lost, whatever was requested before.
     """
+    if report.how is How.LOST:
+        return Outcome.LOST, report.error
     if report.how is How.NOT_ENTERED:
         return (_OUTCOMES.get(reason.kind, Outcome.CANCELLED) if reason is not None else Outcome.CANCELLED), None
     if reason is None:
@@ -27,4 +30,4 @@ def decide_outcome(report: RunEnded, reason: Reason | None) -> tuple[Outcome, Er
         return _OUTCOMES[reason.kind], report.error
     if report.how is How.RETURNED or report.how is How.CANCELLED:
         return Outcome.CANCELLED, None
-    return (Outcome.CANCELLED if report.callback_ran else Outcome.FAILED), report.error
+    return (Outcome.CANCELLED if report.callback_ran or report.how is How.KILLED else Outcome.FAILED), report.error

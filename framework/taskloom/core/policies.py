@@ -52,6 +52,8 @@ class Otherwise(FastEnum):
     """Leave its thread alone and report it. For daemon jobs only: the process may end without them."""
     EXIT = "exit"
     """At the end of a whole shutdown, the process exits immediately with code 3."""
+    KILL = "kill"
+    """Kill the processes of the run. For runners that can, such as `process`; there it is the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class JoinPolicy:
     within: float
     """Seconds; 0 requests the stop without waiting for the run, WAIT_FOR_EVER waits without a limit."""
     otherwise: Otherwise
-    """Has no effect on a run that is not awaited: it is abandoned."""
+    """A run that is not awaited is killed or abandoned: EXIT has no effect on it."""
 
     @property
     def is_awaited(self) -> bool:
@@ -71,7 +73,12 @@ class JoinPolicy:
     @property
     def abandons(self) -> bool:
         """Whether a run that outlived the policy is abandoned."""
-        return self.otherwise is Otherwise.ABANDON or not self.is_awaited
+        return self.otherwise is Otherwise.ABANDON or not (self.is_awaited or self.kills)
+
+    @property
+    def kills(self) -> bool:
+        """Whether a run that outlived the policy is killed. The stop then waits until it is gone."""
+        return self.otherwise is Otherwise.KILL
 
 
 @plain_members

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILURES", "FollowUp", "HoldBeginning", "JobRecord", "NextFiring", "RunRecord"]
 
-FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED)
+FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.LOST)
 _NEVER = float("inf")
 _NO_HOLDS: Mapping[Hold, Reason] = MappingProxyType({})
 _NO_BEGINNINGS: Mapping[Hold, HoldBeginning] = MappingProxyType({})
