@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A module imports from its own tier and from those above it in this list; the names are parts of `taskloom`.
 TIERS = (
-    {"diagnostics", "errors", "signal_names", "text"},
+    {"diagnostics", "env_lines", "errors", "signal_names", "text"},
     {"task", "core", "calendars", "program"},
     {"waiting", "sync", "clock"},
     {"catalog", "runners"},
@@ -35,6 +35,7 @@ TIERS = (
 # Narrower than their tier.
 ONLY = {
     "diagnostics": {"diagnostics"},
+    "env_lines": {"diagnostics"},
     "errors": {"errors", "diagnostics", "text"},
     "signal_names": {"signal_names", "diagnostics", "errors"},
     "text": {"text", "diagnostics"},
