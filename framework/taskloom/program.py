@@ -138,7 +138,7 @@ class Check:
     command: tuple[str, ...] = ()
     """A program and its arguments; it succeeds with exit code 0."""
     tcp: str = ""
-    """An address that accepts a connection, `tcp://HOST:PORT`."""
+    """An address that accepts a connection, `HOST:PORT` or `tcp://HOST:PORT`."""
     http: str = ""
     """An address that answers with a status from 200 to 399, `http://HOST:PORT/PATH`."""
     every: Duration = 10.0
@@ -157,7 +157,7 @@ class Check:
         if self.command:
             object.__setattr__(self, "command", _arguments(self.command, "check.command"))
         if self.tcp:
-            parse_target(self.tcp, ["tcp"])
+            object.__setattr__(self, "tcp", str(parse_target(_as_tcp(self.tcp), ["tcp"])))
         if self.http:
             parse_target(self.http, ["http"])
         for name in ("every", "timeout"):
@@ -165,6 +165,11 @@ class Check:
                 raise ValueError(f"cannot use {quoted(getattr(self, name))} as {name} of a check; expected more than 0")
         if isinstance(self.failures, bool) or not isinstance(self.failures, int) or self.failures < 1:
             raise ValueError(f"cannot use {quoted(self.failures)} as failures of a check; expected 1 or more")
+
+    @property
+    def longest_silence(self) -> float:
+        """The seconds from one success to the end of the failure that is one too many."""
+        return self.failures * (self.every + self.timeout)
 
     @property
     def target(self) -> Target | None:
@@ -235,6 +240,11 @@ class Program:
     def announces_ready(self) -> bool:
         """Whether it is ready only once a line of its output, or an address, says so; else as soon as it runs."""
         return self.ready_line is not None or self.ready_address is not None
+
+
+def _as_tcp(text: object) -> object:
+    """Return an address `HOST:PORT` with its scheme."""
+    return f"tcp://{text}" if isinstance(text, str) and "://" not in text else text
 
 
 def _arguments(values: object, name: str) -> tuple[str, ...]:
