@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from taskloom.core.inputs import ArmJob, PauseJob, ResetJob, RestartJob, ResumeJob, StartJob, StopJob
-from taskloom.core.model import ErrorInfo, Hold, Moment, Outcome, Reason, ReasonKind
+from taskloom.core.model import ErrorInfo, Hold, Moment, Otherwise, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, read_job
 from taskloom.errors import NoProcess, NoRun, SelfJoin
 from taskloom.runners import ProcessInfo
@@ -42,6 +42,11 @@ class Run:
     def job(self) -> str:
         """The job's name."""
         return self._live.job
+
+    @property
+    def runner(self) -> str:
+        """The name of the runner that executes it: `thread`, `process` or that of a plugin."""
+        return self._live.record.spec.runner.name
 
     @property
     def outcome(self) -> Outcome | None:
@@ -107,6 +112,8 @@ class JobStatus:
     there is no run or it cannot be determined."""
     runner: str = "thread"
     """The name of the runner that executes its runs."""
+    otherwise: Otherwise = Otherwise.EXIT
+    """What happens to a run that outlives its join policy."""
     process: ProcessInfo | None = None
     """The processes of its run; None if there are none, or if they could not be read in time."""
 
@@ -130,6 +137,7 @@ class JobStatus:
             "would_meet_join": self.would_meet_join,
             "counts": self.counts,
             "progress": plain(self.progress._asdict()) if self.progress else None,
+            "otherwise": self.otherwise.value,
             "runner": self.runner,
             "process": process_data(self.process),
         }
@@ -299,20 +307,21 @@ def read_status(engine: Engine, core: Lifecycle, name: str, now: Moment) -> tupl
     facts = read_job(core, job, now)
     run = engine.executor.last.get(name)
     if run is None:
-        return facts, None, 0.0, False, {}, None, job.spec.runner.name, None
+        return facts, None, 0.0, False, {}, None, job.spec, None
     gauges = run.gauges
     age = run.poll_age(now.mono) if run.is_alive() else None
     in_process = run if run.is_in_process else None
-    runner = job.spec.runner.name
-    return facts, age, run.worst_gap, run.token.is_wakeable, gauges.counts, gauges.progress, runner, in_process
+    return facts, age, run.worst_gap, run.token.is_wakeable, gauges.counts, gauges.progress, job.spec, in_process
 
 
 def status_of(read: tuple[Any, ...]) -> JobStatus:
     """Return the status of a job from what `read_status` has returned; any thread may call it."""
-    facts, age, worst_gap, is_wakeable, counts, progress, runner, _ = read
+    facts, age, worst_gap, is_wakeable, counts, progress, spec, _ = read
     report = JobReport(**facts)
     meets = None if age is None else is_wakeable or max(age, worst_gap) <= report.within
-    return JobStatus(report, age, worst_gap, is_wakeable, counts, progress, meets, runner)
+    return JobStatus(
+        report, age, worst_gap, is_wakeable, counts, progress, meets, spec.runner.name, spec.join.otherwise
+    )
 
 
 def with_processes(statuses: list[JobStatus], read: Sequence[tuple[Any, ...]]) -> list[JobStatus]:
