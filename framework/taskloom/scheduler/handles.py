@@ -19,6 +19,7 @@ from taskloom.text import finite, plain
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
+    from taskloom.core.records import RunRecord
     from taskloom.scheduler.engine import Engine
 
 __all__ = ["JobHandle", "JobStatus", "Run"]
@@ -233,8 +234,9 @@ class JobHandle:
         it stopped, whatever it changes. `start`, `restart`, `arm` and `resume` end that.
 
         Returns True if no run of the job is alive any more. Returns False once `within` has passed: then the run is
-        overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. It never ends the process. On the
-        run's own thread it only requests the stop and returns False.
+        overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. A run with `otherwise: kill` is
+        killed then, and its end awaited. It never ends the process. On the run's own thread it only requests the stop
+        and returns False.
         """
         engine = self._engine
         run = engine.query(
@@ -245,7 +247,7 @@ class JobHandle:
             return True
         if _is_on_thread_of(run):
             return False
-        engine.wait_until(lambda _: run.over.is_open or run.record.is_overdue, timeout)
+        engine.wait_until(lambda _: run.over.is_open or _is_given_up(run.record), timeout)
         return run.over.is_open
 
     def signal(self, number: int | str) -> None:
@@ -296,6 +298,11 @@ class JobHandle:
 def make_status(engine: Engine, core: Lifecycle, name: str) -> JobStatus:
     """Return the status of a job; called on the scheduler thread. Raises UnknownJob."""
     return status_of(read_status(engine, core, name, engine.clock.now()))
+
+
+def _is_given_up(run: RunRecord) -> bool:
+    """Return whether a stop does not wait for the end of the run any longer."""
+    return run.outcome is Outcome.ABANDONED or (run.is_overdue and not run.spec.join.kills)
 
 
 def read_status(engine: Engine, core: Lifecycle, name: str, now: Moment) -> tuple[Any, ...]:
