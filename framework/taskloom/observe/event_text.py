@@ -76,6 +76,12 @@ def _missed(event: Event) -> LogLine:
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
+def _silence(event: Event) -> str:
+    """Return how it was found out that a run does not respond: by its polls, unless its runner says otherwise."""
+    because = event.data.get("because")
+    return printable(str(because)) if because else f"no poll for {measured(event.data.get('poll_age', 0.0))}"
+
+
 def _held(event: Event, verb: str) -> str:
     """Return `paused by alice` for the reason of the verb, `pause, by alice`; and `paused: too loud` for another."""
     text, done = reason_text(event.reason), f"{verb.removesuffix('e')}ed"
@@ -117,7 +123,7 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.PAUSED: lambda event: LogLine(_held(event, "pause"), kind="jobs were paused"),
     EventName.RESUMED: lambda event: LogLine(_held(event, "resume"), kind="jobs were resumed"),
     EventName.UNRESPONSIVE: lambda event: LogLine(
-        f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}", "WARNING", "runs became unresponsive"
+        f"unresponsive: {_silence(event)}", "WARNING", "runs became unresponsive"
     ),
     EventName.RESPONSIVE: lambda event: LogLine(
         f"responsive again after {measured(event.seconds or 0.0)}", kind="runs became responsive again"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from taskloom.core.events import FAILURE_OUTCOMES, Event, EventName
-from taskloom.core.model import Outcome, Reason, ReasonKind
+from taskloom.core.model import Otherwise, Outcome, Reason, ReasonKind
 from taskloom.text import duration, first_of, measured, printable
 
 __all__ = ["MOST_NAMED", "LogLine", "describe_failure", "reason_text"]
@@ -57,7 +57,9 @@ def _overdue(event: Event) -> LogLine:
     polled = "" if age is None else f", no poll for {measured(age)}"
     callbacks = "".join(f", {printable(text)}" for text in event.data.get("callbacks", ()))
     within = duration(event.data["within"], is_rounded=True)
-    message = f"did not stop within {within}: currently at {where}{polled}{callbacks}"
+    # The run is gone before long, and its end says how: a stop that could not end it is told by the line for `blocked`.
+    killed = "; killing it" if event.data.get("otherwise") == Otherwise.KILL.value else ""
+    message = f"did not stop within {within}: currently at {where}{polled}{callbacks}{killed}"
     return LogLine(message, "ERROR", "runs did not stop in time")
 
 

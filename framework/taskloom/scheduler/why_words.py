@@ -190,6 +190,8 @@ def otherwise(policy: JoinPolicy) -> str:
     """Return what happens to a run that outlives the policy."""
     if policy.otherwise is Otherwise.ABANDON:
         return "its thread is left behind, and the job is blocked until that thread ends"
+    if policy.otherwise is Otherwise.KILL:
+        return "its processes are killed"
     return "it is reported as overdue, and if it is still alive at the end of the program, the exit code is 3"
 
 
