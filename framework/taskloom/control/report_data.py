@@ -26,7 +26,7 @@ def stop_report_of(data: Fields) -> StopReport:
         seconds=data.number("seconds") or 0.0,
         jobs=tuple(status.report for status in statuses_of(data)),
         survivors=tuple(map(_survivor, data.objects("survivors"))),
-        killed=tuple(map(_killed, data.objects("killed"))) if data.has("killed") else (),
+        killed=tuple(map(_killed, data.objects("killed"))),
     )
 
 

@@ -265,6 +265,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "seconds": _or_null(_SECONDS),
             "jobs": _list({"type": "object"}),
             "survivors": _list({"type": "object"}),
+            "killed": _list(_object("A run that the stop killed.", {"job": _NAME, "run": _RUN, "how": _TEXT})),
             "threads_left": _list({"type": "object"}),
             "processes_left": _list({"type": "object"}),
         },

@@ -63,6 +63,11 @@ def _overdue(event: Event) -> LogLine:
     return LogLine(message, "ERROR", "runs did not stop in time")
 
 
+def _left(event: Event) -> str:
+    is_killed = event.data.get("otherwise") == Otherwise.KILL.value
+    return "SIGKILL has not ended it" if is_killed else "its thread is still running"
+
+
 def _reload_overdue(event: Event) -> LogLine:
     jobs, runs = event.data.get("jobs", ()), event.data.get("runs", ())
     begin, have = "begins" if len(jobs) == 1 else "begin", "has" if len(runs) == 1 else "have"
@@ -73,8 +78,8 @@ def _reload_overdue(event: Event) -> LogLine:
 _DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
     EventName.ENDED: _ended,
     EventName.STOP_OVERDUE: _overdue,
-    EventName.BLOCKED: lambda _: LogLine(
-        "abandoned: its thread is still running; no new run starts until it ends", "WARNING", "runs were abandoned"
+    EventName.BLOCKED: lambda event: LogLine(
+        f"abandoned: {_left(event)}; no new run starts until it ends", "WARNING", "runs were abandoned"
     ),
     EventName.GAVE_UP: lambda event: LogLine(
         printable(f"gave up: {event.data.get('why', 'no restart follows')}"), "ERROR", "jobs gave up"

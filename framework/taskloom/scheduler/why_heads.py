@@ -110,6 +110,8 @@ class Heads:
             return f"{job.name} is stopping"
         why = f" ({cause_of(run.reason)})" if run.reason is not None else ""
         asked = f"run {run.id} was asked to stop {self._clock.ago(run.asked_ago)}{why}"
+        if run.killed_ago is not None:
+            return f"{job.name} is being killed: {asked}"
         if run.is_overdue:
             allowed = f", and should have ended within {rough(run.allowed)}" if run.allowed is not None else ""
             return f"{job.name} is overdue: {asked}{allowed}"
@@ -124,7 +126,9 @@ class Heads:
     def _blocked(self, job: JobFacts, _: Condition | None) -> str:
         if job.run is None:
             return f"{job.name} cannot run: the thread of its abandoned run is still alive"
-        head = f"{job.name} cannot run: the thread of its abandoned run {job.run.id} is still alive"
+        left = "the thread of its" if job.run.killed_ago is None else "SIGKILL has not ended its"
+        alive = " is still alive" if job.run.killed_ago is None else ""
+        head = f"{job.name} cannot run: {left} abandoned run {job.run.id}{alive}"
         if job.run.ended_ago is None:
             return head
         return f"{head}; the run was given up {self._clock.ago(job.run.ended_ago)}{asked(job.run)}"

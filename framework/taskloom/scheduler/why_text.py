@@ -294,14 +294,19 @@ class _Paragraph:
         age = numbers.poll_age if numbers is not None else None
         if age is not None and age > _JUST_NOW_SECONDS:
             yield f"It has not polled for {rough(age)}"
-        if run is not None and run.stop_left is not None and not run.is_overdue and job.spec.join.is_awaited:
+        is_awaited = run is not None and run.stop_left is not None and not run.is_overdue and run.killed_ago is None
+        if is_awaited and job.spec.join.is_awaited:
             yield f"If it has not ended by then, {otherwise(job.spec.join)}"
         yield from self._follow_up()
         yield from self._schedule()
 
     def _details_of_blocked(self) -> Iterator[str]:
         yield from self._place(self._job)
-        yield "A thread cannot be killed: it ends by itself, or with the program"
+        run = self._job.run
+        if run is not None and run.killed_ago is not None:
+            yield "The kernel ends it when what it waits for answers, such as a disk or a network file system"
+        else:
+            yield "A thread cannot be killed: it ends by itself, or with the program"
         yield from self._missed()
         yield from self._follow_up()
         yield from self._schedule()

@@ -13,6 +13,7 @@ __all__ = ["RestartWait", "StartWait", "StopWait"]
 
 _SUCCEEDED, _CANCELLED, _ABANDONED = "succeeded", "cancelled", "abandoned"
 _READY = "ready"
+_KILL = "kill"
 
 
 def _still(seconds: float | None) -> str:
@@ -50,6 +51,8 @@ class StopWait(Wait):
         match event.text("event"):
             case "cancel_requested":
                 self._times.begin(event)
+            case "stop_overdue" if event.text("otherwise") == _KILL:
+                pass  # its end follows: the stop still waits for it
             case "stop_overdue":
                 self._outlive(event.text("where"), self._times.until(event))
             case "ended" if event.text("outcome") == _ABANDONED and event.number("within") == 0:
@@ -202,6 +205,8 @@ class RestartWait(StartWait):
     def _see_old(self, name: str, event: Fields) -> None:
         if name == "cancel_requested":
             self._stop_times.begin(event)
+        elif name == "stop_overdue" and event.text("otherwise") == _KILL:
+            return  # its end follows: the stop still waits for it
         elif name == "stop_overdue" or (name == "ended" and event.text("outcome") == _ABANDONED):
             self._outlive(event.text("where"), self._stop_times.until(event))
         elif name == "ended":
