@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from taskloom.diagnostics import Place, Problem, Related, near_match, quoted
-from taskloom.text import did_you_mean, first_of, normalised
+from taskloom.text import did_you_mean, first_of, normalised, suggest
 
 __all__ = [
     "AlreadyRunning",
@@ -29,6 +29,8 @@ __all__ = [
     "JobDisabled",
     "JobFileError",
     "JobStopping",
+    "NoProcess",
+    "NoRun",
     "NotATask",
     "NotScheduled",
     "OnSchedulerThread",
@@ -47,6 +49,7 @@ __all__ = [
     "TaskNotFound",
     "TaskloomError",
     "UnknownJob",
+    "UnknownSignal",
     "UsageError",
     "near_match",
 ]
@@ -176,6 +179,35 @@ class NotScheduled(UsageError):
     def __init__(self, request: str, job: str, instead: str) -> None:
         self.request, self.job, self.instead = request, job, instead
         super().__init__(f"cannot {request} job {job!r}: it has no schedule; {instead} it instead")
+
+
+class NoRun(UsageError):
+    """The job has no run to do this to. Start it first."""
+
+    def __init__(self, request: str, job: str, state: str) -> None:
+        self.request, self.job, self.state = request, job, state
+        super().__init__(f"cannot {request} job {job!r}: it has no run ({state})")
+
+
+class NoProcess(UsageError):
+    """The job's run is not in a process of its own. Declare the job with `runner: process`.
+
+    `runner` is the one that executes it; "" if that is a runner with processes, and this run has none at the moment.
+    """
+
+    def __init__(self, request: str, job: str, run: str, runner: str) -> None:
+        self.request, self.job, self.run, self.runner = request, job, run, runner
+        why = f"is not in a process of its own (runner: {runner}); it can be if the job has runner: process"
+        super().__init__(f"cannot {request} job {job!r}: run {run} {why if runner else 'has no process at the moment'}")
+
+
+class UnknownSignal(UsageError):
+    """There is no such signal. Write its name, or its number. `near`: the name that is most likely meant, or None."""
+
+    def __init__(self, written: object, near: str | None) -> None:
+        self.written, self.near = written, near
+        legal = "expected a name such as HUP or SIGTERM, or a number"
+        super().__init__(f"cannot use {quoted(written)} as a signal; {legal}{suggest(near, before='; ')}")
 
 
 class SchedulerStopped(UsageError):

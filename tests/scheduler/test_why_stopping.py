@@ -251,6 +251,8 @@ def test_a_job_whose_run_cannot_be_killed_is_told_with_what_the_kernel_waits_for
 
     text = why(core, "web")
 
-    assert text.startswith("web cannot run: SIGKILL has not ended its abandoned run web#1; the run was given up 2s ago")
-    assert "The kernel ends it when what it waits for answers, such as a disk or a network file system." in text
+    assert text.startswith(
+        "web cannot run: the process of its abandoned run web#1 is still alive; the run was given up 2s ago"
+    )
+    assert "It was killed, and the kernel has not ended it yet: that happens while it waits for a device." in text
     assert "thread" not in text

@@ -24,17 +24,20 @@ from taskloom.catalog.signatures import (
     context_in_doubt,
     has_own_init,
     is_coroutine_function,
+    is_program,
     made_defaults,
     params_of_class,
     params_of_function,
 )
-from taskloom.diagnostics import FieldError
-from taskloom.runners.binding import Binding, Body, CoroutineRun
+from taskloom.diagnostics import FieldError, quoted
+from taskloom.runners.binding import Binding, Body, CoroutineRun, TaskReference
 from taskloom.task import Task
 from taskloom.text import error_text, kind_of, message_of
 
 if TYPE_CHECKING:
+    from taskloom.catalog.crossing import Address, Unimportable
     from taskloom.catalog.pydantic_params import ParamModel
+    from taskloom.program import Program
 
 __all__ = ["FieldError", "ParamErrors", "ParamSet", "ParamShape", "ShapeError", "TaskShape", "inspect_task"]
 
@@ -97,12 +100,23 @@ class TaskShape:
     """The parameter that gets the context, if it may be meant for something else."""
     instance: Task | None = None
     """The instance that was passed instead of a class; its values are the params."""
+    is_program: bool = False
+    """Whether it describes a program to start, by `program(self)`, instead of Python code."""
+    offered_at: str = ""
+    """Where an entry point finds the task, as `module:object`; "" for one that was passed in Python."""
 
     @functools.cached_property
     def label(self) -> str:
         """Module and name of the class or function."""
         inner = getattr(self.target, "func", self.target)
         return f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
+
+    @functools.cached_property
+    def address(self) -> Address | Unimportable:
+        """Where another process finds the task, or why it finds it nowhere."""
+        from taskloom.catalog.crossing import find_address
+
+        return find_address(self.target, self.instance, self.offered_at, self.name)
 
     @property
     def params(self) -> tuple[ParamShape, ...]:
@@ -135,10 +149,13 @@ class TaskShape:
 
     def _bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
         given = self._given(params)
-        values = {} if self._has_unknown_values else self._checked(given)
-        binding = self.binding(values)
+        values = {} if self.has_unknown_values else self._checked(given)
+        binding = self.binding(values, given)
         try:
-            binding.make()
+            if binding.program is None:
+                binding.make()
+            else:
+                _describe(binding, binding.program())
         except BaseException as error:  # the plugin's own code may raise anything to refuse its params
             text = mask_secrets(_constructor_error(error), values)
             raise ParamErrors([FieldError((), f"cannot make {self.name} of these params: {text}")]) from error
@@ -157,7 +174,7 @@ class TaskShape:
             raise ParamErrors([found]) from error
 
     @property
-    def _has_unknown_values(self) -> bool:
+    def has_unknown_values(self) -> bool:
         """True for an instance whose class has its own constructor: its arguments cannot be read from it."""
         return self.instance is not None and has_own_init(type(self.instance))
 
@@ -168,20 +185,41 @@ class TaskShape:
         if params:
             message = f"cannot take params beside an instance of {self.name}, which holds its own"
             raise ParamErrors([FieldError((), message)])
-        if self._has_unknown_values:
+        if self.has_unknown_values:
             return {}
         names = [param.name for param in self.params if hasattr(self.instance, param.name)]
         return {name: getattr(self.instance, name) for name in names}
 
-    def binding(self, values: Mapping[str, Any]) -> Binding:
-        """Bind checked values, as `validate` returns them."""
+    def binding(self, values: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> Binding:
+        """Bind checked values, as `validate` returns them. `given`: what they were made of, if that is known."""
         return Binding(
             self._maker(values),
             has_terminate=self.has_terminate,
             announces_ready=self.announces_ready,
             label=self.label,
             context_in_doubt=self.context_in_doubt,
+            refer=functools.partial(self.refer, values if given is None else given),
+            program=self._program_maker(values) if self.is_program else None,
         )
+
+    def refer(self, given: Mapping[str, Any]) -> TaskReference:
+        """Return the task with these params for another process. Raises CannotCross."""
+        from taskloom.catalog.crossing import task_reference
+
+        return task_reference(self, given)
+
+    def errors_crossing(self, params: Mapping[str, Any]) -> list[FieldError]:
+        """Return everything that prevents that the task runs with these params in another process.
+
+        `params` are those that `bind` accepted. A location begins with `task` or `params`.
+        """
+        from taskloom.catalog.crossing import errors_crossing
+
+        return errors_crossing(self, self._given(params))
+
+    def _program_maker(self, values: Mapping[str, Any]) -> Callable[[], Program]:
+        build = self._builder(cast("type[Task]", self.target), values)
+        return lambda: cast("Any", build()).program()
 
     @functools.cached_property
     def is_async(self) -> bool:
@@ -215,12 +253,23 @@ class TaskShape:
 
     def _builder(self, cls: type[Task], values: Mapping[str, Any]) -> Callable[[], Task]:
         """Return a function that makes a new instance; mutable values are copied, so that runs never share a list."""
-        if self._has_unknown_values:
+        if self.has_unknown_values:
             pristine = self.instance  # it never runs itself, so each copy is like new
             return lambda: cast("Task", copy.deepcopy(pristine))
         if _are_shareable(values.values()):
             return functools.partial(cls, **values)
         return lambda: cls(**_fresh(values))
+
+
+def _describe(binding: Binding, program: object) -> None:
+    """Take over from a program what a job has to know of it before it runs. Raises TypeError if it is none."""
+    from taskloom.program import Program
+
+    if not isinstance(program, Program):
+        raise TypeError(f"its program() returned {quoted(program)}, which is not a taskloom.Program")
+    binding.announces_ready = program.ready_line is not None or program.ready_address is not None
+    if program.check is not None:
+        binding.check_seconds = program.check.every * program.check.failures
 
 
 def _constructor_error(error: BaseException) -> str:
@@ -294,6 +343,7 @@ def _inspect_class(cls: type) -> TaskShape:
         doc="" if doc.startswith(f"{cls.__name__}(") else inspect.cleandoc(doc),
         takes=ParamSet(params_of_class(cls)),
         has_terminate=getattr(cls, "terminate", None) is not None,
+        is_program=is_program(cls),
         announces_ready=bool(getattr(cls, "announces_ready", False)),
         context_in_doubt=context_in_doubt(cls, f"{cls.__name__}.run"),
     )

@@ -24,6 +24,7 @@ __all__ = [
     "context_in_doubt",
     "has_own_init",
     "is_coroutine_function",
+    "is_program",
     "made_defaults",
     "params_of_class",
     "params_of_function",
@@ -61,18 +62,48 @@ def check_class(cls: type) -> None:
     """Raise ShapeError, with the reason, unless the class is a task that can be run."""
     if not issubclass(cls, Task):
         raise ShapeError(f"class {cls.__name__} is not a task; derive it from taskloom.Task")
+    if is_program(cls):
+        _check_program(cls)
+        return
     if cls.run is Task.run:
         raise ShapeError(f"class {cls.__name__} has no run(self, ctx)")
     _refuse_generators(cls.run, f"{cls.__name__}.run")
-    if inspect.isabstract(cls):
-        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
-        raise ShapeError(f"class {cls.__name__} is abstract; it lacks {missing}")
+    _refuse_abstract(cls)
     _check_method(cls, "run", 1, "run(self, ctx)")
     terminate = getattr(cls, "terminate", None)
     if terminate is not None:
         _refuse_generators(terminate, f"{cls.__name__}.terminate")
         _refuse_coroutine(terminate, f"{cls.__name__}.terminate")
         _check_method(cls, "terminate", 0, "terminate(self)")
+
+
+def is_program(cls: type) -> bool:
+    """Return whether the class describes a program: it has a method `program` in place of `run`.
+
+    A parameter of that name is no method, and a class with a `run` is Python code, whatever else it has.
+    """
+    if not issubclass(cls, Task) or cls.run is not Task.run or "program" in vars(cls).get("__dataclass_fields__", ()):
+        return False
+    return callable(getattr(cls, "program", None))
+
+
+def _check_program(cls: type[Task]) -> None:
+    """Raise ShapeError, with the reason, unless the program of the class can be made and is stopped by itself alone."""
+    program = getattr(cls, "program")  # noqa: B009 - not an attribute of each Task
+    _refuse_generators(program, f"{cls.__name__}.program")
+    if inspect.iscoroutinefunction(program):
+        raise ShapeError(f"{cls.__name__}.program is a coroutine function; it returns the program to start")
+    _refuse_abstract(cls)
+    _check_method(cls, "program", 0, "program(self)")
+    if getattr(cls, "terminate", None) is not None:
+        why = "a program is stopped by its stop_signal or its stop_command"
+        raise ShapeError(f"class {cls.__name__} has program(self) and terminate(self); {why}")
+
+
+def _refuse_abstract(cls: type) -> None:
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        raise ShapeError(f"class {cls.__name__} is abstract; it lacks {missing}")
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -135,8 +166,11 @@ def check_function(function: Callable[..., object], name: str) -> None:
 def context_in_doubt(target: type[Task] | Callable[..., object], name: str) -> str:
     """Return the name of the parameter that gets the context, if it may be meant for something else; "" otherwise.
 
-    It is in no doubt if it is called `ctx`, is annotated with a context, or begins with an underscore.
+    It is in no doubt if it is called `ctx`, is annotated with a context, or begins with an underscore. A program has
+    none.
     """
+    if isinstance(target, type) and is_program(target):
+        return ""
     run = getattr(target, "run") if isinstance(target, type) else target  # noqa: B009 - of any class
     is_method = isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, "run"))
     parameters = list(_signature(run, name).parameters.values())[is_method:]

@@ -32,6 +32,8 @@ REFUSALS: Mapping[type[errors.UsageError], Code] = {
     errors.JobBlocked: Code(409, "job-blocked"),
     errors.JobDisabled: Code(409, "job-disabled"),
     errors.JobStopping: Code(409, "job-stopping"),
+    errors.NoProcess: Code(409, "no-process"),
+    errors.NoRun: Code(409, "no-run"),
     errors.NotScheduled: Code(409, "not-scheduled"),
     errors.OnSchedulerThread: Code(503, "busy"),
     errors.ProgramRunning: Code(409, "program-running"),
@@ -41,6 +43,7 @@ REFUSALS: Mapping[type[errors.UsageError], Code] = {
     errors.SchedulerStopped: Code(409, "scheduler-stopped"),
     errors.SelfJoin: Code(409, "self-join"),
     errors.UnknownJob: Code(404, "unknown-job"),
+    errors.UnknownSignal: Code(400, "unknown-signal"),
 }
 
 
@@ -70,6 +73,8 @@ def refusal_of(error: errors.UsageError) -> Refusal:
     """Return the refusal that an error of the library stands for."""
     status, code = next(REFUSALS[kind] for kind in type(error).__mro__ if kind in REFUSALS)
     near = near_match(error.name, error.known) if isinstance(error, errors.UnknownJob) else None
+    if isinstance(error, errors.UnknownSignal):
+        near = error.near
     return Refusal(status, code, str(error), near=() if near is None else (near,))
 
 

@@ -174,7 +174,11 @@ class Phase(FastEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunnerSpec:
-    """The runner that executes the job's runs, by name, and its options."""
+    """The runner that executes the job's runs, by name, and its options.
+
+    Those of `process`: `env` (names and values), `cwd` (a path), `nice` (a number), `user` (the text `NAME`, `UID`,
+    `NAME:GROUP` or `UID:GID`), `memory_limit` (bytes). An option that is not written is not there.
+    """
 
     name: str = "thread"
     options: Mapping[str, Any] = field(default_factory=dict)

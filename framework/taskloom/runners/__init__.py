@@ -21,7 +21,15 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
+from taskloom.core.inputs import (
+    CallbackFailed,
+    RunEnded,
+    RunReady,
+    RunResponsive,
+    RunStarted,
+    RunStartFailed,
+    RunUnresponsive,
+)
 from taskloom.sync.cancel_token import CancelToken
 
 if TYPE_CHECKING:
@@ -30,12 +38,25 @@ if TYPE_CHECKING:
     from taskloom.runners.gauges import Gauges
     from taskloom.sync.latch import Latch
 
-__all__ = ["TERMINATE_SECONDS", "Emit", "RunHandle", "RunOrder", "Runner", "Stack"]
+__all__ = [
+    "TERMINATE_SECONDS",
+    "Emit",
+    "KillableHandle",
+    "ProcessInfo",
+    "Report",
+    "RunHandle",
+    "RunOrder",
+    "Runner",
+    "Stack",
+]
 
 TERMINATE_SECONDS = 1.0
 """How long a run waits at most until `terminate` of the job's previous run has returned."""
 
-Emit = Callable[[RunStarted | RunReady | RunEnded | RunStartFailed], None]
+Report = RunStarted | RunReady | RunUnresponsive | RunResponsive | CallbackFailed | RunEnded | RunStartFailed
+"""What a runner reports about a run."""
+
+Emit = Callable[[Report], None]
 
 
 class RunOrder(NamedTuple):
@@ -73,6 +94,20 @@ class Stack(NamedTuple):
     """The whole stack, formatted as in a traceback; "" if only `where` was requested."""
 
 
+class ProcessInfo(NamedTuple):
+    """The processes of a run, as the kernel counts them at this moment."""
+
+    pid: int
+    """The main process."""
+    processes: int
+    memory: int
+    """Bytes, each page shared by n of all processes counted as 1/n; resident bytes if that cannot be read."""
+    cpu: float
+    """Seconds, of ended processes included."""
+    state: str
+    """Of the main process: `running`, `sleeping` or `stopped`."""
+
+
 class RunHandle(Protocol):
     """One run that a runner has started."""
 
@@ -88,6 +123,29 @@ class RunHandle(Protocol):
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until nothing of the run is left; return False after `timeout` seconds."""
+
+
+class KillableHandle(RunHandle, Protocol):
+    """One run of a runner with `kills = True`. No method blocks, and any thread may call it, also after the end."""
+
+    def terminate(self) -> None:
+        """Send TERM to the process group of the run."""
+
+    def kill(self) -> None:
+        """Kill every process of the run. The runner then reports RunEnded with `How.KILLED`."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the main process of the run."""
+
+    def set_urgent(self) -> None:
+        """Let the run know that little time is left to stop."""
+
+    def set_poll_interval(self, seconds: float) -> None:
+        """Let the run know its new poll interval."""
+
+    @property
+    def process(self) -> ProcessInfo | None:
+        """What the kernel says of its processes; None without one. May read files: not for the scheduler thread."""
 
 
 class Runner(Protocol):

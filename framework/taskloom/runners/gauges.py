@@ -6,6 +6,7 @@ What a task reports is checked when it is reported, so that every reader and eve
 from __future__ import annotations
 
 from _thread import allocate_lock
+from collections.abc import Mapping
 from math import isfinite
 from operator import index
 from typing import NamedTuple, SupportsFloat, SupportsIndex
@@ -77,6 +78,12 @@ class Gauges:
             if self._counts is None:
                 self._counts = {}
             self._counts[name] = self._counts.get(name, 0) + n
+
+    def set_counts(self, counts: Mapping[str, int]) -> None:
+        """Set the counters to totals that were counted elsewhere. Raises TypeError as `count` does."""
+        checked = {name: whole_number(name, total) for name, total in counts.items()}
+        with self._lock:
+            self._counts = {**(self._counts or {}), **checked}
 
     @property
     def counts(self) -> dict[str, int]:

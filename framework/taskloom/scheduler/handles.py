@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from taskloom.core.inputs import ArmJob, PauseJob, ResetJob, RestartJob, ResumeJob, StartJob, StopJob
-from taskloom.core.model import ErrorInfo, Hold, Moment, Outcome, Reason, ReasonKind
+from taskloom.core.model import ErrorInfo, Hold, Moment, Otherwise, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, read_job
-from taskloom.errors import SelfJoin
+from taskloom.errors import NoProcess, NoRun, SelfJoin
+from taskloom.runners import ProcessInfo
 from taskloom.runners.context import current_run
 from taskloom.runners.gauges import Progress
 from taskloom.scheduler.live_run import LiveRun
@@ -17,6 +19,7 @@ from taskloom.text import finite, plain
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
+    from taskloom.core.records import RunRecord
     from taskloom.scheduler.engine import Engine
 
 __all__ = ["JobHandle", "JobStatus", "Run"]
@@ -40,6 +43,11 @@ class Run:
     def job(self) -> str:
         """The job's name."""
         return self._live.job
+
+    @property
+    def runner(self) -> str:
+        """The name of the runner that executes it: `thread`, `process` or that of a plugin."""
+        return self._live.record.spec.runner.name
 
     @property
     def outcome(self) -> Outcome | None:
@@ -103,6 +111,12 @@ class JobStatus:
     would_meet_join: bool | None = None
     """Whether a stop would end within the job's join policy, judged by the longest time without a poll so far; None if
     there is no run or it cannot be determined."""
+    runner: str = "thread"
+    """The name of the runner that executes its runs."""
+    otherwise: Otherwise = Otherwise.EXIT
+    """What happens to a run that outlives its join policy."""
+    process: ProcessInfo | None = None
+    """The processes of its run; None if there are none, or if they could not be read in time."""
 
     @property
     def state(self) -> str:
@@ -124,7 +138,15 @@ class JobStatus:
             "would_meet_join": self.would_meet_join,
             "counts": self.counts,
             "progress": plain(self.progress._asdict()) if self.progress else None,
+            "otherwise": self.otherwise.value,
+            "runner": self.runner,
+            "process": process_data(self.process),
         }
+
+
+def process_data(process: ProcessInfo | None) -> dict[str, Any] | None:
+    """Return the processes of a run as they are written to JSON; None if there are none."""
+    return {**process._asdict(), "cpu": finite(process.cpu)} if process is not None else None
 
 
 class JobHandle:
@@ -212,8 +234,9 @@ class JobHandle:
         it stopped, whatever it changes. `start`, `restart`, `arm` and `resume` end that.
 
         Returns True if no run of the job is alive any more. Returns False once `within` has passed: then the run is
-        overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. It never ends the process. On the
-        run's own thread it only requests the stop and returns False.
+        overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. A run with `otherwise: kill` is
+        killed then, and its end awaited. It never ends the process. On the run's own thread it only requests the stop
+        and returns False.
         """
         engine = self._engine
         run = engine.query(
@@ -224,13 +247,44 @@ class JobHandle:
             return True
         if _is_on_thread_of(run):
             return False
-        engine.wait_until(lambda _: run.over.is_open or run.record.is_overdue, timeout)
+        engine.wait_until(lambda _: run.over.is_open or _is_given_up(run.record), timeout)
         return run.over.is_open
+
+    def signal(self, number: int | str) -> None:
+        """Send a signal to the process of the job's run: to the worker, or to the main process of a program.
+
+        `number` may also be a name, such as `HUP` or `SIGHUP`. Returns at once, before the process has handled it. It
+        is not a request to stop: a run that it ends has failed.
+
+        Raises UnknownSignal, NoRun for a job without a run, and NoProcess for a run in a thread.
+        """
+        # Imported here, as below: programs whose jobs are all threads do not pay for it.
+        from taskloom.scheduler.process_reads import read_processes
+        from taskloom.signal_names import require_signal
+
+        signal_number, engine = require_signal(number), self._engine
+
+        def read(core: Lifecycle) -> tuple[str, str, LiveRun | None]:
+            job = core.job(self.name)
+            run = job.run
+            name = (run.spec if run is not None else job.spec).runner.name
+            return job.state.value, name, engine.executor.live.get(run.id) if run is not None else None
+
+        state, runner, live = engine.query(None, read)
+        if live is None or live.over.is_open:
+            raise NoRun("signal", self.name, state)
+        send = getattr(live.handle, "signal", None)
+        if live.handle is not None and send is None:
+            raise NoProcess("signal", self.name, live.id, runner)
+        if send is None or not read_processes([live]):
+            raise NoProcess("signal", self.name, live.id, "")
+        send(signal_number)
 
     def status(self) -> JobStatus:
         """Return the status of the job."""
         engine = self._engine
-        return engine.query(None, lambda core: make_status(engine, core, self.name))
+        read = engine.query(None, lambda core: read_status(engine, core, self.name, engine.clock.now()))
+        return with_processes([status_of(read)], [read])[0]
 
     def why(self) -> Why:
         """Return why the job is, or is not, running: one paragraph, and the facts that it was made from."""
@@ -246,23 +300,50 @@ def make_status(engine: Engine, core: Lifecycle, name: str) -> JobStatus:
     return status_of(read_status(engine, core, name, engine.clock.now()))
 
 
+def _is_given_up(run: RunRecord) -> bool:
+    """Return whether a stop does not wait for the end of the run any longer."""
+    return run.outcome is Outcome.ABANDONED or (run.is_overdue and not run.spec.join.kills)
+
+
 def read_status(engine: Engine, core: Lifecycle, name: str, now: Moment) -> tuple[Any, ...]:
     """Return what `status_of` makes the status of a job from; called on the scheduler thread. Raises UnknownJob.
 
     `now`: read once for many jobs, so that their times belong together and the clock is not read ten thousand times.
     """
-    facts = read_job(core, core.job(name), now)
+    job = core.job(name)
+    facts = read_job(core, job, now)
     run = engine.executor.last.get(name)
     if run is None:
-        return facts, None, 0.0, False, {}, None
+        return facts, None, 0.0, False, {}, None, job.spec, None
     gauges = run.gauges
     age = run.poll_age(now.mono) if run.is_alive() else None
-    return facts, age, run.worst_gap, run.token.is_wakeable, gauges.counts, gauges.progress
+    in_process = run if run.is_in_process else None
+    return facts, age, run.worst_gap, run.token.is_wakeable, gauges.counts, gauges.progress, job.spec, in_process
 
 
 def status_of(read: tuple[Any, ...]) -> JobStatus:
     """Return the status of a job from what `read_status` has returned; any thread may call it."""
-    facts, age, worst_gap, is_wakeable, counts, progress = read
+    facts, age, worst_gap, is_wakeable, counts, progress, spec, _ = read
     report = JobReport(**facts)
     meets = None if age is None else is_wakeable or max(age, worst_gap) <= report.within
-    return JobStatus(report, age, worst_gap, is_wakeable, counts, progress, meets)
+    return JobStatus(
+        report, age, worst_gap, is_wakeable, counts, progress, meets, spec.runner.name, spec.join.otherwise
+    )
+
+
+def with_processes(statuses: list[JobStatus], read: Sequence[tuple[Any, ...]]) -> list[JobStatus]:
+    """Return the statuses with the processes of their runs, which are read from /proc now. Any thread but the engine's.
+
+    `read`: what `read_status` has returned for each.
+    """
+    runs = [each[-1] for each in read if each[-1] is not None]
+    if not runs:
+        return statuses
+    from taskloom.scheduler.process_reads import read_processes
+
+    found = read_processes(runs)
+    ids = [each[-1].id if each[-1] is not None else "" for each in read]
+    return [
+        replace(status, process=found[run]) if run in found else status
+        for status, run in zip(statuses, ids, strict=True)
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskloom.core.model import JobSpec, Moment
 from taskloom.core.records import RunRecord
-from taskloom.runners import Emit, RunHandle, Runner, RunOrder
+from taskloom.runners import Emit, ProcessInfo, RunHandle, Runner, RunOrder
 from taskloom.runners.gauges import Gauges
 from taskloom.scheduler.heartbeats import HeartbeatMonitor, HeartbeatTrack
 from taskloom.sync.cancel_token import CancelToken
@@ -25,8 +25,10 @@ class LiveRun:
         "handle",
         "id",
         "is_cancel_queued",
+        "is_in_process",
         "job",
         "over",
+        "processes",
         "record",
         "token",
     )
@@ -45,6 +47,10 @@ class LiveRun:
         self.handle: RunHandle | None = None
         self.begun: Moment | None = None
         """When the runner was called to start the run; None if the run began to wait for something else then."""
+        self.is_in_process = False
+        """Whether its handle can show processes."""
+        self.processes: tuple[float, ProcessInfo | None] = (0.0, None)
+        """The monotonic second at which its processes were last read, and what was found."""
         self._order = order
         self._track: HeartbeatTrack | None = None
 
@@ -66,7 +72,8 @@ class LiveRun:
 
     def start(self, runner: Runner, emit: Emit) -> None:
         """Have the runner start the run. Raises what the runner raises."""
-        self.handle = runner.start(self._order, self.token, emit)
+        handle = runner.start(self._order, self.token, emit)
+        self.handle, self.is_in_process = handle, hasattr(type(handle), "process")
 
     def watch(self, heartbeats: HeartbeatMonitor) -> None:
         """Have its polls sampled, unless it has ended already."""

@@ -7,7 +7,7 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.core.model import Phase, Reason
-from taskloom.scheduler.handles import JobStatus, read_status, status_of
+from taskloom.scheduler.handles import JobStatus, read_status, status_of, with_processes
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
@@ -43,6 +43,6 @@ def read_snapshot(engine: Engine, core: Lifecycle, jobs: Iterable[str] | None) -
 
 
 def complete(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot with its statuses. Any thread may call it."""
+    """Return the snapshot with its statuses. Any thread may call it but the scheduler's, as /proc is read here."""
     read: list[Any] = snapshot.jobs
-    return snapshot._replace(jobs=[status_of(each) for each in read])
+    return snapshot._replace(jobs=with_processes([status_of(each) for each in read], read))

@@ -172,9 +172,9 @@ class CancelToken:
     """A run's cancellation. Any thread may call any method."""
 
     __slots__ = (
-        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_process", "_reasons", "_sampler", "_taken",
-        "_terminate", "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested",
-        "is_woken", "polls", "run", "urgent",
+        "_callbacks", "_gate", "_is_closed", "_is_entered", "_lock", "_observers", "_process", "_reasons", "_sampler",
+        "_taken", "_terminate", "_waiters", "_wakeup", "_was_requested", "dispatched", "is_dispatched", "is_requested",
+        "is_woken", "polls", "remote_wait", "remote_wakeable", "run", "urgent",
     )  # fmt: skip
 
     def __init__(self, sampler: Sampler | None = None, gate: Gate | None = None, run: str = "") -> None:
@@ -188,6 +188,10 @@ class CancelToken:
         self._reasons: list[Reason] = []
         self.urgent = False
         self.polls = 0
+        self.remote_wait = False
+        """Whether the run, which executes in another process, is inside a wait that the token wakes."""
+        self.remote_wakeable = False
+        """Whether a callback or a descriptor there would wake it from blocking I/O."""
         self.dispatched: list[CancelCallback] = []
         """The callbacks that `take_callbacks` has returned or that `on_cancel` called because they came late."""
         # While `take_callbacks` works, what it is going to return.
@@ -196,6 +200,8 @@ class CancelToken:
         self._gate = gate or Gate()
         self._lock = RLock()
         self._waiters: list[LockType | Waker] = []
+        # Called by `wake`. A tuple, since hardly any token has one.
+        self._observers: tuple[Callable[[], object], ...] = ()
         # None once they were dispatched or the run has ended.
         self._callbacks: list[CancelCallback] | None = []
         # None if the task has none, or if the body returned before the stop was requested.
@@ -217,7 +223,7 @@ class CancelToken:
     @property
     def is_waiting(self) -> bool:
         """Return whether the run is inside a wait that the token wakes."""
-        return bool(self._waiters)
+        return bool(self._waiters) or self.remote_wait
 
     @property
     def wakeup_may_raise(self) -> bool:
@@ -235,7 +241,7 @@ class CancelToken:
     def is_wakeable(self) -> bool:
         """Return whether a callback or a descriptor would wake the run from blocking I/O."""
         is_terminable = self._terminate is not None and not self._is_closed
-        return is_terminable or bool(self._callbacks) or self._wakeup is not None
+        return is_terminable or bool(self._callbacks) or self._wakeup is not None or self.remote_wakeable
 
     def raise_if_cancelled(self) -> None:
         """Raise Cancelled once the stop is requested."""
@@ -321,6 +327,16 @@ class CancelToken:
     # -- the engine's side
 
     @property
+    def is_entered(self) -> bool:
+        """Return whether the body was entered."""
+        return self._is_entered
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the body has returned, as far as `end` knows."""
+        return self._was_requested is not None
+
+    @property
     def may_enter(self) -> bool:
         """Return whether `enter` would return True now."""
         return not (self.is_requested or self._gate.is_closed or self._callbacks is None)
@@ -377,6 +393,27 @@ class CancelToken:
         self.is_requested = True
         return True
 
+    def add_observer(self, observer: Callable[[], object]) -> None:
+        """Have `wake` call the observer, on its own thread; if the run is woken already, call it now.
+
+        Neither a wait nor a callback of the task: it counts nowhere, and the end of the run drops it. It must not block
+        or raise, and it may be called more than once.
+        """
+        with self._lock:
+            if not self._is_closed:
+                self._observers = (*self._observers, observer)
+        # After it was stored: `wake` sets the flag first and then calls the observers that it finds.
+        if self.is_woken:
+            observer()
+
+    def update_remote(self, *, has_polled: bool, is_waiting: bool, is_wakeable: bool) -> None:
+        """Record what a run that executes in another process reports about its polls and waits."""
+        if has_polled:
+            self.polls += 1
+        self.remote_wait, self.remote_wakeable = is_waiting, is_wakeable
+        if not is_waiting and not self.is_requested and self._sampler.is_idle:
+            self._sampler.resume()
+
     def release_waits(self) -> None:
         """Release the waits on the token, but call nothing; `wake` still has to follow. Without a lock, like `request`.
 
@@ -409,9 +446,11 @@ class CancelToken:
             return self._taken.pop()
 
     def wake(self) -> None:
-        """Release every wait and make the descriptor readable."""
+        """Release every wait, call the observers and make the descriptor readable."""
         self.release_waits()
         self.is_woken = True
+        for observer in self._observers:
+            observer()
         wakeup = self._wakeup
         if wakeup is not None:
             wakeup.set()  # the local variable keeps the descriptor open; this never blocks
@@ -430,6 +469,7 @@ class CancelToken:
         self._lock = RLock()
         self._waiters = []
         self._callbacks = None
+        self._observers = ()
         self._gate = Gate()
         self._sampler = _NoSampler()
         self._reasons.append(reason)  # the first one counts
@@ -450,6 +490,8 @@ class CancelToken:
             if self._callbacks:
                 self._take_all()
             self._callbacks = None
+            self._observers = ()
+            self.remote_wait = self.remote_wakeable = False
             wakeup, self._wakeup = self._wakeup, None
         for callback in self.dispatched:
             callback.run_ended()
@@ -466,6 +508,7 @@ class CancelToken:
         """
         self._process = process
         self._lock = RLock()
+        self._observers = ()
         self._sampler = _NoSampler()
         self._wakeup = None  # the parent's run reads from the same file
         self.__class__ = _TokenOfParent

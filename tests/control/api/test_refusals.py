@@ -25,7 +25,7 @@ def test_a_code_is_in_kebab_case(kind: type[errors.UsageError]) -> None:
     status, code = REFUSALS[kind]
 
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", code)
-    assert status in (404, 409, 503)
+    assert status in (400, 404, 409, 503)
 
 
 def test_an_error_of_a_host_program_is_refused_as_its_base_is() -> None:

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from taskloom.cli.program.proc import Process, children_of_thread, read_process
 from taskloom.cli.program.thread_owners import calling_run, owner_of
 from taskloom.cli.program.wrappers import Wrappers
+from taskloom.runners.proc import Process, children_of_thread, read_process
 from taskloom.runners.run_thread import RunThread
 
 __all__ = ["ChildOwners"]

@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from taskloom.cli.program.child_owners import ChildOwners
-from taskloom.cli.program.proc import Process, command_of, has_children, processes, read_process
 from taskloom.cli.program.thread_owners import JOB_UNKNOWN
 from taskloom.clock import mono
+from taskloom.runners.proc import Process, command_of, has_children, processes, read_process
 from taskloom.text import first_of
 
 __all__ = ["LeftChild", "LeftChildren", "names_of"]

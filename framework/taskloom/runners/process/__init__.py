@@ -1,0 +1,1 @@
+"""The runner `process`: each run in processes of its own, which can be killed."""
