@@ -33,6 +33,7 @@ from taskloom.core.policies import (
 )
 from taskloom.core.report import ExitCode, StopReport, make_stop_report
 from taskloom.core.stopping import KILL_SECONDS, terminate_at
+from taskloom.invariants.checker import check
 from taskloom.testing import make_job
 
 SIGTERM = ErrorInfo("ProcessKilled", "SIGTERM after 9.0 s", "ProcessKilled: SIGTERM\n", is_explained=True)
@@ -211,6 +212,21 @@ def test_the_exit_code_is_that_of_a_survivor_although_no_stop_waited_for_the_run
 
     assert show(stage.advance(KILL_SECONDS))[:2] == ["ended a#1 abandoned", "blocked a#1"]
     assert report_of(stage).exit_code is ExitCode.SURVIVOR
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 10.0), (10.0, 0.0)])
+def test_a_reload_while_it_is_being_killed_does_not_change_what_is_told_of_the_run(before: float, after: float) -> None:
+    stage = running(killable(within=before))
+    stage.stop("a")
+    stage.advance(before)
+    stage.stack_captured("a#1")
+    stage.reload(killable(within=after))
+
+    ended = event_of(stage.advance(KILL_SECONDS), EventName.ENDED)
+
+    assert ended.outcome is Outcome.ABANDONED
+    assert ended.data == ({} if before else {"within": 0.0, "where": "task.py:7 in run"})
+    assert check(stage.history, is_whole=False) == []
 
 
 # -- join: 0s

@@ -384,6 +384,7 @@ class Lifecycle:
         self.shutdown.release(run)
 
     def _report_overdue(self, run: RunRecord, report: inputs.StackCaptured) -> None:
+        run.overdue = self._store.now
         waited = run.overdue_at - run.requested.mono if run.requested else 0.0
         details = {"within": round(waited, 3), "where": report.where, "poll_age": report.poll_age}
         if report.callbacks:
@@ -416,9 +417,9 @@ class Lifecycle:
     def _abandon(self, run: RunRecord) -> None:
         """End the run in the store, and keep it in `runs` because its thread may still be alive."""
         self._store.move(run.job, Decision.ABANDON)
-        # For an awaited run both were reported as overdue.
+        # Of an overdue run both were reported before.
         where = run.captured.where if run.captured is not None else ""
-        data = NOTHING if run.spec.join.is_awaited else {"within": 0.0, "where": where}
+        data = NOTHING if run.overdue is not None else {"within": 0.0, "where": where}
         self._store.record_end(run, Outcome.ABANDONED, data)
         self._store.emit_run(EventName.BLOCKED, run, data=_killed_in_vain(run))
         self._follow_ups.remember(run)
