@@ -267,7 +267,7 @@ def _describe(binding: Binding, program: object) -> None:
 
     if not isinstance(program, Program):
         raise TypeError(f"its program() returned {quoted(program)}, which is not a taskloom.Program")
-    binding.announces_ready = program.ready_line is not None or program.ready_address is not None
+    binding.announces_ready = program.announces_ready
     if program.check is not None:
         binding.check_seconds = program.check.every * program.check.failures
 
