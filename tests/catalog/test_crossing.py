@@ -1,4 +1,4 @@
-"""What can be sent to another process, and the words for everything that cannot."""
+"""Tasks and params that can be sent to another process, and the words for all others."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ __all__ = ["CheckResult", "check", "content_of_streams", "load"]
 
 AnyPath = str | os.PathLike[str]
 
-# What is legal there depends on the runner of the job: one default may fit some jobs of a file and not others.
+# Their legal values depend on the runner of the job: one default may fit some jobs of a file and not others.
 _DIFFERENT_BY_JOB = ("join", "runner")
 
 

@@ -66,7 +66,7 @@ class DrilledJob:
     stopped_in: float | None
     """From the request to stop to the end of the run; None if it ended before, or did not end."""
     worst_gap: float | None
-    """The longest time without a poll; None if it never polled but has a `terminate`."""
+    """The longest time without a poll; None if it never polled but has a `terminate`, and for runs in a process."""
     worst_at: str
     """`file:line in function` where it was during that gap, or ""."""
     is_wakeable: bool
@@ -126,7 +126,7 @@ def drill_job(
 
     The job is asked to stop `warm_up` seconds after it is ready. If it is not ready within `warm_up` seconds, or within
     its own `ready_within` if that is longer, it is asked then. `budget`: seconds that it has to stop, instead of those
-    of its join policy. A run that does not stop is left behind on a daemon thread.
+    of its join policy. A run that does not stop is killed, or left behind on a daemon thread.
     """
     drill = _Drill(spec, budget, listeners)
     try:
@@ -155,9 +155,9 @@ def _isolated(spec: JobSpec, within: float, clock: PollClock) -> JobSpec:
     """Return the job without anything that starts, restarts or limits it."""
     return replace(
         spec,
-        binding=with_timed_polls(spec.binding, clock),
+        binding=with_timed_polls(spec.binding, clock) if _is_timed(spec) else spec.binding,
         daemon=True,
-        join=JoinPolicy(within, Otherwise.ABANDON),
+        join=JoinPolicy(within, Otherwise.KILL if spec.join.kills else Otherwise.ABANDON),
         start=StartPolicy(StartMode.MANUAL),
         schedule=None,
         after=(),
@@ -168,6 +168,11 @@ def _isolated(spec: JobSpec, within: float, clock: PollClock) -> JobSpec:
         essential=False,
         replicas=1,
     )
+
+
+def _is_timed(spec: JobSpec) -> bool:
+    """Return whether the polls of a job can be timed: those of another process, or of a program, cannot."""
+    return spec.runner.name == "thread"
 
 
 class _RunEvents:
@@ -256,7 +261,7 @@ class _Drill:
             outcome=ended.outcome if ended and (late is None or self._budget is None) else None,
             ready_after=events.seconds_between(EventName.QUEUED, EventName.READY),
             stopped_in=stopped_in if was_cancelled and not late else None,
-            worst_gap=None if spec.binding.has_terminate and not self._clock.polls else gap,
+            worst_gap=None if not _is_timed(spec) or (spec.binding.has_terminate and not self._clock.polls) else gap,
             worst_at=gap_at,
             is_wakeable=self._is_wakeable,
             budget=self._budget,
