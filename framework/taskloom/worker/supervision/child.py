@@ -55,7 +55,7 @@ def start_child(spec: Spec, joins: str) -> Child:
     return Child(pid, ours)
 
 
-def _become_program(spec: dict, joins: str, supervisor: int, report: int) -> None:
+def _become_program(spec: Spec, joins: str, supervisor: int, report: int) -> None:
     failures: list[tuple[str, int]] = []
     step = "setsid"
     try:
@@ -81,7 +81,7 @@ def _become_program(spec: dict, joins: str, supervisor: int, report: int) -> Non
         _exec(spec.argv, spec.env)
     except OSError as error:
         failures.append((step, error.errno or 0))
-    except BaseException:
+    except Exception:  # noqa: BLE001 - a fault of ours is reported as well
         failures.append((step, 0))
     finally:
         posix.write(report, marshal.dumps(failures))

@@ -1,7 +1,7 @@
-"""The few calls of the kernel that `posix` does not have, and their numbers."""
+"""The few calls of the kernel that `posix` does not have, and their numbers; signals as `_signal` has them."""
 
 import _ctypes
-import _signal
+import _signal as signals  # type: ignore[import-not-found]
 import posix
 
 CONTROL = 3
@@ -11,8 +11,8 @@ _SET_PDEATHSIG = 1  # of prctl(2), as the next
 _SET_SUBREAPER = 36
 
 # Faults of our own code must end us: the run dies with us then.
-_FAULTS = (_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT, _signal.SIGSYS)
-_CHANGEABLE = _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}
+_FAULTS = (signals.SIGSEGV, signals.SIGBUS, signals.SIGFPE, signals.SIGILL, signals.SIGABRT, signals.SIGSYS)
+_CHANGEABLE = signals.valid_signals() - {signals.SIGKILL, signals.SIGSTOP}
 
 
 def become_subreaper() -> None:
@@ -22,31 +22,31 @@ def become_subreaper() -> None:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends. Undone by a change of the user. Raises OSError."""
-    _prctl(_SET_PDEATHSIG, _signal.SIGKILL)
+    _prctl(_SET_PDEATHSIG, signals.SIGKILL)
 
 
 def ignore_signals() -> None:
     """Ignore all signals but those that this process handles, and faults."""
     for number in _CHANGEABLE:
         if number not in _FAULTS:
-            _signal.signal(number, _signal.SIG_IGN)
+            signals.signal(number, signals.SIG_IGN)
 
 
 def reset_signals() -> None:
     """Give each signal its default action, and block none."""
     for number in _CHANGEABLE:
-        _signal.signal(number, _signal.SIG_DFL)
+        signals.signal(number, signals.SIG_DFL)
     unblock_signals()
 
 
 def block_signals() -> None:
     """Let signals wait."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, _CHANGEABLE)
+    signals.pthread_sigmask(signals.SIG_SETMASK, _CHANGEABLE)
 
 
 def unblock_signals() -> None:
     """Let signals in, those that have waited first."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
 
 def rename(name: bytes) -> None:
