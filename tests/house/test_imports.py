@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A module imports from its own tier and from those above it in this list; the names are parts of `taskloom`.
 TIERS = (
-    {"diagnostics", "errors", "signal_names", "text"},
-    {"task", "core", "calendars"},
+    {"diagnostics", "env_lines", "errors", "signal_names", "text"},
+    {"task", "core", "calendars", "program"},
     {"waiting", "sync", "clock"},
     {"catalog", "runners"},
     {"worker"},
@@ -36,10 +36,12 @@ TIERS = (
 # Narrower than their tier.
 ONLY = {
     "diagnostics": {"diagnostics"},
+    "env_lines": {"diagnostics"},
     "errors": {"errors", "diagnostics", "text"},
     "signal_names": {"signal_names", "diagnostics", "errors"},
     "text": {"text", "diagnostics"},
     "task": {"errors"},
+    "program": {"task", "diagnostics", "errors", "signal_names"},
     "core": {"core", "diagnostics", "errors", "text"},
 }
 
