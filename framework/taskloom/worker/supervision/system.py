@@ -1,8 +1,11 @@
 """The few calls of the kernel that `posix` does not have, and their numbers; signals as `_signal` has them."""
 
 import _ctypes
-import _signal as signals  # type: ignore[import-not-found]
+import _signal  # type: ignore[import-not-found]
 import posix
+
+signals = _signal
+"""What `signal` is made of; that one would take longer to import than all of this, for its enums."""
 
 CONTROL = 3
 """The descriptor of the control socket in the run's main process."""
@@ -93,5 +96,5 @@ def text_of(number: int) -> str:
 def _prctl(option: int, value: int) -> None:
     # Arguments of this call are passed as C ints, which is enough for these two.
     address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
-    if _ctypes.call_function(address, (option, value, 0, 0, 0)) != 0:  # type: ignore[attr-defined]
+    if _ctypes.call_function(address, (option, value, 0, 0, 0)) != 0:
         raise OSError(22, posix.strerror(22))

@@ -69,7 +69,7 @@ def sweep() -> None:
     Killing at once would free the places of a fork bomb that has reached its limit, and the members that the scan has
     missed would fill them again.
     """
-    # A child of ours that has no session of its own yet is in our group; no process can enter it later.
+    # Never our own group: the main process is in it before it has its own, and others may enter it.
     groups = {posix.getpgrp()}
     stopped: set[int] = set()
     for _ in range(_MOST_SCANS):
