@@ -24,13 +24,14 @@ from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
-from taskloom.runners.process.channel import Done, Exited, ProcessStarted, StartFailed, parse_message
+from taskloom.runners.process.channel import Done, Exited, Grouped, ProcessStarted, StartFailed, parse_message
 from taskloom.runners.process.deaths import explained, signal_name
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
-from taskloom.runners.process.launch import CannotLaunch, Launched, launch
+from taskloom.runners.process.launch import CannotLaunch, Launched, kill_cgroup, launch
 from taskloom.runners.process.log_thread import LogEntry, RunLog
 from taskloom.runners.process.outgoing import Outgoing
 from taskloom.runners.process.output_lines import OutputLines
+from taskloom.runners.proc import read_process
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
 from taskloom.sync.cancel_token import CancelCallback
 
@@ -105,7 +106,8 @@ class Connection:
         self._enforce_at = inf
         self._reap_at = inf
         self._reap_seconds = 0.001
-        self._lost: ErrorInfo | None = None
+        self._start_failed: StartFailed | None = None
+        self._cgroup = ""
         self._verdict: RunEnded | RunStartFailed | None = None
         self._strikes = 0
         self._is_struck = False
@@ -215,8 +217,11 @@ class Connection:
         if self.phase in (Phase.LAUNCHING, Phase.OPEN):
             self.run.on_poll_interval(seconds)
 
-    def call_run(self, function: Callable[[DrivenRun], object]) -> None:
-        """Call the function with the run, if its processes are there."""
+    def ask(self, question: Callable[[DrivenRun], object]) -> None:
+        """Have the question asked on the IO thread, if the processes are there. On any thread."""
+        self._io.post(self, self._ask, question)
+
+    def _ask(self, function: Callable[[DrivenRun], object]) -> None:
         if self.phase is Phase.OPEN and not self._is_struck:
             function(self.run)
 
@@ -277,7 +282,7 @@ class Connection:
         self._hub.helpers.submit("", [CancelCallback(call, "check of a process")])
 
     def _call_returned(self, done: Callable[[Any, BaseException | None], None], result: Any, error: BaseException | None) -> None:
-        if self.phase is Phase.OPEN and not self._is_struck:
+        if self.phase in (Phase.OPEN, Phase.REPORTING) and not self._is_struck:
             done(result, error)
 
     # -- what comes in
@@ -312,8 +317,9 @@ class Connection:
                 self._handle.main = self._log.pid = message.pid
             if isinstance(message, StartFailed):
                 self._is_done = True
-                if self._launched is not None:
-                    message = message._replace(text=self._launched.why_failed(message))
+                self._start_failed = message
+            if isinstance(message, Grouped):
+                self._cgroup = message.folder
             if isinstance(message, Exited) and self.run.is_started:
                 self._token.mark_ended()
             if not self._is_struck:
@@ -377,7 +383,8 @@ class Connection:
 
     def _watch_output(self) -> None:
         for stream in self._output:
-            self._io.watch(self._descriptor(stream), select.EPOLLIN, self, _OUTPUT_READY[stream].__get__(self))
+            ready = self._stdout_ready if stream == "stdout" else self._stderr_ready
+            self._io.watch(self._descriptor(stream), select.EPOLLIN, self, ready)
 
     def _unwatch_output(self) -> None:
         for stream in self._output:
@@ -473,6 +480,8 @@ class Connection:
         """Nothing of the run is left, or its supervisor is gone: wait for the exit of the supervisor."""
         if self.phase is not Phase.OPEN or self._launched is None:
             return
+        if not self._is_done:
+            self._kill_orphans()
         self.phase = Phase.CLOSING
         self._io.unwatch(self._launched.channel.fileno())
         self._unwatch_output()
@@ -480,12 +489,18 @@ class Connection:
         self._enforce_at = now + _EXIT_SECONDS
         self._look_for_exit(now)
 
+    def _kill_orphans(self) -> None:
+        """Kill what a killed supervisor has left; its main process ends by itself."""
+        folder = self._cgroup
+        if folder:
+            self._hub.helpers.submit("", [CancelCallback(lambda: kill_cgroup(folder), "kill of a cgroup")])
+
     def _look_for_exit(self, now: float) -> None:
         """Take the exit status of the supervisor; look again soon if it has not ended."""
         self._reap_at = inf
         if self.phase is not Phase.CLOSING or self._launched is None:
             return
-        if self._launched.reap():
+        if self._launched.reap() and (self._is_done or not is_process(self._handle.main)):
             self._read_the_rest(now)
         else:
             self._reap_at = now + self._reap_seconds
@@ -506,10 +521,20 @@ class Connection:
                 for line in self._output[stream].end():
                     self.run.on_line(stream, line, now)
                 self._close_output(stream)
+        lost = None if self._is_done else explained("ProcessLost", _words_of_loss(launched))
         self._close_descriptors()
-        if not self._is_done:
-            self._lost = explained("ProcessLost", _words_of_loss(launched))
-        self._conclude(self._broken_verdict() if self._is_struck else self.run.end(lost=self._lost))
+        verdict = self._broken_verdict() if self._is_struck else self.run.end(lost=lost)
+        if self._start_failed is not None and isinstance(verdict, RunStartFailed):
+            self._explain_start(launched, self._start_failed, verdict)
+        else:
+            self._conclude(verdict)
+
+    def _explain_start(self, launched: Launched, failed: StartFailed, verdict: RunStartFailed) -> None:
+        """Have a helper thread look for a program of a similar name, which reads folders; report without it if late."""
+        self.phase = Phase.REPORTING
+        self._verdict = verdict
+        self._enforce_at = mono() + _LOG_SECONDS
+        self.call(lambda: launched.why_failed(failed), self._start_explained)
 
     def _read_left_control(self, now: float) -> None:
         launched, left = self._launched, _MOST_LEFT
@@ -532,6 +557,11 @@ class Connection:
                 if descriptor >= 0:
                     self._io.unwatch(descriptor)
             launched.close()
+
+    def _start_explained(self, text: Any, _: BaseException | None) -> None:
+        if isinstance(self._verdict, RunStartFailed) and text:
+            self._verdict = self._verdict._replace(error=explained(self._verdict.error.type, str(text)))
+        self.report()
 
     def _conclude(self, verdict: RunEnded | RunStartFailed) -> None:
         """Report the verdict as soon as the log lines before it were passed on."""
@@ -590,9 +620,6 @@ class Connection:
             launched.close()
 
 
-_OUTPUT_READY: dict[Stream, Any] = {"stdout": Connection._stdout_ready, "stderr": Connection._stderr_ready}
-
-
 def _received(sock: Any) -> bytes | None:
     """Return what has come through the socket; b"" at its end, None if nothing has come."""
     try:
@@ -602,6 +629,12 @@ def _received(sock: Any) -> bytes | None:
     except OSError:
         return b""  # the other end was closed with something unread
     return data
+
+
+def is_process(pid: int) -> bool:
+    """Return whether there is a process with this number that has not ended."""
+    process = read_process(pid) if pid else None
+    return process is not None and not process.is_zombie
 
 
 def _continue(pid: int) -> None:

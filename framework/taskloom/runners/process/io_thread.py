@@ -10,6 +10,7 @@ ready still are, and a message leaves the queue after it was processed.
 
 from __future__ import annotations
 
+import os
 import select
 from collections import deque
 from collections.abc import Callable
@@ -77,6 +78,11 @@ class IoThread:
         """Start the thread. Raises RuntimeError if that is not possible."""
         self._thread.start()
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the thread was started."""
+        return self._thread.ident is not None
+
     # -- for any thread
 
     def post(self, member: Member, function: Callable[..., object], *arguments: Any) -> None:
@@ -102,6 +108,8 @@ class IoThread:
         self._messages.clear()
         self._ready.clear()
         self._epoll.close()
+        os.close(self._wakeup.fileno())
+        self._wakeup.forget()
 
     # -- for members
 
