@@ -281,7 +281,9 @@ class Connection:
 
         self._hub.helpers.submit("", [CancelCallback(call, "check of a process")])
 
-    def _call_returned(self, done: Callable[[Any, BaseException | None], None], result: Any, error: BaseException | None) -> None:
+    def _call_returned(
+        self, done: Callable[[Any, BaseException | None], None], result: Any, error: BaseException | None
+    ) -> None:
         if self.phase in (Phase.OPEN, Phase.REPORTING) and not self._is_struck:
             done(result, error)
 

@@ -52,7 +52,19 @@ class RunLog:
     `resume` is called on the log thread when there is space again after `is_full` was True.
     """
 
-    __slots__ = ("_done", "_done_bytes", "_dropped", "_put", "_put_bytes", "_thread", "is_paused", "job", "pid", "resume", "run")
+    __slots__ = (
+        "_done",
+        "_done_bytes",
+        "_dropped",
+        "_put",
+        "_put_bytes",
+        "_thread",
+        "is_paused",
+        "job",
+        "pid",
+        "resume",
+        "run",
+    )
 
     def __init__(self, thread: LogThread, job: str, run: str, resume: Callable[[], object]) -> None:
         self.job = job
@@ -115,7 +127,9 @@ class RunLog:
 
     def _tell_dropped(self) -> None:
         if self._dropped:
-            text = f"{plural(self._dropped, 'log record')} of the process dropped: they came faster than the log took them"
+            text = (
+                f"{plural(self._dropped, 'log record')} of the process dropped: they came faster than the log took them"
+            )
             self._dropped = 0
             self.add(LogEntry(logging.WARNING, "", text, wall()))
 
@@ -185,7 +199,9 @@ def _logger(name: str) -> logging.Logger:
 
 
 def _record(log: RunLog, entry: LogEntry, name: str) -> logging.LogRecord:
-    record = logging.LogRecord(name, entry.level, entry.path, entry.line, entry.text, None, None, entry.function or None)
+    record = logging.LogRecord(
+        name, entry.level, entry.path, entry.line, entry.text, None, None, entry.function or None
+    )
     record.created = entry.created
     record.msecs = entry.created % 1 * 1000
     record.process = log.pid or os.getpid()
