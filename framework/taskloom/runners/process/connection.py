@@ -24,6 +24,7 @@ from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
+from taskloom.runners.proc import read_process
 from taskloom.runners.process.channel import Done, Exited, Grouped, ProcessStarted, StartFailed, parse_message
 from taskloom.runners.process.deaths import explained, signal_name
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
@@ -31,7 +32,6 @@ from taskloom.runners.process.launch import CannotLaunch, Launched, kill_cgroup,
 from taskloom.runners.process.log_thread import LogEntry, RunLog
 from taskloom.runners.process.outgoing import Outgoing
 from taskloom.runners.process.output_lines import OutputLines
-from taskloom.runners.proc import read_process
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
 from taskloom.sync.cancel_token import CancelCallback
 
@@ -132,7 +132,7 @@ class Connection:
             self._hub.helpers.submit("", [CancelCallback(self._launch, "start of a process")])
 
     def _launch(self) -> None:
-        """Start the supervisor. On a helper thread: the program's description is code of the task, a fork takes time."""
+        """Start the supervisor. On a helper thread: it may call code of the task, and a fork takes time."""
         launched: Launched | None = None
         try:
             if self._order.terminate_returned is not None:
