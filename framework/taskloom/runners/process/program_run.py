@@ -47,7 +47,7 @@ _LONGEST_READY_LINE = 4096
 _SHELL_CODES = {126: "the shell could not execute a command", 127: "the shell found no such command"}
 _SIGNAL_CODES = 128
 _CONTINUE = int(signal.SIGCONT)
-# A program that was asked to stop has done so if one of these has ended it, whoever sent it: a stop command may use any.
+# A program that was asked to stop has done so if one of these has ended it: a stop command may send any.
 _ASKING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM})
 
 
@@ -91,9 +91,9 @@ class ProgramRun(DrivenRun):
         """The signal that it gets when the job files were read again; None for none."""
         return self._program.reload_signal if self._program is not None else None
 
-    def on_channel(self, message: SupervisorMessage) -> None:
+    def on_channel(self, message: SupervisorMessage, now: float) -> None:
         """One message of the supervisor."""
-        super().on_channel(message)
+        super().on_channel(message, now)
         if isinstance(message, ProcessStarted):
             self._started()
         elif isinstance(message, Left):
@@ -120,9 +120,9 @@ class ProgramRun(DrivenRun):
 
     # -- ready
 
-    def on_line(self, stream: Stream, text: str) -> None:
+    def on_line(self, stream: Stream, text: str, now: float) -> None:
         """One line of its output: logged, and searched for the one that makes it ready."""
-        super().on_line(stream, text)
+        super().on_line(stream, text, now)
         if self._pattern is not None and not self.is_ready and self._pattern.search(text[:_LONGEST_READY_LINE]):
             self._be_ready()
 
@@ -223,7 +223,7 @@ class ProgramRun(DrivenRun):
             self._send_stop_signal(program)
 
     def on_terminate(self, now: float) -> None:
-        """Little time is left: the stop signal in place of a stop command that has not helped, and TERM to the group."""
+        """Send TERM to the group, and before that the stop signal, if a stop command was to do its work."""
         program = self._program
         if program is not None and program.stop_command:
             self._end_commands()
