@@ -30,6 +30,7 @@ __all__ = [
     "printable_lines",
     "rough",
     "shortened",
+    "size",
     "suggest",
     "table",
     "to_json",
@@ -43,6 +44,8 @@ LONGEST_TRACEBACK = 64 * 1024
 
 # Python writes at most 4300 digits, which are 14,284 bits. A task may report more.
 _LONGEST_BITS = 14_280
+_KIBI = 1024
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 # Of a rounded duration, "1d2h3m" says enough.
 _ROUNDED_UNITS = 3
@@ -93,6 +96,15 @@ def local_time(wall: float, now: float, *, is_exact: bool = False) -> str:
     fraction = f".{milliseconds % 1000:03d}" if is_exact else ""
     date = "" if instant.date() == today else f"{instant:%Y-%m-%d} "
     return f"{date}{instant:%H:%M:%S}{fraction}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes with about three digits, in the unit that fits: `0 B`, `512 KiB`, `38.2 MiB`."""
+    value, units = float(max(0, count)), iter(_SIZES)
+    unit = next(units)
+    while value >= _KIBI - 0.5 and (larger := next(units, "")):
+        value, unit = value / _KIBI, larger
+    return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.3g} {unit}"
 
 
 def rough(seconds: float) -> str:

@@ -41,6 +41,7 @@ _VERBS = {
     "pause": (f"{_CONTROL}.schedule_verbs", "Pause the schedules of jobs; their runs go on.", "Act"),
     "resume": (f"{_CONTROL}.schedule_verbs", "Resume the schedules of paused or stopped jobs.", "Act"),
     "reset": (f"{_CONTROL}.schedule_verbs", "Forget the failures of jobs, for when their cause is removed.", "Act"),
+    "signal": (f"{_CONTROL}.signal", "Send a signal to the processes of jobs.", "Act"),
     "wait": (f"{_CONTROL}.wait", "Wait until jobs are ready, or have finished.", "Act"),
     "reload": (f"{_CONTROL}.reload", "Read the job files again, and apply all changes or none.", "Act"),
     "shutdown": (f"{_CONTROL}.shutdown", "Stop all jobs, and end the program.", "Act"),

@@ -43,6 +43,8 @@ class Field(NamedTuple):
     least: float = 0
     most: float = 1e9
     choices: tuple[str, ...] = ()
+    is_required: bool = False
+    """Of a body: whether a request without it is refused."""
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of its value."""
@@ -89,6 +91,10 @@ def read_query(fields: Sequence[Field], query: Mapping[str, Sequence[str]]) -> d
 def read_body(fields: Sequence[Field], body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the value of each field: that in the body, or its default. Raises Refusal."""
     _refuse_unknown(body, fields, "body")
+    for field in fields:
+        if field.is_required and field.name not in body:
+            message = f"cannot use a body without {field.name}; expected {field.expected()}"
+            raise Refusal(400, "invalid-body", message)
     return {
         field.name: _from_json(field, body[field.name]) if field.name in body else field.default for field in fields
     }

@@ -11,9 +11,10 @@ from taskloom.control.job_view import status_data
 from taskloom.control.refusals import Refusal
 from taskloom.errors import SchedulerBusy, UnknownJob
 from taskloom.scheduler.handles import JobHandle
+from taskloom.signal_names import require_signal, signal_name
 from taskloom.sync.gc_pause import paused_gc
 
-__all__ = ["jobs", "one_job", "pause", "reset", "restart", "resume", "start", "stop"]
+__all__ = ["jobs", "one_job", "pause", "reset", "restart", "resume", "signal", "start", "stop"]
 
 
 def jobs(state: ApiState, call: Call) -> Answer:
@@ -68,7 +69,13 @@ def resume(state: ApiState, call: Call) -> Answer:
     return _act(state, call, "resume", lambda job, text: job.resume(text))
 
 
-def _act(state: ApiState, call: Call, verb: str, act: Callable[[JobHandle, str], object]) -> Answer:
+def signal(state: ApiState, call: Call) -> Answer:
+    """Send a signal to the process of the job's run."""
+    number = require_signal(call.body["signal"])
+    return _act(state, call, "signal", lambda job, _: job.signal(number), f" with {signal_name(number)}")
+
+
+def _act(state: ApiState, call: Call, verb: str, act: Callable[[JobHandle, str], object], how: str = "") -> Answer:
     name = call.variables["job"]
     handle = state.scheduler.job(name)
     seq = state.scheduler.last_seq  # first: the events of the action have greater numbers
@@ -76,9 +83,9 @@ def _act(state: ApiState, call: Call, verb: str, act: Callable[[JobHandle, str],
         act(handle, state.reason(call, verb))
     except SchedulerBusy as error:
         if not error.is_undone:
-            state.note(call, f"{verb} {name}")
+            state.note(call, f"{verb} {name}{how}")
         raise
-    state.note(call, f"{verb} {name}")
+    state.note(call, f"{verb} {name}{how}")
     run = handle.run
     try:
         # The status is later than the action, `seq` is not: a client that follows from there misses nothing.

@@ -55,7 +55,9 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.method != "GET":
-        operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": _body(route.body)}}}
+        is_required = any(field.is_required for field in route.body)
+        content = {"application/json": {"schema": _body(route.body)}}
+        operation["requestBody"] = {"required": is_required, "content": content}
     operation["responses"] = _responses(route)
     return operation
 
@@ -67,7 +69,9 @@ def _parameter(field: Field) -> dict[str, Any]:
 
 def _body(fields: Sequence[Field]) -> dict[str, Any]:
     members = {field.name: {**field.schema(), "description": field.meaning} for field in fields}
-    return {"type": "object", "properties": members, "additionalProperties": False}
+    schema = {"type": "object", "properties": members, "additionalProperties": False}
+    required = [field.name for field in fields if field.is_required]
+    return {**schema, "required": required} if required else schema
 
 
 def _responses(route: Route) -> dict[str, Any]:

@@ -61,6 +61,9 @@ def _document(name: str, state: ApiState, _: Call) -> Answer:
 _JOB = Field("job", Kind.TEXT, "Only these jobs; each may be a glob, such as `web*`.", is_list=True)
 _LABEL = Field("label", Kind.TEXT, "Only jobs with one of these labels.", is_list=True)
 _TEXT = Field("text", Kind.TEXT, "Why: it becomes part of the reason in events, status and log.", default="")
+_SIGNAL = Field(
+    "signal", Kind.TEXT, "A name, such as `HUP` or `SIGHUP`, or a number as text, such as `1`.", is_required=True
+)
 _NOW = Field("now", Kind.BOOLEAN, "Whether to start it although a dependency is not satisfied.", default=False)
 _FOLLOW = Field("follow", Kind.BOOLEAN, "Whether to go on, as a stream of server-sent events.", default=False)
 _SINCE = Field(
@@ -107,6 +110,16 @@ ROUTES: Sequence[Route] = (
         "Give the stack of each run that may be executing.",
         watch_routes.stacks,
         "Stacks",
+        query=(_JOB,),
+        is_slow=True,
+    ),
+    Route(
+        "GET",
+        "/v1/processes",
+        "listProcesses",
+        "List the runs that are in processes of their own.",
+        watch_routes.processes,
+        "Processes",
         query=(_JOB,),
         is_slow=True,
     ),
@@ -181,6 +194,12 @@ ROUTES: Sequence[Route] = (
             ("pause", "Pause the schedule: each firing is missed until `resume`.", job_routes.pause, (_TEXT,)),
             ("resume", "Resume the schedule after a pause or a stop; no run begins.", job_routes.resume, (_TEXT,)),
             ("reset", "Forget the failures of the job, and its restart delay.", job_routes.reset, (_TEXT,)),
+            (
+                "signal",
+                "Send a signal to the process of the job's run: to the worker, or to the program.",
+                job_routes.signal,
+                (_SIGNAL, _TEXT),
+            ),
         )
     ),
     Route(

@@ -63,6 +63,14 @@ _SEQ: Schema = {"type": "integer", "minimum": 0, "description": "The number of a
 _COUNTS: Schema = {"type": "object", "additionalProperties": {"type": "integer"}}
 _REASON: Schema = _object("Why something happened.", {"kind": _one_of(ReasonKind), "text": _TEXT})
 
+_PROCESS: Mapping[str, Schema] = {
+    "pid": {**_COUNT, "description": "The main process: the worker, or the program."},
+    "processes": {**_COUNT, "description": "How many processes the run has."},
+    "memory": {**_COUNT, "description": "The bytes of memory of all of them."},
+    "cpu": _or_null({**_SECONDS, "description": "The seconds of processor time of all of them."}),
+    "state": {"type": "string", "enum": ["running", "sleeping", "stopped"]},
+}
+
 _STATUS = _object(
     "The status of one job.",
     {
@@ -105,6 +113,9 @@ _STATUS = _object(
                 {"done": _or_null(_SECONDS), "total": _or_null(_SECONDS), "unit": _TEXT},
             )
         ),
+        "otherwise": _text("What happens to a run that outlives its `join`: `exit`, `abandon` or `kill`."),
+        "runner": _text("The runner that executes its runs: `thread`, `process` or that of a plugin."),
+        "process": _or_null(_object("The processes of its run, if it has some.", _PROCESS)),
         "wrong": {**_FLAG, "description": "Whether a person should look at it."},
     },
 )
@@ -198,6 +209,10 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "OpenApi": {"type": "object", "description": "This document.", "required": ["openapi", "info", "paths"]},
     "Problem": _PROBLEM,
+    "Processes": _object(
+        "The runs that are in processes of their own.",
+        {"processes": _list(_object("One run.", {"job": _NAME, "run": _RUN, "runner": _TEXT, **_PROCESS}))},
+    ),
     "Program": _object(
         "The program.",
         {

@@ -15,9 +15,10 @@ from taskloom.control.streams import EventStream, LogStream, gap, line_data, lin
 from taskloom.core.events import Event
 from taskloom.errors import UnknownJob
 from taskloom.observe.masked_data import masked_data
+from taskloom.scheduler.handles import process_data
 from taskloom.text import finite
 
-__all__ = ["LEVELS", "MOST_EVENTS_ASKED", "MOST_LINES", "events", "logs", "next_firings", "stacks", "why"]
+__all__ = ["LEVELS", "MOST_EVENTS_ASKED", "MOST_LINES", "events", "logs", "next_firings", "processes", "stacks", "why"]
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 MOST_EVENTS_ASKED = 10_000
@@ -82,6 +83,17 @@ def stacks(state: ApiState, call: Call) -> Answer:
         for run, stack in found
     ]
     return Reply(200, {"stacks": shown})
+
+
+def processes(state: ApiState, call: Call) -> Answer:
+    """List the runs that are in processes of their own."""
+    chosen = _chosen_jobs(state, call.query["job"])
+    shown = [
+        {"job": run.job, "run": run.id, "runner": run.runner, **(process_data(found) or {})}
+        for run, found in state.scheduler.processes()
+        if chosen is None or run.job in chosen
+    ]
+    return Reply(200, {"processes": shown})
 
 
 # -- events

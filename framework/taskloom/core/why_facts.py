@@ -24,6 +24,7 @@ __all__ = [
     "HoldFacts",
     "JobFacts",
     "Link",
+    "ProcessFacts",
     "ProgramFacts",
     "RunFacts",
     "RunNumbers",
@@ -234,6 +235,16 @@ class RunNumbers:
     progress: tuple[float, float | None, str] | None = None
 
 
+class ProcessFacts(NamedTuple):
+    """The processes of a run, as its runner shows them."""
+
+    pid: int
+    processes: int
+    memory: int
+    cpu: float
+    state: str
+
+
 @dataclass(frozen=True, slots=True)
 class WhyFacts:
     """All facts about one job at one moment."""
@@ -252,6 +263,8 @@ class WhyFacts:
     """None without a live run."""
     places: Mapping[str, str] = field(default_factory=dict)
     """The current places of live runs, by their names: `file:line in function`."""
+    processes: Mapping[str, ProcessFacts] = field(default_factory=dict)
+    """The processes of the live runs that are in some, by their names."""
 
     @property
     def live_runs(self) -> tuple[str, ...]:
@@ -285,6 +298,8 @@ class WhyFacts:
             "counts": dict(numbers.counts) if numbers else {},
             "progress": plain(list(numbers.progress)) if numbers and numbers.progress else None,
             "places": dict(self.places),
+            "runner": self.job.spec.runner.name,
+            "processes": {run: {**found._asdict(), "cpu": finite(found.cpu)} for run, found in self.processes.items()},
         }
 
 

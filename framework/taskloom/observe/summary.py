@@ -9,8 +9,9 @@ from typing import NamedTuple
 from taskloom.core.model import JobState
 from taskloom.core.report import StopReport, Survivor, held_by
 from taskloom.observe.name_column import elided
+from taskloom.runners import ProcessInfo
 from taskloom.scheduler.handles import JobStatus
-from taskloom.text import duration, measured, printable, printable_lines, table
+from taskloom.text import duration, measured, printable, printable_lines, size, table
 
 __all__ = ["job_table", "summary"]
 
@@ -75,11 +76,22 @@ def _next_firing(status: JobStatus) -> str:
     return f"{instant:%Y-%m-%d %H:%M:%S}"
 
 
+def _has_process(status: JobStatus) -> bool:
+    return status.process is not None
+
+
+def _of_process(status: JobStatus, text: Callable[[ProcessInfo], str]) -> str:
+    """Return a text about the processes of the job's run; a dash if it has none."""
+    return text(status.process) if status.process is not None else "-"
+
+
 def _note(status: JobStatus) -> str:
     """Return the counts of the run, why it was stopped, how a user holds the job back, and its error."""
     parts = []
     if status.counts:
         parts.append(", ".join(f"{name} {n}" for name, n in sorted(status.counts.items())))
+    if status.process is not None and status.process.state == "stopped":
+        parts.append("its process is stopped by a signal")
     if status.would_meet_join is False and status.report.state is JobState.RUNNING:
         parts.append("would not stop in time")
     reason, hold, holds = status.report.reason, status.report.hold, status.report.holds
@@ -104,6 +116,10 @@ _COLUMNS = (
     _Column("MISSED", lambda status: str(status.report.missed), lambda status: status.report.missed > 0),
     _Column("TIME", lambda status: measured(status.report.seconds) if status.report.runs else "-"),
     _Column("NEXT FIRING", _next_firing, lambda status: status.report.next_firing is not None),
+    _Column("RUNNER", lambda status: status.runner, _has_process),
+    _Column("PID", lambda status: _of_process(status, lambda process: str(process.pid)), _has_process),
+    _Column("MEM", lambda status: _of_process(status, lambda process: size(process.memory)), _has_process),
+    _Column("CPU", lambda status: _of_process(status, lambda each: duration(each.cpu, is_rounded=True)), _has_process),
     _Column("NOTE", _note),
 )
 

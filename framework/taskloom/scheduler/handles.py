@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from taskloom.core.inputs import ArmJob, PauseJob, ResetJob, RestartJob, ResumeJob, StartJob, StopJob
-from taskloom.core.model import ErrorInfo, Hold, Moment, Outcome, Reason, ReasonKind
+from taskloom.core.model import ErrorInfo, Hold, Moment, Otherwise, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, read_job
 from taskloom.errors import NoProcess, NoRun, SelfJoin
 from taskloom.runners import ProcessInfo
@@ -19,6 +19,7 @@ from taskloom.text import finite, plain
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
+    from taskloom.core.records import RunRecord
     from taskloom.scheduler.engine import Engine
 
 __all__ = ["JobHandle", "JobStatus", "Run"]
@@ -42,6 +43,11 @@ class Run:
     def job(self) -> str:
         """The job's name."""
         return self._live.job
+
+    @property
+    def runner(self) -> str:
+        """The name of the runner that executes it: `thread`, `process` or that of a plugin."""
+        return self._live.record.spec.runner.name
 
     @property
     def outcome(self) -> Outcome | None:
@@ -107,6 +113,8 @@ class JobStatus:
     there is no run or it cannot be determined."""
     runner: str = "thread"
     """The name of the runner that executes its runs."""
+    otherwise: Otherwise = Otherwise.EXIT
+    """What happens to a run that outlives its join policy."""
     process: ProcessInfo | None = None
     """The processes of its run; None if there are none, or if they could not be read in time."""
 
@@ -130,6 +138,7 @@ class JobStatus:
             "would_meet_join": self.would_meet_join,
             "counts": self.counts,
             "progress": plain(self.progress._asdict()) if self.progress else None,
+            "otherwise": self.otherwise.value,
             "runner": self.runner,
             "process": process_data(self.process),
         }
@@ -225,8 +234,9 @@ class JobHandle:
         it stopped, whatever it changes. `start`, `restart`, `arm` and `resume` end that.
 
         Returns True if no run of the job is alive any more. Returns False once `within` has passed: then the run is
-        overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. It never ends the process. On the
-        run's own thread it only requests the stop and returns False.
+        overdue, as `status()` shows, or abandoned. With `join: 0s` that is at once. A run with `otherwise: kill` is
+        killed then, and its end awaited. It never ends the process. On the run's own thread it only requests the stop
+        and returns False.
         """
         engine = self._engine
         run = engine.query(
@@ -237,7 +247,7 @@ class JobHandle:
             return True
         if _is_on_thread_of(run):
             return False
-        engine.wait_until(lambda _: run.over.is_open or run.record.is_overdue, timeout)
+        engine.wait_until(lambda _: run.over.is_open or _is_given_up(run.record), timeout)
         return run.over.is_open
 
     def signal(self, number: int | str) -> None:
@@ -290,6 +300,11 @@ def make_status(engine: Engine, core: Lifecycle, name: str) -> JobStatus:
     return status_of(read_status(engine, core, name, engine.clock.now()))
 
 
+def _is_given_up(run: RunRecord) -> bool:
+    """Return whether a stop does not wait for the end of the run any longer."""
+    return run.outcome is Outcome.ABANDONED or (run.is_overdue and not run.spec.join.kills)
+
+
 def read_status(engine: Engine, core: Lifecycle, name: str, now: Moment) -> tuple[Any, ...]:
     """Return what `status_of` makes the status of a job from; called on the scheduler thread. Raises UnknownJob.
 
@@ -299,20 +314,21 @@ def read_status(engine: Engine, core: Lifecycle, name: str, now: Moment) -> tupl
     facts = read_job(core, job, now)
     run = engine.executor.last.get(name)
     if run is None:
-        return facts, None, 0.0, False, {}, None, job.spec.runner.name, None
+        return facts, None, 0.0, False, {}, None, job.spec, None
     gauges = run.gauges
     age = run.poll_age(now.mono) if run.is_alive() else None
     in_process = run if run.is_in_process else None
-    runner = job.spec.runner.name
-    return facts, age, run.worst_gap, run.token.is_wakeable, gauges.counts, gauges.progress, runner, in_process
+    return facts, age, run.worst_gap, run.token.is_wakeable, gauges.counts, gauges.progress, job.spec, in_process
 
 
 def status_of(read: tuple[Any, ...]) -> JobStatus:
     """Return the status of a job from what `read_status` has returned; any thread may call it."""
-    facts, age, worst_gap, is_wakeable, counts, progress, runner, _ = read
+    facts, age, worst_gap, is_wakeable, counts, progress, spec, _ = read
     report = JobReport(**facts)
     meets = None if age is None else is_wakeable or max(age, worst_gap) <= report.within
-    return JobStatus(report, age, worst_gap, is_wakeable, counts, progress, meets, runner)
+    return JobStatus(
+        report, age, worst_gap, is_wakeable, counts, progress, meets, spec.runner.name, spec.join.otherwise
+    )
 
 
 def with_processes(statuses: list[JobStatus], read: Sequence[tuple[Any, ...]]) -> list[JobStatus]:

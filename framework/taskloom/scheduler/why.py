@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from taskloom.core.model import JobState
 from taskloom.core.why import gather
-from taskloom.core.why_facts import RunNumbers, WhyFacts
+from taskloom.core.why_facts import ProcessFacts, RunNumbers, WhyFacts
 from taskloom.scheduler.why_text import explain
 
 if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
     from taskloom.scheduler.engine import Engine
     from taskloom.scheduler.handles import JobStatus
+    from taskloom.scheduler.live_run import LiveRun
 
 __all__ = ["Why", "make_why"]
+
+# A worker answers in milliseconds, and by its signal after a tenth of a second if a task holds the interpreter lock.
+_PLACE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,19 @@ def make_why(engine: Engine, name: str, status: Callable[[Lifecycle], JobStatus]
 
     facts = engine.query(None, read)
     live = [run for run in map(engine.executor.live.get, facts.live_runs) if run is not None]
-    places = {run.id: stack.where for run, stack in engine.executor.stacks.places(live) if stack.where}
-    facts = replace(facts, places=places)
+    reader, in_process = engine.executor.stacks, [run for run in live if run.is_in_process]
+    found = reader.places([run for run in live if not run.is_in_process])
+    if in_process:
+        found += reader.locate_within(in_process, _PLACE_SECONDS)
+        facts = replace(facts, processes=_processes(in_process))
+    facts = replace(facts, places={run.id: stack.where for run, stack in found if stack.where})
     return Why(explain(facts), facts)
+
+
+def _processes(runs: Sequence[LiveRun]) -> dict[str, ProcessFacts]:
+    from taskloom.scheduler.process_reads import read_processes
+
+    return {run: ProcessFacts(*info) for run, info in read_processes(runs).items()}
 
 
 def _numbers(status: JobStatus) -> RunNumbers:

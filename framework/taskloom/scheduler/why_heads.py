@@ -13,6 +13,7 @@ from taskloom.core.why_facts import Blocker, JobFacts, RunFacts, WhyFacts
 from taskloom.scheduler.why_words import (
     Clock,
     asked,
+    body,
     cause_of,
     chain,
     held,
@@ -88,8 +89,8 @@ class Heads:
         if run is None:
             return f"{job.name} is running"
         if run.started_ago is None:
-            queued = self._clock.ago(run.queued_ago)
-            return f"{job.name} is being started: run {run.id} was queued {queued}, and its thread has not begun it yet"
+            queued, not_begun = self._clock.ago(run.queued_ago), f"its {body(job)} has not begun it yet"
+            return f"{job.name} is being started: run {run.id} was queued {queued}, and {not_begun}"
         if run.unresponsive_ago is not None:
             state = f"is running, but has been unresponsive for {rough(run.unresponsive_ago)}"
         elif run.ready_ago is None:
@@ -123,8 +124,8 @@ class Heads:
 
     def _blocked(self, job: JobFacts, _: Condition | None) -> str:
         if job.run is None:
-            return f"{job.name} cannot run: the thread of its abandoned run is still alive"
-        head = f"{job.name} cannot run: the thread of its abandoned run {job.run.id} is still alive"
+            return f"{job.name} cannot run: the {body(job)} of its abandoned run is still alive"
+        head = f"{job.name} cannot run: the {body(job)} of its abandoned run {job.run.id} is still alive"
         if job.run.ended_ago is None:
             return head
         return f"{head}; the run was given up {self._clock.ago(job.run.ended_ago)}{asked(job.run)}"

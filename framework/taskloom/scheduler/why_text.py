@@ -28,7 +28,7 @@ from taskloom.scheduler.why_words import (
     sentence,
     verb,
 )
-from taskloom.text import duration, first_of, plural, rough
+from taskloom.text import duration, first_of, plural, rough, size
 
 __all__ = ["MISSED_CAUSES", "explain"]
 
@@ -206,6 +206,7 @@ class _Paragraph:
         job, run, numbers = self._job, self._job.run, self._facts.numbers
         if run is None:
             return
+        yield from self._process(run)
         yield from self._polls(run, numbers)
         reports = reported(numbers)
         if reports:
@@ -216,6 +217,17 @@ class _Paragraph:
         yield from self._missed()
         yield from self._schedule()
         yield from self._follow_up()
+
+    def _process(self, run: RunFacts) -> Iterator[str]:
+        """Yield in which process the run is; nothing about a thread."""
+        found, runner = self._facts.processes.get(run.id), self._job.spec.runner.name
+        if found is None:
+            return
+        more = f" and {found.processes - 1:,} more" if found.processes > 1 else ""
+        used = f"{size(found.memory)} of memory, and {rough(found.cpu)} of processor time so far"
+        yield f"It runs in process {found.pid}{more} (runner: {runner}), with {used}"
+        if found.state == "stopped":
+            yield f"That process is stopped by a signal: `taskloom signal {self._job.name} CONT` lets it go on"
 
     def _polls(self, run: RunFacts, numbers: RunNumbers | None) -> Iterator[str]:
         watchdog, age = self._job.spec.watchdog, numbers.poll_age if numbers is not None else None
@@ -290,6 +302,8 @@ class _Paragraph:
 
     def _details_of_stopping(self) -> Iterator[str]:
         job, run, numbers = self._job, self._job.run, self._facts.numbers
+        if run is not None:
+            yield from self._process(run)
         yield from self._place(job)
         age = numbers.poll_age if numbers is not None else None
         if age is not None and age > _JUST_NOW_SECONDS:
@@ -300,8 +314,13 @@ class _Paragraph:
         yield from self._schedule()
 
     def _details_of_blocked(self) -> Iterator[str]:
+        if self._job.run is not None:
+            yield from self._process(self._job.run)
         yield from self._place(self._job)
-        yield "A thread cannot be killed: it ends by itself, or with the program"
+        if self._job.spec.join.kills:
+            yield "It was killed, and the kernel has not ended it yet: that happens while it waits for a device"
+        else:
+            yield "A thread cannot be killed: it ends by itself, or with the program"
         yield from self._missed()
         yield from self._follow_up()
         yield from self._schedule()

@@ -181,6 +181,11 @@ def satisfied(links: Sequence[Link]) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
 
 
+def body(job: JobFacts) -> str:
+    """Return the word for the part of the system that executes the runs of the job: a thread, or a process."""
+    return "process" if job.spec.join.kills else "thread"
+
+
 def join(policy: JoinPolicy) -> str:
     """Return a join policy as a job file has it, without the treatment of what takes longer."""
     return f"join: {'wait' if policy.within == float('inf') else duration(policy.within)}"
@@ -190,6 +195,8 @@ def otherwise(policy: JoinPolicy) -> str:
     """Return what happens to a run that outlives the policy."""
     if policy.otherwise is Otherwise.ABANDON:
         return "its thread is left behind, and the job is blocked until that thread ends"
+    if policy.kills:
+        return "its processes are killed"
     return "it is reported as overdue, and if it is still alive at the end of the program, the exit code is 3"
 
 

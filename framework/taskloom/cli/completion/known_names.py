@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from taskloom.control.reply_fields import Fields
 
 __all__ = [
+    "complete_jobs_and_signals",
     "complete_jobs_of_files",
     "complete_labels",
     "complete_paths",
@@ -62,6 +63,15 @@ def complete_running_jobs(ctx: click.Context, _: click.Parameter, incomplete: st
     families = (each.text("family") for each in jobs)
     names = dict.fromkeys([*(each.text("job") for each in jobs), *families])
     return [name for name in names if name and name.startswith(incomplete) and name not in typed]
+
+
+def complete_jobs_and_signals(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the running jobs that begin so; once the jobs are known, the names of signals as well."""
+    from taskloom.signal_names import SIGNAL_NAMES
+
+    known = ctx.params.get("jobs") or ctx.args or ctx.params.get("labels") or ctx.params.get("wants_all")
+    found = [each for each in SIGNAL_NAMES if each.startswith(incomplete)] if known else []
+    return [*complete_running_jobs(ctx, parameter, incomplete), *found]
 
 
 def complete_labels(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import click
@@ -20,7 +21,7 @@ from taskloom.text import first_of, plural, printable
 __all__ = ["INTERRUPTED", "Acted", "Results", "act", "act_and_wait", "wait_for_all"]
 
 INTERRUPTED = 130
-_NOT_SCHEDULED, _UNMET = "not-scheduled", "dependency-unmet"
+_UNMET = "dependency-unmet"
 _WITH_NOW = ("start", "restart")
 _MOST_NAMES = 5
 
@@ -46,7 +47,7 @@ class Results:
     def __init__(self, output: str) -> None:
         self._is_json = output == "json"
         self._results: list[JobResult] = []
-        self._passed_over: list[str] = []
+        self._passed_over: dict[str, list[str]] = {}
 
     def add(self, result: JobResult) -> None:
         """Take a result; a refused or failed job is a line on standard error."""
@@ -58,16 +59,15 @@ class Results:
         else:
             echo_error(printable(str(result)))
 
-    def pass_over(self, job: str, state: str) -> None:
+    def pass_over(self, job: str, state: str, why: str) -> None:
         """Take a job to which the verb does not apply, and which was not named: that is not a failure."""
         self._results.append(JobResult(job, state, state))
-        self._passed_over.append(job)
+        self._passed_over.setdefault(why, []).append(job)
 
     def finish(self) -> int:
         """Write what is left to write, and return the exit code."""
-        if self._passed_over and not self._is_json:
-            names = first_of(self._passed_over, _MOST_NAMES)
-            echo(printable(f"{plural(len(self._passed_over), 'job')} without a schedule: {names}"))
+        for why, jobs in self._passed_over.items() if not self._is_json else ():
+            echo(printable(f"{plural(len(jobs), 'job')} {why}: {first_of(jobs, _MOST_NAMES)}"))
         code = worst([result.exit for result in self._results])
         if self._is_json:
             echo_json({"exit_code": int(code), "jobs": [result.as_dict() for result in self._results]})
@@ -81,11 +81,11 @@ def act(
     results: Results,
     body: Mapping[str, Any] | None = None,
     *,
-    needs_schedule: bool = True,
+    passes_over: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Acted]:
     """Do it to each job, and return what was done. A refused job is a result, and the others go on.
 
-    Unless `needs_schedule`, a job that is refused because it has no schedule is passed over.
+    A job that is refused with a code of `passes_over` is passed over, with these words: `without a schedule`.
     """
     done: list[Acted] = []
     for number, before in enumerate(chosen):
@@ -94,8 +94,8 @@ def act(
         try:
             answer = connection.fields(connection.post(job_path(job, verb), body))
         except Refused as error:
-            if error.code == _NOT_SCHEDULED and not needs_schedule:
-                results.pass_over(job, "not scheduled")
+            if error.code in passes_over:
+                results.pass_over(job, error.code.replace("-", " "), passes_over[error.code])
                 continue
             text = f"cannot {verb}: {_why(error, verb, job)}"
             results.add(JobResult(job, "refused", text, ControlExit.FAILED, error=error.message))

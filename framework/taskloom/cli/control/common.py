@@ -46,6 +46,7 @@ __all__ = [
     "explain",
     "filter_jobs",
     "job_arguments",
+    "label_option",
     "line_shape",
     "output_option",
     "program_options",
@@ -90,12 +91,16 @@ def program_options(command: _Command) -> _Command:
     return command
 
 
+def label_option(command: _Command) -> _Command:
+    """Add `-l LABEL`, as `labels`."""
+    return click.option("-l", "--label", "labels", multiple=True, metavar="LABEL", shell_complete=complete_labels,
+                        help="Only jobs with this label; several: any of them.")(command)  # fmt: skip
+
+
 def job_arguments(command: _Command) -> _Command:
     """Add JOB..., as `jobs`, and `-l LABEL`, as `labels`."""
-    command = click.option("-l", "--label", "labels", multiple=True, metavar="LABEL", shell_complete=complete_labels,
-                           help="Only jobs with this label; several: any of them.")(command)  # fmt: skip
     jobs = click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=complete_running_jobs)
-    return jobs(command)
+    return jobs(label_option(command))
 
 
 def all_option(command: _Command) -> _Command:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskloom.cli.control.instants import read_instant
+from taskloom.cli.control.waiting import EXPLAINED
 from taskloom.control.reply_fields import Fields
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import ErrorInfo, Moment, Outcome, Reason, ReasonKind
@@ -66,11 +67,16 @@ def _event_of(fields: Fields) -> Event | None:
             reason=Reason(ReasonKind(reason.text("kind")), reason.text("text")) if reason.data else None,
             outcome=Outcome(fields.text("outcome")) if fields.has("outcome") else None,
             seconds=fields.number("seconds"),
-            error=ErrorInfo(error.text("type"), error.text("message"), error.text("traceback")) if error.data else None,
+            error=_error_of(error) if error.data else None,
             data={name: value for name, value in fields.data.items() if name not in _COMMON},
         )
     except ValueError:  # a name that an enum does not have
         return None
+
+
+def _error_of(error: Fields) -> ErrorInfo:
+    kind = error.text("type")
+    return ErrorInfo(kind, error.text("message"), error.text("traceback"), is_explained=kind in EXPLAINED)
 
 
 def _plain_text(event: Event) -> str:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from taskloom.cli.control.instants import read_instant, until
 from taskloom.control.reply_fields import Fields
 from taskloom.observe.name_column import elided
-from taskloom.text import duration, measured, printable, table
+from taskloom.text import duration, measured, printable, size, table
 
-__all__ = ["job_table", "state_text", "wrong_jobs"]
+__all__ = ["cpu_text", "job_table", "state_text", "wrong_jobs"]
 
 _GAP = 2
 # A name has this room at least: a line that is too long is better than names that are all alike.
@@ -85,6 +85,21 @@ def _next(job: Fields, now: float) -> str:
     return "-" if instant is None else f"in {until(instant - now)}"
 
 
+def _has_process(job: Fields) -> bool:
+    return job.object("process").has("pid")
+
+
+def _of_process(job: Fields, text: Callable[[Fields], str]) -> str:
+    """Return a text about the processes of the job's run; a dash if it has none."""
+    return text(job.object("process")) if _has_process(job) else "-"
+
+
+def cpu_text(process: Fields) -> str:
+    """Return the processor time of a run; a dash if it is unknown."""
+    cpu = process.number("cpu")
+    return "-" if cpu is None else duration(max(0.0, cpu), is_rounded=True)
+
+
 def _note(job: Fields, _: float) -> str:
     """Return its progress and counts, why it was stopped or paused, and its error."""
     parts = []
@@ -96,6 +111,8 @@ def _note(job: Fields, _: float) -> str:
     counts = ", ".join(f"{name} {n}" for name, n in job.counts("counts"))
     if counts:
         parts.append(counts)
+    if job.object("process").text("state") == "stopped":
+        parts.append("its process is stopped by a signal")
     if job.has("would_meet_join") and not job.flag("would_meet_join") and job.text("state") == "running":
         parts.append("would not stop in time")
     reason = _who_holds(job.text("held")) if job.text("held") else job.text("reason")
@@ -124,5 +141,9 @@ _COLUMNS = (
     _Column("MISSED", lambda job, _: str(job.count("missed")), lambda job: job.count("missed") > 0),
     _Column("TIME", _time),
     _Column("NEXT", _next, lambda job: job.has("next_firing")),
+    _Column("RUNNER", lambda job, _: job.text("runner") or "-", _has_process),
+    _Column("PID", lambda job, _: _of_process(job, lambda process: str(process.count("pid"))), _has_process),
+    _Column("MEM", lambda job, _: _of_process(job, lambda process: size(process.count("memory"))), _has_process),
+    _Column("CPU", lambda job, _: _of_process(job, cpu_text), _has_process),
     _Column("NOTE", _note),
 )

@@ -1,4 +1,4 @@
-"""`taskloom ps`: the running programs of this user."""
+"""`taskloom ps`: the running programs of this user, and the processes of their runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import click
 
 from taskloom.cli.control.common import ControlExit, answers, output_option
 from taskloom.cli.control.instants import format_instant, is_instant
+from taskloom.cli.control.job_table import cpu_text
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.clock import wall
-from taskloom.control.client import Connection, Program, list_programs
+from taskloom.control.client import Connection, Program, Refused, list_programs
 from taskloom.control.client_errors import ControlError, NoAnswer
 from taskloom.control.finding import short_names
 from taskloom.control.reply_fields import Fields
 from taskloom.observe.local_time import local_time
-from taskloom.text import table
+from taskloom.text import size, table
 
 __all__ = ["ps"]
 
@@ -33,6 +34,8 @@ class _Asked:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.fields = Fields({})
+        self.runs: list[Fields] = []
+        """Those of its runs that are in processes of their own."""
         self.error: ControlError | None = None
 
     def query(self) -> None:
@@ -40,8 +43,10 @@ class _Asked:
             connection = Connection(self.program, _SECONDS)
             self.fields = connection.fields(connection.get("/v1/program"))
             self.row("")  # what cannot be read is found here
+            self.runs = _runs_of(connection)
+            self.run_rows("")
         except ControlError as error:
-            self.fields, self.error = Fields({}), error
+            self.fields, self.runs, self.error = Fields({}), [], error
 
     @property
     def state(self) -> str:
@@ -63,6 +68,21 @@ class _Asked:
             self.program.path or " ".join(self.fields.texts("paths")) or "-",
         )
 
+    def run_rows(self, shown: str) -> list[tuple[str, ...]]:
+        return [
+            (
+                shown,
+                run.text("job"),
+                run.text("runner"),
+                str(run.count("pid")),
+                str(run.count("processes")),
+                size(run.count("memory")),
+                cpu_text(run),
+                run.text("state"),
+            )
+            for run in self.runs
+        ]
+
     def as_data(self) -> dict[str, Any]:
         program = self.program
         since = program.since
@@ -77,7 +97,17 @@ class _Asked:
             "error": None if self.error is None else str(self.error),
             "jobs": self.fields.object("jobs").data or None,
             "version": self.fields.text("version") or None,
+            "processes": [run.data for run in self.runs],
         }
+
+
+def _runs_of(connection: Connection) -> list[Fields]:
+    try:
+        return connection.fields(connection.get("/v1/processes")).objects("processes")
+    except Refused as error:
+        if error.code == "unknown-route":
+            return []  # a program of an earlier version, whose runs are all in threads
+        raise
 
 
 @click.command(short_help="List the running programs of this user.")
@@ -87,7 +117,8 @@ class _Asked:
 def ps(all_users: bool, output: str) -> int:
     """List the running programs of this user: name, process, jobs and state.
 
-    A program that does not answer is listed as well.
+    A program that does not answer is listed as well. Below them is a line for each run that is in a process of its own:
+    its main process, how many there are, and the memory and processor time of all of them.
 
     \b
     Exit codes:
@@ -141,4 +172,9 @@ def _as_text(asked: Sequence[_Asked], *, has_users: bool) -> str:
     if has_users:
         rows = [(str(each.program.uid), *row) for each, row in zip(asked, rows, strict=True)]
         head = ("UID", *head)
-    return table([head, *rows])
+    runs = [row for each, name in zip(asked, names, strict=True) for row in each.run_rows(name)]
+    if not runs:
+        return table([head, *rows])
+    titles = ("NAME", "JOB", "RUNNER", "PID", "PROCESSES", "MEM", "CPU", "STATE")
+    first = 1 if len(asked) == 1 else 0  # the name of the only program says nothing
+    return f"{table([head, *rows])}\n\n{table(row[first:] for row in [titles, *runs])}"

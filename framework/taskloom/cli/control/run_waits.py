@@ -12,7 +12,7 @@ from taskloom.text import measured
 __all__ = ["RestartWait", "StartWait", "StopWait"]
 
 _SUCCEEDED, _CANCELLED, _ABANDONED = "succeeded", "cancelled", "abandoned"
-_READY = "ready"
+_READY, _KILL = "ready", "kill"
 
 
 def _still(seconds: float | None) -> str:
@@ -31,6 +31,8 @@ class StopWait(Wait):
         self._times = RunTimes()
         self._run = status.text("run")
         self._is_abandoned = False
+        # A late run is killed then, so that it ends soon.
+        self._kills = status.text("otherwise") == _KILL
         state = status.text("state")
         if state == "stopping":
             return
@@ -50,7 +52,7 @@ class StopWait(Wait):
         match event.text("event"):
             case "cancel_requested":
                 self._times.begin(event)
-            case "stop_overdue":
+            case "stop_overdue" if not self._kills:
                 self._outlive(event.text("where"), self._times.until(event))
             case "ended" if event.text("outcome") == _ABANDONED and event.number("within") == 0:
                 # With `join: 0s` no stop waits. The user of this verb does, for the thread.
@@ -72,7 +74,7 @@ class StopWait(Wait):
             self._is_abandoned = True
         elif status.text("outcome"):
             self._stop(status.text("outcome"), status.text("error"), seconds)
-        elif status.flag("overdue"):
+        elif status.flag("overdue") and not self._kills:
             self._outlive("", seconds)
 
     def _stop(self, outcome: str, error: str, seconds: float | None) -> None:
@@ -181,7 +183,7 @@ class RestartWait(StartWait):
     """
 
     def __init__(self, before: Fields, status: Fields, seconds: float | None = None) -> None:
-        self._old = ""
+        self._old, self._kills = "", status.text("otherwise") == _KILL
         if status.text("state") == "stopping":
             self._old = status.text("run")
         elif before.text("state") in {"running", "stopping"} and status.text("run") == before.text("run"):
@@ -202,7 +204,7 @@ class RestartWait(StartWait):
     def _see_old(self, name: str, event: Fields) -> None:
         if name == "cancel_requested":
             self._stop_times.begin(event)
-        elif name == "stop_overdue" or (name == "ended" and event.text("outcome") == _ABANDONED):
+        elif (name == "stop_overdue" and not self._kills) or (name == "ended" and event.text("outcome") == _ABANDONED):
             self._outlive(event.text("where"), self._stop_times.until(event))
         elif name == "ended":
             self.needs_status = True  # the next run is queued at once, unless another command has prevented it
@@ -213,7 +215,7 @@ class RestartWait(StartWait):
         elif status.text("run") != self._old:
             self._run = status.text("run")
             super()._check(status)
-        elif status.flag("overdue") or status.text("state") == "blocked":
+        elif (status.flag("overdue") and not self._kills) or status.text("state") == "blocked":
             self._outlive("", None)
         elif status.text("outcome"):
             why = status.text("held") or status.text("reason") or status.text("state")

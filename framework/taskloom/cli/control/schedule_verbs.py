@@ -26,6 +26,8 @@ from taskloom.text import duration, local_time
 
 __all__ = ["pause", "reset", "resume"]
 
+_PASSED_OVER = {"not-scheduled": "without a schedule"}
+
 
 @click.command(short_help="Pause the schedules of jobs; their runs go on.")
 @job_arguments
@@ -122,7 +124,7 @@ def _change(
     connection, results = connect(**program), Results(output)
     chosen = choose_jobs(connection, jobs, labels)
     # Of all jobs, or of those with a label, the verb means those with a schedule.
-    for acted in act(connection, verb, chosen, results, needs_schedule=bool(jobs)):
+    for acted in act(connection, verb, chosen, results, passes_over={} if jobs else _PASSED_OVER):
         results.add(JobResult(acted.status.text("job"), verb, describe(acted.status), run=acted.run))
     return results.finish()
 

@@ -14,8 +14,10 @@ from taskloom.cli.control.common import ControlExit
 from taskloom.control.reply_fields import Fields
 from taskloom.text import measured
 
-__all__ = ["REMOVED", "JobResult", "ProgramEnd", "Wait", "worst"]
+__all__ = ["EXPLAINED", "REMOVED", "JobResult", "ProgramEnd", "Wait", "worst"]
 
+EXPLAINED = frozenset({"ProcessDied", "ProcessKilled", "ProcessLost", "ProgramFailed"})
+"""The types of errors that no exception stands for: the message says how the processes of a run ended."""
 REMOVED = "removed"
 """Instead of the state of a job that is not there any more."""
 
@@ -148,6 +150,8 @@ def error_of(event: Fields) -> str:
     """Return the error of an event in one text; "" if it has none."""
     error = event.object("error")
     kind, message = error.text("type"), error.text("message")
+    if kind in EXPLAINED and message:
+        return message
     return f"{kind}: {message}" if kind and message else kind or message
 
 
