@@ -14,14 +14,15 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from taskloom.clock import mono
+from taskloom.runners.process.channel import Done, Exited, StartFailed, parse_message
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
-from taskloom.runners.process.messages import KILL, Done, Exited, Failed, parse_message
 from taskloom.signal_names import signal_name
 from taskloom.sync.wakeup_fd import WakeupFd
 from taskloom.text import printable
 
 if TYPE_CHECKING:
-    from taskloom.runners.process.launch import LaunchSpec
+    from taskloom.runners.process.channel import Done, Exited, StartFailed, parse_message
+from taskloom.runners.process.launch import LaunchSpec
 
 __all__ = ["HelperCommand", "HelperFailed"]
 
@@ -49,7 +50,7 @@ class HelperCommand:
         self._wakeup = WakeupFd()
         self._output = b""
         self._exited: Exited | None = None
-        self._failed: Failed | None = None
+        self._failed: StartFailed | None = None
         self._is_over = False
         self._unread = b""
 
@@ -98,7 +99,7 @@ class HelperCommand:
                 why = "it was ended with the program" if is_killed else f"no result within {self._timeout:g} s"
                 poll.unregister(self._wakeup.fileno())
                 deadline = mono() + _KILL_SECONDS
-                _send(launched, KILL)
+                _send(launched, b"kill\n")
         return why or self._verdict(launched)
 
     def _read_channel(self, launched: Launched) -> None:
@@ -111,10 +112,10 @@ class HelperCommand:
         if not data:
             self._is_over = True  # the supervisor is gone
         *lines, self._unread = (self._unread + data).split(b"\n")
-        for message in map(parse_message, lines):
+        for message in map(parse_message, (line.decode("utf-8", "replace") for line in lines)):
             if isinstance(message, Exited):
                 self._exited = message
-            elif isinstance(message, Failed):
+            elif isinstance(message, StartFailed):
                 self._failed = message
                 self._is_over = True
             elif isinstance(message, Done):
