@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from taskloom.runners import RunOrder
 from taskloom.runners.binding import Binding, Body
 from taskloom.runners.process import program_run
 from taskloom.runners.process.channel import Exited, Left, OverLimit, ProcessStarted, Stopped
-from taskloom.runners.process.launch import LaunchSpec
 from taskloom.runners.process.program_run import ProgramRun
 from taskloom.sync.cancel_token import CancelToken
 
@@ -44,9 +44,11 @@ class FakeLink:
     def send(self, message: Any) -> None:
         raise AssertionError(message)
 
-    def log(self, text: str, *, level: int = 20, name: str = "", created: float | None = None) -> bool:
+    def log(self, text: str, *, level: int = 20, name: str = "", created: float | None = None) -> None:
         self.logged.append(text)
-        return True
+
+    def log_record(self, entry: Any) -> bool:
+        raise AssertionError(entry)
 
     def emit(self, report: Any) -> None:
         self.reports.append(report)
@@ -69,10 +71,8 @@ class Scene:
         order = RunOrder("web#1", "web", "command", 1, 1, False, 1.0, binding)
         self.token = CancelToken()
         self.link = FakeLink()
-        self.run = ProgramRun(
-            order, self.token, self.link, lambda made: LaunchSpec(argv=made.argv, env={"A": "b"}, job="web")
-        )
-        self.run.make_spec()
+        self.run = ProgramRun(order, self.token, self.link)
+        self.spec = self.run.make_spec()
 
     def start(self) -> None:
         self.run.on_channel(ProcessStarted(PID), clock.now)
@@ -228,6 +228,69 @@ def test_a_program_of_which_nothing_is_known_any_more_is_lost() -> None:
     scene.start()
 
     assert told(scene.run.end(lost=ErrorInfo("ProcessLost", "gone", ""))) == ended(How.LOST, "ProcessLost: gone")
+
+
+# -- the start
+
+
+def test_it_starts_with_its_files_and_variables_and_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.env").write_text("A=file\nB=file\n")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/x")
+    monkeypatch.setenv("TASKLOOM_STOP_WITHIN", "5s")
+    monkeypatch.setenv("C", "ours")
+    scene = Scene(env={"A": "own"}, env_files=(str(tmp_path / "a.env"),), cwd="/", stdin=b"in")
+    env = scene.spec.env
+
+    assert [env[name] for name in ("A", "B", "C", "TASKLOOM_JOB", "TASKLOOM_RUN")] == [
+        "own",
+        "file",
+        "ours",
+        "web",
+        "web#1",
+    ]
+    assert not {"NOTIFY_SOCKET", "TASKLOOM_STOP_WITHIN"} & env.keys()
+    assert (scene.spec.argv, scene.spec.cwd, scene.spec.stdin) == (("serve",), "/", b"in")
+
+
+def test_an_env_file_that_is_gone_fails_the_start() -> None:
+    with pytest.raises(OSError, match=r"cannot read env_file 'gone\.env': no such file or directory"):
+        Scene(env_files=("gone.env",))
+
+
+def test_a_stop_before_the_program_runs_is_sent_once_it_does() -> None:
+    scene = Scene(ready_address="tcp://127.0.0.1:1", check=CHECK)
+    scene.cancel()
+    before = list(scene.link.done)
+    scene.start()
+    scene.later(60)
+
+    assert before == []
+    assert scene.link.done == ["SIGTERM", "SIGCONT"]
+    assert not scene.link.calls
+
+
+# -- the reload
+
+
+def test_a_reload_sends_its_signal_while_the_program_runs() -> None:
+    scene = Scene(reload_signal="HUP")
+    scene.run.on_reload()
+    scene.start()
+    scene.run.on_reload()
+    scene.cancel()
+    scene.run.on_reload()
+
+    assert scene.link.done == ["SIGHUP", "SIGTERM", "SIGCONT"]
+
+
+def test_a_reload_does_nothing_without_a_signal() -> None:
+    scene = Scene()
+    scene.start()
+    scene.run.on_reload()
+
+    assert scene.link.done == []
 
 
 # -- ready

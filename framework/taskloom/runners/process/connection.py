@@ -24,6 +24,7 @@ from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
+from taskloom.runners.proc import read_process
 from taskloom.runners.process.channel import Done, Exited, Grouped, ProcessStarted, StartFailed, parse_message
 from taskloom.runners.process.deaths import explained, signal_name
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
@@ -31,7 +32,6 @@ from taskloom.runners.process.launch import CannotLaunch, Launched, kill_cgroup,
 from taskloom.runners.process.log_thread import LogEntry, RunLog
 from taskloom.runners.process.outgoing import Outgoing
 from taskloom.runners.process.output_lines import OutputLines
-from taskloom.runners.proc import read_process
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
 from taskloom.sync.cancel_token import CancelCallback
 
@@ -206,6 +206,11 @@ class Connection:
         """Send a signal to the main process."""
         if self.phase is Phase.OPEN:
             self.run.on_signal(number)
+
+    def reload(self) -> None:
+        """Pass on that the job files were read again."""
+        if self.phase is Phase.OPEN:
+            self.run.on_reload()
 
     def set_urgent(self, now: float) -> None:
         """Pass on that little time is left."""

@@ -165,6 +165,9 @@ class DrivenRun:
         """A user sends a signal to the main process."""
         self.link.signal(number)
 
+    def on_reload(self) -> None:
+        """The job files were read again, and the run goes on."""
+
     # -- time
 
     def next_timer(self) -> float:

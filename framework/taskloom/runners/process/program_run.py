@@ -18,18 +18,21 @@ from taskloom.clock import mono
 from taskloom.core.inputs import RunEnded, RunResponsive, RunStartFailed, RunUnresponsive
 from taskloom.core.model import ErrorInfo, How, Reason
 from taskloom.program import Program, parse_target
+from taskloom.runners.process.accounts import find_account
 from taskloom.runners.process.channel import Continued, Exited, Left, ProcessStarted, Stopped, SupervisorMessage
 from taskloom.runners.process.deaths import explained, killed_by_ladder
 from taskloom.runners.process.driven_run import DrivenRun, Link, Stream
-from taskloom.runners.process.environment import PID_VARIABLE
+from taskloom.runners.process.env_files import read_env
+from taskloom.runners.process.environment import PID_VARIABLE, child_environment
+from taskloom.runners.process.file_limit import limit_of_children
 from taskloom.runners.process.helper_command import HelperCommand
+from taskloom.runners.process.launch import LaunchSpec
 from taskloom.runners.process.probes import probe
 from taskloom.signal_names import signal_name
 from taskloom.text import plural
 
 if TYPE_CHECKING:
     from taskloom.runners import RunOrder
-    from taskloom.runners.process.launch import LaunchSpec
     from taskloom.sync.cancel_token import CancelToken
 
 __all__ = ["ProgramRun"]
@@ -54,12 +57,8 @@ _ASKING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTER
 class ProgramRun(DrivenRun):
     """One run of the program that its task describes; times are monotonic seconds."""
 
-    def __init__(
-        self, order: RunOrder, token: CancelToken, link: Link, make_spec: Callable[[Program], LaunchSpec]
-    ) -> None:
-        """`make_spec`: makes the program executable, with the options of the runner; may block, and raise."""
+    def __init__(self, order: RunOrder, token: CancelToken, link: Link) -> None:
         super().__init__(order, token, link)
-        self._make_spec = make_spec
         self._program: Program | None = None
         self._spec: LaunchSpec | None = None
         self._pattern: re.Pattern[str] | None = None
@@ -76,20 +75,28 @@ class ProgramRun(DrivenRun):
     # -- the start
 
     def make_spec(self) -> LaunchSpec:
-        """Return what is to be executed; called on a helper thread."""
-        make = self.order.binding.program
+        """Return what is to be executed; called on a helper thread. Raises OSError, and what the task raises."""
+        order, options = self.order, self.order.options
+        make = order.binding.program
         if make is None:
-            raise TypeError(f"cannot start {self.order.task!r} as a program: it describes none")
+            raise TypeError(f"cannot start {order.task!r} as a program: it describes none")
         self._program = program = make()
         if program.ready_line is not None:
             self._pattern = re.compile(program.ready_line)
-        self._spec = self._make_spec(program)
+        account = None if options.get("user") is None else find_account(options["user"]).env
+        added = read_env(program.env_files), options.get("env", {}), program.env
+        self._spec = LaunchSpec(
+            argv=program.argv,
+            env=child_environment(os.environ, order.job, order.run, *added, account=account),
+            job=order.job,
+            cwd=program.cwd if program.cwd is not None else options.get("cwd"),
+            nice=options.get("nice"),
+            user=options.get("user"),
+            memory_limit=options.get("memory_limit"),
+            stdin=program.stdin,
+            no_file_limit=limit_of_children(),
+        )
         return self._spec
-
-    @property
-    def reload_signal(self) -> int | None:
-        """The signal that it gets when the job files were read again; None for none."""
-        return self._program.reload_signal if self._program is not None else None
 
     def on_channel(self, message: SupervisorMessage, now: float) -> None:
         """One message of the supervisor."""
@@ -113,7 +120,9 @@ class ProgramRun(DrivenRun):
         # It polls nothing. A stop wakes it as a signal does, and only its checks say whether it works.
         self.token.update_remote(has_polled=False, is_waiting=True, is_wakeable=True)
         self.report_started(is_ready=not program.announces_ready)
-        if program.ready_address is not None:
+        if self.ladder.requested is not None:
+            self._stop(program)  # requested while it was being started
+        elif program.ready_address is not None:
             self._probe_ready()
         elif self.is_ready:
             self._begin_checks()
@@ -201,9 +210,10 @@ class ProgramRun(DrivenRun):
         super().on_cancel(reason, now)
         self._set_timer(inf)
         self._end_commands()
-        program = self._program
-        if program is None or self.exited is not None:
-            return
+        if self._program is not None and self.is_started and self.exited is None:
+            self._stop(self._program)
+
+    def _stop(self, program: Program) -> None:
         if not program.stop_command:
             self._send_stop_signal(program)
             return
@@ -221,6 +231,13 @@ class ProgramRun(DrivenRun):
         if error is not None and self.exited is None:
             self.link.log(f"stop_command failed: {error}; sending {signal_name(program.stop_signal)}", level=WARNING)
             self._send_stop_signal(program)
+
+    def on_reload(self) -> None:
+        """Send the reload signal: the job files were read again, and the run goes on."""
+        program = self._program
+        if program is not None and program.reload_signal is not None and self.is_started and self._goes_on():
+            self.link.log(f"reload: sending {signal_name(program.reload_signal)}")
+            self.link.signal(program.reload_signal)
 
     def on_terminate(self, now: float) -> None:
         """Send TERM to the group, and before that the stop signal, if a stop command was to do its work."""
