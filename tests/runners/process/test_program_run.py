@@ -199,8 +199,8 @@ def test_a_program_that_goes_into_the_background_has_failed() -> None:
 
     assert told(scene.run.end(lost=None)) == ended(
         How.RAISED,
-        "ProgramFailed: the program put itself into the background: its first process ended while 2 of its processes "
-        "live (nginx,nginx); start it in the foreground",
+        "ProgramFailed: the program put itself into the background: its first process ended and left 2 processes "
+        "(nginx, nginx); start it in the foreground",
     )
 
 
@@ -212,7 +212,7 @@ def test_what_a_stopped_program_leaves_is_no_failure_and_is_said() -> None:
     scene.run.on_channel(Left(1, "sleep"), clock.now)
 
     assert told(scene.run.end(lost=None)) == ended(How.CANCELLED, requested=True)
-    assert scene.link.logged == ["it has left 1 process: sleep"]
+    assert scene.link.logged == ["it left 1 process (sleep): ending what is left"]
 
 
 def test_over_its_memory_limit_is_told_whatever_the_code_is() -> None:

@@ -106,7 +106,7 @@ class ProgramRun(DrivenRun):
         elif isinstance(message, Left):
             self._left = message
             if self.ladder.requested is not None:
-                self.link.log(f"it has left {plural(message.count, 'process')}: {message.names}", level=WARNING)
+                self.link.log(f"it left {_processes(message)}: ending what is left", level=WARNING)
         elif isinstance(message, Stopped):
             self.link.log(f"the process was stopped by {signal_name(message.number)}", level=WARNING)
         elif isinstance(message, Continued):
@@ -346,9 +346,12 @@ def _code(program: Program, code: int) -> str:
     return f"exit code {code}" if why is None else f"exit code {code}: {why}"
 
 
+def _processes(left: Left) -> str:
+    return f"{left.count} {'process' if left.count == 1 else 'processes'} ({left.names.replace(',', ', ')})"
+
+
 def _in_background(left: Left) -> str:
-    lives = "process lives" if left.count == 1 else "processes live"
     return (
-        f"the program put itself into the background: its first process ended while {left.count} of its {lives} "
-        f"({left.names}); start it in the foreground"
+        f"the program put itself into the background: its first process ended and left {_processes(left)}; "
+        "start it in the foreground"
     )

@@ -206,10 +206,8 @@ class Supervisor:
         self._channel.say(b"exited %d %s" % (status, used))
         if self._is_killing or not self._has_children():
             return
-        # Also if the scan finds none: it can miss a process that is getting a new parent.
+        # Also if a scan would find none: it can miss a process that is getting a new parent.
         self._terminate_at = now if self._is_ending else now + self._spec.linger
-        if left := descendants():
-            self._channel.say(b"left %d %s" % (len(left), names_of(left)))
 
     @staticmethod
     def _has_children() -> bool:
@@ -226,7 +224,11 @@ class Supervisor:
         if now >= self._terminate_at:
             self._terminate_at = _FOREVER
             self._kill_at = min(self._kill_at, now + _LEFT_SECONDS)
-            terminate(descendants())
+            left = descendants()
+            if left:
+                # Not before: the other end of a pipe ends a little later than the main process, as a rule.
+                self._channel.say(b"left %d %s" % (len(left), names_of(left)))
+            terminate(left)
         if now >= self._kill_at:
             self._kill(now)
         if now >= self._sweep_at:
