@@ -158,7 +158,30 @@ class Scheduler:
 
     def _specs(self, jobs: Iterable[Job | JobSpec]) -> list[JobSpec]:
         declared = (job if isinstance(job, JobSpec) else self._spec(job) for job in jobs)
-        return [spec for job in declared for spec in job.replicated()]
+        specs = [spec for job in declared for spec in job.replicated()]
+        for name in {spec.runner.name for spec in specs}:
+            self._provide_runner(name)
+        return specs
+
+    def _provide_runner(self, name: str) -> None:
+        """Make the runner if a job needs it for the first time: on the caller's thread, since it may be imported.
+
+        If it is not installed, or cannot be imported or made, the runs say so: their start fails.
+        """
+        executor = self._engine.executor
+        if executor.has_runner(name):
+            return
+        try:
+            executor.add_runner(name, self._own_catalog().load_runner(name).factory())
+        except Exception:  # noqa: BLE001 - code of a plugin; the loader of job files has reported it already
+            pass
+
+    def _own_catalog(self) -> Catalog:
+        if self._catalog is None:
+            from taskloom.catalog.entry_points import Catalog
+
+            self._catalog = Catalog()
+        return self._catalog
 
     def job(self, name: str) -> JobHandle:
         """Return the handle of a job. Raises UnknownJob."""
@@ -168,11 +191,7 @@ class Scheduler:
     def _spec(self, job: Job) -> JobSpec:
         from taskloom.jobfile.job_spec import spec_of
 
-        if self._catalog is None:
-            from taskloom.catalog.entry_points import Catalog
-
-            self._catalog = Catalog()
-        return spec_of(job, self._catalog)
+        return spec_of(job, self._own_catalog())
 
     # -- starting and waiting
 

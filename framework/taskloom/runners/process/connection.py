@@ -132,7 +132,7 @@ class Connection:
             self._hub.helpers.submit("", [CancelCallback(self._launch, "start of a process")])
 
     def _launch(self) -> None:
-        """Start the supervisor. On a helper thread: the program's description is code of the task, a fork takes time."""
+        """Start the supervisor. On a helper thread: it may call code of the task, and a fork takes time."""
         launched: Launched | None = None
         try:
             if self._order.terminate_returned is not None:

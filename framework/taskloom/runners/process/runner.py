@@ -17,30 +17,38 @@ __all__ = ["ProcessRunner"]
 
 
 class ProcessRunner:
-    """Starts each run in processes of its own. Its threads are made for the first run."""
+    """Starts each run in processes of its own. Its threads are made for the first run.
 
-    kills = True
+    What they need is imported when a runner is made, not with this module: `start` is called on the scheduler thread,
+    and a job file is checked without it.
+    """
+
+    kills = needs_reference = starts_programs = True
 
     def __init__(self) -> None:
         self.record_bug: Callable[[BaseException], object] = _raise_nothing
         """Called with an exception that has struck one of its threads. The scheduler sets it."""
+        from taskloom.runners.process.hub import Hub
+
+        self._make: Callable[[], Hub] = lambda: Hub(lambda error: self.record_bug(error))
         self._hub: Hub | None = None
         # Held while the threads are made, so that two first runs do not make them twice.
         self._making = allocate_lock()
         self._is_closed = False
 
     def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> ProcessHandle:
-        """Start the run; never blocks. Raises RuntimeError if its threads cannot be started, OSError without descriptors."""
+        """Start the run; never blocks.
+
+        Raises RuntimeError if its threads cannot be started, and OSError if there is no descriptor for them.
+        """
         return (self._hub or self._make_hub()).start(order, token, emit)
 
     def _make_hub(self) -> Hub:
-        from taskloom.runners.process.hub import Hub
-
         with self._making:
             if self._is_closed:
                 raise RuntimeError("cannot start a run in a process: the runner was closed")
             if self._hub is None:
-                self._hub = Hub(lambda error: self.record_bug(error))
+                self._hub = self._make()
             return self._hub
 
     def stacks(self, handles: Sequence[RunHandle], texts: int) -> list[Stack]:

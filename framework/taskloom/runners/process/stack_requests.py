@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskloom.clock import mono
@@ -49,7 +50,7 @@ def ask_stacks(handles: Sequence[ProcessHandle], texts: int) -> list[Stack]:
     for handle, slot in zip(handles, slots, strict=True):
         connection = handle.connection
         if connection is not None:
-            connection.ask(lambda run, slot=slot: _ask(run, slot))
+            connection.ask(partial(_ask, slot))
         else:
             slot.answer(Stack("", ""))
     until = mono() + ANSWER_SECONDS
@@ -61,7 +62,7 @@ def ask_stacks(handles: Sequence[ProcessHandle], texts: int) -> list[Stack]:
     ]
 
 
-def _ask(run: DrivenRun, slot: StackSlot) -> None:
+def _ask(slot: StackSlot, run: DrivenRun) -> None:
     """Ask one run. On the IO thread."""
     if isinstance(run, WorkerRun):
         run.ask_stack(slot)

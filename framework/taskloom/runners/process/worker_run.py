@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskloom import __version__
 from taskloom.clock import wall
@@ -123,39 +124,23 @@ class WorkerRun(DrivenRun):
 
     def on_control(self, message: Up, now: float) -> None:
         """Take one message. Raises ProtocolError if it cannot come at this point."""
-        if isinstance(message, Polled):
-            self._take_polls(message)
-        elif isinstance(message, Logged):
-            self.link.log_record(_entry_of(message))
-        elif isinstance(message, Gauged):
-            self._take_gauges(message)
-        elif isinstance(message, CallbackFailed):
-            self._take_failed_callback(message)
-        elif isinstance(message, StackAnswer):
-            slot = self._stacks.pop(message.id, None)
-            if slot is not None:
-                slot.answer(Stack(message.where, message.text))
-        elif isinstance(message, Hello):
-            self._take_hello(message)
-        elif self._ended is not None or self._start_failed is not None:
-            raise ProtocolError(f"it sent {type(message).__name__} after its end")
-        elif isinstance(message, Started):
-            self.report_started(is_ready=message.is_ready)
-        elif isinstance(message, Ready):
-            self.report_ready()
-        elif isinstance(message, StartFailed):
-            self._start_failed = message
-            self._gone_by = now + _EXIT_SECONDS
-        elif isinstance(message, Ended):
-            self._take_end(message, now)
+        kind = type(message)
+        if kind in _STEPS and (self._ended is not None or self._start_failed is not None):
+            raise ProtocolError(f"it sent {kind.__name__} after its end")
+        _TAKE[kind](self, message, now)
+
+    def _take_stack(self, answer: StackAnswer) -> None:
+        slot = self._stacks.pop(answer.id, None)
+        if slot is not None:
+            slot.answer(Stack(answer.where, answer.text))
 
     def _take_hello(self, hello: Hello) -> None:
         if self._hello is not None:
             raise ProtocolError("it said hello for a second time")
         if hello.version != __version__:
             raise ProtocolError(
-                f"it has version {hello.version} of Taskloom, and this program {__version__}: restart the program after "
-                "an upgrade"
+                f"it has version {hello.version} of Taskloom, and this program has {__version__}: restart the program "
+                "after an upgrade"
             )
         self._hello = hello
 
@@ -177,6 +162,10 @@ class WorkerRun(DrivenRun):
         self._failed_callbacks += 1
         if self._failed_callbacks <= _MOST_FAILED_CALLBACKS:
             self.link.emit(inputs.CallbackFailed(self.order.run, failed.name, failed.error))
+
+    def _take_failed_start(self, failed: StartFailed, now: float) -> None:
+        self._start_failed = failed
+        self._gone_by = now + _EXIT_SECONDS
 
     def _take_end(self, ended: Ended, now: float) -> None:
         if not self.is_started and ended.how is not How.NOT_ENTERED:
@@ -266,6 +255,22 @@ class WorkerRun(DrivenRun):
             return super()._died(error)
         lines = "\n".join(self._last_lines)[-_LONGEST_STDERR:]
         return RunStartFailed(self.order.run, ErrorInfo(error.type, f"{error.message}\n{lines}", f"{lines}\n", True))
+
+
+# The messages of which one may follow another only in this order.
+_STEPS = frozenset({Started, Ready, StartFailed, Ended})
+_TAKE: Mapping[type, Callable[[WorkerRun, Any, float], object]] = {
+    Hello: lambda run, hello, _: run._take_hello(hello),
+    Started: lambda run, started, _: run.report_started(is_ready=started.is_ready),
+    Ready: lambda run, *_: run.report_ready(),
+    StartFailed: lambda run, failed, now: run._take_failed_start(failed, now),
+    Ended: lambda run, ended, now: run._take_end(ended, now),
+    Polled: lambda run, polled, _: run._take_polls(polled),
+    Gauged: lambda run, gauged, _: run._take_gauges(gauged),
+    Logged: lambda run, logged, _: run.link.log_record(_entry_of(logged)),
+    CallbackFailed: lambda run, failed, _: run._take_failed_callback(failed),
+    StackAnswer: lambda run, answer, _: run._take_stack(answer),
+}
 
 
 def _entry_of(logged: Logged) -> LogEntry:
