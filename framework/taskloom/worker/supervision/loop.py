@@ -7,7 +7,6 @@ before `started` if the run has a cgroup.
 Lines from the parent: `signal NUMBER`, `group NUMBER`, `kill`. End of file, or the end of the parent, means: terminate.
 """
 
-import _signal
 import posix
 import select
 from time import monotonic
@@ -16,13 +15,13 @@ from taskloom.worker.supervision.channel import Channel
 from taskloom.worker.supervision.child import Child, start_child, why_not_started
 from taskloom.worker.supervision.memory import KernelKills, Memory
 from taskloom.worker.supervision.spec import Spec
-from taskloom.worker.supervision.system import CONTROL
+from taskloom.worker.supervision.system import CONTROL, signals
 from taskloom.worker.supervision.tree import descendants, names_of, send, send_to_group, sweep, terminate
 from taskloom.worker.supervision.wakeups import Wakeups
 
 _FOREVER = float("inf")
 # Signals that programs take as the request to end. One that is stopped only gets them when it is continued.
-_MEANS_END = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
+_MEANS_END = (signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGHUP)
 
 # What is left when the main process has ended gets SIGKILL this long after SIGTERM.
 _LEFT_SECONDS = 1.0
@@ -83,6 +82,7 @@ class Supervisor:
         posix.close(nothing)
         if self._spec.control:
             posix.close(CONTROL)
+        posix.chdir("/")  # so that the folder can be removed, or its file system unmounted
 
     def serve(self) -> None:
         """Supervise until no process of the run is left, and say so."""
@@ -139,8 +139,8 @@ class Supervisor:
             send(pid, number)
         if number in _MEANS_END:
             # A stopped process would not get it.
-            send_to_group(pid, _signal.SIGCONT)
-            send(pid, _signal.SIGCONT)
+            send_to_group(pid, signals.SIGCONT)
+            send(pid, signals.SIGCONT)
 
     def _end(self) -> None:
         """Terminate, and kill after the grace. Called when the parent has gone or has sent SIGTERM; idempotent."""
@@ -152,7 +152,7 @@ class Supervisor:
         if self._has_exited:
             self._terminate_at = now
         else:
-            self._signal(_signal.SIGTERM, is_for_group=True)
+            self._signal(signals.SIGTERM, is_for_group=True)
 
     def _take_report(self) -> None:
         """Say whether the program has been started."""
@@ -198,7 +198,7 @@ class Supervisor:
 
     def _say_exit(self, status: int, used: bytes) -> None:
         now = monotonic()
-        if posix.WIFSIGNALED(status) and posix.WTERMSIG(status) == _signal.SIGKILL and not self._is_killing:
+        if posix.WIFSIGNALED(status) and posix.WTERMSIG(status) == signals.SIGKILL and not self._is_killing:
             if was := self._memory.kernel_excess():
                 self._channel.say(b"over %d %d" % (self._memory.limit or 0, was))
             elif self._kernel_kills.has_risen():
@@ -249,8 +249,8 @@ class Supervisor:
         if self._has_exited:
             self._sweep_at = now  # the number of its group may be another's
         else:
-            send_to_group(self._child.pid, _signal.SIGKILL)
-            send(self._child.pid, _signal.SIGKILL)
+            send_to_group(self._child.pid, signals.SIGKILL)
+            send(self._child.pid, signals.SIGKILL)
 
 
 def group_of(pid: int) -> int:
