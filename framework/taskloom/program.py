@@ -198,7 +198,7 @@ class Program:
     cwd: str | None = None
     """The folder in which it starts; None for that of the runner."""
     stop_signal: int = signal.SIGTERM
-    """Sent to the main process when the run is cancelled."""
+    """Sent when the run is cancelled: to the main process, or with `shell` to all processes of its group."""
     stop_command: tuple[str, ...] = ()
     """Run in place of `stop_signal`, with the main process in `$TASKLOOM_PID`."""
     reload_signal: int | None = None

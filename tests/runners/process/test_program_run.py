@@ -38,6 +38,9 @@ class FakeLink:
     def signal_group(self, number: int) -> None:
         self.done.append(f"group {signal.Signals(number).name}")
 
+    def be_patient(self) -> None:
+        self.done.append("patient")
+
     def kill(self) -> None:
         self.done.append("kill")
 
@@ -267,7 +270,7 @@ def test_a_stop_before_the_program_runs_is_sent_once_it_does() -> None:
     scene.later(60)
 
     assert before == []
-    assert scene.link.done == ["SIGTERM", "SIGCONT"]
+    assert scene.link.done == ["patient", "SIGTERM", "SIGCONT"]
     assert not scene.link.calls
 
 
@@ -282,7 +285,7 @@ def test_a_reload_sends_its_signal_while_the_program_runs() -> None:
     scene.cancel()
     scene.run.on_reload()
 
-    assert scene.link.done == ["SIGHUP", "SIGTERM", "SIGCONT"]
+    assert scene.link.done == ["SIGHUP", "patient", "SIGTERM", "SIGCONT"]
 
 
 def test_a_reload_does_nothing_without_a_signal() -> None:
@@ -410,7 +413,7 @@ def test_the_stop_signal_goes_to_the_main_process_which_is_continued_if_it_was_s
     scene.run.on_terminate(clock.now)
     scene.run.on_kill(clock.now)
 
-    assert scene.link.done == ["SIGQUIT", "SIGCONT", "group SIGTERM", "kill"]
+    assert scene.link.done == ["patient", "SIGQUIT", "SIGCONT", "group SIGTERM", "kill"]
 
 
 def test_a_stop_command_runs_in_place_of_the_signal() -> None:
@@ -422,8 +425,16 @@ def test_a_stop_command_runs_in_place_of_the_signal() -> None:
     after = list(scene.link.done)
     scene.run.on_terminate(clock.now)
 
-    assert before == after == []
-    assert scene.link.done == ["SIGINT", "SIGCONT", "group SIGTERM"]
+    assert before == after == ["patient"]
+    assert scene.link.done == ["patient", "SIGINT", "SIGCONT", "group SIGTERM"]
+
+
+def test_the_stop_signal_goes_to_all_that_a_shell_has_started() -> None:
+    scene = Scene(argv=("/bin/sh", "-c", "a | b"), shell=True, stop_signal="INT")  # noqa: S604 - nothing is executed
+    scene.start()
+    scene.cancel()
+
+    assert scene.link.done == ["patient", "group SIGINT", "group SIGCONT"]
 
 
 def test_a_stop_command_that_fails_is_replaced_by_the_signal_at_once() -> None:
@@ -432,7 +443,7 @@ def test_a_stop_command_that_fails_is_replaced_by_the_signal_at_once() -> None:
     scene.cancel()
     scene.link.answer(OSError("exit code 1"))
 
-    assert scene.link.done == ["SIGTERM", "SIGCONT"]
+    assert scene.link.done == ["patient", "SIGTERM", "SIGCONT"]
     assert scene.link.logged == ["stop_command failed: exit code 1; sending SIGTERM"]
 
 

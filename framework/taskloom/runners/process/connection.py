@@ -240,6 +240,10 @@ class Connection:
         """Send a signal to the process group of the main process."""
         self._order_supervisor(f"group {number}\n")
 
+    def be_patient(self) -> None:
+        """Let the processes that the main process leaves have the time until `kill`, after a TERM."""
+        self._order_supervisor("patient\n")
+
     def kill(self) -> None:
         """Kill every process of the run."""
         if self._launched is not None and self.phase is Phase.OPEN:

@@ -106,7 +106,7 @@ class ProgramRun(DrivenRun):
         elif isinstance(message, Left):
             self._left = message
             if self.ladder.requested is not None:
-                self.link.log(f"it left {_processes(message)}: ending what is left", level=WARNING)
+                self.link.log(f"it left {_processes(message)}: ending what is left")
         elif isinstance(message, Stopped):
             self.link.log(f"the process was stopped by {signal_name(message.number)}", level=WARNING)
         elif isinstance(message, Continued):
@@ -214,6 +214,7 @@ class ProgramRun(DrivenRun):
             self._stop(self._program)
 
     def _stop(self, program: Program) -> None:
+        self.link.be_patient()
         if not program.stop_command:
             self._send_stop_signal(program)
             return
@@ -221,9 +222,11 @@ class ProgramRun(DrivenRun):
         self.link.call(command.run, partial(self._stop_command_ended, command))
 
     def _send_stop_signal(self, program: Program) -> None:
-        self.link.signal(program.stop_signal)
+        # A shell would end at once, and what it waits for would get another signal.
+        send = self.link.signal_group if program.shell else self.link.signal
+        send(program.stop_signal)
         # A stopped process gets no other signal than this one and SIGKILL.
-        self.link.signal(_CONTINUE)
+        send(_CONTINUE)
 
     def _stop_command_ended(self, command: HelperCommand, _: object, error: BaseException | None) -> None:
         self._commands.discard(command)
