@@ -4,8 +4,8 @@ Lines to the parent, in this order: `started PID` or `failed NUMBER TEXT`; `stop
 WAS`, any number of times; `oom`; `exited STATUS MAXRSS UTIME STIME`; `left NUMBER NAMES`; `done`. `cgroup PATH` comes
 before `started` if the run has a cgroup.
 
-Lines from the parent: `signal NUMBER`, `group NUMBER`, `kill`; `patient` lets what the main process leaves have the time
-until `kill`. End of file, or the end of the parent, means: terminate.
+Lines from the parent: `signal NUMBER`, `group NUMBER`, `kill`; `patient` lets what the main process leaves have the
+time until `kill`. End of file, or the end of the parent, means: terminate.
 """
 
 import posix
