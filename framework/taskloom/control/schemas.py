@@ -259,12 +259,14 @@ SCHEMAS: Mapping[str, Schema] = {
         {
             "stacks": _list(
                 _object(
-                    "One run. `text` is empty if its source files could not be read in time.",
+                    "One run. `text`: its stack, or the processes of a program; empty if that was not read in time.",
                     {
                         "job": _NAME,
                         "run": _RUN,
                         "where": _or_null(_TEXT),
                         "poll_age": _or_null(_SECONDS),
+                        "runner": _TEXT,
+                        "pid": _or_null({**_COUNT, "description": "Its main process; null for a run in a thread."}),
                         "text": _TEXT,
                     },
                 )

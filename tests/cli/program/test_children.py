@@ -16,9 +16,9 @@ from tests.support.contexts import run_context
 from taskloom.cli.program.child_owners import ChildOwners
 from taskloom.cli.program.children import LeftChild, LeftChildren, names_of
 from taskloom.cli.program.forks import ForkedChildren
-from taskloom.runners.proc import Process, children_of_thread, command_of, has_children, read_process
 from taskloom.clock import mono
 from taskloom.runners.context import current_run
+from taskloom.runners.proc import Process, children_of_thread, command_of, has_children, read_process
 from taskloom.runners.run_thread import RunThread
 
 PATIENCE_SECONDS = 30.0
