@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from taskloom.job import Job
     from taskloom.jobfile import load
+    from taskloom.runners import ProcessInfo
     from taskloom.scheduler import Firing, JobHandle, JobStatus, Listener, Run, Scheduler, Snapshot
     from taskloom.scheduler.why import Why
     from taskloom.task import AsyncContext, Context, Duration, Task, param
@@ -65,6 +66,7 @@ __all__ = [
     "Listener",
     "Outcome",
     "PermanentFailure",
+    "ProcessInfo",
     "Reason",
     "ReasonKind",
     "Run",
@@ -101,6 +103,7 @@ _HOME = {
     "Listener": "scheduler",
     "Outcome": "core.model",
     "PermanentFailure": "errors",
+    "ProcessInfo": "runners",
     "Reason": "core.model",
     "ReasonKind": "core.model",
     "Run": "scheduler",

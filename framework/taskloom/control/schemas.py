@@ -113,7 +113,7 @@ _STATUS = _object(
                 {"done": _or_null(_SECONDS), "total": _or_null(_SECONDS), "unit": _TEXT},
             )
         ),
-        "otherwise": _text("What happens to a run that outlives its `join`: `exit`, `abandon` or `kill`."),
+        "otherwise": _text("The treatment of a run that outlives its `join`: `exit`, `abandon` or `kill`."),
         "runner": _text("The runner that executes its runs: `thread`, `process` or that of a plugin."),
         "process": _or_null(_object("The processes of its run, if it has some.", _PROCESS)),
         "wrong": {**_FLAG, "description": "Whether a person should look at it."},
