@@ -13,7 +13,7 @@ A map, in the order in which data flows:
     cli/        the command line; each verb imports its heavy parts only when called
     simulation/ the same core in virtual time, checked against invariants/
     testing/    virtual clock, fake context, simulator, conformance: for your tests
-    task        what the author of a task needs: start reading there
+    task        what the author of a task needs: start reading there; program a program to start in its place
     waiting     waits that a cancellation ends; sync/ the thread primitives below them; clock the time
     errors      everything that can go wrong; diagnostics what is wrong and where; text how values are written
 """
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from taskloom.job import Job
     from taskloom.jobfile import load
+    from taskloom.program import Check, Program, Signal
     from taskloom.runners import ProcessInfo
     from taskloom.scheduler import Firing, JobHandle, JobStatus, Listener, Run, Scheduler, Snapshot
     from taskloom.scheduler.why import Why
@@ -51,6 +52,7 @@ __all__ = [
     "AsyncContext",
     "Cancelled",
     "Change",
+    "Check",
     "Context",
     "Duration",
     "ErrorInfo",
@@ -67,11 +69,13 @@ __all__ = [
     "Outcome",
     "PermanentFailure",
     "ProcessInfo",
+    "Program",
     "Reason",
     "ReasonKind",
     "Run",
     "Scheduler",
     "SchedulerStopped",
+    "Signal",
     "Snapshot",
     "StopReport",
     "Task",
@@ -88,6 +92,7 @@ _HOME = {
     "AsyncContext": "task",
     "Cancelled": "errors",
     "Change": "core.reload",
+    "Check": "program",
     "Context": "task",
     "Duration": "task",
     "ErrorInfo": "core.model",
@@ -104,11 +109,13 @@ _HOME = {
     "Outcome": "core.model",
     "PermanentFailure": "errors",
     "ProcessInfo": "runners",
+    "Program": "program",
     "Reason": "core.model",
     "ReasonKind": "core.model",
     "Run": "scheduler",
     "Scheduler": "scheduler",
     "SchedulerStopped": "errors",
+    "Signal": "program",
     "Snapshot": "scheduler",
     "StopReport": "core.report",
     "Task": "task",

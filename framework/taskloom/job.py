@@ -9,14 +9,23 @@ from typing import Any
 __all__ = ["Job"]
 
 
+class _Unwritten(str):
+    """A default that differs from the same text where a program writes it: another one may apply to the job's task."""
+
+    __slots__ = ()
+
+
+_UNWRITTEN_THREAD = _Unwritten("thread")
+
+
 @dataclass(kw_only=True)
 class Job:
     """Declare a job. `Scheduler.add` validates and adds it.
 
     Every field accepts the same values as in a job file, including durations as text; None means `none`. `task` may
     also be a Task class, an instance of one (its values are the params, and each run gets a new instance with the
-    same values) or a function `f(ctx, ...)`. Params that are not data (a queue, a callback) are shared by all runs.
-    Lists and mappings are copied for each run.
+    same values) or a function `f(ctx, ...)`. Params that are not data (a queue, a callback) are shared by all runs;
+    they cannot be passed to a process. Lists and mappings are copied for each run.
     """
 
     name: str
@@ -38,4 +47,4 @@ class Job:
     essential: bool = False
     log: str | Mapping[str, Any] = field(default_factory=dict)
     replicas: int = 1
-    runner: str | Mapping[str, Any] = "thread"
+    runner: str | Mapping[str, Any] = _UNWRITTEN_THREAD

@@ -14,7 +14,7 @@ ASKED = [kind for kind in ReasonKind if kind not in (ReasonKind.DEADLINE, Reason
 
 
 def report(how: How, was_woken: bool = False) -> RunEnded:
-    has_error = how in (How.RAISED, How.PERMANENT)
+    has_error = how in (How.RAISED, How.PERMANENT, How.KILLED, How.LOST)
     return RunEnded("a#1", how, ERROR if has_error else None, was_requested=True, callback_ran=was_woken)
 
 
@@ -26,13 +26,18 @@ def report(how: How, was_woken: bool = False) -> RunEnded:
         (How.PERMANENT, Outcome.FAILED),
         (How.CANCELLED, Outcome.FAILED),
         (How.NOT_ENTERED, Outcome.CANCELLED),
+        (How.KILLED, Outcome.FAILED),
+        (How.LOST, Outcome.LOST),
     ],
 )
 def test_without_a_request_to_stop_the_body_decides(how: How, outcome: Outcome) -> None:
     assert decide_outcome(report(how), None)[0] is outcome
 
 
-@pytest.mark.parametrize(("kind", "how"), [*product(ASKED, How)], ids=lambda value: value.value)
+BY_ITSELF = [how for how in How if how not in (How.KILLED, How.LOST)]
+
+
+@pytest.mark.parametrize(("kind", "how"), [*product(ASKED, BY_ITSELF)], ids=lambda value: value.value)
 def test_after_a_request_to_stop_it_is_cancelled_unless_it_failed_by_itself(kind: ReasonKind, how: How) -> None:
     failed_alone = how in (How.RAISED, How.PERMANENT)
 
@@ -48,12 +53,23 @@ def test_an_error_that_the_wake_up_may_have_caused_is_kept_beside_cancelled(how:
 
 
 @pytest.mark.parametrize("was_woken", [False, True], ids=["not woken", "woken"])
-@pytest.mark.parametrize("how", [How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT])
+@pytest.mark.parametrize("how", [How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT, How.KILLED])
 def test_the_first_cause_decides_however_the_body_ended(how: How, was_woken: bool) -> None:
     ended = report(how, was_woken)
 
     assert decide_outcome(ended, Reason(ReasonKind.DEADLINE))[0] is Outcome.TIMED_OUT
     assert decide_outcome(ended, Reason(ReasonKind.WATCHDOG))[0] is Outcome.FAILED
+
+
+@pytest.mark.parametrize("was_woken", [False, True], ids=["not woken", "woken"])
+@pytest.mark.parametrize("kind", ASKED)
+def test_a_run_that_the_stop_killed_is_cancelled_and_says_how(kind: ReasonKind, was_woken: bool) -> None:
+    assert decide_outcome(report(How.KILLED, was_woken), Reason(kind)) == (Outcome.CANCELLED, ERROR)
+
+
+@pytest.mark.parametrize("kind", [None, *ReasonKind])
+def test_a_run_that_its_runner_lost_is_lost_whatever_was_requested(kind: ReasonKind | None) -> None:
+    assert decide_outcome(report(How.LOST), Reason(kind) if kind else None) == (Outcome.LOST, ERROR)
 
 
 @pytest.mark.parametrize("kind", [*ReasonKind])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from taskloom.env_lines import LARGEST, MOST_PROBLEMS
 from taskloom.errors import JobFileError
-from taskloom.jobfile.env_file import LARGEST, MOST_PROBLEMS, environ_with, read_env_files
+from taskloom.jobfile.env_file import environ_with, read_env_files
 from taskloom.jobfile.render import render_all
 
 HIDDEN = "hunter2"

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from tests.support.hand_driven_core import HandDrivenCore, show
+from tests.support.random_jobs import in_process
 from tests.support.reference_model import ReferenceJob, ReferenceModel, outcome_of
 
 from taskloom.core.inputs import StartJob, Tick
@@ -94,6 +95,10 @@ def usually_none(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(st.none(), st.none(), strategy)
 
 
+# The numbers of the jobs whose runs can be killed: a reload never changes that for a live run.
+KILLED = (1, 2, 5)
+
+
 def job_specs(number: int) -> st.SearchStrategy[JobSpec]:
     """Return the strategy of the job with this number, which may depend on jobs with lower numbers."""
     others = st.sampled_from([f"j{other}" for other in range(number)])
@@ -114,7 +119,7 @@ def job_specs(number: int) -> st.SearchStrategy[JobSpec]:
         ready_within=usually_none(st.sampled_from([0.75390625, 3.00390625])),
         watchdog=usually_none(WATCHDOGS),
         essential=st.sampled_from([False] * 30 + [True]),
-    )
+    ).map(in_process if number in KILLED else lambda spec: spec)
 
 
 JOB_SPECS = [job_specs(number) for number in range(6)]
@@ -282,7 +287,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         pick=PICK,
-        how=st.sampled_from([How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT]),
+        how=st.sampled_from([How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT, How.KILLED, How.LOST]),
         sees_cancel=st.sampled_from([True, True, True, False]),
         was_woken=st.booleans(),
     )

@@ -24,6 +24,8 @@ __all__ = ["BOOM", "HandDrivenCore", "event_of", "running", "show"]
 BOOM = ErrorInfo("RuntimeError", "boom", "Traceback: boom")
 """The error of every fake run that fails."""
 
+_WITH_ERROR = (How.RAISED, How.PERMANENT, How.KILLED, How.LOST)
+
 
 class HandDrivenCore(RecordedCore):
     """A recorded core with a method for each input. Each returns the actions; a refused command raises."""
@@ -120,7 +122,7 @@ class HandDrivenCore(RecordedCore):
         record = self.lifecycle.runs.get(run)
         if was_requested is None:
             was_requested = record is not None and record.requested is not None
-        has_failed = how in (How.RAISED, How.PERMANENT) or (how is How.CANCELLED and not was_requested)
+        has_failed = how in _WITH_ERROR or (how is How.CANCELLED and not was_requested)
         error = BOOM if has_failed else None
         return self.send(inputs.RunEnded(run, how, error, was_requested, callback_ran))
 

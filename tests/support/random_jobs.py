@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from tests.support.fake_calendar import FakeCalendar
 
 from taskloom.calendars import cron_calendar
-from taskloom.core.model import WAIT_FOR_EVER, JobSpec
+from taskloom.core.model import WAIT_FOR_EVER, JobSpec, RunnerSpec
 from taskloom.core.policies import (
     Calendar,
     Condition,
@@ -30,7 +30,7 @@ from taskloom.testing import make_job
 from taskloom.testing.behaviour import draw_seconds
 from taskloom.testing.clock import FIRST_WALL_SECONDS
 
-__all__ = ["Pace", "change_job", "draw_job"]
+__all__ = ["Pace", "change_job", "draw_job", "in_process"]
 
 WITHINS = (0.0, 0.5, 1.0, 2.0, 4.0, 10.0, 60.0, WAIT_FOR_EVER)
 CRONS = (
@@ -76,8 +76,14 @@ def draw_job(random: Random, name: str, others: Sequence[str], pace: Pace, *, es
         essential=probability() < essential,
         replicas=random.choice((2, 3)) if probability() < 0.04 else 1,
     )
-    otherwise = random.choice(list(Otherwise))
-    return replace(spec, join=JoinPolicy(spec.join.within, otherwise)) if probability() < 0.1 else spec
+    otherwise = random.choice((Otherwise.ABANDON, Otherwise.EXIT))
+    spec = replace(spec, join=JoinPolicy(spec.join.within, otherwise)) if probability() < 0.1 else spec
+    return in_process(spec) if probability() < 0.25 else spec
+
+
+def in_process(spec: JobSpec) -> JobSpec:
+    """Return the job with runs that can be killed."""
+    return replace(spec, runner=RunnerSpec("process"), join=JoinPolicy(spec.join.within, Otherwise.KILL))
 
 
 def draw_restart(random: Random, pace: Pace, *, is_scheduled: bool) -> RestartPolicy:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from taskloom.core.model import How, JobSpec
+from taskloom.core.model import How, JobSpec, JoinPolicy, Otherwise
 from taskloom.core.policies import Condition, RestartWhen
 
 __all__ = ["NEVER", "ReferenceJob", "dependency_state", "outcome_of"]
@@ -49,6 +49,8 @@ class ReferenceJob:
     deadline: float = NEVER
     is_urgent: bool = False
     is_captured: bool = False
+    is_terminated: bool = False
+    is_killed: bool = False
     is_unawaited: bool = False
     """The shutdown does not wait for its run, and has not come to its end."""
     is_overdue: bool = False
@@ -76,6 +78,15 @@ class ReferenceJob:
     @property
     def is_awaited(self) -> bool:
         return self.is_live and self.requested_at is not None and not self.is_overdue and not self.is_unawaited
+
+    @property
+    def join(self) -> JoinPolicy:
+        """The join policy of its run."""
+        return (self.run_spec or self.spec).join
+
+    @property
+    def kills(self) -> bool:
+        return self.join.otherwise is Otherwise.KILL
 
     @property
     def is_running(self) -> bool:
@@ -120,7 +131,7 @@ class ReferenceJob:
     def counts_as_failure(self) -> bool:
         if self.outcome == "abandoned":
             return self.first_kind in ("deadline", "watchdog")
-        return self.outcome in ("failed", "timed_out", "start_failed")
+        return self.outcome in ("failed", "timed_out", "start_failed", "lost")
 
     def outlives_failure(self) -> bool:
         """Return whether its overdue run, which is not abandoned, is a failure for good."""
@@ -171,6 +182,8 @@ def dependency_state(job: ReferenceJob, jobs: Iterable[ReferenceJob]) -> str:
 
 def outcome_of(how: How, was_requested: bool, callback_ran: bool, kind: str = "") -> str:
     """Return the outcome of a run whose cancel was first requested for a reason of this kind."""
+    if how is How.LOST:
+        return "lost"
     by_cause = {"deadline": "timed_out", "watchdog": "failed"}.get(kind, "")
     if how is How.NOT_ENTERED:
         return by_cause or "cancelled"

@@ -169,7 +169,7 @@ class ReferenceModel:
         job.is_live, job.waits_for, job.end_state, job.outcome, job.follow_up = True, "", "", "", "policy"
         job.run_spec, job.attempt, job.queued = spec, attempt, now
         job.is_started = job.is_urgent = job.is_captured = job.is_overdue = False
-        job.is_unresponsive = job.is_unawaited = False
+        job.is_unresponsive = job.is_unawaited = job.is_terminated = job.is_killed = False
         job.has_failed = job.gave_up = False
         job.started_at = job.ready_at = job.requested_at = None
         job.first_kind, job.first_text, job.deadline = "", "", NEVER
@@ -215,7 +215,7 @@ class ReferenceModel:
             return []
         within = (job.run_spec or job.spec).join.within
         job.is_unawaited = within == 0 and self.stop_text is not None
-        if not self.awaited() and not job.is_unawaited:
+        if self.progress_due is None and not job.is_unawaited:
             self._set_progress_due(now + 2)
         job.requested_at, job.first_kind, job.first_text = now, kind, text
         job.due.pop("timeout", None)
@@ -235,6 +235,12 @@ class ReferenceModel:
             self.set_due(
                 job, "urgent", NEVER if deadline == NEVER else job.requested_at + (deadline - job.requested_at) * 0.75
             )
+        self.set_decision(job)
+
+    def set_decision(self, job: ReferenceJob) -> None:
+        deadline = job.deadline
+        if job.kills and job.requested_at is not None and not job.is_terminated:
+            self.set_due(job, "terminate", deadline - min(2.0, 0.2 * (deadline - job.requested_at)))
         self.set_due(job, "capture", deadline)
 
     def _set_progress_due(self, when: float) -> None:
@@ -308,7 +314,7 @@ class ReferenceModel:
                 job.follow_up = "policy"
         job.outcomes[outcome] += 1
         job.outcome = outcome
-        for name in ("timeout", "ready_within", "urgent", "capture"):
+        for name in ("timeout", "ready_within", "urgent", "terminate", "capture", "unkillable"):
             job.due.pop(name, None)
         if not self.awaited():
             self.progress_due = None
@@ -319,15 +325,23 @@ class ReferenceModel:
         return lines + release_run(self, run, now) + continue_shutdown(self, now)
 
     def stack_captured(self, job: ReferenceJob, now: float) -> list[str]:
-        if not job.is_awaited:
+        if not job.is_awaited or job.is_killed:
             return []
+        lines = [f"stop_overdue {job.run}"] if job.join.within else []
+        if not job.kills:
+            return lines + self.outlive(job, now)
+        job.is_killed = True
+        self.set_due(job, "unkillable", now + 1.0)
+        return [*lines, f"KillRun {job.run}"]
+
+    def outlive(self, job: ReferenceJob, now: float) -> list[str]:
+        """Decide about a run that no stop waits for any more."""
         job.is_overdue = True
         job.due = {name: due for name, due in job.due.items() if name == "firing"}
         if not self.awaited():
             self.progress_due = None
-        join = (job.run_spec or job.spec).join
-        lines = [f"stop_overdue {job.run}"] if join.within else []
-        if join.otherwise is Otherwise.ABANDON or not join.within:
+        lines: list[str] = []
+        if job.is_killed or job.join.otherwise is Otherwise.ABANDON or not job.join.within:
             job.is_abandoned, job.abandoned_at = True, now
             job.outcome = "abandoned"
             job.outcomes["abandoned"] += 1

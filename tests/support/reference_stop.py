@@ -45,21 +45,29 @@ def continue_shutdown(model: ReferenceModel, now: float) -> list[str]:
     lines: list[str] = []
     jobs = list(model.jobs.values())
     for level in range(len(jobs)):
-        if not model.is_hurried and any(job.is_awaited and _level(model, job) < level for job in jobs):
+        before = [job for job in jobs if _level(model, job) < level and not model.is_hurried]
+        if any(job.is_awaited for job in before):
+            return lines
+        if _decide(model, [job for job in before if job.kills], now):
             return lines
         for job in jobs:
             if _level(model, job) == level:
                 lines += model.stop_job(job, model.stop_kind, model.stop_text, now)
     if model.awaited():
         return lines
-    unawaited = [job for job in jobs if job.is_unawaited and job.is_live]
-    if unawaited:
-        for job in unawaited:
-            job.is_unawaited, job.deadline = False, now
-            model.set_due(job, "capture", now)
+    if _decide(model, [job for job in jobs if job.kills], now) or _decide(model, jobs, now):
         return lines
     model.is_stop_over = True
     return [*lines, "scheduler_stopped", "ShutdownFinished"]
+
+
+def _decide(model: ReferenceModel, jobs: list[ReferenceJob], now: float) -> bool:
+    """Have the live runs captured that the shutdown did not wait for, and return whether there are any."""
+    unawaited = [job for job in jobs if job.is_unawaited and job.is_live]
+    for job in unawaited:
+        job.is_unawaited, job.deadline = False, now
+        model.set_decision(job)
+    return bool(unawaited)
 
 
 def _level(model: ReferenceModel, job: ReferenceJob) -> int:

@@ -34,6 +34,11 @@ def handle_due(model: ReferenceModel, job: ReferenceJob, name: str, now: float) 
         )
     if name == "urgent":
         return model.mark_urgent(job)
+    if name == "terminate":
+        job.is_terminated = True
+        return [f"TerminateRun {job.run}"]
+    if name == "unkillable":
+        return model.outlive(job, now)
     job.is_captured = True
     return [f"CaptureStack {job.run}"]
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from taskloom.catalog.params import ShapeError, TaskShape, inspect_task
-from taskloom.diagnostics import quoted
+from taskloom.diagnostics import FieldError, quoted
 from taskloom.errors import AmbiguousTask, CatalogError, NotATask, TaskImportFailed, TaskNotFound
 from taskloom.runners.error_info import frames_of
 from taskloom.task import Task
@@ -80,13 +80,24 @@ class LoadedTask(NamedTuple):
         return f"{self.distribution} {self.version}".rstrip()
 
 
+CheckOptions = Callable[[Mapping[str, Any]], Iterable[FieldError]]
+
+
 class LoadedRunner(NamedTuple):
-    """A runner that was imported; calling `factory` makes one."""
+    """A runner that was imported; calling `factory` makes one. Its abilities are attributes of its class."""
 
     name: str
     distribution: str
     version: str
     factory: Any
+    kills: bool = False
+    """Whether its runs can be killed: `otherwise: kill` is legal, and the default."""
+    needs_reference: bool = False
+    """Whether it imports the task elsewhere, by `order.binding.reference`, so that task and params have to cross."""
+    starts_programs: bool = False
+    """Whether it starts the programs that `order.binding.program` describes."""
+    check_options: CheckOptions | None = None
+    """Yields the errors in the options of a job; None for a runner that takes no options."""
 
 
 class Catalog:
@@ -195,6 +206,7 @@ class Catalog:
         entry = offer.entry
         try:
             is_runner = callable(found) and callable(getattr(found, "start", None))
+            abilities = _abilities_of(found)
         except (MemoryError, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - a metaclass or a `__getattr__` may raise anything
@@ -203,7 +215,7 @@ class Catalog:
         if not is_runner:
             why = f"{quoted(found)} is not a class with a method start"
             return NotATask(entry.name, entry.offered_by, why, kind="runner")
-        return LoadedRunner(entry.name, entry.distribution, entry.version, found)
+        return LoadedRunner(entry.name, entry.distribution, entry.version, found, *abilities)
 
     def _offered(self, kind: Kind) -> list[Offer]:
         if kind not in self._offers:
@@ -251,6 +263,16 @@ class Catalog:
                 entry.name, entry.offered_by, text, _traceback_of(error), kind, advice=advice
             ) from None
         return found
+
+
+def _abilities_of(runner: object) -> tuple[bool, bool, bool, CheckOptions | None]:
+    """Return the abilities of a runner's class, in the order of LoadedRunner's fields."""
+    check = getattr(runner, "check_options", None)
+    # A property of the class, which only its instances could answer, is neither.
+    kills, needs, starts = (
+        getattr(runner, name, False) is True for name in ("kills", "needs_reference", "starts_programs")
+    )
+    return kills, needs, starts, check if callable(check) else None
 
 
 def _checked(shape: TaskShape) -> TaskShape:

@@ -29,7 +29,7 @@ from taskloom.catalog.signatures import (
     params_of_class,
     params_of_function,
 )
-from taskloom.diagnostics import FieldError
+from taskloom.diagnostics import FieldError, quoted
 from taskloom.runners.binding import Binding, Body, CoroutineRun, TaskReference
 from taskloom.task import Task
 from taskloom.text import error_text, kind_of, message_of
@@ -152,7 +152,10 @@ class TaskShape:
         values = {} if self.has_unknown_values else self._checked(given)
         binding = self.binding(values, given)
         try:
-            (binding.program or binding.make)()
+            if binding.program is None:
+                binding.make()
+            else:
+                _describe(binding, binding.program())
         except BaseException as error:  # the plugin's own code may raise anything to refuse its params
             text = mask_secrets(_constructor_error(error), values)
             raise ParamErrors([FieldError((), f"cannot make {self.name} of these params: {text}")]) from error
@@ -205,6 +208,15 @@ class TaskShape:
 
         return task_reference(self, given)
 
+    def errors_crossing(self, params: Mapping[str, Any]) -> list[FieldError]:
+        """Return everything that prevents that the task runs with these params in another process.
+
+        `params` are those that `bind` accepted. A location begins with `task` or `params`.
+        """
+        from taskloom.catalog.crossing import errors_crossing
+
+        return errors_crossing(self, self._given(params))
+
     def _program_maker(self, values: Mapping[str, Any]) -> Callable[[], Program]:
         build = self._builder(cast("type[Task]", self.target), values)
         return lambda: cast("Any", build()).program()
@@ -247,6 +259,17 @@ class TaskShape:
         if _are_shareable(values.values()):
             return functools.partial(cls, **values)
         return lambda: cls(**_fresh(values))
+
+
+def _describe(binding: Binding, program: object) -> None:
+    """Take over from a program what a job has to know of it before it runs. Raises TypeError if it is none."""
+    from taskloom.program import Program
+
+    if not isinstance(program, Program):
+        raise TypeError(f"its program() returned {quoted(program)}, which is not a taskloom.Program")
+    binding.announces_ready = program.ready_line is not None or program.ready_address is not None
+    if program.check is not None:
+        binding.check_seconds = program.check.every * program.check.failures
 
 
 def _constructor_error(error: BaseException) -> str:

@@ -71,6 +71,7 @@ _CHOICE = re.compile(r"'([^']*)'")
 _LISTED = {"literal_error", "enum"}
 _ABSENT = {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"}
+_OTHER_TYPES = {"string_type", "int_type", "float_type", "bool_type", "none_required", "list_type", "dict_type"}
 _MAPPINGS = {"dict_type", "model_type", "dataclass_type", "model_attributes_type"}
 _YES_AND_NO = {"yes", "no", "on", "off", "y", "n", "true", "false"}
 
@@ -88,16 +89,25 @@ def field_errors(errors: Iterable[Any], given: Mapping[str, Any], params: Mappin
     by_loc: dict[tuple[str | int, ...], list[Any]] = {}
     for error in errors:
         by_loc.setdefault(_loc_in(given, error["loc"]), []).append(error)
+    # A list or mapping fits one type of a union, except for a part of it: the other types are not what was meant.
+    for loc in [loc for loc in by_loc if any(each[: len(loc)] == loc and each != loc for each in by_loc)]:
+        by_loc[loc] = [error for error in by_loc[loc] if error["type"] not in _OTHER_TYPES]
+    by_loc = {loc: found for loc, found in by_loc.items() if found}
     return [
         _field_error(
-            loc, found, is_secret=bool(loc) and is_secret_type(type_at(params[str(loc[0])].annotation, loc[1:]))
+            loc,
+            found,
+            is_secret=bool(loc) and is_secret_type(type_at(params[str(loc[0])].annotation, loc[1:])),
+            siblings=_names_in(params[str(loc[0])].annotation, loc[1:-1]) if loc[1:] else (),
         )
         for loc, found in by_loc.items()
     ]
 
 
-def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bool) -> FieldError:
-    """Return the error at one place; each type of a union has contributed its own."""
+def _field_error(
+    loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret: bool, siblings: Sequence[str] = ()
+) -> FieldError:
+    """Return the error at one place; each type of a union has contributed its own. `siblings`: the legal keys there."""
     first = errors[0]
     kinds = {error["type"] for error in errors}
     value = first["input"]
@@ -108,7 +118,9 @@ def _field_error(loc: tuple[str | int, ...], errors: Sequence[Any], *, is_secret
         blank = missing_blank(loc[-1]) if value is None else None
         if blank is not None:
             return FieldError(loc, *blank, at_key=True)
-        return FieldError(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}", at_key=True)
+        known = f"; known: {', '.join(siblings)}" if siblings else ""
+        hint = did_you_mean(loc[-1], siblings)
+        return FieldError(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}{known}", hint, at_key=True)
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
             text = message_of(error["ctx"]["error"])
@@ -247,6 +259,12 @@ def is_secret_type(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
     return any(isinstance(each, type) and hasattr(each, "get_secret_value") for each in inner) or any(
         is_secret_type(each, (*seen, annotation)) for each in fields
     )
+
+
+def _names_in(annotation: Any, loc: Iterable[str | int]) -> list[str]:
+    """Return the keys of the mapping at `loc`, if it is a dataclass or a model; of a union, all of them."""
+    kinds = [each for each in types_in(type_at(annotation, loc)) if isinstance(each, type)]
+    return [str(name) for kind in kinds for name in _model_fields(kind) or vars(kind).get("__dataclass_fields__", ())]
 
 
 def _model_fields(kind: Any) -> Mapping[Any, Any]:

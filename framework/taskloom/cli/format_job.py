@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from taskloom.core.model import JobSpec, Moment, StartMode
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
+from taskloom.diagnostics import MASK
 from taskloom.text import duration, finite
 
 __all__ = ["format_restart", "format_start", "job_as_json", "schedule_lines"]
@@ -22,7 +23,7 @@ _WHEN = {RestartWhen.NEVER: "never", RestartWhen.ON_FAILURE: "on failure", Resta
 
 
 def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
-    """Return a job as JSON data, durations in seconds. Its params are left out, since some may be secret."""
+    """Return a job as JSON data, durations in seconds. Values that may be secret are left out, such as its params."""
     place = {} if job.place is None else {"path": job.place.path, "line": job.place.line}
     return {
         "name": job.name,
@@ -44,9 +45,15 @@ def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
         "log": {"level": None if job.log.level is None else job.log.level.value, "file": _log_file(job)},
         "replicas": job.replicas,
         "runner": job.runner.name,
-        "runner_options": dict(job.runner.options),
+        "runner_options": _shown_options(job.runner.options),
         **place,
     }
+
+
+def _shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a runner. Of environment variables only the names are shown."""
+    env = options.get("env")
+    return {**options, "env": dict.fromkeys(env, MASK)} if isinstance(env, Mapping) else dict(options)
 
 
 def _log_file(job: JobSpec) -> str | bool | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from taskloom.catalog.annotations import annotation_text
 from taskloom.diagnostics import quoted
+from taskloom.program import Signal
 from taskloom.task import Duration
 from taskloom.text import duration, plain
 
@@ -59,6 +60,8 @@ def format_type(annotation: Any) -> str:
 def _format_type(annotation: Any) -> str:
     if annotation == Duration:
         return "duration"
+    if annotation == Signal:
+        return "signal"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return format_type(arguments[0])
@@ -78,6 +81,8 @@ def _format_class(annotation: Any) -> str:
         return " or ".join(format_value(each) for each in annotation)
     if hasattr(annotation, "get_secret_value"):
         return "secret text"
+    if dataclasses.is_dataclass(annotation):
+        return "mapping"
     return "path" if issubclass(annotation, PurePath) else annotation.__name__
 
 

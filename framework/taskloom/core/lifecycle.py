@@ -8,10 +8,10 @@ Rules of this file:
 
 Theory of operation. A START, or the end of what a job waited for, queues a run (`starting.py`). The engine answers with
 RunStarted or RunStartFailed, and later with exactly one RunEnded, whatever happened in between. A stop climbs the stop
-ladder (`stopping.py`) until the run has ended or its stack was captured. Then the join policy decides: either the run
-is abandoned and its job is BLOCKED, or the job stays STOPPING and the run is overdue. A late RunEnded of an abandoned
-run is legal: its thread has exited. After every end `after_run.py` decides what follows: a restart, the next firing, or
-nothing.
+ladder (`stopping.py`) until the run has ended or its stack was captured. Then the join policy decides: the run is
+abandoned and its job is BLOCKED; or the job stays STOPPING, and the run is overdue or is killed. A late RunEnded of an
+abandoned run is legal: its thread has exited. After every end `after_run.py` decides what follows: a restart, the next
+firing, or nothing.
 
 Stopping has priority: once a whole shutdown begins (`shutdown.py`), no run is queued.
 """
@@ -64,7 +64,7 @@ class Lifecycle:
 
     def __init__(self, random: Callable[[], float], stop_within: float) -> None:
         self._store = JobStore()
-        self.stops = StopSequence(self._store)
+        self.stops = StopSequence(self._store, self._outlive)
         self.shutdown = WholeStop(self._store, self.stops, stop_within)
         self._starter = Starter(self._store, self.stops, self.shutdown, random)
         self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
@@ -357,19 +357,27 @@ class Lifecycle:
         elif report.how is How.NOT_ENTERED and self.phase is not Phase.OPEN:
             # The stop kept it from being entered, although its level has not been requested to stop yet.
             self.stops.request(run, self.shutdown.reason)
+        run.how = report.how
         outcome, run.error = decide_outcome(report, run.reason)
         self._end(run, outcome, is_permanent=report.how is How.PERMANENT)
 
     def _stack_captured(self, report: inputs.StackCaptured) -> None:
         run = self.stopping.get(report.run)
-        if run is None:
-            return  # it ended meanwhile
+        if run is None or run.captured is not None:
+            return  # it ended meanwhile, or is being killed
         run.captured = report
-        self.stops.release(run)
         if run.spec.join.is_awaited:
             self._report_overdue(run, report)
-        if run.spec.join.abandons:
-            self._abandon(run, report.where)
+        if run.spec.join.kills:
+            self.stops.kill(run)
+        else:
+            self._outlive(run)
+
+    def _outlive(self, run: RunRecord) -> None:
+        """Decide about a run that no stop waits for any more; one that was killed in vain is abandoned."""
+        self.stops.release(run)
+        if run.spec.join.abandons or run.killed is not None:
+            self._abandon(run)
         else:
             self._follow_ups.outlive(run)
         self._changeovers.release(run)
@@ -380,6 +388,8 @@ class Lifecycle:
         details = {"within": round(waited, 3), "where": report.where, "poll_age": report.poll_age}
         if report.callbacks:
             details["callbacks"] = list(report.callbacks)
+        if run.spec.join.kills:
+            details["otherwise"] = run.spec.join.otherwise.value  # the run ends before long
         self._store.emit_run(EventName.STOP_OVERDUE, run, data=details)
 
     def _callback_failed(self, report: inputs.CallbackFailed) -> None:
@@ -403,12 +413,13 @@ class Lifecycle:
             self._store.emit_run(EventName.READY, run)
         self._starter.update_dependents(run.job)
 
-    def _abandon(self, run: RunRecord, where: str) -> None:
+    def _abandon(self, run: RunRecord) -> None:
         """End the run in the store, and keep it in `runs` because its thread may still be alive."""
         self._store.move(run.job, Decision.ABANDON)
-        is_awaited = run.spec.join.is_awaited
         # For an awaited run both were reported as overdue.
-        self._store.record_end(run, Outcome.ABANDONED, NOTHING if is_awaited else {"within": 0.0, "where": where})
+        where = run.captured.where if run.captured is not None else ""
+        data = NOTHING if run.spec.join.is_awaited else {"within": 0.0, "where": where}
+        self._store.record_end(run, Outcome.ABANDONED, data)
         self._store.emit_run(EventName.BLOCKED, run)
         self._follow_ups.remember(run)
 

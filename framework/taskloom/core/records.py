@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import StackCaptured
-from taskloom.core.model import ErrorInfo, Hold, JobSpec, JobState, Moment, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.model import ErrorInfo, Hold, How, JobSpec, JobState, Moment, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
@@ -86,9 +86,13 @@ class RunRecord:
     overdue_at: float = _NEVER
     # The place of its thread when `within` was over; set then.
     captured: StackCaptured | None = None
+    # When its processes got TERM, and when they were killed.
+    terminated: Moment | None = None
+    killed: Moment | None = None
     # When the watchdog found that the run does not poll.
     unresponsive: Moment | None = None
     is_urgent: bool = False
+    how: How | None = None
     outcome: Outcome | None = None
     error: ErrorInfo | None = None
     failed_callbacks: tuple[str, ...] = ()
@@ -97,8 +101,8 @@ class RunRecord:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it outlived its `within`."""
-        return self.captured is not None
+        """Whether it outlived its `within`, and no stop waits for it: one that is being killed is still waited for."""
+        return self.captured is not None and (self.killed is None or self.outcome is not None)
 
     def has_met(self, deadline: float, ended: Mapping[str, float]) -> bool:
         """Return whether its body had ended by a deadline, as `ended` says of runs whose report has not come yet."""

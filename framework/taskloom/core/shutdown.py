@@ -1,7 +1,7 @@
 """The whole shutdown: one absolute deadline, dependents before their dependencies, one level at a time.
 
-A level is over when each of its runs has ended, was abandoned, or is overdue. A run that was already being stopped
-delays only its own level, and a run with `join: 0s` none.
+A level is over when each of its runs has ended, was abandoned, or is overdue and is not killed. A run that was already
+being stopped delays only its own level, and a run with `join: 0s` none, except while it is being killed.
 """
 
 from __future__ import annotations
@@ -83,6 +83,9 @@ class WholeStop:
         if self.phase is not Phase.STOPPING:
             return
         while not self._awaited:
+            self._awaited.update(self._stops.decide_unkilled())
+            if self._awaited:
+                return
             if self._levels:
                 self._stop_level(self._levels.popleft())
                 continue

@@ -3,15 +3,21 @@
 A stop sets its deadlines as data. At three quarters of `within` the run is marked urgent. At `within` the engine is
 asked where the run is, and answers with StackCaptured.
 
+With `otherwise: kill` there are two more steps. Shortly before `within` is over, the processes of the run get TERM.
+When its stack was captured they are killed, and the stop still waits for the run, which is gone within milliseconds.
+If the kernel cannot kill it, such as in a read from a disk that does not answer, it is abandoned after KILL_SECONDS.
+
 No stop waits for a run with `join: 0s`. A whole shutdown goes on without it, and decides about it at its end: a run
-that is still alive then is abandoned, and one that has ended is not. The stop of a single job decides at the next tick.
+that is still alive then is abandoned, and one that has ended is not. A run that can be killed is killed at the end of
+its level: what it depends on is stopped when it is gone. The stop of a single job decides at the next tick.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 
-from taskloom.core.actions import CancelRun, CaptureStack, MarkUrgent, ReportStopProgress
+from taskloom.core.actions import CancelRun, CaptureStack, KillRun, MarkUrgent, ReportStopProgress, TerminateRun
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Reason, WaitingFor
@@ -19,7 +25,17 @@ from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
 
-__all__ = ["FIRST_PROGRESS_SECONDS", "PROGRESS_RUNS", "PROGRESS_SECONDS", "URGENT_SHARE", "StopSequence"]
+__all__ = [
+    "FIRST_PROGRESS_SECONDS",
+    "KILL_SECONDS",
+    "PROGRESS_RUNS",
+    "PROGRESS_SECONDS",
+    "TERM_SECONDS",
+    "TERM_SHARE",
+    "URGENT_SHARE",
+    "StopSequence",
+    "terminate_at",
+]
 
 # A quicker stop needs no progress report; supervisord and process-compose report "waiting for" every 3 s.
 FIRST_PROGRESS_SECONDS = 2.0
@@ -27,19 +43,31 @@ PROGRESS_SECONDS = 3.0
 PROGRESS_RUNS = 5
 # In the last quarter of the time, tasks that can drop work should do so: benthos splits its shutdown at 3/4 too.
 URGENT_SHARE = 0.75
+# TERM comes so long before KILL, but not before the last fifth of the time: the run has the rest for a clean end.
+TERM_SECONDS = 2.0
+TERM_SHARE = 0.2
+# A killed process is gone within some milliseconds, and a hundred of them within this.
+KILL_SECONDS = 1.0
 _NEVER = float("inf")
 
 
-class StopSequence:
-    """All runs that are being stopped."""
+def terminate_at(requested: float, overdue_at: float) -> float:
+    """Return when a run that can be killed gets TERM. All times in monotonic seconds; inf if it is never overdue."""
+    return overdue_at - min(TERM_SECONDS, TERM_SHARE * (overdue_at - requested))
 
-    def __init__(self, store: JobStore) -> None:
+
+class StopSequence:
+    """All runs that are being stopped. `outlive` decides about a run that a stop waits for no longer."""
+
+    def __init__(self, store: JobStore, outlive: Callable[[RunRecord], object]) -> None:
         self.stopping: dict[str, RunRecord] = {}
-        """The runs that a stop waits for, earliest request first; overdue ones are no longer waited for."""
+        """The runs that a stop waits for, earliest request first; overdue ones only while they are being killed."""
         self.latest = _NEVER
         """The deadline of a whole shutdown in monotonic seconds, which limits the deadline of every run."""
         # The runs that a whole shutdown does not wait for, until its end; None before a shutdown.
         self._unawaited: dict[str, RunRecord] | None = None
+        # Those that it does not wait for until their level is over, and kills then.
+        self._unkilled: dict[str, RunRecord] = {}
         self._store = store
         self._progress_at = _NEVER
         self._urgent = DeadlineKind(
@@ -50,6 +78,12 @@ class StopSequence:
             lambda when, run: run.overdue_at != when or run.id not in self.stopping,
             RunRecord.has_met,
         )
+        self._terminate = DeadlineKind(
+            self._send_term,
+            lambda _, run: run.terminated is not None or run.killed is not None or run.id not in self.stopping,
+            RunRecord.has_met,
+        )
+        self._unkillable = DeadlineKind(outlive, lambda _, run: run.id not in self.stopping, RunRecord.has_met)
         self._progress = DeadlineKind(self._report_progress, lambda when, _: when != self._progress_at)
 
     # -- beginning and ending a stop
@@ -83,7 +117,8 @@ class StopSequence:
         store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
         store.actions.append(CancelRun(run.id, reason))
         if self._unawaited is not None and not run.spec.join.is_awaited:
-            self._unawaited[run.id] = run
+            waiting = self._unkilled if run.spec.join.kills else self._unawaited
+            waiting[run.id] = run
             self._store.deadlines.add(now.mono, self._urgent, run)
             return
         self.stopping[run.id] = run
@@ -91,9 +126,16 @@ class StopSequence:
         if self._progress_at == _NEVER:
             self._set_progress(FIRST_PROGRESS_SECONDS)
 
+    def kill(self, run: RunRecord) -> None:
+        """Kill an overdue run, and wait until it is gone."""
+        run.killed = self._store.now
+        self._store.actions.append(KillRun(run.id))
+        self._store.deadlines.add(run.killed.mono + KILL_SECONDS, self._unkillable, run)
+
     def release(self, run: RunRecord) -> None:
-        """Stop waiting for the run: it has ended or is overdue. Idempotent."""
+        """Stop waiting for the run: it has ended, or the join policy has decided about it. Idempotent."""
         self.stopping.pop(run.id, None)
+        self._unkilled.pop(run.id, None)
         if self._unawaited is not None:
             self._unawaited.pop(run.id, None)
         if not self.stopping:
@@ -111,17 +153,25 @@ class StopSequence:
         self._unawaited = {}
         self.limit_all(deadline)
 
+    def decide_unkilled(self) -> list[str]:
+        """Have those of these runs captured at the next tick that can be killed: their level is over otherwise."""
+        return self._decide(self._unkilled)
+
     def decide_unawaited(self) -> list[str]:
-        """Have those runs captured at the next tick that the shutdown did not wait for, and return their ids."""
-        runs, self._unawaited = self._unawaited or {}, {}
-        for run in runs.values():
+        """Have all others captured at the next tick: the shutdown is over otherwise. Both return the ids."""
+        return self._decide(self._unawaited or {})
+
+    def _decide(self, waiting: dict[str, RunRecord]) -> list[str]:
+        runs = list(waiting.values())
+        waiting.clear()
+        for run in runs:
             self.stopping[run.id] = run
             run.overdue_at = self._store.now.mono
-            self._store.deadlines.add(run.overdue_at, self._overdue, run)
-        return list(runs)
+            self._add_decision(run)
+        return [run.id for run in runs]
 
     def _is_pending(self, run: RunRecord) -> bool:
-        return run.id in self.stopping or (self._unawaited is not None and run.id in self._unawaited)
+        return run.id in self.stopping or run.id in self._unkilled or run.id in (self._unawaited or ())
 
     # -- deadlines
 
@@ -139,6 +189,10 @@ class StopSequence:
             run.is_urgent = True
             self._store.actions.append(MarkUrgent(run.id))
 
+    def _send_term(self, run: RunRecord) -> None:
+        run.terminated = self._store.now
+        self._store.actions.append(TerminateRun(run.id))
+
     def _report_progress(self, _: None) -> None:
         first = tuple(islice(self.stopping, PROGRESS_RUNS))
         self._store.actions.append(ReportStopProgress(first, len(self.stopping) - len(first)))
@@ -155,6 +209,13 @@ class StopSequence:
         run.overdue_at = overdue_at
         urgent_at = run.requested.mono + URGENT_SHARE * (overdue_at - run.requested.mono)
         self._store.deadlines.add(urgent_at, self._urgent, run)
+        self._add_decision(run)
+
+    def _add_decision(self, run: RunRecord) -> None:
+        """Have the join policy decide when the run is overdue; one that will be killed gets TERM before that."""
+        requested, overdue_at = run.requested, run.overdue_at
+        if requested is not None and run.spec.join.kills:  # TERM first, also where both are due at one instant
+            self._store.deadlines.add(terminate_at(requested.mono, overdue_at), self._terminate, run)
         self._store.deadlines.add(overdue_at, self._overdue, run)
 
     def _set_progress(self, seconds: float) -> None:

@@ -31,7 +31,7 @@ class Decision(FastEnum):
     REQUEST_STOP = "request stop"
     """Request the run to stop: because of a command, a limit, the watchdog, a firing, a reload or a shutdown."""
     ABANDON = "abandon"
-    """Give up a run that outlived its `within`; its thread may still be alive."""
+    """Give up a run that outlived its `within`, and could not be killed or is not to be; it may still be alive."""
     FINISH = "finish"
     """Expect no further run: none follows the last one, a wait was stopped, or the schedule has no further firings."""
     DISABLE = "disable"

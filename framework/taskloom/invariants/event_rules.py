@@ -179,7 +179,7 @@ class EventRules:
             if not 0 <= within <= seconds + 0.001:
                 text = f"was overdue after {duration(seconds)}, but its within was {duration(within)}"
                 self._report("I7", fact, f"{fact.run} {text}")
-        run.overdue = fact.mono
+        run.overdue, run.is_killed = fact.mono, fact.data.get("otherwise") == "kill"
 
     def _ended(self, fact: Fact, run: RunFacts) -> None:
         if run.ended is not None:
@@ -348,6 +348,8 @@ class EventRules:
         for run in self.live.values():
             if run.ended is None and run.overdue is None:
                 self._report("I7", fact, f"the shutdown finished while {run.run} was neither ended nor overdue")
+            if run.ended is None and run.is_killed:
+                self._report("I7", fact, f"the shutdown finished while {run.run} was being killed")
         survivors = fact.data.get("survivors")
         if survivors != len(self.live):
             self._report("I8", fact, f"the event counts {survivors} survivors, but {len(self.live)} are live")

@@ -76,6 +76,8 @@ class RunFacts:
     reason: tuple[str, str] | None = None
     """The reason of the cancel."""
     overdue: float | None = None
+    is_killed: bool = False
+    """Whether it is killed because it is overdue: then its end follows before the shutdown is over."""
     outcome: str | None = None
     ended: float | None = None
     is_blocking: bool = False
@@ -115,6 +117,6 @@ def check_end(run: RunFacts, fact: Fact) -> list[str]:
     return [text.format(fact=fact, run=run, seconds=duration(seconds)) for is_violated, text in checks if is_violated]
 
 
-_ENTERED, _FAILED = {"succeeded", "failed"}, {"failed", "start_failed"}
+_ENTERED, _FAILED = {"succeeded", "failed"}, {"failed", "start_failed", "lost"}
 _STOPPED = {"cancelled", "timed_out", "abandoned"}
 _OUTCOMES = _ENTERED | _FAILED | _STOPPED

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.catalog.pydantic_errors import ParamErrors
 from taskloom.catalog.signatures import ShapeError
-from taskloom.core.model import JobSpec
+from taskloom.core.model import JobSpec, RunnerSpec
+from taskloom.core.policies import Watchdog, WatchdogThen
 from taskloom.diagnostics import FieldError, Place, missing_blank, near_match, quoted
 from taskloom.errors import CatalogError, InvalidJob, NotATask, TaskloomError
 from taskloom.job import Job
 from taskloom.jobfile.checks.contradictions import (
+    RunnerAbilities,
     catalog_hint,
     check_restart,
     check_runner,
@@ -212,16 +214,37 @@ def _assemble(
     """Return the job with the final values. Raises JobErrors with `errors` and the ones found here."""
     if not isinstance(name, str) or not JOB_NAME.fullmatch(name):
         errors.append(_invalid_name(name))
-    values["join"] = join_policy(values, errors)
-    check_runner(values.get("runner"), values, catalog, errors)
-    check_restart(values, errors)
     is_unknown = "params" not in values and any(error.loc[:1] == ("params",) for error in errors)
-    shape, bound = _bind(find, None if is_unknown else values.get("params") or {}, errors)
+    params = None if is_unknown else values.get("params") or {}
+    in_task: list[FieldError] = []
+    shape, bound = _bind(find, params, in_task)
+    runner = check_runner(values, catalog, errors, is_program=None if shape is None else shape.is_program)
+    values["join"] = join_policy(values, runner, errors)
+    check_restart(values, errors)
+    errors += in_task
+    if shape is not None and bound is not None and runner is not None:
+        errors += _errors_crossing(shape, params or {}, runner)
+        _add_defaults(values, bound[1], runner)
     if errors or shape is None or bound is None:
         raise JobErrors(errors)
     values.setdefault("task", shape.name)
     values["params"] = bound[0]
     return JobSpec(name=name, place=place, binding=bound[1], **values)
+
+
+def _errors_crossing(shape: TaskShape, params: Mapping[str, Any], runner: RunnerAbilities) -> Iterable[FieldError]:
+    """Return why the task or its params cannot be sent to where the runner executes it. A program is made here."""
+    if not runner.needs_reference or shape.is_program:
+        return ()
+    return shape.errors_crossing(params)
+
+
+def _add_defaults(values: dict[str, Any], binding: Binding, runner: RunnerAbilities) -> None:
+    """Add the defaults that depend on the task: the runner of a program, and the watchdog of one that is checked."""
+    if "runner" not in values and runner.name != "thread":
+        values["runner"] = RunnerSpec(runner.name)
+    if "watchdog" not in values and binding.check_seconds is not None:
+        values["watchdog"] = Watchdog(binding.check_seconds, WatchdogThen.RESTART)
 
 
 def _invalid_name(name: object) -> FieldError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskloom.clock import wall
 from taskloom.core.model import JobSpec
 from taskloom.core.policies import STOP_WITHIN_SECONDS
-from taskloom.diagnostics import Place, Problem, Related, missing_blank
+from taskloom.diagnostics import FieldError, Place, Problem, Related, missing_blank
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import DeclaredJob, problems_of
 from taskloom.jobfile.fields.spec import JobErrors
@@ -262,6 +262,7 @@ class _Checker:
         written = root.get("defaults")
         values: dict[str, Any] = {}
         if isinstance(written, dict):
+            self._written.append(WrittenJob(("defaults",), document, written))
             try:
                 values = read_defaults(written)
             except JobErrors as error:
@@ -292,14 +293,26 @@ class _Checker:
         if not isinstance(written, dict):
             yield _no_job(document, name, written)
             return
-        self._written.append(WrittenJob(name, document, written))
+        self._written.append(WrittenJob(("jobs", name), document, written))
         spec = None
         try:
             spec = job_spec(name, written, self._catalog, defaults=values, place=place)
         except JobErrors as error:
-            yield from problems_of(document, ("jobs", name), written, error.errors)
+            problems = problems_of(document, ("jobs", name), written, error.errors)
+            for problem, each in zip(problems, error.errors, strict=True):
+                related = _set_in_defaults(document, written, defaults, each)
+                yield problem._replace(related=(*problem.related, *related))
         if first is place:
             self._jobs.append(DeclaredJob(name, document, written, defaults, spec))
+
+
+def _set_in_defaults(
+    document: Document, written: Mapping[str, Any], defaults: Mapping[str, Any], error: FieldError
+) -> tuple[Related, ...]:
+    """Return the place in `defaults:` of a value that is wrong for this job alone; the problem itself is at the job."""
+    if not error.loc or error.loc[0] in written or error.loc[0] not in defaults:
+        return ()
+    return (Related(document.positions.value(("defaults", *error.loc)), "set here, for all jobs of the file"),)
 
 
 def _no_job(document: Document, name: str, written: object) -> Problem:

@@ -45,15 +45,16 @@ def is_reference(written: str) -> bool:
 
 
 class WrittenJob(NamedTuple):
-    """A job as it is written in a file, whether it is valid or not."""
+    """A job as it is written in a file, whether it is valid or not; or the defaults of the jobs."""
 
-    name: str
+    path: tuple[str, ...]
+    """Where it is written, such as `("jobs", "web")`."""
     document: Document
     written: Mapping[str, Any]
 
 
 def mask_secret_params(problems: Sequence[Problem], jobs: Iterable[WrittenJob], catalog: Catalog) -> list[Problem]:
-    """Return the problems with the secret parameters of the jobs masked in their lines."""
+    """Return the problems with the secret parameters and environment variables of the jobs masked in their lines."""
     shown = {(problem.place.path, problem.place.line) for problem in problems if problem.source_line}
     files = {path for path, _ in shown}
     secrets: dict[tuple[str, int], set[Columns]] = {}
@@ -92,6 +93,8 @@ def mask_by_name(problem: Problem) -> Problem:
 
 def _secret_paths(job: WrittenJob, catalog: Catalog) -> Iterator[tuple[str | int, ...]]:
     """Yield the path of each secret value of a job."""
+    for inner in _secret_variables(job.written.get("runner")):
+        yield (*job.path, "runner", *inner)
     params = job.written.get("params")
     if not isinstance(params, dict):
         return
@@ -106,7 +109,16 @@ def _secret_paths(job: WrittenJob, catalog: Catalog) -> Iterator[tuple[str | int
                 # Perhaps a misspelt one.
                 is_secret = has_secrets or any(SECRET_NAME.search(str(part)) for part in (name, *inner))
             if is_secret:
-                yield ("jobs", job.name, "params", name, *inner)
+                yield (*job.path, "params", name, *inner)
+
+
+def _secret_variables(runner: object) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of each environment variable with a name such as `PASSWORD` in the options of a runner."""
+    for name, options in runner.items() if isinstance(runner, dict) else ():
+        env = options.get("env") if isinstance(options, dict) else None
+        for variable, value in env.items() if isinstance(env, dict) else ():
+            if SECRET_NAME.search(str(variable)):
+                yield from ((name, "env", variable, *inner) for inner in _leaves(value))
 
 
 def _shape_of(task: object, catalog: Catalog) -> TaskShape | None:

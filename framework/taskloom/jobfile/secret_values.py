@@ -14,7 +14,7 @@ from typing import Any
 
 from taskloom.catalog.pydantic_errors import without
 from taskloom.core.model import JobSpec
-from taskloom.diagnostics import Problem
+from taskloom.diagnostics import SECRET_NAME, Problem
 from taskloom.jobfile.url_passwords import url_passwords, without_passwords
 
 __all__ = ["secrets_of", "without_values"]
@@ -30,10 +30,22 @@ _PLAIN = frozenset({int, float, bool, type(None)})
 def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozenset[str]:
     """Return the texts of all secrets in the params of the jobs, and `others`, such as the contents of secret files.
 
-    Raises nothing: an object of a plugin that cannot be searched has no secrets.
+    In the variables that a job gives to its process, those with a name such as `PASSWORD` are secret. Raises nothing:
+    an object of a plugin that cannot be searched has no secrets.
     """
-    params = [value for spec in specs for value in spec.params.values() if type(value) not in _PLAIN]
-    return frozenset(filter(None, {*_in(params), *others}))
+    specs = list(specs)
+    values = [value for spec in specs for value in spec.params.values() if type(value) not in _PLAIN]
+    variables = [each for spec in specs if spec.runner.options for each in _variables_of(spec.runner.options)]
+    values += (value for _, value in variables)
+    by_name = (value for name, value in variables if SECRET_NAME.search(name) and len(value) >= _SHORTEST)
+    return frozenset(filter(None, {*_in(values), *by_name, *others}))
+
+
+def _variables_of(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the environment variables in the options of a runner. Those of another runner may be anything."""
+    env = options.get("env")
+    pairs = env.items() if isinstance(env, Mapping) else ()
+    return [(name, value) for name, value in pairs if isinstance(name, str) and isinstance(value, str)]
 
 
 def without_values(problems: Sequence[Problem], secrets: Iterable[str]) -> list[Problem]:

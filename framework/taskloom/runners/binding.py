@@ -69,6 +69,7 @@ class Binding:
         "_crossing",
         "_refer",
         "announces_ready",
+        "check_seconds",
         "context_in_doubt",
         "has_terminate",
         "label",
@@ -86,6 +87,7 @@ class Binding:
         context_in_doubt: str = "",
         refer: Callable[[], TaskReference] | None = None,
         program: Callable[[], Program] | None = None,
+        check_seconds: float | None = None,
     ) -> None:
         self.make = make
         """Creates a new body. Called on the thread of the run; raises what the task's constructor raises."""
@@ -101,6 +103,8 @@ class Binding:
 
         It may block, since it calls the task's constructor and its `program`; it raises what they raise.
         """
+        self.check_seconds = check_seconds
+        """Seconds in which the checks of the program have failed for good; None without a check."""
         self._refer = refer
         self._crossing: TaskReference | str | None = None
 

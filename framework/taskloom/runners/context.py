@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
     from taskloom.task import CancelHandle
 
-__all__ = ["RunContext", "current_run"]
+__all__ = ["FORKED", "RunContext", "current_run"]
 
 Item = TypeVar("Item")
 
 current_run: ContextVar[RunContext | None] = ContextVar("taskloom.current_run", default=None)
 """The context of the run that this thread executes. It also attributes log lines to jobs."""
 
-_FORKED = Reason(ReasonKind.SHUTDOWN, "this is a forked child; the run lives in the parent process")
+FORKED = Reason(ReasonKind.SHUTDOWN, "this is a forked child; the run lives in the parent process")
+"""The reason that the child of a run sees."""
 
 
 def _ignore(_: object) -> None:
@@ -112,7 +113,7 @@ class RunContext:
     def detach(self) -> None:
         """Cut it off from the run, which lives on in the parent process. Called in a forked child."""
         self._emit = _ignore
-        self._token.detach(_FORKED)
+        self._token.detach(FORKED)
 
     def raise_if_cancelled(self) -> None:
         self._token.raise_if_cancelled()

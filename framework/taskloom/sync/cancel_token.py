@@ -327,6 +327,16 @@ class CancelToken:
     # -- the engine's side
 
     @property
+    def is_entered(self) -> bool:
+        """Return whether the body was entered."""
+        return self._is_entered
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the body has returned, as far as `end` knows."""
+        return self._was_requested is not None
+
+    @property
     def may_enter(self) -> bool:
         """Return whether `enter` would return True now."""
         return not (self.is_requested or self._gate.is_closed or self._callbacks is None)

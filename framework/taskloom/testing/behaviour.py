@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from taskloom.core.model import WAIT_FOR_EVER, How
@@ -45,6 +45,10 @@ class Behaviour:
     """From its start until it stops polling; None if it always polls."""
     silent_for: float = NEVER
     """How long it does not poll then."""
+    terminated_after: float = NEVER
+    """From TERM until its processes end because of it; NEVER if they ignore it."""
+    killed_after: float = 0.0
+    """From KILL until its processes are gone; NEVER if the kernel cannot kill them."""
 
     @classmethod
     def returns(cls, after: float) -> Behaviour:
@@ -72,13 +76,16 @@ def draw_seconds(random: Random, longest: float) -> float:
     return round(longest * math.pow(10.0, random.uniform(-3.0, 0.0)) * 4.0) / 4.0
 
 
-def draw_behaviour(random: Random, longest: float = 3600.0) -> Behaviour:
-    """Draw the behaviour of a run: most runs behave well, and each kind of fault occurs. `longest`: seconds of work."""
+def draw_behaviour(random: Random, longest: float = 3600.0, *, kills: bool = False) -> Behaviour:
+    """Draw the behaviour of a run: most runs behave well, and each kind of fault occurs.
+
+    `longest`: seconds of work. `kills`: the run is in processes that may be killed, lost, or deaf to both signals.
+    """
     hows = random.choices([How.RETURNED, How.RAISED, How.PERMANENT, How.CANCELLED], [12, 5, 1, 1])
     reaction_hows = random.choices([How.CANCELLED, How.RETURNED, How.RAISED], [5, 4, 2])
     draw = random.random
     ignores = draw() < 0.12
-    return Behaviour(
+    behaviour = Behaviour(
         # A run that ignores the cancel ends by itself, so that a stop without a deadline ends, too.
         work=draw_seconds(random, longest) if ignores or draw() < 0.6 else NEVER,
         how=hows[0],
@@ -94,4 +101,16 @@ def draw_behaviour(random: Random, longest: float = 3600.0) -> Behaviour:
         naming=0.25 if draw() < 0.2 else 0.0,
         silent_after=draw_seconds(random, 60.0) if draw() < 0.15 else None,
         silent_for=draw_seconds(random, 30.0),
+    )
+    if not kills:
+        return behaviour
+    if draw() < 0.5:  # deaf: it ends by a signal only
+        behaviour = replace(behaviour, reaction=NEVER, hurried_reaction=NEVER)
+    return replace(
+        behaviour,
+        how=How.LOST if draw() < 0.1 else behaviour.how,
+        reaction_how=How.LOST if draw() < 0.05 else behaviour.reaction_how,
+        terminated_after=random.choice((NEVER, NEVER, 0.0, 0.25, 1.0)),
+        # The last one is later than the stop waits: the run is abandoned and exits late.
+        killed_after=random.choice((0.0, 0.0, 0.0, 0.25, 0.75, 5.0)),
     )

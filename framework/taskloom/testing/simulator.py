@@ -30,6 +30,7 @@ __all__ = ["Behaviours", "RecordedCore", "simulate"]
 # After the shutdown began: a run that has not ended by then never does.
 DRAIN_SECONDS = 7200.0
 
+_WITH_ERROR = (How.RAISED, How.PERMANENT, How.KILLED, How.LOST)
 FAKE_ERROR = ErrorInfo("RuntimeError", "a fake run failed", "Traceback (most recent call last): none, it is a fake")
 
 Behaviours = Mapping[str, Behaviour | Sequence[Behaviour]]
@@ -108,7 +109,9 @@ class _Simulator:
             actions.StartRun: self._start,
             actions.CancelRun: lambda action: self._runs[action.run].request_cancel(),
             actions.MarkUrgent: lambda action: self._runs[action.run].mark_urgent(),
+            actions.TerminateRun: lambda action: self._runs[action.run].terminate(),
             actions.CaptureStack: lambda action: self._runs[action.run].capture_stack(),
+            actions.KillRun: lambda action: self._runs[action.run].kill(),
             actions.ReleaseRun: lambda action: self._runs.__delitem__(action.run),
             actions.ApplySpec: lambda action: self._runs[action.run].apply(action.spec),
         }
@@ -131,16 +134,17 @@ class _Simulator:
             self.stop(ReasonKind.FINISHED)
 
     def _start(self, action: actions.StartRun) -> None:
-        run = _FakeRun(self.engine, action, self._behaviour_of(action.spec.name))
+        run = _FakeRun(self.engine, action, self._behaviour_of(action.spec))
         self._runs[action.run] = run
         self.engine.schedule_in(run.behaviour.making, run.begin)
 
-    def _behaviour_of(self, job: str) -> Behaviour:
+    def _behaviour_of(self, spec: JobSpec) -> Behaviour:
+        job = spec.name
         number = self._run_counts[job]
         self._run_counts[job] += 1
         found = self._behaviours.get(job)
         if found is None:
-            return draw_behaviour(self.random)
+            return draw_behaviour(self.random, kills=spec.join.kills)
         return found if isinstance(found, Behaviour) else found[min(number, len(found) - 1)]
 
 
@@ -155,6 +159,8 @@ class _FakeRun:
 
     def begin(self) -> None:
         """Enter the body, unless it cannot be made or was cancelled before."""
+        if self._has_ended:
+            return  # its process was killed while it started
         behaviour = self.behaviour
         if behaviour.fails_to_start:
             self._has_ended = True
@@ -187,6 +193,14 @@ class _FakeRun:
         if self._has_begun:
             self._later(self.behaviour.hurried_reaction, self._end, self.behaviour.reaction_how)
 
+    def terminate(self) -> None:
+        """Get TERM: the processes may end because of it."""
+        self._later(self.behaviour.terminated_after, self._end, How.KILLED)
+
+    def kill(self) -> None:
+        """Get KILL: the processes end, sooner or later."""
+        self._later(self.behaviour.killed_after, self._end, How.KILLED)
+
     def capture_stack(self) -> None:
         """Answer where the run is; the answer comes even if the run ends in the meantime."""
         answer = inputs.StackCaptured(self._run, "fake.py:1 in run", "", None)
@@ -218,7 +232,7 @@ class _FakeRun:
             return
         self._has_ended = True
         was_requested = self._is_cancel_requested if was_requested is None else was_requested
-        has_failed = how in (How.RAISED, How.PERMANENT) or (how is How.CANCELLED and not was_requested)
+        has_failed = how in _WITH_ERROR or (how is How.CANCELLED and not was_requested)
         callback_ran = was_requested and self._has_begun and self.behaviour.is_woken
         error = FAKE_ERROR if has_failed else None
         self._engine.process(inputs.RunEnded(self._run, how, error, was_requested, callback_ran))

@@ -128,7 +128,7 @@ class JobEvents:
             self._check_cancel_cause(run, kind, fact)
         self._run_limits.drop(run.run)
         is_shutdown = not model.may_start_runs and fact.reason == self._shutdown_reason
-        self._stops.begin(run, (job.run_spec or job.spec).join.within, is_shutdown=is_shutdown)
+        self._stops.begin(run, (job.run_spec or job.spec).join, is_shutdown=is_shutdown)
 
     def _check_cancel_cause(self, run: RunFacts, kind: str, fact: Fact) -> None:
         if self._model.is_tick and kind in ("deadline", "watchdog"):
@@ -140,7 +140,7 @@ class JobEvents:
         run = self._model.event_rules.live.get(fact.run or "")
         job = self._model.job_of(fact)
         if run is not None:
-            self._stops.end(run, is_overdue=True)
+            self._stops.outlive(run)
         if job is None or run is None:
             return
         join = (job.run_spec or job.spec).join
@@ -148,7 +148,7 @@ class JobEvents:
             self._model.report("I7", f"{fact.run} was overdue, but no stop waits for it")
         if join.otherwise is Otherwise.EXIT:
             self._run_ends.outlive(job, run)
-        if not self._is_abandoned_next(run.run):
+        if join.otherwise is not Otherwise.KILL and not self._is_abandoned_next(run.run):
             self._changeovers.release(run.run)
 
     def _is_abandoned_next(self, run: str) -> bool:
@@ -167,7 +167,9 @@ class JobEvents:
             return
         self._run_limits.drop(run.run)
         run.reason = fact.reason  # none if the cancel came too late to be the cause
-        self._stops.end(run, is_overdue=fact.outcome == "abandoned" and run.overdue is None)
+        join = (job.run_spec or job.spec).join
+        was_awaited = run.overdue is None or join.otherwise is Otherwise.KILL
+        self._stops.end(run, is_overdue=fact.outcome == "abandoned" and was_awaited)
         if fact.outcome == "abandoned":
             self._run_ends.abandon(job, run)
             self._changeovers.release(run.run)

@@ -70,13 +70,16 @@ class LifecycleInvariants:
             inputs.Tick: self._begin_tick,
             inputs.RunUnresponsive: run_limits.expect_unresponsive,
             inputs.RunResponsive: run_limits.expect_responsive,
+            inputs.StackCaptured: stops.expect_decision,
         }
         self._action_handlers: dict[type, Callable[[Any], None]] = {
             Event: job_events.check,
             actions.StartRun: action_rules.check_start_run,
             actions.CancelRun: action_rules.check_cancel_run,
             actions.MarkUrgent: stops.check_mark_urgent,
+            actions.TerminateRun: stops.check_terminate_run,
             actions.CaptureStack: stops.check_capture_stack,
+            actions.KillRun: stops.check_kill_run,
             actions.ReportStopProgress: stops.check_progress_report,
             actions.ReleaseRun: action_rules.check_release_run,
             actions.ApplySpec: reloads.check_apply_spec,

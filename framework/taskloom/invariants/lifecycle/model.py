@@ -67,7 +67,7 @@ class Changeover:
     """One reload that stopped runs and adds jobs, which wait for their end."""
 
     awaited: dict[str, None]
-    """The runs that have neither ended nor become overdue."""
+    """The runs that have neither ended nor become overdue, and those that are being killed."""
     outlived: list[str]
     """The runs that were not awaited to their end."""
     jobs: list[JobModel] = field(default_factory=list)

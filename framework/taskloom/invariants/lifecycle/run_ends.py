@@ -9,7 +9,7 @@ from taskloom.invariants.lifecycle.restarts import Restarts
 
 __all__ = ["RunEnds", "has_failed"]
 
-FAILURES = ("failed", "timed_out", "start_failed")
+FAILURES = ("failed", "timed_out", "start_failed", "lost")
 # An abandoned run counts as a failure if it was stopped for one of these reasons.
 FAILURE_KINDS = ("deadline", "watchdog")
 

@@ -1,6 +1,9 @@
 """I7: the stop sequence of each run, the progress reports, and the order of a shutdown.
 
 A job's level is the length of the longest chain of dependents above it. A shutdown cancels the lowest level first.
+
+A run with `otherwise: kill` has two more steps, TerminateRun and KillRun. It is awaited until it has ended or could not
+be killed.
 """
 
 from __future__ import annotations
@@ -9,15 +12,18 @@ from collections import Counter
 from dataclasses import dataclass
 
 from taskloom.core import actions, inputs
+from taskloom.core.model import JoinPolicy
 from taskloom.invariants.event_rules import RunFacts
 from taskloom.invariants.lifecycle.model import NEVER, Model
 
 __all__ = ["Stops"]
 
 URGENT_SHARE = 0.75
+TERM_SECONDS, TERM_SHARE, KILL_SECONDS = 2.0, 0.2, 1.0
 FIRST_PROGRESS_SECONDS, PROGRESS_SECONDS, PROGRESS_RUNS = 2.0, 3.0, 5
 
-MARK_URGENT, CAPTURE_STACK = "MarkUrgent", "CaptureStack"
+MARK_URGENT, TERMINATE_RUN, CAPTURE_STACK, KILL_RUN = "MarkUrgent", "TerminateRun", "CaptureStack", "KillRun"
+UNKILLABLE = "the end of a run that KILL did not end"
 PROGRESS_REPORT = ("the progress report", "")
 
 
@@ -29,8 +35,12 @@ class StopTimes:
     deadline: float
     not_before: float
     """When the deadline was last changed: a time that would be in the past is due then."""
+    kills: bool = False
+    """Whether the run is killed if it outlives its `within`."""
     is_urgent: bool = False
     is_captured: bool = False
+    terminated: float | None = None
+    killed: float | None = None
 
     @property
     def urgent_at(self) -> float:
@@ -38,6 +48,13 @@ class StopTimes:
         if self.deadline == NEVER:
             return NEVER
         return max(self.requested + URGENT_SHARE * (self.deadline - self.requested), self.not_before)
+
+    @property
+    def terminate_at(self) -> float:
+        """The second at which TerminateRun is due; NEVER if it is not, or has come."""
+        if self.deadline == NEVER or not self.kills or self.terminated is not None:
+            return NEVER
+        return max(self.deadline - min(TERM_SECONDS, TERM_SHARE * (self.deadline - self.requested)), self.not_before)
 
     @property
     def capture_at(self) -> float:
@@ -66,6 +83,8 @@ class Stops:
         self._not_cancelled: dict[str, RunFacts] = {}
         """Runs that were live when the shutdown began and have no cancel request yet."""
         self._levels: dict[str, int] = {}
+        self._begun = -1.0
+        """The highest level that the shutdown has cancelled."""
         self._awaited_per_level: Counter[int] = Counter()
         self._not_cancelled_per_level: Counter[int] = Counter()
 
@@ -97,6 +116,7 @@ class Stops:
         """Allow the shutdown at most `within` more seconds."""
         if self.is_shutting_down:
             self._deadline = min(self._deadline, self._model.now + within)
+            self._begun = NEVER
             self._shorten_all()
 
     def check_all_urgent(self) -> None:
@@ -112,26 +132,36 @@ class Stops:
 
     # -- one run
 
-    def begin(self, run: RunFacts, within: float, *, is_shutdown: bool) -> None:
+    def begin(self, run: RunFacts, join: JoinPolicy, *, is_shutdown: bool) -> None:
         """Begin the stop of a run whose cancel was requested. `is_shutdown`: for the reason of the shutdown."""
         model = self._model
-        if is_shutdown and not isinstance(model.message, inputs.HurryShutdown):
-            self._check_order(run)
+        if is_shutdown:
+            if not isinstance(model.message, inputs.HurryShutdown):
+                self._check_order(run)
+            self._begun = max(self._begun, self._level_of(run.job))
         if self._not_cancelled.pop(run.run, None) is not None:
             self._not_cancelled_per_level[self._level_of(run.job)] -= 1
-        if within == 0 and self.is_shutting_down:
-            self._unawaited[run.run] = StopTimes(model.now, model.now, model.now)
+        if join.within == 0 and self.is_shutting_down:
+            self._unawaited[run.run] = StopTimes(model.now, model.now, model.now, join.kills)
             model.deadlines.set((MARK_URGENT, run.run), model.now)
             return
-        if not self._awaited:
+        if model.deadlines.due_of(PROGRESS_REPORT) is None:
             model.deadlines.set(PROGRESS_REPORT, model.now + FIRST_PROGRESS_SECONDS)
-        deadline = min(model.now + within, max(model.now, self._deadline))
-        times = self._awaited[run.run] = StopTimes(model.now, deadline, model.now)
+        deadline = min(model.now + join.within, max(model.now, self._deadline))
+        times = self._awaited[run.run] = StopTimes(model.now, deadline, model.now, join.kills)
         self._awaited_per_level[self._level_of(run.job)] += 1
         self._set_deadlines(run.run, times)
 
+    def outlive(self, run: RunFacts) -> None:
+        """End the stop of a run that is overdue; one that is killed is still awaited."""
+        times = self._awaited.get(run.run)
+        if times is None or not times.kills:
+            self.end(run, is_overdue=True)
+        elif not times.is_captured:
+            self._model.report("I7", f"{run.run} was overdue, but no CaptureStack came before")
+
     def end(self, run: RunFacts, *, is_overdue: bool = False) -> None:
-        """End the stop of a run: it has ended or is overdue."""
+        """End the stop of a run: it has ended, or was given up because it is overdue."""
         model = self._model
         if self._not_cancelled.pop(run.run, None) is not None:
             self._not_cancelled_per_level[self._level_of(run.job)] -= 1
@@ -140,10 +170,16 @@ class Stops:
         times = self._awaited.pop(run.run, None)
         if is_overdue and (times is None or not times.is_captured):
             model.report("I7", f"{run.run} was overdue, but no CaptureStack came before")
+        if is_overdue and times is not None and times.kills:
+            if times.killed is None:
+                model.report("I7", f"{run.run} was given up, but no KillRun came before")
+            else:
+                model.check_time(f"{UNKILLABLE}, {run.run}", times.killed + KILL_SECONDS)
         if times is not None:
             self._awaited_per_level[self._level_of(run.job)] -= 1
             model.deadlines.drop((MARK_URGENT, run.run))
-            model.deadlines.drop((CAPTURE_STACK, run.run))
+            for step in (TERMINATE_RUN, CAPTURE_STACK, UNKILLABLE):
+                model.deadlines.drop((step, run.run))
             if not self._awaited:
                 model.deadlines.drop(PROGRESS_REPORT)
 
@@ -151,6 +187,7 @@ class Stops:
         if not times.is_urgent:
             self._model.deadlines.set((MARK_URGENT, run), times.urgent_at)
         if not times.is_captured:
+            self._model.deadlines.set((TERMINATE_RUN, run), times.terminate_at)
             self._model.deadlines.set((CAPTURE_STACK, run), times.capture_at)
 
     # -- actions
@@ -176,6 +213,36 @@ class Stops:
         self._model.deadlines.drop((CAPTURE_STACK, action.run))
         self._model.check_time(f"CaptureStack of {action.run}", times.capture_at)
 
+    def check_terminate_run(self, action: actions.TerminateRun) -> None:
+        """Check the run and the time of TerminateRun."""
+        if action.run in self._unawaited:
+            self._decide_unkilled()  # all in one step: the level before it has just ended
+        model, times = self._model, self._awaited.get(action.run)
+        if times is None or not times.kills or times.terminated is not None or times.killed is not None:
+            text = "which is not awaited, may not be killed, or got TERM or KILL before"
+            model.report("I7", f"TerminateRun of {action.run}, {text}")
+            return
+        model.check_time(f"TerminateRun of {action.run}", times.terminate_at)
+        times.terminated = model.now
+        model.deadlines.drop((TERMINATE_RUN, action.run))
+
+    def expect_decision(self, report: inputs.StackCaptured) -> None:
+        """Expect that a run whose stack was captured is killed, if its job says so."""
+        times = self._awaited.get(report.run)
+        if times is not None and times.kills and times.is_captured and times.killed is None:
+            self._model.expect(KILL_RUN, report.run)
+
+    def check_kill_run(self, action: actions.KillRun) -> None:
+        """Check that KillRun follows the captured stack, once."""
+        model, times = self._model, self._awaited.get(action.run)
+        if not model.fulfil_action(KILL_RUN, action.run) or times is None:
+            model.report("I7", f"KillRun of {action.run}, whose stack was not just captured, or again")
+            return
+        if times.terminated is None:
+            model.report("I7", f"KillRun of {action.run}, but no TerminateRun came before")
+        times.killed = model.now
+        model.deadlines.set((UNKILLABLE, action.run), model.now + KILL_SECONDS)
+
     def check_progress_report(self, action: actions.ReportStopProgress) -> None:
         """Check the runs and the time of a progress report."""
         model, awaited = self._model, list(self._awaited)
@@ -195,15 +262,20 @@ class Stops:
         """Check that the shutdown cancels a run only after all runs of lower levels have ended or are overdue."""
         own = self._level_of(run.job)
         counters = (self._awaited_per_level, self._not_cancelled_per_level)
-        if any(count and level < own for counter in counters for level, count in counter.items()):
-            live = self._model.event_rules.live
+        live = self._model.event_rules.live
+        unkilled = [
+            one for one, times in self._unawaited.items() if times.kills and self._level_of(live[one].job) < own
+        ]
+        if unkilled or any(count and level < own for counter in counters for level, count in counter.items()):
             before = [one for one in (*self._awaited, *self._not_cancelled) if self._level_of(live[one].job) < own]
+            before += unkilled
             self._model.report("I7", f"job {run.job} was cancelled before {', '.join(before)}")
 
     def check_progress(self) -> None:
         """Check that the shutdown continues: a run without a cancel request must wait for a lower level."""
         if not self.is_shutting_down:
             return
+        self._decide_unkilled()
         lowest = min((level for level, count in self._awaited_per_level.items() if count), default=NEVER)
         if any(count and level <= lowest for level, count in self._not_cancelled_per_level.items()):
             runs = ", ".join(self._not_cancelled)
@@ -211,14 +283,20 @@ class Stops:
         if not self._awaited and not self._not_cancelled:
             if not self._unawaited:
                 self._model.report("I7", "no run is awaited, but the shutdown has not finished")
-            self._decide_unawaited()
+            self._decide(dict(self._unawaited))
 
-    def _decide_unawaited(self) -> None:
+    def _decide_unkilled(self) -> None:
+        """Expect that runs which can be killed are captured now: they are gone before the next level is cancelled."""
+        unkilled = {run: times for run, times in self._unawaited.items() if times.kills}
+        if unkilled and not any(level <= self._begun for level, count in self._awaited_per_level.items() if count):
+            self._decide(unkilled)
+
+    def _decide(self, decided: dict[str, StopTimes]) -> None:
         """Expect that the runs are captured now that the shutdown did not wait for."""
-        model, runs = self._model, self._unawaited
-        self._unawaited = {}
-        for run, before in runs.items():
-            times = StopTimes(before.requested, model.now, model.now, is_urgent=before.is_urgent)
+        model = self._model
+        for run, before in decided.items():
+            del self._unawaited[run]
+            times = StopTimes(before.requested, model.now, model.now, before.kills, is_urgent=before.is_urgent)
             self._awaited[run] = times
             self._awaited_per_level[self._level_of(model.event_rules.live[run].job)] += 1
             self._set_deadlines(run, times)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from taskloom.catalog.pydantic_errors import mask_secrets
-from taskloom.diagnostics import Place
+from taskloom.diagnostics import SECRET_NAME, Place
 from taskloom.jobfile.declared_job import DeclaredJob
 from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.jobfile.url_passwords import without_passwords
 from taskloom.jobfile.written_values import as_written
+from taskloom.text import duration
 
 __all__ = ["Origin", "origins_of"]
 
@@ -39,9 +40,38 @@ def _origin(job: DeclaredJob, field: str) -> Origin:
     path = job.path_of(field)
     section = job.defaults if path[0] == "defaults" else job.written
     if field not in section:
-        return Origin("default", FIELDS[field].default)
-    final = job.spec.params if job.spec is not None and field == "params" else None
+        return Origin("default", _default_of(job, field))
+    final = _final(job, field)
     written = without_passwords(as_written(job.document, path, section[field], final))
     if job.spec is not None:
         written = mask_secrets(written, job.spec.params)
     return Origin("defaults" if path[0] == "defaults" else "job", written, job.place_of(field))
+
+
+def _default_of(job: DeclaredJob, field: str) -> str:
+    """Return the default of a field, which for a program is another one."""
+    spec = job.spec
+    if spec is not None and field == "runner":
+        return spec.runner.name
+    if spec is not None and field == "watchdog" and spec.watchdog is not None:
+        return f"{{after: {duration(spec.watchdog.after)}, then: {spec.watchdog.then.value}}}"
+    return FIELDS[field].default
+
+
+class _Secret:
+    """Stands for a value that is to be masked."""
+
+    def get_secret_value(self) -> None:
+        """Return nothing: only that it is there counts."""
+
+
+def _final(job: DeclaredJob, field: str) -> object:
+    """Return the final value of a field as far as it holds secrets."""
+    if job.spec is None:
+        return None
+    if field == "params":
+        return job.spec.params
+    env = job.spec.runner.options.get("env") if field == "runner" else None
+    if not isinstance(env, Mapping):
+        return None
+    return {job.spec.runner.name: {"env": {name: _Secret() for name in env if SECRET_NAME.search(str(name))}}}

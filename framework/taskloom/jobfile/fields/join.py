@@ -13,7 +13,7 @@ __all__ = ["JOIN", "Join"]
 
 
 class Join(NamedTuple):
-    """A join policy as written. The default of `otherwise` depends on `daemon`."""
+    """A join policy as written. The default of `otherwise` depends on the runner and on `daemon`."""
 
     within: float = 10.0
     otherwise: Otherwise | None = None
@@ -45,7 +45,8 @@ JOIN = spec.Field(
     ),
     "10s",
     "How long a stop waits for a run: a duration, 0s (request the stop and do not wait; a run that is alive at the end "
-    "of the stop is abandoned), wait (for ever), or {within, otherwise}. otherwise is what happens after that time: "
-    "abandon (daemon jobs only, their default) leaves the thread behind; exit (the default of other jobs) ends a whole "
-    "shutdown by a hard exit with code 3.",
+    "of the stop is abandoned, or killed), wait (for ever), or {within, otherwise}. otherwise is what happens after "
+    "that time: abandon (daemon jobs only, their default) leaves the thread behind; exit (the default of other jobs) "
+    "ends a whole shutdown by a hard exit with code 3; kill (on runner process only, where it is the default of all "
+    "jobs) kills its processes.",
 )

@@ -7,6 +7,7 @@ importing pydantic would take longer than loading most job files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
@@ -34,6 +35,7 @@ __all__ = [
     "number",
     "one_of",
     "seconds",
+    "size",
     "text",
     "words",
 ]
@@ -223,6 +225,67 @@ def seconds(*, is_zero_allowed: bool = True) -> Spec[float]:
         _DURATION,
         lambda value: is_number(value) or (isinstance(value, str) and value[:1].isdigit()),
     )
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kKMGT](?:i?B)?)", re.ASCII)
+_UNIT_BYTES = {f"{prefix}B": 1000**power for power, prefix in enumerate(("K", "M", "G", "T"), 1)}
+_UNIT_BYTES |= {"kB": 1000, **{f"{unit[0]}iB": 1024**power for power, unit in enumerate(_UNIT_BYTES, 1)}}
+_SIZES = "a size such as 512MiB or 1GiB"
+# 1,000 TiB: a larger number is a mistake, and one that is much larger does not fit into the kernel's counters.
+_LARGEST = 1000 << 40
+
+
+def size(minimum: int) -> Spec[int]:
+    """Accept a size such as `512MiB`, `1.5GiB` or `300MB`, or a number of bytes; its final value is in bytes.
+
+    `minimum` is a whole number of MiB, in bytes.
+    """
+
+    def read(value: object, loc: Loc) -> int:
+        found = _bytes_of(value)
+        if found is None:
+            raise invalid_value(value, loc, _SIZES, _size_hint(value))
+        if found < minimum:
+            raise invalid_value(value, loc, f"at least {minimum >> 20}MiB")
+        if found > _LARGEST:
+            raise invalid_value(value, loc, f"at most {_LARGEST >> 40}TiB")
+        return found
+
+    units = "|".join(_UNIT_BYTES)
+    schema: Mapping[str, Any] = {
+        "anyOf": [
+            {"type": "string", "pattern": rf"^\d+(\.\d+)?({units})$", "examples": ["512MiB", "1GiB"]},
+            {"type": "integer", "minimum": minimum, "maximum": _LARGEST},
+        ]
+    }
+    return Spec(read, schema, lambda value: is_number(value) or (isinstance(value, str) and value[:1].isdigit()))
+
+
+def _bytes_of(value: object) -> int | None:
+    """Return a written size in bytes; None if it is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None or found[2] not in _UNIT_BYTES:
+        return None
+    # By fractions of decimals, not of floats: 0.1GB has exactly 100,000,000 bytes.
+    whole, _, decimals = found[1].partition(".")
+    return int(whole + decimals) * _UNIT_BYTES[found[2]] // 10 ** len(decimals)
+
+
+def _size_hint(value: object) -> str:
+    """Return how to write a size with another spelling of its unit, such as `512M`, `512 MiB` or `512mib`."""
+    text = "".join(value.split()) if isinstance(value, str) else ""
+    number = text.rstrip("abgikmtABGIKMT")
+    unit = text[len(number) :]
+    for known in (f"{unit[:1].upper()}iB" if len(unit) == 1 else unit, *_UNIT_BYTES):
+        if (
+            known in _UNIT_BYTES
+            and known.lower() in (unit.lower(), f"{unit.lower()}ib")
+            and _SIZE.fullmatch(number + known)
+        ):
+            return f"write {number}{known}"
+    return ""
 
 
 def integer(minimum: int, maximum: int | None = None) -> Spec[int]:

@@ -12,6 +12,7 @@ __all__ = [
     "Continued",
     "Done",
     "Exited",
+    "Grouped",
     "Left",
     "OutOfMemory",
     "OverLimit",
@@ -73,11 +74,19 @@ class OutOfMemory(NamedTuple):
     """The kernel has killed a process of the run for lack of memory."""
 
 
+class Grouped(NamedTuple):
+    """The run has a cgroup of its own, of which this is the folder. `kill_cgroup` kills it without the supervisor."""
+
+    folder: str
+
+
 class Done(NamedTuple):
     """No process of the run is left."""
 
 
-SupervisorMessage = ProcessStarted | StartFailed | Exited | Left | Stopped | Continued | OverLimit | OutOfMemory | Done
+SupervisorMessage = (
+    ProcessStarted | StartFailed | Exited | Left | Stopped | Continued | OverLimit | OutOfMemory | Grouped | Done
+)
 
 
 def _start_failed(rest: str) -> StartFailed:
@@ -109,6 +118,7 @@ _PARSERS: dict[str, Callable[[str], SupervisorMessage]] = {
     "continued": lambda _: Continued(),
     "over": _over_limit,
     "oom": lambda _: OutOfMemory(),
+    "cgroup": Grouped,
     "done": lambda _: Done(),
 }
 

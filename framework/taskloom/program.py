@@ -1,0 +1,292 @@
+"""A program to start in place of Python code: what a task's `program(self)` returns.
+
+The runner `process` starts it under its supervisor. All values are checked when the description is made, so that a
+mistake is reported when the job file is loaded. Nothing here reads a file, starts anything or opens a connection.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
+
+from taskloom.diagnostics import quoted
+from taskloom.errors import UnknownSignal
+from taskloom.signal_names import require_signal
+from taskloom.task import Duration
+
+__all__ = ["Check", "Program", "Signal", "Target", "parse_signal", "parse_target"]
+
+_LARGEST_CODE = 255
+
+
+def parse_signal(value: object) -> int:
+    """Return the number of a signal, written as `TERM`, `SIGTERM`, `15` or `RTMIN+3`; raise ValueError for others."""
+    if not isinstance(value, int | str):
+        raise ValueError(f"cannot use {quoted(value)} as a signal; expected a name such as HUP or SIGTERM, or a number")
+    try:
+        return require_signal(value)
+    except UnknownSignal as error:
+        raise ValueError(str(error)) from None
+
+
+class _SignalMarker:
+    """Teach pydantic the signals of job files; pydantic is imported only when it needs the schema."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(parse_signal)
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
+        return {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": int(signal.SIGRTMAX)},
+                {"type": "string", "pattern": "^[A-Za-z0-9+-]+$", "examples": ["TERM", "SIGINT", "RTMIN+3"]},
+            ]
+        }
+
+    def __repr__(self) -> str:
+        return "Signal"
+
+
+Signal = Annotated[int, _SignalMarker()]
+"""The number of a signal. In a job file it may be written `TERM`, `SIGTERM`, `15` or `RTMIN+3`."""
+
+
+class Target(NamedTuple):
+    """An address that a probe connects to."""
+
+    scheme: str
+    """`tcp`, `http` or `unix`."""
+    host: str
+    port: int
+    path: str
+    """The path and the query of `http`; the path of a `unix` socket."""
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:\[(?P<literal>[0-9A-Fa-f:.%\w]+)\]|(?P<name>[^\s/?#:\[\]@]*))"
+    r"(?::(?P<port>\d+))?(?P<path>[/?][^\s#]*)?",
+    re.ASCII,
+)
+_HTTP_PORT = 80
+
+
+def parse_target(text: object, schemes: Iterable[str] = ("tcp", "http", "unix")) -> Target:
+    """Return the address `tcp://HOST:PORT`, `http://HOST:PORT/PATH` or `unix:///PATH`; of `schemes` only.
+
+    Raises ValueError, naming the legal forms.
+    """
+    legal = [form for form in _FORMS if form.partition(":")[0] in schemes]
+    forms = f"write {' or '.join(legal)}"
+    if not isinstance(text, str):
+        raise ValueError(f"cannot read {quoted(text)} as an address; {forms}")
+    if text.lower().startswith("unix://") and "unix" in schemes:
+        return _unix_target(text, forms)
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        raise ValueError(f"cannot read {quoted(text)} as an address; {forms}")
+    scheme = found["scheme"].lower()
+    if scheme not in schemes:
+        raise ValueError(f"cannot use an address of the kind {scheme}:// here, {quoted(text)}; {forms}")
+    host = found["literal"] or found["name"]
+    if not host:
+        raise ValueError(f"cannot read {quoted(text)} as an address: it has no host; {forms}")
+    if scheme == "tcp" and (found["port"] is None or found["path"]):
+        raise ValueError(f"cannot read {quoted(text)} as an address; {forms}")
+    port = int(found["port"][:6]) if found["port"] else _HTTP_PORT
+    if not 0 < port < 1 << 16:
+        raise ValueError(f"cannot use {quoted(text)} as an address: the port is not between 1 and 65535")
+    path = found["path"] or ""
+    if scheme == "http" and not path.startswith("/"):
+        path = f"/{path}"
+    return Target(scheme, host, port, path)
+
+
+_FORMS = ("tcp://HOST:PORT", "http://HOST:PORT/PATH", "unix:///PATH")
+# The longest path of a unix socket, which ends with a zero byte in the kernel's 108 bytes.
+_LONGEST_SOCKET_PATH = 107
+
+
+def _unix_target(text: str, forms: str) -> Target:
+    path = text[len("unix://") :]
+    if not path or "\0" in path:
+        raise ValueError(f"cannot read {quoted(text)} as an address; {forms}")
+    if len(path.encode("utf-8", "surrogateescape")) > _LONGEST_SOCKET_PATH:
+        raise ValueError(f"cannot use {quoted(text)} as an address: the path has over {_LONGEST_SOCKET_PATH} bytes")
+    return Target("unix", "", 0, path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Decides again and again whether a program still works; exactly one of `command`, `tcp` and `http` is given.
+
+    It counts as the program's polls: the job's watchdog acts once `failures` checks in a row have failed. The first
+    check is made `every` seconds after the program is ready.
+    """
+
+    command: tuple[str, ...] = ()
+    """A program and its arguments; it succeeds with exit code 0."""
+    tcp: str = ""
+    """An address that accepts a connection, `HOST:PORT` or `tcp://HOST:PORT`."""
+    http: str = ""
+    """An address that answers with a status from 200 to 399, `http://HOST:PORT/PATH`."""
+    every: Duration = 10.0
+    """Seconds from the end of one check to the beginning of the next."""
+    failures: int = 3
+    """How many checks in a row must fail."""
+    timeout: Duration = 5.0
+    """Seconds after which a check without a result has failed."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that cannot be used."""
+        given = [name for name in ("command", "tcp", "http") if getattr(self, name)]
+        if len(given) != 1:
+            found = f"not {' and '.join(given)}" if given else "none is given"
+            raise ValueError(f"cannot use this check: write one of command, tcp and http; {found}")
+        if self.command:
+            object.__setattr__(self, "command", _arguments(self.command, "check.command"))
+        if self.tcp:
+            object.__setattr__(self, "tcp", str(parse_target(_as_tcp(self.tcp), ["tcp"])))
+        if self.http:
+            parse_target(self.http, ["http"])
+        for name in ("every", "timeout"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"cannot use {quoted(getattr(self, name))} as {name} of a check; expected more than 0")
+        if isinstance(self.failures, bool) or not isinstance(self.failures, int) or self.failures < 1:
+            raise ValueError(f"cannot use {quoted(self.failures)} as failures of a check; expected 1 or more")
+
+    @property
+    def longest_silence(self) -> float:
+        """The seconds from one success to the end of the failure that is one too many."""
+        return self.failures * (self.every + self.timeout)
+
+    @property
+    def target(self) -> Target | None:
+        """The address to connect to; None for a command."""
+        return None if self.command else parse_target(self.tcp or self.http)
+
+    def __str__(self) -> str:
+        return " ".join(self.command) if self.command else self.tcp or self.http
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program to start, and how it is made ready, checked and stopped.
+
+    `program(self)` of a task returns it: once when the job is loaded, and once for each run.
+    """
+
+    argv: tuple[str, ...]
+    """The program and its arguments; the program is looked up on the `PATH` of its environment."""
+    shell: bool = False
+    """True if the last of `argv` is the text of a shell: `("/bin/sh", "-c", text)`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment that it inherits."""
+    env_files: tuple[str, ...] = ()
+    """Files of `NAME=VALUE` lines, read for each run; `env` goes first, and of two files the last one."""
+    cwd: str | None = None
+    """The folder in which it starts; None for that of the runner."""
+    stop_signal: int = signal.SIGTERM
+    """Sent to the main process when the run is cancelled."""
+    stop_command: tuple[str, ...] = ()
+    """Run in place of `stop_signal`, with the main process in `$TASKLOOM_PID`."""
+    reload_signal: int | None = None
+    """Sent to the main process when the job files were read again and the job keeps its run."""
+    success_codes: frozenset[int] = frozenset({0})
+    """The exit codes that are no failure."""
+    stdin: bytes | None = None
+    """What it reads from its standard input; None for `/dev/null`."""
+    ready_line: str | None = None
+    """It is ready once this regular expression is found in a line of its output."""
+    ready_address: str | None = None
+    """It is ready once this address answers: `tcp://HOST:PORT`, `http://HOST:PORT/PATH` or `unix:///PATH`."""
+    check: Check | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that cannot be used; lists become tuples and names of signals their numbers."""
+        final: dict[str, Any] = {
+            "argv": _arguments(self.argv, "argv"),
+            "env": MappingProxyType(_checked_env(self.env)),
+            "env_files": tuple(_text(path, "env_file") for path in self.env_files),
+            "stop_signal": parse_signal(self.stop_signal),
+            "stop_command": _arguments(self.stop_command, "stop_command") if self.stop_command else (),
+            "success_codes": frozenset(map(_checked_code, self.success_codes)),
+        }
+        if self.reload_signal is not None:
+            final["reload_signal"] = parse_signal(self.reload_signal)
+        if self.cwd is not None:
+            final["cwd"] = _text(self.cwd, "cwd")
+        for name, value in final.items():
+            object.__setattr__(self, name, value)
+        if self.ready_line is not None:
+            _check_pattern(self.ready_line)
+        if self.ready_address is not None:
+            parse_target(self.ready_address)
+        if self.ready_line is not None and self.ready_address is not None:
+            raise ValueError("cannot use both a line and an address for readiness; write one of them")
+
+    @property
+    def announces_ready(self) -> bool:
+        """Whether it is ready only once a line of its output, or an address, says so; else as soon as it runs."""
+        return self.ready_line is not None or self.ready_address is not None
+
+
+def _as_tcp(text: object) -> object:
+    """Return an address `HOST:PORT` with its scheme."""
+    return f"tcp://{text}" if isinstance(text, str) and "://" not in text else text
+
+
+def _arguments(values: object, name: str) -> tuple[str, ...]:
+    """Return the program and its arguments as a tuple. Raises ValueError for an empty one and for what is no text."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ValueError(f"cannot use {quoted(values)} as {name}; expected a list of the program and its arguments")
+    arguments = tuple(_text(each, name, is_argument=True) for each in values)
+    if not arguments or not arguments[0]:
+        raise ValueError(f"cannot use {name} without a program; write a list such as [nginx, -g, 'daemon off;']")
+    return arguments
+
+
+def _text(value: object, name: str, *, is_argument: bool = False) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"cannot use {quoted(value)} in {name}; expected text: write it in quotes")
+    if "\0" in value or (not value and not is_argument):
+        raise ValueError(f"cannot use {quoted(value)} in {name}; expected text without a NUL character")
+    return value
+
+
+def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise ValueError(f"cannot use {quoted(name)} as the name of a variable in env; expected text without '='")
+        # Its value is not quoted: it may be a password.
+        if not isinstance(value, str):
+            raise ValueError(f"cannot use the value of {name} in env; expected text: write it in quotes")
+        if "\0" in value:
+            raise ValueError(f"cannot use the value of {name} in env: it contains a NUL character")
+    return dict(env)
+
+
+def _checked_code(code: object) -> int:
+    if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code <= _LARGEST_CODE:
+        raise ValueError(f"cannot use {quoted(code)} in success_codes; exit codes are 0 to {_LARGEST_CODE}")
+    return code
+
+
+def _check_pattern(pattern: object) -> None:
+    if not isinstance(pattern, str) or not pattern:
+        raise ValueError(f"cannot use {quoted(pattern)} as a line that makes it ready; expected a regular expression")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"cannot read {quoted(pattern)} as a regular expression: {error}") from None

@@ -1,0 +1,71 @@
+"""The command line of a worker, and the first message to it. Called in the program, never in the worker."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskloom import __version__
+from taskloom.runners.wire import Spec
+
+if TYPE_CHECKING:
+    from taskloom.runners import RunOrder
+    from taskloom.runners.binding import TaskReference
+
+__all__ = ["log_levels", "spec_of", "worker_command"]
+
+_SCRIPT = Path(__file__).absolute().parents[2] / "worker" / "__main__.py"
+# Of the loggers that have no level of their own in the standard library: "not set".
+_NOT_SET = 0
+
+
+def worker_command(control: int, job: str) -> list[str]:
+    """Return the argv of a worker whose control socket is the descriptor `control`. The job's name is for `ps`."""
+    # -P: the folder of the script is not for imports; it has modules of Taskloom without their package.
+    return [sys.executable, *_interpreter_flags(), "-P", str(_SCRIPT), str(control), job]
+
+
+def _interpreter_flags() -> list[str]:
+    """Return the flags with which this interpreter was started: the task is to find the same Python."""
+    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]  # since Python 3.2
+
+    flags: list[str] = _args_from_interpreter_flags()
+    return [flag for flag in flags if flag != "-P"]
+
+
+def spec_of(order: RunOrder, reference: TaskReference) -> Spec:
+    """Return the first message for a worker. Relative entries of `sys.path` are resolved in the program's folder."""
+    return Spec(
+        __version__,
+        [str(Path(entry).absolute()) for entry in sys.path],
+        order.job,
+        order.run,
+        order.task,
+        order.attempt,
+        order.replica,
+        order.daemon,
+        order.poll_interval,
+        reference.module,
+        reference.qualname,
+        dict(reference.params),
+        reference.label,
+        log_levels(),
+    )
+
+
+def log_levels() -> dict[str, int]:
+    """Return the level of each logger that has one, by name; "" is the root.
+
+    So that a worker does not send what no handler here would get. What `logging.disable` refuses is counted in.
+    """
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return {}
+    root = logging.getLogger()
+    lowest = root.manager.disable + 1 if root.manager.disable else _NOT_SET
+    found = {"": max(root.level, lowest)}
+    for name, logger in list(root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and logger.level != _NOT_SET:
+            found[name] = max(logger.level, lowest)
+    return found

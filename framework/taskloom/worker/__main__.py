@@ -1,0 +1,68 @@
+"""Executes one run in this process: `python -P .../taskloom/worker/__main__.py CONTROL JOB`, or `-m taskloom.worker`.
+
+CONTROL is the descriptor of the socket to the program; the messages are those of `taskloom.runners.wire`. JOB is there
+for people who look at the list of processes.
+
+Nothing but the standard library is imported before the first message has come, since that has the `sys.path` of the
+program. So this module reads it by hand, and reports by hand that Taskloom cannot be imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import NoReturn
+
+# As in `taskloom.runners.wire_lines`, which cannot be imported yet.
+LONGEST_LINE = 1024 * 1024
+FAILED = 1
+
+
+def main() -> NoReturn:
+    """Execute the run and exit with 0; with 1 if that is not possible. Never returns: the interpreter does not end."""
+    if len(sys.argv) != 3 or not sys.argv[1].isdecimal():
+        sys.exit("cannot be started by hand: a program with runner process starts it")
+    control = int(sys.argv[1])
+    os.set_inheritable(control, False)
+    line, rest = read_first_line(control)
+    try:
+        sys.path[:] = json.loads(line)["spec"]["sys_path"]
+        from taskloom.worker.worker import execute
+    except BaseException as error:  # noqa: BLE001 - even SystemExit: it is reported, and this process ends
+        report_failed_import(control, error)
+    else:
+        execute(control, line, rest)
+    os._exit(FAILED)
+
+
+def read_first_line(control: int) -> tuple[bytes, bytes]:
+    """Return the first line, and what has come after it. Exits if the program is gone or sends no line."""
+    data = b""
+    while b"\n" not in data:
+        try:
+            part = os.read(control, 65536)
+        except OSError:
+            part = b""
+        data += part
+        if not part or len(data) > 2 * LONGEST_LINE:
+            os._exit(FAILED)
+    line, _, rest = data.partition(b"\n")
+    return line, rest
+
+
+def report_failed_import(control: int, error: BaseException) -> None:
+    """Report that the code of the worker cannot be imported: the package was removed or replaced, or is broken."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))[-LONGEST_LINE // 16 :]
+    message = "cannot import taskloom in the process of the run: was the package replaced since the program started?"
+    data = {"type": "ImportError", "message": message, "traceback": text, "is_explained": False}
+    try:
+        os.write(control, json.dumps({"start_failed": data}).encode() + b"\n")
+    except OSError:
+        pass  # the program is gone, too
+
+
+if __name__ == "__main__":
+    main()

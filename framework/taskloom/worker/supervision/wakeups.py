@@ -1,0 +1,33 @@
+"""Signals of the supervisor: SIGCHLD and SIGTERM wake its loop, all others are ignored."""
+
+import _signal
+import posix
+
+from taskloom.worker.supervision.system import ignore_signals, unblock_signals
+
+
+class Wakeups:
+    """A pipe that becomes readable when a signal arrives, without a race between the signal and the wait."""
+
+    def __init__(self) -> None:
+        self.must_end = False
+        """Whether SIGTERM has arrived."""
+        self.fileno, writing = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
+        _signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        ignore_signals()
+        _signal.signal(_signal.SIGCHLD, self._on_child)
+        _signal.signal(_signal.SIGTERM, self._on_terminate)
+        unblock_signals()  # the thread that started us may have blocked some
+
+    def clear(self) -> None:
+        """Make the pipe unreadable again."""
+        try:
+            posix.read(self.fileno, 4096)
+        except BlockingIOError:
+            pass
+
+    def _on_child(self, *_: object) -> None:
+        """Exist: the default action would not write into the pipe."""
+
+    def _on_terminate(self, *_: object) -> None:
+        self.must_end = True
