@@ -126,6 +126,7 @@ class Worker:
                 self._pool.prepare()
             self._sender.send(Started(report.is_ready))
             self._sender.begin_sampling()
+            self._sender.flush()  # a task whose first line kills the process has begun: its start has not failed
         elif isinstance(report, RunReady):
             self._sender.send(Ready())
         elif isinstance(report, RunEnded):
