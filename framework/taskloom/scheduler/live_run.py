@@ -30,6 +30,7 @@ class LiveRun:
         "over",
         "processes",
         "record",
+        "runner",
         "token",
     )
 
@@ -45,6 +46,8 @@ class LiveRun:
         """Whether a cancel is queued that the core has not processed: another one would change nothing."""
         self.token = CancelToken(heartbeats, gate, record.id)
         self.handle: RunHandle | None = None
+        self.runner: Runner | None = None
+        """Set when its runner is called to start it."""
         self.begun: Moment | None = None
         """When the runner was called to start the run; None if the run began to wait for something else then."""
         self.is_in_process = False
@@ -72,6 +75,7 @@ class LiveRun:
 
     def start(self, runner: Runner, emit: Emit) -> None:
         """Have the runner start the run. Raises what the runner raises."""
+        self.runner = runner
         handle = runner.start(self._order, self.token, emit)
         self.handle, self.is_in_process = handle, hasattr(type(handle), "process")
 

@@ -1,11 +1,12 @@
 """A stop of everything whose bookkeeping has failed: a bug of ours, or no memory, has left the core in doubt.
 
 Every live run is requested to stop at once, without the order of dependencies. The stop ends when each has ended, or at
-its deadline. Runs that can be killed are killed then, and the stop waits a little longer for them. The report names the
-runs that are still alive.
+its deadline. The report names the runs whose threads are still alive.
 """
 
 from __future__ import annotations
+
+from math import inf
 
 from taskloom.clock import mono
 from taskloom.core.inputs import Shutdown
@@ -13,7 +14,6 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import Moment
 from taskloom.core.policies import Otherwise
 from taskloom.core.report import StopReport, Survivor, make_job_report
-from taskloom.core.stopping import KILL_SECONDS
 from taskloom.runners import Stack
 from taskloom.scheduler.action_executor import ActionExecutor
 from taskloom.scheduler.live_run import LiveRun
@@ -22,6 +22,8 @@ __all__ = ["StopWithoutCore"]
 
 # How often it is checked whether runs have ended: their reports do not count here.
 CHECK_SECONDS = 0.05
+# A killed process is gone, and its end reported, within milliseconds.
+KILL_SECONDS = 0.5
 
 
 class StopWithoutCore:
@@ -35,8 +37,8 @@ class StopWithoutCore:
         self._stop = stop
         self._begun = mono()
         self._deadline = self._begun + stop.within
-        # The ids of the runs that were killed.
-        self._killed: set[str] = set()
+        # When the runs that can be killed are killed; inf once that is done.
+        self._kill_at = self._deadline - min(KILL_SECONDS, 0.1 * stop.within)
         for run in self._alive():
             executor.cancel_waves.add(run, stop.reason)
 
@@ -46,30 +48,17 @@ class StopWithoutCore:
         return [run for run in runs if run.is_alive() and run.handle is not None and run.handle.is_alive()]
 
     def is_over(self) -> bool:
-        """Return whether every run has ended or the deadline has passed. Kill what can be killed then."""
-        alive, now = self._alive(), mono()
-        if not alive or now < self._deadline:
-            return not alive
-        killable = [run for run in alive if run.record.spec.join.kills]
-        for run in killable:
-            self._kill(run)
-        return not killable or now >= self._deadline + KILL_SECONDS
-
-    def _kill(self, run: LiveRun) -> None:
-        if run.id in self._killed:
-            return
-        self._killed.add(run.id)
-        kill = getattr(run.handle, "kill", None)
-        try:
-            if kill is not None:
-                kill()
-        except Exception:  # noqa: BLE001 - the runner is foreign code, and it breaks its contract: the run is reported
-            return
+        """Return whether every run has ended or the deadline has passed. Kills what can be killed just before that."""
+        if mono() >= self._kill_at:
+            self._kill_at = inf
+            for run in self._alive():
+                if run.record.spec.join.kills:
+                    self._executor.call_handle(run.id, "kill")
+        return mono() >= self._deadline or not self._alive()
 
     def seconds_to_check(self) -> float:
         """Return after how many seconds to check again."""
-        left = self._deadline - mono()
-        return min(CHECK_SECONDS, left) if left > 0 else CHECK_SECONDS
+        return min(CHECK_SECONDS, self._deadline - mono())
 
     def report(self, core: Lifecycle, now: Moment) -> StopReport:
         """Return the report: what the core knows of the jobs, and which threads are alive."""

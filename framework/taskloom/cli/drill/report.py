@@ -79,7 +79,7 @@ def _failure(job: DrilledJob) -> Iterator[str]:
         yield f"  at {printable(job.where) or 'an unknown place'}"
         if job.has_seen_stop:
             yield "  it has seen the request to stop and goes on"
-        else:
+        elif job.worst_gap is not None or job.error is None:  # of a run that was killed, the error says it all
             gap = _format_seconds(job.worst_gap)
             yield f"  it has not polled since the request to stop; its longest time without a poll: {gap}"
     else:
