@@ -49,7 +49,7 @@ class Exited(NamedTuple):
 class Left(NamedTuple):
     """So many processes of the run were alive when its main process had ended."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides a method of tuples that nobody calls
     names: str
 
 
