@@ -126,12 +126,21 @@ class Scheduler:
 
         All or nothing: if it raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, nothing is
         changed. Runs that have to end are requested to stop; this call does not wait for their end. Jobs that are new
-        or begin again do: they start when these runs have ended or are overdue.
+        or begin again do: they start when these runs have ended or are overdue. A program whose run goes on gets its
+        `reload_signal`.
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
             plan = self._plan(specs)
-            return self._engine.query(Reload(specs, plan), lambda core: core.reloader.changes)
+            live = self._engine.executor.live
+            runs, changes = self._engine.query(
+                Reload(specs, plan), lambda core: ([*live.values()], core.reloader.changes)
+            )
+        if any(run.is_in_process for run in runs):
+            from taskloom.scheduler.kept_runs import tell_kept_runs
+
+            tell_kept_runs(runs, changes)
+        return changes
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Return what `reload` with these declarations would change for each job; changes nothing."""

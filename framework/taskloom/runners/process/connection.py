@@ -210,6 +210,11 @@ class Connection:
         if self.phase is Phase.OPEN:
             self.run.on_signal(number)
 
+    def reload(self) -> None:
+        """Pass on that the job files were read again."""
+        if self.phase is Phase.OPEN:
+            self.run.on_reload()
+
     def set_urgent(self, now: float) -> None:
         """Pass on that little time is left."""
         if self.phase is Phase.OPEN:
@@ -237,6 +242,10 @@ class Connection:
     def signal_group(self, number: int) -> None:
         """Send a signal to the process group of the main process."""
         self._order_supervisor(f"group {number}\n")
+
+    def be_patient(self) -> None:
+        """Let the processes that the main process leaves have the time until `kill`, after a TERM."""
+        self._order_supervisor("patient\n")
 
     def kill(self) -> None:
         """Kill every process of the run."""

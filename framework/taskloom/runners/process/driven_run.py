@@ -53,6 +53,9 @@ class Link(Protocol):
     def kill(self) -> None:
         """Kill every process of the run."""
 
+    def be_patient(self) -> None:
+        """Let the processes that the main process leaves have the time until `kill`, after a TERM."""
+
     def send(self, message: Down) -> None:
         """Send a message to the worker. Dropped if there is no worker or it does not read."""
 
@@ -164,6 +167,9 @@ class DrivenRun:
     def on_signal(self, number: int) -> None:
         """A user sends a signal to the main process."""
         self.link.signal(number)
+
+    def on_reload(self) -> None:
+        """The job files were read again, and the run goes on."""
 
     # -- time
 

@@ -69,6 +69,11 @@ class ProcessHandle:
         for connection in self._connection:
             self._io.post(connection, connection.send_signal, number)
 
+    def reload(self) -> None:
+        """Let the run know that the job files were read again, and that it goes on: a program may want a signal."""
+        for connection in self._connection:
+            self._io.post(connection, connection.reload)
+
     def set_urgent(self) -> None:
         """Let the run know that little time is left."""
         for connection in self._connection:
