@@ -37,6 +37,9 @@ __all__ = ["CheckResult", "check", "content_of_streams", "load"]
 
 AnyPath = str | os.PathLike[str]
 
+# Their legal values depend on the runner of the job: one default may fit some jobs of a file and not others.
+_DIFFERENT_BY_JOB = ("join", "runner")
+
 
 class CheckResult(NamedTuple):
     """The valid jobs of job files, and all problems in the files."""
@@ -314,7 +317,12 @@ def _set_in_defaults(
     document: Document, written: Mapping[str, Any], defaults: Mapping[str, Any], error: FieldError
 ) -> tuple[Related, ...]:
     """Return the place in `defaults:` of a value that is wrong for this job alone; the problem itself is at the job."""
-    if not error.loc or error.loc[0] in written or error.loc[0] not in defaults:
+    if (
+        not error.loc
+        or error.loc[0] not in _DIFFERENT_BY_JOB
+        or error.loc[0] in written
+        or error.loc[0] not in defaults
+    ):
         return ()
     return (Related(document.positions.value(("defaults", *error.loc)), "set here, for all jobs of the file"),)
 

@@ -114,7 +114,7 @@ class JobStatus:
     runner: str = "thread"
     """The name of the runner that executes its runs."""
     otherwise: Otherwise = Otherwise.EXIT
-    """What happens to a run that outlives its join policy."""
+    """The treatment of a run that outlives its join policy."""
     process: ProcessInfo | None = None
     """The processes of its run; None if there are none, or if they could not be read in time."""
 

@@ -308,7 +308,8 @@ class _Paragraph:
         age = numbers.poll_age if numbers is not None else None
         if age is not None and age > _JUST_NOW_SECONDS:
             yield f"It has not polled for {rough(age)}"
-        if run is not None and run.stop_left is not None and not run.is_overdue and job.spec.join.is_awaited:
+        is_awaited = run is not None and run.stop_left is not None and not run.is_overdue and run.killed_ago is None
+        if is_awaited and job.spec.join.is_awaited:
             yield f"If it has not ended by then, {otherwise(job.spec.join)}"
         yield from self._follow_up()
         yield from self._schedule()
