@@ -45,9 +45,6 @@ __all__ = ["pages"]
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 HELP_WIDTH = 100
-NOT_YET = "Not used by this version. "
-# Values whose features do not exist yet. They are listed so that programs that read events can be ready for them.
-LATER_WORDS = {Outcome.LOST}
 # Methods that only the scheduler's own modules call.
 INNER = {
     "begin", "call_after_samples", "gauges", "handle", "is_gone", "poll_age", "prepare", "put", "record", "runner_name",
@@ -121,9 +118,7 @@ def code(text: str) -> str:
 def enum_table(owner: type[Enum], head: tuple[str, str]) -> str:
     """Return a table of the values of an enum and their meanings."""
     docs = member_docs(owner)
-    rows = [
-        (code(str(member.value)), (NOT_YET if member in LATER_WORDS else "") + docs[member.name]) for member in owner
-    ]
+    rows = [(code(str(member.value)), docs[member.name]) for member in owner]
     return table(head, rows)
 
 
