@@ -27,7 +27,7 @@ from taskloom.cli.format_type import format_constraints, format_type, format_val
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Hold, Otherwise, WaitingFor
 from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
-from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
+from taskloom.core.report import ExitCode, JobReport, Killed, StopReport, Survivor
 from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
@@ -333,6 +333,7 @@ def library_page() -> str:
         (JobReport, "report."),
         (StopReport, "report."),
         (Survivor, "survivor."),
+        (Killed, "killed."),
         (Stack, ""),
     ):
         parts.append(f"{_headed(record)}\n{_record(record, called_on)}")
