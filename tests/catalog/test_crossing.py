@@ -318,7 +318,7 @@ def test_the_name_of_an_entry_point_makes_any_object_importable() -> None:
     shape = dataclasses.replace(inspect_task(nameless), offered_at=f"{HERE}:nameless")
 
     assert shape.errors_crossing({}) == []
-    assert shape.bind({})[1].reference == (HERE, "nameless", {}, f"{HERE}:<lambda>")
+    assert shape.bind({})[1].reference[:4] == (HERE, "nameless", {}, f"{HERE}:<lambda>")
 
 
 def test_an_entry_point_that_names_an_instance_crosses_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,11 +326,11 @@ def test_an_entry_point_that_names_an_instance_crosses_without_its_values(monkey
     shape = dataclasses.replace(inspect_task(sys.modules[HERE].offered), offered_at=f"{HERE}:offered [extra]")
 
     assert shape.errors_crossing({}) == []
-    assert shape.bind({})[1].reference == (HERE, "offered", {}, f"{HERE}:Own")
+    assert shape.bind({})[1].reference[:4] == (HERE, "offered", {}, f"{HERE}:Own")
 
 
 @pytest.mark.parametrize("offered_at", ["no_such_module:plain", f"{HERE}:Wait", f"{HERE}:a.b", HERE, ":", "x"])
 def test_an_entry_point_that_names_another_object_is_not_used(offered_at: str) -> None:
     shape = dataclasses.replace(inspect_task(plain), offered_at=offered_at)
 
-    assert shape.bind({})[1].reference == (HERE, "plain", {}, f"{HERE}:plain")
+    assert shape.bind({})[1].reference[:4] == (HERE, "plain", {}, f"{HERE}:plain")

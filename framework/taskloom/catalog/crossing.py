@@ -26,6 +26,8 @@ __all__ = ["Address", "Unimportable", "errors_crossing", "find_address", "task_r
 
 # A worker is given its whole order in one line of at most 1 MiB, in which the params are the only large part.
 _LONGEST_PARAMS = 1_000_000
+# Beside the params in the same line; the values of larger ones are made again in the other process.
+_LONGEST_VALUES = 10_000
 _MADE_HERE = "write a function or a Task class at the top level of a module"
 
 
@@ -44,13 +46,25 @@ class Unimportable(Exception):
         self.why, self.hint = why, hint
 
 
-def task_reference(shape: TaskShape, given: Mapping[str, Any]) -> TaskReference:
-    """Return the task with these params, as a copy. Raises CannotCross with everything that is wrong."""
+def task_reference(shape: TaskShape, given: Mapping[str, Any], values: Mapping[str, Any]) -> TaskReference:
+    """Return the task with these params, as a copy. Raises CannotCross with everything that is wrong.
+
+    `values`: what the params are made into.
+    """
     errors = errors_crossing(shape, given)
     if errors:
         raise CannotCross("; ".join(error.message for error in errors))
     params = json.loads(json.dumps(_sent(shape, given)))
-    return TaskReference(*shape.address, params, shape.label)
+    return TaskReference(*shape.address, params, shape.label, _sent_values(shape, values))
+
+
+def _sent_values(shape: TaskShape, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a copy of the values if JSON gives back exactly the same; None if not, or if they are not known."""
+    if shape.instance is not None or any(any(errors_in_value(name, value, Any)) for name, value in values.items()):
+        return None
+    text = json.dumps(dict(values))
+    copied: dict[str, Any] = json.loads(text)
+    return copied if len(text) <= _LONGEST_VALUES else None
 
 
 def errors_crossing(shape: TaskShape, given: Mapping[str, Any]) -> list[FieldError]:

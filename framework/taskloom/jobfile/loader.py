@@ -163,6 +163,10 @@ class _Checker:
             from taskloom.jobfile.checks.dependencies import errors_in_dependencies
 
             self._problems += self._without_consequences(errors_in_dependencies(self._jobs, self._names))
+        if any(job.spec is not None and getattr(job.spec.binding, "program", None) for job in self._jobs):
+            from taskloom.jobfile.checks.programs import problems_in_programs
+
+            self._problems += self._without_consequences(problems_in_programs(self._jobs))
         has_errors = any(problem.severity == "error" for problem in self._problems)
         specs = tuple(job.spec for job in self._jobs if job.spec is not None)
         if not self._names and not has_errors:
