@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import os
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.child_programs import run_program
 
 from taskloom.catalog.params import inspect_task
 from taskloom.diagnostics import FieldError
@@ -206,6 +208,39 @@ def test_a_task_of_the_started_script_is_refused(monkeypatch: pytest.MonkeyPatch
         "that can be imported"
     )
     assert error.hint == "move it into a module, and import it from there"
+
+
+def test_a_script_that_adds_its_own_task_is_told_what_to_do() -> None:
+    done = run_program(
+        """
+        from taskloom import Context, Job, Scheduler, Task, TaskloomError
+
+        class Wait(Task):
+            def run(self, ctx: Context) -> None:
+                ctx.wait()
+
+        def wait(ctx):
+            ctx.wait()
+
+        with Scheduler(log=False) as scheduler:
+            for task in (Wait, Wait(), wait):
+                try:
+                    scheduler.add(Job(name="a", task=task, runner="process"))
+                except TaskloomError as error:
+                    print(error)
+            print(len(scheduler.status()), "jobs")
+        """,
+        dict(os.environ),
+    )
+
+    why = "it is defined in the script that was started, which is not a module that can be imported"
+    hint = "move it into a module, and import it from there"
+    named = ("class 'Wait'", "class 'Wait'", "function 'wait'")
+    assert done.stdout.splitlines() == [
+        *(f"cannot add job 'a': task: cannot run {name} in a process: {why} ({hint})" for name in named),
+        "0 jobs",
+    ]
+    assert done.stderr == ""
 
 
 @pytest.fixture

@@ -217,6 +217,18 @@ def test_replicas_share_one_error() -> None:
     assert {each.join for each in spec(runner="process", replicas=5).replicated()} == {KILLED}
 
 
+def test_a_folder_that_does_not_exist_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "jobs:\n  a: {task: idle, runner: {process: {cwd: sub}}}\n  b: {task: idle, runner: {process: {cwd: .}}}\n"
+
+    result = checked(text, tmp_path, monkeypatch)
+    (tmp_path / "sub").mkdir()
+
+    assert [(each.job, each.severity, each.place.column, each.message) for each in result.problems] == [
+        ("a", "warning", 43, "the process cannot start before its folder exists: 'sub'")
+    ]
+    assert checked(text, tmp_path, monkeypatch).problems == ()
+
+
 # -- programs
 
 
