@@ -132,6 +132,8 @@ def launch(spec: LaunchSpec) -> Launched:
             if error.filename == sys.executable:  # only the exec names a file
                 words = f"the Python interpreter {sys.executable!r}: {words}"
             raise CannotLaunch(error.errno, spec.what, words) from None
+        except MemoryError:
+            raise CannotLaunch(errno.ENOMEM, spec.what, "this program has no more memory") from None
 
 
 def kill_cgroup(folder: str) -> None:
