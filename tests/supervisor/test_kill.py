@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 
 import pytest
@@ -185,7 +186,22 @@ def test_what_is_left_may_end_by_itself() -> None:
         messages = run.rest_until_done()
 
         assert run.output() == "begins\nends\n"
-        assert isinstance(messages[-1], Left)
+        assert isinstance(messages[-1], Exited)
+
+
+def test_what_is_left_gets_a_term_and_then_the_time_until_the_order_to_kill_if_the_parent_is_patient() -> None:
+    """The parent kills after more than the second that impatience gives, so an impatient supervisor fails this."""
+    script = (
+        "trap 'exit 0' INT; setsid sh -c 'trap \"echo asked\" TERM; echo ready; while :; do sleep 0.01; done' & wait"
+    )
+    with Supervised(shell(script), linger=0.01) as run:
+        assert run.line() == "ready"
+        run.order(b"patient\nsignal 2\n")
+        run.until(Left)
+        assert run.line() == "asked"
+        assert not select.select([run.launched.channel], [], [], 1.5)[0]
+        run.order(b"kill\n")
+        run.rest_until_done()
 
 
 def test_a_main_process_that_has_left_its_group_gets_the_signal_of_the_group() -> None:

@@ -29,9 +29,9 @@ def spec_for(target: Any, **fields: Any) -> Spec:
     """Return the spec of a run of a task of an importable module; `fields` replace those of the spec."""
     spec = Spec(
         __version__, list(sys.path), "job", "job#1", "task", 1, 0, False, 1.0, target.__module__, target.__qualname__,
-        {}, f"{target.__module__}:{target.__qualname__}", {"": 10},
+        {}, None, f"{target.__module__}:{target.__qualname__}", {"": 10},
     )  # fmt: skip
-    return spec._replace(**fields)
+    return Spec(**{**spec.data(), **fields})
 
 
 class DrivenWorker:

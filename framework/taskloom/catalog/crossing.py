@@ -1,4 +1,4 @@
-"""What of a job can be sent to another process: a task that can be imported there by its name, and params of JSON data.
+"""Sends a job to another process: a task that can be imported there by its name, and params of JSON data.
 
 Everything else is refused before the job runs, by what it is. Nothing is pickled: the other process imports the task as
 this one did, and checks the params as this one did.
@@ -26,11 +26,13 @@ __all__ = ["Address", "Unimportable", "errors_crossing", "find_address", "task_r
 
 # A worker is given its whole order in one line of at most 1 MiB, in which the params are the only large part.
 _LONGEST_PARAMS = 1_000_000
+# Beside the params in the same line; the values of larger ones are made again in the other process.
+_LONGEST_VALUES = 10_000
 _MADE_HERE = "write a function or a Task class at the top level of a module"
 
 
 class Address(NamedTuple):
-    """Where another process finds a task: a module, and the attributes that lead to the task."""
+    """The place at which another process finds a task: a module, and the attributes that lead to the task."""
 
     module: str
     qualname: str
@@ -43,13 +45,34 @@ class Unimportable(NamedTuple):
     hint: str = ""
 
 
-def task_reference(shape: TaskShape, given: Mapping[str, Any]) -> TaskReference:
-    """Return the task with these params, as a copy. Raises CannotCross with everything that is wrong."""
+def task_reference(shape: TaskShape, given: Mapping[str, Any], values: Mapping[str, Any]) -> TaskReference:
+    """Return the task with these params, as a copy. Raises CannotCross with everything that is wrong.
+
+    `values`: what the params are made into.
+    """
     address, errors = shape.address, errors_crossing(shape, given)
     if errors or isinstance(address, Unimportable):
         raise CannotCross("; ".join(error.message for error in errors))
     params = json.loads(json.dumps(_sent(shape, address, given)))
-    return TaskReference(*address, params, shape.label)
+    return TaskReference(*address, params, shape.label, _sent_values(shape, values))
+
+
+def _sent_values(shape: TaskShape, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a copy of the values if JSON gives back exactly the same; None if not, or if they are not known."""
+    if shape.instance is not None or not all(map(_is_plain, values.values())):
+        return None
+    text = json.dumps(dict(values))
+    copied: dict[str, Any] = json.loads(text)
+    return copied if len(text) <= _LONGEST_VALUES else None
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether JSON gives back a value of the same type."""
+    if type(value) is list:
+        return all(map(_is_plain, value))
+    if type(value) is dict:
+        return all(type(key) is str and _is_plain(item) for key, item in value.items())
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def errors_crossing(shape: TaskShape, given: Mapping[str, Any]) -> list[FieldError]:

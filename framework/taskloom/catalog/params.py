@@ -23,14 +23,13 @@ from taskloom.catalog.signatures import (
     check_function,
     context_in_doubt,
     has_own_init,
-    is_coroutine_function,
     is_program,
     made_defaults,
     params_of_class,
     params_of_function,
 )
 from taskloom.diagnostics import FieldError, quoted
-from taskloom.runners.binding import Binding, Body, CoroutineRun, TaskReference
+from taskloom.runners.binding import Binding, Body, CoroutineRun, TaskReference, is_coroutine_function
 from taskloom.task import Task
 from taskloom.text import error_text, kind_of, message_of
 
@@ -103,7 +102,7 @@ class TaskShape:
     is_program: bool = False
     """Whether it describes a program to start, by `program(self)`, instead of Python code."""
     offered_at: str = ""
-    """Where an entry point finds the task, as `module:object`; "" for one that was passed in Python."""
+    """The place at which an entry point finds the task, as `module:object`; "" for one that was passed in Python."""
 
     @functools.cached_property
     def label(self) -> str:
@@ -113,7 +112,7 @@ class TaskShape:
 
     @functools.cached_property
     def address(self) -> Address | Unimportable:
-        """Where another process finds the task, or why it finds it nowhere."""
+        """The place at which another process finds the task, or why there is none."""
         from taskloom.catalog.crossing import find_address
 
         return find_address(self.target, self.instance, self.offered_at, self.name)
@@ -148,7 +147,7 @@ class TaskShape:
         return self._bind({})[1]
 
     def _bind(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], Binding]:
-        given = self._given(params)
+        given = self.given(params)
         values = {} if self.has_unknown_values else self._checked(given)
         binding = self.binding(values, given)
         try:
@@ -178,7 +177,7 @@ class TaskShape:
         """True for an instance whose class has its own constructor: its arguments cannot be read from it."""
         return self.instance is not None and has_own_init(type(self.instance))
 
-    def _given(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    def given(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the params to check: those of the instance, if one was passed."""
         if self.instance is None:
             return params
@@ -198,15 +197,18 @@ class TaskShape:
             announces_ready=self.announces_ready,
             label=self.label,
             context_in_doubt=self.context_in_doubt,
-            refer=functools.partial(self.refer, values if given is None else given),
+            refer=functools.partial(self.refer, values if given is None else given, values),
             program=self._program_maker(values) if self.is_program else None,
         )
 
-    def refer(self, given: Mapping[str, Any]) -> TaskReference:
-        """Return the task with these params for another process. Raises CannotCross."""
+    def refer(self, given: Mapping[str, Any], values: Mapping[str, Any]) -> TaskReference:
+        """Return the task with these params for another process. `values`: what they are made into, for all params.
+
+        Raises CannotCross.
+        """
         from taskloom.catalog.crossing import task_reference
 
-        return task_reference(self, given)
+        return task_reference(self, given, values)
 
     def errors_crossing(self, params: Mapping[str, Any]) -> list[FieldError]:
         """Return everything that prevents that the task runs with these params in another process.
@@ -215,7 +217,7 @@ class TaskShape:
         """
         from taskloom.catalog.crossing import errors_crossing
 
-        return errors_crossing(self, self._given(params))
+        return errors_crossing(self, self.given(params))
 
     def _program_maker(self, values: Mapping[str, Any]) -> Callable[[], Program]:
         build = self._builder(cast("type[Task]", self.target), values)
@@ -267,7 +269,7 @@ def _describe(binding: Binding, program: object) -> None:
 
     if not isinstance(program, Program):
         raise TypeError(f"its program() returned {quoted(program)}, which is not a taskloom.Program")
-    binding.announces_ready = program.ready_line is not None or program.ready_address is not None
+    binding.announces_ready = program.announces_ready
     if program.check is not None:
         binding.check_seconds = program.check.every * program.check.failures
 

@@ -23,7 +23,6 @@ __all__ = [
     "check_function",
     "context_in_doubt",
     "has_own_init",
-    "is_coroutine_function",
     "is_program",
     "made_defaults",
     "params_of_class",
@@ -104,12 +103,6 @@ def _refuse_abstract(cls: type) -> None:
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise ShapeError(f"class {cls.__name__} is abstract; it lacks {missing}")
-
-
-def is_coroutine_function(function: object) -> bool:
-    """Return whether calling it returns a coroutine: `async def`, also as a method, in a partial or as `__call__`."""
-    call = getattr(type(function), "__call__", None)  # noqa: B004 - of an object with one
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _refuse_generators(function: object, name: str) -> None:

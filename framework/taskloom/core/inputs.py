@@ -7,7 +7,16 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from taskloom.core.changes import Plan
-from taskloom.core.model import ErrorInfo, How, JobSpec, Reason
+from taskloom.core.model import JobSpec, Reason
+from taskloom.core.run_reports import (
+    CallbackFailed,
+    RunEnded,
+    RunReady,
+    RunResponsive,
+    RunStarted,
+    RunStartFailed,
+    RunUnresponsive,
+)
 
 __all__ = [
     "NO_RUNS",
@@ -153,59 +162,6 @@ class Tick(NamedTuple):
     steady_until: float = 0.0
 
 
-class RunStarted(NamedTuple):
-    """The run's body is about to be called; `is_ready` unless its task announces readiness."""
-
-    run: str
-    is_ready: bool
-
-
-class RunStartFailed(NamedTuple):
-    """The runner could not begin the run."""
-
-    run: str
-    error: ErrorInfo
-
-
-class RunUnresponsive(NamedTuple):
-    """The run has not polled for longer than its watchdog allows; `poll_age` is in seconds.
-
-    `because`: how the runner found out, if not by the polls, such as `3 checks failed`; "" for the polls. Has no effect
-    on a job without a watchdog.
-    """
-
-    run: str
-    poll_age: float
-    because: str = ""
-
-
-class RunResponsive(NamedTuple):
-    """The run polled again."""
-
-    run: str
-
-
-class RunReady(NamedTuple):
-    """The task announced that it is ready."""
-
-    run: str
-
-
-class RunEnded(NamedTuple):
-    """The run's body has ended.
-
-    `was_requested` is read on the run's own thread right after that. It decides whether the request to stop came first;
-    the order of the messages does not. `callback_ran`: the wake-up may have caused its error, since its task has
-    `terminate`, it used `ctx.fileno()`, or one of its callbacks had begun.
-    """
-
-    run: str
-    how: How
-    error: ErrorInfo | None
-    was_requested: bool
-    callback_ran: bool
-
-
 class StackCaptured(NamedTuple):
     """The place and the stack of an overdue run: the answer to the action CaptureStack."""
 
@@ -214,14 +170,6 @@ class StackCaptured(NamedTuple):
     stack: str
     poll_age: float | None
     callbacks: tuple[str, ...] = ()
-
-
-class CallbackFailed(NamedTuple):
-    """A `terminate` or `on_cancel` callback raised, or `terminate` did not begin in time. The run may have ended."""
-
-    run: str
-    callback: str
-    error: ErrorInfo
 
 
 Command = (

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from taskloom.core.inputs import (
+from taskloom.core.run_reports import (
     CallbackFailed,
     RunEnded,
     RunReady,

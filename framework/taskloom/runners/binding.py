@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from taskloom.program import Program
     from taskloom.task import Context
 
-__all__ = ["Binding", "Body", "CannotCross", "CoroutineRun", "TaskReference"]
+__all__ = ["Binding", "Body", "CannotCross", "CoroutineRun", "TaskReference", "is_coroutine_function"]
 
 
 class Body(NamedTuple):
@@ -53,10 +53,23 @@ class TaskReference(NamedTuple):
     """JSON data, as given: the other process checks it against the task's parameters as this one did."""
     label: str
     """Module and name of the class or function, for messages."""
+    values: Mapping[str, Any] | None = None
+    """What this process has made of the params, with all defaults, if that is JSON data of exactly the same types.
+
+    Then the other process need not check anything: the check takes most of its own part of the start. None if not.
+    """
 
 
 class CannotCross(ValueError):
     """A task or its params cannot be sent to another process. The message says which, and why."""
+
+
+def is_coroutine_function(function: object) -> bool:
+    """Return whether calling it returns a coroutine: `async def`, also as a method, in a partial or as `__call__`."""
+    from inspect import iscoroutinefunction
+
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - of an object with one
+    return iscoroutinefunction(function) or iscoroutinefunction(call)
 
 
 _NO_TASK = "cannot run in a process: the body was bound without its task"

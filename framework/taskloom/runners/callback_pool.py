@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from taskloom.clock import mono
-from taskloom.core.inputs import CallbackFailed
-from taskloom.core.model import ErrorInfo
+from taskloom.core.endings import ErrorInfo
+from taskloom.core.run_reports import CallbackFailed
 from taskloom.runners.error_info import describe
 from taskloom.sync.cancel_token import CancelCallback
 from taskloom.sync.latch import Latch

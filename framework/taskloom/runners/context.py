@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
-from taskloom.core.inputs import RunReady
-from taskloom.core.model import Reason, ReasonKind
+from taskloom.core.endings import Reason, ReasonKind
+from taskloom.core.run_reports import RunReady
 from taskloom.runners import Emit, RunOrder
 from taskloom.runners.gauges import Gauges, Progress, make_progress
 from taskloom.sync.cancel_token import CancelToken

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     import logging
 
-    from taskloom.core.model import Reason
+    from taskloom.core.endings import Reason
     from taskloom.sync.waker import Waker
     from taskloom.task import CancelHandle, Context
 

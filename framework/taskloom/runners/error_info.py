@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from taskloom.core.model import ErrorInfo
+from taskloom.core.endings import ErrorInfo
 from taskloom.errors import TaskFailure
 from taskloom.text import LONGEST_TRACEBACK, kind_of, message_of, traceback_of
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from taskloom.core.model import ErrorInfo, How
+from taskloom.core.endings import ErrorInfo, How
 
 __all__ = ["leave_child"]
 

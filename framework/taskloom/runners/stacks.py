@@ -15,7 +15,7 @@ from taskloom.runners import Stack
 from taskloom.runners.loop_stacks import Line, loop_runs, thread_lines
 from taskloom.sync.gc_pause import paused_gc
 
-__all__ = ["capture_stacks"]
+__all__ = ["capture_stacks", "stack_of"]
 
 
 def _spellings(folder: Path) -> tuple[str, ...]:
@@ -35,6 +35,17 @@ def capture_stacks(idents: Sequence[int | None], texts: int) -> list[Stack]:
         return [_stack(ident or 0, frames, number < texts) for number, ident in enumerate(idents)]
     finally:
         frames.clear()  # a frame keeps all local variables of its task alive
+
+
+def stack_of(lines: Sequence[tuple[str, int | None, str]]) -> Stack:
+    """Return the Stack of a thread of another process: file, line number and function of each frame, outermost first.
+
+    Stack("", "") if there is none.
+    """
+    if not lines:
+        return Stack("", "")
+    file, number, function = next((line for line in reversed(lines) if _is_task_code(line[0])), lines[-1])
+    return Stack(f"{file}:{number} in {function}", _formatted(lines))
 
 
 def _frames() -> dict[int, FrameType]:
@@ -83,7 +94,11 @@ def _text(read: list[Line]) -> str:
     `read` was read in one short loop and is looked up here: its thread goes on meanwhile, and CPython 3.11 can crash on
     a frame that is walked while it ends.
     """
-    lines = [traceback.FrameSummary(code.co_filename, lineno, code.co_name, lookup_line=False) for code, lineno in read]
+    return _formatted([(code.co_filename, lineno, code.co_name) for code, lineno in read])
+
+
+def _formatted(read: Sequence[tuple[str, int | None, str]]) -> str:
+    lines = [traceback.FrameSummary(filename, lineno, name, lookup_line=False) for filename, lineno, name in read]
     for filename in {line.filename for line in lines}:
         linecache.checkcache(filename)
     first = next((number for number, line in enumerate(lines) if _is_task_code(line.filename)), 0)

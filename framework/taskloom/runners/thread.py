@@ -17,8 +17,8 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING
 
 from taskloom.clock import mono
-from taskloom.core.inputs import RunEnded, RunStarted, RunStartFailed
-from taskloom.core.model import ErrorInfo, How
+from taskloom.core.endings import ErrorInfo, How
+from taskloom.core.run_reports import RunEnded, RunStarted, RunStartFailed
 from taskloom.errors import PermanentFailure
 from taskloom.runners import TERMINATE_SECONDS, Emit, RunHandle, RunOrder, Stack
 from taskloom.runners.binding import Body

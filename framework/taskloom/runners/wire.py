@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-from taskloom.core.model import ErrorInfo, How, Reason, ReasonKind
+from taskloom.core.endings import ErrorInfo, How, Reason, ReasonKind
 from taskloom.diagnostics import quoted
 from taskloom.runners.gauges import Progress
 from taskloom.runners.wire_lines import LONGEST_LINE, LineReader, ProtocolError
@@ -115,7 +115,7 @@ def _flags(ended: Ended) -> dict[str, bool]:
 
 
 _TO_DATA: Mapping[type, Callable[[Any], dict[str, Any]]] = {
-    Spec: lambda it: {"spec": it._asdict()},
+    Spec: lambda it: {"spec": it.data()},
     Cancel: lambda it: {"cancel": _reason_data(it.reason)},
     Urgent: lambda _: {"urgent": True},
     PollInterval: lambda it: {"poll_interval": it.seconds},
@@ -124,9 +124,9 @@ _TO_DATA: Mapping[type, Callable[[Any], dict[str, Any]]] = {
     Started: lambda it: {"started": it.is_ready},
     StartFailed: lambda it: {"start_failed": _error_data(it.error)},
     Ready: lambda _: {"ready": True},
-    Polled: lambda it: {"poll": it._asdict()},
+    Polled: lambda it: {"poll": it.data()},
     Gauged: lambda it: {"progress": None if it.progress is None else list(it.progress), "counts": it.counts},
-    Logged: lambda it: {"log": it._asdict()},
+    Logged: lambda it: {"log": it.data()},
     CallbackFailed: lambda it: {"callback_failed": {"name": it.name, "error": _error_data(it.error)}},
     StackAnswer: lambda it: {"stack": it.id, "where": it.where, "text": it.text},
     Ended: lambda it: {"ended": _ended_data(it)},
@@ -200,6 +200,10 @@ def _mapping(name: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _maybe_mapping(name: str, value: Any) -> dict[str, Any] | None:
+    return None if value is None else _mapping(name, value)
+
+
 def _numbers(name: str, value: Any) -> dict[str, int]:
     return {key: _whole(key, item) for key, item in _mapping(name, value).items()}
 
@@ -259,7 +263,7 @@ _BODY_ENDS = (How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT, How.NOT_EN
 _SPEC = {
     "version": _text, "sys_path": _texts, "job": _text, "run": _text, "task": _text, "attempt": _whole,
     "replica": _whole, "daemon": _flag, "poll_interval": _number, "module": _text, "qualname": _text,
-    "params": _mapping, "label": _text, "log_levels": _numbers,
+    "params": _mapping, "values": _maybe_mapping, "label": _text, "log_levels": _numbers,
 }  # fmt: skip
 _LOGGED = {
     "level": _whole, "name": _text, "message": _text, "created": _number, "exc": _text, "stack": _text,

@@ -1,10 +1,14 @@
-"""The messages between a runner of processes and its workers, as records; `taskloom.runners.wire` has the rules."""
+"""The messages between a runner of processes and its workers, as records; `taskloom.runners.wire` has the rules.
+
+Each worker imports this module, and a run starts only after that: so no NamedTuple and no dataclass, whose classes take
+twenty times as long to make.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, dataclass_transform
 
-from taskloom.core.model import ErrorInfo, How, Reason
+from taskloom.core.endings import ErrorInfo, How, Reason
 from taskloom.runners.gauges import Progress
 
 __all__ = [
@@ -13,10 +17,32 @@ __all__ = [
 ]  # fmt: skip
 
 
+@dataclass_transform()
+class Message:
+    """A record of its annotated attributes, in their order. Do not change it."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        # Fewer values than attributes: the others are named, or have a default.
+        vars(self).update(zip(type(self).__annotations__, values, strict=False), **named)
+
+    def data(self) -> dict[str, Any]:
+        """Return the attributes by name, with the defaults."""
+        return {name: getattr(self, name) for name in type(self).__annotations__}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and other.data() == self.data()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.data().items())
+        return f"{type(self).__name__}({shown})"
+
+
 # -- down
 
 
-class Spec(NamedTuple):
+class Spec(Message):
     """The run that the worker is to execute."""
 
     version: str
@@ -33,28 +59,31 @@ class Spec(NamedTuple):
     module: str
     qualname: str
     params: dict[str, Any]
+    """As they were written: what is checked against the types of the task, unless there are values."""
+    values: dict[str, Any] | None
+    """The checked values of all params, if they are plain data: then nothing is checked again."""
     label: str
     log_levels: dict[str, int]
     """The level of each logger that has one in the program, by name; "" is the root."""
 
 
-class Cancel(NamedTuple):
+class Cancel(Message):
     """The run is requested to stop."""
 
     reason: Reason
 
 
-class Urgent(NamedTuple):
+class Urgent(Message):
     """Most of the time for the stop is over."""
 
 
-class PollInterval(NamedTuple):
+class PollInterval(Message):
     """A reload has changed the poll interval."""
 
     seconds: float
 
 
-class StackRequest(NamedTuple):
+class StackRequest(Message):
     """Asks where the run is; `id` comes back with the answer."""
 
     id: int
@@ -63,7 +92,7 @@ class StackRequest(NamedTuple):
 # -- up
 
 
-class Hello(NamedTuple):
+class Hello(Message):
     """The worker is there.
 
     `dump` is a file of the worker in memory, by its descriptor there, to which the signal DUMP_SIGNAL makes it write
@@ -77,23 +106,23 @@ class Hello(NamedTuple):
     thread: int = 0
 
 
-class Started(NamedTuple):
+class Started(Message):
     """The body is about to be called; `is_ready` unless its task announces readiness."""
 
     is_ready: bool
 
 
-class StartFailed(NamedTuple):
+class StartFailed(Message):
     """The task cannot be imported, or its body cannot be made. Nothing follows but Logged."""
 
     error: ErrorInfo
 
 
-class Ready(NamedTuple):
+class Ready(Message):
     """The task announced that it is ready."""
 
 
-class Polled(NamedTuple):
+class Polled(Message):
     """The heartbeat: the polls so far, whether the run waits on its token, and whether a callback would wake it."""
 
     n: int
@@ -101,14 +130,14 @@ class Polled(NamedTuple):
     wakeable: bool
 
 
-class Gauged(NamedTuple):
+class Gauged(Message):
     """The progress, None if there is none, and the counters that have changed, with their totals."""
 
     progress: Progress | None
     counts: dict[str, int]
 
 
-class Logged(NamedTuple):
+class Logged(Message):
     """A log record. `exc` and `stack` are texts, "" for none."""
 
     level: int
@@ -126,14 +155,14 @@ class Logged(NamedTuple):
     """What the caller gave as `extra`, as JSON data; other values as text."""
 
 
-class CallbackFailed(NamedTuple):
+class CallbackFailed(Message):
     """A callback of the run raised."""
 
     name: str
     error: ErrorInfo
 
 
-class StackAnswer(NamedTuple):
+class StackAnswer(Message):
     """Where the run is, as `taskloom.runners.Stack` has it."""
 
     id: int
@@ -141,7 +170,7 @@ class StackAnswer(NamedTuple):
     text: str
 
 
-class Ended(NamedTuple):
+class Ended(Message):
     """How the body ended, as RunEnded has it. The process exits with 0 soon after."""
 
     how: How

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from taskloom.clock import mono
-from taskloom.core.model import Reason, ReasonKind
+from taskloom.core.endings import Reason, ReasonKind
 from taskloom.errors import Cancelled, SchedulerForked
 from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch

@@ -66,7 +66,7 @@ class Heartbeat:
         before, polled = self._polled, Polled(token.polls, token.is_waiting, token.is_wakeable)
         self._polled = polled
         self.is_waiting = polled.waiting
-        is_same = before[1:] == polled[1:] and (polled.waiting or before.n == polled.n)
+        is_same = before == polled or (before.waiting and polled.waiting and before.wakeable is polled.wakeable)
         return [*([] if is_same else [polled]), *self.gauges_changes()]
 
     def gauges_changes(self) -> list[Gauged]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import select
 from typing import TYPE_CHECKING, Protocol
 
-from taskloom.core.model import Reason, ReasonKind
+from taskloom.core.endings import Reason, ReasonKind
 from taskloom.runners.wire import (
     Cancel,
     Down,
@@ -57,8 +56,6 @@ class Listener:
         self._received = [rest] if rest else []
         # The messages that were read and not handled yet.
         self._messages: list[Down] = []
-        self._poll = select.poll()
-        self._poll.register(control.number, select.POLLIN)
         self._thread = KeptThread("taskloom-control", self._step, lambda _: None)
 
     def start(self) -> None:
@@ -89,7 +86,7 @@ class Listener:
         and that is the request to stop.
         """
         tend_after = self._run.tend()
-        if tend_after is not None and not self._poll.poll(tend_after * 1000):
+        if tend_after is not None and not _is_readable(self._control.number, tend_after):
             return True
         if not self._control.is_ours():
             return False
@@ -115,3 +112,12 @@ class Listener:
         elif isinstance(message, Spec):
             text = "the program broke the protocol: it sent a second spec"
             self._run.cancel(Reason(ReasonKind.SHUTDOWN, text))
+
+
+def _is_readable(number: int, timeout: float) -> bool:
+    """Wait at most `timeout` seconds for bytes; return whether there are some."""
+    import select
+
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))

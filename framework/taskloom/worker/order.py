@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from taskloom.errors import TaskFailure
 from taskloom.runners import RunOrder
-from taskloom.runners.binding import Binding, Body
+from taskloom.runners.binding import Binding, Body, CoroutineRun, is_coroutine_function
 
 if TYPE_CHECKING:
     from taskloom.runners.wire import Spec
@@ -23,10 +24,24 @@ def order_of(spec: Spec) -> RunOrder:
 
 
 def _make(spec: Spec, binding: Binding) -> Body:
-    found = _bind(_imported(spec.module, spec.qualname), spec.params)
-    binding.has_terminate = found.has_terminate
-    binding.announces_ready = found.announces_ready
-    return found.make()
+    target = _imported(spec.module, spec.qualname)
+    if spec.values is None or not (isinstance(target, type) or hasattr(target, "__qualname__")):
+        found = _checked(target, spec.params)
+        binding.has_terminate, binding.announces_ready = found.has_terminate, found.announces_ready
+        return found.make()
+    body = _plain_body(target, spec.values)
+    binding.has_terminate = body.terminate is not None
+    binding.announces_ready = bool(getattr(target, "announces_ready", False))
+    return body
+
+
+def _plain_body(target: Any, values: Mapping[str, Any]) -> Body:
+    """Return the body of a class or function with checked values, without the catalog: as `TaskShape` makes it."""
+    is_class = isinstance(target, type)
+    instance: Any = target(**values) if is_class else None
+    run = instance.run if is_class else partial(target, **values) if values else target
+    is_async = is_coroutine_function(target.run if is_class else target)
+    return Body(CoroutineRun(run) if is_async else run, getattr(instance, "terminate", None))
 
 
 def _imported(module: str, qualname: str) -> object:
@@ -41,10 +56,9 @@ def _imported(module: str, qualname: str) -> object:
     return found
 
 
-def _bind(target: object, params: Mapping[str, Any]) -> Binding:
-    """Bind the params, which the program has checked: no instance is made on trial."""
+def _checked(target: object, params: Mapping[str, Any]) -> Binding:
+    """Bind the params, and check them as the program has. No instance is made on trial."""
     from taskloom.catalog.params import inspect_task
 
     shape = inspect_task(target)
-    values = shape.takes.check(params) if params or shape.params else {}
-    return shape.binding(values)
+    return shape.binding({} if shape.has_unknown_values else shape.takes.check(shape.given(params)), params)

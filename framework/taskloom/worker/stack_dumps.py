@@ -7,7 +7,6 @@ there until one is wanted.
 from __future__ import annotations
 
 import faulthandler
-import fcntl
 import os
 
 from taskloom.runners.stack_signal import DUMP_SIGNAL
@@ -16,7 +15,7 @@ __all__ = ["forget_dumps", "prepare_dumps"]
 
 # A task that closes all descriptors closes this one, too. A number that the kernel does not give to another file soon:
 # it takes the lowest free one.
-_LOWEST_NUMBER = 900
+_HIGH_NUMBER = 900
 
 
 def prepare_dumps() -> int:
@@ -29,7 +28,6 @@ def prepare_dumps() -> int:
     except (OSError, AttributeError):
         return -1
     number = _raised(made)
-    fcntl.fcntl(number, fcntl.F_SETFL, os.O_APPEND)
     faulthandler.register(DUMP_SIGNAL, file=number, all_threads=True)
     return number
 
@@ -46,8 +44,14 @@ def forget_dumps(number: int) -> None:
 def _raised(number: int) -> int:
     """Return a higher number for the descriptor, or this one if the limit of the process is too low."""
     try:
-        raised = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LOWEST_NUMBER)
+        os.fstat(_HIGH_NUMBER)
+    except OSError:
+        pass  # it is free: nothing else of this process has opened files yet
+    else:
+        return number
+    try:
+        os.dup2(number, _HIGH_NUMBER, inheritable=False)
     except OSError:
         return number
     os.close(number)
-    return raised
+    return _HIGH_NUMBER

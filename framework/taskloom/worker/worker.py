@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from _thread import get_ident
+from functools import cached_property
 from io import TextIOWrapper
 from threading import current_thread
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from taskloom import __version__
-from taskloom.core.inputs import CallbackFailed as CallbackReport
-from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
-from taskloom.core.model import ErrorInfo, How, Reason, ReasonKind
-from taskloom.runners import TERMINATE_SECONDS
-from taskloom.runners.callback_pool import CallbackPool
+from taskloom.core.endings import ErrorInfo, How, Reason, ReasonKind
+from taskloom.core.run_reports import CallbackFailed as CallbackReport
+from taskloom.core.run_reports import RunEnded, RunReady, RunStarted, RunStartFailed
+from taskloom.runners import TERMINATE_SECONDS, Report
 from taskloom.runners.context import FORKED
 from taskloom.runners.error_info import describe
 from taskloom.runners.thread import _Execution
@@ -39,6 +39,9 @@ from taskloom.worker.order import order_of
 from taskloom.worker.sender import Sender
 from taskloom.worker.stack_dumps import forget_dumps, prepare_dumps
 from taskloom.worker.termination import Termination, restore_signals
+
+if TYPE_CHECKING:
+    from taskloom.runners.callback_pool import CallbackPool
 
 __all__ = ["Worker", "execute"]
 
@@ -66,13 +69,19 @@ class Worker:
         self._order = order_of(spec)
         self._run = _Execution(self._order, self._token, self._emit)
         self._run.gauges = WatchedGauges(self._sender)
-        self._pool = CallbackPool(self._report_callback)
         # The callbacks that are being submitted.
         self._taken: list[list[CancelCallback]] = []
         self._termination = Termination(self._token, self._leave_unentered)
         self._thread = get_ident()
         self._dump = -1
         self._is_reported = False
+
+    @cached_property
+    def _pool(self) -> CallbackPool:
+        """The helper threads; made when a callback may be called, since many tasks have none."""
+        from taskloom.runners.callback_pool import CallbackPool
+
+        return CallbackPool(self._report_callback)
 
     def work(self, rest: bytes) -> NoReturn:
         """Execute the run, and exit. Called on the main thread."""
@@ -104,13 +113,14 @@ class Worker:
     def _finish(self) -> NoReturn:
         """Let the program know the end, let `terminate` return, and exit."""
         self._sender.flush()
-        self._pool.join(TERMINATE_SECONDS)
+        if "_pool" in vars(self):
+            self._pool.join(TERMINATE_SECONDS)
         self._sender.flush()
         leave(_FAILED if self._sender.is_closed_by_task else _SUCCESS)
 
     # -- reports
 
-    def _emit(self, report: RunStarted | RunReady | RunEnded | RunStartFailed) -> None:
+    def _emit(self, report: Report) -> None:
         if isinstance(report, RunStarted):
             if self._order.binding.has_terminate:
                 self._pool.prepare()
@@ -121,7 +131,7 @@ class Worker:
         elif isinstance(report, RunEnded):
             self._is_reported = True
             self._sender.end(Ended(report.how, report.error, report.was_requested, report.callback_ran))
-        else:
+        elif isinstance(report, RunStartFailed):
             self._is_reported = True
             self._sender.end(StartFailed(report.error))
 
@@ -142,7 +152,8 @@ class Worker:
         self._token.request(reason)
         self._taken.append(self._token.take_callbacks())
         while self._taken:
-            self._pool.submit(self._spec.run, self._taken[0])
+            if self._taken[0]:
+                self._pool.submit(self._spec.run, self._taken[0])
             del self._taken[0]
         self._token.wake()
 
@@ -163,7 +174,7 @@ class Worker:
 
     def tend(self) -> float | None:
         """Add a helper if callbacks are stuck; return after how many seconds to call it again, None if none waits."""
-        return self._pool.grow_if_stuck()
+        return self._pool.grow_if_stuck() if "_pool" in vars(self) else None
 
     # -- trouble
 

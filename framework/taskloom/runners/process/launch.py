@@ -63,6 +63,11 @@ class Launched:
         """The pid of the supervisor. That of the main process comes with `ProcessStarted`."""
         return self._process.pid
 
+    @property
+    def exit_status(self) -> int | None:
+        """How the supervisor has ended, as `subprocess` says it; None before it was reaped."""
+        return self._process.returncode
+
     def why_failed(self, failed: StartFailed) -> str:
         """Return the text of this message with what helps to correct it. May read the folders of the PATH."""
         program = f"cannot start '{printable(self.spec.argv[0])}': "

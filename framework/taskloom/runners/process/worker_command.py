@@ -49,6 +49,7 @@ def spec_of(order: RunOrder, reference: TaskReference) -> Spec:
         reference.module,
         reference.qualname,
         dict(reference.params),
+        None if reference.values is None else dict(reference.values),
         reference.label,
         log_levels(),
     )

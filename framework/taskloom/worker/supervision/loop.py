@@ -4,7 +4,8 @@ Lines to the parent, in this order: `started PID` or `failed NUMBER TEXT`; `stop
 WAS`, any number of times; `oom`; `exited STATUS MAXRSS UTIME STIME`; `left NUMBER NAMES`; `done`. `cgroup PATH` comes
 before `started` if the run has a cgroup.
 
-Lines from the parent: `signal NUMBER`, `group NUMBER`, `kill`. End of file, or the end of the parent, means: terminate.
+Lines from the parent: `signal NUMBER`, `group NUMBER`, `kill`; `patient` lets what the main process leaves have the
+time until `kill`. End of file, or the end of the parent, means: terminate.
 """
 
 import posix
@@ -53,6 +54,7 @@ class Supervisor:
         # Deadlines, on the monotonic clock.
         self._terminate_at = self._kill_at = self._sweep_at = _FOREVER
         self._sweep_seconds = _SWEEP_SECONDS
+        self._left_seconds = _LEFT_SECONDS
         # Facts.
         self._has_exited = self._has_failed = False
         self._is_ending = False  # the parent has gone, or has asked by SIGTERM: the grace runs
@@ -121,6 +123,8 @@ class Supervisor:
         for order in self._channel.orders():
             if order == [b"kill"]:
                 self._kill(monotonic())
+            elif order == [b"patient"]:
+                self._left_seconds = _FOREVER
             elif len(order) == 2 and order[0] in (b"signal", b"group") and order[1].isdigit():
                 self._signal(int(order[1]), is_for_group=order[0] == b"group")
         if not self._channel.is_open:
@@ -206,10 +210,8 @@ class Supervisor:
         self._channel.say(b"exited %d %s" % (status, used))
         if self._is_killing or not self._has_children():
             return
-        # Also if the scan finds none: it can miss a process that is getting a new parent.
+        # Also if a scan would find none: it can miss a process that is getting a new parent.
         self._terminate_at = now if self._is_ending else now + self._spec.linger
-        if left := descendants():
-            self._channel.say(b"left %d %s" % (len(left), names_of(left)))
 
     @staticmethod
     def _has_children() -> bool:
@@ -225,8 +227,12 @@ class Supervisor:
             self._kill(now)
         if now >= self._terminate_at:
             self._terminate_at = _FOREVER
-            self._kill_at = min(self._kill_at, now + _LEFT_SECONDS)
-            terminate(descendants())
+            self._kill_at = min(self._kill_at, now + self._left_seconds)
+            left = descendants()
+            if left:
+                # Not before: the other end of a pipe ends a little later than the main process, as a rule.
+                self._channel.say(b"left %d %s" % (len(left), names_of(left)))
+            terminate(left)
         if now >= self._kill_at:
             self._kill(now)
         if now >= self._sweep_at:
