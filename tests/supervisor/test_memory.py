@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.support.supervised import Supervised, await_none_marked, marked, python, shell
@@ -17,6 +18,7 @@ from taskloom.runners.process.channel import Exited, Grouped, OverLimit
 from taskloom.runners.process.launch import kill_cgroup
 from taskloom.worker.supervision import cgroups, memory
 from taskloom.worker.supervision.memory import KernelKills, Memory, counter
+from taskloom.worker.supervision.system import read_lines
 
 MIB = 1024 * 1024
 V1 = Path("/sys/fs/cgroup/memory")
@@ -36,7 +38,7 @@ class Kernel:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **files: bytes) -> None:
         self.files = files
         for module in (cgroups, memory):
-            monkeypatch.setattr(module, "read_file", lambda path: self.files.get(path, b""))
+            monkeypatch.setattr(module, "read_lines", lambda path: self.files.get(path, b"").split(b"\n"))
 
 
 @pytest.mark.parametrize(
@@ -60,25 +62,44 @@ def test_the_folder_of_our_cgroup_is_found(own: bytes, v2: str, v1: str, monkeyp
     assert cgroups.own_folder_v1() == v1
 
 
-def test_the_cgroup_above_is_only_used_if_it_was_given_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {
-        ("/a/mine", "user.delegate"): b"1",
-        ("/a/roots", "trusted.delegate"): b"1",
-        ("/a/no", "user.delegate"): b"0",
-    }
+@pytest.mark.parametrize(
+    "own, marks, has_systemd, folders",
+    [
+        (b"/s/main", {"/s": b"1"}, True, ["/s"]),
+        (b"/s/main", {"/s": b"1", "/s/main": b"1"}, True, ["/s", "/s/main"]),
+        (b"/s", {"/s": b"1"}, True, ["/s"]),
+        (b"/s/main", {"/s": b"0"}, True, []),
+        (b"/s/main", {}, True, []),
+        (b"/s/main", {}, False, ["/s/main"]),
+        (b"/", {}, True, [""]),
+        (b"/", {}, False, [""]),
+    ],
+)
+def test_cgroups_are_made_where_systemd_does_not_make_them(
+    own: bytes, marks: dict[str, bytes], has_systemd: bool, folders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = "/sys/fs/cgroup/unified"
+    Kernel(monkeypatch, **{"/proc/self/cgroup": b"0::" + own, "/proc/self/mountinfo": HYBRID})
+    there = {f"{top}/s/cgroup.type", f"{top}/s/main/cgroup.type"} | ({"/run/systemd/system"} if has_systemd else set())
 
     def getxattr(path: str, name: str) -> bytes:
-        if (path, name) not in given:
-            raise OSError(61, "No data available")
-        return given[path, name]
+        if name == "trusted.delegate" and path.removeprefix(top) in marks:
+            return marks[path.removeprefix(top)]
+        raise OSError(61, "No data available")
 
-    monkeypatch.setattr(posix, "getxattr", getxattr)
+    def stat(path: str) -> None:
+        if path not in there:
+            raise FileNotFoundError(2, "No such file or directory")
 
-    assert cgroups.parent_if_delegated("/a/mine/main") == "/a/mine"
-    assert cgroups.parent_if_delegated("/a/roots/main") == "/a/roots"
-    assert cgroups.parent_if_delegated("/a/no/main") == ""
-    assert cgroups.parent_if_delegated("/a/unknown/main") == ""
-    assert cgroups.parent_if_delegated("") == ""
+    monkeypatch.setattr(cgroups, "posix", SimpleNamespace(getxattr=getxattr, stat=stat))
+
+    assert cgroups.usable_folders() == [top + folder for folder in folders]
+
+
+def test_without_cgroups_none_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    Kernel(monkeypatch)
+
+    assert cgroups.usable_folders() == []
 
 
 @pytest.mark.parametrize(
@@ -94,6 +115,14 @@ def test_a_counter_is_read_by_its_name(text: bytes, found: int | None, monkeypat
     Kernel(monkeypatch, **{"/events": text})
 
     assert counter("/events", b"oom_kill") == found
+
+
+def test_a_file_that_the_kernel_gives_in_parts_is_read_to_its_end() -> None:
+    lines = read_lines("/proc/self/smaps")
+
+    assert len(b"\n".join(lines)) > 8192  # two pages
+    assert lines[-2].startswith((b"VmFlags", b"ProtectionKey", b"THPeligible"))
+    assert read_lines("/proc/self/nothing") == []
 
 
 Folder = Callable[..., Path]
@@ -114,8 +143,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
                 file.unlink()
             Path(path).rmdir()
 
-        monkeypatch.setattr(memory, "own_folder", lambda mounts=None: str(tmp_path))
-        monkeypatch.setattr(memory, "parent_if_delegated", lambda own: "")
+        monkeypatch.setattr(memory, "usable_folders", lambda: [str(tmp_path / "not there"), str(tmp_path)])
         monkeypatch.setattr(posix, "mkdir", mkdir)
         monkeypatch.setattr(posix, "rmdir", rmdir)
         return tmp_path

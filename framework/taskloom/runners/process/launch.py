@@ -76,10 +76,6 @@ class Launched:
             return f"{program}{words}" if words else failed.text
         return failed.text
 
-    def continue_supervisor(self) -> None:
-        """Send SIGCONT to the supervisor, in case the run has stopped it; an order to kill is obeyed then."""
-        self._process.send_signal(signal.SIGCONT)
-
     def kill_supervisor(self) -> None:
         """Send SIGKILL to the supervisor; the main process ends with it, but what that has started stays.
 
