@@ -31,6 +31,7 @@ from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
 from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.fields.runner import PROCESS_OPTIONS
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.runners import Stack
 from taskloom.scheduler.facade import Scheduler
@@ -167,6 +168,8 @@ def job_file_page() -> str:
         + table(("field", "default", "meaning"), rows)
         + "\n## `join`: the values of `otherwise`\n\n"
         + enum_table(Otherwise, ("`otherwise`", "what happens to a run that outlives its `within`"))
+        + "\n## `runner`: the options of `process`\n\n"
+        + table(("option", "meaning"), [(code(name), summary) for name, summary in PROCESS_OPTIONS.items()])
         + "\n## `restart`: the values of `when`\n\n"
         + enum_table(RestartWhen, ("`when`", "after which runs another one follows"))
         + "\n## `after`: the conditions\n\n"

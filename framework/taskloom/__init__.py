@@ -7,7 +7,8 @@ A map, in the order in which data flows:
     calendars/  cron expressions and instants -> when a schedule fires (the only importer of cronsim, zoneinfo)
     core/       decides: states, restarts, firings, deadlines, outcomes. No thread, no clock, no I/O
     scheduler/  the engine around the core: hands it what happened and carries out its actions
-    runners/    where a run executes: in a thread
+    runners/    where a run executes: in a thread, or with runners/process/ in a process
+    worker/     what executes in such a process: the supervisor of a run, and the worker that runs the task
     observe/    folds events into log lines, tables and files
     control/    other processes ask and steer a running program: HTTP over a unix socket (the only importer of h11)
     cli/        the command line; each verb imports its heavy parts only when called
@@ -15,7 +16,8 @@ A map, in the order in which data flows:
     testing/    virtual clock, fake context, simulator, conformance: for your tests
     task        what the author of a task needs: start reading there; program a program to start in its place
     waiting     waits that a cancellation ends; sync/ the thread primitives below them; clock the time
-    errors      everything that can go wrong; diagnostics what is wrong and where; text how values are written
+    errors      everything that can go wrong; diagnostics what is wrong and where; text how values are written,
+                signal_names how signals are
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from taskloom.job import Job
     from taskloom.jobfile import load
     from taskloom.program import Check, Program, Signal
+    from taskloom.runners import ProcessInfo
     from taskloom.scheduler import Firing, JobHandle, JobStatus, Listener, Run, Scheduler, Snapshot
     from taskloom.scheduler.why import Why
     from taskloom.task import AsyncContext, Context, Duration, Task, param
@@ -67,6 +70,7 @@ __all__ = [
     "Listener",
     "Outcome",
     "PermanentFailure",
+    "ProcessInfo",
     "Program",
     "Reason",
     "ReasonKind",
@@ -106,6 +110,7 @@ _HOME = {
     "Listener": "scheduler",
     "Outcome": "core.model",
     "PermanentFailure": "errors",
+    "ProcessInfo": "runners",
     "Program": "program",
     "Reason": "core.model",
     "ReasonKind": "core.model",

@@ -163,7 +163,7 @@ class Check:
         for name in ("every", "timeout"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"cannot use {quoted(getattr(self, name))} as {name} of a check; expected more than 0")
-        if isinstance(self.failures, bool) or not isinstance(self.failures, int) or self.failures < 1:
+        if not _is_whole(self.failures) or self.failures < 1:
             raise ValueError(f"cannot use {quoted(self.failures)} as failures of a check; expected 1 or more")
 
     @property
@@ -198,7 +198,7 @@ class Program:
     cwd: str | None = None
     """The folder in which it starts; None for that of the runner."""
     stop_signal: int = signal.SIGTERM
-    """Sent to the main process when the run is cancelled."""
+    """Sent when the run is cancelled: to the main process, or with `shell` to all processes of its group."""
     stop_command: tuple[str, ...] = ()
     """Run in place of `stop_signal`, with the main process in `$TASKLOOM_PID`."""
     reload_signal: int | None = None
@@ -267,26 +267,34 @@ def _text(value: object, name: str, *, is_argument: bool = False) -> str:
 
 def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
     for name, value in env.items():
-        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+        if not name or "=" in name or "\0" in name:
             raise ValueError(f"cannot use {quoted(name)} as the name of a variable in env; expected text without '='")
         # Its value is not quoted: it may be a password.
-        if not isinstance(value, str):
+        if not _is_text(value):
             raise ValueError(f"cannot use the value of {name} in env; expected text: write it in quotes")
         if "\0" in value:
             raise ValueError(f"cannot use the value of {name} in env: it contains a NUL character")
     return dict(env)
 
 
-def _checked_code(code: object) -> int:
-    if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code <= _LARGEST_CODE:
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _checked_code(code: int) -> int:
+    if not _is_whole(code) or not 0 <= code <= _LARGEST_CODE:
         raise ValueError(f"cannot use {quoted(code)} in success_codes; exit codes are 0 to {_LARGEST_CODE}")
     return code
 
 
-def _check_pattern(pattern: object) -> None:
-    if not isinstance(pattern, str) or not pattern:
+def _check_pattern(pattern: str) -> None:
+    if not pattern:
         raise ValueError(f"cannot use {quoted(pattern)} as a line that makes it ready; expected a regular expression")
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"cannot read {quoted(pattern)} as a regular expression: {error}") from None

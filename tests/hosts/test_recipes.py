@@ -34,9 +34,12 @@ class Recipe(NamedTuple):
     """Whether a request is answered, with the states of the jobs."""
 
 
+# Written without `print`: a child that is forked while another thread prints waits for ever for the lock of its stdout.
 READY = """
+import os
+
 def post_worker_init(worker):
-    print("worker ready", flush=True)
+    os.write(1, b"worker ready\\n")
 """
 GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--no-control-socket")
 RECIPES = {
@@ -126,8 +129,9 @@ def get(child: ChildProgram) -> str:
 
 
 def visible(text: str) -> str:
-    """Print what the recipe logs: most of these hosts set up no logging for us."""
-    return text.replace('ctx.log.info("%s has started", ctx.job)', 'print(f"{ctx.job} has started", flush=True)')
+    """Write what the recipe logs: most of these hosts set up no logging for us."""
+    text = text.replace('ctx.log.info("%s has started", ctx.job)', 'os.write(1, f"{ctx.job} has started\\n".encode())')
+    return f"import os\n{text}"
 
 
 @each_signal

@@ -69,6 +69,23 @@ ROWS: list[tuple[BaseException, str]] = [
         errors.NotScheduled("resume", "tick", "start"),
         "cannot resume job 'tick': it has no schedule; start it instead",
     ),
+    (errors.NoRun("signal", "tick", "finished"), "cannot signal job 'tick': it has no run (finished)"),
+    (
+        errors.NoProcess("signal", "tick", "tick#1", "thread"),
+        (
+            "cannot signal job 'tick': run tick#1 is not in a process of its own (runner: thread); it can be if the "
+            "job has runner: process"
+        ),
+    ),
+    (
+        errors.NoProcess("signal", "tick", "tick#1", ""),
+        "cannot signal job 'tick': run tick#1 has no process at the moment",
+    ),
+    (
+        errors.UnknownSignal("HPU", "HUP"),
+        "cannot use 'HPU' as a signal; expected a name such as HUP or SIGTERM, or a number; did you mean 'HUP'?",
+    ),
+    (errors.UnknownSignal(0, None), "cannot use 0 as a signal; expected a name such as HUP or SIGTERM, or a number"),
     (errors.SchedulerStopped("start job 'tick'"), "cannot start job 'tick': the scheduler was stopped"),
     (
         errors.ProgramRunning("jobs-3f2a", 17, "/srv/jobs", is_same=True),

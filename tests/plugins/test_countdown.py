@@ -39,3 +39,12 @@ def test_from_zero_only_the_message_is_logged_unless_it_is_empty() -> None:
     Countdown(start=0, message="").run(ctx)
 
     assert ctx.messages == ["now"]
+
+
+def test_a_deaf_countdown_does_not_look_whether_it_is_cancelled() -> None:
+    ctx = FakeContext(clock=VirtualClock(), cancel_after=0.0)
+
+    Countdown(start=3, interval=0.001, deaf=True, message="done").run(ctx)
+
+    assert ctx.messages == ["3", "2", "1", "done"]
+    assert ctx.polls == 0

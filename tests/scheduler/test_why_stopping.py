@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.random_jobs import in_process
 from tests.support.why_scenes import (
     BY_ALICE,
     RETRIED,
@@ -222,3 +223,36 @@ def test_a_program_that_has_stopped_says_why() -> None:
         "web is not running: its last run, web#1, was cancelled just now, at 00:00:05, after 5s (signal SIGTERM). "
         "The program has stopped all jobs (signal SIGTERM), and starts none any more."
     )
+
+
+def test_a_run_that_is_being_killed_is_told_as_such_and_has_no_time_left() -> None:
+    core = begun(in_process(make_job("web")))
+    core.advance(10)
+    core.stop("web", BY_ALICE)
+    core.advance(3)
+
+    assert "If it has not ended by then, its processes are killed." in why(core, "web")
+
+    core.advance(7)
+    core.stack_captured("web#1", "reader.py:31 in run")
+
+    assert why(core, "web").startswith(
+        "web is being killed: run web#1 was asked to stop 10s ago, at 00:00:10 (stop, by alice (uid 1000, pid 4242)). "
+        "It is currently at reader.py:31 in run. It then stays stopped"
+    )
+
+
+def test_a_job_whose_run_cannot_be_killed_is_told_with_what_the_kernel_waits_for() -> None:
+    core = begun(in_process(make_job("web")))
+    core.stop("web", BY_ALICE)
+    core.advance(10)
+    core.stack_captured("web#1", "reader.py:31 in run")
+    core.advance(3)
+
+    text = why(core, "web")
+
+    assert text.startswith(
+        "web cannot run: the process of its abandoned run web#1 is still alive; the run was given up 2s ago"
+    )
+    assert "It was killed, and the kernel has not ended it yet: that happens while it waits for a device." in text
+    assert "thread" not in text

@@ -11,15 +11,20 @@ __all__ = ["GivenCatalog"]
 
 
 class GivenCatalog(Catalog):
-    """The given tasks, by name; the only runner is `thread`. `load` raises as it does for installed tasks."""
+    """The given tasks, by name, and the given runners beside ours. `load` raises as it does for installed tasks."""
 
-    def __init__(self, tasks: Mapping[str, object]) -> None:
+    def __init__(self, tasks: Mapping[str, object], runners: Mapping[str, object] | None = None) -> None:
         super().__init__()
         self._given = dict(tasks)
+        self._given_runners = dict(runners or {})
 
     def _offered(self, kind: Kind) -> list[Offer]:
         if kind == "runner":
-            return [offer for offer in super()._offered(kind) if offer.entry.distribution == "taskloom"]
+            given = [
+                Offer(CatalogEntry(name, "given", "", "?"), partial(_return, runner))
+                for name, runner in sorted(self._given_runners.items())
+            ]
+            return [*(offer for offer in super()._offered(kind) if offer.entry.distribution == "taskloom"), *given]
         return [
             Offer(CatalogEntry(name, "given", "", getattr(task, "__module__", "?")), partial(_return, task))
             for name, task in sorted(self._given.items())

@@ -30,6 +30,7 @@ class ReferenceModel:
         self.stop_kind = ""
         self.stop_text: str | None = None
         self.stop_deadline = NEVER
+        self.stop_level = -1
         self.is_stop_over = False
         self.is_hurried = False
         self.has_started = False

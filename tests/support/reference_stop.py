@@ -45,11 +45,13 @@ def continue_shutdown(model: ReferenceModel, now: float) -> list[str]:
     lines: list[str] = []
     jobs = list(model.jobs.values())
     for level in range(len(jobs)):
-        before = [job for job in jobs if _level(model, job) < level and not model.is_hurried]
-        if any(job.is_awaited for job in before):
+        if not model.is_hurried and any(job.is_awaited and _level(model, job) < level for job in jobs):
             return lines
-        if _decide(model, [job for job in before if job.kills], now):
-            return lines
+        if level > model.stop_level:
+            # Those that can be killed have to be gone, before the next level is stopped.
+            if not model.is_hurried and _decide(model, [job for job in jobs if job.kills], now):
+                return lines
+            model.stop_level = level
         for job in jobs:
             if _level(model, job) == level:
                 lines += model.stop_job(job, model.stop_kind, model.stop_text, now)

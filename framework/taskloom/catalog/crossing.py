@@ -1,4 +1,4 @@
-"""What of a job can be sent to another process: a task that can be imported there by its name, and params of JSON data.
+"""Sends a job to another process: a task that can be imported there by its name, and params of JSON data.
 
 Everything else is refused before the job runs, by what it is. Nothing is pickled: the other process imports the task as
 this one did, and checks the params as this one did.
@@ -32,7 +32,7 @@ _MADE_HERE = "write a function or a Task class at the top level of a module"
 
 
 class Address(NamedTuple):
-    """Where another process finds a task: a module, and the attributes that lead to the task."""
+    """The place at which another process finds a task: a module, and the attributes that lead to the task."""
 
     module: str
     qualname: str

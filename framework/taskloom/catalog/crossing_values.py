@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 from collections.abc import Iterator, Mapping
@@ -18,22 +19,12 @@ _MOST_DEPTH = 200
 _MOST_BITS = 14_000
 Loc = tuple[str | int, ...]
 
-_HINTS: Mapping[str, str] = {
-    "tuple": "write a list",
-    "set": "write a list",
-    "frozenset": "write a list",
-    "deque": "write a list",
-    "bytes": "write text",
-    "bytearray": "write text",
-    "datetime": "write it as text",
-    "date": "write it as text",
-    "time": "write it as text",
+_BY_CLASS: Mapping[str, str] = {
+    **dict.fromkeys(("tuple", "set", "frozenset", "deque", "range", "array"), "write a list"),
+    **dict.fromkeys(("OrderedDict", "defaultdict", "mappingproxy", "dict"), "write a plain dict"),
+    **dict.fromkeys(("bytes", "bytearray", "memoryview", "str"), "write plain text"),
+    **dict.fromkeys(("datetime", "date", "time", "Decimal", "UUID", "PurePath"), "write it as text"),
     "timedelta": "write a number of seconds",
-    "Decimal": "write it as text",
-    "UUID": "write it as text",
-    "OrderedDict": "write a dict",
-    "defaultdict": "write a dict",
-    "mappingproxy": "write a dict",
 }
 
 
@@ -75,19 +66,22 @@ class _Value:
             yield loc, f"{self._shown(value, loc)} of type {kind.__name__} is not JSON data", _hint(value), False
 
     def _shown(self, value: object, loc: Loc) -> str:
-        is_secret = self._is_secret or is_secret_type(type_at(self._annotation, loc[1:]))
+        is_secret = self._is_secret or hasattr(type(value), "get_secret_value")
+        is_secret = is_secret or is_secret_type(type_at(self._annotation, loc[1:]))
         return MASK if is_secret else quoted(value)
 
 
 def _hint(value: object) -> str:
+    """Return how to write a value as JSON data, or ""."""
+    kind = type(value)
     if isinstance(value, enum.Enum):
         return "write its value"
-    for each in type(value).__mro__:
-        if each.__name__ in _HINTS:
-            return _HINTS[each.__name__]
-        if each.__name__ == "PurePath":
-            return "write it as text"
-    return ""
+    for each in kind.__mro__:
+        if each.__name__ in _BY_CLASS:
+            return _BY_CLASS[each.__name__]
+    if dataclasses.is_dataclass(kind) or hasattr(kind, "model_fields"):
+        return "write a dict of its fields"
+    return "open it in the task" if hasattr(kind, "fileno") else ""
 
 
 def _path(loc: Loc) -> str:

@@ -102,7 +102,7 @@ class TaskShape:
     is_program: bool = False
     """Whether it describes a program to start, by `program(self)`, instead of Python code."""
     offered_at: str = ""
-    """Where an entry point finds the task, as `module:object`; "" for one that was passed in Python."""
+    """The place at which an entry point finds the task, as `module:object`; "" for one that was passed in Python."""
 
     @functools.cached_property
     def label(self) -> str:
@@ -112,7 +112,7 @@ class TaskShape:
 
     @functools.cached_property
     def address(self) -> Address | Unimportable:
-        """Where another process finds the task, or why it finds it nowhere."""
+        """The place at which another process finds the task, or why there is none."""
         from taskloom.catalog.crossing import find_address
 
         return find_address(self.target, self.instance, self.offered_at, self.name)
@@ -269,7 +269,7 @@ def _describe(binding: Binding, program: object) -> None:
 
     if not isinstance(program, Program):
         raise TypeError(f"its program() returned {quoted(program)}, which is not a taskloom.Program")
-    binding.announces_ready = program.ready_line is not None or program.ready_address is not None
+    binding.announces_ready = program.announces_ready
     if program.check is not None:
         binding.check_seconds = program.check.every * program.check.failures
 

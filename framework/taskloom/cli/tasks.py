@@ -126,6 +126,7 @@ def _task_as_json(loaded: LoadedTask) -> dict[str, Any]:
         "doc": shape.doc,
         "has_terminate": shape.has_terminate,
         "announces_ready": shape.announces_ready,
+        "is_program": shape.is_program,
         "params": [_param_as_json(param, shape.takes.defaults) for param in shape.params],
         "schema": shape.json_schema(),
     }
@@ -154,6 +155,8 @@ def _described(loaded: LoadedTask, name: str) -> list[str]:
         lines += [table([("parameter", "type", "default", "description"), *map(_cells, shape.params)]), ""]
     else:
         lines += ["It takes no parameters.", ""]
+    if shape.is_program:
+        lines += ["It describes a program: its jobs run on the runner process.", ""]
     return [*lines, "An example job file:", "", *_example(loaded, name)]
 
 

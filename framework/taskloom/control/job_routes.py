@@ -11,7 +11,6 @@ from taskloom.control.job_view import status_data
 from taskloom.control.refusals import Refusal
 from taskloom.errors import SchedulerBusy, UnknownJob
 from taskloom.scheduler.handles import JobHandle
-from taskloom.signal_names import require_signal, signal_name
 from taskloom.sync.gc_pause import paused_gc
 
 __all__ = ["jobs", "one_job", "pause", "reset", "restart", "resume", "signal", "start", "stop"]
@@ -71,6 +70,9 @@ def resume(state: ApiState, call: Call) -> Answer:
 
 def signal(state: ApiState, call: Call) -> Answer:
     """Send a signal to the process of the job's run."""
+    # Imported here: a program whose jobs are all threads does not pay for it.
+    from taskloom.signal_names import require_signal, signal_name
+
     number = require_signal(call.body["signal"])
     return _act(state, call, "signal", lambda job, _: job.signal(number), f" with {signal_name(number)}")
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from taskloom.control.client_errors import BadReply
 from taskloom.control.reply_fields import Fields
 from taskloom.core.model import ErrorInfo, Hold, JobState, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
-from taskloom.core.report import JobReport, StopReport, Survivor
+from taskloom.core.report import JobReport, Killed, StopReport, Survivor
 from taskloom.scheduler.handles import JobStatus
 
 __all__ = ["statuses_of", "stop_report_of"]
@@ -26,6 +26,7 @@ def stop_report_of(data: Fields) -> StopReport:
         seconds=data.number("seconds") or 0.0,
         jobs=tuple(status.report for status in statuses_of(data)),
         survivors=tuple(map(_survivor, data.objects("survivors"))),
+        killed=tuple(map(_killed, data.objects("killed"))),
     )
 
 
@@ -104,6 +105,10 @@ def _survivor(data: Fields) -> Survivor:
         otherwise=_member(Otherwise, data.text("otherwise")),
         callbacks=tuple(data.texts("callbacks")),
     )
+
+
+def _killed(data: Fields) -> Killed:
+    return Killed(data.text("job"), data.text("run"), data.text("how"))
 
 
 def _reason(text: str) -> Reason | None:

@@ -113,7 +113,7 @@ _STATUS = _object(
                 {"done": _or_null(_SECONDS), "total": _or_null(_SECONDS), "unit": _TEXT},
             )
         ),
-        "otherwise": _text("What happens to a run that outlives its `join`: `exit`, `abandon` or `kill`."),
+        "otherwise": _text("The treatment of a run that outlives its `join`: `exit`, `abandon` or `kill`."),
         "runner": _text("The runner that executes its runs: `thread`, `process` or that of a plugin."),
         "process": _or_null(_object("The processes of its run, if it has some.", _PROCESS)),
         "wrong": {**_FLAG, "description": "Whether a person should look at it."},
@@ -259,12 +259,14 @@ SCHEMAS: Mapping[str, Schema] = {
         {
             "stacks": _list(
                 _object(
-                    "One run. `text` is empty if its source files could not be read in time.",
+                    "One run. `text`: its stack, or the processes of a program; empty if that was not read in time.",
                     {
                         "job": _NAME,
                         "run": _RUN,
                         "where": _or_null(_TEXT),
                         "poll_age": _or_null(_SECONDS),
+                        "runner": _TEXT,
+                        "pid": _or_null({**_COUNT, "description": "Its main process; null for a run in a thread."}),
                         "text": _TEXT,
                     },
                 )
@@ -280,6 +282,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "seconds": _or_null(_SECONDS),
             "jobs": _list({"type": "object"}),
             "survivors": _list({"type": "object"}),
+            "killed": _list(_object("A run that the stop killed.", {"job": _NAME, "run": _RUN, "how": _TEXT})),
             "threads_left": _list({"type": "object"}),
             "processes_left": _list({"type": "object"}),
         },

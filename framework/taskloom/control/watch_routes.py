@@ -15,7 +15,7 @@ from taskloom.control.streams import EventStream, LogStream, gap, line_data, lin
 from taskloom.core.events import Event
 from taskloom.errors import UnknownJob
 from taskloom.observe.masked_data import masked_data
-from taskloom.scheduler.handles import process_data
+from taskloom.scheduler.handles import JobStatus, process_data
 from taskloom.text import finite
 
 __all__ = ["LEVELS", "MOST_EVENTS_ASKED", "MOST_LINES", "events", "logs", "next_firings", "processes", "stacks", "why"]
@@ -71,18 +71,24 @@ def stacks(state: ApiState, call: Call) -> Answer:
             snapshot = state.scheduler.snapshot({run.job for run, _ in found})
         except UnknownJob:  # a reload has removed the job of an abandoned run
             snapshot = state.scheduler.snapshot()
-    ages = {status.report.run: status.poll_age for status in snapshot.jobs}
+    statuses = {status.report.run: status for status in snapshot.jobs}
     shown = [
         {
             "job": run.job,
             "run": run.id,
             "where": state.mask(stack.where) or None,
-            "poll_age": finite(ages.get(run.id)),
+            "poll_age": finite(statuses[run.id].poll_age) if run.id in statuses else None,
+            "runner": run.runner,
+            "pid": _pid_of(statuses.get(run.id)),
             "text": state.mask(stack.text),
         }
         for run, stack in found
     ]
     return Reply(200, {"stacks": shown})
+
+
+def _pid_of(status: JobStatus | None) -> int | None:
+    return status.process.pid if status is not None and status.process is not None else None
 
 
 def processes(state: ApiState, call: Call) -> Answer:

@@ -57,16 +57,18 @@ class EventName(FastEnum):
     CANCEL_REQUESTED = "cancel_requested"
     """Signals that the run was requested to stop, and why."""
     STOP_OVERDUE = "stop_overdue"
-    """Signals that the run outlived its `within`; `data` has the place of its thread."""
+    """Signals that the run outlived its `within`; `data` has the place of its thread, and `otherwise` if it is killed
+    now."""
     ENDED = "ended"
     """Signals that the run ended, and how; exactly one for each queued run. `data` has the place of one that was
     abandoned because of `join: 0s`."""
     LATE_EXIT = "late_exit"
-    """Signals that the thread of an abandoned run has exited after all."""
+    """Signals that the thread or the processes of an abandoned run have ended after all."""
     SKIPPED = "skipped"
     """Signals that a waiting job will not start, and why."""
     BLOCKED = "blocked"
-    """Signals that the job cannot get a run while the thread of its abandoned run is alive."""
+    """Signals that the job cannot get a run while the thread of its abandoned run is alive; `data` has `otherwise` if
+    its processes were killed in vain."""
     RESTART_SCHEDULED = "restart_scheduled"
     """Signals that another run follows the one that ended, after at least `seconds`."""
     FLAPPING = "flapping"
@@ -84,7 +86,8 @@ class EventName(FastEnum):
     """Signals that the job is held back no longer, and why: it was paused, or a user had stopped it. `start` and
     `restart`, which end the hold of a stopped job too, have no such event."""
     UNRESPONSIVE = "unresponsive"
-    """Signals that the run has not polled for longer than its watchdog allows; `data` has the poll age."""
+    """Signals that the run has not polled for longer than its watchdog allows; `data` has the poll age, and how the
+    runner found out if not by that."""
     RESPONSIVE = "responsive"
     """Signals that an unresponsive run polled again, after `seconds`."""
     CALLBACK_FAILED = "callback_failed"

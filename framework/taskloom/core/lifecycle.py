@@ -18,7 +18,7 @@ Stopping has priority: once a whole shutdown begins (`shutdown.py`), no run is q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from taskloom.core import actions, inputs
@@ -384,6 +384,7 @@ class Lifecycle:
         self.shutdown.release(run)
 
     def _report_overdue(self, run: RunRecord, report: inputs.StackCaptured) -> None:
+        run.overdue = self._store.now
         waited = run.overdue_at - run.requested.mono if run.requested else 0.0
         details = {"within": round(waited, 3), "where": report.where, "poll_age": report.poll_age}
         if report.callbacks:
@@ -416,11 +417,11 @@ class Lifecycle:
     def _abandon(self, run: RunRecord) -> None:
         """End the run in the store, and keep it in `runs` because its thread may still be alive."""
         self._store.move(run.job, Decision.ABANDON)
-        # For an awaited run both were reported as overdue.
+        # Of an overdue run both were reported before.
         where = run.captured.where if run.captured is not None else ""
-        data = NOTHING if run.spec.join.is_awaited else {"within": 0.0, "where": where}
+        data = NOTHING if run.overdue is not None else {"within": 0.0, "where": where}
         self._store.record_end(run, Outcome.ABANDONED, data)
-        self._store.emit_run(EventName.BLOCKED, run)
+        self._store.emit_run(EventName.BLOCKED, run, data=_killed_in_vain(run))
         self._follow_ups.remember(run)
 
     def _end(self, run: RunRecord, outcome: Outcome, *, is_permanent: bool = False) -> None:
@@ -439,6 +440,11 @@ class Lifecycle:
         store = self._store
         store.remove_run(run)
         since = store.now.mono - run.ended.mono if run.ended else 0.0
-        store.emit_run(EventName.LATE_EXIT, run, seconds=since)
+        store.emit_run(EventName.LATE_EXIT, run, seconds=since, data=_killed_in_vain(run))
         store.actions.append(actions.ReleaseRun(run.id))
         self._follow_ups.begin_remembered(run)
+
+
+def _killed_in_vain(run: RunRecord) -> Mapping[str, Any]:
+    """Return the data of an event of an abandoned run: it has processes, not a thread, if it was killed."""
+    return NOTHING if run.killed is None else {"otherwise": run.spec.join.otherwise.value}

@@ -86,6 +86,8 @@ class RunRecord:
     overdue_at: float = _NEVER
     # The place of its thread when `within` was over; set then.
     captured: StackCaptured | None = None
+    # When it was reported as overdue; not if no stop waits for it.
+    overdue: Moment | None = None
     # When its processes got TERM, and when they were killed.
     terminated: Moment | None = None
     killed: Moment | None = None

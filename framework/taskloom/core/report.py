@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
@@ -12,6 +12,7 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import (
     ErrorInfo,
     Hold,
+    How,
     JobState,
     Moment,
     Otherwise,
@@ -22,21 +23,25 @@ from taskloom.core.model import (
     WaitingFor,
 )
 from taskloom.core.records import JobRecord, RunRecord
-from taskloom.text import duration, finite, measured, plural
+from taskloom.text import duration, finite, first_of, measured, plural
 
 __all__ = [
     "ExitCode",
     "JobReport",
+    "Killed",
     "StopReport",
     "Survivor",
     "exit_code",
     "held_by",
+    "killed_text",
     "make_job_report",
     "make_stop_report",
     "read_job",
 ]
 
 _VERBS = {Hold.PAUSED: "pause", Hold.STOPPED: "stop"}
+# More names than these make a line too long to read.
+_MOST_NAMED = 5
 _TIMED = (WaitingFor.DELAY, WaitingFor.BACKOFF)
 # The same number on every system; the module `signal` is not imported into the core.
 _SIGINT = 2
@@ -53,9 +58,10 @@ class ExitCode(IntEnum):
     KILLED = 137
     """The watcher process had to kill the program."""
     SURVIVOR = 3
-    """A job whose `otherwise` is `exit` outlived its join policy."""
+    """A job whose `otherwise` is `exit` outlived its join policy, or one that is not a daemon could not be killed."""
     FAILED = 1
-    """The last run of a job ended failed, timed_out or start_failed with no restart pending, or the job gave up."""
+    """The last run of a job ended failed, timed_out, start_failed or lost with no restart pending, or the job gave
+    up."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C or SIGINT."""
     FINE = 0
@@ -95,7 +101,25 @@ class Survivor:
 
     def __str__(self) -> str:
         within, where = duration(self.within, is_rounded=True), self.where or "an unknown place"
-        return f"{self.job}: {self.otherwise.value} after {within}, at {where}"
+        how = "not ended by SIGKILL" if self.otherwise is Otherwise.KILL else self.otherwise.value
+        return f"{self.job}: {how} after {within}, at {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """A run that a stop ended by TERM or KILL."""
+
+    job: str
+    run: str
+    how: str
+    """Such as `SIGKILL after 10.0 s`; "" if its runner did not say."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.job} ({self.how})" if self.how else self.job
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +244,8 @@ class StopReport:
     seconds: float
     jobs: tuple[JobReport, ...]
     survivors: tuple[Survivor, ...]
+    killed: tuple[Killed, ...] = ()
+    """The runs that the shutdown ended by TERM or KILL, in the order of their jobs."""
 
     @property
     def is_clean(self) -> bool:
@@ -239,11 +265,18 @@ class StopReport:
             "seconds": finite(self.seconds),
             "jobs": [job.as_dict() for job in self.jobs],
             "survivors": [survivor.as_dict() for survivor in self.survivors],
+            "killed": [killed.as_dict() for killed in self.killed],
         }
 
     def __str__(self) -> str:
         head = f"stopped {plural(len(self.jobs), 'job')} in {measured(self.seconds)} ({self.reason})"
-        return "\n".join([head, *(f"  survivor: {survivor}" for survivor in self.survivors)])
+        killed = [f"  {killed_text(self.killed)}"] if self.killed else []
+        return "\n".join([head, *killed, *(f"  survivor: {survivor}" for survivor in self.survivors)])
+
+
+def killed_text(killed: Sequence[Killed]) -> str:
+    """Return which runs were killed and how: `killed 2 runs: a (SIGKILL after 10.0 s), b`."""
+    return f"killed {plural(len(killed), 'run')}: {first_of([str(each) for each in killed], _MOST_NAMED)}"
 
 
 def held_by(hold: Hold, reason: Reason) -> str:
@@ -257,8 +290,12 @@ def held_by(hold: Hold, reason: Reason) -> str:
 
 def exit_code(jobs: Iterable[JobReport], survivors: Iterable[Survivor], reason: Reason) -> ExitCode:
     """Return the exit code; `ExitCode` has the order."""
-    if any(survivor.otherwise is Otherwise.EXIT for survivor in survivors):
-        return ExitCode.SURVIVOR
+    jobs = list(jobs)
+    daemons = {job.job for job in jobs if job.daemon}
+    for survivor in survivors:
+        is_unkillable = survivor.otherwise is Otherwise.KILL and survivor.job not in daemons
+        if survivor.otherwise is Otherwise.EXIT or is_unkillable:
+            return ExitCode.SURVIVOR
     if any(job.has_failed for job in jobs):
         return ExitCode.FAILED
     if reason.kind is ReasonKind.SIGNAL and reason.signal == _SIGINT:  # never by the text, which anyone may write
@@ -324,7 +361,17 @@ def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:
         seconds=seconds,
         jobs=tuple(make_job_report(core, job, moment) for job in core.jobs.values()),
         survivors=tuple(_make_survivor(run, now) for run in core.runs.values()),
+        killed=tuple(_killed(core, requested.mono if requested else now)),
     )
+
+
+def _killed(core: Lifecycle, since: float) -> Iterator[Killed]:
+    for job in core.jobs.values():
+        run = job.last_run
+        if run is None or run.how is not How.KILLED or run.reason is None:
+            continue
+        if run.ended is not None and run.ended.mono >= since:
+            yield Killed(job.spec.name, run.id, str(run.error) if run.error is not None else "")
 
 
 def _make_survivor(run: RunRecord, now: float) -> Survivor:
@@ -337,6 +384,13 @@ def _make_survivor(run: RunRecord, now: float) -> Survivor:
         poll_age=captured.poll_age if captured else None,
         within=round(run.overdue_at - requested, 6) if run.spec.join.is_awaited else 0.0,
         waited=round(now - requested, 6),
-        otherwise=Otherwise.ABANDON if run.outcome is Outcome.ABANDONED else run.job.spec.join.otherwise,
+        otherwise=_treatment(run),
         callbacks=run.failed_callbacks + (captured.callbacks if captured else ()),
     )
+
+
+def _treatment(run: RunRecord) -> Otherwise:
+    """Return what the stop has done about a run that outlived its policy."""
+    if run.killed is not None:
+        return Otherwise.KILL
+    return Otherwise.ABANDON if run.outcome is Outcome.ABANDONED else run.job.spec.join.otherwise

@@ -92,6 +92,7 @@ def _run_facts(core: Lifecycle, run: RunRecord, now: Moment) -> RunFacts:
         has_failed=run.has_failed,
         unresponsive_ago=ago(run.unresponsive) if is_live else None,
         is_overdue=run.is_overdue,
+        killed_ago=ago(run.killed),
         captured=run.captured.where if run.captured is not None else "",
         allowed=_limit(run.overdue_at, run.requested.mono) if is_requested and run.requested is not None else None,
         stop_left=_limit(run.overdue_at, now.mono) if is_requested and run.id in core.stopping else None,

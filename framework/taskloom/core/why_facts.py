@@ -83,6 +83,8 @@ class RunFacts:
     has_failed: bool
     unresponsive_ago: float | None
     is_overdue: bool
+    killed_ago: float | None
+    """Since when its processes are being killed."""
     captured: str
     """The place of its thread when it became overdue; "" if it did not, or if that is unknown."""
     allowed: float | None
@@ -107,6 +109,7 @@ class RunFacts:
             "error": str(self.error) if self.error else None,
             "unresponsive_ago": finite(self.unresponsive_ago),
             "overdue": self.is_overdue,
+            "killed_ago": finite(self.killed_ago),
             "stop_left": finite(self.stop_left),
             "timeout_left": finite(self.timeout_left),
             "ready_left": finite(self.ready_left),

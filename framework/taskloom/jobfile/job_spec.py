@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -223,20 +223,16 @@ def _assemble(
     check_restart(values, errors)
     errors += in_task
     if shape is not None and bound is not None and runner is not None:
-        errors += _errors_crossing(shape, params or {}, runner)
+        if runner.needs_reference and not shape.is_program:
+            crossing = shape.errors_crossing(params or {})
+            errors += crossing
+            _ = None if crossing else bound[1].reference  # copies the params now: the caller may change them later
         _add_defaults(values, bound[1], runner)
     if errors or shape is None or bound is None:
         raise JobErrors(errors)
     values.setdefault("task", shape.name)
     values["params"] = bound[0]
     return JobSpec(name=name, place=place, binding=bound[1], **values)
-
-
-def _errors_crossing(shape: TaskShape, params: Mapping[str, Any], runner: RunnerAbilities) -> Iterable[FieldError]:
-    """Return why the task or its params cannot be sent to where the runner executes it. A program is made here."""
-    if not runner.needs_reference or shape.is_program:
-        return ()
-    return shape.errors_crossing(params)
 
 
 def _add_defaults(values: dict[str, Any], binding: Binding, runner: RunnerAbilities) -> None:

@@ -37,6 +37,9 @@ __all__ = ["CheckResult", "check", "content_of_streams", "load"]
 
 AnyPath = str | os.PathLike[str]
 
+# Their legal values depend on the runner of the job: one default may fit some jobs of a file and not others.
+_DIFFERENT_BY_JOB = ("join", "runner")
+
 
 class CheckResult(NamedTuple):
     """The valid jobs of job files, and all problems in the files."""
@@ -160,6 +163,10 @@ class _Checker:
             from taskloom.jobfile.checks.dependencies import errors_in_dependencies
 
             self._problems += self._without_consequences(errors_in_dependencies(self._jobs, self._names))
+        if any(job.spec is not None and getattr(job.spec.binding, "program", None) for job in self._jobs):
+            from taskloom.jobfile.checks.programs import problems_in_programs
+
+            self._problems += self._without_consequences(problems_in_programs(self._jobs))
         has_errors = any(problem.severity == "error" for problem in self._problems)
         specs = tuple(job.spec for job in self._jobs if job.spec is not None)
         if not self._names and not has_errors:
@@ -310,7 +317,12 @@ def _set_in_defaults(
     document: Document, written: Mapping[str, Any], defaults: Mapping[str, Any], error: FieldError
 ) -> tuple[Related, ...]:
     """Return the place in `defaults:` of a value that is wrong for this job alone; the problem itself is at the job."""
-    if not error.loc or error.loc[0] in written or error.loc[0] not in defaults:
+    if (
+        not error.loc
+        or error.loc[0] not in _DIFFERENT_BY_JOB
+        or error.loc[0] in written
+        or error.loc[0] not in defaults
+    ):
         return ()
     return (Related(document.positions.value(("defaults", *error.loc)), "set here, for all jobs of the file"),)
 

@@ -48,7 +48,7 @@ class WrittenJob(NamedTuple):
     """A job as it is written in a file, whether it is valid or not; or the defaults of the jobs."""
 
     path: tuple[str, ...]
-    """Where it is written, such as `("jobs", "web")`."""
+    """The path at which it is written, such as `("jobs", "web")`."""
     document: Document
     written: Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import Outcome
+from taskloom.core.model import Otherwise, Outcome
 from taskloom.core.restart import FLAPPING_RESTARTS, FLAPPING_SECONDS
 from taskloom.observe.local_time import local_time
 from taskloom.scheduler.failure_text import MOST_NAMED, LogLine, describe_failure, reason_text
@@ -76,6 +76,17 @@ def _missed(event: Event) -> LogLine:
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
+def _executing(event: Event) -> str:
+    is_killed = event.data.get("otherwise") == Otherwise.KILL.value
+    return "abandoned run" if is_killed else "thread of the abandoned run"
+
+
+def _silence(event: Event) -> str:
+    """Return how it was found out that a run does not respond: by its polls, unless its runner says otherwise."""
+    because = event.data.get("because")
+    return printable(str(because)) if because else f"no poll for {measured(event.data.get('poll_age', 0.0))}"
+
+
 def _held(event: Event, verb: str) -> str:
     """Return `paused by alice` for the reason of the verb, `pause, by alice`; and `paused: too loud` for another."""
     text, done = reason_text(event.reason), f"{verb.removesuffix('e')}ed"
@@ -101,9 +112,9 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.CANCEL_REQUESTED: _cancel_requested,
     EventName.ENDED: _ended,
     EventName.LATE_EXIT: lambda event: LogLine(
-        f"the thread of the abandoned run has ended, {measured(event.seconds or 0.0)} late",
+        f"the {_executing(event)} has ended, {measured(event.seconds or 0.0)} late",
         "WARNING",
-        "abandoned threads ended",
+        "abandoned runs ended",
     ),
     EventName.SKIPPED: lambda event: LogLine(f"skipped ({printable(str(event.reason))})", kind="jobs were skipped"),
     EventName.RESTART_SCHEDULED: _restart_scheduled,
@@ -117,7 +128,7 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
     EventName.PAUSED: lambda event: LogLine(_held(event, "pause"), kind="jobs were paused"),
     EventName.RESUMED: lambda event: LogLine(_held(event, "resume"), kind="jobs were resumed"),
     EventName.UNRESPONSIVE: lambda event: LogLine(
-        f"unresponsive: no poll for {measured(event.data.get('poll_age', 0.0))}", "WARNING", "runs became unresponsive"
+        f"unresponsive: {_silence(event)}", "WARNING", "runs became unresponsive"
     ),
     EventName.RESPONSIVE: lambda event: LogLine(
         f"responsive again after {measured(event.seconds or 0.0)}", kind="runs became responsive again"

@@ -1,4 +1,5 @@
-"""The summary at the end: a table of the jobs, and each run that did not stop, with its place and stack."""
+"""The summary at the end: a table of the jobs, the runs that were killed, and each run that did not stop, with its
+place and stack."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from taskloom.core.model import JobState
-from taskloom.core.report import StopReport, Survivor, held_by
+from taskloom.core.model import JobState, Otherwise
+from taskloom.core.report import StopReport, Survivor, held_by, killed_text
 from taskloom.observe.name_column import elided
 from taskloom.runners import ProcessInfo
 from taskloom.scheduler.handles import JobStatus
@@ -31,7 +32,8 @@ class _Column(NamedTuple):
 
 def summary(report: StopReport, jobs: Sequence[JobStatus], line_width: int | None = None, mark: str = "…") -> str:
     """Return the summary of a program that has ended. `line_width` and `mark` are those of `job_table`."""
-    return "\n".join([job_table(jobs, line_width, mark), *map(_survivor, report.survivors)]) + "\n"
+    killed = [f"\n{printable(killed_text(report.killed))}"] if report.killed else []
+    return "\n".join([job_table(jobs, line_width, mark), *killed, *map(_survivor, report.survivors)]) + "\n"
 
 
 def job_table(jobs: Sequence[JobStatus], line_width: int | None = None, mark: str = "…") -> str:
@@ -93,7 +95,7 @@ def _note(status: JobStatus) -> str:
     if status.process is not None and status.process.state == "stopped":
         parts.append("its process is stopped by a signal")
     if status.would_meet_join is False and status.report.state is JobState.RUNNING:
-        parts.append("would not stop in time")
+        parts.append("would be killed" if status.otherwise is Otherwise.KILL else "would not stop in time")
     reason, hold, holds = status.report.reason, status.report.hold, status.report.holds
     held = holds[hold] if holds and hold is not None else None
     if reason is not None and reason != held:
@@ -127,7 +129,8 @@ _COLUMNS = (
 def _survivor(survivor: Survivor) -> str:
     head = f"\n{survivor.job} is still running {measured(survivor.waited)} after its stop was requested"
     within = duration(survivor.within, is_rounded=True)
-    lines = [f"{head} (within {within}, otherwise {survivor.otherwise.value})"]
+    killed = "; SIGKILL did not end it" if survivor.otherwise is Otherwise.KILL else ""
+    lines = [f"{head} (within {within}, otherwise {survivor.otherwise.value}{killed})"]
     lines.append(f"  at {printable(survivor.where) or 'an unknown place'}")
     if survivor.poll_age is not None:
         lines.append(f"  no poll for {measured(survivor.poll_age)} at that time")

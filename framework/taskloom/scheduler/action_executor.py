@@ -28,7 +28,7 @@ from taskloom.scheduler.cancel_waves import CancelWaves
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
 from taskloom.scheduler.live_run import LiveRun
-from taskloom.scheduler.stack_captures import Capture, StackReader, never_blocks
+from taskloom.scheduler.stack_captures import Capture, StackReader, never_blocks, reads_at_once
 from taskloom.scheduler.stop_progress import log_not_terminated, log_stop_progress
 from taskloom.scheduler.subscribers import EventSink, Listener
 from taskloom.sync.cancel_token import CancelCallback
@@ -108,7 +108,7 @@ class ActionExecutor:
         # Our own work on helper threads: it must not wait behind callbacks of tasks that are stuck.
         self.helpers = CallbackPool(messages.post)
         self.cancel_waves = CancelWaves(self.callbacks, wake_scheduler)
-        self.stacks = StackReader(runners, self.helpers)
+        self.stacks = StackReader(self.helpers)
         self.pending_captures: list[str] = []
         """The ids of runs whose stacks are still to be captured."""
         self.captures: list[Capture] = []
@@ -116,13 +116,15 @@ class ActionExecutor:
         self._messages = messages
         self._core = core
         self._clock = clock
-        self._runners = runners
+        self._runners: dict[str, Runner] = {}
         self._gate = gate
         self._heartbeats = heartbeats
         self._on_stopping = on_stopping
         self._before_first_run = before_first_run
-        self._needs_helpers = on_stopping is not None or not all(map(never_blocks, runners.values()))
+        self._needs_helpers = on_stopping is not None
         self._is_prepared = False
+        for name, runner in runners.items():
+            self.add_runner(name, runner)
         self.default_audience = EVERYTHING if on_stopping is not None else FAILURES if log is not None else NO_EVENTS
         """For whom events are made while there is no listener."""
         self.handlers: dict[type, Callable[[Any], object]] = {
@@ -131,10 +133,12 @@ class ActionExecutor:
             actions.StartRun: self._start_run,
             actions.CancelRun: self._cancel_run,
             actions.MarkUrgent: self._mark_urgent,
+            actions.TerminateRun: lambda action: self.call_handle(action.run, "terminate"),
+            actions.KillRun: lambda action: self.call_handle(action.run, "kill"),
             actions.CaptureStack: lambda action: self.pending_captures.append(action.run),
             actions.ReportStopProgress: self._report_stop_progress,
             actions.ReleaseRun: self._release_run,
-            actions.ApplySpec: lambda action: self.live[action.run].apply(action.spec),
+            actions.ApplySpec: self._apply_spec,
             actions.ForgetJob: lambda action: self.last.pop(action.job, None),
             actions.WorkFinished: lambda _: self._mark_changed(),
         }
@@ -158,6 +162,19 @@ class ActionExecutor:
                 has_helpers = self.helpers.prepare() and has_helpers
             self._is_prepared = has_helpers
         return self._is_prepared
+
+    def has_runner(self, name: str) -> bool:
+        """Return whether there is a runner of this name; any thread may call it."""
+        return name in self._runners
+
+    def add_runner(self, name: str, runner: Runner) -> None:
+        """Add a runner, unless there is one of this name; any thread may call it, before its first job is added."""
+        if not reads_at_once(runner):
+            # First: the next run is started by a thread that finds both, or neither.
+            self._needs_helpers, self._is_prepared = True, False
+        if never_blocks(runner) and hasattr(runner, "record_bug"):
+            runner.record_bug = self._messages.record_bug
+        self._runners.setdefault(name, runner)
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on, and each Wait if it takes them."""
@@ -224,7 +241,7 @@ class ActionExecutor:
         """
         for run in released:
             run.join(max(0.0, until - mono()))
-        for runner in self._runners.values():
+        for runner in list(self._runners.values()):
             runner.join(max(0.0, until - mono()))
         self._join_callbacks(until)
         for sink in self._sinks():
@@ -232,7 +249,7 @@ class ActionExecutor:
 
     def leave_runners_behind(self) -> None:
         """Called in a forked child: let the runners start nothing there that was meant for the parent."""
-        for runner in self._runners.values():
+        for runner in list(self._runners.values()):
             leave_behind = getattr(runner, "leave_behind", None)
             if leave_behind is not None:
                 leave_behind()
@@ -368,6 +385,31 @@ class ActionExecutor:
 
     def _mark_urgent(self, action: actions.MarkUrgent) -> None:
         self.live[action.run].token.urgent = True
+        self.call_handle(action.run, "set_urgent")
+
+    def _apply_spec(self, action: actions.ApplySpec) -> None:
+        self.live[action.run].apply(action.spec)
+        self.call_handle(action.run, "set_poll_interval", action.spec.poll_interval)
+
+    def call_handle(self, name: str, method: str, *arguments: object) -> None:
+        """Call a method of the run's handle that only the handles of some runners have.
+
+        On a helper thread if the runner is another one than ours: its code may block. A failure there is reported as
+        that of a callback.
+        """
+        run = self.live.get(name)
+        if run is None or run.handle is None or run.runner is None or reads_at_once(run.runner):
+            return  # a thread has none of these methods
+
+        def call() -> None:
+            function = getattr(run.handle, method, None)
+            if function is not None:
+                function(*arguments)
+
+        if never_blocks(run.runner):
+            call()
+        else:
+            self.helpers.submit(run.id, [CancelCallback(call, method)])
 
     def _report_stop_progress(self, action: actions.ReportStopProgress) -> None:
         # Logged on a helper thread: a log handler may block, and the stop must go on.
@@ -418,7 +460,7 @@ class ActionExecutor:
         self.stopped.open()
         self._mark_changed()
         self._finish_listeners_at_end()
-        for runner in self._runners.values():
+        for runner in list(self._runners.values()):
             if never_blocks(runner):
                 runner.close()
             else:

@@ -126,12 +126,21 @@ class Scheduler:
 
         All or nothing: if it raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, nothing is
         changed. Runs that have to end are requested to stop; this call does not wait for their end. Jobs that are new
-        or begin again do: they start when these runs have ended or are overdue.
+        or begin again do: they start when these runs have ended or are overdue. A program whose run goes on gets its
+        `reload_signal`.
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
             plan = self._plan(specs)
-            return self._engine.query(Reload(specs, plan), lambda core: core.reloader.changes)
+            live = self._engine.executor.live
+            runs, changes = self._engine.query(
+                Reload(specs, plan), lambda core: ([*live.values()], core.reloader.changes)
+            )
+        if any(run.is_in_process for run in runs):
+            from taskloom.scheduler.kept_runs import tell_kept_runs
+
+            tell_kept_runs(runs, changes)
+        return changes
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Return what `reload` with these declarations would change for each job; changes nothing."""
@@ -149,7 +158,30 @@ class Scheduler:
 
     def _specs(self, jobs: Iterable[Job | JobSpec]) -> list[JobSpec]:
         declared = (job if isinstance(job, JobSpec) else self._spec(job) for job in jobs)
-        return [spec for job in declared for spec in job.replicated()]
+        specs = [spec for job in declared for spec in job.replicated()]
+        for name in {spec.runner.name for spec in specs}:
+            self._provide_runner(name)
+        return specs
+
+    def _provide_runner(self, name: str) -> None:
+        """Make the runner if a job needs it for the first time: on the caller's thread, since it may be imported.
+
+        If it is not installed, or cannot be imported or made, the runs say so: their start fails.
+        """
+        executor = self._engine.executor
+        if executor.has_runner(name):
+            return
+        try:
+            executor.add_runner(name, self._own_catalog().load_runner(name).factory())
+        except Exception:  # noqa: BLE001 - code of a plugin; the loader of job files has reported it already
+            pass
+
+    def _own_catalog(self) -> Catalog:
+        if self._catalog is None:
+            from taskloom.catalog.entry_points import Catalog
+
+            self._catalog = Catalog()
+        return self._catalog
 
     def job(self, name: str) -> JobHandle:
         """Return the handle of a job. Raises UnknownJob."""
@@ -159,11 +191,7 @@ class Scheduler:
     def _spec(self, job: Job) -> JobSpec:
         from taskloom.jobfile.job_spec import spec_of
 
-        if self._catalog is None:
-            from taskloom.catalog.entry_points import Catalog
-
-            self._catalog = Catalog()
-        return spec_of(job, self._catalog)
+        return spec_of(job, self._own_catalog())
 
     # -- starting and waiting
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from taskloom.core.events import FAILURE_OUTCOMES, Event, EventName
-from taskloom.core.model import Outcome, Reason, ReasonKind
+from taskloom.core.model import Otherwise, Outcome, Reason, ReasonKind
 from taskloom.text import duration, first_of, measured, printable
 
 __all__ = ["MOST_NAMED", "LogLine", "describe_failure", "reason_text"]
@@ -57,8 +57,15 @@ def _overdue(event: Event) -> LogLine:
     polled = "" if age is None else f", no poll for {measured(age)}"
     callbacks = "".join(f", {printable(text)}" for text in event.data.get("callbacks", ()))
     within = duration(event.data["within"], is_rounded=True)
-    message = f"did not stop within {within}: currently at {where}{polled}{callbacks}"
-    return LogLine(message, "ERROR", "runs did not stop in time")
+    # A run that is killed is gone before long, as its job says. If not, `blocked` has the line about that.
+    is_killed = event.data.get("otherwise") == Otherwise.KILL.value
+    message = f"did not stop within {within}{', killing it' * is_killed}: currently at {where}{polled}{callbacks}"
+    return LogLine(message, "WARNING" if is_killed else "ERROR", "runs did not stop in time")
+
+
+def _left(event: Event) -> str:
+    is_killed = event.data.get("otherwise") == Otherwise.KILL.value
+    return "SIGKILL has not ended it" if is_killed else "its thread is still running"
 
 
 def _reload_overdue(event: Event) -> LogLine:
@@ -71,8 +78,8 @@ def _reload_overdue(event: Event) -> LogLine:
 _DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
     EventName.ENDED: _ended,
     EventName.STOP_OVERDUE: _overdue,
-    EventName.BLOCKED: lambda _: LogLine(
-        "abandoned: its thread is still running; no new run starts until it ends", "WARNING", "runs were abandoned"
+    EventName.BLOCKED: lambda event: LogLine(
+        f"abandoned: {_left(event)}; no new run starts until it ends", "WARNING", "runs were abandoned"
     ),
     EventName.GAVE_UP: lambda event: LogLine(
         printable(f"gave up: {event.data.get('why', 'no restart follows')}"), "ERROR", "jobs gave up"

@@ -7,7 +7,9 @@ CAPTURE_SECONDS for it. After that the place alone is reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from taskloom.clock import mono
 from taskloom.runners import RunHandle, Runner, Stack
@@ -17,7 +19,7 @@ from taskloom.scheduler.live_run import LiveRun
 from taskloom.sync.cancel_token import CancelCallback
 from taskloom.sync.latch import Latch
 
-__all__ = ["Capture", "StackReader", "never_blocks"]
+__all__ = ["Capture", "StackReader", "never_blocks", "reads_at_once"]
 
 # Less than the quarter of a second by which a stop may be later than its deadline, more than reading some files takes.
 CAPTURE_SECONDS = 0.2
@@ -25,9 +27,20 @@ CAPTURE_SECONDS = 0.2
 WHOLE_STACKS = 100
 
 
-def never_blocks(runner: Runner) -> bool:
-    """Return whether the runner's methods may be called on the scheduler thread: ours, not another or a subclass."""
+def reads_at_once(runner: Runner) -> bool:
+    """Return whether all methods of the runner may be called on the scheduler thread, also that for the stacks."""
     return type(runner) is ThreadRunner
+
+
+def never_blocks(runner: Runner) -> bool:
+    """Return whether the runner's methods, but for `stacks`, may be called on the scheduler thread.
+
+    Those of ours may, not of another one or a subclass. A program whose jobs are all threads does not import the other.
+    """
+    if type(runner) is ThreadRunner:
+        return True
+    processes = sys.modules.get("taskloom.runners.process.runner")
+    return processes is not None and type(runner) is processes.ProcessRunner
 
 
 class Capture:
@@ -55,8 +68,7 @@ class Capture:
 class StackReader:
     """Reads the stacks of runs. `pool` formats texts, and asks the runners whose methods may block."""
 
-    def __init__(self, runners: Mapping[str, Runner], pool: CallbackPool) -> None:
-        self._runners = runners
+    def __init__(self, pool: CallbackPool) -> None:
         self._pool = pool
         # Open when the last `locate_within` is no longer reading.
         self._is_read = Latch()
@@ -67,11 +79,8 @@ class StackReader:
 
         Asks each runner once. Reads files for the texts, so the scheduler thread never calls it.
         """
-        return [
-            found
-            for name, group in self._by_runner(runs).items()
-            for found in self._read(self._runners[name], group, texts)
-        ]
+        groups = self._by_runner(runs)
+        return [found for runner, group in groups for found in self._read(runner, group, texts)]
 
     def locate_within(self, runs: Sequence[LiveRun], seconds: float) -> list[tuple[LiveRun, Stack]]:
         """Do what `locate` does, but wait at most `seconds` for files and runners; the places alone are read at once.
@@ -87,33 +96,42 @@ class StackReader:
         return [(run, stacks[run.id]) for run in runs if run.id in stacks]
 
     def begin(self, runs: Sequence[LiveRun], done: Callable[[Capture], None]) -> Capture:
-        """Read the places now, and have a helper add the texts and then call `done`. Never blocks."""
+        """Read the places now, and have helpers add the texts; the last one calls `done`. Never blocks.
+
+        There is a helper for each runner: one that does not answer does not cost the others their texts.
+        """
         places = {run.id: stack for run, stack in self.places(runs)}
         capture = Capture([run.id for run in runs], places)
+        groups = self._by_runner(runs)
+        # One item for each helper that reads. A list, not a number: `pop` is atomic.
+        reading = [None] * max(1, len(groups))
 
-        def add_texts() -> None:
+        def add_texts(group: Sequence[LiveRun]) -> None:
             try:
-                capture.stacks = {**places, **{run.id: stack for run, stack in self.locate(runs)}}
+                # Into the same dict, in one call: another helper adds to it as well.
+                capture.stacks.update({run.id: stack for run, stack in self.locate(group)})
             except Exception as error:  # noqa: BLE001 - a runner that breaks its contract
                 capture.error = error
             finally:
-                done(capture)
+                reading.pop()
+                if not reading:
+                    done(capture)
 
-        self._pool.submit("", [CancelCallback(add_texts, "stacks")])
+        for group in [group for _, group in groups] or [[]]:
+            self._pool.submit("", [CancelCallback(partial(add_texts, group), "stacks")])
         return capture
 
     def places(self, runs: Sequence[LiveRun]) -> list[tuple[LiveRun, Stack]]:
-        """Return where the runs are whose runner never blocks, without the texts. Reads no file."""
-        groups = self._by_runner(runs).items()
-        readable = [(self._runners[name], group) for name, group in groups if never_blocks(self._runners[name])]
+        """Return where the runs are whose runner can tell it at once, without the texts. Reads no file."""
+        readable = [(runner, group) for runner, group in self._by_runner(runs) if reads_at_once(runner)]
         return [found for runner, group in readable for found in self._read(runner, group, 0)]
 
-    def _by_runner(self, runs: Sequence[LiveRun]) -> dict[str, list[LiveRun]]:
-        by_runner: dict[str, list[LiveRun]] = {}
+    def _by_runner(self, runs: Sequence[LiveRun]) -> list[tuple[Runner, list[LiveRun]]]:
+        by_runner: dict[int, tuple[Runner, list[LiveRun]]] = {}
         for run in runs:
-            if run.handle is not None:
-                by_runner.setdefault(run.record.spec.runner.name, []).append(run)
-        return by_runner
+            if run.handle is not None and run.runner is not None:
+                by_runner.setdefault(id(run.runner), (run.runner, []))[1].append(run)
+        return list(by_runner.values())
 
     def _read(self, runner: Runner, runs: Sequence[LiveRun], texts: int) -> list[tuple[LiveRun, Stack]]:
         handles: list[RunHandle] = [run.handle for run in runs if run.handle is not None]

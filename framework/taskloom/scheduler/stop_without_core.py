@@ -6,6 +6,8 @@ its deadline. The report names the runs whose threads are still alive.
 
 from __future__ import annotations
 
+from math import inf
+
 from taskloom.clock import mono
 from taskloom.core.inputs import Shutdown
 from taskloom.core.lifecycle import Lifecycle
@@ -20,6 +22,8 @@ __all__ = ["StopWithoutCore"]
 
 # How often it is checked whether runs have ended: their reports do not count here.
 CHECK_SECONDS = 0.05
+# A killed process is gone, and its end reported, within milliseconds.
+KILL_SECONDS = 0.5
 
 
 class StopWithoutCore:
@@ -33,6 +37,8 @@ class StopWithoutCore:
         self._stop = stop
         self._begun = mono()
         self._deadline = self._begun + stop.within
+        # When the runs that can be killed are killed; inf once that is done.
+        self._kill_at = self._deadline - min(KILL_SECONDS, 0.1 * stop.within)
         for run in self._alive():
             executor.cancel_waves.add(run, stop.reason)
 
@@ -42,7 +48,12 @@ class StopWithoutCore:
         return [run for run in runs if run.is_alive() and run.handle is not None and run.handle.is_alive()]
 
     def is_over(self) -> bool:
-        """Return whether every run has ended or the deadline has passed."""
+        """Return whether every run has ended or the deadline has passed. Kills what can be killed just before that."""
+        if mono() >= self._kill_at:
+            self._kill_at = inf
+            for run in self._alive():
+                if run.record.spec.join.kills:
+                    self._executor.call_handle(run.id, "kill")
         return mono() >= self._deadline or not self._alive()
 
     def seconds_to_check(self) -> float:

@@ -111,6 +111,8 @@ class Heads:
             return f"{job.name} is stopping"
         why = f" ({cause_of(run.reason)})" if run.reason is not None else ""
         asked = f"run {run.id} was asked to stop {self._clock.ago(run.asked_ago)}{why}"
+        if run.killed_ago is not None:
+            return f"{job.name} is being killed: {asked}"
         if run.is_overdue:
             allowed = f", and should have ended within {rough(run.allowed)}" if run.allowed is not None else ""
             return f"{job.name} is overdue: {asked}{allowed}"

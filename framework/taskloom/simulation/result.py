@@ -82,6 +82,7 @@ def _job_as_dict(job: JobStats) -> dict[str, Any]:
         "flapping": job.flapping,
         "unresponsive": job.unresponsive,
         "overdue": job.overdue,
+        "killed": job.killed,
         "longest_run": finite(job.longest_run),
         "longest_stop": finite(job.longest_stop),
         "next_firing": None if job.next_firing is None else format_wall(job.next_firing),

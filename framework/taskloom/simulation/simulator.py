@@ -15,6 +15,8 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, How, JobSpec, Moment, Phase, Reason, ReasonKind
 from taskloom.simulation.engine import STUCK_STEPS, Engine
 from taskloom.simulation.plan import Fault, Plan, RunBehaviour, awaited_families, matches
+from taskloom.simulation.tally import KILLED
+from taskloom.text import measured
 
 __all__ = ["Simulator"]
 
@@ -28,7 +30,7 @@ _STUCK_STEPS_PER_JOB = 100
 class _FakeRun:
     """One run, as the scheduler sees it."""
 
-    __slots__ = ("behaviour", "ends_at", "error", "is_cancel_requested", "is_hung", "name", "spec")
+    __slots__ = ("behaviour", "cancelled_at", "ends_at", "error", "is_cancel_requested", "is_hung", "name", "spec")
 
     def __init__(self, name: str, spec: JobSpec, behaviour: RunBehaviour) -> None:
         self.name, self.spec, self.behaviour = name, spec, behaviour
@@ -36,6 +38,7 @@ class _FakeRun:
         self.ends_at: float | None = None
         self.error: ErrorInfo | None = None
         self.is_cancel_requested = self.is_hung = False
+        self.cancelled_at = 0.0
 
 
 class Simulator:
@@ -85,6 +88,7 @@ class Simulator:
             actions.StartRun: self._start,
             actions.CancelRun: self._cancel,
             actions.CaptureStack: self._capture_stack,
+            actions.KillRun: self._kill,
             actions.ReleaseRun: self._release,
         }
 
@@ -136,7 +140,7 @@ class Simulator:
 
     def _cancel(self, action: actions.CancelRun) -> None:
         run = self._runs[action.run]
-        run.is_cancel_requested = True
+        run.is_cancel_requested, run.cancelled_at = True, self.now.mono
         if run.is_hung:
             return
         seconds = run.behaviour.draw_stop()
@@ -146,6 +150,13 @@ class Simulator:
 
     def _capture_stack(self, action: actions.CaptureStack) -> None:
         self._engine.answer(inputs.StackCaptured(action.run, "nowhere: it is simulated", "", None))
+
+    def _kill(self, action: actions.KillRun) -> None:
+        """End a run that did not stop in time. TERM ends none: how a program takes it is not known."""
+        run = self._runs[action.run]
+        run.ends_at = None
+        error = ErrorInfo(KILLED, f"SIGKILL after {measured(self.now.mono - run.cancelled_at)}", "", is_explained=True)
+        self._engine.answer(inputs.RunEnded(run.name, How.KILLED, error, was_requested=True, callback_ran=False))
 
     def _release(self, action: actions.ReleaseRun) -> None:
         del self._runs[action.run]

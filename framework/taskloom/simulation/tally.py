@@ -11,7 +11,10 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
 from taskloom.core.records import FAILURES, FollowUp
 
-__all__ = ["JobStats", "StatsCollector"]
+__all__ = ["KILLED", "JobStats", "StatsCollector"]
+
+KILLED = "ProcessKilled"
+"""The type of the error of a run that a stop killed."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,8 @@ class JobStats:
     """From the request to stop until the end of the run, or until the run was abandoned."""
     overdue: int = 0
     """How many of its runs did not stop within their join policy's time."""
+    killed: int = 0
+    """How many of its runs a stop killed."""
     unended: int = 0
     """How many of its runs were alive at the end of the simulation."""
     flapping: int = 0
@@ -121,6 +126,8 @@ class StatsCollector:
         job = self.jobs[event.job or ""]
         if event.outcome is not None:
             job.outcomes[event.outcome] += 1
+        if event.error is not None and event.error.type == KILLED:
+            job.killed += 1
         if event.seconds is not None and event.seconds > job.longest_run:
             job.longest_run = event.seconds
         if event.run in self._cancel_events:

@@ -1,18 +1,25 @@
-"""The supervisor of one run: `python -I -S -E supervisor.py CHANNEL CONTROL JOB`; the spec is its standard input.
+"""The supervisor of one run: `python -I -S -E supervisor.py CHANNEL CONTROL JOB`, started by its path.
 
-This file is executed by its path, so it is compiled at each start. It is short for that reason: the code is in
-`supervision`, which is loaded compiled. The packages above it are not executed, because their imports would take longer
-than all else that the supervisor does.
+Standard input holds the compiled modules of `supervision` and the run's spec. So nothing is searched for or compiled
+here, whether or not Python may write compiled files where it is installed, and no package above this file is executed.
+Importing them would take longer than all else that the supervisor does.
 """
 
+import marshal
+import posix
 import sys
 
+
+def _start(channel: int, control: int, job: str) -> None:
+    parts = []
+    while part := posix.read(0, 1 << 20):
+        parts.append(part)
+    modules, fields = marshal.loads(b"".join(parts))
+    for name, code in modules:
+        module = sys.modules[name] = type(sys)(name)
+        exec(code, module.__dict__)
+    module.main(channel, control, job, module.Spec(**fields))
+
+
 if __name__ == "__main__":
-    _here = __file__.rpartition("/")[0] or "."
-    for _name in ("taskloom", "taskloom.worker"):
-        _package = sys.modules[_name] = type(sys)(_name)
-        _package.__path__ = [_here]
-
-    from taskloom.worker.supervision.main import main
-
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    _start(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

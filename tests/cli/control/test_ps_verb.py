@@ -81,6 +81,7 @@ def test_as_json_each_program_has_its_error(
         ),
         "jobs": None,
         "version": None,
+        "processes": [],
     }
 
 

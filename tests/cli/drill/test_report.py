@@ -119,6 +119,7 @@ def test_json_has_everything() -> None:
         "where": "reader.py:12 in run",
         "has_seen_stop": False,
         "stack": DEAF.stack,
+        "killed": None,
         "error": None,
         "callbacks": ["terminate: still running"],
         "threads_left": [],
@@ -129,3 +130,40 @@ def test_json_has_everything() -> None:
 def test_json_of_an_interrupted_drill_does_not_pass() -> None:
     assert as_data([FINE], 1)["passes"] is True
     assert as_data([FINE], 2)["passes"] is False
+
+
+KILLED = replace(
+    FINE,
+    job="deaf",
+    task="reader",
+    verdict=DrillResult.KILLED,
+    stopped_in=5.01,
+    worst_gap=None,
+    where="reader.py:12 in run",
+    killed="SIGKILL after 5.0 s",
+    error=ErrorInfo("ProcessKilled", "SIGKILL after 5.0 s", "", is_explained=True),
+)
+
+
+def test_a_job_that_had_to_be_killed_does_not_pass_and_says_how() -> None:
+    assert as_text([KILLED], 1) == dedent("""\
+        JOB   TASK    OUTCOME    READY AFTER  STOPPED IN  WORST GAP  BUDGET  VERDICT
+        deaf  reader  cancelled  0.4ms        5.01s       -          5s      killed
+
+        deaf did not stop within 5s and was killed (task reader)
+          at reader.py:12 in run
+          SIGKILL after 5.0 s
+
+        1 job drilled: 0 passed, 1 did not""")
+    assert as_data([KILLED], 1)["jobs"][0]["killed"] == "SIGKILL after 5.0 s"
+    assert as_data([FINE], 1)["jobs"][0]["killed"] is None
+
+
+def test_a_job_that_term_ended_in_time_passes_with_a_note() -> None:
+    job = replace(FINE, killed="SIGTERM after 4.0 s")
+
+    assert as_text([job], 1).splitlines()[3:] == [
+        "tick did not end by itself: SIGTERM after 4.0 s",
+        "",
+        "1 job drilled: all passed",
+    ]

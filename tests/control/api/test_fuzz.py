@@ -211,7 +211,7 @@ def test_a_request_that_is_right_is_answered(asked: AskedApi) -> None:
     """The requests above are wrong for the reason that each has, and no other."""
     for route in ROUTES:
         if route.path not in ("/v1/reload", "/v1/shutdown", "/v1/stop") and not route.path.endswith(
-            ("pause", "resume")
+            ("pause", "resume", "signal")
         ):
             request = request_of(route.method, route.path.replace("{job}", "db"))
             answer = asked.api.answer(request)

@@ -112,7 +112,7 @@ INVALID: list[dict[str, Any]] = [
     {"task": "other", "deamon": True},
     {"task": "other", "daemon": "no"},
     {"task": "other", "restart": "allways"},
-    {"task": "other", "join": {"within": "5s", "otherwise": "kill"}},
+    {"task": "other", "join": {"within": "5s", "otherwise": "killed"}},
     {"task": "other", "join": {"wthin": "5s"}},
     {"task": "other", "start": "soon"},
     {"task": "other", "start": {}},
@@ -143,7 +143,14 @@ TAKEN: dict[str, list[Any]] = {
     "watchdog": ["none", "5m", 5, {"after": "5s"}, {"after": 5, "then": "restart"}],
     "essential": [True],
     "replicas": [1, 1000],
-    "runner": ["thread", {"thread": None}, {"thread": {}}, {"thread": {"reuse": False}}],
+    "runner": [
+        *("thread", {"thread": None}, {"thread": {}}, {"thread": {"reuse": False}}),
+        *("process", {"process": None}, {"process": {}}, {"other": {"any": ["thing"]}}),
+        *({"process": {"env": {}}}, {"process": {"env": {"A": "1", "b.c-d": ""}}}, {"process": {"cwd": "a b/c"}}),
+        *({"process": {"nice": -20}}, {"process": {"nice": 19}}),
+        *({"process": {"user": user}} for user in (0, 65534, "www-data", "0", "a:b", "a:0", "a user:a group")),
+        *({"process": {"memory_limit": limit}} for limit in ("16MiB", "1.5GiB", "300MB", "20000kB", "1TiB", 1 << 24)),
+    ],
 }
 REFUSED: dict[str, list[Any]] = {
     "restart": [
@@ -164,7 +171,20 @@ REFUSED: dict[str, list[Any]] = {
     "watchdog": [None, "warn", True, {}, {"then": "warn"}, {"after": "5s", "then": "kill"}],
     "essential": ["yes", 1, None],
     "replicas": [0, 1001, 2.5, "2", True, None],
-    "runner": ["", [], {"thread": {"reus": True}}, {"thread": {"reuse": "yes"}}],
+    "runner": [
+        *("", [], {"thread": {"reus": True}}, {"thread": {"reuse": "yes"}}, {}, {"thread": {}, "process": {}}),
+        *({"process": 5}, {"process": {"evn": {}}}, {"process": {"reuse": True}}, {"process": {"env": ["A=1"]}}),
+        *({"process": {"env": {"A": value}}} for value in (1, 1.5, True, None, [], {}, "a\0b")),
+        *({"process": {"env": {name: "x"}}} for name in ("", "A=B", "a\0b", "TASKLOOM_JOB", "TASKLOOM_RUN")),
+        *({"process": {"cwd": cwd}} for cwd in ("", "~", "~/x", "a\0b", None, 5, [])),
+        *({"process": {"nice": nice}} for nice in (-21, 20, "5", 1.5, True, None)),
+        *({"process": {"user": user}} for user in (-1, "", ":", "a:", ":b", "a:b:c", " a", "a ", "a: b", True, None)),
+        *(
+            {"process": {"memory_limit": limit}}
+            for limit in ("", "512", "512M", "512 MiB", "-1MiB", "1EiB", True, None)
+        ),
+        *({"process": {"memory_limit": limit}} for limit in (0, -1, (1 << 24) - 1, 1 << 60, 2.5)),
+    ],
 }
 
 

@@ -69,8 +69,9 @@ def complete_jobs_and_signals(ctx: click.Context, parameter: click.Parameter, in
     """Return the running jobs that begin so; once the jobs are known, the names of signals as well."""
     from taskloom.signal_names import SIGNAL_NAMES
 
-    known = ctx.params.get("jobs") or ctx.args or ctx.params.get("labels") or ctx.params.get("wants_all")
-    found = [each for each in SIGNAL_NAMES if each.startswith(incomplete)] if known else []
+    # A single word before the cursor is a job, although click takes it for the signal, which comes last.
+    are_known = any(ctx.params.get(name) for name in ("jobs", "written", "labels", "wants_all")) or ctx.args
+    found = [each for each in SIGNAL_NAMES if each.startswith(incomplete)] if are_known else []
     return [*complete_running_jobs(ctx, parameter, incomplete), *found]
 
 

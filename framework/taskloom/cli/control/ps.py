@@ -104,10 +104,8 @@ class _Asked:
 def _runs_of(connection: Connection) -> list[Fields]:
     try:
         return connection.fields(connection.get("/v1/processes")).objects("processes")
-    except Refused as error:
-        if error.code == "unknown-route":
-            return []  # a program of an earlier version, whose runs are all in threads
-        raise
+    except (Refused, NoAnswer):
+        return []  # an earlier version, whose runs are all in threads; or it has become silent since
 
 
 @click.command(short_help="List the running programs of this user.")

@@ -119,6 +119,9 @@ class StartWait(Wait):
         self._times = RunTimes()
         self._why = ""
         self._started: float | None = None
+        self._is_announced = False
+        # Its events do not have the number of its process: the status does.
+        self._is_in_process = status.text("runner") not in ("", "thread")
         if run and status.text("run") == run:
             self._judge(status, seconds)
 
@@ -132,8 +135,9 @@ class StartWait(Wait):
                 self._started = event.number("mono")
             case "ready":
                 # One that announces it is ready later than it has started.
-                is_announced = self._started is not None and event.number("mono") != self._started
-                self._be_ready(self._times.until(event), is_announced=is_announced)
+                self._is_announced = self._started is not None and event.number("mono") != self._started
+                self._be_ready(self._times.until(event))
+                self.needs_status = self._is_in_process
             case "cancel_requested":
                 self._why = event.object("reason").text("text") or event.object("reason").text("kind")
             case "ended":
@@ -149,12 +153,22 @@ class StartWait(Wait):
             self._why = self._why or status.text("reason")
             self._over(status.text("outcome"), status.text("error"), status.number("seconds"))
         elif _READY in status.texts("marks"):
-            self._be_ready(seconds, is_announced=False)
+            self._be_ready(seconds)
+            self._name_process(status.object("process"))
 
-    def _be_ready(self, seconds: float | None, *, is_announced: bool) -> None:
+    def _be_ready(self, seconds: float | None) -> None:
         if self.provisional is None:
             self.provisional = JobResult(self.job, "ready", f"ready{after(seconds)}", run=self._run, seconds=seconds)
-        if is_announced:
+        if self._is_announced and not self._is_in_process:
+            self.accept_provisional()
+
+    def _name_process(self, process: Fields) -> None:
+        """Add the number of the process to the result."""
+        if self.provisional is not None and process.has("pid") and self._is_in_process:
+            self._is_in_process = False
+            text = f"{self.provisional.text}, in process {process.count('pid')}"
+            self.provisional = self.provisional._replace(text=text)
+        if self._is_announced:
             self.accept_provisional()
 
     def _over(self, outcome: str, error: str, seconds: float | None) -> None:

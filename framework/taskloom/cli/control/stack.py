@@ -45,7 +45,8 @@ def stack(jobs: tuple[str, ...], labels: tuple[str, ...], name: str | None, sock
     """Show where the run of each job currently is, and its stack, innermost call last.
 
     Each JOB is a name or a glob, such as 'web*'; without one all runs are shown. Frames of your own code are marked
-    with >.
+    with >. A run in a process shows the stacks of its own threads. Of a command, which is not Python, its processes are
+    shown, each with its state and the function of the kernel in which it waits.
 
     \b
     Exit codes:
@@ -90,7 +91,9 @@ def _tell_none(connection: Connection, jobs: Sequence[str], labels: Sequence[str
 def _lines(run: Fields, *, is_styled: bool) -> list[str]:
     age = run.number("poll_age")
     polled = "" if age is None else f", last poll {measured(age)} ago"
-    head = printable(f"{run.text('run') or run.text('job')}: at {run.text('where') or 'an unknown place'}{polled}")
+    process = f", in process {run.count('pid')} (runner: {run.text('runner')})" if run.has("pid") else ""
+    where = run.text("where") or "an unknown place"
+    head = printable(f"{run.text('run') or run.text('job')}: at {where}{polled}{process}")
     return [f"{_BOLD}{head}{_PLAIN}" if is_styled else head, *_marked(run.text("text"), is_styled=is_styled)]
 
 

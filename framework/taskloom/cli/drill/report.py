@@ -46,7 +46,7 @@ def _summary(drilled: Sequence[DrilledJob], wanted: int) -> str:
 
 def _row(job: DrilledJob) -> tuple[str, ...]:
     stopped = _format_seconds(job.stopped_in)
-    if job.where or job.outcome is None:
+    if job.verdict is not DrillResult.KILLED and (job.where or job.outcome is None):
         stopped = "not yet"
     gap = _format_seconds(job.worst_gap) + (", wakeable" if job.is_wakeable and job.worst_gap is not None else "")
     budget = "-" if job.budget is None else duration(job.budget)
@@ -62,6 +62,8 @@ def _format_seconds(seconds: float | None) -> str:
 def _notes(job: DrilledJob) -> Iterator[str]:
     if job.passes and job.worst_at and not job.is_wakeable:
         yield f"{job.job} went {_format_seconds(job.worst_gap)} without a poll, at {job.worst_at}"
+    if job.passes and job.killed:
+        yield f"{job.job} did not end by itself: {printable(job.killed)}"
     if job.threads_left:
         names = printable(", ".join(job.threads_left))
         yield f"{job.job} left {plural(len(job.threads_left), 'thread')} running: {names}"
@@ -69,12 +71,15 @@ def _notes(job: DrilledJob) -> Iterator[str]:
 
 def _failure(job: DrilledJob) -> Iterator[str]:
     declared = f", declared at {job.declared}" if job.declared else ""
-    if job.verdict is DrillResult.OVER_BUDGET:
+    if job.verdict is DrillResult.KILLED:
+        yield f"{job.job} did not stop within {duration(job.budget or 0.0)} and was killed (task {job.task}{declared})"
+        yield f"  at {printable(job.where) or 'an unknown place'}"
+    elif job.verdict is DrillResult.OVER_BUDGET:
         yield f"{job.job} did not stop within {duration(job.budget or 0.0)} (task {job.task}{declared})"
         yield f"  at {printable(job.where) or 'an unknown place'}"
         if job.has_seen_stop:
             yield "  it has seen the request to stop and goes on"
-        else:
+        elif job.worst_gap is not None or job.error is None:  # of a run that was killed, the error says it all
             gap = _format_seconds(job.worst_gap)
             yield f"  it has not polled since the request to stop; its longest time without a poll: {gap}"
     else:

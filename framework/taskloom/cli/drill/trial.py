@@ -2,7 +2,9 @@
 
 The drill uses the job's task and its join policy. Everything that decides when the job starts or restarts is removed:
 schedule, dependencies, delay, restart policy, replicas, deadlines. The thread is a daemon thread, so that a run that
-does not stop delays neither the drill nor the end of the program.
+does not stop delays neither the drill nor the end of the program. A run that can be killed is killed.
+
+The times of polls are measured in this process. Of a run in another one they are known to a second, as in any run.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, JobSpec, Outcome, Reason, ReasonKind
 from taskloom.core.policies import JoinPolicy, Otherwise, RestartPolicy, StartMode, StartPolicy
 from taskloom.core.report import StopReport
+from taskloom.core.stopping import KILL_SECONDS
 from taskloom.runners.run_thread import RunThread
 from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
 from taskloom.sync.latch import Latch
@@ -48,6 +51,8 @@ class DrillResult(StrEnum):
     """It has `join: 0s`, so no stop waits for it, however long it takes."""
     OVER_BUDGET = "over budget"
     """It had not stopped when its budget was used up."""
+    KILLED = "killed"
+    """It had not stopped when its budget was used up, and was killed, as its job says."""
     FAILED = "failed"
     """It failed, before or after it was asked to stop."""
 
@@ -78,6 +83,8 @@ class DrilledJob:
     has_seen_stop: bool = False
     """Whether it had seen by then that it was asked to stop."""
     stack: str = ""
+    killed: str = ""
+    """How it was killed, such as `SIGTERM after 8.0 s`; "" if it ended by itself."""
     error: ErrorInfo | None = None
     callbacks: tuple[str, ...] = ()
     """The failures of its `terminate` and its callbacks."""
@@ -89,7 +96,7 @@ class DrilledJob:
     @property
     def passes(self) -> bool:
         """Whether the job passes the drill."""
-        return self.verdict not in (DrillResult.OVER_BUDGET, DrillResult.FAILED)
+        return self.verdict not in (DrillResult.OVER_BUDGET, DrillResult.KILLED, DrillResult.FAILED)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as in the JSON output."""
@@ -108,6 +115,7 @@ class DrilledJob:
             "where": self.where,
             "has_seen_stop": self.has_seen_stop,
             "stack": self.stack,
+            "killed": self.killed or None,
             "error": str(self.error) if self.error else None,
             "callbacks": list(self.callbacks),
             "threads_left": list(self.threads_left),
@@ -126,7 +134,7 @@ def drill_job(
 
     The job is asked to stop `warm_up` seconds after it is ready. If it is not ready within `warm_up` seconds, or within
     its own `ready_within` if that is longer, it is asked then. `budget`: seconds that it has to stop, instead of those
-    of its join policy. A run that does not stop is left behind on a daemon thread.
+    of its join policy. A run that does not stop is killed, or else left behind on a daemon thread.
     """
     drill = _Drill(spec, budget, listeners)
     try:
@@ -139,7 +147,8 @@ def drill_job(
 
 def max_drill_seconds(spec: JobSpec, budget: float | None, warm_up: float) -> float:
     """Return how many seconds the drill of a job can take at most."""
-    return max(warm_up, spec.ready_within or 0.0) + warm_up + (_own_budget(spec, budget) or NOT_AWAITED_SECONDS)
+    stop = (_own_budget(spec, budget) or NOT_AWAITED_SECONDS) + (KILL_SECONDS if spec.join.kills else 0.0)
+    return max(warm_up, spec.ready_within or 0.0) + warm_up + stop
 
 
 def _own_budget(spec: JobSpec, budget: float | None) -> float | None:
@@ -155,9 +164,9 @@ def _isolated(spec: JobSpec, within: float, clock: PollClock) -> JobSpec:
     """Return the job without anything that starts, restarts or limits it."""
     return replace(
         spec,
-        binding=with_timed_polls(spec.binding, clock),
+        binding=spec.binding if spec.join.kills else with_timed_polls(spec.binding, clock),
         daemon=True,
-        join=JoinPolicy(within, Otherwise.ABANDON),
+        join=JoinPolicy(within, Otherwise.KILL if spec.join.kills else Otherwise.ABANDON),
         start=StartPolicy(StartMode.MANUAL),
         schedule=None,
         after=(),
@@ -210,6 +219,8 @@ class _Drill:
             self._scheduler.listen(listener)
         self._job = self._scheduler.add(_isolated(spec, self._within, self._clock))
         self._is_wakeable = False
+        # As the scheduler knows it, to a second.
+        self._known_gap: float | None = None
         self._threads_before = set(threading.enumerate())
         self._report: StopReport | None = None
 
@@ -220,7 +231,8 @@ class _Drill:
         self._wait_and_sample(self._events.ready_or_ended, begun + max(warm_up, self._spec.ready_within or 0.0))
         if self._events.ready_or_ended.is_open:
             self._wait_and_sample(self._events.ended, mono() + warm_up)
-        self._is_wakeable = self._job.status().is_wakeable
+        status = self._job.status()
+        self._is_wakeable, self._known_gap = status.is_wakeable, status.worst_gap or None
         self._report = self.stop(self._within)
         self._subscription.flush(DELIVERY_SECONDS)
 
@@ -245,29 +257,38 @@ class _Drill:
         ended = events.first_events.get(EventName.ENDED)
         survivor = next(iter(self._report.survivors if self._report else ()), None)
         late = events.first_events.get(EventName.STOP_OVERDUE)
-        verdict = self._verdict(ended.outcome if ended else None, is_late=late is not None)
+        killed = next((each.how or "killed" for each in (self._report.killed if self._report else ())), "")
+        verdict = self._verdict(ended.outcome if ended else None, is_late=late is not None, is_killed=bool(killed))
         was_cancelled = verdict is not DrillResult.ENDED_BY_ITSELF
         stopped_in = events.seconds_between(EventName.CANCEL_REQUESTED, EventName.ENDED)
-        gap, gap_at = self._clock.longest_gap()
+        gap, gap_at = self._gap()
         return DrilledJob(
             job=spec.name,
             task=spec.task,
             verdict=verdict,
-            outcome=ended.outcome if ended and (late is None or self._budget is None) else None,
+            outcome=ended.outcome if ended and (late is None or self._budget is None or killed) else None,
             ready_after=events.seconds_between(EventName.QUEUED, EventName.READY),
-            stopped_in=stopped_in if was_cancelled and not late else None,
-            worst_gap=None if spec.binding.has_terminate and not self._clock.polls else gap,
+            stopped_in=stopped_in if was_cancelled and (not late or killed) else None,
+            worst_gap=gap,
             worst_at=gap_at,
             is_wakeable=self._is_wakeable,
             budget=self._budget,
             where=late.data["where"] if late else "",
             has_seen_stop=late is not None and self._clock.has_seen_stop,
             stack=survivor.stack if survivor else "",
+            killed=killed,
             error=ended.error if ended else None,
             callbacks=survivor.callbacks if survivor else tuple(events.callbacks),
             threads_left=self._threads_left(),
             declared=f"{spec.place.path}:{spec.place.line}" if spec.place else "",
         )
+
+    def _gap(self) -> tuple[float | None, str]:
+        """Return the longest time without a poll, and where the run was; None if the run has no polls to measure."""
+        if self._spec.join.kills:
+            return self._known_gap, ""
+        gap, at = self._clock.longest_gap()
+        return (None if self._spec.binding.has_terminate and not self._clock.polls else gap), at
 
     def _threads_left(self) -> tuple[str, ...]:
         """Return the names of the threads that began since, except for the scheduler's and the run's own."""
@@ -279,9 +300,11 @@ class _Drill:
         )
         return tuple(sorted(name for name in alive if not name.startswith("taskloom-")))
 
-    def _verdict(self, outcome: Outcome | None, *, is_late: bool) -> DrillResult:
+    def _verdict(self, outcome: Outcome | None, *, is_late: bool, is_killed: bool) -> DrillResult:
+        if is_late and self._budget is None:
+            return DrillResult.NOT_AWAITED
         if is_late:
-            return DrillResult.OVER_BUDGET if self._budget is not None else DrillResult.NOT_AWAITED
+            return DrillResult.KILLED if is_killed else DrillResult.OVER_BUDGET
         if outcome is Outcome.SUCCEEDED:
             return DrillResult.ENDED_BY_ITSELF
         if outcome is not Outcome.CANCELLED:

@@ -12,10 +12,12 @@ __all__ = ["status_text"]
 def status_text(scheduler: Scheduler, width: int | None, mark: str) -> str:
     """Return it. `width` and `mark` are those of the table; None for a file."""
     statuses = scheduler.status()
-    ages = {status.report.run: status.poll_age for status in statuses}
+    by_run = {status.report.run: status for status in statuses}
     lines = [job_table(statuses, width, mark)]
     for run, stack in scheduler.stacks():
-        age = ages.get(run.id)
+        status = by_run.get(run.id)
+        age = status.poll_age if status is not None else None
         polled = "" if age is None else f", no poll for {measured(age)}"
-        lines.append(f"\n{run.id} is at {stack.where or 'an unknown place'}{polled}\n{stack.text.rstrip()}")
+        process = f", in process {status.process.pid}" if status is not None and status.process is not None else ""
+        lines.append(f"\n{run.id} is at {stack.where or 'an unknown place'}{polled}{process}\n{stack.text.rstrip()}")
     return "\n".join(lines) + "\n"

@@ -74,6 +74,7 @@ def _run_findings(job: JobStats) -> Findings:
         yield "was never started: its dependency was not satisfied"
     if job.overdue:
         late = "a run" if job.overdue == 1 else f"{job.overdue:,} runs"
-        yield f"had {late} that did not stop within {duration(job.spec.join.within)}"
+        killed = "" if not job.spec.join.kills else " and was killed" if job.overdue == 1 else " and were killed"
+        yield f"had {late} that did not stop within {duration(job.spec.join.within)}{killed}"
     if job.unresponsive:
         yield f"was found unresponsive by its watchdog {plural(job.unresponsive, 'time')}"

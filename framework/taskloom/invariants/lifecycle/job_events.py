@@ -171,6 +171,7 @@ class JobEvents:
         was_awaited = run.overdue is None or join.otherwise is Otherwise.KILL
         self._stops.end(run, is_overdue=fact.outcome == "abandoned" and was_awaited)
         if fact.outcome == "abandoned":
+            self._schedules.detect_firing_before_abandon(job)
             self._run_ends.abandon(job, run)
             self._changeovers.release(run.run)
             return

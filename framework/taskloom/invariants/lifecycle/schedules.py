@@ -187,6 +187,15 @@ class Schedules:
         if may_fire and any(event.attempt == 1 for event in self._model.events_of_step("queued", name)):
             self.assume_fired(job)
 
+    def detect_firing_before_abandon(self, job: JobModel) -> None:
+        """Take the schedule as fired if its instant has come in the tick that abandons a run which KILL did not end.
+
+        Had the run been abandoned first, an event would say that the firing was missed.
+        """
+        name = job.spec.name
+        if name in self._open and self._model.is_tick and not any(self._model.events_of_step("missed", name)):
+            self.assume_fired(job)
+
     def _may_have_fired_before_abandon(self, job: JobModel) -> bool:
         """Return whether the instant may have fired, by its jitter, before the run was abandoned."""
         schedule = job.spec.schedule

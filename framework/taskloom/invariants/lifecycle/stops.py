@@ -205,7 +205,7 @@ class Stops:
 
     def check_capture_stack(self, action: actions.CaptureStack) -> None:
         """Check the run and the time of CaptureStack."""
-        times = self._awaited.get(action.run)
+        times = self._decided(action.run)
         if times is None or times.is_captured:
             self._model.report("I7", f"CaptureStack of {action.run}, which is not awaited or already captured")
             return
@@ -215,9 +215,7 @@ class Stops:
 
     def check_terminate_run(self, action: actions.TerminateRun) -> None:
         """Check the run and the time of TerminateRun."""
-        if action.run in self._unawaited:
-            self._decide_unkilled()  # all in one step: the level before it has just ended
-        model, times = self._model, self._awaited.get(action.run)
+        model, times = self._model, self._decided(action.run)
         if times is None or not times.kills or times.terminated is not None or times.killed is not None:
             text = "which is not awaited, may not be killed, or got TERM or KILL before"
             model.report("I7", f"TerminateRun of {action.run}, {text}")
@@ -284,6 +282,14 @@ class Stops:
             if not self._unawaited:
                 self._model.report("I7", "no run is awaited, but the shutdown has not finished")
             self._decide(dict(self._unawaited))
+
+    def _decided(self, run: str) -> StopTimes | None:
+        """Return an awaited run. A step may cancel a run, end its level, and decide about it at once."""
+        if run in self._unawaited:
+            self._decide_unkilled()
+            if not self._awaited and not self._not_cancelled:
+                self._decide(dict(self._unawaited))
+        return self._awaited.get(run)
 
     def _decide_unkilled(self) -> None:
         """Expect that runs which can be killed are captured now: they are gone before the next level is cancelled."""

@@ -73,7 +73,7 @@ def check_restart(values: Mapping[str, Any], errors: list[FieldError]) -> None:
 
 
 class RunnerAbilities(NamedTuple):
-    """What the runner of a job can do."""
+    """The abilities of the runner of a job."""
 
     name: str
     kills: bool = False
@@ -94,7 +94,7 @@ def check_runner(
     """
     written: RunnerSpec | None = values.get("runner")
     if written is None:
-        # What is written for an unknown task may fit the runner that is its default.
+        # The fields of an unknown task may fit the runner that is its default.
         is_known = is_program is not None and not _is_invalid("runner", errors)
         return (_PROCESS if is_program else _THREAD) if is_known else None
     runner = _runner_of(written, values, catalog, errors)

@@ -1,4 +1,4 @@
-"""What this machine does not allow a job on runner `process`: its user, its niceness, the runner itself."""
+"""Errors of a job on runner `process` that depend on this machine: its user, its niceness, the runner itself."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def _warnings_of(spec: JobSpec, stop_within: float, now: float) -> Iterator[tupl
         yield "task", FieldError((), message, "call it ctx, annotate it as Context, or put ctx before it")
     if spec.ready_within is not None:
         yield from _useless_ready_within(spec, spec.ready_within)
-    if spec.watchdog is not None and spec.watchdog.after < _RELIABLE_WATCHDOG_SECONDS:
+    has_checks = getattr(spec.binding, "check_seconds", None) is not None
+    if spec.watchdog is not None and spec.watchdog.after < _RELIABLE_WATCHDOG_SECONDS and not has_checks:
         message = f"watchdog of {duration(spec.watchdog.after)} is unreliable: poll age has a resolution of 1s"
         yield "watchdog", FieldError(("after",), message, "use 2s or more")
     remark = getattr(spec.schedule.calendar, "remark", "") if spec.schedule is not None else ""

@@ -22,7 +22,7 @@ from taskloom.jobfile.fields.spec import (
     text,
 )
 
-__all__ = ["RUNNER", "SMALLEST_MEMORY_LIMIT"]
+__all__ = ["PROCESS_OPTIONS", "RUNNER", "SMALLEST_MEMORY_LIMIT"]
 
 SMALLEST_MEMORY_LIMIT = 16 << 20
 """Bytes. An interpreter alone needs about 10 MiB: with less no run would get as far as its task."""
@@ -137,6 +137,23 @@ def _process(reader: MappingReader) -> RunnerSpec:
 
 _KNOWN_PROCESS_OPTIONS = mapping(_PROCESS_KEYS, _process, expected=_OPTIONS, name="runner", is_null_allowed=True)
 
+PROCESS_OPTIONS: Mapping[str, str] = {
+    "env": "Environment variables that are added to those that the program has, without `TASKLOOM_...` and those that "
+    "systemd gives to it alone: a mapping of names to texts.",
+    "cwd": "The working directory; a relative path begins at that of the program, which is the default.",
+    "nice": "The niceness, from -20 to 19. Less than that of the program needs root.",
+    "user": "The user that it runs as: a name or a number, or user:group. Needs root. The run gets the groups of that "
+    "user before anything of the task is imported.",
+    "memory_limit": "How much memory all processes of a run may use together, such as 512MiB or 1GiB; at least 16MiB. "
+    "A run that uses more is killed, and has failed.",
+}
+"""The meaning of each option of runner `process`, for the reference and the JSON Schema."""
+
+
+def _described(schema: Mapping[str, Any]) -> dict[str, Any]:
+    properties = {name: {"description": PROCESS_OPTIONS[name], **each} for name, each in schema["properties"].items()}
+    return {**schema, "properties": properties}
+
 
 def _read_process_options(value: Any, loc: Loc) -> RunnerSpec:
     if not isinstance(value, Mapping) or "reuse" not in value:
@@ -168,7 +185,7 @@ def _of_mapping(value: Any, loc: Loc) -> RunnerSpec:
         return _read_process_options(options, (*loc, name))
     if options is not None and not isinstance(options, Mapping):
         raise invalid_value(options, (*loc, name), _OPTIONS, name="runner")
-    # Which options another runner has only that runner knows: it is asked once the job is put together.
+    # The options of another runner are known to it alone: it checks them once the job is put together.
     return RunnerSpec(_NAME.read(name, loc), dict(options or {}))
 
 
@@ -178,7 +195,7 @@ _BY_NAME: Spec[RunnerSpec] = Spec(
         "type": "object",
         "minProperties": 1,
         "maxProperties": 1,
-        "properties": {"thread": _THREAD_OPTIONS.schema, "process": _KNOWN_PROCESS_OPTIONS.schema},
+        "properties": {"thread": _THREAD_OPTIONS.schema, "process": _described(_KNOWN_PROCESS_OPTIONS.schema)},
     },
     lambda value: isinstance(value, Mapping) and len(value) == 1,
     keys=("thread", "process"),

@@ -7,7 +7,7 @@ replaced value is not searched again, and it is never quoted in a message, becau
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from taskloom.diagnostics import Problem, near_match
@@ -17,7 +17,7 @@ from taskloom.jobfile.syntax.scalars import BadScalar, Scalar, resolve
 from taskloom.jobfile.syntax.value_files import ValueFiles, folder_of
 from taskloom.text import suggest
 
-__all__ = ["interpolate"]
+__all__ = ["interpolate", "references_in"]
 
 FORMS = "legal: ${VAR}, ${VAR:-default}, ${VAR:?message}, ${file:PATH}, and $${ for a literal ${"
 
@@ -45,6 +45,19 @@ def interpolate(document: Document, environ: Mapping[str, str], files: ValueFile
     interpolator = _Interpolator(document, environ, files or ValueFiles())
     interpolator.container(document.root, document.positions.root)
     return sorted(interpolator.problems, key=lambda problem: problem.place)
+
+
+# A double-quoted text may write its "$" as an escape, too.
+_ESCAPED_DOLLAR = re.compile(r"\\(?:x24|u0024|U00000024)")
+
+
+def references_in(written: str) -> Iterator[str]:
+    """Yield each reference in a scalar as it is written, such as `${NAME}`, but not the escape `$${`."""
+    text = _ESCAPED_DOLLAR.sub("$", written) if written.startswith('"') else written
+    for found in _REFERENCE.finditer(text):
+        if not found["escape"]:
+            name = found["name"] or (f"file:{found['path']}" if found["path"] else "")
+            yield f"${{{name}}}"
 
 
 # No one would read more problems than this. The replaced text may be as long as the largest job file.

@@ -47,9 +47,9 @@ class Exited(NamedTuple):
 
 
 class Left(NamedTuple):
-    """So many processes of the run were alive when its main process had ended."""
+    """So many processes of the run are alive some time after the end of its main process, and are ended now."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides a method of tuples that nobody calls
     names: str
 
 

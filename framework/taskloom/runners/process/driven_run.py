@@ -9,7 +9,8 @@ once, when no process of the run is left and all that it has written was read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -28,6 +29,8 @@ from taskloom.runners.process.deaths import Ladder, describe_death, explained, k
 if TYPE_CHECKING:
     from taskloom.runners import Report, RunOrder
     from taskloom.runners.process.launch import LaunchSpec
+    from taskloom.runners.process.log_thread import LogEntry
+    from taskloom.runners.wire import Down, Up
     from taskloom.sync.cancel_token import CancelToken
 
 __all__ = ["DrivenRun", "Link", "Stream"]
@@ -50,11 +53,17 @@ class Link(Protocol):
     def kill(self) -> None:
         """Kill every process of the run."""
 
-    def send(self, message: Mapping[str, object]) -> None:
+    def be_patient(self) -> None:
+        """Let the processes that the main process leaves have the time until `kill`, after a TERM."""
+
+    def send(self, message: Down) -> None:
         """Send a message to the worker. Dropped if there is no worker or it does not read."""
 
-    def log(self, text: str, *, level: int = INFO, name: str = "", created: float | None = None) -> bool:
-        """Log a line of the run: by its own logger, or by the one called `name`. Return False if it was dropped."""
+    def log(self, text: str, *, level: int = INFO, name: str = "", created: float | None = None) -> None:
+        """Log a line of the run: by the logger of tasks, or by the one called `name`."""
+
+    def log_record(self, entry: LogEntry) -> bool:
+        """Log a record of the worker; return False if it was dropped, since there are too many."""
 
     def emit(self, report: Report) -> None:
         """Report to the scheduler. The end of the run is not reported here, but returned by `end`."""
@@ -114,11 +123,11 @@ class DrivenRun:
         """One line of its output, without the newline: logged."""
         self.link.log(text)
 
-    def on_control(self, message: Mapping[str, Any], now: float) -> None:
-        """One message of the worker. Raises ValueError or TypeError if it breaks the protocol."""
+    def on_control(self, message: Up, now: float) -> None:
+        """One message of the worker. Raises ProtocolError if it has no place here."""
 
-    def on_control_closed(self, now: float) -> None:
-        """The worker has closed its end of the control socket, or has ended."""
+    def on_control_closed(self, half_line: str, now: float) -> None:
+        """The worker has closed its end of the control socket, or has ended; `half_line` says that within a line."""
 
     def on_channel(self, message: SupervisorMessage, now: float) -> None:
         """One message of the supervisor."""
@@ -148,7 +157,7 @@ class DrivenRun:
     def on_terminate(self, now: float) -> None:
         """The stop sends TERM; called at most once, and not after `on_kill`."""
         self.ladder = self.ladder._replace(terminated=now)
-        self.link.signal_group(15)
+        self.link.signal_group(signal.SIGTERM)
 
     def on_kill(self, now: float) -> None:
         """The stop kills; called at most once."""
@@ -158,6 +167,9 @@ class DrivenRun:
     def on_signal(self, number: int) -> None:
         """A user sends a signal to the main process."""
         self.link.signal(number)
+
+    def on_reload(self) -> None:
+        """The job files were read again, and the run goes on."""
 
     # -- time
 
@@ -176,6 +188,10 @@ class DrivenRun:
             self.broken = error
             self.link.kill()
 
+    def not_entered(self) -> RunEnded:
+        """Return the end of a run that was cancelled before it began."""
+        return RunEnded(self.order.run, How.NOT_ENTERED, None, True, False)
+
     def own_end(self) -> RunEnded | RunStartFailed | None:
         """Return how the run says it has ended; None if it died before it could."""
         return None
@@ -189,6 +205,8 @@ class DrivenRun:
             return self._died(self.broken)
         if self._start_error is not None:
             return RunStartFailed(self.order.run, self._start_error)
+        if self.exited is None and self.ladder.killed is not None:
+            return self.ended(How.KILLED, killed_by_ladder(signal.SIGKILL, self.ladder))
         if self.exited is None:
             return self.ended(How.LOST, lost or explained("ProcessLost", "nothing is known about its end"))
         killed = None if self._over else killed_by_ladder(self.exited.status, self.ladder)

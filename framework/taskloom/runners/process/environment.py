@@ -14,7 +14,7 @@ PID_VARIABLE = "TASKLOOM_PID"
 # What systemd has told the program itself, and settings of the program, which may be secrets. A child that had them
 # would notify in the program's place, or take its sockets.
 _OURS = ("TASKLOOM_", "LISTEN_", "WATCHDOG_")
-_OUR_NAMES = frozenset({"NOTIFY_SOCKET", "MAINPID", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"})
+_OUR_NAMES = frozenset({"NOTIFY_SOCKET", "MAINPID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"})
 
 
 def is_ours(name: str) -> bool:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import errno
-import marshal
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Final, NamedTuple, cast
 
-from taskloom.runners.process.accounts import find_account
 from taskloom.runners.process.channel import StartFailed
+from taskloom.runners.process.launch_spec import CannotLaunch, LaunchSpec, encode
 from taskloom.runners.process.programs import why_not_executed
 from taskloom.text import printable
 
@@ -38,74 +35,37 @@ _SHORT_OF = {
 }
 
 
-class CannotLaunch(OSError):
-    """A run's processes could not be started, and none of them is left. Has `errno` and `strerror`."""
+class Ends(NamedTuple):
+    """Our ends of what a run is connected by."""
 
-    def __init__(self, number: int | None, what: str, reason: str) -> None:
-        super().__init__(number or errno.EINVAL, reason)
-        self.what = what
-
-    def __str__(self) -> str:
-        return f"cannot start {self.what}: {self.strerror}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LaunchSpec:
-    """What is to be started, and how."""
-
-    argv: Sequence[str]
-    """The program, searched for on the PATH of `env` unless it has a `/`, and its arguments."""
-    env: Mapping[str, str]
-    """The whole environment."""
-    job: str
-    """The job's name; for messages and `ps`."""
-    cwd: str | None = None
-    """Relative to our own working directory; None for that."""
-    nice: int | None = None
-    user: str | None = None
-    """`USER` or `USER:GROUP`, names or numbers; None for our own. Set HOME yourself: `find_account` knows it."""
-    memory_limit: int | None = None
-    """Bytes, for all processes of the run together."""
-    control: bool = False
-    """Whether the main process gets a control socket, as CONTROL_DESCRIPTOR."""
-    stdin: bytes | None = None
-    """None for /dev/null."""
-    grace: float = 2.0
-    """Seconds from SIGTERM to SIGKILL when this process has ended or the channel is closed."""
-    linger: float = 0.2
-    """Seconds that the processes left by the main process may take to end by themselves."""
-    no_file_limit: int | None = None
-    """The soft limit of open files of the run; None for our own."""
+    channel: socket.socket
+    control: socket.socket | None
+    stdout: int
+    stderr: int
 
 
 class Launched:
     """A run's supervisor and our ends of its descriptors. Not thread-safe, but for `kill_supervisor`.
 
     `channel` and `control` are sockets that do not block, `stdout` and `stderr` are readable descriptors that do not
-    block. The run is over when the supervisor has said `Done` or `StartFailed`, or has closed the channel without: then it
-    was killed, and the main process with it.
+    block. The run is over when the supervisor has said `Done` or `StartFailed`, or has closed the channel without. Then
+    it was killed, and the main process with it.
     """
 
-    def __init__(
-        self,
-        spec: LaunchSpec,
-        process: subprocess.Popen[bytes],
-        channel: socket.socket,
-        control: socket.socket | None,
-        stdout: int,
-        stderr: int,
-    ) -> None:
+    def __init__(self, spec: LaunchSpec, process: subprocess.Popen[bytes], ends: Ends) -> None:
         self.spec = spec
-        self.channel = channel
-        self.control = control
-        self.stdout = stdout
-        self.stderr = stderr
+        self.channel, self.control, self.stdout, self.stderr = ends
         self._process = process
 
     @property
     def pid(self) -> int:
         """The pid of the supervisor. That of the main process comes with `ProcessStarted`."""
         return self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the supervisor has ended, as `subprocess` says it; None before it was reaped."""
+        return self._process.returncode
 
     def why_failed(self, failed: StartFailed) -> str:
         """Return the text of this message with what helps to correct it. May read the folders of the PATH."""
@@ -115,10 +75,15 @@ class Launched:
             return f"{program}{words}" if words else failed.text
         return failed.text
 
-    def kill_supervisor(self) -> None:
-        """Send SIGKILL to the supervisor; the main process ends with it. Its own processes stay, so prefer the order `kill`.
+    def continue_supervisor(self) -> None:
+        """Send SIGCONT to the supervisor, in case the run has stopped it; an order to kill is obeyed then."""
+        self._process.send_signal(signal.SIGCONT)
 
-        For a supervisor that does not answer: it has been stopped, or the machine hardly runs.
+    def kill_supervisor(self) -> None:
+        """Send SIGKILL to the supervisor; the main process ends with it, but what that has started stays.
+
+        Prefer the order `kill`. This is for a supervisor that does not answer: it has been stopped, or the machine
+        hardly runs.
         """
         self._process.send_signal(signal.SIGKILL)
 
@@ -164,12 +129,14 @@ def launch(spec: LaunchSpec) -> Launched:
     """
     with ExitStack() as unwind:
         try:
-            return _launch(spec, _encoded(spec), unwind)
+            return _launch(spec, encode(spec), unwind)
         except CannotLaunch:
             raise
         except OSError as error:
             words = _SHORT_OF.get(error.errno or 0) or error.strerror or str(error)
-            raise CannotLaunch(error.errno, f"a process for job '{spec.job}'", words) from None
+            if error.filename == sys.executable:  # only the exec names a file
+                words = f"the Python interpreter {sys.executable!r}: {words}"
+            raise CannotLaunch(error.errno, spec.what, words) from None
 
 
 def kill_cgroup(folder: str) -> None:
@@ -203,18 +170,15 @@ def _launch(spec: LaunchSpec, encoded: bytes, unwind: ExitStack) -> Launched:
             start_new_session=True,
             env={name: value for name, value in os.environ.items() if name == "LANG" or name.startswith(_KEPT)},
         )
-        launched = Launched(spec, process, channel, control, stdout, stderr)
+        launched = Launched(spec, process, Ends(channel, control, stdout, stderr))
         unwind.pop_all()
         return launched
 
 
 def _interpreter(spec: LaunchSpec) -> list[str]:
     if not sys.executable:
-        raise CannotLaunch(errno.ENOENT, f"a process for job '{spec.job}'", "this program has no Python interpreter")
-    flags = ["-B"] if sys.dont_write_bytecode else []
-    if sys.pycache_prefix is not None:
-        flags += ["-X", f"pycache_prefix={sys.pycache_prefix}"]
-    return [sys.executable, "-I", "-S", "-E", *flags]
+        raise CannotLaunch(errno.ENOENT, spec.what, "this program has no Python interpreter")
+    return [sys.executable, "-I", "-S", "-E"]
 
 
 def _socket_pair(ours: ExitStack, theirs: ExitStack) -> tuple[socket.socket, socket.socket]:
@@ -233,10 +197,9 @@ def _pipe(ours: ExitStack, theirs: ExitStack) -> tuple[int, int]:
     return reading, writing
 
 
-def _file_of(data: bytes) -> Any:
-    """Return an open file without a name that has this content. Writing into it cannot block, as into a pipe."""
-    # An interpreter that was built for an old C library has no memfd_create.
-    file = os.fdopen(os.memfd_create("run"), "w+b", 0) if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
+def _file_of(data: bytes) -> IO[bytes]:
+    """Return an open file without a name that has this content. Unlike a pipe, it takes any size at once."""
+    file = _new_file()
     try:
         left = memoryview(data)
         while left:
@@ -248,48 +211,12 @@ def _file_of(data: bytes) -> Any:
     return file
 
 
-def _encoded(spec: LaunchSpec) -> bytes:
-    """Return what taskloom.worker.supervision.spec.Spec is made of. Raises CannotLaunch for what the kernel refuses."""
-    account = None
-    what = f"a process for job '{spec.job}'"
-    if not spec.argv or not spec.argv[0]:
-        raise CannotLaunch(errno.EINVAL, what, "there is no program to start")
+def _new_file() -> IO[bytes]:
+    if not hasattr(os, "memfd_create"):  # an interpreter that was built for an old C library
+        return cast(IO[bytes], tempfile.TemporaryFile(buffering=0))
+    descriptor = os.memfd_create("run")
     try:
-        if spec.user is not None:
-            uid, gid, groups, _ = find_account(spec.user)
-            account = (uid, gid, list(groups))
-    except OSError as error:
-        raise CannotLaunch(error.errno, what, error.strerror or str(error)) from None
-    cwd = None if spec.cwd is None else _bytes_of(spec.cwd, what, lambda: f"cwd {spec.cwd!r}")
-    return marshal.dumps(
-        {
-            "argv": [_bytes_of(part, what, lambda: f"argument {part!r}") for part in spec.argv],
-            "env": dict(_variable(name, value, what) for name, value in spec.env.items()),
-            "cwd": cwd,
-            "nice": spec.nice,
-            "account": account,
-            "no_file_limit": spec.no_file_limit,
-            "memory_limit": spec.memory_limit,
-            "control": spec.control,
-            "stdin": spec.stdin,
-            "grace": spec.grace,
-            "linger": spec.linger,
-            "parent": os.getpid(),
-        }
-    )
-
-
-def _variable(name: str, value: str, what: str) -> tuple[bytes, bytes]:
-    if not name or "=" in name:
-        raise CannotLaunch(errno.EINVAL, what, f"{name!r} cannot be the name of an environment variable")
-    return tuple(_bytes_of(text, what, lambda: f"environment variable {name}") for text in (name, value))  # type: ignore[return-value]
-
-
-def _bytes_of(text: str, what: str, place: Callable[[], str]) -> bytes:
-    try:
-        encoded = os.fsencode(text)
-    except UnicodeEncodeError:
-        raise CannotLaunch(errno.EINVAL, what, f"{place()} has characters that cannot be encoded") from None
-    if b"\0" in encoded:
-        raise CannotLaunch(errno.EINVAL, what, f"{place()} has a NUL character")
-    return encoded
+        return os.fdopen(descriptor, "w+b", 0)
+    except BaseException:
+        os.close(descriptor)
+        raise

@@ -55,12 +55,12 @@ def start_child(spec: Spec, joins: str) -> Child:
     return Child(pid, ours)
 
 
-def _become_program(spec: dict, joins: str, supervisor: int, report: int) -> None:
+def _become_program(spec: Spec, joins: str, supervisor: int, report: int) -> None:
     failures: list[tuple[str, int]] = []
-    step = "setsid"
+    step = "group"
     try:
-        # A session of its own: no process of the run can join the supervisor's group, or be stopped by a terminal.
-        posix.setsid()
+        # A group, but not a session: the first process of a session cannot change its group, and some programs try to.
+        posix.setpgid(0, 0)
         if joins and (number := write_file(joins, b"0")):
             failures.append(("cgroup", number))
         step = "nice"
@@ -81,7 +81,7 @@ def _become_program(spec: dict, joins: str, supervisor: int, report: int) -> Non
         _exec(spec.argv, spec.env)
     except OSError as error:
         failures.append((step, error.errno or 0))
-    except BaseException:
+    except Exception:  # noqa: BLE001 - a fault of ours is reported as well
         failures.append((step, 0))
     finally:
         posix.write(report, marshal.dumps(failures))
@@ -92,8 +92,8 @@ def _set_nice(nice: int | None) -> None:
     if nice is None:
         return
     posix.setpriority(posix.PRIO_PROCESS, 0, nice)
-    # Where the kernel groups processes by session, their nice values only count within the session. Few kernels are
-    # built without that, and then there is no such file.
+    # Where the kernel groups processes by session, their nice values only count within it, and this one counts for the
+    # session, which is the supervisor's. There is no such file where it does not.
     write_file("/proc/self/autogroup", b"%d" % nice)
 
 

@@ -4,10 +4,10 @@ Lines to the parent, in this order: `started PID` or `failed NUMBER TEXT`; `stop
 WAS`, any number of times; `oom`; `exited STATUS MAXRSS UTIME STIME`; `left NUMBER NAMES`; `done`. `cgroup PATH` comes
 before `started` if the run has a cgroup.
 
-Lines from the parent: `signal NUMBER`, `group NUMBER`, `kill`. End of file, or the end of the parent, means: terminate.
+Lines from the parent: `signal NUMBER`, `group NUMBER`, `kill`; `patient` lets what the main process leaves have the
+time until `kill`. End of file, or the end of the parent, means: terminate.
 """
 
-import _signal
 import posix
 import select
 from time import monotonic
@@ -16,13 +16,13 @@ from taskloom.worker.supervision.channel import Channel
 from taskloom.worker.supervision.child import Child, start_child, why_not_started
 from taskloom.worker.supervision.memory import KernelKills, Memory
 from taskloom.worker.supervision.spec import Spec
-from taskloom.worker.supervision.system import CONTROL
+from taskloom.worker.supervision.system import CONTROL, signals
 from taskloom.worker.supervision.tree import descendants, names_of, send, send_to_group, sweep, terminate
 from taskloom.worker.supervision.wakeups import Wakeups
 
 _FOREVER = float("inf")
 # Signals that programs take as the request to end. One that is stopped only gets them when it is continued.
-_MEANS_END = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
+_MEANS_END = (signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGHUP)
 
 # What is left when the main process has ended gets SIGKILL this long after SIGTERM.
 _LEFT_SECONDS = 1.0
@@ -54,6 +54,7 @@ class Supervisor:
         # Deadlines, on the monotonic clock.
         self._terminate_at = self._kill_at = self._sweep_at = _FOREVER
         self._sweep_seconds = _SWEEP_SECONDS
+        self._left_seconds = _LEFT_SECONDS
         # Facts.
         self._has_exited = self._has_failed = False
         self._is_ending = False  # the parent has gone, or has asked by SIGTERM: the grace runs
@@ -83,6 +84,7 @@ class Supervisor:
         posix.close(nothing)
         if self._spec.control:
             posix.close(CONTROL)
+        posix.chdir("/")  # so that the folder can be removed, or its file system unmounted
 
     def serve(self) -> None:
         """Supervise until no process of the run is left, and say so."""
@@ -121,6 +123,8 @@ class Supervisor:
         for order in self._channel.orders():
             if order == [b"kill"]:
                 self._kill(monotonic())
+            elif order == [b"patient"]:
+                self._left_seconds = _FOREVER
             elif len(order) == 2 and order[0] in (b"signal", b"group") and order[1].isdigit():
                 self._signal(int(order[1]), is_for_group=order[0] == b"group")
         if not self._channel.is_open:
@@ -139,8 +143,8 @@ class Supervisor:
             send(pid, number)
         if number in _MEANS_END:
             # A stopped process would not get it.
-            send_to_group(pid, _signal.SIGCONT)
-            send(pid, _signal.SIGCONT)
+            send_to_group(pid, signals.SIGCONT)
+            send(pid, signals.SIGCONT)
 
     def _end(self) -> None:
         """Terminate, and kill after the grace. Called when the parent has gone or has sent SIGTERM; idempotent."""
@@ -152,7 +156,7 @@ class Supervisor:
         if self._has_exited:
             self._terminate_at = now
         else:
-            self._signal(_signal.SIGTERM, is_for_group=True)
+            self._signal(signals.SIGTERM, is_for_group=True)
 
     def _take_report(self) -> None:
         """Say whether the program has been started."""
@@ -198,7 +202,7 @@ class Supervisor:
 
     def _say_exit(self, status: int, used: bytes) -> None:
         now = monotonic()
-        if posix.WIFSIGNALED(status) and posix.WTERMSIG(status) == _signal.SIGKILL and not self._is_killing:
+        if posix.WIFSIGNALED(status) and posix.WTERMSIG(status) == signals.SIGKILL and not self._is_killing:
             if was := self._memory.kernel_excess():
                 self._channel.say(b"over %d %d" % (self._memory.limit or 0, was))
             elif self._kernel_kills.has_risen():
@@ -206,10 +210,8 @@ class Supervisor:
         self._channel.say(b"exited %d %s" % (status, used))
         if self._is_killing or not self._has_children():
             return
-        # Also if the scan finds none: it can miss a process that is getting a new parent.
+        # Also if a scan would find none: it can miss a process that is getting a new parent.
         self._terminate_at = now if self._is_ending else now + self._spec.linger
-        if left := descendants():
-            self._channel.say(b"left %d %s" % (len(left), names_of(left)))
 
     @staticmethod
     def _has_children() -> bool:
@@ -225,8 +227,12 @@ class Supervisor:
             self._kill(now)
         if now >= self._terminate_at:
             self._terminate_at = _FOREVER
-            self._kill_at = min(self._kill_at, now + _LEFT_SECONDS)
-            terminate(descendants())
+            self._kill_at = min(self._kill_at, now + self._left_seconds)
+            left = descendants()
+            if left:
+                # Not before: the other end of a pipe ends a little later than the main process, as a rule.
+                self._channel.say(b"left %d %s" % (len(left), names_of(left)))
+            terminate(left)
         if now >= self._kill_at:
             self._kill(now)
         if now >= self._sweep_at:
@@ -247,8 +253,8 @@ class Supervisor:
         if self._has_exited:
             self._sweep_at = now  # the number of its group may be another's
         else:
-            send_to_group(self._child.pid, _signal.SIGKILL)
-            send(self._child.pid, _signal.SIGKILL)
+            send_to_group(self._child.pid, signals.SIGKILL)
+            send(self._child.pid, signals.SIGKILL)
 
 
 def group_of(pid: int) -> int:

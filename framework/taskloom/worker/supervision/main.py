@@ -1,6 +1,5 @@
 """The entry into the supervisor: take over the descriptors, read the spec, start the run, supervise it."""
 
-import marshal
 import posix
 
 from taskloom.worker.supervision.loop import Supervisor
@@ -9,14 +8,13 @@ from taskloom.worker.supervision.system import CONTROL, become_subreaper, rename
 from taskloom.worker.supervision.wakeups import Wakeups
 
 
-def main(channel: int, control: int, job: str) -> None:
+def main(channel: int, control: int, job: str, spec: Spec) -> None:
     """Supervise one run and exit. `channel`, `control`: inherited descriptors; `control` is -1 if there is none."""
     channel = _move_descriptors(channel, control)  # before anything is opened, which could get number 3
     wakeups = Wakeups()
     try:
         rename(b"taskloom-run")
         become_subreaper()
-        spec = Spec(**marshal.loads(_read_all(0)))
         _set_standard_input(spec.stdin)
         supervisor = Supervisor(spec, channel, wakeups)
         supervisor.start()
@@ -48,13 +46,6 @@ def _move_descriptors(channel: int, control: int) -> int:
         posix.dup2(control, CONTROL, inheritable=True)
         posix.close(control)
     return channel
-
-
-def _read_all(descriptor: int) -> bytes:
-    parts = []
-    while part := posix.read(descriptor, 1 << 20):
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _set_standard_input(data: bytes | None) -> None:

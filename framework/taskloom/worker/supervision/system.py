@@ -1,8 +1,11 @@
-"""The few calls of the kernel that `posix` does not have, and their numbers."""
+"""The few calls of the kernel that `posix` does not have, and their numbers; signals as `_signal` has them."""
 
 import _ctypes
-import _signal
+import _signal  # type: ignore[import-not-found]
 import posix
+
+signals = _signal
+"""What `signal` is made of; that one would take longer to import than all of this, for its enums."""
 
 CONTROL = 3
 """The descriptor of the control socket in the run's main process."""
@@ -11,8 +14,8 @@ _SET_PDEATHSIG = 1  # of prctl(2), as the next
 _SET_SUBREAPER = 36
 
 # Faults of our own code must end us: the run dies with us then.
-_FAULTS = (_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT, _signal.SIGSYS)
-_CHANGEABLE = _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}
+_FAULTS = (signals.SIGSEGV, signals.SIGBUS, signals.SIGFPE, signals.SIGILL, signals.SIGABRT, signals.SIGSYS)
+_CHANGEABLE = signals.valid_signals() - {signals.SIGKILL, signals.SIGSTOP}
 
 
 def become_subreaper() -> None:
@@ -22,31 +25,31 @@ def become_subreaper() -> None:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends. Undone by a change of the user. Raises OSError."""
-    _prctl(_SET_PDEATHSIG, _signal.SIGKILL)
+    _prctl(_SET_PDEATHSIG, signals.SIGKILL)
 
 
 def ignore_signals() -> None:
     """Ignore all signals but those that this process handles, and faults."""
     for number in _CHANGEABLE:
         if number not in _FAULTS:
-            _signal.signal(number, _signal.SIG_IGN)
+            signals.signal(number, signals.SIG_IGN)
 
 
 def reset_signals() -> None:
     """Give each signal its default action, and block none."""
     for number in _CHANGEABLE:
-        _signal.signal(number, _signal.SIG_DFL)
+        signals.signal(number, signals.SIG_DFL)
     unblock_signals()
 
 
 def block_signals() -> None:
     """Let signals wait."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, _CHANGEABLE)
+    signals.pthread_sigmask(signals.SIG_SETMASK, _CHANGEABLE)
 
 
 def unblock_signals() -> None:
     """Let signals in, those that have waited first."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
 
 def rename(name: bytes) -> None:
@@ -93,5 +96,5 @@ def text_of(number: int) -> str:
 def _prctl(option: int, value: int) -> None:
     # Arguments of this call are passed as C ints, which is enough for these two.
     address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
-    if _ctypes.call_function(address, (option, value, 0, 0, 0)) != 0:  # type: ignore[attr-defined]
+    if _ctypes.call_function(address, (option, value, 0, 0, 0)) != 0:
         raise OSError(22, posix.strerror(22))

@@ -8,10 +8,9 @@ Processes are named by their numbers here. The kernel gives out numbers in a cir
 milliseconds between the scan and the signal.
 """
 
-import _signal
 import posix
 
-from taskloom.worker.supervision.system import read_file
+from taskloom.worker.supervision.system import read_file, signals
 
 # Scans until no process is found that has not been stopped. A fork bomb gets no further process when its members are
 # stopped, so two or three are usual. The next sweep continues.
@@ -60,8 +59,8 @@ def names_of(found: list[Process]) -> bytes:
 def terminate(found: list[Process]) -> None:
     """Send SIGTERM to each, and SIGCONT, without which a stopped process would not get it."""
     for process in found:
-        send(process.pid, _signal.SIGTERM)
-        send(process.pid, _signal.SIGCONT)
+        send(process.pid, signals.SIGTERM)
+        send(process.pid, signals.SIGCONT)
 
 
 def sweep() -> None:
@@ -70,7 +69,7 @@ def sweep() -> None:
     Killing at once would free the places of a fork bomb that has reached its limit, and the members that the scan has
     missed would fill them again.
     """
-    # A child of ours that has no session of its own yet is in our group; no process can enter it later.
+    # Never our own group: the main process is in it before it has its own, and others may enter it.
     groups = {posix.getpgrp()}
     stopped: set[int] = set()
     for _ in range(_MOST_SCANS):
@@ -82,10 +81,10 @@ def sweep() -> None:
             # All members of the group at once, so that none of them can fork.
             if process.group not in groups:
                 groups.add(process.group)
-                send_to_group(process.group, _signal.SIGSTOP)
-            send(process.pid, _signal.SIGSTOP)
+                send_to_group(process.group, signals.SIGSTOP)
+            send(process.pid, signals.SIGSTOP)
     for pid in stopped:
-        send(pid, _signal.SIGKILL)
+        send(pid, signals.SIGKILL)
 
 
 def send(pid: int, number: int) -> bool:

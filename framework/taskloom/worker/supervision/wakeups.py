@@ -1,9 +1,8 @@
 """Signals of the supervisor: SIGCHLD and SIGTERM wake its loop, all others are ignored."""
 
-import _signal
 import posix
 
-from taskloom.worker.supervision.system import ignore_signals, unblock_signals
+from taskloom.worker.supervision.system import ignore_signals, signals, unblock_signals
 
 
 class Wakeups:
@@ -13,10 +12,10 @@ class Wakeups:
         self.must_end = False
         """Whether SIGTERM has arrived."""
         self.fileno, writing = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
-        _signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signals.set_wakeup_fd(writing, warn_on_full_buffer=False)
         ignore_signals()
-        _signal.signal(_signal.SIGCHLD, self._on_child)
-        _signal.signal(_signal.SIGTERM, self._on_terminate)
+        signals.signal(signals.SIGCHLD, self._on_child)
+        signals.signal(signals.SIGTERM, self._on_terminate)
         unblock_signals()  # the thread that started us may have blocked some
 
     def clear(self) -> None:

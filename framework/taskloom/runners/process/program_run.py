@@ -1,0 +1,360 @@
+"""One run of a program: ready, checked, asked to stop, and the verdict of its exit code.
+
+Without any I/O, as the class that it extends: the IO thread calls it, and what may block is called on a helper thread
+through the link. At most one probe of a run is under way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING
+
+from taskloom.clock import mono
+from taskloom.core.inputs import RunEnded, RunResponsive, RunStartFailed, RunUnresponsive
+from taskloom.core.model import ErrorInfo, How, Reason
+from taskloom.program import Program, parse_target
+from taskloom.runners.process.accounts import find_account
+from taskloom.runners.process.channel import Continued, Exited, Left, ProcessStarted, Stopped, SupervisorMessage
+from taskloom.runners.process.deaths import explained, killed_by_ladder
+from taskloom.runners.process.driven_run import DrivenRun, Link, Stream
+from taskloom.runners.process.env_files import read_env
+from taskloom.runners.process.environment import PID_VARIABLE, child_environment
+from taskloom.runners.process.file_limit import limit_of_children
+from taskloom.runners.process.helper_command import HelperCommand
+from taskloom.runners.process.launch import LaunchSpec
+from taskloom.runners.process.probes import probe
+from taskloom.signal_names import signal_name
+from taskloom.text import plural
+
+if TYPE_CHECKING:
+    from taskloom.runners import RunOrder
+    from taskloom.sync.cancel_token import CancelToken
+
+__all__ = ["ProgramRun"]
+
+WARNING = 30
+"""`logging.WARNING`."""
+
+# Until an address answers, it is tried again after this many seconds, at first and at most.
+_FIRST_RETRY_SECONDS = 0.05
+_LAST_RETRY_SECONDS = 1.0
+_READY_TIMEOUT_SECONDS = 5.0
+# Of a longer line only the beginning is searched: a regular expression may take time in proportion to its square.
+_LONGEST_READY_LINE = 4096
+# What a shell exits with: the command is not executable, or is not found.
+_SHELL_CODES = {126: "the shell could not execute a command", 127: "the shell found no such command"}
+_SIGNAL_CODES = 128
+_CONTINUE = int(signal.SIGCONT)
+# A program that was asked to stop has done so if one of these has ended it: a stop command may send any.
+_ASKING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM})
+
+
+class ProgramRun(DrivenRun):
+    """One run of the program that its task describes; times are monotonic seconds."""
+
+    def __init__(self, order: RunOrder, token: CancelToken, link: Link) -> None:
+        super().__init__(order, token, link)
+        self._program: Program | None = None
+        self._spec: LaunchSpec | None = None
+        self._pattern: re.Pattern[str] | None = None
+        self._left: Left | None = None
+        self._timer = inf
+        self._on_due: Callable[[], object] = _nothing
+        self._retry_seconds = _FIRST_RETRY_SECONDS
+        self._failures = 0
+        self._is_unresponsive = False
+        self._good_at = 0.0
+        # The stop command and the check that are under way.
+        self._commands: set[HelperCommand] = set()
+
+    # -- the start
+
+    def make_spec(self) -> LaunchSpec:
+        """Return what is to be executed; called on a helper thread. Raises OSError, and what the task raises."""
+        order, options = self.order, self.order.options
+        make = order.binding.program
+        if make is None:
+            raise TypeError(f"cannot start {order.task!r} as a program: it describes none")
+        self._program = program = make()
+        if program.ready_line is not None:
+            self._pattern = re.compile(program.ready_line)
+        account = None if options.get("user") is None else find_account(options["user"]).env
+        added = read_env(program.env_files), options.get("env", {}), program.env
+        self._spec = LaunchSpec(
+            argv=program.argv,
+            env=child_environment(os.environ, order.job, order.run, *added, account=account),
+            job=order.job,
+            cwd=program.cwd if program.cwd is not None else options.get("cwd"),
+            nice=options.get("nice"),
+            user=options.get("user"),
+            memory_limit=options.get("memory_limit"),
+            stdin=program.stdin,
+            no_file_limit=limit_of_children(),
+        )
+        return self._spec
+
+    def on_channel(self, message: SupervisorMessage, now: float) -> None:
+        """One message of the supervisor."""
+        super().on_channel(message, now)
+        if isinstance(message, ProcessStarted):
+            self._started()
+        elif isinstance(message, Left):
+            self._left = message
+            if self.ladder.requested is not None:
+                self.link.log(f"it left {_processes(message)}: ending what is left")
+        elif isinstance(message, Stopped):
+            self.link.log(f"the process was stopped by {signal_name(message.number)}", level=WARNING)
+        elif isinstance(message, Continued):
+            self.link.log("the process continues")
+        elif isinstance(message, Exited):
+            self._set_timer(inf)
+            self._end_commands()
+
+    def _started(self) -> None:
+        program = self._known()
+        # It polls nothing. A stop wakes it as a signal does, and only its checks say whether it works.
+        self.token.update_remote(has_polled=False, is_waiting=True, is_wakeable=True)
+        self.report_started(is_ready=not program.announces_ready)
+        if self.ladder.requested is not None:
+            self._stop(program)  # requested while it was being started
+        elif program.ready_address is not None:
+            self._probe_ready()
+        elif self.is_ready:
+            self._begin_checks()
+
+    # -- ready
+
+    def on_line(self, stream: Stream, text: str, now: float) -> None:
+        """One line of its output: logged, and searched for the one that makes it ready."""
+        super().on_line(stream, text, now)
+        if self._pattern is not None and not self.is_ready and self._pattern.search(text[:_LONGEST_READY_LINE]):
+            self._be_ready()
+
+    def _be_ready(self) -> None:
+        self._pattern = None
+        if self.is_started and not self.is_ready:
+            self.report_ready()
+            self._begin_checks()
+
+    def _probe_ready(self) -> None:
+        address = self._known().ready_address
+        if address is not None and self._goes_on():
+            self.link.call(partial(probe, parse_target(address), _READY_TIMEOUT_SECONDS), self._ready_probed)
+
+    def _ready_probed(self, _: object, error: BaseException | None) -> None:
+        if error is None:
+            self._be_ready()
+            return
+        self._set_timer(mono() + self._retry_seconds, self._probe_ready)
+        self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
+
+    # -- checks
+
+    def _begin_checks(self) -> None:
+        check = self._known().check
+        if check is not None and self._goes_on():
+            now = self._good_at = mono()
+            self.token.update_remote(has_polled=True, is_waiting=False, is_wakeable=True)
+            self._set_timer(now + check.every, self._check)
+
+    def _check(self) -> None:
+        check = self._known().check
+        if check is None or not self._goes_on():
+            return
+        target = check.target
+        if target is not None:
+            self.link.call(partial(probe, target, check.timeout), self._checked)
+            return
+        command = self._helper(check.command, check.timeout)
+        self.link.call(command.run, partial(self._command_checked, command))
+
+    def _command_checked(self, command: HelperCommand, result: object, error: BaseException | None) -> None:
+        self._commands.discard(command)
+        self._checked(result, error)
+
+    def _checked(self, _: object, error: BaseException | None) -> None:
+        check = self._known().check
+        if check is None or not self._goes_on():
+            return
+        now = mono()
+        self._set_timer(now + check.every, self._check)
+        if error is None:
+            self._passed(now)
+            return
+        self._failures += 1
+        self.link.log(f"check failed ({self._failures} of {check.failures}): {check}: {error}", level=WARNING)
+        if self._failures >= check.failures and not self._is_unresponsive:
+            self._is_unresponsive = True
+            because = f"{plural(self._failures, 'failed check')} in a row: {error}"
+            self.link.emit(RunUnresponsive(self.order.run, now - self._good_at, because))
+
+    def _passed(self, now: float) -> None:
+        self.token.update_remote(has_polled=True, is_waiting=False, is_wakeable=True)
+        self._good_at = now
+        if self._failures:
+            self.link.log(f"check succeeded after {plural(self._failures, 'failure')}")
+        self._failures = 0
+        if self._is_unresponsive:
+            self._is_unresponsive = False
+            self.link.emit(RunResponsive(self.order.run))
+
+    # -- the stop
+
+    def on_cancel(self, reason: Reason, now: float) -> None:
+        """Send the stop signal, or run the stop command; called once."""
+        super().on_cancel(reason, now)
+        self._set_timer(inf)
+        self._end_commands()
+        if self._program is not None and self.is_started and self.exited is None:
+            self._stop(self._program)
+
+    def _stop(self, program: Program) -> None:
+        self.link.be_patient()
+        if not program.stop_command:
+            self._send_stop_signal(program)
+            return
+        command = self._helper(program.stop_command, None)
+        self.link.call(command.run, partial(self._stop_command_ended, command))
+
+    def _send_stop_signal(self, program: Program) -> None:
+        # A shell would end at once, and what it waits for would get another signal.
+        send = self.link.signal_group if program.shell else self.link.signal
+        send(program.stop_signal)
+        # A stopped process gets no other signal than this one and SIGKILL.
+        send(_CONTINUE)
+
+    def _stop_command_ended(self, command: HelperCommand, _: object, error: BaseException | None) -> None:
+        self._commands.discard(command)
+        program = self._known()
+        if error is not None and self.exited is None:
+            self.link.log(f"stop_command failed: {error}; sending {signal_name(program.stop_signal)}", level=WARNING)
+            self._send_stop_signal(program)
+
+    def on_reload(self) -> None:
+        """Send the reload signal: the job files were read again, and the run goes on."""
+        program = self._program
+        if program is not None and program.reload_signal is not None and self.is_started and self._goes_on():
+            self.link.log(f"reload: sending {signal_name(program.reload_signal)}")
+            self.link.signal(program.reload_signal)
+
+    def on_terminate(self, now: float) -> None:
+        """Send TERM to the group, and before that the stop signal, if a stop command was to do its work."""
+        program = self._program
+        if program is not None and program.stop_command:
+            self._end_commands()
+            self._send_stop_signal(program)
+        super().on_terminate(now)
+
+    def on_kill(self, now: float) -> None:
+        """Kill the stop command, too, if it still runs."""
+        self._end_commands()
+        super().on_kill(now)
+
+    # -- the end
+
+    def end(self, *, lost: ErrorInfo | None) -> RunEnded | RunStartFailed:
+        """Return the verdict. Called once, at the very end."""
+        self._set_timer(inf)
+        self._end_commands()
+        return super().end(lost=lost)
+
+    def own_end(self) -> RunEnded | None:
+        """Return what the exit code says; None if a signal, or the supervisor, has ended the program."""
+        program, exited = self._program, self.exited
+        if (
+            program is None
+            or exited is None
+            or self.broken is not None
+            or not self.is_started
+            or self._over is not None
+        ):
+            return None
+        was_requested = self.ladder.requested is not None
+        if os.WIFSIGNALED(exited.status):
+            return self._end_by_signal(program, exited.status) if was_requested else None
+        code = os.WEXITSTATUS(exited.status)
+        if was_requested:
+            if code in program.success_codes or code == _SIGNAL_CODES + program.stop_signal:
+                return self.ended(How.CANCELLED, None)
+            # The stop is why it failed, so it is cancelled all the same, and the code is kept.
+            return self.ended(How.RAISED, _failed(_code(program, code)))._replace(callback_ran=True)
+        if code not in program.success_codes:
+            return self.ended(How.RAISED, _failed(_code(program, code)))
+        if self._left is not None:
+            return self.ended(How.RAISED, _failed(_in_background(self._left)))
+        return self.ended(How.RETURNED, None)
+
+    def _end_by_signal(self, program: Program, status: int) -> RunEnded | None:
+        """Return the end of a program that was asked to stop and died of a signal that asks; None for other signals."""
+        number = os.WTERMSIG(status)
+        if killed_by_ladder(status, self.ladder) is None and (number == program.stop_signal or number in _ASKING):
+            return self.ended(How.CANCELLED, None)
+        return None
+
+    # -- helpers
+
+    def _known(self) -> Program:
+        """Return the program; it is known from the start on."""
+        assert self._program is not None
+        return self._program
+
+    def _goes_on(self) -> bool:
+        """Return whether the program runs and is not asked to stop."""
+        return self.exited is None and self.ladder.requested is None
+
+    def _helper(self, argv: tuple[str, ...], timeout: float | None) -> HelperCommand:
+        """Return a command that runs beside the program, in its environment."""
+        assert self._spec is not None
+        added: Mapping[str, str] = {} if self.pid is None else {PID_VARIABLE: str(self.pid)}
+        command = HelperCommand(self._spec, argv, added, timeout)
+        self._commands.add(command)
+        return command
+
+    def _end_commands(self) -> None:
+        """Kill what runs beside the program. Never blocks."""
+        while self._commands:
+            self._commands.pop().kill()
+
+    # -- time
+
+    def next_timer(self) -> float:
+        """Return when `on_timer` is to be called; inf for never."""
+        return self._timer
+
+    def on_timer(self, now: float) -> None:
+        """Begin the next probe."""
+        due, self._timer = self._on_due, inf
+        due()
+
+    def _set_timer(self, when: float, on_due: Callable[[], object] | None = None) -> None:
+        self._timer = when
+        self._on_due = on_due or _nothing
+
+
+def _nothing() -> None:
+    """Do nothing: no timer is set."""
+
+
+def _failed(text: str) -> ErrorInfo:
+    return explained("ProgramFailed", text)
+
+
+def _code(program: Program, code: int) -> str:
+    why = _SHELL_CODES.get(code) if program.shell else None
+    return f"exit code {code}" if why is None else f"exit code {code}: {why}"
+
+
+def _processes(left: Left) -> str:
+    return f"{left.count} {'process' if left.count == 1 else 'processes'} ({left.names.replace(',', ', ')})"
+
+
+def _in_background(left: Left) -> str:
+    return (
+        f"the program put itself into the background: its first process ended and left {_processes(left)}; "
+        "start it in the foreground"
+    )
