@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support import worker_tasks as tasks
+from tests.support.driven_worker import DrivenWorker
 
 from taskloom.core.endings import How
 from taskloom.runners.gauges import Progress
@@ -26,8 +28,6 @@ from taskloom.runners.wire import (
     StartFailed,
     Urgent,
 )
-from tests.support import worker_tasks as tasks
-from tests.support.driven_worker import DrivenWorker
 
 Start = Callable[..., DrivenWorker]
 
@@ -50,7 +50,7 @@ def test_a_run_reports_its_start_progress_counters_logs_and_end(start_worker: St
     assert ends == [Ended(How.RETURNED, None, True, False)]
     assert worker.received[-1] is ends[0]
     assert (first.message, first.level, first.name) == ("every 0.5", logging.INFO, "taskloom.task")
-    assert first.extra == {"answer": 42, "odd": "{1, 2}"} or first.extra == {"answer": 42, "odd": "{2, 1}"}
+    assert first.extra == {"answer": 42, "odd": "{1}"}
     assert last.message.startswith("stopped: user: the test")
     assert gauges == [
         Gauged(Progress(1, 3, "steps"), {"seen": 2}),

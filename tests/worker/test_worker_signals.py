@@ -6,13 +6,13 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from tests.support import worker_tasks as tasks
+from tests.support.driven_worker import DrivenWorker
 
 from taskloom.clock import mono
 from taskloom.core.endings import How
 from taskloom.runners.process.stack_dump import dump_stack
 from taskloom.runners.wire import Ended, Logged, Urgent
-from tests.support import worker_tasks as tasks
-from tests.support.driven_worker import DrivenWorker
 
 pytestmark = pytest.mark.long
 
