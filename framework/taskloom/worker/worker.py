@@ -126,6 +126,8 @@ class Worker:
             if self._order.binding.has_terminate:
                 self._pool.prepare()
             self._sender.send(Started(report.is_ready))
+            # The task may kill its process at its first line: the program is to know that it had begun.
+            self._sender.flush()
             self._sender.begin_sampling()
         elif isinstance(report, RunReady):
             self._sender.send(Ready())
