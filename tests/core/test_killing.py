@@ -310,6 +310,16 @@ def test_a_shutdown_cuts_the_step_of_term_with_the_deadline() -> None:
     assert times_of(stage, TerminateRun) == [(4.0, "a#1")]
 
 
+def test_a_deadline_that_is_cut_does_not_send_term_a_second_time() -> None:
+    stage = running(killable())
+    stage.stop("a")
+    stage.advance(1.0)
+    stage.shutdown(within=8.5)
+    stage.advance(8.5)
+
+    assert times_of(stage, TerminateRun) == [(pytest.approx(7.6), "a#1")]
+
+
 @pytest.mark.parametrize(("after", "at"), [(0.0, 1.6), (4.0, 4.8), (20.0, 20.0), (55.0, 55.0)])
 def test_a_hurry_cuts_the_step_of_term_too(after: float, at: float) -> None:
     stage = running(killable(within=60.0))

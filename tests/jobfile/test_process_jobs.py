@@ -429,11 +429,9 @@ def test_the_plan_shows_the_runner_and_the_watchdog_of_a_program(
 ) -> None:
     result = checked("jobs:\n  a: {task: serve, params: {port: 80}}\n  b: {task: idle}\n", tmp_path, monkeypatch)
 
-    assert [str(result.origins["a"][field].written) for field in ("runner", "watchdog")] == [
-        "process",
-        "{after: 30s, then: restart}",
-    ]
-    assert [result.origins["b"][field].written for field in ("runner", "watchdog")] == ["thread", "none"]
+    program, function = ([result.origins[job][field][:2] for field in ("runner", "watchdog")] for job in "ab")
+    assert program == [("task", "process"), ("task", "{after: 30s, then: restart}")]
+    assert function == [("default", "thread"), ("default", "none")]
 
 
 # -- runners of other packages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from taskloom.observe.event_text import LogLine, describe
 pytestmark = pytest.mark.usefixtures("in_berlin")
 NOON = 1_795_000_000.0
 BOOM = ErrorInfo("RuntimeError", "boom", "Traceback\n  here\nRuntimeError: boom\n")
+KILLED = ErrorInfo("ProcessKilled", "SIGKILL after 10.0 s", "", is_explained=True)
 SILENT = {EventName.SCHEDULER_STARTED, EventName.SCHEDULER_STOPPING, EventName.SCHEDULER_STOPPED}
 SILENT |= {EventName.JOB_ADDED, EventName.QUEUED, EventName.READY, EventName.RELOADED}
 
@@ -67,6 +69,36 @@ def instant(seconds: float) -> str:
             "ERROR",
         ),
         (
+            event(EventName.STOP_OVERDUE, data={"within": 5.0, "where": "a.py:3 in f", "otherwise": "kill"}),
+            "did not stop within 5s, killing it: currently at a.py:3 in f",
+            "WARNING",
+        ),
+        (
+            event(EventName.ENDED, outcome=Outcome.CANCELLED, seconds=60.0, error=KILLED),
+            "cancelled after 60.0 s: SIGKILL after 10.0 s",
+            "INFO",
+        ),
+        (
+            event(EventName.ENDED, outcome=Outcome.TIMED_OUT, seconds=60.0, error=KILLED),
+            "timed_out after 60.0 s: SIGKILL after 10.0 s",
+            "ERROR",
+        ),
+        (
+            event(EventName.ENDED, outcome=Outcome.LOST, seconds=60.0, error=replace(KILLED, message="no answer")),
+            "lost after 60.0 s: no answer",
+            "ERROR",
+        ),
+        (
+            event(EventName.BLOCKED, data={"otherwise": "kill"}),
+            "abandoned: SIGKILL has not ended it; no new run starts until it ends",
+            "WARNING",
+        ),
+        (
+            event(EventName.LATE_EXIT, seconds=2.0, data={"otherwise": "kill"}),
+            "the abandoned run has ended, 2.0 s late",
+            "WARNING",
+        ),
+        (
             event(EventName.STOP_OVERDUE, data={"within": 5.0, "callbacks": ["terminate: still running"]}),
             "did not stop within 5s: currently at an unknown place, terminate: still running",
             "ERROR",
@@ -101,6 +133,11 @@ def instant(seconds: float) -> str:
             "WARNING",
         ),
         (event(EventName.UNRESPONSIVE, data={"poll_age": 12.34}), "unresponsive: no poll for 12.3 s", "WARNING"),
+        (
+            event(EventName.UNRESPONSIVE, data={"poll_age": 30.0, "because": "3 checks failed: exit\n1"}),
+            "unresponsive: 3 checks failed: exit\\n1",
+            "WARNING",
+        ),
         (event(EventName.RESPONSIVE, seconds=3.0), "responsive again after 3.0 s", "INFO"),
         (
             event(EventName.RELOAD_WAITING, job=None, data={"jobs": ["web.1", "web.2"], "runs": ["web#1"]}),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from taskloom.core.model import ErrorInfo, Hold, JobState, Outcome, Reason, ReasonKind, WaitingFor
-from taskloom.core.report import JobReport
-from taskloom.observe.summary import job_table
+from taskloom.core.model import ErrorInfo, Hold, JobState, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
+from taskloom.core.report import JobReport, Killed, StopReport, Survivor
+from taskloom.observe.summary import job_table, summary
 from taskloom.scheduler.handles import JobStatus
 
 pytestmark = pytest.mark.usefixtures("in_berlin")
@@ -156,3 +156,17 @@ def test_a_job_that_a_user_holds_back_says_so(
 
     assert state_of(job) == state
     assert job_table([job]).splitlines()[1].endswith(f"1.5 s  {note}".rstrip())
+
+
+def test_the_summary_names_the_runs_that_were_killed_and_those_that_kill_did_not_end() -> None:
+    survivor = Survivor("db", "db#1", "db.py:3 in read", "", None, 10.0, 11.0, Otherwise.KILL)
+    killed = [Killed("a", "a#1", "SIGKILL after 2.0 s"), *(Killed(name, f"{name}#1", "") for name in "bcdefg")]
+    report = StopReport(Reason(ReasonKind.SHUTDOWN), 11.0, (), (survivor,), tuple(killed))
+
+    assert summary(report, []).splitlines()[1:] == [
+        "",
+        "killed 7 runs: a (SIGKILL after 2.0 s), b, c, d, e and 2 more",
+        "",
+        "db is still running 11.0 s after its stop was requested (within 10s, otherwise kill; SIGKILL did not end it)",
+        "  at db.py:3 in read",
+    ]

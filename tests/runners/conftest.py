@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
+from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
-from taskloom.runners import RunHandle, Runner, RunOrder
+from taskloom.runners import Report, RunHandle, Runner, RunOrder
 from taskloom.runners.binding import Binding, Body
 from taskloom.runners.thread import ThreadRunner
 from taskloom.runners.thread_cache import ThreadCache
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
 
-Report = RunStarted | RunReady | RunEnded | RunStartFailed
 
 SOON = 20.0
 

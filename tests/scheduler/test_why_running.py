@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
+from tests.support.hand_driven_core import HandDrivenCore
 from tests.support.why_scenes import (
     begun,
     declared,
@@ -10,8 +14,11 @@ from tests.support.why_scenes import (
     why,
 )
 
-from taskloom.core.policies import Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog
-from taskloom.core.why_facts import RunNumbers
+from taskloom.core.model import RunnerSpec
+from taskloom.core.policies import Otherwise, Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog
+from taskloom.core.why import gather
+from taskloom.core.why_facts import ProcessFacts, RunNumbers
+from taskloom.scheduler.why_text import explain
 from taskloom.testing import make_job
 
 pytestmark = pytest.mark.usefixtures("in_utc")
@@ -232,3 +239,44 @@ def test_numbers_of_any_size_are_told() -> None:
     text = why(core, "web", RunNumbers(counts={"a": 10**5000, "b": -(10**20), "c": 0}, progress=(1e300, None, "")))
 
     assert "It reports 10^300, a 10^5000, b -10^20, c 0." in text
+
+
+# -- in a process
+
+
+def in_process(core: HandDrivenCore, numbers: RunNumbers | None = None, **values: Any) -> str:
+    """Return the answer about the job web, whose run is in a process."""
+    found = ProcessFacts(
+        **{"pid": 4242, "processes": 1, "memory": 38 << 20, "cpu": 61.0, "state": "sleeping", **values}
+    )
+    return explain(
+        replace(gather(core.lifecycle, "web", core.clock.now()), numbers=numbers, processes={"web#1": found})
+    )
+
+
+def killed(within: float = 10.0) -> HandDrivenCore:
+    core = begun(make_job("web", within=within, otherwise=Otherwise.KILL, runner=RunnerSpec("process")))
+    core.advance(75)
+    return core
+
+
+def test_a_run_in_a_process_is_described_with_its_pid_and_its_runner() -> None:
+    assert in_process(killed(), RunNumbers(14.0, 14.2, False, False), processes=3) == (
+        "web is running and ready: run web#1 began 1m15s ago, at 00:00:00. It runs in process 4242 and 2 more "
+        "(runner: process), with 38 MiB of memory, and 1m1s of processor time so far. It last polled 14s ago. A stop "
+        "would ask it to end, and would wait up to 10s for it (join: 10s); it has gone 14s without a poll, so it may "
+        "not end in time: then its processes are killed."
+    )
+
+
+def test_a_stop_of_a_run_whose_polls_are_unknown_kills_it_in_the_end() -> None:
+    limited, at_once = in_process(killed()), in_process(killed(0.0))
+
+    assert limited.endswith("and would wait up to 10s for it (join: 10s); then its processes are killed.")
+    assert at_once.endswith("A stop would ask it to end, and would kill its processes at once (join: 0s).")
+
+
+def test_a_process_that_a_signal_has_stopped_is_named_with_the_way_out() -> None:
+    answer = in_process(killed(), state="stopped")
+
+    assert "That process is stopped by a signal: `taskloom signal web CONT` lets it go on." in answer

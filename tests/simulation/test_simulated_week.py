@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 from tests.support.cron_walk import reference_firings
+from tests.support.random_jobs import in_process
 
 from taskloom.cli.simulate.findings import findings
 from taskloom.core.events import Event, EventName
-from taskloom.core.model import JobSpec, JobState, ReasonKind
+from taskloom.core.model import JobSpec, JobState, Outcome, ReasonKind
 from taskloom.core.policies import Dependency, Otherwise, RestartLimit, RestartPolicy, RestartWhen, Schedule, Watchdog
 from taskloom.core.policies import WatchdogThen as Then
 from taskloom.invariants.checker import check_events
@@ -289,6 +290,30 @@ def test_a_hanging_run_is_found_by_its_watchdog_and_blocks_its_job_once_abandone
     assert (found["unresponsive"], found["overdue"], found["state"]) == (1, 1, "blocked")
     assert found["outcomes"] == {"abandoned": 1}
     assert (found["firings"], found["missed"], found["longest_stop"]) == (12, {"blocked": 11}, 5.0)
+
+
+def test_a_hanging_run_that_can_be_killed_is_killed_and_the_job_goes_on() -> None:
+    job = in_process(make_job("feed", within=4.0, watchdog=Watchdog(30.0, Then.RESTART), restart=ON_FAILURE))
+    events: list[Event] = []
+
+    result = simulated([job], events.append, seconds=HOUR, hangs=(Fault("feed", 60.0),))
+
+    job_result = only(result)
+    assert (job_result["overdue"], job_result["killed"], job_result["restarts"]) == (1, 1, 1)
+    assert job_result["longest_stop"] == 4.0
+    assert "feed had a run that did not stop within 4s and was killed" in findings(result)
+    [ended] = [event for event in events if event.event is EventName.ENDED and event.run == "feed#1"]
+    assert (ended.outcome, str(ended.error)) == (Outcome.FAILED, "SIGKILL after 4.0 s")
+    assert check_events(events) == []
+
+
+def test_the_stop_of_a_simulation_takes_as_long_as_the_deaf_run_that_is_killed_at_its_end() -> None:
+    jobs = [in_process(make_job("app", within=3.0, after=[Dependency("db")])), in_process(make_job("db", within=5.0))]
+
+    result = simulated(jobs, seconds=HOUR, stops_in=(("*", FOR_EVER),))
+
+    assert (result.stop_seconds, result.worst_stop_seconds) == (8.0, 8.0)
+    assert [job.killed for job in result.jobs] == [1, 1]
 
 
 def test_a_shutdown_without_a_deadline_that_a_run_ignores_never_ends() -> None:

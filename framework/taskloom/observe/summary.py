@@ -95,7 +95,7 @@ def _note(status: JobStatus) -> str:
     if status.process is not None and status.process.state == "stopped":
         parts.append("its process is stopped by a signal")
     if status.would_meet_join is False and status.report.state is JobState.RUNNING:
-        parts.append("would not stop in time")
+        parts.append("would be killed" if status.otherwise is Otherwise.KILL else "would not stop in time")
     reason, hold, holds = status.report.reason, status.report.hold, status.report.holds
     held = holds[hold] if holds and hold is not None else None
     if reason is not None and reason != held:

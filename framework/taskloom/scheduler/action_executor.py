@@ -116,13 +116,15 @@ class ActionExecutor:
         self._messages = messages
         self._core = core
         self._clock = clock
-        self._runners = dict(runners)
+        self._runners: dict[str, Runner] = {}
         self._gate = gate
         self._heartbeats = heartbeats
         self._on_stopping = on_stopping
         self._before_first_run = before_first_run
-        self._needs_helpers = on_stopping is not None or not all(map(reads_at_once, runners.values()))
+        self._needs_helpers = on_stopping is not None
         self._is_prepared = False
+        for name, runner in runners.items():
+            self.add_runner(name, runner)
         self.default_audience = EVERYTHING if on_stopping is not None else FAILURES if log is not None else NO_EVENTS
         """For whom events are made while there is no listener."""
         self.handlers: dict[type, Callable[[Any], object]] = {

@@ -57,10 +57,10 @@ def _overdue(event: Event) -> LogLine:
     polled = "" if age is None else f", no poll for {measured(age)}"
     callbacks = "".join(f", {printable(text)}" for text in event.data.get("callbacks", ()))
     within = duration(event.data["within"], is_rounded=True)
-    # The run is gone before long, and its end says how: a stop that could not end it is told by the line for `blocked`.
-    killed = "; killing it" if event.data.get("otherwise") == Otherwise.KILL.value else ""
-    message = f"did not stop within {within}: currently at {where}{polled}{callbacks}{killed}"
-    return LogLine(message, "ERROR", "runs did not stop in time")
+    # A run that is killed is gone before long, as its job says. If not, `blocked` has the line about that.
+    is_killed = event.data.get("otherwise") == Otherwise.KILL.value
+    message = f"did not stop within {within}{', killing it' * is_killed}: currently at {where}{polled}{callbacks}"
+    return LogLine(message, "WARNING" if is_killed else "ERROR", "runs did not stop in time")
 
 
 def _left(event: Event) -> str:

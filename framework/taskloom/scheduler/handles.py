@@ -344,6 +344,12 @@ def with_processes(statuses: list[JobStatus], read: Sequence[tuple[Any, ...]]) -
     found = read_processes(runs)
     ids = [each[-1].id if each[-1] is not None else "" for each in read]
     return [
-        replace(status, process=found[run]) if run in found else status
-        for status, run in zip(statuses, ids, strict=True)
+        _with_process(status, found[run]) if run in found else status for status, run in zip(statuses, ids, strict=True)
     ]
+
+
+def _with_process(status: JobStatus, process: ProcessInfo) -> JobStatus:
+    if process.state != "stopped" or status.would_meet_join is None:
+        return replace(status, process=process)
+    # It gets no request before a signal lets it go on.
+    return replace(status, process=process, is_wakeable=False, would_meet_join=False)

@@ -70,14 +70,18 @@ class LiveRun:
     def prepare(self, now: Moment) -> None:
         """Make what the run needs besides its runner."""
         self.begun = now if self._order.terminate_returned is None else None
-        has_terminate = self._order.binding.has_terminate
-        self._track = HeartbeatTrack(self.record, self.token, self.record.queued.mono, is_unobserved=has_terminate)
+        binding = self._order.binding
+        # A program polls nothing: it is observed from its first successful check on.
+        is_unobserved = binding.has_terminate or binding.program is not None
+        self._track = HeartbeatTrack(self.record, self.token, self.record.queued.mono, is_unobserved=is_unobserved)
 
     def start(self, runner: Runner, emit: Emit) -> None:
         """Have the runner start the run. Raises what the runner raises."""
         self.runner = runner
         handle = runner.start(self._order, self.token, emit)
         self.handle, self.is_in_process = handle, hasattr(type(handle), "process")
+        if self.is_in_process:
+            self.begun = None  # it begins when the process says so, after the start of an interpreter
 
     def watch(self, heartbeats: HeartbeatMonitor) -> None:
         """Have its polls sampled, unless it has ended already."""

@@ -58,9 +58,19 @@ def make_why(engine: Engine, name: str, status: Callable[[Lifecycle], JobStatus]
     found = reader.places([run for run in live if not run.is_in_process])
     if in_process:
         found += reader.locate_within(in_process, _PLACE_SECONDS)
-        facts = replace(facts, processes=_processes(in_process))
+        facts = _without_stopped(replace(facts, processes=_processes(in_process)))
     facts = replace(facts, places={run.id: stack.where for run, stack in found if stack.where})
     return Why(explain(facts), facts)
+
+
+def _without_stopped(facts: WhyFacts) -> WhyFacts:
+    """Return the facts without the numbers of a process that a signal has stopped: it gets no request to stop."""
+    run = facts.job.run
+    found = facts.processes.get(run.id) if run is not None else None
+    if found is None or found.state != "stopped" or facts.numbers is None:
+        return facts
+    numbers = replace(facts.numbers, poll_age=None, is_wakeable=False, would_meet_join=None)
+    return replace(facts, numbers=numbers)
 
 
 def _processes(runs: Sequence[LiveRun]) -> dict[str, ProcessFacts]:

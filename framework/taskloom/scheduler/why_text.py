@@ -218,6 +218,11 @@ class _Paragraph:
         yield from self._schedule()
         yield from self._follow_up()
 
+    @property
+    def _is_program(self) -> bool:
+        """Whether its runs are programs, which poll nothing: their checks count instead."""
+        return getattr(self._job.spec.binding, "program", None) is not None
+
     def _process(self, run: RunFacts) -> Iterator[str]:
         """Yield in which process the run is; nothing about a thread."""
         found, runner = self._facts.processes.get(run.id), self._job.spec.runner.name
@@ -231,7 +236,12 @@ class _Paragraph:
 
     def _polls(self, run: RunFacts, numbers: RunNumbers | None) -> Iterator[str]:
         watchdog, age = self._job.spec.watchdog, numbers.poll_age if numbers is not None else None
-        if run.unresponsive_ago is not None and watchdog is not None:
+        if self._is_program:
+            if run.unresponsive_ago is not None:
+                yield f"Its checks have been failing for {rough(run.unresponsive_ago)}"
+            elif age is not None:
+                yield f"Its last successful check was {rough(age)} ago"
+        elif run.unresponsive_ago is not None and watchdog is not None:
             silence = rough(age) if age is not None else "longer than its watchdog allows"
             yield f"It has not polled for {silence} (watchdog: {duration(watchdog.after)}, then {watchdog.then.value})"
         elif age is not None and run.started_ago is not None:
@@ -276,7 +286,9 @@ class _Paragraph:
     def _stop_of_run(self) -> Iterator[str]:
         policy, numbers = self._job.spec.join, self._facts.numbers
         woken = " and wake it" if numbers is not None and numbers.is_wakeable else ""
-        if not policy.is_awaited:
+        if policy.kills and not policy.is_awaited:
+            yield f"A stop would ask it to end{woken}, and would kill its processes at once ({join(policy)})"
+        elif not policy.is_awaited:
             yield f"A stop would ask it to end{woken}, and would not wait for it ({join(policy)})"
         elif policy.within == float("inf"):
             yield f"A stop would ask it to end{woken}, and would wait for it without a limit ({join(policy)})"
@@ -289,7 +301,7 @@ class _Paragraph:
 
     def _forecast(self, numbers: RunNumbers | None) -> str:
         if numbers is None or numbers.would_meet_join is None:
-            return ""
+            return f"; then {otherwise(self._job.spec.join)}" if self._job.spec.join.kills else ""
         gap = max(numbers.worst_gap, numbers.poll_age or 0.0)
         if not numbers.would_meet_join:
             late = otherwise(self._job.spec.join)
@@ -306,7 +318,7 @@ class _Paragraph:
             yield from self._process(run)
         yield from self._place(job)
         age = numbers.poll_age if numbers is not None else None
-        if age is not None and age > _JUST_NOW_SECONDS:
+        if age is not None and age > _JUST_NOW_SECONDS and not self._is_program:
             yield f"It has not polled for {rough(age)}"
         is_awaited = run is not None and run.stop_left is not None and not run.is_overdue and run.killed_ago is None
         if is_awaited and job.spec.join.is_awaited:

@@ -21,6 +21,7 @@ from taskloom.runners.error_info import describe
 from taskloom.runners.stacks import capture_stacks
 from taskloom.task import Task
 from taskloom.testing.context import FakeContext
+from taskloom.testing.requirement import require
 from taskloom.text import duration
 
 __all__ = ["TaskConformance"]
@@ -57,7 +58,7 @@ class TaskConformance(ABC):
         # functools.partial only binds parameters for this test: the plugin registers the function itself.
         bound = shape.target.func if isinstance(shape.target, functools.partial) else None
         doc = shape.doc or (bound.__doc__ if bound is not None else None) or ""
-        _require(doc.strip() != "", f"{shape.name} has no docstring; its first line is shown in lists of tasks")
+        require(doc.strip() != "", f"{shape.name} has no docstring; its first line is shown in lists of tasks")
 
     def test_every_param_says_what_it_means(self) -> None:
         """The params of a class have descriptions; a function or a constructor describes its own in the docstring."""
@@ -65,7 +66,7 @@ class TaskConformance(ABC):
         if shape is None or not _declares_params(shape.target):
             return
         missing = [param.name for param in shape.params if not param.info.description]
-        _require(
+        require(
             not missing,
             f"{shape.name}: params without a description: {', '.join(missing)}; write param(..., description=)",
         )
@@ -82,7 +83,7 @@ class TaskConformance(ABC):
     def test_it_looks_whether_it_was_cancelled(self) -> None:
         """For a task that never polls it is unknown whether it works, or whether it would stop."""
         with self._running() as run:
-            _require(
+            require(
                 run is None or run.has_begun,
                 f"did not poll within {duration(self.starts_within)}, {run.describe_place() if run else ''}; "
                 "poll ctx.cancelled, or wait with ctx.wait",
@@ -108,7 +109,7 @@ class TaskConformance(ABC):
     def test_it_leaves_no_thread_behind(self) -> None:
         run = self._completed()
         left = run.leaked_threads(self.stops_within) if run is not None else []
-        _require(not left, f"threads are still alive after the run: {', '.join(left)}; join them before `run` returns")
+        require(not left, f"threads are still alive after the run: {', '.join(left)}; join them before `run` returns")
 
     # -- how it ends
 
@@ -120,22 +121,22 @@ class TaskConformance(ABC):
         if run.has_failed:
             info = describe(run.error or SystemError())
             raise AssertionError(f"run raised {info}\n{info.traceback}")
-        _require(
+        require(
             run.callbacks_returned.wait(self.stops_within),
             f"`terminate` or a callback did not return within {duration(self.stops_within)}; it must not block",
         )
-        _require(not run.ctx.callback_errors, f"a callback raised {run.ctx.callback_errors}")
+        require(not run.ctx.callback_errors, f"a callback raised {run.ctx.callback_errors}")
 
     def test_it_does_not_raise_cancelled_before_it_was_cancelled(self) -> None:
         with self._running() as run:
             is_early = run is not None and run.ended.is_set() and run.error is not None and is_cancellation(run.error)
-        _require(not is_early, "run raised Cancelled though it was not cancelled")
+        require(not is_early, "run raised Cancelled though it was not cancelled")
 
     def test_it_returns_nothing(self) -> None:
         """A real run ignores a return value, with a warning."""
         run = self._completed()
         value = run.value if run is not None else None
-        _require(value is None, f"run returned {value!r:.80}; write results to a file, a queue or a counter")
+        require(value is None, f"run returned {value!r:.80}; write results to a file, a queue or a counter")
 
     def test_it_runs_again_on_a_fresh_instance(self) -> None:
         """A restart is a new run of a new instance: nothing that the old run left may prevent it."""
@@ -143,13 +144,13 @@ class TaskConformance(ABC):
         if first is None or first.has_failed:
             return
         with self._running() as second:
-            _require(second is not None, "a second instance cannot be made")
+            require(second is not None, "a second instance cannot be made")
             if second is None:
                 return
-            _require(second.has_begun, f"a second run did not poll, {second.describe_place()}")
+            require(second.has_begun, f"a second run did not poll, {second.describe_place()}")
             second.cancel("cancelled by the test")
             second.must_end(self.stops_within, "a second run ")
-        _require(not second.has_failed, f"a second run raised {second.error!r}")
+        require(not second.has_failed, f"a second run raised {second.error!r}")
 
     # -- helpers
 
@@ -243,7 +244,7 @@ class _ConformanceRun:
     def must_end(self, within: float, whose: str = "") -> None:
         """Raise AssertionError, with the line where the run is, if it does not end within `within` seconds."""
         is_over = self.ended.wait(within)
-        _require(is_over, f"{whose}did not end within {duration(within)} of the cancel, {self.describe_place()}")
+        require(is_over, f"{whose}did not end within {duration(within)} of the cancel, {self.describe_place()}")
 
     def leaked_threads(self, within: float) -> list[str]:
         """Return the names of threads that began during the run and are still alive after `within` seconds each."""
@@ -278,8 +279,3 @@ class _ConformanceRun:
 def _declares_params(target: object) -> bool:
     """Return whether the params are attributes of a class, which `param` describes."""
     return isinstance(target, type) and bool(getattr(getattr(target, "__dataclass_params__", None), "init", False))
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)

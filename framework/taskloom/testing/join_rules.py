@@ -74,7 +74,7 @@ class RunnerProgram:
         handle.start()
         return handle
 
-    def entered(self, task: Callable[..., object], **policies: Any) -> JobHandle:
+    def begun(self, task: Callable[..., object], **policies: Any) -> JobHandle:
         """Add a job, start it, and wait until its task writes that it was entered."""
         handle = self.add(task, **policies)
         self.await_file(ENTERED)
@@ -132,7 +132,7 @@ class JoinRules(RunnerRules):
 
     def test_a_run_that_stops_in_time_is_cancelled(self) -> None:
         with self.program() as program:
-            job = program.entered(tasks.wait)
+            job = program.begun(tasks.wait)
             has_ended = job.stop("enough", timeout=self.patience)
             outcome, reason = program.end(job), json.loads(program.folder.read("reason") or "null")
             report = program.stop()
@@ -144,7 +144,7 @@ class JoinRules(RunnerRules):
 
     def test_a_run_that_stops_by_terminate_is_cancelled(self) -> None:
         with self.program() as program:
-            job = program.entered(tasks.Terminated)
+            job = program.begun(tasks.Terminated)
             program.stop()
             outcome, calls = program.end(job), program.folder.read("terminated")
 
@@ -153,7 +153,7 @@ class JoinRules(RunnerRules):
     def test_a_stop_waits_for_a_run_without_a_limit(self) -> None:
         """With `join: wait`; the run goes on after the cancel until the whole stop becomes urgent."""
         with self.program() as program:
-            job = program.entered(tasks.await_urgency, within=WAIT_FOR_EVER, daemon=False)
+            job = program.begun(tasks.await_urgency, within=WAIT_FOR_EVER, daemon=False)
             program.scheduler.request_stop(LONG_SECONDS)
             was_waited_for = not program.scheduler.wait_stopped(WITHIN_SECONDS / 4)
             program.scheduler.hurry(LONG_SECONDS)
@@ -166,7 +166,7 @@ class JoinRules(RunnerRules):
     def test_a_run_learns_that_its_stop_is_urgent(self) -> None:
         """After three quarters of its `join`."""
         with self.program() as program:
-            program.entered(tasks.await_urgency, within=URGENT_WITHIN_SECONDS)
+            program.begun(tasks.await_urgency, within=URGENT_WITHIN_SECONDS)
             program.scheduler.job("a").stop(timeout=0)
             program.await_file("urgent")
             report = program.stop()
@@ -206,7 +206,7 @@ class JoinRules(RunnerRules):
     def test_the_stop_of_one_job_kills_its_run(self) -> None:
         self.needs_kills()
         with self.program() as program:
-            job = program.entered(tasks.ignore, within=WITHIN_SECONDS)
+            job = program.begun(tasks.ignore, within=WITHIN_SECONDS)
             job.stop(timeout=self.patience)
             outcome, error = program.end(job), job.run.error if job.run is not None else None
             report = program.stop()
@@ -217,7 +217,7 @@ class JoinRules(RunnerRules):
 
     def test_where_a_stuck_run_is_stands_in_the_event(self) -> None:
         with self.program() as program:
-            job = program.entered(tasks.stick, within=WITHIN_SECONDS)
+            job = program.begun(tasks.stick, within=WITHIN_SECONDS)
             job.stop(timeout=0)
             program.await_true(lambda: program.of(EventName.STOP_OVERDUE), "an event stop_overdue")
             (event,) = program.of(EventName.STOP_OVERDUE)
@@ -295,7 +295,7 @@ class JoinRules(RunnerRules):
 
     def test_a_daemon_keeps_nothing_alive(self) -> None:
         with self.program() as program:
-            program.entered(tasks.wait, daemon=True)
+            program.begun(tasks.wait, daemon=True)
             brief = program.add(tasks.note_facts, name="brief", daemon=False)
             is_over = program.scheduler.wait(self.patience)
             is_daemon_alive = program.scheduler.job("a").status().state == "running"
@@ -308,7 +308,7 @@ class JoinRules(RunnerRules):
 
     def test_a_run_that_is_not_a_daemon_keeps_the_program_alive(self) -> None:
         with self.program() as program:
-            program.entered(tasks.wait, daemon=False)
+            program.begun(tasks.wait, daemon=False)
             is_over = program.scheduler.wait(WITHIN_SECONDS / 4)
             report = program.stop()
 
@@ -317,13 +317,13 @@ class JoinRules(RunnerRules):
 
     def test_a_waiting_run_has_no_poll_age(self) -> None:
         with self.program() as program:
-            job = program.entered(tasks.wait)
+            job = program.begun(tasks.wait)
             program.await_true(lambda: job.status().poll_age == 0.0, "the poll age of a waiting run is 0")
             program.stop()
 
     def test_a_run_that_does_not_poll_grows_old(self) -> None:
         with self.program() as program:
-            job = program.entered(tasks.ignore)
+            job = program.begun(tasks.ignore)
             program.await_true(lambda: (job.status().poll_age or 0.0) >= 1.0, "the poll age has come to 1 s")
             program.folder.write(RELEASE)
             program.end(job)
@@ -335,7 +335,7 @@ class JoinRules(RunnerRules):
         self, otherwise: Otherwise, *, daemon: bool, within: float = WITHIN_SECONDS
     ) -> tuple[StopReport, Outcome | None]:
         with self.program() as program:
-            job = program.entered(tasks.ignore, within=within, otherwise=otherwise, daemon=daemon)
+            job = program.begun(tasks.ignore, within=within, otherwise=otherwise, daemon=daemon)
             report = program.scheduler.stop(LONG_SECONDS)
             return report, job.run.outcome if job.run is not None else None
 

@@ -217,7 +217,7 @@ def caught_log() -> Iterator[list[logging.LogRecord]]:
 
 
 class RunnerRules:
-    """What all parts of `RunnerConformance` share: how a test gets a bench."""
+    """The base of all parts of `RunnerConformance`: makes a bench for a test."""
 
     options: Mapping[str, Any] = MappingProxyType({})
     """The options that each job gives the runner."""

@@ -20,6 +20,7 @@ from taskloom.testing.runner_bench import (
     shared_folder,
 )
 from taskloom.testing.runner_tasks import ENTERED, RELEASE
+from taskloom.text import duration
 
 __all__ = ["StopRules"]
 
@@ -171,12 +172,12 @@ class StopRules(RunnerRules):
         with self.bench() as bench:
             run = bench.started(tasks.wait)
             bench.runner.close()
-            is_alive = run.handle.is_alive()
             bench.cancel(run)
             report = bench.ended(run)
             has_ended = bench.runner.join(self.patience)
+            seen = json.loads(bench.folder.read("reason") or "null")
 
-        require(is_alive, "close has ended the run")
+        require(seen is not None and seen[1] == WHY.text, f"close has ended the run, with the reason {seen}")
         require_how(report, How.RETURNED)
         require(has_ended, "join returned False though the last run has ended")
 
@@ -192,7 +193,7 @@ class StopRules(RunnerRules):
         threads, children, descriptors = set(threading.enumerate()), own_children(), open_descriptors()
         has_ended = self._run_everything(3)
 
-        require(has_ended, f"join returned False after {self.patience:g} s")
+        require(has_ended, f"join returned False after {duration(self.patience)}")
         left = [thread for thread in threading.enumerate() if thread not in threads]
         for thread in left:
             thread.join(self.patience)

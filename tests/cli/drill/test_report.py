@@ -119,6 +119,7 @@ def test_json_has_everything() -> None:
         "where": "reader.py:12 in run",
         "has_seen_stop": False,
         "stack": DEAF.stack,
+        "killed": None,
         "error": None,
         "callbacks": ["terminate: still running"],
         "threads_left": [],

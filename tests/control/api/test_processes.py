@@ -86,6 +86,10 @@ def test_a_stopped_process_is_named_with_the_way_out(asked: AskedApi, runner: Pr
     text = asked.get("/v1/jobs/there/why")["text"]
 
     assert "That process is stopped by a signal: `taskloom signal there CONT` lets it go on." in text
+    assert "polled" not in text
+    assert "should end in time" not in text
+    status = asked.get("/v1/jobs/there")["job"]
+    assert (status["would_meet_join"], status["wakeable"]) == (False, False)
 
 
 @pytest.mark.parametrize("written", ["HUP", "SIGHUP", "1"])

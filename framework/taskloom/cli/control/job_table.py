@@ -114,7 +114,7 @@ def _note(job: Fields, _: float) -> str:
     if job.object("process").text("state") == "stopped":
         parts.append("its process is stopped by a signal")
     if job.has("would_meet_join") and not job.flag("would_meet_join") and job.text("state") == "running":
-        parts.append("would not stop in time")
+        parts.append("would be killed" if job.text("otherwise") == "kill" else "would not stop in time")
     reason = _who_holds(job.text("held")) if job.text("held") else job.text("reason")
     if reason:
         parts.append(f"({reason})")

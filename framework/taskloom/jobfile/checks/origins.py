@@ -17,9 +17,12 @@ __all__ = ["Origin", "origins_of"]
 
 
 class Origin(NamedTuple):
-    """The source of a field's value, and its place: the job, `defaults:` of its file, or the default of the field."""
+    """The source of a field's value, and its place.
 
-    source: Literal["job", "defaults", "default"]
+    It is the job, `defaults:` of its file, the job's task if that is a program, or the default of the field.
+    """
+
+    source: Literal["job", "defaults", "task", "default"]
     written: str
     """The value as written, on one line. Secrets are masked, and `${VAR}` is not replaced."""
     place: Place | None = None
@@ -40,7 +43,7 @@ def _origin(job: DeclaredJob, field: str) -> Origin:
     path = job.path_of(field)
     section = job.defaults if path[0] == "defaults" else job.written
     if field not in section:
-        return Origin("default", _default_of(job, field))
+        return _default_of(job, field)
     final = _final(job, field)
     written = without_passwords(as_written(job.document, path, section[field], final))
     if job.spec is not None:
@@ -48,14 +51,14 @@ def _origin(job: DeclaredJob, field: str) -> Origin:
     return Origin("defaults" if path[0] == "defaults" else "job", written, job.place_of(field))
 
 
-def _default_of(job: DeclaredJob, field: str) -> str:
-    """Return the default of a field, which for a program is another one."""
+def _default_of(job: DeclaredJob, field: str) -> Origin:
+    """Return the origin of a field that is not written: a program has a runner and perhaps a watchdog of its own."""
     spec = job.spec
-    if spec is not None and field == "runner":
-        return spec.runner.name
+    if spec is not None and field == "runner" and spec.runner.name != FIELDS[field].default:
+        return Origin("task", spec.runner.name)
     if spec is not None and field == "watchdog" and spec.watchdog is not None:
-        return f"{{after: {duration(spec.watchdog.after)}, then: {spec.watchdog.then.value}}}"
-    return FIELDS[field].default
+        return Origin("task", f"{{after: {duration(spec.watchdog.after)}, then: {spec.watchdog.then.value}}}")
+    return Origin("default", FIELDS[field].default)
 
 
 class _Secret:

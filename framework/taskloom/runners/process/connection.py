@@ -15,6 +15,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,13 @@ from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
-from taskloom.runners.proc import read_process
+from taskloom.runners.proc import Process, read_process
 from taskloom.runners.process.channel import Done, Exited, Grouped, ProcessStarted, StartFailed, parse_message
 from taskloom.runners.process.deaths import explained, signal_name
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
-from taskloom.runners.process.launch import CannotLaunch, Launched, kill_cgroup, launch
+from taskloom.runners.process.launch import CannotLaunch, Launched, launch
 from taskloom.runners.process.log_thread import LogEntry, RunLog
+from taskloom.runners.process.orphans import is_alive, is_held_by_kernel, kill_orphans
 from taskloom.runners.process.outgoing import Outgoing
 from taskloom.runners.process.output_lines import OutputLines
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
@@ -108,6 +110,7 @@ class Connection:
         self._reap_seconds = 0.001
         self._start_failed: StartFailed | None = None
         self._cgroup = ""
+        self._main: Process | None = None
         self._verdict: RunEnded | RunStartFailed | None = None
         self._strikes = 0
         self._is_struck = False
@@ -326,6 +329,7 @@ class Connection:
                 self._is_done = True
             if isinstance(message, ProcessStarted):
                 self._handle.main = self._log.pid = message.pid
+                self._main = read_process(message.pid)
             if isinstance(message, StartFailed):
                 self._is_done = True
                 self._start_failed = message
@@ -476,14 +480,16 @@ class Connection:
             self.run.on_timer(now)
 
     def _enforce(self, now: float) -> None:
-        if self.phase is Phase.OPEN and self._launched is not None:
+        if self.phase is Phase.REPORTING:
+            self.report()
+        elif self._launched is not None and is_held_by_kernel(self._handle.main):
+            self._enforce_at = now + _KILL_SECONDS  # as long as that lasts, nobody can do anything
+        elif self._launched is not None and self.phase is Phase.OPEN:
             self._launched.kill_supervisor()  # it did not kill in time; the main process ends with it
-        elif self.phase is Phase.CLOSING and self._launched is not None:
+        elif self._launched is not None and self.phase is Phase.CLOSING:
             self._launched.kill_supervisor()
             self._hub.reap_later(self._launched)
             self._read_the_rest(now)
-        elif self.phase is Phase.REPORTING:
-            self.report()
 
     # -- the end
 
@@ -501,17 +507,16 @@ class Connection:
         self._look_for_exit(now)
 
     def _kill_orphans(self) -> None:
-        """Kill what a killed supervisor has left; its main process ends by itself."""
-        folder = self._cgroup
-        if folder:
-            self._hub.helpers.submit("", [CancelCallback(lambda: kill_cgroup(folder), "kill of a cgroup")])
+        """Have a helper thread kill what a killed supervisor has left."""
+        kill = partial(kill_orphans, self._main, self._order.job, self._order.run, self._cgroup)
+        self._hub.helpers.submit("", [CancelCallback(kill, "kill of orphans")])
 
     def _look_for_exit(self, now: float) -> None:
         """Take the exit status of the supervisor; look again soon if it has not ended."""
         self._reap_at = inf
         if self.phase is not Phase.CLOSING or self._launched is None:
             return
-        if self._launched.reap() and (self._is_done or not is_process(self._handle.main)):
+        if self._launched.reap() and (self._is_done or not is_alive(self._main)):
             self._read_the_rest(now)
         else:
             self._reap_at = now + self._reap_seconds
@@ -588,6 +593,7 @@ class Connection:
 
     def report(self) -> None:
         """Report the end, after everything else; idempotent."""
+        self._hub.forget(self)  # first: whoever sees the end may wait for our threads
         if self._unreported and self._verdict is not None:
             self._token.close()
             # On one line: the end is reported once, whichever line is struck.
@@ -596,7 +602,6 @@ class Connection:
         self._enforce_at = inf
         self._hub.starts.remove(self)
         self._handle.has_ended()
-        self._hub.forget(self)
 
     # -- strikes
 
@@ -640,12 +645,6 @@ def _received(sock: Any) -> bytes | None:
     except OSError:
         return b""  # the other end was closed with something unread
     return data
-
-
-def is_process(pid: int) -> bool:
-    """Return whether there is a process with this number that has not ended."""
-    process = read_process(pid) if pid else None
-    return process is not None and not process.is_zombie
 
 
 def _continue(pid: int) -> None:

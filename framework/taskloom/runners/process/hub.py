@@ -89,7 +89,9 @@ class Hub:
             self.helpers.close()
 
     def join(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds until the threads have ended."""
+        """Wait at most `timeout` seconds until the threads have ended. Returns at once if a run is left: they stay."""
+        if self.runs:
+            return False
         until = mono() + timeout
         return self.io.join(timeout) and self.logs.join(max(0.0, until - mono()))
 

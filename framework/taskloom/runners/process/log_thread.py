@@ -211,7 +211,7 @@ def _record(log: RunLog, entry: LogEntry, name: str) -> logging.LogRecord:
     record.stack_info = entry.stack or None
     for key, value in entry.extra.items():
         if key not in _OWN_FIELDS:
-            setattr(record, key, value)
+            vars(record)[key] = value
     record.job = log.job
     record.run = log.run
     return record

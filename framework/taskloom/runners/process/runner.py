@@ -30,7 +30,7 @@ class ProcessRunner:
         """Called with an exception that has struck one of its threads. The scheduler sets it."""
         from taskloom.runners.process.hub import Hub
 
-        self._make: Callable[[], Hub] = lambda: Hub(lambda error: self.record_bug(error))
+        self._make: Callable[[], Hub] = lambda: Hub(self.record_bug)
         self._hub: Hub | None = None
         # Held while the threads are made, so that two first runs do not make them twice.
         self._making = allocate_lock()
@@ -41,12 +41,12 @@ class ProcessRunner:
 
         Raises RuntimeError if its threads cannot be started, and OSError if there is no descriptor for them.
         """
+        if self._is_closed:
+            raise RuntimeError("cannot start a run in a process: the runner was closed")
         return (self._hub or self._make_hub()).start(order, token, emit)
 
     def _make_hub(self) -> Hub:
         with self._making:
-            if self._is_closed:
-                raise RuntimeError("cannot start a run in a process: the runner was closed")
             if self._hub is None:
                 self._hub = self._make()
             return self._hub

@@ -63,6 +63,7 @@ _MOST_FAILED_CALLBACKS = 100
 # The time of a record is that of the worker; one that is this far from ours, in seconds, is no time.
 _FAR = 86400.0
 _LONGEST_STDERR = 16 * 1024
+_LONGEST_REASON = 500
 
 
 class WorkerRun(DrivenRun):
@@ -254,7 +255,8 @@ class WorkerRun(DrivenRun):
         if self.is_started or not self._last_lines:
             return super()._died(error)
         lines = "\n".join(self._last_lines)[-_LONGEST_STDERR:]
-        return RunStartFailed(self.order.run, ErrorInfo(error.type, f"{error.message}\n{lines}", f"{lines}\n", True))
+        message = f"{error.message}: {self._last_lines[-1][:_LONGEST_REASON]}"
+        return RunStartFailed(self.order.run, ErrorInfo(error.type, message, f"{lines}\n", is_explained=True))
 
 
 # The messages of which one may follow another only in this order.

@@ -1,0 +1,49 @@
+"""SIGKILL to the program, the supervisor or the main process of a run, at random moments."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from tests.support.supervised import await_none_marked, marked, shell
+from tests.support.supervised_parent import FAMILY, SupervisedParent
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+KILLS = int(os.environ.get("TASKLOOM_RANDOM_KILLS", "200"))
+# Longer than a start takes, so that the moments lie before, in and after it.
+LONGEST_MILLISECONDS = 120.0
+
+
+def test_what_is_left_after_a_kill_at_a_random_moment(record_property: Callable[[str, object], None]) -> None:
+    """Nothing is left but, if the supervisor itself was killed, what the main process had started."""
+    seed = random.SystemRandom().randrange(1_000_000)
+    record_property("told", f"random kills of seed {seed}")
+    chance = random.Random(seed)
+    killed: Counter[str] = Counter()
+
+    for number in range(KILLS):
+        with SupervisedParent(shell(FAMILY)) as program:
+            assert program.line() == "launched"
+            select.select([], [], [], chance.uniform(0, LONGEST_MILLISECONDS) / 1000)
+            roles = program.roles()
+            name = chance.choice([name for name, pid in roles._asdict().items() if pid])
+            os.kill(getattr(roles, name), signal.SIGKILL)
+            killed[name] += 1
+
+            where = f"kill {number} of seed {seed}: {name} of {roles}"
+            if name != "supervisor":
+                assert await_none_marked(program.mark) == {}, where
+                continue
+            assert program.wait() == 0, where
+            # The kernel kills the main process when it ends the supervisor, but a fork may be under way.
+            grandchildren = frozenset(marked(program.mark)) - set(roles)
+            assert await_none_marked(program.mark, but=grandchildren) == {}, where
+
+    assert min(killed.values()) > KILLS / 10, killed
+    record_property("told", f"killed: {dict(killed)}")
