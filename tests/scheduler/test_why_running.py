@@ -290,6 +290,6 @@ def test_a_program_polls_nothing_and_is_described_by_its_checks() -> None:
 
     assert "polled" not in in_process(core)
     assert in_process(core, RunNumbers(14.0, 14.2, True, True)).endswith(
-        "Its last check succeeded 14s ago. A stop would send it its stop signal, and would wait up to 10s for it (join: "
-        "10s); it should end in time."
+        "Its last check succeeded 14s ago. A stop would send it its stop signal, and would wait up to 10s for it "
+        "(join: 10s); it should end in time."
     )
