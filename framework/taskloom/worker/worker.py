@@ -129,6 +129,8 @@ class Worker:
             # The task may kill its process at its first line: the program is to know that it had begun.
             self._sender.flush()
             self._sender.begin_sampling()
+            # Before the body is entered: it may hold the interpreter lock, or end the process, as its first act.
+            self._sender.flush()
         elif isinstance(report, RunReady):
             self._sender.send(Ready())
         elif isinstance(report, RunEnded):
