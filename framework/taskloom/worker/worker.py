@@ -126,8 +126,6 @@ class Worker:
             if self._order.binding.has_terminate:
                 self._pool.prepare()
             self._sender.send(Started(report.is_ready))
-            # The task may kill its process at its first line: the program is to know that it had begun.
-            self._sender.flush()
             self._sender.begin_sampling()
             # Before the body is entered: it may hold the interpreter lock, or end the process, as its first act.
             self._sender.flush()
