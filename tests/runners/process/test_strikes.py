@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.support.fake_supervisor import WHY, ProcessBench
-from tests.support.scripted_supervisor import ScriptedSupervisors
-from tests.support.strikes import strike_each_line
 
 from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.sync.cancel_token import CancelToken
+from tests.support.fake_supervisor import WHY, ProcessBench
+from tests.support.scripted_supervisor import ScriptedSupervisors
+from tests.support.strikes import strike_each_line
 
 # The files whose lines the IO thread executes.
 PLACES = tuple(

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from tests.support.fake_supervisor import NO_PROCESS, WHY, FakeSupervisor, ProcessBench, returned
 
 from taskloom import __version__
 from taskloom.core import inputs
@@ -29,6 +28,7 @@ from taskloom.runners.wire import (
     encode,
 )
 from taskloom.sync.cancel_token import CancelToken
+from tests.support.fake_supervisor import NO_PROCESS, WHY, FakeSupervisor, ProcessBench, returned
 
 
 class KeptRecords(logging.Handler):
