@@ -131,6 +131,8 @@ class Worker:
                 self._pool.prepare()
             self._sender.send(Started(report.is_ready))
             self._sender.begin_sampling()
+            # Before the body is entered: it may hold the interpreter lock, or end the process, as its first act.
+            self._sender.flush()
         elif isinstance(report, RunReady):
             self._sender.send(Ready())
         elif isinstance(report, RunEnded):
