@@ -276,6 +276,6 @@ def test_a_stopped_supervisor_kills_when_it_is_continued() -> None:
 
         os.waitid(os.P_PID, run.launched.pid, os.WSTOPPED | os.WNOWAIT)
         run.order(b"kill\n")
-        run.launched.continue_supervisor()
+        os.kill(run.launched.pid, signal.SIGCONT)
 
         run.rest_until_done()

@@ -26,10 +26,12 @@ def main() -> NoReturn:
     control = int(sys.argv[1])
     os.set_inheritable(control, False)
     line, rest = read_first_line(control)
+    own_path = sys.path
     try:
-        sys.path[:] = json.loads(line)["spec"]["sys_path"]
+        sys.path = json.loads(line)["spec"]["sys_path"]
         from taskloom.worker.worker import execute
     except BaseException as error:  # noqa: BLE001 - even SystemExit: it is reported, and this process ends
+        sys.path = own_path
         report_failed_import(control, error)
     else:
         execute(control, line, rest)

@@ -153,6 +153,7 @@ class Program:
         undo.callback(self._process.close)
         selection = files.read()
         self._learn_settings(selection)
+        self._watcher.watch_jobs(selection.specs)
         self._scheduler = Scheduler(stop_within=self._stop_within, on_stopping=self._on_stopping, log=False)
         self._masker.learn(selection.secrets)
         self._is_verbose = self._is_verbose or self._settings.log_level == "debug"
@@ -236,6 +237,7 @@ class Program:
         Called before its jobs are applied: the new ones write at once. On the thread of the reload.
         """
         self._masker.learn(selection.secrets)
+        self._watcher.watch_jobs(selection.specs)
         return self._shown.apply(selection.specs)
 
     # -- while the jobs run

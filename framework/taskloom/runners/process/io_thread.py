@@ -50,6 +50,16 @@ class Member(Protocol):
         """An exception has struck the work for this member. Called again if it strikes this call."""
 
 
+class _NoWakeup:
+    """Takes the place of the descriptor when the thread has ended."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+    def clear(self) -> None:
+        """Do nothing."""
+
+
 class IoThread:
     """The thread, its descriptors, messages and deadlines.
 
@@ -61,8 +71,9 @@ class IoThread:
         self._is_over = is_over
         self._record_bug = record_bug
         self._epoll = select.epoll()
-        self._wakeup = WakeupFd()
-        self._epoll.register(self._wakeup.fileno(), select.EPOLLIN)
+        self._wakeup: WakeupFd | _NoWakeup = WakeupFd()
+        self._wakeup_number = self._wakeup.fileno()
+        self._epoll.register(self._wakeup_number, select.EPOLLIN)
         self._ready: dict[int, tuple[Member, Ready]] = {}
         self._messages: deque[tuple[Member, Callable[..., object], tuple[Any, ...]]] = deque()
         self._heap: list[tuple[float, int, Member]] = []
@@ -108,8 +119,10 @@ class IoThread:
         self._messages.clear()
         self._ready.clear()
         self._epoll.close()
-        os.close(self._wakeup.fileno())
-        self._wakeup.forget()
+        wakeup, self._wakeup = self._wakeup, _NoWakeup()
+        if isinstance(wakeup, WakeupFd):
+            os.close(wakeup.fileno())
+            wakeup.forget()
 
     # -- for members
 
@@ -144,7 +157,7 @@ class IoThread:
         if self._current is not None:
             self._tell_struck(self._current)
         events = self._epoll.poll(self._timeout(), _MOST_EVENTS)
-        if any(descriptor == self._wakeup.fileno() for descriptor, _ in events):
+        if any(descriptor == self._wakeup_number for descriptor, _ in events):
             self._wakeup.clear()  # before the messages are taken: one that comes later sets it again
         self._take_messages()
         now = mono()
@@ -154,8 +167,10 @@ class IoThread:
                 self._work(found[0], found[1], mask, now)
         self._take_timers()
         if self._is_closed and not self._messages and self._is_over():
-            self._has_ended.open()
             self._epoll.close()
+            # Another thread that is just setting it keeps the descriptor open for that long.
+            self._wakeup = _NoWakeup()
+            self._has_ended.open()
             return True
         return False
 
