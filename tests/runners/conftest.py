@@ -18,7 +18,6 @@ from taskloom.runners.thread_cache import ThreadCache
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
 
-
 SOON = 20.0
 
 

@@ -6,6 +6,7 @@ import signal
 import threading
 
 import pytest
+from tests.support.fake_supervisor import NO_PROCESS, WHY, ProcessBench, returned
 
 from taskloom import __version__
 from taskloom.core import inputs
@@ -28,7 +29,6 @@ from taskloom.runners.wire import (
     Urgent,
 )
 from taskloom.sync.cancel_token import CancelToken
-from tests.support.fake_supervisor import NO_PROCESS, WHY, ProcessBench, returned
 
 CORE = 0x80
 

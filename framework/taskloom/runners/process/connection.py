@@ -27,7 +27,7 @@ from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
 from taskloom.runners.proc import Process, read_process
 from taskloom.runners.process.channel import Done, Exited, Grouped, ProcessStarted, StartFailed, parse_message
-from taskloom.runners.process.deaths import explained, signal_name
+from taskloom.runners.process.deaths import explained
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
 from taskloom.runners.process.log_thread import LogEntry, RunLog
@@ -35,6 +35,7 @@ from taskloom.runners.process.orphans import is_alive, is_held_by_kernel, kill_o
 from taskloom.runners.process.outgoing import Outgoing
 from taskloom.runners.process.output_lines import OutputLines
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
+from taskloom.signal_names import signal_name
 from taskloom.sync.cancel_token import CancelCallback
 
 if TYPE_CHECKING:
@@ -136,7 +137,6 @@ class Connection:
 
     def _launch(self) -> None:
         """Start the supervisor. On a helper thread: it may call code of the task, and a fork takes time."""
-        launched: Launched | None = None
         try:
             if self._order.terminate_returned is not None:
                 self._order.terminate_returned.wait(TERMINATE_SECONDS)
@@ -144,14 +144,15 @@ class Connection:
             if not self._token.enter(None):
                 self._io.post(self, self._conclude_unentered)
                 return
-            launched = launch(spec)
-            self._io.post(self, self._has_launched, launched)
+            # Here, not on the IO thread: whatever strikes that, it is closed.
+            self._launched = launch(spec)
+            self._io.post(self, self._has_launched)
         except BaseException as error:  # noqa: BLE001 - the plugin boundary, and what the system refuses
-            if launched is not None:
-                launched.close()  # the supervisor ends the run
             self._io.post(self, self._cannot_launch, _start_error(error))
 
     def _cannot_launch(self, error: ErrorInfo) -> None:
+        if self.phase is not Phase.OPEN:
+            self._drop_launched()
         if self.phase is Phase.LAUNCHING:
             self._conclude(RunStartFailed(self._order.run, error))
 
@@ -159,12 +160,13 @@ class Connection:
         if self.phase in _BEFORE:
             self._conclude(self.run.not_entered())
 
-    def _has_launched(self, launched: Launched) -> None:
-        if self.phase is not Phase.LAUNCHING:
-            launched.close()  # the run was given up meanwhile
-            self._hub.reap_later(launched)
+    def _has_launched(self) -> None:
+        launched = self._launched
+        if self.phase in (Phase.REPORTING, Phase.OVER):
+            self._drop_launched()  # the run was given up meanwhile
             return
-        self._launched = launched
+        if self.phase is not Phase.LAUNCHING or launched is None:
+            return  # a strike came after the first call
         self.phase = Phase.OPEN
         self._handle.supervisor = launched.pid
         self._channel = Outgoing(launched.channel)
@@ -561,8 +563,15 @@ class Connection:
             left -= len(data)
             self._take_control(data, now)
 
+    def _drop_launched(self) -> None:
+        """Close everything, without a verdict of the supervisor: it ends the run by itself then."""
+        launched = self._launched
+        if launched is not None:
+            self._close_descriptors()
+            self._hub.reap_later(launched)
+
     def _close_descriptors(self) -> None:
-        launched, self._launched = self._launched, None
+        launched = self._launched
         self._channel = self._control = None
         self._output = {}
         if launched is not None:
@@ -573,6 +582,7 @@ class Connection:
                 if descriptor >= 0:
                     self._io.unwatch(descriptor)
             launched.close()
+            self._launched = None  # last: what a strike has left open is closed by the next call
 
     def _start_explained(self, text: Any, _: BaseException | None) -> None:
         if isinstance(self._verdict, RunStartFailed) and text:
@@ -600,26 +610,24 @@ class Connection:
             self._unreported.pop()(self._verdict)
         self.phase = Phase.OVER
         self._enforce_at = inf
-        self._hub.starts.remove(self)
         self._handle.has_ended()
+        self._hub.starts.remove(self)
 
     # -- strikes
 
     def struck(self, error: BaseException) -> None:
         """End the run that an exception of ours has struck: it is killed, and has failed."""
         self._strikes += 1
-        if self.phase is Phase.OVER:
-            return
         if self._verdict is not None:
             self.report()
             return
         self._is_struck = True
-        if self.phase is Phase.OPEN and self._strikes <= _MOST_STRIKES:
+        if self.phase is Phase.OPEN and self._channel is not None and self._strikes <= _MOST_STRIKES:
             self.kill()
             self._watch_channel()
             return
+        self._drop_launched()
         self._verdict = self._broken_verdict()
-        self._close_descriptors()  # a supervisor that is there ends the run by itself
         self.report()
 
     def _broken_verdict(self) -> RunEnded | RunStartFailed:

@@ -50,6 +50,16 @@ class Member(Protocol):
         """An exception has struck the work for this member. Called again if it strikes this call."""
 
 
+class _NoWakeup:
+    """Takes the place of the descriptor when the thread has ended."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+    def clear(self) -> None:
+        """Do nothing."""
+
+
 class IoThread:
     """The thread, its descriptors, messages and deadlines.
 
@@ -61,8 +71,9 @@ class IoThread:
         self._is_over = is_over
         self._record_bug = record_bug
         self._epoll = select.epoll()
-        self._wakeup = WakeupFd()
-        self._epoll.register(self._wakeup.fileno(), select.EPOLLIN)
+        self._wakeup: WakeupFd | _NoWakeup = WakeupFd()
+        self._wakeup_number = self._wakeup.fileno()
+        self._epoll.register(self._wakeup_number, select.EPOLLIN)
         self._ready: dict[int, tuple[Member, Ready]] = {}
         self._messages: deque[tuple[Member, Callable[..., object], tuple[Any, ...]]] = deque()
         self._heap: list[tuple[float, int, Member]] = []
@@ -70,6 +81,8 @@ class IoThread:
         self._numbers = count()
         self._current: Member | None = None
         self._error: BaseException | None = None
+        # Whether a step has begun and not ended.
+        self._is_interrupted = False
         self._is_closed = False
         self._has_ended = Latch()
         self._thread = KeptThread("taskloom-processes", self._step, self._failed)
@@ -108,8 +121,10 @@ class IoThread:
         self._messages.clear()
         self._ready.clear()
         self._epoll.close()
-        os.close(self._wakeup.fileno())
-        self._wakeup.forget()
+        wakeup, self._wakeup = self._wakeup, _NoWakeup()
+        if isinstance(wakeup, WakeupFd):
+            os.close(wakeup.fileno())
+            wakeup.forget()
 
     # -- for members
 
@@ -141,10 +156,13 @@ class IoThread:
 
     def _step(self) -> bool:
         """Wait once and do what there is; return True when all is over."""
-        if self._current is not None:
-            self._tell_struck(self._current)
-        events = self._epoll.poll(self._timeout(), _MOST_EVENTS)
-        if any(descriptor == self._wakeup.fileno() for descriptor, _ in events):
+        if self._current is not None or self._error is not None:
+            self._handle_strike()
+        # After a strike nothing is waited for: what it has interrupted may be all that is left to do.
+        timeout = 0 if self._is_interrupted else self._timeout()
+        self._is_interrupted = True
+        events = self._epoll.poll(timeout, _MOST_EVENTS)
+        if any(descriptor == self._wakeup_number for descriptor, _ in events):
             self._wakeup.clear()  # before the messages are taken: one that comes later sets it again
         self._take_messages()
         now = mono()
@@ -154,9 +172,12 @@ class IoThread:
                 self._work(found[0], found[1], mask, now)
         self._take_timers()
         if self._is_closed and not self._messages and self._is_over():
-            self._has_ended.open()
             self._epoll.close()
+            # Another thread that is just setting it keeps the descriptor open for that long.
+            self._wakeup = _NoWakeup()
+            self._has_ended.open()
             return True
+        self._is_interrupted = False
         return False
 
     def _work(self, member: Member, function: Callable[..., object], *arguments: Any) -> None:
@@ -206,10 +227,13 @@ class IoThread:
         """Keep the error for the next step, which tells the member that was worked for."""
         self._error = error
 
-    def _tell_struck(self, member: Member) -> None:
+    def _handle_strike(self) -> None:
+        """Tell the member that was worked for, if any was, and record the error."""
         error = self._error or MemoryError("an exception struck the IO thread")
-        member.struck(error)
-        member.due = inf  # what the heap has of it is unknown
-        self.set_timer(member)
+        member = self._current
+        if member is not None:
+            member.struck(error)
+            member.due = inf  # what the heap has of it is unknown
+            self.set_timer(member)
         self._current = self._error = None
         self._record_bug(error)

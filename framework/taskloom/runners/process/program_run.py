@@ -46,7 +46,7 @@ _LAST_RETRY_SECONDS = 1.0
 _READY_TIMEOUT_SECONDS = 5.0
 # Of a longer line only the beginning is searched: a regular expression may take time in proportion to its square.
 _LONGEST_READY_LINE = 4096
-# What a shell exits with: the command is not executable, or is not found.
+# The codes of a shell for a command that is not executable, or not found.
 _SHELL_CODES = {126: "the shell could not execute a command", 127: "the shell found no such command"}
 _SIGNAL_CODES = 128
 _CONTINUE = int(signal.SIGCONT)
@@ -61,7 +61,9 @@ class ProgramRun(DrivenRun):
         super().__init__(order, token, link)
         self._program: Program | None = None
         self._spec: LaunchSpec | None = None
+        # Searched in each line until it is found.
         self._pattern: re.Pattern[str] | None = None
+        self._has_said_ready = False
         self._left: Left | None = None
         self._timer = inf
         self._on_due: Callable[[], object] = _nothing
@@ -117,7 +119,7 @@ class ProgramRun(DrivenRun):
 
     def _started(self) -> None:
         program = self._known()
-        # It polls nothing. A stop wakes it as a signal does, and only its checks say whether it works.
+        # It polls nothing. A stop wakes it by a signal, and only its checks show that it works.
         self.token.update_remote(has_polled=False, is_waiting=True, is_wakeable=True)
         self.report_started(is_ready=not program.announces_ready)
         if self.ladder.requested is not None:
@@ -126,17 +128,21 @@ class ProgramRun(DrivenRun):
             self._probe_ready()
         elif self.is_ready:
             self._begin_checks()
+        elif self._has_said_ready:
+            self._be_ready()
 
     # -- ready
 
     def on_line(self, stream: Stream, text: str, now: float) -> None:
         """One line of its output: logged, and searched for the one that makes it ready."""
         super().on_line(stream, text, now)
-        if self._pattern is not None and not self.is_ready and self._pattern.search(text[:_LONGEST_READY_LINE]):
+        if self._pattern is not None and self._pattern.search(text[:_LONGEST_READY_LINE]):
+            self._pattern = None
             self._be_ready()
 
     def _be_ready(self) -> None:
-        self._pattern = None
+        # Its first lines may be read before the supervisor's message that it has started.
+        self._has_said_ready = True
         if self.is_started and not self.is_ready:
             self.report_ready()
             self._begin_checks()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from taskloom.clock import mono
 from taskloom.runners import Stack
 from taskloom.runners.process.handle import ProcessHandle
+from taskloom.runners.process.stack_dump import dump_stack
 from taskloom.runners.process.worker_run import WorkerRun
 from taskloom.runners.process_tree import tree_text, where_of
 from taskloom.sync.latch import Latch
@@ -21,6 +22,8 @@ __all__ = ["ANSWER_SECONDS", "StackSlot", "ask_stacks"]
 
 ANSWER_SECONDS = 0.08
 """A worker answers within milliseconds, unless it does not get the GIL or is not there yet."""
+DUMP_SECONDS = 0.16
+"""From the question until no more worker is asked by a signal: less than the time for the stacks of a stop."""
 
 
 class StackSlot:
@@ -53,11 +56,11 @@ def ask_stacks(handles: Sequence[ProcessHandle], texts: int) -> list[Stack]:
             connection.ask(partial(_ask, slot))
         else:
             slot.answer(Stack("", ""))
-    until = mono() + ANSWER_SECONDS
+    begun = mono()
     for slot in slots:
-        slot.answered.wait(max(0.0, until - mono()))
+        slot.answered.wait(max(0.0, begun + ANSWER_SECONDS - mono()))
     return [
-        _stack_of(handle, slot, with_text=number < texts)
+        _stack_of(handle, slot, begun + DUMP_SECONDS, with_text=number < texts)
         for number, (handle, slot) in enumerate(zip(handles, slots, strict=True))
     ]
 
@@ -70,10 +73,14 @@ def _ask(slot: StackSlot, run: DrivenRun) -> None:
         slot.answered.open()
 
 
-def _stack_of(handle: ProcessHandle, slot: StackSlot, *, with_text: bool) -> Stack:
-    if slot.stack is not None:
-        return slot.stack if with_text else Stack(slot.stack.where, "")
+def _stack_of(handle: ProcessHandle, slot: StackSlot, until: float, *, with_text: bool) -> Stack:
     main, supervisor = handle.main, handle.supervisor
+    stack = slot.stack
+    if stack is None and main and slot.hello is not None and mono() < until:
+        # With the pid that the supervisor has said: what a worker says of itself is not used for other processes.
+        stack = dump_stack(slot.hello._replace(pid=main), handle.signal, until)
+    if stack is not None and stack.where:
+        return stack if with_text else Stack(stack.where, "")
     if not main or not handle.is_alive():
         return Stack("", "")
     return Stack(where_of(main), tree_text(supervisor, without_root=True) if with_text else "")
