@@ -32,7 +32,6 @@ def outcome_of(start: Callable[..., Any], tmp_path: Path) -> Callable[..., tuple
         outcome = ended["tested"]["outcome"]
         assert code == (0 if outcome in ("succeeded", "cancelled") else 1), program.stderr
         assert "internal error" not in program.stderr
-        assert "Traceback" not in program.stderr.partition("taskloom.")[0], program.stderr
         return outcome, json.dumps(ended["tested"].get("error")), program
 
     return run
@@ -45,7 +44,8 @@ def test_a_task_that_closes_its_control_socket_is_ended_in_words(outcome_of: Any
     outcome, error, program = outcome_of("closes-everything")
 
     assert outcome == "failed", (outcome, error)
-    assert "clos" in error, (error, program.stderr)
+    assert "exit status 1 without a report" in error
+    assert "the task has closed the socket through which its process is controlled" in program.stderr
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_task_that_closes_its_control_socket_is_ended_in_words(outcome_of: Any
     ids=["no-json", "empty", "list", "zeros", "bad-end", "bad-poll", "deep", "infinite"],
 )
 def test_a_broken_line_ends_the_run_in_words(outcome_of: Any, text: str) -> None:
-    outcome, error, program = outcome_of("writes", params='{text: "%s"}' % text)
+    outcome, error, program = outcome_of("writes", params=f'{{text: "{text}"}}')
 
     assert outcome == "failed", (outcome, error)
     assert "broke the protocol" in error, (error, program.stderr)
@@ -95,11 +95,14 @@ def test_ten_mebibytes_of_lines_arrive(outcome_of: Any, tmp_path: Path) -> None:
     assert "the last line" in logged
 
 
-def test_ten_mebibytes_without_a_line_break_arrive_in_pieces(outcome_of: Any) -> None:
-    outcome, error, program = outcome_of("prints", params='{lines: 1, length: 10485760, end: ""}')
+def test_ten_mebibytes_without_a_line_break_arrive_in_pieces(outcome_of: Any, tmp_path: Path) -> None:
+    params = '{lines: 1, length: 10485760, end: ""}'
+    outcome, error, _ = outcome_of("prints", "--log-dir", "logs", "--quiet", params=params)
 
     assert outcome == "succeeded", error
-    assert "the last line" in program.stderr
+    logged = [path.read_text() for path in sorted((tmp_path / "logs").glob("*tested*"))]
+    assert "the last line" in "".join(logged)
+    assert sum(text.count("pppp") for text in logged) > 1000
 
 
 def test_bytes_that_are_no_text_are_escaped(outcome_of: Any) -> None:
@@ -194,29 +197,19 @@ def test_a_full_disk_is_the_error_of_the_task(outcome_of: Any) -> None:
     assert "No space left on device" in error
 
 
-def limited(start: Any, option: str, jobs: str) -> Any:
-    """Start the program under a limit that prlimit sets."""
-    return start(jobs, "--quiet", prefix=["prlimit", option])
-
-
 def test_a_program_without_descriptors_for_its_runs_says_so(start: Any, need_tool: Callable[[str], str]) -> None:
     """Those that were started go on, the others have a failed start in words, and everything stops."""
-    need_tool("prlimit")
-    program = limited(
-        start, "--nofile=64", "jobs:\n" + job("polite", replicas="40", daemon="true") + job("polite", "last")
-    )
-    for count in range(1, 3):
-        program.wait_for_event("started", count=count)
-    program.pass_time(3.0)
+    jobs = "jobs:\n" + job("polite", "first") + job("polite", replicas="40", after="[first]")
+    program = start(jobs, "--quiet", prefix=[need_tool("prlimit"), "--nofile=64"])
+    program.wait_for("no more file descriptors")
     program.send(signal.SIGTERM)
 
     code = program.end()
 
-    outcomes = {event["outcome"] for event in program.events("ended")}
-    assert outcomes <= {"cancelled", "start_failed"}, (outcomes, program.stderr)
-    assert code in (0, 1), program.stderr
-    failed = [event for event in program.events("ended") if event["outcome"] == "start_failed"]
-    assert all("descriptor" in json.dumps(event) or "open files" in json.dumps(event) for event in failed), failed[:3]
+    ended = program.events("ended")
+    assert code == 1, program.stderr
+    assert {event["outcome"] for event in ended} == {"cancelled", "start_failed"}
+    assert all("no more file descriptors" in json.dumps(event) for event in ended if event["outcome"] == "start_failed")
 
 
 def test_a_full_disk_under_the_log_folder_stops_no_run(outcome_of: Any, tmp_path: Path) -> None:
@@ -289,7 +282,7 @@ with Scheduler() as scheduler:
 """
 
 
-def test_what_cannot_cross_is_refused_in_words(child_env: dict[str, str], strangers: Path) -> None:  # noqa: F811
+def test_what_cannot_cross_is_refused_in_words(child_env: dict[str, str], strangers: Path) -> None:
     program = REFUSED.format(tasks=str(strangers))
     answer = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
@@ -305,5 +298,5 @@ def test_what_cannot_cross_is_refused_in_words(child_env: dict[str, str], strang
     assert lines[-1] == "accepted"
     assert not any(line == "accepted" for line in lines[:-1]), lines
     assert "lines" in lines[0]
-    assert "lambda" in answer.stdout
-    assert "__main__" in answer.stdout
+    assert "lambda" in lines[2]
+    assert "not a module that can be imported" in lines[3]
