@@ -27,7 +27,7 @@ from taskloom.cli.format_type import format_constraints, format_type, format_val
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Hold, Otherwise, WaitingFor
 from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, WatchdogThen
-from taskloom.core.report import ExitCode, JobReport, StopReport, Survivor
+from taskloom.core.report import ExitCode, JobReport, Killed, StopReport, Survivor
 from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
@@ -45,9 +45,6 @@ __all__ = ["pages"]
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 HELP_WIDTH = 100
-NOT_YET = "Not used by this version. "
-# Values whose features do not exist yet. They are listed so that programs that read events can be ready for them.
-LATER_WORDS = {Outcome.LOST}
 # Methods that only the scheduler's own modules call.
 INNER = {
     "begin", "call_after_samples", "gauges", "handle", "is_gone", "poll_age", "prepare", "put", "record", "runner_name",
@@ -121,9 +118,7 @@ def code(text: str) -> str:
 def enum_table(owner: type[Enum], head: tuple[str, str]) -> str:
     """Return a table of the values of an enum and their meanings."""
     docs = member_docs(owner)
-    rows = [
-        (code(str(member.value)), (NOT_YET if member in LATER_WORDS else "") + docs[member.name]) for member in owner
-    ]
+    rows = [(code(str(member.value)), docs[member.name]) for member in owner]
     return table(head, rows)
 
 
@@ -338,6 +333,7 @@ def library_page() -> str:
         (JobReport, "report."),
         (StopReport, "report."),
         (Survivor, "survivor."),
+        (Killed, "killed."),
         (Stack, ""),
     ):
         parts.append(f"{_headed(record)}\n{_record(record, called_on)}")

@@ -13,7 +13,8 @@ _MOST_DIGITS = 3
 # `signal.valid_signals` leaves out the two that the C library keeps for itself.
 _LEGAL = frozenset(int(each) for each in signal.valid_signals())
 _NAMES = {name.removeprefix("SIG"): int(number) for name, number in signal.Signals.__members__.items()}
-_FIRST, _LAST = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
+# Real-time signals are not everywhere; without them both are 0, and no number is between them.
+_FIRST, _LAST = int(getattr(signal, "SIGRTMIN", 0)), int(getattr(signal, "SIGRTMAX", 0))
 _NAMES |= {f"RTMIN+{number - _FIRST}": number for number in range(_FIRST + 1, _LAST)}
 _NAMES |= {f"RTMAX-{_LAST - number}": number for number in range(_FIRST + 1, _LAST)}
 

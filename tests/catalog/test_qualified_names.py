@@ -89,7 +89,7 @@ def test_an_unknown_name_gets_a_near_match(catalog: Catalog, name: str, near: st
 
     assert caught.value.near == near
     if "/" in name:
-        assert "acme-beats/beat, acme-beats/countdown, taskloom/countdown" in str(caught.value)
+        assert "acme-beats/beat, acme-beats/countdown, taskloom/command, taskloom/countdown" in str(caught.value)
 
 
 def test_a_job_file_chooses(catalog: Catalog, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_list_shows_what_a_job_has_to_write() -> None:
     rows = json.loads(CliRunner().invoke(tasks, ["-o", "json"], catch_exceptions=False).stdout)
 
     names = [line.split("\t")[0] for line in listed.splitlines()]
-    assert names == ["acme-beats/countdown", "beat", "socket-reader", "socket-sender", "taskloom/countdown"]
+    assert names == ["acme-beats/countdown", "beat", "command", "socket-reader", "socket-sender", "taskloom/countdown"]
     assert "broken" not in listed
     assert [row["distribution"] for row in rows if row["name"] == "countdown"] == ["Acme_Beats", "taskloom"]
 

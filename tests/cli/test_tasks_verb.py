@@ -156,8 +156,8 @@ def test_an_unknown_name_is_an_error_with_a_near_match(call: Call) -> None:
     assert answer.exit_code == 2
     assert answer.stdout == ""
     assert answer.stderr == (
-        "taskloom: cannot find task 'pant'; installed: countdown, gone, nothing, odd, paint, socket-reader, "
-        "socket-sender; did you mean 'paint'?\n"
+        "taskloom: cannot find task 'pant'; installed: command, countdown, gone, nothing, odd, paint, "
+        "socket-reader, socket-sender; did you mean 'paint'?\n"
     )
 
 

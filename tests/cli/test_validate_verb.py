@@ -46,7 +46,7 @@ def test_bad_files_give_every_problem_as_a_frame_and_2(call: Call) -> None:
     assert answer.stdout == "2 files: 2 errors\n"
     assert answer.stderr == (
         "bad.yaml:3:11: error: job 'a': cannot find task 'countdwon'; "
-        "installed: countdown, socket-reader, socket-sender\n"
+        "installed: command, countdown, socket-reader, socket-sender\n"
         "  3 |     task: countdwon\n"
         "    |           ^^^^^^^^^ did you mean 'countdown'?\n"
         "bad.yaml:4:13: error: job 'a': cannot use 'no' as daemon; expected true or false\n"
@@ -99,7 +99,7 @@ def test_json_output_is_on_standard_output(call: Call) -> None:
         "length": 9,
         "severity": "error",
         "job": "a",
-        "message": "cannot find task 'countdwon'; installed: countdown, socket-reader, socket-sender",
+        "message": "cannot find task 'countdwon'; installed: command, countdown, socket-reader, socket-sender",
         "hint": "did you mean 'countdown'?",
         "related": [],
     }

@@ -72,11 +72,27 @@ likely: dict[str, st.SearchStrategy[Any]] = {
         optional={"n": st.integers(0, 5), "every": durations, "words": st.lists(st.just("w")), "host": st.just("h")},
     ),
     "daemon": st.booleans(),
-    "join": durations | st.fixed_dictionaries({}, optional={"within": durations, "otherwise": st.just("exit")}),
+    "join": durations
+    | st.fixed_dictionaries({}, optional={"within": durations, "otherwise": st.sampled_from(["exit", "kill"])}),
     "start": st.sampled_from(["auto", "manual", {"delay": "1s"}]),
     "labels": st.lists(st.sampled_from(["a", "b"])),
     "poll_interval": durations,
-    "runner": st.sampled_from(["thread", {"thread": None}, {"thread": {"reuse": True}}]),
+    "runner": st.sampled_from(["thread", {"thread": None}, {"thread": {"reuse": True}}, "process"])
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "process": st.fixed_dictionaries(
+                {},
+                optional={
+                    "env": st.dictionaries(names, scalars, max_size=2),
+                    "cwd": st.sampled_from(["a", "~", ""]),
+                    "nice": st.integers(-25, 25),
+                    "user": st.sampled_from(["root", "root:root", 0, "nowhere", "a:"]),
+                    "memory_limit": st.sampled_from(["512MiB", "1GB", "5M", 10**17, "1"]),
+                },
+            )
+        },
+    ),
     "schedule": st.sampled_from(
         [{"every": "5m"}, {"cron": "*/5 * * * *", "timezone": "UTC"}, {"at": "2030-01-31T06:00Z"}]
     )

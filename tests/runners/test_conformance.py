@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from pathlib import Path
 from types import MappingProxyType
 
+import pytest
 from tests.support.long_share import long_except, long_only
 
+from taskloom.runners import RunHandle
+from taskloom.runners.process import ProcessRunner
 from taskloom.runners.thread import ThreadRunner
 from taskloom.testing import RunnerConformance
 
@@ -35,3 +42,23 @@ SLOW = (
 class TestThreads(RunnerConformance):
     def make_runner(self) -> ThreadRunner:
         return ThreadRunner()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the runner process needs Linux")
+@long_except(
+    "test_a_cancel_arrives_with_its_reason",
+    "test_a_run_that_ignores_everything_can_be_killed",
+    "test_an_error_arrives_with_its_type_message_and_traceback",
+    "test_counters_and_progress_are_seen_during_the_run_and_after_it",
+    "test_everything_that_a_task_logs_arrives_in_order",
+    "test_the_stack_of_a_run_that_is_stuck_is_found",
+)
+class TestProcesses(RunnerConformance):
+    def make_runner(self) -> ProcessRunner:
+        return ProcessRunner()
+
+    def lose(self, handle: RunHandle) -> None:
+        """Kill its supervisor."""
+        assert handle.process is not None
+        stat = Path(f"/proc/{handle.process.pid}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)

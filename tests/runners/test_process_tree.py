@@ -61,6 +61,18 @@ def test_a_supervisor_is_not_counted(family: subprocess.Popen[bytes]) -> None:
     assert f"pid {os.getpid()}," not in tree_text(os.getpid(), without_root=True)
 
 
+def test_the_main_process_is_named_although_it_has_ended(family: subprocess.Popen[bytes]) -> None:
+    """What it has left is still counted."""
+    with subprocess.Popen([sys.executable, "-S", "-c", ""]) as ended:
+        ended.wait()
+
+    info = info_of(ended.pid, os.getpid())
+
+    assert info is not None
+    assert info.pid == ended.pid
+    assert info.processes >= 3
+
+
 def test_memory_is_shared_fairly_where_that_can_be_read(
     family: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

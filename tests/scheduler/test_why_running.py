@@ -18,6 +18,7 @@ from taskloom.core.model import RunnerSpec
 from taskloom.core.policies import Otherwise, Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog
 from taskloom.core.why import gather
 from taskloom.core.why_facts import ProcessFacts, RunNumbers
+from taskloom.runners.binding import Binding
 from taskloom.scheduler.why_text import explain
 from taskloom.testing import make_job
 
@@ -280,3 +281,15 @@ def test_a_process_that_a_signal_has_stopped_is_named_with_the_way_out() -> None
     answer = in_process(killed(), state="stopped")
 
     assert "That process is stopped by a signal: `taskloom signal web CONT` lets it go on." in answer
+
+
+def test_a_program_polls_nothing_and_is_described_by_its_checks() -> None:
+    binding = Binding(lambda: pytest.fail("a body is made"), program=lambda: pytest.fail("a program is made"))
+    core = begun(make_job("web", otherwise=Otherwise.KILL, runner=RunnerSpec("process"), binding=binding))
+    core.advance(75)
+
+    assert "polled" not in in_process(core)
+    assert in_process(core, RunNumbers(14.0, 14.2, True, True)).endswith(
+        "Its last check succeeded 14s ago. A stop would send it its stop signal, and would wait up to 10s for it "
+        "(join: 10s); it should end in time."
+    )

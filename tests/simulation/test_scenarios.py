@@ -131,6 +131,7 @@ def test_the_random_scenarios_contain_every_kind_of_event_and_end(run_busy: RunB
     seen: set[str] = set()
     for seed in range(FIRST_SEED, FIRST_SEED + 60):
         _, history = run_busy(seed)
+        seen.update(type(action).__name__ for step in history.steps for action in step.actions)
         for event in history.events:
             seen.add(event.event.value)
             if event.outcome is not None:
@@ -139,7 +140,8 @@ def test_the_random_scenarios_contain_every_kind_of_event_and_end(run_busy: RunB
                 seen.add(event.reason.kind.value)
 
     assert seen >= {
-        "succeeded", "failed", "cancelled", "start_failed", "abandoned", "late_exit", "blocked", "skipped",
+        "succeeded", "failed", "cancelled", "start_failed", "abandoned", "lost", "TerminateRun", "KillRun",
+        "late_exit", "blocked", "skipped",
         "callback_failed", "stop_overdue", "ready", "user", "shutdown", "scheduler_stopped",
         "restart_scheduled", "flapping", "gave_up", "missed", "unresponsive", "responsive", "timed_out",
         "job_removed", "reloaded", "deadline", "essential", "finished", "replaced", "reload", "watchdog", "dependency",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -109,6 +110,16 @@ class DrivenWorker:
     def signal(self, number: int) -> None:
         """Send a signal to the process."""
         self.process.send_signal(number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM until the worker sends something, or ends.
+
+        One that comes just before the thread enters a blocking call is handled after the call: so it is sent again.
+        """
+        is_silent = True
+        while is_silent:
+            self.signal(signal.SIGTERM)
+            is_silent = not select.select([self.control], [], [], 0.2)[0]
 
     def output(self) -> tuple[str, str, int]:
         """Wait for the end; return standard output, standard error and the return code."""

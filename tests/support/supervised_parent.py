@@ -9,6 +9,7 @@ import uuid
 from types import TracebackType
 from typing import NamedTuple
 
+from tests.support.processes import all_processes
 from tests.support.supervised import MARK, kill_marked, marked
 
 # Reads the messages to the end. `{before}` is executed when the run has been started.
@@ -84,18 +85,17 @@ class SupervisedParent:
         return self._process.wait()
 
     def roles(self) -> Roles:
-        """Return who is who now."""
+        """Return which process is which now."""
         family = marked(self.mark)
-        parents = {pid: parent_of(pid) for pid in family}
-        supervisor = next((pid for pid, name in family.items() if "supervisor.py" in name), 0)
-        main = next((pid for pid in family if supervisor and parents[pid] == supervisor), 0)
+        seen = {one.pid: one for one in all_processes() if one.pid in family}
+        supervisor = next((pid for pid, one in seen.items() if one.parent == self.pid), 0)
+        # The supervisor adopts orphans, but only the main process is a shell that has made a group.
+        main = next(
+            (
+                pid
+                for pid, one in seen.items()
+                if supervisor and one.parent == supervisor and one.group == pid and one.name not in ("setsid", "sleep")
+            ),
+            0,
+        )
         return Roles(self.pid if self.pid in family else 0, supervisor, main)
-
-
-def parent_of(pid: int) -> int:
-    """Return the pid of the parent; 0 if the process has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0

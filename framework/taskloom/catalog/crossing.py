@@ -10,17 +10,18 @@ import functools
 import json
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.catalog.crossing_values import errors_in_value
-from taskloom.catalog.signatures import REQUIRED, ParamShape
+from taskloom.catalog.signatures import REQUIRED, ParamShape, has_own_init
 from taskloom.diagnostics import FieldError, quoted
 from taskloom.runners.binding import CannotCross, TaskReference
 
 if TYPE_CHECKING:
     from taskloom.catalog.params import TaskShape
+    from taskloom.task import Task
 
 __all__ = ["Address", "Unimportable", "errors_crossing", "find_address", "task_reference"]
 
@@ -38,11 +39,12 @@ class Address(NamedTuple):
     qualname: str
 
 
-class Unimportable(NamedTuple):
-    """Why another process cannot import a task, and what to do about it."""
+class Unimportable(Exception):
+    """Another process cannot import a task: why, and what to write instead."""
 
-    why: str
-    hint: str = ""
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.why, self.hint = why, hint
 
 
 def task_reference(shape: TaskShape, given: Mapping[str, Any], values: Mapping[str, Any]) -> TaskReference:
@@ -50,29 +52,20 @@ def task_reference(shape: TaskShape, given: Mapping[str, Any], values: Mapping[s
 
     `values`: what the params are made into.
     """
-    address, errors = shape.address, errors_crossing(shape, given)
-    if errors or isinstance(address, Unimportable):
+    errors = errors_crossing(shape, given)
+    if errors:
         raise CannotCross("; ".join(error.message for error in errors))
-    params = json.loads(json.dumps(_sent(shape, address, given)))
-    return TaskReference(*address, params, shape.label, _sent_values(shape, values))
+    params = json.loads(json.dumps(_sent(shape, given)))
+    return TaskReference(*shape.address, params, shape.label, _sent_values(shape, values))
 
 
 def _sent_values(shape: TaskShape, values: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a copy of the values if JSON gives back exactly the same; None if not, or if they are not known."""
-    if shape.instance is not None or not all(map(_is_plain, values.values())):
+    if shape.instance is not None or any(any(errors_in_value(name, value, Any)) for name, value in values.items()):
         return None
     text = json.dumps(dict(values))
     copied: dict[str, Any] = json.loads(text)
     return copied if len(text) <= _LONGEST_VALUES else None
-
-
-def _is_plain(value: object) -> bool:
-    """Return whether JSON gives back a value of the same type."""
-    if type(value) is list:
-        return all(map(_is_plain, value))
-    if type(value) is dict:
-        return all(type(key) is str and _is_plain(item) for key, item in value.items())
-    return value is None or type(value) in (bool, int, float, str)
 
 
 def errors_crossing(shape: TaskShape, given: Mapping[str, Any]) -> list[FieldError]:
@@ -80,10 +73,10 @@ def errors_crossing(shape: TaskShape, given: Mapping[str, Any]) -> list[FieldErr
 
     A location begins with `task` or `params`.
     """
-    address = shape.address
-    if isinstance(address, Unimportable):
-        return [FieldError(("task",), address.why, address.hint)]
-    sent = _sent(shape, address, given)
+    try:
+        sent = _sent(shape, given)
+    except Unimportable as error:
+        return [FieldError(("task",), error.why, error.hint)]
     errors = [each for name, value in sent.items() for each in errors_in_value(name, value, _annotation(shape, name))]
     if not errors:
         size = len(json.dumps(sent)) if sent else 0
@@ -97,8 +90,12 @@ def _annotation(shape: TaskShape, name: str) -> Any:
     return next((param.annotation for param in shape.params if param.name == name), Any)
 
 
-def _sent(shape: TaskShape, address: Address, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the params to send. Of an instance, whose values are all given, the task's defaults are left out."""
+def _sent(shape: TaskShape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the params to send. Of an instance, whose values are all given, the task's defaults are left out.
+
+    Raises Unimportable if the task cannot be sent.
+    """
+    address = shape.address
     if shape.instance is None:
         return given
     if _object_at(address) is shape.instance:
@@ -120,62 +117,64 @@ def _is_default(param: ParamShape, value: object) -> bool:
 # -- the task
 
 
-def find_address(target: Any, instance: object, offered_at: str, name: str) -> Address | Unimportable:
-    """Return where another process finds a task. `offered_at`: `module:object` of its entry point, or ""."""
-    wanted = target if instance is None else instance
+def find_address(target: Any, instance: Task | None, offered_at: str, name: str) -> Address:
+    """Return where another process finds a task. `offered_at`: `module:object` of its entry point, or "".
+
+    Raises Unimportable.
+    """
+    wanted: Any = target if instance is None else instance
     if offered_at:
         module, _, path = offered_at.partition("[")[0].strip().partition(":")
         address = Address(module.strip(), path.strip())
         if _is_same(_object_at(address), wanted):
             return address
-    problem = next(_problems(target, instance, name), None)
-    return problem or Address(target.__module__, target.__qualname__)
+    _check_kind(target, instance, name)
+    return _checked_address(target)
 
 
-def _problems(target: Any, instance: object, name: str) -> Iterator[Unimportable]:
-    from taskloom.catalog.signatures import has_own_init
-
+def _checked_address(target: Any) -> Address:
+    """Return the module and the name of a class or a function, with which an import finds the same object."""
     kind = "class" if isinstance(target, type) else "function"
-    if instance is not None and has_own_init(type(instance)):
-        why = f"cannot run this instance of {name} in a process: the arguments of its constructor are not known"
-        yield Unimportable(why, "pass the class as the task, and the arguments as params")
-    yield from _kinds_without_name(target)
     module, qualname = _text(target, "__module__"), _text(target, "__qualname__")
     shown = f"cannot run {kind} {qualname!r} in a process"
     if "<lambda>" in qualname.rpartition(".")[2]:
-        yield Unimportable("cannot run a lambda in a process: it cannot be imported by a name", _MADE_HERE)
+        raise Unimportable("cannot run a lambda in a process: it cannot be imported by a name", _MADE_HERE)
     if "<locals>" in qualname:
         outer, _, inner = qualname.rpartition(".<locals>.")
         why = f"cannot run {kind} {inner!r} in a process: it is defined inside of {outer.rpartition('.')[2]}()"
-        yield Unimportable(why, "define it at the top level of a module")
+        raise Unimportable(why, "define it at the top level of a module")
     if module in ("__main__", "__mp_main__"):
         why = f"{shown}: it is defined in the script that was started, which is not a module that can be imported"
-        yield Unimportable(why, "move it into a module, and import it from there")
+        raise Unimportable(why, "move it into a module, and import it from there")
     if not module or not qualname:
-        yield Unimportable(f"cannot run {quoted(target)} in a process: it has no module and name", _MADE_HERE)
+        raise Unimportable(f"cannot run {quoted(target)} in a process: it has no module and name", _MADE_HERE)
     found = _object_at(Address(module, qualname))
     if found is None:
-        yield Unimportable(f"{shown}: module {module!r} has no {qualname!r}", _MADE_HERE)
+        raise Unimportable(f"{shown}: module {module!r} has no {qualname!r}", _MADE_HERE)
     if not _is_same(found, target):
-        yield Unimportable(f"{shown}: {qualname!r} of module {module!r} is another object", "give it a name of its own")
+        raise Unimportable(f"{shown}: {qualname!r} of module {module!r} is another object", "give it a name of its own")
     elsewhere = _why_not_importable(module)
     if elsewhere:
-        yield Unimportable(f"{shown}: {elsewhere}", "put it into a module on sys.path")
+        raise Unimportable(f"{shown}: {elsewhere}", "put it into a module on sys.path")
+    return Address(module, qualname)
 
 
-def _kinds_without_name(target: Any) -> Iterator[Unimportable]:
-    """Yield what a callable is that is neither a class nor a function."""
+def _check_kind(target: Any, instance: Task | None, name: str) -> None:
+    """Raise Unimportable, with what it is, for a task that has no name of its own."""
+    if instance is not None and has_own_init(type(instance)):
+        why = f"cannot run this instance of {name} in a process: the arguments of its constructor are not known"
+        raise Unimportable(why, "pass the class as the task, and the arguments as params")
     if isinstance(target, functools.partial):
         why = "cannot run a functools.partial in a process: it cannot be imported by a name"
-        yield Unimportable(why, "pass the function as the task, and its arguments as params")
+        raise Unimportable(why, "pass the function as the task, and its arguments as params")
     owner = getattr(target, "__self__", None)
     if isinstance(target, types.MethodType) and not isinstance(owner, type):
         named = _text(target, "__qualname__")
         why = f"cannot run method {named!r} of an instance in a process: the instance is not there"
-        yield Unimportable(why, _MADE_HERE)
+        raise Unimportable(why, _MADE_HERE)
     if not isinstance(target, type) and not hasattr(target, "__qualname__"):
         why = f"cannot run an object of type {type(target).__name__} in a process: it cannot be imported by a name"
-        yield Unimportable(why, _MADE_HERE)
+        raise Unimportable(why, _MADE_HERE)
 
 
 def _text(target: Any, name: str) -> str:

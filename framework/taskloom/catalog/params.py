@@ -34,7 +34,7 @@ from taskloom.task import Task
 from taskloom.text import error_text, kind_of, message_of
 
 if TYPE_CHECKING:
-    from taskloom.catalog.crossing import Address, Unimportable
+    from taskloom.catalog.crossing import Address
     from taskloom.catalog.pydantic_params import ParamModel
     from taskloom.program import Program
 
@@ -111,8 +111,11 @@ class TaskShape:
         return f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
 
     @functools.cached_property
-    def address(self) -> Address | Unimportable:
-        """The place at which another process finds the task, or why there is none."""
+    def address(self) -> Address:
+        """The place at which another process finds the task. Raises Unimportable, which is not remembered.
+
+        A decorator may ask before its module has bound the name of the task.
+        """
         from taskloom.catalog.crossing import find_address
 
         return find_address(self.target, self.instance, self.offered_at, self.name)

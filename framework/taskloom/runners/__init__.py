@@ -13,6 +13,14 @@ Rules for a runner, which is registered under the entry-point group `taskloom.ru
 - It never starts a run without an order, and after the report it keeps nothing of the run except the handle. Whatever
   it keeps between runs (idle threads) carries no state from one run to the next, and is released after `close`.
 - It never imports the scheduler.
+
+Its class says what it can do, by attributes that a job file is checked with; each may be left out:
+- `kills = True`: its handles are KillableHandles. `otherwise: kill` is legal on it, and the default of all jobs.
+- `needs_reference = True`: it imports the task elsewhere, by `order.binding.reference`. A job whose task or params
+  cannot be sent there is refused when it is declared. For other runners `reference` may be None.
+- `starts_programs = True`: it starts what `order.binding.program` describes, where that is not None.
+- `check_options(options)`, a static method: returns an error for each wrong option of a job, as a tuple of its location
+  below the options (keys and indices), the message and perhaps a hint. A runner without it takes no options.
 """
 
 from __future__ import annotations

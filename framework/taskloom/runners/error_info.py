@@ -13,7 +13,15 @@ __all__ = ["LONGEST_TEXT", "describe", "drop_first_frame", "frames_of", "set_fra
 # A message of 10 MB was seen in practice.
 LONGEST_TEXT = LONGEST_TRACEBACK
 # Between the run's thread and the constructor of the task there are frames of these.
-_MAKERS = ("taskloom.catalog.params", "taskloom.cli.drill.poll_times", "taskloom.runners.binding")
+_MAKERS = (
+    "taskloom.catalog.params",
+    "taskloom.cli.drill.poll_times",
+    "taskloom.runners.binding",
+    "taskloom.worker.order",
+    "importlib",
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
+)
 _TRACEBACK = BaseException.__dict__["__traceback__"]
 
 

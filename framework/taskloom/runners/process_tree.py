@@ -94,7 +94,7 @@ def info_of(main: int, root: int | None = None) -> ProcessInfo | None:
         state = "running" if any(process.letter == "R" for process in tree) else "sleeping"
     cpu = sum(process.cpu for process in tree) + sum(map(_cpu_of_ended, above))
     memory = sum(map(_share, tree[:_MOST_SHARES])) + sum(process.resident for process in tree[_MOST_SHARES:])
-    return ProcessInfo(first.pid, len(tree), memory, round(cpu, 2), state)
+    return ProcessInfo(main, len(tree), memory, round(cpu, 2), state)
 
 
 def where_of(main: int) -> str:

@@ -63,6 +63,8 @@ def encode(message: Down | Up) -> bytes:
     that are too long are cut.
     """
     data = _TO_DATA[type(message)](message)
+    if not isinstance(message, Spec):
+        data = _cut(data, LONGEST_LINE)  # what never fits need not be written first
     line = _line(data)
     if len(line) <= LONGEST_LINE:
         return line

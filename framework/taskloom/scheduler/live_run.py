@@ -80,8 +80,6 @@ class LiveRun:
         self.runner = runner
         handle = runner.start(self._order, self.token, emit)
         self.handle, self.is_in_process = handle, hasattr(type(handle), "process")
-        if self.is_in_process:
-            self.begun = None  # it begins when the process says so, after the start of an interpreter
 
     def watch(self, heartbeats: HeartbeatMonitor) -> None:
         """Have its polls sampled, unless it has ended already."""

@@ -240,7 +240,7 @@ class _Paragraph:
             if run.unresponsive_ago is not None:
                 yield f"Its checks have been failing for {rough(run.unresponsive_ago)}"
             elif age is not None:
-                yield f"Its last successful check was {rough(age)} ago"
+                yield f"Its last check succeeded {rough(age)} ago"
         elif run.unresponsive_ago is not None and watchdog is not None:
             silence = rough(age) if age is not None else "longer than its watchdog allows"
             yield f"It has not polled for {silence} (watchdog: {duration(watchdog.after)}, then {watchdog.then.value})"
@@ -286,15 +286,16 @@ class _Paragraph:
     def _stop_of_run(self) -> Iterator[str]:
         policy, numbers = self._job.spec.join, self._facts.numbers
         woken = " and wake it" if numbers is not None and numbers.is_wakeable else ""
+        asked = "send it its stop signal" if self._is_program else f"ask it to end{woken}"
         if policy.kills and not policy.is_awaited:
-            yield f"A stop would ask it to end{woken}, and would kill its processes at once ({join(policy)})"
+            yield f"A stop would {asked}, and would kill its processes at once ({join(policy)})"
         elif not policy.is_awaited:
-            yield f"A stop would ask it to end{woken}, and would not wait for it ({join(policy)})"
+            yield f"A stop would {asked}, and would not wait for it ({join(policy)})"
         elif policy.within == float("inf"):
-            yield f"A stop would ask it to end{woken}, and would wait for it without a limit ({join(policy)})"
+            yield f"A stop would {asked}, and would wait for it without a limit ({join(policy)})"
         else:
             limit = f"would wait up to {duration(policy.within)} for it ({join(policy)})"
-            yield f"A stop would ask it to end{woken}, and {limit}{self._forecast(numbers)}"
+            yield f"A stop would {asked}, and {limit}{self._forecast(numbers)}"
         dependents = self._facts.dependents
         if dependents.total:
             yield f"A stop of the whole program would first stop {names(dependents)}"

@@ -206,7 +206,7 @@ class JoinRules(RunnerRules):
     def test_the_stop_of_one_job_kills_its_run(self) -> None:
         self.needs_kills()
         with self.program() as program:
-            job = program.begun(tasks.ignore, within=WITHIN_SECONDS)
+            job = program.begun(tasks.swallow, within=WITHIN_SECONDS)
             job.stop(timeout=self.patience)
             outcome, error = program.end(job), job.run.error if job.run is not None else None
             report = program.stop()
@@ -253,7 +253,7 @@ class JoinRules(RunnerRules):
     def test_a_killed_run_that_took_too_long_has_timed_out(self) -> None:
         self.needs_kills()
         with self.program() as program:
-            job = program.add(tasks.ignore, timeout=WITHIN_SECONDS, within=WITHIN_SECONDS / 2)
+            job = program.add(tasks.swallow, timeout=WITHIN_SECONDS, within=WITHIN_SECONDS / 2)
             outcome = program.end(job)
             program.stop()
 
@@ -335,7 +335,7 @@ class JoinRules(RunnerRules):
         self, otherwise: Otherwise, *, daemon: bool, within: float = WITHIN_SECONDS
     ) -> tuple[StopReport, Outcome | None]:
         with self.program() as program:
-            job = program.begun(tasks.ignore, within=within, otherwise=otherwise, daemon=daemon)
+            job = program.begun(tasks.swallow, within=within, otherwise=otherwise, daemon=daemon)
             report = program.scheduler.stop(LONG_SECONDS)
             return report, job.run.outcome if job.run is not None else None
 

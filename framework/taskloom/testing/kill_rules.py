@@ -28,7 +28,7 @@ class KillRules(RunnerRules):
     def test_a_run_that_ignores_everything_can_be_killed(self) -> None:
         self.needs_kills()
         with self.bench() as bench:
-            run = bench.started(tasks.ignore)
+            run = bench.started(tasks.swallow)
             bench.cancel(run)
             _killable(run).kill()
             report = bench.ended(run)

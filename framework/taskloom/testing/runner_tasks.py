@@ -143,6 +143,23 @@ def ignore(ctx: Context, folder: str) -> None:
     shared.await_file(RELEASE)
 
 
+def swallow(ctx: Context, folder: str) -> None:
+    """Never poll, and go on after every exception; return when the test releases it."""
+    shared = RunFolder(folder)
+    shared.write(ENTERED, str(os.getpid()))
+    _insist(lambda: shared.await_file(RELEASE))
+
+
+def _insist(call: Callable[[], object]) -> None:
+    """Make the call again after every exception, such as one that a signal raises."""
+    while True:
+        try:
+            call()
+        except BaseException:  # noqa: BLE001 - see above
+            continue
+        return
+
+
 # Compiled with a file name of its own: frames of Taskloom's files are not shown as the place of a run.
 _STUCK = """
 def stuck_here(wait):
@@ -153,14 +170,10 @@ exec(compile(_STUCK, "conformance_stuck.py", "exec"), _stuck)
 
 
 def stick(ctx: Context, folder: str) -> None:
-    """Never poll, in a function whose name can be found in a stack; return when the test releases it."""
+    """Do what `swallow` does, in a function whose name can be found in a stack."""
     shared = RunFolder(folder)
-
-    def stay() -> None:
-        shared.write(ENTERED)
-        shared.await_file(RELEASE)
-
-    _stuck["stuck_here"](stay)
+    shared.write(ENTERED)
+    _stuck["stuck_here"](lambda: _insist(lambda: shared.await_file(RELEASE)))
 
 
 def report(ctx: Context, folder: str) -> None:

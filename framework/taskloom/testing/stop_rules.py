@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 
@@ -190,6 +191,7 @@ class StopRules(RunnerRules):
     def test_nothing_is_left_after_the_end(self) -> None:
         """No thread, no process, no descriptor of this process, whichever way the runs have ended."""
         self._run_everything(3)  # what Python itself keeps from the first use of a module
+        gc.collect()  # here and below: a descriptor may be open for as long as an object in a cycle
         threads, children, descriptors = set(threading.enumerate()), own_children(), open_descriptors()
         has_ended = self._run_everything(3)
 
@@ -200,6 +202,7 @@ class StopRules(RunnerRules):
         names = sorted(thread.name for thread in left if thread.is_alive())
         require(not names, f"threads are left: {', '.join(names)}")
         require(not own_children() - children, f"child processes are left: {sorted(own_children() - children)}")
+        gc.collect()
         found = open_descriptors() - descriptors
         require(not found, f"descriptors are left open: {sorted(found)}")
 

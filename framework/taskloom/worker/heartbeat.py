@@ -87,7 +87,7 @@ def _named(counters: list[tuple[str, int]]) -> dict[str, int]:
 
 def _sendable(progress: Progress) -> Progress:
     done, total, unit = progress
-    return Progress(_short(done), None if total is None else _short(total), unit)
+    return Progress(_short(done), None if total is None else _short(total), unit[:_LONGEST_NAME])
 
 
 def _short(number: float) -> float:

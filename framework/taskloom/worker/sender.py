@@ -74,11 +74,14 @@ class Sender:
         self._put(encode(message))
 
     def log(self, message: Logged) -> None:
-        """Queue a log record. If too much is queued, wait at most a second; after that it is dropped and counted."""
+        """Queue a log record. If too much is queued, wait at most a second; after that it is dropped and counted.
+
+        Then all that follow are dropped at once, until the program reads again.
+        """
         if self._queued > MOST_QUEUED and get_ident() != self._thread.ident and not self._wait_for_space():
             self._lost_logs += 1
-            return
-        self.send(message)
+        else:
+            self.send(message)
 
     def begin_sampling(self) -> None:
         """Called when the body is entered: send its heartbeats from now on."""
@@ -120,6 +123,8 @@ class Sender:
             self._waker.release()
 
     def _wait_for_space(self) -> bool:
+        if self._lost_logs:
+            return False
         until = mono() + _LONGEST_LOG_WAIT_SECONDS
         while self._queued > MOST_QUEUED and self._is_connected:
             if not self._has_space.wait(max(0.0, until - mono())):

@@ -17,6 +17,7 @@ from types import CodeType, FrameType
 from taskloom.errors import Cancelled
 from taskloom.runners import thread
 from taskloom.sync.cancel_token import CancelToken
+from taskloom.sync.latch import Latch
 
 __all__ = ["Termination", "restore_signals"]
 
@@ -27,6 +28,10 @@ _OWN: set[CodeType] = {
 }  # fmt: skip
 
 
+# How long the listener gets to read a request that is there; a signal without one has to wait for it in vain.
+_LISTENER_SECONDS = 0.1
+
+
 class Termination:
     """Handles SIGTERM. `leave` is called if the body was not entered; it returns only if the end was reported."""
 
@@ -34,6 +39,7 @@ class Termination:
         self._token = token
         self._leave = leave
         self._polls_at_request = -1
+        self._requested = Latch()
         self._has_raised = False
 
     def install(self) -> None:
@@ -47,9 +53,14 @@ class Termination:
         if self._polls_at_request < 0:
             self._polls_at_request = self._token.polls
 
+    def request_made(self) -> None:
+        """Called when the run sees the request."""
+        self._requested.open()
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         token = self._token
-        if not token.is_requested:
+        # The program sends its request before the signal, but the listener cannot read while a thread holds the GIL.
+        if not token.is_requested and not self._requested.wait(_LISTENER_SECONDS):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         elif not token.is_entered:

@@ -7,7 +7,7 @@ import sys
 from _thread import get_ident
 from functools import cached_property
 from io import TextIOWrapper
-from threading import current_thread
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING, NoReturn
 
 from taskloom import __version__
@@ -22,6 +22,7 @@ from taskloom.runners.wire import (
     CallbackFailed,
     Ended,
     Hello,
+    ProtocolError,
     Ready,
     Spec,
     StackAnswer,
@@ -32,6 +33,7 @@ from taskloom.runners.wire import (
 from taskloom.sync.cancel_token import CancelCallback, CancelToken
 from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.worker.ending import leave
+from taskloom.worker.forked_children import reset_children
 from taskloom.worker.heartbeat import Heartbeat, WatchedGauges
 from taskloom.worker.listener import Listener
 from taskloom.worker.logging_hook import send_logs
@@ -52,7 +54,10 @@ _CLOSED = Reason(ReasonKind.SHUTDOWN, "the task has closed the socket through wh
 
 def execute(control: int, line: bytes, rest: bytes) -> NoReturn:
     """Execute the run that the first line describes, and exit. `rest`: what has come after the line."""
-    spec = decode_down(line)
+    try:
+        spec = decode_down(line)
+    except ProtocolError as error:
+        sys.exit(f"the program broke the protocol: {error}")
     if not isinstance(spec, Spec):
         sys.exit("the program broke the protocol: its first message is not a spec")
     Worker(OwnDescriptor(control), spec).work(rest)
@@ -103,7 +108,7 @@ class Worker:
         if self._spec.version != __version__:
             self._fail(_other_version(self._spec.version))
             return
-        os.register_at_fork(after_in_child=self._forked)
+        reset_children(self._sender.disconnect, restore_signals, self._forget_dumps, self._detach)
         send_logs(self._sender.log, self._spec.log_levels)
         Listener(self._control, rest, self).start()
 
@@ -125,9 +130,9 @@ class Worker:
             if self._order.binding.has_terminate:
                 self._pool.prepare()
             self._sender.send(Started(report.is_ready))
-            # The task may kill its process at its first line: the program is to know that it had begun.
-            self._sender.flush()
             self._sender.begin_sampling()
+            # Before the body is entered: it may hold the interpreter lock, or end the process, as its first act.
+            self._sender.flush()
         elif isinstance(report, RunReady):
             self._sender.send(Ready())
         elif isinstance(report, RunEnded):
@@ -152,6 +157,7 @@ class Worker:
         """Request the run to stop, in the order of the scheduler; idempotent."""
         self._termination.stop_requested()
         self._token.request(reason)
+        self._termination.request_made()
         self._taken.append(self._token.take_callbacks())
         while self._taken:
             if self._taken[0]:
@@ -168,7 +174,13 @@ class Worker:
         self._run.gauges.poll_interval = seconds
 
     def answer_stack(self, request: int) -> None:
-        """Send where the main thread is."""
+        """Have another thread send where the main thread is: a request to stop must not wait for that."""
+        try:
+            Thread(target=self._send_stack, args=(request,), name="taskloom-stack", daemon=True).start()
+        except RuntimeError:
+            pass  # no more threads: the program asks by a signal before long
+
+    def _send_stack(self, request: int) -> None:
         from taskloom.runners.stacks import capture_stacks
 
         (stack,) = capture_stacks([self._run.ident], 1)
@@ -188,17 +200,12 @@ class Worker:
             pass  # closed as well
         self.cancel(_CLOSED)
 
-    def _forked(self) -> None:
-        """Called in a child that the task has forked: it has nothing to do with the run."""
-        for step in (self._sender.disconnect, restore_signals, self._forget_dumps, lambda: self._token.detach(FORKED)):
-            try:
-                step()
-            except Exception:  # noqa: BLE001 - one part that stays as it was must not keep the others so
-                pass
-
     def _forget_dumps(self) -> None:
         if self._dump >= 0:
             forget_dumps(self._dump)
+
+    def _detach(self) -> None:
+        self._token.detach(FORKED)
 
 
 def _other_version(version: str) -> ErrorInfo:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -14,6 +15,9 @@ from taskloom.cli.program import watch as module
 from taskloom.cli.program.process import Process
 from taskloom.cli.program.watch import DUMP_STACKS, WATCHED, OwnSignals, Watch
 from taskloom.cli.program.watch_pipes import Order, Pipes, Told
+from taskloom.cli.program.watcher import Watcher
+from taskloom.core.policies import Otherwise
+from taskloom.testing import make_job
 
 TERM, HUP, KILL = signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 SOON = 20.0
@@ -336,3 +340,41 @@ def test_a_dismissed_init_passes_on_every_signal_until_the_program_ends(scene: S
     thread.join(SOON)
     assert not thread.is_alive()
     assert scene.program.sent == [TERM, KILL]
+
+
+@pytest.mark.parametrize("numbers", [(TERM,), (TERM, TERM)], ids=["stop", "hurry"])
+def test_jobs_that_are_killed_at_the_deadline_get_a_second_more(scene: Scene, numbers: tuple[int, ...]) -> None:
+    scene.pipes.send(Order.GRACE, 1.5)
+    scene.begin(10.0)
+    for number in numbers:
+        scene.program_gets(number)
+        scene.told()
+        scene.pass_time(1.0)
+    left = 9.0 if len(numbers) == 1 else 1.0
+
+    assert KILL not in scene.pass_time(left + 1.4)
+    assert KILL in scene.pass_time(0.2)
+
+
+def test_a_third_signal_leaves_no_time_to_kill_jobs(scene: Scene) -> None:
+    scene.pipes.send(Order.GRACE, 1.5)
+    scene.begin(10.0)
+    for _ in range(3):
+        scene.pass_time(1.0)
+        scene.program_gets(TERM)
+        scene.told()
+
+    assert KILL not in scene.pass_time(0.4)
+    assert KILL in scene.pass_time(0.2)
+
+
+@pytest.mark.parametrize(("otherwise", "seconds"), [(Otherwise.KILL, 3.0), (Otherwise.EXIT, 2.0)])
+def test_only_jobs_that_are_killed_change_the_hard_deadline(otherwise: Otherwise, seconds: float) -> None:
+    watcher, sent = Watcher.__new__(Watcher), list[tuple[Order, float]]()
+    watcher._kill_seconds = 0.0
+    watcher._pipes = cast(Pipes, SimpleNamespace(send=lambda order, seconds: sent.append((order, seconds))))
+
+    watcher.watch_jobs([make_job("a", otherwise=otherwise)])
+    watcher.hurry(2.0)
+
+    assert sent == [*[(Order.GRACE, 1.5)] * (otherwise is Otherwise.KILL), (Order.LIMIT, seconds)]

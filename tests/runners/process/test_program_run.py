@@ -312,6 +312,18 @@ def test_a_line_makes_it_ready_once() -> None:
     assert scene.link.logged == ["starting", "now listening on 80", "now listening on 81"]
 
 
+def test_a_line_that_is_read_before_the_message_of_the_start_makes_it_ready_too() -> None:
+    scene = Scene(ready_line="up", check=CHECK)
+    scene.run.on_line("stdout", "up", clock.now)
+    before = list(scene.link.reports)
+    scene.start()
+    scene.later(10)
+
+    assert before == []
+    assert scene.link.reports == [RunStarted("web#1", False), RunReady("web#1")]
+    assert len(scene.link.calls) == 1
+
+
 def test_an_address_is_tried_until_it_answers() -> None:
     scene = Scene(ready_address="tcp://127.0.0.1:1")
     scene.start()

@@ -136,7 +136,8 @@ class StartWait(Wait):
             case "ready":
                 # One that announces it is ready later than it has started.
                 self._is_announced = self._started is not None and event.number("mono") != self._started
-                self._be_ready(self._times.until(event))
+                # A run in a process is dated back to the start of its interpreter.
+                self._be_ready(None if self._is_in_process else self._times.until(event))
                 self.needs_status = self._is_in_process
             case "cancel_requested":
                 self._why = event.object("reason").text("text") or event.object("reason").text("kind")
@@ -153,7 +154,7 @@ class StartWait(Wait):
             self._why = self._why or status.text("reason")
             self._over(status.text("outcome"), status.text("error"), status.number("seconds"))
         elif _READY in status.texts("marks"):
-            self._be_ready(seconds)
+            self._be_ready(None if self._is_in_process else seconds)
             self._name_process(status.object("process"))
 
     def _be_ready(self, seconds: float | None) -> None:

@@ -75,7 +75,7 @@ def _read(written: str, jobs: tuple[str, ...]) -> int:
 
 
 def _result(acted: Acted, sent: str) -> JobResult:
-    status = acted.status
-    process = status.object("process")
+    # As it was before: the signal may have ended the process.
+    status, process = acted.status, acted.before.object("process")
     to = f" to pid {process.count('pid')}" if process.has("pid") else ""
     return JobResult(status.text("job"), "signalled", f"sent {sent}{to}", run=acted.run)

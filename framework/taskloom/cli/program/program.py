@@ -153,6 +153,7 @@ class Program:
         undo.callback(self._process.close)
         selection = files.read()
         self._learn_settings(selection)
+        self._watcher.watch_jobs(selection.specs)
         self._scheduler = Scheduler(stop_within=self._stop_within, on_stopping=self._on_stopping, log=False)
         self._masker.learn(selection.secrets)
         self._is_verbose = self._is_verbose or self._settings.log_level == "debug"
@@ -237,6 +238,7 @@ class Program:
         """
         self._masker.learn(selection.secrets)
         prepare_for_processes(selection.specs)
+        self._watcher.watch_jobs(selection.specs)
         return self._shown.apply(selection.specs)
 
     # -- while the jobs run

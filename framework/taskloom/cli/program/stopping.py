@@ -70,7 +70,7 @@ class Stopping:
         elif within is not None and mono() + within < self.deadline:
             self._scheduler.hurry(within)
             self.deadline = mono() + within
-            self._watcher.limit(within)
+            self._watcher.hurry(within)
 
     def hurry(self, arrived: Signal) -> None:
         """Allow the stop little time, because of a second signal."""

@@ -74,6 +74,7 @@ class Watch:
         self._unsent: dict[tuple[int, bool], Told] = {}
         self._stop_within: float | None = None  # until the program begins
         self._stops_at: float | None = None
+        self._grace = GRACE_SECONDS
         self._deadline = _NEVER
         self._dump_at = _NEVER
         self._is_dismissed = False
@@ -153,9 +154,9 @@ class Watch:
         if action is SignalAction.STOP:
             self._stops_at = at
             if self._stop_within is not None:
-                self._limit(at + self._stop_within)
+                self._limit(at + self._stop_within, self._grace)
         elif action is SignalAction.HURRY:
-            self._limit(at + HURRY_SECONDS)
+            self._limit(at + HURRY_SECONDS, self._grace)
         elif action is SignalAction.EXIT:
             self._limit(at)
 
@@ -192,18 +193,20 @@ class Watch:
         if command.order is Order.BEGIN:
             is_first, self._stop_within = self._stop_within is None, command.seconds
             if is_first and self._stops_at is not None:
-                self._limit(self._stops_at + command.seconds)
+                self._limit(self._stops_at + command.seconds, self._grace)
         elif command.order is Order.STOP_BEGAN:
             self._policy.stop_began()
-            self._limit(mono() + (_NEVER if self._stop_within is None else self._stop_within))
+            self._limit(mono() + (_NEVER if self._stop_within is None else self._stop_within), self._grace)
+        elif command.order is Order.GRACE:
+            self._grace = command.seconds
         elif command.order is Order.LIMIT:
             self._limit(mono() + command.seconds)
         else:
             self._is_dismissed = True
 
-    def _limit(self, soft_deadline: float) -> None:
-        """Lower the deadline to GRACE_SECONDS after this time."""
-        deadline = soft_deadline + GRACE_SECONDS
+    def _limit(self, soft_deadline: float, grace: float = GRACE_SECONDS) -> None:
+        """Lower the deadline to `grace` seconds after this time."""
+        deadline = soft_deadline + grace
         if deadline < self._deadline:
             self._deadline = deadline
             self._dump_at = deadline - DUMP_STACKS_SECONDS

@@ -26,6 +26,11 @@ _MOST_READ = 4096 // _TOLD.size * _TOLD.size
 class Order(IntEnum):
     """What the program orders its watcher to do."""
 
+    GRACE = 250
+    """End the program this many seconds after the deadline of a stop: its jobs may have to be killed then.
+
+    After a third signal it is ended as before: that leaves them no time.
+    """
     BEGIN = 251
     """The program can react to signals now. The seconds: how long a stop may take.
 
@@ -61,7 +66,7 @@ class CommandReader:
         data = self._rest + data
         at = 0
         while at < len(data):
-            if data[at] < Order.BEGIN:
+            if data[at] < Order.GRACE:
                 yield data[at]
                 at += 1
                 continue

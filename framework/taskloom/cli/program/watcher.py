@@ -16,15 +16,18 @@ import faulthandler
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 from taskloom.cli.program.detached import detach
 from taskloom.cli.program.init import pipes_to_init
 from taskloom.cli.program.process import Process
+from taskloom.cli.program.signals import GRACE_SECONDS
 from taskloom.cli.program.watch import DUMP_STACKS, WATCHED, OwnSignals, Watch
 from taskloom.cli.program.watch_pipes import Order, Pipes, Told
 from taskloom.clock import mono
+from taskloom.core.model import JobSpec
+from taskloom.core.stopping import KILL_SECONDS
 
 __all__ = ["WATCHED", "WATCHER_NAME", "CannotWatch", "Watcher"]
 
@@ -61,6 +64,7 @@ class Watcher:
         try:
             in_front = pipes_to_init()
             self._process: Process | None = None
+            self._kill_seconds = 0.0
             if in_front is not None:
                 self._pipes = in_front
             else:
@@ -76,6 +80,16 @@ class Watcher:
     def allow(self, stop_within: float) -> None:
         """Have a stop take as long as the job files say, in seconds. One that has begun keeps its deadline."""
         self._pipes.send(Order.BEGIN, stop_within)
+
+    def watch_jobs(self, specs: Iterable[JobSpec]) -> None:
+        """Allow a stop to kill processes of these jobs at its deadline, and to say which of them it could not kill."""
+        if any(spec.join.kills for spec in specs):
+            self._kill_seconds = KILL_SECONDS
+            self._pipes.send(Order.GRACE, GRACE_SECONDS + KILL_SECONDS)
+
+    def hurry(self, seconds: float) -> None:
+        """Limit the stop that is under way to `seconds` seconds. An earlier deadline stays."""
+        self.limit(seconds + self._kill_seconds)
 
     def stop_began(self) -> None:
         """Start the hard deadline of a stop that no signal began."""

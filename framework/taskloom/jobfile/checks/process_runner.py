@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from taskloom.diagnostics import FieldError, quoted
-from taskloom.text import did_you_mean
 
 __all__ = ["errors_on_this_machine"]
 
@@ -29,40 +28,17 @@ def errors_on_this_machine(options: Mapping[str, Any]) -> Iterator[FieldError]:
 
 
 def _errors_in_user(written: str) -> Iterator[FieldError]:
-    import grp
-    import pwd
+    from taskloom.runners.process.accounts import find_account
 
     loc = (*_BASE, "user")
-    user, _, group = written.partition(":")
     try:
-        # A number needs no entry of its own, unless its group is to be found there.
-        entry = pwd.getpwuid(int(user)) if _is_number(user) else pwd.getpwnam(user)
-    except (KeyError, OverflowError):
-        if not _is_number(user):
-            hint = did_you_mean(user, [each.pw_name for each in pwd.getpwall()])
-            yield FieldError(loc, f"cannot find user {quoted(user)} on this machine", hint)
-            return
-        if not group:
-            message = f"cannot find the group of user {user}: this machine has no user of that number"
-            yield FieldError(loc, message, f"write '{user}:GROUP'")
-            return
-        entry = None
-    gid = entry.pw_gid if entry is not None else -1
-    try:
-        if group:
-            gid = int(group) if _is_number(group) else grp.getgrnam(group).gr_gid
-    except KeyError:
-        hint = did_you_mean(group, [each.gr_name for each in grp.getgrall()])
-        yield FieldError(loc, f"cannot find group {quoted(group)} on this machine", hint)
+        account = find_account(written)
+    except OSError as error:
+        yield FieldError(loc, f"cannot run as user {quoted(written)}: {error.strerror}")
         return
-    uid = entry.pw_uid if entry is not None else int(user)
-    if os.geteuid() != 0 and (uid, gid) != (os.geteuid(), os.getegid()):
+    if os.geteuid() != 0 and (account.uid, account.gid) != (os.geteuid(), os.getegid()):
         message = f"cannot run as user {quoted(written)}: only root may, and this is user {_own_name()}"
         yield FieldError(loc, message, "leave it out, or start the program as root")
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def _own_name() -> str:

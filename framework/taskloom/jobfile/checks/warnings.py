@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
-from taskloom.diagnostics import FieldError, Place, Problem
+from taskloom.diagnostics import FieldError, Place, Problem, quoted
 from taskloom.jobfile.checks.nothing_starts import has_passed, warnings_if_nothing_starts
 from taskloom.jobfile.checks.worst_stop import WorstStop
 from taskloom.jobfile.declared_job import DeclaredJob
@@ -53,6 +54,7 @@ def _warnings_of(spec: JobSpec, stop_within: float, now: float) -> Iterator[tupl
     if spec.watchdog is not None and spec.watchdog.after < _RELIABLE_WATCHDOG_SECONDS and not has_checks:
         message = f"watchdog of {duration(spec.watchdog.after)} is unreliable: poll age has a resolution of 1s"
         yield "watchdog", FieldError(("after",), message, "use 2s or more")
+    yield from _missing_folder(spec)
     remark = getattr(spec.schedule.calendar, "remark", "") if spec.schedule is not None else ""
     if remark:
         yield "schedule", FieldError(("at",), f"this local time is unreliable: {remark}")
@@ -60,6 +62,14 @@ def _warnings_of(spec: JobSpec, stop_within: float, now: float) -> Iterator[tupl
         kind, _, written = spec.schedule.text.partition(" ")
         message = f"does not start by itself: {written} has passed" if kind == "at" else "never starts by itself again"
         yield "schedule", FieldError((kind,), message)
+
+
+def _missing_folder(spec: JobSpec) -> Iterator[tuple[str, FieldError]]:
+    """Warn of the working directory of a process that does not exist now; that of a program is checked with it."""
+    folder = spec.runner.options.get("cwd") if spec.runner.name == "process" else None
+    if folder is not None and getattr(spec.binding, "program", None) is None and not Path(folder).is_dir():
+        message = f"the process cannot start before its folder exists: {quoted(folder)}"
+        yield "runner", FieldError(("process", "cwd"), message)
 
 
 def _slow_stop(spec: JobSpec, stop_within: float) -> str:

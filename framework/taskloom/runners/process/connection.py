@@ -27,7 +27,7 @@ from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
 from taskloom.runners.proc import Process, read_process
 from taskloom.runners.process.channel import Done, Exited, Grouped, ProcessStarted, StartFailed, parse_message
-from taskloom.runners.process.deaths import explained, signal_name
+from taskloom.runners.process.deaths import explained
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
 from taskloom.runners.process.log_thread import LogEntry, RunLog
@@ -35,6 +35,7 @@ from taskloom.runners.process.orphans import is_alive, is_held_by_kernel, kill_o
 from taskloom.runners.process.outgoing import Outgoing
 from taskloom.runners.process.output_lines import OutputLines
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
+from taskloom.signal_names import signal_name
 from taskloom.sync.cancel_token import CancelCallback
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ import signal
 from typing import NamedTuple
 
 from taskloom.core.model import ErrorInfo
+from taskloom.signal_names import signal_name
 from taskloom.text import measured
 
-__all__ = ["Ladder", "describe_death", "explained", "killed_by_ladder", "signal_name"]
+__all__ = ["Ladder", "describe_death", "explained", "killed_by_ladder"]
 
 _MIB = 1024 * 1024
 
@@ -25,17 +26,6 @@ class Ladder(NamedTuple):
 def explained(kind: str, message: str) -> ErrorInfo:
     """Return an error whose message is all that users need."""
     return ErrorInfo(kind, message, f"{kind}: {message}\n", is_explained=True)
-
-
-def signal_name(number: int) -> str:
-    """Return the name of a signal, such as SIGSEGV, also of those without one of their own."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        pass
-    if signal.SIGRTMIN < number < signal.SIGRTMAX:
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
-    return f"signal {number}"
 
 
 def killed_by_ladder(status: int, ladder: Ladder) -> ErrorInfo | None:

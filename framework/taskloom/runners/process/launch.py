@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -75,10 +76,6 @@ class Launched:
             return f"{program}{words}" if words else failed.text
         return failed.text
 
-    def continue_supervisor(self) -> None:
-        """Send SIGCONT to the supervisor, in case the run has stopped it; an order to kill is obeyed then."""
-        self._process.send_signal(signal.SIGCONT)
-
     def kill_supervisor(self) -> None:
         """Send SIGKILL to the supervisor; the main process ends with it, but what that has started stays.
 
@@ -137,23 +134,30 @@ def launch(spec: LaunchSpec) -> Launched:
             if error.filename == sys.executable:  # only the exec names a file
                 words = f"the Python interpreter {sys.executable!r}: {words}"
             raise CannotLaunch(error.errno, spec.what, words) from None
+        except MemoryError:
+            raise CannotLaunch(errno.ENOMEM, spec.what, "this program has no more memory") from None
 
 
 def kill_cgroup(folder: str) -> None:
-    """Kill all in the cgroup of a run whose supervisor was killed, and remove it. Raises nothing.
+    """Kill all in the cgroup of a run whose supervisor was killed, and remove it. Takes 20 ms at most, raises nothing.
 
-    The removal succeeds when the kernel has ended the processes, which is after the return, as a rule: an empty folder
-    is left until the next call.
+    So it takes what the main process had started, too. The folder comes with `Grouped`.
     """
     try:
         Path(folder, "cgroup.kill").write_text("1", encoding="ascii")
-        Path(folder).rmdir()
     except OSError:
-        pass
+        return
+    for _ in range(20):
+        try:
+            Path(folder).rmdir()
+        except OSError:  # the kernel has not ended all of them yet
+            select.poll().poll(1)
+        else:
+            return
 
 
 def _launch(spec: LaunchSpec, encoded: bytes, unwind: ExitStack) -> Launched:
-    """Start it. What is opened here, is closed if the rest fails."""
+    """Start it. All that is opened here is closed if the rest fails."""
     with ExitStack() as theirs:
         channel, far_channel = _socket_pair(unwind, theirs)
         control, far_control = _socket_pair(unwind, theirs) if spec.control else (None, None)

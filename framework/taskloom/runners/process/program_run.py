@@ -61,7 +61,9 @@ class ProgramRun(DrivenRun):
         super().__init__(order, token, link)
         self._program: Program | None = None
         self._spec: LaunchSpec | None = None
+        # Searched in each line until it is found.
         self._pattern: re.Pattern[str] | None = None
+        self._has_said_ready = False
         self._left: Left | None = None
         self._timer = inf
         self._on_due: Callable[[], object] = _nothing
@@ -126,17 +128,21 @@ class ProgramRun(DrivenRun):
             self._probe_ready()
         elif self.is_ready:
             self._begin_checks()
+        elif self._has_said_ready:
+            self._be_ready()
 
     # -- ready
 
     def on_line(self, stream: Stream, text: str, now: float) -> None:
         """One line of its output: logged, and searched for the one that makes it ready."""
         super().on_line(stream, text, now)
-        if self._pattern is not None and not self.is_ready and self._pattern.search(text[:_LONGEST_READY_LINE]):
+        if self._pattern is not None and self._pattern.search(text[:_LONGEST_READY_LINE]):
+            self._pattern = None
             self._be_ready()
 
     def _be_ready(self) -> None:
-        self._pattern = None
+        # Its first lines may be read before the supervisor's message that it has started.
+        self._has_said_ready = True
         if self.is_started and not self.is_ready:
             self.report_ready()
             self._begin_checks()

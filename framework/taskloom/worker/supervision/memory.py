@@ -3,8 +3,8 @@
 import posix
 from time import monotonic
 
-from taskloom.worker.supervision.cgroups import own_folder, own_folder_v1, parent_if_delegated
-from taskloom.worker.supervision.system import read_file, write_file
+from taskloom.worker.supervision.cgroups import own_folder, own_folder_v1, usable_folders
+from taskloom.worker.supervision.system import read_file, read_lines, write_file
 from taskloom.worker.supervision.tree import Process, descendants
 
 _FOREVER = float("inf")
@@ -16,13 +16,13 @@ _SAMPLE_SHARE = 0.02
 class Memory:
     """The memory limit of the run, in bytes; None for none. `folder`: its cgroup, or ""."""
 
-    def __init__(self, limit: int | None, mounts: bytes | None = None) -> None:
+    def __init__(self, limit: int | None) -> None:
         self.limit = limit
         self.folder = ""
         self.sample_at = _FOREVER
         self._is_enforced = False
         if limit is not None:
-            self._make_folder(limit, mounts)
+            self._make_folder(limit)
 
     @property
     def joins(self) -> str:
@@ -71,10 +71,9 @@ class Memory:
                 pass
             self.folder = ""
 
-    def _make_folder(self, limit: int, mounts: bytes | None) -> None:
-        own = own_folder(mounts)
-        for above in (own, parent_if_delegated(own)):
-            if above and self._try_folder(f"{above}/taskloom-{posix.getpid()}", limit):
+    def _make_folder(self, limit: int) -> None:
+        for above in usable_folders():
+            if self._try_folder(f"{above}/taskloom-{posix.getpid()}", limit):
                 return
 
     def _try_folder(self, folder: str, limit: int) -> bool:
@@ -104,7 +103,7 @@ class KernelKills:
     def begin(self, folder: str) -> None:
         """Remember the counter: that of the run's cgroup, else of our own, else of the machine."""
         v1 = own_folder_v1()
-        own = own_folder(None)
+        own = own_folder()
         for path, key in (
             (folder and f"{folder}/memory.events", b"oom_kill"),
             (own and f"{own}/memory.events", b"oom_kill"),
@@ -116,7 +115,7 @@ class KernelKills:
                 return
 
     def has_risen(self) -> bool:
-        """Return whether the kernel has killed since `begin`. Where the counter is shared, that is only probable."""
+        """Return whether the kernel has killed since `begin`. With a shared counter that is only probable."""
         return bool(self._path) and (counter(self._path, self._key) or 0) > self._before
 
 
@@ -136,7 +135,7 @@ def used_bytes(limit: int) -> int:
 
 def _share(process: Process, page: int) -> int:
     """Return the PSS in bytes; the RSS where the kernel does not show it to us."""
-    for line in read_file(f"/proc/{process.pid}/smaps_rollup").split(b"\n"):
+    for line in read_lines(f"/proc/{process.pid}/smaps_rollup"):
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024
     return process.resident * page
@@ -144,7 +143,7 @@ def _share(process: Process, page: int) -> int:
 
 def counter(path: str, key: bytes) -> int | None:
     """Return the number after the key in a file of `key number` lines; None without such a line."""
-    for line in read_file(path).split(b"\n"):
+    for line in read_lines(path):
         words = line.split()
         if len(words) == 2 and words[0] == key:
             return int(words[1])

@@ -5,7 +5,7 @@ import _signal  # type: ignore[import-not-found]
 import posix
 
 signals = _signal
-"""What `signal` is made of; that one would take longer to import than all of this, for its enums."""
+"""The C part of `signal`; that one would take longer to import than all of this, for its enums."""
 
 CONTROL = 3
 """The descriptor of the control socket in the run's main process."""
@@ -71,7 +71,10 @@ def write_file(path: str, data: bytes) -> int:
 
 
 def read_file(path: str) -> bytes:
-    """Return the first 64 KiB of a file of the kernel; nothing if it cannot be read."""
+    """Return what a file of the kernel gives at once; nothing if it cannot be read.
+
+    That is all of it if it has one line, and about a page otherwise.
+    """
     try:
         file = posix.open(path, posix.O_RDONLY)
         try:
@@ -80,6 +83,21 @@ def read_file(path: str) -> bytes:
             posix.close(file)
     except OSError:
         return b""
+
+
+def read_lines(path: str) -> list[bytes]:
+    """Return the lines of a file of the kernel, 16 MiB at most; none if it cannot be read."""
+    parts: list[bytes] = []
+    try:
+        file = posix.open(path, posix.O_RDONLY)
+        try:
+            while len(parts) < 256 and (part := posix.read(file, 65_536)):
+                parts.append(part)
+        finally:
+            posix.close(file)
+    except OSError:
+        return []
+    return b"".join(parts).split(b"\n")
 
 
 def text_of(number: int) -> str:

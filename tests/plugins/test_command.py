@@ -1,0 +1,131 @@
+"""The params of the task `command`, and the program that they describe."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskloom import Check, Program
+from taskloom.catalog.params import ParamErrors, inspect_task
+from taskloom.jobfile.loader import check
+from taskloom_plugins.command import Command
+
+
+def program_of(**params: Any) -> Program:
+    binding = inspect_task(Command).bind(params)[1]
+    assert binding.program is not None
+    return binding.program()
+
+
+def refusals(**params: Any) -> list[str]:
+    with pytest.raises(ParamErrors) as caught:
+        inspect_task(Command).bind(params)
+    return [error.message for error in caught.value.errors]
+
+
+def test_a_list_is_run_without_a_shell() -> None:
+    assert program_of(argv=["echo", "$HOME; rm -rf /"]) == Program(argv=("echo", "$HOME; rm -rf /"))
+
+
+def test_a_text_is_run_by_the_shell_if_that_is_wanted() -> None:
+    program = program_of(argv="a | b", shell=True)  # noqa: S604 - nothing is executed
+
+    assert (program.argv, program.shell) == (("/bin/sh", "-c", "a | b"), True)
+
+
+def test_every_param_arrives() -> None:
+    program = program_of(
+        argv=["serve"],
+        env={"A": "b"},
+        env_file="a.env",
+        cwd="/srv",
+        stop_signal="QUIT",
+        stop_command=["stop"],
+        reload_signal=1,
+        success_codes=[0, 3],
+        stdin="é",
+        ready={"line": "up"},
+        check={"command": ["ask", "it"], "every": "2s", "failures": 5, "timeout": "500ms"},
+    )
+
+    assert program == Program(
+        argv=("serve",),
+        env={"A": "b"},
+        env_files=("a.env",),
+        cwd="/srv",
+        stop_signal=signal.SIGQUIT,
+        stop_command=("stop",),
+        reload_signal=signal.SIGHUP,
+        success_codes=frozenset({0, 3}),
+        stdin="é".encode(),
+        ready_line="up",
+        check=Check(command=("ask", "it"), every=2.0, failures=5, timeout=0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ready", "line", "address"),
+    [
+        ("listening on", "listening on", None),
+        ("tcp://127.0.0.1:1", None, "tcp://127.0.0.1:1"),
+        ("HTTP://127.0.0.1:1/", None, "HTTP://127.0.0.1:1/"),
+        ("unix:///run/a.sock", None, "unix:///run/a.sock"),
+        ("at tcp://", "at tcp://", None),
+        ({"line": "tcp://"}, "tcp://", None),
+        ({"address": "tcp://h:1"}, None, "tcp://h:1"),
+    ],
+    ids=str,
+)
+def test_ready_is_a_line_or_an_address(ready: Any, line: str | None, address: str | None) -> None:
+    program = program_of(argv=["a"], ready=ready)
+    binding = inspect_task(Command).bind({"argv": ["a"], "ready": ready})[1]
+
+    assert (program.ready_line, program.ready_address) == (line, address)
+    assert binding.announces_ready
+
+
+def test_without_ready_it_is_ready_at_once() -> None:
+    assert not inspect_task(Command).bind({"argv": ["a"]})[1].announces_ready
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({}, "cannot do without parameter 'argv'"),
+        ({"argv": []}, "cannot use an empty argv"),
+        ({"argv": " ", "shell": True}, "cannot use an empty argv"),
+        ({"argv": "sleep 5"}, "cannot use the text 'sleep 5' as argv; write a list"),
+        ({"argv": ["a"], "shell": True}, "cannot use a list as argv with shell: true"),
+        ({"argv": ["sleep", 5]}, "cannot use 5 as argv[1]; expected text"),
+        ({"argv": 5}, "cannot use 5 as argv; expected a list or text"),
+        ({"argv": ["a"], "stop_signal": "TREM"}, "did you mean 'TERM'?"),
+        ({"argv": ["a"], "env": {"A": 5}}, "cannot use 5 as env.A; expected text"),
+        ({"argv": ["a"], "env": {"A": True}}, "cannot use true as env.A; expected text"),
+        ({"argv": ["a"], "ready": {}}, "write one of line and address"),
+        ({"argv": ["a"], "ready": {"line": "a", "address": "tcp://h:1"}}, "write one of line and address"),
+        ({"argv": ["a"], "ready": "https://h"}, "cannot use an address of the kind https:// here"),
+        ({"argv": ["a"], "ready": {"line": "("}}, "as a regular expression"),
+        ({"argv": ["a"], "check": {"tcp": "h"}}, "cannot read 'tcp://h' as an address"),
+        ({"argv": ["a"], "check": {"tcp": "h:1", "evry": 1}}, "cannot find 'evry' in check; known: command, tcp, http"),
+        ({"argv": ["a"], "check": "tcp://h:1"}, "cannot use 'tcp://h:1' as check; expected a mapping"),
+        ({"argv": ["a"], "success_codes": []}, "expected at least 1 items"),
+    ],
+    ids=str,
+)
+def test_a_wrong_param_is_one_error(params: dict[str, Any], says: str) -> None:
+    [found] = refusals(**params)
+
+    assert says in found
+
+
+def test_all_wrong_params_are_reported_with_their_places(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("jobs:\n  a:\n    task: command\n    params:\n      argv: [sleep, 5]\n      stop_signal: HOP\n")
+
+    found = check(path).errors
+
+    assert [(problem.place.line, problem.place.column) for problem in found] == [(5, 21), (6, 20)]
+    assert found[0].hint == "quote it to make it text"
