@@ -383,7 +383,10 @@ def test_failures_in_a_row_make_it_unresponsive_once_and_a_success_responsive() 
         RunResponsive("web#1"),
     ]
     assert scene.link.logged[0] == "check failed (1 of 3): tcp://127.0.0.1:1: refused"
-    assert scene.link.logged[-1] == "check succeeded after 4 failures"
+    assert scene.link.logged[-2:] == [
+        "check failed (4 in a row): tcp://127.0.0.1:1: refused",
+        "check succeeded after 4 failures",
+    ]
 
 
 def test_a_success_between_failures_begins_anew() -> None:

@@ -193,7 +193,8 @@ class ProgramRun(DrivenRun):
             self._passed(now)
             return
         self._failures += 1
-        self.link.log(f"check failed ({self._failures} of {check.failures}): {check}: {error}", level=WARNING)
+        of_all = f"of {check.failures}" if self._failures <= check.failures else "in a row"
+        self.link.log(f"check failed ({self._failures} {of_all}): {check}: {error}", level=WARNING)
         if self._failures >= check.failures and not self._is_unresponsive:
             self._is_unresponsive = True
             because = f"{plural(self._failures, 'failed check')} in a row: {error}"
