@@ -56,7 +56,9 @@ class FakeLink:
     def emit(self, report: Any) -> None:
         self.reports.append(report)
 
-    def call(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+    def call(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], *, is_slow: bool = False
+    ) -> None:
         self.calls.append((work, done))
 
     def answer(self, error: BaseException | None = None) -> None:

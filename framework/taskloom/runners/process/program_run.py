@@ -150,7 +150,9 @@ class ProgramRun(DrivenRun):
     def _probe_ready(self) -> None:
         address = self._known().ready_address
         if address is not None and self._goes_on():
-            self.link.call(partial(probe, parse_target(address), _READY_TIMEOUT_SECONDS), self._ready_probed)
+            self.link.call(
+                partial(probe, parse_target(address), _READY_TIMEOUT_SECONDS), self._ready_probed, is_slow=True
+            )
 
     def _ready_probed(self, _: object, error: BaseException | None) -> None:
         if error is None:
@@ -174,10 +176,10 @@ class ProgramRun(DrivenRun):
             return
         target = check.target
         if target is not None:
-            self.link.call(partial(probe, target, check.timeout), self._checked)
+            self.link.call(partial(probe, target, check.timeout), self._checked, is_slow=True)
             return
         command = self._helper(check.command, check.timeout)
-        self.link.call(command.run, partial(self._command_checked, command))
+        self.link.call(command.run, partial(self._command_checked, command), is_slow=True)
 
     def _command_checked(self, command: HelperCommand, result: object, error: BaseException | None) -> None:
         self._commands.discard(command)
