@@ -213,6 +213,7 @@ class Program:
     ready_address: str | None = None
     """It is ready once this address answers: `tcp://HOST:PORT`, `http://HOST:PORT/PATH` or `unix:///PATH`."""
     check: Check | None = None
+    """Decides from then on whether it still works."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that cannot be used; lists become tuples and names of signals their numbers."""

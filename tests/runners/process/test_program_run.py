@@ -16,6 +16,8 @@ from taskloom.runners import RunOrder
 from taskloom.runners.binding import Binding, Body
 from taskloom.runners.process import program_run
 from taskloom.runners.process.channel import Exited, Left, OverLimit, ProcessStarted, Stopped
+from taskloom.runners.process.helper_command import HelperFailed
+from taskloom.runners.process.probes import ProbeFailed
 from taskloom.runners.process.program_run import ProgramRun
 from taskloom.sync.cancel_token import CancelToken
 
@@ -220,6 +222,16 @@ def test_what_a_stopped_program_leaves_is_no_failure_and_is_said() -> None:
     assert scene.link.logged == ["it left 1 process (sleep): ending what is left"]
 
 
+def test_a_stop_that_comes_after_the_end_has_not_caused_it() -> None:
+    scene = Scene()
+    scene.start()
+    scene.run.on_channel(Exited(3 << 8, 0, 0.0, 0.0), clock.now)
+    scene.cancel()
+
+    assert told(scene.run.end(lost=None)) == ended(How.RAISED, "ProgramFailed: exit code 3")
+    assert scene.link.done == []
+
+
 def test_over_its_memory_limit_is_told_whatever_the_code_is() -> None:
     scene = Scene()
     scene.start()
@@ -376,7 +388,7 @@ def test_failures_in_a_row_make_it_unresponsive_once_and_a_success_responsive() 
     scene.start()
     for _ in range(4):
         scene.later(10)
-        scene.link.answer(OSError("refused"))
+        scene.link.answer(ProbeFailed("refused"))
     scene.later(10)
     scene.link.answer()
 
@@ -458,7 +470,7 @@ def test_a_stop_command_that_fails_is_replaced_by_the_signal_at_once() -> None:
     scene = Scene(stop_command=("pg_ctl", "stop"))
     scene.start()
     scene.cancel()
-    scene.link.answer(OSError("exit code 1"))
+    scene.link.answer(HelperFailed("exit code 1"))
 
     assert scene.link.done == ["patient", "SIGTERM", "SIGCONT"]
     assert scene.link.logged == ["stop_command failed: exit code 1; sending SIGTERM"]
@@ -469,7 +481,7 @@ def test_a_check_that_is_under_way_has_no_effect_after_the_stop() -> None:
     scene.start()
     scene.later(10)
     scene.cancel()
-    scene.link.answer(OSError("refused"))
+    scene.link.answer(ProbeFailed("refused"))
     scene.later(60)
 
     assert scene.link.logged == []
