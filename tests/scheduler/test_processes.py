@@ -228,5 +228,5 @@ def test_the_stack_of_a_process_whose_task_holds_the_interpreter_lock() -> None:
     assert status.process is not None
     assert f"It runs in process {status.process.pid} (runner: process), with " in why.text
     assert run.outcome is Outcome.CANCELLED
-    assert str(run.error) == "SIGKILL after 0.2 s"
+    assert str(run.error).startswith("SIGKILL after ")
     assert report.is_clean
