@@ -155,7 +155,7 @@ def test_killed_whatever_it_does(name: str) -> None:
     with Supervised(python(HOSTILE[name])) as run:
         assert run.line() == "ready"
 
-        run.order(b"kill\n")
+        run.send(b"kill\n")
 
         run.rest_until_done()
 
@@ -196,11 +196,11 @@ def test_what_is_left_gets_a_term_and_then_the_time_until_the_order_to_kill_if_t
     )
     with Supervised(shell(script), linger=0.01) as run:
         assert run.line() == "ready"
-        run.order(b"patient\nsignal 2\n")
+        run.send(b"patient\nsignal 2\n")
         run.until(Left)
         assert run.line() == "asked"
         assert not select.select([run.launched.channel], [], [], 1.5)[0]
-        run.order(b"kill\n")
+        run.send(b"kill\n")
         run.rest_until_done()
 
 
@@ -222,7 +222,7 @@ time.sleep(60)
     with Supervised(python(source)) as run:
         assert run.line() == "ready"
 
-        run.order(b"group 15\n")
+        run.send(b"group 15\n")
 
         exited = run.until(Exited)
         assert os.WEXITSTATUS(exited.status) == 5
@@ -240,21 +240,31 @@ signal.pause()
     with Supervised(python(source)) as run:
         assert run.line() == "ready"
 
-        run.order(b"group 15\n")
+        run.send(b"group 15\n")
 
         assert os.WEXITSTATUS(run.until(Exited).status) == 6
 
 
 @pytest.mark.parametrize(
-    "order", [b"", b"nonsense\n", b"signal x\n", b"group 99\n", b"signal 9 9\n", b"\n\n", b"\xff\n"]
+    "order",
+    [
+        b"",
+        b"nonsense\n",
+        b"signal x\n",
+        b"group 99\n",
+        b"signal 9999999999999999999\n",
+        b"signal 9 9\n",
+        b"\n\n",
+        b"\xff\n",
+    ],
 )
 def test_an_order_that_means_nothing_has_no_effect(order: bytes) -> None:
     with Supervised(shell("echo ready; exec sleep 60")) as run:
         assert run.line() == "ready"
 
-        run.order(order)
-        run.order(b"sig")
-        run.order(b"nal 10\n")
+        run.send(order)
+        run.send(b"sig")
+        run.send(b"nal 10\n")
 
         assert os.WTERMSIG(run.until(Exited).status) == signal.SIGUSR1
 
@@ -275,7 +285,7 @@ def test_a_stopped_supervisor_kills_when_it_is_continued() -> None:
         assert run.line() == "ready"
 
         os.waitid(os.P_PID, run.launched.pid, os.WSTOPPED | os.WNOWAIT)
-        run.order(b"kill\n")
+        run.send(b"kill\n")
         os.kill(run.launched.pid, signal.SIGCONT)
 
         run.rest_until_done()

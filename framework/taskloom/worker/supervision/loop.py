@@ -24,7 +24,7 @@ _FOREVER = float("inf")
 # Signals that programs take as the request to end. One that is stopped only gets them when it is continued.
 _MEANS_END = (signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGHUP)
 
-# What is left when the main process has ended gets SIGKILL this long after SIGTERM.
+# All that is left when the main process has ended gets SIGKILL this long after SIGTERM.
 _LEFT_SECONDS = 1.0
 # After SIGKILL to the main process and its group nothing is left, as a rule, and the scan of /proc can be saved.
 _FIRST_SWEEP_SECONDS = 0.005
@@ -159,7 +159,7 @@ class Supervisor:
             self._signal(signals.SIGTERM, is_for_group=True)
 
     def _take_report(self) -> None:
-        """Say whether the program has been started."""
+        """Tell the parent that the program runs, or why it does not."""
         self._poll.unregister(self._child.report)
         failures = self._child.read_report()
         if failures and failures[0][0] == "cgroup":
