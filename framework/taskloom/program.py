@@ -206,7 +206,7 @@ class Program:
     success_codes: frozenset[int] = frozenset({0})
     """The exit codes that are no failure."""
     stdin: bytes | None = None
-    """What it reads from its standard input; None for `/dev/null`."""
+    """The content of its standard input; None for `/dev/null`."""
     ready_line: str | None = None
     """It is ready once this regular expression is found in a line of its output."""
     ready_address: str | None = None
@@ -248,7 +248,7 @@ def _as_tcp(text: object) -> object:
 
 
 def _arguments(values: object, name: str) -> tuple[str, ...]:
-    """Return the program and its arguments as a tuple. Raises ValueError for an empty one and for what is no text."""
+    """Return the program and its arguments as a tuple. Raises ValueError for an empty one and for anything but text."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise ValueError(f"cannot use {quoted(values)} as {name}; expected a list of the program and its arguments")
     arguments = tuple(_text(each, name, is_argument=True) for each in values)

@@ -32,7 +32,7 @@ BROKEN = {
 def test_a_program_that_breaks_the_protocol_stops_the_run(start_worker: Start, kind: str) -> None:
     data, text = BROKEN[kind]
     worker = start_worker(tasks.Reporter)
-    worker.until(Started)
+    worker.until(Logged)
 
     if data is None:
         worker.send(spec_for(tasks.Reporter))
@@ -45,7 +45,7 @@ def test_a_program_that_breaks_the_protocol_stops_the_run(start_worker: Start, k
 
 def test_half_a_line_and_then_the_end_stop_the_run(start_worker: Start) -> None:
     worker = start_worker(tasks.Reporter)
-    worker.until(Started)
+    worker.until(Logged)
 
     worker.control.sendall(b'{"cancel":')
     worker.control.shutdown(1)
@@ -56,7 +56,7 @@ def test_half_a_line_and_then_the_end_stop_the_run(start_worker: Start) -> None:
 
 def test_a_message_in_pieces_is_read(start_worker: Start) -> None:
     worker = start_worker(tasks.Reporter)
-    worker.until(Started)
+    worker.until(Logged)
 
     for byte in json.dumps({"cancel": {"kind": "user", "text": REASON.text, "signal": None}}) + "\n":
         worker.control.sendall(byte.encode())
@@ -65,17 +65,31 @@ def test_a_message_in_pieces_is_read(start_worker: Start) -> None:
     assert worker.all(Logged)[-1].message == "stopped: user: the test False"
 
 
-@pytest.mark.parametrize(
-    "first",
-    [b"", b"no spec", b"[]\n", b"{}\n", b'{"urgent":true}\n'],
-    ids=["nothing", "half", "list", "empty", "other"],
-)
+FIRST = {
+    "nothing": b"",
+    "half": b"no spec",
+    "list": b"[]\n",
+    "empty": b"{}\n",
+    "other": b'{"urgent":true}\n',
+}
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
 def test_without_a_spec_the_worker_ends_by_itself(child_env: dict[str, str], first: bytes) -> None:
     with DrivenWorker(child_env, first) as worker:
         worker.control.shutdown(1)
 
         assert worker.all(Ended) == worker.all(Started) == []
-        assert worker.output()[2] == 1
+        out, err, code = worker.output()
+        assert (out, code) == ("", 1)
+        is_line = first.endswith(b"\n")
+        assert err == ("the program broke the protocol: its first message is not a spec\n" if is_line else "")
+
+
+def test_a_spec_without_its_fields_is_refused(child_env: dict[str, str]) -> None:
+    with DrivenWorker(child_env, json.dumps({"spec": {"sys_path": sys.path}}).encode() + b"\n") as worker:
+        assert worker.receive() is None
+        assert worker.output() == ("", "the program broke the protocol: 'spec' has no 'version'\n", 1)
 
 
 def test_a_worker_that_is_started_by_hand_says_that_it_cannot(child_env: dict[str, str]) -> None:

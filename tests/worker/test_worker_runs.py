@@ -79,7 +79,7 @@ def test_terminate_and_callbacks_are_called_on_helper_threads(start_worker: Star
 @pytest.mark.long
 def test_terminate_returns_before_the_process_ends(start_worker: Start) -> None:
     worker = start_worker(tasks.LateTerminate)
-    worker.until(Started)
+    worker.until(Polled)
 
     worker.cancel()
 
@@ -241,7 +241,7 @@ def test_the_stack_shows_the_line_of_the_task(start_worker: Start) -> None:
 @pytest.mark.long
 def test_the_end_of_the_program_is_a_request_to_stop(start_worker: Start) -> None:
     worker = start_worker(tasks.Reporter)
-    worker.until(Started)
+    worker.until(Logged)
 
     worker.control.shutdown(1)
 

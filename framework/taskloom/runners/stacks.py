@@ -45,7 +45,7 @@ def stack_of(lines: Sequence[tuple[str, int | None, str]]) -> Stack:
     if not lines:
         return Stack("", "")
     file, number, function = next((line for line in reversed(lines) if _is_task_code(line[0])), lines[-1])
-    return Stack(f"{file}:{number} in {function}", _formatted(lines))
+    return Stack(f"{file}:{number or '?'} in {function}", _formatted(lines))
 
 
 def _frames() -> dict[int, FrameType]:

@@ -26,9 +26,8 @@ def main() -> NoReturn:
     control = int(sys.argv[1])
     os.set_inheritable(control, False)
     line, rest = read_first_line(control)
-    own_path = sys.path
+    own_path, sys.path = sys.path, sys_path_of(line)
     try:
-        sys.path = json.loads(line)["spec"]["sys_path"]
         from taskloom.worker.worker import execute
     except BaseException as error:  # noqa: BLE001 - even SystemExit: it is reported, and this process ends
         sys.path = own_path
@@ -51,6 +50,15 @@ def read_first_line(control: int) -> tuple[bytes, bytes]:
             os._exit(FAILED)
     line, _, rest = data.partition(b"\n")
     return line, rest
+
+
+def sys_path_of(line: bytes) -> list[str]:
+    """Return the `sys.path` of the first message; the rest of it is checked later. Exits if it is no such message."""
+    try:
+        found = json.loads(line)["spec"]["sys_path"]
+        return [str(entry) for entry in found]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        sys.exit("the program broke the protocol: its first message is not a spec")
 
 
 def report_failed_import(control: int, error: BaseException) -> None:

@@ -22,6 +22,7 @@ from taskloom.runners.wire import (
     CallbackFailed,
     Ended,
     Hello,
+    ProtocolError,
     Ready,
     Spec,
     StackAnswer,
@@ -53,7 +54,10 @@ _CLOSED = Reason(ReasonKind.SHUTDOWN, "the task has closed the socket through wh
 
 def execute(control: int, line: bytes, rest: bytes) -> NoReturn:
     """Execute the run that the first line describes, and exit. `rest`: what has come after the line."""
-    spec = decode_down(line)
+    try:
+        spec = decode_down(line)
+    except ProtocolError as error:
+        sys.exit(f"the program broke the protocol: {error}")
     if not isinstance(spec, Spec):
         sys.exit("the program broke the protocol: its first message is not a spec")
     Worker(OwnDescriptor(control), spec).work(rest)

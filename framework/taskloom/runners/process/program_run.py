@@ -46,7 +46,7 @@ _LAST_RETRY_SECONDS = 1.0
 _READY_TIMEOUT_SECONDS = 5.0
 # Of a longer line only the beginning is searched: a regular expression may take time in proportion to its square.
 _LONGEST_READY_LINE = 4096
-# What a shell exits with: the command is not executable, or is not found.
+# The codes of a shell for a command that is not executable, or not found.
 _SHELL_CODES = {126: "the shell could not execute a command", 127: "the shell found no such command"}
 _SIGNAL_CODES = 128
 _CONTINUE = int(signal.SIGCONT)
@@ -119,7 +119,7 @@ class ProgramRun(DrivenRun):
 
     def _started(self) -> None:
         program = self._known()
-        # It polls nothing. A stop wakes it as a signal does, and only its checks say whether it works.
+        # It polls nothing. A stop wakes it by a signal, and only its checks show that it works.
         self.token.update_remote(has_polled=False, is_waiting=True, is_wakeable=True)
         self.report_started(is_ready=not program.announces_ready)
         if self.ladder.requested is not None:
