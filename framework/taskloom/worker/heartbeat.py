@@ -1,4 +1,4 @@
-"""What is sampled of a run in a worker: its polls, its progress and its counters."""
+"""Samples a run in a worker: its polls, its progress and its counters."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Sender:
         # A latch is opened once all that was queued before it is sent.
         self._queue: deque[bytes | Latch] = deque()
         self._queued = 0
-        # What is left of the line that is being sent.
+        # The rest of the line that is being sent.
         self._unsent = memoryview(b"")
         self._waker = Waker()
         self._has_space = Latch()
@@ -181,7 +181,7 @@ class Sender:
             self._samples_at = None if self.is_idle else now + SAMPLE_SECONDS
 
     def _send_end(self) -> None:
-        # What was queued before `end` was called may have come after `_send_queue`.
+        # Messages that were queued before `end` was called may have come after `_send_queue`.
         self._send_queue()
         for message in self._heartbeat.gauges_changes() if self._heartbeat is not None else []:
             self._send_line(encode(message))
