@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.support.child_programs import run_program
 
-from taskloom.catalog.params import inspect_task
+from taskloom.catalog.params import TaskShape, inspect_task
 from taskloom.diagnostics import FieldError
 from taskloom.runners.binding import Binding, Body, TaskReference
 from taskloom.task import Context, Duration, Task
@@ -100,6 +100,13 @@ def reference(task: object, **params: Any) -> TaskReference:
     assert found.cannot_cross == ""
     assert found.reference is not None
     return found.reference
+
+
+def referred(shape: TaskShape) -> tuple[Any, ...]:
+    """Return the reference without the values."""
+    found = shape.bind({})[1].reference
+    assert found is not None
+    return found[:4]
 
 
 def refused(task: object, **params: Any) -> FieldError:
@@ -293,7 +300,7 @@ def test_a_task_may_get_its_name_after_it_was_asked(loaded: types.ModuleType, mo
     del loaded.task
     [error] = shape.errors_crossing({})
 
-    loaded.task = task
+    vars(loaded)["task"] = task
 
     assert error.message == "cannot run function 'task' in a process: module 'loaded_from_elsewhere' has no 'task'"
     assert shape.errors_crossing({}) == []
@@ -353,7 +360,7 @@ def test_the_name_of_an_entry_point_makes_any_object_importable() -> None:
     shape = dataclasses.replace(inspect_task(nameless), offered_at=f"{HERE}:nameless")
 
     assert shape.errors_crossing({}) == []
-    assert shape.bind({})[1].reference[:4] == (HERE, "nameless", {}, f"{HERE}:<lambda>")
+    assert referred(shape) == (HERE, "nameless", {}, f"{HERE}:<lambda>")
 
 
 def test_an_entry_point_that_names_an_instance_crosses_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,11 +368,11 @@ def test_an_entry_point_that_names_an_instance_crosses_without_its_values(monkey
     shape = dataclasses.replace(inspect_task(sys.modules[HERE].offered), offered_at=f"{HERE}:offered [extra]")
 
     assert shape.errors_crossing({}) == []
-    assert shape.bind({})[1].reference[:4] == (HERE, "offered", {}, f"{HERE}:Own")
+    assert referred(shape) == (HERE, "offered", {}, f"{HERE}:Own")
 
 
 @pytest.mark.parametrize("offered_at", ["no_such_module:plain", f"{HERE}:Wait", f"{HERE}:a.b", HERE, ":", "x"])
 def test_an_entry_point_that_names_another_object_is_not_used(offered_at: str) -> None:
     shape = dataclasses.replace(inspect_task(plain), offered_at=offered_at)
 
-    assert shape.bind({})[1].reference[:4] == (HERE, "plain", {}, f"{HERE}:plain")
+    assert referred(shape) == (HERE, "plain", {}, f"{HERE}:plain")

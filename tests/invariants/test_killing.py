@@ -45,11 +45,15 @@ def correct_history() -> History:
 
 def move(kind: type[Action], run: str, *, times: int) -> Change:
     """Return a change that repeats an action of the run, or drops it."""
-    return lambda _, action: [action] * (times if isinstance(action, kind) and action[0] == run else 1)
+    return lambda _, action: [action] * (times if isinstance(action, kind) and run_of(action) == run else 1)
 
 
 def replaced(kind: type[Action], run: str, new: Action) -> Change:
-    return lambda _, action: [new] if isinstance(action, kind) and action[0] == run else [action]
+    return lambda _, action: [new] if isinstance(action, kind) and run_of(action) == run else [action]
+
+
+def run_of(action: Action) -> object:
+    return getattr(action, "run", None)
 
 
 def is_of(action: Action, name: EventName, run: str) -> bool:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from taskloom.runners.gauges import Gauges, Progress
 
 
@@ -49,3 +51,21 @@ def test_the_last_progress_counts() -> None:
     gauges.progress = Progress(2, 2, "files")
 
     assert gauges.progress == (2, 2, "files")
+
+
+def test_totals_that_were_counted_elsewhere_replace_those_of_their_names() -> None:
+    gauges = Gauges()
+    gauges.count("own", 2)
+    gauges.set_counts({"frames": 7})
+    gauges.set_counts({"frames": 9, "errors": 1})
+
+    assert gauges.counts == {"own": 2, "frames": 9, "errors": 1}
+
+
+def test_totals_are_checked_before_any_is_set() -> None:
+    gauges = Gauges()
+
+    with pytest.raises(TypeError, match=r"cannot increase counter 'b' by 1\.5"):
+        gauges.set_counts({"a": 1, "b": 1.5})  # type: ignore[dict-item]
+
+    assert gauges.counts == {}

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from taskloom.clock import MonotonicClock
-from taskloom.core.actions import CaptureStack, StartRun
+from taskloom.core.actions import ApplySpec, CaptureStack, KillRun, MarkUrgent, StartRun, TerminateRun
 from taskloom.core.inputs import (
     AddJob,
+    CallbackFailed,
     Input,
     RunEnded,
     RunStarted,
@@ -22,16 +23,18 @@ from taskloom.core.inputs import (
     Shutdown,
     StackCaptured,
     StartAll,
+    StartJob,
     StopJob,
 )
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import How, Reason, ReasonKind, RunnerSpec
-from taskloom.runners import RunHandle, Stack
+from taskloom.runners import Emit, RunHandle, RunOrder, Stack
 from taskloom.runners.binding import Binding, Body
 from taskloom.runners.thread import ThreadRunner
 from taskloom.scheduler.action_executor import ActionExecutor, StartReturned
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
 from taskloom.scheduler.stack_captures import Capture
+from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.gate import Gate
 from taskloom.testing import make_job
 
@@ -46,6 +49,42 @@ class BlindRunner(ThreadRunner):
         raise ZeroDivisionError("no stacks")
 
 
+class KillingRunner(ThreadRunner):
+    """A third party's runner whose handles know how to kill. It may block, so it is called on helper threads."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[tuple[str, tuple[Any, ...], int]] = SimpleQueue()
+        self.failing = ""
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> Any:
+        return _KillableHandle(self, super().start(order, token, emit))
+
+
+class _KillableHandle:
+    def __init__(self, runner: KillingRunner, handle: RunHandle) -> None:
+        self._runner, self._handle = runner, handle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handle, name)
+
+    def _note(self, name: str, *arguments: Any) -> None:
+        self._runner.calls.put((name, arguments, threading.get_ident()))
+        if name == self._runner.failing:
+            raise ZeroDivisionError(name)
+
+    def terminate(self) -> None:
+        self._note("terminate")
+
+    def kill(self) -> None:
+        self._note("kill")
+
+    def set_urgent(self) -> None:
+        self._note("set_urgent")
+
+    def set_poll_interval(self, seconds: float) -> None:
+        self._note("set_poll_interval", seconds)
+
+
 class Bench:
     """An executor with a core; its reports are kept. Implements `Messages`."""
 
@@ -57,11 +96,12 @@ class Bench:
         self.clock = MonotonicClock()
         self.gate = Gate()
         self.slow = SlowRunner()
+        self.killing = KillingRunner()
         self.executor = ActionExecutor(
             self,
             self.core,
             clock=self.clock,
-            runners={"thread": ThreadRunner(), "blind": BlindRunner(), "slow": self.slow},
+            runners={"thread": ThreadRunner(), "blind": BlindRunner(), "slow": self.slow, "killing": self.killing},
             gate=self.gate,
             heartbeats=HeartbeatMonitor(lambda: None, self.post),
             on_stopping=None,
@@ -276,3 +316,115 @@ def test_a_run_that_has_ended_meanwhile_is_not_reported_as_overdue_before_its_ow
     assert [report for report in first if isinstance(report, StackCaptured)] == []
     assert [report.run for report in bench.processed if isinstance(report, StackCaptured)] == ["a#1"], "if it is lost"
     bench.handle(ended)
+
+
+def begin(bench: Bench, runner: str) -> StartRun:
+    """Start a run that waits, with this runner; return its action."""
+    is_inside = threading.Event()
+
+    def run(ctx: Any) -> None:
+        is_inside.set()
+        ctx.wait()
+
+    bench.add("a", run, runner=runner)
+    [start] = [action for action in bench.handle(StartAll()) if isinstance(action, StartRun)]
+    assert is_inside.wait(SOON)
+    while runner != "thread" and bench.executor.live[start.run].handle is None:
+        message = bench.next_posted()
+        if isinstance(message, StartReturned):
+            bench.executor.reports[StartReturned](message)
+    return start
+
+
+def test_a_run_is_terminated_killed_hurried_and_changed_through_its_handle_on_a_helper(bench: Bench) -> None:
+    start = begin(bench, "killing")
+    spec = replace(start.spec, poll_interval=7.5)
+
+    for action in (TerminateRun(start.run), KillRun(start.run), MarkUrgent(start.run), ApplySpec(start.run, spec)):
+        bench.carry_out([action])
+    calls = [bench.killing.calls.get(timeout=SOON) for _ in range(4)]
+
+    assert sorted(call[:2] for call in calls) == [
+        ("kill", ()),
+        ("set_poll_interval", (7.5,)),
+        ("set_urgent", ()),
+        ("terminate", ()),
+    ]
+    assert threading.get_ident() not in [call[2] for call in calls]
+    assert bench.executor.live[start.run].token.urgent
+
+
+def test_a_runner_that_fails_to_kill_is_reported_with_the_run(bench: Bench) -> None:
+    start = begin(bench, "killing")
+    bench.killing.failing = "kill"
+
+    bench.carry_out([KillRun(start.run)])
+    failed = next(message for message in iter(bench.next_posted, None) if isinstance(message, CallbackFailed))
+
+    assert (failed.run, failed.callback, failed.error.type) == ("a#1", "kill", "ZeroDivisionError")
+    assert bench.bugs == []
+
+
+def test_a_run_in_a_thread_has_nothing_to_kill(bench: Bench) -> None:
+    start = begin(bench, "thread")
+    before = threading.active_count()
+
+    bench.carry_out([TerminateRun(start.run), KillRun(start.run), KillRun("unknown#1"), MarkUrgent(start.run)])
+
+    assert threading.active_count() == before
+    assert bench.executor.live[start.run].is_alive()
+
+
+def test_a_runner_that_does_not_answer_costs_the_others_no_stack(bench: Bench) -> None:
+    is_asked, may_answer = threading.Event(), threading.Event()
+    start = begin(bench, "thread")
+    other = begin_another(bench)
+
+    def stacks(handles: Sequence[RunHandle], texts: int) -> list[Stack]:
+        is_asked.set()
+        assert may_answer.wait(SOON)
+        return [Stack("late.py:1", "")] * len(handles)
+
+    bench.killing.stacks = stacks  # type: ignore[method-assign]
+    bench.carry_out([CaptureStack(other), CaptureStack(start.run)])
+    bench.executor.begin_captures()
+    [capture] = bench.executor.captures
+    assert is_asked.wait(SOON)
+    while not capture.stacks[start.run].text:
+        is_asked.wait(0)  # gives up the GIL: a helper reads it
+    bench.executor.finish_captures_due(capture.until)
+    may_answer.set()
+    bench.executor.finish_capture(bench.next_capture())
+    found = {report.run: report for report in bench.processed if isinstance(report, StackCaptured)}
+
+    assert set(found) == {start.run, other}
+    assert "ctx.wait()" in found[start.run].stack
+    assert found[other].where == ""
+
+
+def begin_another(bench: Bench) -> str:
+    """Start a run of the job `b` with the killing runner; return its id."""
+    bench.add("b", lambda ctx: ctx.wait(), runner="killing")
+    bench.handle(StartJob("b"))
+    while "b#1" not in bench.executor.live or bench.executor.live["b#1"].handle is None:
+        message = bench.next_posted()
+        if isinstance(message, StartReturned):
+            bench.executor.reports[StartReturned](message)
+    return "b#1"
+
+
+def test_a_runner_is_added_once_and_then_helpers_are_there_before_its_first_run(bench: Bench) -> None:
+    first, second = KillingRunner(), KillingRunner()
+
+    bench.executor.add_runner("late", first)
+    bench.executor.add_runner("late", second)
+    before = bench.executor.has_runner("late"), bench.executor.has_runner("later")
+    bench.add("a", lambda ctx: None, runner="late")
+    bench.handle(StartAll())
+
+    assert before == (True, False)
+    assert bench.executor.live["a#1"].id == "a#1"
+    assert (
+        next(message for message in iter(bench.next_posted, None) if isinstance(message, StartReturned)).error is None
+    )
+    assert bench.executor.live["a#1"].runner is first

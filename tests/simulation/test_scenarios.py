@@ -140,7 +140,8 @@ def test_the_random_scenarios_contain_every_kind_of_event_and_end(run_busy: RunB
                 seen.add(event.reason.kind.value)
 
     assert seen >= {
-        "succeeded", "failed", "cancelled", "start_failed", "abandoned", "lost", "TerminateRun", "KillRun", "late_exit", "blocked", "skipped",
+        "succeeded", "failed", "cancelled", "start_failed", "abandoned", "lost", "TerminateRun", "KillRun",
+        "late_exit", "blocked", "skipped",
         "callback_failed", "stop_overdue", "ready", "user", "shutdown", "scheduler_stopped",
         "restart_scheduled", "flapping", "gave_up", "missed", "unresponsive", "responsive", "timed_out",
         "job_removed", "reloaded", "deadline", "essential", "finished", "replaced", "reload", "watchdog", "dependency",

@@ -25,11 +25,11 @@ def test_a_signal_stops_and_continues_the_main_process_and_an_order_kills_it() -
     with Supervised(shell("echo ready; read nothing; exec sleep 1000"), stdin=b"x\n") as run:
         assert run.line() == "ready"
 
-        run.order(b"signal %d\n" % signal.SIGSTOP)
+        run.send(b"signal %d\n" % signal.SIGSTOP)
         assert run.until(Stopped) == Stopped(signal.SIGSTOP)
-        run.order(b"signal %d\n" % signal.SIGCONT)
+        run.send(b"signal %d\n" % signal.SIGCONT)
         assert run.until(Continued) == Continued()
-        run.order(b"kill\n")
+        run.send(b"kill\n")
 
         (exited,) = run.rest_until_done()
         assert isinstance(exited, Exited)
@@ -47,7 +47,7 @@ def test_a_term_to_the_group_reaches_the_children_and_what_is_left_is_named_and_
     with Supervised(shell(script)) as run:
         assert [run.line() for _ in range(3)] == ["ready"] * 3
 
-        run.order(b"group %d\n" % signal.SIGTERM)
+        run.send(b"group %d\n" % signal.SIGTERM)
 
         started, exited, left = run.rest_until_done()
         assert isinstance(started, ProcessStarted)
@@ -75,7 +75,6 @@ def test_the_end_of_the_channel_ends_the_run() -> None:
 
         assert run.launched.reap(30)
         assert run.output() == ""
-        assert run.launched.close() is None
 
 
 def test_done_is_the_last_message() -> None:

@@ -155,7 +155,7 @@ def test_killed_whatever_it_does(name: str) -> None:
     with Supervised(python(HOSTILE[name])) as run:
         assert run.line() == "ready"
 
-        run.order(b"kill\n")
+        run.send(b"kill\n")
 
         run.rest_until_done()
 
@@ -196,11 +196,11 @@ def test_what_is_left_gets_a_term_and_then_the_time_until_the_order_to_kill_if_t
     )
     with Supervised(shell(script), linger=0.01) as run:
         assert run.line() == "ready"
-        run.order(b"patient\nsignal 2\n")
+        run.send(b"patient\nsignal 2\n")
         run.until(Left)
         assert run.line() == "asked"
         assert not select.select([run.launched.channel], [], [], 1.5)[0]
-        run.order(b"kill\n")
+        run.send(b"kill\n")
         run.rest_until_done()
 
 
@@ -222,7 +222,7 @@ time.sleep(60)
     with Supervised(python(source)) as run:
         assert run.line() == "ready"
 
-        run.order(b"group 15\n")
+        run.send(b"group 15\n")
 
         exited = run.until(Exited)
         assert os.WEXITSTATUS(exited.status) == 5
@@ -240,34 +240,49 @@ signal.pause()
     with Supervised(python(source)) as run:
         assert run.line() == "ready"
 
-        run.order(b"group 15\n")
+        run.send(b"group 15\n")
 
         assert os.WEXITSTATUS(run.until(Exited).status) == 6
 
 
 @pytest.mark.parametrize(
-    "order", [b"", b"nonsense\n", b"signal x\n", b"group 99\n", b"signal 9 9\n", b"\n\n", b"\xff\n"]
+    "order",
+    [
+        b"",
+        b"nonsense\n",
+        b"signal x\n",
+        b"group 99\n",
+        b"signal 9999999999999999999\n",
+        b"signal 9 9\n",
+        b"\n\n",
+        b"\xff\n",
+    ],
 )
 def test_an_order_that_means_nothing_has_no_effect(order: bytes) -> None:
     with Supervised(shell("echo ready; exec sleep 60")) as run:
         assert run.line() == "ready"
 
-        run.order(order)
-        run.order(b"sig")
-        run.order(b"nal 10\n")
+        run.send(order)
+        run.send(b"sig")
+        run.send(b"nal 10\n")
 
         assert os.WTERMSIG(run.until(Exited).status) == signal.SIGUSR1
 
 
-def test_a_term_to_the_supervisor_ends_the_run() -> None:
-    with Supervised(shell("trap '' TERM; echo ready; while :; do sleep 1; done"), grace=0.1) as run:
+def test_a_signal_to_the_supervisor_has_no_effect() -> None:
+    """`systemctl stop` sends one to each process of a unit; the program decides what it means for the runs."""
+    harmful = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *range(32, 34)}
+    faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGSYS}
+    with Supervised(shell("trap 'echo reached' TERM; echo ready; while :; do sleep 0.01; done"), grace=0.0) as run:
         assert run.line() == "ready"
 
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM, signal.SIGTERM, signal.SIGTERM):
+        for number in sorted(harmful - faults):
             os.kill(run.launched.pid, number)
+        run.send(b"signal %d\n" % signal.SIGTERM)
 
+        assert run.line() == "reached"
+        run.send(b"kill\n")
         assert os.WTERMSIG(run.until(Exited).status) == signal.SIGKILL
-        run.rest_until_done()
 
 
 def test_a_stopped_supervisor_kills_when_it_is_continued() -> None:
@@ -275,7 +290,7 @@ def test_a_stopped_supervisor_kills_when_it_is_continued() -> None:
         assert run.line() == "ready"
 
         os.waitid(os.P_PID, run.launched.pid, os.WSTOPPED | os.WNOWAIT)
-        run.order(b"kill\n")
+        run.send(b"kill\n")
         os.kill(run.launched.pid, signal.SIGCONT)
 
         run.rest_until_done()

@@ -336,7 +336,7 @@ def test_a_cgroup_is_removed_with_the_run_and_kills_without_the_supervisor() -> 
         assert run.line() == "ready"
         assert Path(first.folder).is_dir()
 
-        run.order(b"kill\n")
+        run.send(b"kill\n")
         run.rest_until_done()
         assert not Path(first.folder).exists()
 

@@ -6,12 +6,13 @@ import select
 import signal
 import threading
 
+from tests.support.fake_supervisor import NO_PROCESS, FakeSupervisor
+
 from taskloom import __version__
 from taskloom.core.model import How
 from taskloom.runners.gauges import Progress
 from taskloom.runners.process.launch import LaunchSpec
 from taskloom.runners.wire import Cancel, Ended, Gauged, Hello, LineReader, Logged, Polled, Spec, Started, decode_down
-from tests.support.fake_supervisor import NO_PROCESS, FakeSupervisor
 
 __all__ = ["ScriptedSupervisors"]
 

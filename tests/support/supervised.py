@@ -113,7 +113,7 @@ class Supervised:
         kill_marked(self.mark)
         assert self.launched.reap(SECONDS)
 
-    def order(self, line: bytes) -> None:
+    def send(self, line: bytes) -> None:
         """Send an order."""
         self.launched.channel.send(line)
 

@@ -21,6 +21,7 @@ from taskloom.runners.binding import CannotCross, TaskReference
 
 if TYPE_CHECKING:
     from taskloom.catalog.params import TaskShape
+    from taskloom.task import Task
 
 __all__ = ["Address", "Unimportable", "errors_crossing", "find_address", "task_reference"]
 
@@ -116,12 +117,12 @@ def _is_default(param: ParamShape, value: object) -> bool:
 # -- the task
 
 
-def find_address(target: Any, instance: object, offered_at: str, name: str) -> Address:
+def find_address(target: Any, instance: Task | None, offered_at: str, name: str) -> Address:
     """Return where another process finds a task. `offered_at`: `module:object` of its entry point, or "".
 
     Raises Unimportable.
     """
-    wanted = target if instance is None else instance
+    wanted: Any = target if instance is None else instance
     if offered_at:
         module, _, path = offered_at.partition("[")[0].strip().partition(":")
         address = Address(module.strip(), path.strip())
@@ -158,7 +159,7 @@ def _checked_address(target: Any) -> Address:
     return Address(module, qualname)
 
 
-def _check_kind(target: Any, instance: object, name: str) -> None:
+def _check_kind(target: Any, instance: Task | None, name: str) -> None:
     """Raise Unimportable, with what it is, for a task that has no name of its own."""
     if instance is not None and has_own_init(type(instance)):
         why = f"cannot run this instance of {name} in a process: the arguments of its constructor are not known"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.random_jobs import in_process
 
 from taskloom import AsyncContext, Context, Job, Task
 from taskloom.catalog.entry_points import Catalog
@@ -17,6 +18,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome
 from taskloom.core.policies import Dependency, RestartPolicy, RestartWhen, Schedule
 from taskloom.jobfile.job_spec import spec_of
+from taskloom.testing import make_job
 
 Drill = Callable[..., DrilledJob]
 
@@ -346,3 +348,29 @@ def test_max_drill_seconds_adds_readiness_warm_up_and_budget() -> None:
 
     assert max_drill_seconds(spec, None, 1.0) == 25.0
     assert max_drill_seconds(spec, 0.5, 1.0) == 21.5
+
+
+def test_a_deaf_program_is_killed_at_the_end_of_its_budget_and_does_not_pass(drill: Drill) -> None:
+    argv = ["sh", "-c", "trap '' TERM; while :; do sleep 60; done"]
+
+    result = drill("command", budget=0.3, warm_up=0.2, params={"argv": argv})
+
+    assert (result.verdict, result.passes, result.outcome) == (DrillResult.KILLED, False, Outcome.CANCELLED)
+    assert result.killed.startswith("SIGKILL after 0.")
+    assert result.stopped_in is not None
+    assert result.stopped_in >= 0.3
+    assert result.budget == 0.3
+    assert (result.worst_at, result.threads_left) == ("", ())
+
+
+def test_a_program_that_ends_on_its_signal_is_in_time(drill: Drill) -> None:
+    result = drill("command", warm_up=0.2, params={"argv": ["sleep", "60"]})
+
+    assert (result.verdict, result.outcome, result.killed) == (DrillResult.IN_TIME, Outcome.CANCELLED, "")
+
+
+def test_the_longest_time_of_a_drill_includes_the_second_in_which_a_run_is_killed() -> None:
+    spec = in_process(make_job("a", within=5.0))
+
+    assert max_drill_seconds(spec, None, warm_up=1.0) == 8.0
+    assert max_drill_seconds(make_job("a", within=5.0), None, warm_up=1.0) == 7.0

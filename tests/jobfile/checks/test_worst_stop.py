@@ -13,11 +13,18 @@ from taskloom.jobfile.checks.worst_stop import SlowStop, worst_stop
 from taskloom.testing import Behaviour, simulate
 
 
-def job(name: str, within: float, *after: str, enabled: bool = True, replicas: int = 1) -> JobSpec:
+def job(
+    name: str,
+    within: float,
+    *after: str,
+    enabled: bool = True,
+    replicas: int = 1,
+    otherwise: Otherwise = Otherwise.EXIT,
+) -> JobSpec:
     return JobSpec(
         name=name,
         task="idle",
-        join=JoinPolicy(within, Otherwise.EXIT),
+        join=JoinPolicy(within, otherwise),
         after=tuple(Dependency(each) for each in after),
         enabled=enabled,
         replicas=replicas,
@@ -66,14 +73,18 @@ def declarations(draw: st.DrawFn) -> list[JobSpec]:
         earlier = [each.name for each in jobs if each.enabled]
         after = draw(st.lists(st.sampled_from(earlier), max_size=3, unique=True)) if earlier else []
         within = draw(st.sampled_from([0.0, 0.5, 1.0, 4.0, 20.0]))
-        is_enabled = draw(st.integers(0, 9)) > 0
-        jobs.append(job(f"j{number}", within, *after, enabled=is_enabled, replicas=draw(st.integers(1, 2))))
+        is_enabled, replicas = draw(st.integers(0, 9)) > 0, draw(st.integers(1, 2))
+        otherwise = draw(st.sampled_from([Otherwise.EXIT, Otherwise.KILL]))
+        jobs.append(job(f"j{number}", within, *after, enabled=is_enabled, replicas=replicas, otherwise=otherwise))
     return jobs
 
 
 @given(jobs=declarations())
 def test_a_stop_of_runs_that_never_poll_takes_exactly_the_worst_time(jobs: list[JobSpec]) -> None:
-    """In virtual time: every run ignores the stop request, so every join takes all of its time."""
+    """In virtual time: every run ignores the stop request, so every join takes all of its time.
+
+    A run that can be killed is gone at once then.
+    """
     replicas = [each for declared in jobs for each in declared.replicated()]
     ignoring = {each.name: Behaviour.ignores() for each in replicas}
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.support.fake_supervisor import NO_PROCESS, WHY, FakeSupervisor, ProcessBench, returned
 
 from taskloom import __version__
 from taskloom.core import inputs
@@ -28,7 +29,6 @@ from taskloom.runners.wire import (
     encode,
 )
 from taskloom.sync.cancel_token import CancelToken
-from tests.support.fake_supervisor import NO_PROCESS, WHY, FakeSupervisor, ProcessBench, returned
 
 
 class KeptRecords(logging.Handler):
@@ -377,7 +377,7 @@ def test_a_record_arrives_as_it_was_made(bench: ProcessBench, log: KeptRecords) 
                 17,
                 "run",
                 {"frame": 3, "job": "another", "msg": "no"},
-            )  # fmt: skip
+            )
         )
         supervisor.tell(returned())
         supervisor.exit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from taskloom.sync.latch import Latch
 if TYPE_CHECKING:
     from taskloom.catalog.entry_points import CatalogEntry, Kind
 
-__all__ = ["ImportWatch", "import_for_runs"]
+__all__ = ["ImportWatch", "import_for_runs", "prepare_for_processes"]
 
 # How long an import on another thread waits until the main thread has set the signals again.
 TAKE_BACK_SECONDS = 1.0
@@ -63,9 +63,19 @@ class ImportWatch:
         done.open()
 
 
-def import_for_runs(specs: Iterable[JobSpec]) -> None:
+def import_for_runs(specs: Collection[JobSpec]) -> None:
     """Import what is otherwise imported when it is first used: jobs may use up memory and descriptors before that."""
     import_module("taskloom.runners.logs")
     import_module("taskloom.runners.stacks")
     if any(spec.runner.options.get("reuse") for spec in specs):
         import_module("taskloom.runners.thread_cache")
+    prepare_for_processes(specs)
+
+
+def prepare_for_processes(specs: Iterable[JobSpec]) -> None:
+    """If any run is to be in a process: import what that needs, and raise the limit of open files. Idempotent."""
+    if any(spec.runner.name == "process" for spec in specs):
+        from taskloom.runners.process.file_limit import raise_limit
+
+        import_module("taskloom.runners.process.hub")
+        raise_limit()

@@ -25,7 +25,7 @@ from taskloom.cli.program.event_feed import EventFeed
 from taskloom.cli.program.event_output import EventOutput
 from taskloom.cli.program.final_report import FinalReport
 from taskloom.cli.program.hard_exit import exit_at_once
-from taskloom.cli.program.imports import ImportWatch, import_for_runs
+from taskloom.cli.program.imports import ImportWatch, import_for_runs, prepare_for_processes
 from taskloom.cli.program.log_output import open_output
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.messages import Message
@@ -237,6 +237,7 @@ class Program:
         Called before its jobs are applied: the new ones write at once. On the thread of the reload.
         """
         self._masker.learn(selection.secrets)
+        prepare_for_processes(selection.specs)
         self._watcher.watch_jobs(selection.specs)
         return self._shown.apply(selection.specs)
 

@@ -27,9 +27,9 @@ class Order(IntEnum):
     """What the program orders its watcher to do."""
 
     GRACE = 250
-    """From now on, end the program so many seconds after the deadline of a stop: its jobs may have to be killed then.
+    """End the program this many seconds after the deadline of a stop: its jobs may have to be killed then.
 
-    Not after a third signal, which leaves them no time.
+    After a third signal it is ended as before: that leaves them no time.
     """
     BEGIN = 251
     """The program can react to signals now. The seconds: how long a stop may take.

@@ -1,6 +1,8 @@
 """Computes how long stopping all jobs may take.
 
-Jobs stop level by level, as in `core.shutdown`, and each level takes as long as its slowest job.
+Jobs stop level by level, as in `core.shutdown`, and each level takes as long as its slowest job. A run that is killed
+at the end of its time is gone some milliseconds later, which does not count. Nor does the second that a stop waits for
+a process which the kernel cannot kill.
 """
 
 from __future__ import annotations

@@ -270,7 +270,9 @@ def _bytes_of(value: object) -> int | None:
         return None
     # By fractions of decimals, not of floats: 0.1GB has exactly 100,000,000 bytes.
     whole, _, decimals = found[1].partition(".")
-    return int(whole + decimals) * _UNIT_BYTES[found[2]] // 10 ** len(decimals)
+    unit: int = _UNIT_BYTES[found[2]]
+    scale: int = 10 ** len(decimals)
+    return int(whole + decimals) * unit // scale
 
 
 def _size_hint(value: object) -> str:

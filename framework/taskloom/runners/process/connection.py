@@ -151,7 +151,8 @@ class Connection:
             self._io.post(self, self._cannot_launch, _start_error(error))
 
     def _cannot_launch(self, error: ErrorInfo) -> None:
-        self._drop_launched()
+        if self.phase is not Phase.OPEN:
+            self._drop_launched()
         if self.phase is Phase.LAUNCHING:
             self._conclude(RunStartFailed(self._order.run, error))
 
@@ -161,9 +162,11 @@ class Connection:
 
     def _has_launched(self) -> None:
         launched = self._launched
-        if self.phase is not Phase.LAUNCHING or launched is None:
+        if self.phase in (Phase.REPORTING, Phase.OVER):
             self._drop_launched()  # the run was given up meanwhile
             return
+        if self.phase is not Phase.LAUNCHING or launched is None:
+            return  # a strike came after the first call
         self.phase = Phase.OPEN
         self._handle.supervisor = launched.pid
         self._channel = Outgoing(launched.channel)
@@ -279,7 +282,9 @@ class Connection:
             self._hub.starts.remove(self)
             self._emit(report)
 
-    def call(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+    def call(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], *, is_slow: bool = False
+    ) -> None:
         """Call `work` on a helper thread, and then `done` on the IO thread if the run has not ended."""
 
         def call() -> None:
@@ -290,7 +295,8 @@ class Connection:
                 error = raised
             self._io.post(self, self._call_returned, done, result, error)
 
-        self._hub.helpers.submit("", [CancelCallback(call, "check of a process")])
+        helpers = self._hub.slow_helpers if is_slow else self._hub.helpers
+        helpers.submit("", [CancelCallback(call, "check of a process")])
 
     def _call_returned(
         self, done: Callable[[Any, BaseException | None], None], result: Any, error: BaseException | None
@@ -607,16 +613,14 @@ class Connection:
             self._unreported.pop()(self._verdict)
         self.phase = Phase.OVER
         self._enforce_at = inf
-        self._hub.starts.remove(self)
         self._handle.has_ended()
+        self._hub.starts.remove(self)
 
     # -- strikes
 
     def struck(self, error: BaseException) -> None:
         """End the run that an exception of ours has struck: it is killed, and has failed."""
         self._strikes += 1
-        if self.phase is Phase.OVER:
-            return
         if self._verdict is not None:
             self.report()
             return

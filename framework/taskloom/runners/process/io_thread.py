@@ -81,6 +81,8 @@ class IoThread:
         self._numbers = count()
         self._current: Member | None = None
         self._error: BaseException | None = None
+        # Whether a step has begun and not ended.
+        self._is_interrupted = False
         self._is_closed = False
         self._has_ended = Latch()
         self._thread = KeptThread("taskloom-processes", self._step, self._failed)
@@ -154,9 +156,12 @@ class IoThread:
 
     def _step(self) -> bool:
         """Wait once and do what there is; return True when all is over."""
-        if self._current is not None:
-            self._tell_struck(self._current)
-        events = self._epoll.poll(self._timeout(), _MOST_EVENTS)
+        if self._current is not None or self._error is not None:
+            self._handle_strike()
+        # After a strike nothing is waited for: what it has interrupted may be all that is left to do.
+        timeout = 0 if self._is_interrupted else self._timeout()
+        self._is_interrupted = True
+        events = self._epoll.poll(timeout, _MOST_EVENTS)
         if any(descriptor == self._wakeup_number for descriptor, _ in events):
             self._wakeup.clear()  # before the messages are taken: one that comes later sets it again
         self._take_messages()
@@ -172,6 +177,7 @@ class IoThread:
             self._wakeup = _NoWakeup()
             self._has_ended.open()
             return True
+        self._is_interrupted = False
         return False
 
     def _work(self, member: Member, function: Callable[..., object], *arguments: Any) -> None:
@@ -221,10 +227,13 @@ class IoThread:
         """Keep the error for the next step, which tells the member that was worked for."""
         self._error = error
 
-    def _tell_struck(self, member: Member) -> None:
+    def _handle_strike(self) -> None:
+        """Tell the member that was worked for, if any was, and record the error."""
         error = self._error or MemoryError("an exception struck the IO thread")
-        member.struck(error)
-        member.due = inf  # what the heap has of it is unknown
-        self.set_timer(member)
+        member = self._current
+        if member is not None:
+            member.struck(error)
+            member.due = inf  # what the heap has of it is unknown
+            self.set_timer(member)
         self._current = self._error = None
         self._record_bug(error)

@@ -157,7 +157,7 @@ def kill_cgroup(folder: str) -> None:
 
 
 def _launch(spec: LaunchSpec, encoded: bytes, unwind: ExitStack) -> Launched:
-    """Start it. What is opened here, is closed if the rest fails."""
+    """Start it. All that is opened here is closed if the rest fails."""
     with ExitStack() as theirs:
         channel, far_channel = _socket_pair(unwind, theirs)
         control, far_control = _socket_pair(unwind, theirs) if spec.control else (None, None)

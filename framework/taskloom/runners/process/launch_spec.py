@@ -1,4 +1,4 @@
-"""What is to be started for a run, and how it is written down for the supervisor."""
+"""The program that is to be started for a run, and how it is written down for the supervisor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CannotLaunch(OSError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaunchSpec:
-    """What is to be started, and how."""
+    """A program that is to be started, and how."""
 
     argv: Sequence[str]
     """The program, searched for on the PATH of `env` unless it has a `/`, and its arguments."""
@@ -60,7 +60,7 @@ class LaunchSpec:
 
     @property
     def what(self) -> str:
-        """What is started, for messages."""
+        """The name for messages."""
         return f"a process for job '{self.job}'"
 
 

@@ -92,8 +92,8 @@ def _set_nice(nice: int | None) -> None:
     if nice is None:
         return
     posix.setpriority(posix.PRIO_PROCESS, 0, nice)
-    # Where the kernel groups processes by session, their nice values only count within it, and this one counts for the
-    # session, which is the supervisor's. There is no such file where it does not.
+    # Most kernels group processes by session: nice values only count within it, and this one counts for the session,
+    # which is the supervisor's. Others have no such file.
     write_file("/proc/self/autogroup", b"%d" % nice)
 
 

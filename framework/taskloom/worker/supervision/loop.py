@@ -24,7 +24,7 @@ _FOREVER = float("inf")
 # Signals that programs take as the request to end. One that is stopped only gets them when it is continued.
 _MEANS_END = (signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGHUP)
 
-# What is left when the main process has ended gets SIGKILL this long after SIGTERM.
+# All that is left when the main process has ended gets SIGKILL this long after SIGTERM.
 _LEFT_SECONDS = 1.0
 # After SIGKILL to the main process and its group nothing is left, as a rule, and the scan of /proc can be saved.
 _FIRST_SWEEP_SECONDS = 0.005
@@ -57,7 +57,7 @@ class Supervisor:
         self._left_seconds = _LEFT_SECONDS
         # Facts.
         self._has_exited = self._has_failed = False
-        self._is_ending = False  # the parent has gone, or has asked by SIGTERM: the grace runs
+        self._is_ending = False  # the parent has gone: the grace runs
         self._is_killing = False
 
     def _watch_parent(self) -> None:
@@ -116,7 +116,7 @@ class Supervisor:
             else:
                 self._poll.unregister(descriptor)
                 self._end()
-        if self._wakeups.must_end or (not self._has_pidfd and posix.getppid() != self._parent):
+        if not self._has_pidfd and posix.getppid() != self._parent:
             self._end()
 
     def _obey(self) -> None:
@@ -147,7 +147,7 @@ class Supervisor:
             send(pid, signals.SIGCONT)
 
     def _end(self) -> None:
-        """Terminate, and kill after the grace. Called when the parent has gone or has sent SIGTERM; idempotent."""
+        """Terminate, and kill after the grace. Called when the parent has gone; idempotent."""
         if self._is_ending:
             return
         self._is_ending = True
@@ -159,7 +159,7 @@ class Supervisor:
             self._signal(signals.SIGTERM, is_for_group=True)
 
     def _take_report(self) -> None:
-        """Say whether the program has been started."""
+        """Tell the parent that the program runs, or why it does not."""
         self._poll.unregister(self._child.report)
         failures = self._child.read_report()
         if failures and failures[0][0] == "cgroup":

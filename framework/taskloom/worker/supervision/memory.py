@@ -115,7 +115,7 @@ class KernelKills:
                 return
 
     def has_risen(self) -> bool:
-        """Return whether the kernel has killed since `begin`. Where the counter is shared, that is only probable."""
+        """Return whether the kernel has killed since `begin`. With a shared counter that is only probable."""
         return bool(self._path) and (counter(self._path, self._key) or 0) > self._before
 
 

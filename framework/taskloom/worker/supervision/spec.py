@@ -1,4 +1,4 @@
-"""What the parent wants to have run."""
+"""The run as the parent wants it."""
 
 
 class Spec:

@@ -5,7 +5,7 @@ import _signal  # type: ignore[import-not-found]
 import posix
 
 signals = _signal
-"""What `signal` is made of; that one would take longer to import than all of this, for its enums."""
+"""The C part of `signal`; that one would take longer to import than all of this, for its enums."""
 
 CONTROL = 3
 """The descriptor of the control socket in the run's main process."""
@@ -87,7 +87,7 @@ def read_file(path: str) -> bytes:
 
 def read_lines(path: str) -> list[bytes]:
     """Return the lines of a file of the kernel, 16 MiB at most; none if it cannot be read."""
-    parts = []
+    parts: list[bytes] = []
     try:
         file = posix.open(path, posix.O_RDONLY)
         try:

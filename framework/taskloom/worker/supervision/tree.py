@@ -91,7 +91,7 @@ def send(pid: int, number: int) -> bool:
     """Send a signal; return whether there was such a process, and it was ours to reach."""
     try:
         posix.kill(pid, number)
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return True
 
@@ -100,7 +100,7 @@ def send_to_group(group: int, number: int) -> bool:
     """Send a signal to a process group, at once to all its members; return whether it has any that we can reach."""
     try:
         posix.killpg(group, number)
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return True
 
