@@ -189,7 +189,7 @@ def finishes_slowly(ctx: Context) -> None:
 
 def hogs(ctx: Context) -> None:
     ctx.log.info("hogs")
-    ctx.wait(0.3)  # so that the line is sent
+    ctx.wait(0.7)  # so that the line and the wait are sent
     max(itertools.repeat(0))  # holds the GIL for ever
 
 
