@@ -62,7 +62,7 @@ TERMINATE_SECONDS = 1.0
 """How long a run waits at most until `terminate` of the job's previous run has returned."""
 
 Report = RunStarted | RunReady | RunUnresponsive | RunResponsive | CallbackFailed | RunEnded | RunStartFailed
-"""What a runner reports about a run."""
+"""A report of a runner about a run."""
 
 Emit = Callable[[Report], None]
 
@@ -153,7 +153,7 @@ class KillableHandle(RunHandle, Protocol):
 
     @property
     def process(self) -> ProcessInfo | None:
-        """What the kernel says of its processes; None without one. May read files: not for the scheduler thread."""
+        """The processes of the run, as the kernel shows them; None without one. May read files: not for the scheduler thread."""
 
 
 class Runner(Protocol):
