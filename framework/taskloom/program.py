@@ -7,13 +7,14 @@ mistake is reported when the job file is loaded. Nothing here reads a file, star
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-from taskloom.diagnostics import quoted
+from taskloom.diagnostics import cut, quoted
 from taskloom.errors import UnknownSignal
 from taskloom.signal_names import require_signal
 from taskloom.task import Duration
@@ -177,7 +178,7 @@ class Check:
         return None if self.command else parse_target(self.tcp or self.http)
 
     def __str__(self) -> str:
-        return " ".join(self.command) if self.command else self.tcp or self.http
+        return cut(shlex.join(self.command)) if self.command else self.tcp or self.http
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,12 +207,13 @@ class Program:
     success_codes: frozenset[int] = frozenset({0})
     """The exit codes that are no failure."""
     stdin: bytes | None = None
-    """What it reads from its standard input; None for `/dev/null`."""
+    """The content of its standard input; None for `/dev/null`."""
     ready_line: str | None = None
     """It is ready once this regular expression is found in a line of its output."""
     ready_address: str | None = None
     """It is ready once this address answers: `tcp://HOST:PORT`, `http://HOST:PORT/PATH` or `unix:///PATH`."""
     check: Check | None = None
+    """Decides from then on whether it still works."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that cannot be used; lists become tuples and names of signals their numbers."""
@@ -248,7 +250,7 @@ def _as_tcp(text: object) -> object:
 
 
 def _arguments(values: object, name: str) -> tuple[str, ...]:
-    """Return the program and its arguments as a tuple. Raises ValueError for an empty one and for what is no text."""
+    """Return the program and its arguments as a tuple. Raises ValueError for an empty one and for anything but text."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise ValueError(f"cannot use {quoted(values)} as {name}; expected a list of the program and its arguments")
     arguments = tuple(_text(each, name, is_argument=True) for each in values)

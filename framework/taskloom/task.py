@@ -20,6 +20,7 @@ The contract:
   traceback; after `PermanentFailure`, its subclass, the job is never restarted.
 - `run` returns None; another value is ignored with a warning.
 - A task that sets `announces_ready = True` calls `ctx.ready()`; every other task is ready once started.
+- A class with `program(self)` in place of `run` returns the `Program` to start, which is not Python code.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def test_a_line_makes_it_ready_and_a_stop_is_a_clean_end(scheduler: WatchedSched
     run = job.start()
     scheduler.wait_for(EventName.READY)
 
-    assert job.stop(PATIENCE)
+    assert job.stop()
     assert (run.outcome, run.error) == (Outcome.CANCELLED, None)
 
 
@@ -102,7 +102,7 @@ def test_a_stop_command_stops_it(scheduler: WatchedScheduler) -> None:
     run = job.start()
     scheduler.wait_for(EventName.READY)
 
-    assert job.stop(PATIENCE)
+    assert job.stop()
     assert (run.outcome, run.error) == (Outcome.CANCELLED, None)
 
 
@@ -112,7 +112,7 @@ def test_a_deaf_program_is_killed_on_time_with_all_that_it_started(scheduler: Wa
     run = job.start()
     scheduler.wait_for(EventName.READY)
 
-    assert job.stop(PATIENCE)
+    assert job.stop()
     assert run.outcome is Outcome.CANCELLED
     assert run.error is not None
     assert run.error.message == "SIGKILL after 0.2 s"

@@ -269,15 +269,20 @@ def test_an_order_that_means_nothing_has_no_effect(order: bytes) -> None:
         assert os.WTERMSIG(run.until(Exited).status) == signal.SIGUSR1
 
 
-def test_a_term_to_the_supervisor_ends_the_run() -> None:
-    with Supervised(shell("trap '' TERM; echo ready; while :; do sleep 1; done"), grace=0.1) as run:
+def test_a_signal_to_the_supervisor_has_no_effect() -> None:
+    """`systemctl stop` sends one to each process of a unit; the program decides what it means for the runs."""
+    harmful = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *range(32, 34)}
+    faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGSYS}
+    with Supervised(shell("trap 'echo reached' TERM; echo ready; while :; do sleep 0.01; done"), grace=0.0) as run:
         assert run.line() == "ready"
 
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM, signal.SIGTERM, signal.SIGTERM):
+        for number in sorted(harmful - faults):
             os.kill(run.launched.pid, number)
+        run.send(b"signal %d\n" % signal.SIGTERM)
 
+        assert run.line() == "reached"
+        run.send(b"kill\n")
         assert os.WTERMSIG(run.until(Exited).status) == signal.SIGKILL
-        run.rest_until_done()
 
 
 def test_a_stopped_supervisor_kills_when_it_is_continued() -> None:

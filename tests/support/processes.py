@@ -72,3 +72,18 @@ def status_of(pid: int, field: str) -> list[str]:
         if name == field:
             return value.split()
     raise KeyError(field)
+
+
+def living_in(folder: Path) -> dict[int, str]:
+    """Return the command lines of the processes whose working directory this is, zombies excluded.
+
+    A child inherits it, whatever session and process group it makes for itself.
+    """
+    found = {}
+    for seen in all_processes():
+        try:
+            if seen.state != "Z" and os.readlink(f"/proc/{seen.pid}/cwd") == str(folder):  # noqa: PTH115 - as above
+                found[seen.pid] = command_line_of(seen.pid).replace("\0", " ")
+        except OSError:
+            continue  # it has ended meanwhile
+    return found

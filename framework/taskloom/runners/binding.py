@@ -54,9 +54,9 @@ class TaskReference(NamedTuple):
     label: str
     """Module and name of the class or function, for messages."""
     values: Mapping[str, Any] | None = None
-    """The values that this process has made of the params, with all defaults, if that is JSON data of exactly the same types.
+    """The values that this process has made of the params, with all defaults; None unless JSON keeps their types.
 
-    Then the other process need not check anything: the check takes most of its own part of the start. None if not.
+    With them the other process need not check anything: the check takes most of its own part of the start.
     """
 
 

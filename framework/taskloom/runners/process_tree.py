@@ -1,7 +1,7 @@
 """The processes of one run as /proc shows them: their memory, their processor time, and what each of them does.
 
-A run may have thousands of processes, and the machine may have many such runs, so that every reader has a limit. What
-has ended meanwhile, or must not be read, is left out.
+A run may have thousands of processes, and the machine may have many such runs, so that every reader has a limit. A
+process that has ended meanwhile, or that must not be read, is left out.
 """
 
 from __future__ import annotations

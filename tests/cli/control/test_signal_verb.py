@@ -11,7 +11,12 @@ from tests.support.scripted_program import START, Scripted, job_status, scripted
 
 from taskloom.cli.completion.answer import VARIABLE, answer
 from taskloom.cli.control import ps as ps_module
+from taskloom.cli.control.event_lines import EventLines
 from taskloom.cli.entry import _taskloom, call
+from taskloom.control.finding import Program
+from taskloom.control.reply_fields import Fields
+from taskloom.observe.log_format import LogFormat
+from taskloom.observe.name_column import NameColumn
 
 PROCESS = {"pid": 4242, "processes": 2, "memory": 38 << 20, "cpu": 1.25, "state": "sleeping"}
 
@@ -196,8 +201,6 @@ def test_stack_names_the_process(script: Scripted, taskloom: Any) -> None:
 def test_ps_lists_the_processes_of_runs(
     script: Scripted, taskloom: Any, socket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from taskloom.control.finding import Program
-
     run = {"job": "web", "run": "web#1", "runner": "process", **PROCESS}
     script.gets["/v1/processes"] = 200, {"processes": [run]}
     program = Program("jobs-3f2a", socket, 17, 0, "/srv/jobs")
@@ -220,11 +223,28 @@ def test_ps_lists_the_processes_of_runs(
 def test_ps_lists_a_program_that_does_not_list_processes(
     script: Scripted, socket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], other: str
 ) -> None:
-    from taskloom.control.finding import Program
-
     script.gets["/v1/processes"] = refused("cannot find route '/v1/processes'", other)
     monkeypatch.setattr(ps_module, "list_programs", lambda *, all_users: [Program("jobs", socket, 17, 0, "/srv/jobs")])
 
     assert call(["ps"]) == 0
 
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "outcome", "text"),
+    [
+        ("ProcessKilled", "SIGKILL after 10.0 s", "cancelled", "cancelled after 12.0 s: SIGKILL after 10.0 s"),
+        ("ProcessDied", "SIGSEGV", "failed", "failed after 12.0 s: SIGSEGV"),
+        ("ProgramFailed", "exit code 3", "failed", "failed after 12.0 s: exit code 3"),
+        ("ValueError", "boom", "failed", "failed after 12.0 s: ValueError: boom"),
+    ],
+)
+def test_events_say_how_a_process_ended_in_its_own_words(kind: str, message: str, outcome: str, text: str) -> None:
+    error = {"type": kind, "message": message, "traceback": f"{kind}: {message}\n"}
+    ended = {"event": "ended", "seq": 7, "job": "web", "run": "web#1", "outcome": outcome, "seconds": 12.0}
+    lines = EventLines(LogFormat.FULL, NameColumn())
+
+    line = lines.render(Fields({**ended, "error": error}))
+
+    assert line.endswith(f"{text}\n")

@@ -11,7 +11,7 @@ import pytest
 from taskloom.diagnostics import Problem
 from taskloom.jobfile.loader import check
 
-Read = Callable[[str], tuple[Problem, ...]]
+Read = Callable[..., tuple[Problem, ...]]
 
 
 @pytest.fixture

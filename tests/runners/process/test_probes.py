@@ -124,7 +124,7 @@ def test_an_answer_in_drops_does_not_prolong_the_timeout() -> None:
 
     with served(drip) as port:
         try:
-            assert failure(web(port), 0.2) == "no answer within 0.2 s"
+            assert failure(web(port), 0.2) == "no answer within 200ms"
         finally:
             done.set()
 

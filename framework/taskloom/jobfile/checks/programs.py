@@ -46,14 +46,14 @@ def _problems(job: DeclaredJob, spec: JobSpec, program: Program) -> Iterator[Pro
     for path, name in _given_to_shell(job, () if program.shell else _shell_texts(program)):
         message = f"the value of {name} is executed by a shell: {_ENV}"
         yield _warning(job, "params", path, message, f"$${name[1:]} is the shell's own {name}")
-    for path in program.env_files:
+    for file in program.env_files:
         try:
-            read_env([path])
+            read_env([file])
         except EnvFileError as error:
-            if Path(path).exists():
+            if Path(file).exists():
                 yield job.error(FieldError(_existing(job, ("params", "env_file")), str(error)))
             else:
-                message = f"the program cannot start before its env_file exists: {quoted(path)}"
+                message = f"the program cannot start before its env_file exists: {quoted(file)}"
                 yield _warning(job, "params", ("env_file",), message)
     yield from _warnings(job, spec, program)
 

@@ -11,7 +11,7 @@ RUN_VARIABLE = "TASKLOOM_RUN"
 PID_VARIABLE = "TASKLOOM_PID"
 """The main process of a program, for its checks and its `stop_command`."""
 
-# What systemd has told the program itself, and settings of the program, which may be secrets. A child that had them
+# For the program itself: from systemd, and its settings, which may be secrets. A child that had them
 # would notify in the program's place, or take its sockets.
 _OURS = ("TASKLOOM_", "LISTEN_", "WATCHDOG_")
 _OUR_NAMES = frozenset({"NOTIFY_SOCKET", "MAINPID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"})

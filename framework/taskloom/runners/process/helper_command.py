@@ -18,7 +18,7 @@ from taskloom.runners.process.channel import Done, Exited, StartFailed, parse_me
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
 from taskloom.signal_names import signal_name
 from taskloom.sync.wakeup_fd import WakeupFd
-from taskloom.text import printable
+from taskloom.text import duration, printable
 
 if TYPE_CHECKING:
     from taskloom.runners.process.channel import Done, Exited, StartFailed, parse_message
@@ -95,8 +95,9 @@ class HelperCommand:
             if is_late and why:
                 return why
             if is_late:
-                is_killed = self._timeout is None or mono() < deadline
-                why = "it was ended with the program" if is_killed else f"no result within {self._timeout:g} s"
+                why = "it was ended with the program"
+                if self._timeout is not None and mono() >= deadline:
+                    why = f"no result within {duration(self._timeout)}"
                 poll.unregister(self._wakeup.fileno())
                 deadline = mono() + _KILL_SECONDS
                 _send(launched, b"kill\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from taskloom.clock import mono
 from taskloom.diagnostics import quoted
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from taskloom.program import Target
@@ -36,7 +37,7 @@ def probe(target: Target, timeout: float) -> None:
             if target.scheme == "http":
                 _ask(sock, target, deadline)
     except TimeoutError:
-        raise ProbeFailed(f"no answer within {timeout:g} s") from None
+        raise ProbeFailed(f"no answer within {duration(timeout)}") from None
     except OSError as error:
         raise ProbeFailed((error.strerror or str(error) or type(error).__name__).lower()) from None
     except UnicodeError:

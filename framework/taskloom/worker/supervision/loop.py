@@ -57,7 +57,7 @@ class Supervisor:
         self._left_seconds = _LEFT_SECONDS
         # Facts.
         self._has_exited = self._has_failed = False
-        self._is_ending = False  # the parent has gone, or has asked by SIGTERM: the grace runs
+        self._is_ending = False  # the parent has gone: the grace runs
         self._is_killing = False
 
     def _watch_parent(self) -> None:
@@ -116,7 +116,7 @@ class Supervisor:
             else:
                 self._poll.unregister(descriptor)
                 self._end()
-        if self._wakeups.must_end or (not self._has_pidfd and posix.getppid() != self._parent):
+        if not self._has_pidfd and posix.getppid() != self._parent:
             self._end()
 
     def _obey(self) -> None:
@@ -147,7 +147,7 @@ class Supervisor:
             send(pid, signals.SIGCONT)
 
     def _end(self) -> None:
-        """Terminate, and kill after the grace. Called when the parent has gone or has sent SIGTERM; idempotent."""
+        """Terminate, and kill after the grace. Called when the parent has gone; idempotent."""
         if self._is_ending:
             return
         self._is_ending = True

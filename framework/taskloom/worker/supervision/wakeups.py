@@ -1,4 +1,8 @@
-"""Signals of the supervisor: SIGCHLD and SIGTERM wake its loop, all others are ignored."""
+"""Signals of the supervisor: SIGCHLD wakes its loop, all others are ignored.
+
+SIGTERM as well: `systemctl stop`, `pkill -f taskloom` and the end of a machine send it to many processes at once. The
+program is one of them, and stops its runs in its own order, with the time that their job files give them.
+"""
 
 import posix
 
@@ -9,13 +13,10 @@ class Wakeups:
     """A pipe that becomes readable when a signal arrives, without a race between the signal and the wait."""
 
     def __init__(self) -> None:
-        self.must_end = False
-        """Whether SIGTERM has arrived."""
         self.fileno, writing = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
         signals.set_wakeup_fd(writing, warn_on_full_buffer=False)
         ignore_signals()
         signals.signal(signals.SIGCHLD, self._on_child)
-        signals.signal(signals.SIGTERM, self._on_terminate)
         unblock_signals()  # the thread that started us may have blocked some
 
     def clear(self) -> None:
@@ -27,6 +28,3 @@ class Wakeups:
 
     def _on_child(self, *_: object) -> None:
         """Exist: the default action would not write into the pipe."""
-
-    def _on_terminate(self, *_: object) -> None:
-        self.must_end = True
