@@ -89,7 +89,7 @@ class FakeSupervisor(Launched):
     def begin(self) -> None:
         """Say what comes first: the worker is there and has begun the run."""
         self.say(f"started {NO_PROCESS}")
-        self.tell(Hello(__version__, NO_PROCESS), Started(is_ready=True))
+        self.send(Hello(__version__, NO_PROCESS), Started(is_ready=True))
 
     def next_order(self) -> str:
         """Wait for the next line to the supervisor."""

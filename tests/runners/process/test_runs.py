@@ -13,6 +13,7 @@ from taskloom.core import inputs
 from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners.gauges import Progress
+from taskloom.runners.process.handle import ProcessHandle
 from taskloom.runners.process.launch import CannotLaunch, LaunchSpec
 from taskloom.runners.wire import (
     CallbackFailed,
@@ -194,7 +195,7 @@ def test_a_cancel_after_the_end_changes_nothing(bench: ProcessBench) -> None:
 
 
 def test_a_run_that_is_killed_while_it_starts_is_killed_when_its_supervisor_is_there(bench: ProcessBench) -> None:
-    handles = []
+    handles: list[ProcessHandle] = []
     begun = threading.Event()
 
     def kill(_: LaunchSpec) -> None:

@@ -16,6 +16,7 @@ from taskloom import __version__
 from taskloom.core import inputs
 from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
+from taskloom.runners import Report
 from taskloom.runners.process import log_thread
 from taskloom.runners.wire import (
     LONGEST_LINE,
@@ -264,8 +265,14 @@ def test_a_run_whose_log_blocks_for_ever_ends_all_the_same(bench: ProcessBench, 
 def test_the_last_lines_are_logged_before_the_end_is_reported(bench: ProcessBench, log: KeptRecords) -> None:
     seen: list[list[str]] = []
     _, supervisor = bench.begun()
-    report = bench.emit
-    bench.handles[0].connection._unreported[0] = lambda end: (seen.append(log.texts()), report(end))[1]  # type: ignore[union-attr]
+
+    def report(end: Report) -> None:
+        seen.append(log.texts())
+        bench.emit(end)
+
+    connection = bench.handles[0].connection
+    assert connection is not None
+    connection._unreported[0] = report
 
     supervisor.print(b"one\n" * 500 + b"without an end")
     supervisor.send(returned())
