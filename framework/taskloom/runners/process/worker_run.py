@@ -213,7 +213,7 @@ class WorkerRun(DrivenRun):
         self.link.send(PollInterval(seconds))
 
     def ask_stack(self, slot: StackSlot) -> None:
-        """Ask where the run is. What was asked before and not answered is given up."""
+        """Ask where the run is. An earlier question without an answer is given up."""
         self._stacks.clear()
         self._next_stack += 1
         self._stacks[self._next_stack] = slot
