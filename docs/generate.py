@@ -33,6 +33,7 @@ from taskloom.job import Job
 from taskloom.jobfile.fields.registry import FIELDS
 from taskloom.jobfile.fields.runner import PROCESS_OPTIONS
 from taskloom.jobfile.fields.settings import SETTINGS
+from taskloom.program import Check, Program
 from taskloom.runners import Stack
 from taskloom.scheduler.facade import Scheduler
 from taskloom.scheduler.firings import Firing
@@ -335,6 +336,8 @@ def library_page() -> str:
         (Survivor, "survivor."),
         (Killed, "killed."),
         (Stack, ""),
+        (Program, ""),
+        (Check, ""),
     ):
         parts.append(f"{_headed(record)}\n{_record(record, called_on)}")
     return "\n".join(parts)

@@ -107,7 +107,7 @@ def test_a_check_that_cannot_be_made_is_refused(fields: dict[str, Any], says: st
 
 def test_a_check_says_what_it_asks() -> None:
     assert str(Check(tcp="127.0.0.1:80")) == "tcp://127.0.0.1:80"
-    assert str(Check(command=("a", "b c"))) == "a b c"
+    assert str(Check(command=("a", "b c"))) == "a 'b c'"
     assert Check(command=("a",)).target is None
     assert Check(tcp="a:1", every=10.0, timeout=5.0, failures=3).longest_silence == 45.0
 

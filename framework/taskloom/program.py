@@ -7,13 +7,14 @@ mistake is reported when the job file is loaded. Nothing here reads a file, star
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-from taskloom.diagnostics import quoted
+from taskloom.diagnostics import cut, quoted
 from taskloom.errors import UnknownSignal
 from taskloom.signal_names import require_signal
 from taskloom.task import Duration
@@ -177,7 +178,7 @@ class Check:
         return None if self.command else parse_target(self.tcp or self.http)
 
     def __str__(self) -> str:
-        return " ".join(self.command) if self.command else self.tcp or self.http
+        return cut(shlex.join(self.command)) if self.command else self.tcp or self.http
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +213,7 @@ class Program:
     ready_address: str | None = None
     """It is ready once this address answers: `tcp://HOST:PORT`, `http://HOST:PORT/PATH` or `unix:///PATH`."""
     check: Check | None = None
+    """Decides from then on whether it still works."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that cannot be used; lists become tuples and names of signals their numbers."""

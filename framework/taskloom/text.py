@@ -263,10 +263,14 @@ def error_text(error: BaseException) -> str:
 def traceback_of(error: BaseException, first: TracebackType | None) -> str:
     """Return the traceback of an exception of foreign code, from the frame `first` on, cut. Never raises.
 
-    If the exception refuses to be formatted, by its `__cause__` for instance, the frames and its message are left.
+    If the exception refuses to be formatted, by its `__cause__` for instance, the frames and its message are left. If
+    no module can be imported any more, as without descriptors, the frames have no source lines.
     """
-    import traceback
-
+    try:
+        import traceback
+    except BaseException:  # noqa: BLE001 - the error of the task is reported, not this one
+        text = f"Traceback (most recent call last):\n{_places(first)}{kind_of(error)}: {message_of(error)}\n"
+        return shortened(text, LONGEST_TRACEBACK, joint="\n")
     try:
         text = "".join(traceback.format_exception(type(error), error, first))
     except BaseException:  # noqa: BLE001 - formatting calls code of the exception's class
@@ -276,3 +280,13 @@ def traceback_of(error: BaseException, first: TracebackType | None) -> str:
             frames = f"(its traceback cannot be written: {kind_of(second)})\n"
         text = f"{frames}{kind_of(error)}: {message_of(error)}\n"
     return shortened(text, LONGEST_TRACEBACK, joint="\n")
+
+
+def _places(first: TracebackType | None) -> str:
+    """Return the places of the frames, as in a traceback, without their source lines."""
+    places = []
+    while first is not None:
+        code = first.tb_frame.f_code
+        places.append(f'  File "{code.co_filename}", line {first.tb_lineno}, in {code.co_name}\n')
+        first = first.tb_next
+    return "".join(places)

@@ -168,3 +168,25 @@ def test_an_error_is_described_even_if_no_stack_is_left_for_it() -> None:
         sys.setrecursionlimit(before)
 
     assert info.type == "Plain"
+
+
+def test_an_error_is_described_when_no_module_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has opened so many files that there is no descriptor left."""
+
+    def fail() -> None:
+        raise OSError(24, "Too many open files")
+
+    def call() -> None:
+        fail()
+
+    monkeypatch.setitem(sys.modules, "traceback", None)
+    try:
+        call()
+    except OSError as error:
+        info = describe(error)
+
+    assert info.message == "[Errno 24] Too many open files"
+    first, *places, last = info.traceback.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert [place.rpartition(" in ")[2] for place in places] == ["call", "fail"]
+    assert last == "OSError: [Errno 24] Too many open files"

@@ -65,7 +65,7 @@ def test_totals_that_were_counted_elsewhere_replace_those_of_their_names() -> No
 def test_totals_are_checked_before_any_is_set() -> None:
     gauges = Gauges()
 
-    with pytest.raises(TypeError, match="cannot increase counter 'b' by 1.5"):
+    with pytest.raises(TypeError, match=r"cannot increase counter 'b' by 1\.5"):
         gauges.set_counts({"a": 1, "b": 1.5})  # type: ignore[dict-item]
 
     assert gauges.counts == {}

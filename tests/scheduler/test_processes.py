@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.process_runs import INFO, PROCESS, PretendedProcesses
+from tests.support.process_runs import INFO, PROCESS, PretendedProcesses, hog
 from tests.support.watched_scheduler import WatchedScheduler
 
+from taskloom import Job
 from taskloom.core.events import EventName
+from taskloom.core.model import Outcome
 from taskloom.errors import NoProcess, NoRun, UnknownJob, UnknownSignal
 from taskloom.runners.thread import ThreadRunner
 from taskloom.scheduler import process_reads
@@ -201,3 +204,29 @@ def test_an_unknown_job_gets_no_signal(scheduler: WatchedScheduler) -> None:
 
     with pytest.raises(UnknownJob, match="there"):
         job.signal("TERM")
+
+
+# -- with real processes
+
+
+def test_the_stack_of_a_process_whose_task_holds_the_interpreter_lock() -> None:
+    """It cannot answer, so its stacks come by a signal; and it cannot stop, so it is killed."""
+    scheduler = WatchedScheduler(log=False)
+    job = scheduler.add(Job(name="hog", task=hog, runner="process", join="200ms"))
+    job.start()
+    scheduler.wait_for(EventName.READY, "hog")
+
+    while "itertools.repeat" not in str(found := scheduler.stacks(timeout=10.0)):
+        pass  # it has not begun yet; a test that fails here ends by its timeout
+    why = job.why()
+    status = job.status()
+    report = scheduler.finish()
+
+    ((run, stack),) = found
+    assert run.id == "hog#1"
+    assert re.search(r"process_runs\.py:\d+ in hog$", stack.where)
+    assert status.process is not None
+    assert f"It runs in process {status.process.pid} (runner: process), with " in why.text
+    assert run.outcome is Outcome.CANCELLED
+    assert str(run.error).startswith("SIGKILL after ")
+    assert report.is_clean

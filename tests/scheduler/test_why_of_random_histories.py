@@ -24,7 +24,7 @@ WORDS = {
     JobState.DISABLED: "disabled",
     JobState.WAITING: "wait|not running|again|restart",
     JobState.RUNNING: "is running|is being started",
-    JobState.STOPPING: "is stopping|is overdue",
+    JobState.STOPPING: "is stopping|is overdue|is being killed",
     JobState.BLOCKED: "cannot run",
     JobState.FINISHED: "not running|gave up",
     JobState.SKIPPED: "skipped|not running",

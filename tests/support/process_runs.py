@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,10 +12,15 @@ from taskloom.runners import Emit, ProcessInfo, RunHandle, RunOrder, Stack
 from taskloom.runners.thread import ThreadRunner
 from taskloom.sync.cancel_token import CancelToken
 
-__all__ = ["INFO", "PROCESS", "PretendedProcesses"]
+__all__ = ["INFO", "PROCESS", "PretendedProcesses", "hog"]
 
 PROCESS = RunnerSpec("process")
 INFO = ProcessInfo(4242, 2, 38 << 20, 1.25, "sleeping")
+
+
+def hog(_: Any) -> None:
+    """Hold the interpreter lock for ever, at once."""
+    max(itertools.repeat(0))
 
 
 class PretendedProcesses(ThreadRunner):

@@ -59,7 +59,7 @@ def terminate_at(requested: float, overdue_at: float) -> float:
 class StopSequence:
     """All runs that are being stopped. `outlive` decides about a run that a stop waits for no longer."""
 
-    def __init__(self, store: JobStore, outlive: Callable[[RunRecord], object]) -> None:
+    def __init__(self, store: JobStore, outlive: Callable[[RunRecord], None]) -> None:
         self.stopping: dict[str, RunRecord] = {}
         """The runs that a stop waits for, earliest request first; overdue ones only while they are being killed."""
         self.latest = _NEVER

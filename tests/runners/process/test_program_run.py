@@ -16,6 +16,8 @@ from taskloom.runners import RunOrder
 from taskloom.runners.binding import Binding, Body
 from taskloom.runners.process import program_run
 from taskloom.runners.process.channel import Exited, Left, OverLimit, ProcessStarted, Stopped
+from taskloom.runners.process.helper_command import HelperFailed
+from taskloom.runners.process.probes import ProbeFailed
 from taskloom.runners.process.program_run import ProgramRun
 from taskloom.sync.cancel_token import CancelToken
 
@@ -56,7 +58,9 @@ class FakeLink:
     def emit(self, report: Any) -> None:
         self.reports.append(report)
 
-    def call(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+    def call(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], *, is_slow: bool = False
+    ) -> None:
         self.calls.append((work, done))
 
     def answer(self, error: BaseException | None = None) -> None:
@@ -218,6 +222,16 @@ def test_what_a_stopped_program_leaves_is_no_failure_and_is_said() -> None:
     assert scene.link.logged == ["it left 1 process (sleep): ending what is left"]
 
 
+def test_a_stop_that_comes_after_the_end_has_not_caused_it() -> None:
+    scene = Scene()
+    scene.start()
+    scene.run.on_channel(Exited(3 << 8, 0, 0.0, 0.0), clock.now)
+    scene.cancel()
+
+    assert told(scene.run.end(lost=None)) == ended(How.RAISED, "ProgramFailed: exit code 3")
+    assert scene.link.done == []
+
+
 def test_over_its_memory_limit_is_told_whatever_the_code_is() -> None:
     scene = Scene()
     scene.start()
@@ -374,7 +388,7 @@ def test_failures_in_a_row_make_it_unresponsive_once_and_a_success_responsive() 
     scene.start()
     for _ in range(4):
         scene.later(10)
-        scene.link.answer(OSError("refused"))
+        scene.link.answer(ProbeFailed("refused"))
     scene.later(10)
     scene.link.answer()
 
@@ -383,7 +397,10 @@ def test_failures_in_a_row_make_it_unresponsive_once_and_a_success_responsive() 
         RunResponsive("web#1"),
     ]
     assert scene.link.logged[0] == "check failed (1 of 3): tcp://127.0.0.1:1: refused"
-    assert scene.link.logged[-1] == "check succeeded after 4 failures"
+    assert scene.link.logged[-2:] == [
+        "check failed (4 in a row): tcp://127.0.0.1:1: refused",
+        "check succeeded after 4 failures",
+    ]
 
 
 def test_a_success_between_failures_begins_anew() -> None:
@@ -453,7 +470,7 @@ def test_a_stop_command_that_fails_is_replaced_by_the_signal_at_once() -> None:
     scene = Scene(stop_command=("pg_ctl", "stop"))
     scene.start()
     scene.cancel()
-    scene.link.answer(OSError("exit code 1"))
+    scene.link.answer(HelperFailed("exit code 1"))
 
     assert scene.link.done == ["patient", "SIGTERM", "SIGCONT"]
     assert scene.link.logged == ["stop_command failed: exit code 1; sending SIGTERM"]
@@ -464,7 +481,7 @@ def test_a_check_that_is_under_way_has_no_effect_after_the_stop() -> None:
     scene.start()
     scene.later(10)
     scene.cancel()
-    scene.link.answer(OSError("refused"))
+    scene.link.answer(ProbeFailed("refused"))
     scene.later(60)
 
     assert scene.link.logged == []

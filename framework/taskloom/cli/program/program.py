@@ -237,8 +237,8 @@ class Program:
         Called before its jobs are applied: the new ones write at once. On the thread of the reload.
         """
         self._masker.learn(selection.secrets)
-        self._watcher.watch_jobs(selection.specs)
         prepare_for_processes(selection.specs)
+        self._watcher.watch_jobs(selection.specs)
         return self._shown.apply(selection.specs)
 
     # -- while the jobs run

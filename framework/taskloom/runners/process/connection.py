@@ -282,7 +282,9 @@ class Connection:
             self._hub.starts.remove(self)
             self._emit(report)
 
-    def call(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+    def call(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], *, is_slow: bool = False
+    ) -> None:
         """Call `work` on a helper thread, and then `done` on the IO thread if the run has not ended."""
 
         def call() -> None:
@@ -293,7 +295,8 @@ class Connection:
                 error = raised
             self._io.post(self, self._call_returned, done, result, error)
 
-        self._hub.helpers.submit("", [CancelCallback(call, "check of a process")])
+        helpers = self._hub.slow_helpers if is_slow else self._hub.helpers
+        helpers.submit("", [CancelCallback(call, "check of a process")])
 
     def _call_returned(
         self, done: Callable[[Any, BaseException | None], None], result: Any, error: BaseException | None

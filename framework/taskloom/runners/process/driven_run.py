@@ -68,10 +68,13 @@ class Link(Protocol):
     def emit(self, report: Report) -> None:
         """Report to the scheduler. The end of the run is not reported here, but returned by `end`."""
 
-    def call(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+    def call(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], *, is_slow: bool = False
+    ) -> None:
         """Call `work` on a helper thread, where it may block, and then `done` on the IO thread.
 
-        `done` gets the result, or None and the error. It is not called after the run has ended.
+        `is_slow`: it may take seconds, and the starts of other runs must not wait for it. `done` gets the result, or
+        None and the error. It is not called after the run has ended.
         """
 
 

@@ -41,6 +41,8 @@ class Hub:
         self.io = IoThread(self._is_over, record_bug)
         self.logs = LogThread()
         self.helpers = CallbackPool(self._helper_failed)
+        self.slow_helpers = CallbackPool(self._helper_failed)
+        """For the checks of programs, which wait for an answer. Its threads are made for the first one."""
         self.starts = StartQueue(most_starts(), mono, lambda run: self.io.post(run, run.begin))
         self._record_bug = record_bug
         self.logs.start()
@@ -87,6 +89,7 @@ class Hub:
         if not self.io.is_started:
             self.logs.close()
             self.helpers.close()
+            self.slow_helpers.close()
 
     def join(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds until the threads have ended. Returns at once if a run is left: they stay."""
@@ -109,6 +112,7 @@ class Hub:
             return False
         self.logs.close()
         self.helpers.close()
+        self.slow_helpers.close()
         return True
 
     def _helper_failed(self, failed: CallbackFailed) -> None:

@@ -25,11 +25,11 @@ from taskloom.runners.process.driven_run import DrivenRun, Link, Stream
 from taskloom.runners.process.env_files import read_env
 from taskloom.runners.process.environment import PID_VARIABLE, child_environment
 from taskloom.runners.process.file_limit import limit_of_children
-from taskloom.runners.process.helper_command import HelperCommand
+from taskloom.runners.process.helper_command import HelperCommand, HelperFailed
 from taskloom.runners.process.launch import LaunchSpec
-from taskloom.runners.process.probes import probe
+from taskloom.runners.process.probes import ProbeFailed, probe
 from taskloom.signal_names import signal_name
-from taskloom.text import plural
+from taskloom.text import error_text, plural
 
 if TYPE_CHECKING:
     from taskloom.runners import RunOrder
@@ -150,7 +150,9 @@ class ProgramRun(DrivenRun):
     def _probe_ready(self) -> None:
         address = self._known().ready_address
         if address is not None and self._goes_on():
-            self.link.call(partial(probe, parse_target(address), _READY_TIMEOUT_SECONDS), self._ready_probed)
+            self.link.call(
+                partial(probe, parse_target(address), _READY_TIMEOUT_SECONDS), self._ready_probed, is_slow=True
+            )
 
     def _ready_probed(self, _: object, error: BaseException | None) -> None:
         if error is None:
@@ -174,10 +176,10 @@ class ProgramRun(DrivenRun):
             return
         target = check.target
         if target is not None:
-            self.link.call(partial(probe, target, check.timeout), self._checked)
+            self.link.call(partial(probe, target, check.timeout), self._checked, is_slow=True)
             return
         command = self._helper(check.command, check.timeout)
-        self.link.call(command.run, partial(self._command_checked, command))
+        self.link.call(command.run, partial(self._command_checked, command), is_slow=True)
 
     def _command_checked(self, command: HelperCommand, result: object, error: BaseException | None) -> None:
         self._commands.discard(command)
@@ -193,10 +195,12 @@ class ProgramRun(DrivenRun):
             self._passed(now)
             return
         self._failures += 1
-        self.link.log(f"check failed ({self._failures} of {check.failures}): {check}: {error}", level=WARNING)
+        of_all = f"of {check.failures}" if self._failures <= check.failures else "in a row"
+        why = _why(error)
+        self.link.log(f"check failed ({self._failures} {of_all}): {check}: {why}", level=WARNING)
         if self._failures >= check.failures and not self._is_unresponsive:
             self._is_unresponsive = True
-            because = f"{plural(self._failures, 'failed check')} in a row: {error}"
+            because = f"{plural(self._failures, 'failed check')} in a row: {why}"
             self.link.emit(RunUnresponsive(self.order.run, now - self._good_at, because))
 
     def _passed(self, now: float) -> None:
@@ -212,11 +216,16 @@ class ProgramRun(DrivenRun):
     # -- the stop
 
     def on_cancel(self, reason: Reason, now: float) -> None:
-        """Send the stop signal, or run the stop command; called once."""
+        """Send the stop signal, or run the stop command; called once.
+
+        A program that has ended before the request was not stopped, even if what it left still lives.
+        """
+        if self.exited is not None:
+            return
         super().on_cancel(reason, now)
         self._set_timer(inf)
         self._end_commands()
-        if self._program is not None and self.is_started and self.exited is None:
+        if self._program is not None and self.is_started:
             self._stop(self._program)
 
     def _stop(self, program: Program) -> None:
@@ -238,7 +247,9 @@ class ProgramRun(DrivenRun):
         self._commands.discard(command)
         program = self._known()
         if error is not None and self.exited is None:
-            self.link.log(f"stop_command failed: {error}; sending {signal_name(program.stop_signal)}", level=WARNING)
+            self.link.log(
+                f"stop_command failed: {_why(error)}; sending {signal_name(program.stop_signal)}", level=WARNING
+            )
             self._send_stop_signal(program)
 
     def on_reload(self) -> None:
@@ -344,6 +355,11 @@ class ProgramRun(DrivenRun):
 
 def _nothing() -> None:
     """Do nothing: no timer is set."""
+
+
+def _why(error: BaseException) -> str:
+    """Return the message of a failed probe or command; of any other error its kind, too."""
+    return str(error) if isinstance(error, ProbeFailed | HelperFailed) else error_text(error)
 
 
 def _failed(text: str) -> ErrorInfo:

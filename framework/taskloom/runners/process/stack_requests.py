@@ -12,11 +12,11 @@ from taskloom.runners.process.handle import ProcessHandle
 from taskloom.runners.process.stack_dump import dump_stack
 from taskloom.runners.process.worker_run import WorkerRun
 from taskloom.runners.process_tree import tree_text, where_of
+from taskloom.runners.wire import Hello
 from taskloom.sync.latch import Latch
 
 if TYPE_CHECKING:
     from taskloom.runners.process.driven_run import DrivenRun
-    from taskloom.runners.wire import Hello
 
 __all__ = ["ANSWER_SECONDS", "StackSlot", "ask_stacks"]
 
@@ -78,7 +78,8 @@ def _stack_of(handle: ProcessHandle, slot: StackSlot, until: float, *, with_text
     stack = slot.stack
     if stack is None and main and slot.hello is not None and mono() < until:
         # With the pid that the supervisor has said: what a worker says of itself is not used for other processes.
-        stack = dump_stack(slot.hello._replace(pid=main), handle.signal, until)
+        hello = Hello(slot.hello.version, main, slot.hello.dump, slot.hello.thread)
+        stack = dump_stack(hello, handle.signal, until)
     if stack is not None and stack.where:
         return stack if with_text else Stack(stack.where, "")
     if not main or not handle.is_alive():
