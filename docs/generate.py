@@ -365,6 +365,7 @@ def testing_page() -> str:
     parts.append(f"{_headed(testing.VirtualClock)}\n{_made(testing.VirtualClock)}")
     parts[-1] += f"\n{members(testing.VirtualClock, 'clock.')}"
     parts.append(f"{_headed(testing.TaskConformance)}\n{attributes(testing.TaskConformance)}")
+    parts.append(f"{_headed(testing.RunnerConformance)}\n{attributes(testing.RunnerConformance)}")
     parts.append("## Simulating and checking\n")
     parts += [_function(each) for each in (testing.simulate, testing.make_job, testing.check, testing.explain)]
     parts.append(_function(testing.check_events))

@@ -13,6 +13,7 @@ from tests.support.long_share import long_except, long_only
 
 from taskloom.runners import RunHandle
 from taskloom.runners.process import ProcessRunner
+from taskloom.runners.process.handle import ProcessHandle
 from taskloom.runners.thread import ThreadRunner
 from taskloom.testing import RunnerConformance
 
@@ -59,6 +60,7 @@ class TestProcesses(RunnerConformance):
 
     def lose(self, handle: RunHandle) -> None:
         """Kill its supervisor."""
+        assert isinstance(handle, ProcessHandle)
         assert handle.process is not None
         stat = Path(f"/proc/{handle.process.pid}/stat").read_text()
         os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from taskloom.core.model import ErrorInfo, How, Reason, ReasonKind
 from taskloom.runners import Emit, Report, Runner, RunOrder, Stack
 from taskloom.runners.binding import Binding, Body
 from taskloom.runners.gauges import Gauges
+from taskloom.runners.process import ProcessRunner
 from taskloom.runners.thread import ThreadRunner
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.testing import RunnerConformance
@@ -324,6 +326,80 @@ def test_named(start: str) -> str:
 
 
 test_named.__test__ = False  # type: ignore[attr-defined]
+
+
+class Killing(ProcessRunner):
+    """The runner of processes, with handles that a mistake changes."""
+
+    members: Mapping[str, Any] = MappingProxyType({})
+    reports: Callable[[Any], Any] = staticmethod(lambda each: each)
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> Any:
+        started = super().start(order, token, lambda each: emit(self.reports(each)))
+        return type("MistakenHandle", (Handle,), dict(self.members))(started)
+
+
+def killing(reports: Callable[[Any], Any] = lambda each: each, **members: Any) -> Callable[[], Runner]:
+    """Return a class of a runner that kills, with a mistake in its reports or handles."""
+    return type("Mistaken", (Killing,), {"members": members, "reports": staticmethod(reports)})
+
+
+def nothing(*_: Any) -> None:
+    """Do nothing."""
+
+
+def refuse(*_: Any) -> None:
+    raise ProcessLookupError("no such process")
+
+
+def as_raised(each: Any) -> Any:
+    return each._replace(how=How.RAISED) if isinstance(each, RunEnded) else each
+
+
+def as_other(each: Any) -> Any:
+    return each._replace(error=OTHER) if isinstance(each, RunEnded) else each
+
+
+BAD_KILLERS: list[tuple[str, Callable[[], Runner], str]] = [
+    ("a_run_that_ignores_everything_can_be_killed", killing(kill=nothing), "no RunEnded .* within"),
+    ("a_run_that_ignores_everything_can_be_killed", killing(as_other), "is_explained is not set"),
+    ("a_run_whose_process_is_stopped_can_be_killed", killing(as_raised), "instead of KILLED"),
+    ("terminate_ends_a_run_that_does_not_poll", killing(terminate=nothing), "no RunEnded .* within"),
+    ("a_process_that_dies_unasked_has_failed", killing(as_other), "is_explained is not set"),
+    ("a_process_that_exits_without_a_word_has_failed", killing(as_other), "is_explained is not set"),
+    ("a_signal_reaches_the_main_process_of_the_run", killing(signal=nothing), "has not come to 'signalled'"),
+    ("the_processes_of_a_run_are_seen", killing(process=None), "handle.process is None"),
+    ("everything_that_can_be_done_to_a_run_is_harmless", killing(kill=refuse), "no such process"),
+    ("a_run_that_ignores_the_stop_is_killed", killing(kill=nothing, terminate=nothing), "outcome is|exit code"),
+]
+BAD_JOBS: list[tuple[str, Callable[[], Runner], str]] = [
+    (
+        "a_run_that_stops_in_time_is_cancelled",
+        bad("token", woken_by(lambda why: why._replace(text="another"))),
+        "the task saw the reason",
+    ),
+    ("a_run_that_stops_by_terminate_is_cancelled", ended(was_requested=False), "the outcome is"),
+    ("a_start_that_fails_is_the_outcome_of_the_run", report(RunStartFailed, lambda each: []), "has ended"),
+    ("a_failed_run_is_followed_by_a_second_attempt", order(attempt=1), "the task has come to"),
+    ("a_run_that_takes_too_long_has_timed_out", ended(was_requested=False), "the outcome is"),
+]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("rule", "make", "message"), BAD_JOBS, ids=[f"{rule} {text:.9}" for rule, _, text in BAD_JOBS])
+def test_a_bad_runner_breaks_the_rule_about_jobs(rule: str, make: Callable[[], Runner], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        getattr(conformance_of(make, 3.0), test_named(rule))()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="the runner process needs Linux")
+@pytest.mark.parametrize(
+    ("rule", "make", "message"), BAD_KILLERS, ids=[f"{rule} {text:.9}" for rule, _, text in BAD_KILLERS]
+)
+def test_a_bad_runner_that_kills_breaks_the_rule(rule: str, make: Callable[[], Runner], message: str) -> None:
+    with pytest.raises(Exception, match=message):
+        getattr(conformance_of(make, 5.0), test_named(rule))()
 
 
 def must_expire(message: str) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from unittest import SkipTest
 
@@ -219,12 +218,11 @@ def caught_log() -> Iterator[list[logging.LogRecord]]:
 class RunnerRules:
     """The base of all parts of `RunnerConformance`: makes a bench for a test."""
 
-    options: Mapping[str, Any] = MappingProxyType({})
-    """The options that each job gives the runner."""
-    are_options_for_daemons: bool = False
-    """Whether only a daemon job may have these options; the others have none then."""
-    patience: float = 20.0
-    """Seconds that anything may take on a busy machine. They pass only if a test fails."""
+    # As `RunnerConformance` describes them.
+    options: Mapping[str, Any]
+    are_options_for_daemons: bool
+    patience: float
+    races: int
 
     def make_runner(self) -> Runner:
         """Return a new runner."""

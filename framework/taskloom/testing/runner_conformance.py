@@ -8,6 +8,9 @@ class TestPooled(RunnerConformance):
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 from taskloom.runners import Runner
 from taskloom.testing.join_rules import JoinRules
@@ -25,6 +28,15 @@ class RunnerConformance(RunRules, StopRules, KillRules, JoinRules, ABC):
     Taskloom can import. They share a temporary folder with the tests. A runner with `kills = True` is tested for that,
     too; those tests are skipped for every other runner.
     """
+
+    options: Mapping[str, Any] = MappingProxyType({})
+    """The options that each job gives the runner."""
+    are_options_for_daemons: bool = False
+    """Whether only a daemon job may have these options; the others have none then."""
+    patience: float = 20.0
+    """Seconds that anything may take on a busy machine. They pass only if a test fails."""
+    races: int = 20
+    """How often the cancel races with the end of a run."""
 
     @abstractmethod
     def make_runner(self) -> Runner:

@@ -29,9 +29,6 @@ __all__ = ["StopRules"]
 class StopRules(RunnerRules):
     """Rules for the cancel of a run, and for the end of a runner."""
 
-    races: int = 20
-    """How often the cancel races with the end of a run."""
-
     def test_a_cancel_arrives_with_its_reason(self) -> None:
         with self.bench() as bench:
             run = bench.started(tasks.wait)

@@ -49,7 +49,7 @@ __all__ = ["Connection", "Phase"]
 
 _READ_BYTES = 64 * 1024
 """Read at once: the next descriptor is not delayed by one that is always full."""
-# What one run may send through its control socket in such a time; the rest waits, and so does its sender.
+# So much may one run send through its control socket in such a time; the rest waits, and so does its sender.
 _BURST_SECONDS = 0.1
 _BURST_BYTES = 512 * 1024
 # As much as a pipe or a socket holds at most, by the limits of the kernel for users, is read after the end.
@@ -66,7 +66,7 @@ _MOST_STRIKES = 3
 
 @plain_members
 class Phase(FastEnum):
-    """What the connection is doing."""
+    """The steps of a connection, in order."""
 
     QUEUED = "queued"
     LAUNCHING = "launching"
@@ -91,7 +91,7 @@ class Connection:
         self._order = order
         self._token = token
         self._emit = emit
-        # What reports the end; empty once it is reported.
+        # The callable that reports the end; empty once it is reported.
         self._unreported = [emit]
         self._log = RunLog(hub.logs, order.job, order.run, self._log_has_space)
         self._launched: Launched | None = None
@@ -227,7 +227,7 @@ class Connection:
         if self.phase in (Phase.LAUNCHING, Phase.OPEN):
             self.run.on_poll_interval(seconds)
 
-    def ask(self, question: Callable[[DrivenRun], object]) -> None:
+    def query(self, question: Callable[[DrivenRun], object]) -> None:
         """Have the question asked on the IO thread, if the processes are there. On any thread."""
         self._io.post(self, self._ask, question)
 

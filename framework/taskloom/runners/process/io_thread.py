@@ -35,7 +35,10 @@ _MILLISECOND = 0.001
 
 
 class Member(Protocol):
-    """What the thread works for: one run, or what all runs have in common. Called on the IO thread alone."""
+    """Something that the thread works for: one run, or a thing that all runs have in common.
+
+    Only the IO thread calls it.
+    """
 
     due: float
     """The deadline for which the member is in the heap, in monotonic seconds; kept by the thread."""

@@ -1,4 +1,4 @@
-"""What is still to be written to a socket that does not block."""
+"""The bytes that are still to be written to a socket that does not block."""
 
 from __future__ import annotations
 

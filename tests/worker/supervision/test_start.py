@@ -99,7 +99,11 @@ def test_signals_are_as_after_a_login_and_the_group_is_its_own() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
     ignored = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:
-        with Supervised(shell("grep -E 'SigBlk|SigIgn' /proc/self/status; ps -o pid=,pgid= -p $$")) as run:
+        with Supervised(
+            shell(
+                "grep -E 'SigBlk|SigIgn' /proc/self/status; read -r pid name state parent group rest < /proc/$$/stat; echo $$ $group"
+            )
+        ) as run:
             lines = [run.line() for _ in range(3)]
             run.rest_until_done()
     finally:
