@@ -6,8 +6,11 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.fake_supervisor import NO_PROCESS, WHY, FakeSupervisor, ProcessBench, returned
@@ -30,6 +33,8 @@ from taskloom.runners.wire import (
     encode,
 )
 from taskloom.sync.cancel_token import CancelToken
+
+ROOT = Path(__file__).parents[3]
 
 
 class KeptRecords(logging.Handler):
@@ -448,3 +453,44 @@ def test_names_of_loggers_without_end_do_not_make_loggers_without_end(bench: Pro
         del known[name]
     assert len(made) == 10
     assert log.texts() == [f"record {number}" for number in range(10, 100)]
+
+
+CLOSING_ALL = """
+import os, threading
+from queue import SimpleQueue
+from tests.support.fake_supervisor import ProcessBench
+import taskloom.runners.process.connection as connection
+
+bench = ProcessBench()
+connection.launch = bench.launch
+_, supervisor = bench.begun()
+far = [supervisor.far_channel.fileno(), supervisor.far_control.fileno(), supervisor.far_stdout, supervisor.far_stderr]
+ours = [number for number in range(3, 200) if number not in far]
+for number in ours:
+    try:
+        os.close(number)
+    except OSError:
+        pass
+files = [os.open("/dev/null", os.O_RDWR) for _ in range(30)]
+bench.start()
+end = bench.end()
+second = bench.supervisor()
+second.message()
+second.begin()
+second.leave()
+bench.end(2)
+still_open = [os.fstat(number) is not None for number in files]
+print([type(each).__name__ + " " + str(each.error) for each in bench.ends()], all(still_open))
+os._exit(0)
+"""
+
+
+def test_a_task_that_closes_all_descriptors_of_the_program_ends_the_runs_and_loses_no_file_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSING_ALL], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+
+    assert done.stdout == (
+        "['RunEnded InternalError: internal error: an exception struck the thread that reads its pipes', "
+        "'RunEnded its supervisor is gone: exit status 0'] True\n"
+    ), done.stderr

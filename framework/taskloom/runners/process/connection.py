@@ -37,6 +37,7 @@ from taskloom.runners.process.output_lines import OutputLines
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
 from taskloom.signal_names import signal_name
 from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.own_descriptor import OwnDescriptor
 
 if TYPE_CHECKING:
     from taskloom.runners import Emit, Report, RunOrder
@@ -97,6 +98,7 @@ class Connection:
         self._launched: Launched | None = None
         self._channel: Outgoing | None = None
         self._control: Outgoing | None = None
+        self._pipes: list[OwnDescriptor] = []
         self._channel_bytes = b""
         self._control_lines = LineReader()
         self._output: dict[Stream, OutputLines] = {}
@@ -169,6 +171,7 @@ class Connection:
             return  # a strike came after the first call
         self.phase = Phase.OPEN
         self._handle.supervisor = launched.pid
+        self._pipes = [OwnDescriptor(launched.stdout), OwnDescriptor(launched.stderr)]
         self._channel = Outgoing(launched.channel)
         self._watch_channel()
         if launched.control is not None:
@@ -566,6 +569,21 @@ class Connection:
             left -= len(data)
             self._take_control(data, now)
 
+    def _forget_foreign(self) -> None:
+        """Forget the descriptors that a task has closed: their numbers may be those of its own files by now."""
+        launched = self._launched
+        if launched is None:
+            return
+        if self._channel is not None and not self._channel.is_ours:
+            launched.channel.detach()
+        if self._control is not None and launched.control is not None and not self._control.is_ours:
+            launched.control.detach()
+        for pipe in self._pipes:
+            if not pipe.is_ours() and launched.stdout == pipe.number:
+                launched.stdout = -1
+            if not pipe.is_ours() and launched.stderr == pipe.number:
+                launched.stderr = -1
+
     def _drop_launched(self) -> None:
         """Close everything, without a verdict of the supervisor: it ends the run by itself then."""
         launched = self._launched
@@ -575,6 +593,7 @@ class Connection:
 
     def _close_descriptors(self) -> None:
         launched = self._launched
+        self._forget_foreign()
         self._channel = self._control = None
         self._output = {}
         if launched is not None:
@@ -625,7 +644,8 @@ class Connection:
             self.report()
             return
         self._is_struck = True
-        if self.phase is Phase.OPEN and self._channel is not None and self._strikes <= _MOST_STRIKES:
+        channel = self._channel
+        if self.phase is Phase.OPEN and channel is not None and channel.is_ours and self._strikes <= _MOST_STRIKES:
             self.kill()
             self._watch_channel()
             return
