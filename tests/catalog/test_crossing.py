@@ -333,6 +333,13 @@ def test_the_params_are_copied() -> None:
     assert binding.reference is first
 
 
+def test_the_params_may_be_any_mapping() -> None:
+    found = inspect_task(plain).bind(types.MappingProxyType({"value": 5}))[1].reference
+
+    assert found is not None
+    assert found.params == {"value": 5}
+
+
 def test_params_cross_as_they_were_given_and_defaults_do_not() -> None:
     assert reference(Wait, every="1m", where="/x").params == {"every": "1m", "where": "/x"}
 

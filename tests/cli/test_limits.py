@@ -11,8 +11,15 @@ from pathlib import Path
 import pytest
 
 from taskloom.cli import limits
-from taskloom.cli.limits import OWN_THREADS, Limit, limit_warnings, thread_limits
-from taskloom.core.model import JobSpec
+from taskloom.cli.limits import (
+    OWN_THREADS,
+    PROCESSES_OF_RUN,
+    THREADS_OF_RUNNER,
+    Limit,
+    limit_warnings,
+    thread_limits,
+)
+from taskloom.core.model import JobSpec, RunnerSpec
 from taskloom.testing import make_job
 
 JOBS = [make_job("one"), replace(make_job("many"), replicas=4), replace(make_job("off"), enabled=False)]
@@ -47,6 +54,30 @@ def test_replicas_that_are_declared_one_by_one_count_the_same() -> None:
     assert limit_warnings(jobs, "jobs.yaml", [limit(NEEDED - 1)]) == limit_warnings(
         JOBS, "jobs.yaml", [limit(NEEDED - 1)]
     )
+
+
+def test_runs_in_processes_count_their_processes_where_the_limit_does() -> None:
+    jobs = [*JOBS, replace(make_job("apart"), replicas=3, runner=RunnerSpec("process"))]
+    needed = NEEDED + 3 * PROCESSES_OF_RUN + THREADS_OF_RUNNER
+
+    [problem] = limit_warnings(jobs, "jobs.yaml", [limit(needed - 1)])
+
+    assert str(problem) == (
+        "jobs.yaml:1:1: warning: not all jobs can run at the same time: 8 runs, 3 of them in 2 processes each, and 11 "
+        "threads of Taskloom need 22, but ulimit -u allows 21; further runs end start_failed"
+    )
+    assert limit_warnings(jobs, "jobs.yaml", [limit(needed)]) == []
+
+
+def test_the_memory_of_this_process_is_for_its_own_threads() -> None:
+    jobs = [*JOBS, replace(make_job("apart"), replicas=100, runner=RunnerSpec("process"))]
+    own = NEEDED + THREADS_OF_RUNNER
+
+    memory = [limit(threads, "ulimit -v")._replace(counts_processes=False) for threads in (own, own - 1)]
+
+    assert limit_warnings(jobs, "jobs.yaml", memory[:1]) == []
+    [problem] = limit_warnings(jobs, "jobs.yaml", [memory[1], limit(own + 200)])
+    assert "5 runs and 11 threads of Taskloom need 16, but ulimit -v allows 15" in problem.message
 
 
 CGROUPS = {

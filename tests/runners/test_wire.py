@@ -124,7 +124,8 @@ def test_any_field_that_is_gone_or_has_another_type_is_refused_or_read(line: byt
     """No other error ever comes from a line."""
     data = json.loads(line)
     name = next(iter(data))
-    for value in (None, 1, "x", True, [], {}, [[]], {"a": {}}, -1.5):
+    values: list[Any] = [None, 1, "x", True, [], {}, [[]], {"a": {}}, -1.5]
+    for value in values:
         for changed in ({name: value}, {**data, name: value}, *_with_fields(data, name, value)):
             try:
                 decode_up(json.dumps(changed).encode())

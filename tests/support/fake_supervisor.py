@@ -82,16 +82,16 @@ class FakeSupervisor(Launched):
         """Send lines of the supervisor."""
         self.far_channel.sendall("".join(f"{line}\n" for line in lines).encode())
 
-    def tell(self, *messages: Up) -> None:
+    def send(self, *messages: Up) -> None:
         """Send messages of the worker."""
         self.far_control.sendall(b"".join(map(encode, messages)))
 
     def begin(self) -> None:
         """Say what comes first: the worker is there and has begun the run."""
         self.say(f"started {NO_PROCESS}")
-        self.tell(Hello(__version__, NO_PROCESS), Started(is_ready=True))
+        self.send(Hello(__version__, NO_PROCESS), Started(is_ready=True))
 
-    def order(self) -> str:
+    def next_order(self) -> str:
         """Wait for the next line to the supervisor."""
         return self._orders.readline().rstrip("\n")
 

@@ -70,7 +70,7 @@ def _begin(supervisor: FakeSupervisor) -> None:
     try:
         supervisor.say(f"started {NO_PROCESS}")
         supervisor.print(b"one\ntwo\n")
-        supervisor.tell(
+        supervisor.send(
             Hello(__version__, NO_PROCESS),
             Started(is_ready=True),
             Polled(1, waiting=True, wakeable=False),
@@ -83,7 +83,7 @@ def _begin(supervisor: FakeSupervisor) -> None:
 
 def _say(supervisor: FakeSupervisor, message: Ended) -> None:
     try:
-        supervisor.tell(message)
+        supervisor.send(message)
     except OSError:
         pass
 

@@ -130,7 +130,7 @@ async def waits_async(ctx: AsyncContext) -> None:
 
 async def sleeps_async(ctx: AsyncContext) -> None:
     ctx.log.info("async")
-    await asyncio.sleep(FOR_EVER)
+    await asyncio.sleep(FOR_EVER)  # the task under test
 
 
 def waits(ctx: Context) -> None:
@@ -175,7 +175,7 @@ def deaf_twice(ctx: Context) -> None:
         time.sleep(FOR_EVER)  # the task under test
     except Cancelled:
         ctx.log.info("swallowed")
-    time.sleep(FOR_EVER)
+    time.sleep(FOR_EVER)  # the task under test
 
 
 def finishes_slowly(ctx: Context) -> None:
@@ -189,7 +189,7 @@ def finishes_slowly(ctx: Context) -> None:
 
 def hogs(ctx: Context) -> None:
     ctx.log.info("hogs")
-    ctx.wait(0.3)  # so that the line is sent
+    ctx.wait(0.7)  # so that the line and the wait are sent
     max(itertools.repeat(0))  # holds the GIL for ever
 
 
@@ -220,7 +220,7 @@ def closes_all(ctx: Context) -> None:
 
 def closes_all_deaf(ctx: Context) -> None:
     ctx.log.info("closes")
-    time.sleep(0.5)  # so that nothing is left to send
+    time.sleep(0.5)  # the task under test: nothing is left to send by then
     os.closerange(3, 4096)
     print("closed")
     while ctx.reason is None:
@@ -229,7 +229,7 @@ def closes_all_deaf(ctx: Context) -> None:
 
 
 def replaces_streams(ctx: Context) -> None:
-    sys.stdout = sys.stderr = None  # type: ignore[assignment]
+    sys.stdout = sys.stderr = None
     ctx.log.info("still there")
 
 

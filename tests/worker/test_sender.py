@@ -148,13 +148,13 @@ def test_the_polls_of_a_run_that_goes_on_waiting_are_no_change(sent: Sent) -> No
     token = CancelToken()
     heartbeat = Heartbeat(token, sent.gauges)
     token.add_waiter()
-    assert heartbeat.changes() == [Polled(0, True, False)]
+    assert heartbeat.poll_changes() == [Polled(0, True, False)]
 
     token.polls += 5
-    assert heartbeat.changes() == []
+    assert heartbeat.poll_changes() == []
     token.on_cancel(lambda: None)
-    assert heartbeat.changes() == [Polled(5, True, True)]
+    assert heartbeat.poll_changes() == [Polled(5, True, True)]
     token.request(REASON)
     token.release_waits()
-    assert heartbeat.changes() == [Polled(5, False, True)]
-    assert heartbeat.changes() == []
+    assert heartbeat.poll_changes() == [Polled(5, False, True)]
+    assert heartbeat.poll_changes() == []

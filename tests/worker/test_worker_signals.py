@@ -12,7 +12,7 @@ from tests.support.driven_worker import DrivenWorker
 from taskloom.clock import mono
 from taskloom.core.endings import How
 from taskloom.runners.process.stack_dump import dump_stack
-from taskloom.runners.wire import Ended, Logged, Urgent
+from taskloom.runners.wire import Ended, Logged, Polled, Urgent
 
 pytestmark = pytest.mark.long
 
@@ -114,6 +114,16 @@ def test_the_stack_of_a_task_that_holds_the_gil_is_read(start_worker: Start) -> 
     worker.signal(signal.SIGKILL)
     out, err, _ = worker.output()
     assert (out, err) == ("", "")
+
+
+def test_a_task_that_takes_the_gil_after_a_wait_is_not_taken_for_waiting(start_worker: Start) -> None:
+    worker = start_worker(tasks.hogs)
+    while not worker.until(Polled).waiting:
+        pass
+
+    assert not worker.until(Polled).waiting
+
+    worker.signal(signal.SIGKILL)
 
 
 def test_a_dump_of_a_worker_that_is_gone_is_empty(start_worker: Start) -> None:

@@ -90,14 +90,14 @@ def _annotation(shape: TaskShape, name: str) -> Any:
     return next((param.annotation for param in shape.params if param.name == name), Any)
 
 
-def _sent(shape: TaskShape, given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _sent(shape: TaskShape, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the params to send. Of an instance, whose values are all given, the task's defaults are left out.
 
     Raises Unimportable if the task cannot be sent.
     """
     address = shape.address
     if shape.instance is None:
-        return given
+        return dict(given)
     if _object_at(address) is shape.instance:
         return {}  # an entry point names the instance itself
     defaults = {param.name: param for param in shape.params}

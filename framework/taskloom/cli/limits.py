@@ -1,7 +1,7 @@
-"""Warnings where the jobs need more threads than the limits of this process allow.
+"""Warnings where the jobs need more threads and processes than the limits of this process allow.
 
 A thread counts as a process for every limit of Linux. Only what is certain is a warning: a limit is compared with the
-threads of this program alone, although other programs of the same user or cgroup count as well.
+threads and the processes of this program alone, although other programs of the same user or cgroup count as well.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ __all__ = ["Limit", "limit_warnings", "thread_limits"]
 # The main thread, output, scheduler, waiter, listener, control, a first helper for callbacks and one for other calls,
 # and the watcher process. A test counts them.
 OWN_THREADS = 9
+# A run in a process has its supervisor and its main process; the runner has two threads for all of them.
+PROCESSES_OF_RUN = 2
+THREADS_OF_RUNNER = 2
 # Lets a process have more threads than RLIMIT_NPROC: bits of CapEff in /proc/self/status.
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24
 
@@ -32,6 +35,8 @@ class Limit(NamedTuple):
     threads: int
     name: str
     advice: str
+    counts_processes: bool = True
+    """Whether other processes of the program count as well; not for its own memory."""
 
 
 def limit_warnings(jobs: Iterable[JobSpec], path: str, limits: Sequence[Limit] | None = None) -> list[Problem]:
@@ -39,16 +44,20 @@ def limit_warnings(jobs: Iterable[JobSpec], path: str, limits: Sequence[Limit] |
 
     `path`: the file that the warning names. `limits`: those of this process by default.
     """
-    runs = sum(len(job.replicated()) for job in jobs if job.enabled and job.runner.name == "thread")
-    limit = min(thread_limits() if limits is None else limits, default=None)
-    needed = runs + OWN_THREADS
-    if limit is None or needed <= limit.threads:
-        return []
-    text = (
-        f"not all jobs can run at the same time: {plural(runs, 'run')} and {OWN_THREADS} threads of Taskloom need "
-        f"{needed:,}, but {limit.name} allows {limit.threads:,}; further runs end start_failed"
-    )
-    return [Problem(Place(path, 1, 1), text, limit.advice, "warning")]
+    runs = [job.runner.name for job in jobs if job.enabled for _ in job.replicated()]
+    threads, processes = runs.count("thread"), runs.count("process")
+    own = OWN_THREADS + (THREADS_OF_RUNNER if processes else 0)
+    for limit in sorted(thread_limits() if limits is None else limits):
+        counted = processes if limit.counts_processes else 0
+        needed = threads + counted * PROCESSES_OF_RUN + own
+        if needed > limit.threads:
+            each = f", {counted:,} of them in {PROCESSES_OF_RUN} processes each," if counted else ""
+            text = (
+                f"not all jobs can run at the same time: {plural(threads + counted, 'run')}{each} and {own} threads of "
+                f"Taskloom need {needed:,}, but {limit.name} allows {limit.threads:,}; further runs end start_failed"
+            )
+            return [Problem(Place(path, 1, 1), text, limit.advice, "warning")]
+    return []
 
 
 def thread_limits() -> list[Limit]:
@@ -72,9 +81,8 @@ def _of_memory() -> Iterator[Limit]:
         if limit != resource.RLIM_INFINITY:
             # The watcher process has an address space of its own, and the main thread has its stack.
             threads = max(0, limit - used) // stack_bytes() + 2
-            yield Limit(
-                threads, f"{name} (each thread takes {stack_bytes() >> 10:,} KiB for its stack)", f"raise {name}"
-            )
+            shown = f"{name} (each thread takes {stack_bytes() >> 10:,} KiB for its stack)"
+            yield Limit(threads, shown, f"raise {name}", counts_processes=False)
 
 
 def _of_cgroups() -> Iterator[Limit]:

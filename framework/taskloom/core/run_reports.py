@@ -1,4 +1,4 @@
-"""What a runner reports about a run: inputs of the core.
+"""The reports of a runner about a run, which are inputs of the core.
 
 Apart from the other inputs, so that the process of a run need not import the model of jobs: its start-up is measured.
 """

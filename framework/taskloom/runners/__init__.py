@@ -14,6 +14,18 @@ Rules for a runner, which is registered under the entry-point group `taskloom.ru
   it keeps between runs (idle threads) carries no state from one run to the next, and is released after `close`.
 - It never imports the scheduler.
 
+Rules for a runner whose class has `kills = True`:
+- `kill` of a handle ends the run, whatever its task does: then RunEnded comes with `How.KILLED` and an error whose text
+  says how and after how long, such as "SIGKILL after 10.0 s". If the run has said before how its body ended, that
+  counts. `terminate` asks the processes of the run to end, as TERM does.
+- A run is alive until nothing of it is left, so the next run of its job never overlaps with what a run has started.
+- A run that dies without a request has failed: `How.RAISED`, with the cause in words. One about which nothing can be
+  found out any more is `How.LOST`.
+- Where the run executes elsewhere, the token here is told: `token.add_observer` passes the request on, without a thread
+  that waits for it, and `token.update_remote` takes over polls and waits, so that poll age and watchdog work.
+- `set_urgent` and `set_poll_interval` are passed on to where the run executes.
+- `stacks` may take a fifth of a second; a stop does not wait longer for it.
+
 Its class says what it can do, by attributes that a job file is checked with; each may be left out:
 - `kills = True`: its handles are KillableHandles. `otherwise: kill` is legal on it, and the default of all jobs.
 - `needs_reference = True`: it imports the task elsewhere, by `order.binding.reference`. A job whose task or params
@@ -62,7 +74,7 @@ TERMINATE_SECONDS = 1.0
 """How long a run waits at most until `terminate` of the job's previous run has returned."""
 
 Report = RunStarted | RunReady | RunUnresponsive | RunResponsive | CallbackFailed | RunEnded | RunStartFailed
-"""What a runner reports about a run."""
+"""A report of a runner about a run."""
 
 Emit = Callable[[Report], None]
 
@@ -153,7 +165,10 @@ class KillableHandle(RunHandle, Protocol):
 
     @property
     def process(self) -> ProcessInfo | None:
-        """What the kernel says of its processes; None without one. May read files: not for the scheduler thread."""
+        """The processes of the run, as the kernel shows them; None if there are none.
+
+        May read files, so the scheduler thread does not ask for it.
+        """
 
 
 class Runner(Protocol):

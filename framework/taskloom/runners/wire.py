@@ -260,7 +260,7 @@ def _only(data: dict[str, Any], **kinds: Callable[[str, Any], Any]) -> list[Any]
     return list(_fields(next(iter(data)), data, kinds).values())
 
 
-# How a body can end. What becomes of its process is not for the worker to say.
+# How a body can end. The end of its process is reported by the supervisor, not by the worker.
 _BODY_ENDS = (How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT, How.NOT_ENTERED)
 _SPEC = {
     "version": _text, "sys_path": _texts, "job": _text, "run": _text, "task": _text, "attempt": _whole,

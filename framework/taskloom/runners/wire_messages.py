@@ -152,7 +152,7 @@ class Logged(Message):
     line: int = 0
     function: str = ""
     extra: dict[str, Any] = {}
-    """What the caller gave as `extra`, as JSON data; other values as text."""
+    """The `extra` of the caller: JSON data as it is, other values as text."""
 
 
 class CallbackFailed(Message):
@@ -163,7 +163,7 @@ class CallbackFailed(Message):
 
 
 class StackAnswer(Message):
-    """Where the run is, as `taskloom.runners.Stack` has it."""
+    """The place at which the run is, as `taskloom.runners.Stack` has it."""
 
     id: int
     where: str

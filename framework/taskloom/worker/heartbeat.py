@@ -1,14 +1,14 @@
-"""What is sampled of a run in a worker: its polls, its progress and its counters."""
+"""Samples a run in a worker: its polls, its progress and its counters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from taskloom.runners.gauges import Gauges, Progress
 from taskloom.runners.wire import Gauged, Polled
 
 if TYPE_CHECKING:
-    from taskloom.sync.cancel_token import CancelToken, Sampler
+    from taskloom.sync.cancel_token import CancelToken
 
 __all__ = ["Heartbeat", "WatchedGauges"]
 
@@ -20,12 +20,21 @@ _LONGEST_WHOLE_NUMBER = 10**300
 _PROGRESS = Gauges.__dict__["progress"]
 
 
+class Noticing(Protocol):
+    """Samples the gauges, unless it is idle."""
+
+    is_idle: bool
+
+    def notice(self) -> None:
+        """Sample again; any thread may call it."""
+
+
 class WatchedGauges(Gauges):
     """Gauges that resume the sampling when a thread reports something while the run waits on its token."""
 
     __slots__ = ("sampler",)
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self, sampler: Noticing) -> None:
         self.sampler = sampler
         super().__init__()
 
@@ -39,13 +48,13 @@ class WatchedGauges(Gauges):
     def progress(self, progress: Progress | None) -> None:
         _PROGRESS.__set__(self, progress)
         if self.sampler.is_idle:
-            self.sampler.resume()
+            self.sampler.notice()
 
     def count(self, name: str, n: int) -> None:
         """Add `n` to a counter. Raises TypeError as `Gauges.count` does."""
         super().count(name, n)
         if self.sampler.is_idle:
-            self.sampler.resume()
+            self.sampler.notice()
 
 
 class Heartbeat:
@@ -60,14 +69,14 @@ class Heartbeat:
         self._progress: Progress | None = None
         self._counts: dict[str, int] = {}
 
-    def changes(self) -> list[Polled | Gauged]:
-        """Return the messages about what has changed. The polls of a run that goes on waiting are no change."""
+    def poll_changes(self) -> list[Polled]:
+        """Return a message if the polls have changed. Those of a run that goes on waiting are no change."""
         token = self._token
         before, polled = self._polled, Polled(token.polls, token.is_waiting, token.is_wakeable)
         self._polled = polled
         self.is_waiting = polled.waiting
         is_same = before == polled or (before.waiting and polled.waiting and before.wakeable is polled.wakeable)
-        return [*([] if is_same else [polled]), *self.gauges_changes()]
+        return [] if is_same else [polled]
 
     def gauges_changes(self) -> list[Gauged]:
         """Return the messages about progress and counters that have changed."""

@@ -16,7 +16,7 @@ from taskloom.text import to_json
 
 __all__ = ["SendingHandler", "install"]
 
-# What every record has, and what the logger of a run adds: the program knows its job and run.
+# The attributes of every record, and those that the logger of a run adds: the program knows its job and run.
 _USUAL = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "job", "run"}
 _MOST_EXTRA_CHARACTERS = 32 * 1024
 

@@ -3,7 +3,8 @@
 - A message is encoded on the thread that sends it and then queued, so it is whole or not there at all, even if a signal
   interrupts that thread with an exception at any line.
 - Queueing takes no lock: a finalizer may log on a thread that is just logging.
-- The same thread samples the heartbeat. While the run waits on its token, and reports nothing, it sleeps.
+- The same thread samples the heartbeat. While the run waits on its token, and reports nothing, it sleeps. A run that
+  then stops waiting goes on only when the program has been told: it may hold the GIL from then on.
 - Once the program is gone, or the task has closed the socket, everything is dropped.
 """
 
@@ -35,6 +36,8 @@ MOST_QUEUED = 8 * 1024 * 1024
 """Bytes. While more is queued, a thread that logs waits."""
 # Then its record is dropped: the program does not read, and the task has to go on and see its cancellation.
 _LONGEST_LOG_WAIT_SECONDS = 1.0
+# How long a run that stops waiting is held up at most; it takes a fraction of a millisecond if the program reads.
+_RESUME_SECONDS = 0.05
 _WARNING = 30
 
 
@@ -52,13 +55,16 @@ class Sender:
         # A latch is opened once all that was queued before it is sent.
         self._queue: deque[bytes | Latch] = deque()
         self._queued = 0
-        # What is left of the line that is being sent.
+        # The rest of the line that is being sent.
         self._unsent = memoryview(b"")
         self._waker = Waker()
         self._has_space = Latch()
         self._lost_logs = 0
         self._last: list[bytes] = []
         self._samples_at: float | None = None
+        # Opened once the program knows that the run does not wait any more.
+        self._resumed: deque[Latch] = deque()
+        self._is_noticed = False
         self._is_sampling = False
         self._is_connected = True
         self._pid = os.getpid()
@@ -89,8 +95,18 @@ class Sender:
         self._waker.release()
 
     def resume(self) -> None:
-        """Called when the run stops waiting, or reports something: sample again."""
+        """Called when the run stops waiting, on its thread: wait until that is sent, and sample from then on."""
         self.is_idle = False
+        if self._is_connected and get_ident() != self._thread.ident:
+            sent = Latch()
+            self._resumed.append(sent)
+            self._waker.release()
+            sent.wait(_RESUME_SECONDS)
+
+    def notice(self) -> None:
+        """Called when something is reported while nothing is sampled: sample again."""
+        self.is_idle = False
+        self._is_noticed = True
         self._waker.release()
 
     def end(self, last: Up) -> None:
@@ -137,8 +153,13 @@ class Sender:
         """Wait for something to do, and do it. Never over: the thread ends with the process."""
         self._waker.wait(None if self._samples_at is None else max(0.0, self._samples_at - mono()))
         self._send_queue()
-        if self._heartbeat is not None and self._is_sampling and not self.is_idle:
-            self._sample(self._heartbeat)
+        if self._heartbeat is not None and self._is_sampling:
+            if self._resumed:
+                self._send_resumed(self._heartbeat)
+            if self._is_noticed:
+                self._is_noticed = self.is_idle = False
+            if not self.is_idle:
+                self._sample(self._heartbeat)
         if self._last:
             self._send_end()
         return False
@@ -172,16 +193,26 @@ class Sender:
         if self._samples_at is None:
             self._samples_at = now + SAMPLE_SECONDS
         elif now >= self._samples_at:
-            # In this order: a run that stops waiting changes the token and then reads `is_idle`.
+            # In this order: a run that stops waiting, or reports something, does that first and then reads `is_idle`.
+            # What it leaves for us is seen in the next step, even if the last line overwrites its `is_idle`.
             self.is_idle = True
-            messages = heartbeat.changes()
-            for message in messages:
-                self._send_line(encode(message))
-            self.is_idle = self.is_idle and not messages and heartbeat.is_waiting
+            for polled in heartbeat.poll_changes():
+                self._send_line(encode(polled))
+            for gauged in heartbeat.gauges_changes():
+                self._send_line(encode(gauged))
+            self.is_idle = self.is_idle and heartbeat.is_waiting
             self._samples_at = None if self.is_idle else now + SAMPLE_SECONDS
 
+    def _send_resumed(self, heartbeat: Heartbeat) -> None:
+        """Send that the run does not wait any more, and let it go on."""
+        for message in heartbeat.poll_changes():
+            self._send_line(encode(message))
+        self.is_idle = False
+        while self._resumed:
+            self._resumed.popleft().open()
+
     def _send_end(self) -> None:
-        # What was queued before `end` was called may have come after `_send_queue`.
+        # Messages that were queued before `end` was called may have come after `_send_queue`.
         self._send_queue()
         for message in self._heartbeat.gauges_changes() if self._heartbeat is not None else []:
             self._send_line(encode(message))

@@ -29,7 +29,7 @@ def test_a_forked_child_closes_every_descriptor_of_ours_and_the_run_goes_on(benc
     os.close(writing)
     left = os.read(reading, 1000)
     os.close(reading)
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
 
     assert len(ours) >= 6

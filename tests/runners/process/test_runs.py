@@ -13,6 +13,7 @@ from taskloom.core import inputs
 from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners.gauges import Progress
+from taskloom.runners.process.handle import ProcessHandle
 from taskloom.runners.process.launch import CannotLaunch, LaunchSpec
 from taskloom.runners.wire import (
     CallbackFailed,
@@ -43,7 +44,7 @@ def test_a_run_begins_and_ends_as_its_worker_says(bench: ProcessBench) -> None:
     supervisor = bench.supervisor()
     spec = supervisor.message()
     supervisor.begin()
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
     end = bench.end()
 
@@ -60,7 +61,7 @@ def test_what_the_worker_reports_meanwhile_comes_through(bench: ProcessBench) ->
     supervisor = bench.supervisor()
     error = ErrorInfo("ValueError", "no", "ValueError: no\n")
     supervisor.say(f"started {NO_PROCESS}")
-    supervisor.tell(
+    supervisor.send(
         Hello(__version__, NO_PROCESS),
         Started(is_ready=False),
         Gauged(Progress(1, 4, "files"), {"frames": 7}),
@@ -79,7 +80,7 @@ def test_what_the_worker_reports_meanwhile_comes_through(bench: ProcessBench) ->
     assert (handle.gauges.progress, handle.gauges.counts) == (Progress(1, 4, "files"), {"frames": 7})
     assert (token.polls, token.is_waiting, token.is_wakeable) == (1, True, True)
 
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
     bench.end()
 
@@ -98,7 +99,7 @@ def test_what_the_scheduler_wants_is_passed_on(bench: ProcessBench) -> None:
     handle.kill()
 
     assert [supervisor.message() for _ in range(3)] == [PollInterval(3.0), Cancel(WHY), Urgent()]
-    assert [supervisor.order() for _ in range(3)] == ["signal 1", "group 15", "kill"]
+    assert [supervisor.next_order() for _ in range(3)] == ["signal 1", "group 15", "kill"]
 
 
 def test_term_and_kill_go_out_once_and_no_term_after_a_kill(bench: ProcessBench) -> None:
@@ -108,7 +109,7 @@ def test_term_and_kill_go_out_once_and_no_term_after_a_kill(bench: ProcessBench)
         call()
     handle.signal(signal.SIGUSR1)
 
-    assert [supervisor.order() for _ in range(3)] == ["group 15", "kill", "signal 10"]
+    assert [supervisor.next_order() for _ in range(3)] == ["group 15", "kill", "signal 10"]
 
 
 # -- cancelled at each moment
@@ -152,7 +153,7 @@ def test_a_run_that_is_cancelled_while_it_is_launched_is_not_entered(bench: Proc
 
     bench.start(token)
     supervisor = bench.supervisor()
-    order = supervisor.order()
+    order = supervisor.next_order()
     supervisor.exit(signal.SIGKILL)
 
     assert order == "kill"
@@ -168,7 +169,7 @@ def test_a_run_that_is_cancelled_before_its_worker_is_there_gets_spec_and_cancel
     cancel(token)
     message = supervisor.message()
     supervisor.say(f"started {NO_PROCESS}")
-    supervisor.tell(Hello(__version__, NO_PROCESS), Ended(How.NOT_ENTERED, None, True, False))
+    supervisor.send(Hello(__version__, NO_PROCESS), Ended(How.NOT_ENTERED, None, True, False))
     supervisor.exit()
 
     assert (type(spec), message) == (Spec, Cancel(WHY))
@@ -178,7 +179,7 @@ def test_a_run_that_is_cancelled_before_its_worker_is_there_gets_spec_and_cancel
 def test_a_cancel_after_the_end_changes_nothing(bench: ProcessBench) -> None:
     token = CancelToken()
     handle, supervisor = bench.begun(token)
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
     bench.end()
 
@@ -194,7 +195,7 @@ def test_a_cancel_after_the_end_changes_nothing(bench: ProcessBench) -> None:
 
 
 def test_a_run_that_is_killed_while_it_starts_is_killed_when_its_supervisor_is_there(bench: ProcessBench) -> None:
-    handles = []
+    handles: list[ProcessHandle] = []
     begun = threading.Event()
 
     def kill(_: LaunchSpec) -> None:
@@ -205,7 +206,7 @@ def test_a_run_that_is_killed_while_it_starts_is_killed_when_its_supervisor_is_t
     handles.append(bench.start())
     begun.set()
     supervisor = bench.supervisor()
-    order = supervisor.order()
+    order = supervisor.next_order()
     supervisor.exit(signal.SIGKILL)
     end = bench.end()
 
@@ -283,7 +284,7 @@ def test_how_a_stopped_run_dies_is_told_apart(
 
     for step in steps:
         getattr(handle, step)()
-        supervisor.order()
+        supervisor.next_order()
     supervisor.exit(status)
     end = bench.end()
 
@@ -299,7 +300,7 @@ def test_what_the_worker_said_about_the_end_counts_more_than_how_it_died(bench: 
     handle.kill()
     supervisor.message()
 
-    supervisor.tell(Ended(How.CANCELLED, None, True, True))
+    supervisor.send(Ended(How.CANCELLED, None, True, True))
     supervisor.exit(signal.SIGKILL)
 
     assert bench.end() == RunEnded("job#1", How.CANCELLED, None, True, True)
@@ -308,7 +309,7 @@ def test_what_the_worker_said_about_the_end_counts_more_than_how_it_died(bench: 
 def test_a_worker_that_says_it_was_asked_to_stop_was_not(bench: ProcessBench) -> None:
     _, supervisor = bench.begun()
 
-    supervisor.tell(Ended(How.RETURNED, None, True, True))
+    supervisor.send(Ended(How.RETURNED, None, True, True))
     supervisor.exit()
 
     assert bench.end() == RunEnded("job#1", How.RETURNED, None, False, False)
@@ -345,7 +346,7 @@ def test_a_supervisor_that_does_not_exit_is_killed(bench: ProcessBench, monkeypa
     monkeypatch.setattr("taskloom.runners.process.connection._EXIT_SECONDS", 0.0)
     _, supervisor = bench.begun()
 
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.say("exited 0 0 0 0", "done")
 
     assert bench.end() == RunEnded("job#1", How.RETURNED, None, False, False)
@@ -356,8 +357,8 @@ def test_a_worker_that_stays_after_its_end_is_killed(bench: ProcessBench, monkey
     monkeypatch.setattr("taskloom.runners.process.worker_run._EXIT_SECONDS", 0.0)
     _, supervisor = bench.begun()
 
-    supervisor.tell(returned())
-    order = supervisor.order()
+    supervisor.send(returned())
+    order = supervisor.next_order()
     supervisor.exit(signal.SIGKILL)
 
     assert order == "kill"
@@ -373,7 +374,7 @@ def test_a_task_that_cannot_be_made_in_the_worker_is_a_failed_start(bench: Proce
     error = ErrorInfo("ModuleNotFoundError", "No module named 'somewhere'", "Traceback…\n")
 
     supervisor.say(f"started {NO_PROCESS}")
-    supervisor.tell(Hello(__version__, NO_PROCESS), StartFailed(error))
+    supervisor.send(Hello(__version__, NO_PROCESS), StartFailed(error))
     supervisor.exit(1 << 8)
 
     assert bench.end() == RunStartFailed("job#1", error)
@@ -438,8 +439,8 @@ def test_a_worker_of_another_version_is_refused(bench: ProcessBench) -> None:
     supervisor = bench.supervisor()
 
     supervisor.say(f"started {NO_PROCESS}")
-    supervisor.tell(Hello("0.0.1", NO_PROCESS))
-    order = supervisor.order()
+    supervisor.send(Hello("0.0.1", NO_PROCESS))
+    order = supervisor.next_order()
     supervisor.exit(signal.SIGKILL)
     end = bench.end()
 

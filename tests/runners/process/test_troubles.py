@@ -6,8 +6,11 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.fake_supervisor import NO_PROCESS, WHY, FakeSupervisor, ProcessBench, returned
@@ -16,6 +19,7 @@ from taskloom import __version__
 from taskloom.core import inputs
 from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
+from taskloom.runners import Report
 from taskloom.runners.process import log_thread
 from taskloom.runners.wire import (
     LONGEST_LINE,
@@ -29,6 +33,8 @@ from taskloom.runners.wire import (
     encode,
 )
 from taskloom.sync.cancel_token import CancelToken
+
+ROOT = Path(__file__).parents[3]
 
 
 class KeptRecords(logging.Handler):
@@ -93,7 +99,7 @@ def test_a_worker_that_breaks_the_protocol_is_killed_and_has_failed(
     sender = threading.Thread(target=supervisor.far_control.sendall, args=(data,))
 
     sender.start()
-    order = supervisor.order()
+    order = supervisor.next_order()
     supervisor.exit(signal.SIGKILL)
     end = bench.end()
     supervisor.far_control.shutdown(socket.SHUT_RDWR)
@@ -112,8 +118,8 @@ def test_a_worker_that_ends_what_it_has_not_begun_has_failed_to_start(bench: Pro
     bench.start()
     supervisor = bench.supervisor()
 
-    supervisor.tell(Hello(__version__, NO_PROCESS), end)
-    order = supervisor.order()
+    supervisor.send(Hello(__version__, NO_PROCESS), end)
+    order = supervisor.next_order()
     supervisor.exit(signal.SIGKILL)
     verdict = bench.end()
 
@@ -126,7 +132,7 @@ def test_a_worker_that_does_not_enter_without_a_request_has_failed_to_start(benc
     bench.start()
     supervisor = bench.supervisor()
 
-    supervisor.tell(Hello(__version__, NO_PROCESS), Ended(How.NOT_ENTERED, None, True, False))
+    supervisor.send(Hello(__version__, NO_PROCESS), Ended(How.NOT_ENTERED, None, True, False))
     supervisor.exit()
     verdict = bench.end()
 
@@ -147,7 +153,7 @@ def test_a_worker_that_closes_its_control_socket_and_lives_is_killed_and_has_fai
 
     supervisor.far_control.sendall(rest)
     supervisor.far_control.shutdown(socket.SHUT_RDWR)
-    order = supervisor.order()
+    order = supervisor.next_order()
     supervisor.exit(signal.SIGKILL)
     end = bench.end()
 
@@ -173,10 +179,10 @@ def test_a_message_that_supervisors_do_not_send_ends_that_run_alone(bench: Proce
     _, other = bench.begun()
 
     supervisor.say("nonsense")
-    order = supervisor.order()
+    order = supervisor.next_order()
     supervisor.exit(signal.SIGKILL)
     end = bench.end()
-    other.tell(returned())
+    other.send(returned())
     other.exit()
 
     assert order == "kill"
@@ -204,7 +210,7 @@ def test_ten_mebibytes_of_prints_come_through_in_order(bench: ProcessBench, log:
     printer = threading.Thread(target=print_all)
     printer.start()
     printer.join()
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
     bench.end()
 
@@ -220,11 +226,11 @@ def test_a_process_whose_log_blocks_blocks_in_its_print_and_the_other_runs_do_no
     log.gate.clear()
 
     written = _fill(supervisor)
-    other.tell(returned())
+    other.send(returned())
     other.exit()
     end = bench.end()
     log.gate.set()
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
     bench.end(2)
 
@@ -254,7 +260,7 @@ def test_a_run_whose_log_blocks_for_ever_ends_all_the_same(bench: ProcessBench, 
 
     supervisor.print(b"first\nsecond\n")
     assert log.is_blocking.wait(20)
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
 
     assert bench.end() == RunEnded("job#1", How.RETURNED, None, False, False)
@@ -264,11 +270,17 @@ def test_a_run_whose_log_blocks_for_ever_ends_all_the_same(bench: ProcessBench, 
 def test_the_last_lines_are_logged_before_the_end_is_reported(bench: ProcessBench, log: KeptRecords) -> None:
     seen: list[list[str]] = []
     _, supervisor = bench.begun()
-    report = bench.emit
-    bench.handles[0].connection._unreported[0] = lambda end: (seen.append(log.texts()), report(end))[1]  # type: ignore[union-attr]
+
+    def report(end: Report) -> None:
+        seen.append(log.texts())
+        bench.emit(end)
+
+    connection = bench.handles[0].connection
+    assert connection is not None
+    connection._unreported[0] = report
 
     supervisor.print(b"one\n" * 500 + b"without an end")
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
     bench.end()
 
@@ -280,11 +292,11 @@ def test_log_records_that_come_too_fast_are_dropped_and_counted(bench: ProcessBe
     log.gate.clear()
 
     for number in range(3 * log_thread.MOST_ENTRIES):
-        supervisor.tell(Logged(logging.INFO, "taskloom.task", f"record {number}", 0.0))
-    supervisor.tell(CallbackFailed("last", ErrorInfo("E", "", "")))
+        supervisor.send(Logged(logging.INFO, "taskloom.task", f"record {number}", 0.0))
+    supervisor.send(CallbackFailed("last", ErrorInfo("E", "", "")))
     bench.wait_for(lambda: len(bench.reports) == 2)
     log.gate.set()
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
     bench.end()
 
@@ -299,8 +311,8 @@ def test_failed_callbacks_without_end_are_not_reported_without_end(bench: Proces
     _, supervisor = bench.begun()
 
     for _ in range(300):
-        supervisor.tell(CallbackFailed("again", ErrorInfo("E", "", "")))
-    supervisor.tell(returned())
+        supervisor.send(CallbackFailed("again", ErrorInfo("E", "", "")))
+    supervisor.send(returned())
     supervisor.exit()
     bench.end()
 
@@ -342,7 +354,7 @@ def test_a_worker_that_never_reads_costs_no_memory_without_end(
     handle = bench.start(token)
     supervisor = bench.supervisor()
     supervisor.say(f"started {NO_PROCESS}")
-    supervisor.tell(Hello(__version__, NO_PROCESS), Started(is_ready=True))
+    supervisor.send(Hello(__version__, NO_PROCESS), Started(is_ready=True))
     bench.wait_for(lambda: len(bench.reports) == 1)
     connection = handle.connection
     assert connection is not None
@@ -364,7 +376,7 @@ def test_a_record_arrives_as_it_was_made(bench: ProcessBench, log: KeptRecords) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("taskloom.runners.process.worker_run.wall", lambda: created + 1.0)
-        supervisor.tell(
+        supervisor.send(
             Logged(
                 logging.WARNING,
                 "taskloom.task",
@@ -379,7 +391,7 @@ def test_a_record_arrives_as_it_was_made(bench: ProcessBench, log: KeptRecords) 
                 {"frame": 3, "job": "another", "msg": "no"},
             )
         )
-        supervisor.tell(returned())
+        supervisor.send(returned())
         supervisor.exit()
         bench.end()
     [record] = log.records
@@ -397,8 +409,8 @@ def test_a_record_of_another_age_has_the_time_of_its_arrival(bench: ProcessBench
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("taskloom.runners.process.worker_run.wall", lambda: 1000.0)
-        supervisor.tell(Logged(logging.INFO, "taskloom.task", "late", 1e300))
-        supervisor.tell(returned())
+        supervisor.send(Logged(logging.INFO, "taskloom.task", "late", 1e300))
+        supervisor.send(returned())
         supervisor.exit()
         bench.end()
 
@@ -416,7 +428,7 @@ def test_a_handler_that_raises_costs_its_record_alone(bench: ProcessBench, log: 
     _, supervisor = bench.begun()
 
     supervisor.print(b"good\nbad\nbetter\n")
-    supervisor.tell(returned())
+    supervisor.send(returned())
     supervisor.exit()
     bench.end()
 
@@ -431,8 +443,8 @@ def test_names_of_loggers_without_end_do_not_make_loggers_without_end(bench: Pro
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("taskloom.runners.process.log_thread._MOST_LOGGERS", len(before) + 10)
         for number in range(100):
-            supervisor.tell(Logged(logging.INFO, f"made-up-{number}", f"record {number}", 0.0))
-        supervisor.tell(returned())
+            supervisor.send(Logged(logging.INFO, f"made-up-{number}", f"record {number}", 0.0))
+        supervisor.send(returned())
         supervisor.exit()
         bench.end()
 
@@ -441,3 +453,44 @@ def test_names_of_loggers_without_end_do_not_make_loggers_without_end(bench: Pro
         del known[name]
     assert len(made) == 10
     assert log.texts() == [f"record {number}" for number in range(10, 100)]
+
+
+CLOSING_ALL = """
+import os, threading
+from queue import SimpleQueue
+from tests.support.fake_supervisor import ProcessBench
+import taskloom.runners.process.connection as connection
+
+bench = ProcessBench()
+connection.launch = bench.launch
+_, supervisor = bench.begun()
+far = [supervisor.far_channel.fileno(), supervisor.far_control.fileno(), supervisor.far_stdout, supervisor.far_stderr]
+ours = [number for number in range(3, 200) if number not in far]
+for number in ours:
+    try:
+        os.close(number)
+    except OSError:
+        pass
+files = [os.open("/dev/null", os.O_RDWR) for _ in range(30)]
+bench.start()
+end = bench.end()
+second = bench.supervisor()
+second.message()
+second.begin()
+second.leave()
+bench.end(2)
+still_open = [os.fstat(number) is not None for number in files]
+print([type(each).__name__ + " " + str(each.error) for each in bench.ends()], all(still_open))
+os._exit(0)
+"""
+
+
+def test_a_task_that_closes_all_descriptors_of_the_program_ends_the_runs_and_loses_no_file_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSING_ALL], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+
+    assert done.stdout == (
+        "['RunEnded InternalError: internal error: an exception struck the thread that reads its pipes', "
+        "'RunEnded its supervisor is gone: exit status 0'] True\n"
+    ), done.stderr

@@ -1,4 +1,4 @@
-"""What a supervisor says about its run: one line for each fact, parsed into a record.
+"""The messages of a supervisor about its run: one line for each fact, parsed into a record.
 
 The lines come from our own program, but a pipe may be cut anywhere: a line that cannot be read raises ValueError.
 """

@@ -37,6 +37,7 @@ from taskloom.runners.process.output_lines import OutputLines
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
 from taskloom.signal_names import signal_name
 from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.own_descriptor import OwnDescriptor
 
 if TYPE_CHECKING:
     from taskloom.runners import Emit, Report, RunOrder
@@ -49,7 +50,7 @@ __all__ = ["Connection", "Phase"]
 
 _READ_BYTES = 64 * 1024
 """Read at once: the next descriptor is not delayed by one that is always full."""
-# What one run may send through its control socket in such a time; the rest waits, and so does its sender.
+# So much may one run send through its control socket in such a time; the rest waits, and so does its sender.
 _BURST_SECONDS = 0.1
 _BURST_BYTES = 512 * 1024
 # As much as a pipe or a socket holds at most, by the limits of the kernel for users, is read after the end.
@@ -66,7 +67,7 @@ _MOST_STRIKES = 3
 
 @plain_members
 class Phase(FastEnum):
-    """What the connection is doing."""
+    """The steps of a connection, in order."""
 
     QUEUED = "queued"
     LAUNCHING = "launching"
@@ -91,12 +92,13 @@ class Connection:
         self._order = order
         self._token = token
         self._emit = emit
-        # What reports the end; empty once it is reported.
+        # The callable that reports the end; empty once it is reported.
         self._unreported = [emit]
         self._log = RunLog(hub.logs, order.job, order.run, self._log_has_space)
         self._launched: Launched | None = None
         self._channel: Outgoing | None = None
         self._control: Outgoing | None = None
+        self._pipes: list[OwnDescriptor] = []
         self._channel_bytes = b""
         self._control_lines = LineReader()
         self._output: dict[Stream, OutputLines] = {}
@@ -169,6 +171,7 @@ class Connection:
             return  # a strike came after the first call
         self.phase = Phase.OPEN
         self._handle.supervisor = launched.pid
+        self._pipes = [OwnDescriptor(launched.stdout), OwnDescriptor(launched.stderr)]
         self._channel = Outgoing(launched.channel)
         self._watch_channel()
         if launched.control is not None:
@@ -227,7 +230,7 @@ class Connection:
         if self.phase in (Phase.LAUNCHING, Phase.OPEN):
             self.run.on_poll_interval(seconds)
 
-    def ask(self, question: Callable[[DrivenRun], object]) -> None:
+    def query(self, question: Callable[[DrivenRun], object]) -> None:
         """Have the question asked on the IO thread, if the processes are there. On any thread."""
         self._io.post(self, self._ask, question)
 
@@ -566,6 +569,21 @@ class Connection:
             left -= len(data)
             self._take_control(data, now)
 
+    def _forget_foreign(self) -> None:
+        """Forget the descriptors that a task has closed: their numbers may be those of its own files by now."""
+        launched = self._launched
+        if launched is None:
+            return
+        if self._channel is not None and not self._channel.is_ours:
+            launched.channel.detach()
+        if self._control is not None and launched.control is not None and not self._control.is_ours:
+            launched.control.detach()
+        for pipe in self._pipes:
+            if not pipe.is_ours() and launched.stdout == pipe.number:
+                launched.stdout = -1
+            if not pipe.is_ours() and launched.stderr == pipe.number:
+                launched.stderr = -1
+
     def _drop_launched(self) -> None:
         """Close everything, without a verdict of the supervisor: it ends the run by itself then."""
         launched = self._launched
@@ -575,6 +593,7 @@ class Connection:
 
     def _close_descriptors(self) -> None:
         launched = self._launched
+        self._forget_foreign()
         self._channel = self._control = None
         self._output = {}
         if launched is not None:
@@ -625,7 +644,8 @@ class Connection:
             self.report()
             return
         self._is_struck = True
-        if self.phase is Phase.OPEN and self._channel is not None and self._strikes <= _MOST_STRIKES:
+        channel = self._channel
+        if self.phase is Phase.OPEN and channel is not None and channel.is_ours and self._strikes <= _MOST_STRIKES:
             self.kill()
             self._watch_channel()
             return

@@ -42,7 +42,7 @@ INFO = 20
 
 
 class Link(Protocol):
-    """What a run can do to its processes, and how it reports. For the IO thread; no method blocks or raises."""
+    """The means of a run: to act on its processes, and to report. For the IO thread; no method blocks or raises."""
 
     def signal(self, number: int) -> None:
         """Send a signal to the main process."""

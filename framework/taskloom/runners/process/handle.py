@@ -86,7 +86,7 @@ class ProcessHandle:
 
     @property
     def connection(self) -> Connection | None:
-        """What executes the run; None after its end."""
+        """The connection that executes the run; None after its end."""
         found = self._connection
         return found[0] if found else None
 

@@ -1,4 +1,4 @@
-"""What all runs in processes share: the IO thread, the log thread, helper threads, and the queue of starts."""
+"""The common parts of all runs in processes: the IO thread, the log thread, helper threads, and the queue of starts."""
 
 from __future__ import annotations
 

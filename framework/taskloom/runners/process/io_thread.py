@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from taskloom.clock import mono
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
+from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.sync.wakeup_fd import WakeupFd
 
 __all__ = ["IoThread", "Member", "Ready"]
@@ -32,10 +33,16 @@ Ready = Callable[[int, float], None]
 _MOST_EVENTS = 256
 # A wait is this much longer than asked for, since epoll counts in whole milliseconds.
 _MILLISECOND = 0.001
+# While runs are there, it is looked this often whether a task has closed all descriptors of the program, as daemons do:
+# nothing would wake the thread then.
+_CHECK_SECONDS = 2.0
 
 
 class Member(Protocol):
-    """What the thread works for: one run, or what all runs have in common. Called on the IO thread alone."""
+    """Something that the thread works for: one run, or a thing that all runs have in common.
+
+    Only the IO thread calls it.
+    """
 
     due: float
     """The deadline for which the member is in the heap, in monotonic seconds; kept by the thread."""
@@ -74,6 +81,7 @@ class IoThread:
         self._wakeup: WakeupFd | _NoWakeup = WakeupFd()
         self._wakeup_number = self._wakeup.fileno()
         self._epoll.register(self._wakeup_number, select.EPOLLIN)
+        self._identity = OwnDescriptor(self._wakeup_number)
         self._ready: dict[int, tuple[Member, Ready]] = {}
         self._messages: deque[tuple[Member, Callable[..., object], tuple[Any, ...]]] = deque()
         self._heap: list[tuple[float, int, Member]] = []
@@ -81,6 +89,7 @@ class IoThread:
         self._numbers = count()
         self._current: Member | None = None
         self._error: BaseException | None = None
+        self._closed_by_others: list[select.epoll] = []
         # Whether a step has begun and not ended.
         self._is_interrupted = False
         self._is_closed = False
@@ -161,7 +170,13 @@ class IoThread:
         # After a strike nothing is waited for: what it has interrupted may be all that is left to do.
         timeout = 0 if self._is_interrupted else self._timeout()
         self._is_interrupted = True
-        events = self._epoll.poll(timeout, _MOST_EVENTS)
+        try:
+            events = self._epoll.poll(timeout, _MOST_EVENTS)
+            if not events and not self._identity.is_ours():
+                raise OSError("all descriptors of the program were closed")
+        except (OSError, ValueError) as error:
+            self._replace_descriptors(error)
+            return False
         if any(descriptor == self._wakeup_number for descriptor, _ in events):
             self._wakeup.clear()  # before the messages are taken: one that comes later sets it again
         self._take_messages()
@@ -217,11 +232,34 @@ class IoThread:
             heappop(self._heap)
         if self._messages:
             return 0
+        # Without a descriptor that is watched no task can have closed one.
+        longest = _CHECK_SECONDS if self._ready else -1
         if not self._heap:
-            return -1
-        return max(0.0, self._heap[0][0] - mono() + _MILLISECOND)
+            return longest
+        due = max(0.0, self._heap[0][0] - mono() + _MILLISECOND)
+        return min(due, longest) if self._ready else due
 
     # -- strikes
+
+    def _replace_descriptors(self, error: Exception) -> None:
+        """Make new ones: a task has closed all descriptors of the program, those of the runs included.
+
+        The old objects are kept: they would close numbers that belong to other files by now.
+        """
+        members = {id(member): member for member, _ in self._ready.values()}
+        self._closed_by_others.append(self._epoll)
+        if isinstance(self._wakeup, WakeupFd):
+            self._wakeup.forget()
+        self._ready.clear()
+        self._epoll = select.epoll()
+        self._wakeup = WakeupFd()
+        self._wakeup_number = self._wakeup.fileno()
+        self._epoll.register(self._wakeup_number, select.EPOLLIN)
+        self._identity = OwnDescriptor(self._wakeup_number)
+        for member in members.values():
+            member.struck(error)
+            self.set_timer(member)
+        self._record_bug(error)
 
     def _failed(self, error: BaseException) -> None:
         """Keep the error for the next step, which tells the member that was worked for."""

@@ -1,6 +1,6 @@
 """Passes the log lines of processes to `logging`, on one thread: a log handler may block, and the IO thread must not.
 
-What each run has in the queue is limited. While it is full, the output of its processes is not read: they block in
+The queue has a limit for each run. While it is full, the output of its processes is not read: they block in
 their next print, as a thread does. Log records are dropped then, and counted: they come through the same socket as all
 other messages, which must be read.
 """
@@ -23,7 +23,7 @@ __all__ = ["MOST_BYTES", "MOST_ENTRIES", "LogEntry", "LogThread", "RunLog"]
 
 MOST_ENTRIES = 1000
 MOST_BYTES = 1024 * 1024
-"""What may be queued for one run: enough for the thread to have work while the IO thread does something else."""
+"""The limits of the queue for one run: enough for the thread to have work while the IO thread does something else."""
 # More names than these do not get loggers of their own: `logging` never forgets one.
 _MOST_LOGGERS = 1000
 # Attributes of a record that a message from another process cannot set.
@@ -140,7 +140,7 @@ class LogThread:
     def __init__(self) -> None:
         # None ends the thread.
         self._queue: SimpleQueue[tuple[RunLog, LogEntry | Callable[[], object]] | None] = SimpleQueue()
-        # What the thread has taken and not done yet.
+        # The item that the thread has taken and not done yet.
         self._taken: list[tuple[RunLog, LogEntry | Callable[[], object]]] = []
         self._has_ended = Latch()
         self._thread = KeptThread("taskloom-process-logs", self._step, self._failed)

@@ -19,8 +19,8 @@ __all__ = ["ProcessRunner"]
 class ProcessRunner:
     """Starts each run in processes of its own. Its threads are made for the first run.
 
-    What they need is imported when a runner is made, not with this module: `start` is called on the scheduler thread,
-    and a job file is checked without it.
+    Everything that they need is imported when a runner is made, not with this module: `start` is called on the
+    scheduler thread, and a job file is checked without it.
     """
 
     kills = needs_reference = starts_programs = True

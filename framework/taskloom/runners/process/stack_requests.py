@@ -33,7 +33,7 @@ class StackSlot:
 
     def __init__(self) -> None:
         self.hello: Hello | None = None
-        """What the worker has said about itself; None if it is not there, or is no worker."""
+        """The message of the worker about itself; None if it is not there, or is no worker."""
         self.stack: Stack | None = None
         self.answered = Latch()
 
@@ -53,7 +53,7 @@ def ask_stacks(handles: Sequence[ProcessHandle], texts: int) -> list[Stack]:
     for handle, slot in zip(handles, slots, strict=True):
         connection = handle.connection
         if connection is not None:
-            connection.ask(partial(_ask, slot))
+            connection.query(partial(_ask, slot))
         else:
             slot.answer(Stack("", ""))
     begun = mono()

@@ -58,7 +58,7 @@ def spec_of(order: RunOrder, reference: TaskReference) -> Spec:
 def log_levels() -> dict[str, int]:
     """Return the level of each logger that has one, by name; "" is the root.
 
-    So that a worker does not send what no handler here would get. What `logging.disable` refuses is counted in.
+    So that a worker does not send what no handler here would get. The levels include the effect of `logging.disable`.
     """
     logging = sys.modules.get("logging")
     if logging is None:

@@ -147,10 +147,9 @@ class WorkerRun(DrivenRun):
 
     def _take_polls(self, polled: Polled) -> None:
         has_polled, self._polls = polled.n != self._polls, polled.n
-        is_over = self._ended is not None
-        self.token.update_remote(
-            has_polled=has_polled, is_waiting=polled.waiting and not is_over, is_wakeable=polled.wakeable
-        )
+        # After the request no wait lasts. A task that then holds the GIL cannot say that it has woken.
+        is_waiting = polled.waiting and self._ended is None and not self.token.is_requested
+        self.token.update_remote(has_polled=has_polled, is_waiting=is_waiting, is_wakeable=polled.wakeable)
 
     def _take_gauges(self, gauged: Gauged) -> None:
         if gauged.progress is not None:
@@ -200,6 +199,7 @@ class WorkerRun(DrivenRun):
     def on_cancel(self, reason: Reason, now: float) -> None:
         """Pass the request on."""
         super().on_cancel(reason, now)
+        self.token.remote_wait = False
         if self._spec is not None and not self._is_unentered:
             self.link.send(Cancel(reason))
 
@@ -213,7 +213,7 @@ class WorkerRun(DrivenRun):
         self.link.send(PollInterval(seconds))
 
     def ask_stack(self, slot: StackSlot) -> None:
-        """Ask where the run is. What was asked before and not answered is given up."""
+        """Ask where the run is. An earlier question without an answer is given up."""
         self._stacks.clear()
         self._next_stack += 1
         self._stacks[self._next_stack] = slot
