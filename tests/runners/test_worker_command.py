@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import worker_tasks
 
 from taskloom import __version__
 from taskloom.catalog.params import inspect_task
 from taskloom.runners import RunOrder
 from taskloom.runners.process.worker_command import log_levels, spec_of, worker_command
 from taskloom.runners.wire import decode_down, encode
-from tests.support import worker_tasks
 
 
 def test_the_command_starts_the_same_python_with_the_same_flags() -> None:

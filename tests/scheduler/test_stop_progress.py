@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.asked_api import until_stopped
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER
+from taskloom.runners import Stack
+from taskloom.scheduler.stop_progress import log_stop_progress
 from taskloom.testing import VirtualClock
 
 SOON = 20.0
@@ -30,6 +33,10 @@ class Lines(logging.Handler):
         with self._changed:
             self._records.append(record)
             self._changed.notify_all()
+
+    def all(self) -> list[logging.LogRecord]:
+        with self._changed:
+            return list(self._records)
 
     def first(self, count: int) -> list[logging.LogRecord]:
         with self._changed:
@@ -146,3 +153,19 @@ def test_a_log_handler_that_blocks_does_not_delay_the_stop(
     unblock.set()
 
     assert is_over
+
+
+def test_a_run_that_has_ended_since_it_was_located_is_left_out(lines: Lines) -> None:
+    """A runner may take a while to say where a process is, and the run may have been killed by then."""
+    scheduler = WatchedScheduler(log=False)
+    jobs = [scheduler.add_function(name, until_stopped) for name in ("ended", "alive")]
+    for job in jobs:
+        job.start()
+        scheduler.wait_for(EventName.READY, job.name)
+    located = [(live, Stack("", "")) for live in scheduler._engine.executor.live.values()]
+    jobs[0].stop()
+
+    log_stop_progress(located, 0, located[0][0].record.queued.mono)
+
+    scheduler.finish()
+    assert [vars(record)["job"] for record in lines.all()] == ["alive"]

@@ -15,8 +15,13 @@ _log = logging.getLogger("taskloom.stop")
 
 
 def log_stop_progress(found: Iterable[tuple[LiveRun, Stack]], more: int, now: float) -> None:
-    """Log one line for each run, and how many more runs there are; called on a helper thread."""
+    """Log one line for each run, and how many more runs there are; called on a helper thread.
+
+    A run that has ended since it was located is left out: a process may take a fifth of a second to say where it is.
+    """
     for run, stack in found:
+        if not run.is_alive():
+            continue
         _log.warning("%s", _progress_of(run, stack.where, now), extra={"job": run.job, "run": run.id})
     if more:
         _log.warning("still stopping %d more %s", more, "run" if more == 1 else "runs")
