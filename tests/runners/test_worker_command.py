@@ -60,7 +60,9 @@ def test_the_path_keeps_the_names_of_hooks_and_drops_what_an_import_ignores(
     assert sent_path() == [str(tmp_path / "no-folder"), "__editable__.x.finder.__path_hook__"]
 
 
-def test_an_entry_relative_to_a_folder_that_is_gone_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_entry_relative_to_a_folder_that_is_gone_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
