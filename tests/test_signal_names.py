@@ -26,7 +26,8 @@ def test_a_signal_is_a_name_or_a_number(written: str | int, number: int) -> None
 
 @pytest.mark.parametrize(
     "written",
-    [0, -1, 65, 32, 33, 10**30, True, False, None, 1.0, b"HUP", ["HUP"], "", " ", "SIG", "SIGSIGHUP", "0", "-1", "+1", "1.0", "1e1", "\u0661",
+    [0, -1, 65, 32, 33, 10**30, True, False, None, 1.0, b"HUP", ["HUP"],
+     "", " ", "SIG", "SIGSIGHUP", "0", "-1", "+1", "1.0", "1e1", "\u0661",
      "\u00b2", "9" * 5000, "x" * 5000, "RTMIN+99", "RTMIN-1", "SIG_DFL", "SIG_BLOCK", "HUP\x00"],
     ids=lambda written: repr(written)[:20],
 )  # fmt: skip
