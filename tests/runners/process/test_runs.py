@@ -64,7 +64,7 @@ def test_what_the_worker_reports_meanwhile_comes_through(bench: ProcessBench) ->
     supervisor.say(f"started {NO_PROCESS}")
     supervisor.send(
         Hello(__version__, NO_PROCESS),
-        Started(is_ready=False),
+        Started(is_ready=False, at=12.5),
         Gauged(Progress(1, 4, "files"), {"frames": 7}),
         Polled(3, waiting=True, wakeable=True),
         Ready(),
@@ -79,6 +79,7 @@ def test_what_the_worker_reports_meanwhile_comes_through(bench: ProcessBench) ->
         inputs.CallbackFailed("job#1", "stop", error),
     ]
     assert (handle.gauges.progress, handle.gauges.counts) == (Progress(1, 4, "files"), {"frames": 7})
+    assert handle.gauges.begun == 12.5
     assert (token.polls, token.is_waiting, token.is_wakeable) == (1, True, True)
 
     supervisor.send(returned())

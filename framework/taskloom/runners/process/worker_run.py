@@ -145,6 +145,10 @@ class WorkerRun(DrivenRun):
             )
         self._hello = hello
 
+    def _take_start(self, started: Started) -> None:
+        self._gauges.begun = started.at
+        self.report_started(is_ready=started.is_ready)
+
     def _take_polls(self, polled: Polled) -> None:
         has_polled, self._polls = polled.n != self._polls, polled.n
         # After the request no wait lasts. A task that then holds the GIL cannot say that it has woken.
@@ -263,7 +267,7 @@ class WorkerRun(DrivenRun):
 _STEPS = frozenset({Started, Ready, StartFailed, Ended})
 _TAKE: Mapping[type, Callable[[WorkerRun, Any, float], object]] = {
     Hello: lambda run, hello, _: run._take_hello(hello),
-    Started: lambda run, started, _: run.report_started(is_ready=started.is_ready),
+    Started: lambda run, started, _: run._take_start(started),
     Ready: lambda run, *_: run.report_ready(),
     StartFailed: lambda run, failed, now: run._take_failed_start(failed, now),
     Ended: lambda run, ended, now: run._take_end(ended, now),
