@@ -16,6 +16,7 @@ def main(channel: int, control: int, job: str, spec: Spec) -> None:
         rename(b"taskloom-run")
         become_subreaper()
         _set_standard_input(spec.stdin)
+        spec.stdin = None  # a copy that is not needed any more
         supervisor = Supervisor(spec, channel, wakeups)
         supervisor.start()
         supervisor.serve()
