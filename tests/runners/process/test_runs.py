@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from queue import SimpleQueue
 
 import pytest
 from tests.support.fake_supervisor import NO_PROCESS, WHY, ProcessBench, returned
@@ -340,6 +341,27 @@ def test_a_supervisor_that_does_not_kill_is_killed_and_the_run_with_it(
     assert isinstance(end, RunEnded)
     assert end.how is How.KILLED
     assert str(end.error).startswith("SIGKILL after ")
+
+
+def test_a_supervisor_that_is_at_work_is_not_killed(bench: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskloom.runners.process.connection._KILL_SECONDS", 0.0)
+    looks: SimpleQueue[int] = SimpleQueue()
+
+    def state(pid: int) -> str:
+        looks.put(pid)
+        return "R"
+
+    monkeypatch.setattr("taskloom.runners.process.connection.state_of", state)
+    handle, supervisor = bench.begun()
+
+    handle.kill()
+    for _ in range(20):
+        looks.get(timeout=20)
+    was_killed = supervisor.was_killed.is_set()
+    supervisor.exit(signal.SIGKILL)
+
+    assert not was_killed
+    assert str(bench.end().error) == "SIGKILL"
 
 
 def test_a_supervisor_that_does_not_exit_is_killed(bench: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:

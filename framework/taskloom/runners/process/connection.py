@@ -31,7 +31,7 @@ from taskloom.runners.process.deaths import explained
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
 from taskloom.runners.process.log_thread import LogEntry, RunLog
-from taskloom.runners.process.orphans import is_alive, is_held_by_kernel, kill_orphans
+from taskloom.runners.process.orphans import is_alive, kill_orphans, state_of
 from taskloom.runners.process.outgoing import Outgoing
 from taskloom.runners.process.output_lines import OutputLines
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
@@ -57,8 +57,10 @@ _BURST_BYTES = 512 * 1024
 _MOST_LEFT = 1024 * 1024
 # From `done` to the exit of the supervisor.
 _EXIT_SECONDS = 1.0
-# A supervisor that was told to kill needs milliseconds, unless it was stopped or the machine hardly runs.
-_KILL_SECONDS = 0.7
+# A supervisor that was told to kill needs milliseconds, unless it was stopped or the machine hardly runs. So often, and
+# at such intervals, it is looked at before it is killed itself.
+_KILL_SECONDS = 0.3
+_MOST_KILL_CHECKS = 3
 # The end of the run waits this long for its log lines: a log handler may block for ever.
 _LOG_SECONDS = 0.2
 # After more strikes than these the run is given up.
@@ -115,6 +117,7 @@ class Connection:
         self._cgroup = ""
         self._main: Process | None = None
         self._verdict: RunEnded | RunStartFailed | None = None
+        self._kill_checks = 0
         self._strikes = 0
         self._is_struck = False
         self.run: DrivenRun = hub.make_run(order, token, self, handle.gauges)
@@ -490,14 +493,29 @@ class Connection:
     def _enforce(self, now: float) -> None:
         if self.phase is Phase.REPORTING:
             self.report()
-        elif self._launched is not None and is_held_by_kernel(self._handle.main):
-            self._enforce_at = now + _KILL_SECONDS  # as long as that lasts, nobody can do anything
+        elif self._launched is not None and state_of(self._handle.main) == "D":
+            # It waits for a device that does not answer: not even SIGKILL ends it then.
+            self._enforce_at = now + _KILL_SECONDS
         elif self._launched is not None and self.phase is Phase.OPEN:
-            self._launched.kill_supervisor()  # it did not kill in time; the main process ends with it
+            self._enforce_kill(self._launched, now)
         elif self._launched is not None and self.phase is Phase.CLOSING:
             self._launched.kill_supervisor()
             self._hub.reap_later(self._launched)
             self._read_the_rest(now)
+
+    def _enforce_kill(self, launched: Launched, now: float) -> None:
+        """Have the supervisor go on if it was stopped; kill it if it does nothing: the main process ends with it.
+
+        A supervisor that is at work is let alone, however long that takes: who forks faster than the machine can kill
+        would be left.
+        """
+        self._kill_checks += 1
+        _continue(launched.pid)
+        is_at_work = self.run.exited is not None or state_of(launched.pid) == "R"
+        if not is_at_work and self._kill_checks >= _MOST_KILL_CHECKS:
+            launched.kill_supervisor()
+        else:
+            self._enforce_at = now + _KILL_SECONDS
 
     # -- the end
 

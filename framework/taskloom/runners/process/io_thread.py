@@ -215,8 +215,11 @@ class IoThread:
 
     def _take_timers(self) -> None:
         now = mono()
-        while self._heap and self._heap[0][0] <= now:
-            due, _, member = self._heap[0]
+        # As many as there are now: a deadline that is due again at once waits for the descriptors that are ready.
+        for _ in range(len(self._heap)):
+            if not self._heap or self._heap[0][0] > now:
+                break
+            due, _number, member = self._heap[0]
             if member.due == due:
                 self._work(member, self._take_timer, member, now)
             else:
