@@ -18,6 +18,7 @@ PLACES = tuple(
     for name in (
         "channel",
         "connection",
+        "control_socket",
         "deaths",
         "driven_run",
         "handle",
@@ -27,7 +28,10 @@ PLACES = tuple(
         "orphans",
         "outgoing",
         "output_lines",
+        "output_pipes",
+        "run_socket",
         "starts",
+        "supervisor_socket",
         "worker_run",
     )
 )

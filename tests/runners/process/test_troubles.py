@@ -364,7 +364,7 @@ def test_a_worker_that_never_reads_costs_no_memory_without_end(
         connection.set_poll_interval(1.25)  # instead of the IO thread, which has nothing to do now
 
     assert connection._control is not None
-    assert 0 < len(connection._control._pending) <= 64 * 1024
+    assert 0 < len(connection._control.outgoing._pending) <= 64 * 1024
 
 
 # -- log records
