@@ -29,9 +29,11 @@ PLACES = tuple(
         "outgoing",
         "output_lines",
         "output_pipes",
+        "run_descriptors",
         "run_socket",
         "starts",
         "supervisor_socket",
+        "supervisor_watch",
         "worker_run",
     )
 )

@@ -363,8 +363,9 @@ def test_a_worker_that_never_reads_costs_no_memory_without_end(
     for _ in range(20_000):
         connection.set_poll_interval(1.25)  # instead of the IO thread, which has nothing to do now
 
-    assert connection._control is not None
-    assert 0 < len(connection._control.outgoing._pending) <= 64 * 1024
+    control = connection._ends._control
+    assert control is not None
+    assert 0 < len(control.outgoing._pending) <= 64 * 1024
 
 
 # -- log records

@@ -11,8 +11,6 @@ The run is in one phase after the other:
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -24,7 +22,6 @@ from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
-from taskloom.runners.proc import Process, read_process
 from taskloom.runners.process.channel import (
     Done,
     Exited,
@@ -33,15 +30,13 @@ from taskloom.runners.process.channel import (
     StartFailed,
     SupervisorMessage,
 )
-from taskloom.runners.process.control_socket import ControlSocket
-from taskloom.runners.process.deaths import explained
+from taskloom.runners.process.deaths import describe_loss, explained
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
 from taskloom.runners.process.log_thread import LogEntry, RunLog
-from taskloom.runners.process.orphans import is_alive, kill_orphans, state_of
-from taskloom.runners.process.output_pipes import OutputPipes
-from taskloom.runners.process.supervisor_socket import SupervisorSocket
-from taskloom.signal_names import signal_name
+from taskloom.runners.process.orphans import kill_orphans
+from taskloom.runners.process.run_descriptors import RunDescriptors
+from taskloom.runners.process.supervisor_watch import SupervisorWatch
 from taskloom.sync.cancel_token import CancelCallback
 
 if TYPE_CHECKING:
@@ -53,12 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Phase"]
 
-# From `done` to the exit of the supervisor.
-_EXIT_SECONDS = 1.0
-# A supervisor that was told to kill needs milliseconds, unless it was stopped or the machine hardly runs. So often, and
-# at such intervals, it is looked at before it is killed itself.
-_KILL_SECONDS = 0.3
-_MOST_KILL_CHECKS = 3
 # The end of the run waits this long for its log lines: a log handler may block for ever.
 _LOG_SECONDS = 0.2
 # After more strikes than these the run is given up.
@@ -95,20 +84,14 @@ class Connection:
         # The callable that reports the end; empty once it is reported.
         self._unreported = [emit]
         self._log = RunLog(hub.logs, order.job, order.run, self._log_has_space)
-        self._launched: Launched | None = None
-        self._supervisor: SupervisorSocket | None = None
-        self._control: ControlSocket | None = None
-        self._output: OutputPipes | None = None
+        self._ends = RunDescriptors(self._io, self, self._log)
+        self._watch = SupervisorWatch()
         self._is_done = False
-        # When something that should have happened is enforced, and when the exit of the supervisor is looked for.
-        self._enforce_at = inf
-        self._reap_at = inf
-        self._reap_seconds = 0.001
+        # When the end is reported, whatever it waits for.
+        self._report_at = inf
         self._start_failed: StartFailed | None = None
         self._cgroup = ""
-        self._main: Process | None = None
         self._verdict: RunEnded | RunStartFailed | None = None
-        self._kill_checks = 0
         self._strikes = 0
         self._is_struck = False
         self.run: DrivenRun = hub.make_run(order, token, self, handle.gauges)
@@ -141,7 +124,7 @@ class Connection:
                 self._io.post(self, self._conclude_unentered)
                 return
             # Here, not on the IO thread: whatever strikes that, it is closed.
-            self._launched = launch(spec)
+            self._ends.launched = launch(spec)
             self._io.post(self, self._has_launched)
         except BaseException as error:  # noqa: BLE001 - the plugin boundary, and what the system refuses
             self._io.post(self, self._cannot_launch, _start_error(error))
@@ -157,7 +140,7 @@ class Connection:
             self._conclude(self.run.not_entered())
 
     def _has_launched(self) -> None:
-        launched = self._launched
+        launched = self._ends.launched
         if self.phase in (Phase.REPORTING, Phase.OVER):
             self._drop_launched()  # the run was given up meanwhile
             return
@@ -165,13 +148,7 @@ class Connection:
             return  # a strike came after the first call
         self.phase = Phase.OPEN
         self._handle.supervisor = launched.pid
-        self._output = OutputPipes(self._io, self, launched, self._log)
-        self._supervisor = SupervisorSocket(self._io, self, launched.channel)
-        self._supervisor.watch()
-        if launched.control is not None:
-            self._control = ControlSocket(self._io, self, launched.control)
-            self._control.watch()
-        self._output.watch()
+        self._ends.open(launched)
         now = mono()
         self.run.on_launched(now)
         if self.run.ladder.killed is not None:
@@ -247,20 +224,19 @@ class Connection:
 
     def kill(self) -> None:
         """Kill every process of the run."""
-        if self._launched is not None and self.phase is Phase.OPEN:
-            self._order_supervisor("kill")
-            # A process of the run may have stopped its supervisor. It is our child, and its number is its own.
-            _continue(self._launched.pid)
-            self._enforce_at = min(self._enforce_at, mono() + _KILL_SECONDS)
+        launched = self._ends.launched
+        if launched is not None and self.phase is Phase.OPEN:
+            self._ends.order("kill")
+            self._watch.kill_ordered(launched, mono())
 
     def _order_supervisor(self, line: str) -> None:
-        if self._supervisor is not None and self.phase is Phase.OPEN:
-            self._supervisor.order(line)
+        if self.phase is Phase.OPEN:
+            self._ends.order(line)
 
     def send(self, message: Down) -> None:
         """Send a message to the worker."""
-        if self._control is not None and self.phase is Phase.OPEN:
-            self._control.send(message)
+        if self.phase is Phase.OPEN:
+            self._ends.send(message)
 
     def log(self, text: str, *, level: int = INFO, name: str = "", created: float | None = None) -> None:
         """Log a line of the run."""
@@ -306,7 +282,7 @@ class Connection:
             self._is_done = True
         if isinstance(message, ProcessStarted):
             self._handle.main = self._log.pid = message.pid
-            self._main = read_process(message.pid)
+            self._watch.main_started(message.pid)
         if isinstance(message, StartFailed):
             self._is_done = True
             self._start_failed = message
@@ -343,104 +319,62 @@ class Connection:
 
     def _log_has_space(self) -> None:
         """The log has space again; on the log thread."""
-        self._io.post(self, self._resume_output)
-
-    def _resume_output(self) -> None:
-        if self._output is not None:
-            self._output.resume()
+        self._io.post(self, self._ends.resume_output)
 
     # -- time
 
     def next_timer(self) -> float:
         """Return the next deadline of the run or of the connection itself."""
-        own = min(self._enforce_at, self._reap_at)
-        if self._control is not None and self.phase is Phase.OPEN:
-            own = min(own, self._control.unthrottle_at)
+        own = self._report_at
+        if self.phase in (Phase.OPEN, Phase.CLOSING):
+            own = min(self._watch.next_timer(), self._ends.unthrottle_at)
         return min(own, self.run.next_timer()) if self.phase is Phase.OPEN and not self._is_struck else own
 
     def on_timer(self, now: float) -> None:
         """Do what is due."""
-        if self._control is not None and self._control.unthrottle_at <= now:
-            self._control.unthrottle()
-        if self._reap_at <= now:
+        launched = self._ends.launched
+        if self._ends.unthrottle_at <= now:
+            self._ends.unthrottle()
+        if self._report_at <= now:
+            self.report()
+        elif self.phase is Phase.CLOSING:
             self._look_for_exit(now)
-        if self._enforce_at <= now:
-            self._enforce_at = inf
-            self._enforce(now)
+        elif self.phase is Phase.OPEN and launched is not None:
+            self._watch.check_kill(launched, now, has_main_exited=self.run.exited is not None)
         if self.phase is Phase.OPEN and not self._is_struck and self.run.next_timer() <= now:
             self.run.on_timer(now)
-
-    def _enforce(self, now: float) -> None:
-        if self.phase is Phase.REPORTING:
-            self.report()
-        elif self._launched is not None and state_of(self._handle.main) == "D":
-            # It waits for a device that does not answer: not even SIGKILL ends it then.
-            self._enforce_at = now + _KILL_SECONDS
-        elif self._launched is not None and self.phase is Phase.OPEN:
-            self._enforce_kill(self._launched, now)
-        elif self._launched is not None and self.phase is Phase.CLOSING:
-            self._launched.kill_supervisor()
-            self._hub.reap_later(self._launched)
-            self._read_the_rest(now)
-
-    def _enforce_kill(self, launched: Launched, now: float) -> None:
-        """Have the supervisor go on if it was stopped; kill it if it does nothing: the main process ends with it.
-
-        A supervisor that is at work is let alone, however long that takes: who forks faster than the machine can kill
-        would be left.
-        """
-        self._kill_checks += 1
-        _continue(launched.pid)
-        is_at_work = self.run.exited is not None or state_of(launched.pid) == "R"
-        if not is_at_work and self._kill_checks >= _MOST_KILL_CHECKS:
-            launched.kill_supervisor()
-        else:
-            self._enforce_at = now + _KILL_SECONDS
 
     # -- the end
 
     def _begin_closing(self, now: float) -> None:
         """Nothing of the run is left, or its supervisor is gone: wait for the exit of the supervisor."""
-        if self.phase is not Phase.OPEN or self._launched is None:
+        if self.phase is not Phase.OPEN:
             return
         if not self._is_done:
             self._kill_orphans()
         self.phase = Phase.CLOSING
-        if self._supervisor is not None:
-            self._supervisor.unwatch()
-        if self._output is not None:
-            self._output.stop()
-        self._enforce_at = now + _EXIT_SECONDS
+        self._ends.stop()
+        self._watch.expect_exit(now)
         self._look_for_exit(now)
 
     def _kill_orphans(self) -> None:
         """Have a helper thread kill what a killed supervisor has left."""
-        kill = partial(kill_orphans, self._main, self._order.job, self._order.run, self._cgroup)
+        kill = partial(kill_orphans, self._watch.main, self._order.job, self._order.run, self._cgroup)
         self._hub.helpers.submit("", [CancelCallback(kill, "kill of orphans")])
 
     def _look_for_exit(self, now: float) -> None:
-        """Take the exit status of the supervisor; look again soon if it has not ended."""
-        self._reap_at = inf
-        if self.phase is not Phase.CLOSING or self._launched is None:
-            return
-        if self._launched.reap() and (self._is_done or not is_alive(self._main)):
-            self._read_the_rest(now)
-        else:
-            self._reap_at = now + self._reap_seconds
-            self._reap_seconds = min(2 * self._reap_seconds, 0.05)
+        """Go on when the supervisor has exited."""
+        launched = self._ends.launched
+        if launched is not None and self._watch.has_exited(launched, now, is_done=self._is_done):
+            if launched.exit_status is None:
+                self._hub.reap_later(launched)
+            self._read_the_rest(launched, now)
 
-    def _read_the_rest(self, now: float) -> None:
+    def _read_the_rest(self, launched: Launched, now: float) -> None:
         """Read what is left in the pipes and the socket, close them, and ask for the verdict."""
-        launched = self._launched
-        if launched is None:
-            return
-        self._enforce_at = self._reap_at = inf
-        if self._control is not None:
-            self._control.read_rest(now)
-        if self._output is not None:
-            self._output.read_rest(now)
-        lost = None if self._is_done else explained("ProcessLost", _words_of_loss(launched))
-        self._close_descriptors()
+        self._ends.read_rest(now)
+        lost = None if self._is_done else describe_loss(launched.exit_status)
+        self._ends.close()
         verdict = self._broken_verdict() if self._is_struck else self.run.end(lost=lost)
         if self._start_failed is not None and isinstance(verdict, RunStartFailed):
             self._explain_start(launched, self._start_failed, verdict)
@@ -451,32 +385,15 @@ class Connection:
         """Have a helper thread look for a program of a similar name, which reads folders; report without it if late."""
         self.phase = Phase.REPORTING
         self._verdict = verdict
-        self._enforce_at = mono() + _LOG_SECONDS
+        self._report_at = mono() + _LOG_SECONDS
         self.call(lambda: launched.why_failed(failed), self._start_explained)
 
     def _drop_launched(self) -> None:
         """Close everything, without a verdict of the supervisor: it ends the run by itself then."""
-        launched = self._launched
+        launched = self._ends.launched
         if launched is not None:
-            self._close_descriptors()
+            self._ends.close()
             self._hub.reap_later(launched)
-
-    def _close_descriptors(self) -> None:
-        launched = self._launched
-        for sock in (self._supervisor, self._control):
-            if sock is not None:
-                sock.forget_foreign()
-        if self._output is not None:
-            self._output.forget()
-        self._supervisor = self._control = self._output = None
-        if launched is not None:
-            numbers = [launched.channel.fileno(), launched.stdout, launched.stderr]
-            if launched.control is not None:
-                numbers.append(launched.control.fileno())
-            for number in numbers:
-                self._io.unwatch(number)
-            launched.close()
-            self._launched = None  # last: what a strike has left open is closed by the next call
 
     def _start_explained(self, text: Any, _: BaseException | None) -> None:
         if isinstance(self._verdict, RunStartFailed) and text:
@@ -492,7 +409,7 @@ class Connection:
         if self._log.is_empty:
             self.report()
         else:
-            self._enforce_at = mono() + _LOG_SECONDS
+            self._report_at = mono() + _LOG_SECONDS
             self._log.finish(lambda: self._io.post(self, self.report))
 
     def report(self) -> None:
@@ -503,7 +420,7 @@ class Connection:
             # On one line: the end is reported once, whichever line is struck.
             self._unreported.pop()(self._verdict)
         self.phase = Phase.OVER
-        self._enforce_at = inf
+        self._report_at = inf
         self._handle.has_ended()
         self._hub.starts.remove(self)
 
@@ -516,10 +433,9 @@ class Connection:
             self.report()
             return
         self._is_struck = True
-        channel = self._supervisor
-        if self.phase is Phase.OPEN and channel is not None and channel.is_ours and self._strikes <= _MOST_STRIKES:
+        if self.phase is Phase.OPEN and self._ends.can_order() and self._strikes <= _MOST_STRIKES:
             self.kill()
-            channel.watch()
+            self._ends.listen()
             return
         self._drop_launched()
         self._verdict = self._broken_verdict()
@@ -534,16 +450,7 @@ class Connection:
 
     def leave_behind(self) -> None:
         """Close our descriptors, without a word to the supervisor. Called in a forked child, on its only thread."""
-        launched = self._launched
-        if launched is not None:
-            launched.close()
-
-
-def _continue(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGCONT)
-    except OSError:
-        pass  # it has ended
+        self._ends.leave_behind()
 
 
 def _start_error(error: BaseException) -> ErrorInfo:
@@ -551,11 +458,3 @@ def _start_error(error: BaseException) -> ErrorInfo:
     if isinstance(error, CannotLaunch):
         return explained("CannotLaunch", str(error))
     return describe(error)
-
-
-def _words_of_loss(launched: Launched) -> str:
-    status = launched.exit_status
-    if status is None:
-        return "its supervisor is gone"
-    ended = signal_name(-status) if status < 0 else f"exit status {status}"
-    return f"its supervisor is gone: {ended}"
