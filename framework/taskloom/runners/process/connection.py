@@ -123,8 +123,13 @@ class Connection:
             if not self._token.enter(None):
                 self._io.post(self, self._conclude_unentered)
                 return
+            launched = launch(spec)
+            if self.phase in (Phase.REPORTING, Phase.OVER):  # given up meanwhile; the IO thread may have ended
+                launched.close()
+                self._hub.reap_later(launched)
+                return
             # Here, not on the IO thread: whatever strikes that, it is closed.
-            self._ends.launched = launch(spec)
+            self._ends.launched = launched
             self._io.post(self, self._has_launched)
         except BaseException as error:  # noqa: BLE001 - the plugin boundary, and what the system refuses
             self._io.post(self, self._cannot_launch, _start_error(error))
@@ -340,7 +345,9 @@ class Connection:
         elif self.phase is Phase.CLOSING:
             self._look_for_exit(now)
         elif self.phase is Phase.OPEN and launched is not None:
-            self._watch.check_kill(launched, now, has_main_exited=self.run.exited is not None)
+            was_killed = self._watch.check_kill(launched, now, has_main_exited=self.run.exited is not None)
+            if was_killed and not self._ends.can_order():
+                self._begin_closing(now)  # a task has closed the channel: its end will not be seen there
         if self.phase is Phase.OPEN and not self._is_struck and self.run.next_timer() <= now:
             self.run.on_timer(now)
 

@@ -60,7 +60,7 @@ class ControlSocket(RunSocket):
 
     def read_rest(self, now: float) -> None:
         """Read what is left, after the end of the run."""
-        left = MOST_LEFT
+        left = MOST_LEFT if self.is_ours else 0
         while not self._is_closed and left > 0 and (data := self._receive()) is not None:
             left -= len(data)
             self._take(data, now)

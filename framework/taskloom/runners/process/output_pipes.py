@@ -38,14 +38,17 @@ class OutputPipes:
         self._reader = reader
         self._launched = launched
         self._log = log
-        self._own = [OwnDescriptor(launched.stdout), OwnDescriptor(launched.stderr)]
+        self._own: dict[Stream, OwnDescriptor] = {
+            "stdout": OwnDescriptor(launched.stdout),
+            "stderr": OwnDescriptor(launched.stderr),
+        }
         # Those that are not at their end.
         self._lines: dict[Stream, OutputLines] = {"stdout": OutputLines(), "stderr": OutputLines()}
         self._is_stopped = False
 
     def watch(self) -> None:
         """Be called by the IO thread when there is something to read."""
-        for stream in self._lines:
+        for stream in self._ours():
             self._io.watch(self._descriptor(stream), select.EPOLLIN, self._reader, partial(self._ready, stream))
 
     def resume(self) -> None:
@@ -61,7 +64,7 @@ class OutputPipes:
 
     def read_rest(self, now: float) -> None:
         """Read what is left in the pipes, and close them."""
-        for stream in list(self._lines):
+        for stream in self._ours():
             left = MOST_LEFT
             while stream in self._lines and left > 0 and (size := self._read(stream, now)):
                 left -= size
@@ -72,11 +75,10 @@ class OutputPipes:
 
     def forget(self) -> None:
         """Forget both before they are closed, for good those whose numbers are files of a task by now."""
-        for own in self._own:
-            if not own.is_ours() and self._launched.stdout == own.number:
-                self._launched.stdout = -1
-            if not own.is_ours() and self._launched.stderr == own.number:
-                self._launched.stderr = -1
+        if not self._own["stdout"].is_ours():
+            self._launched.stdout = -1
+        if not self._own["stderr"].is_ours():
+            self._launched.stderr = -1
         self._lines = {}
 
     def _ready(self, stream: Stream, _: int, now: float) -> None:
@@ -105,8 +107,12 @@ class OutputPipes:
             self.resume()
 
     def _unwatch(self) -> None:
-        for stream in self._lines:
+        for stream in self._ours():
             self._io.unwatch(self._descriptor(stream))
+
+    def _ours(self) -> list[Stream]:
+        """Return those that are open: not at their end, and not closed by a task, whose file the number may be now."""
+        return [stream for stream in self._lines if self._own[stream].is_ours()]
 
     def _close(self, stream: Stream) -> None:
         self._io.unwatch(self._descriptor(stream))

@@ -39,11 +39,13 @@ class RunSocket:
         """Be called by the IO thread when there is something to read, or room for what is left to write."""
         reading = select.EPOLLIN if self._is_read() else 0
         writing = 0 if self.outgoing.is_empty else select.EPOLLOUT
-        self._io.watch(self._socket.fileno(), reading | writing, self._member, self._ready)
+        if self.is_ours:
+            self._io.watch(self._socket.fileno(), reading | writing, self._member, self._ready)
 
     def unwatch(self) -> None:
         """Be called no more. Idempotent; before the socket is closed."""
-        self._io.unwatch(self._socket.fileno())
+        if self.is_ours:
+            self._io.unwatch(self._socket.fileno())
 
     def forget_foreign(self) -> None:
         """Forget the descriptor if a task has closed it: its number may be that of a file of the task by now."""

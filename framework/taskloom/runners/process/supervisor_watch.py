@@ -53,23 +53,26 @@ class SupervisorWatch:
         _continue(launched.pid)
         self._check_at = min(self._check_at, now + _KILL_SECONDS)
 
-    def check_kill(self, launched: Launched, now: float, *, has_main_exited: bool) -> None:
+    def check_kill(self, launched: Launched, now: float, *, has_main_exited: bool) -> bool:
         """Have the supervisor go on if it was stopped; kill it if it does nothing: the main process ends with it.
 
+        Returns whether it was killed just now.
         A supervisor that is at work is let alone, however long that takes: who forks faster than the machine can kill
         would be left.
         """
         if self._check_at > now:
-            return
+            return False
         self._check_at = now + _KILL_SECONDS
         if self._is_held_by_kernel():
-            return
+            return False
         self._kill_checks += 1
         _continue(launched.pid)
         is_at_work = has_main_exited or state_of(launched.pid) == "R"
-        if not is_at_work and self._kill_checks >= _MOST_KILL_CHECKS:
-            launched.kill_supervisor()
-            self._check_at = inf
+        if is_at_work or self._kill_checks < _MOST_KILL_CHECKS:
+            return False
+        launched.kill_supervisor()
+        self._check_at = inf
+        return True
 
     def expect_exit(self, now: float) -> None:
         """Begin to look for its exit; it is killed if that takes too long."""
