@@ -60,7 +60,7 @@ def test_a_worker_without_sent_modules_imports_them_itself() -> None:
 
 
 @pytest.mark.long
-def test_neither_does_its_run(child_env: dict[str, str]) -> None:
+def test_a_run_imports_nothing_heavy(child_env: dict[str, str]) -> None:
     with DrivenWorker(child_env, spec_for(light_task.prints_modules, values={})) as worker:
         assert len(worker.all(Ended)) == 1
         out, err, _ = worker.output()

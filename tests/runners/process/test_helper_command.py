@@ -61,7 +61,7 @@ def test_a_program_that_does_not_exist_is_named() -> None:
     assert "'no-such-check'" in failure(HelperCommand(beside, ("no-such-check",), {}, PATIENCE))
 
 
-def test_one_that_takes_too_long_is_killed() -> None:
+def test_a_command_that_takes_too_long_is_killed() -> None:
     assert failure(helper("trap '' TERM; sleep 60", 0.2)) == "no result within 200ms"
 
 
@@ -69,7 +69,7 @@ def test_a_flood_of_output_neither_blocks_nor_fills_the_memory() -> None:
     assert failure(helper("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end; exit 1")) == "exit code 1: end"
 
 
-def test_it_ends_with_the_program_and_all_that_it_has_started(tmp_path: Path) -> None:
+def test_a_command_ends_with_the_program_and_all_that_it_has_started(tmp_path: Path) -> None:
     fifo = tmp_path / "begun"
     os.mkfifo(fifo)
     command = helper(f"sleep 60 & echo $! > '{fifo}'; wait", None)
@@ -84,7 +84,7 @@ def test_it_ends_with_the_program_and_all_that_it_has_started(tmp_path: Path) ->
     assert not Path("/proc", started).exists()
 
 
-def test_one_that_was_killed_before_it_began_does_nothing(tmp_path: Path) -> None:
+def test_a_command_that_was_killed_before_it_began_does_nothing(tmp_path: Path) -> None:
     command = helper(f"sleep 1; echo > '{tmp_path / 'done'}'")
     command.kill()
 

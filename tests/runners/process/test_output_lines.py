@@ -27,7 +27,7 @@ def lines_of(*pieces: bytes) -> list[str]:
     ],
     ids=["lines", "pieces", "carriage returns", "empty lines", "nothing", "a cut character", "no UTF-8"],
 )
-def test_lines_are_found(pieces: tuple[bytes, ...], expected: list[str]) -> None:
+def test_bytes_are_cut_into_lines_wherever_a_read_has_ended(pieces: tuple[bytes, ...], expected: list[str]) -> None:
     assert lines_of(*pieces) == expected
 
 

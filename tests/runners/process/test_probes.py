@@ -141,7 +141,7 @@ def test_a_port_without_a_listener_is_refused() -> None:
     assert failure(parse_target(f"tcp://127.0.0.1:{port}")) == "connection refused"
 
 
-def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_of_a_port_to_itself_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel may choose the port that is asked for as the one to come from: the socket is connected to itself."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -169,5 +169,5 @@ def test_a_unix_socket_answers() -> None:
         assert not Path(folder, "none").exists()
 
 
-def test_a_name_that_cannot_be_one_fails() -> None:
+def test_a_host_name_that_is_too_long_is_a_failure() -> None:
     assert "host name" in failure(parse_target(f"tcp://{'a' * 64}.:1"))

@@ -23,7 +23,7 @@ def queue(most: int) -> tuple[StartQueue, list[object], Clock]:
     return StartQueue(most, clock, begun.append), begun, clock
 
 
-def test_so_many_start_and_the_others_follow_in_order() -> None:
+def test_some_runs_start_at_once_and_the_others_follow_in_order() -> None:
     starts, begun, _ = queue(2)
 
     for run in "abcde":

@@ -58,8 +58,9 @@ class KeptRecords(logging.Handler):
 
 
 @pytest.fixture
-def log() -> Iterator[KeptRecords]:
-    """Keep what comes to the logger of tasks."""
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptRecords]:
+    """Keep what comes to the logger of tasks. The end of a run waits for all of it."""
+    monkeypatch.setattr("taskloom.runners.process.connection._LOG_SECONDS", 20.0)
     logger = logging.getLogger("taskloom.task")
     before = logger.level, logger.propagate
     handler = KeptRecords()
@@ -254,7 +255,10 @@ def _fill(supervisor: FakeSupervisor) -> int:
     return written
 
 
-def test_a_run_whose_log_blocks_for_ever_ends_all_the_same(bench: ProcessBench, log: KeptRecords) -> None:
+def test_a_run_whose_log_blocks_for_ever_ends_all_the_same(
+    bench: ProcessBench, log: KeptRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskloom.runners.process.connection._LOG_SECONDS", 0.01)
     _, supervisor = bench.begun()
     log.gate.clear()
 

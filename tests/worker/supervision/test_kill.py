@@ -151,7 +151,7 @@ subprocess.run(["/bin/sh", "-c", "echo ready; exec sleep 60"])
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_killed_whatever_it_does(name: str) -> None:
+def test_an_order_kills_the_process_whatever_it_does(name: str) -> None:
     with Supervised(python(HOSTILE[name])) as run:
         assert run.line() == "ready"
 
@@ -161,7 +161,7 @@ def test_killed_whatever_it_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_ended_with_its_channel_whatever_it_does(name: str) -> None:
+def test_the_end_of_the_channel_ends_the_process_whatever_it_does(name: str) -> None:
     with Supervised(python(HOSTILE[name]), grace=0.1) as run:
         assert run.line() == "ready"
 

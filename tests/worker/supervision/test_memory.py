@@ -96,7 +96,7 @@ def test_cgroups_are_made_where_systemd_does_not_make_them(
     assert cgroups.usable_folders() == [top + folder for folder in folders]
 
 
-def test_without_cgroups_none_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_machine_without_cgroups_none_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     Kernel(monkeypatch)
 
     assert cgroups.usable_folders() == []
@@ -302,7 +302,7 @@ for child in children:
 @pytest.mark.skipif(
     not os.access(V1, os.W_OK), reason="needs a cgroup of its own with the memory controller, version 1"
 )
-def test_a_kill_by_the_kernel_is_told_apart() -> None:
+def test_a_kill_by_the_kernel_for_lack_of_memory_is_told_apart() -> None:
     source = f"""
 import os, sys
 from pathlib import Path

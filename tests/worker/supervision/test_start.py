@@ -210,7 +210,7 @@ def test_a_failed_start_is_explained(name: str) -> None:
     assert failure(argv, **fields) == words
 
 
-def test_a_script_is_explained(tmp_path: Path) -> None:
+def test_why_a_script_cannot_be_executed_is_explained(tmp_path: Path) -> None:
     without, missing = tmp_path / "without", tmp_path / "missing"
     without.write_text("echo no first line")
     missing.write_text("#! /usr/bin/nowhere -x\n")
