@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.toy_distribution import add_distribution
+
 TASKS = '''
 import multiprocessing, os, re, signal, subprocess, sys, threading, time
 
@@ -103,10 +105,5 @@ NAMES = (
 
 def install(folder: Path) -> Path:
     """Write the distribution into a folder, and return the folder: it belongs on PYTHONPATH."""
-    (folder / "process_tasks.py").write_text(TASKS)
-    info = folder / "process_tasks-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: process-tasks\nVersion: 1.0\n")
-    lines = "\n".join(f"{name} = process_tasks:{name}" for name in NAMES)
-    (info / "entry_points.txt").write_text(f"[taskloom.tasks]\n{lines}\n")
+    add_distribution(folder, "process-tasks", TASKS, **{name: name for name in NAMES})
     return folder

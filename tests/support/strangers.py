@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.toy_distribution import add_distribution
+
 __all__ = ["install_strangers"]
 
 TASKS = r'''
@@ -246,15 +248,6 @@ def home(ctx):
 def install_strangers(folder: Path) -> Path:
     """Write the distribution into a folder, and return the folder: it belongs on PYTHONPATH."""
     names = [line[4 : line.index("(")] for line in TASKS.splitlines() if line.startswith("def ") and "(ctx" in line]
-    _install(folder, "strangers", TASKS, names)
-    _install(folder, "home_only", HOME_ONLY, ["home"])
+    add_distribution(folder, "strangers", TASKS, **{name.replace("_", "-"): name for name in names})
+    add_distribution(folder, "home-only", HOME_ONLY, home="home")
     return folder
-
-
-def _install(folder: Path, module: str, code: str, tasks: list[str]) -> None:
-    (folder / f"{module}.py").write_text(code)
-    info = folder / f"{module}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.0\n")
-    lines = "\n".join(f"{name.replace('_', '-')} = {module}:{name}" for name in tasks)
-    (info / "entry_points.txt").write_text(f"[taskloom.tasks]\n{lines}\n")
