@@ -344,7 +344,7 @@ class Server:
         """Make anew what a task has closed, as `os.closerange` does. `events`: what was found by `poll`."""
         closed = "a task has closed descriptors of the control socket; they are made anew, and its clients are lost"
         self._log.warn_once("closed", closed)
-        if events.pop(self._wakeup.fileno(), 0) & select.POLLNVAL or not _is_open(self._wakeup.fileno()):
+        if events.pop(self._wakeup.fileno(), 0) & select.POLLNVAL or not self._wakeup.is_open():
             self._wakeup.forget()
             self._wakeup = WakeupFd()
         if self._endpoint.watch is not None:
@@ -397,11 +397,3 @@ class Server:
             self._close(session)
         self._reserve.close()
         self._is_ended.open()
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True

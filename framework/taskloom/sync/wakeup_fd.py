@@ -32,6 +32,14 @@ class WakeupFd:
         """Return the descriptor to poll for reading."""
         return self._reading
 
+    def is_open(self) -> bool:
+        """Return whether its number is that of an open file, of another one perhaps: a task may have closed ours."""
+        try:
+            os.fstat(self._reading)
+        except OSError:
+            return False
+        return True
+
     def set(self) -> None:
         """Make it readable."""
         try:
