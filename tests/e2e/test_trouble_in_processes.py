@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -85,14 +86,16 @@ def test_a_line_without_end_ends_the_run_in_words(outcome_of: Any) -> None:
 
 # -- what a run prints, logs and reports
 
+# In place of the lines that came faster than the disk took them: the log files have a queue with a limit.
+LEFT_OUT = re.compile(r"[\d,]+ lines? could not be written and (is|are) left out here")
+
 
 def test_ten_mebibytes_of_lines_arrive(outcome_of: Any, tmp_path: Path) -> None:
     outcome, error, _ = outcome_of("prints", "--log-dir", "logs", "--quiet", params="{lines: 102400, length: 102}")
 
     assert outcome == "succeeded", error
     logged = "".join(path.read_text() for path in sorted((tmp_path / "logs").glob("*tested*")))
-    assert logged.count("p" * 102) == 102400 or "dropped" in logged
-    assert "the last line" in logged
+    assert (logged.count("p" * 102) == 102400 and "the last line" in logged) or LEFT_OUT.search(logged)
 
 
 def test_ten_mebibytes_without_a_line_break_arrive_in_pieces(outcome_of: Any, tmp_path: Path) -> None:
@@ -100,9 +103,9 @@ def test_ten_mebibytes_without_a_line_break_arrive_in_pieces(outcome_of: Any, tm
     outcome, error, _ = outcome_of("prints", "--log-dir", "logs", "--quiet", params=params)
 
     assert outcome == "succeeded", error
-    logged = [path.read_text() for path in sorted((tmp_path / "logs").glob("*tested*"))]
-    assert "the last line" in "".join(logged)
-    assert sum(text.count("pppp") for text in logged) > 1000
+    logged = "".join(path.read_text() for path in sorted((tmp_path / "logs").glob("*tested*")))
+    assert "the last line" in logged or LEFT_OUT.search(logged)
+    assert logged.count("pppp") > 1000
 
 
 def test_bytes_that_are_no_text_are_escaped(outcome_of: Any) -> None:
