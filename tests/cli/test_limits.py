@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from taskloom.cli.limits import (
     OWN_THREADS,
     PROCESSES_OF_RUN,
     THREADS_OF_RUNNER,
+    THREADS_OF_TASK_RUN,
     Limit,
     limit_warnings,
     thread_limits,
@@ -58,15 +60,23 @@ def test_replicas_that_are_declared_one_by_one_count_the_same() -> None:
 
 def test_runs_in_processes_count_their_processes_where_the_limit_does() -> None:
     jobs = [*JOBS, replace(make_job("apart"), replicas=3, runner=RunnerSpec("process"))]
-    needed = NEEDED + 3 * PROCESSES_OF_RUN + THREADS_OF_RUNNER
+    needed = NEEDED + 3 * THREADS_OF_TASK_RUN + THREADS_OF_RUNNER
 
     [problem] = limit_warnings(jobs, "jobs.yaml", [limit(needed - 1)])
 
     assert str(problem) == (
-        "jobs.yaml:1:1: warning: not all jobs can run at the same time: 8 runs, 3 of them in 2 processes each, and 11 "
-        "threads of Taskloom need 22, but ulimit -u allows 21; further runs end start_failed"
+        "jobs.yaml:1:1: warning: not all jobs can run at the same time: 8 runs, 3 of them in processes with 12 threads "
+        "in all, and 11 threads of Taskloom need 28, but ulimit -u allows 27; further runs end start_failed"
     )
     assert limit_warnings(jobs, "jobs.yaml", [limit(needed)]) == []
+
+
+def test_the_run_of_a_program_has_no_threads_of_ours() -> None:
+    program = replace(make_job("apart"), runner=RunnerSpec("process"), binding=SimpleNamespace(program=object))
+    needed = NEEDED + PROCESSES_OF_RUN + THREADS_OF_RUNNER
+
+    assert limit_warnings([*JOBS, program], "jobs.yaml", [limit(needed)]) == []
+    assert len(limit_warnings([*JOBS, program], "jobs.yaml", [limit(needed - 1)])) == 1
 
 
 def test_the_memory_of_this_process_is_for_its_own_threads() -> None:

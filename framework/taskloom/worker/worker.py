@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from _thread import get_ident
@@ -93,7 +94,7 @@ class Worker:
         try:
             self._prepare(rest)
         except BaseException as error:  # noqa: BLE001 - no threads, no memory
-            self._fail(describe(error))
+            self._fail(_no_resources(error) or describe(error))
         if not self._is_reported:
             current_thread().name = self._spec.job
             self._run.execute()
@@ -214,6 +215,19 @@ def _other_version(version: str) -> ErrorInfo:
         "restart the program"
     )
     return ErrorInfo("OtherVersion", text, text + "\n", is_explained=True)
+
+
+def _no_resources(error: BaseException) -> ErrorInfo | None:
+    """Return in words that the system has no thread or no memory for the run; None for another error."""
+    from taskloom.worker.supervision.system import text_of
+
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        text = f"cannot start a thread in the process: {text_of(errno.EAGAIN)}"
+    elif isinstance(error, MemoryError):
+        text = f"cannot begin in the process: {text_of(errno.ENOMEM)}"
+    else:
+        return None
+    return ErrorInfo("CannotLaunch", text, text + "\n", is_explained=True)
 
 
 def _prepare_streams() -> None:
