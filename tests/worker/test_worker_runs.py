@@ -12,7 +12,8 @@ import pytest
 from tests.support import worker_tasks as tasks
 from tests.support.driven_worker import DrivenWorker, spec_for
 
-from taskloom.cli.limits import THREADS_OF_TASK_RUN
+from taskloom.cli.limits import THREADS_OF_WORKER_RUN
+from taskloom.clock import mono
 from taskloom.core.endings import How
 from taskloom.runners.gauges import Progress
 from taskloom.runners.wire import (
@@ -62,9 +63,13 @@ def test_a_run_reports_its_start_progress_counters_logs_and_end(start_worker: St
 
 
 def test_terminate_and_callbacks_are_called_on_helper_threads(start_worker: Start) -> None:
+    first = mono()
     worker = start_worker(tasks.Announcer)
 
-    assert worker.until(Started) == Started(is_ready=False)
+    started = worker.until(Started)
+
+    assert not started.is_ready
+    assert first <= started.at <= mono()  # the clock of all processes
     worker.until(Ready)
     worker.cancel()
 
@@ -277,7 +282,7 @@ def test_a_waiting_run_has_the_threads_that_the_limits_are_compared_with(start_w
     threads = list(Path(f"/proc/{worker.process.pid}/task").iterdir())
 
     supervisor = 1
-    assert len(threads) + supervisor == THREADS_OF_TASK_RUN
+    assert len(threads) + supervisor == THREADS_OF_WORKER_RUN
 
 
 @pytest.mark.long

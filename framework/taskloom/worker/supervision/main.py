@@ -17,6 +17,7 @@ def main(channel: int, control: int, job: str, spec: Spec) -> None:
         become_subreaper()
         continue_with_parents_end()  # a task may have stopped us, and then nobody else ends it
         _set_standard_input(spec.stdin)
+        spec.stdin = None  # a copy that is not needed any more
         supervisor = Supervisor(spec, channel, wakeups)
         supervisor.start()
         supervisor.serve()
