@@ -12,6 +12,7 @@ from threading import Thread, current_thread
 from typing import TYPE_CHECKING, NoReturn
 
 from taskloom import __version__
+from taskloom.clock import mono
 from taskloom.core.endings import ErrorInfo, How, Reason, ReasonKind
 from taskloom.core.run_reports import CallbackFailed as CallbackReport
 from taskloom.core.run_reports import RunEnded, RunReady, RunStarted, RunStartFailed
@@ -117,10 +118,10 @@ class Worker:
         self._emit(RunStartFailed(self._spec.run, error))
 
     def _finish(self) -> NoReturn:
-        """Let the program know the end, let `terminate` return, and exit."""
+        """Let the program know the end, let `terminate` and callbacks that have begun return, and exit."""
         self._sender.flush()
         if "_pool" in vars(self):
-            self._pool.join(TERMINATE_SECONDS)
+            self._pool.join_begun(TERMINATE_SECONDS)
         self._sender.flush()
         leave(_FAILED if self._sender.is_closed_by_task else _SUCCESS)
 
@@ -130,7 +131,7 @@ class Worker:
         if isinstance(report, RunStarted):
             if self._order.binding.has_terminate:
                 self._pool.prepare()
-            self._sender.send(Started(report.is_ready))
+            self._sender.send(Started(report.is_ready, mono()))
             self._sender.begin_sampling()
             # Before the body is entered: it may hold the interpreter lock, or end the process, as its first act.
             self._sender.flush()
