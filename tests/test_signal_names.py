@@ -26,11 +26,12 @@ def test_a_signal_is_a_name_or_a_number(written: str | int, number: int) -> None
 
 @pytest.mark.parametrize(
     "written",
-    [0, -1, 65, 32, 33, 10**30, True, False, "", " ", "SIG", "SIGSIGHUP", "0", "-1", "+1", "1.0", "1e1", "\u0661",
+    [0, -1, 65, 32, 33, 10**30, True, False, None, 1.0, b"HUP", ["HUP"],
+     "", " ", "SIG", "SIGSIGHUP", "0", "-1", "+1", "1.0", "1e1", "\u0661",
      "\u00b2", "9" * 5000, "x" * 5000, "RTMIN+99", "RTMIN-1", "SIG_DFL", "SIG_BLOCK", "HUP\x00"],
     ids=lambda written: repr(written)[:20],
 )  # fmt: skip
-def test_all_else_is_no_signal(written: str | int) -> None:
+def test_all_else_is_no_signal(written: object) -> None:
     assert read_signal(written) is None
     with pytest.raises(UnknownSignal) as caught:
         require_signal(written)

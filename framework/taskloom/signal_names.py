@@ -22,12 +22,12 @@ SIGNAL_NAMES = tuple(each.name.removeprefix("SIG") for each in sorted(signal.Sig
 """The names without `SIG`, in the order of their numbers; of the real-time signals the first and the last."""
 
 
-def read_signal(written: str | int) -> int | None:
+def read_signal(written: object) -> int | None:
     """Return the number of a signal: of `HUP`, `SIGHUP`, `sighup`, `1` or 1; None if there is no such signal."""
-    if isinstance(written, bool):
-        return None
-    if isinstance(written, int):
+    if isinstance(written, int) and not isinstance(written, bool):
         return int(written) if written in _LEGAL else None
+    if not isinstance(written, str):
+        return None
     text = written.strip()
     if text.isascii() and text.isdigit():
         return read_signal(int(text)) if len(text) <= _MOST_DIGITS else None
@@ -42,7 +42,7 @@ def near_signal(written: object) -> str | None:
     return near_match(written.strip(), [f"SIG{name}" for name in SIGNAL_NAMES] if has_prefix else SIGNAL_NAMES)
 
 
-def require_signal(written: str | int) -> int:
+def require_signal(written: object) -> int:
     """Return the number of a signal, as `read_signal`. Raises UnknownSignal."""
     number = read_signal(written)
     if number is None:

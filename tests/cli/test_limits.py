@@ -13,13 +13,16 @@ import pytest
 from taskloom.cli import limits
 from taskloom.cli.limits import (
     OWN_THREADS,
-    PROCESSES_OF_RUN,
+    PROCESSES_OF_PROGRAM,
     THREADS_OF_RUNNER,
+    THREADS_OF_WORKER_RUN,
     Limit,
     limit_warnings,
     thread_limits,
 )
 from taskloom.core.model import JobSpec, RunnerSpec
+from taskloom.program import Program
+from taskloom.runners.binding import Binding, Body
 from taskloom.testing import make_job
 
 JOBS = [make_job("one"), replace(make_job("many"), replicas=4), replace(make_job("off"), enabled=False)]
@@ -56,15 +59,21 @@ def test_replicas_that_are_declared_one_by_one_count_the_same() -> None:
     )
 
 
-def test_runs_in_processes_count_their_processes_where_the_limit_does() -> None:
-    jobs = [*JOBS, replace(make_job("apart"), replicas=3, runner=RunnerSpec("process"))]
-    needed = NEEDED + 3 * PROCESSES_OF_RUN + THREADS_OF_RUNNER
+def test_runs_in_processes_count_their_threads_where_the_limit_does() -> None:
+    task, program = make_job("apart"), make_job("program")
+    binding = Binding(lambda: Body(print, None), program=lambda: Program(argv=("true",)))
+    jobs = [
+        *JOBS,
+        replace(task, replicas=2, runner=RunnerSpec("process")),
+        replace(program, binding=binding, runner=RunnerSpec("process")),
+    ]
+    needed = NEEDED + 2 * THREADS_OF_WORKER_RUN + PROCESSES_OF_PROGRAM + THREADS_OF_RUNNER
 
     [problem] = limit_warnings(jobs, "jobs.yaml", [limit(needed - 1)])
 
     assert str(problem) == (
-        "jobs.yaml:1:1: warning: not all jobs can run at the same time: 8 runs, 3 of them in 2 processes each, and 11 "
-        "threads of Taskloom need 22, but ulimit -u allows 21; further runs end start_failed"
+        "jobs.yaml:1:1: warning: not all jobs can run at the same time: 8 runs, 3 of them in processes (which have 10 "
+        "threads), and 11 threads of Taskloom need 26, but ulimit -u allows 25; further runs end start_failed"
     )
     assert limit_warnings(jobs, "jobs.yaml", [limit(needed)]) == []
 

@@ -348,6 +348,12 @@ def test_a_property_is_no_ability() -> None:
 # -- what crosses
 
 
+def test_a_program_that_writes_no_runner_is_refused_where_there_is_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+
+    assert errors("serve") == [(("runner",), "cannot use runner process on darwin: it needs Linux", "")]
+
+
 @pytest.mark.parametrize("runner", ["process", "remote"])
 def test_params_that_are_not_json_are_refused_at_their_place(runner: str) -> None:
     assert errors(runner=runner, params={"value": [1, {2}]}) == [

@@ -179,3 +179,21 @@ def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 
     assert errors(runner="process") == [(("runner",), "cannot use runner process on darwin: it needs Linux", "")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("frozen", True, "'/usr/bin/python3' is a frozen program"),
+        ("executable", "", "sys.executable is empty"),
+        ("executable", None, "sys.executable is empty"),
+    ],
+)
+def test_a_program_without_an_interpreter_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object, why: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    monkeypatch.setattr(sys, name, value, raising=False)
+
+    message = f"cannot use runner process without a Python interpreter to start: {why}"
+    assert errors(runner="process") == [(("runner",), message, "")]

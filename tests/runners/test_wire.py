@@ -45,7 +45,7 @@ DOWN: list[Down] = [
     Cancel(Reason(ReasonKind.USER)), Urgent(), PollInterval(2.0), StackRequest(7),
 ]  # fmt: skip
 UP: list[Up] = [
-    Hello("0.1.0", 12), Hello("0.1.0", 12, 900, 2**47), Started(True), Started(False), StartFailed(ERROR), Ready(),
+    Hello("0.1.0", 12), Hello("0.1.0", 12, 900, 2**47), Started(True, 0.5), Started(False), StartFailed(ERROR), Ready(),
     Polled(10**12, True, False), Gauged(None, {}), Gauged(Progress(1, 2.5, "steps"), {"a": 1}),
     Gauged(Progress(1, None, ""), {}), Logged(20, "taskloom.task", "text \udc80", 1.5),
     Logged(40, "n", "m", 1.5, "exc", "stack", "thread", "/path.py", 3, "run", {"a": [1]}),
@@ -80,7 +80,7 @@ BROKEN: dict[bytes, str] = {
     b"[" * 100_000: "it sent a line that is not JSON",
     b"9" * 5000: "it sent a line that is not JSON",
     b'{"spec": {}}': "it sent 'spec', which is no message",
-    b'{"started": 1}': "'started' is 1; expected true or false",
+    b'{"started": 1, "at": 0.5}': "'started' is 1; expected true or false",
     b'{"hello": "1"}': "'hello' has no 'pid'",
     b'{"hello": 1, "pid": 1, "dump": -1, "thread": 0}': "'hello' is 1; expected a text",
     b'{"hello": "1", "pid": true, "dump": -1, "thread": 0}': "'pid' is true; expected a whole number",

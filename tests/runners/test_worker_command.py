@@ -13,7 +13,7 @@ from tests.support import worker_tasks
 from taskloom import __version__
 from taskloom.catalog.params import inspect_task
 from taskloom.runners import RunOrder
-from taskloom.runners.process.worker_command import log_levels, spec_of, worker_command
+from taskloom.runners.process.worker_command import log_levels, sent_path, spec_of, worker_command
 from taskloom.runners.wire import decode_down, encode
 
 
@@ -43,6 +43,33 @@ def test_the_spec_has_the_run_the_task_and_absolute_paths(monkeypatch: pytest.Mo
     assert (spec.module, spec.qualname) == ("tests.support.worker_tasks", "Reporter")
     assert (spec.params, spec.values) == ({"every": "250ms"}, values)
     assert decode_down(encode(spec)) == spec
+
+
+def test_the_path_keeps_the_names_of_hooks_and_drops_what_an_import_ignores(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def hook(entry: str) -> object:
+        if entry != "__editable__.x.finder.__path_hook__":
+            raise ImportError
+        return object()
+
+    monkeypatch.setattr(sys, "path_hooks", [*sys.path_hooks, hook])
+    monkeypatch.setattr(sys, "path", ["no-folder", Path("/x"), b"/y", None, "__editable__.x.finder.__path_hook__"])
+    monkeypatch.chdir(tmp_path)
+
+    assert sent_path() == [str(tmp_path / "no-folder"), "__editable__.x.finder.__path_hook__"]
+
+
+def test_an_entry_relative_to_a_folder_that_is_gone_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(sys, "path", ["", "sub", "/usr/lib"])
+
+    assert sent_path() == ["/usr/lib"]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +13,18 @@ from tests.support.process_runs import INFO, PROCESS, PretendedProcesses, hog
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom import Job
+from taskloom.clock import mono
+from taskloom.core.endings import How
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
+from taskloom.core.run_reports import RunEnded, RunStarted
 from taskloom.errors import NoProcess, NoRun, UnknownJob, UnknownSignal
+from taskloom.runners import Emit, RunOrder, Stack
+from taskloom.runners.gauges import Gauges
 from taskloom.runners.thread import ThreadRunner
 from taskloom.scheduler import process_reads
 from taskloom.scheduler.process_reads import read_processes
+from taskloom.sync.cancel_token import CancelToken
 
 
 @pytest.fixture
@@ -230,3 +237,47 @@ def test_the_stack_of_a_process_whose_task_holds_the_interpreter_lock() -> None:
     assert run.outcome is Outcome.CANCELLED
     assert str(run.error).startswith("SIGKILL after ")
     assert report.is_clean
+
+
+# -- times
+
+
+class Elsewhere:
+    """A runner whose runs are handles alone: the test reports for them."""
+
+    kills = True
+
+    def __init__(self) -> None:
+        self.handle: Any = SimpleNamespace(
+            gauges=Gauges(), is_alive=lambda: False, is_gone=lambda: True, join=lambda _=None: True
+        )
+        self.emit: Emit = lambda _: None
+
+    def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> Any:
+        self.emit = emit
+        return self.handle
+
+    def stacks(self, handles: Any, texts: int) -> list[Stack]:
+        return []
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def join(self, timeout: float) -> bool:
+        return True
+
+
+def test_a_run_elsewhere_begins_when_its_body_was_entered_there() -> None:
+    """Neither when its process was ordered, nor when the report was processed."""
+    elsewhere = Elsewhere()
+    scheduler = WatchedScheduler(log=False, runners={"thread": ThreadRunner(), "process": elsewhere})
+    run = scheduler.add_function("far", wait, runner=PROCESS).start()
+    entered = elsewhere.handle.gauges.begun = mono()
+
+    elsewhere.emit(RunStarted(run.id, True))
+    elsewhere.emit(RunEnded(run.id, How.RETURNED, None, False, False))
+    ended = scheduler.wait_for(EventName.ENDED)
+
+    assert scheduler.wait_for(EventName.STARTED).mono == entered
+    assert ended.seconds == ended.mono - entered
+    scheduler.finish()

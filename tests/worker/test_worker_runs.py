@@ -11,6 +11,7 @@ import pytest
 from tests.support import worker_tasks as tasks
 from tests.support.driven_worker import DrivenWorker
 
+from taskloom.clock import mono
 from taskloom.core.endings import How
 from taskloom.runners.gauges import Progress
 from taskloom.runners.wire import (
@@ -60,9 +61,13 @@ def test_a_run_reports_its_start_progress_counters_logs_and_end(start_worker: St
 
 
 def test_terminate_and_callbacks_are_called_on_helper_threads(start_worker: Start) -> None:
+    first = mono()
     worker = start_worker(tasks.Announcer)
 
-    assert worker.until(Started) == Started(is_ready=False)
+    started = worker.until(Started)
+
+    assert not started.is_ready
+    assert first <= started.at <= mono()  # the clock of all processes
     worker.until(Ready)
     worker.cancel()
 

@@ -22,8 +22,10 @@ __all__ = ["Limit", "limit_warnings", "thread_limits"]
 # The main thread, output, scheduler, waiter, listener, control, a first helper for callbacks and one for other calls,
 # and the watcher process. A test counts them.
 OWN_THREADS = 9
-# A run in a process has its supervisor and its main process; the runner has two threads for all of them.
-PROCESSES_OF_RUN = 2
+# A task in a process has its supervisor, and a process with three threads; a program has its supervisor and its main
+# process. The runner has two threads for all of them.
+THREADS_OF_WORKER_RUN = 4
+PROCESSES_OF_PROGRAM = 2
 THREADS_OF_RUNNER = 2
 # Lets a process have more threads than RLIMIT_NPROC: bits of CapEff in /proc/self/status.
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24
@@ -44,20 +46,27 @@ def limit_warnings(jobs: Iterable[JobSpec], path: str, limits: Sequence[Limit] |
 
     `path`: the file that the warning names. `limits`: those of this process by default.
     """
-    runs = [job.runner.name for job in jobs if job.enabled for _ in job.replicated()]
+    enabled = [job for job in jobs if job.enabled for _ in job.replicated()]
+    runs = [job.runner.name for job in enabled]
     threads, processes = runs.count("thread"), runs.count("process")
+    programs = sum(job.runner.name == "process" and _is_program(job) for job in enabled)
+    in_processes = (processes - programs) * THREADS_OF_WORKER_RUN + programs * PROCESSES_OF_PROGRAM
     own = OWN_THREADS + (THREADS_OF_RUNNER if processes else 0)
     for limit in sorted(thread_limits() if limits is None else limits):
         counted = processes if limit.counts_processes else 0
-        needed = threads + counted * PROCESSES_OF_RUN + own
+        needed = threads + (in_processes if counted else 0) + own
         if needed > limit.threads:
-            each = f", {counted:,} of them in {PROCESSES_OF_RUN} processes each," if counted else ""
+            each = f", {counted:,} of them in processes (which have {in_processes:,} threads)," if counted else ""
             text = (
                 f"not all jobs can run at the same time: {plural(threads + counted, 'run')}{each} and {own} threads of "
                 f"Taskloom need {needed:,}, but {limit.name} allows {limit.threads:,}; further runs end start_failed"
             )
             return [Problem(Place(path, 1, 1), text, limit.advice, "warning")]
     return []
+
+
+def _is_program(job: JobSpec) -> bool:
+    return getattr(job.binding, "program", None) is not None  # a simulated job has no binding
 
 
 def thread_limits() -> list[Limit]:

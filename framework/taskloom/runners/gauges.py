@@ -61,9 +61,11 @@ def whole_number(name: object, n: object) -> int:
 class Gauges:
     """A run's counters and progress. Any thread may write and read."""
 
-    __slots__ = ("_counts", "_lock", "poll_interval", "progress")
+    __slots__ = ("_counts", "_lock", "begun", "poll_interval", "progress")
 
     def __init__(self) -> None:
+        # The monotonic second at which the body was entered; 0.0 unless the runner executes it elsewhere, and is told.
+        self.begun = 0.0
         # Seconds; None unless a reload has changed it during the run.
         self.poll_interval: float | None = None
         self.progress: Progress | None = None

@@ -123,7 +123,7 @@ _TO_DATA: Mapping[type, Callable[[Any], dict[str, Any]]] = {
     PollInterval: lambda it: {"poll_interval": it.seconds},
     StackRequest: lambda it: {"stack": it.id},
     Hello: lambda it: {"hello": it.version, "pid": it.pid, "dump": it.dump, "thread": it.thread},
-    Started: lambda it: {"started": it.is_ready},
+    Started: lambda it: {"started": it.is_ready, "at": it.at},
     StartFailed: lambda it: {"start_failed": _error_data(it.error)},
     Ready: lambda _: {"ready": True},
     Polled: lambda it: {"poll": it.data()},
@@ -284,7 +284,7 @@ _DOWN: Mapping[str, Callable[[dict[str, Any]], Down]] = {
 }
 _UP: Mapping[str, Callable[[dict[str, Any]], Up]] = {
     "hello": lambda data: Hello(*_only(data, hello=_text, pid=_whole, dump=_whole, thread=_whole)),
-    "started": lambda data: Started(*_only(data, started=_flag)),
+    "started": lambda data: Started(*_only(data, started=_flag, at=_number)),
     "start_failed": lambda data: StartFailed(*_only(data, start_failed=_error)),
     "ready": lambda _: Ready(),
     "poll": lambda data: Polled(**_fields("poll", data["poll"], _POLLED)),

@@ -107,9 +107,10 @@ class Hello(Message):
 
 
 class Started(Message):
-    """The body is about to be called; `is_ready` unless its task announces readiness."""
+    """The body is about to be called, at a second of the monotonic clock; `is_ready` unless its task announces that."""
 
     is_ready: bool
+    at: float = 0.0
 
 
 class StartFailed(Message):

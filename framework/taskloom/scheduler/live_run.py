@@ -69,7 +69,9 @@ class LiveRun:
 
     def prepare(self, now: Moment) -> None:
         """Make what the run needs besides its runner."""
-        self.begun = now if self._order.terminate_returned is None else None
+        # A process has to start and to import its task before the body is entered.
+        is_prompt = self._order.terminate_returned is None and not self.record.spec.join.kills
+        self.begun = now if is_prompt else None
         binding = self._order.binding
         # A program polls nothing: it is observed from its first successful check on.
         is_unobserved = binding.has_terminate or binding.program is not None

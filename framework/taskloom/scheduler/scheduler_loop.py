@@ -409,12 +409,18 @@ class SchedulerLoop:
         self._after_message()
 
     def _start_of(self, message: RunStarted, now: Moment) -> Moment:
-        """Date a start back to the call of the runner, so that it precedes everything that the run itself reports.
+        """Date a start back, so that it precedes everything that the run itself reports.
 
-        Not before the latest processed message: the core's time never goes back.
+        To the call of the runner, or to where the body was entered in another process. Not before the latest processed
+        message: the core's time never goes back.
         """
         run = self.executor.live.get(message.run)
-        return now if run is None or run.begun is None else max(run.begun, self._latest_time)
+        if run is None:
+            return now
+        begun, elsewhere = run.begun, run.gauges.begun
+        if elsewhere and elsewhere < now.mono:
+            begun = Moment(elsewhere, now.wall - (now.mono - elsewhere))
+        return now if begun is None else max(begun, self._latest_time)
 
     # -- stopping, and failures of our own, on the scheduler thread
 

@@ -45,6 +45,7 @@ class RunnerProgram:
         self.scheduler = Scheduler(runners={NAME: self.runner}, log=False)
         self.listener = self.scheduler.listen(self.events.append)
         self._rules = rules
+        self._jobs: list[JobHandle] = []
         # The default of job files for this runner.
         self._otherwise = Otherwise.KILL if rules.can_kill else None
 
@@ -71,6 +72,7 @@ class RunnerProgram:
         spec = self.declare(name, task, params or {}, **policies)
         before()
         handle = self.scheduler.add(spec)
+        self._jobs.append(handle)
         handle.start()
         return handle
 
@@ -112,6 +114,9 @@ class RunnerProgram:
         """End everything, whatever has happened."""
         self.folder.write(RELEASE)
         self.scheduler.stop(self.patience)
+        for job in self._jobs:
+            if job.run is not None:
+                job.run.join(self.patience)
         self.runner.join(self.patience)
 
 

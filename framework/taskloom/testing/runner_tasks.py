@@ -71,8 +71,8 @@ class RunFolder:
             return ""
 
     def await_file(self, name: str, seconds: float = MOST_SECONDS, instead: str = RELEASE) -> bool:
-        """Wait until the file exists, or the file `instead`; return False after `seconds`."""
-        return wait_until(lambda: self.has(name) or self.has(instead), seconds)
+        """Wait until the file exists, or the file `instead`, or the test is over; return False after `seconds`."""
+        return wait_until(lambda: self.has(name) or self.has(instead) or not self.path.exists(), seconds)
 
 
 def wait_until(is_true: Callable[[], bool], seconds: float) -> bool:

@@ -11,6 +11,7 @@ from threading import Thread, current_thread
 from typing import TYPE_CHECKING, NoReturn
 
 from taskloom import __version__
+from taskloom.clock import mono
 from taskloom.core.endings import ErrorInfo, How, Reason, ReasonKind
 from taskloom.core.run_reports import CallbackFailed as CallbackReport
 from taskloom.core.run_reports import RunEnded, RunReady, RunStarted, RunStartFailed
@@ -129,7 +130,7 @@ class Worker:
         if isinstance(report, RunStarted):
             if self._order.binding.has_terminate:
                 self._pool.prepare()
-            self._sender.send(Started(report.is_ready))
+            self._sender.send(Started(report.is_ready, mono()))
             self._sender.begin_sampling()
             # Before the body is entered: it may hold the interpreter lock, or end the process, as its first act.
             self._sender.flush()

@@ -165,3 +165,16 @@ def test_after_its_end_nothing_is_woken_and_no_descriptor_is_open() -> None:
 
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     assert member.calls.empty()
+
+
+def test_a_deadline_that_is_always_due_keeps_nothing_else_waiting(bench: Bench) -> None:
+    member, other = Member(), Member()
+    member.wanted = [0.0] * 1_000_000
+
+    bench.io.post(member, lambda: None)
+    first = member.next_call()
+    bench.io.post(other, other.note, "alive")
+    seen = other.next_call()
+    bench.io.post(member, member.wanted.clear)
+
+    assert (first, seen) == ("timer", "alive")

@@ -135,7 +135,9 @@ def test_a_worker_that_was_stopped_is_killed(bench: Bench) -> None:
 def test_a_run_whose_supervisor_is_killed_is_lost_and_so_are_its_children(bench: Bench) -> None:
     handle = bench.begin(tasks.forks_and_ignores)
     main = handle.main
-    group = [process.pid for process in processes() if _group_of(process.pid) == main]
+    group: list[int] = []
+    while len(group) < 2:  # until it has forked
+        group = [process.pid for process in processes() if _group_of(process.pid) == main]
 
     os.kill(handle.supervisor, signal.SIGKILL)
     end = bench.end()

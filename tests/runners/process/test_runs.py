@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from queue import SimpleQueue
 
 import pytest
 from tests.support.fake_supervisor import NO_PROCESS, WHY, ProcessBench, returned
@@ -63,7 +64,7 @@ def test_what_the_worker_reports_meanwhile_comes_through(bench: ProcessBench) ->
     supervisor.say(f"started {NO_PROCESS}")
     supervisor.send(
         Hello(__version__, NO_PROCESS),
-        Started(is_ready=False),
+        Started(is_ready=False, at=12.5),
         Gauged(Progress(1, 4, "files"), {"frames": 7}),
         Polled(3, waiting=True, wakeable=True),
         Ready(),
@@ -78,6 +79,7 @@ def test_what_the_worker_reports_meanwhile_comes_through(bench: ProcessBench) ->
         inputs.CallbackFailed("job#1", "stop", error),
     ]
     assert (handle.gauges.progress, handle.gauges.counts) == (Progress(1, 4, "files"), {"frames": 7})
+    assert handle.gauges.begun == 12.5
     assert (token.polls, token.is_waiting, token.is_wakeable) == (1, True, True)
 
     supervisor.send(returned())
@@ -328,7 +330,7 @@ def test_a_run_whose_supervisor_is_gone_is_lost(bench: ProcessBench) -> None:
 def test_a_supervisor_that_does_not_kill_is_killed_and_the_run_with_it(
     bench: ProcessBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskloom.runners.process.connection._KILL_SECONDS", 0.0)
+    monkeypatch.setattr("taskloom.runners.process.supervisor_watch._KILL_SECONDS", 0.0)
     token = CancelToken()
     handle, supervisor = bench.begun(token)
     cancel(token)
@@ -342,8 +344,29 @@ def test_a_supervisor_that_does_not_kill_is_killed_and_the_run_with_it(
     assert str(end.error).startswith("SIGKILL after ")
 
 
+def test_a_supervisor_that_is_at_work_is_not_killed(bench: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskloom.runners.process.supervisor_watch._KILL_SECONDS", 0.0)
+    looks: SimpleQueue[int] = SimpleQueue()
+
+    def state(pid: int) -> str:
+        looks.put(pid)
+        return "R"
+
+    monkeypatch.setattr("taskloom.runners.process.supervisor_watch.state_of", state)
+    handle, supervisor = bench.begun()
+
+    handle.kill()
+    for _ in range(20):
+        looks.get(timeout=20)
+    was_killed = supervisor.was_killed.is_set()
+    supervisor.exit(signal.SIGKILL)
+
+    assert not was_killed
+    assert str(bench.end().error) == "SIGKILL"
+
+
 def test_a_supervisor_that_does_not_exit_is_killed(bench: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskloom.runners.process.connection._EXIT_SECONDS", 0.0)
+    monkeypatch.setattr("taskloom.runners.process.supervisor_watch._EXIT_SECONDS", 0.0)
     _, supervisor = bench.begun()
 
     supervisor.send(returned())

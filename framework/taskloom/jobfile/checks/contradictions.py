@@ -96,12 +96,21 @@ def check_runner(
     if written is None:
         # The fields of an unknown task may fit the runner that is its default.
         is_known = is_program is not None and not _is_invalid("runner", errors)
-        return (_PROCESS if is_program else _THREAD) if is_known else None
+        if is_known and is_program:
+            return _process_runner({}, errors)
+        return _THREAD if is_known else None
     runner = _runner_of(written, values, catalog, errors)
     if is_program and runner is not None and not runner.starts_programs:
         message = f"cannot start a program with runner {runner.name}, and the task of this job is one"
         errors.append(FieldError(("runner",), message, "write runner: process, or leave it out"))
     return runner
+
+
+def _process_runner(options: Mapping[str, Any], errors: list[FieldError]) -> RunnerAbilities:
+    from taskloom.jobfile.checks.process_runner import errors_on_this_machine
+
+    errors += errors_on_this_machine(options)
+    return _PROCESS
 
 
 def _runner_of(
@@ -114,10 +123,7 @@ def _runner_of(
             errors.append(FieldError(("runner", "thread", "reuse"), message, "write daemon: true"))
         return _THREAD
     if name == "process":
-        from taskloom.jobfile.checks.process_runner import errors_on_this_machine
-
-        errors += errors_on_this_machine(options)
-        return _PROCESS
+        return _process_runner(options, errors)
     try:
         loaded = catalog.load_runner(name)
     except CatalogError as error:

@@ -21,6 +21,9 @@ def errors_on_this_machine(options: Mapping[str, Any]) -> Iterator[FieldError]:
     if not sys.platform.startswith("linux"):
         yield FieldError(("runner",), f"cannot use runner process on {sys.platform}: it needs Linux")
         return
+    if getattr(sys, "frozen", False) or not sys.executable:
+        why = f"{sys.executable!r} is a frozen program" if sys.executable else "sys.executable is empty"
+        yield FieldError(("runner",), f"cannot use runner process without a Python interpreter to start: {why}")
     if "user" in options:
         yield from _errors_in_user(options["user"])
     if options.get("nice", 0) < 0:

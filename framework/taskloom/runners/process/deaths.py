@@ -10,7 +10,7 @@ from taskloom.core.model import ErrorInfo
 from taskloom.signal_names import signal_name
 from taskloom.text import measured
 
-__all__ = ["Ladder", "describe_death", "explained", "killed_by_ladder"]
+__all__ = ["Ladder", "describe_death", "describe_loss", "explained", "killed_by_ladder"]
 
 _MIB = 1024 * 1024
 
@@ -61,3 +61,11 @@ def describe_death(status: int, *, out_of_memory: bool = False, over: tuple[int,
         dumped = " (core dumped)" if os.WCOREDUMP(status) else ""
         return explained("ProcessDied", f"{signal_name(number)}{dumped}")
     return explained("ProcessDied", f"exit status {os.WEXITSTATUS(status)} without a report")
+
+
+def describe_loss(status: int | None) -> ErrorInfo:
+    """Return why nothing is known about the end of a run: its supervisor has ended so, as `subprocess` says it."""
+    words = "its supervisor is gone"
+    if status is not None:
+        words += f": {signal_name(-status) if status < 0 else f'exit status {status}'}"
+    return explained("ProcessLost", words)

@@ -139,9 +139,13 @@ class IoThread:
 
     def watch(self, descriptor: int, events: int, member: Member, ready: Ready) -> None:
         """Call `ready` when the descriptor has any of these events, or was hung up."""
-        if descriptor in self._ready:
-            self._epoll.modify(descriptor, events)
-        else:
+        is_new = descriptor not in self._ready
+        if not is_new:
+            try:
+                self._epoll.modify(descriptor, events)
+            except FileNotFoundError:
+                is_new = True  # a task has closed the file that had this number before
+        if is_new:
             self._epoll.register(descriptor, events)
         self._ready[descriptor] = member, ready
 
@@ -215,8 +219,11 @@ class IoThread:
 
     def _take_timers(self) -> None:
         now = mono()
-        while self._heap and self._heap[0][0] <= now:
-            due, _, member = self._heap[0]
+        # As many as there are now: a deadline that is due again at once waits for the descriptors that are ready.
+        for _ in range(len(self._heap)):
+            if not self._heap or self._heap[0][0] > now:
+                break
+            due, _number, member = self._heap[0]
             if member.due == due:
                 self._work(member, self._take_timer, member, now)
             else:

@@ -16,7 +16,7 @@ from taskloom.runners.proc import Process, processes, read_process
 from taskloom.runners.process.environment import JOB_VARIABLE, RUN_VARIABLE
 from taskloom.runners.process.launch import kill_cgroup
 
-__all__ = ["is_alive", "is_held_by_kernel", "kill_orphans"]
+__all__ = ["is_alive", "kill_orphans", "state_of"]
 
 
 def is_alive(process: Process | None) -> bool:
@@ -25,12 +25,12 @@ def is_alive(process: Process | None) -> bool:
     return process is not None and now is not None and now.started == process.started and not now.is_zombie
 
 
-def is_held_by_kernel(pid: int) -> bool:
-    """Return whether the process waits for a device that does not answer: not even SIGKILL ends it then."""
+def state_of(pid: int) -> str:
+    """Return the letter of the process's state, as /proc has it; "" if there is no such process."""
     try:
-        return pid != 0 and Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"D"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0].decode("ascii") if pid else ""
     except (OSError, IndexError):
-        return False
+        return ""
 
 
 def kill_orphans(main: Process | None, job: str, run: str, cgroup: str) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from taskloom.runners import RunOrder
     from taskloom.runners.binding import TaskReference
 
-__all__ = ["log_levels", "spec_of", "worker_command"]
+__all__ = ["log_levels", "sent_path", "spec_of", "worker_command"]
 
 _SCRIPT = Path(__file__).absolute().parents[2] / "worker" / "__main__.py"
 # Of the loggers that have no level of their own in the standard library: "not set".
@@ -35,10 +35,10 @@ def _interpreter_flags() -> list[str]:
 
 
 def spec_of(order: RunOrder, reference: TaskReference) -> Spec:
-    """Return the first message for a worker. Relative entries of `sys.path` are resolved in the program's folder."""
+    """Return the first message for a worker."""
     return Spec(
         __version__,
-        [str(Path(entry).absolute()) for entry in sys.path],
+        sent_path(),
         order.job,
         order.run,
         order.task,
@@ -53,6 +53,33 @@ def spec_of(order: RunOrder, reference: TaskReference) -> Spec:
         reference.label,
         log_levels(),
     )
+
+
+def sent_path() -> list[str]:
+    """Return `sys.path` for a process with another working directory; without what an import here ignores as well.
+
+    An entry that is no path is the name of a hook, such as that of an editable install: it stays as it is.
+    """
+    return [found for entry in list(sys.path) if isinstance(entry, str) and (found := _sent_entry(entry)) is not None]
+
+
+def _sent_entry(entry: str) -> str | None:
+    """Return the entry as an absolute path; None if it is relative to a folder that is gone."""
+    try:
+        return entry if not Path(entry).exists() and _is_hooked(entry) else str(Path(entry).absolute())
+    except (OSError, ValueError):
+        return None
+
+
+def _is_hooked(entry: str) -> bool:
+    """Return whether something imports from the entry, as `sys.path_hooks` say. It is asked as an import asks it."""
+    for hook in list(sys.path_hooks):
+        try:
+            hook(entry)
+        except Exception:  # noqa: BLE001 - ImportError says no; a hook is code of any package
+            continue
+        return True
+    return False
 
 
 def log_levels() -> dict[str, int]:

@@ -16,6 +16,7 @@ from taskloom.runners import Stack
 from taskloom.runners.gauges import Gauges
 from taskloom.runners.process.accounts import find_account
 from taskloom.runners.process.channel import Exited, SupervisorMessage
+from taskloom.runners.process.compiled import worker_code
 from taskloom.runners.process.deaths import explained
 from taskloom.runners.process.driven_run import DrivenRun, Link, Stream
 from taskloom.runners.process.environment import child_environment
@@ -107,6 +108,7 @@ class WorkerRun(DrivenRun):
             user=options.get("user"),
             memory_limit=options.get("memory_limit"),
             control=True,
+            stdin=worker_code(),
             no_file_limit=limit_of_children(),
         )
 
@@ -144,6 +146,10 @@ class WorkerRun(DrivenRun):
                 "after an upgrade"
             )
         self._hello = hello
+
+    def _take_start(self, started: Started) -> None:
+        self._gauges.begun = started.at
+        self.report_started(is_ready=started.is_ready)
 
     def _take_polls(self, polled: Polled) -> None:
         has_polled, self._polls = polled.n != self._polls, polled.n
@@ -263,7 +269,7 @@ class WorkerRun(DrivenRun):
 _STEPS = frozenset({Started, Ready, StartFailed, Ended})
 _TAKE: Mapping[type, Callable[[WorkerRun, Any, float], object]] = {
     Hello: lambda run, hello, _: run._take_hello(hello),
-    Started: lambda run, started, _: run.report_started(is_ready=started.is_ready),
+    Started: lambda run, started, _: run._take_start(started),
     Ready: lambda run, *_: run.report_ready(),
     StartFailed: lambda run, failed, now: run._take_failed_start(failed, now),
     Ended: lambda run, ended, now: run._take_end(ended, now),
