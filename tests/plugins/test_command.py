@@ -105,6 +105,7 @@ def test_without_ready_it_is_ready_at_once() -> None:
             "cannot use 'sleep 5' as argv; expected a list of the program and its arguments, or shell: true",
         ),
         ({"argv": ["a"], "shell": True}, "cannot use a list as argv with shell: true"),
+        ({"argv": ["a", "b", "c"], "shell": True}, "cannot use a list as argv with shell: true"),
         ({"argv": ["sleep", 5]}, "cannot use 5 as argv[1]; expected text"),
         ({"argv": 5}, "cannot use 5 as argv; expected a list or text"),
         ({"argv": ["a"], "stop_signal": "TREM"}, "did you mean 'TERM'?"),
