@@ -27,7 +27,7 @@ from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
 from taskloom.runners.proc import Process, read_process
 from taskloom.runners.process.channel import Done, Exited, Grouped, ProcessStarted, StartFailed, parse_message
-from taskloom.runners.process.deaths import explained
+from taskloom.runners.process.deaths import describe_loss, explained
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
 from taskloom.runners.process.log_thread import LogEntry, RunLog
@@ -35,7 +35,6 @@ from taskloom.runners.process.orphans import is_alive, kill_orphans, state_of
 from taskloom.runners.process.outgoing import Outgoing
 from taskloom.runners.process.output_lines import OutputLines
 from taskloom.runners.wire import LineReader, ProtocolError, decode_up, encode
-from taskloom.signal_names import signal_name
 from taskloom.sync.cancel_token import CancelCallback
 from taskloom.sync.own_descriptor import OwnDescriptor
 
@@ -563,7 +562,7 @@ class Connection:
                 for line in self._output[stream].end():
                     self.run.on_line(stream, line, now)
                 self._close_output(stream)
-        lost = None if self._is_done else explained("ProcessLost", _words_of_loss(launched))
+        lost = None if self._is_done else describe_loss(launched.exit_status, self.run.pid)
         self._close_descriptors()
         verdict = self._broken_verdict() if self._is_struck else self.run.end(lost=lost)
         if self._start_failed is not None and isinstance(verdict, RunStartFailed):
@@ -708,11 +707,3 @@ def _start_error(error: BaseException) -> ErrorInfo:
     if isinstance(error, CannotLaunch):
         return explained("CannotLaunch", str(error))
     return describe(error)
-
-
-def _words_of_loss(launched: Launched) -> str:
-    status = launched.exit_status
-    if status is None:
-        return "its supervisor is gone"
-    ended = signal_name(-status) if status < 0 else f"exit status {status}"
-    return f"its supervisor is gone: {ended}"

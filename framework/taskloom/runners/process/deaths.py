@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import NamedTuple
 
 from taskloom.core.model import ErrorInfo
 from taskloom.signal_names import signal_name
 from taskloom.text import measured
 
-__all__ = ["Ladder", "describe_death", "explained", "killed_by_ladder"]
+__all__ = ["Ladder", "describe_death", "describe_loss", "explained", "killed_by_ladder"]
 
 _MIB = 1024 * 1024
 
@@ -61,3 +62,16 @@ def describe_death(status: int, *, out_of_memory: bool = False, over: tuple[int,
         dumped = " (core dumped)" if os.WCOREDUMP(status) else ""
         return explained("ProcessDied", f"{signal_name(number)}{dumped}")
     return explained("ProcessDied", f"exit status {os.WEXITSTATUS(status)} without a report")
+
+
+def describe_loss(status: int | None, main: int | None) -> ErrorInfo:
+    """Return the error of a run whose supervisor is gone.
+
+    `status`: the exit status, negative for a signal; None if unknown. `main`: the process that it had started.
+    """
+    words = "its supervisor is gone"
+    if status is not None:
+        words += f": {signal_name(-status) if status < 0 else f'exit status {status}'}"
+        if main is None and status >= 0:  # such as a server that embeds Python
+            words += f"; is {sys.executable!r} a Python interpreter?"
+    return explained("ProcessLost", words)
